@@ -1,0 +1,126 @@
+"""Every exception that relaykit raises on purpose.
+
+A user-facing message says what happened, where, and what to do.  A text that is sent to the peer
+never contains internals.
+"""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = [
+    "BrokenProxyType",
+    "ConfigurationError",
+    "ConnectionFailed",
+    "DuplicateProxyType",
+    "LocalProtocolError",
+    "LoginRefused",
+    "NoWorkConnection",
+    "PluginError",
+    "ProtocolError",
+    "ProxyRefused",
+    "RefusalCode",
+    "Refused",
+    "RelaykitError",
+    "RemoteProtocolError",
+    "SessionLost",
+    "TransportSecurityError",
+    "UnknownProxyType",
+    "VisitRefused",
+]
+
+
+class RelaykitError(Exception):
+    """The root: catch this to catch whatever relaykit raises on purpose."""
+
+
+class ConfigurationError(RelaykitError):
+    """The configuration cannot be used; ``problems`` holds each reason.
+
+    Subclasses and formatting are in :mod:`relaykit.config`.
+    """
+
+
+class ProtocolError(RelaykitError):
+    """Somebody broke the rules of a protocol."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This program used a core in a way that the protocol forbids: a defect here."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the rules: tell it where the protocol allows, and close."""
+
+
+class RefusalCode(enum.Enum):
+    """Why a login, a registration or a visit was refused; the machine-readable half."""
+
+    BAD_CREDENTIALS = "bad-credentials"
+    IDENTITY_IN_USE = "identity-in-use"
+    NAME_IN_USE = "name-in-use"
+    UNKNOWN_TYPE = "unknown-type"
+    BAD_OPTIONS = "bad-options"
+    PORT_IN_USE = "port-in-use"
+    PORT_NOT_ALLOWED = "port-not-allowed"
+    PORT_UNAVAILABLE = "port-unavailable"
+    TOO_MANY_PORTS = "too-many-ports"
+    UNKNOWN_PROXY = "unknown-proxy"
+    USER_NOT_ALLOWED = "user-not-allowed"
+    UNKNOWN_SESSION = "unknown-session"
+    TOO_MANY = "too-many"
+    NOT_AVAILABLE = "not-available"
+    OTHER = "other"
+
+
+class Refused(RelaykitError):
+    """The server's no; ``text`` is what the peer is told (frp's words where frp has some)."""
+
+    def __init__(self, code: RefusalCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class LoginRefused(Refused):
+    """The server does not let this client in."""
+
+
+class ProxyRefused(Refused):
+    """The server does not expose this proxy."""
+
+
+class VisitRefused(Refused):
+    """The server does not connect this visit."""
+
+
+class NoWorkConnection(RelaykitError):
+    """The client offered no work connection before the deadline."""
+
+
+class SessionLost(RelaykitError):
+    """The session that this belonged to ended."""
+
+
+class ConnectionFailed(RelaykitError):
+    """A connection could not be made; the text says where to and why."""
+
+
+class TransportSecurityError(RelaykitError):
+    """TLS could not be agreed, or the peer's certificate is not the expected one."""
+
+
+class PluginError(RelaykitError):
+    """A proxy type cannot be used."""
+
+
+class UnknownProxyType(PluginError):
+    """No installed package provides this type."""
+
+
+class DuplicateProxyType(PluginError):
+    """Two installed packages provide a type of the same name."""
+
+
+class BrokenProxyType(PluginError):
+    """The module of this type cannot be imported, or is not what it says it is."""

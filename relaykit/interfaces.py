@@ -1,0 +1,413 @@
+"""Every interface: what a plugin author provides, what the host gives, and the data plane.
+
+Words are those of ``docs/glossary``.  A *leg* is one end of a forwarded flow; *near* is the leg
+where the flow began, *far* the one it is forwarded to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import IService
+from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from relaykit.options import Options, ProxyCommon, VisitorCommon
+    from relaykit.sansio.contract import Buffer
+    from relaykit.values import ClientIdentity, Ended, Origin, Secret, Traffic
+
+__all__ = [
+    "IBackend",
+    "IClientHost",
+    "IDataPlane",
+    "IExposure",
+    "IForwarder",
+    "IHost",
+    "IIngress",
+    "IKernelLeg",
+    "ILegAcceptor",
+    "ILegReceiver",
+    "IListeningPort",
+    "IMuxedLeg",
+    "IPorts",
+    "IPrefixParser",
+    "IProxyType",
+    "IProxyTypeReference",
+    "IRegisteredProxy",
+    "ISecureLeg",
+    "IServerHost",
+    "ISignalPeer",
+    "ISignalReceiver",
+    "IStreamLeg",
+    "IStreamPath",
+    "IVisit",
+    "IVisitable",
+    "IVisitableProxyType",
+    "IVisitor",
+    "IVisitorHost",
+]
+
+
+# --- the data plane -------------------------------------------------------------------------
+
+
+class ILegReceiver(Interface):
+    """Who gets what arrives on a leg."""
+
+    def data_received(data: Buffer) -> None:
+        """Octets arrived; ``data`` is lent for the duration of the call."""
+
+    def end_received() -> None:
+        """The peer will send no more; this side may go on writing."""
+
+    def leg_lost(reason: Ended) -> None:
+        """The leg is gone, both directions; called once, last, also after close and abort."""
+
+
+class IStreamLeg(IPushProducer, IConsumer):
+    """A byte stream: a socket, a TLS session, a stream of a mux link, a transformed leg.
+
+    A leg is made paused and delivers nothing until it was attached to a receiver.  It is a
+    Twisted push producer (``pauseProducing`` stops delivery, ``resumeProducing`` goes on) and a
+    consumer (``registerProducer(producer, True)`` names who to pause while its output is full).
+    Until a receiver is attached, loss of the peer is remembered and told then.
+    """
+
+    peer = Attribute("The :class:`relaykit.values.Address` of the other end, or None.")
+    host = Attribute("The :class:`relaykit.values.Address` of this end, or None.")
+
+    def attach(receiver: ILegReceiver) -> None:
+        """Names the receiver (again, to hand the leg on) and resumes delivery.
+
+        Octets that were peeked at or not taken are delivered first, within this call.
+        """
+
+    def write(data: Buffer) -> None:
+        """Sends octets after those written before.  Keeps ``bytes`` by reference, copies views.
+
+        Does nothing once the leg is closed, ended or lost.
+        """
+
+    def write_sequence(pieces: Sequence[Buffer]) -> None:
+        """The same for several pieces, with fewer system calls."""
+
+    def peek(parser: IPrefixParser) -> Deferred[Any]:
+        """Answers what the parser makes of the first octets; all of them stay unread.
+
+        The leg must have no receiver.  Fails with what the parser raises, or with
+        :class:`relaykit.errors.ConnectionFailed` when the leg ends or is lost before.
+        Cancelling stops reading and leaves what was read unread.
+        """
+
+    def take(parser: IPrefixParser) -> Deferred[Any]:
+        """Like :meth:`peek`, but the octets that the answer consists of are consumed."""
+
+    def unread(data: bytes) -> None:
+        """Puts octets back in front of what will be delivered next."""
+
+    def finish_writing() -> None:
+        """Ends this side's direction after what was written (half-close)."""
+
+    def close() -> None:
+        """Sends what was written, then ends both directions; nothing is delivered any more.
+
+        Bounded in time: what cannot be sent within the linger time is dropped.
+        """
+
+    def abort() -> None:
+        """Drops the leg at once, with a reset where the transport has one."""
+
+
+class IKernelLeg(IStreamLeg):
+    """A leg whose octets the kernel itself can move: plain TCP, unix sockets."""
+
+    def fileno() -> int:
+        """The descriptor of the socket; the leg stays its owner."""
+
+
+class IMuxedLeg(IStreamLeg):
+    """A stream that shares its link with others."""
+
+    def expedite() -> None:
+        """Lets this stream's output overtake queued output of other streams (control traffic)."""
+
+
+class ISecureLeg(IStreamLeg):
+    """A leg over TLS."""
+
+    peer_certificate = Attribute("The peer's certificate in DER, or None.")
+    tls_version = Attribute("Such as ``TLSv1.3``.")
+
+    def export_keying_material(label: bytes, length: int) -> bytes:
+        """A secret that only the two ends of this TLS session know.  Source: RFC 9266, RFC 8446 7.5."""
+
+
+class IPrefixParser(Interface):
+    """Recognises something at the beginning of a stream."""
+
+    limit = Attribute("Most octets that may be needed; reading more without an answer is an error.")
+
+    def feed(data: bytes) -> tuple[Any, int] | None:
+        """Looks at all octets so far.
+
+        Answers what was recognised and how many octets it consists of, or None for "need more".
+        Keeps no state between calls.
+
+        :raises RemoteProtocolError: it can never be recognised.
+        """
+
+
+class ILegAcceptor(Interface):
+    """Who takes legs that others opened."""
+
+    def leg_accepted(leg: IStreamLeg, origin: Origin) -> None:
+        """A new leg; it is paused, and the acceptor owns it."""
+
+
+class IStreamPath(Interface):
+    """Many streams between two peers: a mux link, a QUIC connection, or one connection a stream."""
+
+    def open_leg(urgent: bool) -> Deferred[IStreamLeg]:
+        """Opens a stream to the peer.  Urgent streams overtake the others where they share a link.
+
+        Fails with :class:`relaykit.errors.ConnectionFailed`.
+        """
+
+    def when_lost() -> Deferred[Ended]:
+        """Fires once what all streams share is gone; never, where they share nothing."""
+
+    def close() -> None:
+        """Closes the path and, where they share a link, all its streams."""
+
+
+class IListeningPort(Interface):
+    """A port that is open."""
+
+    address = Attribute("The :class:`relaykit.values.Address` that is listened on.")
+
+    def close() -> None:
+        """Closes the port at once; accepted legs live on."""
+
+
+class IForwarder(Interface):
+    """Moves octets between two legs."""
+
+    def can_forward(near: IStreamLeg, far: IStreamLeg) -> bool:
+        """Whether this forwarder can serve these two legs."""
+
+    def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
+        """Owns both legs from now on and moves octets until both are gone.
+
+        Octets not yet delivered go first.  With ``half_close`` the end of one direction passes
+        through and the other goes on; without, the end of one direction ends the flow after what
+        was received has been written.  A lost leg is an ending, not a failure: the Deferred fires
+        with the traffic after both legs are gone.  Memory is bounded in each direction.
+        Cancelling aborts both legs.
+        """
+
+
+class IDataPlane(Interface):
+    """The only way to move octets."""
+
+    def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
+        """Moves octets between two legs by the first forwarder that can; see :class:`IForwarder`."""
+
+
+# --- what a plugin author provides -------------------------------------------------------------
+
+
+class IProxyTypeReference(IPlugin):
+    """The object in a dropin file: names a proxy type without importing it."""
+
+    name = Attribute("The proxy type's name, as in a configuration file.")
+    module = Attribute("Dotted name of the module that has ``proxy_type``.")
+
+    def load() -> IProxyType:
+        """Imports the module and answers its ``proxy_type``.
+
+        :raises BrokenProxyType: with the reason.
+        """
+
+
+class IProxyType(Interface):
+    """A kind of proxy: makes its server half, its client half and, for some, its visitor."""
+
+    name = Attribute("``type`` in a configuration file and on the wire.")
+    summary = Attribute("One line for people.")
+    proxy_options = Attribute("Options class of its own keys in ``[[proxies]]``.")
+    ingress_options = Attribute("Options class of the server's table ``[proxyTypes.NAME]``.")
+
+    def make_ingress(options: Options, host: IServerHost) -> IIngress:
+        """The server half; once per server.  Constructing has no effects, starting has."""
+
+    def make_backend(options: Options, host: IClientHost) -> IBackend:
+        """The client half; once per configured proxy."""
+
+
+class IVisitableProxyType(IProxyType):
+    """A proxy type that is reached through visitors."""
+
+    visitor_options = Attribute("Options class of its own keys in ``[[visitors]]``.")
+
+    def make_visitor(options: Options, host: IVisitorHost) -> IVisitor:
+        """The visitor half; once per configured visitor."""
+
+
+class IIngress(IService):
+    """The server half of a proxy type: the entrance that its proxies share."""
+
+    async def expose(proxy: IRegisteredProxy) -> IExposure:
+        """Opens the proxy to users.
+
+        :raises ProxyRefused: it cannot be; the text goes to the client.
+        """
+
+
+class IExposure(Interface):
+    """One proxy, open to users."""
+
+    address = Attribute("What the client is told that users dial; empty if nothing is public.")
+
+    async def withdraw() -> None:
+        """Closes it to new users, before its name and ports are free again."""
+
+
+class IVisitable(IExposure):
+    """An exposure that visitors reach."""
+
+    async def visited(visit: IVisit) -> None:
+        """A visitor asks for one flow.
+
+        :raises VisitRefused: it may not have it; the text goes to the visitor.
+        """
+
+
+class IBackend(IService):
+    """The client half of one proxy: what takes its work connections."""
+
+    async def work_assigned(leg: IStreamLeg, origin: Origin) -> None:
+        """A user came; the backend owns the leg.  Returns when the flow has ended."""
+
+
+class IVisitor(IService):
+    """The client half of one visitor."""
+
+    def user_accepted(leg: IStreamLeg, origin: Origin) -> None:
+        """A local user's leg, from the visitor's port or handed over by other code."""
+
+
+class ISignalReceiver(Interface):
+    """Optional, on an exposure, a backend or a visitor: takes type-specific control messages."""
+
+    async def signal_received(sender: ISignalPeer, body: Mapping[str, Any]) -> None:
+        """A signal arrived.  ``body`` is what the peer sent: check it."""
+
+
+# --- what the host gives ---------------------------------------------------------------------
+
+
+class ISignalPeer(Interface):
+    """The other half of a proxy or a visitor, for type-specific control messages."""
+
+    identity = Attribute("The :class:`relaykit.values.ClientIdentity` of the client in question.")
+    takes_signals = Attribute("Whether both ends speak relaykit's extension ``signal``.")
+
+    def signal(body: Mapping[str, Any]) -> None:
+        """Sends a signal (JSON values only).  Not answered, not confirmed, in order.
+
+        :raises Refused: NOT_AVAILABLE, when :attr:`takes_signals` is false.
+        """
+
+
+class IRegisteredProxy(ISignalPeer):
+    """The server's view of one proxy."""
+
+    name = Attribute("Its name on the server, user prefix included.")
+    type = Attribute("The proxy type's name.")
+    common = Attribute("What travelled of its :class:`relaykit.options.ProxyCommon`.")
+    options = Attribute("A checked instance of the type's ``proxy_options``.")
+
+    def open_work_leg(origin: Origin) -> Deferred[IStreamLeg]:
+        """A leg to the proxy's backend, transforms included.
+
+        Fails with :class:`relaykit.errors.NoWorkConnection` or
+        :class:`relaykit.errors.SessionLost`.
+        """
+
+    def serve(user: IStreamLeg, origin: Origin) -> Deferred[Traffic]:
+        """Gives a user what the proxy offers: work leg, forwarding, accounting.  Never fails
+        because of a peer; owns the leg."""
+
+
+class IVisit(ISignalPeer):
+    """A visitor's request for one flow."""
+
+    origin = Attribute("Where the visiting client's connection came from.")
+
+    def proves(secret: Secret) -> bool:
+        """Whether the visitor has shown that it knows the secret; constant time."""
+
+    def accept(secret: Secret) -> IStreamLeg:
+        """Tells the visitor yes and answers its leg, transforms (keyed by the secret) included."""
+
+
+class IHost(Interface):
+    """What every half of every proxy type may use."""
+
+    reactor = Attribute("An :class:`twisted.internet.interfaces.IReactorTime`.")
+    ports = Attribute("The :class:`IPorts` that policy is applied to.")
+    data_plane = Attribute("The :class:`IDataPlane`.")
+
+
+class IServerHost(IHost):
+    """The relay server, as an ingress sees it."""
+
+    public_name = Attribute("The name that users know this server by, or empty.")
+
+
+class IClientHost(IHost, ISignalPeer):
+    """The client, as a backend sees it."""
+
+    name = Attribute("The proxy's name in the configuration, without user prefix.")
+    common = Attribute("Its :class:`relaykit.options.ProxyCommon`.")
+    half_close = Attribute("Whether the server passes half-close through.")
+
+    def connect_local(origin: Origin) -> Deferred[IStreamLeg]:
+        """A leg to the local service.
+
+        Fails with :class:`relaykit.errors.ConnectionFailed`, which has been logged with the
+        proxy's name and for whom it was.
+        """
+
+
+class IVisitorHost(IHost, ISignalPeer):
+    """The client, as a visitor sees it."""
+
+    name = Attribute("The visitor's name in the configuration.")
+    common = Attribute("Its :class:`relaykit.options.VisitorCommon`.")
+    half_close = Attribute("Whether the server passes half-close through.")
+
+    def listen(acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:
+        """Opens the visitor's port, retrying while it is taken; None when it has none."""
+
+    def open_visit(origin: Origin) -> Deferred[IStreamLeg]:
+        """A leg through the server to the proxy's backend, transforms included.
+
+        Fails with :class:`relaykit.errors.VisitRefused`,
+        :class:`relaykit.errors.ConnectionFailed` or :class:`relaykit.errors.SessionLost`.
+        """
+
+
+class IPorts(Interface):
+    """The only way to open a port; rules and quotas are applied."""
+
+    def listen_stream(port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy) -> Deferred[IListeningPort]:
+        """Opens a TCP port for a proxy; 0 picks one, the one that the same name had if it is free.
+
+        Fails with :class:`relaykit.errors.ProxyRefused`.
+        """

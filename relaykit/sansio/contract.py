@@ -1,0 +1,47 @@
+"""The contract that every protocol core keeps, so that one driver can run them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, TypeVar
+
+__all__ = ["Buffer", "Core"]
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""Octets that are lent for the duration of a call: keep a copy (``bytes(data)``) to keep them."""
+
+EventT_co = TypeVar("EventT_co", covariant=True)
+
+
+class Core(Protocol[EventT_co]):
+    """What a driver calls, and in which order.
+
+    Inputs are :meth:`receive`, :meth:`end_received`, :meth:`wake` and the core's own commands.
+    After **every** input the driver takes :meth:`events` and acts on each of them at once; once
+    in a reactor turn it takes :meth:`to_send` and re-arms one timer from :meth:`next_wakeup`.
+
+    ``now`` is in seconds of a monotonic clock.  A core treats time that went back as no time
+    passed.  Randomness comes in as an argument.
+    """
+
+    def receive(self, data: Buffer, now: float) -> None:
+        """Feeds octets of the peer, in any portions; an empty portion is legal.
+
+        :raises RemoteProtocolError: the peer broke the rules; close the connection after having
+            taken :meth:`to_send`.
+        """
+
+    def end_received(self, now: float) -> None:
+        """Tells that the peer will send no more."""
+
+    def to_send(self, now: float) -> Sequence[Buffer]:
+        """Takes what must go out, in order; the caller owns it."""
+
+    def next_wakeup(self) -> float | None:
+        """When :meth:`wake` must be called at the latest; None for never."""
+
+    def wake(self, now: float) -> None:
+        """Lets time-outs happen; early and repeated calls are harmless."""
+
+    def events(self) -> Sequence[EventT_co]:
+        """Takes what has happened since the last call."""

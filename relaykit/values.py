@@ -1,0 +1,121 @@
+"""Frozen values that every room may hold: addresses, endings, traffic, identities, secrets."""
+
+from __future__ import annotations
+
+import enum
+import hmac
+
+from attrs import field, frozen
+
+__all__ = ["Address", "ClientIdentity", "Ended", "Origin", "Secret", "Traffic"]
+
+
+class Secret:
+    """A text that must not be seen: its ``repr`` hides it, comparisons take constant time.
+
+    An empty secret is false.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The text itself; never pass it to a log."""
+        return self._value
+
+    def to_bytes(self) -> bytes:
+        """The text in UTF-8, as keys are derived from it."""
+        return self._value.encode("utf-8", "surrogateescape")
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self.to_bytes(), other.to_bytes())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+
+@frozen
+class Address:
+    """An IP address (text, no brackets, IPv4-mapped shown as IPv4) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@frozen
+class Origin:
+    """Where a user's connection came from and went to; None where it is not known."""
+
+    source: Address | None = None
+    destination: Address | None = None
+
+    def __str__(self) -> str:
+        return "unknown" if self.source is None else str(self.source)
+
+
+class Ended(enum.Enum):
+    """Why a leg, a flow, a session or a proxy came to its end."""
+
+    FINISHED = "finished"
+    """Both directions ended in order."""
+    NEAR_LOST = "near-lost"
+    """The leg where the flow began was cut."""
+    FAR_LOST = "far-lost"
+    """The leg that the flow was forwarded to was cut."""
+    RESET = "reset"
+    """The peer reset the connection."""
+    TIMEOUT = "timeout"
+    """The next step was not done before its deadline."""
+    UNREACHABLE = "unreachable"
+    """Nothing answered where this had to connect to."""
+    REFUSED = "refused"
+    """A rule, a quota or a credential forbade it."""
+    PROTOCOL_ERROR = "protocol-error"
+    """The peer broke the rules of the protocol."""
+    REPLACED = "replaced"
+    """The same client logged in again."""
+    WITHDRAWN = "withdrawn"
+    """The client took the proxy back."""
+    SESSION_ENDED = "session-ended"
+    """The session that it belonged to ended."""
+    STOPPED = "stopped"
+    """This process is stopping."""
+    CANCELLED = "cancelled"
+    """Whoever asked for it changed their mind."""
+    INTERNAL_ERROR = "internal-error"
+    """A defect of this program; the log has a traceback."""
+
+
+@frozen
+class Traffic:
+    """What a flow moved: octets of payload each way, how long it lasted, why it ended."""
+
+    near_to_far: int
+    far_to_near: int
+    seconds: float
+    ended: Ended
+
+
+@frozen
+class ClientIdentity:
+    """Who a client is to the server, for logs and rules."""
+
+    run_id: str
+    user: str = ""
+    client_id: str = ""
+    address: Address | None = field(default=None, eq=False)
