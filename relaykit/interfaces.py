@@ -406,7 +406,9 @@ class IVisitorHost(IHost, ISignalPeer):
 class IPorts(Interface):
     """The only way to open a port; rules and quotas are applied."""
 
-    def listen_stream(port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy) -> Deferred[IListeningPort]:
+    def listen_stream(
+        port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy
+    ) -> Deferred[IListeningPort]:
         """Opens a TCP port for a proxy; 0 picks one, the one that the same name had if it is free.
 
         Fails with :class:`relaykit.errors.ProxyRefused`.

@@ -209,7 +209,6 @@ def _decode_special(declared: type, value: Any) -> Any:
     raise NotImplementedError(f"options of type {declared!r}")
 
 
-
 class ProxyTransport(Options, frozen=True, kw_only=True):
     """How the work connections of a proxy carry their octets."""
 
@@ -277,9 +276,9 @@ class ProxyCommon(Options, frozen=True, kw_only=True):
     local: typing.Annotated[
         str, doc("The local service as a Twisted endpoint string, such as unix:/run/app.sock.")
     ] = ""
-    local_ip: typing.Annotated[
-        str, doc("Host of the local service.")
-    ] = msgspec.field(default="127.0.0.1", name="localIP")
+    local_ip: typing.Annotated[str, doc("Host of the local service.")] = msgspec.field(
+        default="127.0.0.1", name="localIP"
+    )
     local_port: typing.Annotated[int, doc("Port of the local service.")] = 0
 
     @property

@@ -1,0 +1,1 @@
+"""The built-in proxy types: one module each, reached only through the dropin."""

@@ -1,0 +1,161 @@
+"""The proxy type ``stcp``: a service without a public port, reached by visitors that know a secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.errors import RefusalCode, RelaykitError, VisitRefused
+from relaykit.interfaces import IIngress, ILegAcceptor, IVisitable, IVisitableProxyType, IVisitor
+from relaykit.options import Options, doc, wire
+from relaykit.proxies.tcp import LocalServiceBackend, NoIngressOptions
+from relaykit.values import Secret
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from relaykit.interfaces import (
+        IClientHost,
+        IListeningPort,
+        IRegisteredProxy,
+        IServerHost,
+        IStreamLeg,
+        IVisit,
+        IVisitorHost,
+    )
+    from relaykit.values import Origin
+
+__all__ = ["StcpIngress", "StcpOptions", "StcpVisitor", "StcpVisitorOptions", "proxy_type"]
+
+ANY_USER = "*"
+"""The entry of ``allowUsers`` that admits visitors of every user."""
+
+
+class StcpOptions(Options, frozen=True, kw_only=True):
+    """The own keys of an ``stcp`` proxy."""
+
+    secret_key: Annotated[Secret, wire("sk"), doc("What a visitor must know.")] = Secret("")
+    allow_users: Annotated[
+        tuple[str, ...],
+        wire("allow_users"),
+        doc("Users whose visitors are let in; empty: only the own user, *: everybody."),
+    ] = ()
+
+
+class StcpVisitorOptions(Options, frozen=True, kw_only=True):
+    """The own keys of an ``stcp`` visitor: none beyond those that every visitor has."""
+
+
+@implementer(IVisitable)
+@frozen(eq=False)
+class _SecretExposure:
+    """One ``stcp`` proxy: open to whoever proves that they know its secret."""
+
+    _proxy: IRegisteredProxy
+    address = ""
+
+    async def visited(self, visit: IVisit) -> None:
+        name = self._proxy.name
+        secret = self._proxy.options.secret_key
+        if not visit.proves(secret):
+            raise VisitRefused(RefusalCode.BAD_CREDENTIALS, f"visitor connection of [{name}] auth failed")
+        allowed = self._proxy.options.allow_users or (self._proxy.identity.user,)
+        user = visit.identity.user
+        if user not in allowed and ANY_USER not in allowed:
+            raise VisitRefused(
+                RefusalCode.USER_NOT_ALLOWED,
+                f"visitor connection of [{name}] user [{user}] not allowed",
+            )
+        self._proxy.serve(visit.accept(secret), visit.origin)
+
+    async def withdraw(self) -> None:
+        """Nothing is open; the registry forgets the name."""
+
+
+@implementer(IIngress)
+class StcpIngress(Service):
+    """Exposes proxies to visitors only."""
+
+    async def expose(self, proxy: IRegisteredProxy) -> _SecretExposure:
+        return _SecretExposure(proxy)
+
+
+@implementer(IVisitor, ILegAcceptor)
+class StcpVisitor(Service):
+    """Listens on a local port and forwards each user through the server to the secret proxy."""
+
+    log = Logger()
+
+    def __init__(self, host: IVisitorHost) -> None:
+        self._host = host
+        self._opening: Deferred[IListeningPort | None] | None = None
+        self._port: IListeningPort | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._opening = self._host.listen(self)
+        self._opening.addCallbacks(self._opened, self._not_opened)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._port is not None:
+            self._port.close()
+            self._port = None
+
+    def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
+        self.user_accepted(leg, origin)
+
+    def user_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
+        Deferred.fromCoroutine(self._visit(leg, origin)).addErrback(
+            lambda failure: self.log.failure("visit of {visitor} failed", failure, visitor=self._host.name)
+        )
+
+    def _opened(self, port: IListeningPort | None) -> None:
+        self._opening = None
+        self._port = port
+
+    def _not_opened(self, failure: Failure) -> None:
+        self._opening = None
+
+    async def _visit(self, leg: IStreamLeg, origin: Origin) -> None:
+        try:
+            visit = await self._host.open_visit(origin)
+        except RelaykitError as error:
+            self.log.warn(
+                "[{visitor}] no visit for {origin}: {reason}",
+                visitor=self._host.name,
+                origin=origin,
+                reason=str(error),
+            )
+            leg.close()
+            return
+        await self._host.data_plane.forward(leg, visit, self._host.half_close)
+
+
+@implementer(IVisitableProxyType)
+@frozen
+class _StcpType:
+    name = "stcp"
+    summary = "a service without a public port, reached by visitors that know a secret"
+    proxy_options = StcpOptions
+    visitor_options = StcpVisitorOptions
+    ingress_options = NoIngressOptions
+
+    def make_ingress(self, options: NoIngressOptions, host: IServerHost) -> StcpIngress:
+        return StcpIngress()
+
+    def make_backend(self, options: StcpOptions, host: IClientHost) -> LocalServiceBackend:
+        return LocalServiceBackend(host)
+
+    def make_visitor(self, options: StcpVisitorOptions, host: IVisitorHost) -> StcpVisitor:
+        return StcpVisitor(host)
+
+
+proxy_type = _StcpType()
