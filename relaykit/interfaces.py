@@ -17,9 +17,9 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from relaykit.options import Options, ProxyCommon, VisitorCommon
+    from relaykit.options import Options
     from relaykit.sansio.contract import Buffer
-    from relaykit.values import ClientIdentity, Ended, Origin, Secret, Traffic
+    from relaykit.values import Ended, Origin, Secret, Traffic
 
 __all__ = [
     "IBackend",
