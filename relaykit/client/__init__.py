@@ -1,0 +1,1 @@
+"""The client: logs in to a relay server, offers local services, visits secret ones."""

@@ -1,0 +1,168 @@
+"""The ports of the server that proxies may open: allowed ranges, quotas, names that get theirs back."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from relaykit.errors import ConnectionFailed, ProxyRefused, RefusalCode
+from relaykit.interfaces import IListeningPort, IPorts
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from relaykit.interfaces import ILegAcceptor, IRegisteredProxy
+    from relaykit.values import Address
+
+__all__ = ["PortRange", "ServerPorts"]
+
+REMEMBERED_NAMES = 10_000
+"""Names whose last picked port is remembered; the oldest are forgotten first.  A few MB at most."""
+
+REMEMBERED_S = 24 * 3600.0
+"""How long a name has a claim on the port it last had; frp's figure."""
+
+PICK_ATTEMPTS = 5
+"""Ports tried before "no available port"; frp's figure."""
+
+HIGHEST_PORT = 65535
+
+
+@frozen
+class PortRange:
+    """Ports from ``first`` to ``last``, both included."""
+
+    first: int
+    last: int
+
+    def __contains__(self, port: int) -> bool:
+        return self.first <= port <= self.last
+
+    def __len__(self) -> int:
+        return max(0, self.last - self.first + 1)
+
+
+ANY_PORT = (PortRange(1, HIGHEST_PORT),)
+
+
+@implementer(IListeningPort)
+@define(eq=False)
+class _HeldPort:
+    """A port of one proxy; closing it gives it back to the others."""
+
+    _ports: ServerPorts
+    _port: IListeningPort
+    _name: str
+    _run_id: str
+    _number: int
+    _open: bool = field(default=True, init=False)
+
+    @property
+    def address(self) -> Address:
+        return self._port.address
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._port.close()
+            self._ports.released(self._number, self._name, self._run_id)
+
+
+@implementer(IPorts)
+class ServerPorts:
+    """Opens ports on one address, within the allowed ranges and each client's quota.
+
+    ``listen(port, acceptor)`` opens a TCP port and raises
+    :class:`relaykit.errors.ConnectionFailed`; ``pick(n)`` answers a random number below ``n``.
+    """
+
+    def __init__(
+        self,
+        listen: Callable[[int, ILegAcceptor], IListeningPort],
+        clock: IReactorTime,
+        pick: Callable[[int], int],
+        allowed: Sequence[PortRange] = (),
+        most_per_client: int = 0,
+    ) -> None:
+        self._listen = listen
+        self._clock = clock
+        self._pick = pick
+        self._allowed = tuple(allowed) or ANY_PORT
+        self._most_per_client = most_per_client
+        self._held: dict[int, str] = {}
+        self._per_client: Counter[str] = Counter()
+        self._last_port: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def listen_stream(
+        self, port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy
+    ) -> Deferred[IListeningPort]:
+        try:
+            return succeed(self._open(port, acceptor, holder))
+        except ProxyRefused as refusal:
+            return fail(refusal)
+
+    def released(self, number: int, name: str, run_id: str) -> None:
+        """A proxy gave its port back; its name keeps a claim on it for a while."""
+        self._held.pop(number, None)
+        self._per_client[run_id] -= 1
+        if self._per_client[run_id] <= 0:
+            del self._per_client[run_id]
+        self._last_port[name] = (number, self._clock.seconds() + REMEMBERED_S)
+        self._last_port.move_to_end(name)
+        while len(self._last_port) > REMEMBERED_NAMES:
+            self._last_port.popitem(last=False)
+
+    def _open(self, port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy) -> IListeningPort:
+        run_id = holder.identity.run_id
+        if self._most_per_client and self._per_client[run_id] >= self._most_per_client:
+            raise ProxyRefused(RefusalCode.TOO_MANY_PORTS, "exceed the max_ports_per_client")
+        opened = self._open_given(port, acceptor) if port else self._open_any(holder.name, acceptor)
+        number = opened.address.port
+        self._held[number] = holder.name
+        self._per_client[run_id] += 1
+        return _HeldPort(self, opened, holder.name, run_id, number)
+
+    def _open_given(self, port: int, acceptor: ILegAcceptor) -> IListeningPort:
+        if port in self._held:
+            raise ProxyRefused(RefusalCode.PORT_IN_USE, "port already used")
+        if not any(port in each for each in self._allowed):
+            raise ProxyRefused(RefusalCode.PORT_NOT_ALLOWED, "port not allowed")
+        try:
+            return self._listen(port, acceptor)
+        except ConnectionFailed as error:
+            raise ProxyRefused(RefusalCode.PORT_UNAVAILABLE, "port unavailable") from error
+
+    def _open_any(self, name: str, acceptor: ILegAcceptor) -> IListeningPort:
+        for port in self._candidates(name):
+            try:
+                return self._listen(port, acceptor)
+            except ConnectionFailed:
+                continue
+        raise ProxyRefused(RefusalCode.PORT_UNAVAILABLE, "no available port")
+
+    def _candidates(self, name: str) -> Iterator[int]:
+        last = self._last_port.pop(name, None)
+        if last is not None and last[1] > self._clock.seconds() and self._is_free(last[0]):
+            yield last[0]
+        total = sum(len(each) for each in self._allowed)
+        for _ in range(PICK_ATTEMPTS if total else 0):
+            port = self._nth(self._pick(total))
+            if self._is_free(port):
+                yield port
+        if total <= PICK_ATTEMPTS:
+            yield from (port for port in map(self._nth, range(total)) if self._is_free(port))
+
+    def _is_free(self, port: int) -> bool:
+        return port not in self._held and any(port in each for each in self._allowed)
+
+    def _nth(self, index: int) -> int:
+        for each in self._allowed:
+            if index < len(each):
+                return each.first + index
+            index -= len(each)
+        raise IndexError(index)

@@ -1,0 +1,232 @@
+"""The proxies that are registered, by name: checking, exposing, serving users, withdrawing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.errors import (
+    NoWorkConnection,
+    PluginError,
+    ProxyRefused,
+    RefusalCode,
+    SessionLost,
+    UnknownProxyType,
+    VisitRefused,
+)
+from relaykit.interfaces import IRegisteredProxy, ISignalReceiver, IVisitable
+from relaykit.options import Options, ProxyCommon, from_wire
+from relaykit.values import Ended, Traffic
+
+if TYPE_CHECKING:
+    from relaykit.interfaces import (
+        IDataPlane,
+        IExposure,
+        IIngress,
+        IProxyType,
+        ISignalPeer,
+        IStreamLeg,
+        IVisit,
+    )
+    from relaykit.plugins import ProxyTypes
+    from relaykit.values import ClientIdentity, Origin
+
+__all__ = ["Entrances", "ProxySession", "RegisteredProxy", "Registry"]
+
+
+class ProxySession(Protocol):
+    """What a registered proxy needs of the session that registered it."""
+
+    identity: ClientIdentity
+    half_close: bool
+    takes_signals: bool
+
+    def open_work_leg(self, proxy: RegisteredProxy, origin: Origin) -> Deferred[IStreamLeg]:
+        """A work connection, told which proxy it serves, transforms included."""
+
+    def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
+        """Sends a signal to this client."""
+
+
+class Entrances(Protocol):
+    """The running server halves of proxy types."""
+
+    def ingress_of(self, proxy_type: IProxyType) -> IIngress:
+        """The ingress of a type, started on first use."""
+
+
+@implementer(IRegisteredProxy)
+@define(eq=False)
+class RegisteredProxy:
+    """The server's view of one proxy."""
+
+    name: str
+    type: str
+    common: ProxyCommon
+    options: Options
+    _session: ProxySession
+    _data_plane: IDataPlane
+    _clock: Any
+    exposure: IExposure | None = field(default=None, init=False)
+    flows: int = field(default=0, init=False)
+
+    log = Logger()
+
+    @property
+    def identity(self) -> ClientIdentity:
+        return self._session.identity
+
+    @property
+    def takes_signals(self) -> bool:
+        return self._session.takes_signals
+
+    def signal(self, body: Mapping[str, Any]) -> None:
+        self._session.signal(self.name, "", body)
+
+    def open_work_leg(self, origin: Origin) -> Deferred[IStreamLeg]:
+        return self._session.open_work_leg(self, origin)
+
+    def serve(self, user: IStreamLeg, origin: Origin) -> Deferred[Traffic]:
+        return Deferred.fromCoroutine(self._serve(user, origin))
+
+    async def _serve(self, user: IStreamLeg, origin: Origin) -> Traffic:
+        run_id = self._session.identity.run_id
+        started = self._clock.seconds()
+        self.log.debug(
+            "[{run}] [{proxy}] get a user connection [{origin}]", run=run_id, proxy=self.name, origin=origin
+        )
+        self.flows += 1
+        try:
+            work = await self.open_work_leg(origin)
+        except (NoWorkConnection, SessionLost) as error:
+            user.close()
+            ended = Ended.TIMEOUT if isinstance(error, NoWorkConnection) else Ended.SESSION_ENDED
+            self.log.warn(
+                "[{run}] [{proxy}] no work connection for {origin}: {reason}",
+                run=run_id,
+                proxy=self.name,
+                origin=origin,
+                reason=str(error),
+                ended=ended.value,
+            )
+            return Traffic(0, 0, self._clock.seconds() - started, ended)
+        except BaseException:
+            user.abort()
+            raise
+        else:
+            traffic = await self._data_plane.forward(user, work, self._session.half_close)
+        finally:
+            self.flows -= 1
+        self.log.debug(
+            "[{run}] [{proxy}] flow from {origin} ended: {ended}",
+            run=run_id,
+            proxy=self.name,
+            origin=origin,
+            ended=traffic.ended.value,
+            sent=traffic.near_to_far,
+            received=traffic.far_to_near,
+            seconds=traffic.seconds,
+        )
+        return traffic
+
+
+class Registry:
+    """All proxies of all clients; names are unique."""
+
+    log = Logger()
+
+    def __init__(self, types: ProxyTypes, entrances: Entrances, data_plane: IDataPlane, clock: Any) -> None:
+        self._types = types
+        self._entrances = entrances
+        self._data_plane = data_plane
+        self._clock = clock
+        self._proxies: dict[str, RegisteredProxy] = {}
+
+    def __iter__(self) -> Iterator[RegisteredProxy]:
+        return iter(list(self._proxies.values()))
+
+    def __len__(self) -> int:
+        return len(self._proxies)
+
+    async def register(
+        self, session: ProxySession, name: str, type_name: str, fields: Mapping[str, Any]
+    ) -> RegisteredProxy:
+        """Checks what a client asks for and exposes it.
+
+        The name is taken from the first check on, so that two registrations at once cannot both
+        have it.
+
+        :raises ProxyRefused: with the text for the client.
+        """
+        proxy = self._check(session, name, type_name, fields)
+        if name in self._proxies:
+            raise ProxyRefused(RefusalCode.NAME_IN_USE, f"proxy [{name}] already exists")
+        self._proxies[name] = proxy
+        try:
+            ingress = self._entrances.ingress_of(self._types.get(type_name))
+            proxy.exposure = await ingress.expose(proxy)
+        except BaseException:
+            self._forget(proxy)
+            raise
+        if self._proxies.get(name) is not proxy:
+            await proxy.exposure.withdraw()
+            raise ProxyRefused(RefusalCode.OTHER, f"proxy [{name}] was closed while it was being opened")
+        return proxy
+
+    async def withdraw(self, proxy: RegisteredProxy) -> None:
+        """Closes a proxy to new users and frees its name; running flows go on."""
+        exposure, proxy.exposure = proxy.exposure, None
+        try:
+            if exposure is not None:
+                await exposure.withdraw()
+        finally:
+            self._forget(proxy)
+
+    async def visit(self, name: str, visit: IVisit) -> None:
+        """Hands a visit to the proxy of this name.
+
+        :raises VisitRefused: with the text for the visitor.
+        """
+        proxy = self._proxies.get(name)
+        exposure = None if proxy is None else proxy.exposure
+        if exposure is None or not IVisitable.providedBy(exposure):
+            raise VisitRefused(RefusalCode.UNKNOWN_PROXY, f"custom listener for [{name}] doesn't exist")
+        await exposure.visited(visit)
+
+    async def signal(self, name: str, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
+        """Hands a signal to the exposure of this name; what nobody takes is dropped."""
+        proxy = self._proxies.get(name)
+        exposure = None if proxy is None else proxy.exposure
+        if exposure is not None and ISignalReceiver.providedBy(exposure):
+            await exposure.signal_received(sender, body)
+
+    def _check(
+        self, session: ProxySession, name: str, type_name: str, fields: Mapping[str, Any]
+    ) -> RegisteredProxy:
+        try:
+            proxy_type = self._types.get(type_name)
+        except UnknownProxyType as error:
+            raise ProxyRefused(RefusalCode.UNKNOWN_TYPE, f"unknown proxy type: {type_name}") from error
+        except PluginError as error:
+            self.log.error("{reason}", reason=str(error))
+            raise ProxyRefused(
+                RefusalCode.UNKNOWN_TYPE, f"proxy type {type_name} cannot be used on this server"
+            ) from error
+        try:
+            common = from_wire(ProxyCommon, fields)
+            options = from_wire(proxy_type.proxy_options, fields)
+        except msgspec.ValidationError as error:
+            raise ProxyRefused(RefusalCode.BAD_OPTIONS, f"proxy [{name}]: {error}") from error
+        for problem in (*common.problems(), *options.problems()):
+            raise ProxyRefused(RefusalCode.BAD_OPTIONS, f"proxy [{name}]: {problem.key}: {problem.reason}")
+        return RegisteredProxy(name, type_name, common, options, session, self._data_plane, self._clock)
+
+    def _forget(self, proxy: RegisteredProxy) -> None:
+        if self._proxies.get(proxy.name) is proxy:
+            del self._proxies[proxy.name]
