@@ -1,0 +1,1 @@
+"""What recognises a stream by its first octets; every object here is an ``IPrefixParser``."""
