@@ -1,0 +1,137 @@
+"""The layers of relaykit: which part may import which.  The architecture page is drawn from this table."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+__all__ = [
+    "CORE_LIBRARIES",
+    "FORBIDDEN_IN_CORES",
+    "LAYERS",
+    "ROOT",
+    "Layer",
+    "imports_of",
+    "layer_of",
+    "modules",
+]
+
+ROOT = Path(__file__).resolve().parent.parent
+"""Where the package ``relaykit`` is."""
+
+
+@frozen
+class Layer:
+    """One part of the package: what it is for, and what of relaykit it may import besides itself."""
+
+    purpose: str
+    may_import: tuple[str, ...]
+
+
+_VOCABULARY = ("values", "errors", "options", "interfaces")
+
+LAYERS: Mapping[str, Layer] = {
+    "tap": Layer(
+        "what twistd and twist start",
+        ("commands", "config", "server", "client", "plugins", *_VOCABULARY),
+    ),
+    "commands": Layer(
+        "the relaykit command and frp's command lines",
+        ("config", "server", "client", "carriers", "dataplane", "driver", "sansio", "plugins", *_VOCABULARY),
+    ),
+    "config": Layer(
+        "configuration files into checked options",
+        ("server", "client", "plugins", "sansio", *_VOCABULARY),
+    ),
+    "server": Layer(
+        "the role of the relay server",
+        ("carriers", "dataplane", "driver", "sansio", "plugins", *_VOCABULARY),
+    ),
+    "client": Layer(
+        "the role of the client, visitors included",
+        ("carriers", "dataplane", "driver", "sansio", "plugins", *_VOCABULARY),
+    ),
+    "proxies": Layer(
+        "the built-in proxy types, on the same seam as foreign ones",
+        ("driver", "sansio", *_VOCABULARY),
+    ),
+    "testing": Layer(
+        "the public test kit",
+        ("dataplane", "driver", "sansio", "plugins", *_VOCABULARY),
+    ),
+    "carriers": Layer(
+        "how a stream gets from the client to the server",
+        ("dataplane", "driver", "sansio", *_VOCABULARY),
+    ),
+    "dataplane": Layer(
+        "moving octets; knows nothing of sessions or proxy types",
+        ("driver", "sansio", *_VOCABULARY),
+    ),
+    "driver": Layer(
+        "runs a protocol core over a leg",
+        ("sansio", *_VOCABULARY),
+    ),
+    "plugins": Layer(
+        "proxy types by name, found as Twisted plugins",
+        _VOCABULARY,
+    ),
+    "interfaces": Layer(
+        "every interface between the parts",
+        ("options", "sansio", "values", "errors"),
+    ),
+    "options": Layer(
+        "how a table of options is declared",
+        ("values", "errors"),
+    ),
+    "sansio": Layer(
+        "protocol cores: no I/O, no clock, no chance",
+        ("values", "errors"),
+    ),
+    "errors": Layer("every exception", ("values",)),
+    "values": Layer("frozen values that everybody may hold", ()),
+}
+"""From the programs at the top to the vocabulary at the bottom: a layer imports only from below."""
+
+CORE_LIBRARIES = frozenset({"attrs", "msgspec", "cryptography", "cramjam", "httptools"})
+"""What ``sansio`` may import besides the standard library."""
+
+FORBIDDEN_IN_CORES = frozenset(
+    {"asyncio", "multiprocessing", "os", "random", "secrets", "select", "selectors", "signal"}
+    | {"socket", "socketserver", "ssl", "subprocess", "tempfile", "threading", "time"}
+)
+"""What ``sansio`` may not import of the standard library: I/O, clocks and chance come as arguments."""
+
+
+def modules() -> Iterator[Path]:
+    """Every source file of the package, relative to :data:`ROOT`."""
+    return (path.relative_to(ROOT) for path in sorted((ROOT / "relaykit").rglob("*.py")))
+
+
+def layer_of(dotted: str) -> str:
+    """The layer of a dotted module name of relaykit; empty for the package itself."""
+    return dotted.partition(".")[2].partition(".")[0]
+
+
+def imports_of(path: Path) -> frozenset[str]:
+    """Dotted names of the modules that a source file imports, anywhere in it.
+
+    ``from relaykit import values`` counts as ``relaykit.values``.
+    """
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise AssertionError(f"{path}: relative import; imports name the whole path")
+            module = node.module or ""
+            if module == "relaykit":
+                found.update(
+                    f"relaykit.{alias.name}" for alias in node.names if not alias.name.startswith("__")
+                )
+            else:
+                found.add(module)
+    return frozenset(found)

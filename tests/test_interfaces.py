@@ -1,0 +1,76 @@
+"""Every class that says it implements an interface has its methods, with the right arguments."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementedBy
+from zope.interface.exceptions import Invalid
+from zope.interface.interface import InterfaceClass
+from zope.interface.verify import verifyClass
+
+from relaykit import interfaces
+from tests.layering import modules
+
+OPTIONAL_LIBRARIES = frozenset({"qh3", "aioquic"})
+"""Top-level modules of extras: a module of relaykit that needs one may fail to import without it."""
+
+
+def _imported() -> Iterator[object]:
+    for path in modules():
+        if path.name == "__main__.py":
+            continue
+        dotted = ".".join(Path(path).with_suffix("").parts).removesuffix(".__init__")
+        try:
+            yield importlib.import_module(dotted)
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] not in OPTIONAL_LIBRARIES:
+                raise
+
+
+def _classes() -> Iterator[type]:
+    for module in _imported():
+        for _, found in inspect.getmembers(module, inspect.isclass):
+            if found.__module__ == getattr(module, "__name__", None):
+                yield found
+
+
+class InterfacesTests(SynchronousTestCase):
+    """Tests for the implementers of the package, all of them."""
+
+    def test_implementers(self) -> None:
+        """Each class of the package has what its interfaces of relaykit ask for."""
+        broken: list[str] = []
+        checked = 0
+        for cls in _classes():
+            for interface in implementedBy(cls):
+                if not interface.__module__.startswith("relaykit."):
+                    continue
+                checked += 1
+                try:
+                    verifyClass(interface, cls)
+                except Invalid as error:
+                    broken.append(f"{cls.__module__}.{cls.__qualname__}: {error}")
+        self.assertEqual(broken, [])
+        self.assertGreater(checked, 10)
+
+    def test_published(self) -> None:
+        """``__all__`` of the interfaces names each interface, and nothing else."""
+        declared = {
+            name
+            for name, value in vars(interfaces).items()
+            if isinstance(value, InterfaceClass) and value.__module__ == interfaces.__name__
+        }
+        self.assertEqual(set(interfaces.__all__), declared)
+
+    def test_all_names_exist(self) -> None:
+        """Each name in a module's ``__all__`` is there, and is there once."""
+        for module in _imported():
+            names = list(getattr(module, "__all__", ()))
+            missing = [name for name in names if not hasattr(module, name)]
+            self.assertEqual(missing, [], str(module))
+            self.assertEqual(len(names), len(set(names)), str(module))
