@@ -6,7 +6,7 @@ where the flow began, *far* the one it is forwarded to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
@@ -45,6 +45,7 @@ __all__ = [
     "ISignalReceiver",
     "IStreamLeg",
     "IStreamPath",
+    "ITurns",
     "IVisit",
     "IVisitable",
     "IVisitableProxyType",
@@ -54,6 +55,16 @@ __all__ = [
 
 
 # --- the data plane -------------------------------------------------------------------------
+
+
+class ITurns(Interface):
+    """Collects what is to be done once for all that happens in one turn of the reactor."""
+
+    def at_turn_end(call: Callable[[], None]) -> None:
+        """Calls ``call`` once this turn's input has been dealt with; asked again, still once.
+
+        Outside of a turn it is called soon, never within this call.
+        """
 
 
 class ILegReceiver(Interface):
@@ -66,7 +77,10 @@ class ILegReceiver(Interface):
         """The peer will send no more; this side may go on writing."""
 
     def leg_lost(reason: Ended) -> None:
-        """The leg is gone, both directions; called once, last, also after close and abort."""
+        """The leg is gone, both directions; called once, last, also after close and abort.
+
+        What had arrived before is delivered first, so a paused leg tells it once it is resumed.
+        """
 
 
 class IStreamLeg(IPushProducer, IConsumer):
@@ -108,7 +122,7 @@ class IStreamLeg(IPushProducer, IConsumer):
         """Like :meth:`peek`, but the octets that the answer consists of are consumed."""
 
     def unread(data: bytes) -> None:
-        """Puts octets back in front of what will be delivered next."""
+        """Puts octets back in front of what will be delivered next, and pauses the leg."""
 
     def finish_writing() -> None:
         """Ends this side's direction after what was written (half-close)."""
