@@ -1,0 +1,1 @@
+"""The ``relaykit`` command, and the command lines of ``frps`` and ``frpc``."""
