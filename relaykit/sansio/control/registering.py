@@ -1,0 +1,216 @@
+"""What a client does to have its proxies registered: asks, asks again, takes back."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from attrs import define, field, frozen
+
+from relaykit.errors import LocalProtocolError
+
+__all__ = [
+    "ANSWER_TIMEOUT_S",
+    "RETRY_S",
+    "TRANSITIONS",
+    "RefusedProxy",
+    "Register",
+    "Registered",
+    "Registering",
+    "RegistrationEvent",
+    "RegistrationState",
+    "RegistrationStep",
+    "Withdraw",
+]
+
+ANSWER_TIMEOUT_S = 20.0
+"""Seconds without an answer after which the proxy is registered once more, as frp does."""
+
+RETRY_S = 30.0
+"""Seconds after a refusal until the next attempt, as frp does."""
+
+UNANSWERED_KEPT = 8
+"""Requests for one name whose answers are still told apart; it bounds what silence costs."""
+
+
+class RegistrationState(enum.Enum):
+    """Where one proxy stands."""
+
+    OFFLINE = "offline"
+    """There is no session."""
+    WAITING = "waiting"
+    """The server was asked and has not answered."""
+    RUNNING = "running"
+    """Users are let in."""
+    REFUSED = "refused"
+    """The server said no; it will be asked again."""
+
+
+class RegistrationStep(enum.Enum):
+    """What can happen to one proxy."""
+
+    SESSION_STARTED = "session started"
+    SESSION_ENDED = "session ended"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    TIMER = "timer"
+
+
+_State = RegistrationState
+_Step = RegistrationStep
+
+TRANSITIONS: Mapping[tuple[RegistrationState, RegistrationStep], RegistrationState] = {
+    (_State.OFFLINE, _Step.SESSION_STARTED): _State.WAITING,
+    (_State.WAITING, _Step.ACCEPTED): _State.RUNNING,
+    (_State.WAITING, _Step.REFUSED): _State.REFUSED,
+    (_State.WAITING, _Step.TIMER): _State.WAITING,
+    (_State.REFUSED, _Step.TIMER): _State.WAITING,
+    (_State.WAITING, _Step.SESSION_ENDED): _State.OFFLINE,
+    (_State.RUNNING, _Step.SESSION_ENDED): _State.OFFLINE,
+    (_State.REFUSED, _Step.SESSION_ENDED): _State.OFFLINE,
+}
+"""The life of one proxy; what is not in the table does not happen, or is ignored as too late."""
+
+
+@frozen
+class Register:
+    """Ask the server to register this proxy."""
+
+    name: str
+
+
+@frozen
+class Withdraw:
+    """Tell the server that this proxy is taken back."""
+
+    name: str
+
+
+@frozen
+class Registered:
+    """The server lets users in; ``address`` is what they dial, empty if nothing is public."""
+
+    name: str
+    address: str
+
+
+@frozen
+class RefusedProxy:
+    """The server said no; the proxy is tried again after :data:`RETRY_S`."""
+
+    name: str
+    reason: str
+
+
+RegistrationEvent: TypeAlias = Register | Withdraw | Registered | RefusedProxy
+
+
+@define
+class _Proxy:
+    generation: int
+    state: RegistrationState = RegistrationState.OFFLINE
+    at: float | None = None
+
+
+@define
+class Registering:
+    """The proxies of one client across its sessions, by the name that the server knows them by.
+
+    Tell it of sessions, of answers and of time, and take :meth:`events` after every call.
+    """
+
+    _proxies: dict[str, _Proxy] = field(factory=dict, init=False)
+    _unanswered: dict[str, deque[int]] = field(factory=dict, init=False)
+    _generation: int = field(default=0, init=False)
+    _online: bool = field(default=False, init=False)
+    _events: list[RegistrationEvent] = field(factory=list, init=False)
+
+    def __iter__(self) -> Iterator[tuple[str, RegistrationState]]:
+        return iter([(name, proxy.state) for name, proxy in self._proxies.items()])
+
+    def state(self, name: str) -> RegistrationState | None:
+        """Where this proxy stands; None if it is not offered."""
+        proxy = self._proxies.get(name)
+        return None if proxy is None else proxy.state
+
+    def offer(self, name: str, now: float) -> None:
+        """This proxy is to be registered, in this session and all later ones."""
+        if name not in self._proxies:
+            self._generation += 1
+            self._proxies[name] = _Proxy(self._generation)
+            if self._online:
+                self._step(name, RegistrationStep.SESSION_STARTED, now)
+
+    def withdraw(self, name: str) -> None:
+        """This proxy is not offered any more.  Unknown names are ignored."""
+        proxy = self._proxies.pop(name, None)
+        if proxy is not None and proxy.state in (RegistrationState.WAITING, RegistrationState.RUNNING):
+            self._events.append(Withdraw(name))
+
+    def session_started(self, now: float) -> None:
+        """The client is logged in."""
+        if self._online:
+            raise LocalProtocolError("the session has started already")
+        self._online = True
+        for name in self._proxies:
+            self._step(name, RegistrationStep.SESSION_STARTED, now)
+
+    def session_ended(self) -> None:
+        """The session is gone, and with it every registration."""
+        self._online = False
+        self._unanswered.clear()
+        for proxy in self._proxies.values():
+            proxy.state = TRANSITIONS.get((proxy.state, RegistrationStep.SESSION_ENDED), proxy.state)
+            proxy.at = None
+
+    def accepted(self, name: str, address: str) -> None:
+        """The server registered a proxy."""
+        if self._answered(name):
+            self._step(name, RegistrationStep.ACCEPTED, None)
+            self._events.append(Registered(name, address))
+
+    def refused(self, name: str, reason: str, now: float) -> None:
+        """The server refused a proxy."""
+        if self._answered(name):
+            self._step(name, RegistrationStep.REFUSED, now)
+            self._events.append(RefusedProxy(name, reason))
+
+    def next_wakeup(self) -> float | None:
+        """When :meth:`wake` must be called at the latest; None for never."""
+        return min((proxy.at for proxy in self._proxies.values() if proxy.at is not None), default=None)
+
+    def wake(self, now: float) -> None:
+        """Asks again where it is time."""
+        for name, proxy in self._proxies.items():
+            if proxy.at is not None and now >= proxy.at:
+                self._step(name, RegistrationStep.TIMER, now)
+
+    def events(self) -> list[RegistrationEvent]:
+        """Takes what was decided since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def _answered(self, name: str) -> bool:
+        """Whether an answer is about the present offer; answers come in the order of the requests."""
+        unanswered = self._unanswered.get(name)
+        generation = unanswered.popleft() if unanswered else None
+        proxy = self._proxies.get(name)
+        return (
+            proxy is not None and proxy.state is RegistrationState.WAITING and proxy.generation == generation
+        )
+
+    def _step(self, name: str, step: RegistrationStep, now: float | None) -> None:
+        proxy = self._proxies[name]
+        proxy.state = TRANSITIONS[proxy.state, step]
+        proxy.at = None
+        if now is None:
+            return
+        if proxy.state is RegistrationState.WAITING:
+            unanswered = self._unanswered.setdefault(name, deque(maxlen=UNANSWERED_KEPT))
+            unanswered.append(proxy.generation)
+            self._events.append(Register(name))
+            proxy.at = now + ANSWER_TIMEOUT_S
+        else:
+            proxy.at = now + RETRY_S

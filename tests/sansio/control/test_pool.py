@@ -1,0 +1,412 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import TypeAlias
+
+from attrs import define
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.errors import LocalProtocolError
+from relaykit.sansio.control.pool import (
+    MAX_WAITING_USERS,
+    POOL_HEADROOM,
+    USER_TIMEOUT_S,
+    Asked,
+    Assigned,
+    Discarded,
+    PoolEvent,
+    Unserved,
+    WhyUnserved,
+    WorkPool,
+)
+
+Pool: TypeAlias = WorkPool[str, str]
+
+
+def pool(pool_count: int = 0, *legs: str) -> Pool:
+    """A pool that begins at time 0 with these idle connections."""
+    made: Pool = WorkPool(pool_count, 0.0)
+    made.events()
+    for leg in legs:
+        made.offer(leg, 0.0)
+    assert made.events() == []
+    return made
+
+
+def told(events: list[PoolEvent[str, str]]) -> list[tuple[str, str] | Asked | Unserved[str] | Discarded[str]]:
+    """Events, assignments as pairs of user and leg."""
+    return [(event.user, event.leg) if isinstance(event, Assigned) else event for event in events]
+
+
+def assigned(events: list[PoolEvent[str, str]]) -> Assigned[str, str]:
+    """The one assignment among the events."""
+    (found,) = [event for event in events if isinstance(event, Assigned)]
+    return found
+
+
+class PoolTests(SynchronousTestCase):
+    """Users get work connections in order, in time, or are told."""
+
+    def test_filled_at_the_beginning(self) -> None:
+        """The pool count is asked for at once, in one event; nothing is asked without one."""
+        for count, expected in ((0, []), (3, [Asked(3)]), (-1, [])):
+            made: Pool = WorkPool(count, 0.0)
+            self.assertEqual(made.events(), expected)
+
+    def test_idle(self) -> None:
+        """A user gets the idle connection that came first, and one more is asked for."""
+        made = pool(2, "a", "b")
+        made.want("user", 1.0)
+        self.assertEqual(told(made.events()), [("user", "a"), Asked(1)])
+        self.assertEqual(made.idle, 1)
+
+    def test_waiting(self) -> None:
+        """Without an idle one, one is asked for, and one more when it came: the pool has a spare then."""
+        made = pool()
+        made.want("user", 1.0)
+        self.assertEqual(made.events(), [Asked(1)])
+        made.offer("a", 2.0)
+        self.assertEqual(told(made.events()), [("user", "a"), Asked(1)])
+        made.offer("b", 2.0)
+        self.assertEqual(made.events(), [])
+        self.assertEqual((made.idle, made.waiting), (1, 0))
+
+    def test_order(self) -> None:
+        """Who came first is served first."""
+        made = pool()
+        for user in ("one", "two", "three"):
+            made.want(user, 1.0)
+        self.assertEqual(made.events(), [Asked(3)])
+        for leg in ("a", "b", "c"):
+            made.offer(leg, 2.0)
+        self.assertEqual(told(made.events()), [("one", "a"), ("two", "b"), ("three", "c"), Asked(3)])
+
+    def test_timeout(self) -> None:
+        """A user who waited in vain is told so, and the others keep waiting."""
+        made = pool()
+        made.want("early", 0.0)
+        made.want("late", 4.0)
+        made.events()
+        self.assertEqual(made.next_wakeup(), USER_TIMEOUT_S)
+        made.wake(USER_TIMEOUT_S - 0.1)
+        self.assertEqual(made.events(), [])
+        made.wake(USER_TIMEOUT_S)
+        self.assertEqual(made.events(), [Unserved("early", WhyUnserved.TIMEOUT)])
+        self.assertEqual(made.next_wakeup(), 4.0 + USER_TIMEOUT_S)
+        made.offer("a", 11.0)
+        self.assertEqual(told(made.events()), [("late", "a"), Asked(1)])
+        self.assertIsNone(made.next_wakeup())
+
+    def test_configured_timeout(self) -> None:
+        """The wait is as long as configured."""
+        made: Pool = WorkPool(0, 0.0, user_timeout_s=3.0)
+        made.want("user", 1.0)
+        self.assertEqual(made.next_wakeup(), 4.0)
+
+    def test_cancel(self) -> None:
+        """A user who left gets nothing, and what was asked for serves the next one or stays."""
+        made = pool()
+        for user in ("one", "two"):
+            made.want(user, 1.0)
+        made.events()
+        made.cancel("one")
+        made.cancel("nobody")
+        made.offer("a", 2.0)
+        made.offer("b", 2.0)
+        self.assertEqual(told(made.events()), [("two", "a"), Asked(1)])
+        self.assertEqual((made.idle, made.waiting), (1, 0))
+
+    def test_waits_already(self) -> None:
+        """One user cannot wait twice."""
+        made = pool()
+        made.want("user", 1.0)
+        self.assertRaises(LocalProtocolError, made.want, "user", 1.0)
+
+    def test_surplus(self) -> None:
+        """What comes to a full pool is discarded as surplus."""
+        legs = [f"leg {number}" for number in range(1 + POOL_HEADROOM)]
+        made = pool(1, *legs)
+        made.offer("one too many", 1.0)
+        self.assertEqual(made.events(), [Discarded("one too many", surplus=True)])
+        self.assertEqual(made.idle, made.capacity)
+
+    def test_lost(self) -> None:
+        """An idle connection that was lost is given to nobody."""
+        made = pool(1, "dead", "alive")
+        made.lost("dead")
+        made.lost("unknown")
+        made.want("user", 1.0)
+        self.assertEqual(assigned(made.events()).leg, "alive")
+
+    def test_retry(self) -> None:
+        """A user whose connection broke gets the next idle one, with the same deadline."""
+        made = pool(1, "broken", "alive")
+        made.want("user", 1.0)
+        first = assigned(made.events())
+        made.retry(first, 5.0)
+        second = assigned(made.events())
+        self.assertEqual((second.user, second.leg, second.deadline), ("user", "alive", 1.0 + USER_TIMEOUT_S))
+
+    def test_retry_keeps_the_place(self) -> None:
+        """A user who must wait after a broken connection stands before those who came later."""
+        made = pool(1, "broken")
+        made.want("first", 1.0)
+        broken = assigned(made.events())
+        made.want("second", 2.0)
+        made.retry(broken, 3.0)
+        made.offer("a", 4.0)
+        self.assertEqual(assigned(made.events()).user, "first")
+        made.offer("b", 4.0)
+        self.assertEqual(assigned(made.events()).user, "second")
+
+    def test_retry_too_late(self) -> None:
+        """After the user's time there is no other attempt."""
+        made = pool(1, "broken", "alive")
+        made.want("user", 1.0)
+        made.retry(assigned(made.events()), 1.0 + USER_TIMEOUT_S)
+        self.assertEqual(made.events(), [Unserved("user", WhyUnserved.TIMEOUT)])
+
+    def test_retries_end(self) -> None:
+        """A client whose connections all break wears nobody out."""
+        made = pool()
+        made.want("user", 0.0)
+        for attempt in range(1, made.capacity + 1):
+            made.offer(f"broken {attempt}", 0.0)
+            made.retry(assigned(made.events()), 0.0)
+            self.assertEqual(made.waiting, 1)
+        made.offer("broken at last", 0.0)
+        last = assigned(made.events())
+        made.retry(last, 0.0)
+        self.assertEqual(made.events(), [Unserved("user", WhyUnserved.DEFECTIVE)])
+
+    def test_crowded(self) -> None:
+        """More users than may wait are told at once."""
+        made: WorkPool[int, int] = WorkPool(0, 0.0)
+        for user in range(MAX_WAITING_USERS + 1):
+            made.want(user, 0.0)
+        self.assertEqual(
+            made.events(),
+            [Unserved(MAX_WAITING_USERS, WhyUnserved.CROWDED), Asked(MAX_WAITING_USERS)],
+        )
+
+    def test_a_crowd_asks_for_no_heap_of_spares(self) -> None:
+        """Serving many users at once asks for at most a capacity of spare ones."""
+        made: WorkPool[int, int] = WorkPool(1, 0.0)
+        made.events()
+        made.offer(-1, 0.0)
+        for user in range(1000):
+            made.want(user, 1.0)
+        for leg in range(999):
+            made.offer(leg, 1.0)
+        asked = sum(event.count for event in made.events() if isinstance(event, Asked))
+        self.assertEqual((made.waiting, made.idle), (0, 0))
+        self.assertLessEqual(asked, 999 + made.capacity)
+        self.assertGreaterEqual(asked, 1000)
+
+    def test_what_never_comes_is_written_off(self) -> None:
+        """A client that failed to open what it was asked for is asked for spares again later."""
+        made = pool()
+        for user in range(3 * made.capacity):
+            made.want(str(user), 0.0)
+        made.wake(USER_TIMEOUT_S)
+        made.events()
+        made.want("user", 20.0)
+        made.offer("a", 21.0)
+        self.assertEqual(told(made.events()), [("user", "a"), Asked(2)])
+
+    def test_close(self) -> None:
+        """At the end of the session users are told and all connections discarded, later ones too."""
+        made = pool(1, "idle")
+        made.close()
+        self.assertEqual(made.events(), [Discarded("idle", surplus=False)])
+        made.want("user", 1.0)
+        made.offer("late", 1.0)
+        self.assertEqual(
+            made.events(),
+            [Unserved("user", WhyUnserved.SESSION_ENDED), Discarded("late", surplus=False)],
+        )
+
+    def test_close_with_waiting_users(self) -> None:
+        """Who waits when the session ends is told, and asks of the same moment are not made."""
+        made = pool()
+        made.want("user", 1.0)
+        made.close()
+        self.assertEqual(made.events(), [Unserved("user", WhyUnserved.SESSION_ENDED)])
+        self.assertIsNone(made.next_wakeup())
+
+    def test_retry_after_close(self) -> None:
+        """An assignment that breaks when the session has ended is the end for its user."""
+        made = pool(0, "a")
+        made.want("user", 1.0)
+        failed = assigned(made.events())
+        made.close()
+        made.retry(failed, 2.0)
+        self.assertEqual(made.events(), [Unserved("user", WhyUnserved.SESSION_ENDED)])
+
+
+@define
+class Waiting:
+    """A user in the model's queue."""
+
+    name: int
+    deadline: float
+
+
+class PoolModel(RuleBasedStateMachine):
+    """The pool beside two plain lists; connections come as asked for, late, too often or never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.queue: list[Waiting] = []
+        self.idle: list[int] = []
+        self.asked = 0
+        self.names = 0
+        self.outcomes: Counter[int] = Counter()
+        self.users: set[int] = set()
+        self.given: list[Assigned[int, int]] = []
+        self.owned: set[int] = set()
+
+    @initialize(count=st.integers(0, 3))
+    def begin(self, count: int) -> None:
+        """A session begins."""
+        self.core: WorkPool[int, int] = WorkPool(count, self.now)
+        self.count = count
+        self.settle()
+        assert self.asked == count
+
+    def settle(self) -> None:
+        """Compares every event with what the lists say."""
+        for event in self.core.events():
+            match event:
+                case Asked(count):
+                    assert count > 0
+                    self.asked += count
+                case Assigned(user, leg):
+                    assert leg in self.owned
+                    if self.queue:
+                        assert self.queue.pop(0).name == user
+                    else:
+                        assert self.idle.pop(0) == leg
+                    self.given.append(event)
+                case Unserved(user, WhyUnserved.TIMEOUT):
+                    waiting = self.queue.pop(0)
+                    assert waiting.name == user and waiting.deadline <= self.now
+                    self.outcomes[user] += 1
+                case Discarded(leg, surplus):
+                    assert surplus and len(self.idle) == self.count + POOL_HEADROOM
+                    self.owned.discard(leg)
+                case other:
+                    raise AssertionError(other)
+
+    def name(self) -> int:
+        """A new name."""
+        self.names += 1
+        return self.names
+
+    @rule()
+    def want(self) -> None:
+        """A user comes."""
+        user = self.name()
+        self.users.add(user)
+        if not self.idle:
+            self.queue.append(Waiting(user, self.now + USER_TIMEOUT_S))
+        self.core.want(user, self.now)
+        self.settle()
+
+    @precondition(lambda self: self.asked)
+    @rule()
+    def deliver(self) -> None:
+        """The client opens what it was asked for."""
+        self.asked -= 1
+        self.open()
+
+    @rule()
+    def open(self) -> None:
+        """The client opens a connection, asked for or not."""
+        leg = self.name()
+        self.owned.add(leg)
+        waited = bool(self.queue)
+        self.core.offer(leg, self.now)
+        self.settle()
+        if not waited and leg in self.owned:
+            self.idle.append(leg)
+
+    @precondition(lambda self: self.idle)
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        """An idle connection is lost."""
+        leg = data.draw(st.sampled_from(self.idle))
+        self.idle.remove(leg)
+        self.owned.discard(leg)
+        self.core.lost(leg)
+        self.settle()
+
+    @precondition(lambda self: self.queue)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        """A waiting user goes away."""
+        waiting = data.draw(st.sampled_from(self.queue))
+        self.queue.remove(waiting)
+        self.outcomes[waiting.name] += 1
+        self.core.cancel(waiting.name)
+        self.settle()
+
+    @precondition(lambda self: self.given)
+    @rule(works=st.booleans())
+    def start(self, works: bool) -> None:
+        """An assigned connection is used, or turns out to be broken."""
+        given = self.given.pop(0)
+        self.owned.discard(given.leg)
+        if works or self.now >= given.deadline or given.attempt > self.core.capacity:
+            self.outcomes[given.user] += 1
+            return
+        if not self.idle:
+            place = sum(waiting.name < given.user for waiting in self.queue)
+            self.queue.insert(place, Waiting(given.user, given.deadline))
+        self.core.retry(given, self.now)
+        self.settle()
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 10.0]))
+    def sleep(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+        self.core.wake(self.now)
+        self.settle()
+
+    @invariant()
+    def agrees(self) -> None:
+        """Queue, idle connections and the next deadline are those of the lists."""
+        if self.names:
+            assert self.core.waiting == len(self.queue)
+            assert self.core.idle == len(self.idle) <= self.core.capacity
+            assert self.core.next_wakeup() == (self.queue[0].deadline if self.queue else None)
+            assert not (self.queue and self.idle)
+
+    @invariant()
+    def everybody_has_one_outcome(self) -> None:
+        """A user waits, has a connection, or has had exactly one outcome."""
+        waiting = Counter(waiting.name for waiting in self.queue)
+        given = Counter(event.user for event in self.given)
+        for user in self.users:
+            assert waiting[user] + given[user] + self.outcomes[user] == 1
+
+
+class PoolModelTests(SynchronousTestCase):
+    """The pool agrees with a simple model."""
+
+    def test_model(self) -> None:
+        """Whatever comes in whatever order, users are served in order, once, or told."""
+        run_state_machine_as_test(
+            PoolModel, settings=settings(max_examples=60, stateful_step_count=50, deadline=None)
+        )
