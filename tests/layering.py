@@ -36,11 +36,22 @@ _VOCABULARY = ("values", "errors", "options", "interfaces")
 LAYERS: Mapping[str, Layer] = {
     "tap": Layer(
         "what twistd and twist start",
-        ("commands", "config", "server", "client", "plugins", *_VOCABULARY),
+        ("commands", "config", "server", "client", "logs", "plugins", *_VOCABULARY),
     ),
     "commands": Layer(
         "the relaykit command and frp's command lines",
-        ("config", "server", "client", "carriers", "dataplane", "driver", "sansio", "plugins", *_VOCABULARY),
+        (
+            "config",
+            "server",
+            "client",
+            "carriers",
+            "dataplane",
+            "driver",
+            "sansio",
+            "logs",
+            "plugins",
+            *_VOCABULARY,
+        ),
     ),
     "config": Layer(
         "configuration files into checked options",
@@ -69,6 +80,10 @@ LAYERS: Mapping[str, Layer] = {
     "dataplane": Layer(
         "moving octets; knows nothing of sessions or proxy types",
         ("driver", "sansio", *_VOCABULARY),
+    ),
+    "logs": Layer(
+        "where log events go, in frp's format and for machines",
+        ("values", "errors", "options"),
     ),
     "driver": Layer(
         "runs a protocol core over a leg",
