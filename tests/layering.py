@@ -59,11 +59,11 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "server": Layer(
         "the role of the relay server",
-        ("carriers", "dataplane", "driver", "sansio", "plugins", *_VOCABULARY),
+        ("carriers", "dataplane", "driver", "sansio", "plugins", "certificates", "state", *_VOCABULARY),
     ),
     "client": Layer(
         "the role of the client, visitors included",
-        ("carriers", "dataplane", "driver", "sansio", "plugins", *_VOCABULARY),
+        ("carriers", "dataplane", "driver", "sansio", "plugins", "certificates", "state", *_VOCABULARY),
     ),
     "proxies": Layer(
         "the built-in proxy types, on the same seam as foreign ones",
@@ -92,6 +92,18 @@ LAYERS: Mapping[str, Layer] = {
     "plugins": Layer(
         "proxy types by name, found as Twisted plugins",
         _VOCABULARY,
+    ),
+    "logs": Layer(
+        "log lines, and the files they go to",
+        ("values", "errors"),
+    ),
+    "certificates": Layer(
+        "a certificate of one's own, and fingerprints",
+        ("state", "values", "errors"),
+    ),
+    "state": Layer(
+        "what is kept from one start to the next",
+        ("values", "errors"),
     ),
     "interfaces": Layer(
         "every interface between the parts",

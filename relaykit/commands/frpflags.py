@@ -39,9 +39,7 @@ def _port_range(text: str) -> PortRange:
 
 def _range_number(text: str) -> int:
     if re.fullmatch(r"\+?[0-9]+", text) is None:
-        raise ValueError(
-            f"range number is invalid, strconv.ParseInt: parsing {quoted(text)}: invalid syntax"
-        )
+        raise ValueError(f"range number is invalid, strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
     number = int(text)
     if number > LARGEST_RANGE_NUMBER:
         raise ValueError(
@@ -264,9 +262,7 @@ FRPC = Command(
                 Flag("nat_hole_local_addr", TEXT, "local address, ip:port or :port", default="", short="l"),
             ),
             children=(
-                Command(
-                    "discover", "Ask what kind of NAT it is", action="relaykit.commands.later:nathole"
-                ),
+                Command("discover", "Ask what kind of NAT it is", action="relaykit.commands.later:nathole"),
             ),
         ),
         _HELP,

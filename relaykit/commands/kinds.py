@@ -64,11 +64,11 @@ def read_integer(text: str) -> int:
         raise ValueError(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
     digits = found.group(1).replace("_", "")
     base = _BASES.get(digits[:2].lower())
-    if base is not None:
-        number = int(digits[2:], base)
+    if base is None:
+        base = 8 if digits[0] == "0" else 10
     else:
-        number = int(digits, 8 if digits[0] == "0" else 10)
-    number = -number if text[0] == "-" else number
+        digits = digits[2:]
+    number = -int(digits, base) if text[0] == "-" else int(digits, base)
     if not -LARGEST_INTEGER - 1 <= number <= LARGEST_INTEGER:
         raise ValueError(f"strconv.ParseInt: parsing {quoted(text)}: value out of range")
     return number

@@ -1,0 +1,126 @@
+"""A server's own certificate, made once, and the fingerprints that clients pin.
+
+A certificate that nobody signed proves only that the same key answers as before.  That is what a
+fingerprint, shown when the server starts and given to its clients, is good for.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from relaykit.state import StateDirectory
+
+__all__ = ["KeyPair", "fingerprint", "kept_or_new", "read_fingerprint", "self_signed"]
+
+FILE_NAME = "server-certificate.pem"
+"""File of the state directory that holds key and certificate."""
+
+VALID_FOR = timedelta(days=365 * 20)
+"""Long: clients pin this very certificate, and one that runs out would cut all of them off at once."""
+
+CLOCK_TOLERANCE = timedelta(days=1)
+"""How far the clock of a client may be behind that of the server."""
+
+_COMMON_NAME = "relaykit"
+_PREFIX = "sha256:"
+
+
+@frozen
+class KeyPair:
+    """A certificate and its private key, both in PEM; ``der`` is the certificate in DER."""
+
+    certificate: bytes
+    key: bytes
+    der: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """See :func:`fingerprint`."""
+        return fingerprint(self.der)
+
+    def __repr__(self) -> str:
+        return f"<KeyPair {self.fingerprint}>"
+
+
+def self_signed(now: datetime) -> KeyPair:
+    """A new key (ECDSA on P-256) and a certificate signed by itself, valid from a day before ``now``."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _COMMON_NAME)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_TOLERANCE)
+        .not_valid_after(now + VALID_FOR)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(_COMMON_NAME)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return _key_pair(key, certificate)
+
+
+def kept_or_new(state: StateDirectory, now: datetime) -> KeyPair:
+    """The pair in the state directory; made and put there when there is none that is whole and valid.
+
+    :raises StateUnavailable: the directory cannot be read or written.
+    """
+    content = state.read(FILE_NAME)
+    pair = _read_pair(content, now) if content is not None else None
+    if pair is None:
+        pair = self_signed(now)
+        state.write(FILE_NAME, pair.key + pair.certificate)
+    return pair
+
+
+def _read_pair(content: bytes, now: datetime) -> KeyPair | None:
+    """The pair in the text of a PEM file, or None if it is damaged or has run out."""
+    try:
+        key = serialization.load_pem_private_key(content, None)
+        certificate = x509.load_pem_x509_certificate(content)
+    except ValueError:
+        return None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate.public_key() != key.public_key():
+        return None
+    if now >= certificate.not_valid_after_utc:
+        return None
+    return _key_pair(key, certificate)
+
+
+def _key_pair(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> KeyPair:
+    return KeyPair(
+        certificate=certificate.public_bytes(serialization.Encoding.PEM),
+        key=key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+        der=certificate.public_bytes(serialization.Encoding.DER),
+    )
+
+
+def fingerprint(der: bytes) -> str:
+    """``sha256:`` and 64 hexadecimal digits: the digest of a certificate in DER."""
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(der)
+    return _PREFIX + digest.finalize().hex()
+
+
+def read_fingerprint(text: str) -> bytes:
+    """The 32 octets of a fingerprint; the prefix, colons and the case of digits do not matter.
+
+    :raises ValueError: it is none.
+    """
+    digits = text.strip().lower().removeprefix(_PREFIX).replace(":", "")
+    if re.fullmatch(r"[0-9a-f]{64}", digits) is None:
+        raise ValueError("a fingerprint is sha256: and 64 hexadecimal digits")
+    return bytes.fromhex(digits)

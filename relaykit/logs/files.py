@@ -1,0 +1,83 @@
+"""A log file that is put aside at midnight; files put aside long ago are removed."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import TextIO
+
+__all__ = ["RotatedFile"]
+
+SECONDS_A_DAY = 24 * 3600
+FILE_MODE = 0o600
+FOLDER_MODE = 0o755
+_STAMP = "%Y%m%d-%H%M%S"
+
+
+class RotatedFile:
+    """Appends text to a file.  Source of names and modes: frp's log files.
+
+    The first write of a new day of local time renames the file to ``NAME.YYYYMMDD-HHMMSS.EXT`` and
+    begins a new one.  A write that fails loses its text: a full disk does not stop a relay.
+
+    :param path: relative paths are resolved at once.
+    :param keep_days: files put aside longer ago are removed; negative keeps all.
+    :raises OSError: the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, keep_days: int) -> None:
+        self._path = path.absolute()
+        self._keep_days = keep_days
+        self._day: tuple[int, int] | None = None
+        self._path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+        self._file = self._open()
+
+    def write(self, text: str, now: float) -> None:
+        """Appends ``text`` at the time ``now`` (seconds since 1970)."""
+        local = time.localtime(now)
+        day = (local.tm_year, local.tm_yday)
+        try:
+            if self._day is not None and day > self._day:
+                self._rotate(now)
+            self._file.write(text)
+            self._file.flush()
+        except OSError:
+            return
+        finally:
+            self._day = day
+
+    def close(self) -> None:
+        """Closes the file; nothing may be written any more."""
+        self._file.close()
+
+    def _open(self) -> TextIO:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        return open(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+
+    def _rotate(self, now: float) -> None:
+        aside = self._path.with_name(
+            f"{self._path.stem}.{time.strftime(_STAMP, time.localtime(now))}{self._path.suffix}"
+        )
+        if aside.exists():
+            return
+        self._path.rename(aside)
+        former, self._file = self._file, self._open()
+        former.close()
+        self._remove_old(now)
+
+    def _remove_old(self, now: float) -> None:
+        if self._keep_days < 0:
+            return
+        name = re.compile(rf"{re.escape(self._path.stem)}\.(\d{{8}}-\d{{6}}){re.escape(self._path.suffix)}")
+        for sibling in self._path.parent.iterdir():
+            found = name.fullmatch(sibling.name)
+            if found is None:
+                continue
+            try:
+                put_aside = time.mktime(time.strptime(found.group(1), _STAMP))
+            except ValueError:
+                continue
+            if now - put_aside > self._keep_days * SECONDS_A_DAY:
+                sibling.unlink(missing_ok=True)

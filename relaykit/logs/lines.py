@@ -1,0 +1,117 @@
+"""Makes one line of text of a log event: frp's form, or one JSON object.
+
+A line never contains a control character that came with an event's fields: what a peer sends can
+neither forge a line nor speak to a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from twisted.logger import LogEvent, LogLevel, formatEvent
+from twisted.python.failure import Failure
+
+__all__ = ["CONTEXT", "LineForm", "colored", "frp_line", "json_line"]
+
+LineForm = Callable[[LogEvent, str], str]
+"""Makes a line, newline included, of an event and the place in the source that it came from."""
+
+CONTEXT = ("run", "proxy")
+"""Fields that tell whose event it is; frp puts them in brackets before the text."""
+
+_LETTERS = {
+    LogLevel.debug: "D",
+    LogLevel.info: "I",
+    LogLevel.warn: "W",
+    LogLevel.error: "E",
+    LogLevel.critical: "E",
+}
+_COLORS = {
+    LogLevel.debug: "\x1b[1;36m",
+    LogLevel.info: "\x1b[1;34m",
+    LogLevel.warn: "\x1b[1;33m",
+    LogLevel.error: "\x1b[1;31m",
+    LogLevel.critical: "\x1b[1;31m",
+}
+_RESET = "\x1b[0m"
+
+
+def frp_line(event: LogEvent, source: str) -> str:
+    """``2024-05-06 07:08:09.123 [I] [server/service.py:21] [run] [proxy] text``, in local time.
+
+    A traceback follows on lines of its own.
+    """
+    seconds = event["log_time"]
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    milliseconds = int(seconds % 1 * 1000)
+    letter = _LETTERS[event["log_level"]]
+    line = (
+        f"{stamp}.{milliseconds:03} [{letter}] [{source}] {_context(event)}{_printable(formatEvent(event))}\n"
+    )
+    failure = event.get("log_failure")
+    if isinstance(failure, Failure):
+        line += "".join(f"    {_printable(row)}\n" for row in failure.getTraceback().splitlines())
+    return line
+
+
+def json_line(event: LogEvent, source: str) -> str:
+    """One JSON object: time (ISO 8601 with offset), level, source, message, and the event's fields."""
+    entry: dict[str, Any] = {
+        name: _json_value(value) for name, value in event.items() if not name.startswith("log_")
+    }
+    entry |= {
+        "time": datetime.fromtimestamp(event["log_time"]).astimezone().isoformat(timespec="milliseconds"),
+        "level": event["log_level"].name,
+        "source": source,
+        "namespace": event.get("log_namespace", ""),
+        "message": formatEvent(event),
+    }
+    failure = event.get("log_failure")
+    if isinstance(failure, Failure):
+        entry["traceback"] = failure.getTraceback()
+    return json.dumps(entry, ensure_ascii=True) + "\n"
+
+
+def colored(form: LineForm) -> LineForm:
+    """The same form, each line in the color of its level; the newline is inside, as frp has it."""
+
+    def in_color(event: LogEvent, source: str) -> str:
+        return f"{_COLORS[event['log_level']]}{form(event, source)}{_RESET}"
+
+    return in_color
+
+
+def _context(event: LogEvent) -> str:
+    """The context in brackets, so far as the text does not mention it itself."""
+    text = event.get("log_format") or ""
+    return "".join(
+        f"[{_printable(str(event[name]))}] "
+        for name in CONTEXT
+        if event.get(name) and f"{{{name}" not in text
+    )
+
+
+def _printable(text: str) -> str:
+    """The text with control characters, line ends included, written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )
+
+
+def _json_value(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_value(item) for item in value]
+    return str(value)

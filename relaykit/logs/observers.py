@@ -1,0 +1,114 @@
+"""Log observers: which events are written, in which form, and where to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from attrs import field, frozen
+from twisted.logger import ILogObserver, LogEvent, LogLevel
+from zope.interface import implementer
+
+from relaykit.logs.files import RotatedFile
+from relaykit.logs.lines import LineForm, colored, frp_line, json_line
+
+__all__ = ["CONSOLE", "LogSettings", "LogWriter", "log_writer"]
+
+CONSOLE = "console"
+"""The name of standard output where a file could be."""
+
+_LEVELS = {
+    "trace": LogLevel.debug,
+    "debug": LogLevel.debug,
+    "info": LogLevel.info,
+    "warn": LogLevel.warn,
+    "error": LogLevel.error,
+}
+_FRAMEWORK = ("twisted.", "log_legacy")
+"""Namespaces whose routine events are not ours to tell; ``trace`` shows them."""
+
+_SKIPPED_MODULES = ("twisted.logger.", "twisted.python.log", "relaykit.logs.")
+"""Modules between the place that logs and the observer."""
+
+
+@frozen(kw_only=True)
+class LogSettings:
+    """What of the log is written, and where to.
+
+    :ivar to: ``console``, or the path of a file.
+    :ivar level: ``trace``, ``debug``, ``info``, ``warn`` or ``error``.
+    :ivar max_days: days that rotated files are kept; negative keeps them for ever.
+    :ivar color: whether lines on the console are colored.
+    :ivar format: ``frp`` or ``json``.
+    """
+
+    to: str = CONSOLE
+    level: str = "info"
+    max_days: int = 3
+    color: bool = True
+    format: str = "frp"
+
+
+@implementer(ILogObserver)
+@frozen
+class LogWriter:
+    """Writes the events that are important enough.
+
+    :param write: takes the text and its time (seconds since 1970).
+    """
+
+    _form: LineForm
+    _write: Callable[[str, float], None]
+    _level: str
+    _least: LogLevel = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_least", _LEVELS[self._level])
+
+    def __call__(self, event: LogEvent) -> None:
+        level = event.get("log_level")
+        if level is None or level < self._least:
+            return
+        if level <= LogLevel.info and self._level != "trace":
+            namespace = event.get("log_namespace") or ""
+            if namespace.startswith(_FRAMEWORK):
+                return
+        self._write(self._form(event, _caller()), event["log_time"])
+
+
+def log_writer(settings: LogSettings, console: TextIO) -> LogWriter:
+    """The observer for these settings.
+
+    :raises OSError: the file cannot be opened.
+    """
+    form: LineForm = json_line if settings.format == "json" else frp_line
+    if settings.to != CONSOLE:
+        file = RotatedFile(Path(settings.to), settings.max_days)
+        return LogWriter(form, file.write, settings.level)
+    if settings.color and settings.format != "json":
+        form = colored(form)
+    return LogWriter(form, _to_stream(console), settings.level)
+
+
+def _to_stream(stream: TextIO) -> Callable[[str, float], None]:
+    def write(text: str, now: float) -> None:
+        try:
+            stream.write(text)
+            stream.flush()
+        except (OSError, ValueError):  # whoever read it is gone, or it was closed
+            return
+
+    return write
+
+
+def _caller() -> str:
+    """Folder, file and line of the code that logged, as ``server/service.py:21``."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        if not frame.f_globals.get("__name__", "").startswith(_SKIPPED_MODULES):
+            break
+        frame = frame.f_back
+    path = frame.f_code.co_filename.rsplit("/", 2)
+    return f"{'/'.join(path[-2:])}:{frame.f_lineno}"

@@ -1,0 +1,138 @@
+"""The state directory: what a program keeps from one start to the next, such as its certificate.
+
+Nothing in it is configuration, and every program works without one: what would be kept is then made
+again at every start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from relaykit.errors import RelaykitError
+
+__all__ = ["StateDirectory", "StateUnavailable"]
+
+LARGEST_FILE = 4 * 1024 * 1024
+"""Octets read of one file; what is kept here is a few KB.  Guards against a wrong folder."""
+
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+
+
+class StateUnavailable(RelaykitError):
+    """A file of the state directory cannot be read or written; the text names it and why."""
+
+
+@frozen
+class StateDirectory:
+    """A folder of small files that only their owner may read.
+
+    It is made when the first file is written.  Files are replaced as a whole: after a crash there is
+    the former one or the new one.
+    """
+
+    path: Path
+
+    @classmethod
+    def find(cls, chosen: str, environ: Mapping[str, str]) -> StateDirectory | None:
+        """The folder that was chosen, or what the environment says; None without any.
+
+        In this order: ``chosen`` (``--state-dir``), ``$STATE_DIRECTORY`` as systemd sets it,
+        ``$XDG_STATE_HOME/relaykit``, ``~/.local/state/relaykit``.  Relative paths are resolved at
+        once, for a daemon changes its working directory.  Source: systemd.exec(5); XDG Base Directory
+        Specification 0.8.
+        """
+        if chosen:
+            return cls(Path(chosen).absolute())
+        of_service = environ.get("STATE_DIRECTORY", "").split(":")[0]
+        if of_service:
+            return cls(Path(of_service).absolute())
+        of_user = environ.get("XDG_STATE_HOME", "")
+        if os.path.isabs(of_user):
+            return cls(Path(of_user, "relaykit"))
+        home = environ.get("HOME", "")
+        if os.path.isabs(home):
+            return cls(Path(home, ".local", "state", "relaykit"))
+        return None
+
+    def read(self, name: str) -> bytes | None:
+        """The octets of a file, or None when there is none.
+
+        :raises StateUnavailable: it cannot be read.
+        """
+        path = self.path / name
+        try:
+            with path.open("rb") as file:
+                content = file.read(LARGEST_FILE + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateUnavailable(f"cannot read {path}: {error.strerror}") from error
+        if len(content) > LARGEST_FILE:
+            raise StateUnavailable(f"cannot read {path}: it is larger than {LARGEST_FILE} octets")
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replaces a file, durably, readable for its owner only.
+
+        :raises StateUnavailable: it cannot be written; the former file is as it was.
+        """
+        path = self.path / name
+        draft = self.path / f".{name}.{secrets.token_hex(8)}"
+        try:
+            self.path.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+            try:
+                _write_durably(draft, content)
+                draft.replace(path)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    draft.unlink()
+                raise
+            _flush_folder(self.path)
+        except OSError as error:
+            raise StateUnavailable(f"cannot write {path}: {error.strerror}") from error
+
+    def read_json(self, name: str) -> Any:
+        """The value in a JSON file, or None when there is none.
+
+        :raises StateUnavailable: it cannot be read, or is no JSON.
+        """
+        content = self.read(name)
+        if content is None:
+            return None
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            raise StateUnavailable(
+                f"cannot read {self.path / name}: it is no JSON ({error}); remove it to begin anew"
+            ) from error
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Replaces a JSON file; see :meth:`write`."""
+        self.write(name, json.dumps(value, indent=2, sort_keys=True).encode() + b"\n")
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _flush_folder(path: Path) -> None:
+    """Makes a rename in a folder last, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
