@@ -6,7 +6,6 @@ fingerprint, shown when the server starts and given to its clients, is good for.
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 
 from attrs import frozen
@@ -17,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from relaykit.state import StateDirectory
 
-__all__ = ["KeyPair", "fingerprint", "kept_or_new", "read_fingerprint", "self_signed"]
+__all__ = ["KeyPair", "fingerprint", "kept_or_new", "self_signed"]
 
 FILE_NAME = "server-certificate.pem"
 """File of the state directory that holds key and certificate."""
@@ -113,14 +112,3 @@ def fingerprint(der: bytes) -> str:
     digest = hashes.Hash(hashes.SHA256())
     digest.update(der)
     return _PREFIX + digest.finalize().hex()
-
-
-def read_fingerprint(text: str) -> bytes:
-    """The 32 octets of a fingerprint; the prefix, colons and the case of digits do not matter.
-
-    :raises ValueError: it is none.
-    """
-    digits = text.strip().lower().removeprefix(_PREFIX).replace(":", "")
-    if re.fullmatch(r"[0-9a-f]{64}", digits) is None:
-        raise ValueError("a fingerprint is sha256: and 64 hexadecimal digits")
-    return bytes.fromhex(digits)

@@ -36,7 +36,7 @@ _VOCABULARY = ("values", "errors", "options", "interfaces")
 LAYERS: Mapping[str, Layer] = {
     "tap": Layer(
         "what twistd and twist start",
-        ("commands", "config", "server", "client", "logs", "plugins", *_VOCABULARY),
+        ("commands", "config", "server", "client", "logs", "state", "plugins", *_VOCABULARY),
     ),
     "commands": Layer(
         "the relaykit command and frp's command lines",
@@ -49,6 +49,8 @@ LAYERS: Mapping[str, Layer] = {
             "driver",
             "sansio",
             "logs",
+            "certificates",
+            "state",
             "plugins",
             *_VOCABULARY,
         ),
@@ -92,10 +94,6 @@ LAYERS: Mapping[str, Layer] = {
     "plugins": Layer(
         "proxy types by name, found as Twisted plugins",
         _VOCABULARY,
-    ),
-    "logs": Layer(
-        "log lines, and the files they go to",
-        ("values", "errors"),
     ),
     "certificates": Layer(
         "a certificate of one's own, and fingerprints",
