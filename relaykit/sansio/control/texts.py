@@ -1,0 +1,68 @@
+"""What a server tells clients that it refuses, in frp's words, because scripts look for them."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+__all__ = [
+    "ALREADY_ONLINE",
+    "MISSING_HELLO",
+    "POOL_FULL",
+    "REPLACED_DURING_LOGIN",
+    "SESSION_NOT_CURRENT",
+    "SESSION_NOT_RUNNING",
+    "STOPPED",
+    "UNKNOWN_SESSION",
+    "PeerTexts",
+]
+
+ALREADY_ONLINE = "client_id [{client_id}] for user [{user}] is already online"
+"""To a login whose client id belongs to another session; to be formatted."""
+
+REPLACED_DURING_LOGIN = "control was replaced during login"
+"""To a login that another one with the same run id has overtaken."""
+
+MISSING_HELLO = "missing v2 crypto negotiation"
+"""To a login in wire v2 that came without a hello."""
+
+POOL_FULL = "work connection pool is full, discarding"
+"""To a work connection that nobody needs."""
+
+UNKNOWN_SESSION = "no client control found for run id [{run_id}]"
+"""To a work connection or a visit whose run id nobody has; to be formatted."""
+
+SESSION_NOT_CURRENT = "client control for run id [{run_id}] is no longer current"
+"""To a work connection of a session that was replaced meanwhile; to be formatted."""
+
+SESSION_NOT_RUNNING = "client control for run id [{run_id}] is not running"
+"""To a work connection of a session that is ending or not yet logged in; to be formatted."""
+
+STOPPED = "control manager is closed"
+"""To whatever comes while the server stops."""
+
+
+@frozen
+class PeerTexts:
+    """Chooses between the reason and a fixed summary (``detailedErrorsToClient``)."""
+
+    detailed: bool = True
+
+    def login(self, reason: str) -> str:
+        """For a refused login."""
+        return reason if self.detailed else "register control error"
+
+    def work(self, reason: str) -> str:
+        """For a refused work connection."""
+        return reason if self.detailed else "invalid NewWorkConn"
+
+    def visit(self, reason: str) -> str:
+        """For a refused visit."""
+        return reason if self.detailed else "register visitor conn error"
+
+    def proxy(self, name: str, reason: str) -> str:
+        """For a refused proxy."""
+        return reason if self.detailed else f"new proxy [{name}] error"
+
+    def ping(self, reason: str) -> str:
+        """For a refused heartbeat."""
+        return reason if self.detailed else "invalid ping"
