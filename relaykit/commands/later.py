@@ -1,0 +1,18 @@
+"""Commands of frp that relaykit does not have yet: they say so, and fail."""
+
+from __future__ import annotations
+
+from relaykit.commands.grammar import Call, path_text
+from relaykit.commands.surroundings import Surroundings
+
+__all__ = ["completion", "nathole", "not_available"]
+
+
+def not_available(call: Call, around: Surroundings) -> int:
+    """Tells that this command is not there yet."""
+    around.say(f"{path_text(call.path)}: not available yet in relaykit")
+    return 1
+
+
+completion = not_available
+nathole = not_available

@@ -1,0 +1,34 @@
+"""What a command sees of the process that it runs in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from attrs import frozen
+
+__all__ = ["Surroundings"]
+
+
+@frozen
+class Surroundings:
+    """Where a command prints to, and its environment."""
+
+    stdout: TextIO
+    stderr: TextIO
+    environ: Mapping[str, str]
+
+    @classmethod
+    def of_process(cls) -> Surroundings:
+        """Those of this process."""
+        return cls(sys.stdout, sys.stderr, os.environ)
+
+    def say(self, text: str) -> None:
+        """Prints a line."""
+        print(text, file=self.stdout, flush=True)
+
+    def complain(self, text: str) -> None:
+        """Prints a line about something that is wrong."""
+        print(text, file=self.stderr, flush=True)
