@@ -17,7 +17,6 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from relaykit.options import Options
     from relaykit.sansio.contract import Buffer
     from relaykit.values import Ended, Origin, Secret, Traffic
 
@@ -249,17 +248,20 @@ class IProxyTypeReference(IPlugin):
 
 
 class IProxyType(Interface):
-    """A kind of proxy: makes its server half, its client half and, for some, its visitor."""
+    """A kind of proxy: makes its server half, its client half and, for some, its visitor.
+
+    ``options`` are instances of the type's own options classes, already checked.
+    """
 
     name = Attribute("``type`` in a configuration file and on the wire.")
     summary = Attribute("One line for people.")
     proxy_options = Attribute("Options class of its own keys in ``[[proxies]]``.")
     ingress_options = Attribute("Options class of the server's table ``[proxyTypes.NAME]``.")
 
-    def make_ingress(options: Options, host: IServerHost) -> IIngress:
+    def make_ingress(options: Any, host: IServerHost) -> IIngress:
         """The server half; once per server.  Constructing has no effects, starting has."""
 
-    def make_backend(options: Options, host: IClientHost) -> IBackend:
+    def make_backend(options: Any, host: IClientHost) -> IBackend:
         """The client half; once per configured proxy."""
 
 
@@ -268,7 +270,7 @@ class IVisitableProxyType(IProxyType):
 
     visitor_options = Attribute("Options class of its own keys in ``[[visitors]]``.")
 
-    def make_visitor(options: Options, host: IVisitorHost) -> IVisitor:
+    def make_visitor(options: Any, host: IVisitorHost) -> IVisitor:
         """The visitor half; once per configured visitor."""
 
 

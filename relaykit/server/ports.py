@@ -64,7 +64,8 @@ class _HeldPort:
 
     @property
     def address(self) -> Address:
-        return self._port.address
+        address: Address = self._port.address
+        return address
 
     def close(self) -> None:
         if self._open:

@@ -1,0 +1,177 @@
+"""Tests of the ports that proxies may open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from relaykit.errors import ConnectionFailed, ProxyRefused, RefusalCode
+from relaykit.interfaces import IListeningPort
+from relaykit.server.ports import REMEMBERED_S, PortRange, ServerPorts
+from relaykit.values import Address, ClientIdentity
+
+
+ACCEPTOR: Any = None
+"""Nobody dials in these tests."""
+
+
+@frozen
+class Holder:
+    """As much of a registered proxy as ports look at."""
+
+    name: str
+    identity: ClientIdentity
+
+
+@implementer(IListeningPort)
+@define(eq=False)
+class Listening:
+    """A port of the fake network."""
+
+    network: Network
+    address: Address
+
+    def close(self) -> None:
+        self.network.open.remove(self.address.port)
+
+
+@define
+class Network:
+    """Ports of a machine: some taken by others, some by us."""
+
+    taken: set[int] = field(factory=set)
+    open: set[int] = field(factory=set)
+
+    def listen(self, port: int, acceptor: Any) -> Listening:
+        if port in self.taken or port in self.open:
+            raise ConnectionFailed(f"port {port} is taken")
+        self.open.add(port)
+        return Listening(self, Address("127.0.0.1", port))
+
+
+def holder(name: str, run_id: str = "r1") -> Any:
+    """A proxy of this name, of the client with this run id."""
+    return Holder(name, ClientIdentity(run_id))
+
+
+class ServerPortsTests(SynchronousTestCase):
+    """Which proxy gets which port."""
+
+    def setUp(self) -> None:
+        self.network = Network()
+        self.clock = Clock()
+        self.picks: list[int] = []
+
+    def ports(self, *allowed: PortRange, most_per_client: int = 0) -> ServerPorts:
+        """Ports under test; what is picked at random comes from ``picks``, then from the beginning."""
+
+        def pick(below: int) -> int:
+            return self.picks.pop(0) if self.picks else 0
+
+        return ServerPorts(self.network.listen, self.clock, pick, allowed, most_per_client)
+
+    def open(self, ports: ServerPorts, number: int, name: str = "a", run_id: str = "r1") -> IListeningPort:
+        """Opens a port that can be opened."""
+        return self.successResultOf(ports.listen_stream(number, ACCEPTOR, holder(name, run_id)))
+
+    def refusal(self, ports: ServerPorts, number: int, name: str = "b", run_id: str = "r1") -> ProxyRefused:
+        """Why a port cannot be opened."""
+        failure = self.failureResultOf(
+            ports.listen_stream(number, ACCEPTOR, holder(name, run_id)),
+            ProxyRefused,
+        )
+        assert isinstance(failure.value, ProxyRefused)
+        return failure.value
+
+    def test_given_port(self) -> None:
+        """A proxy gets the port that it asks for."""
+        self.assertEqual(self.open(self.ports(), 6000).address, Address("127.0.0.1", 6000))
+
+    def test_already_used(self) -> None:
+        """A port that another proxy holds is refused, and free again after that was closed."""
+        ports = self.ports()
+        first = self.open(ports, 6000)
+        refusal = self.refusal(ports, 6000)
+        self.assertEqual((refusal.code, refusal.text), (RefusalCode.PORT_IN_USE, "port already used"))
+        first.close()
+        self.open(ports, 6000, "b")
+
+    def test_not_allowed(self) -> None:
+        """A port outside every allowed range is refused."""
+        refusal = self.refusal(self.ports(PortRange(6000, 6001), PortRange(7000, 7000)), 6002)
+        self.assertEqual((refusal.code, refusal.text), (RefusalCode.PORT_NOT_ALLOWED, "port not allowed"))
+
+    def test_unavailable(self) -> None:
+        """A port that another program has is refused."""
+        self.network.taken.add(6000)
+        refusal = self.refusal(self.ports(), 6000)
+        self.assertEqual((refusal.code, refusal.text), (RefusalCode.PORT_UNAVAILABLE, "port unavailable"))
+
+    def test_quota(self) -> None:
+        """A client cannot have more ports than its quota; another client has a quota of its own."""
+        ports = self.ports(most_per_client=1)
+        first = self.open(ports, 6000)
+        refusal = self.refusal(ports, 6001)
+        self.assertEqual(refusal.code, RefusalCode.TOO_MANY_PORTS)
+        self.assertEqual(refusal.text, "exceed the max_ports_per_client")
+        self.open(ports, 6001, "c", "r2")
+        first.close()
+        self.open(ports, 6002, "b")
+
+    def test_closing_twice(self) -> None:
+        """Closing a port twice gives it back once."""
+        ports = self.ports(most_per_client=2)
+        first = self.open(ports, 6000)
+        self.open(ports, 6001, "b")
+        first.close()
+        first.close()
+        self.open(ports, 6002, "c")
+        self.assertEqual(self.refusal(ports, 6003).code, RefusalCode.TOO_MANY_PORTS)
+
+    def test_picked_port(self) -> None:
+        """Port 0 means any free port within the ranges."""
+        self.picks = [2]
+        opened = self.open(self.ports(PortRange(6000, 6001), PortRange(7000, 7001)), 0)
+        self.assertEqual(opened.address.port, 7000)
+
+    def test_every_small_range_is_searched(self) -> None:
+        """In a small range, the last free port is found whatever was picked."""
+        self.network.taken.update({6000, 6001})
+        self.assertEqual(self.open(self.ports(PortRange(6000, 6002)), 0).address.port, 6002)
+
+    def test_none_available(self) -> None:
+        """When no port can be opened, the proxy is refused."""
+        self.network.taken.add(6000)
+        refusal = self.refusal(self.ports(PortRange(6000, 6000)), 0)
+        self.assertEqual((refusal.code, refusal.text), (RefusalCode.PORT_UNAVAILABLE, "no available port"))
+
+    def test_reversed_range_allows_nothing(self) -> None:
+        """A range whose end is before its start has no ports."""
+        self.assertEqual(self.refusal(self.ports(PortRange(9, 5)), 0).text, "no available port")
+
+    def test_name_gets_its_port_back(self) -> None:
+        """A name that asks for any port gets the one it had, for a day."""
+        ports = self.ports()
+        self.picks = [41999]
+        self.open(ports, 0).close()
+        self.assertEqual(self.open(ports, 0).address.port, 42000)
+
+    def test_claim_ends(self) -> None:
+        """After a day a name has no claim on the port it had."""
+        ports = self.ports()
+        self.picks = [41999, 5999]
+        self.open(ports, 0).close()
+        self.clock.advance(REMEMBERED_S + 1)
+        self.assertEqual(self.open(ports, 0).address.port, 6000)
+
+    def test_claim_yields_to_a_holder(self) -> None:
+        """A claimed port that somebody holds is passed over."""
+        ports = self.ports()
+        self.open(ports, 6000).close()
+        self.open(ports, 6000, "b")
+        self.picks = [6999]
+        self.assertEqual(self.open(ports, 0, "a").address.port, 7000)
