@@ -1,0 +1,1 @@
+"""Compares relaykit with the direct loopback, frp and rathole: ``python -m benchmarks``."""

@@ -1,0 +1,173 @@
+"""The command ``python -m benchmarks``: see :func:`main`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.loads import LOADS
+from benchmarks.plot import draw
+from benchmarks.programs import ProgramFailed, find_program
+from benchmarks.results import GATES, GOALS, Results, as_json, table, verdicts
+from benchmarks.services import ServicePorts, start_services
+from benchmarks.subjects import Subject, available_subjects
+
+ROUNDS = 3
+SECONDS = 5.0
+_TIMEOUT_S = 10.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs rounds in which every subject takes its turn; writes JSON, a table and a picture.
+
+    The exit code is 1 when a subject failed under a load.
+    """
+    subjects = available_subjects()
+    options = _parser(subjects).parse_args(arguments)
+    chosen = [subject for subject in subjects if _wanted(subject, options.only)]
+    loads = [load for load in LOADS.values() if load.name in options.loads]
+    missing = [name for name in ("iperf3", "nginx", "wrk") if not find_program(name)]
+    if missing:
+        print(f"not installed: {', '.join(missing)}", file=sys.stderr)
+        return 2
+    options.out.mkdir(parents=True, exist_ok=True)
+    titles = {subject.name: subject.title for subject in chosen}
+    results, failures = Results(), 0
+    with tempfile.TemporaryDirectory(prefix="relaykit-benchmark-") as directory:
+        services = start_services(Path(directory))
+        try:
+            for number in range(options.rounds):
+                # Each round begins with another subject, so that none is always first.
+                turn = number % len(chosen)
+                for subject in (*chosen[turn:], *chosen[:turn]):
+                    place = Path(directory, f"{number}-{subject.name}")
+                    place.mkdir()
+                    names = [load.name for load in loads]
+                    if "churn" in names and (
+                        number < options.rounds - 1 or not subject.name.startswith("relaykit")
+                    ):
+                        names.remove("churn")
+                    failures += _turn(subject, place, services.ports, names, options.seconds, results)
+        finally:
+            services.stop()
+    text = "\n".join(
+        [
+            table(results, titles),
+            "",
+            "Gates (ratios of medians of this run):",
+            *verdicts(results, GATES),
+            "",
+            "Goals:",
+            *verdicts(results, GOALS),
+            "",
+        ]
+    )
+    print(f"\n{text}")
+    versions = {subject.name: subject.version for subject in chosen if subject.version}
+    report = as_json(results, _machine() | {"rounds": options.rounds, "seconds": options.seconds}, versions)
+    (options.out / "results.json").write_text(json.dumps(report, indent=1) + "\n")
+    (options.out / "results.txt").write_text(text)
+    (options.out / "results.svg").write_text(draw(results, titles))
+    print(f"written to {options.out}: results.json, results.txt, results.svg")
+    return 1 if failures else 0
+
+
+def _turn(
+    subject: Subject, place: Path, services: ServicePorts, loads: list[str], seconds: float, results: Results
+) -> int:
+    failures = 0
+    try:
+        running = subject.start(place, services)
+    except ProgramFailed as error:
+        print(f"{subject.title}: does not start: {error}", file=sys.stderr)
+        return 1
+    try:
+        _first_echo(running.ports.echo)
+        if running.programs:
+            results.add(subject.name, {"first-byte": (time.perf_counter() - running.begun) * 1e3})
+        for name in loads:
+            try:
+                figures = LOADS[name].run(running, seconds)
+            except (ProgramFailed, OSError) as error:
+                print(f"{subject.title}, {name}: {error}", file=sys.stderr)
+                failures += 1
+                continue
+            results.add(subject.name, figures)
+            shown = "  ".join(f"{measure} {value:.4g}" for measure, value in figures.items())
+            print(f"{subject.title:18} {shown}", flush=True)
+    except (ProgramFailed, OSError) as error:
+        print(f"{subject.title}: {error}", file=sys.stderr)
+        failures += 1
+    finally:
+        running.stop()
+    return failures
+
+
+def _first_echo(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), _TIMEOUT_S) as user:
+        user.sendall(b"x")
+        if user.recv(1) != b"x":
+            raise ProgramFailed("the first octet did not come back")
+
+
+def _wanted(subject: Subject, only: Sequence[str]) -> bool:
+    return not only or any(subject.name == name or subject.name.startswith(f"{name}-") for name in only)
+
+
+def _machine() -> dict[str, object]:
+    model = ""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "processor": model,
+        "processors": len(os.sched_getaffinity(0)),
+    }
+
+
+def _parser(subjects: Sequence[Subject]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Compares relaykit with the direct loopback, frp and rathole on this machine.",
+        epilog=(
+            "Peers are found on PATH, or in the directories RELAYKIT_FRP_BIN and RELAYKIT_RATHOLE_BIN. "
+            f"Found: {', '.join(subject.name for subject in subjects)}."
+        ),
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help="turns of each subject (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="length of a timed load (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="SUBJECT", help="a subject, or all of one program"
+    )
+    parser.add_argument(
+        "--loads",
+        type=lambda text: text.split(","),
+        default=[name for name in LOADS if name != "churn"],
+        help="comma-separated (default: all but churn): " + ", ".join(LOADS),
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/benchmarks"),
+        help="directory of the results (default: %(default)s)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""The loads: each answers figures of one run, by name of measure."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from benchmarks.programs import ProgramFailed
+from benchmarks.subjects import Running
+
+__all__ = ["LOADS", "MEASURES", "Load", "Measure", "parse_iperf", "parse_wrk"]
+
+HTTP_CONNECTIONS = 50
+HELD_CONNECTIONS = 500
+PING_OCTETS = 64
+PING_ROUNDS = 4000
+CHURN_CONNECTIONS = 100_000
+
+_GIB = 1 << 30
+_SETTLE_S = 0.5
+"""Quiet time before memory is read."""
+
+_TIMEOUT_S = 10.0
+
+
+@frozen
+class Measure:
+    """One row of the result."""
+
+    title: str
+    unit: str
+    more_is_better: bool = True
+
+
+MEASURES: Mapping[str, Measure] = {
+    "bulk-1-up": Measure("bulk, 1 stream, to the service", "Gbit/s"),
+    "bulk-1-down": Measure("bulk, 1 stream, to the user", "Gbit/s"),
+    "bulk-10-up": Measure("bulk, 10 streams, to the service", "Gbit/s"),
+    "bulk-10-down": Measure("bulk, 10 streams, to the user", "Gbit/s"),
+    "bulk-1-up-cpu": Measure("bulk, 1 stream, to the service: CPU", "CPU-s/GiB", False),
+    "bulk-1-down-cpu": Measure("bulk, 1 stream, to the user: CPU", "CPU-s/GiB", False),
+    "bulk-10-up-cpu": Measure("bulk, 10 streams, to the service: CPU", "CPU-s/GiB", False),
+    "bulk-10-down-cpu": Measure("bulk, 10 streams, to the user: CPU", "CPU-s/GiB", False),
+    "keep-alive": Measure("HTTP keep-alive, 50 connections", "req/s"),
+    "keep-alive-cpu": Measure("HTTP keep-alive: CPU", "CPU-us/req", False),
+    "connections": Measure("HTTP, one connection a request", "req/s"),
+    "connections-cpu": Measure("HTTP, one connection a request: CPU", "CPU-us/req", False),
+    "ping-p50": Measure("ping-pong of 64 octets, median", "us", False),
+    "ping-p99": Measure("ping-pong of 64 octets, 99th percentile", "us", False),
+    "idle-server": Measure("idle memory, server", "MB", False),
+    "idle-client": Measure("idle memory, client", "MB", False),
+    "held-server": Measure("memory per held connection, server", "KB", False),
+    "held-client": Measure("memory per held connection, client", "KB", False),
+    "first-byte": Measure("start of both ends to the first echoed octet", "ms", False),
+    "churn-server": Measure("memory after 100,000 connections / after 10,000, server", "ratio", False),
+    "churn-client": Measure("memory after 100,000 connections / after 10,000, client", "ratio", False),
+}
+"""Every measure, in the order of the table."""
+
+Figures = dict[str, float]
+
+
+@frozen
+class Load:
+    """Puts a running subject under load for about so many seconds and measures."""
+
+    name: str
+    run: Callable[[Running, float], Figures]
+
+
+def parse_iperf(report: str) -> tuple[float, int]:
+    """Bits a second and octets that arrived, from iperf3's JSON.
+
+    :raises ProgramFailed: it reports an error.
+    """
+    parsed = json.loads(report)
+    if "error" in parsed:
+        raise ProgramFailed(f"iperf3: {parsed['error']}")
+    received = parsed["end"]["sum_received"]
+    return float(received["bits_per_second"]), int(received["bytes"])
+
+
+def parse_wrk(report: str) -> tuple[float, int]:
+    """Requests a second and requests, from wrk's report.
+
+    :raises ProgramFailed: requests failed.
+    """
+    if re.search(r"Socket errors: connect [1-9]|Non-2xx", report):
+        raise ProgramFailed(f"wrk: {report}")
+    rate = re.search(r"^Requests/sec:\s+([\d.]+)", report, re.MULTILINE)
+    total = re.search(r"^\s+(\d+) requests in", report, re.MULTILINE)
+    if rate is None or total is None:
+        raise ProgramFailed(f"wrk: {report}")
+    return float(rate[1]), int(total[1])
+
+
+def _bulk(streams: int, down: bool) -> Load:
+    name = f"bulk-{streams}-{'down' if down else 'up'}"
+
+    def run(running: Running, seconds: float) -> Figures:
+        command = ["iperf3", "-c", "127.0.0.1", "-p", str(running.ports.bulk), "-J"]
+        command += ["-t", f"{seconds:.0f}", "-P", str(streams), *(["-R"] if down else [])]
+        before = running.cpu_seconds()
+        bits_a_second, octets = parse_iperf(_output(command, seconds))
+        return {name: bits_a_second / 1e9} | _spent(name, running, before, octets / _GIB)
+
+    return Load(name, run)
+
+
+def _http(name: str, *, close: bool) -> Load:
+    def run(running: Running, seconds: float) -> Figures:
+        before = running.cpu_seconds()
+        rate, requests = _wrk(running, seconds, close=close)
+        return {name: rate} | _spent(name, running, before, requests / 1e6)
+
+    return Load(name, run)
+
+
+def _ping(running: Running, seconds: float) -> Figures:
+    message = bytes(PING_OCTETS)
+    took = []
+    with socket.create_connection(("127.0.0.1", running.ports.echo), _TIMEOUT_S) as user:
+        user.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(PING_ROUNDS):
+            begun = time.perf_counter()
+            user.sendall(message)
+            _receive(user, PING_OCTETS)
+            took.append(time.perf_counter() - begun)
+    percentiles = statistics.quantiles(took[PING_ROUNDS // 10 :], n=100)
+    return {"ping-p50": percentiles[49] * 1e6, "ping-p99": percentiles[98] * 1e6}
+
+
+def _memory(running: Running, seconds: float) -> Figures:
+    if not running.programs:
+        return {}
+    time.sleep(_SETTLE_S)
+    idle = [program.resident_bytes() for program in running.programs]
+    users = []
+    try:
+        for _ in range(HELD_CONNECTIONS):
+            user = socket.create_connection(("127.0.0.1", running.ports.echo), _TIMEOUT_S)
+            users.append(user)
+            user.sendall(b"x")
+        for user in users:
+            _receive(user, 1)
+        time.sleep(_SETTLE_S)
+        held = [program.resident_bytes() for program in running.programs]
+    finally:
+        for user in users:
+            user.close()
+    figures = {}
+    for role, before, after in zip(("server", "client"), idle, held, strict=True):
+        figures[f"idle-{role}"] = before / 1e6
+        figures[f"held-{role}"] = (after - before) / HELD_CONNECTIONS / 1e3
+    return figures
+
+
+def _churn(running: Running, seconds: float) -> Figures:
+    if not running.programs:
+        return {}
+    _make_connections(running, CHURN_CONNECTIONS // 10)
+    early = [program.resident_bytes() for program in running.programs]
+    _make_connections(running, CHURN_CONNECTIONS * 9 // 10)
+    late = [program.resident_bytes() for program in running.programs]
+    return {f"churn-{role}": b / a for role, a, b in zip(("server", "client"), early, late, strict=True)}
+
+
+LOADS: Mapping[str, Load] = {
+    load.name: load
+    for load in (
+        Load("memory", _memory),
+        Load("ping", _ping),
+        _bulk(1, down=False),
+        _bulk(1, down=True),
+        _bulk(10, down=False),
+        _bulk(10, down=True),
+        _http("keep-alive", close=False),
+        _http("connections", close=True),
+        Load("churn", _churn),
+    )
+}
+"""Every load, in the order of a round: memory first, while nothing has been used yet."""
+
+
+def _spent(name: str, running: Running, before: float, amount: float) -> Figures:
+    if not running.programs:
+        return {}
+    return {f"{name}-cpu": (running.cpu_seconds() - before) / amount}
+
+
+def _make_connections(running: Running, count: int) -> None:
+    while count > 0:
+        _, requests = _wrk(running, 5, close=True)
+        count -= requests
+    time.sleep(_SETTLE_S)
+
+
+def _wrk(running: Running, seconds: float, *, close: bool) -> tuple[float, int]:
+    command = ["wrk", "-t", "2", "-c", str(HTTP_CONNECTIONS), "-d", f"{seconds:.0f}s"]
+    command += ["-H", "Connection: close"] if close else []
+    return parse_wrk(_output([*command, f"http://127.0.0.1:{running.ports.http}/"], seconds))
+
+
+def _output(command: list[str], seconds: float) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ProgramFailed(f"{command[0]} did not end") from error
+    if done.returncode and not done.stdout:
+        raise ProgramFailed(f"{' '.join(command)}: {done.stderr}")
+    return done.stdout
+
+
+def _receive(user: socket.socket, count: int) -> None:
+    while count:
+        data = user.recv(count)
+        if not data:
+            raise ProgramFailed("the echo ended early")
+        count -= len(data)

@@ -1,0 +1,124 @@
+"""Programs under measurement: starting, watching and ending them.  Linux only (``/proc``)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["Program", "ProgramFailed", "find_program", "free_ports", "wait_for_port"]
+
+START_TIMEOUT_S = 15.0
+"""How long a program may take until it listens: the slowest start measured is far below it."""
+
+STOP_TIMEOUT_S = 5.0
+"""How long a program may take to end by itself before it is killed."""
+
+POLL_S = 0.002
+"""Time between two looks at a port: the precision of the start-up measurement."""
+
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_HIGHEST_CHOSEN_PORT = 32000
+_LOWEST_CHOSEN_PORT = 21000
+
+
+class ProgramFailed(Exception):
+    """A program did not start, or ended when it should not have."""
+
+
+class Program:
+    """A running program, its output in a file."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+        self.name = name
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def check(self) -> None:
+        """Nothing, while the program runs.
+
+        :raises ProgramFailed: with the end of its output, once it does not.
+        """
+        code = self._process.poll()
+        if code is not None:
+            tail = self._log.read_text("utf-8", "replace")[-2000:]
+            raise ProgramFailed(f"{self.name} ended with exit code {code}:\n{tail}")
+
+    def cpu_seconds(self) -> float:
+        """Processor time so far, user and system, all threads, ended children included."""
+        fields = self._stat()
+        return sum(int(field) for field in fields[11:15]) / _TICKS_A_SECOND
+
+    def resident_bytes(self) -> int:
+        """Memory of this program that is in RAM."""
+        self.check()
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise ProgramFailed(f"{self.name} has no memory")
+
+    def stop(self) -> None:
+        """Ends the program: politely, then not."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+
+    def _stat(self) -> list[str]:
+        self.check()
+        text = Path(f"/proc/{self._process.pid}/stat").read_text()
+        # The second field is the name in parentheses, which may contain spaces.
+        return text.rpartition(")")[2].split()
+
+
+def find_program(name: str, variable: str | None = None) -> str | None:
+    """The path of a program: in the directory that an environment variable names, or on PATH."""
+    directory = os.environ.get(variable, "") if variable else ""
+    return shutil.which(name, path=directory) if directory else shutil.which(name)
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports of the loopback that are free, outside of the range that outgoing connections use."""
+    found = []
+    start = _LOWEST_CHOSEN_PORT + os.getpid() * 37 % (_HIGHEST_CHOSEN_PORT - _LOWEST_CHOSEN_PORT - 500)
+    for port in range(start, _HIGHEST_CHOSEN_PORT):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise ProgramFailed(f"fewer than {count} free ports")
+
+
+def wait_for_port(port: int, *programs: Program) -> None:
+    """Waits until something listens on a port of the loopback.
+
+    :raises ProgramFailed: one of the programs ended, or nothing listened in time.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        for program in programs:
+            program.check()
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(POLL_S)
+        else:
+            return
+    names = ", ".join(program.name for program in programs)
+    raise ProgramFailed(f"nothing listens on port {port} (started: {names})")

@@ -1,0 +1,148 @@
+"""Results of a run: medians, ratios, the gates, as a table and as JSON."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+
+from benchmarks.loads import MEASURES
+
+__all__ = ["GATES", "GOALS", "Results", "Wanted", "as_json", "table", "verdicts"]
+
+
+@define
+class Results:
+    """Every figure of a run: by subject, by measure, one a round."""
+
+    figures: dict[str, dict[str, list[float]]] = field(factory=dict)
+
+    def add(self, subject: str, figures: Mapping[str, float]) -> None:
+        """Notes the figures of one round."""
+        of_subject = self.figures.setdefault(subject, {})
+        for measure, value in figures.items():
+            of_subject.setdefault(measure, []).append(value)
+
+    def median(self, subject: str, measure: str) -> float | None:
+        """The median of the rounds, or None if it was not measured."""
+        values = self.figures.get(subject, {}).get(measure)
+        return statistics.median(values) if values else None
+
+
+@frozen
+class Wanted:
+    """One thing that is wanted: a ratio of medians of one run, or a bound of one median.
+
+    Each measure of ``measures`` must reach it.  With several ``peers`` the best of them counts.
+    """
+
+    title: str
+    subject: str
+    measures: tuple[str, ...]
+    peers: tuple[str, ...]
+    bound: float
+
+    def reached(self, results: Results, measure: str) -> float | None:
+        """The ratio towards the peers (or the median itself, without peers), None if unknown."""
+        ours = results.median(self.subject, measure)
+        if ours is None or not self.peers:
+            return ours
+        theirs = [value for peer in self.peers if (value := results.median(peer, measure)) is not None]
+        if not theirs:
+            return None
+        best = max(theirs) if MEASURES[measure].more_is_better else min(theirs)
+        return ours / best if best else None
+
+    def met(self, value: float, measure: str) -> bool:
+        """Whether this value is good enough."""
+        return value >= self.bound if MEASURES[measure].more_is_better else value <= self.bound
+
+
+_BULK = ("bulk-1-up", "bulk-1-down", "bulk-10-up", "bulk-10-down")
+_PING = ("ping-p50", "ping-p99")
+_HELD = ("held-server", "held-client")
+_IDLE = ("idle-server", "idle-client")
+
+GATES: Sequence[Wanted] = (
+    Wanted("default bulk / frp default", "relaykit-default", _BULK, ("frp-default",), 1.8),
+    Wanted("default keep-alive / frp default", "relaykit-default", ("keep-alive",), ("frp-default",), 2.0),
+    Wanted(
+        "plain bulk / best of frp and rathole", "relaykit-plain", _BULK, ("frp-plain", "rathole-plain"), 2.0
+    ),
+    Wanted(
+        "default memory, 100,000 connections", "relaykit-default", ("churn-server", "churn-client"), (), 1.1
+    ),
+)
+"""What a release must reach."""
+
+GOALS: Sequence[Wanted] = (
+    Wanted("default bulk / rathole TLS", "relaykit-default", _BULK, ("rathole-tls",), 1.0),
+    Wanted("mux bulk / frp mux", "relaykit-mux", _BULK, ("frp-mux",), 1.8),
+    Wanted("default connections / frp default", "relaykit-default", ("connections",), ("frp-default",), 1.5),
+    *(
+        Wanted(f"{mode} ping-pong / frp {mode}", f"relaykit-{mode}", _PING, (f"frp-{mode}",), 1.0)
+        for mode in ("default", "mux", "plain")
+    ),
+    Wanted("plain keep-alive / frp plain", "relaykit-plain", ("keep-alive",), ("frp-plain",), 1.0),
+    Wanted("idle memory, MB", "relaykit-default", _IDLE, (), 60.0),
+    Wanted("memory per held connection / frp default", "relaykit-default", _HELD, ("frp-default",), 1.0),
+    Wanted("start of both ends to the first octet, ms", "relaykit-default", ("first-byte",), (), 1200.0),
+)
+"""What is aimed at."""
+
+
+def verdicts(results: Results, wanted: Iterable[Wanted]) -> list[str]:
+    """One line for each thing wanted and each of its measures."""
+    lines = []
+    for each in wanted:
+        for measure in each.measures:
+            value = each.reached(results, measure)
+            sign = ">=" if MEASURES[measure].more_is_better else "<="
+            if value is None:
+                said = "not measured"
+            else:
+                said = f"{value:8.2f}  {'met' if each.met(value, measure) else 'MISSED'}"
+            lines.append(f"{each.title:44} {measure:14} {sign} {each.bound:7.2f}: {said}")
+    return lines
+
+
+def table(results: Results, titles: Mapping[str, str]) -> str:
+    """The medians: a row for each measure, a column for each subject."""
+    columns = [subject for subject in titles if subject in results.figures]
+    rows = [["", *(titles[subject] for subject in columns)]]
+    for name, measure in MEASURES.items():
+        cells = [_cell(results.median(subject, name)) for subject in columns]
+        if any(cells):
+            rows.append([f"{measure.title}, {measure.unit}", *cells])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(columns) + 1)]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for row in rows
+    )
+
+
+def as_json(results: Results, machine: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
+    """Everything that was measured, and what it was measured on."""
+    return {
+        "machine": dict(machine),
+        "versions": dict(versions),
+        "medians": {
+            subject: {measure: statistics.median(values) for measure, values in measures.items()}
+            for subject, measures in results.figures.items()
+        },
+        "rounds": results.figures,
+        "gates": verdicts(results, GATES),
+        "goals": verdicts(results, GOALS),
+    }
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

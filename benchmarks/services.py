@@ -1,0 +1,79 @@
+"""The services behind every subject: iperf3, nginx and an echo server, started once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from attrs import frozen
+
+from benchmarks.programs import Program, find_program, free_ports, wait_for_port
+
+__all__ = ["ServicePorts", "Services", "start_services"]
+
+_NGINX = """\
+daemon off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 100000000;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location / {{ return 200 "hello from behind the relay\\n"; }}
+    }}
+}}
+"""
+
+
+@frozen
+class ServicePorts:
+    """Where the three services are reached, directly or through a subject."""
+
+    bulk: int
+    http: int
+    echo: int
+
+
+@frozen
+class Services:
+    """The running services."""
+
+    ports: ServicePorts
+    _programs: tuple[Program, ...]
+
+    def stop(self) -> None:
+        """Ends them."""
+        for program in self._programs:
+            program.stop()
+
+
+def start_services(directory: Path) -> Services:
+    """Starts the services on free ports.
+
+    :raises ProgramFailed: one is not installed, or does not start.
+    """
+    bulk, http, echo = free_ports(3)
+    configuration = directory / "nginx.conf"
+    configuration.write_text(_NGINX.format(directory=directory, port=http))
+    nginx = find_program("nginx") or "/usr/sbin/nginx"
+    programs = (
+        Program("iperf3", ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(bulk)], directory / "iperf3.log"),
+        Program("nginx", [nginx, "-p", str(directory), "-c", str(configuration)], directory / "nginx.log"),
+        Program("echo", [sys.executable, "-m", "benchmarks.echo", str(echo)], directory / "echo.log"),
+    )
+    services = Services(ServicePorts(bulk, http, echo), programs)
+    try:
+        for program, port in zip(programs, (bulk, http, echo), strict=True):
+            wait_for_port(port, program)
+    except BaseException:
+        services.stop()
+        raise
+    return services

@@ -1,0 +1,182 @@
+"""What is compared: each subject starts both of its ends and says where users dial."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from benchmarks.certificates import write_certificates
+from benchmarks.programs import Program, find_program, free_ports, wait_for_port
+from benchmarks.services import ServicePorts
+
+__all__ = ["MODES", "Running", "Subject", "available_subjects"]
+
+TOKEN = "benchmark-benchmark-benchmark"
+
+MODES: Mapping[str, tuple[str, str]] = {
+    "default": ("", ""),
+    "mux": ("", "transport.tls.enable = false\n"),
+    "plain": ("transport.tcpMux = false\n", "transport.tcpMux = false\ntransport.tls.enable = false\n"),
+}
+"""Lines that a mode adds to the server's and to the client's configuration, for frp and for relaykit:
+``default`` is TLS and mux, ``mux`` has no TLS, ``plain`` neither."""
+
+
+@frozen
+class Running:
+    """A started subject."""
+
+    ports: ServicePorts
+    programs: tuple[Program, ...]
+    begun: float
+    """When its first program was started, by ``time.perf_counter()``."""
+
+    def stop(self) -> None:
+        """Ends it, the client first."""
+        for program in reversed(self.programs):
+            program.stop()
+
+    def cpu_seconds(self) -> float:
+        """Processor time of both ends so far."""
+        return sum(program.cpu_seconds() for program in self.programs)
+
+
+@frozen
+class Subject:
+    """Something to measure; ``start`` gets an empty directory and the ports of the services."""
+
+    name: str
+    title: str
+    version: str
+    start: Callable[[Path, ServicePorts], Running]
+
+
+def available_subjects() -> list[Subject]:
+    """The direct loopback, relaykit, and each peer that is found, in every mode."""
+    found = [
+        Subject(
+            "direct", "direct", "", lambda directory, services: Running(services, (), time.perf_counter())
+        )
+    ]
+    relaykit = [sys.executable, "-m", "relaykit"]
+    for mode in MODES:
+        start = _frp_like([*relaykit, "server"], [*relaykit, "client"], mode)
+        found.append(Subject(f"relaykit-{mode}", f"relaykit {mode}", _version(*relaykit, "--version"), start))
+    frps, frpc = find_program("frps", "RELAYKIT_FRP_BIN"), find_program("frpc", "RELAYKIT_FRP_BIN")
+    if frps and frpc:
+        for mode in MODES:
+            found.append(
+                Subject(f"frp-{mode}", f"frp {mode}", _version(frps, "-v"), _frp_like([frps], [frpc], mode))
+            )
+    rathole = find_program("rathole", "RELAYKIT_RATHOLE_BIN")
+    if rathole:
+        version = _version(rathole, "--version")
+        found.append(Subject("rathole-plain", "rathole plain", version, _rathole(rathole, tls=False)))
+        found.append(Subject("rathole-tls", "rathole TLS", version, _rathole(rathole, tls=True)))
+    return found
+
+
+def _direct(directory: Path, services: ServicePorts) -> Running:
+    return Running(services, (), time.perf_counter())
+
+
+def _frp_like(server: list[str], client: list[str], mode: str) -> Callable[[Path, ServicePorts], Running]:
+    server_lines, client_lines = MODES[mode]
+
+    def start(directory: Path, services: ServicePorts) -> Running:
+        bind, *remote = free_ports(4)
+        server_file, client_file = directory / "server.toml", directory / "client.toml"
+        server_file.write_text(
+            f'bindAddr = "127.0.0.1"\nbindPort = {bind}\nproxyBindAddr = "127.0.0.1"\n'
+            f'auth.token = "{TOKEN}"\nlog.level = "warn"\n{server_lines}'
+        )
+        proxies = "".join(
+            f'\n[[proxies]]\nname = "{name}"\ntype = "tcp"\nlocalPort = {local}\nremotePort = {public}\n'
+            for name, local, public in zip(
+                ("bulk", "http", "echo"), (services.bulk, services.http, services.echo), remote, strict=True
+            )
+        )
+        client_file.write_text(
+            f'serverAddr = "127.0.0.1"\nserverPort = {bind}\nauth.token = "{TOKEN}"\n'
+            f'log.level = "warn"\n{client_lines}{proxies}'
+        )
+        return _start_both(
+            directory,
+            [*server, "-c", str(server_file)],
+            [*client, "-c", str(client_file)],
+            bind,
+            ServicePorts(*remote),
+        )
+
+    return start
+
+
+def _rathole(program: str, *, tls: bool) -> Callable[[Path, ServicePorts], Running]:
+    def start(directory: Path, services: ServicePorts) -> Running:
+        bind, *remote = free_ports(4)
+        server_file, client_file = directory / "server.toml", directory / "client.toml"
+        server_transport = client_transport = ""
+        if tls:
+            files = write_certificates(directory)
+            server_transport = (
+                '[server.transport]\ntype = "tls"\n[server.transport.tls]\n'
+                f'pkcs12 = "{files.pkcs12}"\npkcs12_password = "{files.password}"\n'
+            )
+            client_transport = (
+                '[client.transport]\ntype = "tls"\n[client.transport.tls]\n'
+                f'trusted_root = "{files.authority}"\nhostname = "localhost"\n'
+            )
+        names = ("bulk", "http", "echo")
+        server_file.write_text(
+            f'[server]\nbind_addr = "127.0.0.1:{bind}"\ndefault_token = "{TOKEN}"\n{server_transport}'
+            + "".join(
+                f'[server.services.{name}]\nbind_addr = "127.0.0.1:{public}"\n'
+                for name, public in zip(names, remote, strict=True)
+            )
+        )
+        client_file.write_text(
+            f'[client]\nremote_addr = "127.0.0.1:{bind}"\ndefault_token = "{TOKEN}"\n{client_transport}'
+            + "".join(
+                f'[client.services.{name}]\nlocal_addr = "127.0.0.1:{local}"\n'
+                for name, local in zip(names, (services.bulk, services.http, services.echo), strict=True)
+            )
+        )
+        return _start_both(
+            directory,
+            [program, "--server", str(server_file)],
+            [program, "--client", str(client_file)],
+            bind,
+            ServicePorts(*remote),
+        )
+
+    return start
+
+
+def _start_both(
+    directory: Path, server_command: list[str], client_command: list[str], bind: int, ports: ServicePorts
+) -> Running:
+    begun = time.perf_counter()
+    server = Program("server", server_command, directory / "server.log")
+    programs = [server]
+    try:
+        wait_for_port(bind, server)
+        programs.append(Program("client", client_command, directory / "client.log"))
+        for port in (ports.bulk, ports.http, ports.echo):
+            wait_for_port(port, *programs)
+    except BaseException:
+        for program in reversed(programs):
+            program.stop()
+        raise
+    return Running(ports, tuple(programs), begun)
+
+
+def _version(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = done.stdout.split()
+    numbers = [word for word in words if word[:1].isdigit()]
+    return numbers[0] if numbers else "unknown"

@@ -1,0 +1,49 @@
+"""Tests for :mod:`benchmarks.loads`."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.loads import parse_iperf, parse_wrk
+from benchmarks.programs import ProgramFailed
+
+WRK = """\
+Running 2s test @ http://127.0.0.1:21410/
+  2 threads and 50 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     1.25ms    0.91ms  14.86ms   86.30%
+    Req/Sec    20.28k     2.39k   26.03k    65.00%
+  80785 requests in 2.00s, 14.25MB read
+Requests/sec:  40345.12
+Transfer/sec:      7.12MB
+"""
+
+
+class ParseTests(SynchronousTestCase):
+    """Tests for reading what the programs report."""
+
+    def test_wrk(self) -> None:
+        """Rate and number of requests are read from wrk's report."""
+        self.assertEqual(parse_wrk(WRK), (40345.12, 80785))
+
+    def test_wrk_failed(self) -> None:
+        """A run in which connecting or requests failed is no figure."""
+        for line in (
+            "  Socket errors: connect 3, read 0, write 0, timeout 0\n",
+            "  Non-2xx or 3xx responses: 5\n",
+        ):
+            self.assertRaises(ProgramFailed, parse_wrk, WRK + line)
+        self.assertRaises(ProgramFailed, parse_wrk, "unable to connect to 127.0.0.1:1 Connection refused")
+
+    def test_iperf(self) -> None:
+        """Rate and octets are those that arrived, not those that were sent."""
+        report = (
+            '{"end": {"sum_sent": {"bytes": 2000, "bits_per_second": 16000.0},'
+            ' "sum_received": {"bytes": 1000, "bits_per_second": 8000.0}}}'
+        )
+        self.assertEqual(parse_iperf(report), (8000.0, 1000))
+
+    def test_iperf_failed(self) -> None:
+        """An error that iperf3 reports is raised."""
+        error = self.assertRaises(ProgramFailed, parse_iperf, '{"error": "the server is busy"}')
+        self.assertIn("the server is busy", str(error))
