@@ -67,7 +67,9 @@ RELAYKIT = Command(
                 _CONFIG,
                 _STRICT,
                 _UNSAFE,
-                Flag("role", TEXT, "server or client; found out from the file if it is not given", default=""),
+                Flag(
+                    "role", TEXT, "server or client; found out from the file if it is not given", default=""
+                ),
             ),
             most_arguments=0,
         ),

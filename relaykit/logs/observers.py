@@ -41,14 +41,14 @@ class LogSettings:
     :ivar level: ``trace``, ``debug``, ``info``, ``warn`` or ``error``.
     :ivar max_days: days that rotated files are kept; negative keeps them for ever.
     :ivar color: whether lines on the console are colored.
-    :ivar format: ``frp`` or ``json``.
+    :ivar format: ``text`` (as frp writes it) or ``json``.
     """
 
     to: str = CONSOLE
     level: str = "info"
     max_days: int = 3
     color: bool = True
-    format: str = "frp"
+    format: str = "text"
 
 
 @implementer(ILogObserver)
