@@ -1,0 +1,140 @@
+"""Directives that draw pages from the code: layers, interfaces, transitions, configuration keys."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+from tests.layering import LAYERS
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+__all__ = ["setup"]
+
+
+class Layers(SphinxDirective):
+    """``.. layers::`` draws the table that the layering test checks."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = (
+            (
+                f"``{name}``",
+                layer.purpose,
+                ", ".join(f"``{other}``" for other in layer.may_import) or "nothing",
+            )
+            for name, layer in LAYERS.items()
+        )
+        return _parsed(
+            self, _list_table(("Part of ``relaykit``", "What it is for", "May import"), rows, (15, 40, 45))
+        )
+
+
+class Interfaces(SphinxDirective):
+    """``.. interfaces:: MODULE`` documents the zope interfaces of a module, in its order.
+
+    The source is read rather than the objects, because zope's keep no annotations.
+    """
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        module = importlib.import_module(self.arguments[0])
+        path = Path(inspect.getsourcefile(module) or "")
+        self.env.note_dependency(str(path))
+        tree = ast.parse(path.read_text("utf-8"))
+        names = _imported_names(tree) | {
+            node.name: f"{module.__name__}.{node.name}"
+            for node in tree.body
+            if isinstance(node, ast.ClassDef)
+        }
+        lines = [f".. py:module:: {module.__name__}", ""]
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                lines += _interface(node, names)
+        return _parsed(self, lines)
+
+
+def _interface(node: ast.ClassDef, names: dict[str, str]) -> Iterator[str]:
+    yield from ("", f".. py:class:: {node.name}", "")
+    bases = [names.get(ast.unparse(base), ast.unparse(base)) for base in node.bases]
+    own = [base for base in bases if base.startswith("relaykit.")]
+    if own:
+        yield from ("   Extends " + ", ".join(f":class:`~{base}`" for base in own) + ".", "")
+    yield from _indented(ast.get_docstring(node) or "", 3)
+    for member in node.body:
+        if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
+            prefix = ":async:" if isinstance(member, ast.AsyncFunctionDef) else ""
+            yield from ("", f"   .. py:method:: {member.name}{_signature(member, names)}")
+            if prefix:
+                yield f"      {prefix}"
+            yield ""
+            yield from _indented(ast.get_docstring(member) or "", 6)
+        elif isinstance(member, ast.Assign) and isinstance(member.value, ast.Call):
+            (target,) = member.targets
+            (text,) = member.value.args
+            yield from ("", f"   .. py:attribute:: {ast.unparse(target)}", "")
+            yield from _indented(str(ast.literal_eval(text)), 6)
+
+
+def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef, names: dict[str, str]) -> str:
+    arguments = ast.unparse(_Qualified(names).visit(node.args))
+    returns = ast.unparse(_Qualified(names).visit(node.returns)) if node.returns else "None"
+    return f"({arguments}) -> {returns}"
+
+
+class _Qualified(ast.NodeTransformer):
+    """Spells every name out, so that Sphinx can link it."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self._names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Name(self._names.get(node.id, node.id), node.ctx)
+
+
+def _imported_names(tree: ast.Module) -> dict[str, str]:
+    return {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def _list_table(heads: Sequence[str], rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", "")
+    for row in (heads, *rows):
+        for number, cell in enumerate(row):
+            lines = cell.split("\n")
+            yield ("   * - " if number == 0 else "     - ") + lines[0]
+            yield from (f"       {line}" for line in lines[1:])
+    yield ""
+
+
+def _indented(text: str, by: int) -> Iterator[str]:
+    for line in text.splitlines():
+        yield (" " * by + line).rstrip()
+
+
+def _parsed(directive: SphinxDirective, lines: Iterable[str]) -> list[nodes.Node]:
+    container = nodes.Element()
+    directive.state.nested_parse(
+        StringList(list(lines), source="generated"), directive.content_offset, container
+    )
+    return list(container.children)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Tells Sphinx of the directives."""
+    app.add_directive("layers", Layers)
+    app.add_directive("interfaces", Interfaces)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

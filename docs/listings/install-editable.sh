@@ -1,0 +1,1 @@
+pip install -e . --config-settings editable_mode=compat

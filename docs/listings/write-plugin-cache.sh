@@ -1,0 +1,1 @@
+python -c "from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))"
