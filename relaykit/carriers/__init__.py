@@ -1,0 +1,1 @@
+"""How a stream gets from the client to the server."""

@@ -1,0 +1,342 @@
+"""Many legs over one leg: a yamux session as a path.
+
+:class:`MuxLink` runs a :class:`~relaykit.sansio.yamux.session.YamuxSession` over any leg.  The
+rules of the protocol, the order of output and all limits are the session's; here its streams get
+legs, its output goes down once in a turn, and its timer is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.dataplane.legs import StreamLeg
+from relaykit.errors import ConnectionFailed, RemoteProtocolError
+from relaykit.interfaces import ILegReceiver, IMuxedLeg, IStreamPath
+from relaykit.sansio.yamux.outbox import FLUSH_BYTES
+from relaykit.sansio.yamux.session import Role, YamuxSession
+from relaykit.sansio.yamux.streams import (
+    Event,
+    SessionEnded,
+    Stream,
+    StreamEnded,
+    StreamLost,
+    StreamOpened,
+    StreamWritable,
+)
+from relaykit.values import Ended, Origin
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from relaykit.interfaces import ILegAcceptor, IStreamLeg, ITurns
+    from relaykit.sansio.contract import Buffer
+
+__all__ = ["MuxLink", "MuxStreamLeg", "Role"]
+
+CLOSING_BYTES = 1024 * 1024
+"""Payload that a link which is closed still takes from its streams: last words, not transfers."""
+
+_MOST_PARTS_HELD = 256
+"""Parts that a leg which is not read holds before they are joined: many small ones would cost many
+times the memory of what is in them."""
+
+
+@implementer(IMuxedLeg)
+class MuxStreamLeg(StreamLeg):
+    """A stream of a mux link."""
+
+    __slots__ = ("_link", "_session", "_stream")
+
+    def __init__(self, link: MuxLink, stream: Stream) -> None:
+        super().__init__(link.lower.peer, link.lower.host)
+        self._link = link
+        self._session = link.session
+        self._stream = stream
+        stream.context = self
+
+    def __repr__(self) -> str:
+        return f"<MuxStreamLeg {self._stream!r} of {self._link!r}>"
+
+    def write(self, data: Buffer) -> None:
+        stream = self._stream
+        self._session.write(stream, data if type(data) is bytes else bytes(data))
+        if stream.congested:
+            self._output_full()
+        self._link.flush_soon()
+
+    def write_sequence(self, pieces: Sequence[Buffer]) -> None:
+        for piece in pieces:
+            self.write(piece)
+
+    def finish_writing(self) -> None:
+        self._session.finish(self._stream)
+        self._link.flush_soon()
+
+    def close(self) -> None:
+        self._silence()
+        self._session.close(self._stream, self._link.now)
+        self._link.flush_soon()
+
+    def abort(self) -> None:
+        self._silence()
+        self._session.reset(self._stream)
+        self._link.flush_soon()
+
+    def expedite(self) -> None:
+        self._session.expedite(self._stream)
+
+    def payload_arrived(self, data: memoryview) -> None:
+        """Takes payload that the link received; what is held costs the peer its credit."""
+        if self._arrived(data):
+            self._session.consumed(self._stream, len(data))
+        elif len(self._held) > _MOST_PARTS_HELD:
+            self._gather()
+
+    def told(self, event: Event) -> None:
+        """Takes what else happened to the stream."""
+        if isinstance(event, StreamEnded):
+            self._ended()
+        elif isinstance(event, StreamWritable):
+            self._output_drained()
+        elif isinstance(event, StreamLost):
+            self._lost(event.reason)
+
+    def _reading_wanted(self, wanted: bool) -> None:
+        """Nothing to do: the link is always read, and what one stream may send is bounded."""
+
+    def _released(self, count: int) -> None:
+        self._session.consumed(self._stream, count)
+        self._link.flush_soon()
+
+
+@implementer(IStreamPath, ILegReceiver, IPushProducer)
+class MuxLink:
+    """Runs a yamux session over a leg, which it owns.
+
+    Nothing is sent or read before :meth:`start`.  Legs of peers go to the acceptor; without one
+    they are refused.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        lower: IStreamLeg,
+        role: Role,
+        turns: ITurns,
+        clock: IReactorTime,
+        keepalive_s: float | None = 30.0,
+    ) -> None:
+        """``keepalive_s`` is the pause between pings, in seconds; None for no pings."""
+        self.lower = lower
+        self.session = YamuxSession(role, clock.seconds(), keepalive_s)
+        self._turns = turns
+        self._clock = clock
+        self._acceptor: ILegAcceptor | None = None
+        self._origin = Origin(lower.peer, lower.host)
+        self._timer: IDelayedCall | None = None
+        self._timer_at = 0.0
+        self._flush_asked = False
+        self._output_paused = False
+        self._telling = False
+        self._reason: Ended | None = None
+        self._lost: Ended | None = None
+        self._waiting: list[Deferred[Ended]] = []
+
+    def __repr__(self) -> str:
+        return f"<MuxLink with {self.lower.peer}>"
+
+    @property
+    def now(self) -> float:
+        """The time that the session is told."""
+        return self._clock.seconds()
+
+    def accept_legs(self, acceptor: ILegAcceptor) -> None:
+        """Names who takes the legs that the peer opens; before :meth:`start`."""
+        self._acceptor = acceptor
+
+    def limit_streams(self, most: int) -> None:
+        """Refuses streams beyond so many; those that are open live on."""
+        self.session.max_streams = most
+
+    def start(self) -> None:
+        """Begins to read and write."""
+        self.lower.registerProducer(self, True)
+        self.flush_soon()
+        self.lower.attach(self)
+
+    # --- the path -------------------------------------------------------------------------------
+
+    def open_leg(self, urgent: bool = False) -> Deferred[IStreamLeg]:
+        """Opens a stream to the peer; the Deferred has fired already."""
+        try:
+            stream = self.session.open_stream(self.now, urgent)
+        except ConnectionFailed as error:
+            return fail(error)
+        self.flush_soon()
+        return succeed(MuxStreamLeg(self, stream))
+
+    def when_lost(self) -> Deferred[Ended]:
+        waiting: Deferred[Ended] = Deferred()
+        if self._lost is not None:
+            waiting.callback(self._lost)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def close(self) -> None:
+        """Sends what may be sent at once, then closes the link and all its legs."""
+        if self.session.over:
+            return
+        self.session.go_away()
+        self._send(CLOSING_BYTES)
+        self._end(Ended.STOPPED)
+
+    # --- for legs -------------------------------------------------------------------------------
+
+    def flush_soon(self) -> None:
+        """Sends what there is to send once this turn's input has been dealt with."""
+        if not self._flush_asked:
+            self._flush_asked = True
+            self._turns.at_turn_end(self._flush)
+
+    # --- the lower leg: its receiver and its producer -------------------------------------------
+
+    def data_received(self, data: Buffer) -> None:
+        session = self.session
+        try:
+            session.receive(data, self._clock.seconds())
+        except RemoteProtocolError as error:
+            self.log.warn("{peer} broke the rules: {reason}", peer=self.lower.peer, reason=str(error))
+        self._tell()
+        if session.has_output and not self._flush_asked:
+            self.flush_soon()
+
+    def end_received(self) -> None:
+        self.session.end_received(self.now)
+        self._tell()
+
+    def leg_lost(self, reason: Ended) -> None:
+        self._lost = self._reason or reason
+        self.session.end(self._lost)
+        self._tell()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(self._lost)
+
+    def pauseProducing(self) -> None:
+        self._output_paused = True
+
+    def resumeProducing(self) -> None:
+        self._output_paused = False
+        self.flush_soon()
+
+    def stopProducing(self) -> None:
+        """Nothing to do: the loss of the lower leg is told as such."""
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        """Acts on the session's events, also on those that this causes."""
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while events := self.session.events():
+                for event in events:
+                    try:
+                        if event.__class__ is tuple:
+                            stream, data = event
+                            stream.context.payload_arrived(data)
+                        else:
+                            self._act(event)
+                    except Exception:
+                        self._defect(event)
+        finally:
+            self._telling = False
+
+    def _act(self, event: Event) -> None:
+        if isinstance(event, StreamOpened):
+            self._take_stream(event.stream)
+        elif isinstance(event, SessionEnded):
+            self._session_ended(event)
+        elif isinstance(event, (StreamEnded, StreamWritable, StreamLost)):
+            event.stream.context.told(event)
+
+    def _take_stream(self, stream: Stream) -> None:
+        leg = MuxStreamLeg(self, stream)
+        if self._acceptor is None:
+            leg.abort()
+            return
+        self.session.accept(stream)
+        self._acceptor.leg_accepted(leg, self._origin)
+
+    def _defect(self, event: Event) -> None:
+        """What takes a leg's input raised: only that leg suffers."""
+        self.log.failure("a defect while a mux stream was served; the stream is dropped")
+        stream = event[0] if isinstance(event, tuple) else getattr(event, "stream", None)
+        if stream is not None:
+            stream.context.abort()
+
+    def _session_ended(self, event: SessionEnded) -> None:
+        if self._reason is None and self._lost is None:
+            self.log.debug(
+                "the mux link with {peer} ended: {reason}", peer=self.lower.peer, reason=event.text
+            )
+            self._send(0)
+            self._end(event.reason)
+
+    def _end(self, reason: Ended) -> None:
+        """Ends the session for this reason and closes what is below; legs learn of it in their turn."""
+        self._reason = reason
+        self.session.end(reason)
+        self.flush_soon()
+        if reason is Ended.TIMEOUT:
+            self.lower.abort()
+        else:
+            self.lower.close()
+
+    def _flush(self) -> None:
+        """Sends what has come together in this turn, in one piece."""
+        self._flush_asked = False
+        if self._lost is None and not self._output_paused:
+            self._send()
+        self._tell()
+        if self._lost is None and self.session.has_output and not self._output_paused:
+            self.flush_soon()
+        self._rearm()
+
+    def _send(self, budget_bytes: int = FLUSH_BYTES) -> None:
+        pieces = self.session.to_send(self.now, budget_bytes)
+        if pieces:
+            self.lower.write_sequence(pieces)
+
+    def _rearm(self) -> None:
+        """Keeps one timer; one that is early costs less than moving it in each turn."""
+        due = None if self._lost is not None else self.session.next_wakeup()
+        if due is None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            return
+        if self._timer is not None:
+            if self._timer_at <= due:
+                return
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = self._clock.callLater(max(0.0, due - self.now), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.session.wake(self.now)
+        self._tell()
+        self.flush_soon()

@@ -1,0 +1,1 @@
+"""Many streams over one connection, as yamux does it: frames, streams, the session."""
