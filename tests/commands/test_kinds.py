@@ -1,0 +1,192 @@
+"""Tests for what the values of flags may be."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.commands.kinds import (
+    quoted,
+    read_boolean,
+    read_duration,
+    read_integer,
+    read_list,
+    read_mapping,
+)
+
+
+class IntegerTests(SynchronousTestCase):
+    """Tests for numbers."""
+
+    def test_bases(self) -> None:
+        """Numbers are decimal, or hexadecimal, octal or binary by their prefix."""
+        for text, number in {
+            "7000": 7000,
+            "-1": -1,
+            "+5": 5,
+            "0": 0,
+            "0x1F": 31,
+            "0X1f": 31,
+            "0b11": 3,
+            "0o17": 15,
+            "010": 8,
+            "1_000": 1000,
+            "0_17": 15,
+            "0x_1F": 31,
+        }.items():
+            self.assertEqual(read_integer(text), number, text)
+
+    def test_refused(self) -> None:
+        """What is no number is refused, with the reason in the words of frp."""
+        for text in ("", "abc", "1.5", "08", "1__0", "_1", "1_", "0x", " 1", "1 ", "٣", "--1"):
+            with self.assertRaises(ValueError) as caught:
+                read_integer(text)
+            self.assertEqual(
+                str(caught.exception), f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax"
+            )
+
+    def test_range(self) -> None:
+        """Numbers have 64 bits."""
+        self.assertEqual(read_integer(str(-(2**63))), -(2**63))
+        with self.assertRaisesRegex(ValueError, "value out of range"):
+            read_integer(str(2**63))
+
+    @given(st.integers(-(2**63), 2**63 - 1), st.sampled_from(["{}", "{:#x}", "{:#b}", "{:#o}", "{:_}"]))
+    def test_any_number(self, number: int, form: str) -> None:
+        """Every number is read from each of its forms."""
+        self.assertEqual(read_integer(form.format(number)), number)
+
+
+class BooleanTests(SynchronousTestCase):
+    """Tests for yes and no."""
+
+    def test_words(self) -> None:
+        """Twelve words are known, by case."""
+        for text in ("1", "t", "T", "TRUE", "true", "True"):
+            self.assertIs(read_boolean(text), True)
+        for text in ("0", "f", "F", "FALSE", "false", "False"):
+            self.assertIs(read_boolean(text), False)
+        for text in ("", "yes", "tRUE", "on", "2"):
+            self.assertRaises(ValueError, read_boolean, text)
+
+
+class DurationTests(SynchronousTestCase):
+    """Tests for durations."""
+
+    def test_units(self) -> None:
+        """Numbers with units are added up to seconds."""
+        for text, seconds in {
+            "30s": 30.0,
+            "1m30s": 90.0,
+            "500ms": 0.5,
+            "1.5h": 5400.0,
+            ".5s": 0.5,
+            "2.s": 2.0,
+            "-1s": -1.0,
+            "0": 0.0,
+            "1us": 1e-6,
+            "1µs": 1e-6,
+            "3ns": 3e-9,
+        }.items():
+            self.assertAlmostEqual(read_duration(text), seconds, msg=text)
+
+    def test_refused(self) -> None:
+        """A number without a unit, an unknown unit and anything else are refused in words."""
+        for text, reason in {
+            "5": 'time: missing unit in duration "5"',
+            "1m5": 'time: missing unit in duration "1m5"',
+            "x": 'time: invalid duration "x"',
+            "": 'time: invalid duration ""',
+            ".s": 'time: invalid duration ".s"',
+            "-": 'time: invalid duration "-"',
+            "5y": 'time: unknown unit "y" in duration "5y"',
+        }.items():
+            with self.assertRaises(ValueError) as caught:
+                read_duration(text)
+            self.assertEqual(str(caught.exception), reason)
+
+    @given(st.text(alphabet="0123456789.smhnuµ-+ x", max_size=12))
+    def test_junk(self, text: str) -> None:
+        """Any text is read, or refused with a reason that quotes it."""
+        try:
+            read_duration(text)
+        except ValueError as error:
+            self.assertIn(quoted(text), str(error))
+
+
+class ListTests(SynchronousTestCase):
+    """Tests for lists."""
+
+    def test_fields(self) -> None:
+        """Commas separate, quotes protect them, doubled quotes stand for one."""
+        for text, fields in {
+            "": (),
+            "a": ("a",),
+            "a,b": ("a", "b"),
+            "a,,b": ("a", "", "b"),
+            "a,": ("a", ""),
+            '"a,b",c': ("a,b", "c"),
+            '"a""b"': ('a"b',),
+            '"",x': ("", "x"),
+            " a , b": (" a ", " b"),
+        }.items():
+            self.assertEqual(read_list(text), fields, text)
+
+    def test_refused(self) -> None:
+        """A quote in the wrong place is refused, with its column counted in octets."""
+        for text, column, reason in (
+            ('"a', 3, 'extraneous or missing " in quoted-field'),
+            ('"é', 4, 'extraneous or missing " in quoted-field'),
+            ('"a"b', 3, 'extraneous or missing " in quoted-field'),
+            ('a"b', 2, 'bare " in non-quoted field'),
+            ('x,a"b', 4, 'bare " in non-quoted field'),
+        ):
+            with self.assertRaises(ValueError) as caught:
+                read_list(text)
+            self.assertEqual(str(caught.exception), f"parse error on line 1, column {column}: {reason}")
+
+    @given(st.lists(st.text(max_size=5).filter(lambda text: "\n" not in text), min_size=1, max_size=4))
+    def test_round_trip(self, fields: list[str]) -> None:
+        """Whatever is quoted is read as it was."""
+        line = ",".join('"' + text.replace('"', '""') + '"' for text in fields)
+        self.assertEqual(read_list(line), tuple(fields))
+
+
+class MappingTests(SynchronousTestCase):
+    """Tests for maps."""
+
+    def test_pairs(self) -> None:
+        """Pairs are separated by commas; a single pair may have commas in its value."""
+        for text, pairs in {
+            "a=b": {"a": "b"},
+            "a=b,c": {"a": "b,c"},
+            "a=b,c=d": {"a": "b", "c": "d"},
+            "a=": {"a": ""},
+            '"a=b"': {"a": "b"},
+            'a=b,"c=d,e=f"': {"a": "b", "c": "d,e=f"},
+        }.items():
+            self.assertEqual(read_mapping(text), pairs, text)
+
+    def test_refused(self) -> None:
+        """A part that is no pair is named."""
+        for text, part in {"a": "a", "k=v,k2=v,2": "2", "": ""}.items():
+            with self.assertRaises(ValueError) as caught:
+                read_mapping(text)
+            self.assertEqual(str(caught.exception), f"{part} must be formatted as key=value")
+
+
+class QuotedTests(SynchronousTestCase):
+    """Tests for quoting."""
+
+    def test_escapes(self) -> None:
+        """What cannot be printed is escaped, octets that are no text as such."""
+        for text, shown in {
+            "a": '"a"',
+            'a"\\': '"a\\"\\\\"',
+            "\n\t\x1b": '"\\n\\t\\x1b"',
+            "é\u200b": '"é\\u200b"',
+            "\udcff": '"\\xff"',
+            "\U000e0001": '"\\U000e0001"',
+        }.items():
+            self.assertEqual(quoted(text), shown)
