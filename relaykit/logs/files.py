@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -20,7 +21,8 @@ class RotatedFile:
     """Appends text to a file.  Source of names and modes: frp's log files.
 
     The first write of a new day of local time renames the file to ``NAME.YYYYMMDD-HHMMSS.EXT`` and
-    begins a new one.  A write that fails loses its text: a full disk does not stop a relay.
+    begins a new one; where that cannot be done, the file goes on.  A write that fails loses its text: a
+    full disk does not stop a relay.
 
     :param path: relative paths are resolved at once.
     :param keep_days: files put aside longer ago are removed; negative keeps all.
@@ -38,15 +40,13 @@ class RotatedFile:
         """Appends ``text`` at the time ``now`` (seconds since 1970)."""
         local = time.localtime(now)
         day = (local.tm_year, local.tm_yday)
-        try:
-            if self._day is not None and day > self._day:
+        if self._day is not None and day > self._day:
+            with contextlib.suppress(OSError):
                 self._rotate(now)
+        self._day = day
+        with contextlib.suppress(OSError):
             self._file.write(text)
             self._file.flush()
-        except OSError:
-            return
-        finally:
-            self._day = day
 
     def close(self) -> None:
         """Closes the file; nothing may be written any more."""

@@ -1,0 +1,93 @@
+"""Tests for which events are written, and where to."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import ILogObserver, Logger, LogLevel
+from twisted.python import log as legacy
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from relaykit.logs.observers import LogSettings, log_writer
+
+
+class LogWriterTests(SynchronousTestCase):
+    """Tests for :func:`log_writer`."""
+
+    def written(self, namespace: str = "relaykit.x", **settings: Any) -> list[str]:
+        """What is written of one event of each level, without colors."""
+        console = StringIO()
+        logger = Logger(namespace, observer=log_writer(LogSettings(color=False, **settings), console))
+        for level in LogLevel.iterconstants():
+            logger.emit(level, "{name} event", name=level.name)
+        return [line.split("] ")[-1] for line in console.getvalue().splitlines()]
+
+    def test_interface(self) -> None:
+        """A writer is a log observer."""
+        verifyObject(ILogObserver, log_writer(LogSettings(), StringIO()))
+
+    def test_levels(self) -> None:
+        """What is less important than the level is left out."""
+        names = ["debug event", "info event", "warn event", "error event", "critical event"]
+        for level, first in (("trace", 0), ("debug", 0), ("info", 1), ("warn", 2), ("error", 3)):
+            self.assertEqual(self.written(level=level), names[first:], level)
+
+    def test_framework(self) -> None:
+        """What Twisted has to say of its routine is shown at the level trace only."""
+        serious = ["warn event", "error event", "critical event"]
+        for namespace in ("twisted.internet.protocol.Factory", "log_legacy"):
+            self.assertEqual(self.written(namespace, level="debug"), serious)
+            self.assertEqual(len(self.written(namespace, level="trace")), 5)
+
+    def test_foreign_proxy_types(self) -> None:
+        """Events of foreign packages are as good as ours."""
+        self.assertIn("info event", self.written("acme_relay.Knock"))
+
+    def test_source(self) -> None:
+        """A line names the place that logged, through Twisted's old interface too."""
+        console = StringIO()
+        writer = log_writer(LogSettings(color=False, level="trace"), console)
+        Logger("relaykit.x", observer=writer).info("here")
+        publisher = legacy.LogPublisher()
+        publisher.addObserver(lambda event: writer({**event, "log_level": LogLevel.info, "log_time": 0.0}))
+        publisher.msg("there")
+        for line in console.getvalue().splitlines():
+            self.assertIn("[logs/test_observers.py:", line)
+        self.assertEqual(console.getvalue().count("\n"), 2)
+
+    def test_color(self) -> None:
+        """The console is colored if that is wanted; JSON never is."""
+        for settings, colored in (
+            (LogSettings(), True),
+            (LogSettings(color=False), False),
+            (LogSettings(format="json"), False),
+        ):
+            console = StringIO()
+            Logger("relaykit.x", observer=log_writer(settings, console)).info("x")
+            self.assertEqual("\x1b" in console.getvalue(), colored)
+
+    def test_json(self) -> None:
+        """With the format json every line is an object."""
+        console = StringIO()
+        Logger("relaykit.x", observer=log_writer(LogSettings(format="json"), console)).info("x", a=1)
+        self.assertIn('"a": 1', console.getvalue())
+
+    def test_file(self) -> None:
+        """A file gets the lines without colors."""
+        path = Path(self.mktemp(), "relay.log")
+        Logger("relaykit.x", observer=log_writer(LogSettings(to=str(path)), StringIO())).info("to the file")
+        self.assertTrue(path.read_text().endswith("] to the file\n"))
+        self.assertNotIn("\x1b", path.read_text())
+
+    def test_file_cannot_be_opened(self) -> None:
+        """A path that cannot be used is told to the caller."""
+        self.assertRaises(OSError, log_writer, LogSettings(to="/dev/null/x.log"), StringIO())
+
+    def test_nobody_reads(self) -> None:
+        """A console that is gone stops no program."""
+        console = StringIO()
+        console.close()
+        Logger("relaykit.x", observer=log_writer(LogSettings(), console)).info("x")

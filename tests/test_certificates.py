@@ -1,0 +1,97 @@
+"""Tests for the server's own certificate."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL, crypto
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.certificates import FILE_NAME, VALID_FOR, KeyPair, fingerprint, kept_or_new, self_signed
+from relaykit.state import StateDirectory, StateUnavailable
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+class SelfSignedTests(SynchronousTestCase):
+    """Tests for :func:`self_signed`."""
+
+    def test_key_and_validity(self) -> None:
+        """The key is ECDSA on P-256; the certificate is valid from a day before for many years."""
+        pair = self_signed(NOW)
+        certificate = x509.load_der_x509_certificate(pair.der)
+        key = certificate.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        self.assertEqual(key.curve.name, "secp256r1")
+        self.assertEqual(certificate.not_valid_before_utc, NOW - timedelta(days=1))
+        self.assertEqual(certificate.not_valid_after_utc, NOW + VALID_FOR)
+        certificate.verify_directly_issued_by(certificate)
+
+    def test_openssl_takes_it(self) -> None:
+        """Key and certificate fit together for OpenSSL."""
+        pair = self_signed(NOW)
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.use_certificate(crypto.load_certificate(crypto.FILETYPE_PEM, pair.certificate))
+        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, pair.key))
+        context.check_privatekey()
+
+    def test_key_is_hidden(self) -> None:
+        """The representation shows the fingerprint, not the key."""
+        pair = self_signed(NOW)
+        self.assertEqual(repr(pair), f"<KeyPair {pair.fingerprint}>")
+
+
+class FingerprintTests(SynchronousTestCase):
+    """Tests for :func:`fingerprint`."""
+
+    def test_digest(self) -> None:
+        """A fingerprint is the SHA-256 of the certificate in DER."""
+        self.assertEqual(fingerprint(b"der"), "sha256:" + hashlib.sha256(b"der").hexdigest())
+
+
+class KeptOrNewTests(SynchronousTestCase):
+    """Tests for :func:`kept_or_new`."""
+
+    def setUp(self) -> None:
+        """Begins with an empty state directory."""
+        self.state = StateDirectory(Path(self.mktemp()))
+
+    def again(self) -> KeyPair:
+        """What a start a day later gets."""
+        return kept_or_new(self.state, NOW + timedelta(days=1))
+
+    def test_kept(self) -> None:
+        """The same pair is used at every start."""
+        first = kept_or_new(self.state, NOW)
+        self.assertEqual(self.again(), first)
+
+    def test_damaged(self) -> None:
+        """A damaged file is replaced: no text of it makes the server stop."""
+        pair = kept_or_new(self.state, NOW)
+        for content in (
+            b"",
+            b"junk",
+            pair.key,
+            pair.certificate,
+            pair.certificate[:100] + pair.key,
+            self_signed(NOW).key + pair.certificate,
+        ):
+            self.state.write(FILE_NAME, content)
+            replaced = self.again()
+            self.assertNotEqual(replaced.fingerprint, pair.fingerprint)
+            self.assertEqual(self.again(), replaced)
+
+    def test_run_out(self) -> None:
+        """A certificate that has run out is replaced."""
+        pair = kept_or_new(self.state, NOW)
+        self.assertNotEqual(kept_or_new(self.state, NOW + VALID_FOR), pair)
+
+    def test_nowhere_to_keep(self) -> None:
+        """Without a place to keep it, that is told: the caller decides whether to go on."""
+        path = Path(self.mktemp())
+        path.write_bytes(b"")
+        self.assertRaises(StateUnavailable, kept_or_new, StateDirectory(path), NOW)

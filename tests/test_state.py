@@ -1,0 +1,107 @@
+"""Tests for the state directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.state import LARGEST_FILE, StateDirectory, StateUnavailable
+
+
+class FindTests(SynchronousTestCase):
+    """Tests for where the directory is."""
+
+    def path(self, chosen: str = "", **environ: str) -> Path:
+        """Where it is, said so and with this environment."""
+        found = StateDirectory.find(chosen, environ)
+        assert found is not None
+        return found.path
+
+    def test_order(self) -> None:
+        """What was chosen comes first, then systemd, then the user's folders."""
+        everything = {"STATE_DIRECTORY": "/s/a:/s/b", "XDG_STATE_HOME": "/x", "HOME": "/h"}
+        self.assertEqual(self.path("/c", **everything), Path("/c"))
+        self.assertEqual(self.path(**everything), Path("/s/a"))
+        self.assertEqual(self.path(XDG_STATE_HOME="/x", HOME="/h"), Path("/x/relaykit"))
+        self.assertEqual(self.path(HOME="/h"), Path("/h/.local/state/relaykit"))
+
+    def test_nowhere(self) -> None:
+        """Without any of them, or with relative ones that the specification forbids, there is none."""
+        self.assertIsNone(StateDirectory.find("", {}))
+        self.assertIsNone(StateDirectory.find("", {"XDG_STATE_HOME": "x", "HOME": ""}))
+
+    def test_relative(self) -> None:
+        """A relative choice is resolved at once: a daemon changes its folder later."""
+        self.assertEqual(self.path("here"), Path.cwd() / "here")
+
+
+class FilesTests(SynchronousTestCase):
+    """Tests for reading and writing."""
+
+    def setUp(self) -> None:
+        """Begins with a folder that does not exist."""
+        self.state = StateDirectory(Path(self.mktemp(), "deep"))
+
+    def mode(self, path: Path) -> int:
+        """The permissions of a file or folder."""
+        return stat.S_IMODE(path.stat().st_mode)
+
+    def test_nothing_there(self) -> None:
+        """Reading what is not there answers None and makes no folder."""
+        self.assertIsNone(self.state.read("a"))
+        self.assertIsNone(self.state.read_json("a"))
+        self.assertFalse(self.state.path.exists())
+
+    def test_written_and_read(self) -> None:
+        """What was written is read, in a folder and a file for the owner only."""
+        umask = os.umask(0)
+        self.addCleanup(os.umask, umask)
+        self.state.write("a", b"octets")
+        self.assertEqual(self.state.read("a"), b"octets")
+        self.assertEqual(self.mode(self.state.path), 0o700)
+        self.assertEqual(self.mode(self.state.path / "a"), 0o600)
+
+    def test_replaced_as_a_whole(self) -> None:
+        """A file is replaced by another one, and no draft stays behind."""
+        self.state.write("a", b"former")
+        with (self.state.path / "a").open("rb") as former:
+            self.state.write("a", b"new")
+            self.assertEqual(former.read(), b"former")
+        self.assertEqual([path.name for path in self.state.path.iterdir()], ["a"])
+        self.assertEqual(self.state.read("a"), b"new")
+
+    def test_failed_write_leaves_the_former(self) -> None:
+        """When the last step fails the error names the file, and nothing is left over."""
+        (self.state.path / "a").mkdir(parents=True)
+        with self.assertRaisesRegex(StateUnavailable, "cannot write .*deep/a: "):
+            self.state.write("a", b"x")
+        self.assertEqual([path.name for path in self.state.path.iterdir()], ["a"])
+
+    def test_no_folder(self) -> None:
+        """A folder that cannot be made is told."""
+        in_the_way = Path(self.mktemp())
+        in_the_way.write_bytes(b"")
+        state = StateDirectory(in_the_way / "sub")
+        self.assertRaises(StateUnavailable, state.write, "a", b"x")
+        self.assertRaises(StateUnavailable, state.read, "a")
+
+    def test_size(self) -> None:
+        """A file far too large is refused before it fills the memory."""
+        self.state.write("a", bytes(LARGEST_FILE))
+        self.assertEqual(len(self.state.read("a") or b""), LARGEST_FILE)
+        self.state.write("a", bytes(LARGEST_FILE + 1))
+        self.assertRaises(StateUnavailable, self.state.read, "a")
+
+    def test_json(self) -> None:
+        """JSON values are kept."""
+        self.state.write_json("a.json", {"b": [1, "é"]})
+        self.assertEqual(self.state.read_json("a.json"), {"b": [1, "é"]})
+
+    def test_damaged_json(self) -> None:
+        """A damaged file is told with its path and what to do."""
+        self.state.write("a.json", b"{")
+        with self.assertRaisesRegex(StateUnavailable, "a.json: it is no JSON .*remove it"):
+            self.state.read_json("a.json")
