@@ -299,10 +299,19 @@ def encode(
 
 
 def binding_request(
-    transaction: bytes, change: Change = Change.NOTHING, response_port: int | None = None
+    transaction: bytes,
+    change: Change = Change.NOTHING,
+    response_port: int | None = None,
+    software: str = "",
 ) -> bytes:
-    """A Binding request, with the attributes of RFC 5780 that are asked for and no others."""
+    """A Binding request, with the attributes of RFC 5780 that are asked for and no others.
+
+    ``software`` also makes it larger, so that a server which answers in proportion has room for
+    its other address.
+    """
     attributes = []
+    if software:
+        attributes.append((int(Attribute.SOFTWARE), software.encode()))
     if change:
         attributes.append((int(Attribute.CHANGE_REQUEST), pack_change(change)))
     if response_port is not None:
