@@ -37,7 +37,7 @@ class ConfiguredProxy:
 
 @frozen
 class ConfiguredVisitor:
-    """One visitor to start: the keys that all have, and a checked instance of its type's ``visitor_options``."""
+    """One visitor to start: as :class:`ConfiguredProxy`, with its type's ``visitor_options``."""
 
     common: VisitorCommon
     options: Options

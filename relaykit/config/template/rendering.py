@@ -1,0 +1,45 @@
+"""Renders the template that a configuration file is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import field, frozen
+
+from relaykit.config.template.evaluation import LAZY_FUNCTIONS, Evaluation, Undefined
+from relaykit.config.template.functions import FUNCTIONS
+from relaykit.config.template.parsing import parse
+from relaykit.config.template.source import Source
+from relaykit.config.template.values import Root
+
+__all__ = ["Rendered", "render"]
+
+_FUNCTION_NAMES = frozenset({*FUNCTIONS, *LAZY_FUNCTIONS})
+
+
+@frozen
+class Rendered:
+    """A rendered template; ``undefined`` is what had no value and was written as ``<no value>``."""
+
+    text: str
+    undefined: tuple[Undefined, ...] = ()
+    _lines: Sequence[int] | None = field(default=None, repr=False)
+
+    def source_line(self, line: int) -> int:
+        """The line of the template that a line of the text came from; both count from 1."""
+        if self._lines is None or not 1 <= line <= len(self._lines):
+            return line
+        return self._lines[line - 1]
+
+
+def render(text: str, environ: Mapping[str, str]) -> Rendered:
+    """Renders a template whose root has the environment as ``.Envs``.
+
+    :raises TemplateError: it cannot be read or carried out.
+    """
+    if "{{" not in text:
+        return Rendered(text)
+    source = Source(text)
+    evaluation = Evaluation(source, parse(source, _FUNCTION_NAMES))
+    evaluation.run(Root(environ))
+    return Rendered("".join(evaluation.pieces), tuple(evaluation.undefined), evaluation.lines)
