@@ -97,12 +97,12 @@ class StcpVisitor(Service):
         self._port: IListeningPort | None = None
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        super().startService()
         self._opening = self._host.listen(self)
         self._opening.addCallbacks(self._opened, self._not_opened)
 
     def stopService(self) -> None:
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        super().stopService()
         if self._opening is not None:
             self._opening.cancel()
         if self._port is not None:
