@@ -6,6 +6,7 @@ from attrs import frozen
 
 __all__ = [
     "ALREADY_ONLINE",
+    "DETAILED",
     "MISSING_HELLO",
     "POOL_FULL",
     "REPLACED_DURING_LOGIN",
@@ -66,3 +67,7 @@ class PeerTexts:
     def ping(self, reason: str) -> str:
         """For a refused heartbeat."""
         return reason if self.detailed else "invalid ping"
+
+
+DETAILED = PeerTexts()
+"""Tells every reason; frp's default."""

@@ -1,0 +1,144 @@
+"""What a control session tells: one frozen class an event, in relaykit's words.
+
+Each class says which role it is told to.  The words of the wire (NewProxy, ReqWorkConn, ...) stay
+below the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from attrs import field, frozen
+
+from relaykit.sansio.wire.messages import Login, Message
+from relaykit.values import Ended
+
+__all__ = [
+    "LoggedIn",
+    "LoginReceived",
+    "LoginRefused",
+    "MessageReceived",
+    "PeerPinged",
+    "ProxyOffered",
+    "ProxyRefused",
+    "ProxyRegistered",
+    "ProxyWithdrawn",
+    "SessionEnded",
+    "SessionEvent",
+    "SignalReceived",
+    "WorkRequested",
+]
+
+
+@frozen
+class LoginReceived:
+    """To the server, first: a client asks to be let in, and its proof of the token holds.
+
+    Answer with ``accept`` or ``refuse``.
+    """
+
+    login: Login
+
+
+@frozen
+class LoggedIn:
+    """To the client: the server let it in.  Log in with this ``run_id`` again after a loss."""
+
+    run_id: str
+    server_version: str
+
+
+@frozen
+class LoginRefused:
+    """To the client: the server said no.  The session has ended."""
+
+    text: str
+
+
+@frozen
+class ProxyOffered:
+    """To the server: register this proxy.  Answer with ``registered`` or ``refuse_proxy``.
+
+    ``fields`` is what :func:`relaykit.options.from_wire` reads.
+    """
+
+    name: str
+    type: str
+    fields: Mapping[str, Any] = field(repr=False)
+
+
+@frozen
+class ProxyRegistered:
+    """To the client: this proxy is open to users at this address, empty if nothing is public."""
+
+    name: str
+    address: str
+
+
+@frozen
+class ProxyRefused:
+    """To the client: this proxy is not open to users."""
+
+    name: str
+    text: str
+
+
+@frozen
+class ProxyWithdrawn:
+    """To the server: the client takes this proxy back.  Not answered; the name may be unknown."""
+
+    name: str
+
+
+@frozen
+class WorkRequested:
+    """To the client: open one work connection."""
+
+
+@frozen
+class PeerPinged:
+    """To the server: the client is alive.  The session has answered already."""
+
+
+@frozen
+class SignalReceived:
+    """To both: a signal of the proxy type, for or from the proxy, or a visitor of the client's."""
+
+    proxy_name: str
+    visitor_name: str
+    body: Mapping[str, Any] = field(repr=False)
+
+
+@frozen
+class MessageReceived:
+    """To both: a message that is not the core's, but of a type that somebody registered."""
+
+    message: Message
+
+
+@frozen
+class SessionEnded:
+    """To both, last, and once: close the connection after what was to be sent.
+
+    ``text`` says more for the log, or is empty.
+    """
+
+    why: Ended
+    text: str = ""
+
+
+SessionEvent: TypeAlias = (
+    LoginReceived
+    | LoggedIn
+    | LoginRefused
+    | ProxyOffered
+    | ProxyRegistered
+    | ProxyRefused
+    | ProxyWithdrawn
+    | WorkRequested
+    | PeerPinged
+    | SignalReceived
+    | MessageReceived
+    | SessionEnded
+)

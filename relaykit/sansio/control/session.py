@@ -1,0 +1,326 @@
+"""The control session: what client and server say to each other on one control connection.
+
+One machine, seen from both ends.  :data:`TRANSITIONS` says which step leads where, :data:`ACTORS` whose
+step it is: for that role it is a command, for the other role something that it receives.  Both ends
+walk through the same states; a server's session begins where :mod:`relaykit.sansio.control.opening`
+has taken the login.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from attrs import frozen
+
+from relaykit.errors import LocalProtocolError, RefusalCode, Refused, RemoteProtocolError
+from relaykit.sansio.contract import Buffer
+from relaykit.sansio.control.channel import Channel
+from relaykit.sansio.control.events import MessageReceived, SessionEnded, SessionEvent, SignalReceived
+from relaykit.sansio.control.greeting import SIGNAL, Agreement
+from relaykit.sansio.control.liveness import Due, Liveness
+from relaykit.sansio.wire.framing import Framing
+from relaykit.sansio.wire.messages import (
+    CORE_MESSAGES,
+    CloseProxy,
+    Message,
+    MessageTable,
+    NewProxy,
+    NewProxyResp,
+    Ping,
+    Pong,
+    ReqWorkConn,
+)
+from relaykit.sansio.wire.signals import Signal
+from relaykit.values import Ended, Secret
+
+__all__ = [
+    "ACTORS",
+    "TRANSITIONS",
+    "ControlSession",
+    "Heartbeat",
+    "Role",
+    "SessionSettings",
+    "State",
+    "Step",
+]
+
+
+class Role(enum.Enum):
+    """Which end of the session this is."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class State(enum.Enum):
+    """How far the session is."""
+
+    GREETING = "greeting"
+    """The client's hello and login are sent; the server's hello is due."""
+    LOGGING_IN = "logging in"
+    """The login is not answered."""
+    ESTABLISHED = "established"
+    """Everything is encrypted; proxies come and go."""
+    ENDED = "ended"
+
+
+class Step(enum.Enum):
+    """What one of the ends does."""
+
+    GREET = "greet"
+    ADMIT = "admit"
+    REFUSE = "refuse"
+    REGISTER = "register"
+    CONFIRM = "confirm"
+    DECLINE = "decline"
+    WITHDRAW = "withdraw"
+    REQUEST_WORK = "request work"
+    PING = "ping"
+    PONG = "pong"
+    SIGNAL = "signal"
+    MESSAGE = "message"
+    END = "end"
+
+
+ACTORS: Mapping[Step, Role | None] = {
+    Step.GREET: Role.SERVER,
+    Step.ADMIT: Role.SERVER,
+    Step.REFUSE: Role.SERVER,
+    Step.REGISTER: Role.CLIENT,
+    Step.CONFIRM: Role.SERVER,
+    Step.DECLINE: Role.SERVER,
+    Step.WITHDRAW: Role.CLIENT,
+    Step.REQUEST_WORK: Role.SERVER,
+    Step.PING: Role.CLIENT,
+    Step.PONG: Role.SERVER,
+    Step.SIGNAL: None,
+    Step.MESSAGE: None,
+    Step.END: None,
+}
+"""Whose step it is; None: either's."""
+
+TRANSITIONS: Mapping[tuple[State, Step], State] = {
+    (State.GREETING, Step.GREET): State.LOGGING_IN,
+    (State.GREETING, Step.REFUSE): State.ENDED,
+    (State.GREETING, Step.END): State.ENDED,
+    (State.LOGGING_IN, Step.ADMIT): State.ESTABLISHED,
+    (State.LOGGING_IN, Step.REFUSE): State.ENDED,
+    (State.LOGGING_IN, Step.END): State.ENDED,
+    (State.ESTABLISHED, Step.REGISTER): State.ESTABLISHED,
+    (State.ESTABLISHED, Step.CONFIRM): State.ESTABLISHED,
+    (State.ESTABLISHED, Step.DECLINE): State.ESTABLISHED,
+    (State.ESTABLISHED, Step.WITHDRAW): State.ESTABLISHED,
+    (State.ESTABLISHED, Step.REQUEST_WORK): State.ESTABLISHED,
+    (State.ESTABLISHED, Step.PING): State.ESTABLISHED,
+    (State.ESTABLISHED, Step.PONG): State.ESTABLISHED,
+    (State.ESTABLISHED, Step.SIGNAL): State.ESTABLISHED,
+    (State.ESTABLISHED, Step.MESSAGE): State.ESTABLISHED,
+    (State.ESTABLISHED, Step.END): State.ENDED,
+}
+"""Every step that is possible.  Another one of this end is its defect; another one of the peer breaks
+the rules."""
+
+
+_STEPS: Mapping[type[Message], Step] = {
+    NewProxy: Step.REGISTER,
+    CloseProxy: Step.WITHDRAW,
+    ReqWorkConn: Step.REQUEST_WORK,
+    Ping: Step.PING,
+    Pong: Step.PONG,
+    Signal: Step.SIGNAL,
+}
+_CORE_TYPES = frozenset(CORE_MESSAGES.by_number.values())
+
+
+def _step_of(message: Message) -> Step | None:
+    """Which step a message is; None for those that begin or answer connections, which frp ignores here."""
+    if isinstance(message, NewProxyResp):
+        return Step.DECLINE if message.error else Step.CONFIRM
+    step = _STEPS.get(type(message))
+    if step is None and type(message) not in _CORE_TYPES:
+        return Step.MESSAGE
+    return step
+
+
+@frozen(kw_only=True)
+class Heartbeat:
+    """How often a client pings and how long silence may last, in seconds; None: not at all."""
+
+    interval_s: float | None = None
+    timeout_s: float | None = None
+
+
+@frozen(kw_only=True)
+class SessionSettings:
+    """What both ends of a session need.
+
+    ``token`` is what encryption keys are made from.  ``entropy`` answers this many random octets.
+    ``messages`` are the core's and those that proxy types registered.
+    """
+
+    token: Secret
+    entropy: Callable[[int], bytes]
+    heartbeat: Heartbeat = Heartbeat()
+    messages: MessageTable = CORE_MESSAGES
+
+
+class ControlSession:
+    """What both ends have; a :class:`relaykit.sansio.contract.Core`.
+
+    A command of an ended session does nothing: nobody is left to hear it.  One that comes too early
+    raises :class:`relaykit.errors.LocalProtocolError`; so does one whose message is too long.
+
+    :class:`~relaykit.sansio.control.events.SessionEnded` is the last event, whoever ended the session.
+    Where the connection is lost without an end, the core is not told and tells nothing.
+    """
+
+    role: ClassVar[Role]
+
+    def __init__(self, state: State, framing: Framing, settings: SessionSettings) -> None:
+        self.framing = framing
+        """The version of the wire; work connections and visits of the session use the same."""
+        self.state = state
+        self.extensions: frozenset[str] = frozenset()
+        """What both ends agreed on in the hello; empty with version 1 and with frp."""
+        self._settings = settings
+        self._decoder = framing.make_decoder(CORE_MESSAGES)
+        self._channel: Channel | None = None
+        self._liveness = Liveness(None, None, 0.0)
+        self._out: list[Buffer] = []
+        self._events: list[SessionEvent] = []
+
+    # The five verbs.
+
+    def receive(self, data: Buffer, now: float) -> None:
+        """Feeds octets of the peer.
+
+        :raises RemoteProtocolError: the peer broke the rules; the session has ended.
+        """
+        try:
+            if self._channel is None:
+                self._read_plain(data, now)
+            else:
+                self._read_sealed(data, now)
+        except RemoteProtocolError as error:
+            self._end(Ended.PROTOCOL_ERROR, str(error))
+            raise
+
+    def end_received(self, now: float) -> None:
+        """Tells that the peer will send no more: the session is over."""
+        self._end(Ended.FINISHED, "the peer closed the connection")
+
+    def to_send(self, now: float) -> Sequence[Buffer]:
+        """Takes what must go out, in order."""
+        out, self._out = self._out, []
+        return out
+
+    def next_wakeup(self) -> float | None:
+        """When :meth:`wake` must be called at the latest; None for never."""
+        return self._liveness.next_wakeup() if self.state is State.ESTABLISHED else None
+
+    def wake(self, now: float) -> None:
+        """Pings, and notices that the peer is silent."""
+        while self.state is State.ESTABLISHED and (due := self._liveness.due(now)) is not None:
+            if due is Due.PING:
+                self._ping()
+            else:
+                self._end(Ended.TIMEOUT, "the peer gave no sign of life")
+
+    def events(self) -> Sequence[SessionEvent]:
+        """Takes what has happened since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    # Commands of both roles.
+
+    def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
+        """Sends a signal of the proxy type.  ``visitor_name`` is empty for the proxy's own client.
+
+        :raises Refused: NOT_AVAILABLE, where the peer takes no signals.
+        """
+        if self._step(Step.SIGNAL):
+            if SIGNAL not in self.extensions:
+                raise Refused(RefusalCode.NOT_AVAILABLE, "the peer takes no signals")
+            self._send(Signal(proxy_name=proxy_name, visitor_name=visitor_name, body=dict(body)))
+
+    def send(self, message: Message) -> None:
+        """Sends a message of a type that a proxy type registered."""
+        if self._step(Step.MESSAGE):
+            self._send(message)
+
+    def close(self, why: Ended = Ended.STOPPED, text: str = "") -> None:
+        """Ends the session; the peer sees the connection closed."""
+        self._end(why, text)
+
+    # For the two roles.
+
+    def _step(self, step: Step) -> bool:
+        """Takes a step of this end; False where the session has ended."""
+        if self.state is State.ENDED:
+            return False
+        following = TRANSITIONS.get((self.state, step))
+        if following is None or ACTORS[step] not in (self.role, None):
+            raise LocalProtocolError(f"a {self.role.value} cannot {step.value} while {self.state.value}")
+        self.state = following
+        return True
+
+    def _send(self, message: Message) -> None:
+        frame = self.framing.encode(message)
+        self._out += [frame] if self._channel is None else self._channel.outbound.process(frame)
+
+    def _secure(self, channel: Channel, agreed: Agreement | None, liveness: Liveness) -> None:
+        """Encrypts from here on, in both directions."""
+        messages = self._settings.messages
+        if agreed is not None:
+            self.extensions = agreed.extensions
+            if SIGNAL in agreed.extensions:
+                messages = messages.extended(Signal)
+        self._channel = channel
+        self._decoder = self.framing.make_decoder(messages)
+        self._liveness = liveness
+
+    def _read_plain(self, data: Buffer, now: float) -> None:
+        raise NotImplementedError
+
+    def _read_sealed(self, data: Buffer, now: float) -> None:
+        assert self._channel is not None
+        if self.state is State.ENDED:
+            return
+        for piece in self._channel.inbound.process(data):
+            self._decoder.receive(piece)
+        while self.state is State.ESTABLISHED:
+            message = self._decoder.next_message()
+            if message is None:
+                return
+            if not isinstance(message, Message):
+                raise RemoteProtocolError("a hello after the login")
+            step = _step_of(message)
+            if step is not None and ACTORS[step] is not self.role:
+                self._peer_steps(step)
+                self._received(message, now)
+
+    def _peer_steps(self, step: Step) -> None:
+        """Takes a step of the peer."""
+        following = TRANSITIONS.get((self.state, step))
+        if following is None:
+            raise RemoteProtocolError(f"the peer must not {step.value} while {self.state.value}")
+        self.state = following
+
+    def _received(self, message: Message, now: float) -> None:
+        """Acts on a message of the peer that is in order."""
+        raise NotImplementedError
+
+    def _received_by_both(self, message: Message) -> None:
+        if isinstance(message, Signal):
+            self._events.append(SignalReceived(message.proxy_name, message.visitor_name, message.body))
+        else:
+            self._events.append(MessageReceived(message))
+
+    def _ping(self) -> None:
+        """A ping is due."""
+
+    def _end(self, why: Ended, text: str = "") -> None:
+        if self._step(Step.END):
+            self._events.append(SessionEnded(why, text))
