@@ -45,6 +45,7 @@ LAYERS: Mapping[str, Layer] = {
             "server",
             "client",
             "carriers",
+            "nat",
             "dataplane",
             "driver",
             "sansio",
@@ -61,11 +62,31 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "server": Layer(
         "the role of the relay server",
-        ("carriers", "dataplane", "driver", "sansio", "plugins", "certificates", "state", *_VOCABULARY),
+        (
+            "carriers",
+            "nat",
+            "dataplane",
+            "driver",
+            "sansio",
+            "plugins",
+            "certificates",
+            "state",
+            *_VOCABULARY,
+        ),
     ),
     "client": Layer(
         "the role of the client, visitors included",
-        ("carriers", "dataplane", "driver", "sansio", "plugins", "certificates", "state", *_VOCABULARY),
+        (
+            "carriers",
+            "nat",
+            "dataplane",
+            "driver",
+            "sansio",
+            "plugins",
+            "certificates",
+            "state",
+            *_VOCABULARY,
+        ),
     ),
     "proxies": Layer(
         "the built-in proxy types, on the same seam as foreign ones",
@@ -78,6 +99,10 @@ LAYERS: Mapping[str, Layer] = {
     "carriers": Layer(
         "how a stream gets from the client to the server",
         ("dataplane", "driver", "sansio", *_VOCABULARY),
+    ),
+    "nat": Layer(
+        "STUN and the discovery of NATs on real sockets",
+        ("driver", "sansio", *_VOCABULARY),
     ),
     "dataplane": Layer(
         "moving octets; knows nothing of sessions or proxy types",
