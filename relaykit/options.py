@@ -85,11 +85,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 @frozen
 class OptionField:
-    """One field of an options class, as loaders, codecs and the reference see it."""
+    """One field of an options class, as loaders, codecs and the reference see it.
+
+    ``declared`` is its type with all annotations, such as limits: what :func:`convert` checks.
+    """
 
     name: str
     key: str
     type: Any
+    declared: Any
     default: Any
     required: bool
     wire: str | None
@@ -157,9 +161,9 @@ def from_wire(cls: type[OptionsT], fields: Mapping[str, Any]) -> OptionsT:
         if nested is not None:
             values[field.name] = from_wire(nested, fields)
         elif field.wire is not None and field.wire in fields:
-            values[field.name] = convert(fields[field.wire], field.type)
+            values[field.name] = convert(fields[field.wire], field.declared)
         elif field.extension is not None and field.extension in own:
-            values[field.name] = convert(own[field.extension], field.type)
+            values[field.name] = convert(own[field.extension], field.declared)
     return cls(**values)
 
 
@@ -180,6 +184,7 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
         name=info.name,
         key=info.encode_name,
         type=plain,
+        declared=declared,
         default=default,
         required=info.required,
         wire=wire_key,
