@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.sansio.wire.cipher import Decryptor, Encryptor, derive_key
 from relaykit.sansio.wire.framing import encode_v1
 from relaykit.sansio.wire.messages import Pong, ReqWorkConn
+from relaykit.sansio.wire.nathole import NatHoleSid
 from relaykit.testing.cuts import feed_every_cut
 
 IV = bytes(range(16))
@@ -32,6 +33,15 @@ class KeyTests(SynchronousTestCase):
             self.assertEqual(derive_key(secret).hex(), key)
 
 
+PROBE = bytes.fromhex(
+    "000102030405060708090a0b0c0d0e0f"
+    "9b740161fd1427c7a9b95af6e5f141e2848ed265ed36c3d2d95d2de2dcc92c720d3d3012877a02834a2799f53b1d18269cd9105c"
+    "274903630dd2659ae88b06631359864b78380886296c67f8a5ae127717c25e707b17734c74522d00a93a156cfc79bb054d1517ee"
+    "cc"
+)
+"""A probe of hole punching, encrypted with the secret key ``abc``."""
+
+
 class StreamTests(SynchronousTestCase):
     """One direction."""
 
@@ -42,6 +52,14 @@ class StreamTests(SynchronousTestCase):
         first = b"".join(encryptor.process(encode_v1(ReqWorkConn())))
         second = b"".join(encryptor.process(encode_v1(Pong())))
         self.assertEqual((first, second), (GOLDEN[:27], GOLDEN[27:]))
+
+    def test_probe(self) -> None:
+        """A probe of hole punching is octet by octet that of frp."""
+        probe = NatHoleSid(
+            transaction_id="1700000000aaaaaaaaaaaaaaaa", sid="1700000001bbbbbbbbbbbbbbbb", nonce="000"
+        )
+        encrypted = b"".join(Encryptor(derive_key(b"abc"), IV).process(encode_v1(probe)))
+        self.assertEqual(encrypted.hex(), PROBE.hex())
 
     def test_every_cut(self) -> None:
         """However ciphertext is cut, in the vector too, the same octets come out."""
