@@ -56,13 +56,10 @@ LAYERS: Mapping[str, Layer] = {
             *_VOCABULARY,
         ),
     ),
-    "config": Layer(
-        "configuration files into checked options",
-        ("server", "client", "plugins", "sansio", *_VOCABULARY),
-    ),
     "server": Layer(
         "the role of the relay server",
         (
+            "config",
             "carriers",
             "nat",
             "dataplane",
@@ -77,6 +74,7 @@ LAYERS: Mapping[str, Layer] = {
     "client": Layer(
         "the role of the client, visitors included",
         (
+            "config",
             "carriers",
             "nat",
             "dataplane",
@@ -87,6 +85,10 @@ LAYERS: Mapping[str, Layer] = {
             "state",
             *_VOCABULARY,
         ),
+    ),
+    "config": Layer(
+        "configuration files into checked options",
+        ("plugins", "sansio", *_VOCABULARY),
     ),
     "proxies": Layer(
         "the built-in proxy types, on the same seam as foreign ones",

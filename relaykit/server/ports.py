@@ -6,11 +6,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from relaykit.errors import ConnectionFailed, ProxyRefused, RefusalCode
+from relaykit.dataplane.listening import ListenFailed
+from relaykit.errors import ProxyRefused, RefusalCode
 from relaykit.interfaces import IListeningPort, IPorts
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import ILegAcceptor, IRegisteredProxy
     from relaykit.values import Address
 
-__all__ = ["PortRange", "ServerPorts"]
+__all__ = ["ServerPorts"]
 
 REMEMBERED_NAMES = 10_000
 """Names whose last picked port is remembered; the oldest are forgotten first.  A few MB at most."""
@@ -33,21 +34,7 @@ PICK_ATTEMPTS = 5
 HIGHEST_PORT = 65535
 
 
-@frozen
-class PortRange:
-    """Ports from ``first`` to ``last``, both included."""
-
-    first: int
-    last: int
-
-    def __contains__(self, port: int) -> bool:
-        return self.first <= port <= self.last
-
-    def __len__(self) -> int:
-        return max(0, self.last - self.first + 1)
-
-
-ANY_PORT = (PortRange(1, HIGHEST_PORT),)
+ANY_PORT = (range(1, HIGHEST_PORT + 1),)
 
 
 @implementer(IListeningPort)
@@ -79,7 +66,7 @@ class ServerPorts:
     """Opens ports on one address, within the allowed ranges and each client's quota.
 
     ``listen(port, acceptor)`` opens a TCP port and raises
-    :class:`relaykit.errors.ConnectionFailed`; ``pick(n)`` answers a random number below ``n``.
+    :class:`relaykit.dataplane.listening.ListenFailed`; ``pick(n)`` answers a random number below ``n``.
     """
 
     def __init__(
@@ -87,7 +74,7 @@ class ServerPorts:
         listen: Callable[[int, ILegAcceptor], IListeningPort],
         clock: IReactorTime,
         pick: Callable[[int], int],
-        allowed: Sequence[PortRange] = (),
+        allowed: Sequence[range] = (),
         most_per_client: int = 0,
     ) -> None:
         self._listen = listen
@@ -135,14 +122,14 @@ class ServerPorts:
             raise ProxyRefused(RefusalCode.PORT_NOT_ALLOWED, "port not allowed")
         try:
             return self._listen(port, acceptor)
-        except ConnectionFailed as error:
+        except ListenFailed as error:
             raise ProxyRefused(RefusalCode.PORT_UNAVAILABLE, "port unavailable") from error
 
     def _open_any(self, name: str, acceptor: ILegAcceptor) -> IListeningPort:
         for port in self._candidates(name):
             try:
                 return self._listen(port, acceptor)
-            except ConnectionFailed:
+            except ListenFailed:
                 continue
         raise ProxyRefused(RefusalCode.PORT_UNAVAILABLE, "no available port")
 
@@ -164,6 +151,6 @@ class ServerPorts:
     def _nth(self, index: int) -> int:
         for each in self._allowed:
             if index < len(each):
-                return each.first + index
+                return each[index]
             index -= len(each)
         raise IndexError(index)

@@ -9,11 +9,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from relaykit.errors import ConnectionFailed, ProxyRefused, RefusalCode
+from relaykit.dataplane.listening import PortInUse
+from relaykit.errors import ProxyRefused, RefusalCode
 from relaykit.interfaces import IListeningPort
-from relaykit.server.ports import REMEMBERED_S, PortRange, ServerPorts
+from relaykit.server.ports import REMEMBERED_S, ServerPorts
 from relaykit.values import Address, ClientIdentity
-
 
 ACCEPTOR: Any = None
 """Nobody dials in these tests."""
@@ -48,7 +48,7 @@ class Network:
 
     def listen(self, port: int, acceptor: Any) -> Listening:
         if port in self.taken or port in self.open:
-            raise ConnectionFailed(f"port {port} is taken")
+            raise PortInUse(f"port {port} is taken")
         self.open.add(port)
         return Listening(self, Address("127.0.0.1", port))
 
@@ -66,7 +66,7 @@ class ServerPortsTests(SynchronousTestCase):
         self.clock = Clock()
         self.picks: list[int] = []
 
-    def ports(self, *allowed: PortRange, most_per_client: int = 0) -> ServerPorts:
+    def ports(self, *allowed: range, most_per_client: int = 0) -> ServerPorts:
         """Ports under test; what is picked at random comes from ``picks``, then from the beginning."""
 
         def pick(below: int) -> int:
@@ -102,7 +102,7 @@ class ServerPortsTests(SynchronousTestCase):
 
     def test_not_allowed(self) -> None:
         """A port outside every allowed range is refused."""
-        refusal = self.refusal(self.ports(PortRange(6000, 6001), PortRange(7000, 7000)), 6002)
+        refusal = self.refusal(self.ports(range(6000, 6002), range(7000, 7001)), 6002)
         self.assertEqual((refusal.code, refusal.text), (RefusalCode.PORT_NOT_ALLOWED, "port not allowed"))
 
     def test_unavailable(self) -> None:
@@ -135,23 +135,23 @@ class ServerPortsTests(SynchronousTestCase):
     def test_picked_port(self) -> None:
         """Port 0 means any free port within the ranges."""
         self.picks = [2]
-        opened = self.open(self.ports(PortRange(6000, 6001), PortRange(7000, 7001)), 0)
+        opened = self.open(self.ports(range(6000, 6002), range(7000, 7002)), 0)
         self.assertEqual(opened.address.port, 7000)
 
     def test_every_small_range_is_searched(self) -> None:
         """In a small range, the last free port is found whatever was picked."""
         self.network.taken.update({6000, 6001})
-        self.assertEqual(self.open(self.ports(PortRange(6000, 6002)), 0).address.port, 6002)
+        self.assertEqual(self.open(self.ports(range(6000, 6003)), 0).address.port, 6002)
 
     def test_none_available(self) -> None:
         """When no port can be opened, the proxy is refused."""
         self.network.taken.add(6000)
-        refusal = self.refusal(self.ports(PortRange(6000, 6000)), 0)
+        refusal = self.refusal(self.ports(range(6000, 6001)), 0)
         self.assertEqual((refusal.code, refusal.text), (RefusalCode.PORT_UNAVAILABLE, "no available port"))
 
     def test_reversed_range_allows_nothing(self) -> None:
         """A range whose end is before its start has no ports."""
-        self.assertEqual(self.refusal(self.ports(PortRange(9, 5)), 0).text, "no available port")
+        self.assertEqual(self.refusal(self.ports(range(9, 6)), 0).text, "no available port")
 
     def test_name_gets_its_port_back(self) -> None:
         """A name that asks for any port gets the one it had, for a day."""

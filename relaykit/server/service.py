@@ -1,0 +1,240 @@
+"""The relay server as a Twisted service: builds and owns everything that serves clients and users."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit import __version__
+from relaykit.certificates import fingerprint, kept_or_new
+from relaykit.dataplane.listening import listen_tcp
+from relaykit.dataplane.plane import make_data_plane
+from relaykit.dataplane.poller import make_poller
+from relaykit.dataplane.tls import server_context, start_tls
+from relaykit.interfaces import IServerHost
+from relaykit.sansio.control.credentials import Scope, TokenVerifier
+from relaykit.sansio.control.opening import ServerOpening
+from relaykit.sansio.control.session import Heartbeat, SessionSettings
+from relaykit.sansio.control.texts import PeerTexts
+from relaykit.server.acceptor import BindPort
+from relaykit.server.ports import ServerPorts
+from relaykit.server.reception import Reception
+from relaykit.server.registry import Registry
+from relaykit.server.sessions import SessionRules, Sessions
+from relaykit.server.visits import Visits
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from relaykit.config.schema import ServerConfig
+    from relaykit.interfaces import IDataPlane, IIngress, ILegAcceptor, IListeningPort, IPorts, IProxyType, IStreamLeg
+    from relaykit.options import Options
+    from relaykit.plugins import ProxyTypes
+    from relaykit.server.acceptor import Link
+    from relaykit.state import StateDirectory
+    from relaykit.values import Secret
+
+__all__ = ["DRAIN_S", "RelayServer"]
+
+DRAIN_S = 10.0
+"""Seconds that running flows get to end when the server stops; then they are cut."""
+
+DEFAULT_HEARTBEAT_TIMEOUT_S = 90
+"""Silence of a client without mux after which it is lost; a mux link has pings of its own."""
+
+
+@implementer(IServerHost)
+@frozen
+class ServerHost:
+    """What ingresses may use."""
+
+    reactor: IReactorTime
+    ports: IPorts
+    data_plane: IDataPlane
+    public_name: str = ""
+
+
+class RelayServer(MultiService):
+    """The relay server.
+
+    Constructing opens nothing.  ``privilegedStartService`` opens the bind port, so that a daemon may
+    give up its privileges between the two; ``startService`` does it where that was not called.
+
+    :param types: the proxy types that clients may ask for.
+    :param state: where a certificate of its own is kept; None for a new one at each start.
+    :param ingress_options: of the proxy types that are configured; the others have their defaults.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        token: Secret,
+        types: ProxyTypes,
+        reactor: Any,
+        state: StateDirectory | None = None,
+        ingress_options: Mapping[str, Options] = {},  # noqa: B006  # it is only read
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._token = token
+        self._types = types
+        self._reactor = reactor
+        self._state = state
+        self._ingress_options = dict(ingress_options)
+        self._ingresses: dict[str, IIngress] = {}
+        self._bind_port: IListeningPort | None = None
+        self._failure: Exception | None = None
+        self.fingerprint = ""
+        """SHA-256 of the server's certificate, once started; what clients may pin."""
+
+    # --- the life of the service ------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self._open()
+
+    def startService(self) -> None:
+        super().startService()
+        self._open()
+        if self._bind_port is not None:
+            self.log.info("frps started successfully")
+
+    def when_ready(self) -> Deferred[None]:
+        """Fires once clients can log in.
+
+        Fails with :class:`relaykit.dataplane.listening.ListenFailed`,
+        :class:`relaykit.errors.TransportSecurityError` or an OSError that names the file.
+        """
+        if self._failure is not None:
+            failed: Deferred[None] = Deferred()
+            failed.errback(self._failure)
+            return failed
+        return succeed(None)
+
+    def stopService(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stop())
+
+    @property
+    def port(self) -> int:
+        """The port that clients dial; 0 while there is none."""
+        return self._bind_port.address.port if self._bind_port is not None else 0
+
+    async def _stop(self) -> None:
+        if self._bind_port is not None:
+            self._bind_port.close()
+            self._bind_port = None
+            for proxy in self._registry:
+                await self._registry.withdraw(proxy)
+            await self._data_plane.when_idle(DRAIN_S, self._reactor)
+            await self._sessions.end_all()
+            self._acceptor.close_links()
+        await MultiService.stopService(self)
+
+    # --- building ---------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        if self._bind_port is not None or self._failure is not None:
+            return
+        try:
+            self._build()
+        except Exception as error:
+            self._failure = error
+            self.log.error("the server cannot start: {reason}", reason=str(error))
+
+    def _build(self) -> None:
+        config = self._config
+        poller = make_poller(self._reactor)
+        self._data_plane = make_data_plane()
+        context = self._make_context()
+        proxy_bind_addr = config.proxy_bind_addr or config.bind_addr
+
+        def listen(port: int, acceptor: ILegAcceptor) -> IListeningPort:
+            return listen_tcp(poller, proxy_bind_addr, port, acceptor)
+
+        ports = ServerPorts(
+            listen,
+            self._reactor,
+            secrets.randbelow,
+            [each.ports for each in config.allow_ports],
+            config.max_ports_per_client,
+        )
+        self._host = ServerHost(self._reactor, ports, self._data_plane)
+        self._registry = Registry(self._types, self, self._data_plane, self._reactor)
+        texts = PeerTexts(config.detailed_errors_to_client)
+        verifier = TokenVerifier(self._token, [Scope(scope) for scope in config.auth.additional_scopes])
+        rules = SessionRules(
+            clock=self._reactor,
+            entropy=os.urandom,
+            verifier=verifier,
+            version=__version__,
+            texts=texts,
+            max_pool_count=config.transport.max_pool_count,
+            user_timeout_s=float(config.user_conn_timeout),
+            settings=self._session_settings,
+        )
+        self._sessions = Sessions(self._registry, rules)
+        reception = Reception(
+            lambda now: ServerOpening(now, __version__, os.urandom),
+            self._sessions,
+            Visits(self._sessions, self._registry, texts, os.urandom),
+            self._reactor,
+        )
+        self._acceptor = BindPort(
+            reception.opened,
+            lambda leg: start_tls(poller, leg, context, server_side=True),
+            poller,
+            self._reactor,
+            tls_only=config.transport.tls.force or bool(config.transport.tls.trusted_ca_file),
+            mux_keepalive_s=_positive(config.transport.tcp_mux_keepalive_interval),
+        )
+        self._bind_port = listen_tcp(poller, config.bind_addr, config.bind_port, self._acceptor)
+        self.log.info("frps tcp listen on {address}", address=self._bind_port.address)
+        self.log.info("certificate fingerprint {fingerprint}", fingerprint=self.fingerprint)
+
+    def ingress_of(self, proxy_type: IProxyType) -> IIngress:
+        """The ingress of a type, started on first use."""
+        ingress = self._ingresses.get(proxy_type.name)
+        if ingress is None:
+            options = self._ingress_options.get(proxy_type.name) or proxy_type.ingress_options()
+            ingress = self._ingresses[proxy_type.name] = proxy_type.make_ingress(options, self._host)
+            ingress.setServiceParent(self)
+        return ingress
+
+    def _make_context(self) -> Any:
+        tls = self._config.transport.tls
+        if tls.cert_file and tls.key_file:
+            certificate, key = Path(tls.cert_file).read_bytes(), Path(tls.key_file).read_bytes()
+        else:
+            pair = kept_or_new(self._state, datetime.now(UTC))
+            certificate, key = pair.certificate, pair.key
+        authorities = Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None
+        context = server_context(certificate, key, authorities)
+        self.fingerprint = fingerprint(certificate)
+        return context
+
+    def _session_settings(self, link: Link) -> SessionSettings:
+        configured = self._config.transport.heartbeat_timeout
+        if configured == 0:
+            configured = -1 if link.muxed else DEFAULT_HEARTBEAT_TIMEOUT_S
+        return SessionSettings(
+            token=self._token,
+            entropy=os.urandom,
+            heartbeat=Heartbeat(timeout_s=_positive(configured)),
+        )
+
+
+def _positive(seconds: int) -> float | None:
+    """A time of the configuration, where zero and less mean "not at all"."""
+    return float(seconds) if seconds > 0 else None

@@ -1,0 +1,501 @@
+"""Sessions: the time that a client is logged in, with its proxies and its work connections."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.dataplane.transforms import transformed
+from relaykit.driver import CoreDriver
+from relaykit.errors import NoWorkConnection, ProxyRefused, Refused, SessionLost
+from relaykit.interfaces import ILegReceiver
+from relaykit.sansio.control.credentials import Proof, Scope
+from relaykit.sansio.control.events import (
+    LoginReceived,
+    PeerPinged,
+    ProxyOffered,
+    ProxyWithdrawn,
+    SessionEnded,
+    SignalReceived,
+)
+from relaykit.sansio.control.greeting import HALF_CLOSE, SIGNAL
+from relaykit.sansio.control.opening import assign_work, refuse_work
+from relaykit.sansio.control.pool import Asked, Assigned, Discarded, Unserved, WhyUnserved, WorkPool
+from relaykit.sansio.control.server_session import ServerSession
+from relaykit.sansio.control.texts import (
+    ALREADY_ONLINE,
+    POOL_FULL,
+    REPLACED_DURING_LOGIN,
+    STOPPED,
+    UNKNOWN_SESSION,
+    PeerTexts,
+)
+from relaykit.sansio.wire.cipher import derive_key
+from relaykit.server.visits import VisitorPeer
+from relaykit.values import ClientIdentity, Ended
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.sansio.contract import Buffer
+    from relaykit.sansio.control.credentials import Verifier
+    from relaykit.sansio.control.events import SessionEvent
+    from relaykit.sansio.control.opening import FirstMessage
+    from relaykit.sansio.control.session import SessionSettings
+    from relaykit.sansio.wire.framing import Framing
+    from relaykit.sansio.wire.messages import Login, NewWorkConn
+    from relaykit.server.acceptor import Link
+    from relaykit.server.registry import RegisteredProxy, Registry
+    from relaykit.values import Origin
+
+__all__ = ["ClientSession", "SessionRules", "Sessions"]
+
+MAX_UNANSWERED_PROXIES = 1024
+"""Registrations of one client that wait for their turn; they are done one at a time, in order."""
+
+
+@frozen(kw_only=True)
+class SessionRules:
+    """What all sessions of a server have in common."""
+
+    clock: IReactorTime
+    entropy: Callable[[int], bytes]
+    verifier: Verifier
+    version: str
+    texts: PeerTexts
+    max_pool_count: int
+    user_timeout_s: float
+    settings: Callable[[Link], SessionSettings]
+    """The settings of a session by the kind of link that its login came on."""
+
+
+@frozen(eq=False)
+class _Offer:
+    """A work connection and the version of the wire that it began with."""
+
+    leg: IStreamLeg
+    framing: Framing
+
+
+@implementer(ILegReceiver)
+@frozen(eq=False)
+class _Idle:
+    """Watches a work connection while it waits for a user."""
+
+    _offer: _Offer
+    _lost: Callable[[_Offer], None]
+
+    def data_received(self, data: Buffer) -> None:
+        """Nothing may come before a user does: the client broke the rules."""
+        self._offer.leg.abort()
+
+    def end_received(self) -> None:
+        self._lost(self._offer)
+        self._offer.leg.close()
+
+    def leg_lost(self, reason: Ended) -> None:
+        self._lost(self._offer)
+
+
+@define(eq=False)
+class _User:
+    """Somebody who waits for a work connection."""
+
+    proxy: RegisteredProxy
+    origin: Origin
+    answer: Deferred[IStreamLeg] = field(init=False)
+
+
+_UNSERVED = {
+    WhyUnserved.TIMEOUT: "the client offered no work connection in time",
+    WhyUnserved.CROWDED: "too many users wait for this client already",
+    WhyUnserved.DEFECTIVE: "the client's work connections broke one after the other",
+}
+
+
+class ClientSession:
+    """One logged-in client.
+
+    ``ended(session)`` is called once, after its proxies were withdrawn.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        core: ServerSession,
+        leg: IStreamLeg,
+        identity: ClientIdentity,
+        registry: Registry,
+        rules: SessionRules,
+        key: bytes,
+        ended: Callable[[ClientSession], None],
+    ) -> None:
+        self.identity = identity
+        self._core = core
+        self._registry = registry
+        self._rules = rules
+        self._key = key
+        self._ended = ended
+        self._clock = rules.clock
+        self._driver: CoreDriver[SessionEvent] = CoreDriver(core, leg, rules.clock, self._happened)
+        self._proxies: dict[str, RegisteredProxy] = {}
+        self._steps: deque[ProxyOffered | ProxyWithdrawn] = deque()
+        self._stepping = False
+        self._ending = False
+        self._finished = False
+        self._waiting: list[Deferred[None]] = []
+        self._timer: IDelayedCall | None = None
+        pool_count = max(0, min(core.login.pool_count, rules.max_pool_count))
+        self._pool: WorkPool[_User, _Offer] = WorkPool(pool_count, self.now, rules.user_timeout_s)
+
+    @property
+    def now(self) -> float:
+        """The session's time, in seconds."""
+        return self._clock.seconds()
+
+    @property
+    def half_close(self) -> bool:
+        """Whether this client passes half-close through."""
+        return HALF_CLOSE in self._core.extensions
+
+    @property
+    def takes_signals(self) -> bool:
+        """Whether this client takes signals."""
+        return SIGNAL in self._core.extensions
+
+    def start(self) -> None:
+        """Lets the client in and serves it."""
+        self._core.accept(self.identity.run_id, self.now)
+        self._driver.when_lost().addCallback(self._connection_lost)
+        self._driver.start()
+        self._settle()
+
+    def end(self, why: Ended, text: str = "") -> Deferred[None]:
+        """Ends the session; fires when its names and ports are free."""
+        if not self._ending:
+            self._ending = True
+            self._core.close(why, text)
+            self._driver.step()
+            self._driver.close(why)
+            self._pool.close()
+            self._settle()
+            Deferred.fromCoroutine(self._withdraw_all()).addErrback(
+                lambda failure: self.log.failure("withdrawing proxies failed", failure)
+            ).addCallback(self._finish, why, text)
+        if self._finished:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
+        """Sends a signal to this client."""
+        self._core.signal(proxy_name, visitor_name, body)
+        self._driver.step()
+
+    # --- work connections -------------------------------------------------------------------------
+
+    def open_work_leg(self, proxy: RegisteredProxy, origin: Origin) -> Deferred[IStreamLeg]:
+        """A work connection that serves this proxy and this user, transforms included."""
+        user = _User(proxy, origin)
+        user.answer = Deferred(lambda _answer: self._pool.cancel(user))
+        self._pool.want(user, self.now)
+        self._settle()
+        return user.answer
+
+    def work_offered(self, offer: _Offer) -> None:
+        """The client opened a work connection."""
+        offer.leg.attach(_Idle(offer, self._pool.lost))
+        self._pool.offer(offer, self.now)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Does what the pool decided, and wakes it in time."""
+        for event in self._pool.events():
+            if isinstance(event, Asked):
+                self._core.request_work(event.count)
+                self._driver.step()
+            elif isinstance(event, Assigned):
+                self._assign(event)
+            elif isinstance(event, Unserved):
+                self._leave_unserved(event)
+            elif isinstance(event, Discarded):
+                self._discard(event)
+        due = self._pool.next_wakeup()
+        if self._timer is not None and self._timer.active():
+            if due is not None and self._timer.getTime() <= due:
+                return
+            self._timer.cancel()
+        self._timer = None if due is None else self._clock.callLater(max(0.0, due - self.now), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._pool.wake(self.now)
+        self._settle()
+
+    def _assign(self, event: Assigned[_User, _Offer]) -> None:
+        user, offer = event.user, event.leg
+        offer.leg.pauseProducing()
+        offer.leg.write(assign_work(offer.framing, user.proxy.name, user.origin))
+        transport = user.proxy.common.transport
+        key = self._key if transport.use_encryption else None
+        user.answer.callback(transformed(offer.leg, key, transport.use_compression, self._rules.entropy))
+
+    def _leave_unserved(self, event: Unserved[_User]) -> None:
+        if event.why is WhyUnserved.SESSION_ENDED:
+            event.user.answer.errback(SessionLost("the client's session ended"))
+        else:
+            event.user.answer.errback(NoWorkConnection(_UNSERVED[event.why]))
+
+    def _discard(self, event: Discarded[_Offer]) -> None:
+        if event.surplus:
+            text = self._rules.texts.work(POOL_FULL)
+            event.leg.leg.write(refuse_work(event.leg.framing, text))
+        event.leg.leg.close()
+
+    # --- what the client does ---------------------------------------------------------------------
+
+    def _happened(self, event: SessionEvent) -> None:
+        if isinstance(event, ProxyOffered | ProxyWithdrawn):
+            self._queue_step(event)
+        elif isinstance(event, SignalReceived):
+            self._signaled(event)
+        elif isinstance(event, SessionEnded):
+            self.end(event.why, event.text)
+        else:
+            assert isinstance(event, LoginReceived | PeerPinged), event
+
+    def _queue_step(self, event: ProxyOffered | ProxyWithdrawn) -> None:
+        if len(self._steps) >= MAX_UNANSWERED_PROXIES:
+            self.end(Ended.PROTOCOL_ERROR, f"more than {MAX_UNANSWERED_PROXIES} registrations at once")
+            return
+        self._steps.append(event)
+        if not self._stepping:
+            self._stepping = True
+            Deferred.fromCoroutine(self._take_steps()).addErrback(
+                lambda failure: self.log.failure("a defect while proxies were registered", failure)
+            )
+
+    async def _take_steps(self) -> None:
+        """Registers and withdraws one proxy after the other, as the client asked."""
+        try:
+            while self._steps and not self._ending:
+                step = self._steps.popleft()
+                if isinstance(step, ProxyOffered):
+                    await self._register(step)
+                else:
+                    await self._withdraw(step.name)
+                self._driver.step()
+        finally:
+            self._stepping = False
+
+    async def _register(self, offered: ProxyOffered) -> None:
+        run_id, name = self.identity.run_id, offered.name
+        try:
+            proxy = await self._registry.register(self, name, offered.type, offered.fields)
+        except ProxyRefused as refusal:
+            self.log.warn(
+                "[{run}] new proxy [{proxy}] type [{type}] error: {reason}",
+                run=run_id,
+                proxy=name,
+                type=offered.type,
+                reason=refusal.text,
+                code=refusal.code.value,
+            )
+            self._core.refuse_proxy(name, refusal.text)
+            return
+        except Exception:
+            self.log.failure("[{run}] [{proxy}] a defect while it was exposed", run=run_id, proxy=name)
+            self._core.refuse_proxy(name, "the server failed; its log says why")
+            return
+        if self._ending:
+            await self._registry.withdraw(proxy)
+            return
+        self._proxies[name] = proxy
+        address = proxy.exposure.address if proxy.exposure is not None else ""
+        self.log.info(
+            "[{run}] new proxy [{proxy}] type [{type}] success",
+            run=run_id,
+            proxy=name,
+            type=proxy.type,
+            address=address,
+        )
+        self._core.registered(name, address)
+
+    async def _withdraw(self, name: str) -> None:
+        proxy = self._proxies.pop(name, None)
+        if proxy is not None:
+            await self._registry.withdraw(proxy)
+            self.log.info(
+                "[{run}] close proxy [{proxy}] success",
+                run=self.identity.run_id,
+                proxy=name,
+                ended=Ended.WITHDRAWN.value,
+            )
+
+    def _signaled(self, event: SignalReceived) -> None:
+        sender = VisitorPeer(self, event.proxy_name, event.visitor_name)
+        proxy = self._proxies.get(event.proxy_name)
+        peer = sender if event.visitor_name or proxy is None else proxy
+        Deferred.fromCoroutine(self._registry.signal(event.proxy_name, peer, event.body)).addErrback(
+            lambda failure: self.log.failure(
+                "[{run}] [{proxy}] a defect while a signal was taken",
+                failure,
+                run=self.identity.run_id,
+                proxy=event.proxy_name,
+            )
+        )
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def _connection_lost(self, reason: Ended) -> None:
+        self.end(reason)
+
+    async def _withdraw_all(self) -> None:
+        proxies, self._proxies = self._proxies, {}
+        for proxy in proxies.values():
+            try:
+                await self._registry.withdraw(proxy)
+            except Exception:
+                self.log.failure("[{proxy}] a defect while it was withdrawn", proxy=proxy.name)
+
+    def _finish(self, _: None, why: Ended, text: str) -> None:
+        self.log.info("[{run}] client exit success", run=self.identity.run_id, ended=why.value, reason=text)
+        self._finished = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._ended(self)
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+
+class Sessions:
+    """All sessions of a server, by run id."""
+
+    log = Logger()
+
+    def __init__(self, registry: Registry, rules: SessionRules) -> None:
+        self._registry = registry
+        self._rules = rules
+        self._sessions: dict[str, ClientSession] = {}
+        self._logging_in: dict[str, ServerSession] = {}
+        self._stopped = False
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def get(self, run_id: str) -> ClientSession | None:
+        """The session of this run id, if it is logged in."""
+        return self._sessions.get(run_id)
+
+    def end_all(self) -> Deferred[None]:
+        """Ends every session and lets nobody in any more; fires when all have ended."""
+        self._stopped = True
+
+        async def ended() -> None:
+            for session in list(self._sessions.values()):
+                await session.end(Ended.STOPPED)
+
+        return Deferred.fromCoroutine(ended())
+
+    def work_offered(self, message: NewWorkConn, framing: Framing, leg: IStreamLeg) -> None:
+        """A client opened a work connection."""
+        session = self._sessions.get(message.run_id)
+        if session is None:
+            text = STOPPED if self._stopped else UNKNOWN_SESSION.format(run_id=message.run_id)
+            self._refuse_work(text, framing, leg)
+            return
+        try:
+            proof = Proof(message.privilege_key, message.timestamp)
+            self._rules.verifier.verify(Scope.WORK_CONNECTIONS, proof)
+        except Refused as refusal:
+            self._refuse_work(refusal.text, framing, leg)
+            return
+        session.work_offered(_Offer(leg, framing))
+
+    def login(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
+        """A client asks to be let in."""
+        rules = self._rules
+        settings = rules.settings(link)
+        core = ServerSession(first, settings, rules.verifier, rules.version, rules.texts)
+        key = derive_key(settings.token.to_bytes())
+        Deferred.fromCoroutine(self._login(core, leg, origin, link, key)).addErrback(self._login_failed, leg)
+
+    async def _login(
+        self, core: ServerSession, leg: IStreamLeg, origin: Origin, link: Link, key: bytes
+    ) -> None:
+        login = core.login
+        for event in core.events():
+            if isinstance(event, SessionEnded):
+                self._refused(core, leg, origin, event.text)
+                return
+        if self._stopped:
+            core.refuse(STOPPED)
+            self._refused(core, leg, origin, STOPPED)
+            return
+        run_id = login.run_id or self._rules.entropy(8).hex()
+        if login.client_id and self._is_online(login, run_id):
+            text = ALREADY_ONLINE.format(client_id=login.client_id, user=login.user)
+            core.refuse(text)
+            self._refused(core, leg, origin, text)
+            return
+        present = self._sessions.get(run_id)
+        if present is not None:
+            self._logging_in[run_id] = core
+            await present.end(Ended.REPLACED, "the client logged in again")
+            if self._logging_in.get(run_id) is not core:
+                core.refuse(REPLACED_DURING_LOGIN)
+                self._refused(core, leg, origin, REPLACED_DURING_LOGIN)
+                return
+            del self._logging_in[run_id]
+        identity = ClientIdentity(run_id, login.user, login.client_id, origin.source)
+        session = ClientSession(core, leg, identity, self._registry, self._rules, key, self._forget)
+        self._sessions[run_id] = session
+        link.logged_in = True
+        self.log.info(
+            "[{run}] client login info: ip [{origin}] version [{version}] hostname [{hostname}] "
+            "os [{os}] arch [{arch}]",
+            run=run_id,
+            origin=origin,
+            version=login.version,
+            hostname=login.hostname,
+            os=login.os,
+            arch=login.arch,
+            user=login.user,
+            wire=type(core.framing).__name__,
+        )
+        session.start()
+
+    def _is_online(self, login: Login, run_id: str) -> bool:
+        return any(
+            (each.identity.user, each.identity.client_id) == (login.user, login.client_id)
+            and each.identity.run_id != run_id
+            for each in self._sessions.values()
+        )
+
+    def _refused(self, core: ServerSession, leg: IStreamLeg, origin: Origin, text: str) -> None:
+        self.log.warn("register control error: {reason} (from {origin})", reason=text, origin=origin)
+        leg.write_sequence(core.to_send(self._rules.clock.seconds()))
+        leg.close()
+
+    def _refuse_work(self, text: str, framing: Framing, leg: IStreamLeg) -> None:
+        self.log.warn("a work connection from {peer} is refused: {reason}", peer=leg.peer, reason=text)
+        leg.write(refuse_work(framing, self._rules.texts.work(text)))
+        leg.close()
+
+    def _login_failed(self, failure: Any, leg: IStreamLeg) -> None:
+        self.log.failure("a defect during a login", failure)
+        leg.abort()
+
+    def _forget(self, session: ClientSession) -> None:
+        if self._sessions.get(session.identity.run_id) is session:
+            del self._sessions[session.identity.run_id]

@@ -1,0 +1,135 @@
+"""Visits: flows that a client's visitor asks for, handed to the exposure of the secret proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.dataplane.transforms import transformed
+from relaykit.errors import RefusalCode, Refused, VisitRefused
+from relaykit.interfaces import ISignalPeer, IVisit
+from relaykit.sansio.control.opening import admit_visit, refuse_visit
+from relaykit.sansio.control.texts import UNKNOWN_SESSION, PeerTexts
+from relaykit.sansio.wire.cipher import derive_key
+from relaykit.sansio.wire.proofs import proves
+from relaykit.values import ClientIdentity
+
+if TYPE_CHECKING:
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.sansio.wire.framing import Framing
+    from relaykit.sansio.wire.messages import NewVisitorConn
+    from relaykit.server.registry import Registry
+    from relaykit.server.sessions import ClientSession, Sessions
+    from relaykit.values import Origin, Secret
+
+__all__ = ["Visit", "VisitorPeer", "Visits"]
+
+
+@implementer(ISignalPeer)
+@define(eq=False)
+class VisitorPeer:
+    """A visitor of a logged-in client, as the exposure it visits can signal to it."""
+
+    _session: ClientSession | None
+    _proxy_name: str
+    _visitor_name: str
+
+    @property
+    def identity(self) -> ClientIdentity:
+        return ClientIdentity("") if self._session is None else self._session.identity
+
+    @property
+    def takes_signals(self) -> bool:
+        return self._session is not None and self._session.takes_signals
+
+    def signal(self, body: Mapping[str, Any]) -> None:
+        if self._session is None:
+            raise Refused(RefusalCode.NOT_AVAILABLE, "the visitor's client is not logged in")
+        self._session.signal(self._proxy_name, self._visitor_name, body)
+
+
+@implementer(IVisit)
+@define(eq=False)
+class Visit(VisitorPeer):
+    """One visit that waits for its yes or no."""
+
+    _asked: NewVisitorConn = field(kw_only=True)
+    _framing: Framing = field(kw_only=True)
+    _leg: IStreamLeg = field(kw_only=True)
+    _entropy: Callable[[int], bytes] = field(kw_only=True)
+    origin: Origin = field(kw_only=True)
+    answered: bool = field(default=False, init=False)
+
+    def proves(self, secret: Secret) -> bool:
+        return proves(secret.to_bytes(), self._asked.timestamp, self._asked.sign_key)
+
+    def accept(self, secret: Secret) -> IStreamLeg:
+        self.answered = True
+        self._leg.write(admit_visit(self._framing, self._asked.proxy_name))
+        key = derive_key(secret.to_bytes()) if self._asked.use_encryption else None
+        return transformed(self._leg, key, self._asked.use_compression, self._entropy)
+
+    def refuse(self, text: str) -> None:
+        """Tells the visitor no, and closes."""
+        self.answered = True
+        self._leg.write(refuse_visit(self._framing, self._asked.proxy_name, text))
+        self._leg.close()
+
+
+class Visits:
+    """Takes what visitors ask for."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        registry: Registry,
+        texts: PeerTexts,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._sessions = sessions
+        self._registry = registry
+        self._texts = texts
+        self._entropy = entropy
+
+    def asked(self, message: NewVisitorConn, framing: Framing, leg: IStreamLeg, origin: Origin) -> None:
+        """A visitor asks for one flow to a proxy."""
+        session = self._sessions.get(message.run_id)
+        visit = Visit(
+            session,
+            message.proxy_name,
+            "",
+            asked=message,
+            framing=framing,
+            leg=leg,
+            entropy=self._entropy,
+            origin=origin,
+        )
+        if message.run_id and session is None:
+            self._refused(visit, message.proxy_name, UNKNOWN_SESSION.format(run_id=message.run_id))
+            return
+        Deferred.fromCoroutine(self._registry.visit(message.proxy_name, visit)).addErrback(
+            self._failed, visit, message.proxy_name
+        )
+
+    def _failed(self, failure: Any, visit: Visit, name: str) -> None:
+        if failure.check(VisitRefused) and not visit.answered:
+            self._refused(visit, name, failure.value.text)
+            return
+        self.log.failure("a defect while proxy {proxy} was visited", failure, proxy=name)
+        visit.abort()
+
+    def _refused(self, visit: Visit, name: str, text: str) -> None:
+        self.log.warn(
+            "visit of [{proxy}] from {origin} is refused: {reason}",
+            proxy=name,
+            origin=visit.origin,
+            reason=text,
+        )
+        visit.refuse(self._texts.visit(text))
