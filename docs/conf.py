@@ -7,7 +7,7 @@ from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
 # The pages are generated from this checkout, not from an installed package.
-sys.path[:0] = [str(_HERE.parent), str(_HERE / "_ext")]
+sys.path.insert(0, str(_HERE.parent))
 
 from relaykit import __version__  # noqa: E402 - needs the path above
 
@@ -16,7 +16,7 @@ author = "The relaykit contributors"
 project_copyright = "2026, The relaykit contributors"
 version = release = __version__
 
-extensions = ["sphinx.ext.autodoc", "relaykit_docs"]
+extensions = ["sphinx.ext.autodoc", "docs._ext.relaykit_docs"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "relaykit"

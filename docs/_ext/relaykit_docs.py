@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,13 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+from docs._ext.state_diagram import Edge, draw
+from relaykit.sansio.wire.messages import CORE_MESSAGES
 from tests.layering import LAYERS
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from sphinx.application import Sphinx
 
 __all__ = ["setup"]
@@ -48,9 +54,7 @@ class Interfaces(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         module = importlib.import_module(self.arguments[0])
-        path = Path(inspect.getsourcefile(module) or "")
-        self.env.note_dependency(str(path))
-        tree = ast.parse(path.read_text("utf-8"))
+        tree = _source(self, module)
         names = _imported_names(tree) | {
             node.name: f"{module.__name__}.{node.name}"
             for node in tree.body
@@ -61,6 +65,58 @@ class Interfaces(SphinxDirective):
             if isinstance(node, ast.ClassDef):
                 lines += _interface(node, names)
         return _parsed(self, lines)
+
+
+class Messages(SphinxDirective):
+    """``.. messages::`` lists the messages that the core of a session acts on."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = []
+        for number, message in sorted(CORE_MESSAGES.by_number.items()):
+            if message is not None and message.type_byte is not None:
+                fields = ", ".join(f"``{field}``" for field in message.__struct_fields__)
+                about = _unlinked(inspect.getdoc(message) or "")
+                rows.append(
+                    (f"``{message.__name__}``", f"``{chr(message.type_byte)}``", str(number), about, fields)
+                )
+        heads = ("Message", "v1", "v2", "Who sends it, when, and what answers it", "Fields")
+        return _parsed(self, _list_table(heads, rows, (18, 5, 5, 44, 28)))
+
+
+class Constants(SphinxDirective):
+    """``.. constants:: MODULE NAME ...`` lists constants of a module with what their docstrings say."""
+
+    required_arguments = 2
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        module = importlib.import_module(self.arguments[0])
+        tree = _source(self, module)
+        wanted = self.arguments[1].split()
+        said = _docstrings_of_constants(tree)
+        rows = [
+            (f"``{name}``", f"``{_shown(getattr(module, name))}``", _unlinked(said[name])) for name in wanted
+        ]
+        return _parsed(self, _list_table(("Name", "Value", "What it is"), rows, (22, 18, 60)))
+
+
+class Transitions(SphinxDirective):
+    """``.. transitions:: MODULE`` draws a module's ``TRANSITIONS`` and ``ACTORS``: a picture and a table."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        module = importlib.import_module(self.arguments[0])
+        _source(self, module)
+        edges = [
+            Edge(state.value, following.value, step.value, actor.value if actor else "either")
+            for (state, step), following in module.TRANSITIONS.items()
+            for actor in (module.ACTORS[step],)
+        ]
+        rows = [(edge.before, edge.label, edge.actor, edge.after) for edge in edges]
+        table = _list_table(("State", "Step", "Whose", "Next state"), rows, (25, 25, 25, 25))
+        picture = nodes.raw("", draw([state.value for state in module.State], edges), format="html")
+        return [picture, *_parsed(self, table)]
 
 
 def _interface(node: ast.ClassDef, names: dict[str, str]) -> Iterator[str]:
@@ -110,6 +166,35 @@ def _imported_names(tree: ast.Module) -> dict[str, str]:
     }
 
 
+def _source(directive: SphinxDirective, module: ModuleType) -> ast.Module:
+    path = Path(inspect.getsourcefile(module) or "")
+    directive.env.note_dependency(str(path))
+    return ast.parse(path.read_text("utf-8"))
+
+
+def _docstrings_of_constants(tree: ast.Module) -> dict[str, str]:
+    """The text that stands under each assignment of a module."""
+    found = {}
+    for node, below in pairwise(tree.body):
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if (
+            isinstance(target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+        ):
+            found[target.id] = inspect.cleandoc(str(below.value.value))
+    return found
+
+
+def _unlinked(text: str) -> str:
+    """A docstring as plain markup: names of its own module, which has no page, become code."""
+    return re.sub(r":(?:class|meth|func|attr|data|mod):`~?([^`]+)`", r"``\1``", text)
+
+
+def _shown(value: object) -> str:
+    return value.hex(" ") if isinstance(value, bytes) else str(value)
+
+
 def _list_table(heads: Sequence[str], rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
     yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", "")
     for row in (heads, *rows):
@@ -137,4 +222,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Tells Sphinx of the directives."""
     app.add_directive("layers", Layers)
     app.add_directive("interfaces", Interfaces)
+    app.add_directive("messages", Messages)
+    app.add_directive("constants", Constants)
+    app.add_directive("transitions", Transitions)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

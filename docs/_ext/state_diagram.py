@@ -1,0 +1,73 @@
+"""Draws a state machine as SVG: states in a column, one arrow for all steps between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from attrs import frozen
+
+__all__ = ["Edge", "draw"]
+
+_WIDTH, _BOX, _HEIGHT, _STEP, _LEFT, _LINE = 760, 150, 44, 130, 300, 14
+
+
+@frozen
+class Edge:
+    """One step from a state to a state, and whose step it is."""
+
+    before: str
+    after: str
+    label: str
+    actor: str
+
+
+def draw(states: Sequence[str], edges: Sequence[Edge]) -> str:
+    """The picture; a step to the state itself stands at its left, all others at their arrows."""
+    tops = {state: 20 + number * _STEP for number, state in enumerate(states)}
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {len(states) * _STEP - 40}" '
+        f'width="100%" role="img" font-family="sans-serif" font-size="12" fill="currentColor">',
+        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" '
+        'orient="auto"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>',
+    ]
+    grouped: dict[tuple[str, str], list[Edge]] = {}
+    for edge in edges:
+        grouped.setdefault((edge.before, edge.after), []).append(edge)
+    for number, ((before, after), group) in enumerate(grouped.items()):
+        # The first arrow takes the outermost lane, so that none crosses a later one.
+        parts += _arrow(tops, states, before, after, group, lane=len(grouped) - number)
+    for state, top in tops.items():
+        parts.append(
+            f'<rect x="{_LEFT}" y="{top}" width="{_BOX}" height="{_HEIGHT}" rx="8" fill="none" '
+            'stroke="currentColor"/>'
+            f'<text x="{_LEFT + _BOX / 2}" y="{top + _HEIGHT / 2 + 4}" text-anchor="middle" '
+            f'font-weight="bold">{escape(state)}</text>'
+        )
+    return "\n".join([*parts, "</svg>"])
+
+
+def _arrow(
+    tops: dict[str, int], states: Sequence[str], before: str, after: str, group: Sequence[Edge], lane: int
+) -> list[str]:
+    labels = [f"{edge.actor}: {edge.label}" for edge in group]
+    line = 'fill="none" stroke="currentColor" marker-end="url(#arrow)"'
+    top, end = tops[before], tops[after]
+    if before == after:
+        path = f"M{_LEFT},{top + 12} h-30 v20 h28"
+        return [f'<path d="{path}" {line}/>', *_texts(labels, _LEFT - 38, top + 10, "end")]
+    if states.index(after) == states.index(before) + 1:
+        middle = _LEFT + _BOX / 2
+        path = f"M{middle},{top + _HEIGHT} V{end - 2}"
+        return [f'<path d="{path}" {line}/>', *_texts(labels, middle - 8, top + _HEIGHT + 30, "end")]
+    right = _LEFT + _BOX
+    out = right + 16 + lane * 18
+    path = f"M{right},{top + 22} H{out} V{end + 38 - lane * 4} H{right + 2}"
+    return [f'<path d="{path}" {line}/>', *_texts(labels, out + 6, top + 26, "start")]
+
+
+def _texts(labels: Sequence[str], x: float, y: float, anchor: str) -> list[str]:
+    return [
+        f'<text x="{x:g}" y="{y + number * _LINE:g}" text-anchor="{anchor}">{escape(label)}</text>'
+        for number, label in enumerate(labels)
+    ]
