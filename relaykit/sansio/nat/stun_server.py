@@ -47,7 +47,9 @@ ADDRESSES_MAX = 20_000
 RESPONSE_PORT_MIN = 1024
 """Lowest port that an answer may be diverted to: no NAT that anybody uses maps below."""
 
-_HEADERS = {4: 28, 6: 48}
+_HEADERS_4 = 28
+_HEADERS_6 = 48
+_REASON = "Unknown Attribute"
 _UNDERSTOOD = frozenset(
     (
         Attribute.CHANGE_REQUEST,
@@ -130,18 +132,18 @@ class StunServer:
             return None
         if not self._limit.admits(source.host, now):
             return None
-        unknown = request.unknown_required(_UNDERSTOOD)
-        place = self._places[via]
-        if not unknown and request.change not in place.changed:
-            unknown = (Attribute.CHANGE_REQUEST,)
-        if unknown and not request.is_classic:
-            return self._reply(request, Kind.ERROR, _refusal(unknown), source, via)
-        sender = place.changed.get(request.change)
         port = request.response_port
-        if sender is None or (port is not None and port < RESPONSE_PORT_MIN):
+        if port is not None and port < RESPONSE_PORT_MIN:
             return None
-        attributes = tuple(self._observations(request, source, via, sender, arrived_at))
         target = source if port is None else Address(source.host, port)
+        sender = self._places[via].changed.get(request.change)
+        unknown = request.unknown_required(_UNDERSTOOD)
+        if sender is None:
+            unknown = (*unknown, Attribute.CHANGE_REQUEST)
+        if unknown or sender is None:
+            room = self._room(request, source) + _mapped_size(source)
+            return self._reply(request, Kind.ERROR, _refusal(unknown, room), target, via)
+        attributes = tuple(self._observations(request, source, via, sender, arrived_at))
         return self._reply(request, Kind.SUCCESS, attributes, target, sender)
 
     def _place(self, via: int) -> _Place:
@@ -185,11 +187,9 @@ class StunServer:
 
     def _room(self, request: StunMessage, source: Address) -> int:
         """Octets that an answer may still grow by, the mapped address counted in."""
-        version = 6 if ":" in source.host else 4
-        headers = _HEADERS[version]
-        mapped = 24 if version == 6 else 12
-        asked = len(request.raw) + headers
-        return int(asked * AMPLIFICATION_MAX) - headers - stun.HEADER_BYTES - mapped - _checksum(request)
+        headers = _HEADERS_6 if ":" in source.host else _HEADERS_4
+        allowed = int((len(request.raw) + headers) * AMPLIFICATION_MAX) - headers
+        return allowed - stun.HEADER_BYTES - _mapped_size(source) - _checksum(request)
 
     def _reply(
         self,
@@ -208,12 +208,18 @@ def _checksum(request: StunMessage) -> int:
     return 0 if request.get(Attribute.FINGERPRINT) is None else 8
 
 
-def _refusal(unknown: Sequence[int]) -> tuple[tuple[int, bytes], ...]:
-    """Error 420, without a reason phrase to keep it small.  Source: RFC 8489 6.3.1."""
-    return (
-        (Attribute.ERROR_CODE, stun.pack_error(420, "")),
-        (Attribute.UNKNOWN_ATTRIBUTES, stun.pack_types(unknown)),
-    )
+def _mapped_size(source: Address) -> int:
+    """Octets of the attribute that holds the mapped address."""
+    return 24 if ":" in source.host else 12
+
+
+def _refusal(unknown: Sequence[int], room: int) -> tuple[tuple[int, bytes], ...]:
+    """Error 420, with its reason phrase if there is room.  Source: RFC 8489 6.3.1."""
+    types = stun.pack_types(unknown)
+    error = stun.pack_error(420, _REASON)
+    if len(error) + len(types) + 16 > room:
+        error = stun.pack_error(420, "")
+    return ((Attribute.ERROR_CODE, error), (Attribute.UNKNOWN_ATTRIBUTES, types))
 
 
 def _subscriber(host: str) -> str:

@@ -87,8 +87,11 @@ class AnswerTests(SynchronousTestCase):
             self.assertEqual((answer.failure.code, answer.not_understood), (420, (type_,)))
 
     def test_response_port(self) -> None:
-        """An answer goes to another port of the asking host on request, but not below 1024."""
+        """Any answer goes to another port of the asking host on request, but not below 1024."""
         server = StunServer([S1, S1B])
+        refused = server.answer(stun.binding_request(TRANSACTION, Change(6), 9999), USER, 0, 0.0)
+        assert refused is not None
+        self.assertEqual(refused.destination, Address(USER.host, 9999))
         answer = server.answer(stun.binding_request(TRANSACTION, response_port=9999), USER, 0, 0.0)
         assert answer is not None
         self.assertEqual(answer.destination, Address(USER.host, 9999))

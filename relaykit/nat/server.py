@@ -1,0 +1,132 @@
+"""The STUN server as a service: its sockets, and nothing else; what it answers is in the core."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from twisted.application.service import Service
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from relaykit.nat.sockets import UdpSocket
+from relaykit.sansio.nat.stun_server import RateLimit, StunServer
+from relaykit.values import Address
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorFDSet
+
+__all__ = ["ANY_HOSTS", "SECOND_PORTS", "StunService"]
+
+ANY_HOSTS = ("", "0.0.0.0", "::")
+"""Hosts that stand for every address of this machine."""
+
+SECOND_PORTS = 16
+"""How many ports above the first are tried for the second one, when none is named."""
+
+_LAST_PORT = 65535
+
+
+class StunService(Service):
+    """Answers STUN on UDP.
+
+    ``hosts`` are the addresses to bind: one of :data:`ANY_HOSTS`, or up to two addresses of one
+    family, with which all of RFC 5780 works.  ``port`` is usually the relay server's bind port;
+    ``second_port`` is what OTHER-ADDRESS names: None takes a port near the first one.
+
+    ``advertised`` names the public addresses in the place of ``hosts``, for a server that is itself
+    behind a one-to-one NAT.
+
+    A second port that cannot be had is no failure: the server then answers from one port only.
+    :raises CannotListenError: (by ``startService``) the first port cannot be bound.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        hosts: Sequence[str],
+        port: int,
+        second_port: int | None = None,
+        advertised: Sequence[str] = (),
+        limit: RateLimit | None = None,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reactor = reactor
+        self._hosts = tuple(hosts)
+        self._port = port
+        self._second_port = second_port
+        self._advertised = tuple(advertised)
+        self._limit = limit
+        self._seconds = seconds
+        self._sockets: list[UdpSocket] = []
+        self._core = StunServer([])
+
+    @property
+    def addresses(self) -> Sequence[Address]:
+        """What is bound, first ports before second ones; empty while it is not running."""
+        return [each.address for each in self._sockets]
+
+    def startService(self) -> None:
+        opened: list[UdpSocket] = []
+        try:
+            for host in self._hosts:
+                opened.append(self._open(host, opened[0].address.port if opened else self._port))
+        except CannotListenError:
+            for each in opened:
+                each.close()
+            raise
+        opened += self._open_second(opened[0].address.port)
+        names = dict(zip(self._hosts, self._advertised, strict=False))
+        shown = [
+            Address(names.get(each.host, "" if each.host in ANY_HOSTS else each.host), each.port)
+            for each in (one.address for one in opened)
+        ]
+        self._sockets = opened
+        self._core = StunServer(shown, self._limit)
+        for via, one in enumerate(opened):
+            one.receiver = partial(self._arrived, via)
+        super().startService()
+        self.log.info(
+            "stun listens on {addresses}", addresses=", ".join(f"udp {each}" for each in self.addresses)
+        )
+
+    def stopService(self) -> None:
+        super().stopService()
+        for each in self._sockets:
+            each.close()
+        self._sockets = []
+
+    def _open_second(self, first: int) -> list[UdpSocket]:
+        """The second port on every host, or nothing where it cannot be had on all of them."""
+        choices = (
+            [self._second_port]
+            if self._second_port
+            else range(first + 1, min(first + SECOND_PORTS, _LAST_PORT) + 1)
+        )
+        for port in choices:
+            opened: list[UdpSocket] = []
+            try:
+                for host in self._hosts:
+                    opened.append(self._open(host, port))
+                return opened
+            except CannotListenError:
+                for each in opened:
+                    each.close()
+        self.log.warn("stun has no second port beside {first}: frpc cannot punch by this server", first=first)
+        return []
+
+    def _open(self, host: str, port: int) -> UdpSocket:
+        return UdpSocket(self._reactor, host or "0.0.0.0", port, _not_yet, tells_arrival=host in ANY_HOSTS)
+
+    def _arrived(self, via: int, data: bytes, source: Address, arrived_at: str) -> None:
+        reply = self._core.answer(data, source, via, self._seconds(), arrived_at)
+        if reply is not None:
+            self._sockets[reply.via].send(reply.payload, reply.destination, source_host=arrived_at)
+
+
+def _not_yet(data: bytes, source: Address, arrived_at: str) -> None:
+    """Drops what comes before the service knows all its sockets."""

@@ -1,0 +1,230 @@
+"""UDP sockets under full control: TTL of each datagram, where each arrived, whole batches at once.
+
+Twisted's own UDP port has none of these, and punching needs to hand a socket on to whoever speaks
+over the punched path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import socket
+import struct
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import frozen
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.values import Address
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorFDSet
+    from twisted.python.failure import Failure
+
+__all__ = ["BATCH", "DATAGRAM_MAX", "DatagramReceiver", "UdpSocket", "local_host_towards"]
+
+BATCH = 64
+"""Datagrams read before the reactor's other work goes on."""
+
+DATAGRAM_MAX = 65535
+"""Largest datagram that is read whole."""
+
+_IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
+_PKTINFO_4 = struct.Struct("=I4s4s")
+_PKTINFO_6 = struct.Struct("=16sI")
+_INT = struct.Struct("=i")
+_CONTROL_BYTES = 128
+_NOT_BY_MESSAGE = (errno.EINVAL, errno.ENOPROTOOPT)
+
+
+class DatagramReceiver(Protocol):
+    """Who gets what arrives on a socket."""
+
+    def __call__(self, data: bytes, source: Address, arrived_at: str) -> None:
+        """One datagram; ``arrived_at`` is this machine's address where the socket was asked to tell
+        it, else empty.
+        """
+
+
+@frozen
+class _Family:
+    """What differs between the two families."""
+
+    number: int
+    level: int
+    ttl: int
+    """The option of the socket."""
+    hops: int
+    """The same beside one datagram."""
+    arrival: int
+    info: int
+
+
+_V4 = _Family(socket.AF_INET, socket.IPPROTO_IP, socket.IP_TTL, socket.IP_TTL, _IP_PKTINFO, _IP_PKTINFO)
+_V6 = _Family(
+    socket.AF_INET6,
+    socket.IPPROTO_IPV6,
+    socket.IPV6_UNICAST_HOPS,
+    getattr(socket, "IPV6_HOPLIMIT", 52),
+    getattr(socket, "IPV6_RECVPKTINFO", 49),
+    getattr(socket, "IPV6_PKTINFO", 50),
+)
+
+
+@implementer(IReadDescriptor)
+class UdpSocket:
+    """One bound UDP socket, read by the reactor.
+
+    ``host`` is an address of this machine or ``0.0.0.0`` or ``::``, which are two different things
+    here: a socket has one family.  ``port`` 0 takes a random one.  With ``tells_arrival`` the
+    receiver learns which local address each datagram came to.
+
+    :raises CannotListenError: the address cannot be bound.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        host: str,
+        port: int,
+        receiver: DatagramReceiver,
+        tells_arrival: bool = False,
+    ) -> None:
+        self.receiver = receiver
+        self._reactor = reactor
+        self._tells_arrival = tells_arrival
+        self._family = _V6 if ":" in host else _V4
+        self._socket: socket.socket | None = None
+        self._ttl_by_message = True
+        plain = socket.socket(self._family.number, socket.SOCK_DGRAM)
+        try:
+            plain.setblocking(False)
+            if self._family is _V6:
+                plain.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if tells_arrival:
+                plain.setsockopt(self._family.level, self._family.arrival, 1)
+            plain.bind((host, port))
+        except OSError as error:
+            plain.close()
+            raise CannotListenError(host, port, error) from error
+        self._socket = plain
+        self.address = Address(host, plain.getsockname()[1])
+        self._number = plain.fileno()
+        reactor.addReader(self)
+
+    def send(
+        self, payload: bytes, destination: Address, ttl: int | None = None, source_host: str = ""
+    ) -> bool:
+        """Sends one datagram; answers whether the kernel took it.
+
+        Nothing is queued: a full buffer or a network that cannot be reached loses the datagram, as
+        the network itself may.  ``source_host`` names the local address it shall come from.
+        """
+        if self._socket is None:
+            return False
+        name = (destination.host, destination.port)
+        try:
+            if ttl is None and not source_host:
+                self._socket.sendto(payload, name)
+            else:
+                self._send_marked(payload, name, ttl, source_host)
+        except OSError:
+            return False
+        return True
+
+    def detach(self) -> socket.socket:
+        """Stops reading and hands the socket to the caller, who owns it from now on."""
+        plain, self._socket = self._socket, None
+        if plain is None:
+            raise RuntimeError("the socket was closed")
+        self._reactor.removeReader(self)
+        return plain
+
+    def close(self) -> None:
+        """Closes the socket; a second call does nothing."""
+        if self._socket is not None:
+            self.detach().close()
+
+    def fileno(self) -> int:
+        return self._number if self._socket is not None else -1
+
+    def doRead(self) -> None:
+        for _ in range(BATCH):
+            plain = self._socket
+            if plain is None:
+                return
+            arrived_at = ""
+            try:
+                if self._tells_arrival:
+                    data, control, _, name = plain.recvmsg(DATAGRAM_MAX, _CONTROL_BYTES)
+                    arrived_at = self._arrival(control)
+                else:
+                    data, name = plain.recvfrom(DATAGRAM_MAX)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue
+            try:
+                self.receiver(data, Address(name[0], name[1]), arrived_at)
+            except Exception:
+                self.log.failure("a defect while taking a datagram; the datagram is dropped")
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.close()
+
+    def logPrefix(self) -> str:
+        return "udp"
+
+    def _send_marked(self, payload: bytes, name: tuple[str, int], ttl: int | None, source_host: str) -> None:
+        """Sends with a TTL, a source address or both, which travel to the kernel beside the datagram."""
+        plain, family = self._socket, self._family
+        assert plain is not None
+        control = []
+        if source_host:
+            packed = ipaddress.ip_address(source_host).packed
+            info = _PKTINFO_6.pack(packed, 0) if family is _V6 else _PKTINFO_4.pack(0, packed, bytes(4))
+            control.append((family.level, family.info, info))
+        if ttl is not None and self._ttl_by_message:
+            try:
+                plain.sendmsg([payload], [*control, (family.level, family.hops, _INT.pack(ttl))], 0, name)
+                return
+            except OSError as error:
+                if error.errno not in _NOT_BY_MESSAGE:
+                    raise
+                self._ttl_by_message = False
+        if ttl is None:
+            plain.sendmsg([payload], control, 0, name)
+            return
+        usual = plain.getsockopt(family.level, family.ttl)
+        plain.setsockopt(family.level, family.ttl, ttl)
+        try:
+            plain.sendmsg([payload], control, 0, name)
+        finally:
+            plain.setsockopt(family.level, family.ttl, usual)
+
+    def _arrival(self, control: list[tuple[int, int, bytes]]) -> str:
+        for level, kind, value in control:
+            if level == self._family.level and kind == self._family.info:
+                if self._family is _V6:
+                    return str(ipaddress.IPv6Address(value[:16]))
+                return ".".join(map(str, value[8:12]))
+        return ""
+
+
+def local_host_towards(destination: Address) -> str:
+    """The local address that datagrams to a destination come from; empty if there is no way there.
+
+    Sends nothing: it asks the kernel's routing table.
+    """
+    family = socket.AF_INET6 if ":" in destination.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as plain, contextlib.suppress(OSError):
+        plain.connect((destination.host, destination.port or 9))
+        host: str = plain.getsockname()[0]
+        return host
+    return ""

@@ -1,0 +1,103 @@
+"""The STUN server on real sockets, against our own client, coturn's programs and frpc."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.utils import getProcessOutput
+from twisted.trial.unittest import TestCase
+
+from relaykit.nat.driving import DatagramDriver
+from relaykit.nat.server import StunService
+from relaykit.nat.sockets import UdpSocket, local_host_towards
+from relaykit.sansio.nat.behavior import BehaviorDiscovery, Filtering, Mapping, NatBehavior, sockets_needed
+from relaykit.values import Address
+
+FRPC = shutil.which("frpc") or ""
+NATDISCOVERY = shutil.which("turnutils_natdiscovery") or ""
+STUNCLIENT = shutil.which("turnutils_stunclient") or ""
+
+
+class StunServerTests(TestCase):
+    """A server with two addresses and two ports on loopback."""
+
+    timeout = 30
+
+    def serve(self, *hosts: str) -> Address:
+        """Starts a server."""
+        service = StunService(reactor, hosts, 0)
+        service.startService()
+        self.addCleanup(service.stopService)
+        address = service.addresses[0]
+        return Address(address.host if address.host != "0.0.0.0" else "127.0.0.3", address.port)
+
+    def discover(self, server: Address) -> Deferred[NatBehavior]:
+        """Runs a whole discovery from this machine."""
+        host = local_host_towards(server)
+        sockets = [
+            UdpSocket(reactor, host, 0, lambda data, source, arrived_at: None)
+            for _ in range(sockets_needed())
+        ]
+        for each in sockets:
+            self.addCleanup(each.close)
+        core = BehaviorDiscovery([server], [each.address for each in sockets], os.urandom)
+        found: Deferred[NatBehavior] = Deferred()
+        driver = DatagramDriver(core, sockets, reactor, found.callback)
+        self.addCleanup(driver.stop)
+        core.start(driver.now)
+        driver.start()
+        return found
+
+    async def test_own_client(self) -> None:
+        """Our own discovery finds that loopback has no NAT, by a server with two addresses."""
+        server = self.serve("127.0.0.1", "127.0.0.2")
+        found = await self.discover(server)
+        self.assertEqual(found.mapped, found.local)
+        self.assertEqual(
+            (found.mapping, found.filtering), (Mapping.ENDPOINT_INDEPENDENT, Filtering.ENDPOINT_INDEPENDENT)
+        )
+        self.assertTrue(found.hairpin)
+
+    async def test_every_address(self) -> None:
+        """Bound to every address, it answers from the very address that was asked."""
+        found = await self.discover(self.serve("0.0.0.0"))
+        self.assertEqual(found.mapped, found.local)
+        self.assertIs(found.filtering, Filtering.NOT_PORT_DEPENDENT)
+
+    async def test_ipv6(self) -> None:
+        """The same over IPv6."""
+        found = await self.discover(self.serve("::1"))
+        self.assertEqual(found.mapped, found.local)
+        self.assertIs(found.filtering, Filtering.NOT_PORT_DEPENDENT)
+
+    async def test_turnutils_natdiscovery(self) -> None:
+        """Coturn's discovery program completes the tests of RFC 5780 with this server."""
+        server = self.serve("127.0.0.1", "127.0.0.2")
+        arguments = ["-m", "-f", "-p", str(server.port), "-L", "127.0.0.1", server.host]
+        output = await getProcessOutput(NATDISCOVERY, arguments, reactor=reactor)
+        self.assertIn(b"NAT with Endpoint Independent Mapping!", output)
+        self.assertIn(b"NAT with Endpoint Independent Filtering!", output)
+
+    async def test_turnutils_stunclient(self) -> None:
+        """Coturn's client reads its own address in the answer."""
+        server = self.serve("127.0.0.1")
+        output = await getProcessOutput(STUNCLIENT, ["-p", str(server.port), server.host], reactor=reactor)
+        self.assertIn(b"UDP reflexive addr: 127.0.0.1:", output)
+
+    async def test_frpc(self) -> None:
+        """Frpc gets its two answers and calls loopback an easy NAT."""
+        for hosts in (["127.0.0.1"], ["127.0.0.1", "127.0.0.2"], ["0.0.0.0"]):
+            server = self.serve(*hosts)
+            arguments = ["nathole", "discover", "--nat-hole-stun-server", str(server)]
+            output = await getProcessOutput(FRPC, arguments, env=os.environ, errortoo=True, reactor=reactor)
+            self.assertIn(b"Your NAT type is: EasyNAT", output)
+
+    if not FRPC:
+        test_frpc.skip = "frpc is not on the PATH"  # type: ignore[attr-defined]
+    if not NATDISCOVERY:
+        test_turnutils_natdiscovery.skip = "coturn is not installed"  # type: ignore[attr-defined]
+    if not STUNCLIENT:
+        test_turnutils_stunclient.skip = "coturn is not installed"  # type: ignore[attr-defined]

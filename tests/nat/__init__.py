@@ -1,0 +1,1 @@
+"""Tests of NAT traversal at work."""

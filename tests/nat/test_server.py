@@ -1,0 +1,146 @@
+"""Tests of the STUN server as a service: which sockets it opens, and what goes through them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import CannotListenError
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.nat import server
+from relaykit.nat.server import SECOND_PORTS, StunService
+from relaykit.sansio.nat import stun
+from relaykit.values import Address
+
+USER = Address("198.51.100.2", 4660)
+REQUEST = stun.binding_request(b"0123456789ab", software="relaykit")
+
+
+class _Socket:
+    """What the service opens instead of a UDP socket."""
+
+    opened: list[_Socket]
+    taken: set[tuple[str, int]]
+
+    def __init__(
+        self, reactor: object, host: str, port: int, receiver: Any, tells_arrival: bool = False
+    ) -> None:
+        if (host, port) in self.taken:
+            raise CannotListenError(host, port, OSError("taken"))
+        self.address = Address(host, port or 3478)
+        self.receiver = receiver
+        self.tells_arrival = tells_arrival
+        self.sent: list[tuple[bytes, Address, str]] = []
+        self.closed = False
+        self.opened.append(self)
+
+    def send(self, payload: bytes, destination: Address, source_host: str) -> None:
+        """Notes it."""
+        self.sent.append((payload, destination, source_host))
+
+    def close(self) -> None:
+        """Notes it."""
+        self.closed = True
+
+
+class StunServiceTests(SynchronousTestCase):
+    """The service."""
+
+    def setUp(self) -> None:
+        """Replaces the sockets."""
+        self.patch(server, "UdpSocket", _Socket)
+        _Socket.opened, _Socket.taken = [], set()
+
+    def run_service(self, hosts: list[str], port: int, **named: Any) -> StunService:
+        """Starts a service."""
+        reactor: Any = None
+        service = StunService(reactor, hosts, port, seconds=lambda: 0.0, **named)
+        service.startService()
+        return service
+
+    def open_addresses(self) -> list[str]:
+        """What is bound."""
+        return [str(each.address) for each in _Socket.opened if not each.closed]
+
+    def test_one_host(self) -> None:
+        """On one address it takes the port and the one above, and advertises that."""
+        service = self.run_service(["203.0.113.2"], 3478)
+        self.assertEqual(self.open_addresses(), ["203.0.113.2:3478", "203.0.113.2:3479"])
+        self.assertEqual(list(map(str, service.addresses)), self.open_addresses())
+        first = _Socket.opened[0]
+        first.receiver(REQUEST, USER, "")
+        ((payload, destination, source_host),) = first.sent
+        self.assertEqual((destination, source_host, first.tells_arrival), (USER, "", False))
+        self.assertEqual(stun.decode(payload).other, Address("203.0.113.2", 3479))
+
+    def test_two_hosts(self) -> None:
+        """On two addresses it opens both ports of each, and changes both on request."""
+        self.run_service(["203.0.113.2", "203.0.113.3"], 3478)
+        self.assertEqual(len(self.open_addresses()), 4)
+        _Socket.opened[0].receiver(stun.binding_request(b"0123456789ab", stun.Change(6)), USER, "")
+        self.assertEqual([len(each.sent) for each in _Socket.opened], [0, 0, 0, 1])
+
+    def test_every_address(self) -> None:
+        """Bound to every address it answers from the one that was asked."""
+        self.run_service(["0.0.0.0"], 3478)
+        first = _Socket.opened[0]
+        self.assertTrue(first.tells_arrival)
+        first.receiver(REQUEST, USER, "203.0.113.7")
+        ((payload, _, source_host),) = first.sent
+        self.assertEqual(source_host, "203.0.113.7")
+        self.assertEqual(stun.decode(payload).other, Address("203.0.113.7", 3479))
+
+    def test_advertised(self) -> None:
+        """Behind a one-to-one NAT it tells its public address."""
+        self.run_service(["10.0.0.5"], 3478, advertised=["203.0.113.2"])
+        _Socket.opened[0].receiver(REQUEST, USER, "")
+        self.assertEqual(stun.decode(_Socket.opened[0].sent[0][0]).other, Address("203.0.113.2", 3479))
+
+    def test_second_port_taken(self) -> None:
+        """A taken second port gives way to the next one."""
+        _Socket.taken = {("203.0.113.3", 3479)}
+        self.run_service(["203.0.113.2", "203.0.113.3"], 3478)
+        self.assertEqual({each.rpartition(":")[2] for each in self.open_addresses()}, {"3478", "3480"})
+
+    def test_named_second_port(self) -> None:
+        """A named second port is the only one that is tried."""
+        self.run_service(["203.0.113.2"], 3478, second_port=9999)
+        self.assertEqual(self.open_addresses()[1], "203.0.113.2:9999")
+        _Socket.opened, _Socket.taken = [], {("203.0.113.2", 9999)}
+        self.run_service(["203.0.113.2"], 3478, second_port=9999)
+        self.assertEqual(self.open_addresses(), ["203.0.113.2:3478"])
+
+    def test_no_second_port(self) -> None:
+        """Without any second port it still serves, without another address to tell."""
+        _Socket.taken = {("203.0.113.2", 3479 + place) for place in range(SECOND_PORTS)}
+        self.run_service(["203.0.113.2"], 3478)
+        _Socket.opened[0].receiver(REQUEST, USER, "")
+        self.assertIsNone(stun.decode(_Socket.opened[0].sent[0][0]).other)
+
+    def test_highest_port(self) -> None:
+        """There is no port above the last one, which is no failure."""
+        self.run_service(["203.0.113.2"], 65535)
+        self.assertEqual(self.open_addresses(), ["203.0.113.2:65535"])
+
+    def test_first_port_taken(self) -> None:
+        """A taken first port is a failure to start, and nothing stays open."""
+        _Socket.taken = {("203.0.113.3", 3478)}
+        self.assertRaises(CannotListenError, self.run_service, ["203.0.113.2", "203.0.113.3"], 3478)
+        self.assertEqual(self.open_addresses(), [])
+
+    def test_random_port(self) -> None:
+        """Port 0 takes a random one, the same on both addresses."""
+        service = self.run_service(["203.0.113.2", "203.0.113.3"], 0)
+        self.assertEqual([each.port for each in service.addresses], [3478, 3478, 3479, 3479])
+
+    def test_stop(self) -> None:
+        """Stopping closes everything."""
+        service = self.run_service(["203.0.113.2"], 3478)
+        service.stopService()
+        self.assertEqual((self.open_addresses(), list(service.addresses)), ([], []))
+
+    def test_silence(self) -> None:
+        """Junk is not answered."""
+        self.run_service(["203.0.113.2"], 3478)
+        _Socket.opened[0].receiver(b"junk", USER, "")
+        self.assertEqual(_Socket.opened[0].sent, [])

@@ -1,0 +1,202 @@
+"""Tests of UDP sockets: what they do with what the kernel says.  Real ones are in the integration tests."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections import deque
+
+from twisted.internet.error import CannotListenError
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.nat.sockets import BATCH, UdpSocket
+from relaykit.values import Address
+
+PEER = Address("192.0.2.1", 9)
+
+
+class _Reactor:
+    """Notes who is read."""
+
+    def __init__(self) -> None:
+        self.readers: list[object] = []
+
+    def addReader(self, reader: object) -> None:
+        """Begins to read."""
+        self.readers.append(reader)
+
+    def removeReader(self, reader: object) -> None:
+        """Ends reading."""
+        self.readers.remove(reader)
+
+
+class _Kernel:
+    """A socket that says what a test told it to."""
+
+    def __init__(self, family: int = 0, kind: int = 0) -> None:
+        self.arriving: deque[object] = deque()
+        self.sent: list[tuple[object, ...]] = []
+        self.error: OSError | None = None
+        self.refuses_messages = False
+        self.closed = False
+        self.ttl = 64
+        self.bound: tuple[str, int] | None = None
+
+    def setblocking(self, flag: bool) -> None:
+        """Nothing to do."""
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """Keeps the TTL."""
+        if option == socket.IP_TTL:
+            self.ttl = value
+
+    def getsockopt(self, level: int, option: int) -> int:
+        """Answers the TTL."""
+        return self.ttl
+
+    def bind(self, name: tuple[str, int]) -> None:
+        """Binds, or raises what the test wants."""
+        if self.error is not None:
+            raise self.error
+        self.bound = name
+
+    def getsockname(self) -> tuple[str, int]:
+        """A fixed port."""
+        return ("0.0.0.0", 5000)
+
+    def fileno(self) -> int:
+        """A fixed descriptor."""
+        return 77
+
+    def close(self) -> None:
+        """Closes."""
+        self.closed = True
+
+    def sendto(self, payload: bytes, name: tuple[str, int]) -> None:
+        """Sends."""
+        if self.error is not None:
+            raise self.error
+        self.sent.append((payload, name, self.ttl))
+
+    def sendmsg(
+        self, parts: list[bytes], control: list[tuple[int, int, bytes]], flags: int, name: tuple[str, int]
+    ) -> None:
+        """Sends with what travels beside."""
+        if self.refuses_messages and any(kind == socket.IP_TTL for _, kind, _ in control):
+            raise OSError(errno.EINVAL, "no")
+        self.sent.append((b"".join(parts), name, self.ttl, tuple(control)))
+
+    def recvfrom(self, size: int) -> tuple[bytes, tuple[str, int]]:
+        """What arrives next."""
+        if not self.arriving:
+            raise BlockingIOError
+        found = self.arriving.popleft()
+        if isinstance(found, OSError):
+            raise found
+        assert isinstance(found, bytes)
+        return found, (PEER.host, PEER.port)
+
+
+class UdpSocketTests(SynchronousTestCase):
+    """One socket."""
+
+    def setUp(self) -> None:
+        """Opens a socket in a kernel of ours."""
+        self.kernel = _Kernel()
+        self.patch(socket, "socket", lambda family, kind: self.kernel)
+        self.reactor = _Reactor()
+        self.heard: list[tuple[bytes, Address, str]] = []
+        self.udp = self.open()
+
+    def open(self) -> UdpSocket:
+        """Opens it."""
+        return UdpSocket(self.reactor, "0.0.0.0", 0, self.hear)  # type: ignore[arg-type]
+
+    def hear(self, data: bytes, source: Address, arrived_at: str) -> None:
+        """Notes what arrives."""
+        self.heard.append((data, source, arrived_at))
+
+    def test_address(self) -> None:
+        """The address tells the port that the kernel chose, and the reactor reads."""
+        self.assertEqual(self.udp.address, Address("0.0.0.0", 5000))
+        self.assertEqual((self.reactor.readers, self.udp.fileno()), ([self.udp], 77))
+
+    def test_bind_fails(self) -> None:
+        """An address that cannot be had is Twisted's usual error, and nothing stays open."""
+        self.kernel.error = OSError(errno.EADDRINUSE, "in use")
+        self.assertRaises(CannotListenError, self.open)
+        self.assertTrue(self.kernel.closed)
+
+    def test_batch(self) -> None:
+        """Datagrams are read until there are none, but not more than a batch at once."""
+        self.kernel.arriving.extend([b"x"] * (BATCH + 5))
+        self.udp.doRead()
+        self.assertEqual(len(self.heard), BATCH)
+        self.udp.doRead()
+        self.assertEqual(len(self.heard), BATCH + 5)
+        self.assertEqual(self.heard[0], (b"x", PEER, ""))
+
+    def test_errors_of_others(self) -> None:
+        """An error that an ICMP message caused does not stop the reading."""
+        self.kernel.arriving.extend([OSError(errno.ECONNREFUSED, "refused"), b"x"])
+        self.udp.doRead()
+        self.assertEqual(len(self.heard), 1)
+
+    def test_defect_in_the_receiver(self) -> None:
+        """A receiver that raises is logged, and the next datagram comes as usual."""
+
+        def defect(data: bytes, source: Address, arrived_at: str) -> None:
+            self.udp.receiver = self.hear
+            raise ValueError("a defect")
+
+        self.udp.receiver = defect
+        self.kernel.arriving.extend([b"1", b"2"])
+        self.udp.doRead()
+        self.assertEqual([data for data, _, _ in self.heard], [b"2"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_closing_while_reading(self) -> None:
+        """A receiver may close the socket; what is left in the kernel is not read."""
+        self.udp.receiver = lambda data, source, arrived_at: self.udp.close()
+        self.kernel.arriving.extend([b"1", b"2"])
+        self.udp.doRead()
+        self.assertTrue(self.kernel.closed)
+        self.assertEqual((len(self.kernel.arriving), self.reactor.readers, self.udp.fileno()), (1, [], -1))
+        self.udp.close()
+
+    def test_sending_fails(self) -> None:
+        """What the kernel does not take is lost, without an exception."""
+        self.assertTrue(self.udp.send(b"x", PEER))
+        self.kernel.error = OSError(errno.ENETUNREACH, "no way")
+        self.assertFalse(self.udp.send(b"x", PEER))
+        self.udp.close()
+        self.assertFalse(self.udp.send(b"x", PEER))
+
+    def test_ttl(self) -> None:
+        """The TTL of one datagram travels beside it and leaves the socket's alone."""
+        self.udp.send(b"x", PEER, ttl=2)
+        self.assertEqual(
+            self.kernel.sent,
+            [(b"x", ("192.0.2.1", 9), 64, ((socket.IPPROTO_IP, socket.IP_TTL, b"\2\0\0\0"),))],
+        )
+
+    def test_ttl_by_option(self) -> None:
+        """Where the kernel refuses that, the socket's own TTL is changed for one datagram."""
+        self.kernel.refuses_messages = True
+        self.udp.send(b"x", PEER, ttl=2)
+        self.udp.send(b"y", PEER, ttl=3)
+        self.udp.send(b"z", PEER)
+        self.assertEqual([sent[2] for sent in self.kernel.sent], [2, 3, 64])
+
+    def test_detach(self) -> None:
+        """A detached socket stays open and is its new owner's."""
+        self.assertIs(self.udp.detach(), self.kernel)
+        self.assertEqual((self.reactor.readers, self.kernel.closed), ([], False))
+        self.assertRaises(RuntimeError, self.udp.detach)
+
+    def test_lost(self) -> None:
+        """When the reactor gives it up, it is closed."""
+        self.udp.connectionLost(Failure(ValueError()))
+        self.assertTrue(self.kernel.closed)
+        self.assertEqual(self.udp.logPrefix(), "udp")
