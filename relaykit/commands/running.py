@@ -22,7 +22,7 @@ from relaykit.logs.observers import CONSOLE, LogSettings, log_writer
 if TYPE_CHECKING:
     from relaykit.config.sections import LogConfig
 
-__all__ = ["DRAIN_LIMIT_S", "Ending", "Lifetime", "begin_logging", "raise_descriptor_limit"]
+__all__ = ["DRAIN_LIMIT_S", "Ending", "Lifetime", "begin_logging", "begin_serving", "raise_descriptor_limit"]
 
 DRAIN_LIMIT_S = 30.0
 """The longest that stopping may take.  Services bound their draining themselves, below this."""
@@ -33,6 +33,12 @@ _IGNORED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 _DUMPING = (signal.SIGQUIT,)
 _DUMPED_STATUS = 2
+
+
+def begin_serving(config: LogConfig, around: Surroundings, color: bool) -> None:
+    """Prepares this process for a role: its log goes where the configuration says, its limits are raised."""
+    raise_descriptor_limit()
+    begin_logging(config, color, around)
 
 
 def begin_logging(config: LogConfig, color: bool, around: Surroundings) -> None:

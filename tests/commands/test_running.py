@@ -1,0 +1,215 @@
+"""Tests for the life of a program that serves."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import globalLogBeginner
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.commands.running import (
+    DRAIN_LIMIT_S,
+    Ending,
+    Lifetime,
+    begin_logging,
+    begin_serving,
+    raise_descriptor_limit,
+)
+from relaykit.commands.surroundings import Surroundings
+from relaykit.config.sections import LogConfig
+from relaykit.errors import ConnectionFailed
+
+
+class Reactor(MemoryReactorClock):
+    """A reactor in memory that runs until it is told to stop."""
+
+    def run(self) -> None:
+        self.running = True
+        for function, arguments, keywords in self.whenRunningHooks:
+            function(*arguments, **keywords)
+
+    def stop(self) -> None:
+        self.running = False
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        callable(*args, **kwargs)
+
+
+class LifetimeTests(SynchronousTestCase):
+    """Tests for :class:`Lifetime`; the reactor is in memory, and runs until it is told to stop."""
+
+    def setUp(self) -> None:
+        """Keeps the process's signal handlers as they are."""
+        self.reactor = Reactor()
+        self.set_signals: dict[int, Any] = {}
+        self.patch(signal, "signal", self.set_signals.__setitem__)
+        self.begun: Deferred[Any] = Deferred()
+        self.stopped: Deferred[Any] = Deferred()
+        self.stops = 0
+
+    def stop(self) -> Deferred[Any]:
+        """Counts how often the service was stopped."""
+        self.stops += 1
+        return self.stopped
+
+    def live(self, begin: Callable[[], Deferred[Any]] | None = None) -> Ending:
+        """Starts the program; its ending is filled in as it ends."""
+        lifetime = Lifetime(self.reactor, begin or (lambda: self.begun), self.stop)
+        return lifetime.run()
+
+    def send(self, number: int) -> None:
+        """Delivers a signal."""
+        self.set_signals[number](number, None)
+
+    def test_lives_on(self) -> None:
+        """A service that has begun runs on."""
+        ending = self.live()
+        self.begun.callback(None)
+        self.assertEqual((ending, self.stops, self.reactor.running), (Ending(), 0, True))
+
+    def test_done(self) -> None:
+        """A program whose work is done stops its service and ends without fault."""
+        ending = self.live()
+        self.begun.callback(True)
+        self.assertTrue(self.reactor.running)
+        self.stopped.callback(None)
+        self.assertEqual((ending, self.reactor.running), (Ending(), False))
+
+    def test_signal_drains(self) -> None:
+        """A signal stops the service; the program ends when that is done, and knows the signal."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self.setUp()
+            ending = self.live()
+            self.begun.callback(None)
+            self.send(number)
+            self.assertEqual((self.stops, self.reactor.running), (1, True))
+            self.stopped.callback(None)
+            self.assertEqual((ending, self.reactor.running), (Ending(signal=number), False))
+
+    def test_second_signal(self) -> None:
+        """Whoever sends a second signal does not wait for the draining."""
+        ending = self.live()
+        self.send(signal.SIGINT)
+        self.send(signal.SIGTERM)
+        self.assertEqual((ending.signal, self.stops, self.reactor.running), (signal.SIGINT, 1, False))
+
+    def test_draining_is_bounded(self) -> None:
+        """A service that never stops does not keep the program alive."""
+        ending = self.live()
+        self.send(signal.SIGTERM)
+        self.reactor.advance(DRAIN_LIMIT_S)
+        self.assertFalse(self.reactor.running)
+        self.assertEqual(ending.signal, signal.SIGTERM)
+
+    def test_failure(self) -> None:
+        """A failure ends the program after the service was stopped."""
+        error = ConnectionFailed("no")
+        ending = self.live()
+        self.begun.errback(error)
+        self.assertEqual((self.stops, self.reactor.running), (1, True))
+        self.stopped.callback(None)
+        self.assertEqual((ending, self.reactor.running), (Ending(failure=error), False))
+
+    def test_raises(self) -> None:
+        """What raises while it is started fails likewise."""
+
+        def begin() -> Deferred[Any]:
+            raise ConnectionFailed("at once")
+
+        self.stopped = succeed(None)
+        self.assertIsInstance(self.live(begin).failure, ConnectionFailed)
+        self.assertFalse(self.reactor.running)
+
+    def test_failure_while_stopping(self) -> None:
+        """What fails because of a signal's draining is no failure of the program."""
+        ending = self.live()
+        self.send(signal.SIGTERM)
+        self.begun.errback(ConnectionFailed("stopped"))
+        self.stopped.callback(None)
+        self.assertEqual(ending, Ending(signal=signal.SIGTERM))
+
+    def test_stopping_fails(self) -> None:
+        """A failure to stop ends the program, and is told."""
+        error = ValueError("defect")
+        self.stopped = fail(error)
+        ending = self.live()
+        self.send(signal.SIGTERM)
+        self.assertEqual((ending.failure, self.reactor.running), (error, False))
+
+    def test_ignored_signals(self) -> None:
+        """The signals that frp lives on through are ignored."""
+        self.live()
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
+            self.assertIs(self.set_signals[number], signal.SIG_IGN)
+
+    def test_nohup(self) -> None:
+        """A hang-up that was ignored before stays ignored."""
+        self.patch(signal, "getsignal", lambda number: signal.SIG_IGN)
+        self.live()
+        self.assertNotIn(signal.SIGHUP, self.set_signals)
+
+
+class LoggingTests(SynchronousTestCase):
+    """Tests for :func:`begin_logging`."""
+
+    def begin(self, config: LogConfig) -> tuple[list[Any], str]:
+        """The observers that the log begins with, and what is complained about."""
+        observers: list[Any] = []
+        self.patch(globalLogBeginner, "beginLoggingTo", lambda found, **options: observers.extend(found))
+        stdout, stderr = StringIO(), StringIO()
+        begin_logging(config, True, Surroundings(stdout, stderr, {}))
+        observers[0]({"log_level": None})
+        return observers, stderr.getvalue()
+
+    def test_console(self) -> None:
+        """By default there is one observer, and nothing to complain about."""
+        observers, complaints = self.begin(LogConfig())
+        self.assertEqual((len(observers), complaints), (1, ""))
+
+    def test_unusable_file(self) -> None:
+        """A file that cannot be opened is told, and the log goes to the console."""
+        observers, complaints = self.begin(LogConfig(to="/dev/null/x.log"))
+        self.assertEqual(len(observers), 1)
+        self.assertIn("cannot log to /dev/null/x.log: ", complaints)
+
+    def test_file(self) -> None:
+        """A file is opened at once."""
+        path = Path(self.mktemp())
+        self.begin(LogConfig(to=str(path)))
+        self.assertTrue(path.exists())
+
+    def test_serving(self) -> None:
+        """A role begins with its log and its limits."""
+        limits: list[Any] = []
+        self.patch(resource, "setrlimit", lambda which, limit: limits.append(limit))
+        self.patch(globalLogBeginner, "beginLoggingTo", lambda found, **options: None)
+        begin_serving(LogConfig(), Surroundings(StringIO(), StringIO(), {}), color=False)
+        self.assertEqual(len(limits), 1)
+
+
+class DescriptorLimitTests(SynchronousTestCase):
+    """Tests for :func:`raise_descriptor_limit`."""
+
+    def test_raised(self) -> None:
+        """The soft limit becomes the hard one."""
+        limits: list[Any] = []
+        self.patch(resource, "getrlimit", lambda which: (64, 4096))
+        self.patch(resource, "setrlimit", lambda which, limit: limits.append((which, limit)))
+        raise_descriptor_limit()
+        self.assertEqual(limits, [(resource.RLIMIT_NOFILE, (4096, 4096))])
+
+    def test_refused(self) -> None:
+        """A system that does not let it be raised is lived with."""
+
+        def refuse(which: int, limit: tuple[int, int]) -> None:
+            raise ValueError("current limit exceeds maximum limit")
+
+        self.patch(resource, "setrlimit", refuse)
+        raise_descriptor_limit()
