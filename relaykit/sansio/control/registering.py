@@ -65,6 +65,7 @@ TRANSITIONS: Mapping[tuple[RegistrationState, RegistrationStep], RegistrationSta
     (_State.OFFLINE, _Step.SESSION_STARTED): _State.WAITING,
     (_State.WAITING, _Step.ACCEPTED): _State.RUNNING,
     (_State.WAITING, _Step.REFUSED): _State.REFUSED,
+    (_State.REFUSED, _Step.ACCEPTED): _State.RUNNING,
     (_State.WAITING, _Step.TIMER): _State.WAITING,
     (_State.REFUSED, _Step.TIMER): _State.WAITING,
     (_State.WAITING, _Step.SESSION_ENDED): _State.OFFLINE,
@@ -146,7 +147,9 @@ class Registering:
     def withdraw(self, name: str) -> None:
         """This proxy is not offered any more.  Unknown names are ignored."""
         proxy = self._proxies.pop(name, None)
-        if proxy is not None and proxy.state in (RegistrationState.WAITING, RegistrationState.RUNNING):
+        if proxy is not None and (
+            proxy.state is RegistrationState.RUNNING or proxy.generation in self._unanswered.get(name, ())
+        ):
             self._events.append(Withdraw(name))
 
     def session_started(self, now: float) -> None:
@@ -167,14 +170,12 @@ class Registering:
 
     def accepted(self, name: str, address: str) -> None:
         """The server registered a proxy."""
-        if self._answered(name):
-            self._step(name, RegistrationStep.ACCEPTED, None)
+        if self._answered(name, RegistrationStep.ACCEPTED, None):
             self._events.append(Registered(name, address))
 
     def refused(self, name: str, reason: str, now: float) -> None:
         """The server refused a proxy."""
-        if self._answered(name):
-            self._step(name, RegistrationStep.REFUSED, now)
+        if self._answered(name, RegistrationStep.REFUSED, now):
             self._events.append(RefusedProxy(name, reason))
 
     def next_wakeup(self) -> float | None:
@@ -192,14 +193,19 @@ class Registering:
         events, self._events = self._events, []
         return events
 
-    def _answered(self, name: str) -> bool:
-        """Whether an answer is about the present offer; answers come in the order of the requests."""
+    def _answered(self, name: str, step: RegistrationStep, now: float | None) -> bool:
+        """Takes an answer, if it is about the present offer and not too late.
+
+        Answers come in the order of the requests.  Where a proxy was asked for twice, a yes to
+        either makes it run, and a no to the other means that it runs already.
+        """
         unanswered = self._unanswered.get(name)
         generation = unanswered.popleft() if unanswered else None
         proxy = self._proxies.get(name)
-        return (
-            proxy is not None and proxy.state is RegistrationState.WAITING and proxy.generation == generation
-        )
+        if proxy is None or proxy.generation != generation or (proxy.state, step) not in TRANSITIONS:
+            return False
+        self._step(name, step, now)
+        return True
 
     def _step(self, name: str, step: RegistrationStep, now: float | None) -> None:
         proxy = self._proxies[name]

@@ -112,10 +112,9 @@ class ServerSession(ControlSession):
 
     def _read_plain(self, data: Buffer, now: float) -> None:
         """Keeps what comes before the login is answered: it is encrypted."""
-        if self.state is State.LOGGING_IN:
-            self._early += data
-            if len(self._early) > MAX_EARLY:
-                raise RemoteProtocolError(f"more than {MAX_EARLY} octets before the login was answered")
+        self._early += data
+        if len(self._early) > MAX_EARLY:
+            raise RemoteProtocolError(f"more than {MAX_EARLY} octets before the login was answered")
 
     def _received(self, message: Message, now: float) -> None:
         match message:

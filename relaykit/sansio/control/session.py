@@ -198,6 +198,8 @@ class ControlSession:
 
         :raises RemoteProtocolError: the peer broke the rules; the session has ended.
         """
+        if self.state is State.ENDED:
+            return
         try:
             if self._channel is None:
                 self._read_plain(data, now)
@@ -286,8 +288,6 @@ class ControlSession:
 
     def _read_sealed(self, data: Buffer, now: float) -> None:
         assert self._channel is not None
-        if self.state is State.ENDED:
-            return
         for piece in self._channel.inbound.process(data):
             self._decoder.receive(piece)
         while self.state is State.ESTABLISHED:

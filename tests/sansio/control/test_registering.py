@@ -108,6 +108,27 @@ class RegisteringTests(SynchronousTestCase):
         self.assertEqual(registering.events(), [Registered("web", ":80")])
         self.assertEqual(registering.state("web"), RegistrationState.RUNNING)
 
+    def test_yes_after_no(self) -> None:
+        """Of two answers a yes wins, in whichever order they come: the proxy runs on the server."""
+        registering = online("web")
+        registering.wake(ANSWER_TIMEOUT_S)
+        registering.events()
+        registering.refused("web", "port already used", 21.0)
+        registering.accepted("web", ":80")
+        self.assertEqual(
+            registering.events(), [RefusedProxy("web", "port already used"), Registered("web", ":80")]
+        )
+        self.assertIsNone(registering.next_wakeup())
+
+    def test_withdraw_with_an_answer_due(self) -> None:
+        """What was refused is taken back on the server where a second request may yet succeed."""
+        registering = online("web")
+        registering.wake(ANSWER_TIMEOUT_S)
+        registering.refused("web", "port already used", 21.0)
+        registering.events()
+        registering.withdraw("web")
+        self.assertEqual(registering.events(), [Withdraw("web")])
+
     def test_answer_to_an_earlier_offer(self) -> None:
         """The answer to what was taken back is not taken for the answer to the new offer."""
         registering = online("web")

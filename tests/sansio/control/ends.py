@@ -1,0 +1,171 @@
+"""Both ends of control sessions with everything fixed that chance or the clock would decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from relaykit.sansio.contract import Buffer
+from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.credentials import Scope, TokenProver, TokenVerifier
+from relaykit.sansio.control.greeting import EXTENSIONS
+from relaykit.sansio.control.opening import FirstMessage, OpeningEvent, ServerOpening
+from relaykit.sansio.control.server_session import ServerSession
+from relaykit.sansio.control.session import Heartbeat, SessionSettings
+from relaykit.sansio.control.texts import DETAILED, PeerTexts
+from relaykit.sansio.wire.framing import V1, V2, Framing
+from relaykit.sansio.wire.messages import CORE_MESSAGES, Login, MessageTable
+from relaykit.testing.pair import CorePair, whole
+from relaykit.values import Secret
+
+__all__ = [
+    "BOTH",
+    "ENTROPY",
+    "LOGIN",
+    "NO_HEARTBEAT",
+    "TOKEN",
+    "UNIX_TIME",
+    "VERSION",
+    "Pair",
+    "ServerEnd",
+    "client",
+    "established",
+    "fixed",
+    "opened",
+    "sent",
+    "server",
+    "settings",
+]
+
+BOTH = (V1, V2)
+TOKEN = Secret("12345678")
+UNIX_TIME = 1700000000
+VERSION = "0.70.1"
+NO_HEARTBEAT = Heartbeat()
+
+
+def fixed(first: int) -> Callable[[int], bytes]:
+    """Entropy that always begins with this octet and counts on."""
+    return lambda length: bytes((first + place) % 256 for place in range(length))
+
+
+ENTROPY = fixed(0x20)
+LOGIN = Login(version=VERSION, user="ann", pool_count=1)
+
+
+def settings(
+    *,
+    token: Secret = TOKEN,
+    entropy: Callable[[int], bytes] = ENTROPY,
+    heartbeat: Heartbeat = NO_HEARTBEAT,
+    messages: MessageTable = CORE_MESSAGES,
+) -> SessionSettings:
+    """What one end is given."""
+    return SessionSettings(token=token, entropy=entropy, heartbeat=heartbeat, messages=messages)
+
+
+def client(
+    framing: Framing,
+    *,
+    login: Login = LOGIN,
+    scopes: Sequence[Scope] = (),
+    extensions: frozenset[str] = EXTENSIONS,
+    **given: Any,
+) -> ClientSession:
+    """A client at time 0, with chance of its own."""
+    chosen = settings(**{"entropy": fixed(0), **given})
+    prover = TokenProver(chosen.token, lambda: UNIX_TIME, scopes)
+    return ClientSession(login, framing, chosen, prover, 0.0, extensions=extensions)
+
+
+def sent(core: ClientSession | ServerSession | ServerOpening, now: float = 0.0) -> bytes:
+    """What a core has to send, in one piece."""
+    return b"".join(bytes(piece) for piece in core.to_send(now))
+
+
+def opened(data: bytes, extensions: frozenset[str] = EXTENSIONS) -> FirstMessage:
+    """What a server makes of an opening that is whole."""
+    opening = ServerOpening(0.0, VERSION, fixed(0x20), extensions)
+    opening.receive(data, 0.0)
+    (event,) = opening.events()
+    assert isinstance(event, FirstMessage)
+    assert opening.unread() == b""
+    return event
+
+
+def server(
+    first: FirstMessage,
+    *,
+    scopes: Sequence[Scope] = (),
+    texts: PeerTexts = DETAILED,
+    **given: Any,
+) -> ServerSession:
+    """The server's end of a login."""
+    chosen = settings(**given)
+    return ServerSession(first, chosen, TokenVerifier(chosen.token, scopes), VERSION, texts)
+
+
+class ServerEnd:
+    """A core of a whole control connection: the opening, then the session that it leads to."""
+
+    def __init__(self, make_session: Callable[[FirstMessage], ServerSession]) -> None:
+        self.opening = ServerOpening(0.0, VERSION, fixed(0x20))
+        self.session: ServerSession | None = None
+        self._make_session = make_session
+        self._opening_events: list[OpeningEvent] = []
+
+    @property
+    def _core(self) -> ServerOpening | ServerSession:
+        return self.session or self.opening
+
+    def receive(self, data: Buffer, now: float) -> None:
+        self._core.receive(data, now)
+        if self.session is not None:
+            return
+        for event in self.opening.events():
+            if isinstance(event, FirstMessage):
+                self.session = self._make_session(event)
+                self.session.receive(self.opening.unread(), now)
+            else:
+                self._opening_events.append(event)
+
+    def end_received(self, now: float) -> None:
+        self._core.end_received(now)
+
+    def to_send(self, now: float) -> Sequence[Buffer]:
+        return self._core.to_send(now)
+
+    def next_wakeup(self) -> float | None:
+        return self._core.next_wakeup()
+
+    def wake(self, now: float) -> None:
+        self._core.wake(now)
+
+    def events(self) -> Sequence[Any]:
+        if self.session is not None:
+            return self.session.events()
+        events, self._opening_events = [*self._opening_events, *self.opening.events()], []
+        return events
+
+
+Pair: TypeAlias = CorePair[ClientSession, ServerEnd]
+"""A client (near) and a server (far)."""
+
+
+def established(
+    framing: Framing,
+    *,
+    near: Callable[..., ClientSession] = client,
+    far: Callable[[FirstMessage], ServerSession] = server,
+    deliver: Callable[[bytes], Any] = whole,
+    latency: float = 0.0,
+) -> Pair:
+    """A pair after the login; its events are taken."""
+    pair: Pair = CorePair(near(framing), ServerEnd(far), deliver=deliver, latency=latency)
+    pair.settle()
+    assert pair.far.core.session is not None
+    pair.far.core.session.accept("0123456789abcdef", pair.now)
+    pair.settle()
+    pair.near.events.clear()
+    pair.far.events.clear()
+    return pair
