@@ -140,7 +140,8 @@ def names() -> tuple[str, ...]:
 @functools.cache
 def load(name: str) -> Recording:
     """The recording of this name."""
-    header, *records = [json.loads(line) for line in (_DIRECTORY / f"{name}.jsonl").open(encoding="utf-8")]
+    text = (_DIRECTORY / f"{name}.jsonl").read_text(encoding="utf-8")
+    header, *records = [json.loads(line) for line in text.splitlines()]
     opened: dict[int, dict[str, Any]] = {}
     chunks: dict[int, list[Chunk]] = {}
     expected: dict[int, dict[str, Any]] = {}

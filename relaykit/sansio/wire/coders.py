@@ -24,7 +24,8 @@ class StreamCoder(Protocol):
 
         ``data`` is lent for the call; the answer is the caller's.
 
-        :raises RemoteProtocolError: the peer's octets are not of this coding; the stream is lost.
+        :raises RemoteProtocolError: the peer's octets are not of this coding.  The stream is lost,
+            and what the same portion gave before with it.
         """
 
 
@@ -37,7 +38,7 @@ class Stack:
         self._coders = tuple(coders)
 
     def process(self, data: Buffer) -> Sequence[Buffer]:
-        """See :meth:`StreamCoder.process`."""
+        """See :meth:`StreamCoder.process`; without coders the answer is ``data`` itself, still lent."""
         pieces: Sequence[Buffer] = (data,)
         for coder in self._coders:
             pieces = [result for piece in pieces for result in coder.process(piece)]

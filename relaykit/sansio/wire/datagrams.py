@@ -13,7 +13,7 @@ __all__ = ["DATAGRAM_MESSAGES", "UDPAddress", "UDPPacket"]
 class UDPAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a datagram came from: an IP address as text (IPv4-mapped as IPv4), a port, an IPv6 zone.
 
-    All three travel always.
+    All three travel always.  The text of the address is not checked here.
     """
 
     ip: str = msgspec.field(default="", name="IP")

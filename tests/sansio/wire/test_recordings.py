@@ -118,10 +118,17 @@ def decoder_of(conversation: Conversation) -> Decoder:
 
 def read(conversation: Conversation, direction: Direction, size: int = SIZES[-1]) -> Reader:
     """One direction, read in portions of a length."""
-    reader = Reader(conversation, direction)
     data = conversation.data(direction)
-    for start in range(0, len(data), size):
-        reader.receive(data[start : start + size])
+    return read_portions(
+        conversation, direction, [data[start : start + size] for start in range(0, len(data), size)]
+    )
+
+
+def read_portions(conversation: Conversation, direction: Direction, portions: Sequence[bytes]) -> Reader:
+    """One direction, read in these portions."""
+    reader = Reader(conversation, direction)
+    for portion in portions:
+        reader.receive(portion)
     return reader
 
 
@@ -215,6 +222,20 @@ class ReadingTests(SynchronousTestCase):
                     )
                     count += 1
         self.assertGreater(count, 300 * len(SIZES))
+
+    def test_as_recorded(self) -> None:
+        """In the portions that arrived when it was recorded, the same comes out."""
+        count = 0
+        for conversation in conversations("control", "work", "visitor", "?"):
+            if conversation.stream is not None or "upgrade" in conversation.expect:
+                continue
+            for direction in DIRECTIONS:
+                chunks = [each.data for each in conversation.connection.chunks if each.direction == direction]
+                reader = read_portions(conversation, direction, chunks)
+                whole = read(conversation, direction)
+                self.assertEqual((reader.found, reader.payload), (whole.found, whole.payload))
+                count += 1
+        self.assertGreater(count, 250)
 
     def test_undecodable(self) -> None:
         """What was malformed on purpose is refused."""
