@@ -248,8 +248,8 @@ class LoadBalancer(Options, frozen=True, kw_only=True):
 class HttpHeader(Options, frozen=True, kw_only=True):
     """One header of a health check's request."""
 
-    name: str = ""
-    value: str = ""
+    name: typing.Annotated[str, doc("Name of the header.")] = ""
+    value: typing.Annotated[str, doc("Its value.")] = ""
 
 
 class HealthCheck(Options, frozen=True, kw_only=True):

@@ -15,7 +15,10 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+from docs._ext.option_keys import key_rows
 from docs._ext.state_diagram import Edge, draw
+from relaykit.options import option_fields
+from relaykit.plugins import ProxyTypes
 from relaykit.sansio.wire.messages import CORE_MESSAGES
 from tests.layering import LAYERS
 
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from sphinx.application import Sphinx
+
+    from relaykit.interfaces import IProxyType
+    from relaykit.options import Options
 
 __all__ = ["setup"]
 
@@ -117,6 +123,55 @@ class Transitions(SphinxDirective):
         table = _list_table(("State", "Step", "Whose", "Next state"), rows, (25, 25, 25, 25))
         picture = nodes.raw("", draw([state.value for state in module.State], edges), format="html")
         return [picture, *_parsed(self, table)]
+
+
+class Keys(SphinxDirective):
+    """``.. keys:: MODULE CLASS`` lists the configuration keys of an options class, tables in it included."""
+
+    required_arguments = 2
+
+    def run(self) -> list[nodes.Node]:
+        module = importlib.import_module(self.arguments[0])
+        _source(self, module)
+        return _parsed(self, _keys(getattr(module, self.arguments[1])))
+
+
+class ProxyTypeKeys(SphinxDirective):
+    """``.. proxy-type-keys::`` lists the built-in proxy types, each with its own keys."""
+
+    def run(self) -> list[nodes.Node]:
+        lines: list[str] = []
+        for reference in ProxyTypes.installed():
+            if reference.module.startswith("relaykit."):
+                _source(self, importlib.import_module(reference.module))
+                lines += _proxy_type(reference.load())
+        return _parsed(self, lines)
+
+
+def _proxy_type(proxy_type: IProxyType) -> Iterator[str]:
+    yield from (f"``{proxy_type.name}``", f"   {proxy_type.summary.capitalize()}.", "")
+    tables = [
+        ("Keys of a proxy", proxy_type.proxy_options),
+        ("Keys of a visitor", getattr(proxy_type, "visitor_options", None)),
+        (f"Keys of the server's table ``proxyTypes.{proxy_type.name}``", proxy_type.ingress_options),
+    ]
+    for title, cls in tables:
+        if cls is not None and option_fields(cls):
+            yield from (f"   {title}:", "")
+            yield from (f"   {line}".rstrip() for line in _keys(cls))
+
+
+def _keys(cls: type[Options]) -> Iterator[str]:
+    cells = [
+        (f"``{row.key}``", row.kind, f"``{row.default}``" if row.default else "", _escaped(row.meaning))
+        for row in key_rows(cls)
+    ]
+    return _list_table(("Key", "Value", "Default", "Meaning"), cells, (30, 14, 16, 40))
+
+
+def _escaped(text: str) -> str:
+    """Plain text, in which nothing is markup."""
+    return re.sub(r"([*`|_\\])", r"\\\1", text)
 
 
 def _interface(node: ast.ClassDef, names: dict[str, str]) -> Iterator[str]:
@@ -222,6 +277,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Tells Sphinx of the directives."""
     app.add_directive("layers", Layers)
     app.add_directive("interfaces", Interfaces)
+    app.add_directive("keys", Keys)
+    app.add_directive("proxy-type-keys", ProxyTypeKeys)
     app.add_directive("messages", Messages)
     app.add_directive("constants", Constants)
     app.add_directive("transitions", Transitions)
