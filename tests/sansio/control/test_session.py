@@ -1,0 +1,274 @@
+"""What holds for both roles, and for both ends together."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.credentials import Scope
+from relaykit.sansio.control.events import (
+    LoggedIn,
+    PeerPinged,
+    ProxyOffered,
+    ProxyRefused,
+    ProxyRegistered,
+    ProxyWithdrawn,
+    SessionEnded,
+    SignalReceived,
+    WorkRequested,
+)
+from relaykit.sansio.control.opening import FirstMessage
+from relaykit.sansio.control.server_session import ServerSession
+from relaykit.sansio.control.session import ACTORS, TRANSITIONS, ControlSession, Heartbeat, Role, State, Step
+from relaykit.sansio.wire.framing import V1, V2, Framing
+from relaykit.testing.pair import octet_by_octet, whole
+from relaykit.values import Ended
+from tests.sansio.control.ends import (
+    BOTH,
+    ServerEnd,
+    client,
+    established,
+    opened,
+    sent,
+    server,
+)
+
+HEARTBEAT = Heartbeat(interval_s=30.0, timeout_s=90.0)
+
+
+class TableTests(SynchronousTestCase):
+    """The table of transitions is whole."""
+
+    def test_every_state_is_reached(self) -> None:
+        """Each state but the first is where some step leads, and each but the last can be left."""
+        self.assertEqual(set(TRANSITIONS.values()) | {State.GREETING}, set(State))
+        self.assertEqual({state for state, _ in TRANSITIONS}, set(State) - {State.ENDED})
+
+    def test_every_step_has_an_actor(self) -> None:
+        """It is known of each step whose it is, and each is possible somewhere."""
+        self.assertEqual(set(ACTORS), set(Step))
+        self.assertEqual({step for _, step in TRANSITIONS}, set(Step))
+
+    def test_every_state_can_end(self) -> None:
+        """Whatever state a session is in, either side can end it."""
+        for state in set(State) - {State.ENDED}:
+            self.assertEqual(TRANSITIONS[state, Step.END], State.ENDED)
+        self.assertIsNone(ACTORS[Step.END])
+
+    def test_roles(self) -> None:
+        """The two ends are the two roles."""
+        self.assertEqual((ClientSession.role, ServerSession.role), (Role.CLIENT, Role.SERVER))
+        self.assertTrue(issubclass(ClientSession, ControlSession))
+
+
+class BothEndsTests(SynchronousTestCase):
+    """Both ends, wired to each other in memory."""
+
+    def test_login(self) -> None:
+        """A login succeeds over a slow network, whole and octet by octet."""
+        for framing in BOTH:
+            for deliver in (whole, octet_by_octet):
+                pair = established(framing, deliver=deliver, latency=0.2)
+                self.assertEqual(pair.near.core.state, State.ESTABLISHED)
+                assert pair.far.core.session is not None
+                self.assertEqual(pair.far.core.session.state, State.ESTABLISHED)
+                self.assertEqual(pair.near.core.extensions, pair.far.core.session.extensions)
+
+    def test_heartbeats(self) -> None:
+        """Heartbeats keep both ends alive for hours, authenticated or not."""
+        scopes: tuple[Scope, ...]
+        for framing in BOTH:
+            for scopes in ((), (Scope.HEARTBEATS,)):
+                pair = established(
+                    framing,
+                    near=partial(client, heartbeat=HEARTBEAT, scopes=scopes),
+                    far=partial(server, heartbeat=HEARTBEAT, scopes=scopes),
+                    latency=0.5,
+                )
+                pair.advance(7200.0)
+                self.assertEqual(pair.near.events, [])
+                self.assertEqual(pair.far.events, [PeerPinged()] * 240)
+
+    def test_dead_server(self) -> None:
+        """A server that reads no more is noticed within the timeout."""
+        pair = established(V2, near=partial(client, heartbeat=HEARTBEAT))
+        begin = pair.now
+        core = pair.near.core
+        while core.state is State.ESTABLISHED:
+            wakeup = core.next_wakeup()
+            assert wakeup is not None
+            core.wake(wakeup)
+        self.assertEqual(wakeup, begin + 90.0)
+
+    def test_close(self) -> None:
+        """When one end closes, the other learns it from the end of the connection."""
+        pair = established(V1)
+        pair.near.core.close(Ended.STOPPED)
+        pair.end_near()
+        pair.settle()
+        self.assertEqual(pair.near.events, [SessionEnded(Ended.STOPPED)])
+        self.assertEqual(pair.far.events, [SessionEnded(Ended.FINISHED, "the peer closed the connection")])
+
+
+class SessionModel(RuleBasedStateMachine):
+    """Both ends and two queues of what each must yet tell; octets travel in any portions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.near: ClientSession
+        self.far: ServerEnd
+        self.to_far = bytearray()
+        self.to_near = bytearray()
+        self.near_will_tell: deque[Any] = deque()
+        self.far_will_tell: deque[Any] = deque()
+        self.accepted = False
+        self.number = 0
+
+    @initialize(framing=st.sampled_from([V1, V2]))
+    def begin(self, framing: Framing) -> None:
+        """A connection is made."""
+        self.near = client(framing)
+        self.far = ServerEnd(self.make)
+        self.collect()
+
+    def make(self, first: FirstMessage) -> ServerSession:
+        """The server takes the login, whose event is taken here."""
+        session = server(first)
+        session.events()
+        return session
+
+    def collect(self) -> None:
+        """Takes output and events of both ends, and compares the events."""
+        self.to_far += sent(self.near)
+        self.to_near += b"".join(bytes(piece) for piece in self.far.to_send(0.0))
+        for event in self.near.events():
+            assert event == self.near_will_tell.popleft()
+        for event in self.far.events():
+            assert event == self.far_will_tell.popleft()
+
+    @property
+    def session(self) -> ServerSession | None:
+        """The server's session, once there is one."""
+        return self.far.session
+
+    @precondition(lambda self: self.to_far)
+    @rule(data=st.data())
+    def travel_to_far(self, data: st.DataObject) -> None:
+        """Some octets reach the server."""
+        length = data.draw(st.integers(1, len(self.to_far)))
+        portion = bytes(self.to_far[:length])
+        del self.to_far[:length]
+        self.far.receive(portion, 0.0)
+        self.collect()
+
+    @precondition(lambda self: self.to_near)
+    @rule(data=st.data())
+    def travel_to_near(self, data: st.DataObject) -> None:
+        """Some octets reach the client."""
+        length = data.draw(st.integers(1, len(self.to_near)))
+        portion = bytes(self.to_near[:length])
+        del self.to_near[:length]
+        self.near.receive(portion, 0.0)
+        self.collect()
+
+    @precondition(lambda self: self.session is not None and not self.accepted)
+    @rule()
+    def accept(self) -> None:
+        """The server lets the client in."""
+        assert self.session is not None
+        self.accepted = True
+        self.session.accept("run", 0.0)
+        self.near_will_tell.append(LoggedIn("run", "0.70.1"))
+        self.collect()
+
+    @precondition(lambda self: self.near.state is State.ESTABLISHED)
+    @rule(options=st.dictionaries(st.sampled_from("abc"), st.text(max_size=3), max_size=2))
+    def register(self, options: dict[str, str]) -> None:
+        """The client registers a proxy."""
+        self.number += 1
+        name = f"proxy {self.number}"
+        self.near.register(name, "tcp", options)
+        self.far_will_tell.append(ProxyOffered(name, "tcp", options))
+        self.collect()
+
+    @precondition(lambda self: self.near.state is State.ESTABLISHED)
+    @rule()
+    def withdraw(self) -> None:
+        """The client takes a proxy back."""
+        self.near.withdraw("proxy 1")
+        self.far_will_tell.append(ProxyWithdrawn("proxy 1"))
+        self.collect()
+
+    @precondition(lambda self: self.accepted)
+    @rule(fine=st.booleans())
+    def answer(self, fine: bool) -> None:
+        """The server answers for a proxy."""
+        assert self.session is not None
+        if fine:
+            self.session.registered("proxy", ":80")
+            self.near_will_tell.append(ProxyRegistered("proxy", ":80"))
+        else:
+            self.session.refuse_proxy("proxy", "no")
+            self.near_will_tell.append(ProxyRefused("proxy", "no"))
+        self.collect()
+
+    @precondition(lambda self: self.accepted)
+    @rule(count=st.integers(0, 3))
+    def request(self, count: int) -> None:
+        """The server asks for work connections."""
+        assert self.session is not None
+        self.session.request_work(count)
+        self.near_will_tell.extend([WorkRequested()] * count)
+        self.collect()
+
+    @precondition(lambda self: self.near.state is State.ESTABLISHED and "signal" in self.near.extensions)
+    @rule(body=st.dictionaries(st.text(max_size=3), st.integers(0, 9), max_size=2))
+    def signal(self, body: dict[str, int]) -> None:
+        """A proxy's client sends a signal."""
+        self.near.signal("proxy", "", body)
+        self.far_will_tell.append(SignalReceived("proxy", "", body))
+        self.collect()
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """When nothing is on its way, everything was told, in order."""
+        if self.number and not self.to_far:
+            assert not self.far_will_tell
+        if self.accepted and not self.to_near:
+            assert not self.near_will_tell
+
+
+class SessionModelTests(SynchronousTestCase):
+    """Both ends agree with two queues."""
+
+    def test_model(self) -> None:
+        """Whatever is said in whatever portions is told at the other end, once, in order."""
+        run_state_machine_as_test(
+            SessionModel, settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
+        )
+
+
+class OpenedTests(SynchronousTestCase):
+    """What the two ends of these tests are made of."""
+
+    def test_one_hello_for_both(self) -> None:
+        """Client and server come to the same transcript."""
+        near = client(V2)
+        first = opened(sent(near))
+        near.receive(first.unsent, 0.0)
+        self.assertIsNotNone(first.hello)
+        self.assertEqual(near._agreed, first.hello)
