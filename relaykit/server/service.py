@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.config.schema import ServerConfig
-    from relaykit.interfaces import IDataPlane, IIngress, ILegAcceptor, IListeningPort, IPorts, IProxyType, IStreamLeg
+    from relaykit.interfaces import (
+        IDataPlane,
+        IIngress,
+        ILegAcceptor,
+        IListeningPort,
+        IPorts,
+        IProxyType,
+    )
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
     from relaykit.server.acceptor import Link
@@ -84,7 +91,7 @@ class RelayServer(MultiService):
         types: ProxyTypes,
         reactor: Any,
         state: StateDirectory | None = None,
-        ingress_options: Mapping[str, Options] = {},  # noqa: B006  # it is only read
+        ingress_options: Mapping[str, Options] = {},  # it is only read
     ) -> None:
         super().__init__()
         self._config = config

@@ -1,0 +1,174 @@
+"""Getting in: connects to the server as configured and logs in, in the version that it speaks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from relaykit import __version__
+from relaykit.client.paths import Route
+from relaykit.client.session import ServerSession
+from relaykit.dataplane.dialing import dial
+from relaykit.dataplane.tls import client_context, start_tls
+from relaykit.errors import SessionLost
+from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.credentials import Scope, TokenProver
+from relaykit.sansio.control.negotiation import WireChoice, WireProtocol
+from relaykit.sansio.control.session import Heartbeat, SessionSettings
+from relaykit.sansio.parsers.first_octets import CUSTOM_TLS_OCTET
+from relaykit.sansio.wire.framing import V1, V2
+from relaykit.sansio.wire.hello import Bootstrap
+from relaykit.sansio.wire.messages import Login
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from relaykit.config.schema import ClientConfig
+    from relaykit.dataplane.poller import Poller
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.sansio.control.events import SessionEvent
+    from relaykit.values import Secret
+
+__all__ = ["Access"]
+
+DEFAULT_HEARTBEAT_S = 30
+"""Seconds between heartbeats without mux, as frp; a mux link has pings of its own."""
+
+DEFAULT_HEARTBEAT_TIMEOUT_S = 90
+"""Silence after which the server is lost without mux, as frp."""
+
+GO_ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+"""What frp calls processors, for its dashboard."""
+
+
+class Access:
+    """One server, and how this client gets in.  Remembers which version of the wire it speaks."""
+
+    log = Logger()
+
+    def __init__(self, config: ClientConfig, token: Secret, poller: Poller, clock: IReactorTime) -> None:
+        self._config = config
+        self._token = token
+        self._poller = poller
+        self._clock = clock
+        transport = config.transport
+        self._choice = WireChoice(WireProtocol(transport.wire_protocol))
+        self.prover = TokenProver(token, time.time, [Scope(each) for each in config.auth.additional_scopes])
+        """Proves who this client is, for every message that needs it."""
+        self._route = Route(
+            lambda: Deferred.fromCoroutine(self._connect()),
+            transport.tcp_mux,
+            poller,
+            clock,
+            _positive(transport.tcp_mux_keepalive_interval),
+        )
+
+    async def log_in(self, run_id: str, happened: Callable[[SessionEvent], None]) -> ServerSession:
+        """Connects and logs in, again with the run id that an earlier session had.
+
+        Tries the older version of the wire at once where the server does not seem to know the newer.
+
+        :raises ConnectionFailed: the server cannot be reached.
+        :raises TransportSecurityError: TLS failed, or the server is not the expected one.
+        :raises LoginRefused: the server said no.
+        :raises SessionLost: the connection ended before the answer.
+        """
+        while True:
+            version = self._choice.version(self._clock.seconds())
+            path = await self._route.open_path()
+            session: ServerSession | None = None
+            try:
+                core = self._make_core(version, run_id)
+                session = ServerSession(core, path, await path.open_leg(True), self._clock, happened)
+                await session.log_in()
+            except SessionLost:
+                path.close()
+                if session is not None and session.peer_answered:
+                    self._choice.answered(version, self._clock.seconds())
+                elif self._choice.closed_without_answer(version):
+                    self.log.debug("the server does not seem to know wire v2; trying v1")
+                    continue
+                raise
+            except BaseException:
+                if session is not None and session.peer_answered:
+                    self._choice.answered(version, self._clock.seconds())
+                path.close()
+                raise
+            self._choice.answered(version, self._clock.seconds())
+            return session
+
+    async def _connect(self) -> IStreamLeg:
+        transport = self._config.transport
+        leg: IStreamLeg = await dial(
+            self._poller,
+            self._config.server_addr,
+            self._config.server_port,
+            float(transport.dial_server_timeout),
+            transport.connect_server_local_ip,
+        )
+        tls = transport.tls
+        if not tls.enable:
+            return leg
+        if not tls.disable_custom_tls_first_byte:
+            leg.write(CUSTOM_TLS_OCTET)
+        name = tls.server_name or self._config.server_addr
+        # Files are read at each dial: a renewed certificate needs no restart.
+        context = client_context(
+            certificate=_read(tls.cert_file) if tls.cert_file and tls.key_file else None,
+            key=_read(tls.key_file) if tls.cert_file and tls.key_file else None,
+            authorities=_read(tls.trusted_ca_file) if tls.trusted_ca_file else None,
+            fingerprint=tls.server_fingerprint,
+            server_name=name,
+        )
+        return await start_tls(self._poller, leg, context, server_side=False)
+
+    def _make_core(self, version: int, run_id: str) -> ClientSession:
+        config, transport = self._config, self._config.transport
+        interval, timeout = transport.heartbeat_interval, transport.heartbeat_timeout
+        if interval == 0:
+            interval = -1 if transport.tcp_mux else DEFAULT_HEARTBEAT_S
+        if timeout == 0:
+            timeout = -1 if transport.tcp_mux else DEFAULT_HEARTBEAT_TIMEOUT_S
+        login = Login(
+            version=__version__,
+            hostname=socket.gethostname(),
+            os=platform.system().lower(),
+            arch=GO_ARCHITECTURES.get(platform.machine(), platform.machine()),
+            user=config.user,
+            run_id=run_id,
+            client_id=config.client_id,
+            metas=dict(config.metadatas),
+            pool_count=transport.pool_count,
+        )
+        settings = SessionSettings(
+            token=self._token,
+            entropy=os.urandom,
+            heartbeat=Heartbeat(interval_s=_positive(interval), timeout_s=_positive(timeout)),
+        )
+        return ClientSession(
+            login,
+            V1 if version == 1 else V2,
+            settings,
+            self.prover,
+            self._clock.seconds(),
+            bootstrap=Bootstrap(
+                transport=transport.protocol, tls=transport.tls.enable, tcp_mux=transport.tcp_mux
+            ),
+        )
+
+
+def _read(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def _positive(seconds: int) -> float | None:
+    """A time of the configuration, where zero and less mean "not at all"."""
+    return float(seconds) if seconds > 0 else None

@@ -1,0 +1,148 @@
+"""What backends and visitors may use of the client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.dataplane.listening import ListenFailed
+from relaykit.errors import ConnectionFailed, RefusalCode, Refused
+from relaykit.interfaces import IClientHost, IVisitorHost
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from relaykit.interfaces import IDataPlane, ILegAcceptor, IListeningPort, IStreamLeg
+    from relaykit.options import ProxyCommon, VisitorCommon
+    from relaykit.values import ClientIdentity, Origin
+
+__all__ = ["BackendHost", "CurrentSession", "VisitorHost"]
+
+PORT_RETRY_S = 10.0
+"""Seconds until a visitor's port that could not be opened is tried again; frp's figure."""
+
+
+class CurrentSession(Protocol):
+    """The client's session with its server, whichever it is at the moment."""
+
+    identity: ClientIdentity
+    half_close: bool
+    takes_signals: bool
+
+    def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
+        """Sends a signal to the server."""
+
+    def open_visit(self, common: VisitorCommon) -> Deferred[IStreamLeg]:
+        """A leg through the server to the proxy that a visitor visits."""
+
+
+@define(eq=False)
+class _Host:
+    """What both kinds of host have."""
+
+    reactor: IReactorTime
+    data_plane: IDataPlane
+    _session: CurrentSession
+
+    @property
+    def identity(self) -> ClientIdentity:
+        return self._session.identity
+
+    @property
+    def half_close(self) -> bool:
+        return self._session.half_close
+
+    @property
+    def takes_signals(self) -> bool:
+        return self._session.takes_signals
+
+    def _signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
+        if not self.takes_signals:
+            raise Refused(RefusalCode.NOT_AVAILABLE, "the server takes no signals, or is not connected")
+        self._session.signal(proxy_name, visitor_name, body)
+
+
+@implementer(IClientHost)
+@define(eq=False)
+class BackendHost(_Host):
+    """The client, as the backend of one proxy sees it."""
+
+    common: ProxyCommon
+    _wire_name: str
+    _dial: Callable[[str], Deferred[IStreamLeg]]
+
+    log = Logger()
+
+    @property
+    def name(self) -> str:
+        return self.common.name
+
+    def signal(self, body: Mapping[str, Any]) -> None:
+        self._signal(self._wire_name, "", body)
+
+    def connect_local(self, origin: Origin) -> Deferred[IStreamLeg]:
+        return self._dial(self.common.local_endpoint).addErrback(self._unreachable, origin)
+
+    def _unreachable(self, failure: Any, origin: Origin) -> Any:
+        if failure.check(ConnectionFailed):
+            self.log.error(
+                "[{run}] [{proxy}] connect to local service [{endpoint}] error: {reason} (for {origin})",
+                run=self.identity.run_id,
+                proxy=self.name,
+                endpoint=self.common.local_endpoint,
+                reason=failure.getErrorMessage(),
+                origin=origin,
+            )
+        return failure
+
+
+@implementer(IVisitorHost)
+@define(eq=False)
+class VisitorHost(_Host):
+    """The client, as one visitor sees it."""
+
+    common: VisitorCommon
+    _wire_name: str
+    _listen: Callable[[str, int, ILegAcceptor], IListeningPort]
+
+    log = Logger()
+
+    @property
+    def name(self) -> str:
+        return self.common.name
+
+    def signal(self, body: Mapping[str, Any]) -> None:
+        self._signal(self._wire_name, self.name, body)
+
+    def listen(self, acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:
+        if self.common.bind_port < 0:
+            return succeed(None)
+        return Deferred.fromCoroutine(self._listen_until_open(acceptor))
+
+    def open_visit(self, origin: Origin) -> Deferred[IStreamLeg]:
+        return self._session.open_visit(self.common)
+
+    async def _listen_until_open(self, acceptor: ILegAcceptor) -> IListeningPort | None:
+        while True:
+            try:
+                port = self._listen(self.common.bind_addr, self.common.bind_port, acceptor)
+            except ListenFailed as error:
+                self.log.warn(
+                    "[{run}] [{visitor}] start error: {reason}",
+                    run=self.identity.run_id,
+                    visitor=self.name,
+                    reason=str(error),
+                )
+            else:
+                self.log.info("[{run}] start visitor success", run=self.identity.run_id, visitor=self.name)
+                return port
+            await deferLater(self.reactor, PORT_RETRY_S)
+            self.log.info(
+                "[{run}] try to start visitor [{visitor}]", run=self.identity.run_id, visitor=self.name
+            )

@@ -1,0 +1,287 @@
+"""The client as a Twisted service: keeps a session with its server, offers proxies, runs visitors."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from relaykit.client.access import Access
+from relaykit.client.offers import Offers, wire_name
+from relaykit.client.visits import Visitors, visit
+from relaykit.client.work import WorkConnections
+from relaykit.dataplane.dialing import dial_endpoint
+from relaykit.dataplane.listening import listen_tcp
+from relaykit.dataplane.plane import make_data_plane
+from relaykit.dataplane.poller import make_poller
+from relaykit.errors import RelaykitError, SessionLost
+from relaykit.interfaces import ISignalReceiver
+from relaykit.sansio.control import events
+from relaykit.sansio.control.backoff import Backoff
+from relaykit.sansio.wire.cipher import derive_key
+from relaykit.values import ClientIdentity, Ended
+
+if TYPE_CHECKING:
+    from relaykit.client.session import ServerSession
+    from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
+    from relaykit.config.schema import ClientConfig
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.options import VisitorCommon
+    from relaykit.plugins import ProxyTypes
+    from relaykit.state import StateDirectory
+    from relaykit.values import Secret
+
+__all__ = ["DRAIN_S", "RelayClient"]
+
+DRAIN_S = 10.0
+"""Seconds that running flows get to end when the client stops; then they are cut."""
+
+
+class RelayClient(MultiService):
+    """The client.  Constructing opens nothing.
+
+    :param proxies: what is offered.
+    :param visitors: what is visited.
+    :param state: where it keeps what outlives a restart.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        proxies: Sequence[ConfiguredProxy],
+        visitors: Sequence[ConfiguredVisitor],
+        token: Secret,
+        types: ProxyTypes,
+        reactor: Any,
+        state: StateDirectory | None = None,
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._proxies = proxies
+        self._visiting = visitors
+        self._token = token
+        self._types = types
+        self._reactor = reactor
+        self._state = state
+        self._run_id = ""
+        self._session: ServerSession | None = None
+        self._work: WorkConnections | None = None
+        self._loop: Deferred[None] | None = None
+        self._first_login: Deferred[str] = Deferred()
+        self._stopping = False
+
+    # --- the life of the service ------------------------------------------------------------------
+
+    def startService(self) -> None:
+        config = self._config
+        poller = make_poller(self._reactor)
+        self._data_plane = make_data_plane()
+        self._access = Access(config, self._token, poller, self._reactor)
+        self._backoff = Backoff(random.random, login_fail_exit=bool(config.login_fail_exit))
+        self._offers = Offers(
+            self._proxies,
+            config.user,
+            self._types,
+            self,
+            self._data_plane,
+            lambda endpoint: dial_endpoint(poller, endpoint),
+            self._reactor,
+        )
+        self._offers.setServiceParent(self)
+        self._visitors = Visitors(
+            self._visiting,
+            config.user,
+            self._types,
+            self,
+            self._data_plane,
+            lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor),
+            self._reactor,
+        )
+        super().startService()
+        self._stopping = False
+        self._loop = Deferred.fromCoroutine(self._keep_session())
+        self._loop.addErrback(self._defect)
+
+    def when_first_login(self) -> Deferred[str]:
+        """Fires with the run id once the server has let this client in.
+
+        Where the configuration says that a failure of the first login ends the program it fails with
+        :class:`relaykit.errors.LoginRefused`, :class:`relaykit.errors.ConnectionFailed`,
+        :class:`relaykit.errors.TransportSecurityError` or :class:`relaykit.errors.SessionLost`.
+        """
+        waiting: Deferred[str] = Deferred()
+
+        def told(result: Any) -> Any:
+            waiting.callback(result) if isinstance(result, str) else waiting.errback(result)
+            return result if isinstance(result, str) else None
+
+        self._first_login.addBoth(told)
+        return waiting
+
+    def stopService(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self._stopping = True
+        if self._session is not None:
+            self._offers.withdraw_all()
+        await MultiService.stopService(self)
+        if self._loop is not None:
+            await self._data_plane.when_idle(DRAIN_S, self._reactor)
+            loop, self._loop = self._loop, None
+            if self._session is not None:
+                self._session.close(Ended.STOPPED)
+            else:
+                loop.cancel()
+            await loop
+
+    # --- what backends and visitors see of the session ---------------------------------------------
+
+    @property
+    def identity(self) -> ClientIdentity:
+        """Who this client is to its server."""
+        return ClientIdentity(self._run_id, self._config.user, self._config.client_id)
+
+    @property
+    def half_close(self) -> bool:
+        """Whether the server passes half-close through."""
+        return self._session is not None and self._session.half_close
+
+    @property
+    def takes_signals(self) -> bool:
+        """Whether there is a server that takes signals."""
+        return self._session is not None and self._session.takes_signals
+
+    def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
+        """Sends a signal to the server half of a proxy type; lost where there is no session."""
+        if self._session is not None:
+            self._session.signal(proxy_name, visitor_name, body)
+
+    def open_visit(self, common: VisitorCommon) -> Deferred[IStreamLeg]:
+        """A leg through the server to the proxy that a visitor visits, transforms included."""
+        if self._session is None:
+            return fail(SessionLost("there is no session with the server at the moment"))
+        name = wire_name(common.server_user or self._config.user, common.server_name)
+        return Deferred.fromCoroutine(
+            visit(self._session, common, name, self._reactor, time.time, os.urandom)
+        )
+
+    # --- one session after the other ----------------------------------------------------------------
+
+    async def _keep_session(self) -> None:
+        while not self._stopping:
+            try:
+                delay_s: float | None = await self._have_session()
+            except (RelaykitError, OSError) as error:
+                self.log.warn("{run}connect to server error: {reason}", run=self._prefix, reason=str(error))
+                delay_s = self._backoff.failed()
+                if delay_s is None:
+                    self._first_login.errback(error)
+                    return
+            except CancelledError:
+                return
+            if self._stopping:
+                return
+            try:
+                await deferLater(self._reactor, delay_s)
+            except CancelledError:
+                return
+
+    async def _have_session(self) -> float:
+        """Logs in and stays until the session ends; answers how long to wait before the next."""
+        self.log.info("{run}try to connect to server...", run=self._prefix)
+        session = await self._access.log_in(self._run_id, self._happened)
+        self._begin(session)
+        why, text = await session.over()
+        self._finish()
+        self.log.warn(
+            "[{run}] the session ended: {ended} {reason}", run=self._run_id, ended=why.value, reason=text
+        )
+        return self._backoff.ended(self._reactor.seconds())
+
+    @property
+    def _prefix(self) -> str:
+        return f"[{self._run_id}] " if self._run_id else ""
+
+    def _begin(self, session: ServerSession) -> None:
+        self._run_id = session.run_id
+        self._session = session
+        self._backoff.established(self._reactor.seconds())
+        self._work = WorkConnections(
+            session.path,
+            session.framing,
+            session.run_id,
+            self._access.prover,
+            self._offers.find,
+            derive_key(self._token.to_bytes()),
+            os.urandom,
+        )
+        self.log.info(
+            "[{run}] login to server success, get run id [{run}]",
+            run=session.run_id,
+            wire=type(session.framing).__name__,
+        )
+        if self._offers.names:
+            self.log.info(
+                "[{run}] proxy added: [{proxies}]", run=self._run_id, proxies=" ".join(self._offers.names)
+            )
+        if self._visitors.parent is None:
+            self._visitors.setServiceParent(self)
+            if self._visitors.names:
+                self.log.info(
+                    "[{run}] visitor added: [{visitors}]",
+                    run=self._run_id,
+                    visitors=" ".join(self._visitors.names),
+                )
+        self._offers.session_started(session)
+        if not self._first_login.called:
+            self._first_login.callback(session.run_id)
+
+    def _finish(self) -> None:
+        self._session = None
+        if self._work is not None:
+            self._work.close()
+            self._work = None
+        self._offers.session_ended()
+
+    def _happened(self, event: events.SessionEvent) -> None:
+        if isinstance(event, events.WorkRequested):
+            if self._work is not None:
+                self._work.open(event.count)
+        elif isinstance(event, events.ProxyRegistered):
+            self._offers.accepted(event.name, event.address)
+        elif isinstance(event, events.ProxyRefused):
+            self._offers.refused(event.name, event.text)
+        elif isinstance(event, events.SignalReceived):
+            self._signaled(event)
+
+    def _signaled(self, event: events.SignalReceived) -> None:
+        found: tuple[Any, Any] | None
+        if event.visitor_name:
+            found = self._visitors.find(event.visitor_name)
+        else:
+            offered = self._offers.backend(event.proxy_name)
+            found = None if offered is None else (offered.backend, offered.host)
+        if found is not None and ISignalReceiver.providedBy(found[0]):
+            Deferred.fromCoroutine(found[0].signal_received(found[1], event.body)).addErrback(
+                lambda failure: self.log.failure(
+                    "[{run}] [{proxy}] a defect while a signal was taken",
+                    failure,
+                    run=self._run_id,
+                    proxy=event.proxy_name,
+                )
+            )
+
+    def _defect(self, failure: Any) -> None:
+        self.log.failure("a defect in the client; it does not try to connect any more", failure)
+        if not self._first_login.called:
+            self._first_login.errback(failure)

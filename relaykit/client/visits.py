@@ -1,0 +1,110 @@
+"""The visitors of this client, and the visits that they open through the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import TimeoutError as DeadlinePassed
+
+from relaykit.client.hosts import VisitorHost
+from relaykit.client.offers import wire_name
+from relaykit.dataplane.transforms import transformed
+from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefused
+from relaykit.interfaces import IVisitableProxyType
+from relaykit.sansio.control.offering import VISIT_TIMEOUT_S, Refusal, open_visit, visit_answer
+from relaykit.sansio.wire.cipher import derive_key
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from relaykit.client.hosts import CurrentSession
+    from relaykit.client.session import ServerSession
+    from relaykit.config.load import ConfiguredVisitor
+    from relaykit.interfaces import IDataPlane, ILegAcceptor, IListeningPort, IStreamLeg, IVisitor
+    from relaykit.options import VisitorCommon
+    from relaykit.plugins import ProxyTypes
+
+__all__ = ["Visitors", "visit"]
+
+
+class Visitors(MultiService):
+    """The configured visitors, by name."""
+
+    def __init__(
+        self,
+        visitors: Sequence[ConfiguredVisitor],
+        user: str,
+        types: ProxyTypes,
+        session: CurrentSession,
+        data_plane: IDataPlane,
+        listen: Callable[[str, int, ILegAcceptor], IListeningPort],
+        clock: IReactorTime,
+    ) -> None:
+        super().__init__()
+        self._visitors: dict[str, tuple[IVisitor, VisitorHost]] = {}
+        for configured in visitors:
+            common = configured.common
+            proxy_type = types.get(configured.type_name)
+            if not IVisitableProxyType.providedBy(proxy_type):
+                raise BrokenProxyType(
+                    f'visitor "{common.name}": proxy type "{configured.type_name}" has no visitors'
+                )
+            name = wire_name(common.server_user or user, common.server_name)
+            host = VisitorHost(clock, data_plane, session, common, name, listen)
+            visitor = proxy_type.make_visitor(configured.options, host)
+            visitor.setServiceParent(self)
+            self._visitors[common.name] = (visitor, host)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all visitors, sorted."""
+        return sorted(self._visitors)
+
+    def find(self, name: str) -> tuple[IVisitor, VisitorHost] | None:
+        """A visitor and what it may use."""
+        return self._visitors.get(name)
+
+
+async def visit(
+    session: ServerSession,
+    common: VisitorCommon,
+    proxy_name: str,
+    clock: IReactorTime,
+    unix_time: Callable[[], float],
+    entropy: Callable[[int], bytes],
+) -> IStreamLeg:
+    """Opens a visit of a session and answers its leg, transforms included.
+
+    :raises VisitRefused: the server said no.
+    :raises ConnectionFailed: the connection ended, or the answer took too long.
+    """
+    transport = common.transport
+    leg: IStreamLeg = await session.path.open_leg(False)
+    try:
+        leg.write(
+            open_visit(
+                session.framing,
+                session.run_id,
+                proxy_name,
+                common.secret_key,
+                unix_time(),
+                use_encryption=transport.use_encryption,
+                use_compression=transport.use_compression,
+            )
+        )
+        answer = await leg.take(visit_answer(session.framing)).addTimeout(VISIT_TIMEOUT_S, clock)
+    except DeadlinePassed:
+        leg.close()
+        raise VisitRefused(
+            RefusalCode.OTHER, f"the server did not answer within {VISIT_TIMEOUT_S:g} s"
+        ) from None
+    except BaseException:
+        leg.close()
+        raise
+    if isinstance(answer, Refusal):
+        leg.close()
+        raise VisitRefused(RefusalCode.OTHER, answer.text)
+    key = derive_key(common.secret_key.to_bytes()) if transport.use_encryption else None
+    return transformed(leg, key, transport.use_compression, entropy)

@@ -1,0 +1,121 @@
+"""Work connections: opened when the server asks, kept until a user comes, handed to the backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from relaykit.dataplane.transforms import transformed
+from relaykit.errors import ConnectionFailed, RelaykitError, RemoteProtocolError
+from relaykit.sansio.control.offering import Refusal, open_work, work_answer
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from relaykit.client.hosts import BackendHost
+    from relaykit.interfaces import IBackend, IStreamLeg, IStreamPath
+    from relaykit.options import ProxyTransport
+    from relaykit.sansio.control.credentials import Prover
+    from relaykit.sansio.wire.framing import Framing
+
+__all__ = ["Offered", "WorkConnections"]
+
+MAX_WAITING = 4096
+"""Work connections that wait for a user at once: as many as users of one client may wait at the server."""
+
+
+@frozen(eq=False)
+class Offered:
+    """A proxy as work connections and signals need it: its backend and what that may use."""
+
+    backend: IBackend
+    host: BackendHost
+    transport: ProxyTransport
+
+
+class WorkConnections:
+    """The work connections of one session.
+
+    ``find(name)`` answers the proxy that has this name on the server, or None.  ``key`` is what
+    encrypted proxies use.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        path: IStreamPath,
+        framing: Framing,
+        run_id: str,
+        prover: Prover,
+        find: Callable[[str], Offered | None],
+        key: bytes,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._path = path
+        self._framing = framing
+        self._run_id = run_id
+        self._prover = prover
+        self._find = find
+        self._key = key
+        self._entropy = entropy
+        self._waiting: set[Deferred[None]] = set()
+
+    def open(self, count: int) -> None:
+        """The server asks for this many."""
+        for _ in range(min(count, MAX_WAITING - len(self._waiting))):
+            opening = Deferred.fromCoroutine(self._open())
+            self._waiting.add(opening)
+            opening.addBoth(self._served, opening)
+
+    def close(self) -> None:
+        """Closes those that serve nobody yet."""
+        for opening in list(self._waiting):
+            opening.cancel()
+
+    async def _open(self) -> None:
+        leg = await self._path.open_leg(False)
+        try:
+            leg.write(open_work(self._framing, self._run_id, self._prover))
+            answer = await leg.take(work_answer(self._framing))
+        except BaseException:
+            leg.close()
+            raise
+        if isinstance(answer, Refusal):
+            leg.close()
+            raise ConnectionFailed(f"the server refused a work connection: {answer.text}")
+        offered = self._find(answer.proxy_name)
+        if offered is None:
+            self.log.warn(
+                "[{run}] the server sent a user for [{proxy}], which does not run",
+                run=self._run_id,
+                proxy=answer.proxy_name,
+            )
+            leg.close()
+            return
+        transport = offered.transport
+        key = self._key if transport.use_encryption else None
+        work = transformed(leg, key, transport.use_compression, self._entropy)
+        Deferred.fromCoroutine(offered.backend.work_assigned(work, answer.origin)).addErrback(
+            self._defect, work, answer.proxy_name
+        )
+
+    def _served(self, result: Failure | None, opening: Deferred[None]) -> None:
+        self._waiting.discard(opening)
+        if result is None or result.check(CancelledError):
+            return
+        if result.check(RelaykitError):
+            level = self.log.warn if result.check(RemoteProtocolError) else self.log.debug
+            level(
+                "[{run}] a work connection ended: {reason}", run=self._run_id, reason=result.getErrorMessage()
+            )
+        else:
+            self.log.failure("a defect while a work connection was opened", result)
+
+    def _defect(self, failure: Failure, leg: IStreamLeg, name: str) -> None:
+        self.log.failure("[{proxy}] a defect while a user was served", failure, proxy=name)
+        leg.abort()
