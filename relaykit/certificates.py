@@ -13,10 +13,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from twisted.logger import Logger
 
-from relaykit.state import StateDirectory
+from relaykit.state import StateDirectory, StateUnavailable
 
 __all__ = ["KeyPair", "fingerprint", "kept_or_new", "self_signed"]
+
+log = Logger()
 
 FILE_NAME = "server-certificate.pem"
 """File of the state directory that holds key and certificate."""
@@ -29,6 +32,7 @@ CLOCK_TOLERANCE = timedelta(days=1)
 
 _COMMON_NAME = "relaykit"
 _PREFIX = "sha256:"
+_PEM_MARK = b"-----BEGIN CERTIFICATE-----"
 
 
 @frozen
@@ -68,16 +72,28 @@ def self_signed(now: datetime) -> KeyPair:
     return _key_pair(key, certificate)
 
 
-def kept_or_new(state: StateDirectory, now: datetime) -> KeyPair:
+def kept_or_new(state: StateDirectory | None, now: datetime) -> KeyPair:
     """The pair in the state directory; made and put there when there is none that is whole and valid.
 
-    :raises StateUnavailable: the directory cannot be read or written.
+    Where nothing can be kept, that is logged, and the pair is good until the program ends.
     """
-    content = state.read(FILE_NAME)
-    pair = _read_pair(content, now) if content is not None else None
-    if pair is None:
+    try:
+        content = state.read(FILE_NAME) if state is not None else None
+        pair = _read_pair(content, now) if content is not None else None
+        if pair is not None:
+            return pair
         pair = self_signed(now)
-        state.write(FILE_NAME, pair.key + pair.certificate)
+        if state is not None:
+            state.write(FILE_NAME, pair.key + pair.certificate)
+            return pair
+        reason = "there is no state directory"
+    except StateUnavailable as error:
+        reason = str(error)
+        pair = self_signed(now)
+    log.warn(
+        "this server has a new certificate at every start: {reason}; name a folder with --state-dir",
+        reason=reason,
+    )
     return pair
 
 
@@ -107,8 +123,10 @@ def _key_pair(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) ->
     )
 
 
-def fingerprint(der: bytes) -> str:
-    """``sha256:`` and 64 hexadecimal digits: the digest of a certificate in DER."""
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(der)
-    return _PREFIX + digest.finalize().hex()
+def fingerprint(certificate: bytes) -> str:
+    """``sha256:`` and 64 hexadecimal digits: the digest of a certificate, the first one of a PEM file.
+
+    :raises ValueError: there is no certificate in it.
+    """
+    read = x509.load_pem_x509_certificate if _PEM_MARK in certificate else x509.load_der_x509_certificate
+    return _PREFIX + read(certificate).fingerprint(hashes.SHA256()).hex()

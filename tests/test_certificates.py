@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.certificates import FILE_NAME, VALID_FOR, KeyPair, fingerprint, kept_or_new, self_signed
@@ -49,8 +50,17 @@ class FingerprintTests(SynchronousTestCase):
     """Tests for :func:`fingerprint`."""
 
     def test_digest(self) -> None:
-        """A fingerprint is the SHA-256 of the certificate in DER."""
-        self.assertEqual(fingerprint(b"der"), "sha256:" + hashlib.sha256(b"der").hexdigest())
+        """A fingerprint is the SHA-256 of the certificate in DER, in whichever form it is given."""
+        pair = self_signed(NOW)
+        expected = "sha256:" + hashlib.sha256(pair.der).hexdigest()
+        self.assertEqual(fingerprint(pair.der), expected)
+        self.assertEqual(fingerprint(pair.certificate), expected)
+        self.assertEqual(fingerprint(pair.key + pair.certificate + self_signed(NOW).certificate), expected)
+
+    def test_no_certificate(self) -> None:
+        """What is no certificate has no fingerprint."""
+        self.assertRaises(ValueError, fingerprint, b"junk")
+        self.assertRaises(ValueError, fingerprint, b"-----BEGIN CERTIFICATE-----")
 
 
 class KeptOrNewTests(SynchronousTestCase):
@@ -91,7 +101,21 @@ class KeptOrNewTests(SynchronousTestCase):
         self.assertNotEqual(kept_or_new(self.state, NOW + VALID_FOR), pair)
 
     def test_nowhere_to_keep(self) -> None:
-        """Without a place to keep it, that is told: the caller decides whether to go on."""
-        path = Path(self.mktemp())
-        path.write_bytes(b"")
-        self.assertRaises(StateUnavailable, kept_or_new, StateDirectory(path), NOW)
+        """Without a place to keep it, the pair is new each time, and that is logged."""
+        in_the_way = Path(self.mktemp())
+        in_the_way.write_bytes(b"")
+        for state in (None, StateDirectory(in_the_way)):
+            with capturedLogs() as events:
+                pairs = [kept_or_new(state, NOW) for _ in range(2)]
+            self.assertNotEqual(pairs[0], pairs[1])
+            self.assertIn("--state-dir", events[0]["log_format"])
+
+    def test_read_only(self) -> None:
+        """A pair that is there is used where nothing can be written."""
+        pair = kept_or_new(self.state, NOW)
+
+        def refuse(state: StateDirectory, name: str, content: bytes) -> None:
+            raise StateUnavailable("read-only")
+
+        self.patch(StateDirectory, "write", refuse)
+        self.assertEqual(self.again(), pair)
