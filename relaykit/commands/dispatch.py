@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 
+from relaykit import __version__
 from relaykit.commands.grammar import Call, Command, CommandLineError, Help, UnknownCommand, parse
 from relaykit.commands.surroundings import Surroundings
 from relaykit.commands.usage import help_text, usage_text
@@ -16,7 +17,10 @@ Action = Callable[[Call, Surroundings], int]
 
 
 def execute(root: Command, words: Sequence[str], around: Surroundings, misuse_status: int) -> int:
-    """Runs one command line and answers its exit status, ``misuse_status`` for one that makes no sense."""
+    """Runs one command line and answers its exit status, ``misuse_status`` for one that makes no sense.
+
+    The flag ``version`` of a root prints the version; no command is imported for it.
+    """
     try:
         meant = parse(root, words)
     except UnknownCommand as error:
@@ -27,6 +31,9 @@ def execute(root: Command, words: Sequence[str], around: Surroundings, misuse_st
         return misuse_status
     if isinstance(meant, Help):
         return _show_help(meant, around)
+    if len(meant.path) == 1 and meant.values.get("version"):
+        around.say(__version__)
+        return 0
     return _action(meant.path[-1])(meant, around)
 
 

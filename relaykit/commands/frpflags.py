@@ -239,19 +239,19 @@ FRPC = Command(
         Command(
             "reload",
             "Let a running client read its file again",
-            action="relaykit.commands.admin:reload",
+            action="relaykit.commands.later:reload",
             flags=(_API_TIMEOUT,),
         ),
         Command(
             "status",
             "Show the proxies of a running client",
-            action="relaykit.commands.admin:status",
+            action="relaykit.commands.later:status",
             flags=(_API_TIMEOUT,),
         ),
         Command(
             "stop",
             "Stop a running client",
-            action="relaykit.commands.admin:stop",
+            action="relaykit.commands.later:stop",
             flags=(_API_TIMEOUT,),
         ),
         Command(

@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from relaykit import __version__
 from relaykit.commands.dispatch import execute
 from relaykit.commands.grammar import Call, Command, Flag
 from relaykit.commands.kinds import BOOLEAN, LIST, TEXT
@@ -131,10 +130,7 @@ def run(words: Sequence[str], around: Surroundings) -> int:
 
 
 def run_bare(call: Call, around: Surroundings) -> int:
-    """``relaykit`` without a command: its version, or its help."""
-    if call["version"]:
-        around.say(__version__)
-        return 0
+    """``relaykit`` without a command shows its help."""
     around.stdout.write(help_text(call.path))
     return 0
 

@@ -1,0 +1,45 @@
+"""A terminal in memory, and programs of their own, for the tests of commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from io import StringIO
+
+from attrs import field, frozen
+
+from relaykit.commands.main import run
+from relaykit.commands.surroundings import Surroundings
+from tests.layering import ROOT
+
+__all__ = ["Printed", "run_printed", "run_python"]
+
+
+@frozen
+class Printed:
+    """What a command answered and printed."""
+
+    status: int
+    stdout: str = field(default="")
+    stderr: str = field(default="")
+
+
+def run_printed(words: Sequence[str], environ: Mapping[str, str] | None = None) -> Printed:
+    """Runs ``relaykit WORDS`` in this process."""
+    stdout, stderr = StringIO(), StringIO()
+    status = run(words, Surroundings(stdout, stderr, environ or {}))
+    return Printed(status, stdout.getvalue(), stderr.getvalue())
+
+
+def run_python(script: str) -> list[str]:
+    """The lines that a script prints in an interpreter of its own; relaykit is that of these tests."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
