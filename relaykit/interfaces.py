@@ -17,7 +17,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from relaykit.sansio.contract import Buffer
+    from relaykit.sansio.contract import Buffer, PrefixParser
     from relaykit.values import Ended, Origin, Secret, Traffic
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "IListeningPort",
     "IMuxedLeg",
     "IPorts",
-    "IPrefixParser",
     "IProxyType",
     "IProxyTypeReference",
     "IRegisteredProxy",
@@ -109,7 +108,7 @@ class IStreamLeg(IPushProducer, IConsumer):
     def write_sequence(pieces: Sequence[Buffer]) -> None:
         """The same for several pieces, with fewer system calls."""
 
-    def peek(parser: IPrefixParser) -> Deferred[Any]:
+    def peek(parser: PrefixParser) -> Deferred[Any]:
         """Answers what the parser makes of the first octets; all of them stay unread.
 
         The leg must have no receiver.  Fails with what the parser raises, or with
@@ -117,7 +116,7 @@ class IStreamLeg(IPushProducer, IConsumer):
         Cancelling stops reading and leaves what was read unread.
         """
 
-    def take(parser: IPrefixParser) -> Deferred[Any]:
+    def take(parser: PrefixParser) -> Deferred[Any]:
         """Like :meth:`peek`, but the octets that the answer consists of are consumed."""
 
     def unread(data: bytes) -> None:
@@ -139,8 +138,23 @@ class IStreamLeg(IPushProducer, IConsumer):
 class IKernelLeg(IStreamLeg):
     """A leg whose octets the kernel itself can move: plain TCP, unix sockets."""
 
+    output_queued = Attribute("Octets that were written and wait for the kernel.")
+
     def fileno() -> int:
         """The descriptor of the socket; the leg stays its owner."""
+
+    def divert(pull: Callable[[], int] | None) -> None:
+        """Lets ``pull`` take the input in place of this leg, or (None) no longer.
+
+        It is called when there is something to read and the leg may deliver; it answers how many
+        octets it moved, 0 for the end, and raises OSError as ``recv`` would.
+        """
+
+    def await_writable(push: Callable[[], None]) -> None:
+        """Calls ``push`` once, when what was written is sent and the socket takes more."""
+
+    def output_failed(error: OSError) -> None:
+        """Is told by whoever wrote to the descriptor that it failed, as if this leg had written."""
 
 
 class IMuxedLeg(IStreamLeg):
@@ -158,21 +172,6 @@ class ISecureLeg(IStreamLeg):
 
     def export_keying_material(label: bytes, length: int) -> bytes:
         """A secret that only the two ends of this TLS session know.  Source: RFC 9266, RFC 8446 7.5."""
-
-
-class IPrefixParser(Interface):
-    """Recognises something at the beginning of a stream."""
-
-    limit = Attribute("Most octets that may be needed; reading more without an answer is an error.")
-
-    def feed(data: bytes) -> tuple[Any, int] | None:
-        """Looks at all octets so far.
-
-        Answers what was recognised and how many octets it consists of, or None for "need more".
-        Keeps no state between calls.
-
-        :raises RemoteProtocolError: it can never be recognised.
-        """
 
 
 class ILegAcceptor(Interface):
@@ -376,13 +375,13 @@ class IHost(Interface):
     """What every half of every proxy type may use."""
 
     reactor = Attribute("An :class:`twisted.internet.interfaces.IReactorTime`.")
-    ports = Attribute("The :class:`IPorts` that policy is applied to.")
     data_plane = Attribute("The :class:`IDataPlane`.")
 
 
 class IServerHost(IHost):
     """The relay server, as an ingress sees it."""
 
+    ports = Attribute("The :class:`IPorts` that policy is applied to.")
     public_name = Attribute("The name that users know this server by, or empty.")
 
 

@@ -1,0 +1,384 @@
+"""Connecting: to a host and port, to a unix socket, to whatever a Twisted endpoint string names."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
+from zope.interface import implementer
+
+from relaykit.dataplane.poller import WRITE
+from relaykit.dataplane.sockets import SocketLeg, address_of, tune
+from relaykit.dataplane.transports import connect_foreign
+from relaykit.errors import ConnectionFailed
+from relaykit.values import Address
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IDelayedCall, IHostResolution
+
+    from relaykit.dataplane.poller import Poller
+    from relaykit.interfaces import IStreamLeg
+
+__all__ = ["DIAL_TIMEOUT_S", "dial", "dial_endpoint", "dial_unix"]
+
+DIAL_TIMEOUT_S = 10.0
+"""How long connecting may take, name resolution included, unless the caller says otherwise; as frp."""
+
+NEXT_ADDRESS_S = 0.25
+"""Head start of one address of a host before the next is tried, too.  Source: RFC 8305 section 5."""
+
+MOST_ADDRESSES = 8
+"""Addresses of one host that are tried."""
+
+_IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY})
+_CONNECTED = frozenset({0, errno.EISCONN})
+
+
+def dial(
+    poller: Poller, host: str, port: int, timeout_s: float = DIAL_TIMEOUT_S, source: str = ""
+) -> Deferred[IStreamLeg]:
+    """A leg to a TCP port of a host, by name or IP address; from the address ``source``, if given.
+
+    The addresses of a name are tried in turn, each with a head start, the versions of IP mixed.
+    Fails with :class:`relaykit.errors.ConnectionFailed`.  Cancelling gives up.
+    """
+    numeric = _numeric(host)
+    if numeric is not None:
+        return _Dial(poller, f"{Address(host, port)}", timeout_s, source).start([(numeric, (host, port))])
+    return _Dial(poller, f"{host}:{port}", timeout_s, source).resolve(host, port)
+
+
+def dial_unix(poller: Poller, path: str, timeout_s: float = DIAL_TIMEOUT_S) -> Deferred[IStreamLeg]:
+    """A leg to a unix socket; otherwise as :func:`dial`."""
+    return _Dial(poller, path, timeout_s, "").start([(socket.AF_UNIX, path)])
+
+
+def dial_endpoint(poller: Poller, endpoint: str, timeout_s: float = DIAL_TIMEOUT_S) -> Deferred[IStreamLeg]:
+    """A leg to what a Twisted client endpoint string names.
+
+    ``tcp:`` and ``unix:`` are dialled here; anything else is connected by whoever parses it, and its
+    transport adapted.  Fails with :class:`relaykit.errors.ConnectionFailed`, also when nobody parses
+    it.  Cancelling gives up.
+    """
+    try:
+        target = _parse(endpoint)
+    except ValueError as error:
+        return fail(ConnectionFailed(f'"{endpoint}" is not an endpoint: {error}'))
+    if target is None:
+        return connect_foreign(poller, endpoint, timeout_s)
+    if target.path:
+        return dial_unix(poller, target.path, target.timeout_s or timeout_s)
+    return dial(poller, target.host, target.port, target.timeout_s or timeout_s, target.source)
+
+
+@frozen
+class _Target:
+    """What a ``tcp:`` or ``unix:`` endpoint string says."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    source: str = ""
+    timeout_s: float = 0.0
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse(endpoint: str) -> _Target | None:
+    """Reads a ``tcp:`` or ``unix:`` string; None for any other kind.
+
+    :raises ValueError: an argument is missing or makes no sense.
+    """
+    kind, *arguments = _split(endpoint)
+    if kind not in ("tcp", "unix"):
+        return None
+    names = ["host", "port"] if kind == "tcp" else ["path"]
+    known = {*names, "timeout"} | ({"bindAddress"} if kind == "tcp" else set())
+    values: dict[str, str] = {}
+    for argument in arguments:
+        key, separator, value = argument.partition("\0=")
+        if not separator:
+            if not names:
+                return None
+            key, value = names[0], argument
+        if key not in known:
+            return None
+        if key in names:
+            names.remove(key)
+        values[key] = value
+    if names:
+        raise ValueError(f"{kind}: needs {' and '.join(names)}")
+    return _Target(
+        host=values.get("host", ""),
+        port=int(values.get("port", "0")),
+        path=values.get("path", ""),
+        source=values.get("bindAddress", ""),
+        timeout_s=float(values.get("timeout", "0")),
+    )
+
+
+def _split(endpoint: str) -> list[str]:
+    """The arguments of an endpoint string; an equals sign that is not quoted becomes ``NUL =``."""
+    arguments, quoted = [""], False
+    for character in endpoint:
+        if quoted or character not in "\\:=":
+            arguments[-1] += character
+            quoted = False
+        elif character == "\\":
+            quoted = True
+        elif character == ":":
+            arguments.append("")
+        else:
+            arguments[-1] += "\0="
+    return arguments
+
+
+@functools.lru_cache(maxsize=1024)
+def _numeric(host: str) -> socket.AddressFamily | None:
+    """The family of an IP address; None for a name."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            socket.inet_pton(family, host.partition("%")[0])
+            return family
+    return None
+
+
+class _Dial:
+    """One connection in the making: which addresses are left, which are being tried, until when."""
+
+    def __init__(self, poller: Poller, where: str, timeout_s: float, source: str) -> None:
+        self.poller = poller
+        self.where = where
+        self.source = source
+        self._answer: Deferred[IStreamLeg] = Deferred(self._cancelled)
+        self._left: deque[tuple[int, Any]] = deque()
+        self._attempts: list[_Attempt] = []
+        self._timeout_s = timeout_s
+        self._deadline: IDelayedCall | None = None
+        self._next: IDelayedCall | None = None
+        self._resolution: _Resolution | None = None
+        self._why = "it has no address"
+        self._done = False
+
+    def start(self, addresses: list[tuple[socket.AddressFamily, Any]]) -> Deferred[IStreamLeg]:
+        """Tries these addresses."""
+        self._left.extend(addresses)
+        self._try_next()
+        self._set_deadline()
+        return self._answer
+
+    def resolve(self, host: str, port: int) -> Deferred[IStreamLeg]:
+        """Finds out the addresses of a name and tries them."""
+        self._set_deadline()
+        self._resolution = _Resolution(self, host, port)
+        self._resolution.start()
+        return self._answer
+
+    def resolved(self, addresses: list[tuple[socket.AddressFamily, Any]]) -> None:
+        """Goes on with what a name stands for."""
+        if not self._done:
+            self._resolution = None
+            self._left.extend(addresses)
+            self._try_next()
+
+    def connected(self, attempt: _Attempt, plain: socket.socket, target: Any) -> None:
+        """An attempt succeeded: the others are given up."""
+        self._attempts.remove(attempt)
+        self._finish()
+        try:
+            leg = self._make_leg(plain, target)
+        except OSError as error:
+            plain.close()
+            self._answer.errback(self._failed(os.strerror(error.errno or 0)))
+        else:
+            self._answer.callback(leg)
+
+    def attempt_failed(self, attempt: _Attempt | None, number: int) -> None:
+        """An attempt failed: the next one starts at once."""
+        if attempt is not None:
+            self._attempts.remove(attempt)
+        self._why = os.strerror(number).lower()
+        self._try_next()
+
+    def _make_leg(self, plain: socket.socket, target: Any) -> SocketLeg:
+        if plain.family == getattr(socket, "AF_UNIX", None):
+            return SocketLeg(self.poller, plain)
+        return SocketLeg(self.poller, plain, address_of(target), address_of(plain.getsockname()))
+
+    def _try_next(self) -> None:
+        if self._next is not None:
+            if self._next.active():
+                self._next.cancel()
+            self._next = None
+        if self._done:
+            return
+        if not self._left:
+            if not self._attempts:
+                self._finish()
+                self._answer.errback(self._failed(self._why))
+            return
+        family, target = self._left.popleft()
+        try:
+            attempt = _Attempt(self, family, target)
+        except OSError as error:
+            self.attempt_failed(None, error.errno or 0)
+            return
+        self._attempts.append(attempt)
+        if self._left:
+            self._next = self.poller.reactor.callLater(NEXT_ADDRESS_S, self._try_next)
+        attempt.start()
+
+    def _set_deadline(self) -> None:
+        if not self._done:
+            self._deadline = self.poller.reactor.callLater(self._timeout_s, self._too_late)
+
+    def _too_late(self) -> None:
+        self._finish()
+        self._answer.errback(self._failed(f"no answer within {self._timeout_s:g} seconds"))
+
+    def _failed(self, why: str) -> ConnectionFailed:
+        return ConnectionFailed(f"cannot connect to {self.where}: {why}")
+
+    def _cancelled(self, _answer: Deferred[IStreamLeg]) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        self._done = True
+        self._left.clear()
+        attempts, self._attempts = self._attempts, []
+        for attempt in attempts:
+            attempt.give_up()
+        for call in (self._deadline, self._next):
+            if call is not None and call.active():
+                call.cancel()
+        self._deadline = self._next = None
+        if self._resolution is not None:
+            self._resolution.cancel()
+            self._resolution = None
+
+
+class _Attempt:
+    """A socket that is connecting."""
+
+    def __init__(self, dial: _Dial, family: int, target: Any) -> None:
+        self.interest = self.watched = 0
+        self._dial = dial
+        self._target = target
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self._socket.setblocking(False)
+            tune(self._socket)
+            if dial.source:
+                self._bind(dial.source)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def start(self) -> None:
+        """Connects; a local peer may answer at once, which asking again finds out."""
+        state = self._socket.connect_ex(self._target)
+        if state in _IN_PROGRESS:
+            state = self._socket.connect_ex(self._target)
+        if state in _CONNECTED:
+            self._dial.connected(self, self._socket, self._target)
+        elif state in _IN_PROGRESS:
+            self._dial.poller.watch(self, WRITE)
+        else:
+            self._socket.close()
+            self._dial.attempt_failed(self, state)
+
+    def give_up(self) -> None:
+        """Ends the attempt."""
+        self._dial.poller.forget(self)
+        self._socket.close()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def ready(self, events: int) -> None:
+        state = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._dial.poller.forget(self, closing=bool(state))
+        if state:
+            self._socket.close()
+            self._dial.attempt_failed(self, state)
+        else:
+            self._dial.connected(self, self._socket, self._target)
+
+    def failed(self) -> None:
+        """Nothing more: the dial has been answered, or its deadline will be."""
+
+    def _bind(self, source: str) -> None:
+        no_port = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", None)
+        if no_port is not None:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_IP, no_port, 1)
+        self._socket.bind((source, 0))
+
+
+@implementer(IResolutionReceiver)
+class _Resolution:
+    """Asks the reactor's resolver, which may answer piece by piece."""
+
+    def __init__(self, dial: _Dial, host: str, port: int) -> None:
+        self._dial = dial
+        self._host = host
+        self._port = port
+        self._addresses: list[tuple[socket.AddressFamily, Any]] = []
+        self._running: IHostResolution | None = None
+        self._over = False
+
+    def start(self) -> None:
+        """Begins; the dial is told by ``resolved``."""
+        resolver: IHostnameResolver = self._dial.poller.reactor.nameResolver  # type: ignore[attr-defined]  # IReactorPluggableNameResolver
+        self._running = resolver.resolveHostName(self, self._host, self._port)
+
+    def cancel(self) -> None:
+        """Asks for no answer any more."""
+        if not self._over:
+            self._over = True
+            if self._running is not None:
+                with contextlib.suppress(NotImplementedError):
+                    self._running.cancel()
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        self._running = resolutionInProgress
+
+    def addressResolved(self, address: IAddress) -> None:
+        if len(self._addresses) >= MOST_ADDRESSES:
+            return
+        if isinstance(address, IPv4Address):
+            self._addresses.append((socket.AF_INET, (address.host, address.port)))
+        elif isinstance(address, IPv6Address):
+            self._addresses.append(
+                (socket.AF_INET6, (address.host, address.port, address.flowInfo, address.scopeID))
+            )
+
+    def resolutionComplete(self) -> None:
+        if not self._over:
+            self._over = True
+            self._dial.resolved(_mixed(self._addresses))
+
+
+def _mixed(
+    addresses: list[tuple[socket.AddressFamily, Any]],
+) -> list[tuple[socket.AddressFamily, Any]]:
+    """The addresses with the versions of IP taking turns, the resolver's first choice first."""
+    if not addresses:
+        return []
+    first = [each for each in addresses if each[0] == addresses[0][0]]
+    second = [each for each in addresses if each[0] != addresses[0][0]]
+    mixed = []
+    while first or second:
+        if first:
+            mixed.append(first.pop(0))
+        if second:
+            mixed.append(second.pop(0))
+    return mixed

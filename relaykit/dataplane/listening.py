@@ -1,0 +1,310 @@
+"""Listening sockets: opens ports, accepts connections in batches, survives a lack of descriptors."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.dataplane.poller import READ
+from relaykit.dataplane.sockets import INHERITS_OPTIONS, SocketLeg, address_of, tune
+from relaykit.errors import RelaykitError
+from relaykit.interfaces import IListeningPort
+from relaykit.values import Address, Origin
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+    from relaykit.dataplane.poller import Poller
+    from relaykit.interfaces import ILegAcceptor
+
+__all__ = [
+    "ListenFailed",
+    "ListeningPort",
+    "PortForbidden",
+    "PortInUse",
+    "PortUnavailable",
+    "listen_tcp",
+    "listen_unix",
+]
+
+BACKLOG = 1024
+"""Connections that the kernel keeps until they are accepted: a burst of a thousand users."""
+
+ACCEPTED_AT_ONCE = 64
+"""Connections taken in one event, so that a flood of them does not hold up the others."""
+
+SHORTAGE_PAUSE_S = 0.5
+"""How long accepting rests when there are no descriptors left; whoever waits longer is refused."""
+
+RECOVERED_AFTER_S = 10.0
+"""How long accepting must go well until a lack of descriptors counts as over: it is told of once."""
+
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class ListenFailed(RelaykitError):
+    """A port could not be opened; the text says which and why."""
+
+
+class PortInUse(ListenFailed):
+    """Another socket listens there."""
+
+
+class PortForbidden(ListenFailed):
+    """The operating system does not allow this process to listen there."""
+
+
+class PortUnavailable(ListenFailed):
+    """The address is not one of this machine, or listening there is impossible for another reason."""
+
+
+_WHY: dict[int, tuple[type[ListenFailed], str]] = {
+    errno.EADDRINUSE: (PortInUse, "another program listens there"),
+    errno.EACCES: (PortForbidden, "permission denied: ports below 1024 need root or CAP_NET_BIND_SERVICE"),
+    errno.EPERM: (PortForbidden, "permission denied"),
+    errno.EADDRNOTAVAIL: (PortUnavailable, "this machine does not have the address"),
+}
+
+
+def _listen_failed(where: str, error: OSError) -> ListenFailed:
+    kind, why = _WHY.get(error.errno or 0, (PortUnavailable, os.strerror(error.errno or 0)))
+    return kind(f"cannot listen on {where}: {why}")
+
+
+@implementer(IListeningPort)
+class ListeningPort:
+    """An open port in a poller; see :func:`listen_tcp` and :func:`listen_unix`."""
+
+    log = Logger()
+
+    def __init__(
+        self, poller: Poller, plain: socket.socket, acceptor: ILegAcceptor, address: Address | None
+    ) -> None:
+        self.interest = self.watched = 0
+        self.address = address
+        self._poller = poller
+        self._socket = plain
+        self._acceptor = acceptor
+        self._number = plain.fileno()
+        self._fixed_host = None if address is None or address.host in _ANY else address
+        self._is_unix = address is None
+        self._short = self._rested = False
+        self._last_failure = 0.0
+        self._resumption: IDelayedCall | None = None
+        _spare.restore()
+        poller.watch(self, READ)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.address}>"
+
+    def fileno(self) -> int:
+        return self._number
+
+    def close(self) -> None:
+        if self._number >= 0:
+            self._poller.forget(self)
+            self._number = -1
+            self._socket.close()
+            if self._resumption is not None:
+                self._resumption.cancel()
+                self._resumption = None
+
+    # --- for the poller -------------------------------------------------------------------------
+
+    def ready(self, events: int) -> None:
+        taken = 0
+        while self._number >= 0 and taken < ACCEPTED_AT_ONCE:
+            try:
+                plain, name = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                break
+            except OSError as error:
+                self._accept_failed(error)
+                return
+            taken += 1
+            self._accepted(plain, name)
+        if self._short and taken:
+            self._recover()
+
+    def failed(self) -> None:
+        """Goes on: one connection was lost, the port is as good as before."""
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _accepted(self, plain: socket.socket, name: object) -> None:
+        plain.setblocking(False)
+        peer = host = None
+        if not self._is_unix:
+            if not INHERITS_OPTIONS:
+                tune(plain)
+            peer = address_of(name)
+            try:
+                host = self._fixed_host or address_of(plain.getsockname())
+            except OSError:
+                plain.close()
+                return
+        leg = SocketLeg(self._poller, plain, peer, host)
+        try:
+            self._acceptor.leg_accepted(leg, Origin(peer, host))
+        except Exception:
+            self.log.failure("a defect while taking a connection from {peer}; it is dropped", peer=peer)
+            leg.abort()
+
+    def _accept_failed(self, error: OSError) -> None:
+        """Waits a moment for descriptors; those who come when there still are none are refused."""
+        if error.errno not in _SHORTAGES:
+            self.log.warn("accepting on {port} failed: {reason}", port=self.address, reason=str(error))
+        elif not self._short:
+            self._short = True
+            self.log.error(
+                "no more connections can be accepted on {port}: {reason}; raise the limit of open files "
+                "(LimitNOFILE=, ulimit -n) or lower the number of users",
+                port=self.address,
+                reason=error.strerror,
+            )
+        elif self._rested and _spare.refuse(self._socket):
+            return
+        self._last_failure = self._poller.reactor.seconds()
+        self._rested = False
+        self._poller.watch(self, 0)
+        self._resumption = self._poller.reactor.callLater(SHORTAGE_PAUSE_S, self._resume)
+
+    def _resume(self) -> None:
+        self._resumption = None
+        self._rested = True
+        self._poller.watch(self, READ)
+
+    def _recover(self) -> None:
+        _spare.restore()
+        if self._poller.reactor.seconds() - self._last_failure >= RECOVERED_AFTER_S:
+            self._short = False
+            self.log.info("connections are accepted on {port} again", port=self.address)
+
+
+class _SpareDescriptor:
+    """A descriptor of this process that is given up to refuse a connection when there is no other."""
+
+    def __init__(self) -> None:
+        self._number = -1
+
+    def restore(self) -> None:
+        """Takes the spare descriptor, if it is missing and there is one."""
+        if self._number < 0:
+            with contextlib.suppress(OSError):
+                self._number = os.open(os.devnull, os.O_RDONLY)
+
+    def refuse(self, listening: socket.socket) -> bool:
+        """Accepts one connection and ends it at once; whether there was a spare descriptor."""
+        if self._number < 0:
+            return False
+        os.close(self._number)
+        self._number = -1
+        with contextlib.suppress(OSError):
+            listening.accept()[0].close()
+        self.restore()
+        return True
+
+
+_spare = _SpareDescriptor()
+
+_ANY = frozenset({"", "::", "0.0.0.0"})
+
+
+def listen_tcp(
+    poller: Poller, host: str, port: int, acceptor: ILegAcceptor, backlog: int = BACKLOG
+) -> ListeningPort:
+    """Opens a TCP port; 0 lets the kernel pick one, ``address`` tells which.
+
+    ``host`` is an IP address of this machine.  An empty one, ``::`` and ``0.0.0.0`` all mean every
+    address, IPv4 and IPv6, as far as the machine has them.
+
+    :raises PortInUse: another socket listens there.
+    :raises PortForbidden: this process may not listen there.
+    :raises PortUnavailable: it is impossible for another reason.
+    """
+    where = f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"
+    try:
+        plain = _bind_any(port) if host in _ANY else _bind(host, port)
+    except OSError as error:
+        raise _listen_failed(where, error) from error
+    try:
+        plain.listen(backlog)
+        address = address_of(plain.getsockname())
+    except OSError as error:
+        plain.close()
+        raise _listen_failed(where, error) from error
+    return ListeningPort(poller, plain, acceptor, address)
+
+
+def listen_unix(
+    poller: Poller, path: str, acceptor: ILegAcceptor, mode: int = 0o600, backlog: int = BACKLOG
+) -> ListeningPort:
+    """Opens a unix socket at ``path``, for whom ``mode`` lets in; an abandoned one is replaced.
+
+    :raises PortInUse: another process listens there.
+    :raises PortForbidden: this process may not make it.
+    :raises PortUnavailable: it is impossible for another reason.
+    """
+    plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        plain.setblocking(False)
+        try:
+            plain.bind(path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not _abandoned(path):
+                raise
+            os.unlink(path)
+            plain.bind(path)
+        os.chmod(path, mode)
+        plain.listen(backlog)
+    except OSError as error:
+        plain.close()
+        raise _listen_failed(path, error) from error
+    return ListeningPort(poller, plain, acceptor, None)
+
+
+def _abandoned(path: str) -> bool:
+    """Whether nobody listens on this unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(path) == errno.ECONNREFUSED
+
+
+def _bind(host: str, port: int, both: bool = False) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    plain = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        plain.setblocking(False)
+        if os.name == "posix":
+            # On Windows this option would let another program take the port over.
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            plain.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+        tune(plain)
+        address = socket.getaddrinfo(
+            host, port, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST | socket.AI_PASSIVE
+        )[0][4]
+        plain.bind(address)
+    except BaseException:
+        plain.close()
+        raise
+    return plain
+
+
+_NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENOPROTOOPT, errno.EINVAL})
+
+
+def _bind_any(port: int) -> socket.socket:
+    """Binds to every address, with both versions of IP where the machine has both."""
+    try:
+        return _bind("::", port, both=True)
+    except OSError as error:
+        if error.errno not in _NO_IPV6:
+            raise
+    return _bind("0.0.0.0", port)

@@ -1,0 +1,423 @@
+"""Legs on sockets of the kernel: TCP and unix."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from relaykit.dataplane.legs import StreamLeg
+from relaykit.dataplane.poller import READ, WRITE
+from relaykit.interfaces import IKernelLeg
+from relaykit.values import Address, Ended
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+    from relaykit.dataplane.poller import Poller
+    from relaykit.sansio.contract import Buffer
+
+__all__ = ["SocketLeg", "address_of", "ending_of", "tune"]
+
+HIGH_WATER_BYTES = 64 * 1024
+"""Queued output at which the producer is paused; the kernel's own buffer is full before any is queued."""
+
+LOW_WATER_BYTES = 16 * 1024
+"""Queued output at which the producer goes on."""
+
+FLUSH_LINGER_S = 30.0
+"""How long a closing leg may take to hand its queued output to the kernel."""
+
+END_LINGER_S = 2.0
+"""How long a closed leg waits for the peer's end: closing a socket with unread octets in it would
+reset the connection, and a reset destroys what the peer has not read yet."""
+
+KEEPALIVE_IDLE_S = 60
+"""Silence after which the kernel asks the peer for a sign of life."""
+
+KEEPALIVE_INTERVAL_S = 15
+"""Time between two questions; the fourth without an answer ends the connection."""
+
+KEEPALIVE_COUNT = 4
+
+USER_TIMEOUT_MS = 120_000
+"""How long sent octets may stay unacknowledged: as long as the keepalive takes to give up."""
+
+_PIECES_AT_ONCE = 64
+"""Most pieces in one ``sendmsg``: far below IOV_MAX (1024), and more would not fit the socket."""
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+_ENDINGS = {
+    errno.ETIMEDOUT: Ended.TIMEOUT,
+    errno.EHOSTUNREACH: Ended.UNREACHABLE,
+    errno.ENETUNREACH: Ended.UNREACHABLE,
+    errno.ENETDOWN: Ended.UNREACHABLE,
+}
+
+
+def ending_of(error: OSError) -> Ended:
+    """What an error of an established connection means."""
+    return _ENDINGS.get(error.errno or 0, Ended.RESET)
+
+
+def address_of(name: object) -> Address | None:
+    """What ``getpeername`` and its like answered, as an address; None for unix sockets."""
+    if not isinstance(name, tuple):
+        return None
+    host: str = name[0]
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]
+    return Address(host, name[1])
+
+
+def tune(plain: socket.socket) -> None:
+    """Sets what every TCP socket here has: no delay, keepalive, a limit for unacknowledged octets.
+
+    On Linux accepted sockets inherit all of it from the listening one.
+    """
+    if plain.family == getattr(socket, "AF_UNIX", None):
+        return
+    with contextlib.suppress(OSError):
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+            ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
+            ("TCP_KEEPCNT", KEEPALIVE_COUNT),
+            ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
+        ):
+            number = getattr(socket, option, None)
+            if number is not None:
+                plain.setsockopt(socket.IPPROTO_TCP, number, value)
+
+
+INHERITS_OPTIONS = sys.platform.startswith("linux")
+"""Whether accepted sockets have the options of the listening one."""
+
+
+@implementer(IKernelLeg)
+class SocketLeg(StreamLeg):
+    """A leg on a connected, non-blocking stream socket, which it owns from now on."""
+
+    __slots__ = (
+        "_closing",
+        "_finishing",
+        "_linger",
+        "_number",
+        "_peer_done",
+        "_poller",
+        "_pull",
+        "_push",
+        "_queue",
+        "_queued",
+        "_reason",
+        "_socket",
+        "_write_done",
+        "interest",
+        "watched",
+    )
+
+    def __init__(
+        self,
+        poller: Poller,
+        plain: socket.socket,
+        peer: Address | None = None,
+        host: Address | None = None,
+    ) -> None:
+        super().__init__(peer, host)
+        self.interest = self.watched = 0
+        self._poller = poller
+        self._socket = plain
+        self._number = plain.fileno()
+        self._queue: deque[Buffer] = deque()
+        self._queued = 0
+        self._finishing = False
+        self._write_done = False
+        self._peer_done = False
+        self._closing = False
+        self._reason: Ended | None = None
+        self._linger: IDelayedCall | None = None
+        self._pull: Callable[[], int] | None = None
+        self._push: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._number} {self.host} - {self.peer}>"
+
+    def fileno(self) -> int:
+        return self._number
+
+    # --- sending --------------------------------------------------------------------------------
+
+    def write(self, data: Buffer) -> None:
+        if self._finishing:
+            return
+        if self._queue:
+            self._enqueue(data if type(data) is bytes else bytes(data))
+            return
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self.output_failed(error)
+            return
+        if sent < len(data):
+            self._enqueue(memoryview(data)[sent:] if type(data) is bytes else bytes(data[sent:]))
+
+    def write_sequence(self, pieces: Sequence[Buffer]) -> None:
+        if self._finishing:
+            return
+        if len(pieces) == 1:
+            self.write(pieces[0])
+            return
+        done = 0
+        if not self._queue:
+            pieces, done = self._send_pieces(pieces)
+        for piece in pieces:
+            if done >= len(piece):
+                done -= len(piece)
+                continue
+            if type(piece) is not bytes:
+                piece = bytes(piece[done:])
+            elif done:
+                piece = memoryview(piece)[done:]
+            done = 0
+            self._enqueue(piece)
+
+    def finish_writing(self) -> None:
+        if not self._finishing:
+            self._finishing = True
+            if not self._queue:
+                self._end_output()
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = self._finishing = True
+        self._pull = self._push = None
+        self._silence()
+        if self._reason is None and not self._queue:
+            self._end_output()
+        if self._reason is None:
+            delay = FLUSH_LINGER_S if self._queue else END_LINGER_S
+            self._linger = self._poller.reactor.callLater(delay, self._linger_over)
+            self._update_interest()
+
+    def abort(self) -> None:
+        if self._number >= 0:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._silence()
+        self._dispose(Ended.CANCELLED)
+
+    # --- for who moves octets inside the kernel ----------------------------------------------------
+
+    def divert(self, pull: Callable[[], int] | None) -> None:
+        """Lets ``pull`` take the input in place of this leg, or (None) no longer.
+
+        It is called when there is something to read and the leg may deliver; it answers how many
+        octets it moved, 0 for the end, and raises OSError as ``recv`` would.
+        """
+        self._pull = pull
+
+    def await_writable(self, push: Callable[[], None]) -> None:
+        """Calls ``push`` once the socket takes output again and all that was written is sent."""
+        self._push = push
+        self._update_interest()
+
+    @property
+    def output_queued(self) -> int:
+        """Octets that were written and wait for the kernel."""
+        return self._queued
+
+    def output_failed(self, error: OSError) -> None:
+        """Takes note that writing failed: output is dropped, the loss is told soon."""
+        self._finishing = self._write_done = True
+        self._queue.clear()
+        self._queued = 0
+        self._push = None
+        if self._reason is None:
+            self._reason = ending_of(error)
+            # After a reset there may be octets to read that came before it; else the socket is of no use.
+            reset = error.errno in (errno.EPIPE, errno.ECONNRESET)
+            self._poller.at_turn_end(self._settle if reset else self._give_up)
+
+    # --- for the poller -------------------------------------------------------------------------
+
+    def ready(self, events: int) -> None:
+        if events & WRITE and self.interest & WRITE:
+            self._flush()
+        if events & READ and self.interest & READ:
+            self._read()
+
+    def failed(self) -> None:
+        self._silence()
+        self._dispose(Ended.INTERNAL_ERROR)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        pull = self._pull
+        try:
+            if pull is not None and self._flowing:
+                if pull():
+                    return
+                count = 0
+            else:
+                count = self._socket.recv_into(self._poller.buffer)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._dispose(self._reason or ending_of(error))
+            return
+        if count == 0:
+            self._peer_ended()
+        elif self._flowing:
+            self._receiver.data_received(self._poller.buffer[:count])  # type: ignore[union-attr]  # flowing
+        else:
+            self._arrived(self._poller.buffer[:count])
+
+    def _peer_ended(self) -> None:
+        self._peer_done = True
+        if self._reason is not None:
+            self._dispose(self._reason)
+            return
+        self._ended()
+        if self._write_done:
+            self._dispose(Ended.FINISHED)
+        else:
+            self._update_interest()
+
+    def _reading_wanted(self, wanted: bool) -> None:
+        self._update_interest()
+
+    def _update_interest(self) -> None:
+        if self._number < 0:
+            return
+        interest = 0
+        if (self._reading or self._closing) and not self._peer_done:
+            interest = READ
+        if self._queue or self._push is not None:
+            interest |= WRITE
+        if interest != self.interest:
+            self._poller.watch(self, interest)
+
+    def _enqueue(self, data: Buffer) -> None:
+        queue = self._queue
+        queue.append(data)
+        self._queued += len(data)
+        if len(queue) == 1:
+            self._update_interest()
+        if self._queued >= HIGH_WATER_BYTES:
+            self._output_full()
+
+    def _send_pieces(self, pieces: Sequence[Buffer]) -> tuple[Sequence[Buffer], int]:
+        """Sends what the kernel takes; answers what is left, and how much of its beginning is not."""
+        while pieces:
+            some = pieces[:_PIECES_AT_ONCE]
+            try:
+                sent = self._socket.sendmsg(some)
+            except BlockingIOError:
+                return pieces, 0
+            except OSError as error:
+                self.output_failed(error)
+                return (), 0
+            if sent < sum(map(len, some)):
+                return pieces, sent
+            pieces = pieces[_PIECES_AT_ONCE:]
+        return (), 0
+
+    def _flush(self) -> None:
+        queue = self._queue
+        while queue:
+            some = [piece for piece, _ in zip(queue, range(_PIECES_AT_ONCE), strict=False)]
+            try:
+                sent = self._socket.sendmsg(some) if len(some) > 1 else self._socket.send(some[0])
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self.output_failed(error)
+                return
+            self._queued -= sent
+            for piece in some:
+                if sent < len(piece):
+                    break
+                sent -= len(piece)
+                queue.popleft()
+            if sent:
+                queue[0] = memoryview(queue[0])[sent:]
+                break
+        if self._queued <= LOW_WATER_BYTES:
+            self._output_drained()
+        if queue:
+            return
+        push, self._push = self._push, None
+        if push is not None:
+            push()
+        if self._finishing and not self._queue:
+            self._end_output()
+            if self._linger is not None and self._linger.active():
+                self._linger.reset(END_LINGER_S)
+        self._update_interest()
+
+    def _end_output(self) -> None:
+        """Tells the peer that no more will come."""
+        if self._write_done:
+            if self._peer_done and self._reason is None:
+                self._finish_soon()
+            return
+        self._write_done = True
+        if self._peer_done:
+            self._finish_soon()
+            return
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def _finish_soon(self) -> None:
+        self._reason = Ended.FINISHED
+        self._poller.at_turn_end(self._settle)
+
+    def _settle(self) -> None:
+        """Tells the loss, unless there may be octets to read before it."""
+        if self._number >= 0 and self._reading and not self._peer_done:
+            return
+        self._give_up()
+
+    def _give_up(self) -> None:
+        self._dispose(self._reason or Ended.RESET)
+
+    def _linger_over(self) -> None:
+        self._linger = None
+        unsent = bool(self._queue)
+        if unsent:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._dispose(Ended.TIMEOUT if unsent else Ended.FINISHED)
+
+    def _dispose(self, reason: Ended) -> None:
+        """Gives the socket back at once, and tells the loss when this turn ends."""
+        if self._number >= 0:
+            self._poller.forget(self)
+            self._number = -1
+            self._socket.close()
+            self._queue.clear()
+            self._queued = 0
+            self._finishing = self._write_done = True
+            self._pull = self._push = None
+            if self._linger is not None:
+                if self._linger.active():
+                    self._linger.cancel()
+                self._linger = None
+            self._reason = reason
+            self._poller.at_turn_end(self._tell_loss)
+
+    def _tell_loss(self) -> None:
+        self._lost(self._reason or Ended.RESET)

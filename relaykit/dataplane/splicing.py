@@ -1,0 +1,296 @@
+"""Forwarding inside the kernel: ``splice(2)`` between two plain sockets; Linux.
+
+A pipe is needed in between, and pipes are few, so a flow begins by copying.  A direction that proves
+bulky borrows a pipe, and gives it back when it goes quiet: small requests and idle connections use
+none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from zope.interface import implementer
+
+from relaykit.dataplane.copying import Direction, Flow
+from relaykit.dataplane.poller import PIECE_BYTES
+from relaykit.interfaces import IForwarder, IKernelLeg
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.sansio.contract import Buffer
+    from relaykit.values import Ended, Traffic
+
+__all__ = ["Pipe", "PipePool", "SpliceForwarder", "can_splice"]
+
+PIPE_BYTES = 1024 * 1024
+"""Size of a pipe: with the kernel's default of 64 KiB splicing is hardly cheaper than copying."""
+
+MOST_PIPES = 64
+"""Pipes of one pool: what the kernel lets an ordinary user have at this size
+(``/proc/sys/fs/pipe-user-pages-soft``)."""
+
+BULKY_AFTER = 4
+"""Full pieces in a row after which a direction is bulky."""
+
+QUIET_AFTER = 16
+"""Short pieces in a row after which a bulky direction is quiet."""
+
+IDLE_AFTER_S = 1.0
+"""Time without a piece after which another direction may have the pipe."""
+
+_RETRY_AFTER = 256
+"""Full pieces until a direction that got no pipe asks again."""
+
+_SIZES = (PIPE_BYTES, PIPE_BYTES // 4, PIECE_BYTES)
+
+
+def can_splice() -> bool:
+    """Whether this platform has what splicing needs."""
+    return hasattr(os, "splice") and hasattr(os, "pipe2")
+
+
+class Pipe:
+    """A pipe and its size in octets; closed by its pool."""
+
+    __slots__ = ("read_end", "size", "write_end")
+
+    def __init__(self, read_end: int, write_end: int, size: int) -> None:
+        self.read_end = read_end
+        self.write_end = write_end
+        self.size = size
+
+    def close(self) -> None:
+        """Gives both descriptors back; once."""
+        os.close(self.read_end)
+        os.close(self.write_end)
+
+
+class PipePool:
+    """At most ``limit`` pipes, lent to directions; empty when lent and when given back."""
+
+    def __init__(self, limit: int = MOST_PIPES, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._free: list[Pipe] = []
+        self._lent: OrderedDict[SplicedDirection, float] = OrderedDict()
+
+    @property
+    def lent(self) -> int:
+        """How many pipes are in use."""
+        return len(self._lent)
+
+    def borrow(self, holder: SplicedDirection) -> Pipe | None:
+        """A pipe; None when all are in use, or the system has none worth having."""
+        if not self._free and len(self._lent) >= self._limit:
+            self._reclaim()
+        if self._free:
+            pipe: Pipe | None = self._free.pop()
+        elif len(self._lent) < self._limit:
+            pipe = _make_pipe()
+        else:
+            pipe = None
+        if pipe is not None:
+            self._lent[holder] = self._clock()
+        return pipe
+
+    def used(self, holder: SplicedDirection) -> None:
+        """Notes that a holder has moved something right now."""
+        self._lent[holder] = self._clock()
+        self._lent.move_to_end(holder)
+
+    def give_back(self, holder: SplicedDirection, pipe: Pipe) -> None:
+        """Takes an empty pipe back."""
+        del self._lent[holder]
+        self._free.append(pipe)
+
+    def discard(self, holder: SplicedDirection, pipe: Pipe) -> None:
+        """Takes back a pipe that may have octets in it."""
+        del self._lent[holder]
+        pipe.close()
+
+    def close(self) -> None:
+        """Closes the pipes that nobody has."""
+        while self._free:
+            self._free.pop().close()
+
+    def _reclaim(self) -> None:
+        """Asks the holder that has moved nothing for the longest time to do without."""
+        longest = next(iter(self._lent))
+        if self._clock() - self._lent[longest] >= IDLE_AFTER_S:
+            longest.go_quiet()
+
+
+def _make_pipe() -> Pipe | None:
+    import fcntl
+
+    try:
+        read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    for size in _SIZES:
+        with contextlib.suppress(OSError):
+            return Pipe(read_end, write_end, fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, size))
+    os.close(read_end)
+    os.close(write_end)
+    return None
+
+
+class SplicedDirection(Direction):
+    """A direction that copies until it is bulky, then splices until it is quiet."""
+
+    __slots__ = ("_from", "_full", "_in_pipe", "_pipe", "_pool", "_short", "_to")
+
+    def __init__(self, flow: Flow, near: IKernelLeg, far: IKernelLeg, pool: PipePool) -> None:
+        super().__init__(flow, near, far)
+        self._from = near
+        self._to = far
+        self._pool = pool
+        self._pipe: Pipe | None = None
+        self._in_pipe = 0
+        self._full = 0
+        self._short = 0
+
+    def data_received(self, data: Buffer) -> None:
+        size = len(data)
+        self.moved += size
+        self._write(data)
+        if size < PIECE_BYTES:
+            self._full = 0
+            return
+        self._full += 1
+        if self._full >= BULKY_AFTER:
+            self._become_bulky()
+
+    def end_received(self) -> None:
+        self.settle()
+        super().end_received()
+
+    def leg_lost(self, reason: Ended) -> None:
+        self.settle()
+        super().leg_lost(reason)
+
+    def go_quiet(self) -> None:
+        """Gives the pipe back and copies again; where octets are in it, nothing happens."""
+        if self._pipe is not None and not self._in_pipe:
+            self._from.divert(None)
+            self._pool.give_back(self, self._pipe)
+            self._pipe = None
+            self._full = 0
+
+    def settle(self) -> None:
+        """Lets the far leg queue what is in the pipe, which is given back; before a leg is closed."""
+        pipe = self._pipe
+        if pipe is None:
+            return
+        while self._in_pipe:
+            try:
+                data = os.read(pipe.read_end, self._in_pipe)
+            except OSError:
+                data = b""
+            if not data:
+                break
+            self._in_pipe -= len(data)
+            self.moved += len(data)
+            self._write(data)
+        self._in_pipe = 0
+        self.go_quiet()
+
+    def _become_bulky(self) -> None:
+        self._pipe = self._pool.borrow(self)
+        if self._pipe is None:
+            self._full = -_RETRY_AFTER
+        else:
+            self._short = 0
+            self._from.divert(self._pull)
+
+    def _pull(self) -> int:
+        """Moves what the near leg has received; the pipe is empty, because else the leg is paused."""
+        pipe = cast(Pipe, self._pipe)
+        if self._to.output_queued:
+            self._from.pauseProducing()
+            self._to.await_writable(self._from.resumeProducing)
+            raise BlockingIOError
+        count = os.splice(self._from.fileno(), pipe.write_end, pipe.size, flags=_FLAGS)
+        if count:
+            self._in_pipe = count
+            self._pool.used(self)
+            if self._push():
+                if count >= PIECE_BYTES:
+                    self._short = 0
+                else:
+                    self._short += 1
+                    if self._short >= QUIET_AFTER:
+                        self.go_quiet()
+            else:
+                self._from.pauseProducing()
+        return count
+
+    def _push(self) -> bool:
+        """Moves what is in the pipe to the far leg; whether all of it could be."""
+        pipe = cast(Pipe, self._pipe)
+        to = self._to.fileno()
+        try:
+            while self._in_pipe:
+                count = os.splice(pipe.read_end, to, self._in_pipe, flags=_FLAGS)
+                self._in_pipe -= count
+                self.moved += count
+        except BlockingIOError:
+            self._to.await_writable(self._push_on)
+            return False
+        except OSError as error:
+            self._from.divert(None)
+            self._pool.discard(self, pipe)
+            self._pipe = None
+            self._in_pipe = 0
+            self._to.output_failed(error)
+        return True
+
+    def _push_on(self) -> None:
+        if self._pipe is not None and self._push():
+            self._from.resumeProducing()
+
+
+class _SplicedFlow(Flow):
+    __slots__ = ("_pool",)
+
+    def __init__(
+        self, near: IStreamLeg, far: IStreamLeg, half_close: bool, clock: Callable[[], float], pool: PipePool
+    ) -> None:
+        self._pool = pool
+        super().__init__(near, far, half_close, clock)
+
+    def _direction(self, near: IStreamLeg, far: IStreamLeg) -> Direction:
+        return SplicedDirection(self, cast(IKernelLeg, near), cast(IKernelLeg, far), self._pool)
+
+    def _end(self, why: Ended) -> None:
+        cast(SplicedDirection, self.near).settle()
+        cast(SplicedDirection, self.far).settle()
+        super()._end(why)
+
+
+@implementer(IForwarder)
+class SpliceForwarder:
+    """Splices between two legs that the kernel can move octets of.
+
+    ``clock`` measures how long a flow lasts: seconds, monotonic.
+    """
+
+    def __init__(self, pool: PipePool | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pool = PipePool(clock=clock) if pool is None else pool
+        self._clock = clock
+
+    def can_forward(self, near: IStreamLeg, far: IStreamLeg) -> bool:
+        return can_splice() and IKernelLeg.providedBy(near) and IKernelLeg.providedBy(far)
+
+    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
+        return _SplicedFlow(near, far, half_close, self._clock, self._pool).start()
+
+
+_FLAGS = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
