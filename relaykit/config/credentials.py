@@ -37,7 +37,8 @@ class TokenFile(Options, frozen=True, kw_only=True):
 
     path: Annotated[str, doc("Path of the file; white space around the token is left out.")] = ""
 
-    def problems(self) -> Iterable[Problem]:
+    def chosen_problems(self) -> Iterable[Problem]:
+        """What is wrong with it, if the token source chooses it."""
         if not self.path:
             yield Problem("path", "must be given")
 
@@ -48,12 +49,6 @@ class CommandVariable(Options, frozen=True, kw_only=True):
     name: Annotated[str, doc("Name of the variable.")] = ""
     value: Annotated[str, doc("Its value.")] = ""
 
-    def problems(self) -> Iterable[Problem]:
-        if not self.name:
-            yield Problem("name", "must be given")
-        elif "=" in self.name:
-            yield Problem("name", 'must not contain "="')
-
 
 class TokenCommand(Options, frozen=True, kw_only=True):
     """A token that a command prints; needs ``--allow-unsafe TokenSourceExec``."""
@@ -62,9 +57,15 @@ class TokenCommand(Options, frozen=True, kw_only=True):
     args: Annotated[tuple[str, ...], doc("Its arguments.")] = ()
     env: Annotated[tuple[CommandVariable, ...], doc("Variables added to the environment.")] = ()
 
-    def problems(self) -> Iterable[Problem]:
+    def chosen_problems(self) -> Iterable[Problem]:
+        """What is wrong with it, if the token source chooses it."""
         if not self.command:
             yield Problem("command", "must be given")
+        for position, variable in enumerate(self.env):
+            if not variable.name:
+                yield Problem(f"env[{position}].name", "must be given")
+            elif "=" in variable.name:
+                yield Problem(f"env[{position}].name", 'must not contain "="')
 
 
 class TokenSource(Options, frozen=True, kw_only=True):
@@ -75,10 +76,14 @@ class TokenSource(Options, frozen=True, kw_only=True):
     exec: TokenCommand | None = None
 
     def problems(self) -> Iterable[Problem]:
+        chosen = self.chosen()
         if self.type not in ("file", "exec"):
             yield Problem("type", f'"{self.type}" is not one of file, exec')
-        elif getattr(self, self.type) is None:
+        elif chosen is None:
             yield Problem(self.type, f'must be given when type is "{self.type}"')
+        else:
+            for problem in chosen.chosen_problems():
+                yield Problem(f"{self.type}.{problem.key}", problem.reason)
 
     def chosen(self) -> TokenFile | TokenCommand | None:
         """The table that :attr:`type` selects; the other one is ignored."""

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import define, field, frozen
 
-from relaykit.config.problems import ConfigurationProblem
+from relaykit.config.checks import check_client, check_server, nested_problems
+from relaykit.config.completing import complete_client, complete_server
+from relaykit.config.decoding import Reader
+from relaykit.config.documents import Document, Format, KeyPath
+from relaykit.config.entries import EntryReader, ProxyEntry, VisitorEntry
+from relaykit.config.files import read_file
+from relaykit.config.includes import included_files
+from relaykit.config.later import LATER_TYPES
+from relaykit.config.problems import ConfigurationProblem, Findings, Report
+from relaykit.config.reference import homes_of
 from relaykit.config.schema import ClientConfig, ServerConfig
-from relaykit.options import Options, ProxyCommon, VisitorCommon
+from relaykit.errors import PluginError
+from relaykit.options import Options, ProxyCommon, VisitorCommon, option_fields
+from relaykit.plugins import ProxyTypes
 
-if TYPE_CHECKING:
-    from relaykit.plugins import ProxyTypes
+ConfigT = TypeVar("ConfigT", ServerConfig, ClientConfig)
 
 __all__ = [
     "ConfiguredProxy",
@@ -83,7 +93,13 @@ def load_server(
 
     :raises ConfigurationProblems: the file cannot be read or used, with every reason.
     """
-    raise NotImplementedError
+    report = Report()
+    reader = read_file(path, report, environ=environ, strict=strict, cwd=cwd)
+    if reader is None:
+        raise report.to_error()
+    # frp turns numbers into text in this one case, and files rely on it.
+    reader.texts_from_scalars = not strict and reader.document.format is Format.YAML
+    return _server(reader, types, allow_unsafe)
 
 
 def load_client(
@@ -99,7 +115,11 @@ def load_client(
 
     :raises ConfigurationProblems: a file cannot be read or used, with every reason.
     """
-    raise NotImplementedError
+    report = Report()
+    reader = read_file(path, report, environ=environ, strict=strict, cwd=cwd)
+    if reader is None:
+        raise report.to_error()
+    return _Client(report, types, environ, allow_unsafe, strict, cwd).load(reader)
 
 
 def server_from_table(
@@ -112,7 +132,7 @@ def server_from_table(
 
     :raises ConfigurationProblems: it cannot be used.
     """
-    raise NotImplementedError
+    return _server(Reader(Report(), Document(table, Format.TOML)), types, allow_unsafe)
 
 
 def client_from_table(
@@ -121,9 +141,161 @@ def client_from_table(
     types: ProxyTypes,
     environ: Mapping[str, str],
     allow_unsafe: Collection[str] = (),
+    cwd: str = "",
 ) -> LoadedClient:
     """Makes a client's configuration of a plain table with ``proxies`` and ``visitors`` in it.
 
     :raises ConfigurationProblems: it cannot be used.
     """
-    raise NotImplementedError
+    report = Report()
+    reader = Reader(report, Document(table, Format.TOML))
+    return _Client(report, types, environ, allow_unsafe, True, cwd).load(reader)
+
+
+# --- the server -----------------------------------------------------------------------------
+
+
+def _server(reader: Reader, types: ProxyTypes, allow_unsafe: Collection[str]) -> LoadedServer:
+    config = _common(reader, ServerConfig, "server", ())
+    ingress_options = _ingress_options(reader, config, types)
+    config = complete_server(config)
+    reader.findings(check_server(config, allow_unsafe), ())
+    reader.report.raise_problems()
+    return LoadedServer(config, ingress_options, tuple(reader.report.warnings))
+
+
+def _ingress_options(reader: Reader, config: ServerConfig, types: ProxyTypes) -> dict[str, Options]:
+    found: dict[str, Options] = {}
+    for name, table in config.proxy_types.items():
+        path = ("proxyTypes", name)
+        if name not in types:
+            known = ", ".join(reference.name for reference in types)
+            what = "not available yet" if name in LATER_TYPES else f'unknown proxy type "{name}"'
+            reader.problem(path, what, hint=f"installed: {known}")
+            continue
+        try:
+            options = reader.table(types.get(name).ingress_options, table, path)
+        except PluginError as error:
+            reader.problem(path, str(error))
+            continue
+        if options is not None:
+            reader.findings(Findings(list(nested_problems(options))), path)
+            found[name] = options
+    return found
+
+
+# --- the client -----------------------------------------------------------------------------
+
+
+@define
+class _Client:
+    """Reads one client's configuration, the included files too."""
+
+    _report: Report
+    _types: ProxyTypes
+    _environ: Mapping[str, str]
+    _allow_unsafe: Collection[str]
+    _strict: bool
+    _cwd: str
+    _proxies: list[ProxyEntry] = field(factory=list, init=False)
+    _visitors: list[VisitorEntry] = field(factory=list, init=False)
+
+    def load(self, reader: Reader) -> LoadedClient:
+        config = self._read(reader)
+        for position, pattern in enumerate(config.includes):
+            self._include(reader, ("includes", position), pattern)
+        config = complete_client(config)
+        reader.findings(check_client(config, self._allow_unsafe, self._environ), ())
+        self._check_names(self._proxies)
+        self._check_names(self._visitors)
+        proxies = [
+            ConfiguredProxy(entry.completed(), entry.options, entry.common.type)
+            for entry in self._proxies
+            if _is_started(entry, config)
+        ]
+        visitors = [
+            ConfiguredVisitor(entry.completed(config.user), entry.options, entry.common.type)
+            for entry in self._visitors
+            if _is_started(entry, config)
+        ]
+        self._report.raise_problems()
+        return LoadedClient(config, tuple(proxies), tuple(visitors), tuple(self._report.warnings))
+
+    def _read(self, reader: Reader) -> ClientConfig:
+        """Reads the keys of one file, its proxies and visitors included."""
+        config = _common(reader, ClientConfig, "client", _LISTS)
+        given = reader.keys(reader.document.value, ())
+        entries = EntryReader(reader, self._types)
+        if "proxies" in given:
+            self._proxies.extend(entries.proxies(given["proxies"].value))
+        if "visitors" in given:
+            self._visitors.extend(entries.visitors(given["visitors"].value))
+        return config
+
+    def _include(self, reader: Reader, path: KeyPath, pattern: str) -> None:
+        """Reads the files that an entry of ``includes`` means; only their proxies and visitors count."""
+        try:
+            files = included_files(pattern, self._cwd)
+        except OSError as error:
+            reader.problem(path, f"{error.filename}: {_reason(error)}")
+            return
+        except ValueError as error:
+            reader.problem(path, str(error))
+            return
+        for file in files:
+            included = read_file(
+                file, self._report, environ=self._environ, strict=self._strict, cwd=self._cwd
+            )
+            if included is not None:
+                self._read(included)
+
+    def _check_names(self, entries: Sequence[ProxyEntry] | Sequence[VisitorEntry]) -> None:
+        """Reports names that were given before, in any file, switched off or not."""
+        first: dict[str, ProxyEntry | VisitorEntry] = {}
+        for entry in entries:
+            name = entry.common.name
+            other = first.setdefault(name, entry)
+            if other is not entry:
+                before = other.reader.placed((*other.path, "name"), "").place
+                entry.reader.problem(
+                    (*entry.path, "name"),
+                    f'the name "{name}" is given twice',
+                    hint=f"first in {before}" if before else "",
+                    subject=entry.subject,
+                )
+
+
+_LISTS = ("proxies", "visitors")
+
+
+def _is_started(entry: ProxyEntry | VisitorEntry, config: ClientConfig) -> bool:
+    return entry.common.enabled and (not config.start or entry.common.name in config.start)
+
+
+# --- both -----------------------------------------------------------------------------------
+
+
+def _common(reader: Reader, cls: type[ConfigT], program: str, besides: Sequence[str]) -> ConfigT:
+    """Reads the keys of a file's top level; ``besides`` are read by somebody else."""
+
+    def elsewhere(key: str) -> str:
+        return _where(key, program)
+
+    reader.elsewhere = elsewhere
+    given = reader.keys(reader.document.value, ())
+    options: type[Options] = cls
+    reader.unknown_keys(given, (*(each.key for each in option_fields(options)), *besides), ())
+    return reader.options(cls, given, ()) or cls()
+
+
+def _where(key: str, program: str) -> str:
+    """Says where a key belongs that is not known where it stands."""
+    homes = homes_of(key)
+    here = [home.path for home in homes if home.program == program]
+    if here:
+        return f"did you mean {' or '.join(here)}?"
+    return f"it is a key of the {homes[0].program}" if homes else ""
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

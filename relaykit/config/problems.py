@@ -29,10 +29,14 @@ class ConfigurationProblem:
     line: int | None = None
     column: int | None = None
 
+    @property
+    def place(self) -> str:
+        """Where it is, as far as that is known, such as ``frpc.toml:12``."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part not in ("", None))
+
     def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part not in ("", None))
         key = f"{self.key} ({self.subject})" if self.subject else self.key
-        text = ": ".join(part for part in (place, key, self.what) if part)
+        text = ": ".join(part for part in (self.place, key, self.what) if part)
         return f"{text} ({self.hint})" if self.hint else text
 
 
@@ -81,7 +85,14 @@ class Report:
         :raises ConfigurationProblems: there is at least one.
         """
         if self.problems:
-            raise ConfigurationProblems(self.problems, self.warnings)
+            raise self.to_error()
+
+    def to_error(self) -> ConfigurationProblems:
+        """Everything that was collected, file by file, each in the order of its lines."""
+        files = list(dict.fromkeys(problem.file for problem in self.problems))
+        return ConfigurationProblems(
+            sorted(self.problems, key=lambda each: (files.index(each.file), each.line or 0)), self.warnings
+        )
 
 
 def _prefixed(found: Iterable[Problem], prefix: str) -> Iterator[Problem]:

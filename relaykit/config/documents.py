@@ -1,0 +1,133 @@
+"""A configuration text that was parsed: plain values, and where each of them is written."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+from attrs import field, frozen
+
+from relaykit.errors import ConfigurationError
+
+__all__ = [
+    "MOST_DEPTH",
+    "Document",
+    "Format",
+    "FormatError",
+    "KeyPath",
+    "dotted",
+    "fold",
+    "key_path",
+    "refuse_non_finite",
+]
+
+MOST_DEPTH = 64
+"""Tables and lists inside each other: no configuration needs ten, and readers must not exhaust the stack."""
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""The keys and list indexes that lead to a value."""
+
+
+class Format(enum.Enum):
+    """What a configuration text is written in."""
+
+    TOML = "TOML"
+    YAML = "YAML"
+    JSON = "JSON"
+
+
+class FormatError(ConfigurationError):
+    """A text is not of its format.
+
+    ``line`` and ``column`` count from 1 and are None where the format does not tell; ``key`` is the
+    path of the value in question, or empty; ``hint`` says what may help.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        line: int | None = None,
+        column: int | None = None,
+        *,
+        key: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+        self.column = column
+        self.key = key
+        self.hint = hint
+
+
+@frozen
+class Document:
+    """A parsed text.
+
+    ``value`` consists of dicts, lists, texts, numbers, booleans and None.  ``lines`` has the line of
+    each key, by path with the letters in lower case; ``repeated`` the paths that were given twice,
+    where the format allows that and the last one counts.
+    """
+
+    value: Any
+    format: Format
+    lines: Mapping[KeyPath, int] = field(factory=dict, repr=False)
+    repeated: tuple[KeyPath, ...] = ()
+
+    def line_of(self, path: KeyPath) -> int | None:
+        """The line of a key, or of the nearest table around it whose line is known."""
+        folded = fold(path)
+        while folded:
+            line = self.lines.get(folded)
+            if line is not None:
+                return line
+            folded = folded[:-1]
+        return None
+
+
+def fold(path: KeyPath) -> KeyPath:
+    """A path with its letters in lower case: case does not distinguish keys."""
+    return tuple(part.casefold() if isinstance(part, str) else part for part in path)
+
+
+def dotted(path: KeyPath) -> str:
+    """A path as people write it, such as ``proxies[0].localPort``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def key_path(text: str) -> KeyPath:
+    """The path that :func:`dotted` wrote."""
+    path: list[str | int] = []
+    for part in text.split(".") if text else ():
+        name, _, indexes = part.partition("[")
+        path.append(name)
+        path.extend(int(index) for index in indexes.rstrip("]").split("][") if index)
+    return tuple(path)
+
+
+def refuse_non_finite(value: Any) -> None:
+    """Checks that there is no ``inf`` and no ``nan`` in a value: no key may have it.
+
+    :raises FormatError: there is one.
+    """
+    for path, each in _walk((), value):
+        if isinstance(each, float) and not math.isfinite(each):
+            raise FormatError(f"{each} is not a number that a key can have", key=dotted(path))
+
+
+def _walk(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
+    yield path, value
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _walk((*path, key), each)
+    elif isinstance(value, list):
+        for position, each in enumerate(value):
+            yield from _walk((*path, position), each)

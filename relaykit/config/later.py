@@ -1,0 +1,127 @@
+"""The proxy types of frp that no installed package provides yet: their keys and rules.
+
+Files that use them are checked in full, so that mistakes in them are found, and then refused as
+"not available yet".  An entry is not looked at once a package provides the type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import msgspec
+from attrs import frozen
+
+from relaykit.config.local_plugins import HeaderChanges
+from relaykit.config.sections import choice_problems
+from relaykit.options import Options, Problem, doc
+from relaykit.values import Secret
+
+__all__ = ["LATER_TYPES", "LaterType"]
+
+_TUNNEL_PROTOCOLS = ("kcp", "quic")
+
+
+class UdpOptions(Options, frozen=True, kw_only=True):
+    """The own keys of a ``udp`` proxy."""
+
+    remote_port: Annotated[int, doc("Port on the server; 0 lets the server pick one.")] = 0
+
+
+class DomainOptions(Options, frozen=True, kw_only=True):
+    """The own keys of an ``https`` proxy, which ``http`` and ``tcpmux`` have too."""
+
+    custom_domains: Annotated[tuple[str, ...], doc("Host names that lead to the proxy.")] = ()
+    subdomain: Annotated[str, doc("Name put before the server's subDomainHost.")] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        if not self.custom_domains and not self.subdomain:
+            yield Problem("customDomains", "customDomains or subdomain must be given")
+
+
+class HttpOptions(DomainOptions, frozen=True, kw_only=True):
+    """The own keys of an ``http`` proxy."""
+
+    locations: Annotated[tuple[str, ...], doc("Beginnings of the paths that lead to the proxy.")] = ()
+    http_user: Annotated[str, doc("User name that must be given.")] = ""
+    http_password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
+    host_header_rewrite: Annotated[str, doc("Host header that the service sees.")] = ""
+    request_headers: HeaderChanges = HeaderChanges()
+    response_headers: HeaderChanges = HeaderChanges()
+    route_by_http_user: Annotated[str, doc("User name whose requests lead to the proxy.")] = msgspec.field(
+        default="", name="routeByHTTPUser"
+    )
+
+
+class TcpmuxOptions(DomainOptions, frozen=True, kw_only=True):
+    """The own keys of a ``tcpmux`` proxy."""
+
+    multiplexer: Annotated[str, doc("httpconnect.")] = ""
+    http_user: Annotated[str, doc("User name that must be given.")] = ""
+    http_password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
+    route_by_http_user: Annotated[str, doc("User name whose requests lead to the proxy.")] = msgspec.field(
+        default="", name="routeByHTTPUser"
+    )
+
+    def problems(self) -> Iterable[Problem]:
+        yield from super().problems()
+        yield from choice_problems("multiplexer", self.multiplexer, ("httpconnect",))
+
+
+class SecretOptions(Options, frozen=True, kw_only=True):
+    """The own keys of a ``sudp`` proxy, which ``xtcp`` has too."""
+
+    secret_key: Annotated[Secret, doc("What a visitor must know.")] = Secret("")
+    allow_users: Annotated[
+        tuple[str, ...], doc("Users whose visitors are let in; empty: only the own user, *: everybody.")
+    ] = ()
+
+
+class NatTraversal(Options, frozen=True, kw_only=True):
+    """How a direct path is looked for."""
+
+    disable_assisted_addrs: Annotated[bool, doc("Does not offer addresses of local interfaces.")] = False
+
+
+class XtcpOptions(SecretOptions, frozen=True, kw_only=True):
+    """The own keys of an ``xtcp`` proxy."""
+
+    nat_traversal: NatTraversal = NatTraversal()
+
+
+class SecretVisitorOptions(Options, frozen=True, kw_only=True):
+    """The own keys of a ``sudp`` visitor: none beyond those that every visitor has."""
+
+
+class XtcpVisitorOptions(Options, frozen=True, kw_only=True):
+    """The own keys of an ``xtcp`` visitor."""
+
+    protocol: Annotated[str, doc("Protocol of the direct path: quic or kcp.")] = "quic"
+    keep_tunnel_open: Annotated[bool, doc("Opens the path before it is needed, and again.")] = False
+    max_retries_an_hour: Annotated[int, doc("Most attempts in an hour, with keepTunnelOpen.")] = 8
+    min_retry_interval: Annotated[int, doc("Seconds between two attempts.")] = 90
+    fallback_to: Annotated[str, doc("Visitor that serves if there is no direct path.")] = ""
+    fallback_timeout_ms: Annotated[int, doc("Milliseconds until that visitor serves.")] = 1000
+    nat_traversal: NatTraversal = NatTraversal()
+
+    def problems(self) -> Iterable[Problem]:
+        yield from choice_problems("protocol", self.protocol or "quic", _TUNNEL_PROTOCOLS)
+
+
+@frozen
+class LaterType:
+    """The own keys of a proxy type, and of its visitors if it has any."""
+
+    proxy_options: type[Options]
+    visitor_options: type[Options] | None = None
+
+
+LATER_TYPES: Mapping[str, LaterType] = {
+    "udp": LaterType(UdpOptions),
+    "http": LaterType(HttpOptions),
+    "https": LaterType(DomainOptions),
+    "tcpmux": LaterType(TcpmuxOptions),
+    "sudp": LaterType(SecretOptions, SecretVisitorOptions),
+    "xtcp": LaterType(XtcpOptions, XtcpVisitorOptions),
+}
+"""By name; delete an entry when its type gets its module."""

@@ -1,0 +1,128 @@
+"""The tables ``[proxies.plugin]`` and ``[visitors.plugin]``: local services that frp has built in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import msgspec
+
+from relaykit.options import Options, Problem, doc
+from relaykit.values import Secret
+
+__all__ = ["PROXY_PLUGINS", "VISITOR_PLUGINS", "HeaderChanges"]
+
+
+class HeaderChanges(Options, frozen=True, kw_only=True):
+    """Changes to the headers of HTTP messages."""
+
+    set: Annotated[dict[str, str], doc("Headers that replace those of the same name.")] = msgspec.field(
+        default_factory=dict
+    )
+
+
+class UnixSocketPlugin(Options, frozen=True, kw_only=True):
+    """The local service listens on a unix socket."""
+
+    unix_path: Annotated[str, doc("Path of the socket.")] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        return _required("unixPath", self.unix_path)
+
+
+class HttpProxyPlugin(Options, frozen=True, kw_only=True):
+    """An HTTP proxy in place of a local service."""
+
+    http_user: Annotated[str, doc("User name that must be given.")] = ""
+    http_password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
+
+
+class Socks5Plugin(Options, frozen=True, kw_only=True):
+    """A SOCKS5 proxy in place of a local service."""
+
+    username: Annotated[str, doc("User name that must be given.")] = ""
+    password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
+
+
+class StaticFilePlugin(Options, frozen=True, kw_only=True):
+    """Files in place of a local service."""
+
+    local_path: Annotated[str, doc("Directory that is served.")] = ""
+    strip_prefix: Annotated[str, doc("Beginning of the URL path that is left out.")] = ""
+    http_user: Annotated[str, doc("User name that must be given.")] = ""
+    http_password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
+
+    def problems(self) -> Iterable[Problem]:
+        return _required("localPath", self.local_path)
+
+
+class HttpToHttpPlugin(Options, frozen=True, kw_only=True):
+    """Hands HTTP on to an HTTP service, with other headers."""
+
+    local_addr: Annotated[str, doc("The service, host:port.")] = ""
+    host_header_rewrite: Annotated[str, doc("Host header that the service sees.")] = ""
+    request_headers: HeaderChanges = HeaderChanges()
+
+
+class HttpToHttpsPlugin(HttpToHttpPlugin, frozen=True, kw_only=True):
+    """Hands HTTP on to an HTTPS service."""
+
+    def problems(self) -> Iterable[Problem]:
+        return _required("localAddr", self.local_addr)
+
+
+class HttpsToHttpPlugin(HttpToHttpsPlugin, frozen=True, kw_only=True):
+    """Ends HTTPS and hands HTTP on."""
+
+    enable_http2: Annotated[bool, doc("Offers HTTP/2.")] = msgspec.field(default=True, name="enableHTTP2")
+    crt_path: Annotated[str, doc("Certificate chain (PEM); without it, one is made.")] = ""
+    key_path: Annotated[str, doc("Private key (PEM).")] = ""
+
+
+class HttpsToHttpsPlugin(HttpsToHttpPlugin, frozen=True, kw_only=True):
+    """Ends HTTPS and hands HTTPS on."""
+
+
+class TlsToRawPlugin(Options, frozen=True, kw_only=True):
+    """Ends TLS and hands the plain stream on."""
+
+    local_addr: Annotated[str, doc("The service, host:port.")] = ""
+    crt_path: Annotated[str, doc("Certificate chain (PEM); without it, one is made.")] = ""
+    key_path: Annotated[str, doc("Private key (PEM).")] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        return _required("localAddr", self.local_addr)
+
+
+class VirtualNetPlugin(Options, frozen=True, kw_only=True):
+    """The virtual network in place of a local service."""
+
+
+class VirtualNetVisitorPlugin(Options, frozen=True, kw_only=True):
+    """The virtual network in place of a visitor's port."""
+
+    destination_ip: Annotated[str, doc("Address whose traffic goes to the proxy.")] = msgspec.field(
+        default="", name="destinationIP"
+    )
+
+
+def _required(key: str, value: str) -> Iterable[Problem]:
+    return () if value else (Problem(key, "must be given"),)
+
+
+PROXY_PLUGINS: Mapping[str, type[Options]] = {
+    "unix_domain_socket": UnixSocketPlugin,
+    "http_proxy": HttpProxyPlugin,
+    "socks5": Socks5Plugin,
+    "static_file": StaticFilePlugin,
+    "http2https": HttpToHttpsPlugin,
+    "http2http": HttpToHttpPlugin,
+    "https2http": HttpsToHttpPlugin,
+    "https2https": HttpsToHttpsPlugin,
+    "tls2raw": TlsToRawPlugin,
+    "virtual_net": VirtualNetPlugin,
+}
+"""What ``plugin.type`` of a proxy may be, and the further keys of the table."""
+
+VISITOR_PLUGINS: Mapping[str, type[Options]] = {"virtual_net": VirtualNetVisitorPlugin}
+"""What ``plugin.type`` of a visitor may be, and the further keys of the table."""

@@ -1,0 +1,169 @@
+"""Every key of both configuration files as data: what the reference is generated from."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from relaykit.config.availability import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, Unavailable
+from relaykit.config.later import LATER_TYPES
+from relaykit.config.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
+from relaykit.config.schema import ClientConfig, ServerConfig
+from relaykit.options import Options, ProxyCommon, VisitorCommon, option_fields, options_class
+from relaykit.values import Secret
+
+__all__ = ["Home", "ReferenceEntry", "homes_of", "reference", "type_text"]
+
+_TYPE_TEXTS: Mapping[Any, str] = {
+    str: "text",
+    Secret: "secret text",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+}
+
+
+@frozen
+class ReferenceEntry:
+    """One key.
+
+    ``program`` is ``server`` or ``client``; ``table`` the path of the table that the key is in, empty
+    for the top level, ``[]`` after a list; ``table_doc`` what the table is for.  ``availability`` is
+    empty for a key that has its full effect.
+    """
+
+    program: str
+    table: str
+    table_doc: str
+    key: str
+    type: str
+    default: str
+    doc: str
+    availability: str
+
+
+@frozen
+class Home:
+    """Where a key belongs: a program, and the dotted path of the key."""
+
+    program: str
+    path: str
+
+
+def reference() -> Iterator[ReferenceEntry]:
+    """Every key of both programs, in the order of declaration; tables after the keys beside them."""
+    yield from _entries("server", "", ServerConfig, SERVER_KEYS, "")
+    yield from _entries("client", "", ClientConfig, CLIENT_KEYS, "")
+    yield from _entries("client", "proxies[]", ProxyCommon, PROXY_KEYS, "")
+    yield from _entries("client", "visitors[]", VisitorCommon, (), "")
+    later = "not available yet"
+    for name, each in LATER_TYPES.items():
+        yield from _entries("client", f"proxies[] with type {name}", each.proxy_options, (), later)
+    for name, each in LATER_TYPES.items():
+        if each.visitor_options is not None:
+            yield from _entries("client", f"visitors[] with type {name}", each.visitor_options, (), later)
+    for name, cls in PROXY_PLUGINS.items():
+        yield from _entries("client", f"proxies[].plugin with type {name}", cls, (), later)
+    for name, cls in VISITOR_PLUGINS.items():
+        yield from _entries("client", f"visitors[].plugin with type {name}", cls, (), later)
+
+
+def type_text(declared: Any) -> str:
+    """What people call the type of a key."""
+    origin, arguments = typing.get_origin(declared), typing.get_args(declared)
+    if origin is typing.Annotated:
+        return type_text(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(type_text(each) for each in arguments if each is not type(None))
+    if origin is tuple:
+        return f"list of {type_text(arguments[0])}"
+    if origin is dict:
+        return f"table of {type_text(arguments[1])}"
+    if options_class(declared) is not None:
+        return "table"
+    return _TYPE_TEXTS.get(declared, "any")
+
+
+@functools.cache
+def homes_of(key: str) -> tuple[Home, ...]:
+    """Where a key with these letters belongs, case left aside; proxies and visitors are not looked at."""
+    return tuple(
+        Home(program, f"{table}.{each}" if table else each)
+        for program, cls in (("server", ServerConfig), ("client", ClientConfig))
+        for table, each in _keys("", cls)
+        if each.casefold() == key.casefold()
+    )
+
+
+def _entries(
+    program: str, table: str, cls: type[Options], unavailable: Iterable[Unavailable], state: str
+) -> Iterator[ReferenceEntry]:
+    unavailable = tuple(unavailable)
+    nested: list[tuple[str, type[Options], list[Unavailable]]] = []
+    for each in option_fields(cls):
+        inner = options_class(each.type) or _item_class(each.type)
+        below = [_below(entry, each.key) for entry in unavailable if entry.key.startswith(f"{each.key}.")]
+        if inner is not None:
+            marker = "" if options_class(each.type) else "[]"
+            path = f"{table}.{each.key}{marker}" if table else f"{each.key}{marker}"
+            nested.append((path, inner, below))
+        if options_class(each.type) is None:
+            yield ReferenceEntry(
+                program=program,
+                table=table,
+                table_doc=inspect.cleandoc(cls.__doc__ or ""),
+                key=each.key,
+                type=type_text(each.type),
+                default=_default_text(each.default, each.required),
+                doc=each.description,
+                availability=state or _availability(entry for entry in unavailable if entry.key == each.key),
+            )
+    whole = {entry.key for entry in unavailable}
+    for path, inner, below in nested:
+        key = path.rpartition(".")[2].removesuffix("[]")
+        yield from _entries(
+            program, path, inner, below, state or ("not available yet" if key in whole else "")
+        )
+
+
+def _below(entry: Unavailable, key: str) -> Unavailable:
+    return Unavailable(entry.key.removeprefix(f"{key}."), entry.what, entry.refused, entry.only)
+
+
+def _availability(unavailable: Iterable[Unavailable]) -> str:
+    texts = []
+    for each in unavailable:
+        values = f"{', '.join(str(value) for value in each.only)}: " if each.only else ""
+        texts.append(f"{values}not available yet, {'refused' if each.refused else 'no effect'}")
+    return "; ".join(texts)
+
+
+def _item_class(declared: Any) -> type[Options] | None:
+    if typing.get_origin(declared) is tuple:
+        return options_class(typing.get_args(declared)[0])
+    return None
+
+
+def _default_text(default: Any, required: bool) -> str:
+    if required:
+        return "required"
+    match default:
+        case None | Secret() | "" | () | {}:
+            return ""
+        case bool():
+            return "true" if default else "false"
+    return str(default)
+
+
+def _keys(table: str, cls: type[Options]) -> Iterator[tuple[str, str]]:
+    for each in option_fields(cls):
+        yield table, each.key
+        inner = options_class(each.type)
+        if inner is not None:
+            yield from _keys(f"{table}.{each.key}" if table else each.key, inner)
