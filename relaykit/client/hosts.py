@@ -31,9 +31,17 @@ PORT_RETRY_S = 10.0
 class CurrentSession(Protocol):
     """The client's session with its server, whichever it is at the moment."""
 
-    identity: ClientIdentity
-    half_close: bool
-    takes_signals: bool
+    @property
+    def identity(self) -> ClientIdentity:
+        """Who this client is to its server."""
+
+    @property
+    def half_close(self) -> bool:
+        """Whether the server passes half-close through."""
+
+    @property
+    def takes_signals(self) -> bool:
+        """Whether there is a server that takes signals."""
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to the server."""

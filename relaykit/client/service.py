@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -76,7 +76,9 @@ class RelayClient(MultiService):
         self._session: ServerSession | None = None
         self._work: WorkConnections | None = None
         self._loop: Deferred[None] | None = None
-        self._first_login: Deferred[str] = Deferred()
+        self._first_login: str | None = None
+        self._gave_up: Exception | None = None
+        self._awaiting_login: list[Deferred[str]] = []
         self._stopping = False
 
     # --- the life of the service ------------------------------------------------------------------
@@ -118,13 +120,12 @@ class RelayClient(MultiService):
         :class:`relaykit.errors.LoginRefused`, :class:`relaykit.errors.ConnectionFailed`,
         :class:`relaykit.errors.TransportSecurityError` or :class:`relaykit.errors.SessionLost`.
         """
+        if self._first_login is not None:
+            return succeed(self._first_login)
+        if self._gave_up is not None:
+            return fail(self._gave_up)
         waiting: Deferred[str] = Deferred()
-
-        def told(result: Any) -> Any:
-            waiting.callback(result) if isinstance(result, str) else waiting.errback(result)
-            return result if isinstance(result, str) else None
-
-        self._first_login.addBoth(told)
+        self._awaiting_login.append(waiting)
         return waiting
 
     def stopService(self) -> Deferred[None]:
@@ -172,7 +173,7 @@ class RelayClient(MultiService):
             return fail(SessionLost("there is no session with the server at the moment"))
         name = wire_name(common.server_user or self._config.user, common.server_name)
         return Deferred.fromCoroutine(
-            visit(self._session, common, name, self._reactor, time.time, os.urandom)
+            visit(self._session, common, name, self._reactor, self._access.unix_time, os.urandom)
         )
 
     # --- one session after the other ----------------------------------------------------------------
@@ -185,16 +186,16 @@ class RelayClient(MultiService):
                 self.log.warn("{run}connect to server error: {reason}", run=self._prefix, reason=str(error))
                 delay_s = self._backoff.failed()
                 if delay_s is None:
-                    self._first_login.errback(error)
+                    self._give_up(error)
                     return
             except CancelledError:
                 return
-            if self._stopping:
-                return
-            try:
-                await deferLater(self._reactor, delay_s)
-            except CancelledError:
-                return
+            if not self._stopping:
+                await self._rest(delay_s)
+
+    async def _rest(self, delay_s: float) -> None:
+        with contextlib.suppress(CancelledError):
+            await deferLater(self._reactor, delay_s)
 
     async def _have_session(self) -> float:
         """Logs in and stays until the session ends; answers how long to wait before the next."""
@@ -243,8 +244,10 @@ class RelayClient(MultiService):
                     visitors=" ".join(self._visitors.names),
                 )
         self._offers.session_started(session)
-        if not self._first_login.called:
-            self._first_login.callback(session.run_id)
+        self._first_login = self._first_login or session.run_id
+        awaiting, self._awaiting_login = self._awaiting_login, []
+        for each in awaiting:
+            each.callback(self._first_login)
 
     def _finish(self) -> None:
         self._session = None
@@ -256,7 +259,7 @@ class RelayClient(MultiService):
     def _happened(self, event: events.SessionEvent) -> None:
         if isinstance(event, events.WorkRequested):
             if self._work is not None:
-                self._work.open(event.count)
+                self._work.open(1)
         elif isinstance(event, events.ProxyRegistered):
             self._offers.accepted(event.name, event.address)
         elif isinstance(event, events.ProxyRefused):
@@ -283,5 +286,10 @@ class RelayClient(MultiService):
 
     def _defect(self, failure: Any) -> None:
         self.log.failure("a defect in the client; it does not try to connect any more", failure)
-        if not self._first_login.called:
-            self._first_login.errback(failure)
+        self._give_up(failure.value)
+
+    def _give_up(self, why: Exception) -> None:
+        self._gave_up = why
+        awaiting, self._awaiting_login = self._awaiting_login, []
+        for each in awaiting:
+            each.errback(why)

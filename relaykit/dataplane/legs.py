@@ -19,8 +19,8 @@ from relaykit.interfaces import IStreamLeg
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProducer, IPushProducer
 
-    from relaykit.interfaces import ILegReceiver, IPrefixParser
-    from relaykit.sansio.contract import Buffer
+    from relaykit.interfaces import ILegReceiver
+    from relaykit.sansio.contract import Buffer, PrefixParser
     from relaykit.values import Address, Ended
 
 __all__ = ["StreamLeg"]
@@ -31,7 +31,7 @@ class _Parse:
 
     __slots__ = ("answer", "consume", "parser")
 
-    def __init__(self, parser: IPrefixParser, consume: bool, answer: Deferred[Any]) -> None:
+    def __init__(self, parser: PrefixParser, consume: bool, answer: Deferred[Any]) -> None:
         self.parser = parser
         self.consume = consume
         self.answer = answer
@@ -121,10 +121,10 @@ class StreamLeg:
     def stopProducing(self) -> None:
         self.close()
 
-    def peek(self, parser: IPrefixParser) -> Deferred[Any]:
+    def peek(self, parser: PrefixParser) -> Deferred[Any]:
         return self._ask(parser, consume=False)
 
-    def take(self, parser: IPrefixParser) -> Deferred[Any]:
+    def take(self, parser: PrefixParser) -> Deferred[Any]:
         return self._ask(parser, consume=True)
 
     def unread(self, data: bytes) -> None:
@@ -228,7 +228,7 @@ class StreamLeg:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _ask(self, parser: IPrefixParser, consume: bool) -> Deferred[Any]:
+    def _ask(self, parser: PrefixParser, consume: bool) -> Deferred[Any]:
         if self._receiver is not None or self._parse is not None:
             raise LocalProtocolError("the first octets of a leg were asked for twice, or after attach")
         answer: Deferred[Any] = Deferred(self._asking_cancelled)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-__all__ = ["Buffer", "Core"]
+__all__ = ["Buffer", "Core", "PrefixParser"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Octets that are lent for the duration of a call: keep a copy (``bytes(data)``) to keep them."""
@@ -45,3 +45,19 @@ class Core(Protocol[EventT_co]):
 
     def events(self) -> Sequence[EventT_co]:
         """Takes what has happened since the last call."""
+
+
+class PrefixParser(Protocol):
+    """Recognizes something at the beginning of a stream; it keeps no state between calls."""
+
+    @property
+    def limit(self) -> int:
+        """Most octets that may be needed; so many without an answer are an error."""
+
+    def feed(self, data: bytes) -> tuple[Any, int] | None:
+        """Looks at all octets so far.
+
+        Answers what was recognized and how many octets it consists of, or None for "need more".
+
+        :raises RemoteProtocolError: it can never be recognized.
+        """

@@ -15,12 +15,13 @@ from zope.interface import implementer
 from relaykit.carriers.muxing import MuxLink, Role
 from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecurityError
 from relaykit.interfaces import ILegAcceptor
-from relaykit.sansio.parsers.first_octets import ACCEPTED_CONNECTION, WITHIN_CARRIER, Spoken
+from relaykit.sansio.parsers.first_octets import ACCEPTED_CONNECTION, WITHIN_TLS, Spoken
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.interfaces import IPrefixParser, IStreamLeg, ITurns
+    from relaykit.interfaces import IStreamLeg, ITurns
+    from relaykit.sansio.contract import PrefixParser
     from relaykit.values import Origin
 
 __all__ = ["BindPort", "Link"]
@@ -117,7 +118,7 @@ class BindPort:
         secure = spoken in (Spoken.TLS, Spoken.CUSTOM_TLS)
         if secure:
             leg = await self._secure(leg)
-            spoken = await self._ask(leg.peek, WITHIN_CARRIER)
+            spoken = await self._ask(leg.peek, WITHIN_TLS)
         elif self._tls_only:
             raise TransportSecurityError(f"{spoken.value} without TLS, which transport.tls.force forbids")
         if spoken is Spoken.MUX:
@@ -153,7 +154,7 @@ class BindPort:
             self.log.info("{peer} opened a mux link and did not log in", peer=mux.lower.peer)
             mux.close()
 
-    async def _ask(self, how: Callable[[IPrefixParser], Deferred[Any]], parser: IPrefixParser) -> Spoken:
+    async def _ask(self, how: Callable[[PrefixParser], Deferred[Any]], parser: PrefixParser) -> Spoken:
         spoken: Spoken = await how(parser).addTimeout(FIRST_OCTETS_TIMEOUT_S, self._clock)
         return spoken
 

@@ -43,9 +43,17 @@ __all__ = ["Entrances", "ProxySession", "RegisteredProxy", "Registry"]
 class ProxySession(Protocol):
     """What a registered proxy needs of the session that registered it."""
 
-    identity: ClientIdentity
-    half_close: bool
-    takes_signals: bool
+    @property
+    def identity(self) -> ClientIdentity:
+        """Who the client is."""
+
+    @property
+    def half_close(self) -> bool:
+        """Whether the client passes half-close through."""
+
+    @property
+    def takes_signals(self) -> bool:
+        """Whether the client takes signals."""
 
     def open_work_leg(self, proxy: RegisteredProxy, origin: Origin) -> Deferred[IStreamLeg]:
         """A work connection, told which proxy it serves, transforms included."""

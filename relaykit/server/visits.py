@@ -74,6 +74,10 @@ class Visit(VisitorPeer):
         key = derive_key(secret.to_bytes()) if self._asked.use_encryption else None
         return transformed(self._leg, key, self._asked.use_compression, self._entropy)
 
+    def abort(self) -> None:
+        """Drops the visit."""
+        self._leg.abort()
+
     def refuse(self, text: str) -> None:
         """Tells the visitor no, and closes."""
         self.answered = True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from relaykit.errors import RemoteProtocolError
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IPrefixParser
+    from relaykit.sansio.contract import PrefixParser
 
 __all__ = ["MOST_CUTS", "TRAILING", "every_cut", "feed_every_cut", "recognize", "refuse"]
 
@@ -53,7 +53,7 @@ def feed_every_cut(data: bytes, feed: Callable[[Sequence[bytes]], OutcomeT]) -> 
     return whole
 
 
-def recognize(parser: IPrefixParser, data: bytes, trailing: bytes = TRAILING) -> Any:
+def recognize(parser: PrefixParser, data: bytes, trailing: bytes = TRAILING) -> Any:
     """Answers what a prefix parser recognizes in ``data``, all of which belongs to the answer.
 
     The parser must ask for more at every shorter prefix, answer at the last octet, and let
@@ -77,7 +77,7 @@ def recognize(parser: IPrefixParser, data: bytes, trailing: bytes = TRAILING) ->
     return answer
 
 
-def refuse(parser: IPrefixParser, data: bytes) -> RemoteProtocolError:
+def refuse(parser: PrefixParser, data: bytes) -> RemoteProtocolError:
     """Answers the error with which a prefix parser refuses ``data``, at the last octet at the latest.
 
     Once it has refused, more octets must not change its mind.

@@ -9,13 +9,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from relaykit.errors import ConnectionFailed, LocalProtocolError, RemoteProtocolError
-from relaykit.interfaces import ILegReceiver, IPrefixParser, IStreamLeg
+from relaykit.interfaces import ILegReceiver, IStreamLeg
 from relaykit.sansio.contract import Buffer
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
 from relaykit.values import Ended
 
 
-@implementer(IPrefixParser)
 @frozen
 class Line:
     """Recognizes a line; one that begins with ``!`` is against the rules."""

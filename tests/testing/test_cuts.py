@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import IPrefixParser
 from relaykit.testing.cuts import MOST_CUTS, every_cut, feed_every_cut, recognize, refuse
 
 
-@implementer(IPrefixParser)
 class LineParser:
     """Recognizes one line of capital letters."""
 
@@ -26,7 +23,6 @@ class LineParser:
         return (line, len(line) + 1) if end else None
 
 
-@implementer(IPrefixParser)
 class Broken:
     """Answers whatever it is told to."""
 

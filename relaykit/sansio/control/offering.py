@@ -115,7 +115,7 @@ def open_visit(
 class OneMessage(Generic[MessageT, AnswerT]):
     """Takes one message of a known type from the beginning of a stream, and nothing behind it.
 
-    Provides :class:`relaykit.interfaces.IPrefixParser`; the answer is what ``understand`` makes of
+    Provides :class:`relaykit.sansio.contract.PrefixParser`; the answer is what ``understand`` makes of
     the message.
     """
 

@@ -4,7 +4,7 @@ The server looks at them on a port that just accepted a connection, within TLS, 
 and on each logical connection.  What does not belong there is still recognised where it
 can be, because "an HTTP client spoke to the bind port" helps whoever reads the log.
 
-A parser here provides :class:`relaykit.interfaces.IPrefixParser`.  It never raises: octets that it
+A parser here provides :class:`relaykit.sansio.contract.PrefixParser`.  It never raises: octets that it
 does not know are :attr:`Spoken.UNKNOWN`, and it answers as soon as the octets leave no choice.
 """
 
