@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -137,7 +138,8 @@ class RelayClient(MultiService):
             self._offers.withdraw_all()
         await MultiService.stopService(self)
         if self._loop is not None:
-            await self._data_plane.when_idle(DRAIN_S, self._reactor)
+            with contextlib.suppress(DeadlinePassed):
+                await self._data_plane.when_idle().addTimeout(DRAIN_S, self._reactor)
             loop, self._loop = self._loop, None
             if self._session is not None:
                 self._session.close(Ended.STOPPED)
@@ -181,13 +183,14 @@ class RelayClient(MultiService):
     async def _keep_session(self) -> None:
         while not self._stopping:
             try:
-                delay_s: float | None = await self._have_session()
+                delay_s = await self._have_session()
             except (RelaykitError, OSError) as error:
                 self.log.warn("{run}connect to server error: {reason}", run=self._prefix, reason=str(error))
-                delay_s = self._backoff.failed()
-                if delay_s is None:
+                next_s = self._backoff.failed()
+                if next_s is None:
                     self._give_up(error)
                     return
+                delay_s = next_s
             except CancelledError:
                 return
             if not self._stopping:

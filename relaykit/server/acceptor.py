@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.error import TimeoutError as DeadlinePassed
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 from zope.interface import implementer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -144,7 +146,8 @@ class RelayServer(MultiService):
             self._bind_port = None
             for proxy in self._registry:
                 await self._registry.withdraw(proxy)
-            await self._data_plane.when_idle(DRAIN_S, self._reactor)
+            with contextlib.suppress(DeadlinePassed):
+                await self._data_plane.when_idle().addTimeout(DRAIN_S, self._reactor)
             await self._sessions.end_all()
             self._acceptor.close_links()
         await MultiService.stopService(self)
