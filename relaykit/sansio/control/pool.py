@@ -116,7 +116,7 @@ class WorkPool(Generic[UserT, LegT]):
     assignment that had to be retried loses neither its place nor time.
     """
 
-    def __init__(self, pool_count: int, now: float, *, user_timeout_s: float = USER_TIMEOUT_S) -> None:
+    def __init__(self, pool_count: int, now: float, user_timeout_s: float = USER_TIMEOUT_S) -> None:
         pool_count = max(0, pool_count)
         self.capacity = pool_count + POOL_HEADROOM
         self._user_timeout_s = user_timeout_s

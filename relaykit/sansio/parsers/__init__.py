@@ -1,1 +1,1 @@
-"""What recognises a stream by its first octets; every object here is a :class:`relaykit.sansio.contract.PrefixParser`."""
+"""What recognises a stream by its first octets; every object here is a prefix parser."""

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.errors import RemoteProtocolError
+from relaykit.sansio.control.credentials import Scope, TokenProver
+from relaykit.sansio.control.offering import (
+    OneMessage,
+    Refusal,
+    VisitAdmitted,
+    WorkAssigned,
+    open_visit,
+    open_work,
+    visit_answer,
+    work_answer,
+)
+from relaykit.sansio.control.opening import admit_visit, assign_work, refuse_visit, refuse_work
+from relaykit.sansio.wire.framing import V1, V2, Framing
+from relaykit.sansio.wire.messages import NewVisitorConn, NewWorkConn, Pong
+from relaykit.sansio.wire.proofs import proves
+from relaykit.testing.cuts import recognize, refuse
+from relaykit.values import Address, Origin, Secret
+from tests import recorded
+from tests.sansio.control.ends import BOTH, TOKEN, opened
+
+RUN_ID = "0123456789abcdef"
+NO_SCOPES = TokenProver(TOKEN, lambda: 1700000000)
+ORIGIN = Origin(Address("2001:db8::1", 40000), Address("192.0.2.1", 6000))
+
+
+class OfferTests(SynchronousTestCase):
+    """What a client sends first is what a server understands."""
+
+    def test_golden_octets(self) -> None:
+        """A work connection in version 2 begins with the octets of the specification."""
+        self.assertEqual(
+            open_work(V2, RUN_ID, NO_SCOPES).hex(),
+            "46525000020d0a001000000000001f00067b2272756e5f6964223a2230313233343536373839616263646566227d",
+        )
+
+    def test_work(self) -> None:
+        """A work connection names its session, with a proof where that is configured."""
+        proving = TokenProver(TOKEN, lambda: 1700000000, [Scope.WORK_CONNECTIONS])
+        for framing in BOTH:
+            self.assertEqual(
+                opened(open_work(framing, RUN_ID, NO_SCOPES)).message, NewWorkConn(run_id=RUN_ID)
+            )
+            message = opened(open_work(framing, RUN_ID, proving)).message
+            self.assertEqual(message.privilege_key, "3d8aac6cc09d79da303be74c311e5808")  # type: ignore[union-attr]
+
+    def test_visit(self) -> None:
+        """A visit proves the secret and says how its leg is wrapped."""
+        secret = Secret("abc")
+        for framing in BOTH:
+            data = open_visit(framing, RUN_ID, "bob.ssh", secret, 1700000000.7, use_compression=True)
+            first = opened(data)
+            self.assertIs(first.framing, framing)
+            message = first.message
+            assert isinstance(message, NewVisitorConn)
+            self.assertEqual((message.proxy_name, message.run_id), ("bob.ssh", RUN_ID))
+            self.assertEqual((message.use_encryption, message.use_compression), (False, True))
+            self.assertTrue(proves(secret.to_bytes(), message.timestamp, message.sign_key))
+
+    def test_recorded(self) -> None:
+        """The work connections of frp's client without proof are reproduced octet by octet."""
+        seen = 0
+        for conversation in recorded.conversations():
+            for name, fields in conversation.expect.get("c2s", ()):
+                if name == "NewWorkConn" and set(fields) == {"run_id"}:
+                    framing = V1 if conversation.wire == 1 else V2
+                    made = open_work(framing, fields["run_id"], NO_SCOPES)
+                    if conversation.recording.name != "v2-hello-errors":
+                        self.assertTrue(conversation.c2s.startswith(made), str(conversation))
+                        seen += 1
+        self.assertGreater(seen, 50)
+
+
+class AnswerTests(SynchronousTestCase):
+    """What a server answers is understood, and payload behind it is left alone."""
+
+    def test_assigned(self) -> None:
+        """An assignment tells the proxy and the user, as far as they are known."""
+        for framing in BOTH:
+            for origin in (ORIGIN, Origin(), Origin(ORIGIN.source)):
+                data = assign_work(framing, "ann.ssh", origin)
+                self.assertEqual(recognize(work_answer(framing), data), WorkAssigned("ann.ssh", origin))
+
+    def test_refused(self) -> None:
+        """Refusals are told."""
+        for framing in BOTH:
+            self.assertEqual(recognize(work_answer(framing), refuse_work(framing, "no")), Refusal("no"))
+            self.assertEqual(
+                recognize(visit_answer(framing), refuse_visit(framing, "ssh", "no")), Refusal("no")
+            )
+
+    def test_admitted(self) -> None:
+        """A visit that is admitted is told so."""
+        for framing in BOTH:
+            self.assertEqual(recognize(visit_answer(framing), admit_visit(framing, "ssh")), VisitAdmitted())
+
+    def test_other_answers(self) -> None:
+        """Another message, or another version, is the server's fault."""
+        for framing, other in ((V1, V2), (V2, V1)):
+            refuse(work_answer(framing), framing.encode(Pong()))
+            refuse(visit_answer(framing), assign_work(framing, "ssh", ORIGIN))
+            refuse(work_answer(framing), assign_work(other, "ssh", ORIGIN))
+
+    def test_too_long(self) -> None:
+        """A length beyond the limit is refused before so much was read."""
+        refuse(work_answer(V1), b"s\x00\x00\x00\x00\x00\x00\x28\x01")
+        refuse(work_answer(V2), b"\x00\x10\x00\x00\x00\x01\x00\x01")
+
+    @given(st.sampled_from(BOTH), st.binary(max_size=64))
+    def test_junk(self, framing: Framing, junk: bytes) -> None:
+        """Junk is our error, an answer within it, or too little."""
+        parser: OneMessage[Any, Any] = work_answer(framing)
+        try:
+            found = parser.feed(junk)
+        except RemoteProtocolError:
+            return
+        if found is not None:
+            self.assertLessEqual(found[1], len(junk))
+
+    def test_recorded(self) -> None:
+        """Every recorded answer of frp's server is understood, and the payload behind it untouched."""
+        seen = 0
+        for conversation in recorded.conversations():
+            framing = V1 if conversation.wire == 1 else V2
+            answers = conversation.expect.get("s2c", ())
+            if conversation.kind not in ("work", "visitor") or not answers:
+                continue
+            name, fields = answers[0]
+            if name not in ("StartWorkConn", "NewVisitorConnResp"):
+                continue
+            parser: OneMessage[Any, Any]
+            parser = work_answer(framing) if name == "StartWorkConn" else visit_answer(framing)
+            found = parser.feed(conversation.s2c)
+            assert found is not None
+            answer, length = found
+            if "error" in fields:
+                self.assertEqual(answer, Refusal(fields["error"]))
+            elif isinstance(answer, WorkAssigned):
+                self.assertEqual(answer.proxy_name, fields["proxy_name"])
+            payload = bytes.fromhex(conversation.expect.get("payload", {}).get("s2c", ""))
+            if conversation.expect.get("layers") == [] and len(answers) == 1:
+                self.assertEqual(conversation.s2c[length:], payload, str(conversation))
+            seen += 1
+        self.assertGreater(seen, 50)
