@@ -92,7 +92,7 @@ def availability_findings(options: Options, keys: Iterable[Unavailable]) -> Find
         if not each.is_used(_look_up(options, each.key), _look_up(type(options)(), each.key)):
             continue
         problem = Problem(each.key, f"{each.what}: not available yet")
-        (found.problems if each.refused else found.warnings).append(problem)
+        (found.unavailable if each.refused else found.warnings).append(problem)
     return found
 
 

@@ -6,7 +6,7 @@ command line alike.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from relaykit.config.annotations import annotation_problems
 from relaykit.config.availability import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, availability_findings
@@ -73,7 +73,7 @@ def check_client(
     found.add(_unsafe_problems("auth.tokenSource", config.auth.token_source, allow_unsafe))
     found.add(_unsafe_problems("auth.oidc.tokenSource", config.auth.oidc.token_source, allow_unsafe))
     if config.virtual_net.address:
-        found.add((Problem("virtualNet.address", "the virtual network: not available yet"),))
+        found.unavailable.append(Problem("virtualNet.address", "the virtual network: not available yet"))
     found.warn(_idle_tls_keys(config))
     if environ.get(PROXY_VARIABLE) and not config.transport.proxy_url:
         reason = (
@@ -166,11 +166,7 @@ def _idle_tls_keys(config: ClientConfig) -> Iterator[Problem]:
 
 
 def _add_unavailable(found: Findings, unavailable: Findings) -> None:
-    """Adds what is not available, unless frp's rules have already refused the same key."""
+    """Adds what is not available, without warnings about keys that frp's rules refuse."""
     refused = {each.key for each in found.problems}
-    found.add(_others(unavailable.problems, refused))
-    found.warn(_others(unavailable.warnings, refused))
-
-
-def _others(problems: Iterable[Problem], refused: Collection[str]) -> Iterator[Problem]:
-    return (each for each in problems if each.key not in refused)
+    found.unavailable.extend(unavailable.unavailable)
+    found.warn(each for each in unavailable.warnings if each.key not in refused)

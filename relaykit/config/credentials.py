@@ -32,6 +32,9 @@ AUTH_SCOPES = ("HeartBeats", "NewWorkConns")
 """What ``auth.additionalScopes`` may name."""
 
 
+_SOURCES = ("file", "exec")
+
+
 class TokenFile(Options, frozen=True, kw_only=True):
     """A token that is the content of a file."""
 
@@ -77,8 +80,8 @@ class TokenSource(Options, frozen=True, kw_only=True):
 
     def problems(self) -> Iterable[Problem]:
         chosen = self.chosen()
-        if self.type not in ("file", "exec"):
-            yield Problem("type", f'"{self.type}" is not one of file, exec')
+        if self.type not in _SOURCES:
+            yield from choice_problems("type", self.type, _SOURCES)
         elif chosen is None:
             yield Problem(self.type, f'must be given when type is "{self.type}"')
         else:

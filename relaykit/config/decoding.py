@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 import msgspec
 from attrs import define, field, frozen
 
-from relaykit.config.documents import Document, Format, KeyPath, dotted, key_path
+from relaykit.config.documents import Document, Format, KeyPath, dotted, key_path, kind_of, shown
 from relaykit.config.numerals import GREATEST_INTEGER, LEAST_INTEGER
 from relaykit.config.problems import ConfigurationProblem, Findings, Report
 from relaykit.config.template.values import write_value
 from relaykit.options import OptionField, Options, convert, option_fields, options_class
 from relaykit.values import Secret
 
-__all__ = ["Given", "Reader", "kind_of"]
+__all__ = ["Given", "Reader"]
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -32,24 +32,6 @@ _SCALARS: Mapping[Any, tuple[str, tuple[type, ...]]] = {
     int: ("a whole number", (int,)),
     float: ("a number", (int, float)),
 }
-
-
-def kind_of(value: Any) -> str:
-    """What people call the kind of a plain value."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case int():
-            return "a number"
-        case float():
-            return "a number with a fraction"
-        case str():
-            return "a text"
-        case list():
-            return "a list"
-    return "a table"
 
 
 @frozen
@@ -88,13 +70,26 @@ class Reader:
         self.report.warnings.append(self.placed(path, what, hint, subject))
 
     def findings(self, found: Findings, path: KeyPath, *, subject: str = "") -> None:
-        """Reports what a check found in the table at this path, but nothing twice about one key."""
+        """Reports what a check found in the table at this path.
+
+        What follows from a value that could not be read is left out, and so is that a key is not
+        available where something is wrong with it or below it.
+        """
+        unread = frozenset(self._blamed)
         for each in found.problems:
             full = (*path, *key_path(each.key))
-            if not any(full[: len(known)] == known for known in self._blamed):
-                self.report.problems.append(self.placed(full, each.reason, "", subject))
+            if not any(full[: len(known)] == known for known in unread):
+                self.problem(full, each.reason, subject=subject)
+        for each in found.unavailable:
+            full = (*path, *key_path(each.key))
+            if not self.is_blamed(full):
+                self.problem(full, each.reason, subject=subject)
         for each in found.warnings:
             self.warning((*path, *key_path(each.key)), each.reason, subject=subject)
+
+    def is_blamed(self, path: KeyPath) -> bool:
+        """Whether a problem was reported about the value at this path, or about one below it."""
+        return any(known[: len(path)] == path for known in self._blamed)
 
     def placed(self, path: KeyPath, what: str, hint: str = "", subject: str = "") -> ConfigurationProblem:
         """A problem or a warning about a key, with its place; not reported yet."""
@@ -171,7 +166,8 @@ class Reader:
                 hint = (elsewhere or self.elsewhere)(each.key)
                 if not hint and (meant := _nearest(each.key, known)):
                     hint = f"did you mean {meant}?"
-                self.problem((*path, each.key), "unknown key", hint=hint, subject=subject)
+                what = "unknown key" if each.key else "the empty text is no key"
+                self.problem((*path, each.key), what, hint=hint, subject=subject)
 
     def table(
         self,
@@ -243,10 +239,10 @@ class Reader:
         if str in accepted and self.texts_from_scalars and isinstance(value, bool | int | float):
             value = write_value(value)
         if not isinstance(value, accepted) or (isinstance(value, bool) and declared is not bool):
-            shown = "" if declared is Secret or isinstance(value, list | Mapping) else f" ({value!r})"
+            found = kind_of(value) if declared is Secret else shown(value)
             self.problem(
                 path,
-                f"must be {wanted}, not {kind_of(value)}{shown}",
+                f"must be {wanted}, not {found}",
                 hint=_hint(value, declared),
                 subject=subject,
             )

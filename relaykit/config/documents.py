@@ -20,11 +20,16 @@ __all__ = [
     "dotted",
     "fold",
     "key_path",
+    "kind_of",
     "refuse_non_finite",
+    "shown",
 ]
 
 MOST_DEPTH = 64
 """Tables and lists inside each other: no configuration needs ten, and readers must not exhaust the stack."""
+
+MOST_SHOWN = 40
+"""Characters of a value that an error repeats."""
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The keys and list indexes that lead to a value."""
@@ -111,6 +116,37 @@ def key_path(text: str) -> KeyPath:
         path.append(name)
         path.extend(int(index) for index in indexes.rstrip("]").split("][") if index)
     return tuple(path)
+
+
+def kind_of(value: Any) -> str:
+    """What people call the kind of a plain value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int():
+            return "a number"
+        case float():
+            return "a number with a fraction"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+    return "a table"
+
+
+def shown(value: Any) -> str:
+    """A plain value as an error shows it."""
+    match value:
+        case None | list() | dict():
+            return kind_of(value)
+        case str():
+            text = value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}..."
+            return f'the text "{text}"'
+        case bool():
+            return "true" if value else "false"
+    return f"{kind_of(value)} ({value})"
 
 
 def refuse_non_finite(value: Any) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from attrs import define, frozen
 
 from relaykit.config.checks import check_proxy, check_visitor, value_problems
 from relaykit.config.completing import complete_proxy, complete_visitor
-from relaykit.config.decoding import Given, Reader, kind_of
-from relaykit.config.documents import KeyPath
+from relaykit.config.decoding import Given, Reader
+from relaykit.config.documents import KeyPath, kind_of, shown
 from relaykit.config.later import LATER_TYPES
-from relaykit.config.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
+from relaykit.config.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS, LocalPlugin
 from relaykit.config.problems import Findings
 from relaykit.errors import PluginError
 from relaykit.interfaces import IVisitableProxyType
@@ -41,18 +42,19 @@ class Entry(Generic[CommonT]):
     options: Options
     available: bool
     plugin_type: str
-    plugin: Options | None
+    plugin: LocalPlugin | None
 
     def check(self, found: Findings, kind: str) -> None:
         """Reports what a check found, what is wrong with the plugin, and what is not available yet."""
         if self.plugin is not None:
             found.add(self.plugin.problems(), _PLUGIN)
-        if not found.problems and not self.available:
-            reason = f"the {kind} type {self.common.type}: not available yet"
-            found.add((Problem("type", reason),))
-        elif not found.problems and self.plugin is not None:
-            reason = f"the plugin {self.plugin_type}: not available yet"
-            found.add((Problem(f"{_PLUGIN}.type", reason),))
+        if not found.problems and not self.reader.is_blamed(self.path):
+            if not self.available:
+                reason = f"the {kind} type {self.common.type}: not available yet"
+                found.unavailable.append(Problem("type", reason))
+            elif self.plugin is not None and not self.plugin.endpoint:
+                reason = f"the plugin {self.plugin_type}: not available yet"
+                found.unavailable.append(Problem(f"{_PLUGIN}.type", reason))
         self.reader.findings(found, self.path, subject=self.subject)
 
 
@@ -63,6 +65,8 @@ class ProxyEntry(Entry[ProxyCommon]):
         """Its common keys with nothing left open, checked."""
         common = complete_proxy(self.common)
         self.check(check_proxy(common, self.options, has_plugin=self.plugin is not None), "proxy")
+        if self.plugin is not None and self.plugin.endpoint:
+            common = msgspec.structs.replace(common, local=self.plugin.endpoint)
         return common
 
 
@@ -118,7 +122,7 @@ class EntryReader:
         subject = _subject(given, "proxy")
         common = self.reader.options(ProxyCommon, given, path, subject=subject)
         options = self.reader.options(found.options, given, path, subject=subject)
-        self._check_keys(given, (ProxyCommon, found.options), path, subject)
+        self._check_keys(given, (ProxyCommon, found.options), path, subject, self._owners)
         plugin_type, plugin = self._plugin(given, PROXY_PLUGINS, path, subject)
         if common is None or options is None:
             return None
@@ -133,7 +137,7 @@ class EntryReader:
         subject = _subject(given, "visitor")
         common = self.reader.options(VisitorCommon, given, path, subject=subject)
         options = self.reader.options(found.options, given, path, subject=subject)
-        self._check_keys(given, (VisitorCommon, found.options), path, subject)
+        self._check_keys(given, (VisitorCommon, found.options), path, subject, _nobody)
         plugin_type, plugin = self._plugin(given, VISITOR_PLUGINS, path, subject)
         if common is None or options is None:
             return None
@@ -155,7 +159,7 @@ class EntryReader:
             self.reader.problem(path, "must be given", subject=subject)
             return None
         if not isinstance(name, str):
-            self.reader.problem(path, f"must be a text, not {kind_of(name)} ({name!r})", subject=subject)
+            self.reader.problem(path, f"must be a text, not {shown(name)}", subject=subject)
             return None
         try:
             found = self._proxy_type(name) if kind == "proxy" else self._visitor_type(name)
@@ -197,10 +201,15 @@ class EntryReader:
     # --- keys -------------------------------------------------------------------------------
 
     def _check_keys(
-        self, given: Mapping[str, Given], classes: Iterable[type[Options]], path: KeyPath, subject: str
+        self,
+        given: Mapping[str, Given],
+        classes: Iterable[type[Options]],
+        path: KeyPath,
+        subject: str,
+        owners: Callable[[str], str],
     ) -> None:
         known = [each.key for cls in classes for each in option_fields(cls)]
-        self.reader.unknown_keys(given, [*known, _PLUGIN], path, subject=subject, elsewhere=self._owners)
+        self.reader.unknown_keys(given, [*known, _PLUGIN], path, subject=subject, elsewhere=owners)
 
     def _owners(self, key: str) -> str:
         """Which types of proxies have a key."""
@@ -221,10 +230,10 @@ class EntryReader:
     def _plugin(
         self,
         given: Mapping[str, Given],
-        plugins: Mapping[str, type[Options]],
+        plugins: Mapping[str, type[LocalPlugin]],
         path: KeyPath,
         subject: str,
-    ) -> tuple[str, Options | None]:
+    ) -> tuple[str, LocalPlugin | None]:
         """The type of a plugin and its further keys; no type if there is no plugin."""
         if _PLUGIN not in given or given[_PLUGIN].value is None:
             return "", None
@@ -251,6 +260,10 @@ class EntryReader:
             keys, ["type", *(each.key for each in option_fields(cls))], path, subject=subject
         )
         return name, self.reader.options(cls, keys, path, subject=subject)
+
+
+def _nobody(key: str) -> str:
+    return ""
 
 
 def _subject(given: Mapping[str, Given], kind: str) -> str:

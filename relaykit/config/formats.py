@@ -6,7 +6,7 @@ JSON; everything else is YAML.  A name that ends in ``.toml`` makes TOML's error
 
 from __future__ import annotations
 
-from relaykit.config.documents import Document, FormatError
+from relaykit.config.documents import Document, FormatError, shown
 from relaykit.config.json_text import read_json
 from relaykit.config.toml_text import read_toml
 
@@ -47,5 +47,5 @@ def _as_yaml(text: str, extension: str, as_toml: FormatError) -> Document:
             error.reason, error.line, error.column, key=error.key, hint=error.hint or hint
         ) from None
     if document.value is not None and not isinstance(document.value, dict):
-        raise FormatError("the file must be a table of keys", hint=hint)
+        raise FormatError(f"the file must be a table of keys, not {shown(document.value)}", hint=hint)
     return document

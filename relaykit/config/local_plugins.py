@@ -10,7 +10,16 @@ import msgspec
 from relaykit.options import Options, Problem, doc
 from relaykit.values import Secret
 
-__all__ = ["PROXY_PLUGINS", "VISITOR_PLUGINS", "HeaderChanges"]
+__all__ = ["PROXY_PLUGINS", "VISITOR_PLUGINS", "HeaderChanges", "LocalPlugin"]
+
+
+class LocalPlugin(Options, frozen=True, kw_only=True):
+    """A table ``[proxies.plugin]`` without its key ``type``."""
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint string that does the same; empty if there is none yet."""
+        return ""
 
 
 class HeaderChanges(Options, frozen=True, kw_only=True):
@@ -21,30 +30,34 @@ class HeaderChanges(Options, frozen=True, kw_only=True):
     )
 
 
-class UnixSocketPlugin(Options, frozen=True, kw_only=True):
+class UnixSocketPlugin(LocalPlugin, frozen=True, kw_only=True):
     """The local service listens on a unix socket."""
 
     unix_path: Annotated[str, doc("Path of the socket.")] = ""
+
+    @property
+    def endpoint(self) -> str:
+        return "unix:" + self.unix_path.replace("\\", "\\\\").replace(":", "\\:").replace("=", "\\=")
 
     def problems(self) -> Iterable[Problem]:
         return _required("unixPath", self.unix_path)
 
 
-class HttpProxyPlugin(Options, frozen=True, kw_only=True):
+class HttpProxyPlugin(LocalPlugin, frozen=True, kw_only=True):
     """An HTTP proxy in place of a local service."""
 
     http_user: Annotated[str, doc("User name that must be given.")] = ""
     http_password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
 
 
-class Socks5Plugin(Options, frozen=True, kw_only=True):
+class Socks5Plugin(LocalPlugin, frozen=True, kw_only=True):
     """A SOCKS5 proxy in place of a local service."""
 
     username: Annotated[str, doc("User name that must be given.")] = ""
     password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
 
 
-class StaticFilePlugin(Options, frozen=True, kw_only=True):
+class StaticFilePlugin(LocalPlugin, frozen=True, kw_only=True):
     """Files in place of a local service."""
 
     local_path: Annotated[str, doc("Directory that is served.")] = ""
@@ -56,7 +69,7 @@ class StaticFilePlugin(Options, frozen=True, kw_only=True):
         return _required("localPath", self.local_path)
 
 
-class HttpToHttpPlugin(Options, frozen=True, kw_only=True):
+class HttpToHttpPlugin(LocalPlugin, frozen=True, kw_only=True):
     """Hands HTTP on to an HTTP service, with other headers."""
 
     local_addr: Annotated[str, doc("The service, host:port.")] = ""
@@ -83,7 +96,7 @@ class HttpsToHttpsPlugin(HttpsToHttpPlugin, frozen=True, kw_only=True):
     """Ends HTTPS and hands HTTPS on."""
 
 
-class TlsToRawPlugin(Options, frozen=True, kw_only=True):
+class TlsToRawPlugin(LocalPlugin, frozen=True, kw_only=True):
     """Ends TLS and hands the plain stream on."""
 
     local_addr: Annotated[str, doc("The service, host:port.")] = ""
@@ -94,11 +107,11 @@ class TlsToRawPlugin(Options, frozen=True, kw_only=True):
         return _required("localAddr", self.local_addr)
 
 
-class VirtualNetPlugin(Options, frozen=True, kw_only=True):
+class VirtualNetPlugin(LocalPlugin, frozen=True, kw_only=True):
     """The virtual network in place of a local service."""
 
 
-class VirtualNetVisitorPlugin(Options, frozen=True, kw_only=True):
+class VirtualNetVisitorPlugin(LocalPlugin, frozen=True, kw_only=True):
     """The virtual network in place of a visitor's port."""
 
     destination_ip: Annotated[str, doc("Address whose traffic goes to the proxy.")] = msgspec.field(
@@ -110,7 +123,7 @@ def _required(key: str, value: str) -> Iterable[Problem]:
     return () if value else (Problem(key, "must be given"),)
 
 
-PROXY_PLUGINS: Mapping[str, type[Options]] = {
+PROXY_PLUGINS: Mapping[str, type[LocalPlugin]] = {
     "unix_domain_socket": UnixSocketPlugin,
     "http_proxy": HttpProxyPlugin,
     "socks5": Socks5Plugin,
@@ -124,5 +137,5 @@ PROXY_PLUGINS: Mapping[str, type[Options]] = {
 }
 """What ``plugin.type`` of a proxy may be, and the further keys of the table."""
 
-VISITOR_PLUGINS: Mapping[str, type[Options]] = {"virtual_net": VirtualNetVisitorPlugin}
+VISITOR_PLUGINS: Mapping[str, type[LocalPlugin]] = {"virtual_net": VirtualNetVisitorPlugin}
 """What ``plugin.type`` of a visitor may be, and the further keys of the table."""

@@ -92,12 +92,16 @@ def type_text(declared: Any) -> str:
 
 @functools.cache
 def homes_of(key: str) -> tuple[Home, ...]:
-    """Where a key with these letters belongs, case left aside; proxies and visitors are not looked at."""
-    return tuple(
-        Home(program, f"{table}.{each}" if table else each)
-        for program, cls in (("server", ServerConfig), ("client", ClientConfig))
-        for table, each in _keys("", cls)
-        if each.casefold() == key.casefold()
+    """Where a key with these letters belongs, case left aside; not inside of proxies and visitors."""
+    lists = (Home("client", each) for each in ("proxies", "visitors") if each == key.casefold())
+    return (
+        *lists,
+        *(
+            Home(program, f"{table}.{each}" if table else each)
+            for program, cls in (("server", ServerConfig), ("client", ClientConfig))
+            for table, each in _keys("", cls)
+            if each.casefold() == key.casefold()
+        ),
     )
 
 

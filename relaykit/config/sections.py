@@ -42,7 +42,8 @@ def port_problems(key: str, port: int) -> Iterator[Problem]:
 def choice_problems(key: str, value: str, choices: tuple[str, ...]) -> Iterator[Problem]:
     """What is wrong with a text that must be one of a few."""
     if value not in choices:
-        yield Problem(key, f'"{value}" is not one of {", ".join(choices)}')
+        what = f'"{value}" is not' if value else "must be given, and be"
+        yield Problem(key, f"{what} one of {', '.join(choices)}")
 
 
 class LogConfig(Options, frozen=True, kw_only=True):

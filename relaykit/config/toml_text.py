@@ -20,6 +20,13 @@ from relaykit.config.documents import (
 __all__ = ["read_toml"]
 
 _POSITION = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)\Z")
+_PLAINER = {
+    "cannot overwrite a value": "the key has a value already",
+    "invalid statement": "this is neither a key with a value nor a table's name in brackets",
+}
+"""What the standard library says too tersely."""
+
+_BYTE_ORDER_MARK = "\ufeff"
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _KEYS = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
 _HEADER = re.compile(rf"[ \t]*(?P<brackets>\[\[?)[ \t]*(?P<keys>{_KEYS})[ \t]*\]")
@@ -36,6 +43,8 @@ def read_toml(text: str) -> Document:
 
     :raises FormatError: it is no TOML.
     """
+    if text.startswith(_BYTE_ORDER_MARK):
+        raise FormatError("TOML must not begin with a byte-order mark", 1, 1)
     try:
         parsed = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -53,7 +62,8 @@ def _format_error(message: str) -> FormatError:
     match = _POSITION.search(message)
     if match is None:
         return FormatError(message)
-    reason = message[: match.start()]
+    reason = message[:1].lower() + message[1 : match.start()]
+    reason = _PLAINER.get(reason, reason)
     if match["line"] is None:
         return FormatError(f"{reason}, where the file ends")
     return FormatError(reason, int(match["line"]), int(match["column"]))
@@ -92,6 +102,8 @@ def _lines(text: str) -> dict[KeyPath, int]:
         if header is not None:
             table = _table_path(header, counts)
             lines.setdefault(table, line)
+            if table[-1] == 0:
+                lines.setdefault(table[:-1], line)
             at = header.end()
         else:
             assignment = _ASSIGNMENT.match(text, at)
