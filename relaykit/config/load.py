@@ -16,7 +16,6 @@ from relaykit.config.files import read_file
 from relaykit.config.includes import included_files
 from relaykit.config.later import LATER_TYPES
 from relaykit.config.problems import ConfigurationProblem, Findings, Report
-from relaykit.config.reference import homes_of
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.errors import PluginError
 from relaykit.options import Options, ProxyCommon, VisitorCommon, option_fields
@@ -290,6 +289,9 @@ def _common(reader: Reader, cls: type[ConfigT], program: str, besides: Sequence[
 
 def _where(key: str, program: str) -> str:
     """Says where a key belongs that is not known where it stands."""
+    # Only a mistake needs the whole reference.
+    from relaykit.config.reference import homes_of
+
     homes = homes_of(key)
     here = [home.path for home in homes if home.program == program]
     if here:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from relaykit.config.template import nodes
 from relaykit.config.template.functions import FUNCTIONS, FunctionError
 from relaykit.config.template.parsing import Template
-from relaykit.config.template.source import Source, TemplateError
+from relaykit.config.template.source import Source, TemplateError, Undefined
 from relaykit.config.template.values import NumberPair, Root, Value, is_true, type_name, write_value
 
-__all__ = ["LAZY_FUNCTIONS", "Evaluation", "Undefined"]
+__all__ = ["FUNCTION_NAMES", "Evaluation"]
 
-LAZY_FUNCTIONS = ("and", "or")
+_LAZY_FUNCTIONS = ("and", "or")
 """Functions whose later arguments are not evaluated once the answer is clear."""
+
+FUNCTION_NAMES = frozenset({*FUNCTIONS, *_LAZY_FUNCTIONS})
+"""What a template may call."""
 
 MOST_OUTPUT = 16 * 1024 * 1024
 """Characters that a template may write: a configuration is never that long, a runaway range is."""
@@ -36,14 +39,6 @@ class _Broken(Exception):
 
 class _Continued(Exception):
     """``{{continue}}`` was reached."""
-
-
-@frozen
-class Undefined:
-    """An expression that had no value and was written as ``<no value>``; on a line, from 1."""
-
-    expression: str
-    line: int
 
 
 @define
@@ -269,7 +264,7 @@ class Evaluation:
         piped: Value,
     ) -> Value:
         name = function.name
-        if name in LAZY_FUNCTIONS:
+        if name in _LAZY_FUNCTIONS:
             return self._call_lazily(function, operands, dot, piped)
         builtin = FUNCTIONS[name]
         given = len(operands) + (piped is not _ABSENT)

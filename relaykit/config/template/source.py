@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import bisect
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from relaykit.errors import ConfigurationError
 
-__all__ = ["Source", "TemplateError"]
+__all__ = ["Source", "TemplateError", "Undefined"]
 
 
 class TemplateError(ConfigurationError):
@@ -25,6 +25,14 @@ class TemplateError(ConfigurationError):
         self.line = line
         self.column = column
         self.expression = expression
+
+
+@frozen
+class Undefined:
+    """An expression that had no value and was written as ``<no value>``; on a line, from 1."""
+
+    expression: str
+    line: int
 
 
 @define

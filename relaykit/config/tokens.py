@@ -1,0 +1,82 @@
+"""Reads the token from where the configuration says, once, when a program starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+
+from relaykit.config.credentials import ClientAuth, ServerAuth, TokenCommand, TokenFile
+from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
+from relaykit.values import Secret
+
+__all__ = ["resolve_token"]
+
+COMMAND_TIMEOUT_S = 30
+"""Seconds that a command may take: as long as a slow vault, and no start hangs for ever."""
+
+MOST_OCTETS = 64 * 1024
+"""Octets of a token: far more than any has, so that a wrong path does not fill the memory."""
+
+_KEY = "auth.tokenSource"
+
+
+def resolve_token(
+    auth: ServerAuth | ClientAuth, *, environ: Mapping[str, str] | None = None, cwd: str = ""
+) -> Secret:
+    """The token: ``auth.token``, or the content of the file or the output of the command that stands for it.
+
+    White space around it is left out.  ``environ`` is the environment of a command, None for the process's
+    own; relative paths are resolved against ``cwd``, empty for the process's own.  Blocks until a command has ended, at most :data:`COMMAND_TIMEOUT_S`.
+
+    :raises ConfigurationProblems: the file cannot be read, or the command failed.
+    """
+    source = None if auth.token_source is None else auth.token_source.chosen()
+    if source is None or auth.method != "token":
+        return auth.token
+    if isinstance(source, TokenFile):
+        content = _from_file(os.path.join(cwd, source.path))
+    else:
+        content = _from_command(source, os.environ if environ is None else environ, cwd)
+    if len(content) > MOST_OCTETS:
+        raise _failed(f"the token has more than {MOST_OCTETS} octets")
+    try:
+        return Secret(content.decode("utf-8").strip())
+    except UnicodeDecodeError:
+        raise _failed("the token is not text in UTF-8") from None
+
+
+def _from_file(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(MOST_OCTETS + 1)
+    except OSError as error:
+        raise _failed(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def _from_command(source: TokenCommand, environ: Mapping[str, str], cwd: str) -> bytes:
+    command = source.command
+    variables = {**environ, **{each.name: each.value for each in source.env}}
+    try:
+        finished = subprocess.run(
+            [command, *source.args],
+            env=variables,
+            cwd=cwd or None,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=COMMAND_TIMEOUT_S,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failed(f"the command {command} did not end within {COMMAND_TIMEOUT_S} s") from None
+    except subprocess.CalledProcessError as error:
+        raise _failed(f"the command {command} ended with status {error.returncode}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _failed(f"the command {command} cannot be run: {reason.lower()}") from None
+    return finished.stdout
+
+
+def _failed(reason: str) -> ConfigurationProblems:
+    return ConfigurationProblems((ConfigurationProblem(what=reason, key=_KEY),))
