@@ -1,6 +1,18 @@
-"""What relaykit adds to Twisted: its proxy types."""
+"""What relaykit adds to Twisted: its proxy types, and its two programs for twist and twistd."""
+
+from twisted.application.service import ServiceMaker
 
 from relaykit.plugins import ProxyTypeReference
 
 tcp = ProxyTypeReference("tcp", "relaykit.proxies.tcp")
 stcp = ProxyTypeReference("stcp", "relaykit.proxies.stcp")
+
+relay_server = ServiceMaker(
+    "relaykit server", "relaykit.tap.server", "A relay server, compatible with frps.", "relaykit-server"
+)
+relay_client = ServiceMaker(
+    "relaykit client",
+    "relaykit.tap.client",
+    "A client of a relay server, compatible with frpc.",
+    "relaykit-client",
+)

@@ -1,0 +1,204 @@
+"""``relaykit frpc``: takes frp's command line for clients, and behaves as its client does to scripts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from attrs import evolve
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from relaykit.commands.frpsettings import client_table, proxy_table, visitor_table
+from relaykit.commands.loading import loaded_or_said
+from relaykit.commands.making import ClientMaker
+from relaykit.commands.roles import error_text, serve_client, status_of
+from relaykit.commands.running import Ending, Lifetime, begin_serving
+from relaykit.config.load import client_from_table, load_client
+from relaykit.config.tokens import resolve_token
+from relaykit.errors import RelaykitError
+from relaykit.plugins import ProxyTypes
+from relaykit.state import StateDirectory
+
+if TYPE_CHECKING:
+    from relaykit.client.service import RelayClient
+    from relaykit.commands.grammar import Call
+    from relaykit.commands.surroundings import Surroundings
+    from relaykit.config.load import LoadedClient
+
+__all__ = ["run", "run_proxy", "run_visitor", "verify"]
+
+log = Logger()
+
+_STOPPED = "frpc service for config file [{path}] stopped"
+
+
+def run(call: Call, around: Surroundings) -> int:
+    """Runs the client of a file, or those of all files in a folder."""
+    if call["config-dir"]:
+        return _run_folder(call, around)
+    types = ProxyTypes.installed()
+    path = call["config"]
+    loaded = _load_file(path, call, around, types)
+    if loaded is None:
+        return 1
+    begin_serving(loaded.config.log, around, color=True)
+    log.info("start frpc service for config file [{path}] with aggregated configuration", path=path)
+    return _serve(loaded, around, types, lambda: log.info(_STOPPED, path=path))
+
+
+def run_proxy(call: Call, around: Surroundings) -> int:
+    """Publishes the one proxy that the flags describe; no file is read."""
+    table = {**client_table(call), "proxies": [proxy_table(call, call.path[-1].name)]}
+    return _run_table(table, call, around)
+
+
+def run_visitor(call: Call, around: Surroundings) -> int:
+    """Visits the one proxy that the flags describe; no file is read."""
+    table = {**client_table(call), "visitors": [visitor_table(call, call.path[-2].name)]}
+    return _run_table(table, call, around)
+
+
+def verify(call: Call, around: Surroundings) -> int:
+    """Checks a file."""
+    path = call["config"]
+    if not path:
+        around.say("frpc: the configuration file is not specified")
+        return 0
+    if _load_file(path, call, around, ProxyTypes.installed()) is None:
+        return 1
+    around.say(f"frpc: the configuration file {path} syntax is ok")
+    return 0
+
+
+def _load_file(path: str, call: Call, around: Surroundings, types: ProxyTypes) -> LoadedClient | None:
+    def load() -> LoadedClient:
+        return load_client(
+            path,
+            types=types,
+            environ=around.environ,
+            strict=call["strict-config"],
+            allow_unsafe=call["allow-unsafe"],
+        )
+
+    return loaded_or_said(load, around.say)
+
+
+def _run_table(table: dict[str, Any], call: Call, around: Surroundings) -> int:
+    types = ProxyTypes.installed()
+
+    def load() -> LoadedClient:
+        return client_from_table(
+            table, types=types, environ=around.environ, allow_unsafe=call["allow-unsafe"]
+        )
+
+    loaded = loaded_or_said(load, around.say)
+    if loaded is None:
+        return 1
+    begin_serving(loaded.config.log, around, color=True)
+    return _serve(loaded, around, types, lambda: None)
+
+
+def _serve(loaded: LoadedClient, around: Surroundings, types: ProxyTypes, stopped: Callable[[], None]) -> int:
+    """Runs a client; the reason of its end is printed last, without time or level, as frp does."""
+    try:
+        maker = _maker(loaded, around, types)
+    except RelaykitError as error:
+        stopped()
+        around.say(str(error))
+        return 1
+    ending = serve_client(maker)
+    stopped()
+    if isinstance(ending.failure, (RelaykitError, OSError)):
+        around.say(
+            f"login to the server failed: {error_text(ending.failure)}. "
+            "With loginFailExit enabled, no additional retries will be attempted"
+        )
+        return 1
+    return -ending.signal if ending.signal else status_of(ending, around.say)
+
+
+def _maker(loaded: LoadedClient, around: Surroundings, types: ProxyTypes) -> ClientMaker:
+    """The maker of a client that ends when its first login fails, unless its file says otherwise.
+
+    :raises RelaykitError: the token cannot be had.
+    """
+    config = loaded.config
+    if config.login_fail_exit is None:
+        loaded = evolve(loaded, config=msgspec.structs.replace(config, login_fail_exit=True))
+    return ClientMaker(
+        loaded=loaded,
+        token=resolve_token(config.auth, environ=around.environ),
+        types=types,
+        state=StateDirectory.find(config.state_dir, around.environ),
+    )
+
+
+# --- one client for every file of a folder ---------------------------------------------------
+
+
+def _run_folder(call: Call, around: Surroundings) -> int:
+    """Runs the clients until all of them have failed; that is no failure of the program."""
+    types = ProxyTypes.installed()
+    makers: dict[str, ClientMaker] = {}
+    for path in _files_below(call["config-dir"]):
+        loaded = _load_file(path, call, around, types)
+        try:
+            if loaded is not None:
+                makers[path] = _maker(loaded, around, types)
+                continue
+        except RelaykitError as error:
+            around.say(str(error))
+        around.say(f"frpc service error for config file [{path}]")
+    if not makers:
+        return 0
+    begin_serving(next(iter(makers.values())).loaded.config.log, around, color=True)
+    ending = _serve_all(makers, around)
+    return -ending.signal if ending.signal else status_of(ending, around.say)
+
+
+def _serve_all(makers: dict[str, ClientMaker], around: Surroundings) -> Ending:
+    from twisted.internet import reactor
+
+    clients = {path: maker.make(reactor) for path, maker in makers.items()}
+
+    def begin() -> Deferred[bool]:
+        lives = [_live(path, client, around) for path, client in clients.items()]
+        return DeferredList(lives).addCallback(lambda results: not any(alive for _, alive in results))
+
+    def stop() -> Deferred[Any]:
+        return DeferredList([client.stopService() for client in clients.values() if client.running])
+
+    return Lifetime(reactor, begin, stop).run()
+
+
+def _live(path: str, client: RelayClient, around: Surroundings) -> Deferred[bool]:
+    """Starts a client; fires with whether it lives on."""
+
+    def failed(failure: Failure) -> Deferred[bool]:
+        around.say(f"frpc service error for config file [{path}]")
+        stopped: Deferred[Any] = client.stopService()
+        return stopped.addCallback(lambda _: False)
+
+    log.info("start frpc service for config file [{path}] with aggregated configuration", path=path)
+    client.privilegedStartService()
+    client.startService()
+    return client.when_first_login().addCallbacks(lambda _: True, failed)
+
+
+def _files_below(path: str) -> Iterator[str]:
+    """The regular files in a folder and below, in order of their names; or the file itself."""
+    if os.path.isfile(path):
+        yield path
+    elif os.path.isdir(path):
+        with os.scandir(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            below = os.path.normpath(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_below(below)
+            elif entry.is_file():
+                yield below

@@ -1,0 +1,141 @@
+"""Makes the two roles of what was configured; opens nothing.
+
+The roles' own modules are imported when one is made: most mistakes are found before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from relaykit.commands.loading import read_token_file
+from relaykit.config.load import LoadedClient, LoadedServer, load_client, load_server
+from relaykit.config.problems import ConfigurationProblem
+from relaykit.config.tokens import resolve_token
+from relaykit.plugins import ProxyTypes
+from relaykit.state import StateDirectory
+from relaykit.values import Secret
+
+if TYPE_CHECKING:
+    from relaykit.client.service import RelayClient
+    from relaykit.server.service import RelayServer
+
+__all__ = ["ClientMaker", "RoleFiles", "ServerMaker", "read_client", "read_server"]
+
+log = Logger()
+
+
+@frozen(kw_only=True)
+class RoleFiles:
+    """The files that a role is read from, and how; relative paths are those of the current folder.
+
+    :ivar state_dir: comes before what the configuration says; empty for that.
+    :ivar token_file: likewise.
+    """
+
+    config: str
+    environ: Mapping[str, str]
+    strict: bool = True
+    allow_unsafe: Collection[str] = ()
+    state_dir: str = ""
+    token_file: str = ""
+
+
+@frozen(kw_only=True)
+class ServerMaker:
+    """All that a relay server is made of, but the reactor."""
+
+    loaded: LoadedServer
+    token: Secret
+    types: ProxyTypes
+    state: StateDirectory | None
+
+    @property
+    def warnings(self) -> tuple[ConfigurationProblem, ...]:
+        """What to say of the configuration."""
+        return self.loaded.warnings
+
+    def make(self, reactor: Any) -> RelayServer:
+        """The server; nothing is opened before it is started."""
+        from relaykit.server.service import RelayServer
+
+        if not self.token:
+            log.warn(
+                "NO TOKEN IS SET: whoever reaches this server may publish services on it; "
+                "make a token with: relaykit token"
+            )
+        loaded = self.loaded
+        return RelayServer(loaded.config, self.token, self.types, reactor, self.state, loaded.ingress_options)
+
+
+@frozen(kw_only=True)
+class ClientMaker:
+    """All that a client is made of, but the reactor."""
+
+    loaded: LoadedClient
+    token: Secret
+    types: ProxyTypes
+    state: StateDirectory | None
+
+    @property
+    def warnings(self) -> tuple[ConfigurationProblem, ...]:
+        """What to say of the configuration."""
+        return self.loaded.warnings
+
+    def make(self, reactor: Any) -> RelayClient:
+        """The client; nothing is opened before it is started."""
+        from relaykit.client.service import RelayClient
+
+        loaded = self.loaded
+        return RelayClient(
+            loaded.config, loaded.proxies, loaded.visitors, self.token, self.types, reactor, self.state
+        )
+
+
+def read_server(files: RoleFiles) -> ServerMaker:
+    """Reads what a server needs.
+
+    :raises ConfigurationProblems: its configuration cannot be used.
+    :raises RelaykitError: its token cannot be read.
+    """
+    types = ProxyTypes.installed()
+    loaded = load_server(
+        files.config,
+        types=types,
+        environ=files.environ,
+        strict=files.strict,
+        allow_unsafe=files.allow_unsafe,
+    )
+    auth = loaded.config.auth
+    return ServerMaker(
+        loaded=loaded,
+        token=read_token_file(files.token_file)
+        if files.token_file
+        else resolve_token(auth, environ=files.environ),
+        types=types,
+        state=StateDirectory.find(files.state_dir or loaded.config.state_dir, files.environ),
+    )
+
+
+def read_client(files: RoleFiles) -> ClientMaker:
+    """Reads what a client needs; see :func:`read_server`."""
+    types = ProxyTypes.installed()
+    loaded = load_client(
+        files.config,
+        types=types,
+        environ=files.environ,
+        strict=files.strict,
+        allow_unsafe=files.allow_unsafe,
+    )
+    auth = loaded.config.auth
+    return ClientMaker(
+        loaded=loaded,
+        token=read_token_file(files.token_file)
+        if files.token_file
+        else resolve_token(auth, environ=files.environ),
+        types=types,
+        state=StateDirectory.find(files.state_dir or loaded.config.state_dir, files.environ),
+    )

@@ -1,0 +1,103 @@
+"""``relaykit server`` and ``relaykit client``, and how every command runs the two roles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from relaykit.commands.loading import loaded_or_said
+from relaykit.commands.making import ClientMaker, RoleFiles, ServerMaker, read_client, read_server
+from relaykit.commands.running import Ending, Lifetime, begin_serving
+from relaykit.errors import RelaykitError
+
+if TYPE_CHECKING:
+    from relaykit.commands.grammar import Call
+    from relaykit.commands.surroundings import Surroundings
+
+__all__ = ["error_text", "run_client", "run_server", "serve_client", "serve_server", "status_of"]
+
+log = Logger()
+
+
+def run_server(call: Call, around: Surroundings) -> int:
+    """Runs a relay server until a signal comes."""
+    files = _files(call, around)
+    maker = loaded_or_said(lambda: read_server(files), around.complain) if files else None
+    if maker is None:
+        return 1
+    begin_serving(maker.loaded.config.log, around, color=around.stdout.isatty())
+    return status_of(serve_server(maker), around.complain)
+
+
+def run_client(call: Call, around: Surroundings) -> int:
+    """Runs a client until a signal comes, or until its first login fails where that ends it."""
+    files = _files(call, around)
+    maker = loaded_or_said(lambda: read_client(files), around.complain) if files else None
+    if maker is None:
+        return 1
+    begin_serving(maker.loaded.config.log, around, color=around.stdout.isatty())
+    return status_of(serve_client(maker), around.complain)
+
+
+def serve_server(maker: ServerMaker) -> Ending:
+    """Runs a server under the reactor of this process."""
+    from twisted.internet import reactor
+
+    server = maker.make(reactor)
+
+    def begin() -> Deferred[None]:
+        server.privilegedStartService()
+        server.startService()
+        return server.when_ready()
+
+    return Lifetime(reactor, begin, server.stopService).run()
+
+
+def serve_client(maker: ClientMaker) -> Ending:
+    """Runs a client under the reactor of this process."""
+    from twisted.internet import reactor
+
+    client = maker.make(reactor)
+
+    def begin() -> Deferred[None]:
+        client.privilegedStartService()
+        client.startService()
+        return client.when_first_login().addCallback(lambda _: None)
+
+    return Lifetime(reactor, begin, client.stopService).run()
+
+
+def status_of(ending: Ending, say: Callable[[str], None]) -> int:
+    """The exit status for an ending that a signal makes a success; a failure is said."""
+    if ending.failure is None:
+        return 0
+    if not isinstance(ending.failure, (RelaykitError, OSError)):
+        log.failure("the program ended because of a defect", Failure(ending.failure))
+    say(error_text(ending.failure))
+    return 1
+
+
+def error_text(error: BaseException) -> str:
+    """What an error says; of the system's errors, which file and why, as frp writes it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"open {os.fsdecode(error.filename)}: {error.strerror.lower()}"
+    return str(error)
+
+
+def _files(call: Call, around: Surroundings) -> RoleFiles | None:
+    if not call["config"]:
+        around.complain("a configuration file is needed: -c FILE")
+        return None
+    return RoleFiles(
+        config=call["config"],
+        environ=around.environ,
+        strict=call["strict-config"],
+        allow_unsafe=call["allow-unsafe"],
+        state_dir=call["state-dir"],
+        token_file=call["token-file"],
+    )

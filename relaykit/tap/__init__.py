@@ -1,0 +1,1 @@
+"""What ``twistd`` and ``twist`` start: ``relaykit-server`` and ``relaykit-client``."""

@@ -1,0 +1,31 @@
+"""``twistd relaykit-client``: a client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from relaykit.commands.making import ClientMaker, RoleFiles, read_client
+from relaykit.tap.options import RoleOptions
+from relaykit.tap.starting import EndingProgram
+
+if TYPE_CHECKING:
+    from twisted.application.service import IService
+
+__all__ = ["Options", "makeService"]
+
+
+class Options(RoleOptions):
+    """The command line of ``relaykit-client``."""
+
+    longdesc = "Runs a client that publishes local services through a relay server."
+
+    def read(self, files: RoleFiles) -> ClientMaker:
+        return read_client(files)
+
+
+def makeService(options: Options) -> IService:
+    """The client; it opens nothing before it is started."""
+    from twisted.internet import reactor
+
+    client = options["maker"].make(reactor)
+    return EndingProgram(client, client.when_first_login, reactor)

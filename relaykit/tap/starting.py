@@ -1,0 +1,52 @@
+"""A daemon whose role cannot start ends, with the reason in its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+__all__ = ["EndingProgram"]
+
+
+class EndingProgram(MultiService):
+    """Holds a role; ends the program when the role fails to start.
+
+    What fails before ``twistd`` has become a daemon is raised, so that whoever started it sees it.
+
+    :param role: the service.
+    :param outcome: asks the role; its Deferred fails when the role has failed.
+    :param reactor: is stopped after a failure.
+    """
+
+    log = Logger()
+
+    def __init__(self, role: IService, outcome: Callable[[], Deferred[Any]], reactor: Any) -> None:
+        super().__init__()
+        self._outcome = outcome
+        self._reactor = reactor
+        role.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self._raise_failure()
+
+    def startService(self) -> None:
+        super().startService()
+        self._raise_failure()
+        self._outcome().addErrback(self._failed)
+
+    def _raise_failure(self) -> None:
+        """Raises what the role has failed with so far."""
+        failures: list[Failure] = []
+        self._outcome().addErrback(failures.append)
+        for failure in failures:
+            failure.raiseException()
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.error("the program ends: {reason}", reason=failure.getErrorMessage())
+        self._reactor.stop()

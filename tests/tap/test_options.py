@@ -1,0 +1,77 @@
+"""Tests for the options of the daemons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.commands.making import RoleFiles
+from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
+from relaykit.tap.options import RoleOptions
+
+
+@frozen
+class Maker:
+    """What options read."""
+
+    files: RoleFiles
+    warnings: tuple[ConfigurationProblem, ...] = ()
+
+
+class Options(RoleOptions):
+    """Options of a role that reads nothing."""
+
+    error: Exception | None = None
+
+    def read(self, files: RoleFiles) -> Any:
+        if self.error is not None:
+            raise self.error
+        return Maker(files)
+
+
+class RoleOptionsTests(SynchronousTestCase):
+    """Tests for :class:`RoleOptions`."""
+
+    def files(self, line: str) -> RoleFiles:
+        """What these words read."""
+        options = Options()
+        options.parseOptions(line.split())
+        maker: Maker = options["maker"]
+        return maker.files
+
+    def refusal(self, line: str, error: Exception | None = None) -> str:
+        """Why these words are refused."""
+        options = Options()
+        options.error = error
+        return str(self.assertRaises(UsageError, options.parseOptions, line.split()))
+
+    def test_defaults(self) -> None:
+        """A configuration file is read strictly, and nothing else is said."""
+        files = self.files("-c relay.toml")
+        self.assertEqual(
+            (files.config, files.strict, list(files.allow_unsafe), files.state_dir, files.token_file),
+            ("relay.toml", True, [], "", ""),
+        )
+
+    def test_all(self) -> None:
+        """Each option has its place."""
+        files = self.files(
+            "--config relay.toml --lenient --allow-unsafe TokenSourceExec,X --state-dir s --token-file t"
+        )
+        self.assertEqual(
+            (files.config, files.strict, list(files.allow_unsafe), files.state_dir, files.token_file),
+            ("relay.toml", False, ["TokenSourceExec", "X"], "s", "t"),
+        )
+
+    def test_no_file(self) -> None:
+        """A configuration file is needed."""
+        self.assertEqual(self.refusal(""), "a configuration file is needed: -c FILE")
+
+    def test_problems(self) -> None:
+        """Every problem of the files is told before anything becomes a daemon."""
+        problems = [ConfigurationProblem(what=what, key="k") for what in ("is odd", "is bad")]
+        text = self.refusal("-c relay.toml", ConfigurationProblems(problems))
+        self.assertEqual(text, "k: is odd\nk: is bad")

@@ -1,0 +1,59 @@
+"""Tests for daemons that end when they cannot start."""
+
+from __future__ import annotations
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.errors import ConnectionFailed
+from relaykit.tap.starting import EndingProgram
+from tests.tap.fakes import FakeRole
+
+
+class EndingProgramTests(SynchronousTestCase):
+    """Tests for :class:`EndingProgram`."""
+
+    def setUp(self) -> None:
+        """Makes a reactor that can be seen to stop."""
+        self.reactor = MemoryReactorClock()
+
+    def program(self, role: FakeRole) -> EndingProgram:
+        """A program of this role."""
+        return EndingProgram(role, role.outcome, self.reactor)
+
+    def test_starts(self) -> None:
+        """The role is started in both steps, and the program runs on."""
+        role = FakeRole()
+        program = self.program(role)
+        program.privilegedStartService()
+        program.startService()
+        self.assertEqual(role.done, ["privileged", "started"])
+        self.assertFalse(self.reactor.hasStopped)
+
+    def test_stops(self) -> None:
+        """Stopping the program stops the role."""
+        role = FakeRole()
+        program = self.program(role)
+        program.startService()
+        program.stopService()
+        self.assertFalse(role.running)
+
+    def test_failure_before_the_daemon(self) -> None:
+        """What fails at once is raised to whoever starts the daemon, with or without privileges."""
+        error = ConnectionFailed("port taken")
+        program = self.program(FakeRole(fails_with=error))
+        self.assertIs(self.assertRaises(ConnectionFailed, program.privilegedStartService), error)
+        self.assertIs(self.assertRaises(ConnectionFailed, program.startService), error)
+
+    def test_failure_later(self) -> None:
+        """What fails later is logged, and ends the program."""
+        role = FakeRole(decided=False)
+        program = self.program(role)
+        program.privilegedStartService()
+        program.startService()
+        self.assertFalse(self.reactor.hasStopped)
+        with capturedLogs() as events:
+            role.fail(ConnectionFailed("the server said no"))
+        self.assertTrue(self.reactor.hasStopped)
+        self.assertEqual([event["reason"] for event in events], ["the server said no"])
