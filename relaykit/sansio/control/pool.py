@@ -6,9 +6,10 @@ import enum
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from collections.abc import Hashable
+from operator import attrgetter
 from typing import Generic, TypeAlias, TypeVar
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from relaykit.errors import LocalProtocolError
 
@@ -94,14 +95,17 @@ class Discarded(Generic[LegT]):
 PoolEvent: TypeAlias = Asked | Assigned[UserT, LegT] | Unserved[UserT] | Discarded[LegT]
 
 
-@define(order=True)
+@frozen
 class _Wait(Generic[UserT]):
-    """A user in the queue.  Deadlines and numbers grow together: who came first is served first."""
+    """A user in the queue, which is ordered by ``number``; deadlines grow with it."""
 
-    deadline: float
     number: int
-    user: UserT = field(order=False)
-    attempt: int = field(order=False)
+    deadline: float
+    user: UserT
+    attempt: int
+
+
+_number = attrgetter("number")
 
 
 class WorkPool(Generic[UserT, LegT]):
@@ -125,6 +129,7 @@ class WorkPool(Generic[UserT, LegT]):
         self._waits: dict[UserT, _Wait[UserT]] = {}
         self._asked: deque[float] = deque()
         self._number = 0
+        self._latest = now
         self._closed = False
         self._to_ask = 0
         self._events: list[PoolEvent[UserT, LegT]] = []
@@ -148,13 +153,14 @@ class WorkPool(Generic[UserT, LegT]):
             self._events.append(Unserved(user, WhyUnserved.SESSION_ENDED))
             return
         self._number += 1
-        self._serve(_Wait(now + self._user_timeout_s, self._number, user, 1), now)
+        self._latest = max(self._latest, now)
+        self._serve(_Wait(self._number, self._latest + self._user_timeout_s, user, 1), now)
 
     def cancel(self, user: UserT) -> None:
         """The user does not wait any more.  Unknown users are ignored."""
         wait = self._waits.pop(user, None)
         if wait is not None:
-            del self._waiting[bisect_left(self._waiting, wait)]
+            del self._waiting[bisect_left(self._waiting, wait.number, key=_number)]
 
     def retry(self, failed: Assigned[UserT, LegT], now: float) -> None:
         """The assigned connection broke before the user could be started on it: try another.
@@ -168,7 +174,7 @@ class WorkPool(Generic[UserT, LegT]):
         elif failed.attempt > self.capacity:
             self._events.append(Unserved(failed.user, WhyUnserved.DEFECTIVE))
         else:
-            self._serve(_Wait(failed.deadline, failed.number, failed.user, failed.attempt + 1), now)
+            self._serve(_Wait(failed.number, failed.deadline, failed.user, failed.attempt + 1), now)
 
     def offer(self, leg: LegT, now: float) -> None:
         """The client opened a work connection; the pool owns it until it is assigned or discarded."""
@@ -231,7 +237,7 @@ class WorkPool(Generic[UserT, LegT]):
         elif len(self._waiting) >= MAX_WAITING_USERS:
             self._events.append(Unserved(wait.user, WhyUnserved.CROWDED))
         else:
-            insort(self._waiting, wait)
+            insort(self._waiting, wait, key=_number)
             self._waits[wait.user] = wait
             self._ask(1, now)
 

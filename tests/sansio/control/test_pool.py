@@ -107,6 +107,17 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual(told(made.events()), [("late", "a"), Asked(1)])
         self.assertIsNone(made.next_wakeup())
 
+    def test_clock_that_went_back(self) -> None:
+        """Though the clock went back between two users, the first is served and given up first."""
+        made = pool()
+        made.want("first", 100.0)
+        made.want("second", 50.0)
+        self.assertEqual(made.next_wakeup(), 100.0 + USER_TIMEOUT_S)
+        made.offer("a", 50.0)
+        self.assertEqual(assigned(made.events()).user, "first")
+        made.wake(100.0 + USER_TIMEOUT_S)
+        self.assertEqual(made.events(), [Unserved("second", WhyUnserved.TIMEOUT)])
+
     def test_configured_timeout(self) -> None:
         """The wait is as long as configured."""
         made: Pool = WorkPool(0, 0.0, user_timeout_s=3.0)
