@@ -1,0 +1,140 @@
+"""Legs around legs: encryption and compression of a payload, in one order for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.dataplane.legs import StreamLeg
+from relaykit.errors import RemoteProtocolError
+from relaykit.interfaces import ILegReceiver
+from relaykit.sansio.wire.cipher import IV_LENGTH
+from relaykit.sansio.wire.coders import Stack, inbound_coders, outbound_coders
+from relaykit.values import Ended
+
+if TYPE_CHECKING:
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.sansio.contract import Buffer
+    from relaykit.sansio.wire.coders import StreamCoder
+
+__all__ = ["TransformLeg", "transformed"]
+
+
+def transformed(
+    leg: IStreamLeg, key: bytes | None, compression: bool, entropy: Callable[[int], bytes]
+) -> IStreamLeg:
+    """A leg whose peer compresses, then encrypts with this key; the leg itself where it does neither.
+
+    :param key: of :func:`relaykit.sansio.wire.cipher.derive_key`, or None for no encryption.
+    :param entropy: answers this many random octets.
+    """
+    if key is None and not compression:
+        return leg
+    iv = entropy(IV_LENGTH) if key is not None else b""
+    return TransformLeg(leg, outbound_coders(key, compression, iv), inbound_coders(key, compression))
+
+
+@implementer(IPushProducer)
+class _Source:
+    """What the lower leg pauses while its output is full."""
+
+    __slots__ = ("_leg",)
+
+    def __init__(self, leg: TransformLeg) -> None:
+        self._leg = leg
+
+    def pauseProducing(self) -> None:
+        self._leg._output_full()
+
+    def resumeProducing(self) -> None:
+        self._leg._output_drained()
+
+    def stopProducing(self) -> None:
+        """Nothing to do: the loss of the lower leg is told as such."""
+
+
+@implementer(ILegReceiver)
+class TransformLeg(StreamLeg):
+    """Passes output and input of a leg, which it owns, through coders."""
+
+    __slots__ = ("_attached", "_inbound", "_lower", "_outbound")
+
+    log = Logger()
+
+    def __init__(
+        self, lower: IStreamLeg, outbound: Sequence[StreamCoder], inbound: Sequence[StreamCoder]
+    ) -> None:
+        super().__init__(lower.peer, lower.host)
+        self._lower = lower
+        self._outbound = Stack(outbound)
+        self._inbound = Stack(inbound)
+        self._attached = False
+        lower.pauseProducing()
+        lower.registerProducer(_Source(self), True)
+
+    def __repr__(self) -> str:
+        return f"<TransformLeg on {self._lower!r}>"
+
+    def write(self, data: Buffer) -> None:
+        self._lower.write_sequence(self._outbound.process(data))
+
+    def write_sequence(self, pieces: Sequence[Buffer]) -> None:
+        for piece in pieces:
+            self.write(piece)
+
+    def finish_writing(self) -> None:
+        self._lower.finish_writing()
+
+    def close(self) -> None:
+        self._silence()
+        self._watch_lower()
+        self._lower.close()
+
+    def abort(self) -> None:
+        self._silence()
+        self._watch_lower()
+        self._lower.abort()
+
+    # --- the lower leg's receiver ---------------------------------------------------------------
+
+    def data_received(self, data: Buffer) -> None:
+        try:
+            pieces = self._inbound.process(data)
+        except RemoteProtocolError as error:
+            self.log.warn(
+                "{peer} sent what cannot be decoded: {reason}; do both ends have the same token, secret, "
+                "encryption and compression?",
+                peer=self.peer,
+                reason=str(error),
+            )
+            self._silence()
+            self._lower.abort()
+            self._lost(Ended.PROTOCOL_ERROR)
+            return
+        for piece in pieces:
+            self._arrived(piece)
+
+    def end_received(self) -> None:
+        self._ended()
+
+    def leg_lost(self, reason: Ended) -> None:
+        self._lost(reason)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _reading_wanted(self, wanted: bool) -> None:
+        if not wanted:
+            self._lower.pauseProducing()
+        elif self._attached:
+            self._lower.resumeProducing()
+        else:
+            self._watch_lower()
+
+    def _watch_lower(self) -> None:
+        if not self._attached:
+            self._attached = True
+            self._lower.attach(self)
