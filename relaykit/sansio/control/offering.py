@@ -14,9 +14,9 @@ from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.control.credentials import Prover, Scope
+from relaykit.sansio.control.opening import OPENING_MESSAGES
 from relaykit.sansio.wire.framing import MAGIC, MAX_PAYLOAD, V2, Framing
 from relaykit.sansio.wire.messages import (
-    CORE_MESSAGES,
     Message,
     NewVisitorConn,
     NewVisitorConnResp,
@@ -129,7 +129,7 @@ class OneMessage(Generic[MessageT, AnswerT]):
         self._understand = understand
 
     def feed(self, data: bytes) -> tuple[AnswerT, int] | None:
-        decoder = self._framing.make_decoder(CORE_MESSAGES)
+        decoder = self._framing.make_decoder(OPENING_MESSAGES)
         decoder.receive(data)
         message = decoder.next_message()
         if message is None:

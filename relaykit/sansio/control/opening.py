@@ -30,8 +30,10 @@ from relaykit.sansio.wire.framing import (
 )
 from relaykit.sansio.wire.hello import RANDOM_LENGTH, HelloRefused, ServerHello
 from relaykit.sansio.wire.messages import (
+    CORE_MESSAGES,
     Login,
     LoginResp,
+    MessageTable,
     NewVisitorConn,
     NewVisitorConnResp,
     NewWorkConn,
@@ -40,6 +42,7 @@ from relaykit.sansio.wire.messages import (
 from relaykit.values import Ended, Origin
 
 __all__ = [
+    "OPENING_MESSAGES",
     "OPENING_TIMEOUT_S",
     "FirstMessage",
     "OpeningEnded",
@@ -54,6 +57,13 @@ __all__ = [
 
 OPENING_TIMEOUT_S = 10.0
 """Seconds from the connection to the end of its first message; frp's figure."""
+
+
+OPENING_MESSAGES = MessageTable(
+    {kind: message for kind, message in CORE_MESSAGES.by_type_byte.items() if message is not None},
+    {number: message for number, message in CORE_MESSAGES.by_number.items() if message is not None},
+)
+"""The core's messages and no others: where exactly one is expected, none is skipped."""
 
 
 class StrangeProtocol(RemoteProtocolError):
@@ -113,7 +123,7 @@ class ServerOpening:
         self._deadline: float | None = now + timeout_s
         self._first = b""
         self._framing: Framing | None = None
-        self._decoder: Decoder = V1Decoder()
+        self._decoder: Decoder = V1Decoder(OPENING_MESSAGES)
         self._hello: Agreement | None = None
         self._out: list[bytes] = []
         self._events: list[OpeningEvent] = []
@@ -182,7 +192,7 @@ class ServerOpening:
             self._decoder.receive(self._first)
         elif spoken is Spoken.WIRE_V2:
             self._framing = V2
-            self._decoder = V2Decoder()
+            self._decoder = V2Decoder(OPENING_MESSAGES)
             self._decoder.receive(memoryview(self._first)[len(MAGIC) :])
         else:
             raise StrangeProtocol(spoken)

@@ -12,7 +12,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from relaykit.errors import LocalProtocolError, RefusalCode, Refused, RemoteProtocolError
 from relaykit.sansio.contract import Buffer
@@ -20,6 +20,7 @@ from relaykit.sansio.control.channel import Channel
 from relaykit.sansio.control.events import MessageReceived, SessionEnded, SessionEvent, SignalReceived
 from relaykit.sansio.control.greeting import SIGNAL, Agreement
 from relaykit.sansio.control.liveness import Due, Liveness
+from relaykit.sansio.control.opening import OPENING_MESSAGES
 from relaykit.sansio.wire.framing import Framing
 from relaykit.sansio.wire.messages import (
     CORE_MESSAGES,
@@ -158,12 +159,19 @@ class SessionSettings:
 
     ``token`` is what encryption keys are made from.  ``entropy`` answers this many random octets.
     ``messages`` are the core's and those that proxy types registered.
+
+    :raises ValueError: a registered message has the type of relaykit's own signal.
     """
 
     token: Secret
     entropy: Callable[[int], bytes]
     heartbeat: Heartbeat = Heartbeat()
-    messages: MessageTable = CORE_MESSAGES
+    messages: MessageTable = field(default=CORE_MESSAGES, repr=False)
+    messages_and_signals: MessageTable = field(init=False, repr=False)
+
+    @messages_and_signals.default
+    def _messages_and_signals(self) -> MessageTable:
+        return self.messages.extended(Signal)
 
 
 class ControlSession:
@@ -185,7 +193,7 @@ class ControlSession:
         self.extensions: frozenset[str] = frozenset()
         """What both ends agreed on in the hello; empty with version 1 and with frp."""
         self._settings = settings
-        self._decoder = framing.make_decoder(CORE_MESSAGES)
+        self._decoder = framing.make_decoder(OPENING_MESSAGES)
         self._channel: Channel | None = None
         self._liveness = Liveness(None, None, 0.0)
         self._out: list[Buffer] = []
@@ -274,13 +282,12 @@ class ControlSession:
 
     def _secure(self, channel: Channel, agreed: Agreement | None, liveness: Liveness) -> None:
         """Encrypts from here on, in both directions."""
-        messages = self._settings.messages
-        if agreed is not None:
-            self.extensions = agreed.extensions
-            if SIGNAL in agreed.extensions:
-                messages = messages.extended(Signal)
+        settings = self._settings
+        self.extensions = frozenset() if agreed is None else agreed.extensions
         self._channel = channel
-        self._decoder = self.framing.make_decoder(messages)
+        self._decoder = self.framing.make_decoder(
+            settings.messages_and_signals if SIGNAL in self.extensions else settings.messages
+        )
         self._liveness = liveness
 
     def _read_plain(self, data: Buffer, now: float) -> None:

@@ -36,6 +36,7 @@ from relaykit.sansio.wire.framing import (
 )
 from relaykit.sansio.wire.messages import CORE_MESSAGES, Login, LoginResp, Message, Pong, StartWorkConn
 from relaykit.sansio.wire.nathole import NatHoleResp
+from relaykit.sansio.wire.signals import Signal
 from relaykit.testing.cuts import feed_every_cut
 from relaykit.values import Ended, Secret
 from tests.sansio.control.ends import (
@@ -148,6 +149,8 @@ class LoginTests(SynchronousTestCase):
         for framing, data in (
             (V1, encode_v1(Pong())),
             (V1, encode_v1(StartWorkConn())),
+            (V1, encode_v1(UDPPacket())),
+            (V2, encode_v2(UDPPacket())),
             (V1, b"HTTP/1.1 400 Bad Request\r\n"),
             (V2, encode_v2(Pong())),
             (V2, encode_v2(LoginResp(run_id="x"))),
@@ -393,3 +396,14 @@ class SettingsTests(SynchronousTestCase):
     def test_secrets_are_hidden(self) -> None:
         """The settings of a session can be logged."""
         self.assertNotIn(TOKEN.reveal(), repr(settings()))
+
+    def test_message_in_the_place_of_signals(self) -> None:
+        """A message of a proxy type that would be taken for a signal is found out before any session."""
+
+        class Impostor(Message, frozen=True, kw_only=True):
+            """Has the number of signals."""
+
+            type_byte = None
+            number = Signal.number
+
+        self.assertRaises(ValueError, settings, messages=CORE_MESSAGES.extended(Impostor))

@@ -19,6 +19,7 @@ from relaykit.sansio.control.offering import (
     work_answer,
 )
 from relaykit.sansio.control.opening import admit_visit, assign_work, refuse_visit, refuse_work
+from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.framing import V1, V2, Framing
 from relaykit.sansio.wire.messages import NewVisitorConn, NewWorkConn, Pong
 from relaykit.sansio.wire.proofs import proves
@@ -106,6 +107,7 @@ class AnswerTests(SynchronousTestCase):
         """Another message, or another version, is the server's fault."""
         for framing, other in ((V1, V2), (V2, V1)):
             refuse(work_answer(framing), framing.encode(Pong()))
+            refuse(work_answer(framing), framing.encode(UDPPacket()))
             refuse(visit_answer(framing), assign_work(framing, "ssh", ORIGIN))
             refuse(work_answer(framing), assign_work(other, "ssh", ORIGIN))
 

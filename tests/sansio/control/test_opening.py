@@ -21,6 +21,7 @@ from relaykit.sansio.control.opening import (
     refuse_work,
 )
 from relaykit.sansio.parsers.first_octets import Spoken
+from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.framing import (
     MAGIC,
     V1,
@@ -159,9 +160,10 @@ class RefusedOpeningTests(SynchronousTestCase):
         self.assertEqual(self.refused(MAGIC + encode_hello(HelloFrame("server", b"{}")))[0], b"")
 
     def test_other_messages(self) -> None:
-        """No other message begins a connection, in either version."""
-        self.refused(MAGIC + encode_v2(Ping()))
-        self.refused(encode_v1(Ping()))
+        """No other message begins a connection, in either version, nor is one skipped."""
+        for message in (Ping(), UDPPacket()):
+            self.refused(MAGIC + encode_v2(message))
+            self.refused(encode_v1(message))
 
     def test_null(self) -> None:
         """A message that is null begins no connection in version 1."""
