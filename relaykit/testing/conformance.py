@@ -1,0 +1,213 @@
+"""What every proxy type must do, as tests to inherit.
+
+A type's test module subclasses a mixin together with trial's ``SynchronousTestCase`` and says what
+is special about the type::
+
+    class KnockConformance(ProxyTypeTests, SynchronousTestCase):
+        proxy_type = knock.proxy_type
+
+        def options(self) -> KnockOptions:
+            return KnockOptions(phrase=Secret("open sesame"))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from zope.interface.verify import verifyObject
+
+from relaykit.interfaces import (
+    IBackend,
+    IExposure,
+    IIngress,
+    IProxyType,
+    IVisitable,
+    IVisitableProxyType,
+    IVisitor,
+)
+from relaykit.options import (
+    Options,
+    ProxyCommon,
+    VisitorCommon,
+    from_wire,
+    option_fields,
+    to_wire,
+)
+from relaykit.testing.hosts import MemoryRelay, MemoryServerHost, echoing
+from relaykit.testing.memory import RecordingReceiver
+from relaykit.values import Origin, Secret
+
+if TYPE_CHECKING:
+    from twisted.trial.unittest import SynchronousTestCase as _TestCase
+else:
+    _TestCase = object
+
+__all__ = ["ProxyTypeTests", "VisitableProxyTypeTests"]
+
+
+class ProxyTypeTests(_TestCase):
+    """Tests for any proxy type."""
+
+    proxy_type: IProxyType
+    """What is tested."""
+
+    def options(self) -> Options:
+        """Options that a server accepts; each call answers equal ones."""
+        options: Options = self.proxy_type.proxy_options()
+        return options
+
+    def test_provides(self) -> None:
+        """The type and what it makes provide their interfaces."""
+        verifyObject(IProxyType, self.proxy_type)
+        published = MemoryRelay().publish(self.proxy_type, self.options(), local=echoing)
+        verifyObject(IExposure, published.exposure)
+        verifyObject(IBackend, published.backend)
+
+    def test_described(self) -> None:
+        """The type has a name that can stand in a file, and one line for people."""
+        self.assertRegex(self.proxy_type.name, r"\A[A-Za-z0-9_.-]+\Z")
+        self.assertTrue(self.proxy_type.summary)
+        self.assertNotIn("\n", self.proxy_type.summary)
+
+    def test_keys(self) -> None:
+        """The type's keys hide none of those that all proxies have, and each says what it means."""
+        common = {field.key for field in option_fields(ProxyCommon)}
+        for field in option_fields(self.proxy_type.proxy_options):
+            self.assertNotIn(field.key, common)
+            self.assertTrue(field.description, f"{field.key} has no description: use relaykit.options.doc")
+
+    def test_wire_fields(self) -> None:
+        """No two fields travel under one name, nor under one that all proxies have."""
+        travelling = [
+            (field.wire, field.extension)
+            for cls in (ProxyCommon, self.proxy_type.proxy_options)
+            for field in option_fields(cls)
+            if field.wire or field.extension
+        ]
+        self.assertEqual(len(travelling), len(set(travelling)))
+
+    def test_options_travel(self) -> None:
+        """What the server reads of the options is what the client sent of them."""
+        sent = to_wire(self.options())
+        received = from_wire(self.proxy_type.proxy_options, msgspec.json.decode(msgspec.json.encode(sent)))
+        self.assertEqual(to_wire(received), sent)
+
+    def test_valid(self) -> None:
+        """The options of these tests have no problems, at either end."""
+        received = from_wire(self.proxy_type.proxy_options, to_wire(self.options()))
+        self.assertEqual((list(self.options().problems()), list(received.problems())), ([], []))
+
+    def test_making_has_no_effects(self) -> None:
+        """An ingress that was made and not started has opened nothing and scheduled nothing."""
+        relay = MemoryRelay()
+        ingress = self.proxy_type.make_ingress(self.proxy_type.ingress_options(), MemoryServerHost(relay))
+        verifyObject(IIngress, ingress)
+        self.assertEqual((list(relay.ports), relay.clock.getDelayedCalls()), ([], []))
+
+    def test_withdrawn_and_again(self) -> None:
+        """After a proxy was withdrawn, the same one can be published again."""
+        relay = MemoryRelay()
+        for _ in range(3):
+            published = relay.publish(self.proxy_type, self.options(), local=echoing)
+            published.withdraw()
+
+    def test_withdrawing_leaves_no_timers(self) -> None:
+        """After the last proxy was withdrawn and the server stopped, nothing is scheduled any more."""
+        relay = MemoryRelay()
+        relay.publish(self.proxy_type, self.options(), local=echoing).withdraw()
+        relay.stop()
+        self.assertEqual((list(relay.ports), relay.clock.getDelayedCalls()), ([], []))
+
+    def test_local_service_refuses(self) -> None:
+        """A backend whose local service refuses ends the work leg and comes to an end itself."""
+        relay = MemoryRelay()
+        published = relay.publish(self.proxy_type, self.options(), local=None)
+        work = self.successResultOf(published.proxy.open_work_leg(Origin()))
+        received = RecordingReceiver()
+        work.attach(received)
+        work.close()
+        relay.settle()
+        self.assertIsNotNone(received.lost)
+        self.assertEqual(relay.working, 0)
+
+    def test_user_leaves_at_once(self) -> None:
+        """A backend whose user is gone before it begins comes to an end, and leaves nothing behind."""
+        relay = MemoryRelay()
+        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        self.successResultOf(published.proxy.open_work_leg(Origin())).abort()
+        relay.settle()
+        self.assertEqual(relay.working, 0)
+
+
+class VisitableProxyTypeTests(ProxyTypeTests):
+    """Tests for a proxy type that is reached through visitors."""
+
+    proxy_type: IVisitableProxyType
+
+    visitor_secret = Secret("a secret that both have")
+    """The visitor's ``secretKey``; :meth:`options` must let a visitor in that has it."""
+
+    def visitor_options(self) -> Options:
+        """The own keys of a visitor that is let in."""
+        options: Options = self.proxy_type.visitor_options()
+        return options
+
+    def visitor_common(self, secret: Secret | None = None) -> VisitorCommon:
+        """The common keys of a visitor, with this secret or the right one."""
+        return VisitorCommon(
+            name="visitor",
+            type=self.proxy_type.name,
+            server_name="under-test",
+            secret_key=self.visitor_secret if secret is None else secret,
+            bind_port=9000,
+        )
+
+    def test_visitable(self) -> None:
+        """The type, its exposures and its visitors provide what visiting needs."""
+        verifyObject(IVisitableProxyType, self.proxy_type)
+        relay = MemoryRelay()
+        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        verifyObject(IVisitable, published.exposure)
+        visiting = relay.visit(self.proxy_type, self.visitor_common(), self.visitor_options())
+        verifyObject(IVisitor, visiting.visitor)
+
+    def test_visitor_keys(self) -> None:
+        """The visitor's keys hide none of those that all visitors have, and each says what it means."""
+        common = {field.key for field in option_fields(VisitorCommon)}
+        for field in option_fields(self.proxy_type.visitor_options):
+            self.assertNotIn(field.key, common)
+            self.assertTrue(field.description, f"{field.key} has no description: use relaykit.options.doc")
+
+    def test_stopped(self) -> None:
+        """A visitor that was stopped has closed its port and scheduled nothing; it can start again."""
+        relay = MemoryRelay()
+        for _ in range(2):
+            relay.visit(self.proxy_type, self.visitor_common(), self.visitor_options()).stop()
+            self.assertEqual((list(relay.ports), relay.clock.getDelayedCalls()), ([], []))
+
+    def test_wrong_secret(self) -> None:
+        """A user of a visitor that does not know the secret gets nothing, and the backend no work."""
+        relay = MemoryRelay()
+        served: list[object] = []
+        relay.publish(self.proxy_type, self.options(), local=served.append)
+        visiting = relay.visit(
+            self.proxy_type, self.visitor_common(Secret("another secret")), self.visitor_options()
+        )
+        user = visiting.dial()
+        received = RecordingReceiver(user)
+        user.close()
+        relay.settle()
+        self.assertEqual((received.data, served, relay.working), (b"", [], 0))
+        self.assertIsNotNone(received.lost)
+
+    def test_no_such_proxy(self) -> None:
+        """A user of a visitor whose proxy is not there is let go."""
+        relay = MemoryRelay()
+        visiting = relay.visit(self.proxy_type, self.visitor_common(), self.visitor_options())
+        user = visiting.dial()
+        received = RecordingReceiver(user)
+        user.close()
+        relay.settle()
+        self.assertEqual(received.data, b"")
+        self.assertIsNotNone(received.lost)
