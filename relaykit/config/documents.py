@@ -149,14 +149,17 @@ def shown(value: Any) -> str:
     return f"{kind_of(value)} ({value})"
 
 
-def refuse_non_finite(value: Any) -> None:
-    """Checks that there is no ``inf`` and no ``nan`` in a value: no key may have it.
+def refuse_non_finite(document: Document) -> Document:
+    """The document, if there is no ``inf`` and no ``nan`` in it, which no key may have.
 
     :raises FormatError: there is one.
     """
-    for path, each in _walk((), value):
+    for path, each in _walk((), document.value):
         if isinstance(each, float) and not math.isfinite(each):
-            raise FormatError(f"{each} is not a number that a key can have", key=dotted(path))
+            raise FormatError(
+                f"{each} is not a number that a key can have", document.line_of(path), key=dotted(path)
+            )
+    return document
 
 
 def _walk(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:

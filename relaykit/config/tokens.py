@@ -27,7 +27,8 @@ def resolve_token(
     """The token: ``auth.token``, or the content of the file or the output of the command that stands for it.
 
     White space around it is left out.  ``environ`` is the environment of a command, None for the process's
-    own; relative paths are resolved against ``cwd``, empty for the process's own.  Blocks until a command has ended, at most :data:`COMMAND_TIMEOUT_S`.
+    own; relative paths are resolved against ``cwd``, empty for the process's own.
+    Blocks until a command has ended, at most :data:`COMMAND_TIMEOUT_S`.
 
     :raises ConfigurationProblems: the file cannot be read, or the command failed.
     """

@@ -54,8 +54,7 @@ def read_toml(text: str) -> Document:
     except RecursionError:
         raise FormatError("lists and tables are nested too deeply") from None
     value = _plain(parsed, 0)
-    refuse_non_finite(value)
-    return Document(value, Format.TOML, _lines(text))
+    return refuse_non_finite(Document(value, Format.TOML, _lines(text)))
 
 
 def _format_error(message: str) -> FormatError:
@@ -101,9 +100,8 @@ def _lines(text: str) -> dict[KeyPath, int]:
         header = _HEADER.match(text, at)
         if header is not None:
             table = _table_path(header, counts)
-            lines.setdefault(table, line)
-            if table[-1] == 0:
-                lines.setdefault(table[:-1], line)
+            for end in range(1, len(table) + 1):
+                lines.setdefault(table[:end], line)
             at = header.end()
         else:
             assignment = _ASSIGNMENT.match(text, at)

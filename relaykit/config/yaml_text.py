@@ -15,8 +15,15 @@ from typing import Any
 import yaml
 from attrs import define, field
 
-from relaykit.config.documents import MOST_DEPTH, Document, Format, FormatError, KeyPath, fold
-from relaykit.config.documents import refuse_non_finite as _refuse_non_finite
+from relaykit.config.documents import (
+    MOST_DEPTH,
+    Document,
+    Format,
+    FormatError,
+    KeyPath,
+    fold,
+    refuse_non_finite,
+)
 from relaykit.config.numerals import parse_float, parse_integer
 from relaykit.config.template.values import write_float
 
@@ -67,8 +74,7 @@ def read_yaml(text: str) -> Document:
         raise FormatError("lists and tables are nested too deeply") from None
     if isinstance(value, dict):
         value = {key: each for key, each in value.items() if not key.startswith(_ANCHOR_HOLDER)}
-    _refuse_non_finite(value)
-    return Document(value, Format.YAML, builder.lines, tuple(builder.repeated))
+    return refuse_non_finite(Document(value, Format.YAML, builder.lines, tuple(builder.repeated)))
 
 
 class _Loader(yaml.BaseLoader):

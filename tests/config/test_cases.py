@@ -1,0 +1,174 @@
+"""The configuration files of which it was recorded what frp says to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.config.legacy import LEGACY_REASON
+from tests.config.cases import Case, Verdict, blames, builtin_types, cases
+
+
+@frozen
+class Deviation:
+    """A rule by which relaykit refuses files that frp takes: why, how it is worded, and which they are.
+
+    ``key`` is the end of the path of the key that relaykit blames.
+    """
+
+    reason: str
+    what: str
+    key: str
+    ids: str
+
+
+DEVIATIONS = (
+    Deviation(
+        "proxy types come one by one; their files are checked in full before",
+        "type {}: not available yet",
+        "].type",
+        "c244 c566 c568 c569 c571 c573 c574 c581 c583 c584 c588 c589 c590 c591 c612 "
+        "c621 c622 c626 c627 c630 c631",
+    ),
+    Deviation(
+        "ports of servers for such types would be open to nobody",
+        "the proxy type {}: not available yet",
+        "Port",
+        "c397 c400 c403 c422",
+    ),
+    Deviation(
+        "other transports would not be listened on, or not be dialed",
+        "{}: not available yet",
+        "BindPort",
+        "c391 c394",
+    ),
+    Deviation(
+        "users of SSH clients could not come in", "the SSH gateway: not available yet", "bindPort", "c150"
+    ),
+    Deviation(
+        "a program that decides who may come in would not be asked",
+        "plugins over HTTP: not available yet",
+        "httpPlugins",
+        "c152 c171 c666",
+    ),
+    Deviation(
+        "what stands in for the local service would be missing",
+        "the plugin {}: not available yet",
+        "plugin.type",
+        "c218 c245 c246 c248 c595 c596 c598 c600 c604 c605 c606 c608 c609 c611",
+    ),
+    Deviation("nobody could log in", "OpenID Connect: not available yet", "auth.method", "c418 c484 c490"),
+    Deviation(
+        "the server would be dialed directly",
+        "a proxy to the server: not available yet",
+        "transport.proxyURL",
+        "c476",
+    ),
+    Deviation(
+        "names would be resolved elsewhere", "an own name server: not available yet", "dnsServer", "c477"
+    ),
+    Deviation("proxies kept there would be missing", "the store: not available yet", "store.path", "c498"),
+    Deviation(
+        "the local service would take the user's octets for the header",
+        "the PROXY protocol: not available yet",
+        "transport.proxyProtocolVersion",
+        "c511",
+    ),
+)
+"""Every case in which relaykit's verdict is not frp's, but for INI files."""
+
+LEGACY = (
+    "c076 c077 c078 c079 c080 c081 c082 c085 c086 c087 c088 c089 c090 c091 c092 c093 c094 c095 c653 c680 "
+    "c681 c683 c684 c685 c686 c687 c689 c690 c691 c692 c693 c694 c695 c696 c697 c698 c699 c700 c701 c702 "
+    "c703 c704 c705 c706 c707 c708 c709 c710 c711 c712 c713 c714 c813"
+)
+"""INI files, which frp reads and relaykit recognizes and refuses."""
+
+
+class CaseTests(SynchronousTestCase):
+    """Tests for the verdict on each recorded file, and for who is blamed."""
+
+    cases: Mapping[str, Case] = {case.id: case for case in cases()}
+    verdicts: Mapping[str, Verdict] = {}
+
+    def setUp(self) -> None:
+        """Asks relaykit once for all tests."""
+        if not self.verdicts:
+            types = builtin_types()
+            verdicts = {}
+            for case in self.cases.values():
+                directory = self.mktemp()
+                case.write(directory)
+                verdicts[case.id] = case.ask(types, directory)
+            type(self).verdicts = verdicts
+
+    def test_count(self) -> None:
+        """None of the recorded cases is missing."""
+        self.assertEqual(len(self.cases), 834)
+
+    def test_legacy(self) -> None:
+        """Exactly the INI files are refused as such, with one problem that says so."""
+        refused = {
+            id
+            for id, verdict in self.verdicts.items()
+            if [problem.what for problem in verdict.problems] == [LEGACY_REASON]
+        }
+        self.assertEqual(refused, set(LEGACY.split()))
+
+    def test_verdicts(self) -> None:
+        """Every other file gets frp's verdict, except for those in the table of deviations."""
+        legacy = set(LEGACY.split())
+        different = {
+            id
+            for id, verdict in self.verdicts.items()
+            if id not in legacy and verdict.exit_status != self.cases[id].exit_status
+        }
+        allowed = {id for deviation in DEVIATIONS for id in deviation.ids.split()}
+        self.assertEqual(different, allowed)
+
+    def test_deviations(self) -> None:
+        """A file that frp takes and relaykit does not is refused for the one reason in the table."""
+        for deviation in DEVIATIONS:
+            before, _, after = deviation.what.partition("{}")
+            for id in deviation.ids.split():
+                self.assertEqual(self.cases[id].exit_status, 0, id)
+                for problem in self.verdicts[id].problems:
+                    self.assertIn(before, problem.what, id)
+                    self.assertTrue(problem.what.endswith(after), f"{id}: {problem}")
+                    self.assertTrue(problem.key.endswith(deviation.key), f"{id}: {problem}")
+
+    def test_blamed(self) -> None:
+        """What frp's words blame in a refused file is blamed by relaykit too, every line of them."""
+        legacy = set(LEGACY.split())
+        missed: list[str] = []
+        asked = 0
+        for case in self.cases.values():
+            if case.exit_status == 0 or case.id in legacy:
+                continue
+            problems = self.verdicts[case.id].problems
+            for blame in blames(case):
+                asked += 1
+                if not any(blame.fits(problem, case.main) for problem in problems):
+                    told = "\n    ".join(str(problem) for problem in problems)
+                    missed.append(f"{case.id}: {blame.text}\n    {told}")
+        self.assertEqual(missed, [])
+        self.assertGreater(asked, 500)
+
+    def test_warnings(self) -> None:
+        """What frp warns about is warned about, key by key."""
+        for case in self.cases.values():
+            for line in case.output.partition("WARNING: ")[2].splitlines():
+                key, invalid, _ = line.partition(" is invalid when ")
+                if invalid:
+                    warned = [warning.key for warning in self.verdicts[case.id].warnings]
+                    self.assertIn(key, warned, case.id)
+
+    def test_places(self) -> None:
+        """Every problem names its file, and a line wherever the text could be parsed and has one."""
+        for case in self.cases.values():
+            for problem in self.verdicts[case.id].problems:
+                self.assertNotEqual(problem.file, "", case.id)
+                if problem.key:
+                    self.assertIsNotNone(problem.line, f"{case.id}: {problem}")
