@@ -49,9 +49,8 @@ RETRY_S = 0.05
 
 def run(call: Call, around: Surroundings) -> int:
     """Runs the demonstration; with ``--once``, it ends when the page was fetched."""
-    from twisted.internet import reactor
-
     begin_serving(LogConfig(level="warn"), around, color=around.stdout.isatty())
+    reactor = around.choose_reactor()
     demo = Demo(reactor, around)
     ending = Lifetime(reactor, lambda: demo.begin(call["once"]), demo.stop).run()
     return status_of(ending, around.complain)

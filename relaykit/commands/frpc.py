@@ -110,7 +110,7 @@ def _serve(loaded: LoadedClient, around: Surroundings, types: ProxyTypes, stoppe
         stopped()
         around.say(str(error))
         return 1
-    ending = serve_client(maker)
+    ending = serve_client(maker, around.choose_reactor())
     stopped()
     if isinstance(ending.failure, (RelaykitError, OSError)):
         around.say(
@@ -161,8 +161,7 @@ def _run_folder(call: Call, around: Surroundings) -> int:
 
 
 def _serve_all(makers: dict[str, ClientMaker], around: Surroundings) -> Ending:
-    from twisted.internet import reactor
-
+    reactor = around.choose_reactor()
     clients = {path: maker.make(reactor) for path, maker in makers.items()}
 
     def begin() -> Deferred[bool]:

@@ -48,7 +48,7 @@ def run(call: Call, around: Surroundings) -> int:
     except RelaykitError as error:
         around.say(str(error))
         return 1
-    ending = serve_server(maker)
+    ending = serve_server(maker, around.choose_reactor())
     return -ending.signal if ending.signal else status_of(ending, around.say)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.logger import Logger
 
 from relaykit.commands.loading import read_token_file
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["ClientMaker", "RoleFiles", "ServerMaker", "read_client", "read_server"]
 
 log = Logger()
+
+_TOKEN_KEY = "auth.token"
+"""What a file says of it does not count when the token comes from elsewhere."""
 
 
 @frozen(kw_only=True)
@@ -110,6 +113,9 @@ def read_server(files: RoleFiles) -> ServerMaker:
         allow_unsafe=files.allow_unsafe,
     )
     auth = loaded.config.auth
+    if files.token_file:
+        kept = tuple(each for each in loaded.warnings if each.key != _TOKEN_KEY)
+        loaded = evolve(loaded, warnings=kept)
     return ServerMaker(
         loaded=loaded,
         token=read_token_file(files.token_file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -31,7 +31,7 @@ def run_server(call: Call, around: Surroundings) -> int:
     if maker is None:
         return 1
     begin_serving(maker.loaded.config.log, around, color=around.stdout.isatty())
-    return status_of(serve_server(maker), around.complain)
+    return status_of(serve_server(maker, around.choose_reactor()), around.complain)
 
 
 def run_client(call: Call, around: Surroundings) -> int:
@@ -41,13 +41,11 @@ def run_client(call: Call, around: Surroundings) -> int:
     if maker is None:
         return 1
     begin_serving(maker.loaded.config.log, around, color=around.stdout.isatty())
-    return status_of(serve_client(maker), around.complain)
+    return status_of(serve_client(maker, around.choose_reactor()), around.complain)
 
 
-def serve_server(maker: ServerMaker) -> Ending:
-    """Runs a server under the reactor of this process."""
-    from twisted.internet import reactor
-
+def serve_server(maker: ServerMaker, reactor: Any) -> Ending:
+    """Runs a server, and the reactor, until one of them ends."""
     server = maker.make(reactor)
 
     def begin() -> Deferred[None]:
@@ -58,10 +56,8 @@ def serve_server(maker: ServerMaker) -> Ending:
     return Lifetime(reactor, begin, server.stopService).run()
 
 
-def serve_client(maker: ClientMaker) -> Ending:
-    """Runs a client under the reactor of this process."""
-    from twisted.internet import reactor
-
+def serve_client(maker: ClientMaker, reactor: Any) -> Ending:
+    """Runs a client, and the reactor, until one of them ends."""
     client = maker.make(reactor)
 
     def begin() -> Deferred[None]:

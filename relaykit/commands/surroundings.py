@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
 from attrs import frozen
 
 __all__ = ["Surroundings"]
 
 
+def _installed_reactor() -> Any:
+    from twisted.internet import reactor
+
+    return reactor
+
+
 @frozen
 class Surroundings:
-    """Where a command prints to, and its environment."""
+    """Where a command prints to, its environment, and how it comes to a reactor if it serves."""
 
     stdout: TextIO
     stderr: TextIO
     environ: Mapping[str, str]
+    choose_reactor: Callable[[], Any] = _installed_reactor
 
     @classmethod
     def of_process(cls) -> Surroundings:

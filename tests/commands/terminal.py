@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
+from typing import Any
 
 from attrs import field, frozen
 
@@ -26,10 +27,18 @@ class Printed:
     stderr: str = field(default="")
 
 
-def run_printed(words: Sequence[str], environ: Mapping[str, str] | None = None) -> Printed:
+def _no_reactor() -> Any:
+    raise AssertionError("this command line was not expected to serve")
+
+
+def run_printed(
+    words: Sequence[str],
+    environ: Mapping[str, str] | None = None,
+    choose_reactor: Callable[[], Any] = _no_reactor,
+) -> Printed:
     """Runs ``relaykit WORDS`` in this process."""
     stdout, stderr = StringIO(), StringIO()
-    status = run(words, Surroundings(stdout, stderr, environ or {}))
+    status = run(words, Surroundings(stdout, stderr, environ or {}, choose_reactor))
     return Printed(status, stdout.getvalue(), stderr.getvalue())
 
 

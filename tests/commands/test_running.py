@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import globalLogBeginner
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -25,21 +24,7 @@ from relaykit.commands.running import (
 from relaykit.commands.surroundings import Surroundings
 from relaykit.config.sections import LogConfig
 from relaykit.errors import ConnectionFailed
-
-
-class Reactor(MemoryReactorClock):
-    """A reactor in memory that runs until it is told to stop."""
-
-    def run(self) -> None:
-        self.running = True
-        for function, arguments, keywords in self.whenRunningHooks:
-            function(*arguments, **keywords)
-
-    def stop(self) -> None:
-        self.running = False
-
-    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        callable(*args, **kwargs)
+from tests.commands.fakes import RunningReactor
 
 
 class LifetimeTests(SynchronousTestCase):
@@ -47,7 +32,7 @@ class LifetimeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Keeps the process's signal handlers as they are."""
-        self.reactor = Reactor()
+        self.reactor = RunningReactor()
         self.set_signals: dict[int, Any] = {}
         self.patch(signal, "signal", self.set_signals.__setitem__)
         self.begun: Deferred[Any] = Deferred()

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import ConnectionFailed
 from relaykit.tap.starting import EndingProgram
-from tests.tap.fakes import FakeRole
+from tests.commands.fakes import FakeRole
 
 
 class EndingProgramTests(SynchronousTestCase):

@@ -1,13 +1,38 @@
-"""Roles that only remember what was done to them."""
+"""Roles that only remember what was done to them, and a reactor that runs in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.testing import MemoryReactorClock
 
-__all__ = ["FakeRole"]
+__all__ = ["FakeRole", "RunningReactor"]
+
+
+class RunningReactor(MemoryReactorClock):
+    """A reactor in memory that runs until it is told to stop.
+
+    ``during`` is called once it runs: what a test does while the program lives.
+    """
+
+    def __init__(self, during: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self._during = during
+
+    def run(self) -> None:
+        self.running = True
+        for function, arguments, keywords in self.whenRunningHooks:
+            function(*arguments, **keywords)
+        self._during()
+
+    def stop(self) -> None:
+        self.running = False
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        callable(*args, **kwargs)
 
 
 class FakeRole(MultiService):
@@ -28,12 +53,18 @@ class FakeRole(MultiService):
         super().startService()
         self.done.append("started")
 
+    def stopService(self) -> Deferred[Any]:
+        self.done.append("stopped")
+        return maybeDeferred(super().stopService)
+
     def outcome(self) -> Deferred[Any]:
         """How it went; waits until it is decided."""
         if not self._decided:
             self._waiting.append(Deferred())
             return self._waiting[-1]
         return fail(self._failure) if self._failure is not None else succeed(None)
+
+    when_ready = when_first_login = outcome
 
     def fail(self, error: Exception) -> None:
         """Decides that it failed."""

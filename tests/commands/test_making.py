@@ -1,0 +1,115 @@
+"""Tests for how roles are made of what was configured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.commands.making import RoleFiles, read_client, read_server
+from relaykit.config.problems import ConfigurationProblems
+from relaykit.errors import RelaykitError
+from relaykit.values import Secret
+
+
+class ReadTests(SynchronousTestCase):
+    """Tests for :func:`read_server` and :func:`read_client`."""
+
+    def setUp(self) -> None:
+        """Makes a folder for the files."""
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+
+    def file(self, name: str, text: str) -> str:
+        """The path of a file with this text."""
+        path = self.folder / name
+        path.write_text(text)
+        return str(path)
+
+    def test_server(self) -> None:
+        """A server has its configuration, its token, the installed types and a state directory."""
+        path = self.file("s.toml", 'auth.token = "s3cret"\nstateDir = "/configured"\nbindPort = 7009\n')
+        maker = read_server(RoleFiles(config=path, environ={}))
+        self.assertEqual(maker.token, Secret("s3cret"))
+        self.assertEqual(maker.loaded.config.bind_port, 7009)
+        self.assertIn("tcp", maker.types)
+        assert maker.state is not None
+        self.assertEqual(maker.state.path, Path("/configured"))
+
+    def test_client(self) -> None:
+        """A client has its proxies, too."""
+        path = self.file(
+            "c.toml",
+            'auth.token = "s3cret"\n[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 22\nremotePort = 1\n',
+        )
+        maker = read_client(RoleFiles(config=path, environ={"HOME": "/h"}))
+        self.assertEqual(maker.token, Secret("s3cret"))
+        self.assertEqual([proxy.common.name for proxy in maker.loaded.proxies], ["a"])
+        assert maker.state is not None
+        self.assertEqual(maker.state.path, Path("/h/.local/state/relaykit"))
+
+    def test_said_beside_the_file(self) -> None:
+        """A state directory and a token that were named beside the file come first."""
+        config = self.file("r.toml", 'auth.token = "s3cret"\nstateDir = "/configured"\n')
+        files = RoleFiles(
+            config=config, environ={}, state_dir="/named", token_file=self.file("token", "other\n")
+        )
+        for maker in (read_server(files), read_client(files)):
+            assert maker.state is not None
+            self.assertEqual((maker.token, maker.state.path), (Secret("other"), Path("/named")))
+
+    def test_no_false_warning(self) -> None:
+        """A file without a token is not warned about when the token comes from elsewhere."""
+        config = self.file("s.toml", "")
+        self.assertTrue(read_server(RoleFiles(config=config, environ={})).warnings)
+        files = RoleFiles(config=config, environ={}, token_file=self.file("token", "other\n"))
+        self.assertEqual(read_server(files).warnings, ())
+
+    def test_strictness(self) -> None:
+        """An unknown key is a problem, unless it was said not to be."""
+        config = self.file("s.toml", 'auth.token = "s"\nnosuch = 1\n')
+        self.assertRaises(ConfigurationProblems, read_server, RoleFiles(config=config, environ={}))
+        read_server(RoleFiles(config=config, environ={}, strict=False))
+
+    def test_commands_need_permission(self) -> None:
+        """A token that a command prints is asked for only where that is allowed."""
+        config = self.file(
+            "s.toml", 'auth.tokenSource = {type = "exec", exec = {command = "echo", args = ["t0p"]}}\n'
+        )
+        self.assertRaises(ConfigurationProblems, read_server, RoleFiles(config=config, environ={}))
+        files = RoleFiles(config=config, environ={"PATH": "/bin:/usr/bin"}, allow_unsafe=["TokenSourceExec"])
+        self.assertEqual(read_server(files).token, Secret("t0p"))
+
+    def test_no_token_file(self) -> None:
+        """A token file that is not there is an error."""
+        files = RoleFiles(config=self.file("r.toml", ""), environ={}, token_file="nosuch")
+        self.assertRaises(RelaykitError, read_server, files)
+        self.assertRaises(RelaykitError, read_client, files)
+
+
+class MakeTests(SynchronousTestCase):
+    """Tests for the roles that are made."""
+
+    def config(self, text: str) -> RoleFiles:
+        """Files with one configuration."""
+        path = Path(self.mktemp())
+        path.write_text(text)
+        return RoleFiles(config=str(path), environ={})
+
+    def test_nothing_is_opened(self) -> None:
+        """Making a role opens no port, makes no connection and sets no timer."""
+        reactor = MemoryReactorClock()
+        read_server(self.config('auth.token = "s"')).make(reactor)
+        read_client(self.config('auth.token = "s"')).make(reactor)
+        self.assertEqual((reactor.tcpServers, reactor.tcpClients, reactor.getDelayedCalls()), ([], [], []))
+        self.assertEqual((reactor.getReaders(), reactor.getWriters()), ([], []))
+
+    def test_open_server(self) -> None:
+        """A server without a token is warned about, loudly; one with a token is not."""
+        reactor = MemoryReactorClock()
+        for text, warned in (("", True), ('auth.token = "s"', False)):
+            with capturedLogs() as events:
+                read_server(self.config(text)).make(reactor)
+            self.assertEqual(any("NO TOKEN IS SET" in event["log_format"] for event in events), warned)

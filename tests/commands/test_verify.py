@@ -1,0 +1,64 @@
+"""Tests for ``relaykit verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.commands.terminal import Printed, run_printed
+
+SERVER = 'auth.token = "s"\nbindPort = 7001\n'
+CLIENT = (
+    'auth.token = "s"\nserverAddr = "h"\n'
+    '[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 22\nremotePort = 1\n'
+)
+
+
+class VerifyTests(SynchronousTestCase):
+    """Tests for files of both roles."""
+
+    def verify(self, text: str, *words: str) -> Printed:
+        """Verifies a file with this text."""
+        self.path = Path(self.mktemp())
+        self.path.write_text(text)
+        return run_printed(["verify", "-c", str(self.path), *words])
+
+    def test_good(self) -> None:
+        """A good file is told to be so, for the role that it is for."""
+        for text, role in ((SERVER, "server"), (CLIENT, "client")):
+            for words in ([], ["--role", role]):
+                printed = self.verify(text, *words)
+                self.assertEqual(printed, Printed(0, f"{self.path} is good for a {role}\n"))
+
+    def test_every_problem(self) -> None:
+        """Every problem is told at once, on standard error, with its line."""
+        printed = self.verify('transport.protocol = "pigeon"\n' + CLIENT + "localPortt = 22\n")
+        self.assertEqual((printed.status, printed.stdout), (1, ""))
+        first, second = printed.stderr.splitlines()
+        self.assertTrue(first.startswith(f"{self.path}:1: transport.protocol: "), first)
+        self.assertTrue(second.startswith(f'{self.path}:9: proxies[0].localPortt (proxy "a"): '), second)
+
+    def test_nearest_role(self) -> None:
+        """A file with mistakes is checked as what it fits better."""
+        self.assertIn("bindPort", self.verify(SERVER + 'bindPort_ = 1\nallowPorts = "x"\n').stderr)
+        self.assertNotIn("bindPort", self.verify(CLIENT + "remotePortt = 1\n").stderr)
+
+    def test_wrong_role(self) -> None:
+        """A file that is not for the role that was named is refused."""
+        self.assertEqual(self.verify(SERVER, "--role", "client").status, 1)
+        printed = self.verify(SERVER, "--role", "clown")
+        self.assertEqual(
+            (printed.status, printed.stderr), (1, 'there is no role "clown": it is server or client\n')
+        )
+
+    def test_warnings(self) -> None:
+        """A warning is told, and does not make a file bad."""
+        printed = self.verify("bindPort = 7001\n")
+        self.assertEqual(printed.status, 0)
+        self.assertTrue(printed.stderr.startswith("WARNING: "))
+
+    def test_not_there(self) -> None:
+        """A file that is not there, or was not named, is told."""
+        self.assertIn("no such file", run_printed(["verify", "-c", "nosuch.toml"]).stderr)
+        self.assertEqual(run_printed(["verify"]), Printed(1, "", "a configuration file is needed: -c FILE\n"))
