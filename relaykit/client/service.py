@@ -232,7 +232,7 @@ class RelayClient(MultiService):
         self.log.info(
             "[{run}] login to server success, get run id [{run}]",
             run=session.run_id,
-            wire=type(session.framing).__name__,
+            wire=session.framing.version,
         )
         if self._offers.names:
             self.log.info(

@@ -118,7 +118,10 @@ class Reception:
         message = first.message
         if isinstance(message, Login):
             self._sessions.login(first, leg, origin, link)
-        elif isinstance(message, NewWorkConn):
+            return
+        if first.unsent:
+            leg.write(first.unsent)
+        if isinstance(message, NewWorkConn):
             self._sessions.work_offered(message, first.framing, leg)
         elif isinstance(message, NewVisitorConn):
             self._visits.asked(message, first.framing, leg, origin)

@@ -415,8 +415,7 @@ class Sessions:
             self._refuse_work(text, framing, leg)
             return
         try:
-            proof = Proof(message.privilege_key, message.timestamp)
-            self._rules.verifier.verify(Scope.WORK_CONNECTIONS, proof)
+            self._rules.verifier.verify(Scope.WORK_CONNECTIONS, Proof.of(message))
         except Refused as refusal:
             self._refuse_work(refusal.text, framing, leg)
             return
@@ -471,7 +470,7 @@ class Sessions:
             os=login.os,
             arch=login.arch,
             user=login.user,
-            wire=type(core.framing).__name__,
+            wire=core.framing.version,
         )
         session.start()
 
