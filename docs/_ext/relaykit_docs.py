@@ -7,7 +7,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,12 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from docs._ext.option_keys import key_rows
 from docs._ext.state_diagram import Edge, draw
+from relaykit.config.reference import reference, type_text
 from relaykit.options import option_fields
 from relaykit.plugins import ProxyTypes
 from relaykit.sansio.wire.messages import CORE_MESSAGES
+from relaykit.values import Secret
 from tests.layering import LAYERS
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
     from relaykit.interfaces import IProxyType
-    from relaykit.options import Options
 
 __all__ = ["setup"]
 
@@ -125,15 +125,22 @@ class Transitions(SphinxDirective):
         return [picture, *_parsed(self, table)]
 
 
-class Keys(SphinxDirective):
-    """``.. keys:: MODULE CLASS`` lists the configuration keys of an options class, tables in it included."""
+class ConfigurationKeys(SphinxDirective):
+    """``.. configuration-keys:: PROGRAM`` lists the keys of a program's file, table by table."""
 
-    required_arguments = 2
+    required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        module = importlib.import_module(self.arguments[0])
-        _source(self, module)
-        return _parsed(self, _keys(getattr(module, self.arguments[1])))
+        lines: list[str] = []
+        entries = (entry for entry in reference() if entry.program == self.arguments[0])
+        for (table, about), of_table in groupby(entries, key=lambda entry: (entry.table, entry.table_doc)):
+            lines += [f".. rubric:: {table or 'Top level'}", "", _escaped(about), ""]
+            cells = (
+                (entry.key, entry.type, entry.default, _sentences(entry.doc, entry.availability))
+                for entry in of_table
+            )
+            lines += _key_table(cells)
+        return _parsed(self, lines)
 
 
 class ProxyTypeKeys(SphinxDirective):
@@ -141,15 +148,15 @@ class ProxyTypeKeys(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         lines: list[str] = []
-        for reference in ProxyTypes.installed():
-            if reference.module.startswith("relaykit."):
-                _source(self, importlib.import_module(reference.module))
-                lines += _proxy_type(reference.load())
+        for built_in in ProxyTypes.installed():
+            if built_in.module.startswith("relaykit."):
+                _source(self, importlib.import_module(built_in.module))
+                lines += _proxy_type(built_in.load())
         return _parsed(self, lines)
 
 
 def _proxy_type(proxy_type: IProxyType) -> Iterator[str]:
-    yield from (f"``{proxy_type.name}``", f"   {proxy_type.summary.capitalize()}.", "")
+    yield from (f".. rubric:: {proxy_type.name}", "", f"{proxy_type.summary.capitalize()}.", "")
     tables = [
         ("Keys of a proxy", proxy_type.proxy_options),
         ("Keys of a visitor", getattr(proxy_type, "visitor_options", None)),
@@ -157,16 +164,27 @@ def _proxy_type(proxy_type: IProxyType) -> Iterator[str]:
     ]
     for title, cls in tables:
         if cls is not None and option_fields(cls):
-            yield from (f"   {title}:", "")
-            yield from (f"   {line}".rstrip() for line in _keys(cls))
+            yield from (f"{title}:", "")
+            yield from _key_table(
+                (field.key, type_text(field.type), _plain(field.default), field.description)
+                for field in option_fields(cls)
+            )
 
 
-def _keys(cls: type[Options]) -> Iterator[str]:
-    cells = [
-        (f"``{row.key}``", row.kind, f"``{row.default}``" if row.default else "", _escaped(row.meaning))
-        for row in key_rows(cls)
-    ]
-    return _list_table(("Key", "Value", "Default", "Meaning"), cells, (30, 14, 16, 40))
+def _plain(default: object) -> str:
+    return str(default) if default not in (None, "", (), Secret("")) else ""
+
+
+def _key_table(cells: Iterable[tuple[str, str, str, str]]) -> Iterator[str]:
+    rows = (
+        (f"``{key}``", kind, f"``{default}``" if default else "", _escaped(meaning))
+        for key, kind, default, meaning in cells
+    )
+    return _list_table(("Key", "Value", "Default", "Meaning"), rows, (28, 16, 16, 40))
+
+
+def _sentences(*texts: str) -> str:
+    return " ".join(text[0].upper() + text[1:].rstrip(".") + "." for text in texts if text)
 
 
 def _escaped(text: str) -> str:
@@ -277,7 +295,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Tells Sphinx of the directives."""
     app.add_directive("layers", Layers)
     app.add_directive("interfaces", Interfaces)
-    app.add_directive("keys", Keys)
+    app.add_directive("configuration-keys", ConfigurationKeys)
     app.add_directive("proxy-type-keys", ProxyTypeKeys)
     app.add_directive("messages", Messages)
     app.add_directive("constants", Constants)
