@@ -17,7 +17,7 @@ from relaykit import __version__
 from relaykit.client.paths import Route
 from relaykit.client.session import ServerSession
 from relaykit.dataplane.dialing import dial
-from relaykit.dataplane.tls import client_context, start_tls
+from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.errors import SessionLost
 from relaykit.sansio.control.client_session import ClientSession
 from relaykit.sansio.control.credentials import Scope, TokenProver
@@ -31,7 +31,7 @@ from relaykit.sansio.wire.messages import Login
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.config.schema import ClientConfig
+    from relaykit.config.schema import ClientConfig, ClientTls
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.control.events import SessionEvent
@@ -49,6 +49,40 @@ GO_ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "ar
 """What frp calls processors, for its dashboard."""
 
 
+class _ClientTls:
+    """The context of TLS connections to the server; made again when one of its files has changed, so
+    that a renewed certificate needs no restart.
+    """
+
+    def __init__(self, tls: ClientTls, server_name: str) -> None:
+        self._tls = tls
+        self._server_name = server_name
+        self._context: TlsContext | None = None
+        self._stamps: list[int] = []
+
+    def context(self) -> TlsContext:
+        """The context for one connection.
+
+        :raises TransportSecurityError: a file is not what it should be.
+        :raises OSError: a file cannot be read.
+        """
+        tls = self._tls
+        own = bool(tls.cert_file and tls.key_file)
+        files = [tls.cert_file, tls.key_file] if own else []
+        files += [tls.trusted_ca_file] if tls.trusted_ca_file else []
+        stamps = [Path(each).stat().st_mtime_ns for each in files]
+        if self._context is None or stamps != self._stamps:
+            self._context = client_context(
+                certificate=Path(tls.cert_file).read_bytes() if own else None,
+                key=Path(tls.key_file).read_bytes() if own else None,
+                authorities=Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None,
+                fingerprint=tls.server_fingerprint,
+                server_name=self._server_name,
+            )
+            self._stamps = stamps
+        return self._context
+
+
 class Access:
     """One server, and how this client gets in.  Remembers which version of the wire it speaks."""
 
@@ -60,6 +94,7 @@ class Access:
         self._poller = poller
         self._clock = clock
         transport = config.transport
+        self._tls = _ClientTls(transport.tls, transport.tls.server_name or config.server_addr)
         self._choice = WireChoice(WireProtocol(transport.wire_protocol))
         self.unix_time = time.time  # noqa: TID251  # frp's proofs carry the time of day
         self.prover = TokenProver(
@@ -122,16 +157,11 @@ class Access:
             return leg
         if not tls.disable_custom_tls_first_byte:
             leg.write(CUSTOM_TLS_OCTET)
-        name = tls.server_name or self._config.server_addr
-        # Files are read at each dial: a renewed certificate needs no restart.
-        context = client_context(
-            certificate=_read(tls.cert_file) if tls.cert_file and tls.key_file else None,
-            key=_read(tls.key_file) if tls.cert_file and tls.key_file else None,
-            authorities=_read(tls.trusted_ca_file) if tls.trusted_ca_file else None,
-            fingerprint=tls.server_fingerprint,
-            server_name=name,
-        )
-        return await start_tls(self._poller, leg, context, server_side=False)
+        try:
+            return await start_tls(self._poller, leg, self._tls.context(), server_side=False)
+        except OSError:
+            leg.abort()
+            raise
 
     def _make_core(self, version: int, run_id: str) -> ClientSession:
         config, transport = self._config, self._config.transport
@@ -166,10 +196,6 @@ class Access:
                 transport=transport.protocol, tls=transport.tls.enable, tcp_mux=transport.tcp_mux
             ),
         )
-
-
-def _read(path: str) -> bytes:
-    return Path(path).read_bytes()
 
 
 def _positive(seconds: int) -> float | None:

@@ -20,7 +20,7 @@ from relaykit.sansio.parsers.first_octets import ACCEPTED_CONNECTION, WITHIN_TLS
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.interfaces import IStreamLeg, ITurns
+    from relaykit.interfaces import ISecureLeg, IStreamLeg, ITurns
     from relaykit.sansio.contract import PrefixParser
     from relaykit.values import Origin
 
@@ -76,7 +76,7 @@ class BindPort:
     def __init__(
         self,
         opened: Callable[[IStreamLeg, Origin, Link], None],
-        secure: Callable[[IStreamLeg], Deferred[IStreamLeg]],
+        secure: Callable[[IStreamLeg], Deferred[ISecureLeg]],
         turns: ITurns,
         clock: IReactorTime,
         *,

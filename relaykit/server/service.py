@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeadlinePassed
@@ -22,7 +24,7 @@ from relaykit.certificates import fingerprint, kept_or_new
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import make_data_plane
 from relaykit.dataplane.poller import make_poller
-from relaykit.dataplane.tls import server_context, start_tls
+from relaykit.dataplane.tls import TlsContext, server_context, start_tls
 from relaykit.interfaces import IServerHost
 from relaykit.sansio.control.credentials import Scope, TokenVerifier
 from relaykit.sansio.control.opening import ServerOpening
@@ -222,7 +224,7 @@ class RelayServer(MultiService):
             ingress.setServiceParent(self)
         return ingress
 
-    def _make_context(self) -> Any:
+    def _make_context(self) -> TlsContext:
         tls = self._config.transport.tls
         if tls.cert_file and tls.key_file:
             certificate, key = Path(tls.cert_file).read_bytes(), Path(tls.key_file).read_bytes()
@@ -231,7 +233,8 @@ class RelayServer(MultiService):
             certificate, key = pair.certificate, pair.key
         authorities = Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None
         context = server_context(certificate, key, authorities)
-        self.fingerprint = fingerprint(certificate)
+        leaf = load_pem_x509_certificate(certificate)
+        self.fingerprint = fingerprint(leaf.public_bytes(Encoding.DER))
         return context
 
     def _session_settings(self, link: Link) -> SessionSettings:
