@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -17,13 +18,13 @@ from relaykit.errors import ConnectionFailed, LocalProtocolError, RemoteProtocol
 from relaykit.interfaces import IStreamLeg
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProducer, IPushProducer
+    from twisted.internet.interfaces import IProducer
 
     from relaykit.interfaces import ILegReceiver
     from relaykit.sansio.contract import Buffer, PrefixParser
     from relaykit.values import Address, Ended
 
-__all__ = ["StreamLeg"]
+__all__ = ["OutputGate", "StreamLeg"]
 
 
 class _Parse:
@@ -331,3 +332,25 @@ class StreamLeg:
         if wanted != self._reading:
             self._reading = wanted
             self._reading_wanted(wanted)
+
+
+@implementer(IPushProducer)
+class OutputGate:
+    """The producer of a leg on behalf of the leg on top of it: passes on when to pause.
+
+    For whoever puts one leg on another: ``lower.registerProducer(OutputGate(upper), True)``.
+    """
+
+    __slots__ = ("_upper",)
+
+    def __init__(self, upper: StreamLeg) -> None:
+        self._upper = upper
+
+    def pauseProducing(self) -> None:
+        self._upper._output_full()
+
+    def resumeProducing(self) -> None:
+        self._upper._output_drained()
+
+    def stopProducing(self) -> None:
+        """Nothing: the loss of the lower leg is told as such."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from relaykit.dataplane.legs import StreamLeg
-from relaykit.interfaces import ILegReceiver, ITurns
+from relaykit.dataplane.poller import Poller
+from relaykit.interfaces import ILegReceiver
 from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
+    from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
 
 __all__ = ["CAPACITY_BYTES", "MemoryLeg", "MemoryNetwork", "RecordingReceiver"]
@@ -26,17 +29,17 @@ _GARBAGE = b"\xdd"
 """What lent octets are overwritten with after the call, so that keeping them is found out."""
 
 
-@implementer(ITurns)
-class MemoryNetwork:
+class MemoryNetwork(Poller):
     """Moves octets between the legs that it made, when it is told to.
 
     Nothing moves within a call of a leg: :meth:`flush` does it until all is quiet.  It is also the
-    :class:`relaykit.interfaces.ITurns` of whatever runs on it: one round is one turn.
+    poller of whatever runs on it: one round is one turn, and time passes by :attr:`clock`.
     """
 
     def __init__(self) -> None:
+        self.clock = Clock()
+        super().__init__(cast("Any", self.clock))
         self._legs: list[MemoryLeg] = []
-        self._calls: dict[Callable[[], None], None] = {}
         self._ports = 40000
 
     def at_turn_end(self, call: Callable[[], None]) -> None:
@@ -181,7 +184,7 @@ class MemoryLeg(StreamLeg):
 class RecordingReceiver:
     """Notes what it is told; a leg that breaks the order of the calls fails the test."""
 
-    def __init__(self, leg: StreamLeg | None = None) -> None:
+    def __init__(self, leg: IStreamLeg | None = None) -> None:
         self.data = b""
         self.pieces = 0
         self.ended = False

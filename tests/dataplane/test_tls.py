@@ -1,0 +1,398 @@
+"""TLS over legs in memory: handshakes, payload, endings, verification."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import hashlib
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from relaykit.dataplane.tls import HANDSHAKE_TIMEOUT_S, TlsContext, client_context, server_context, start_tls
+from relaykit.errors import TransportSecurityError
+from relaykit.interfaces import ISecureLeg
+from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
+from relaykit.values import Ended
+
+NOW = datetime.datetime(2020, 1, 1)
+LATER = datetime.datetime(2120, 1, 1)
+
+
+@frozen
+class Pair:
+    """A certificate and its key, in PEM."""
+
+    certificate: bytes
+    key: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """As a configuration has it."""
+        der = x509.load_pem_x509_certificate(self.certificate).public_bytes(serialization.Encoding.DER)
+        return f"sha256:{hashlib.sha256(der).hexdigest()}"
+
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def make_pair(
+    key: PrivateKey,
+    names: list[x509.GeneralName],
+    subject: x509.Name,
+    issuer: x509.Name,
+    signer: PrivateKey,
+    authority: bool = False,
+) -> Pair:
+    """Signs a certificate."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW)
+        .not_valid_after(LATER)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    if authority:
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    certificate = builder.sign(signer, hashes.SHA256())
+    return Pair(
+        certificate.public_bytes(serialization.Encoding.PEM),
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+    )
+
+
+AUTHORITY_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])
+
+
+@functools.cache
+def authority_key() -> ec.EllipticCurvePrivateKey:
+    """The key of the authority that the tests trust."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@functools.cache
+def authority() -> bytes:
+    """The certificate of the authority that the tests trust."""
+    key = authority_key()
+    return make_pair(key, [], AUTHORITY_NAME, AUTHORITY_NAME, key, authority=True).certificate
+
+
+@functools.cache
+def signed() -> Pair:
+    """A server's certificate for relay.example, signed by the authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay")])
+    return make_pair(key, [x509.DNSName("relay.example")], name, AUTHORITY_NAME, authority_key())
+
+
+@functools.cache
+def nameless() -> Pair:
+    """A certificate as frp makes one: RSA, no names at all, signed by itself."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return make_pair(key, [], x509.Name([]), x509.Name([]), key)
+
+
+class TlsTests(SynchronousTestCase):
+    """Two TLS legs on a pair of legs in memory."""
+
+    def setUp(self) -> None:
+        self.network = MemoryNetwork()
+        self.near, self.far = self.network.pair()
+
+    def shake(
+        self, client: TlsContext, server: TlsContext
+    ) -> tuple[Deferred[ISecureLeg], Deferred[ISecureLeg]]:
+        """Does the handshake as far as it goes; the client's and the server's answer."""
+        near = start_tls(self.network, self.near, client, server_side=False)
+        far = start_tls(self.network, self.far, server, server_side=True)
+        self.network.flush()
+        return near, far
+
+    def connected(
+        self, client: TlsContext | None = None, server: TlsContext | None = None
+    ) -> tuple[ISecureLeg, ISecureLeg]:
+        """Two ends of a session."""
+        pair = signed()
+        near, far = self.shake(
+            client or client_context(), server or server_context(pair.certificate, pair.key)
+        )
+        return self.successResultOf(near), self.successResultOf(far)
+
+    def test_payload_both_ways(self) -> None:
+        """Octets arrive whole and in order, whatever their size; in one record each turn or several."""
+        near, far = self.connected()
+        verifyObject(ISecureLeg, near)
+        here, there = RecordingReceiver(near), RecordingReceiver(far)
+        big = bytes(range(256)) * 2000
+        near.write(b"small")
+        near.write_sequence([b"and", b"some", b"pieces"])
+        far.write(memoryview(big))
+        self.network.flush()
+        self.assertEqual(there.data, b"smallandsomepieces")
+        self.assertEqual(here.data, big)
+        self.assertEqual(self.near.queued + self.far.queued, 0)
+
+    def test_several_records_are_one_delivery(self) -> None:
+        """Records that came together are delivered together, up to four full ones."""
+        near, far = self.connected()
+        there = RecordingReceiver(far)
+        near.write(bytes(128 * 1024))
+        self.network.flush()
+        self.assertEqual((len(there.data), there.pieces <= 4), (128 * 1024, True))
+
+    def test_one_flush_a_turn(self) -> None:
+        """Small writes of one turn leave together, after the turn."""
+        near, _ = self.connected()
+        for _ in range(10):
+            near.write(b"x")
+        self.assertEqual(self.near.queued, 0)
+        self.network.turn()
+        self.assertGreater(self.near.queued, 10)
+
+    def test_session_facts(self) -> None:
+        """Both ends export the same secret; the client sees the certificate; it is TLS 1.3 with AES-128."""
+        near, far = self.connected()
+        label = b"EXPORTER-Channel-Binding"
+        self.assertEqual(near.export_keying_material(label, 32), far.export_keying_material(label, 32))
+        digest = hashlib.sha256(near.peer_certificate).hexdigest()
+        self.assertEqual(f"sha256:{digest}", signed().fingerprint)
+        self.assertIsNone(far.peer_certificate)
+        self.assertEqual((near.tls_version, far.tls_version), ("TLSv1.3", "TLSv1.3"))
+
+    def test_half_close(self) -> None:
+        """The end of one direction passes; the other goes on; then both legs are gone in order."""
+        near, far = self.connected()
+        here, there = RecordingReceiver(near), RecordingReceiver(far)
+        near.write(b"question")
+        near.finish_writing()
+        self.network.flush()
+        self.assertEqual((there.data, there.ended), (b"question", True))
+        far.write(b"answer")
+        self.network.flush()
+        self.assertEqual(here.data, b"answer")
+        far.finish_writing()
+        self.network.flush()
+        self.assertTrue(here.ended)
+        self.assertEqual((here.lost, there.lost), (Ended.FINISHED, Ended.FINISHED))
+
+    def test_close_sends_what_was_written(self) -> None:
+        """Closing right after writing loses nothing."""
+        near, far = self.connected()
+        there = RecordingReceiver(far)
+        near.write(bytes(100_000))
+        near.close()
+        self.network.flush()
+        self.assertEqual((len(there.data), there.ended), (100_000, True))
+
+    def test_truncation(self) -> None:
+        """A connection that ends without TLS saying so was cut, whoever did it."""
+        near, far = self.connected()
+        there = RecordingReceiver(far)
+        near.write(b"so far")
+        self.network.flush()
+        self.near.finish_writing()
+        self.network.flush()
+        self.assertEqual((there.data, there.ended, there.lost), (b"so far", False, Ended.RESET))
+
+    def test_tampering(self) -> None:
+        """Octets that are not of the session end it as a protocol error."""
+        near, far = self.connected()
+        there = RecordingReceiver(far)
+        near.write(b"secret")
+        self.network.turn()
+        self.near._queue[-1] = self.near._queue[-1][:-1] + b"?"
+        self.network.flush()
+        self.assertEqual((there.data, there.lost), (b"", Ended.PROTOCOL_ERROR))
+
+    def test_pausing(self) -> None:
+        """A paused leg delivers nothing, reads nothing more, and loses nothing."""
+        near, far = self.connected()
+        there = RecordingReceiver(far)
+        far.pauseProducing()
+        near.write(bytes(300_000))
+        self.network.flush()
+        self.assertEqual(there.data, b"")
+        self.assertGreater(self.near.queued, 0)
+        far.resumeProducing()
+        self.network.flush()
+        self.assertEqual(len(there.data), 300_000)
+
+    def test_full_output_pauses_the_producer(self) -> None:
+        """While the leg below is full the producer rests."""
+        near, far = self.connected()
+        states: list[str] = []
+
+        @implementer(IPushProducer)
+        class Producer:
+            def pauseProducing(self) -> None:
+                states.append("pause")
+
+            def resumeProducing(self) -> None:
+                states.append("resume")
+
+            def stopProducing(self) -> None:
+                states.append("stop")
+
+        near.registerProducer(Producer(), True)
+        near.write(bytes(100_000))
+        self.network.flush()
+        self.assertEqual(states, ["pause"])
+        RecordingReceiver(far)
+        self.network.flush()
+        self.assertEqual(states, ["pause", "resume"])
+
+    def test_octets_before_the_handshake(self) -> None:
+        """What was read too early and put back belongs to the handshake."""
+        pair = signed()
+        near = start_tls(self.network, self.near, client_context(), server_side=False)
+        early = RecordingReceiver(self.far)
+        self.network.flush()
+        self.far.unread(early.data)
+        far = start_tls(self.network, self.far, server_context(pair.certificate, pair.key), server_side=True)
+        self.network.flush()
+        self.successResultOf(near)
+        self.successResultOf(far)
+
+    def test_frp_certificate(self) -> None:
+        """A certificate without any name is accepted where nothing is verified, and can be pinned."""
+        pair = nameless()
+        self.connected(
+            client_context(fingerprint=pair.fingerprint), server_context(pair.certificate, pair.key)
+        )
+
+    def test_verified_name(self) -> None:
+        """A signed certificate for the expected name is accepted."""
+        self.connected(client_context(authorities=authority(), server_name="relay.example"))
+
+    def refused(self, client: TlsContext, server: TlsContext | None = None) -> str:
+        """What a client says that does not get a session."""
+        pair = signed()
+        near, far = self.shake(client, server or server_context(pair.certificate, pair.key))
+        far.addErrback(lambda failure: None)
+        return str(self.failureResultOf(near, TransportSecurityError).value)
+
+    def test_wrong_name(self) -> None:
+        """A certificate for somebody else is refused, and the text says which key to set."""
+        text = self.refused(client_context(authorities=authority(), server_name="other.example"))
+        self.assertIn("other.example", text)
+        self.assertIn("transport.tls.serverName", text)
+
+    def test_unknown_authority(self) -> None:
+        """A certificate that no trusted authority signed is refused."""
+        pair = nameless()
+        text = self.refused(
+            client_context(authorities=authority(), server_name="relay.example"),
+            server_context(pair.certificate, pair.key),
+        )
+        self.assertIn("trustedCaFile", text)
+
+    def test_wrong_fingerprint(self) -> None:
+        """Another certificate than the pinned one is refused, and its fingerprint is told."""
+        text = self.refused(client_context(fingerprint="sha256:" + "00" * 32))
+        self.assertIn(signed().fingerprint, text)
+
+    def test_mutual(self) -> None:
+        """A server that trusts an authority lets in who shows a certificate of it, and nobody else."""
+        pair = signed()
+        server = server_context(pair.certificate, pair.key, authorities=authority())
+        _, far = self.connected(client_context(certificate=pair.certificate, key=pair.key), server)
+        self.assertIsNotNone(far.peer_certificate)
+        self.near, self.far = self.network.pair()
+        near, refused = self.shake(client_context(), server)
+        self.failureResultOf(refused, TransportSecurityError)
+        # In TLS 1.3 the client has finished before the server can say no.
+        receiver = RecordingReceiver(self.successResultOf(near))
+        self.network.flush()
+        self.assertIs(receiver.lost, Ended.PROTOCOL_ERROR)
+
+    def test_no_tls_at_the_other_end(self) -> None:
+        """A peer that answers in plain text is told apart from a broken one."""
+        near = start_tls(self.network, self.near, client_context(), server_side=False)
+        self.far.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        self.network.flush()
+        self.assertIn("does not speak TLS", str(self.failureResultOf(near, TransportSecurityError).value))
+
+    def test_junk(self) -> None:
+        """A server gives up on junk and closes."""
+        pair = signed()
+        far = start_tls(self.network, self.far, server_context(pair.certificate, pair.key), server_side=True)
+        other = RecordingReceiver(self.near)
+        self.near.write(bytes(range(256)) * 4)
+        self.network.flush()
+        self.failureResultOf(far, TransportSecurityError)
+        self.assertTrue(other.ended)
+
+    def test_ends_during_the_handshake(self) -> None:
+        """A peer that leaves in the middle fails the handshake."""
+        near = start_tls(self.network, self.near, client_context(), server_side=False)
+        self.far.close()
+        self.network.flush()
+        self.failureResultOf(near, TransportSecurityError)
+
+    def test_deadline(self) -> None:
+        """A silent peer fails the handshake after its time, and the leg is closed."""
+        near = start_tls(self.network, self.near, client_context(), server_side=False)
+        self.network.clock.advance(HANDSHAKE_TIMEOUT_S - 0.1)
+        self.assertNoResult(near)
+        self.network.clock.advance(0.2)
+        self.assertIn("10 seconds", str(self.failureResultOf(near, TransportSecurityError).value))
+        other = RecordingReceiver(self.far)
+        self.network.flush()
+        self.assertTrue(other.ended)
+
+    def test_cancelled(self) -> None:
+        """Cancelling the handshake drops the leg and its timer."""
+        near = start_tls(self.network, self.near, client_context(), server_side=False)
+        other = RecordingReceiver(self.far)
+        near.cancel()
+        self.failureResultOf(near, CancelledError)
+        self.network.flush()
+        self.assertIs(other.lost, Ended.RESET)
+        self.assertEqual(self.network.clock.getDelayedCalls(), [])
+
+    def test_tls_inside_tls(self) -> None:
+        """Sessions nest: deliveries of one do not disturb those of the other."""
+        outer_near, outer_far = self.connected()
+        pair = signed()
+        near = start_tls(self.network, outer_near, client_context(), server_side=False)
+        far = start_tls(self.network, outer_far, server_context(pair.certificate, pair.key), server_side=True)
+        self.network.flush()
+        there = RecordingReceiver(self.successResultOf(far))
+        data = bytes(range(251)) * 999
+        self.successResultOf(near).write(data)
+        self.network.flush()
+        self.assertEqual(there.data, data)
+
+
+class ContextTests(SynchronousTestCase):
+    """What a context is made of."""
+
+    def test_unusable(self) -> None:
+        """What is not PEM, not a pair or not a fingerprint is refused when the context is made."""
+        pair, other = signed(), nameless()
+        self.assertRaises(TransportSecurityError, server_context, b"junk", pair.key)
+        self.assertRaises(TransportSecurityError, server_context, pair.certificate, b"junk")
+        self.assertRaises(TransportSecurityError, server_context, pair.certificate, other.key)
+        self.assertRaises(TransportSecurityError, client_context, authorities=b"junk")
+        self.assertRaises(TransportSecurityError, client_context, fingerprint="sha256:abc")
+
+    def test_private_parts_are_not_shown(self) -> None:
+        """The repr of a context says nothing of its key."""
+        pair = signed()
+        self.assertNotIn("SSL", repr(server_context(pair.certificate, pair.key)))
