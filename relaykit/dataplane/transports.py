@@ -1,11 +1,224 @@
-"""Legs on what somebody else's endpoint makes: any Twisted transport."""
+"""Legs on what somebody else's endpoint makes: any Twisted transport.
+
+Twisted's layers for each piece make such a leg slower than a socket of our own, so a plain TCP or
+unix socket is taken over from its transport.
+"""
 
 from __future__ import annotations
-from twisted.internet.defer import Deferred
-from relaykit.dataplane.poller import Poller
-from relaykit.interfaces import IStreamLeg
+
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet import error
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IPushProducer,
+    ISystemHandle,
+    ITLSTransport,
+    ITransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from zope.interface import implementer
+
+from relaykit.dataplane.legs import OutputGate, StreamLeg
+from relaykit.dataplane.sockets import FLUSH_LINGER_S, SocketLeg, tune
+from relaykit.errors import ConnectionFailed
+from relaykit.values import Address, Ended
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IDelayedCall
+    from twisted.python.failure import Failure
+
+    from relaykit.dataplane.poller import Poller
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.sansio.contract import Buffer
+
+__all__ = ["TransportLeg", "connect_foreign"]
 
 
 def connect_foreign(poller: Poller, endpoint: str, timeout_s: float) -> Deferred[IStreamLeg]:
-    """x"""
-    raise NotImplementedError
+    """A leg to what a Twisted client endpoint string names, by whoever parses it.
+
+    Fails with :class:`relaykit.errors.ConnectionFailed`.  Cancelling gives up.
+    """
+    try:
+        found = clientFromString(poller.reactor, endpoint)
+    except Exception as reason:
+        # The parser is somebody else's, and endpoint strings come from configuration files.
+        why = str(reason) or type(reason).__name__
+        return fail(ConnectionFailed(f'"{endpoint}" is not an endpoint: {why}'))
+
+    def failed(failure: Failure) -> Failure:
+        if failure.check(CancelledError):
+            return failure
+        why = failure.getErrorMessage() or type(failure.value).__name__
+        if failure.check(TimeoutError):
+            why = f"no answer within {timeout_s:g} seconds"
+        raise ConnectionFailed(f"cannot connect to {endpoint}: {why}") from failure.value
+
+    connecting: Deferred[Any] = found.connect(Factory.forProtocol(lambda: _Adapter(poller)))
+    connecting.addTimeout(timeout_s, poller.reactor)
+    return connecting.addCallbacks(_Adapter.to_leg, failed)
+
+
+@implementer(IHalfCloseableProtocol)
+class _Adapter(Protocol):
+    """The protocol that a transport talks to: passes everything on to the leg."""
+
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+        self._leg: TransportLeg | None = None
+        self._touched = False
+
+    def to_leg(self) -> IStreamLeg:
+        """The leg on this connection; the socket's own where it is a plain one and still fresh."""
+        transport = cast(Any, self.transport)
+        plain = None if self._touched else _plain_socket(transport)
+        if plain is None:
+            return self._made_leg()
+        host, peer = _address(transport.getHost()), _address(transport.getPeer())
+        tune(plain)
+        # The paused transport is in nobody's list any more; it goes when this protocol goes.
+        return SocketLeg(self._poller, plain, peer, host)
+
+    def makeConnection(self, transport: ITransport) -> None:
+        super().makeConnection(transport)
+        producer: Any = transport
+        producer.pauseProducing()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._touched = True
+        self._made_leg()._arrived(data)
+
+    def readConnectionLost(self) -> None:
+        self._made_leg()._peer_ended()
+
+    def writeConnectionLost(self) -> None:
+        """Nothing: this side has ended its direction."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._touched = True
+        self._made_leg()._transport_lost(reason)
+
+    def _made_leg(self) -> TransportLeg:
+        if self._leg is None:
+            self._leg = TransportLeg(self._poller, cast(Any, self.transport))
+        return self._leg
+
+
+class TransportLeg(StreamLeg):
+    """A leg on a Twisted transport, which it owns from now on."""
+
+    __slots__ = ("_finishing", "_linger", "_peer_done", "_poller", "_reason", "_transport")
+
+    def __init__(self, poller: Poller, transport: Any) -> None:
+        super().__init__(_address(transport.getPeer()), _address(transport.getHost()))
+        self._poller = poller
+        self._transport = transport
+        self._finishing = False
+        self._peer_done = False
+        self._reason: Ended | None = None
+        self._linger: IDelayedCall | None = None
+        transport.registerProducer(OutputGate(self), True)
+
+    def __repr__(self) -> str:
+        return f"<TransportLeg {self._transport!r}>"
+
+    def write(self, data: Buffer) -> None:
+        if not self._finishing:
+            self._transport.write(bytes(data))
+
+    def write_sequence(self, pieces: Sequence[Buffer]) -> None:
+        if not self._finishing:
+            self._transport.writeSequence([bytes(piece) for piece in pieces])
+
+    def finish_writing(self) -> None:
+        if self._finishing:
+            return
+        self._finishing = True
+        if self._peer_done:
+            self._end(Ended.FINISHED)
+        elif hasattr(self._transport, "loseWriteConnection"):
+            self._transport.loseWriteConnection()
+        # Else the transport has no half-close: this direction ends with the connection.
+
+    def close(self) -> None:
+        if self._reason is None:
+            self._silence()
+            self._end(Ended.FINISHED)
+            self._linger = self._poller.reactor.callLater(FLUSH_LINGER_S, self._linger_over)
+
+    def abort(self) -> None:
+        self._silence()
+        self._reason = Ended.CANCELLED
+        self._drop()
+
+    def _end(self, reason: Ended) -> None:
+        self._finishing = True
+        self._reason = reason
+        self._transport.unregisterProducer()
+        self._transport.loseConnection()
+
+    def _drop(self) -> None:
+        self._finishing = True
+        drop = getattr(self._transport, "abortConnection", self._transport.loseConnection)
+        drop()
+
+    def _linger_over(self) -> None:
+        self._linger = None
+        self._reason = Ended.TIMEOUT
+        self._drop()
+
+    def _peer_ended(self) -> None:
+        self._peer_done = True
+        self._ended()
+        if self._finishing and self._reason is None:
+            self._end(Ended.FINISHED)
+
+    def _transport_lost(self, failure: Failure) -> None:
+        self._finishing = True
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        in_order = failure.check(error.ConnectionDone) is not None
+        if in_order and not self._peer_done and self._reason is None:
+            # A transport without half-close tells the peer's end like this.
+            self._peer_done = True
+            self._ended()
+        self._reason = self._reason or (Ended.FINISHED if in_order else _ending(failure))
+        self._poller.at_turn_end(self._tell_loss)
+
+    def _tell_loss(self) -> None:
+        self._lost(self._reason or Ended.RESET)
+
+    def _reading_wanted(self, wanted: bool) -> None:
+        if wanted:
+            self._transport.resumeProducing()
+        else:
+            self._transport.pauseProducing()
+
+
+def _plain_socket(transport: Any) -> socket.socket | None:
+    """The socket under a transport that does nothing but pass its octets; None for any other."""
+    if not ISystemHandle.providedBy(transport) or not IPushProducer.providedBy(transport):
+        return None
+    if ITLSTransport.providedBy(transport) and getattr(transport, "TLS", False):
+        return None
+    handle = transport.getHandle()
+    if isinstance(handle, socket.socket) and handle.type == socket.SOCK_STREAM:
+        return handle
+    return None
+
+
+def _address(address: IAddress) -> Address | None:
+    if isinstance(address, IPv4Address | IPv6Address):
+        return Address(address.host, address.port)
+    return None
+
+
+def _ending(failure: Failure) -> Ended:
+    return Ended.TIMEOUT if failure.check(error.TimeoutError, error.TCPTimedOutError) else Ended.RESET
