@@ -320,7 +320,10 @@ class ISignalReceiver(Interface):
     """Optional, on an exposure, a backend or a visitor: takes type-specific control messages."""
 
     async def signal_received(sender: ISignalPeer, body: Mapping[str, Any]) -> None:
-        """A signal arrived.  ``body`` is what the peer sent: check it."""
+        """A signal arrived.  ``body`` is what the peer sent: check it.
+
+        :raises RemoteProtocolError: it makes no sense; the log says so, and nothing else happens.
+        """
 
 
 # --- what the host gives ---------------------------------------------------------------------

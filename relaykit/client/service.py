@@ -22,7 +22,7 @@ from relaykit.dataplane.dialing import dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import make_data_plane
 from relaykit.dataplane.poller import make_poller
-from relaykit.errors import RelaykitError, SessionLost
+from relaykit.errors import RelaykitError, RemoteProtocolError, SessionLost
 from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
 from relaykit.sansio.control.backoff import Backoff
@@ -30,6 +30,8 @@ from relaykit.sansio.wire.cipher import derive_key
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from relaykit.client.session import ServerSession
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
     from relaykit.config.schema import ClientConfig
@@ -279,12 +281,20 @@ class RelayClient(MultiService):
             found = None if offered is None else (offered.backend, offered.host)
         if found is not None and ISignalReceiver.providedBy(found[0]):
             Deferred.fromCoroutine(found[0].signal_received(found[1], event.body)).addErrback(
-                lambda failure: self.log.failure(
-                    "[{run}] [{proxy}] a defect while a signal was taken",
-                    failure,
-                    run=self._run_id,
-                    proxy=event.proxy_name,
-                )
+                self._signal_failed, found[1].name
+            )
+
+    def _signal_failed(self, failure: Failure, name: str) -> None:
+        if failure.check(RemoteProtocolError):
+            self.log.warn(
+                "[{run}] [{name}] a signal makes no sense: {reason}",
+                run=self._run_id,
+                name=name,
+                reason=failure.getErrorMessage(),
+            )
+        else:
+            self.log.failure(
+                "[{run}] [{name}] a defect while a signal was taken", failure, run=self._run_id, name=name
             )
 
     def _defect(self, failure: Any) -> None:

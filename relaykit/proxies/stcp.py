@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from attrs import frozen
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -87,18 +87,21 @@ class StcpIngress(Service):
 
 @implementer(IVisitor, ILegAcceptor)
 class StcpVisitor(Service):
-    """Listens on a local port and forwards each user through the server to the secret proxy."""
+    """Listens on a local port and forwards each user through the server to the secret proxy.
+
+    Other types extend it by overriding :meth:`open_visit`.
+    """
 
     log = Logger()
 
     def __init__(self, host: IVisitorHost) -> None:
-        self._host = host
+        self.host = host
         self._opening: Deferred[IListeningPort | None] | None = None
         self._port: IListeningPort | None = None
 
     def startService(self) -> None:
         super().startService()
-        self._opening = self._host.listen(self)
+        self._opening = self.host.listen(self)
         self._opening.addCallbacks(self._opened, self._not_opened)
 
     def stopService(self) -> None:
@@ -113,9 +116,15 @@ class StcpVisitor(Service):
         self.user_accepted(leg, origin)
 
     def user_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        Deferred.fromCoroutine(self._visit(leg, origin)).addErrback(
-            lambda failure: self.log.failure("visit of {visitor} failed", failure, visitor=self._host.name)
-        )
+        Deferred.fromCoroutine(self._visit(leg, origin)).addErrback(self._defect, leg)
+
+    async def open_visit(self, origin: Origin) -> IStreamLeg:
+        """A leg to the proxy, for one user.
+
+        :raises RelaykitError: there is none; the user is let go, and the log says why.
+        """
+        visit: IStreamLeg = await self.host.open_visit(origin)
+        return visit
 
     def _opened(self, port: IListeningPort | None) -> None:
         self._opening = None
@@ -123,20 +132,26 @@ class StcpVisitor(Service):
 
     def _not_opened(self, failure: Failure) -> None:
         self._opening = None
+        if not failure.check(CancelledError):
+            self.log.failure("[{visitor}] its port cannot be opened", failure, visitor=self.host.name)
 
     async def _visit(self, leg: IStreamLeg, origin: Origin) -> None:
         try:
-            visit = await self._host.open_visit(origin)
+            visit = await self.open_visit(origin)
         except RelaykitError as error:
             self.log.warn(
                 "[{visitor}] no visit for {origin}: {reason}",
-                visitor=self._host.name,
+                visitor=self.host.name,
                 origin=origin,
                 reason=str(error),
             )
             leg.close()
             return
-        await self._host.data_plane.forward(leg, visit, self._host.half_close)
+        await self.host.data_plane.forward(leg, visit, self.host.half_close)
+
+    def _defect(self, failure: Failure, leg: IStreamLeg) -> None:
+        self.log.failure("[{visitor}] a defect during a visit", failure, visitor=self.host.name)
+        leg.abort()
 
 
 @implementer(IVisitableProxyType)

@@ -46,15 +46,15 @@ class LocalServiceBackend(Service):
     """Forwards every work connection to the proxy's local service."""
 
     def __init__(self, host: IClientHost) -> None:
-        self._host = host
+        self.host = host
 
     async def work_assigned(self, leg: IStreamLeg, origin: Origin) -> None:
         try:
-            local = await self._host.connect_local(origin)
+            local = await self.host.connect_local(origin)
         except ConnectionFailed:
             leg.close()
             return
-        await self._host.data_plane.forward(leg, local, self._host.half_close)
+        await self.host.data_plane.forward(leg, local, self.host.half_close)
 
 
 @implementer(IExposure, ILegAcceptor)

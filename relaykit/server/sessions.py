@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.transforms import transformed
 from relaykit.driver import CoreDriver
-from relaykit.errors import NoWorkConnection, ProxyRefused, Refused, SessionLost
+from relaykit.errors import NoWorkConnection, ProxyRefused, Refused, RemoteProtocolError, SessionLost
 from relaykit.interfaces import ILegReceiver
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
@@ -42,6 +42,7 @@ from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.python.failure import Failure
 
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
@@ -346,13 +347,22 @@ class ClientSession:
         proxy = self._proxies.get(event.proxy_name)
         peer = sender if event.visitor_name or proxy is None else proxy
         Deferred.fromCoroutine(self._registry.signal(event.proxy_name, peer, event.body)).addErrback(
-            lambda failure: self.log.failure(
-                "[{run}] [{proxy}] a defect while a signal was taken",
-                failure,
-                run=self.identity.run_id,
-                proxy=event.proxy_name,
-            )
+            self._signal_failed, event.proxy_name
         )
+
+    def _signal_failed(self, failure: Failure, name: str) -> None:
+        run_id = self.identity.run_id
+        if failure.check(RemoteProtocolError):
+            self.log.warn(
+                "[{run}] [{proxy}] a signal makes no sense: {reason}",
+                run=run_id,
+                proxy=name,
+                reason=failure.getErrorMessage(),
+            )
+        else:
+            self.log.failure(
+                "[{run}] [{proxy}] a defect while a signal was taken", failure, run=run_id, proxy=name
+            )
 
     # --- the end ----------------------------------------------------------------------------------
 

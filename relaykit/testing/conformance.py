@@ -12,16 +12,19 @@ is special about the type::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
+from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import (
     IBackend,
     IExposure,
     IIngress,
     IProxyType,
+    ISignalReceiver,
     IVisitable,
     IVisitableProxyType,
     IVisitor,
@@ -40,10 +43,15 @@ from relaykit.values import Origin, Secret
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as _TestCase
+
+    from relaykit.interfaces import ISignalPeer
 else:
     _TestCase = object
 
 __all__ = ["ProxyTypeTests", "VisitableProxyTypeTests"]
+
+_NONSENSE: tuple[dict[str, Any], ...] = ({}, {"": None}, {"signal": ["a", 1]}, {"signal": "no such thing"})
+"""Bodies of signals that no half of any type sends."""
 
 
 class ProxyTypeTests(_TestCase):
@@ -131,6 +139,19 @@ class ProxyTypeTests(_TestCase):
         self.assertIsNotNone(received.lost)
         self.assertEqual(relay.working, 0)
 
+    def test_nonsense_signals(self) -> None:
+        """A half that takes signals calls nonsense the peer's mistake, if it does not let it pass."""
+        published = MemoryRelay().publish(self.proxy_type, self.options(), local=echoing)
+        self.assert_bears_nonsense(published.exposure, published.proxy)
+        self.assert_bears_nonsense(published.backend, published.host)
+
+    def assert_bears_nonsense(self, half: object, sender: ISignalPeer) -> None:
+        """Fails if signals that make no sense cause a defect in a half that takes signals."""
+        if ISignalReceiver.providedBy(half):
+            for body in _NONSENSE:
+                taken = Deferred.fromCoroutine(half.signal_received(sender, body))
+                self.successResultOf(taken.addErrback(lambda failure: failure.trap(RemoteProtocolError)))
+
     def test_user_leaves_at_once(self) -> None:
         """A backend whose user is gone before it begins comes to an end, and leaves nothing behind."""
         relay = MemoryRelay()
@@ -178,6 +199,11 @@ class VisitableProxyTypeTests(ProxyTypeTests):
         for field in option_fields(self.proxy_type.visitor_options):
             self.assertNotIn(field.key, common)
             self.assertTrue(field.description, f"{field.key} has no description: use relaykit.options.doc")
+
+    def test_nonsense_signals_of_the_server(self) -> None:
+        """A visitor that takes signals calls nonsense the peer's mistake, if it does not let it pass."""
+        visiting = MemoryRelay().visit(self.proxy_type, self.visitor_common(), self.visitor_options())
+        self.assert_bears_nonsense(visiting.visitor, visiting.host)
 
     def test_stopped(self) -> None:
         """A visitor that was stopped has closed its port and scheduled nothing; it can start again."""

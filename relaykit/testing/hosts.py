@@ -27,6 +27,7 @@ from relaykit.errors import (
     RefusalCode,
     Refused,
     RelaykitError,
+    RemoteProtocolError,
     SessionLost,
     VisitRefused,
 )
@@ -49,6 +50,8 @@ from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Address, ClientIdentity, Ended, Origin, Traffic
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from relaykit.interfaces import (
         IBackend,
         IExposure,
@@ -362,9 +365,13 @@ class _Peer:
         receiver = self._receiver()
         if ISignalReceiver.providedBy(receiver):
             received = receiver.signal_received(self._reply_to(), _through_json(body))
-            Deferred.fromCoroutine(received).addErrback(
-                lambda failure: self.log.failure("a signal was not taken", failure)
-            )
+            Deferred.fromCoroutine(received).addErrback(self._signal_failed)
+
+    def _signal_failed(self, failure: Failure) -> None:
+        if failure.check(RemoteProtocolError):
+            self.log.warn("a signal makes no sense: {reason}", reason=failure.getErrorMessage())
+        else:
+            self.log.failure("a signal was not taken", failure)
 
 
 @implementer(IRegisteredProxy)

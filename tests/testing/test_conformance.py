@@ -1,4 +1,4 @@
-"""Tests for :mod:`relaykit.testing.conformance`: the built-in types pass, and broken ones do not."""
+"""Tests for :mod:`relaykit.testing.conformance`: broken types fail; ``tests.proxies`` has types that pass."""
 
 from __future__ import annotations
 
@@ -16,24 +16,6 @@ from relaykit.options import Options, extension
 from relaykit.proxies import stcp, tcp
 from relaykit.testing.conformance import ProxyTypeTests, VisitableProxyTypeTests
 from relaykit.values import Origin, Secret
-
-
-class TcpConformanceTests(ProxyTypeTests, SynchronousTestCase):
-    """``tcp`` is a proxy type."""
-
-    proxy_type = tcp.proxy_type
-
-    def options(self) -> tcp.TcpOptions:
-        return tcp.TcpOptions(remote_port=6000)
-
-
-class StcpConformanceTests(VisitableProxyTypeTests, SynchronousTestCase):
-    """``stcp`` is a proxy type that is reached through visitors."""
-
-    proxy_type = stcp.proxy_type
-
-    def options(self) -> stcp.StcpOptions:
-        return stcp.StcpOptions(secret_key=self.visitor_secret)
 
 
 class _Undescribed(Options, frozen=True, kw_only=True):
