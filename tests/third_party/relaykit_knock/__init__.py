@@ -1,0 +1,1 @@
+"""A proxy type for relaykit, ``knock``, and a local service to try it with, ``shout:``."""

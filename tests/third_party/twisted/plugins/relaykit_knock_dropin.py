@@ -1,0 +1,8 @@
+"""What this package adds to relaykit, and to Twisted."""
+
+from relaykit.plugins import ProxyTypeReference
+
+from relaykit_knock.shout import ShoutParser
+
+knock = ProxyTypeReference("knock", "relaykit_knock.knock")
+shout = ShoutParser()
