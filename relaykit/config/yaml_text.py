@@ -7,7 +7,6 @@ PyYAML's nodes, because its own constructors have other rules.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +36,7 @@ _ANCHOR_HOLDER = "."
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = "plain"
+_NO_RESOLUTION = "!"
 _YAML_VERSION = (1, 1)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _WORDS: Mapping[str, bool | float | None] = {
@@ -84,6 +84,13 @@ class _Loader(yaml.BaseLoader):
         if kind is yaml.ScalarNode and implicit[0]:
             return _PLAIN
         return super().resolve(kind, value, implicit)
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        is_text = self.peek_event().tag == _NO_RESOLUTION
+        node = super().compose_scalar_node(anchor)
+        if is_text:
+            node.tag = f"{_TAG}str"
+        return node
 
 
 def _first_node(text: str) -> yaml.Node | None:
@@ -193,7 +200,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     if tag == "binary":
         try:
             return base64.b64decode(text, validate=False).decode("utf-8", "surrogateescape")
-        except binascii.Error:
+        except ValueError:
             raise _error("!!binary value contains invalid base64 data", node) from None
     if tag in _TYPED:
         value = _plain(text)
