@@ -39,6 +39,8 @@ NEXT_ADDRESS_S = 0.25
 MOST_ADDRESSES = 8
 """Addresses of one host that are tried."""
 
+HIGHEST_PORT = 65535
+
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY})
 _CONNECTED = frozenset({0, errno.EISCONN})
 
@@ -51,6 +53,8 @@ def dial(
     The addresses of a name are tried in turn, each with a head start, the versions of IP mixed.
     Fails with :class:`relaykit.errors.ConnectionFailed`.  Cancelling gives up.
     """
+    if not 0 < port <= HIGHEST_PORT:
+        return fail(ConnectionFailed(f"cannot connect to {Address(host, port)}: invalid port"))
     numeric = _numeric(host)
     if numeric is not None:
         return _Dial(poller, f"{Address(host, port)}", timeout_s, source).start([(numeric, (host, port))])

@@ -1,0 +1,83 @@
+"""Tests that run frp's recorded command lines that start a role: each in a process of its own.
+
+Ports 29970 to 29999 of the loopback are closed, as when the command lines were recorded.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.commands.cases import DEVIATIONS, PROCESS_GROUPS, Case, differences, read_cases
+from tests.commands.terminal import Printed
+from tests.layering import ROOT
+
+PATIENCE_S = 30.0
+"""The longest that one command may take; the slowest takes a second."""
+
+LIVING = frozenset({"l239"})
+"""Cases that frp ends and relaykit serves in spite of: see their deviations."""
+
+LIVES_S = 3.0
+"""How long such a case is watched."""
+
+AT_ONCE = 2
+
+
+class RecordedProcessesTests(SynchronousTestCase):
+    """Tests for frp's command lines against what frp did."""
+
+    def run_case(self, case: Case, folder: Path) -> str:
+        """What is different when a case is run in a folder; empty if nothing is, or if that is meant so."""
+        folder.mkdir(parents=True)
+        case.write_files(folder)
+        program = subprocess.Popen(
+            [sys.executable, "-m", "relaykit", case.role, *case.args],
+            cwd=folder,
+            env={
+                "PATH": os.environ.get("PATH", ""),
+                "HOME": str(folder.absolute()),
+                "PYTHONPATH": str(ROOT),
+                **case.environ,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            stdout, stderr = program.communicate(timeout=LIVES_S if case.id in LIVING else PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            stdout, stderr = program.communicate()
+        found = list(differences(case, Printed(program.returncode, stdout, stderr)))
+        if bool(found) == (case.id in DEVIATIONS):
+            return ""
+        return (
+            f"{case.id} {case.role} {' '.join(case.args)}: {found or 'no deviation any more'}\n"
+            f"{stdout}{stderr}"
+        )
+
+    def check_group(self, group: str) -> None:
+        """Runs all cases of a group, and fails with every difference."""
+        self.assertIn(group, PROCESS_GROUPS)
+        cases = [case for case in read_cases() if case.group == group]
+        self.assertTrue(cases)
+        folder = Path(self.mktemp())
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            answers = pool.map(self.run_case, cases, [folder / case.id for case in cases])
+            wrong = [text for text in answers if text]
+        self.assertEqual(wrong, [], "\n".join(wrong))
+
+    def test_first_login_fails(self) -> None:
+        """A client whose first login fails says so in frp's lines, and ends."""
+        self.check_group("login-fail")
+
+    def test_start_fails(self) -> None:
+        """A role that cannot start says why, and ends."""
+        self.check_group("run-errors")
