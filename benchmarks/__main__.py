@@ -6,10 +6,8 @@ import argparse
 import json
 import os
 import platform
-import socket
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,12 +15,13 @@ from benchmarks.loads import LOADS
 from benchmarks.plot import draw
 from benchmarks.programs import ProgramFailed, find_program
 from benchmarks.results import GATES, GOALS, Results, as_json, table, verdicts
-from benchmarks.services import ServicePorts, start_services
+from benchmarks.services import Services, start_services
 from benchmarks.subjects import Subject, available_subjects
 
 ROUNDS = 3
 SECONDS = 5.0
-_TIMEOUT_S = 10.0
+BUSY_LOAD = 0.5
+"""Load average before the first round above which figures are doubtful."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"not installed: {', '.join(missing)}", file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
+    machine = _machine()
+    if os.getloadavg()[0] > BUSY_LOAD:
+        print("WARNING: this machine is busy with other things; the figures will say little", file=sys.stderr)
     titles = {subject.name: subject.title for subject in chosen}
     results, failures = Results(), 0
     with tempfile.TemporaryDirectory(prefix="relaykit-benchmark-") as directory:
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         number < options.rounds - 1 or not subject.name.startswith("relaykit")
                     ):
                         names.remove("churn")
-                    failures += _turn(subject, place, services.ports, names, options.seconds, results)
+                    failures += _turn(subject, place, services, names, options.seconds, results)
         finally:
             services.stop()
     text = "\n".join(
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     print(f"\n{text}")
     versions = {subject.name: subject.version for subject in chosen if subject.version}
-    report = as_json(results, _machine() | {"rounds": options.rounds, "seconds": options.seconds}, versions)
+    report = as_json(results, machine | {"rounds": options.rounds, "seconds": options.seconds}, versions)
     (options.out / "results.json").write_text(json.dumps(report, indent=1) + "\n")
     (options.out / "results.txt").write_text(text)
     (options.out / "results.svg").write_text(draw(results, titles))
@@ -81,21 +83,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _turn(
-    subject: Subject, place: Path, services: ServicePorts, loads: list[str], seconds: float, results: Results
+    subject: Subject, place: Path, services: Services, loads: list[str], seconds: float, results: Results
 ) -> int:
     failures = 0
     try:
-        running = subject.start(place, services)
+        running = subject.start(place, services.ports)
     except ProgramFailed as error:
         print(f"{subject.title}: does not start: {error}", file=sys.stderr)
         return 1
     try:
-        _first_echo(running.ports.echo)
-        if running.programs:
-            results.add(subject.name, {"first-byte": (time.perf_counter() - running.begun) * 1e3})
+        if running.first_byte_ms is not None:
+            results.add(subject.name, {"first-byte": running.first_byte_ms})
         for name in loads:
             try:
-                figures = LOADS[name].run(running, seconds)
+                figures = LOADS[name].run(running, services, seconds)
             except (ProgramFailed, OSError) as error:
                 print(f"{subject.title}, {name}: {error}", file=sys.stderr)
                 failures += 1
@@ -109,13 +110,6 @@ def _turn(
     finally:
         running.stop()
     return failures
-
-
-def _first_echo(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), _TIMEOUT_S) as user:
-        user.sendall(b"x")
-        if user.recv(1) != b"x":
-            raise ProgramFailed("the first octet did not come back")
 
 
 def _wanted(subject: Subject, only: Sequence[str]) -> bool:
@@ -133,6 +127,7 @@ def _machine() -> dict[str, object]:
         "python": platform.python_version(),
         "processor": model,
         "processors": len(os.sched_getaffinity(0)),
+        "load before": round(os.getloadavg()[0], 2),
     }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from benchmarks.programs import ProgramFailed
+from benchmarks.services import Services
 from benchmarks.subjects import Running
 
 __all__ = ["LOADS", "MEASURES", "Load", "Measure", "parse_iperf", "parse_wrk"]
@@ -72,7 +73,7 @@ class Load:
     """Puts a running subject under load for about so many seconds and measures."""
 
     name: str
-    run: Callable[[Running, float], Figures]
+    run: Callable[[Running, Services, float], Figures]
 
 
 def parse_iperf(report: str) -> tuple[float, int]:
@@ -104,18 +105,19 @@ def parse_wrk(report: str) -> tuple[float, int]:
 def _bulk(streams: int, down: bool) -> Load:
     name = f"bulk-{streams}-{'down' if down else 'up'}"
 
-    def run(running: Running, seconds: float) -> Figures:
+    def run(running: Running, services: Services, seconds: float) -> Figures:
         command = ["iperf3", "-c", "127.0.0.1", "-p", str(running.ports.bulk), "-J"]
         command += ["-t", f"{seconds:.0f}", "-P", str(streams), *(["-R"] if down else [])]
-        before = running.cpu_seconds()
-        bits_a_second, octets = parse_iperf(_output(command, seconds))
+        with services.bulk():
+            before = running.cpu_seconds()
+            bits_a_second, octets = parse_iperf(_output(command, seconds))
         return {name: bits_a_second / 1e9} | _spent(name, running, before, octets / _GIB)
 
     return Load(name, run)
 
 
 def _http(name: str, *, close: bool) -> Load:
-    def run(running: Running, seconds: float) -> Figures:
+    def run(running: Running, services: Services, seconds: float) -> Figures:
         before = running.cpu_seconds()
         rate, requests = _wrk(running, seconds, close=close)
         return {name: rate} | _spent(name, running, before, requests / 1e6)
@@ -123,7 +125,7 @@ def _http(name: str, *, close: bool) -> Load:
     return Load(name, run)
 
 
-def _ping(running: Running, seconds: float) -> Figures:
+def _ping(running: Running, services: Services, seconds: float) -> Figures:
     message = bytes(PING_OCTETS)
     took = []
     with socket.create_connection(("127.0.0.1", running.ports.echo), _TIMEOUT_S) as user:
@@ -137,7 +139,7 @@ def _ping(running: Running, seconds: float) -> Figures:
     return {"ping-p50": percentiles[49] * 1e6, "ping-p99": percentiles[98] * 1e6}
 
 
-def _memory(running: Running, seconds: float) -> Figures:
+def _memory(running: Running, services: Services, seconds: float) -> Figures:
     if not running.programs:
         return {}
     time.sleep(_SETTLE_S)
@@ -162,7 +164,7 @@ def _memory(running: Running, seconds: float) -> Figures:
     return figures
 
 
-def _churn(running: Running, seconds: float) -> Figures:
+def _churn(running: Running, services: Services, seconds: float) -> Figures:
     if not running.programs:
         return {}
     _make_connections(running, CHURN_CONNECTIONS // 10)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["Program", "ProgramFailed", "find_program", "free_ports", "wait_for_port"]
+__all__ = [
+    "Program",
+    "ProgramFailed",
+    "find_program",
+    "free_ports",
+    "wait_for_echo",
+    "wait_for_listener",
+    "wait_for_port",
+]
 
 START_TIMEOUT_S = 15.0
 """How long a program may take until it listens: the slowest start measured is far below it."""
@@ -25,6 +34,7 @@ POLL_S = 0.002
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _HIGHEST_CHOSEN_PORT = 32000
 _LOWEST_CHOSEN_PORT = 21000
+_given_out = [0]
 
 
 class ProgramFailed(Exception):
@@ -89,10 +99,13 @@ def find_program(name: str, variable: str | None = None) -> str | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports of the loopback that are free, outside of the range that outgoing connections use."""
-    found = []
+    """TCP ports of the loopback that are free, outside of the range that outgoing connections use.
+
+    A port is given out once, because not every service listens all the time.
+    """
+    found: list[int] = []
     start = _LOWEST_CHOSEN_PORT + os.getpid() * 37 % (_HIGHEST_CHOSEN_PORT - _LOWEST_CHOSEN_PORT - 500)
-    for port in range(start, _HIGHEST_CHOSEN_PORT):
+    for port in range(max(start, *_given_out) + 1, _HIGHEST_CHOSEN_PORT):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -101,24 +114,58 @@ def free_ports(count: int) -> list[int]:
                 continue
         found.append(port)
         if len(found) == count:
+            _given_out.extend(found)
             return found
     raise ProgramFailed(f"fewer than {count} free ports")
 
 
+def wait_for_listener(port: int, program: Program) -> None:
+    """Waits until a program listens on a port, without connecting to it.
+
+    :raises ProgramFailed: it ended, or did not listen in time.
+    """
+    listening = re.compile(rf"^ *\d+: [0-9A-F]+:{port:04X} \S+ 0A ", re.MULTILINE)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        program.check()
+        if listening.search(Path("/proc/net/tcp").read_text()):
+            return
+        time.sleep(POLL_S)
+    raise ProgramFailed(f"{program.name} does not listen on port {port}")
+
+
 def wait_for_port(port: int, *programs: Program) -> None:
-    """Waits until something listens on a port of the loopback.
+    """Waits until connections to a port of the loopback are accepted.
 
     :raises ProgramFailed: one of the programs ended, or nothing listened in time.
     """
+    _try_until_done(port, lambda connection: True, programs)
+
+
+def wait_for_echo(port: int, *programs: Program) -> None:
+    """Waits until what is sent to a port of the loopback comes back.
+
+    :raises ProgramFailed: one of the programs ended, or nothing came back in time.
+    """
+
+    def echoes(connection: socket.socket) -> bool:
+        connection.sendall(b"x")
+        return connection.recv(1) == b"x"
+
+    _try_until_done(port, echoes, programs)
+
+
+def _try_until_done(port: int, done: Callable[[socket.socket], bool], programs: Sequence[Program]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         for program in programs:
             program.check()
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            with socket.create_connection(("127.0.0.1", port), timeout=START_TIMEOUT_S) as connection:
+                if done(connection):
+                    return
         except OSError:
-            time.sleep(POLL_S)
-        else:
-            return
+            pass
+        time.sleep(POLL_S)
     names = ", ".join(program.name for program in programs)
-    raise ProgramFailed(f"nothing listens on port {port} (started: {names})")
+    raise ProgramFailed(f"nothing answers on port {port} (started: {names})")

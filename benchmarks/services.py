@@ -1,13 +1,15 @@
-"""The services behind every subject: iperf3, nginx and an echo server, started once."""
+"""The services behind every subject: nginx and an echo server, started once; iperf3, once for each load."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import frozen
 
-from benchmarks.programs import Program, find_program, free_ports, wait_for_port
+from benchmarks.programs import Program, find_program, free_ports, wait_for_listener, wait_for_port
 
 __all__ = ["ServicePorts", "Services", "start_services"]
 
@@ -44,10 +46,22 @@ class ServicePorts:
 
 @frozen
 class Services:
-    """The running services."""
+    """The running services; nothing listens on the port for bulk but during :meth:`bulk`."""
 
     ports: ServicePorts
     _programs: tuple[Program, ...]
+    _directory: Path
+
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        """Runs iperf3's server: a new one each time, because one whose test was cut short stays busy."""
+        command = ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(self.ports.bulk)]
+        program = Program("iperf3", command, self._directory / "iperf3.log")
+        try:
+            wait_for_listener(self.ports.bulk, program)
+            yield
+        finally:
+            program.stop()
 
     def stop(self) -> None:
         """Ends them."""
@@ -65,13 +79,12 @@ def start_services(directory: Path) -> Services:
     configuration.write_text(_NGINX.format(directory=directory, port=http))
     nginx = find_program("nginx") or "/usr/sbin/nginx"
     programs = (
-        Program("iperf3", ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(bulk)], directory / "iperf3.log"),
         Program("nginx", [nginx, "-p", str(directory), "-c", str(configuration)], directory / "nginx.log"),
         Program("echo", [sys.executable, "-m", "benchmarks.echo", str(echo)], directory / "echo.log"),
     )
-    services = Services(ServicePorts(bulk, http, echo), programs)
+    services = Services(ServicePorts(bulk, http, echo), programs, directory)
     try:
-        for program, port in zip(programs, (bulk, http, echo), strict=True):
+        for program, port in zip(programs, (http, echo), strict=True):
             wait_for_port(port, program)
     except BaseException:
         services.stop()

@@ -11,7 +11,7 @@ from pathlib import Path
 from attrs import frozen
 
 from benchmarks.certificates import write_certificates
-from benchmarks.programs import Program, find_program, free_ports, wait_for_port
+from benchmarks.programs import Program, find_program, free_ports, wait_for_echo, wait_for_port
 from benchmarks.services import ServicePorts
 
 __all__ = ["MODES", "Running", "Subject", "available_subjects"]
@@ -33,8 +33,8 @@ class Running:
 
     ports: ServicePorts
     programs: tuple[Program, ...]
-    begun: float
-    """When its first program was started, by ``time.perf_counter()``."""
+    first_byte_ms: float | None = None
+    """From the start of its first program to the first echoed octet."""
 
     def stop(self) -> None:
         """Ends it, the client first."""
@@ -58,11 +58,7 @@ class Subject:
 
 def available_subjects() -> list[Subject]:
     """The direct loopback, relaykit, and each peer that is found, in every mode."""
-    found = [
-        Subject(
-            "direct", "direct", "", lambda directory, services: Running(services, (), time.perf_counter())
-        )
-    ]
+    found = [Subject("direct", "direct", "", lambda directory, services: Running(services, ()))]
     relaykit = [sys.executable, "-m", "relaykit"]
     for mode in MODES:
         start = _frp_like([*relaykit, "server"], [*relaykit, "client"], mode)
@@ -82,7 +78,7 @@ def available_subjects() -> list[Subject]:
 
 
 def _direct(directory: Path, services: ServicePorts) -> Running:
-    return Running(services, (), time.perf_counter())
+    return Running(services, ())
 
 
 def _frp_like(server: list[str], client: list[str], mode: str) -> Callable[[Path, ServicePorts], Running]:
@@ -166,13 +162,15 @@ def _start_both(
     try:
         wait_for_port(bind, server)
         programs.append(Program("client", client_command, directory / "client.log"))
-        for port in (ports.bulk, ports.http, ports.echo):
+        wait_for_echo(ports.echo, *programs)
+        first_byte_ms = (time.perf_counter() - begun) * 1e3
+        for port in (ports.bulk, ports.http):
             wait_for_port(port, *programs)
     except BaseException:
         for program in reversed(programs):
             program.stop()
         raise
-    return Running(ports, tuple(programs), begun)
+    return Running(ports, tuple(programs), first_byte_ms)
 
 
 def _version(*command: str) -> str:
