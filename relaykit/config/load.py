@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from relaykit.config.checks import check_client, check_server, nested_problems
 from relaykit.config.completing import complete_client, complete_server
-from relaykit.config.decoding import Reader
+from relaykit.config.decoding import Given, Reader
 from relaykit.config.documents import Document, Format, KeyPath
 from relaykit.config.entries import EntryReader, ProxyEntry, VisitorEntry
 from relaykit.config.files import read_file
@@ -155,7 +155,7 @@ def client_from_table(
 
 
 def _server(reader: Reader, types: ProxyTypes, allow_unsafe: Collection[str]) -> LoadedServer:
-    config = _common(reader, ServerConfig, "server", ())
+    config = _common(reader, ServerConfig, "server", reader.keys(reader.document.value, ()))
     ingress_options = _ingress_options(reader, config, types)
     config = complete_server(config)
     reader.findings(check_server(config, allow_unsafe), ())
@@ -222,8 +222,8 @@ class _Client:
 
     def _read(self, reader: Reader) -> ClientConfig:
         """Reads the keys of one file, its proxies and visitors included."""
-        config = _common(reader, ClientConfig, "client", _LISTS)
         given = reader.keys(reader.document.value, ())
+        config = _common(reader, ClientConfig, "client", given, _LISTS)
         entries = EntryReader(reader, self._types)
         if "proxies" in given:
             self._proxies.extend(entries.proxies(given["proxies"].value))
@@ -274,14 +274,19 @@ def _is_started(entry: ProxyEntry | VisitorEntry, config: ClientConfig) -> bool:
 # --- both -----------------------------------------------------------------------------------
 
 
-def _common(reader: Reader, cls: type[ConfigT], program: str, besides: Sequence[str]) -> ConfigT:
-    """Reads the keys of a file's top level; ``besides`` are read by somebody else."""
+def _common(
+    reader: Reader,
+    cls: type[ConfigT],
+    program: str,
+    given: Mapping[str, Given],
+    besides: Sequence[str] = (),
+) -> ConfigT:
+    """Makes options of the keys of a file's top level; ``besides`` are read by somebody else."""
 
     def elsewhere(key: str) -> str:
         return _where(key, program)
 
     reader.elsewhere = elsewhere
-    given = reader.keys(reader.document.value, ())
     options: type[Options] = cls
     reader.unknown_keys(given, (*(each.key for each in option_fields(options)), *besides), ())
     return reader.options(cls, given, ()) or cls()

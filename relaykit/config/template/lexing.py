@@ -144,7 +144,7 @@ class _Lexer:
             if self._take_right():
                 if self._depth:
                     raise self._error("unclosed left paren", start)
-                yield Token(Kind.RIGHT, _RIGHT, start)
+                yield Token(Kind.RIGHT, _RIGHT, text.index(_RIGHT, start))
                 return
             if start == len(text):
                 raise self._error("unclosed action", start)

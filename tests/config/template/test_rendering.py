@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.config.template.rendering import render
+from relaykit.config.template.source import TemplateError, Undefined
+
+IDIOM = """serverAddr = "x"
+{{- range $_, $v := parseNumberRangePair "6000-6001" "7000-7001" }}
+[[proxies]]
+name = "tcp-{{ $v.First }}"
+remotePort = {{ $v.Second }}
+{{- end }}
+{{ print "a\\nb" }}
+last = 1
+"""
+
+
+class RenderingTests(SynchronousTestCase):
+    """Tests for rendered configuration files."""
+
+    def test_idiom(self) -> None:
+        """The usual range writes one table for each pair."""
+        text = render(IDIOM, {}).text
+        self.assertEqual(
+            text,
+            'serverAddr = "x"\n[[proxies]]\nname = "tcp-6000"\nremotePort = 7000\n'
+            '[[proxies]]\nname = "tcp-6001"\nremotePort = 7001\na\nb\nlast = 1\n',
+        )
+
+    def test_source_lines(self) -> None:
+        """Each line of the text knows the line of the template that it came from."""
+        rendered = render(IDIOM, {})
+        lines = [rendered.source_line(line) for line in range(1, 11)]
+        self.assertEqual(lines, [1, 3, 4, 5, 3, 4, 5, 7, 7, 8])
+
+    def test_no_template(self) -> None:
+        """A text without actions is left alone, its lines are its own."""
+        rendered = render("a\nb\n", {})
+        self.assertEqual(
+            (rendered.text, rendered.source_line(2), rendered.source_line(99)), ("a\nb\n", 2, 99)
+        )
+
+    def test_undefined(self) -> None:
+        """What had no value and was written is told, with its line."""
+        rendered = render('a\n{{ .Envs.X }}{{ or .Envs.Y "z" }}{{ if .Envs.Z }}{{ end }}', {})
+        self.assertEqual(rendered.text, "a\n<no value>z")
+        self.assertEqual(rendered.undefined, (Undefined(".Envs.X", 2),))
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                (
+                    "{{ range 2 }}",
+                    "{{ end }}",
+                    "{{ if 1 }}",
+                    "{{ else }}",
+                    "a",
+                    "\n",
+                    "{{- 5 -}}",
+                    '{{ "x\\ny" }}',
+                )
+            ),
+            max_size=14,
+        )
+    )
+    def test_line_count(self, pieces: list[str]) -> None:
+        """Whatever is rendered, every line of it has a line of the source."""
+        template = "".join(pieces)
+        try:
+            rendered = render(template, {})
+        except TemplateError:
+            return
+        count = rendered.text.count("\n") + 1
+        lines = [rendered.source_line(line) for line in range(1, count + 1)]
+        self.assertTrue(all(1 <= line <= template.count("\n") + 1 for line in lines), lines)

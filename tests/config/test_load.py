@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import msgspec
+from attrs import frozen
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from relaykit.config.load import client_from_table, server_from_table
+from relaykit.config.problems import ConfigurationProblems
+from relaykit.errors import BrokenProxyType
+from relaykit.interfaces import IBackend, IClientHost, IIngress, IProxyType, IProxyTypeReference, IServerHost
+from relaykit.options import Options, doc
+from relaykit.plugins import ProxyTypes
+from relaykit.proxies.stcp import StcpOptions
+from relaykit.proxies.tcp import TcpOptions
+from relaykit.values import Secret
+from tests.config.cases import builtin_types
+from tests.config.tables import ConfigurationTestCase
+
+CLIENT = """
+serverAddr = "relay.example.com"
+user = "me"
+[[proxies]]
+name = "ssh"
+type = "tcp"
+localPort = 22
+remotePort = 6000
+transport.useEncryption = true
+[[proxies]]
+name = "app"
+type = "stcp"
+local = "unix:/run/app.sock"
+secretKey = "sesame"
+[[visitors]]
+name = "v"
+type = "stcp"
+serverName = "app"
+secretKey = "sesame"
+bindPort = 9000
+"""
+
+
+class KnockOptions(Options, frozen=True, kw_only=True):
+    """The own keys of a foreign type."""
+
+    phrase: Annotated[Secret, doc("What a user says first.")]
+    knocks: Annotated[int, msgspec.Meta(ge=1, le=9), doc("How often.")] = 3
+
+
+class KnockIngressOptions(Options, frozen=True, kw_only=True):
+    """The server's keys of a foreign type."""
+
+    door: str = "front"
+
+
+@implementer(IProxyType)
+class KnockType:
+    """A foreign type: only its options are looked at here."""
+
+    name = "knock"
+    summary = "Knocks."
+    proxy_options = KnockOptions
+    ingress_options = KnockIngressOptions
+
+    def make_ingress(self, options: Options, host: IServerHost) -> IIngress:
+        raise NotImplementedError
+
+    def make_backend(self, options: Options, host: IClientHost) -> IBackend:
+        raise NotImplementedError
+
+
+@implementer(IPlugin, IProxyTypeReference)
+@frozen
+class Reference:
+    """A reference to the foreign type, or to one that cannot be loaded."""
+
+    name: str
+    module: str
+
+    def load(self) -> IProxyType:
+        if self.name == "knock":
+            return KnockType()
+        raise BrokenProxyType(f"importing {self.module} failed")
+
+
+class ClientTests(ConfigurationTestCase):
+    """Tests for the files of clients."""
+
+    def test_loaded(self) -> None:
+        """Common keys, the types' own and visitors come back as checked and complete options."""
+        loaded = self.client(CLIENT)
+        self.assertEqual(loaded.config.server_addr, "relay.example.com")
+        self.assertEqual(loaded.config.transport.heartbeat_interval, -1)
+        ssh, app = loaded.proxies
+        self.assertEqual(ssh.options, TcpOptions(remote_port=6000))
+        self.assertTrue(ssh.common.transport.use_encryption)
+        self.assertEqual(ssh.common.local_endpoint, "tcp:127.0.0.1:22")
+        self.assertEqual(app.options, StcpOptions(secret_key=Secret("sesame")))
+        self.assertEqual(app.common.local_endpoint, "unix:/run/app.sock")
+        (visitor,) = loaded.visitors
+        self.assertEqual((visitor.type_name, visitor.common.server_user), ("stcp", "me"))
+        self.assertEqual(visitor.common.secret_key, Secret("sesame"))
+        self.assertEqual(loaded.warnings, ())
+
+    def test_all_problems(self) -> None:
+        """Every problem of the file is told at once, in the order of its lines, with its place and a hint."""
+        problems = self.client_problems(
+            'server_addr = "x"\nserverPort = "7000"\ntoken = "t"\n[transport]\nprotocol = "ws"\n'
+            '[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 70000\ncustomDomains = ["x"]\n'
+            '[[proxies]]\nname = "a"\ntype = "tpc"\n'
+        )
+        self.assertEqual(
+            problems,
+            [
+                "frpc.toml:1: server_addr: unknown key (did you mean serverAddr?)",
+                'frpc.toml:2: serverPort: must be a whole number, not the text "7000" (leave out the quotes)',
+                "frpc.toml:3: token: unknown key (did you mean auth.token?)",
+                'frpc.toml:5: transport.protocol: "ws" is not one of tcp, kcp, quic, websocket, wss',
+                'frpc.toml:9: proxies[0].localPort (proxy "a"): '
+                "port number 70000 must be in the range 0..65535",
+                'frpc.toml:10: proxies[0].customDomains (proxy "a"): unknown key '
+                "(it is a key of the proxy types http, https, tcpmux)",
+                'frpc.toml:13: proxies[1].type (proxy "a"): unknown proxy type "tpc" '
+                "(known: http, https, stcp, sudp, tcp, tcpmux, udp, xtcp)",
+            ],
+        )
+
+    def test_secrets_are_not_shown(self) -> None:
+        """A secret of the wrong kind is not repeated, neither in words nor by the loaded options."""
+        (problem,) = self.client_problems("auth.token = 12345\n")
+        self.assertNotIn("12345", problem)
+        self.assertNotIn("sesame", repr(self.client(CLIENT)))
+
+    def test_enabled_and_start(self) -> None:
+        """What is switched off, or not in ``start``, is left out and not checked, but must make sense."""
+        text = (
+            'start = ["a"]\n[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 1\n'
+            '[[proxies]]\nname = "b"\ntype = "tcp"\nlocalPort = 70000\n'
+            '[[proxies]]\nname = "c"\ntype = "tcp"\nenabled = false\nlocalPort = 70000\n'
+        )
+        loaded = self.client(text)
+        self.assertEqual([proxy.common.name for proxy in loaded.proxies], ["a"])
+        self.assertEqual(len(self.client_problems(text + "foo = 1\n")), 1)
+
+    def test_names(self) -> None:
+        """A name must be its own; a proxy and a visitor may share one."""
+        proxy = '[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 1\n'
+        visitor = '[[visitors]]\nname = "a"\ntype = "stcp"\nserverName = "b"\nbindPort = 1\n'
+        self.assertEqual(len(self.client(proxy + visitor).visitors), 1)
+        self.assertEqual(
+            self.client_problems(proxy + proxy),
+            ['frpc.toml:6: proxies[1].name (proxy "a"): the name "a" is given twice (first in frpc.toml:2)'],
+        )
+
+    def test_includes(self) -> None:
+        """Proxies of included files count, in any format, other keys of theirs do not."""
+        self.write(
+            "confd/a.toml", 'log.level = "bad"\n[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 1\n'
+        )
+        self.write("confd/b.yaml", "proxies:\n- {name: '{{ .Envs.N }}', type: tcp, localPort: 2}\n")
+        loaded = self.client('includes = ["confd/*"]\n', environ={"N": "b"})
+        self.assertEqual([proxy.common.name for proxy in loaded.proxies], ["a", "b"])
+        self.assertEqual(loaded.config.log.level, "info")
+
+    def test_included_problems(self) -> None:
+        """A problem of an included file names that file."""
+        path = self.write("confd/a.toml", "foo = 1\n")
+        self.assertEqual(self.client_problems('includes = ["confd/*"]\n'), [f"{path}:1: foo: unknown key"])
+        (problem,) = self.client_problems('\nincludes = ["nodir/*"]\n')
+        directory = os.path.join(self.directory, "nodir")
+        self.assertEqual(problem, f"frpc.toml:2: includes[0]: {directory}: no such file or directory")
+
+    def test_not_strict(self) -> None:
+        """Without strictness, unknown keys are ignored at every level."""
+        loaded = self.client(CLIENT + "foo = 1\n[transport]\nfoo = 2\n", strict=False)
+        self.assertEqual(len(loaded.proxies), 2)
+
+    def test_unix_socket_plugin(self) -> None:
+        """frp's plugin for unix sockets is a local service like another."""  # noqa: D403
+        loaded = self.client(
+            '[[proxies]]\nname = "a"\ntype = "tcp"\n'
+            '[proxies.plugin]\ntype = "unix_domain_socket"\nunixPath = "/run/a:b.sock"\n'
+        )
+        self.assertEqual(loaded.proxies[0].common.local_endpoint, "unix:/run/a\\:b.sock")
+
+    def test_warnings(self) -> None:
+        """What works otherwise than the file says, or was hardly meant, is warned about with its place."""
+        loaded = self.client(
+            'user = "{{ .Envs.NOPE }}"\nwebServer.port = 7400\nfeatureGates = { X = true }\nUSER = "b"\n'
+            '[[proxies]]\nname = "a"\ntype = "tcp"\ntransport.bandwidthLimit = "1MB"\n',
+            environ={"http_proxy": "http://proxy:3128"},
+        )
+        self.assertEqual(
+            [str(warning) for warning in loaded.warnings],
+            [
+                'frpc.toml:1: {{ .Envs.NOPE }} has no value and was written as "<no value>" '
+                '(set the variable, or write {{ or .Envs.NOPE "..." }})',
+                "frpc.toml:1: user: is also given as USER; user counts",
+                "frpc.toml: transport.proxyURL: the environment variable http_proxy is not honored yet: "
+                "the server is dialed directly",
+                "frpc.toml:3: featureGates: feature gates: not available yet",
+                "frpc.toml:2: webServer.port: the administration API: not available yet",
+                'frpc.toml:5: proxies[0].localPort (proxy "a"): '
+                "is 0: there is no local service to connect to",
+                'frpc.toml:8: proxies[0].transport.bandwidthLimit (proxy "a"): '
+                "limits of bandwidth: not available yet",
+            ],
+        )
+
+    def test_template_lines(self) -> None:
+        """Lines are those of the file, also behind a range that wrote many."""
+        problems = self.client_problems(
+            '{{ range parseNumberRange "1-2" }}\n[[proxies]]\nname = "p{{ . }}"\n'
+            'type = "tcp"\nfoo = 1\n{{ end }}\n'
+            "bar = 1\n"
+        )
+        self.assertEqual(
+            [problem.partition(" (")[0] for problem in problems],
+            ["frpc.toml:5: proxies[0].foo", "frpc.toml:5: proxies[1].foo", "frpc.toml:7: proxies[1].bar"],
+        )
+
+    def test_from_table(self) -> None:
+        """A plain table is read by the same rules; there is no file to name."""
+        proxy = {"name": "a", "type": "tcp", "localPort": 22, "remotePort": 6000}
+        loaded = client_from_table({"proxies": [proxy]}, types=self.types, environ={})
+        self.assertEqual(loaded.proxies[0].options, TcpOptions(remote_port=6000))
+        error = self.assertRaises(
+            ConfigurationProblems,
+            client_from_table,
+            {"proxies": [{**proxy, "localPort": 70000}]},
+            types=self.types,
+            environ={},
+        )
+        self.assertEqual(
+            str(error), 'proxies[0].localPort (proxy "a"): port number 70000 must be in the range 0..65535'
+        )
+
+
+class ServerTests(ConfigurationTestCase):
+    """Tests for the files of servers."""
+
+    def test_loaded(self) -> None:
+        """A small file leaves everything else at its default, complete."""
+        loaded = self.server('bindPort = 7001\nauth.token = "t"\ntransport.tcpMux = false\n')
+        self.assertEqual(loaded.config.bind_port, 7001)
+        self.assertEqual(loaded.config.proxy_bind_addr, "0.0.0.0")
+        self.assertEqual(loaded.config.transport.heartbeat_timeout, 90)
+        self.assertEqual(loaded.warnings, ())
+
+    def test_empty_token(self) -> None:
+        """A server without a token is warned about."""
+        (warning,) = self.server("").warnings
+        self.assertEqual(warning.key, "auth.token")
+
+    def test_other_program(self) -> None:
+        """A key of the other program is told as such."""
+        self.assertEqual(
+            self.server_problems('serverAddr = "x"\n[[proxies]]\nname = "a"\n'),
+            [
+                "frps.toml:1: serverAddr: unknown key (it is a key of the client)",
+                "frps.toml:2: proxies: unknown key (it is a key of the client)",
+            ],
+        )
+
+    def test_numbers_as_text(self) -> None:
+        """In YAML without strictness, a server takes numbers for texts; a client never does."""
+        loaded = self.server("auth:\n  token: 123\nsubDomainHost: 1.50\n", "frps.yaml", strict=False)
+        self.assertEqual(loaded.config.auth.token, Secret("123"))
+        self.assertEqual(loaded.config.sub_domain_host, "1.5")
+        self.assertEqual(len(self.server_problems("auth:\n  token: 123\n", "frps.yaml")), 1)
+        self.assertEqual(len(self.client_problems("user: 5\n", "frpc.yaml", strict=False)), 1)
+
+    def test_from_table(self) -> None:
+        """A plain table is read by the same rules."""
+        loaded = server_from_table({"bindPort": 7001, "auth": {"token": "t"}}, types=self.types)
+        self.assertEqual(loaded.config.bind_port, 7001)
+        self.assertRaises(ConfigurationProblems, server_from_table, {"bindPort": "x"}, types=self.types)
+
+
+class ForeignTypeTests(ConfigurationTestCase):
+    """Tests for proxy types of other packages."""
+
+    types = ProxyTypes.from_references(
+        [*builtin_types(), Reference("knock", "acme_knock"), Reference("broken", "acme_broken")]
+    )
+
+    def test_options(self) -> None:
+        """Keys of a foreign type are read and checked by its own options class."""
+        loaded = self.client(
+            '[[proxies]]\nname = "a"\ntype = "knock"\nlocalPort = 1\nphrase = "p"\nKnocks = 2\n'
+        )
+        self.assertEqual(loaded.proxies[0].options, KnockOptions(phrase=Secret("p"), knocks=2))
+
+    def test_problems(self) -> None:
+        """Missing keys, limits and unknown keys of a foreign type are told like those of any other."""
+        problems = self.client_problems(
+            '[[proxies]]\nname = "a"\ntype = "knock"\nlocalPort = 1\nknocks = 10\nfrase = "p"\n'
+        )
+        self.assertEqual(
+            problems,
+            [
+                'frpc.toml:1: proxies[0].phrase (proxy "a"): must be given',
+                'frpc.toml:5: proxies[0].knocks (proxy "a"): expected `int` <= 9',
+                'frpc.toml:6: proxies[0].frase (proxy "a"): unknown key (did you mean phrase?)',
+            ],
+        )
+
+    def test_broken(self) -> None:
+        """A type that cannot be loaded is a problem of its proxy, with the reason; its visitors likewise."""
+        (problem,) = self.client_problems('[[proxies]]\nname = "a"\ntype = "broken"\n')
+        self.assertIn("proxies[0].type", problem)
+        self.assertIn("importing acme_broken failed", problem)
+        self.assertEqual(len(self.client_problems('[[visitors]]\nname = "a"\ntype = "broken"\n')), 1)
+        (problem,) = self.client_problems('[[visitors]]\nname = "a"\ntype = "knock"\n')
+        self.assertIn("known: stcp, sudp, xtcp", problem)
+
+    def test_ingress_options(self) -> None:
+        """The server's table of a type is checked by that type's ingress options."""
+        loaded = self.server('[proxyTypes.knock]\ndoor = "back"\n')
+        self.assertEqual(loaded.ingress_options, {"knock": KnockIngressOptions(door="back")})
+        problems = self.server_problems(
+            "[proxyTypes.knock]\ndoor = 5\n[proxyTypes.nope]\n[proxyTypes.http]\n[proxyTypes.broken]\n"
+        )
+        self.assertEqual(
+            [problem.split(": ")[1] for problem in problems],
+            [
+                "proxyTypes.knock.door",
+                "proxyTypes.nope",
+                "proxyTypes.http",
+                "proxyTypes.broken",
+            ],
+        )
