@@ -1,0 +1,263 @@
+"""A relay server in memory, and clients that speak to it: what the tests of the server stand on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import define
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.plane import DataPlane
+from relaykit.driver import CoreDriver
+from relaykit.errors import TransportSecurityError
+from relaykit.interfaces import IIngress, IListeningPort, IProxyType, IServerHost, IStreamLeg
+from relaykit.plugins import ProxyTypeReference, ProxyTypes
+from relaykit.sansio.control import events
+from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.credentials import Scope, TokenProver, TokenVerifier
+from relaykit.sansio.control.offering import open_work, work_answer
+from relaykit.sansio.control.opening import ServerOpening
+from relaykit.sansio.control.session import Heartbeat, SessionSettings
+from relaykit.sansio.control.texts import PeerTexts
+from relaykit.sansio.wire.framing import V1, V2, Framing
+from relaykit.sansio.wire.messages import Login
+from relaykit.server.acceptor import BindPort, Link
+from relaykit.server.ports import ServerPorts
+from relaykit.server.reception import Reception
+from relaykit.server.registry import Registry
+from relaykit.server.sessions import SessionRules, Sessions
+from relaykit.server.visits import Visits
+from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
+from relaykit.values import Address, Origin, Secret
+
+TOKEN = Secret("a token")
+"""What server and clients share."""
+
+TYPES = ProxyTypes.from_references(
+    [
+        ProxyTypeReference("tcp", "relaykit.proxies.tcp"),
+        ProxyTypeReference("stcp", "relaykit.proxies.stcp"),
+        ProxyTypeReference("broken", "tests.server.no_such_module"),
+    ]
+)
+
+
+@implementer(IListeningPort)
+@define(eq=False)
+class MemoryPort:
+    """A port of the scene."""
+
+    scene: Scene
+    address: Address
+
+    def close(self) -> None:
+        del self.scene.ports[self.address.port]
+
+
+class Scene:
+    """The parts of a server, wired as the service wires them, without sockets and without TLS."""
+
+    def __init__(
+        self,
+        *,
+        scopes: tuple[Scope, ...] = (),
+        detailed: bool = True,
+        tls_only: bool = False,
+        max_pool_count: int = 5,
+        heartbeat: Heartbeat = Heartbeat(),
+    ) -> None:
+        self.clock = Clock()
+        self.network = MemoryNetwork()
+        self.ports: dict[int, Any] = {}
+        self.data_plane = DataPlane([CopyForwarder()])
+        self.services = MultiService()
+        self.services.startService()
+        self._ingresses: dict[str, IIngress] = {}
+        self._entropy = itertools.count(1)
+        self.reactor = self.clock
+        self.public_name = "relay.example"
+        self.server_ports = ServerPorts(self._listen, self.clock, lambda below: 0)
+        self.registry = Registry(TYPES, self, self.data_plane, self.clock)
+        rules = SessionRules(
+            clock=self.clock,
+            entropy=self.entropy,
+            verifier=TokenVerifier(TOKEN, scopes),
+            version="0.0.0",
+            texts=PeerTexts(detailed),
+            max_pool_count=max_pool_count,
+            user_timeout_s=10.0,
+            settings=lambda link: SessionSettings(token=TOKEN, entropy=self.entropy, heartbeat=heartbeat),
+        )
+        self.sessions = Sessions(self.registry, rules)
+        self.visits = Visits(self.sessions, self.registry, PeerTexts(detailed), self.entropy)
+        self.reception = Reception(
+            lambda now: ServerOpening(now, "0.0.0", self.entropy), self.sessions, self.visits, self.clock
+        )
+        self.bind_port = BindPort(
+            self.reception.opened,
+            self._secure,
+            self.network,
+            self.clock,
+            tls_only=tls_only,
+            mux_keepalive_s=30.0,
+        )
+
+    def entropy(self, length: int) -> bytes:
+        """Octets that never come twice."""
+        return next(self._entropy).to_bytes(length, "big")
+
+    def ingress_of(self, proxy_type: IProxyType) -> IIngress:
+        """The ingress of a type."""
+        if proxy_type.name not in self._ingresses:
+            host = ServerHost(self)
+            ingress = proxy_type.make_ingress(proxy_type.ingress_options(), host)
+            ingress.setServiceParent(self.services)
+            self._ingresses[proxy_type.name] = ingress
+        return self._ingresses[proxy_type.name]
+
+    def accept(self) -> MemoryLeg:
+        """A connection to the bind port: its client's end."""
+        near, far = self.network.pair()
+        self.bind_port.leg_accepted(far, Origin(far.peer, far.host))
+        return near
+
+    def open(self, link: Link | None = None) -> MemoryLeg:
+        """A logical connection that the bind port has understood: its client's end."""
+        near, far = self.network.pair()
+        self.reception.opened(far, Origin(far.peer, far.host), link or Link(False, False, lambda: None))
+        return near
+
+    def dial(self, port: int) -> tuple[MemoryLeg, RecordingReceiver]:
+        """A user's connection to a port of a proxy."""
+        near, far = self.network.pair()
+        receiver = RecordingReceiver(near)
+        self.ports[port].leg_accepted(far, Origin(far.peer, far.host))
+        self.flush()
+        return near, receiver
+
+    def flush(self) -> None:
+        """Lets everything come to rest."""
+        self.network.flush()
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass, in steps that no deadline is shorter than."""
+        for _ in range(int(seconds * 2)):
+            self.clock.advance(0.5)
+            self.flush()
+
+    def _listen(self, port: int, acceptor: Any) -> MemoryPort:
+        self.ports[port] = acceptor
+        return MemoryPort(self, Address("192.0.2.1", port))
+
+    def _secure(self, leg: IStreamLeg) -> Deferred[Any]:
+        return fail(TransportSecurityError("there is no TLS in memory"))
+
+
+@implementer(IServerHost)
+@define
+class ServerHost:
+    """What ingresses may use of the scene."""
+
+    _scene: Scene
+
+    @property
+    def reactor(self) -> Clock:
+        return self._scene.clock
+
+    @property
+    def ports(self) -> ServerPorts:
+        return self._scene.server_ports
+
+    @property
+    def data_plane(self) -> DataPlane:
+        return self._scene.data_plane
+
+    public_name = "relay.example"
+
+
+class Client:
+    """A client's control session with a scene."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        *,
+        framing: Framing = V2,
+        token: Secret = TOKEN,
+        run_id: str = "",
+        user: str = "",
+        client_id: str = "",
+        pool_count: int = 0,
+        scopes: tuple[Scope, ...] = (),
+        link: Link | None = None,
+        leg: IStreamLeg | None = None,
+    ) -> None:
+        self.scene = scene
+        self.framing = framing
+        self.prover = TokenProver(token, lambda: 1_700_000_000.0, scopes)
+        self.told: list[events.SessionEvent] = []
+        self.core = ClientSession(
+            Login(run_id=run_id, user=user, client_id=client_id, pool_count=pool_count, version="0.0.0"),
+            framing,
+            SessionSettings(token=token, entropy=scene.entropy),
+            self.prover,
+            scene.clock.seconds(),
+        )
+        self.leg = leg if leg is not None else scene.open(link)
+        self.driver: CoreDriver[events.SessionEvent] = CoreDriver(
+            self.core, self.leg, scene.clock, self.told.append
+        )
+        self.driver.start()
+        scene.flush()
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """The events of one kind, so far."""
+        return [event for event in self.told if isinstance(event, kind)]
+
+    @property
+    def run_id(self) -> str:
+        """What the server calls this client."""
+        run_id: str = self.of(events.LoggedIn)[0].run_id
+        return run_id
+
+    def register(self, name: str, type: str = "tcp", **fields: Any) -> None:
+        """Asks for a proxy."""
+        self.core.register(name, type, fields)
+        self.driver.step()
+        self.scene.flush()
+
+    def withdraw(self, name: str) -> None:
+        """Takes a proxy back."""
+        self.core.withdraw(name)
+        self.driver.step()
+        self.scene.flush()
+
+    def offer_work(self) -> tuple[MemoryLeg, Deferred[Any]]:
+        """Opens a work connection; the Deferred has its assignment or refusal."""
+        leg = self.scene.open()
+        leg.write(open_work(self.framing, self.run_id, self.prover))
+        answer = leg.take(work_answer(self.framing))
+        self.scene.flush()
+        return leg, answer
+
+
+def versions() -> Iterator[Framing]:
+    """Both versions of the wire."""
+    yield V1
+    yield V2
+
+
+def muxed(scene: Scene) -> MuxLink:
+    """A client's link to the scene's bind port, with one stream on which nothing has been said."""
+    link = MuxLink(scene.accept(), Role.CLIENT, scene.network, scene.clock, None)
+    link.start()
+    link.open_leg()
+    scene.flush()
+    return link

@@ -1,0 +1,129 @@
+"""Tests of the bind port: what is understood, what is refused, what is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from unittest import mock
+
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.sansio.control import events
+from relaykit.server import acceptor
+from relaykit.server.acceptor import FIRST_OCTETS_TIMEOUT_S, LOGIN_TIMEOUT_S
+from relaykit.testing.memory import RecordingReceiver
+from tests.server.scene import Client, Scene, muxed, versions
+
+
+def texts(logged: Sequence[dict[str, Any]]) -> str:
+    """The reasons of what was logged."""
+    return "\n".join(str(event.get("reason", "")) for event in logged)
+
+
+class BindPortTests(SynchronousTestCase):
+    """What connections of every kind come to."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+
+    def test_plain_login(self) -> None:
+        """A login in either version of the wire is taken without mux."""
+        for framing in versions():
+            client = Client(self.scene, framing=framing, leg=self.scene.accept())
+            self.assertTrue(client.run_id)
+            self.assertEqual(self.scene.bind_port.half_open, 0)
+
+    def test_muxed_login(self) -> None:
+        """A login on a stream of a mux link is taken."""
+        link = muxed(self.scene)
+        client = Client(self.scene, leg=self.successResultOf(link.open_leg()))
+        self.assertEqual(len(client.of(events.LoggedIn)), 1)
+
+    def test_strangers(self) -> None:
+        """What is not a client is closed, and the log says what it was."""
+        for octets, name in (
+            (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP"),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH"),
+            (b"\xff\xfe\xfd\xfc\xfb\xfa", "an unknown protocol"),
+            (b"GET /~!frp HTTP/1.1\r\n\r\n", "websocket"),
+        ):
+            leg = self.scene.accept()
+            received = RecordingReceiver(leg)
+            with capturedLogs() as logged:
+                leg.write(octets)
+                self.scene.flush()
+            self.assertTrue(received.ended or received.lost, name)
+            self.assertIn(name, texts(logged))
+        self.assertEqual(self.scene.bind_port.half_open, 0)
+
+    def test_silence(self) -> None:
+        """A connection on which nothing is said is closed after the time-out, not before."""
+        leg = self.scene.accept()
+        received = RecordingReceiver(leg)
+        self.scene.advance(FIRST_OCTETS_TIMEOUT_S - 1)
+        self.assertFalse(received.ended)
+        self.scene.advance(2)
+        self.assertTrue(received.ended)
+        self.assertEqual(self.scene.bind_port.half_open, 0)
+
+    def test_lost_at_once(self) -> None:
+        """A connection that is lost before its first octet leaves nothing behind."""
+        self.scene.accept().abort()
+        self.scene.flush()
+        self.assertEqual(self.scene.bind_port.half_open, 0)
+        self.assertEqual(self.scene.clock.getDelayedCalls(), [])
+
+    def test_failed_tls(self) -> None:
+        """A connection whose TLS fails is closed, and the log says why."""
+        for first in (b"\x16\x03\x01", b"\x17\x16\x03\x01"):
+            leg = self.scene.accept()
+            received = RecordingReceiver(leg)
+            with capturedLogs() as logged:
+                leg.write(first)
+                self.scene.flush()
+            self.assertTrue(received.ended)
+            self.assertIn("there is no TLS in memory", texts(logged))
+
+    def test_tls_only(self) -> None:
+        """A server that demands TLS closes whatever comes without it."""
+        scene = Scene(tls_only=True)
+        client = Client(scene, leg=scene.accept())
+        self.assertEqual(client.of(events.LoggedIn), [])
+        self.assertEqual(len(scene.sessions), 0)
+
+    def test_too_many(self) -> None:
+        """Connections beyond the bounds are dropped while others are not understood yet."""
+        with mock.patch.object(acceptor, "MAX_HALF_OPEN_PER_ADDRESS", 2):
+            legs = [self.scene.accept() for _ in range(3)]
+            receivers = [RecordingReceiver(leg) for leg in legs]
+            self.scene.flush()
+            self.assertEqual([each.lost is None for each in receivers], [True, True, False])
+            legs[0].abort()
+            self.scene.flush()
+            later = RecordingReceiver(self.scene.accept())
+            self.scene.flush()
+            self.assertIsNone(later.lost)
+
+    def test_link_without_login(self) -> None:
+        """A mux link on which nobody logs in is closed."""
+        link = muxed(self.scene)
+        lost = link.when_lost()
+        self.scene.advance(LOGIN_TIMEOUT_S - 1)
+        self.assertNoResult(lost)
+        self.scene.advance(3)
+        self.successResultOf(lost)
+
+    def test_link_with_login(self) -> None:
+        """A mux link with a login stays."""
+        link = muxed(self.scene)
+        Client(self.scene, leg=self.successResultOf(link.open_leg()))
+        self.scene.advance(LOGIN_TIMEOUT_S + 5)
+        self.assertNoResult(link.when_lost())
+
+    def test_closing_links(self) -> None:
+        """When the server stops it closes the links of its clients."""
+        link = muxed(self.scene)
+        self.scene.bind_port.close_links()
+        self.scene.flush()
+        self.successResultOf(link.when_lost())

@@ -1,0 +1,174 @@
+"""Tests of the registry: exposing, serving, withdrawing, whatever fails meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.plane import DataPlane
+from relaykit.errors import NoWorkConnection, ProxyRefused, RefusalCode, SessionLost, VisitRefused
+from relaykit.interfaces import IExposure, IIngress, IStreamLeg
+from relaykit.server.registry import RegisteredProxy, Registry
+from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
+from relaykit.values import ClientIdentity, Ended, Origin
+from tests.server.scene import TYPES
+
+
+@implementer(IExposure)
+@define(eq=False)
+class Exposed:
+    """An exposure that notes when it is withdrawn."""
+
+    address: str = ":1"
+    withdrawn: bool = False
+
+    async def withdraw(self) -> None:
+        self.withdrawn = True
+
+
+@implementer(IIngress)
+class Entrance(Service):
+    """An ingress whose exposures come when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[Exposed]] = []
+
+    async def expose(self, proxy: Any) -> Exposed:
+        waiting: Deferred[Exposed] = Deferred()
+        self.waiting.append(waiting)
+        return await waiting
+
+
+@define(eq=False)
+class Session:
+    """A session with the work connections that the test puts into it."""
+
+    work: list[Deferred[IStreamLeg]] = field(factory=list)
+    identity: ClientIdentity = ClientIdentity("r1")
+    half_close: bool = True
+    takes_signals: bool = True
+    sent: list[Any] = field(factory=list)
+
+    def open_work_leg(self, proxy: RegisteredProxy, origin: Origin) -> Deferred[IStreamLeg]:
+        return self.work.pop(0)
+
+    def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
+        self.sent.append((proxy_name, visitor_name, body))
+
+
+class RegistryTestCase(SynchronousTestCase):
+    """A registry whose exposures come when the test says so."""
+
+    def setUp(self) -> None:
+        self.entrance = Entrance()
+        self.clock = Clock()
+        self.registry = Registry(TYPES, self, DataPlane([CopyForwarder()]), self.clock)
+        self.session = Session()
+
+    def ingress_of(self, proxy_type: Any) -> Entrance:
+        """The one ingress of these tests."""
+        return self.entrance
+
+    def register(self, name: str = "web") -> Deferred[RegisteredProxy]:
+        """Registers a proxy; the exposure is to be decided."""
+        return Deferred.fromCoroutine(self.registry.register(self.session, name, "tcp", {}))
+
+
+class RegistryTests(RegistryTestCase):
+    """What becomes of proxies."""
+
+    def test_name_is_taken_at_once(self) -> None:
+        """While one registration of a name is being done, another one is refused."""
+        first = self.register()
+        self.assertEqual(self.failureResultOf(self.register()).value.code, RefusalCode.NAME_IN_USE)
+        self.entrance.waiting[0].callback(Exposed())
+        self.assertEqual(self.successResultOf(first).name, "web")
+
+    def test_name_is_free_after_a_refusal(self) -> None:
+        """When a proxy cannot be exposed its name is free."""
+        first = self.register()
+        self.entrance.waiting[0].errback(ProxyRefused(RefusalCode.OTHER, "no"))
+        self.failureResultOf(first, ProxyRefused)
+        self.assertEqual(len(self.registry), 0)
+        self.assertNoResult(self.register())
+
+    def test_withdrawn(self) -> None:
+        """A proxy that is withdrawn is closed and forgotten."""
+        registered = self.register()
+        exposed = Exposed()
+        self.entrance.waiting[0].callback(exposed)
+        self.successResultOf(Deferred.fromCoroutine(self.registry.withdraw(self.successResultOf(registered))))
+        self.assertTrue(exposed.withdrawn)
+        self.assertEqual(list(self.registry), [])
+
+    def test_visits_need_a_visitable_exposure(self) -> None:
+        """A visit to a proxy without visitors is refused."""
+        registered = self.register()
+        self.entrance.waiting[0].callback(Exposed())
+        self.successResultOf(registered)
+        visit: Any = None
+        self.failureResultOf(Deferred.fromCoroutine(self.registry.visit("web", visit)), VisitRefused)
+
+    def test_signals_nobody_takes(self) -> None:
+        """A signal to an exposure that takes none, or to nothing, is dropped."""
+        registered = self.register()
+        self.entrance.waiting[0].callback(Exposed())
+        sender = self.successResultOf(registered)
+        for name in ("web", "nothing"):
+            signaled = Deferred.fromCoroutine(self.registry.signal(name, sender, {}))
+            self.assertIsNone(self.successResultOf(signaled))
+
+
+class ServeTests(RegistryTestCase):
+    """What becomes of users."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        registered = self.register()
+        self.entrance.waiting.pop().callback(Exposed())
+        self.proxy = self.successResultOf(registered)
+        self.network = MemoryNetwork()
+        self.user, self.user_leg = self.network.pair()
+        self.received = RecordingReceiver(self.user)
+
+    def test_served(self) -> None:
+        """A user is forwarded to a work connection; what was moved is told."""
+        provider, work = self.network.pair()
+        self.session.work.append(succeed(work))
+        serving = self.proxy.serve(self.user_leg, Origin())
+        RecordingReceiver(provider)
+        self.user.write(b"abc")
+        provider.write(b"defg")
+        self.network.flush()
+        self.assertEqual(self.proxy.flows, 1)
+        self.user.close()
+        provider.close()
+        self.network.flush()
+        traffic = self.successResultOf(serving)
+        self.assertEqual((traffic.near_to_far, traffic.far_to_near), (3, 4))
+        self.assertEqual(self.proxy.flows, 0)
+
+    def test_no_work_connection(self) -> None:
+        """A user without work connection is let go, and that is no failure."""
+        for error, ended in (
+            (NoWorkConnection("none in time"), Ended.TIMEOUT),
+            (SessionLost("it is gone"), Ended.SESSION_ENDED),
+        ):
+            self.session.work.append(fail(error))
+            serving = self.proxy.serve(self.user_leg, Origin())
+            self.network.flush()
+            self.assertEqual(self.successResultOf(serving).ended, ended)
+            self.assertTrue(self.received.ended)
+
+    def test_signal_to_the_client(self) -> None:
+        """A signal of the exposure goes to the client's backend of this proxy."""
+        self.proxy.signal({"a": 1})
+        self.assertEqual(self.session.sent, [("web", "", {"a": 1})])

@@ -1,0 +1,280 @@
+"""Tests of client sessions: logging in, registering, work connections, the end."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.sansio.control import events
+from relaykit.sansio.control.credentials import Scope
+from relaykit.sansio.control.offering import Refusal, WorkAssigned
+from relaykit.sansio.control.session import Heartbeat
+from relaykit.sansio.wire.framing import V1, V2
+from relaykit.server.acceptor import Link
+from relaykit.testing.memory import RecordingReceiver
+from relaykit.values import Ended, Secret
+from tests.server.scene import Client, Scene, versions
+
+
+class LoginTests(SynchronousTestCase):
+    """Who gets in."""
+
+    def test_accepted(self) -> None:
+        """A client that knows the token gets a run id, in either version of the wire."""
+        for framing in versions():
+            scene = Scene()
+            client = Client(scene, framing=framing)
+            self.assertEqual(len(client.run_id), 16)
+            self.assertEqual(len(scene.sessions), 1)
+
+    def test_wrong_token(self) -> None:
+        """A client with another token is told so and let go."""
+        scene = Scene()
+        client = Client(scene, token=Secret("another"))
+        (refused,) = client.of(events.LoginRefused)
+        self.assertEqual(refused.text, "token in login doesn't match token from configuration")
+        self.assertEqual(len(scene.sessions), 0)
+
+    def test_summary(self) -> None:
+        """A server that gives no details says only that the login failed."""
+        client = Client(Scene(detailed=False), token=Secret("another"))
+        self.assertEqual(client.of(events.LoginRefused)[0].text, "register control error")
+
+    def test_run_id_again(self) -> None:
+        """A client that logs in again takes its session over: its old connection ends."""
+        scene = Scene()
+        first = Client(scene)
+        first.register("web", remote_port=6000)
+        second = Client(scene, run_id=first.run_id)
+        self.assertEqual(second.run_id, first.run_id)
+        self.assertEqual(first.of(events.SessionEnded)[0].why, Ended.FINISHED)
+        self.assertEqual(len(scene.sessions), 1)
+        second.register("web", remote_port=6000)
+        self.assertEqual([each.address for each in second.of(events.ProxyRegistered)], [":6000"])
+
+    def test_client_id_taken(self) -> None:
+        """A client id that another session has is refused; the same user's other ids are not."""
+        scene = Scene()
+        Client(scene, user="u", client_id="c")
+        refused = Client(scene, user="u", client_id="c")
+        self.assertEqual(
+            refused.of(events.LoginRefused)[0].text, "client_id [c] for user [u] is already online"
+        )
+        self.assertTrue(Client(scene, user="u", client_id="d").run_id)
+        self.assertTrue(Client(scene, user="v", client_id="c").run_id)
+
+    def test_stopped(self) -> None:
+        """A server that stops ends its sessions and lets nobody in."""
+        scene = Scene()
+        client = Client(scene)
+        self.successResultOf(scene.sessions.end_all())
+        scene.flush()
+        self.assertTrue(client.of(events.SessionEnded))
+        self.assertEqual(Client(scene).of(events.LoginRefused)[0].text, "control manager is closed")
+
+    def test_link_knows(self) -> None:
+        """The link that a login came on is told, so that it is not closed as useless."""
+        link = Link(False, False, lambda: None)
+        Client(Scene(), link=link)
+        self.assertTrue(link.logged_in)
+
+    def test_heartbeats(self) -> None:
+        """A client that must ping and does not is lost after the timeout."""
+        scene = Scene(heartbeat=Heartbeat(timeout_s=90.0))
+        client = Client(scene)
+        scene.advance(91)
+        self.assertTrue(client.of(events.SessionEnded))
+        self.assertEqual(len(scene.sessions), 0)
+
+
+class ProxyTests(SynchronousTestCase):
+    """What a client can have exposed."""
+
+    def test_registered(self) -> None:
+        """A proxy is opened and its address told."""
+        client = Client(Scene())
+        client.register("web", remote_port=6000)
+        self.assertEqual(client.of(events.ProxyRegistered), [events.ProxyRegistered("web", ":6000")])
+
+    def test_refusals(self) -> None:
+        """What cannot be exposed is refused with frp's words."""
+        scene = Scene()
+        client = Client(scene)
+        client.register("web", remote_port=6000)
+        for name, kind, port, text in (
+            ("web", "tcp", 6001, "proxy [web] already exists"),
+            ("other", "tcp", 6000, "port already used"),
+            ("odd", "nosuch", 0, "unknown proxy type: nosuch"),
+        ):
+            client.told.clear()
+            client.register(name, kind, remote_port=port)
+            self.assertEqual(client.of(events.ProxyRefused), [events.ProxyRefused(name, text)])
+
+    def test_wrong_option(self) -> None:
+        """An option of the wrong type is refused and named."""
+        client = Client(Scene())
+        client.register("web", remote_port="6000")
+        self.assertIn("Expected `int`", client.of(events.ProxyRefused)[0].text)
+
+    def test_broken_type(self) -> None:
+        """A type whose module is broken is refused, without telling the client about the inside."""
+        client = Client(Scene())
+        client.register("web", "broken")
+        self.assertEqual(
+            client.of(events.ProxyRefused)[0].text, "proxy type broken cannot be used on this server"
+        )
+
+    def test_names_of_other_clients(self) -> None:
+        """Names are unique over all clients, and free once their client is gone."""
+        scene = Scene()
+        first, second = Client(scene), Client(scene)
+        first.register("web", remote_port=6000)
+        second.register("web", remote_port=6001)
+        self.assertEqual(second.of(events.ProxyRefused)[0].text, "proxy [web] already exists")
+        first.leg.abort()
+        scene.flush()
+        second.register("web", remote_port=6000)
+        self.assertEqual(second.of(events.ProxyRegistered)[0].address, ":6000")
+
+    def test_withdrawn(self) -> None:
+        """A proxy that is taken back is closed; its name and port are free."""
+        scene = Scene()
+        client = Client(scene)
+        client.register("web", remote_port=6000)
+        client.withdraw("web")
+        self.assertEqual(scene.ports, {})
+        client.register("web", remote_port=6000)
+        self.assertEqual(len(client.of(events.ProxyRegistered)), 2)
+
+    def test_unknown_withdrawal(self) -> None:
+        """Taking back what is not there, or another client's, does nothing."""
+        scene = Scene()
+        first, second = Client(scene), Client(scene)
+        first.register("web", remote_port=6000)
+        second.withdraw("web")
+        second.withdraw("nothing")
+        self.assertIn(6000, scene.ports)
+
+
+class WorkTests(SynchronousTestCase):
+    """How users get work connections."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+
+    def client(self, **settings: object) -> Client:
+        """A client with the proxy ``web`` on port 6000."""
+        client = Client(self.scene, **settings)  # type: ignore[arg-type]  # settings of Client
+        client.register("web", remote_port=6000)
+        return client
+
+    def test_pool_is_asked_for(self) -> None:
+        """After the login the server asks for as many as the client wants, within the limit."""
+        self.assertEqual(len(Client(self.scene, pool_count=3).of(events.WorkRequested)), 3)
+        self.assertEqual(len(Client(self.scene, pool_count=50).of(events.WorkRequested)), 5)
+        self.assertEqual(len(Client(self.scene, pool_count=-1).of(events.WorkRequested)), 0)
+
+    def test_user_before_work(self) -> None:
+        """A user waits until the client has opened a work connection, and reaches what is behind it."""
+        for framing in (V1, V2):
+            self.scene = Scene()
+            client = self.client(framing=framing)
+            user, received = self.scene.dial(6000)
+            user.write(b"hello")
+            self.assertEqual(len(client.of(events.WorkRequested)), 1)
+            leg, answer = client.offer_work()
+            assigned = self.successResultOf(answer)
+            self.assertIsInstance(assigned, WorkAssigned)
+            self.assertEqual((assigned.proxy_name, assigned.origin.source), ("web", user.host))
+            service = RecordingReceiver(leg)
+            leg.write(b"welcome")
+            self.scene.flush()
+            self.assertEqual((service.data, received.data), (b"hello", b"welcome"))
+
+    def test_work_before_user(self) -> None:
+        """A work connection that waits is used at once, and another one asked for."""
+        client = self.client()
+        _, answer = client.offer_work()
+        self.assertNoResult(answer)
+        self.scene.dial(6000)
+        self.assertEqual(self.successResultOf(answer).proxy_name, "web")
+        self.assertEqual(len(client.of(events.WorkRequested)), 1)
+
+    def test_dead_work_connection(self) -> None:
+        """A waiting work connection that died is never given to a user."""
+        client = self.client()
+        dead, answer = client.offer_work()
+        dead.abort()
+        self.scene.flush()
+        self.failureResultOf(answer)
+        _, received = self.scene.dial(6000)
+        self.assertIsNone(received.lost)
+        _, second = client.offer_work()
+        self.assertEqual(self.successResultOf(second).proxy_name, "web")
+
+    def test_chatty_work_connection(self) -> None:
+        """A work connection on which something comes before a user does is dropped."""
+        client = self.client()
+        leg, answer = client.offer_work()
+        leg.write(b"too early")
+        self.scene.flush()
+        self.failureResultOf(answer)
+
+    def test_nobody_offers(self) -> None:
+        """A user for whom no work connection comes is let go after the time-out."""
+        self.client()
+        _, received = self.scene.dial(6000)
+        self.scene.advance(9.5)
+        self.assertIsNone(received.lost)
+        self.scene.advance(1)
+        self.assertTrue(received.ended or received.lost is not None)
+
+    def test_session_ends_while_waiting(self) -> None:
+        """A user who waits is let go when the client's session ends."""
+        client = self.client()
+        _, received = self.scene.dial(6000)
+        client.leg.abort()
+        self.scene.flush()
+        self.assertTrue(received.ended or received.lost is not None)
+
+    def test_surplus(self) -> None:
+        """A work connection that nobody needs is refused with frp's words."""
+        client = self.client()
+        answers = [client.offer_work()[1] for _ in range(11)]
+        self.assertEqual(
+            self.successResultOf(answers[-1]), Refusal("work connection pool is full, discarding")
+        )
+        self.assertNoResult(answers[0])
+
+    def test_unknown_session(self) -> None:
+        """A work connection of a session that does not exist is refused."""
+        client = self.client()
+        client.leg.abort()
+        self.scene.flush()
+        _, answer = client.offer_work()
+        self.assertEqual(
+            self.successResultOf(answer), Refusal(f"no client control found for run id [{client.run_id}]")
+        )
+
+    def test_proof_of_work(self) -> None:
+        """Where work connections need a proof, one without it is refused."""
+        self.scene = Scene(scopes=(Scope.WORK_CONNECTIONS,))
+        _, answer = self.client().offer_work()
+        self.assertEqual(
+            self.successResultOf(answer),
+            Refusal("token in NewWorkConn doesn't match token from configuration"),
+        )
+        _, proven = Client(self.scene, scopes=(Scope.WORK_CONNECTIONS,)).offer_work()
+        self.assertNoResult(proven)
+
+    def test_encrypted_and_compressed(self) -> None:
+        """The transforms of a proxy apply to its work connections: what travels is not the payload."""
+        client = Client(self.scene)
+        client.register("web", remote_port=6000, use_encryption=True, use_compression=True)
+        user, _ = self.scene.dial(6000)
+        user.write(b"payload" * 20)
+        leg, answer = client.offer_work()
+        self.successResultOf(answer)
+        service = RecordingReceiver(leg)
+        self.scene.flush()
+        self.assertGreater(len(service.data), 16)
+        self.assertNotIn(b"payload", service.data)

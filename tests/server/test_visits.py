@@ -1,0 +1,127 @@
+"""Tests of visits: how visitors reach secret proxies, and who does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.errors import Refused
+from relaykit.sansio.control.offering import Refusal, VisitAdmitted, open_visit, visit_answer
+from relaykit.sansio.wire.framing import V1, V2
+from relaykit.server.visits import VisitorPeer
+from relaykit.testing.memory import MemoryLeg, RecordingReceiver
+from relaykit.values import Secret
+from tests.server.scene import Client, Scene, versions
+
+KEY = Secret("a key")
+"""What the proxy and its visitors share."""
+
+
+class VisitTests(SynchronousTestCase):
+    """What visits come to."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+
+    def provider(self, *, user: str = "", allow_users: tuple[str, ...] = ()) -> Client:
+        """A client with the secret proxy ``db``."""
+        client = Client(self.scene, user=user)
+        client.register("db", "stcp", sk=KEY.reveal(), allow_users=list(allow_users))
+        return client
+
+    def visit(
+        self, run_id: str, name: str = "db", secret: Secret = KEY, framing: Any = V2
+    ) -> tuple[MemoryLeg, Deferred[Any]]:
+        """A visit and its answer."""
+        leg = self.scene.open()
+        leg.write(open_visit(framing, run_id, name, secret, 1_700_000_000.0))
+        answer = leg.take(visit_answer(framing))
+        self.scene.flush()
+        return leg, answer
+
+    def refused(self, *args: Any, **named: Any) -> str:
+        """What a visit that is refused is told."""
+        answer = self.successResultOf(self.visit(*args, **named)[1])
+        assert isinstance(answer, Refusal)
+        return answer.text
+
+    def test_admitted(self) -> None:
+        """A visitor that knows the secret is connected with the local service, in either version."""
+        for framing in versions():
+            self.scene = Scene()
+            provider, visitor = self.provider(), Client(self.scene)
+            leg, answer = self.visit(visitor.run_id, framing=framing)
+            self.assertIsInstance(self.successResultOf(answer), VisitAdmitted)
+            visiting = RecordingReceiver(leg)
+            leg.write(b"select")
+            work, assigned = provider.offer_work()
+            self.assertEqual(self.successResultOf(assigned).proxy_name, "db")
+            served = RecordingReceiver(work)
+            work.write(b"rows")
+            self.scene.flush()
+            self.assertEqual((served.data, visiting.data), (b"select", b"rows"))
+
+    def test_wrong_secret(self) -> None:
+        """A visitor that does not know the secret is refused."""
+        self.provider()
+        self.assertEqual(
+            self.refused(Client(self.scene).run_id, secret=Secret("guess")),
+            "visitor connection of [db] auth failed",
+        )
+
+    def test_no_such_proxy(self) -> None:
+        """A visit to what does not exist, or has no visitors, is refused alike."""
+        client = self.provider()
+        client.register("web", remote_port=6000)
+        for name in ("nothing", "web"):
+            self.assertEqual(self.refused(client.run_id, name), f"custom listener for [{name}] doesn't exist")
+
+    def test_unknown_session(self) -> None:
+        """A visit whose client is not logged in is refused."""
+        self.provider()
+        self.assertEqual(self.refused("nobody"), "no client control found for run id [nobody]")
+
+    def test_without_run_id(self) -> None:
+        """A visit that names no session counts as one of the empty user, as with frp."""
+        self.provider()
+        self.assertIsInstance(self.successResultOf(self.visit("")[1]), VisitAdmitted)
+
+    def test_users(self) -> None:
+        """Only the own user, the users in the list, or with a star everybody, may visit."""
+        for own, allowed, visiting, admitted in (
+            ("a", (), "a", True),
+            ("a", (), "b", False),
+            ("a", ("b",), "b", True),
+            ("a", ("b",), "a", False),
+            ("a", ("*",), "c", True),
+            ("", (), "c", False),
+        ):
+            self.scene = Scene()
+            self.provider(user=own, allow_users=allowed)
+            answer = self.successResultOf(self.visit(Client(self.scene, user=visiting).run_id)[1])
+            if admitted:
+                self.assertIsInstance(answer, VisitAdmitted)
+            else:
+                self.assertEqual(answer.text, f"visitor connection of [db] user [{visiting}] not allowed")
+
+    def test_summary(self) -> None:
+        """A server that gives no details says only that the visit failed."""
+        self.scene = Scene(detailed=False)
+        self.provider()
+        self.assertEqual(self.refused("nobody"), "register visitor conn error")
+
+    def test_signals_need_a_session(self) -> None:
+        """A visitor whose client is not logged in takes no signals."""
+        peer = VisitorPeer(None, "db", "v")
+        self.assertFalse(peer.takes_signals)
+        self.assertEqual(peer.identity.run_id, "")
+        self.assertRaises(Refused, peer.signal, {})
+
+    def test_signals_need_the_extension(self) -> None:
+        """Only clients that agreed on signals take them."""
+        for framing, takes in ((V1, False), (V2, True)):
+            client = Client(self.scene, framing=framing)
+            session = self.scene.sessions.get(client.run_id)
+            self.assertEqual(VisitorPeer(session, "db", "v").takes_signals, takes)
