@@ -31,6 +31,12 @@ def included_files(pattern: str, cwd: str) -> list[str]:
     return sorted(found, key=os.fsencode)
 
 
+_MEMBER = r"(?:\\.|[^\]\\-])"
+_MEMBERS = re.compile(rf"(?P<negated>\^?)(?P<ranges>(?:{_MEMBER}(?:-{_MEMBER})?)+)\]", re.S)
+_RANGE = re.compile(rf"({_MEMBER})(?:-({_MEMBER}))?", re.S)
+_NOTHING = "(?!)"
+
+
 def _compiled(pattern: str) -> re.Pattern[str] | None:
     """The regular expression of a pattern; None if it is malformed."""
     parts: list[str] = []
@@ -48,20 +54,23 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
             parts.append(re.escape(pattern[at]))
             at += 1
         elif character == "[":
-            members = re.compile(r"(\^?)((?:\\.|[^\]\\-])(?:-(?:\\.|[^\]\\-]))?)+\]", re.S).match(pattern, at)
+            members = _MEMBERS.match(pattern, at)
             if members is None:
                 return None
-            parts.append(_character_class(members[0][:-1]))
+            parts.append(_one_of(members))
             at = members.end()
         else:
             parts.append(re.escape(character))
     return re.compile("".join(parts) + r"\Z", re.S)
 
 
-def _character_class(members: str) -> str:
-    negated = members.startswith("^")
-    body = ""
-    for match in re.finditer(r"\\(.)|(.)", members[negated:], re.S):
-        character = match[1] or match[2]
-        body += "-" if match[2] == "-" else re.escape(character)
-    return f"[{'^' if negated else ''}{body}]"
+def _one_of(members: re.Match[str]) -> str:
+    """The regular expression of what is between brackets; a range from high to low has no members."""
+    ranges = ""
+    for low, high in _RANGE.findall(members["ranges"]):
+        first, last = low[-1], (high or low)[-1]
+        if first <= last:
+            ranges += f"{re.escape(first)}-{re.escape(last)}"
+    if not ranges:
+        return "." if members["negated"] else _NOTHING
+    return f"[{members['negated']}{ranges}]"

@@ -38,6 +38,9 @@ class IncludedFilesTests(SynchronousTestCase):
             ("confd/\\a.toml", ["a.toml"]),
             ("confd/a.toml", ["a.toml"]),
             ("confd/c.toml", []),
+            ("confd/[b-a].toml", []),
+            ("confd/[^b-a].toml", ["a.toml", "b.toml"]),
+            ("confd/[\\[-b].toml", ["a.toml", "b.toml"]),
             ("confd/A.toml", []),
         ):
             self.assertEqual(self.found(pattern), names, pattern)
