@@ -167,7 +167,7 @@ class VisitableProxyTypeTests(ProxyTypeTests):
     proxy_type: IVisitableProxyType
 
     visitor_secret = Secret("a secret that both have")
-    """The visitor's ``secretKey``; :meth:`options` must let a visitor in that has it."""
+    """The visitor's ``secretKey``; ``options()`` must let a visitor in that has it."""
 
     def visitor_options(self) -> Options:
         """The own keys of a visitor that is let in."""

@@ -1,0 +1,1 @@
+relaykit client -c client.toml --token-file token

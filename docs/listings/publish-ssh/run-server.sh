@@ -1,0 +1,1 @@
+relaykit server -c server.toml --token-file token

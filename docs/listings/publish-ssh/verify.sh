@@ -1,0 +1,2 @@
+relaykit verify -c server.toml
+relaykit verify -c client.toml

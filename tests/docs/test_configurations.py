@@ -1,0 +1,32 @@
+"""Every configuration that the documentation shows is one that relaykit accepts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.config.load import load_client, load_server
+from relaykit.plugins import ProxyTypes
+from tests.layering import ROOT
+
+LISTINGS = ROOT / "docs" / "listings"
+_SUFFIXES = {".toml", ".yaml", ".yml", ".json"}
+
+
+def _configurations() -> list[Path]:
+    return sorted(path for path in LISTINGS.rglob("*") if path.suffix in _SUFFIXES)
+
+
+class ConfigurationListingTests(SynchronousTestCase):
+    """Tests for the configuration files that are shown."""
+
+    def test_accepted(self) -> None:
+        """The real loader takes each of them, strictly and without a warning but that of an empty token."""
+        types = ProxyTypes.installed()
+        shown = _configurations()
+        self.assertNotEqual(shown, [])
+        for path in shown:
+            load = load_server if path.stem.startswith("server") else load_client
+            loaded = load(str(path), types=types, environ={})
+            self.assertEqual([str(warning) for warning in loaded.warnings if "oken" not in str(warning)], [])
