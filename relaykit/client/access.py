@@ -7,23 +7,18 @@ import platform
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from relaykit import __version__
 from relaykit.client.paths import Route
 from relaykit.client.session import ServerSession
-from relaykit.dataplane.dialing import dial
-from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.errors import SessionLost
 from relaykit.sansio.control.client_session import ClientSession
 from relaykit.sansio.control.credentials import Scope, TokenProver
 from relaykit.sansio.control.negotiation import WireChoice, WireProtocol
 from relaykit.sansio.control.session import Heartbeat, SessionSettings
-from relaykit.sansio.parsers.first_octets import CUSTOM_TLS_OCTET
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import Login
@@ -31,9 +26,7 @@ from relaykit.sansio.wire.messages import Login
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.config.schema import ClientConfig, ClientTls
-    from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.config.schema import ClientConfig
     from relaykit.sansio.control.events import SessionEvent
     from relaykit.values import Secret
 
@@ -49,65 +42,22 @@ GO_ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "ar
 """What frp calls processors, for its dashboard."""
 
 
-class _ClientTls:
-    """The context of TLS connections to the server; made again when one of its files has changed, so
-    that a renewed certificate needs no restart.
-    """
-
-    def __init__(self, tls: ClientTls, server_name: str) -> None:
-        self._tls = tls
-        self._server_name = server_name
-        self._context: TlsContext | None = None
-        self._stamps: list[int] = []
-
-    def context(self) -> TlsContext:
-        """The context for one connection.
-
-        :raises TransportSecurityError: a file is not what it should be.
-        :raises OSError: a file cannot be read.
-        """
-        tls = self._tls
-        own = bool(tls.cert_file and tls.key_file)
-        files = [tls.cert_file, tls.key_file] if own else []
-        files += [tls.trusted_ca_file] if tls.trusted_ca_file else []
-        stamps = [Path(each).stat().st_mtime_ns for each in files]
-        if self._context is None or stamps != self._stamps:
-            self._context = client_context(
-                certificate=Path(tls.cert_file).read_bytes() if own else None,
-                key=Path(tls.key_file).read_bytes() if own else None,
-                authorities=Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None,
-                fingerprint=tls.server_fingerprint,
-                server_name=self._server_name,
-            )
-            self._stamps = stamps
-        return self._context
-
-
 class Access:
     """One server, and how this client gets in.  Remembers which version of the wire it speaks."""
 
     log = Logger()
 
-    def __init__(self, config: ClientConfig, token: Secret, poller: Poller, clock: IReactorTime) -> None:
+    def __init__(self, config: ClientConfig, token: Secret, route: Route, clock: IReactorTime) -> None:
         self._config = config
         self._token = token
-        self._poller = poller
+        self._route = route
         self._clock = clock
-        transport = config.transport
-        self._tls = _ClientTls(transport.tls, transport.tls.server_name or config.server_addr)
-        self._choice = WireChoice(WireProtocol(transport.wire_protocol))
+        self._choice = WireChoice(WireProtocol(config.transport.wire_protocol))
         self.unix_time = time.time  # noqa: TID251  # frp's proofs carry the time of day
         self.prover = TokenProver(
             token, self.unix_time, [Scope(each) for each in config.auth.additional_scopes]
         )
         """Proves who this client is, for every message that needs it."""
-        self._route = Route(
-            lambda: Deferred.fromCoroutine(self._connect()),
-            transport.tcp_mux,
-            poller,
-            clock,
-            _positive(transport.tcp_mux_keepalive_interval),
-        )
 
     async def log_in(self, run_id: str, happened: Callable[[SessionEvent], None]) -> ServerSession:
         """Connects and logs in, again with the run id that an earlier session had.
@@ -142,26 +92,6 @@ class Access:
                 raise
             self._choice.answered(version, self._clock.seconds())
             return session
-
-    async def _connect(self) -> IStreamLeg:
-        transport = self._config.transport
-        leg: IStreamLeg = await dial(
-            self._poller,
-            self._config.server_addr,
-            self._config.server_port,
-            float(transport.dial_server_timeout),
-            transport.connect_server_local_ip,
-        )
-        tls = transport.tls
-        if not tls.enable:
-            return leg
-        if not tls.disable_custom_tls_first_byte:
-            leg.write(CUSTOM_TLS_OCTET)
-        try:
-            return await start_tls(self._poller, leg, self._tls.context(), server_side=False)
-        except OSError:
-            leg.abort()
-            raise
 
     def _make_core(self, version: int, run_id: str) -> ClientSession:
         config, transport = self._config, self._config.transport

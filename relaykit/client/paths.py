@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -10,15 +11,20 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.dataplane.dialing import dial
+from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.interfaces import IStreamPath
+from relaykit.sansio.parsers.first_octets import CUSTOM_TLS_OCTET
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
+    from relaykit.config.schema import ClientConfig
+    from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IStreamLeg, ITurns
 
-__all__ = ["DirectPath", "Route"]
+__all__ = ["Dialer", "DirectPath", "Route"]
 
 
 @implementer(IStreamPath)
@@ -50,7 +56,7 @@ class Route:
     muxed: bool
     _turns: ITurns
     _clock: IReactorTime
-    _keepalive_s: float | None
+    _keepalive_s: float | None = None
 
     async def open_path(self) -> IStreamPath:
         """A new path.
@@ -63,3 +69,62 @@ class Route:
         link = MuxLink(await self._connect(), Role.CLIENT, self._turns, self._clock, self._keepalive_s)
         link.start()
         return link
+
+
+class Dialer:
+    """Makes connections to the server as configured: TCP, TLS, and frp's first octet before it.
+
+    The files of TLS are read again when they have changed, so that a renewed certificate needs no
+    restart.
+    """
+
+    def __init__(self, config: ClientConfig, poller: Poller) -> None:
+        self._config = config
+        self._poller = poller
+        self._context: TlsContext | None = None
+        self._stamps: list[int] = []
+
+    def connect(self) -> Deferred[IStreamLeg]:
+        """A new connection.
+
+        Fails with :class:`relaykit.errors.ConnectionFailed`,
+        :class:`relaykit.errors.TransportSecurityError` or an OSError that names a file.
+        """
+        return Deferred.fromCoroutine(self._connect())
+
+    async def _connect(self) -> IStreamLeg:
+        transport = self._config.transport
+        leg: IStreamLeg = await dial(
+            self._poller,
+            self._config.server_addr,
+            self._config.server_port,
+            float(transport.dial_server_timeout),
+            transport.connect_server_local_ip,
+        )
+        if not transport.tls.enable:
+            return leg
+        try:
+            context = self._tls_context()
+        except BaseException:
+            leg.abort()
+            raise
+        if not transport.tls.disable_custom_tls_first_byte:
+            leg.write(CUSTOM_TLS_OCTET)
+        return await start_tls(self._poller, leg, context, server_side=False)
+
+    def _tls_context(self) -> TlsContext:
+        tls = self._config.transport.tls
+        own = bool(tls.cert_file and tls.key_file)
+        files = [tls.cert_file, tls.key_file] if own else []
+        files += [tls.trusted_ca_file] if tls.trusted_ca_file else []
+        stamps = [Path(each).stat().st_mtime_ns for each in files]
+        if self._context is None or stamps != self._stamps:
+            self._context = client_context(
+                certificate=Path(tls.cert_file).read_bytes() if own else None,
+                key=Path(tls.key_file).read_bytes() if own else None,
+                authorities=Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None,
+                fingerprint=tls.server_fingerprint,
+                server_name=tls.server_name or self._config.server_addr,
+            )
+            self._stamps = stamps
+        return self._context

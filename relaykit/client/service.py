@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
@@ -15,13 +15,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relaykit.client.access import Access
+from relaykit.client.network import Network, make_network
 from relaykit.client.offers import Offers, wire_name
 from relaykit.client.visits import Visitors, visit
 from relaykit.client.work import WorkConnections
-from relaykit.dataplane.dialing import dial_endpoint
-from relaykit.dataplane.listening import listen_tcp
-from relaykit.dataplane.plane import make_data_plane
-from relaykit.dataplane.poller import make_poller
 from relaykit.errors import RelaykitError, RemoteProtocolError, SessionLost
 from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
@@ -53,6 +50,7 @@ class RelayClient(MultiService):
     :param proxies: what is offered.
     :param visitors: what is visited.
     :param state: where it keeps what outlives a restart.
+    :param make_network: called when the service starts.
     """
 
     log = Logger()
@@ -66,6 +64,7 @@ class RelayClient(MultiService):
         types: ProxyTypes,
         reactor: Any,
         state: StateDirectory | None = None,
+        make_network: Callable[[ClientConfig, Any], Network] = make_network,
     ) -> None:
         super().__init__()
         self._config = config
@@ -75,6 +74,7 @@ class RelayClient(MultiService):
         self._types = types
         self._reactor = reactor
         self._state = state
+        self._make_network = make_network
         self._run_id = ""
         self._session: ServerSession | None = None
         self._work: WorkConnections | None = None
@@ -88,28 +88,16 @@ class RelayClient(MultiService):
 
     def startService(self) -> None:
         config = self._config
-        poller = make_poller(self._reactor)
-        self._data_plane = make_data_plane()
-        self._access = Access(config, self._token, poller, self._reactor)
+        network = self._make_network(config, self._reactor)
+        self._data_plane = network.data_plane
+        self._access = Access(config, self._token, network.route, self._reactor)
         self._backoff = Backoff(random.random, login_fail_exit=bool(config.login_fail_exit))
         self._offers = Offers(
-            self._proxies,
-            config.user,
-            self._types,
-            self,
-            self._data_plane,
-            lambda endpoint: dial_endpoint(poller, endpoint),
-            self._reactor,
+            self._proxies, config.user, self._types, self, network.data_plane, network.dial, self._reactor
         )
         self._offers.setServiceParent(self)
         self._visitors = Visitors(
-            self._visiting,
-            config.user,
-            self._types,
-            self,
-            self._data_plane,
-            lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor),
-            self._reactor,
+            self._visiting, config.user, self._types, self, network.data_plane, network.listen, self._reactor
         )
         super().startService()
         self._stopping = False

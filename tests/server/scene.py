@@ -37,6 +37,8 @@ from relaykit.server.visits import Visits
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Origin, Secret
 
+NO_HEARTBEAT = Heartbeat()
+
 TOKEN = Secret("a token")
 """What server and clients share."""
 
@@ -71,7 +73,7 @@ class Scene:
         detailed: bool = True,
         tls_only: bool = False,
         max_pool_count: int = 5,
-        heartbeat: Heartbeat = Heartbeat(),
+        heartbeat: Heartbeat = NO_HEARTBEAT,
     ) -> None:
         self.clock = Clock()
         self.network = MemoryNetwork()

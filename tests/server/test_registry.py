@@ -52,7 +52,7 @@ class Session:
     """A session with the work connections that the test puts into it."""
 
     work: list[Deferred[IStreamLeg]] = field(factory=list)
-    identity: ClientIdentity = ClientIdentity("r1")
+    identity: ClientIdentity = field(factory=lambda: ClientIdentity("r1"))
     half_close: bool = True
     takes_signals: bool = True
     sent: list[Any] = field(factory=list)

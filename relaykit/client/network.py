@@ -1,0 +1,54 @@
+"""What of the client touches the network: made in one place, so that all else runs without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from relaykit.client.paths import Dialer, Route
+from relaykit.dataplane.dialing import dial_endpoint
+from relaykit.dataplane.listening import listen_tcp
+from relaykit.dataplane.plane import DataPlane, make_data_plane
+from relaykit.dataplane.poller import make_poller
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from relaykit.config.schema import ClientConfig
+    from relaykit.interfaces import ILegAcceptor, IListeningPort, IStreamLeg
+
+__all__ = ["Network", "make_network"]
+
+
+@frozen
+class Network:
+    """The way to the server, to local services, and to users on this machine.
+
+    ``dial`` connects to what an endpoint string names; ``listen(host, port, acceptor)`` opens a
+    port and raises :class:`relaykit.dataplane.listening.ListenFailed`.
+    """
+
+    route: Route
+    dial: Callable[[str], Deferred[IStreamLeg]]
+    listen: Callable[[str, int, ILegAcceptor], IListeningPort]
+    data_plane: DataPlane
+
+
+def make_network(config: ClientConfig, reactor: Any) -> Network:
+    """The network of this machine, as configured."""
+    poller = make_poller(reactor)
+    keepalive_s = config.transport.tcp_mux_keepalive_interval
+    return Network(
+        Route(
+            Dialer(config, poller).connect,
+            config.transport.tcp_mux,
+            poller,
+            reactor,
+            float(keepalive_s) if keepalive_s > 0 else None,
+        ),
+        lambda endpoint: dial_endpoint(poller, endpoint),
+        lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor),
+        make_data_plane(),
+    )
