@@ -33,7 +33,7 @@ class MemoryNetwork(Poller):
     """Moves octets between the legs that it made, when it is told to.
 
     Nothing moves within a call of a leg: :meth:`flush` does it until all is quiet.  It is also the
-    poller of whatever runs on it: one round is one turn, and time passes by :attr:`clock`.
+    poller of whatever runs on it: one round is one turn, and time passes by ``clock``.
     """
 
     def __init__(self) -> None:
@@ -185,16 +185,27 @@ class RecordingReceiver:
     """Notes what it is told; a leg that breaks the order of the calls fails the test."""
 
     def __init__(self, leg: IStreamLeg | None = None) -> None:
-        self.data = b""
+        self._parts: list[bytes] = []
         self.pieces = 0
         self.ended = False
         self.lost: Ended | None = None
         if leg is not None:
             leg.attach(self)
 
+    @property
+    def data(self) -> bytes:
+        """All octets so far; may be set, to forget them."""
+        if len(self._parts) > 1:
+            self._parts = [b"".join(self._parts)]
+        return self._parts[0] if self._parts else b""
+
+    @data.setter
+    def data(self, data: bytes) -> None:
+        self._parts = [data]
+
     def data_received(self, data: Buffer) -> None:
         assert len(data) and not self.ended and self.lost is None, "octets after the end, or none"
-        self.data += bytes(data)
+        self._parts.append(bytes(data))
         self.pieces += 1
 
     def end_received(self) -> None:
