@@ -113,7 +113,8 @@ class Flow:
         )
         # Without this cycle a flow's memory is free at once, not when the collector next comes by.
         del self.near.flow, self.far.flow
-        self._done.callback(traffic)
+        if not self._done.called:
+            self._done.callback(traffic)
 
     def _cancelled(self, _done: Deferred[Traffic]) -> None:
         self._ended = Ended.CANCELLED

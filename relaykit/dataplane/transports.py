@@ -25,7 +25,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from zope.interface import implementer
 
 from relaykit.dataplane.legs import OutputGate, StreamLeg
-from relaykit.dataplane.sockets import FLUSH_LINGER_S, SocketLeg, tune
+from relaykit.dataplane.sockets import END_LINGER_S, FLUSH_LINGER_S, SocketLeg, tune
 from relaykit.errors import ConnectionFailed
 from relaykit.values import Address, Ended
 
@@ -98,7 +98,7 @@ class _Adapter(Protocol):
         self._made_leg()._peer_ended()
 
     def writeConnectionLost(self) -> None:
-        """Nothing: this side has ended its direction."""
+        self._made_leg()._output_ended()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._touched = True
@@ -113,14 +113,25 @@ class _Adapter(Protocol):
 class TransportLeg(StreamLeg):
     """A leg on a Twisted transport, which it owns from now on."""
 
-    __slots__ = ("_finishing", "_linger", "_peer_done", "_poller", "_reason", "_transport")
+    __slots__ = (
+        "_closing",
+        "_finishing",
+        "_half_closes",
+        "_linger",
+        "_output_gone",
+        "_peer_done",
+        "_poller",
+        "_reason",
+        "_transport",
+    )
 
     def __init__(self, poller: Poller, transport: Any) -> None:
         super().__init__(_address(transport.getPeer()), _address(transport.getHost()))
         self._poller = poller
         self._transport = transport
-        self._finishing = False
-        self._peer_done = False
+        self._half_closes = hasattr(transport, "loseWriteConnection")
+        self._finishing = self._closing = False
+        self._output_gone = self._peer_done = False
         self._reason: Ended | None = None
         self._linger: IDelayedCall | None = None
         transport.registerProducer(OutputGate(self), True)
@@ -142,15 +153,23 @@ class TransportLeg(StreamLeg):
         self._finishing = True
         if self._peer_done:
             self._end(Ended.FINISHED)
-        elif hasattr(self._transport, "loseWriteConnection"):
+        elif self._half_closes:
+            self._transport.unregisterProducer()
             self._transport.loseWriteConnection()
-        # Else the transport has no half-close: this direction ends with the connection.
+        # Else this direction ends with the connection.
 
     def close(self) -> None:
-        if self._reason is None:
-            self._silence()
+        if self._closing or self._reason is not None:
+            return
+        self._closing = True
+        self._silence()
+        if self._peer_done or not self._half_closes:
             self._end(Ended.FINISHED)
-            self._linger = self._poller.reactor.callLater(FLUSH_LINGER_S, self._linger_over)
+        else:
+            # The peer's end is waited for: see relaykit.dataplane.sockets.END_LINGER_S.
+            self.finish_writing()
+            self._transport.resumeProducing()
+        self._linger = self._poller.reactor.callLater(FLUSH_LINGER_S, self._linger_over)
 
     def abort(self) -> None:
         self._silence()
@@ -170,8 +189,13 @@ class TransportLeg(StreamLeg):
 
     def _linger_over(self) -> None:
         self._linger = None
-        self._reason = Ended.TIMEOUT
+        self._reason = Ended.FINISHED if self._output_gone else Ended.TIMEOUT
         self._drop()
+
+    def _output_ended(self) -> None:
+        self._output_gone = True
+        if self._linger is not None:
+            self._linger.reset(END_LINGER_S)
 
     def _peer_ended(self) -> None:
         self._peer_done = True
