@@ -232,6 +232,12 @@ class _Gate:
         return ""
 
     def _open(self, host: str) -> None:
+        self.log.info(
+            "[{proxy}] open to {host} for {seconds} s",
+            proxy=self._proxy.name,
+            host=host,
+            seconds=self._seconds,
+        )
         closing = self._closing.get(host)
         if closing is None:
             self._closing[host] = self._clock.callLater(self._seconds, self._close, host)
@@ -240,6 +246,7 @@ class _Gate:
 
     def _close(self, host: str) -> None:
         del self._closing[host]
+        self.log.info("[{proxy}] closed to {host}", proxy=self._proxy.name, host=host)
 
 
 def _host(peer: ISignalPeer) -> str:
@@ -283,7 +290,8 @@ class KnockBackend(LocalServiceBackend):
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
         admitted = _understood(body, Admitted)
         self.log.info(
-            "[{proxy}] open to {host} for {seconds} s: user [{user}] knocked",
+            "[{run}] [{proxy}] open to {host} for {seconds} s: user [{user}] knocked",
+            run=self.host.identity.run_id,
             proxy=self.host.name,
             host=admitted.host,
             seconds=admitted.seconds,
@@ -355,7 +363,12 @@ class KnockVisitor(StcpVisitor):
             try:
                 pause_s = max(SHORTEST_PAUSE_S, await self.knock() / 2)
             except RelaykitError as error:
-                self.log.warn("[{visitor}] not let in: {reason}", visitor=self.host.name, reason=str(error))
+                self.log.warn(
+                    "[{run}] [{visitor}] not let in: {reason}",
+                    run=self.host.identity.run_id,
+                    visitor=self.host.name,
+                    reason=str(error),
+                )
                 pause_s = RETRY_S
             await deferLater(self.host.reactor, pause_s)
 

@@ -79,9 +79,11 @@ class _Keeping(Factory):
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
 @frozen
 class ShoutParser:
-    """Reads ``shout:``, which has no arguments."""
+    """Reads ``shout:``; there is nothing to say after the colon."""
 
     prefix = "shout"
 
-    def parseStreamClient(self, reactor: Any) -> ShoutEndpoint:
+    def parseStreamClient(self, reactor: Any, nothing: str = "") -> ShoutEndpoint:
+        if nothing:
+            raise ValueError(f'"shout:" has no arguments, but there is "{nothing}"')
         return ShoutEndpoint(reactor)

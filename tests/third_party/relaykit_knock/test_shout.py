@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from twisted.internet.testing import StringTransport
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor
+from twisted.internet.testing import MemoryReactor, StringTransport
+from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit_knock.shout import Shout
+from relaykit_knock.shout import Shout, ShoutEndpoint, ShoutParser
 
 
 class ShoutTests(SynchronousTestCase):
@@ -31,3 +34,22 @@ class ShoutTests(SynchronousTestCase):
         """When its peer has said everything, the service finishes its answer and hangs up."""
         self.service.readConnectionLost()
         self.assertTrue(self.transport.disconnecting)
+
+
+class ShoutParserTests(SynchronousTestCase):
+    """Tests for the endpoint string; they need the package to be installed, or its directory on the path."""
+
+    def test_found(self) -> None:
+        """Twisted finds the parser, once, and makes an endpoint of the string."""
+        parsers = [
+            parser
+            for parser in getPlugins(IStreamClientEndpointStringParserWithReactor)
+            if isinstance(parser, ShoutParser)
+        ]
+        self.assertEqual(len(parsers), 1)
+        self.assertIsInstance(clientFromString(MemoryReactor(), "shout:"), ShoutEndpoint)
+
+    def test_arguments(self) -> None:
+        """What stands after the colon is a mistake."""
+        error = self.assertRaises(ValueError, clientFromString, MemoryReactor(), "shout:loud")
+        self.assertIn('"loud"', str(error))

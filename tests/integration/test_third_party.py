@@ -1,0 +1,238 @@
+"""The foreign package of ``tests/third_party/``: used from configuration files, through both programs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.config.load import load_client, load_server
+from relaykit.config.problems import ConfigurationProblems
+from relaykit.plugins import ProxyTypes
+from tests.integration.programs import PATIENCE_S, Program, free_ports, relaykit_command
+from tests.integration.traffic import LOOPBACK, Pattern, end_of, exchange, receive_exactly
+from tests.layering import ROOT
+
+PACKAGE = ROOT / "tests" / "third_party"
+
+INSTALLED = importlib.util.find_spec("relaykit_knock")
+
+READY = {
+    "server": "frps started successfully",
+    "alice": "start proxy success",
+    "bob": "start visitor success",
+}
+"""What each program of the example says when users may come."""
+
+GREETING = b"Welcome to Alice's.\r\n"
+
+ELSEWHERE = "127.0.0.2"
+"""An address of this machine that nobody knocks from."""
+
+MIB = 1024 * 1024
+
+
+class _Shouted(Pattern):
+    """The answer to the pattern of the same seed."""
+
+    def at(self, position: int, count: int) -> bytes:
+        return super().at(position, count).upper()
+
+
+class _ExampleTestCase(SynchronousTestCase):
+    """Runs the package's example, each time at ports of its own."""
+
+    if INSTALLED is None:
+        skip = f"the foreign package is not installed: pip install --no-deps {PACKAGE}"
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        self.bind_port, self.remote_port, self.visitor_port = free_ports(3)
+
+    def write(self, name: str, before: str = "", after: str = "") -> str:
+        """Writes a file of the example, with one text replaced by another; answers its path."""
+        text = (PACKAGE / "example" / f"{name}.toml").read_text("utf-8")
+        self.assertIn(before, text)
+        text = text.replace(before, after) if before else text
+        for shown, port in ((7000, self.bind_port), (7001, self.remote_port), (7002, self.visitor_port)):
+            text = text.replace(str(shown), str(port))
+        path = self.folder / f"{name}.toml"
+        path.write_text(text, "utf-8")
+        return str(path)
+
+    def run_command(self, *arguments: str) -> Program:
+        """Runs the ``relaykit`` command."""
+        program = Program(relaykit_command(*arguments), self.folder, self.environ)
+        self.addCleanup(program.stop)
+        return program
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """Where programs find the package, which may be installed beside this environment."""
+        assert INSTALLED is not None and INSTALLED.origin is not None
+        return {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(INSTALLED.origin).parents[1])])}
+
+    def start(self, name: str, before: str = "", after: str = "") -> Program:
+        """Starts a program of the example, changed like :meth:`write`, and waits until it is ready."""
+        role = "server" if name == "server" else "client"
+        program = self.run_command(role, "-c", self.write(name, before, after))
+        program.wait_for(READY[name])
+        return program
+
+    def dial(self, port: int, source: str = LOOPBACK) -> socket.socket:
+        """A user's connection."""
+        user = socket.create_connection((LOOPBACK, port), PATIENCE_S, (source, 0))
+        self.addCleanup(user.close)
+        return user
+
+    def assert_closed(self, port: int, source: str = LOOPBACK) -> None:
+        """Fails if a user who dials this port gets anything but the end."""
+        self.assertEqual(end_of(self.dial(port, source)), b"")
+
+    def assert_open(self, port: int) -> socket.socket:
+        """Fails if a user who dials this port is not greeted and shouted at; answers the connection."""
+        user = self.dial(port)
+        user.sendall(b"is anybody there?")
+        self.assertEqual(receive_exactly(user, len(GREETING)), GREETING)
+        self.assertEqual(receive_exactly(user, 17), b"IS ANYBODY THERE?")
+        return user
+
+
+class KnockTests(_ExampleTestCase):
+    """Tests for the proxy type and the endpoint, in real programs."""
+
+    def test_listed(self) -> None:
+        """The command lists the type and the module that it comes from."""
+        listing = self.run_command("plugins")
+        self.assertEqual(listing.wait_for_end(), 0)
+        self.assertRegex(listing.output, r"(?m)^knock +relaykit_knock\.knock$")
+
+    def test_knock(self) -> None:
+        """The port is closed before the knock; after it, to everybody but those who have knocked.
+
+        What the local service gets and answers is whole, and in order.
+        """
+        server, alice = self.start("server"), self.start("alice")
+        self.start("bob")
+        self.assert_closed(self.remote_port)
+        exchange(self.assert_open(self.visitor_port), Pattern(1), _Shouted(1), 16 * MIB)
+        self.assertIn("[alice.door] open to 127.0.0.1 for 60 s", server.wait_for("open to"))
+        self.assertIn("[door] open to 127.0.0.1 for 60 s: user [bob]", alice.wait_for("knocked"))
+        self.assert_open(self.remote_port)
+        self.assert_closed(self.remote_port, ELSEWHERE)
+
+    def test_keep_open(self) -> None:
+        """A visitor without a port of its own opens the server's port."""
+        self.start("server")
+        alice = self.start("alice")
+        bob = self.write("bob", f"bindPort = {7002}", "bindPort = -1\nkeepOpen = true")
+        self.run_command("client", "-c", bob)
+        alice.wait_for("user [bob] knocked")
+        self.assert_open(self.remote_port)
+
+    def test_closes_again(self) -> None:
+        """The port closes when the time is up that the server allows; users that are inside stay."""
+        server = self.start("server", "mostSeconds = 600", "mostSeconds = 1")
+        self.start("alice")
+        self.start("bob")
+        inside = self.assert_open(self.visitor_port)
+        server.wait_for("closed to 127.0.0.1")
+        self.assert_closed(self.remote_port)
+        inside.sendall(b"still here")
+        self.assertEqual(receive_exactly(inside, 10), b"STILL HERE")
+
+    def test_wrong_secret(self) -> None:
+        """Whoever knocks with another secret stays outside; both logs say so, and not the secret."""
+        server, alice = self.start("server"), self.start("alice")
+        bob = self.start("bob", "open sesame", "open barley")
+        self.assert_closed(self.visitor_port)
+        self.assert_closed(self.remote_port)
+        self.assertIn("wrong secret", bob.wait_for("no visit"))
+        server.wait_for("knocked in vain: wrong secret")
+        self.assertNotIn("barley", server.output + alice.output + bob.output)
+
+    def test_older_wire(self) -> None:
+        """Where signals cannot travel, users are let go at once, and the log says why."""
+        self.start("server")
+        self.start("alice")
+        bob = self.start("bob", "[[visitors]]", 'transport.wireProtocol = "v1"\n\n[[visitors]]')
+        self.assert_closed(self.visitor_port)
+        self.assertIn("takes no signals", bob.wait_for("no visit"))
+
+
+class MistakeTests(_ExampleTestCase):
+    """Tests for what is said of mistakes in a configuration."""
+
+    def problems(self, name: str, before: str, after: str) -> str:
+        """What the loader says of a file of the example with this change."""
+        path, types = self.write(name, before, after), ProxyTypes.installed()
+        load = load_server if name == "server" else load_client
+        error = self.assertRaises(ConfigurationProblems, load, path, types=types, environ={})
+        return str(error).replace(str(self.folder), "")
+
+    def test_keys_of_the_type(self) -> None:
+        """A mistake in a key of the foreign type is told with its file, line, key and reason."""
+        for name, before, after, said in (
+            (
+                "alice",
+                "openSeconds = 60",
+                "openSeconds = 0",
+                '/alice.toml:12: proxies[0].openSeconds (proxy "door"): expected `int` >= 1',
+            ),
+            (
+                "alice",
+                "openSeconds = 60",
+                'openSeconds = "long"',
+                '[0].openSeconds (proxy "door"): must be a whole number, not the text "long"',
+            ),
+            (
+                "alice",
+                "openSeconds",
+                "openSecond",
+                '[0].openSecond (proxy "door"): unknown key (did you mean openSeconds?)',
+            ),
+            (
+                "alice",
+                '"open sesame"',
+                '""',
+                '/alice.toml:11: proxies[0].secretKey (proxy "door"): must be given: without it, ',
+            ),
+            (
+                "bob",
+                "bindPort",
+                "keepOpen = 1\nbindPort",
+                '/bob.toml:12: visitors[0].keepOpen (visitor "to-alice"): must be true or false, not',
+            ),
+            (
+                "bob",
+                "bindPort",
+                'greeting = "Hello."\nbindPort',
+                '/bob.toml:12: visitors[0].greeting (visitor "to-alice"): unknown key',
+            ),
+            (
+                "server",
+                "600",
+                "0",
+                "/server.toml:5: proxyTypes.knock.mostSeconds: expected `int` >= 1",
+            ),
+            (
+                "server",
+                "proxyTypes.knock",
+                "proxyTypes.knok",
+                '/server.toml:4: proxyTypes.knok: unknown proxy type "knok" (installed: knock, stcp, tcp)',
+            ),
+        ):
+            self.assertIn(said, self.problems(name, before, after))
+
+    def test_verify(self) -> None:
+        """``relaykit verify`` says every mistake at once, and fails."""
+        path = self.write("alice", "openSeconds = 60", 'openSeconds = 0\ngreting = "Hello."')
+        verify = self.run_command("verify", "-c", path)
+        self.assertEqual(verify.wait_for_end(), 1)
+        self.assertIn("openSeconds", verify.output)
+        self.assertIn("did you mean greeting?", verify.output)
