@@ -85,7 +85,7 @@ class Access:
                     self.log.debug("the server does not seem to know wire v2; trying v1")
                     continue
                 raise
-            except BaseException:
+            except Exception:
                 if session is not None and session.peer_answered:
                     self._choice.answered(version, self._clock.seconds())
                 path.close()

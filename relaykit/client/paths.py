@@ -105,7 +105,7 @@ class Dialer:
             return leg
         try:
             context = self._tls_context()
-        except BaseException:
+        except Exception:
             leg.abort()
             raise
         if not transport.tls.disable_custom_tls_first_byte:

@@ -124,18 +124,21 @@ class RelayClient(MultiService):
 
     async def _stop(self) -> None:
         self._stopping = True
+        loop, self._loop = self._loop, None
         if self._session is not None:
             self._offers.withdraw_all()
         await MultiService.stopService(self)
-        if self._loop is not None:
-            with contextlib.suppress(DeadlinePassed):
-                await self._data_plane.when_idle().addTimeout(DRAIN_S, self._reactor)
-            loop, self._loop = self._loop, None
-            if self._session is not None:
-                self._session.close(Ended.STOPPED)
-            else:
-                loop.cancel()
-            await loop
+        if loop is None:
+            return
+        with contextlib.suppress(DeadlinePassed):
+            await self._data_plane.when_idle().addTimeout(DRAIN_S, self._reactor)
+        if self._session is not None:
+            self._session.close(Ended.STOPPED)
+        else:
+            loop.cancel()
+        await loop
+        for service in list(self):
+            service.disownServiceParent()
 
     # --- what backends and visitors see of the session ---------------------------------------------
 

@@ -100,7 +100,7 @@ async def visit(
         raise VisitRefused(
             RefusalCode.OTHER, f"the server did not answer within {VISIT_TIMEOUT_S:g} s"
         ) from None
-    except BaseException:
+    except Exception:
         leg.close()
         raise
     if isinstance(answer, Refusal):

@@ -82,7 +82,7 @@ class WorkConnections:
         try:
             leg.write(open_work(self._framing, self._run_id, self._prover))
             answer = await leg.take(work_answer(self._framing))
-        except BaseException:
+        except Exception:
             leg.close()
             raise
         if isinstance(answer, Refusal):

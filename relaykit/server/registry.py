@@ -124,7 +124,7 @@ class RegisteredProxy:
                 ended=ended.value,
             )
             return Traffic(0, 0, self._clock.seconds() - started, ended)
-        except BaseException:
+        except Exception:
             user.abort()
             raise
         else:
@@ -179,7 +179,7 @@ class Registry:
         try:
             ingress = self._entrances.ingress_of(self._types.get(type_name))
             proxy.exposure = await ingress.expose(proxy)
-        except BaseException:
+        except Exception:
             self._forget(proxy)
             raise
         if self._proxies.get(name) is not proxy:

@@ -1,0 +1,153 @@
+"""A client in memory, before the server of :mod:`tests.server.scene`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from relaykit.client.network import Network
+from relaykit.client.paths import Route
+from relaykit.client.service import RelayClient
+from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
+from relaykit.config.schema import ClientConfig, ClientTransport
+from relaykit.dataplane.listening import PortInUse
+from relaykit.dataplane.plane import DataPlane
+from relaykit.errors import ConnectionFailed
+from relaykit.interfaces import IListeningPort, IStreamLeg
+from relaykit.options import ProxyCommon, VisitorCommon
+from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
+from relaykit.proxies.tcp import TcpOptions
+from relaykit.testing.memory import MemoryLeg, RecordingReceiver
+from relaykit.values import Address, Origin, Secret
+from tests.server.scene import TOKEN, TYPES, Scene
+
+SERVICE = "tcp:127.0.0.1:80"
+"""The endpoint string of the local service."""
+
+
+@implementer(IListeningPort)
+@define(eq=False)
+class LocalPort:
+    """A visitor's port."""
+
+    machine: Machine
+    address: Address
+
+    def close(self) -> None:
+        del self.machine.ports[self.address.port]
+
+
+class Machine:
+    """The machine that a client runs on: its local services, its ports, its way to the server."""
+
+    def __init__(self, scene: Scene, muxed: bool = True) -> None:
+        self.scene = scene
+        self.muxed = muxed
+        self.reachable = True
+        self.dialed = 0
+        self.connections: list[MemoryLeg] = []
+        self.services: dict[str, list[MemoryLeg]] = {SERVICE: []}
+        self.ports: dict[int, Any] = {}
+        self.taken: set[int] = set()
+
+    def make_network(self, config: ClientConfig, reactor: Any) -> Network:
+        """What :class:`RelayClient` takes for the network."""
+        return Network(
+            Route(self._connect, self.muxed, self.scene.network, self.scene.clock),
+            self._dial,
+            self._listen,
+            DataPlane(self.scene.data_plane._forwarders),
+        )
+
+    def user(self, port: int) -> tuple[MemoryLeg, RecordingReceiver]:
+        """A local user's connection to a visitor's port."""
+        near, far = self.scene.network.pair()
+        receiver = RecordingReceiver(near)
+        self.ports[port].leg_accepted(far, Origin(far.peer, far.host))
+        self.scene.flush()
+        return near, receiver
+
+    def _connect(self) -> Deferred[IStreamLeg]:
+        self.dialed += 1
+        if not self.reachable:
+            return fail(ConnectionFailed("cannot connect to the server: there is no network"))
+        leg = self.scene.accept()
+        self.connections.append(leg)
+        return succeed(leg)
+
+    def _dial(self, endpoint: str) -> Deferred[IStreamLeg]:
+        if endpoint not in self.services:
+            return fail(ConnectionFailed(f"cannot connect to {endpoint}: connection refused"))
+        near, far = self.scene.network.pair()
+        self.services[endpoint].append(far)
+        return succeed(near)
+
+    def _listen(self, host: str, port: int, acceptor: Any) -> LocalPort:
+        if port in self.taken:
+            raise PortInUse(f"cannot listen on {host}:{port}: another program listens there")
+        self.ports[port] = acceptor
+        return LocalPort(self, Address(host, port))
+
+
+def tcp_proxy(name: str = "web", **common: Any) -> ConfiguredProxy:
+    """A ``tcp`` proxy on port 6000."""
+    return ConfiguredProxy(
+        ProxyCommon(name=name, type="tcp", local=common.pop("local", SERVICE), **common),
+        TcpOptions(remote_port=6000),
+        "tcp",
+    )
+
+
+def stcp_proxy(name: str = "db", key: str = "k") -> ConfiguredProxy:
+    """An ``stcp`` proxy."""
+    common = ProxyCommon(name=name, type="stcp", local=SERVICE)
+    return ConfiguredProxy(common, StcpOptions(secret_key=Secret(key)), "stcp")
+
+
+def stcp_visitor(name: str = "v", key: str = "k", bind_port: int = 7000, **common: Any) -> ConfiguredVisitor:
+    """A visitor of the ``stcp`` proxy ``db``."""
+    return ConfiguredVisitor(
+        VisitorCommon(
+            name=name, type="stcp", server_name="db", secret_key=Secret(key), bind_port=bind_port, **common
+        ),
+        StcpVisitorOptions(),
+        "stcp",
+    )
+
+
+def make_client(
+    machine: Machine,
+    *configured: ConfiguredProxy | ConfiguredVisitor,
+    token: Secret = TOKEN,
+    user: str = "",
+    wire_protocol: str = "auto",
+    login_fail_exit: bool | None = None,
+    pool_count: int = 1,
+) -> RelayClient:
+    """A client that is not started."""
+    config = ClientConfig(
+        user=user,
+        login_fail_exit=login_fail_exit,
+        transport=ClientTransport(tcp_mux=machine.muxed, wire_protocol=wire_protocol, pool_count=pool_count),
+    )
+    return RelayClient(
+        config,
+        [each for each in configured if isinstance(each, ConfiguredProxy)],
+        [each for each in configured if isinstance(each, ConfiguredVisitor)],
+        token,
+        TYPES,
+        machine.scene.clock,
+        None,
+        machine.make_network,
+    )
+
+
+def started(machine: Machine, *configured: Any, **settings: Any) -> RelayClient:
+    """A client that is started and logged in."""
+    client = make_client(machine, *configured, **settings)
+    client.startService()
+    machine.scene.flush()
+    return client

@@ -1,0 +1,283 @@
+"""Tests of the client as a whole: sessions one after the other, proxies, visitors, stopping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.client.service import DRAIN_S
+from relaykit.errors import ConnectionFailed, LoginRefused
+from relaykit.testing.memory import RecordingReceiver
+from relaykit.values import Secret
+from tests.client.scene import SERVICE, Machine, make_client, started, stcp_proxy, stcp_visitor, tcp_proxy
+from tests.server.scene import Scene
+
+
+def lines(logged: Any) -> list[str]:
+    """What was logged, in words."""
+    return [str(event["log_format"]).format(**event) for event in logged if event.get("log_format")]
+
+
+class SessionTests(SynchronousTestCase):
+    """Logging in, once and again."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.machine = Machine(self.scene)
+
+    def test_constructing_does_nothing(self) -> None:
+        """A client that is not started does not dial."""
+        make_client(self.machine, tcp_proxy(), stcp_visitor())
+        self.assertEqual((self.machine.dialed, self.machine.ports), (0, {}))
+
+    def test_logged_in(self) -> None:
+        """A client that is started logs in and tells its run id, early and late."""
+        client = make_client(self.machine)
+        early = client.when_first_login()
+        client.startService()
+        self.scene.flush()
+        self.assertEqual(len(self.successResultOf(early)), 16)
+        self.assertEqual(self.successResultOf(client.when_first_login()), client.identity.run_id)
+
+    def test_log_lines(self) -> None:
+        """The lines that scripts wait for are logged in frp's words."""
+        with capturedLogs() as logged:
+            client = started(self.machine, tcp_proxy(), stcp_visitor())
+        run = client.identity.run_id
+        said = lines(logged)
+        for line in (
+            "try to connect to server...",
+            f"[{run}] login to server success, get run id [{run}]",
+            f"[{run}] proxy added: [web]",
+            f"[{run}] start visitor success",
+            f"[{run}] visitor added: [v]",
+            f"[{run}] [web] start proxy success",
+        ):
+            self.assertIn(line, said)
+
+    def test_every_way(self) -> None:
+        """With and without mux, in either version, users reach the local service."""
+        for muxed in (True, False):
+            for wire_protocol in ("auto", "v1", "v2"):
+                self.setUp()
+                self.machine.muxed = muxed
+                client = started(self.machine, tcp_proxy(), wire_protocol=wire_protocol)
+                user, received = self.scene.dial(6000)
+                user.write(b"hello")
+                self.scene.flush()
+                service = RecordingReceiver(self.machine.services[SERVICE][0])
+                self.machine.services[SERVICE][0].write(b"welcome")
+                self.scene.flush()
+                self.assertEqual((service.data, received.data), (b"hello", b"welcome"))
+                self.assertEqual(client.half_close, wire_protocol != "v1")
+
+    def test_again_after_a_loss(self) -> None:
+        """A client whose session is lost logs in under the same run id and registers everything."""
+        client = started(self.machine, tcp_proxy())
+        run_id = client.identity.run_id
+        self.machine.connections[0].cut()
+        self.scene.flush()
+        self.assertEqual(self.scene.ports, {})
+        self.scene.advance(1)
+        self.assertEqual(client.identity.run_id, run_id)
+        self.assertIn(6000, self.scene.ports)
+
+    def test_unreachable_for_a_while(self) -> None:
+        """A client that cannot reach its server tries again, ever more slowly."""
+        self.machine.reachable = False
+        client = started(self.machine, tcp_proxy())
+        waiting = client.when_first_login()
+        self.scene.advance(60)
+        self.assertNoResult(waiting)
+        self.assertGreater(self.machine.dialed, 4)
+        self.assertLess(self.machine.dialed, 30)
+        self.machine.reachable = True
+        self.scene.advance(11)
+        self.successResultOf(waiting)
+
+    def test_first_login_must_succeed(self) -> None:
+        """Where that is configured, a client gives up when its first login fails, and says why."""
+        self.machine.reachable = False
+        client = started(self.machine, login_fail_exit=True)
+        self.failureResultOf(client.when_first_login(), ConnectionFailed)
+        self.machine.reachable = True
+        self.scene.advance(30)
+        self.assertEqual(self.machine.dialed, 1)
+
+    def test_refused(self) -> None:
+        """A login that is refused is a failure with the server's words."""
+        client = started(self.machine, token=Secret("wrong"), login_fail_exit=True)
+        refused = self.failureResultOf(client.when_first_login(), LoginRefused)
+        self.assertEqual(refused.value.text, "token in login doesn't match token from configuration")
+
+    def test_later_failures_do_not_end_it(self) -> None:
+        """After the first login no failure ends the client."""
+        client = started(self.machine, tcp_proxy(), login_fail_exit=True)
+        self.machine.reachable = False
+        self.machine.connections[0].cut()
+        self.scene.advance(40)
+        self.machine.reachable = True
+        self.scene.advance(21)
+        self.assertIn(6000, self.scene.ports)
+        self.assertTrue(client.running)
+
+    def test_refused_proxy(self) -> None:
+        """A proxy that is refused is told of with the server's words, and tried again later."""
+        first = started(self.machine, tcp_proxy())
+        with capturedLogs() as logged:
+            second = started(Machine(self.scene), tcp_proxy("other"))
+        run = second.identity.run_id
+        self.assertIn(f"[{run}] [other] start error: port already used", lines(logged))
+        stopping = first.stopService()
+        self.scene.advance(31)
+        self.successResultOf(stopping)
+        self.assertIn(6000, self.scene.ports)
+
+
+class FlowTests(SynchronousTestCase):
+    """Users and visitors."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.machine = Machine(self.scene)
+
+    def test_local_service_is_down(self) -> None:
+        """When the local service refuses, the user is let go; the log says which, why, for whom."""
+        client = started(self.machine, tcp_proxy(local="unix:/run/app.sock"))
+        with capturedLogs() as logged:
+            user, received = self.scene.dial(6000)
+        self.assertTrue(received.ended or received.lost)
+        (line,) = [each for each in lines(logged) if "connect to local service" in each]
+        self.assertEqual(
+            line,
+            f"[{client.identity.run_id}] [web] connect to local service [unix:/run/app.sock] error: "
+            f"cannot connect to unix:/run/app.sock: connection refused (for {user.host})",
+        )
+
+    def test_visit(self) -> None:
+        """A local user of a visitor reaches the secret proxy of another client."""
+        for framing in ("v1", "v2"):
+            self.setUp()
+            started(self.machine, stcp_proxy(), wire_protocol=framing)
+            visiting = Machine(self.scene)
+            started(visiting, stcp_visitor(), wire_protocol=framing)
+            user, received = visiting.user(7000)
+            user.write(b"select")
+            self.scene.flush()
+            service = RecordingReceiver(self.machine.services[SERVICE][0])
+            self.machine.services[SERVICE][0].write(b"rows")
+            self.scene.flush()
+            self.assertEqual((service.data, received.data), (b"select", b"rows"))
+
+    def test_user_prefixes(self) -> None:
+        """Names carry the user; a visitor finds its own user's proxy, or another's by serverUser."""
+        started(self.machine, stcp_proxy(), user="alice")
+        own, other = Machine(self.scene), Machine(self.scene)
+        started(own, stcp_visitor(), user="alice")
+        started(other, stcp_visitor(server_user="alice"), user="bob")
+        own.user(7000)
+        self.assertEqual(len(self.machine.services[SERVICE]), 1)
+        _, refused = other.user(7000)
+        self.assertTrue(refused.ended or refused.lost)
+        self.assertEqual(len(self.machine.services[SERVICE]), 1)
+
+    def test_refused_visit(self) -> None:
+        """A user whose visit is refused is let go, and the log has the server's words."""
+        started(self.machine, stcp_proxy())
+        visiting = Machine(self.scene)
+        started(visiting, stcp_visitor(key="wrong"))
+        with capturedLogs() as logged:
+            _, received = visiting.user(7000)
+        self.assertTrue(received.ended or received.lost)
+        self.assertTrue(any("visitor connection of [db] auth failed" in line for line in lines(logged)))
+
+    def test_visit_without_session(self) -> None:
+        """While there is no session a visitor's users are let go at once."""
+        started(self.machine, stcp_visitor())
+        self.machine.reachable = False
+        self.machine.connections[0].cut()
+        self.scene.flush()
+        _, received = self.machine.user(7000)
+        self.assertTrue(received.ended or received.lost)
+
+    def test_visitor_port_is_taken(self) -> None:
+        """A visitor whose port is taken is tried again until it is free."""
+        self.machine.taken.add(7000)
+        started(self.machine, stcp_visitor())
+        self.assertEqual(self.machine.ports, {})
+        self.machine.taken.clear()
+        self.scene.advance(11)
+        self.assertIn(7000, self.machine.ports)
+
+    def test_visitor_without_port(self) -> None:
+        """A visitor whose port is negative listens nowhere."""
+        started(self.machine, stcp_visitor(bind_port=-1))
+        self.assertEqual(self.machine.ports, {})
+
+
+class StopTests(SynchronousTestCase):
+    """How the client ends."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.machine = Machine(self.scene)
+
+    def test_idle(self) -> None:
+        """A client without flows stops at once, takes its proxies back and leaves no timers."""
+        client = started(self.machine, tcp_proxy(), stcp_visitor())
+        stopping = client.stopService()
+        self.scene.flush()
+        self.successResultOf(stopping)
+        self.scene.flush()
+        self.assertEqual((self.scene.ports, self.machine.ports), ({}, {}))
+        self.assertEqual(len(self.scene.sessions), 0)
+        self.assertEqual([each for each in self.scene.clock.getDelayedCalls() if each.active()], [])
+
+    def test_flow_goes_on(self) -> None:
+        """A flow that runs when the client is stopped may end first; new users are not let in."""
+        client = started(self.machine, tcp_proxy())
+        user, received = self.scene.dial(6000)
+        stopping = client.stopService()
+        self.scene.flush()
+        self.assertNoResult(stopping)
+        self.assertEqual(self.scene.ports, {})
+        service = self.machine.services[SERVICE][0]
+        service.write(b"last words")
+        self.scene.flush()
+        self.assertEqual(received.data, b"last words")
+        user.close()
+        service.close()
+        self.scene.flush()
+        self.successResultOf(stopping)
+
+    def test_flow_is_cut(self) -> None:
+        """A flow that does not end is cut after the drain time."""
+        client = started(self.machine, tcp_proxy())
+        _, received = self.scene.dial(6000)
+        stopping = client.stopService()
+        self.scene.advance(DRAIN_S - 1)
+        self.assertNoResult(stopping)
+        self.scene.advance(2)
+        self.successResultOf(stopping)
+        self.scene.flush()
+        self.assertTrue(received.ended or received.lost)
+
+    def test_while_unreachable(self) -> None:
+        """A client that waits to dial again can be stopped."""
+        self.machine.reachable = False
+        client = started(self.machine)
+        self.successResultOf(client.stopService())
+        self.scene.advance(30)
+        self.assertEqual(self.machine.dialed, 1)
+
+    def test_again(self) -> None:
+        """A client that was stopped can be started again."""
+        client = started(self.machine, tcp_proxy())
+        stopping = client.stopService()
+        self.scene.flush()
+        self.successResultOf(stopping)
+        client.startService()
+        self.scene.flush()
+        self.assertIn(6000, self.scene.ports)
