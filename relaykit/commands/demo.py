@@ -49,7 +49,7 @@ RETRY_S = 0.05
 
 def run(call: Call, around: Surroundings) -> int:
     """Runs the demonstration; with ``--once``, it ends when the page was fetched."""
-    begin_serving(LogConfig(level="warn"), around, color=around.stdout.isatty())
+    begin_serving(LogConfig(level="error"), around, color=around.stdout.isatty())
     reactor = around.choose_reactor()
     demo = Demo(reactor, around)
     ending = Lifetime(reactor, lambda: demo.begin(call["once"]), demo.stop).run()

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from attrs import evolve
 from twisted.python import usage
 
 from relaykit.commands.making import ClientMaker, RoleFiles, ServerMaker
 from relaykit.errors import RelaykitError
+from relaykit.tap.paths import with_absolute_paths
 
 __all__ = ["RoleOptions"]
 
@@ -39,20 +41,20 @@ class RoleOptions(usage.Options):
         if not self["config"]:
             raise usage.UsageError("a configuration file is needed: -c FILE")
         try:
-            maker = self.read(self._files())
+            maker: Any = self.read(self._files())
         except RelaykitError as error:
             raise usage.UsageError(str(error)) from error
         for warning in maker.warnings:
             print(f"WARNING: {warning}")
-        self["maker"] = maker
+        config = with_absolute_paths(maker.loaded.config)
+        self["maker"] = evolve(maker, loaded=evolve(maker.loaded, config=config))
 
     def _files(self) -> RoleFiles:
-        unsafe: Any = self["allow-unsafe"]
         return RoleFiles(
             config=self["config"],
             environ=os.environ,
             strict=not self["lenient"],
-            allow_unsafe=[name for name in unsafe.split(",") if name],
+            allow_unsafe=[name for name in self["allow-unsafe"].split(",") if name],
             state_dir=self["state-dir"],
             token_file=self["token-file"],
         )

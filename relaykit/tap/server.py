@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from relaykit.commands.making import RoleFiles, ServerMaker, read_server
 from relaykit.tap.options import RoleOptions
 from relaykit.tap.starting import EndingProgram
-
-if TYPE_CHECKING:
-    from twisted.application.service import IService
 
 __all__ = ["Options", "makeService"]
 
@@ -23,7 +18,7 @@ class Options(RoleOptions):
         return read_server(files)
 
 
-def makeService(options: Options) -> IService:
+def makeService(options: Options) -> EndingProgram:
     """The relay server; it opens nothing before it is started."""
     from twisted.internet import reactor
 

@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from relaykit.commands.running import raise_descriptor_limit
+
 __all__ = ["EndingProgram"]
 
 
@@ -32,10 +34,12 @@ class EndingProgram(MultiService):
         role.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
+        raise_descriptor_limit()
         super().privilegedStartService()
         self._raise_failure()
 
     def startService(self) -> None:
+        raise_descriptor_limit()
         super().startService()
         self._raise_failure()
         self._outcome().addErrback(self._failed)

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
 
-from attrs import frozen
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.making import RoleFiles
+from relaykit.commands.making import RoleFiles, ServerMaker
+from relaykit.config.load import server_from_table
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
+from relaykit.plugins import ProxyTypes
 from relaykit.tap.options import RoleOptions
-
-
-@frozen
-class Maker:
-    """What options read."""
-
-    files: RoleFiles
-    warnings: tuple[ConfigurationProblem, ...] = ()
+from relaykit.values import Secret
 
 
 class Options(RoleOptions):
-    """Options of a role that reads nothing."""
+    """Options of a server; ``files`` are what was read, ``error`` is raised then."""
 
+    files: RoleFiles
     error: Exception | None = None
 
-    def read(self, files: RoleFiles) -> Any:
+    def read(self, files: RoleFiles) -> ServerMaker:
+        self.files = files
         if self.error is not None:
             raise self.error
-        return Maker(files)
+        types = ProxyTypes.installed()
+        loaded = server_from_table(
+            {"transport": {"tls": {"certFile": "a.crt", "keyFile": "/k"}}}, types=types
+        )
+        return ServerMaker(loaded=loaded, token=Secret("s"), types=types, state=None)
 
 
 class RoleOptionsTests(SynchronousTestCase):
@@ -39,8 +39,7 @@ class RoleOptionsTests(SynchronousTestCase):
         """What these words read."""
         options = Options()
         options.parseOptions(line.split())
-        maker: Maker = options["maker"]
-        return maker.files
+        return options.files
 
     def refusal(self, line: str, error: Exception | None = None) -> str:
         """Why these words are refused."""
@@ -65,6 +64,13 @@ class RoleOptionsTests(SynchronousTestCase):
             (files.config, files.strict, list(files.allow_unsafe), files.state_dir, files.token_file),
             ("relay.toml", False, ["TokenSourceExec", "X"], "s", "t"),
         )
+
+    def test_paths(self) -> None:
+        """Files that are read later are named from the root: a daemon changes its folder."""
+        options = Options()
+        options.parseOptions(["-c", "relay.toml"])
+        tls = options["maker"].loaded.config.transport.tls
+        self.assertEqual((tls.cert_file, tls.key_file), (os.path.abspath("a.crt"), "/k"))
 
     def test_no_file(self) -> None:
         """A configuration file is needed."""

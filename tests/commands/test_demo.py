@@ -1,0 +1,36 @@
+"""Tests for ``relaykit demo``; that it works is shown in ``tests/integration``."""
+
+from __future__ import annotations
+
+from relaykit.commands.demo import PATIENCE_S
+from relaykit.errors import ConnectionFailed
+from tests.commands.fakes import FakeRole, RunningReactor
+from tests.commands.serving import ServingTestCase
+from tests.commands.terminal import run_printed
+
+
+class DemoTests(ServingTestCase):
+    """Tests for what is said when something does not work."""
+
+    def test_server_fails(self) -> None:
+        """A server that cannot start ends the demonstration with the reason."""
+        self.role = FakeRole(ConnectionFailed("the port is taken"))
+        printed = self.serve("demo", "--once", during=lambda: None)
+        self.assertEqual((printed.status, printed.stderr), (1, "the port is taken\n"))
+        self.assertIn("a web page listens on 127.0.0.1:", printed.stdout)
+        self.assertEqual(self.role.done[-1], "stopped")
+
+    def test_too_slow(self) -> None:
+        """A demonstration that gets nowhere ends, too."""
+        self.role = FakeRole(decided=False)
+        reactor = RunningReactor(lambda: reactor.advance(PATIENCE_S))
+        printed = run_printed(["demo"], {}, lambda: reactor)
+        self.assertEqual(
+            (printed.status, printed.stderr), (1, f"the page was not there after {PATIENCE_S:.0f} seconds\n")
+        )
+
+    def test_stopped(self) -> None:
+        """A signal ends it, whatever it waits for."""
+        self.role = FakeRole(decided=False)
+        self.assertEqual(self.serve("demo").status, 0)
+        self.assertEqual(self.role.done[-1], "stopped")

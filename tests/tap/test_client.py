@@ -1,0 +1,35 @@
+"""Tests for the daemon of the client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.application.service import IService, IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from relaykit.client.service import RelayClient
+from relaykit.tap.client import Options, makeService
+
+
+class ClientTests(SynchronousTestCase):
+    """Tests for ``twistd relaykit-client``."""
+
+    def test_listed(self) -> None:
+        """Twisted finds the daemon, by name, and its options."""
+        makers = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
+        self.assertIs(makers["relaykit-client"].options, Options)
+
+    def test_made(self) -> None:
+        """The service holds a client that does not run yet, and that will try to log in for ever."""
+        path = Path(self.mktemp())
+        path.write_text('auth.token = "s"\n')
+        options = Options()
+        options.parseOptions(["-c", str(path)])
+        self.assertIsNone(options["maker"].loaded.config.login_fail_exit)
+        program = makeService(options)
+        verifyObject(IService, program)
+        (client,) = program
+        self.assertIsInstance(client, RelayClient)
+        self.assertFalse(client.running)
