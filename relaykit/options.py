@@ -6,11 +6,14 @@ options send to the other end is declared at the field too::
 
     class KnockOptions(Options, frozen=True, kw_only=True):
         remote_port: Annotated[int, wire("remote_port"), doc("Port on the server; 0 picks one.")] = 0
-        phrase: Annotated[Secret, extension("phrase"), doc("What a user says first.")] = Secret("")
+        open_seconds: Annotated[
+            int, msgspec.Meta(ge=1), extension("open_seconds"), doc("Seconds that a knock opens it for.")
+        ] = 60
+        greeting: Annotated[str, doc("A line that each user gets first.")] = ""
 
 :func:`wire` names a field of frp's NewProxy message, so that real ``frps`` and ``frpc`` understand
 it; :func:`extension` a field of relaykit's own part of that message, which only relaykit reads.  A
-field with neither stays on its side.
+field with neither stays on its side.  Limits that msgspec knows are checked at both ends.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
 A type's test module subclasses a mixin together with trial's ``SynchronousTestCase`` and says what
 is special about the type::
 
-    class KnockConformance(ProxyTypeTests, SynchronousTestCase):
+    class KnockConformanceTests(VisitableProxyTypeTests, SynchronousTestCase):
         proxy_type = knock.proxy_type
 
         def options(self) -> KnockOptions:
-            return KnockOptions(phrase=Secret("open sesame"))
+            return KnockOptions(secret_key=self.visitor_secret)
 """
 
 from __future__ import annotations

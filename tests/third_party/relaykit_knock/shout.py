@@ -17,7 +17,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+    from twisted.internet.interfaces import IProtocol, IProtocolFactory
 
 __all__ = ["Shout", "ShoutEndpoint", "ShoutParser"]
 
@@ -25,6 +25,8 @@ __all__ = ["Shout", "ShoutEndpoint", "ShoutParser"]
 @implementer(IHalfCloseableProtocol)
 class Shout(Protocol):
     """Answers everything in capitals, and reads no faster than its peer does."""
+
+    transport: Any
 
     def connectionMade(self) -> None:
         self.transport.registerProducer(self.transport, True)
@@ -54,10 +56,10 @@ class ShoutEndpoint:
         here, there = socket.socketpair()
         with here, there:
             self._adopt(there, Factory.forProtocol(Shout))
-            kept = _Keeping(factory)
-            self._adopt(here, kept)
-        assert kept.protocol is not None
-        return kept.protocol
+            keeping = _Keeping(factory)
+            self._adopt(here, keeping)
+        assert keeping.built is not None
+        return keeping.built
 
     def _adopt(self, end: socket.socket, factory: Factory) -> None:
         end.setblocking(False)
@@ -69,11 +71,11 @@ class _Keeping(Factory):
 
     def __init__(self, factory: IProtocolFactory) -> None:
         self._factory = factory
-        self.protocol: IProtocol | None = None
+        self.built: IProtocol | None = None
 
-    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
-        self.protocol = self._factory.buildProtocol(addr)
-        return self.protocol
+    def buildProtocol(self, addr: Any) -> Any:
+        self.built = self._factory.buildProtocol(addr)
+        return self.built
 
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
@@ -83,7 +85,7 @@ class ShoutParser:
 
     prefix = "shout"
 
-    def parseStreamClient(self, reactor: Any, nothing: str = "") -> ShoutEndpoint:
-        if nothing:
-            raise ValueError(f'"shout:" has no arguments, but there is "{nothing}"')
+    def parseStreamClient(self, reactor: Any, *args: object, **kwargs: object) -> ShoutEndpoint:
+        if any((*args, *kwargs)):
+            raise ValueError("shout: has no arguments")
         return ShoutEndpoint(reactor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 from relaykit.errors import RefusalCode, RemoteProtocolError, VisitRefused
+from relaykit.interfaces import ISignalReceiver
 from relaykit.options import Problem, VisitorCommon, to_wire
 from relaykit.testing.conformance import VisitableProxyTypeTests
 from relaykit.testing.hosts import MemoryRelay, Published, Visiting, echoing
@@ -177,8 +178,8 @@ class GateTests(KnockTestCase):
         published, visiting = self.publish(), self.visit()
         for receiver in (published.exposure, published.backend, visiting.visitor):
             for body in ({}, {"signal": "knock"}, {"signal": "knock", "proof": 1}, {"signal": ["opened"]}):
-                received = Deferred.fromCoroutine(receiver.signal_received(visiting.host, body))
-                self.failureResultOf(received, RemoteProtocolError)
+                taken = Deferred.fromCoroutine(ISignalReceiver(receiver).signal_received(visiting.host, body))
+                self.failureResultOf(taken, RemoteProtocolError)
 
 
 class BackendTests(KnockTestCase):
@@ -240,8 +241,9 @@ class VisitorTests(KnockTestCase):
         visiting = self.visit()
         visiting.dial()
         self.relay.clock.advance(knock.ANSWER_S)
-        received = visiting.visitor.signal_received(visiting.host, knock.Opened(60).body())
-        self.successResultOf(Deferred.fromCoroutine(received))
+        visitor = ISignalReceiver(visiting.visitor)
+        taken = visitor.signal_received(visiting.host, knock.Opened(60).body())
+        self.successResultOf(Deferred.fromCoroutine(taken))
 
     def test_many_wait(self) -> None:
         """A bounded number of users waits for an answer; one more is let go at once."""

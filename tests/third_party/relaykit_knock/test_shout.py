@@ -51,5 +51,5 @@ class ShoutParserTests(SynchronousTestCase):
 
     def test_arguments(self) -> None:
         """What stands after the colon is a mistake."""
-        error = self.assertRaises(ValueError, clientFromString, MemoryReactor(), "shout:loud")
-        self.assertIn('"loud"', str(error))
+        for endpoint in ("shout:loud", "shout:volume=11", "shout::loud"):
+            self.assertRaises(ValueError, clientFromString, MemoryReactor(), endpoint)
