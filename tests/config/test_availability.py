@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.config.availability import (
+    CLIENT_KEYS,
+    PROXY_KEYS,
+    SERVER_KEYS,
+    Unavailable,
+    availability_findings,
+)
+from relaykit.config.schema import ClientConfig, ClientTransport, ServerConfig, SshTunnelGateway
+from relaykit.config.sections import QuicConfig, WebServerConfig
+from relaykit.options import LoadBalancer, Options, Problem, ProxyCommon
+
+
+class AvailabilityTests(SynchronousTestCase):
+    """Tests for keys that cannot be honored yet."""
+
+    def test_defaults(self) -> None:
+        """Default values are accepted in silence, and every key of the tables exists."""
+        cases: tuple[tuple[Options, tuple[Unavailable, ...]], ...] = (
+            (ServerConfig(), tuple(SERVER_KEYS)),
+            (ClientConfig(), tuple(CLIENT_KEYS)),
+            (ProxyCommon(), tuple(PROXY_KEYS)),
+        )
+        for options, keys in cases:
+            found = availability_findings(options, keys)
+            self.assertEqual((found.problems, found.unavailable, found.warnings), ([], [], []))
+
+    def test_refused_or_warned(self) -> None:
+        """What decides who can reach what is refused, anything else is a warning."""
+        config = ServerConfig(
+            kcp_bind_port=7000, web_server=WebServerConfig(port=7500), enable_prometheus=True
+        )
+        found = availability_findings(config, SERVER_KEYS)
+        self.assertEqual(found.unavailable, [Problem("kcpBindPort", "KCP: not available yet")])
+        self.assertEqual([each.key for each in found.warnings], ["enablePrometheus", "webServer.port"])
+        common = ProxyCommon(load_balancer=LoadBalancer(group="g"))
+        self.assertEqual(
+            [each.key for each in availability_findings(common, PROXY_KEYS).unavailable],
+            ["loadBalancer.group"],
+        )
+
+    def test_only(self) -> None:
+        """Where only some values are not available, the others are."""
+        for protocol, count in (("tcp", 0), ("kcp", 1), ("quic", 1), ("websocket", 1), ("wss", 1)):
+            config = ClientConfig(transport=ClientTransport(protocol=protocol))
+            self.assertEqual(len(availability_findings(config, CLIENT_KEYS).unavailable), count)
+
+    def test_switched_off(self) -> None:
+        """A port of zero or less uses nothing."""
+        for port, count in ((0, 0), (-1, 0), (2200, 1)):
+            config = ServerConfig(ssh_tunnel_gateway=SshTunnelGateway(bind_port=port))
+            self.assertEqual(len(availability_findings(config, SERVER_KEYS).unavailable), count)
+
+    def test_tables(self) -> None:
+        """A table is compared as a whole."""
+        config = ClientConfig(transport=ClientTransport(quic=QuicConfig(keepalive_period=11)))
+        self.assertEqual(
+            [each.key for each in availability_findings(config, CLIENT_KEYS).warnings], ["transport.quic"]
+        )

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.config.later import (
+    LATER_TYPES,
+    DomainOptions,
+    TcpmuxOptions,
+    XtcpVisitorOptions,
+)
+from relaykit.options import Options, option_fields
+from tests.config.cases import builtin_types
+
+
+def keys(options: Options) -> list[str]:
+    """The keys that something is wrong with."""
+    return [problem.key for problem in options.problems()]
+
+
+class LaterTests(SynchronousTestCase):
+    """Tests for the types of frp that have no module yet."""
+
+    def test_all_types(self) -> None:
+        """Together with those that are tried here, there are frp's eight types, none of them twice."""
+        names = [*LATER_TYPES, *(reference.name for reference in builtin_types())]
+        self.assertEqual(sorted(names), ["http", "https", "stcp", "sudp", "tcp", "tcpmux", "udp", "xtcp"])
+
+    def test_domains(self) -> None:
+        """A proxy that is found by its host name needs one; an empty name is one to frp."""
+        self.assertEqual(keys(DomainOptions()), ["customDomains"])
+        self.assertEqual(keys(DomainOptions(subdomain="s")), [])
+        self.assertEqual(keys(DomainOptions(custom_domains=("",))), [])
+
+    def test_tcpmux(self) -> None:
+        """The only multiplexer must be named."""
+        self.assertEqual(keys(TcpmuxOptions(subdomain="s")), ["multiplexer"])
+        self.assertEqual(keys(TcpmuxOptions(subdomain="s", multiplexer="httpconnect")), [])
+
+    def test_xtcp_visitor(self) -> None:
+        """The direct path speaks QUIC or KCP; an empty text is the default."""
+        for protocol, found in (("quic", []), ("kcp", []), ("", []), ("tcp", ["protocol"])):
+            self.assertEqual(keys(XtcpVisitorOptions(protocol=protocol)), found)
+
+    def test_keys(self) -> None:
+        """The types have the keys that frp's have."""
+        self.assertEqual(
+            [each.key for each in option_fields(LATER_TYPES["http"].proxy_options)],
+            [
+                "customDomains",
+                "subdomain",
+                "locations",
+                "httpUser",
+                "httpPassword",
+                "hostHeaderRewrite",
+                "requestHeaders",
+                "responseHeaders",
+                "routeByHTTPUser",
+            ],
+        )
