@@ -62,15 +62,15 @@ def frp_line(event: LogEvent, source: str) -> str:
 def json_line(event: LogEvent, source: str) -> str:
     """One JSON object: time (ISO 8601 with offset), level, source, message, and the event's fields."""
     entry: dict[str, Any] = {
-        name: _json_value(value) for name, value in event.items() if not name.startswith("log_")
-    }
-    entry |= {
         "time": datetime.fromtimestamp(event["log_time"]).astimezone().isoformat(timespec="milliseconds"),
         "level": event["log_level"].name,
         "source": source,
         "namespace": event.get("log_namespace", ""),
         "message": formatEvent(event),
     }
+    for name, value in event.items():
+        if not name.startswith("log_"):
+            entry.setdefault(name, _json_value(value))
     failure = event.get("log_failure")
     if isinstance(failure, Failure):
         entry["traceback"] = failure.getTraceback()
