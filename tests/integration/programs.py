@@ -1,0 +1,205 @@
+"""Programs under test: starting them, waiting for what they say, ending them.  Linux only (``/proc``)."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tests.layering import ROOT
+
+__all__ = [
+    "FRP_BIN",
+    "PATIENCE_S",
+    "Program",
+    "ProgramFailed",
+    "free_port",
+    "free_ports",
+    "frp_command",
+    "missing_frp",
+    "relaykit_command",
+]
+
+FRP_BIN = "RELAYKIT_FRP_BIN"
+"""The environment variable that names a directory with frp's programs."""
+
+PATIENCE_S = 60.0
+"""The longest that one step may take, on a busy machine; no test that passes waits until it is over."""
+
+STOP_S = 15.0
+"""Seconds that a program gets to end in order; more than ours take to drain."""
+
+_LOWEST_PORT, _HIGHEST_PORT = 10_000, 32_000
+"""Ports that tests listen on: below those that the kernel gives to outgoing connections."""
+
+
+class ProgramFailed(AssertionError):
+    """A program did not do what was waited for; the text ends with what it said."""
+
+
+def relaykit_command(*arguments: str) -> tuple[str, ...]:
+    """The command line of one of our programs."""
+    return (sys.executable, "-m", "relaykit", *arguments)
+
+
+def frp_command(name: str) -> tuple[str, ...]:
+    """The command line of frp's program of this name; see :func:`missing_frp`."""
+    return (_find(name) or name,)
+
+
+def missing_frp() -> str | None:
+    """Why the tests against real frp cannot run; None where they can."""
+    missing = " and ".join(name for name in ("frps", "frpc") if _find(name) is None)
+    return f"no {missing} on PATH or in the directory {FRP_BIN}" if missing else None
+
+
+def _find(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join([os.environ.get(FRP_BIN, ""), os.environ.get("PATH", "")]))
+
+
+def _ports() -> Iterator[int]:
+    # Test processes that run at the same time begin at different places.
+    first = random.SystemRandom().randrange(_LOWEST_PORT, _HIGHEST_PORT)
+    return itertools.cycle([*range(first, _HIGHEST_PORT), *range(_LOWEST_PORT, first)])
+
+
+_candidates = _ports()
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on and that this process has not been given before."""
+    for port in _candidates:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return port
+    raise ProgramFailed("no port is free")
+
+
+def free_ports(count: int) -> list[int]:
+    """So many of them."""
+    return [free_port() for _ in range(count)]
+
+
+class Program:
+    """A running program whose output, both streams in one, is collected line by line.
+
+    :param folder: its working directory, and its home.
+    :param environ: variables besides ``PATH`` and those that our programs need.
+    """
+
+    def __init__(
+        self, command: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = " ".join(Path(word).name for word in command)
+        self._lines: list[str] = []
+        self._ended = False
+        self._said = threading.Condition()
+        self._process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={
+                "PATH": os.environ.get("PATH", ""),
+                "HOME": str(folder.absolute()),
+                "PYTHONPATH": str(ROOT),
+                **(environ or {}),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+        self._reader = threading.Thread(target=self._read, name=self.name, daemon=True)
+        self._reader.start()
+
+    @property
+    def output(self) -> str:
+        """All that it has said so far."""
+        with self._said:
+            return "".join(self._lines)
+
+    def wait_for(self, text: str, times: int = 1) -> str:
+        """The line that has this text in it for the so-manieth time, as soon as it is said.
+
+        :raises ProgramFailed: the program ended, or was silent for too long.
+        """
+        seen = at = 0
+        with self._said:
+            while True:
+                for line in self._lines[at:]:
+                    seen += text in line
+                    if seen == times:
+                        return line
+                at = len(self._lines)
+                if self._ended:
+                    raise self._failed(f'ended without saying "{text}" ({seen} of {times} times)')
+                if not self._said.wait(PATIENCE_S):
+                    raise self._failed(f'did not say "{text}" ({seen} of {times} times)')
+
+    def wait_for_end(self) -> int:
+        """Its exit status, once it has ended; negative if a signal ended it.
+
+        :raises ProgramFailed: it goes on.
+        """
+        try:
+            status = self._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise self._failed("did not end") from None
+        self._reader.join(PATIENCE_S)
+        return status
+
+    def terminate(self) -> None:
+        """Asks it to end in order."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash would."""
+        self._process.kill()
+        self.wait_for_end()
+
+    def stop(self) -> None:
+        """Ends it, in order if it takes no longer than it should."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self.wait_for_end()
+
+    def descriptors(self) -> int:
+        """How many descriptors it has open."""
+        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+
+    def peak_resident_bytes(self) -> int:
+        """The most memory of it that was in RAM at a time."""
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise self._failed("has no memory")
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for line in output:
+                with self._said:
+                    self._lines.append(line)
+                    self._said.notify_all()
+        with self._said:
+            self._ended = True
+            self._said.notify_all()
+
+    def _failed(self, what: str) -> ProgramFailed:
+        said = "".join(self._lines[-60:])
+        return ProgramFailed(f"{self.name} {what}; the end of its output:\n{said}")

@@ -1,0 +1,208 @@
+"""A server, a client and what they publish, for a test: ours, or frp's at one of the two ends."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from attrs import frozen
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.programs import Program, free_port, free_ports, relaykit_command
+from tests.integration.traffic import LOOPBACK, Service, echo
+
+__all__ = ["TOKEN", "Published", "RelayTestCase", "Table", "Way", "every_way"]
+
+TOKEN = "a token for tests"
+SECRET_KEY = "a key for tests"
+
+Table = Mapping[str, Any]
+"""A part of a configuration file; keys with dots stand for tables in tables."""
+
+NOTHING: Table = MappingProxyType({})
+
+
+@frozen
+class Way:
+    """One combination of what a client can choose."""
+
+    wire: str
+    tls: bool
+    mux: bool
+    transforms: bool = False
+    """Whether work connections and visits are encrypted and compressed."""
+
+    @property
+    def name(self) -> str:
+        """For the names of tests."""
+        return "_".join(
+            (
+                self.wire,
+                "tls" if self.tls else "plain",
+                "mux" if self.mux else "nomux",
+                *(("transforms",) if self.transforms else ()),
+            )
+        )
+
+    @property
+    def server(self) -> Table:
+        """What it takes at the server."""
+        return {"transport.tcpMux": self.mux}
+
+    @property
+    def client(self) -> Table:
+        """What it takes at the client."""
+        return {
+            "transport.wireProtocol": self.wire,
+            "transport.tls.enable": self.tls,
+            "transport.tcpMux": self.mux,
+        }
+
+    @property
+    def flow(self) -> Table:
+        """What it takes at a proxy or a visitor."""
+        return {
+            "transport.useEncryption": self.transforms,
+            "transport.useCompression": self.transforms,
+        }
+
+
+def every_way(*wires: str, transforms: Sequence[bool] = (False, True)) -> Iterator[Way]:
+    """Every combination with these versions of the wire."""
+    for wire in wires:
+        for tls in (False, True):
+            for mux in (False, True):
+                for transformed in transforms:
+                    yield Way(wire, tls, mux, transformed)
+
+
+@frozen
+class Published:
+    """One local service that is published twice, and where users find it."""
+
+    tcp: int
+    """The port on the server."""
+    stcp: int
+    """The port of the visitor."""
+    client: Program
+
+
+class RelayTestCase(SynchronousTestCase):
+    """Starts programs, services and users, and ends all of them after the test."""
+
+    server_command: tuple[str, ...] = relaykit_command("frps")
+    client_command: tuple[str, ...] = relaykit_command("frpc")
+
+    def setUp(self) -> None:
+        """Makes a folder for what the programs write."""
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        self.bind_port = free_port()
+        self._files = 0
+
+    # --- programs -------------------------------------------------------------------------------
+
+    def write_configuration(self, table: Table) -> str:
+        """Writes a configuration file; answers its path."""
+        self._files += 1
+        path = self.folder / f"{self._files}.json"
+        path.write_text(json.dumps(_nested(table)))
+        return str(path)
+
+    def start(self, command: Sequence[str], table: Table) -> Program:
+        """Starts a role with this configuration."""
+        program = Program((*command, "-c", self.write_configuration(table)), self.folder)
+        self.addCleanup(self._check_no_defect, program)
+        self.addCleanup(program.stop)
+        return program
+
+    def start_server(self, table: Table = NOTHING, command: Sequence[str] = ()) -> Program:
+        """A server that is ready."""
+        server = self.start(
+            command or self.server_command,
+            {"bindAddr": LOOPBACK, "bindPort": self.bind_port, "auth.token": TOKEN, **table},
+        )
+        server.wait_for("frps started successfully")
+        return server
+
+    def start_client(
+        self,
+        table: Table = NOTHING,
+        proxies: Sequence[Table] = (),
+        visitors: Sequence[Table] = (),
+        command: Sequence[str] = (),
+    ) -> Program:
+        """A client of that server; whoever starts it waits for what it needs."""
+        return self.start(
+            command or self.client_command,
+            {
+                "serverAddr": LOOPBACK,
+                "serverPort": self.bind_port,
+                "auth.token": TOKEN,
+                "proxies": [_nested(each) for each in proxies],
+                "visitors": [_nested(each) for each in visitors],
+                **table,
+            },
+        )
+
+    def publish(self, way: Way, service: Service, where: Published | None = None) -> Published:
+        """A client that publishes a service as ``tcp`` and as ``stcp``, and visits the latter."""
+        tcp, stcp = (where.tcp, where.stcp) if where else free_ports(2)
+        client = self.start_client(
+            way.client,
+            [
+                {"name": "open", "type": "tcp", "localPort": service.port, "remotePort": tcp, **way.flow},
+                {
+                    "name": "secret",
+                    "type": "stcp",
+                    "localPort": service.port,
+                    "secretKey": SECRET_KEY,
+                    **way.flow,
+                },
+            ],
+            [
+                {
+                    "name": "visitor",
+                    "type": "stcp",
+                    "serverName": "secret",
+                    "secretKey": SECRET_KEY,
+                    "bindPort": stcp,
+                    **way.flow,
+                }
+            ],
+        )
+        self.wait_published(client)
+        return Published(tcp, stcp, client)
+
+    def wait_published(self, client: Program, times: int = 1) -> None:
+        """Waits until what :meth:`publish` publishes can be reached, for the so-manieth time."""
+        client.wait_for("start proxy success", 2 * times)
+        client.wait_for("start visitor success")
+
+    # --- services and users ---------------------------------------------------------------------
+
+    def start_service(self, serve: Callable[[socket.socket], None] = echo, **where: Any) -> Service:
+        """A local service."""
+        service = Service(serve, **where)
+        self.addCleanup(service.stop)
+        return service
+
+    def _check_no_defect(self, program: Program) -> None:
+        """Whatever happened to it, no program may have run into a defect of its own."""
+        for sign in ("Traceback", "a defect", "panic:"):
+            self.assertNotIn(sign, program.output)
+
+
+def _nested(table: Table) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = nested
+        *parents, last = key.split(".")
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
+    return nested

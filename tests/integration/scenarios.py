@@ -1,0 +1,114 @@
+"""What must work between any server and any client: tests to inherit, one class a pair of programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from tests.integration.relays import RelayTestCase, Way
+from tests.integration.traffic import (
+    converse,
+    dial,
+    end_of,
+    obey,
+    order_download,
+    order_exchange,
+    order_upload,
+    receive_exactly,
+)
+
+__all__ = ["ENOUGH_BYTES", "MUCH_BYTES", "RESTARTS", "EveryPair", "test_each"]
+
+MANY_USERS = 200
+"""Users at once, on each of the two ports."""
+
+MUCH_BYTES = 64 * 1024 * 1024
+"""Octets each way where a stream is to go on for a while."""
+
+ENOUGH_BYTES = 8 * 1024 * 1024
+"""Octets each way elsewhere: more than all windows and buffers on the way hold."""
+
+RESTARTS = (
+    Way("v1", tls=False, mux=True),
+    Way("v1", tls=True, mux=False),
+    Way("v2", tls=True, mux=True),
+    Way("v2", tls=False, mux=False),
+)
+"""What programs are restarted with: each setting in both positions."""
+
+CaseT = TypeVar("CaseT", bound=type[Any])
+
+
+def test_each(scenario: str, ways: Iterable[Way]) -> Callable[[CaseT], CaseT]:
+    """Gives a class one test a way, each of which calls the method ``scenario`` with it."""
+
+    def decorate(cls: CaseT) -> CaseT:
+        check = getattr(cls, scenario)
+        for way in ways:
+
+            def test(self: Any, way: Way = way) -> None:
+                check(self, way)
+
+            test.__name__ = f"test_{scenario.removeprefix('check_')}_{way.name}"
+            test.__doc__ = f"{check.__doc__}  ({way.name})"
+            setattr(cls, test.__name__, test)
+        return cls
+
+    return decorate
+
+
+class EveryPair(RelayTestCase):
+    """The scenarios; a subclass says which programs, and in which ways."""
+
+    def bytes_of(self, way: Way) -> int:
+        """Octets that a long stream has, each way."""
+        return MUCH_BYTES
+
+    def check_traffic(self, way: Way) -> None:
+        """Every octet arrives, both ways at once and at the end of a stream; 200 users are served at once."""
+        service = self.start_service(obey)
+        self.start_server(way.server)
+        published = self.publish(way, service)
+        count = self.bytes_of(way)
+        for port in (published.tcp, published.stcp):
+            order_exchange(port, count)
+            order_download(port, ENOUGH_BYTES)
+            order_upload(port, ENOUGH_BYTES)
+        service.wait_served(6)
+
+    def check_many_users(self, way: Way) -> None:
+        """200 users at once are served, each by an own flow, at a port and at a visitor."""
+        self.start_server(way.server)
+        published = self.publish(way, self.start_service())
+        converse(published.tcp, MANY_USERS)
+        converse(published.stcp, MANY_USERS)
+
+    def check_server_killed(self, way: Way) -> None:
+        """A server that was killed and comes back is found by its client, which publishes all again."""
+        server = self.start_server(way.server)
+        published = self.publish(way, self.start_service())
+        with dial(published.tcp) as user:
+            user.sendall(b"here?")
+            self.assertEqual(receive_exactly(user, 5), b"here?")
+            server.kill()
+            self.assertEqual(end_of(user), b"")
+        self.start_server(way.server)
+        self.wait_published(published.client, times=2)
+        converse(published.tcp)
+        converse(published.stcp)
+
+    def check_client_killed(self, way: Way) -> None:
+        """A client that was killed gets its names and ports when it is started again."""
+        server = self.start_server(way.server)
+        service = self.start_service()
+        ports = self.publish(way, service)
+        with dial(ports.tcp) as user:
+            user.sendall(b"here?")
+            self.assertEqual(receive_exactly(user, 5), b"here?")
+            ports.client.kill()
+            self.assertEqual(end_of(user), b"")
+        server.wait_for("client exit success")
+        again = self.publish(way, service, ports)
+        self.assertEqual((again.tcp, again.stcp), (ports.tcp, ports.stcp))
+        converse(again.tcp)
+        converse(again.stcp)
