@@ -1,0 +1,181 @@
+"""Tests that run the commands as programs of their own: signals, exit status, the log, the demonstration."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.programs import PATIENCE_S, Program, free_port, relaykit_command
+
+CONFIG = """
+bindAddr = "127.0.0.1"
+bindPort = {port}
+auth.token = "a token"
+"""
+
+
+class SignaledProgram(Program):
+    """A program that can be sent any signal, and be looked at."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def send(self, number: int) -> None:
+        """Sends it a signal."""
+        self._process.send_signal(number)
+
+
+class CommandTestCase(SynchronousTestCase):
+    """Has a folder with a server's file."""
+
+    def setUp(self) -> None:
+        """Writes the file."""
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        self.port = free_port()
+        (self.folder / "relay.toml").write_text(CONFIG.format(port=self.port))
+
+    def program(self, *words: str) -> SignaledProgram:
+        """Starts a command in the folder; it is stopped at the end."""
+        program = SignaledProgram(relaykit_command(*words), self.folder)
+        self.addCleanup(program.stop)
+        return program
+
+    def serving(self, *words: str) -> SignaledProgram:
+        """A server that certainly runs: it has answered somebody, if only by closing."""
+        program = self.program(*words)
+        program.wait_for("frps started successfully")
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as user:
+            user.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            user.recv(1)
+        return program
+
+
+class SignalTests(CommandTestCase):
+    """Tests for how programs end."""
+
+    def test_server(self) -> None:
+        """``relaykit server`` drains on SIGTERM and on SIGINT, and that is a success."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server = self.serving("server", "-c", "relay.toml")
+            server.send(number)
+            self.assertEqual(server.wait_for_end(), 0, server.output)
+
+    def test_frps(self) -> None:
+        """``relaykit frps`` ends by the signal that it got, as frp does."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            server = self.serving("frps", "-c", "relay.toml")
+            server.send(number)
+            self.assertEqual(server.wait_for_end(), -number, server.output)
+
+    def test_ignored(self) -> None:
+        """Signals that frp lives on through do no harm."""
+        server = self.serving("frps", "-c", "relay.toml")
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE):
+            server.send(number)
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as user:
+            user.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            user.recv(1)
+        server.send(signal.SIGTERM)
+        self.assertEqual(server.wait_for_end(), -signal.SIGTERM)
+
+    def test_dump(self) -> None:
+        """SIGQUIT shows where the program is, and ends it."""
+        server = self.serving("frps", "-c", "relay.toml")
+        server.send(signal.SIGQUIT)
+        self.assertEqual(server.wait_for_end(), 2)
+        self.assertIn("most recent call first", server.output)
+
+    def test_while_logging_in(self) -> None:
+        """A client that waits for its server ends at once."""
+        (self.folder / "client.toml").write_text(f'serverAddr = "127.0.0.1"\nserverPort = {self.port}\n')
+        client = self.program("client", "-c", "client.toml")
+        client.wait_for("connect to server error", 2)
+        client.send(signal.SIGTERM)
+        self.assertEqual(client.wait_for_end(), 0, client.output)
+
+
+class ServerTests(CommandTestCase):
+    """Tests for what a server shows and keeps."""
+
+    def test_port_taken(self) -> None:
+        """A port that is taken ends the server with status 1, and the port is named."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", self.port))
+            taken.listen()
+            for command in ("server", "frps"):
+                server = self.program(command, "-c", "relay.toml")
+                self.assertEqual(server.wait_for_end(), 1)
+                self.assertIn(f"127.0.0.1:{self.port}", server.output.splitlines()[-1])
+
+    def test_certificate_is_kept(self) -> None:
+        """The fingerprint is shown at every start, and is the same."""
+        shown = []
+        for _ in range(2):
+            server = self.serving("server", "-c", "relay.toml", "--state-dir", "state")
+            shown.append(server.wait_for("certificate fingerprint").split()[-1])
+            server.stop()
+        self.assertEqual(shown[0], shown[1])
+        self.assertEqual(os.stat(self.folder / "state").st_mode & 0o777, 0o700)
+
+    def test_log_file(self) -> None:
+        """With a log file, the console stays silent."""
+        with (self.folder / "relay.toml").open("a") as file:
+            file.write('log.to = "logs/relay.log"\n')
+        server = self.program("frps", "-c", "relay.toml")
+        path = self.folder / "logs" / "relay.log"
+        deadline = time.monotonic() + PATIENCE_S
+        while not (path.exists() and "frps started successfully" in path.read_text()):
+            self.assertLess(time.monotonic(), deadline, server.output)
+        self.assertRegex(
+            path.read_text().splitlines()[0],
+            r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[I\] \[commands/frps\.py:\d+\] "
+            r"frps uses config file: relay\.toml$",
+        )
+        self.assertEqual(server.output, "")
+
+    def test_json_log(self) -> None:
+        """With the format json, every line of the log is an object."""
+        with (self.folder / "relay.toml").open("a") as file:
+            file.write('log.format = "json"\n')
+        server = self.serving("server", "-c", "relay.toml")
+        self.assertIn('"level": "info"', server.wait_for("frps started successfully"))
+
+    def test_descriptors(self) -> None:
+        """The soft limit of descriptors is the hard one."""
+        server = self.serving("server", "-c", "relay.toml")
+        limits = Path(f"/proc/{server.pid}/limits").read_text().splitlines()
+        (row,) = [line for line in limits if line.startswith("Max open files")]
+        soft, hard = row.split()[3:5]
+        self.assertEqual(soft, hard)
+
+
+class DemoTests(CommandTestCase):
+    """Tests for the demonstration."""
+
+    def test_once(self) -> None:
+        """The page is fetched through the relay, and that is told."""
+        demo = self.program("demo", "--once")
+        self.assertEqual(demo.wait_for_end(), 0, demo.output)
+        self.assertIn("octet for octet: Hello from behind the relay", demo.output)
+
+    def test_stays(self) -> None:
+        """Without ``--once`` the page stays, until a signal ends it."""
+        demo = self.program("demo")
+        address = demo.wait_for("see it in a browser").split("http://")[1].split("/")[0]
+        host, port = address.split(":")
+        with socket.create_connection((host, int(port)), PATIENCE_S) as user:
+            user.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            answer = b""
+            while piece := user.recv(4096):
+                answer += piece
+        self.assertIn(b"Hello from behind the relay", answer)
+        demo.send(signal.SIGINT)
+        self.assertEqual(demo.wait_for_end(), 0)
