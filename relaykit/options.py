@@ -153,7 +153,7 @@ def to_wire(options: Options) -> dict[str, Any]:
 def from_wire(cls: type[OptionsT], fields: Mapping[str, Any]) -> OptionsT:
     """Builds options from the fields of a NewProxy message; what did not travel has its default.
 
-    :raises msgspec.ValidationError: a field has the wrong type.
+    :raises msgspec.ValidationError: a field has the wrong type, or is missing and has no default.
     """
     own = fields.get(EXTENSION_KEY)
     if not isinstance(own, Mapping):
@@ -162,11 +162,15 @@ def from_wire(cls: type[OptionsT], fields: Mapping[str, Any]) -> OptionsT:
     for field in option_fields(cls):
         nested = options_class(field.type)
         if nested is not None:
-            values[field.name] = from_wire(nested, fields)
+            table = from_wire(nested, fields)
+            if field.default is not None or table != nested():
+                values[field.name] = table
         elif field.wire is not None and field.wire in fields:
             values[field.name] = convert(fields[field.wire], field.declared)
         elif field.extension is not None and field.extension in own:
             values[field.name] = convert(own[field.extension], field.declared)
+        elif field.required:
+            raise msgspec.ValidationError(f"`{field.key}` is missing")
     return cls(**values)
 
 

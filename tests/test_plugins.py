@@ -1,0 +1,97 @@
+"""Tests for :mod:`relaykit.plugins`."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from relaykit.errors import BrokenProxyType, DuplicateProxyType, UnknownProxyType
+from relaykit.interfaces import IProxyTypeReference
+from relaykit.plugins import ProxyTypeReference, ProxyTypes
+from relaykit.proxies import tcp
+
+
+class ProxyTypeReferenceTests(SynchronousTestCase):
+    """Tests for what a dropin holds."""
+
+    def module(self, **attributes: Any) -> str:
+        """A module that can be imported during the test."""
+        module = ModuleType("relaykit_test_of_plugins")
+        module.__dict__.update(attributes)
+        self.patch(sys, "modules", {**sys.modules, module.__name__: module})
+        return module.__name__
+
+    def refusal(self, name: str, module: str) -> str:
+        """Why a reference cannot be loaded."""
+        return str(self.assertRaises(BrokenProxyType, ProxyTypeReference(name, module).load))
+
+    def test_provides(self) -> None:
+        """A reference is what the plugin system looks for."""
+        verifyObject(IProxyTypeReference, ProxyTypeReference("tcp", "relaykit.proxies.tcp"))
+
+    def test_load(self) -> None:
+        """Loading answers the module's proxy type."""
+        reference = ProxyTypeReference("tcp", "relaykit.proxies.tcp")
+        self.assertIs(reference.load(), tcp.proxy_type)
+
+    def test_no_module(self) -> None:
+        """A module that cannot be imported is named, with the reason."""
+        said = self.refusal("x", "relaykit.no_such_module")
+        self.assertIn('"x"', said)
+        self.assertIn("No module named 'relaykit.no_such_module'", said)
+
+    def test_no_type(self) -> None:
+        """A module without a proxy type is named."""
+        for attributes in ({}, {"proxy_type": object()}):
+            self.assertIn("has no attribute proxy_type", self.refusal("x", self.module(**attributes)))
+
+    def test_other_name(self) -> None:
+        """A type that calls itself something else is not taken for what the dropin says."""
+        self.assertIn('calls itself "tcp"', self.refusal("x", self.module(proxy_type=tcp.proxy_type)))
+
+
+class ProxyTypesTests(SynchronousTestCase):
+    """Tests for the types by name."""
+
+    def test_installed(self) -> None:
+        """The built-in types are found as plugins, in the order of their names."""
+        names = [reference.name for reference in ProxyTypes.installed()]
+        self.assertLessEqual({"stcp", "tcp"}, set(names))
+        self.assertEqual(names, sorted(names))
+
+    def test_get(self) -> None:
+        """A type is loaded when it is first asked for, and then kept."""
+        loads: list[str] = []
+
+        class Counting(ProxyTypeReference):
+            def load(self) -> Any:
+                loads.append(self.name)
+                return super().load()
+
+        types = ProxyTypes.from_references(
+            [Counting("tcp", "relaykit.proxies.tcp"), Counting("broken", "relaykit.no_such_module")]
+        )
+        self.assertEqual(([each.name for each in types], loads), (["broken", "tcp"], []))
+        self.assertIs(types.get("tcp"), types.get("tcp"))
+        self.assertEqual(loads, ["tcp"])
+        self.assertRaises(BrokenProxyType, types.get, "broken")
+        self.assertIs(types.get("tcp"), tcp.proxy_type)
+
+    def test_unknown(self) -> None:
+        """A type that nobody installed is an error that says which there are."""
+        types = ProxyTypes.from_references([ProxyTypeReference("tcp", "relaykit.proxies.tcp")])
+        error = self.assertRaises(UnknownProxyType, types.get, "tpc")
+        self.assertEqual(str(error), 'no proxy type "tpc" is installed (installed: tcp)')
+        self.assertEqual(("tcp" in types, "tpc" in types), (True, False))
+
+    def test_duplicate(self) -> None:
+        """Two packages with a type of one name are an error that names both; one found twice is not."""
+        first, second = ProxyTypeReference("x", "one.module"), ProxyTypeReference("x", "another.module")
+        error = self.assertRaises(DuplicateProxyType, ProxyTypes.from_references, [first, second])
+        self.assertIn("one.module", str(error))
+        self.assertIn("another.module", str(error))
+        self.assertEqual(len(list(ProxyTypes.from_references([first, first]))), 1)
