@@ -55,8 +55,7 @@ class EntryTests(SynchronousTestCase):
     def test_malformed(self) -> None:
         """What is no list, no table or has no type that is known is told with its index."""
         table: dict[str, Any] = {"name": "a"}
-        value: Any
-        for value, problem in (
+        cases: tuple[tuple[Any, str], ...] = (
             (5, "proxies: must be a list of tables, not a number"),
             ({}, "proxies: must be a list of tables, not a table"),
             ([{**table, "type": "tcp"}, None], "proxies[1]: must be a table, not null"),
@@ -69,7 +68,8 @@ class EntryTests(SynchronousTestCase):
                 [{**table, "type": "tcp", "plugin": {"type": "x"}}],
                 'proxies[0].plugin.type (proxy "a"): unknown plugin type "x"',
             ),
-        ):
+        )
+        for value, problem in cases:
             reading = entries()
             reading.proxies(value)
             (found,) = problems(reading)
