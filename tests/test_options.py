@@ -87,7 +87,7 @@ class OptionFieldTests(SynchronousTestCase):
     def test_options_class(self) -> None:
         """Tables within tables are found behind a field's type, plain values are not."""
         found = [options_class(field.type) for field in option_fields(Sample)]
-        self.assertEqual(found, [None, None, None, None, None, Inner, Inner])
+        self.assertEqual(found, [None, None, None, None, None, Inner, Rare])
 
 
 class WireTests(SynchronousTestCase):
