@@ -47,6 +47,7 @@ class _Mapped:
 
     inside: Address
     port: int
+    towards: tuple[str, int]
     used_at: float
     sent_to: dict[Address, float] = field(factory=dict)
 
@@ -143,19 +144,21 @@ class LabNat:
     def _map(self, inside: Address, destination: Address) -> _Mapped:
         now = self._outside.lab.now
         exact = (inside, destination.host, destination.port)
-        key = (inside, *self._blanked(self._mapping, destination))
+        towards = self._blanked(self._mapping, destination)
+        key = (inside, *towards)
         mapped = self._mappings.get(exact) or self._mappings.get(key)
         clash = mapped is not None and self._is_unsolicited(destination, mapped.port, now)
         if mapped is None or not self._is_alive(mapped, now) or clash:
-            port = self._choose(inside, destination, now)
-            mapped = _Mapped(inside, port, now)
+            port = self._choose(inside, destination, towards, now)
+            mapped = _Mapped(inside, port, towards, now)
             self._mappings[exact if clash else key] = mapped
             self._by_port.setdefault(port, []).insert(0, mapped)
         mapped.used_at = now
         mapped.sent_to[Address(*self._blanked(self._filtering, destination))] = now
         return mapped
 
-    def _choose(self, inside: Address, destination: Address, now: float) -> int:
+    def _choose(self, inside: Address, destination: Address, towards: tuple[str, int], now: float) -> int:
+        """A port that no other mapping towards the same destination has."""
         low, high = self._block if self._allocation is PortAllocation.BLOCK else (1024, 65535)
         for attempt in range(1000):
             if self._allocation is PortAllocation.STEPPED:
@@ -164,7 +167,10 @@ class LabNat:
                 port = inside.port
             else:
                 port = self._outside.lab.chance.randint(low, high)
-            taken = any(self._is_alive(mapped, now) for mapped in self._by_port.get(port, ()))
+            taken = any(
+                mapped.towards == towards and self._is_alive(mapped, now)
+                for mapped in self._by_port.get(port, ())
+            )
             if not taken and not self._is_unsolicited(destination, port, now):
                 return port
         raise LookupError("the NAT has no free port")
@@ -236,6 +242,11 @@ class LabNode:
         """How many datagrams it sent."""
         lab.nodes.append(self)
 
+    def open(self, count: int) -> None:
+        """Opens further sockets on random ports, until there are this many."""
+        for via in range(len(self.addresses), count):
+            self.addresses.append(self._machine.bind(0, partial(self._arrived, via)))
+
     def close(self) -> None:
         """Stops the core and closes its sockets."""
         self._lab.nodes.remove(self)
@@ -272,7 +283,7 @@ class Lab:
         self.chance = random.Random(seed)
         self.nodes: list[LabNode] = []
         self._internet = _Segment(self, None)
-        self._delay_s = delay_s
+        self.delay_s = delay_s
         self._jitter_s = jitter_s
         self._loss = loss
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -341,7 +352,7 @@ class Lab:
         if packet.ttl <= 1 or self.chance.random() < self._loss:
             return
         carried = _Packet(packet.payload, packet.source, packet.destination, packet.ttl - 1)
-        late = self._delay_s + self._jitter_s * self.chance.random()
+        late = self.delay_s + self._jitter_s * self.chance.random()
         self.call_later(late, lambda: receiver(carried))
 
     def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:

@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TypeAlias, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat.datagrams import Datagram
@@ -161,7 +161,7 @@ class NatBehavior:
     """How the first server saw it."""
     mapping: Mapping = Mapping.UNKNOWN
     filtering: Filtering = Filtering.UNKNOWN
-    ports: Ports = Ports()
+    ports: Ports = field(factory=Ports)
     latest_port: int | None = None
     """The external port that was given out last; prediction starts from it."""
     preserved: tuple[int, int] | None = None

@@ -1,0 +1,111 @@
+"""The datagrams of a punch: forty octets, authenticated, of one session and one direction.
+
+::
+
+     0  kind      8 probe, 9 answer, 10 nomination, 11 acceptance
+     1  "rk1"
+     4  session   8 octets made from the key: what is not ours is recognized without cryptography
+    12  token     8 octets that only the sender of a probe can make; the answer repeats them
+    20  stamp     when the probe was sent, in the sender's milliseconds; the answer repeats it
+    24  tag       16 octets of HMAC-SHA256 over all that, by the key of the sender's direction
+
+The first octet is neither STUN's (0 to 3) nor QUIC's (64 and above), so that all three share a
+socket.  A probe and its answer have one size: nobody is amplified.
+
+Source: RFC 9443 (first octets), RFC 8445 7 (checks, answers, nomination), RFC 2104.
+"""
+
+from __future__ import annotations
+
+import enum
+import hmac
+import struct
+
+from attrs import frozen
+
+from relaykit.sansio.contract import Buffer
+
+__all__ = ["KEY_BYTES", "KNOCK_BYTES", "Knock", "KnockKeys", "KnockKind", "Role", "is_knock"]
+
+KNOCK_BYTES = 40
+"""Size of every datagram of a punch."""
+
+KEY_BYTES = 32
+"""Size of the key that the rendezvous gives both ends, fresh for each session."""
+
+_HEAD = struct.Struct("!B3s8s8sI")
+_MARK = b"rk1"
+_TAG_BYTES = 16
+
+
+class Role(enum.Enum):
+    """Which end this is: the caller wanted the path and chooses it."""
+
+    CALLER = "caller"
+    CALLEE = "callee"
+
+    @property
+    def other(self) -> Role:
+        """The peer's role."""
+        return Role.CALLEE if self is Role.CALLER else Role.CALLER
+
+
+class KnockKind(enum.IntEnum):
+    """What a datagram says."""
+
+    PROBE = 8
+    """"Do you hear me?"."""
+    ANSWER = 9
+    """"I heard you"."""
+    NOMINATION = 10
+    """The caller: "this path shall it be"."""
+    ACCEPTANCE = 11
+    """The callee: "agreed"."""
+
+
+@frozen
+class Knock:
+    """What a datagram of the peer says, its tag checked."""
+
+    kind: KnockKind
+    token: bytes
+    stamp: int
+
+
+class KnockKeys:
+    """The keys of one session, as one of its two ends has them."""
+
+    __slots__ = ("_own", "_peer", "_prefix", "_tokens")
+
+    def __init__(self, key: bytes, role: Role, token_key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a session key has {KEY_BYTES} octets")
+        self._own = hmac.digest(key, b"relaykit punch " + role.value.encode(), "sha256")
+        self._peer = hmac.digest(key, b"relaykit punch " + role.other.value.encode(), "sha256")
+        self._prefix = _MARK + hmac.digest(key, b"relaykit punch session", "sha256")[:8]
+        self._tokens = token_key
+
+    def token(self, path: bytes) -> bytes:
+        """The token of a path; nothing needs to be remembered to know it again."""
+        return hmac.digest(self._tokens, path, "sha256")[:8]
+
+    def seal(self, kind: KnockKind, token: bytes, stamp: int) -> bytes:
+        """Writes a datagram to the peer."""
+        head = _HEAD.pack(kind, self._prefix[:3], self._prefix[3:], token, stamp & 0xFFFFFFFF)
+        return head + hmac.digest(self._own, head, "sha256")[:_TAG_BYTES]
+
+    def open(self, data: Buffer) -> Knock | None:
+        """Reads a datagram of the peer; None if it is not the peer's, which costs next to nothing."""
+        if len(data) != KNOCK_BYTES or bytes(data[1:12]) != self._prefix or not 8 <= data[0] <= 11:
+            return None
+        head = bytes(data[: _HEAD.size])
+        tag = hmac.digest(self._peer, head, "sha256")[:_TAG_BYTES]
+        if not hmac.compare_digest(tag, bytes(data[_HEAD.size :])):
+            return None
+        kind, _, _, token, stamp = _HEAD.unpack(head)
+        return Knock(KnockKind(kind), token, stamp)
+
+
+def is_knock(data: Buffer) -> bool:
+    """Whether a datagram on a shared socket belongs to some punch, by its first octets."""
+    return len(data) == KNOCK_BYTES and 8 <= data[0] <= 11 and bytes(data[1:4]) == _MARK

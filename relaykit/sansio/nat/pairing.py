@@ -1,0 +1,123 @@
+"""Which way of punching can work between two NATs: one table, and what it is looked up by.
+
+Both ends look it up with the sides exchanged, and so agree without asking.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping as MappingType
+
+from attrs import field, frozen
+
+from relaykit.sansio.nat.behavior import Filtering, Mapping, NatBehavior, PortAllocation, Ports
+
+__all__ = ["BLOCK_PAIR_MAX", "PARTS", "NatView", "Part", "Shape", "part_of", "shape_of"]
+
+BLOCK_PAIR_MAX = 2048
+"""Largest port blocks that are tried against each other: the effort grows with their product."""
+
+
+class Shape(enum.Enum):
+    """What of a NAT matters to a peer."""
+
+    BLOCKED = "blocked"
+    """No UDP at all."""
+    OPEN = "open"
+    """Keeps its port and lets a peer in from any of the peer's ports."""
+    STEADY = "steady"
+    """Keeps its port, but lets a peer in only from the very port that was sent to."""
+    STEPPED = "stepped"
+    """Takes another port for each destination, the next one each time."""
+    BLOCK = "block"
+    """Takes any port of a small block."""
+    RANDOM = "random"
+    """Takes any port."""
+
+
+class Part(enum.Enum):
+    """What one side does, besides knocking at all candidates of the other, which both always do."""
+
+    KNOCK = "knock"
+    """Nothing else is needed."""
+    PREDICT = "predict"
+    """Sends to the ports that the other's NAT will take next."""
+    SPREAD = "spread"
+    """Opens many sockets towards the other's one address."""
+    GUESS = "guess"
+    """Sends to many ports of the other's NAT, one of which will be that of a spread socket."""
+    SCATTER = "scatter"
+    """Both: many sockets, many ports."""
+    GIVE_UP = "give up"
+    """Nothing works between these two but a relay, or a way around the NATs."""
+
+
+PARTS: MappingType[tuple[Shape, Shape], Part] = {
+    (Shape.OPEN, Shape.OPEN): Part.KNOCK,
+    (Shape.OPEN, Shape.STEADY): Part.KNOCK,
+    (Shape.OPEN, Shape.STEPPED): Part.KNOCK,
+    (Shape.OPEN, Shape.BLOCK): Part.KNOCK,
+    (Shape.OPEN, Shape.RANDOM): Part.KNOCK,
+    (Shape.STEADY, Shape.OPEN): Part.KNOCK,
+    (Shape.STEADY, Shape.STEADY): Part.KNOCK,
+    (Shape.STEADY, Shape.STEPPED): Part.PREDICT,
+    (Shape.STEADY, Shape.BLOCK): Part.GUESS,
+    (Shape.STEADY, Shape.RANDOM): Part.GUESS,
+    (Shape.STEPPED, Shape.OPEN): Part.KNOCK,
+    (Shape.STEPPED, Shape.STEADY): Part.KNOCK,
+    (Shape.STEPPED, Shape.STEPPED): Part.PREDICT,
+    (Shape.BLOCK, Shape.OPEN): Part.KNOCK,
+    (Shape.BLOCK, Shape.STEADY): Part.SPREAD,
+    (Shape.BLOCK, Shape.BLOCK): Part.SCATTER,
+    (Shape.RANDOM, Shape.OPEN): Part.KNOCK,
+    (Shape.RANDOM, Shape.STEADY): Part.SPREAD,
+}
+"""(own shape, the other's shape): own part.  Pairs that are missing: :attr:`Part.GIVE_UP`."""
+
+
+@frozen
+class NatView:
+    """What one side knows of its own NAT and tells the other."""
+
+    udp_works: bool = True
+    mapping: Mapping = Mapping.UNKNOWN
+    filtering: Filtering = Filtering.UNKNOWN
+    ports: Ports = field(factory=Ports)
+    latest_port: int = 0
+    """The external port that the NAT gave out last; 0 if it is not known."""
+
+    @classmethod
+    def of(cls, latest: NatBehavior, thorough: NatBehavior | None = None) -> NatView:
+        """What the short question before a punch found, completed by an earlier thorough discovery."""
+        filtering, ports, mapping = latest.filtering, latest.ports, latest.mapping
+        if thorough is not None and thorough.udp_works:
+            if filtering is Filtering.UNKNOWN:
+                filtering = thorough.filtering
+            if ports.allocation in (PortAllocation.UNKNOWN, PortAllocation.RANDOM):
+                ports = thorough.ports
+            if mapping in (Mapping.UNKNOWN, Mapping.NOT_PORT_DEPENDENT) and latest.is_translated:
+                mapping = mapping if thorough.mapping is Mapping.UNKNOWN else thorough.mapping
+        return cls(latest.udp_works, mapping, filtering, ports, latest.latest_port or 0)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether a steady mapping was seen from two addresses, not only from two ports of one."""
+        return self.mapping is not Mapping.NOT_PORT_DEPENDENT
+
+
+def shape_of(nat: NatView) -> Shape:
+    """What of a NAT matters to a peer."""
+    if not nat.udp_works:
+        return Shape.BLOCKED
+    if nat.mapping.is_steady or nat.mapping is Mapping.UNKNOWN:
+        return Shape.OPEN if nat.filtering.ignores_port else Shape.STEADY
+    if nat.ports.allocation is PortAllocation.STEPPED and nat.latest_port:
+        return Shape.STEPPED
+    if nat.ports.allocation is PortAllocation.BLOCK and nat.ports.count <= BLOCK_PAIR_MAX:
+        return Shape.BLOCK
+    return Shape.RANDOM
+
+
+def part_of(own: Shape, other: Shape) -> Part:
+    """What the side of shape ``own`` does."""
+    return PARTS.get((own, other), Part.GIVE_UP)

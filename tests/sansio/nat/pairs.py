@@ -1,0 +1,181 @@
+"""Two machines behind NATs in memory that ask, meet and punch, for tests of all of it at once."""
+
+from __future__ import annotations
+
+from attrs import define, frozen
+
+from relaykit.sansio.nat.behavior import (
+    Filtering,
+    Mapping,
+    MappingDiscovery,
+    NatBehavior,
+    PortAllocation,
+    Ports,
+)
+from relaykit.sansio.nat.candidates import Candidate, CandidateKind, Interface, admitted
+from relaykit.sansio.nat.knocks import Role
+from relaykit.sansio.nat.offers import Offer
+from relaykit.sansio.nat.pairing import NatView
+from relaykit.sansio.nat.punching import Punch, Punched, PunchEvent, PunchFailed, SocketsWanted
+from relaykit.testing.natlab import Lab, LabMachine, LabNat, LabNode
+from relaykit.values import Address
+
+__all__ = ["GRID", "KINDS", "Kind", "Outcome", "Side", "make_side", "punch"]
+
+GRID = [
+    Address("203.0.113.2", 3478),
+    Address("203.0.113.2", 3479),
+    Address("203.0.113.3", 3478),
+    Address("203.0.113.3", 3479),
+]
+KEY = bytes(range(32))
+
+
+@frozen
+class Kind:
+    """A NAT by its behaviors."""
+
+    mapping: Mapping = Mapping.ENDPOINT_INDEPENDENT
+    filtering: Filtering = Filtering.ADDRESS_AND_PORT_DEPENDENT
+    allocation: PortAllocation = PortAllocation.PRESERVED
+    public: bool = False
+    keeps_unsolicited: bool = False
+    blocks_udp: bool = False
+    hairpin: bool = False
+    block: tuple[int, int] = (20480, 21503)
+
+
+_E, _A, _P = Filtering.ENDPOINT_INDEPENDENT, Filtering.ADDRESS_DEPENDENT, Filtering.ADDRESS_AND_PORT_DEPENDENT
+_EVERY = Mapping.ADDRESS_AND_PORT_DEPENDENT
+
+KINDS = {
+    "none": Kind(public=True),
+    "full": Kind(filtering=_E),
+    "addr": Kind(filtering=_A),
+    "port": Kind(),
+    "portshift": Kind(allocation=PortAllocation.RANDOM),
+    "symaddr": Kind(Mapping.ADDRESS_DEPENDENT, _P, PortAllocation.RANDOM),
+    "symseq": Kind(_EVERY, _P, PortAllocation.STEPPED),
+    "symblk": Kind(_EVERY, _P, PortAllocation.BLOCK),
+    "symrnd": Kind(_EVERY, _P, PortAllocation.RANDOM),
+    "udpblock": Kind(blocks_udp=True),
+}
+
+
+@define
+class Side:
+    """One machine, its NAT and what it offers."""
+
+    machine: LabMachine
+    nat: LabNat | None
+    port: int
+    kind: Kind
+    offer: Offer
+    interfaces: list[Interface]
+
+
+@frozen
+class Outcome:
+    """How a punch ended at both ends, the time it took since the first end began, and what it cost."""
+
+    caller: PunchEvent | None
+    callee: PunchEvent | None
+    seconds: float
+    sent: int
+
+    @property
+    def worked(self) -> bool:
+        """Whether both ends have a path."""
+        return isinstance(self.caller, Punched) and isinstance(self.callee, Punched)
+
+
+def make_side(
+    lab: Lab,
+    kind: Kind,
+    number: int,
+    servers: list[Address],
+    behind: LabNat | None = None,
+    nat: LabNat | None = None,
+    host: str = "",
+    mapped: list[Address] | None = None,
+) -> Side:
+    """Attaches a machine with its NAT, asks the STUN servers and writes the offer."""
+    if nat is None and not kind.public:
+        wan = f"100.64.0.{number + 1}" if behind is not None else f"198.51.100.{number + 1}"
+        nat = lab.nat(
+            wan,
+            kind.mapping,
+            kind.filtering,
+            kind.allocation,
+            behind=behind,
+            keeps_unsolicited=kind.keeps_unsolicited,
+            blocks_udp=kind.blocks_udp,
+            hairpin=kind.hairpin,
+            block=kind.block,
+        )
+    host = host or ("192.0.2.9" if nat is None else f"192.168.{number}.100")
+    machine = lab.machine(host, behind=nat)
+    port = machine.bind(0, lambda data, source: None).port
+    machine.close(Address(host, port))
+    discovery = MappingDiscovery(servers, [Address(host, port)], lab.chance.randbytes)
+    node = machine.run(discovery, [port])
+    discovery.start(lab.now)
+    lab.run(10.0, until=lambda: bool(node.events))
+    ((_, found),) = node.events
+    node.close()
+    assert isinstance(found, NatBehavior)
+    thorough = NatBehavior(
+        udp_works=found.udp_works,
+        filtering=Filtering.ENDPOINT_INDEPENDENT if kind.public else kind.filtering,
+        ports=Ports(kind.allocation, low=kind.block[0], high=kind.block[1])
+        if kind.allocation is PortAllocation.BLOCK
+        else found.ports,
+    )
+    candidates = [Candidate(CandidateKind.HOST, Address(host, port))]
+    if found.mapped is not None:
+        candidates.append(Candidate(CandidateKind.REFLEXIVE, found.mapped))
+    candidates += [Candidate(CandidateKind.MAPPED, address) for address in mapped or ()]
+    offer = Offer(NatView.of(found, thorough), tuple(candidates))
+    return Side(machine, nat, port, kind, offer, [Interface("eth0", host, 24)])
+
+
+def _start(lab: Lab, role: Role, own: Side, peer: Side, key: bytes) -> LabNode:
+    hosts = {each.address.host for each in own.offer.candidates if each.kind is CandidateKind.REFLEXIVE}
+    same_site = any(each.address.host in hosts for each in peer.offer.candidates)
+    targets = admitted(peer.offer.candidates, own.interfaces, same_site, lambda host: host[:4] != "192.")
+    if peer.kind.public:
+        targets = peer.offer.candidates[-1:]
+    core = Punch(role, own.offer, peer.offer, targets, key, lab.chance.randbytes, opening_ttl=2)
+    node = own.machine.run(core, [own.port])
+    core.start(lab.now)
+    node.flush()
+    return node
+
+
+def punch(
+    lab: Lab, caller: Side, callee: Side, skew_s: float | None = None, keys: tuple[bytes, bytes] = (KEY, KEY)
+) -> Outcome:
+    """Lets both punch; the callee begins first by one delay of the lab, or by ``skew_s``."""
+    began = lab.now
+    nodes = [_start(lab, Role.CALLEE, callee, caller, keys[0])]
+    lab.run(skew_s if skew_s is not None else lab.delay_s)
+    nodes.insert(0, _start(lab, Role.CALLER, caller, callee, keys[1]))
+    ends: list[PunchEvent | None] = [None, None]
+
+    def look() -> bool:
+        for place, node in enumerate(nodes):
+            while node.events:
+                _, event = node.events.pop(0)
+                if isinstance(event, SocketsWanted):
+                    node.open(event.count)
+                    assert isinstance(node.core, Punch)
+                    node.core.opened(event.count)
+                elif isinstance(event, Punched | PunchFailed):
+                    ends[place] = ends[place] or event
+        return None not in ends
+
+    lab.run(30.0, until=look)
+    seconds, sent = lab.now - began, sum(node.sent for node in nodes)
+    for node in nodes:
+        node.close()
+    return Outcome(ends[0], ends[1], seconds, sent)

@@ -1,0 +1,110 @@
+"""Tests of offers: they survive JSON, and what is none is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.errors import RemoteProtocolError
+from relaykit.sansio.nat.behavior import Filtering, Mapping, PortAllocation, Ports
+from relaykit.sansio.nat.candidates import CANDIDATES_MAX, Candidate, CandidateKind
+from relaykit.sansio.nat.offers import GENERATION_MAX, Offer
+from relaykit.sansio.nat.pairing import NatView
+from relaykit.values import Address
+
+OFFER = Offer(
+    NatView(
+        True,
+        Mapping.ADDRESS_AND_PORT_DEPENDENT,
+        Filtering.ADDRESS_DEPENDENT,
+        Ports(PortAllocation.STEPPED, step=-2),
+        20000,
+    ),
+    (
+        Candidate(CandidateKind.HOST, Address("192.168.1.100", 5000)),
+        Candidate(CandidateKind.REFLEXIVE, Address("2001:db8::5", 20000)),
+    ),
+    2,
+)
+
+json_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=10)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=10), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+class OfferTests(SynchronousTestCase):
+    """The value and its JSON form."""
+
+    def test_round_trip(self) -> None:
+        """What is written is read again, through JSON."""
+        self.assertEqual(Offer.from_wire(json.loads(json.dumps(OFFER.to_wire()))), OFFER)
+
+    def test_golden(self) -> None:
+        """The words on the wire are these."""
+        self.assertEqual(
+            json.loads(json.dumps(OFFER.to_wire())),
+            {
+                "nat": {
+                    "udp_works": True,
+                    "mapping": "address-and-port-dependent",
+                    "filtering": "address-dependent",
+                    "ports": {"allocation": "stepped", "step": -2, "low": 1024, "high": 65535},
+                    "latest_port": 20000,
+                },
+                "candidates": [
+                    {"kind": "host", "address": {"host": "192.168.1.100", "port": 5000}},
+                    {"kind": "reflexive", "address": {"host": "2001:db8::5", "port": 20000}},
+                ],
+                "generation": 2,
+            },
+        )
+
+    def test_later_versions(self) -> None:
+        """Keys that are not known are ignored."""
+        self.assertEqual(Offer.from_wire({"nat": {"color": 5}, "weather": "fine"}), Offer(NatView()))
+
+    def test_impossible(self) -> None:
+        """What cannot be is refused as the peer's fault."""
+        wire = json.loads(json.dumps(OFFER.to_wire()))
+        for path, value in (
+            (("nat", "mapping"), "round"),
+            (("nat", "latest_port"), 65536),
+            (("nat", "latest_port"), "5"),
+            (("nat", "ports", "low"), 0),
+            (("nat", "ports", "high"), 70000),
+            (("nat", "ports", "low"), 65535 + 1),
+            (("nat", "ports", "step"), 5000),
+            (("candidates",), [wire["candidates"][0]] * (CANDIDATES_MAX + 1)),
+            (("candidates", 0, "address", "host"), "example.com"),
+            (("candidates", 0, "address", "port"), 0),
+            (("candidates", 0, "kind"), None),
+            (("generation",), GENERATION_MAX + 1),
+            (("generation",), -1),
+            (("nat",), None),
+        ):
+            changed = json.loads(json.dumps(wire))
+            place = changed
+            for step in path[:-1]:
+                place = place[step]
+            place[path[-1]] = value
+            self.assertRaises(RemoteProtocolError, Offer.from_wire, changed)
+
+    @given(
+        st.one_of(
+            json_values,
+            st.fixed_dictionaries({"nat": json_values, "candidates": json_values, "generation": json_values}),
+        )
+    )
+    @settings(max_examples=100)
+    def test_junk(self, wire: object) -> None:
+        """Junk is read or refused, and never anything else."""
+        with contextlib.suppress(RemoteProtocolError):
+            self.assertIsInstance(Offer.from_wire(wire), Offer)

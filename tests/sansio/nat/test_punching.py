@@ -1,0 +1,422 @@
+"""Tests of punching: the table of NATs against NATs, loss, late starts, and those who do not belong."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.sansio.nat.behavior import Filtering, Mapping
+from relaykit.sansio.nat.candidates import Candidate, CandidateKind
+from relaykit.sansio.nat.knocks import KnockKeys, KnockKind, Role
+from relaykit.sansio.nat.offers import Offer
+from relaykit.sansio.nat.pairing import NatView, Part
+from relaykit.sansio.nat.punching import (
+    KNOCKS_MAX,
+    LINGER_S,
+    OPENING_S,
+    QUIET_S,
+    REFLEXIVE_MAX,
+    TOTAL_S,
+    FailureReason,
+    Punch,
+    Punched,
+    PunchFailed,
+    Settled,
+    State,
+    stages_of,
+)
+from relaykit.testing.natlab import Lab
+from relaykit.values import Address
+from tests.sansio.nat.pairs import GRID, KEY, KINDS, Kind, Outcome, make_side, punch
+
+STEADY = ("none", "full", "addr", "port", "portshift")
+PLAIN, PREDICTED, GUESSED, BLOCKS, NEVER = "plain", "predicted", "guessed", "blocks", "never"
+
+
+def expected(a: str, b: str) -> str:
+    """How a pair can be punched."""
+    if "udpblock" in (a, b):
+        return NEVER
+    if a in STEADY and b in STEADY:
+        return PLAIN
+    if {a, b} & {"none", "full", "addr"}:
+        return PLAIN
+    if a in STEADY or b in STEADY:
+        return PREDICTED if "symseq" in (a, b) else GUESSED
+    if a == b == "symseq":
+        return PREDICTED
+    return BLOCKS if a == b == "symblk" else NEVER
+
+
+SECONDS = {PLAIN: 0.3, PREDICTED: 0.3, GUESSED: 10.5, BLOCKS: 9.0}
+
+
+def try_pair(
+    a: Kind,
+    b: Kind,
+    seed: int,
+    loss: float = 0.0,
+    skew_s: float | None = None,
+    servers: list[Address] = GRID,
+) -> Outcome:
+    """One punch in a fresh lab; every second one with the roles exchanged."""
+    lab = Lab(seed, delay_s=0.025, loss=loss)
+    lab.stun_server(servers)
+    first, second = (a, b) if seed % 2 else (b, a)
+    return punch(
+        lab,
+        make_side(lab, first, 1, servers),
+        make_side(lab, second, 2, servers, host="192.0.2.10" if second.public else ""),
+        skew_s,
+    )
+
+
+class TableTests(SynchronousTestCase):
+    """Every kind of NAT against every other."""
+
+    def test_all_pairs(self) -> None:
+        """Each pair meets, within its time, or is told at once that it cannot."""
+        names = list(KINDS)
+        for place, a in enumerate(names):
+            for b in names[place:]:
+                how = expected(a, b)
+                for seed in (0, 1):
+                    outcome = try_pair(KINDS[a], KINDS[b], seed)
+                    if how == NEVER:
+                        self.assertEqual(outcome.caller, PunchFailed(FailureReason.IMPOSSIBLE, 0.0), (a, b))
+                        self.assertEqual(outcome.sent, 0, (a, b))
+                    else:
+                        self.assertTrue(outcome.worked, (a, b, outcome))
+                        self.assertLess(outcome.seconds, SECONDS[how], (a, b, outcome))
+
+    def test_all_nine_behaviors(self) -> None:
+        """Each of the nine behaviors of RFC 4787 reaches an open peer at once."""
+        for mapping in list(Mapping)[1:4]:
+            for filtering in list(Filtering)[1:4]:
+                for peer in ("none", "full", "addr"):
+                    outcome = try_pair(Kind(mapping, filtering), KINDS[peer], seed=1)
+                    self.assertTrue(outcome.worked, (mapping, filtering, peer))
+                    self.assertLess(outcome.seconds, 0.3)
+
+    def test_loss(self) -> None:
+        """With a fifth of all datagrams lost each way steady pairs meet within three seconds."""
+        for a, b in (("port", "port"), ("addr", "portshift"), ("full", "symrnd"), ("port", "symseq")):
+            for seed in range(20):
+                outcome = try_pair(KINDS[a], KINDS[b], seed, loss=0.2)
+                self.assertTrue(outcome.worked, (a, b, seed, outcome))
+                self.assertLess(outcome.seconds, 3.0)
+
+    def test_guessing(self) -> None:
+        """Guessing takes a second in the middle and is nearly sure."""
+        outcomes = [try_pair(KINDS["port"], KINDS["symrnd"], seed) for seed in range(30, 60)]
+        self.assertGreaterEqual(sum(each.worked for each in outcomes), 29)
+        self.assertLess(sorted(each.seconds for each in outcomes)[15], 3.0)
+
+    def test_careless_routers(self) -> None:
+        """Routers that remember unsolicited datagrams spoil nothing, however late the caller begins."""
+        for skew_s in (0.0, 0.025, 0.1, 0.3, 0.7):
+            for a, b in (("port", "port"), ("port", "portshift"), ("port", "symseq")):
+                outcome = try_pair(
+                    evolve(KINDS[a], keeps_unsolicited=True),
+                    evolve(KINDS[b], keeps_unsolicited=True),
+                    seed=1,
+                    skew_s=skew_s,
+                )
+                self.assertTrue(outcome.worked, (a, b, skew_s))
+                self.assertLess(outcome.seconds - skew_s, 0.3)
+
+    def test_guessing_behind_careless_routers(self) -> None:
+        """Guessing works through them as well."""
+        kinds = [evolve(KINDS[name], keeps_unsolicited=True) for name in ("port", "symrnd")]
+        outcomes = [try_pair(kinds[0], kinds[1], seed) for seed in range(20)]
+        self.assertGreaterEqual(sum(each.worked for each in outcomes), 18)
+
+    def test_late_caller(self) -> None:
+        """A caller whose offer came seconds later still meets."""
+        outcome = try_pair(KINDS["port"], KINDS["port"], seed=1, skew_s=8.0)
+        self.assertTrue(outcome.worked)
+        self.assertLess(outcome.seconds, 8.5)
+
+    def test_one_server_address(self) -> None:
+        """A NAT whose dependence on addresses one server cannot show is found out by failing."""
+        outcomes = [try_pair(KINDS["port"], KINDS["symaddr"], seed, servers=GRID[:2]) for seed in range(10)]
+        self.assertGreaterEqual(sum(each.worked for each in outcomes), 7)
+        self.assertTrue(try_pair(KINDS["port"], KINDS["port"], 1, servers=GRID[:2]).seconds < 0.3)
+
+
+class SameSiteTests(SynchronousTestCase):
+    """Two machines behind one NAT, and behind one carrier's."""
+
+    def test_one_lan(self) -> None:
+        """Machines of one LAN meet in it, without the NAT's help."""
+        for name in ("port", "symrnd", "udpblock"):
+            lab = Lab(1, delay_s=0.025)
+            lab.stun_server(GRID)
+            caller = make_side(lab, KINDS[name], 1, GRID)
+            callee = make_side(lab, KINDS[name], 1, GRID, nat=caller.nat, host="192.168.1.101")
+            outcome = punch(lab, caller, callee)
+            assert isinstance(outcome.caller, Punched), (name, outcome)
+            self.assertIs(outcome.caller.kind, CandidateKind.HOST)
+            self.assertLess(outcome.seconds, 0.1)
+
+    def test_one_carrier(self) -> None:
+        """Behind one carrier's NAT it takes a hairpin."""
+        for hairpin in (False, True):
+            lab = Lab(1, delay_s=0.025)
+            lab.stun_server(GRID)
+            carrier = lab.nat("198.51.100.18", hairpin=hairpin)
+            one, two = (make_side(lab, KINDS["port"], number, GRID, behind=carrier) for number in (1, 2))
+            outcome = punch(lab, one, two)
+            self.assertEqual(outcome.worked, hairpin)
+
+    def test_double_nat(self) -> None:
+        """A steady NAT behind a carrier's random one is a random one; the stricter box counts."""
+        lab = Lab(2, delay_s=0.025)
+        lab.stun_server(GRID)
+        carrier = lab.nat("198.51.100.18", KINDS["symblk"].mapping, allocation=KINDS["symblk"].allocation)
+        inner = make_side(lab, KINDS["port"], 1, GRID, behind=carrier)
+        outer = make_side(lab, KINDS["port"], 2, GRID)
+        outcome = punch(lab, inner, outer)
+        self.assertTrue(outcome.worked, outcome)
+
+
+class _End:
+    """One punch by hand, with a peer whose datagrams the test writes."""
+
+    TARGET = Candidate(CandidateKind.REFLEXIVE, Address("198.51.100.3", 6000))
+
+    def __init__(self, role: Role = Role.CALLER, targets: int = 1) -> None:
+        self.role = role
+        self.peer = KnockKeys(KEY, role.other, b"p" * 32)
+        mapping = NatView(mapping=Mapping.ENDPOINT_INDEPENDENT)
+        offer = Offer(mapping)
+        self.targets = [
+            Candidate(self.TARGET.kind, Address(self.TARGET.address.host, 6000 + place))
+            for place in range(targets)
+        ]
+        self.core = Punch(role, offer, offer, self.targets, KEY, lambda size: b"e" * size)
+        self.core.start(0.0)
+        self.now = 0.0
+
+    def hear(self, kind: KnockKind, token: bytes = bytes(8), source: Address | None = None) -> None:
+        """The peer sends something."""
+        data = self.peer.seal(kind, token, 0)
+        self.core.receive(data, source or self.TARGET.address, 0, self.now)
+
+    def said(self) -> list[tuple[KnockKind, Address, int | None, bytes]]:
+        """What it sends: kind, destination, TTL, token."""
+        found = []
+        for each in self.core.to_send(self.now):
+            knock = self.peer.open(each.payload)
+            assert knock is not None
+            found.append((knock.kind, each.destination, each.ttl, knock.token))
+        return found
+
+    def run(self, seconds: float) -> list[tuple[KnockKind, Address, int | None, bytes]]:
+        """Lets time pass and collects what it sends."""
+        end, found = self.now + seconds, self.said()
+        while (wakeup := self.core.next_wakeup()) is not None and wakeup <= end:
+            self.now = wakeup
+            self.core.wake(self.now)
+            found += self.said()
+        self.now = end
+        return found
+
+
+class CoreTests(SynchronousTestCase):
+    """The rules one by one."""
+
+    def test_handshake(self) -> None:
+        """The caller probes, nominates what was answered, and is done when that is accepted."""
+        end = _End()
+        ((kind, target, ttl, token),) = end.said()
+        self.assertEqual((kind, target, ttl), (KnockKind.PROBE, end.TARGET.address, None))
+        end.now = 0.03
+        end.hear(KnockKind.ANSWER, token)
+        self.assertEqual([each[:2] for each in end.said()], [(KnockKind.NOMINATION, target)])
+        self.assertEqual(list(end.core.events()), [])
+        end.hear(KnockKind.ACCEPTANCE)
+        (event,) = end.core.events()
+        self.assertEqual(event, Punched(0, target, CandidateKind.REFLEXIVE, Part.KNOCK, 0.03, 0.03))
+        self.assertIs(end.core.state, State.LINGERING)
+
+    def test_nomination_is_repeated(self) -> None:
+        """A lost nomination or acceptance is repaired by repetition."""
+        end = _End()
+        ((_, _, _, token),) = end.said()
+        end.hear(KnockKind.ANSWER, token)
+        kinds = [each[0] for each in end.run(0.21)]
+        self.assertEqual(kinds, [KnockKind.NOMINATION] * 5)
+
+    def test_callee(self) -> None:
+        """The callee answers probes, never nominates, accepts one nomination and repeats that."""
+        end = _End(Role.CALLEE)
+        ((_, _, _, token),) = end.said()
+        end.hear(KnockKind.PROBE, b"TOKEN678")
+        answer = end.said()[0]
+        self.assertEqual((answer[0], answer[3]), (KnockKind.ANSWER, b"TOKEN678"))
+        end.hear(KnockKind.ANSWER, token)
+        self.assertNotIn(KnockKind.NOMINATION, [each[0] for each in end.run(0.3)])
+        end.hear(KnockKind.NOMINATION)
+        self.assertIsInstance(end.core.events()[0], Punched)
+        self.assertEqual([each[0] for each in end.said()], [KnockKind.ACCEPTANCE])
+        end.hear(KnockKind.NOMINATION)
+        self.assertEqual([each[0] for each in end.said()], [KnockKind.ACCEPTANCE])
+        end.hear(KnockKind.NOMINATION, source=Address("198.51.100.3", 7777))
+        self.assertEqual((end.said(), list(end.core.events())), ([], []))
+
+    def test_opening(self) -> None:
+        """The callee's first datagrams have a low TTL, until it hears the caller or for a second."""
+        end = _End(Role.CALLEE)
+        opening = end.run(OPENING_S - 0.1)
+        self.assertEqual({each[2] for each in opening}, {4})
+        later = end.run(0.5)
+        self.assertEqual(later[-1][2], None)
+        end = _End(Role.CALLEE)
+        end.run(0.1)
+        end.hear(KnockKind.PROBE)
+        self.assertEqual({each[2] for each in end.said()}, {None})
+        self.assertEqual({each[2] for each in _End().said()}, {None})
+
+    def test_better_path(self) -> None:
+        """The caller waits a moment for a better candidate, and then takes what it has."""
+        reflexive = Candidate(CandidateKind.REFLEXIVE, Address("198.51.100.3", 6000))
+        host = Candidate(CandidateKind.HOST, Address("192.168.1.7", 6000))
+        for host_answers in (False, True):
+            offer = Offer(NatView(mapping=Mapping.ENDPOINT_INDEPENDENT))
+            end = _End()
+            end.core = Punch(Role.CALLER, offer, offer, [host, reflexive], KEY, lambda size: b"e" * size)
+            end.core.start(0.0)
+            tokens = {each[1]: each[3] for each in end.said()}
+            end.hear(KnockKind.ANSWER, tokens[reflexive.address], reflexive.address)
+            self.assertEqual(end.said(), [])
+            end.now = 0.01
+            if host_answers:
+                end.hear(KnockKind.ANSWER, tokens[host.address], host.address)
+            nominated = [each[1] for each in end.run(0.06) if each[0] is KnockKind.NOMINATION]
+            self.assertEqual(nominated[0], host.address if host_answers else reflexive.address)
+
+    def test_answer_from_elsewhere_proves_nothing(self) -> None:
+        """An answer counts only for the path that its probe went."""
+        end = _End()
+        ((_, _, _, token),) = end.said()
+        end.hear(KnockKind.ANSWER, token, Address("198.51.100.3", 7777))
+        self.assertNotIn(KnockKind.NOMINATION, [each[0] for each in end.said()])
+
+    def test_silence(self) -> None:
+        """Without a sign of the peer it gives up after a while, having knocked a bounded number of times."""
+        end = _End(targets=2)
+        sent = end.run(60.0)
+        (event,) = end.core.events()
+        assert isinstance(event, PunchFailed)
+        self.assertIs(event.reason, FailureReason.SILENCE)
+        self.assertAlmostEqual(event.seconds, QUIET_S, 1)
+        self.assertLessEqual(len(sent), 2 * KNOCKS_MAX)
+        self.assertEqual((end.core.state, end.core.next_wakeup()), (State.ENDED, None))
+
+    def test_one_way(self) -> None:
+        """Being heard keeps it going, but not for ever."""
+        end = _End()
+        for _ in range(40):
+            end.run(1.0)
+            end.hear(KnockKind.PROBE)
+        (event,) = end.core.events()
+        assert isinstance(event, PunchFailed)
+        self.assertIs(event.reason, FailureReason.ONE_WAY)
+        self.assertLessEqual(event.seconds, TOTAL_S + 0.1)
+
+    def test_linger(self) -> None:
+        """A finished punch answers for a while, and then says that it is settled."""
+        end = _End(Role.CALLEE)
+        end.hear(KnockKind.NOMINATION)
+        end.core.events()
+        end.run(LINGER_S - 0.1)
+        self.assertEqual(list(end.core.events()), [])
+        end.run(0.2)
+        self.assertEqual(list(end.core.events()), [Settled()])
+        self.assertIsNone(end.core.next_wakeup())
+
+    def test_strangers(self) -> None:
+        """Datagrams without the key, replies to them and floods of them change nothing."""
+        end = _End()
+        end.said()
+        before = end.core.next_wakeup()
+        stranger = KnockKeys(bytes(32), Role.CALLEE, b"s" * 32)
+        for data in (
+            stranger.seal(KnockKind.NOMINATION, bytes(8), 0),
+            KnockKeys(KEY, Role.CALLER, b"s" * 32).seal(KnockKind.PROBE, bytes(8), 0),
+            b"",
+            b"\x08rk1" + bytes(36),
+        ):
+            end.core.receive(data, Address("192.0.2.66", 53), 0, 0.0)
+        self.assertEqual((end.said(), list(end.core.events())), ([], []))
+        self.assertEqual(end.core.next_wakeup(), before)
+
+    def test_learned_addresses_are_bounded(self) -> None:
+        """A peer that is heard from everywhere is sent to at a few places only."""
+        end = _End()
+        end.said()
+        for place in range(100):
+            end.hear(KnockKind.PROBE, source=Address("192.0.2.66", 2000 + place))
+        places = {each[1] for each in end.run(1.0)} - {end.TARGET.address}
+        self.assertEqual(len(places), REFLEXIVE_MAX)
+
+    def test_idle(self) -> None:
+        """Before its start it is quiet and deaf."""
+        offer = Offer(NatView())
+        core = Punch(Role.CALLER, offer, offer, [], KEY, bytes)
+        core.receive(b"", Address("192.0.2.1", 1), 0, 0.0)
+        core.wake(5.0)
+        self.assertEqual((core.next_wakeup(), core.to_send(0.0), core.events()), (None, [], []))
+
+    def test_wrong_key(self) -> None:
+        """Two ends with different keys do not meet."""
+        lab = Lab(1, delay_s=0.025)
+        lab.stun_server(GRID)
+        one, two = (
+            make_side(lab, KINDS["none"], number, GRID, host=f"192.0.2.{number}") for number in (1, 2)
+        )
+        outcome = punch(lab, one, two, keys=(KEY, bytes(32)))
+        self.assertFalse(outcome.worked)
+
+    def test_hopeless_pair_with_another_candidate(self) -> None:
+        """Where the NATs cannot meet, another candidate is still tried, for a short time."""
+        hard = Offer(NatView(mapping=Mapping.ADDRESS_AND_PORT_DEPENDENT))
+        six = Candidate(CandidateKind.HOST, Address("2001:db8::5", 6000))
+        end = _End()
+        end.core = Punch(Role.CALLER, hard, hard, [six, end.TARGET], KEY, lambda size: b"e" * size)
+        end.core.start(0.0)
+        self.assertIn(six.address, {each[1] for each in end.run(0.1)})
+        end.run(5.0)
+        (event,) = end.core.events()
+        assert isinstance(event, PunchFailed)
+        self.assertIs(event.reason, FailureReason.IMPOSSIBLE)
+        self.assertLess(event.seconds, 2.2)
+
+    def test_stages(self) -> None:
+        """Only a NAT that is not sure gets a second part, the caller's first."""
+        sure = Offer(NatView(mapping=Mapping.ENDPOINT_INDEPENDENT))
+        unsure = Offer(NatView(mapping=Mapping.NOT_PORT_DEPENDENT))
+        self.assertEqual(stages_of(Role.CALLER, sure, sure), ((0.0, Part.KNOCK),))
+        self.assertEqual(stages_of(Role.CALLEE, sure, unsure), ((0.0, Part.KNOCK), (1.5, Part.GUESS)))
+        self.assertEqual(stages_of(Role.CALLER, unsure, sure), ((0.0, Part.KNOCK), (1.5, Part.SPREAD)))
+        caller, callee = (stages_of(role, unsure, unsure) for role in Role)
+        self.assertEqual([part for _, part in caller], [Part.KNOCK, Part.SPREAD, Part.GUESS])
+        self.assertEqual([part for _, part in callee], [Part.KNOCK, Part.GUESS, Part.SPREAD])
+
+    @given(st.lists(st.tuples(st.sampled_from(KnockKind), st.integers(0, 3), st.floats(0, 2)), max_size=30))
+    @settings(max_examples=50)
+    def test_any_order(self, inputs: list[tuple[KnockKind, int, float]]) -> None:
+        """Whatever an authentic peer sends in whatever order, the punch ends once and in bounded time."""
+        for role in Role:
+            end = _End(role)
+            ((_, _, _, token),) = end.said()
+            for kind, port, wait in inputs:
+                end.run(wait)
+                end.hear(kind, token, Address("198.51.100.3", 6000 + port))
+            end.run(TOTAL_S + LINGER_S + 1.0)
+            events = list(end.core.events())
+            self.assertIs(end.core.state, State.ENDED)
+            self.assertIn([type(event) for event in events], ([PunchFailed], [Punched, Settled]), events)
