@@ -12,7 +12,7 @@ LEGACY_REASON = "this is an INI file of an old frp version, which cannot be read
 LEGACY_HINT = "write it as TOML: no section [common], and proxies as [[proxies]] with a key name"
 """What to do about it."""
 
-_QUOTED_KEY = re.compile(r'"""(?:(?!""").)*"""|"[^"]*"|`[^`]*`')
+_QUOTED_KEY = re.compile(r'"""(?:(?!""").)*"""|(?!""")"[^"]*"|`[^`]*`')
 _VALUE_QUOTES = ('"""', "`")
 
 

@@ -85,6 +85,14 @@ class _Loader(yaml.BaseLoader):
             return _PLAIN
         return super().resolve(kind, value, implicit)
 
+    def scan_to_next_token(self) -> None:
+        # Unlike PyYAML, frp's library takes a tab for a space between tokens.
+        while True:
+            super().scan_to_next_token()
+            if self.peek() != "\t" or (self.allow_simple_key and not self.flow_level):
+                return
+            self.forward()
+
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
         is_text = self.peek_event().tag == _NO_RESOLUTION
         node = super().compose_scalar_node(anchor)

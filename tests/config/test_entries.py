@@ -49,7 +49,8 @@ class EntryTests(SynchronousTestCase):
 
     def test_no_entries(self) -> None:
         """Null is no list, and as good as none."""
-        for value in (None, []):
+        nothing: tuple[Any, ...] = (None, [])
+        for value in nothing:
             self.assertEqual((entries().proxies(value), entries().visitors(value)), ([], []))
 
     def test_malformed(self) -> None:

@@ -43,6 +43,7 @@ class LegacyTests(SynchronousTestCase):
             'a = """never ends\n[common]\n',
             "common:\n  a: 1\n",
             "[common\n",
+            '"""a = b\n[common]\n',
             '"open = 1\n[common]\n',
         ):
             self.assertFalse(is_legacy(text), text)

@@ -112,6 +112,11 @@ class DocumentTests(SynchronousTestCase):
         ):
             self.assertEqual(document.line_of(path), line, path)
 
+    def test_tabs(self) -> None:
+        """A tab may stand between tokens, but does not indent."""
+        self.assertEqual(read_yaml("a:\tb\nc: \t[d,\t\te]\t# f\n").value, {"a": "b", "c": ["d", "e"]})
+        self.assertRaises(FormatError, read_yaml, "a:\n\tb: c\n")
+
     def test_keys(self) -> None:
         """Keys become text, of repeated ones the last counts; those of the top level with a dot do not."""
         document = read_yaml("1: a\ntrue: b\n1.5: c\nx: 1\nx: 2\nt:\n  .y: 1\n.hidden: 1\n")
