@@ -68,7 +68,8 @@ class MuxStreamLeg(StreamLeg):
         self._session.write(stream, data if type(data) is bytes else bytes(data))
         if stream.congested:
             self._output_full()
-        self._link.flush_soon()
+        if not self._link.flush_asked:
+            self._link.flush_soon()
 
     def write_sequence(self, pieces: Sequence[Buffer]) -> None:
         for piece in pieces:
@@ -142,7 +143,7 @@ class MuxLink:
         self._origin = Origin(lower.peer, lower.host)
         self._timer: IDelayedCall | None = None
         self._timer_at = 0.0
-        self._flush_asked = False
+        self.flush_asked = False
         self._output_paused = False
         self._telling = False
         self._reason: Ended | None = None
@@ -202,8 +203,8 @@ class MuxLink:
 
     def flush_soon(self) -> None:
         """Sends what there is to send once this turn's input has been dealt with."""
-        if not self._flush_asked:
-            self._flush_asked = True
+        if not self.flush_asked:
+            self.flush_asked = True
             self._turns.at_turn_end(self._flush)
 
     # --- the lower leg: its receiver and its producer -------------------------------------------
@@ -215,7 +216,7 @@ class MuxLink:
         except RemoteProtocolError as error:
             self.log.warn("{peer} broke the rules: {reason}", peer=self.lower.peer, reason=str(error))
         self._tell()
-        if session.has_output and not self._flush_asked:
+        if session.has_output and not self.flush_asked:
             self.flush_soon()
 
     def end_received(self) -> None:
@@ -307,7 +308,7 @@ class MuxLink:
 
     def _flush(self) -> None:
         """Sends what has come together in this turn, in one piece."""
-        self._flush_asked = False
+        self.flush_asked = False
         if self._lost is None and not self._output_paused:
             self._send()
         self._tell()

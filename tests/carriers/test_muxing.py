@@ -230,7 +230,7 @@ class LegTests(LinkTestCase):
         (far,) = self.acceptor.legs
         self.assertEqual(self.successResultOf(far.peek(Line())), b"first")
         self.assertEqual(self.successResultOf(far.take(Line())), b"first")
-        self.assertEqual(RecordingReceiver(far).data, b"second")  # type: ignore[arg-type]  # any leg will do
+        self.assertEqual(RecordingReceiver(far).data, b"second")
 
     def test_much(self) -> None:
         """A transfer of many windows arrives whole, in order, while the sender is held back."""
@@ -439,7 +439,7 @@ class PathTests(LinkTestCase):
     def test_refused_without_acceptor(self) -> None:
         """A side that accepts no legs resets those that the peer opens."""
         leg = self.successResultOf(self.far.open_leg(False))
-        receiver = RecordingReceiver(leg)  # type: ignore[arg-type]  # any leg will do
+        receiver = RecordingReceiver(leg)
         self.network.flush()
         self.assertEqual(receiver.lost, Ended.RESET)
 
@@ -529,7 +529,7 @@ class PeerTests(RawTestCase):
         """A peer that does not answer pings is dropped, whatever is queued for it."""
         self.feed(syn(1))
         (leg,) = self.acceptor.legs
-        receiver = RecordingReceiver(leg)  # type: ignore[arg-type]  # any leg will do
+        receiver = RecordingReceiver(leg)
         leg.write(bytes(4 * INITIAL_WINDOW_BYTES))
         self.network.flush()
         self.answers()
@@ -571,7 +571,7 @@ class PeerTests(RawTestCase):
         """A peer that breaks the rules is told so and loses the link; what came before counts."""
         self.feed(syn(1))
         (leg,) = self.acceptor.legs
-        receiver = RecordingReceiver(leg)  # type: ignore[arg-type]  # any leg will do
+        receiver = RecordingReceiver(leg)
         self.answers()
         self.feed(data(1, b"good"), b"HTTP/1.1 200 OK")
         self.assertEqual((receiver.data, receiver.lost), (b"good", Ended.PROTOCOL_ERROR))

@@ -55,6 +55,7 @@ __all__ = [
     "LINGER_S",
     "MAX_STREAMS",
     "OPEN_TIMEOUT_S",
+    "UNWANTED_TIMEOUT_S",
     "Role",
     "YamuxSession",
 ]
@@ -71,6 +72,10 @@ OPEN_TIMEOUT_S: Final = 75.0
 
 CLOSE_TIMEOUT_S: Final = 300.0
 """Seconds for the peer to end a closed stream before it is reset, as in yamux."""
+
+UNWANTED_TIMEOUT_S: Final = 30.0
+"""Seconds that the peer may go on sending to a closed stream before it is reset: it has to be stopped,
+but a reset may cost it what it has not read yet."""
 
 LINGER_S: Final = 60.0
 """Seconds for a closed stream to send what was written: a queue and a window over a slow mobile link."""
@@ -117,6 +122,8 @@ class YamuxSession:
         self._opening = Deadlines(OPEN_TIMEOUT_S)
         self._lingering = Deadlines(LINGER_S)
         self._closing = Deadlines(CLOSE_TIMEOUT_S)
+        self._unwanted = Deadlines(UNWANTED_TIMEOUT_S)
+        self._waits = (self._opening, self._lingering, self._closing, self._unwanted)
         self._keepalive = Keepalive(keepalive_s, now)
         # Receiving.
         self._header = bytearray()
@@ -196,7 +203,7 @@ class YamuxSession:
         if any(True for _ in self._opening.expired(now)):
             self._end(Ended.TIMEOUT, "the peer neither accepted nor refused a stream")
             return
-        for waits in (self._lingering, self._closing):
+        for waits in (self._lingering, self._closing, self._unwanted):
             for stream in waits.expired(now):
                 self._reset(stream, Ended.TIMEOUT)
 
@@ -205,7 +212,7 @@ class YamuxSession:
         if self._over:
             return None
         first = self._keepalive.next_wakeup()
-        for waits in (self._opening, self._lingering, self._closing):
+        for waits in self._waits:
             until = waits.first()
             if until is not None and (first is None or until < first):
                 first = until
@@ -309,7 +316,7 @@ class YamuxSession:
         """Tells that the application has taken so many octets of the stream's payload."""
         before = stream.consumed_bytes
         stream.consumed_bytes = after = before + count
-        if after * 2 >= stream.window_bytes > before * 2:
+        if after * 2 >= stream.window_bytes > before * 2 and not stream.closed:
             self._credit.ask(stream)
 
     def go_away(self) -> None:
@@ -401,6 +408,8 @@ class YamuxSession:
         # frp writes and closes in different threads: payload may come behind the end, for nobody.
         if not stream.deaf:
             self._payload_stream = stream
+        elif stream.discarding and stream.sending is Half.ENDED:
+            self._unwanted.begin(stream, self._now)
 
     def _widen(self, stream: Stream, credit: int) -> None:
         """Takes the peer's permission to send more."""
@@ -489,13 +498,15 @@ class YamuxSession:
         self._backlog.discard(stream)
         self._lingering.end(stream)
         self._closing.end(stream)
+        self._unwanted.end(stream)
         if self._payload_stream is stream:
             self._payload_stream = None
         if self._opening.end(stream):
             self._announce()
 
     def _retire(self, stream: Stream, reason: Ended) -> None:
-        stream.closed = True
+        stream.closed = stream.deaf = True
+        stream.scheduled = stream.congested = False
         stream.queue.clear()
         stream.queued_bytes = 0
         self._tell_loss(stream, reason)

@@ -41,7 +41,8 @@ class Stream:
     """A stream; made by the session, changed only by its commands and inputs.
 
     ``context`` belongs to the driver: what stands for the stream in its world.  ``congested`` says
-    that more is queued than should be, until :class:`StreamWritable`.
+    that more is queued than should be, until :class:`StreamWritable`; ``discarding`` that this side
+    has closed it; ``deaf`` that payload is delivered no more, for whatever reason.
     """
 
     __slots__ = (

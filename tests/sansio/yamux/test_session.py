@@ -14,6 +14,7 @@ from relaykit.sansio.yamux.session import (
     CLOSE_TIMEOUT_S,
     LINGER_S,
     OPEN_TIMEOUT_S,
+    UNWANTED_TIMEOUT_S,
     Role,
     YamuxSession,
 )
@@ -616,6 +617,21 @@ class EndingTests(SynchronousTestCase):
         self.assertEqual(sent(session), rst(1))
         self.assertEqual(told(session.events()), [])
 
+    def test_peer_goes_on_sending(self) -> None:
+        """A peer that sends to a closed stream for half a minute is stopped by a reset, not earlier."""
+        session = client()
+        stream = opened(session)
+        session.close(stream, 0.0)
+        self.assertEqual(sent(session), fin(1))
+        session.receive(data(1, b"unwanted"), 10.0)
+        session.receive(data(1, b"unwanted"), 20.0)
+        self.assertEqual(session.next_wakeup(), 10.0 + UNWANTED_TIMEOUT_S)
+        session.wake(39.9)
+        self.assertEqual(sent(session), b"")
+        session.wake(40.0)
+        self.assertEqual(sent(session), rst(1))
+        self.assertIsNone(session.next_wakeup())
+
     def test_linger(self) -> None:
         """A closed stream whose peer takes nothing is reset after the linger time."""
         session = client()
@@ -764,6 +780,7 @@ class LinkTests(SynchronousTestCase):
         """Commands on streams of a session that is over do nothing."""
         session = client()
         stream = opened(session)
+        session.write(stream, b"never sent")
         session.end(Ended.STOPPED)
         session.events()
         session.write(stream, b"x")
@@ -771,6 +788,7 @@ class LinkTests(SynchronousTestCase):
         session.close(stream, 0.0)
         session.reset(stream)
         session.consumed(stream, 1 << 20)
+        session.expedite(stream)
         session.go_away()
         session.wake(1e9)
         self.assertEqual((told(session.events()), sent(session)), ([], b""))
