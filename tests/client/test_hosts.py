@@ -1,0 +1,83 @@
+"""Tests of what backends and visitors may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.client.hosts import BackendHost, VisitorHost
+from relaykit.errors import Refused
+from relaykit.interfaces import IStreamLeg
+from relaykit.options import ProxyCommon, VisitorCommon
+from relaykit.values import ClientIdentity, Origin
+
+
+@define(eq=False)
+class Session:
+    """The client's session, as hosts see it."""
+
+    identity: ClientIdentity = field(factory=lambda: ClientIdentity("run", "alice"))
+    half_close: bool = True
+    takes_signals: bool = True
+    sent: list[Any] = field(factory=list)
+    visited: list[VisitorCommon] = field(factory=list)
+
+    def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
+        self.sent.append((proxy_name, visitor_name, body))
+
+    def open_visit(self, common: VisitorCommon) -> Deferred[IStreamLeg]:
+        self.visited.append(common)
+        return Deferred()
+
+
+class HostTests(SynchronousTestCase):
+    """What goes through to the session."""
+
+    def setUp(self) -> None:
+        self.session = Session()
+        nothing: Any = None
+        self.dialed: list[str] = []
+
+        def dial(endpoint: str) -> Deferred[IStreamLeg]:
+            self.dialed.append(endpoint)
+            return succeed(nothing)
+
+        self.backend = BackendHost(
+            Clock(), nothing, self.session, ProxyCommon(name="web", local_port=80), "alice.web", dial
+        )
+        self.visitor = VisitorHost(
+            Clock(), nothing, self.session, VisitorCommon(name="v"), "bob.db", lambda *args: nothing
+        )
+
+    def test_names(self) -> None:
+        """A host knows the configured name and the client's identity."""
+        self.assertEqual((self.backend.name, self.visitor.name), ("web", "v"))
+        self.assertEqual(self.backend.identity.user, "alice")
+        self.assertTrue(self.backend.half_close)
+
+    def test_signals(self) -> None:
+        """A backend signals for its proxy, a visitor for itself to the proxy that it visits."""
+        self.backend.signal({"a": 1})
+        self.visitor.signal({"b": 2})
+        self.assertEqual(self.session.sent, [("alice.web", "", {"a": 1}), ("bob.db", "v", {"b": 2})])
+
+    def test_signals_refused(self) -> None:
+        """Where the server takes no signals, sending one is refused."""
+        self.session.takes_signals = False
+        self.assertRaises(Refused, self.backend.signal, {})
+        self.assertRaises(Refused, self.visitor.signal, {})
+
+    def test_local(self) -> None:
+        """The local service is what the configuration says."""
+        self.successResultOf(self.backend.connect_local(Origin()))
+        self.assertEqual(self.dialed, ["tcp:127.0.0.1:80"])
+
+    def test_visit(self) -> None:
+        """A visit is opened by the session, as the visitor is configured."""
+        self.visitor.open_visit(Origin())
+        self.assertEqual([each.name for each in self.session.visited], ["v"])

@@ -1,0 +1,121 @@
+"""Tests of visits as the client opens them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.client.paths import DirectPath
+from relaykit.client.visits import Visitors, visit
+from relaykit.errors import BrokenProxyType, VisitRefused
+from relaykit.interfaces import IStreamLeg
+from relaykit.options import VisitorCommon, VisitorTransport
+from relaykit.sansio.control.offering import VISIT_TIMEOUT_S
+from relaykit.sansio.control.opening import admit_visit, refuse_visit
+from relaykit.sansio.wire.framing import V2, Framing
+from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
+from relaykit.values import Secret
+from tests.client.scene import stcp_visitor
+from tests.server.scene import TYPES
+
+
+@define(eq=False)
+class Session:
+    """As much of a session as a visit needs."""
+
+    path: DirectPath
+    framing: Framing = V2
+    run_id: str = "run"
+
+
+class VisitTests(SynchronousTestCase):
+    """From the request to the leg."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.network = MemoryNetwork()
+        self.server: list[MemoryLeg] = []
+
+    def connect(self) -> Deferred[IStreamLeg]:
+        """One connection to the server."""
+        near, far = self.network.pair()
+        self.server.append(far)
+        return succeed(near)
+
+    def visit(self, **transport: bool) -> Deferred[IStreamLeg]:
+        """A visit that waits for its answer."""
+        common = VisitorCommon(
+            name="v", secret_key=Secret("k"), server_name="db", transport=VisitorTransport(**transport)
+        )
+        session: Any = Session(DirectPath(self.connect))
+        result = Deferred.fromCoroutine(
+            visit(session, common, "db", self.clock, lambda: 1.0, lambda length: b"\x01" * length)
+        )
+        self.network.flush()
+        return result
+
+    def test_admitted(self) -> None:
+        """A visit that is admitted becomes a leg; what came with the answer is payload."""
+        visiting = self.visit()
+        received = RecordingReceiver(self.server[0])
+        self.network.flush()
+        self.assertIn(b'"proxy_name":"db"', received.data)
+        self.assertNotIn(b'"k"', received.data)
+        self.server[0].write(admit_visit(V2, "db") + b"early")
+        self.network.flush()
+        self.assertEqual(RecordingReceiver(self.successResultOf(visiting)).data, b"early")
+
+    def test_transforms(self) -> None:
+        """The transforms of the visitor apply to its leg."""
+        visiting = self.visit(use_encryption=True)
+        self.server[0].write(admit_visit(V2, "db"))
+        self.network.flush()
+        received = RecordingReceiver(self.server[0])
+        self.successResultOf(visiting).write(b"secret words")
+        self.network.flush()
+        self.assertNotIn(b"secret words", received.data)
+
+    def test_refused(self) -> None:
+        """A visit that is refused fails with the server's words and leaves no connection."""
+        visiting = self.visit()
+        received = RecordingReceiver(self.server[0])
+        self.server[0].write(refuse_visit(V2, "db", "visitor connection of [db] auth failed"))
+        self.network.flush()
+        refused = self.failureResultOf(visiting, VisitRefused)
+        self.assertEqual(refused.value.text, "visitor connection of [db] auth failed")
+        self.assertTrue(received.ended or received.lost)
+
+    def test_no_answer(self) -> None:
+        """A visit without an answer fails in time and leaves no connection."""
+        visiting = self.visit()
+        received = RecordingReceiver(self.server[0])
+        self.clock.advance(VISIT_TIMEOUT_S)
+        self.network.flush()
+        self.failureResultOf(visiting, VisitRefused)
+        self.assertTrue(received.ended or received.lost)
+
+
+class VisitorsTests(SynchronousTestCase):
+    """The configured visitors."""
+
+    def test_types_without_visitors(self) -> None:
+        """A visitor of a type that has none is an error that names both."""
+        nothing: Any = None
+        configured = stcp_visitor()
+        wrong = type(configured)(configured.common, configured.options, "tcp")
+        error = self.assertRaises(
+            BrokenProxyType, Visitors, [wrong], "", TYPES, nothing, nothing, nothing, Clock()
+        )
+        self.assertEqual(str(error), 'visitor "v": proxy type "tcp" has no visitors')
+
+    def test_found(self) -> None:
+        """A visitor is found by its name."""
+        nothing: Any = None
+        visitors = Visitors([stcp_visitor()], "", TYPES, nothing, nothing, nothing, Clock())
+        self.assertEqual(visitors.names, ["v"])
+        self.assertIsNotNone(visitors.find("v"))
+        self.assertIsNone(visitors.find("w"))

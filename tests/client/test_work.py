@@ -1,0 +1,160 @@
+"""Tests of work connections as the client opens them."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from relaykit.client import work
+from relaykit.client.paths import DirectPath
+from relaykit.client.work import Offered, WorkConnections
+from relaykit.interfaces import IBackend, IStreamLeg
+from relaykit.options import ProxyTransport
+from relaykit.sansio.control.credentials import TokenProver
+from relaykit.sansio.control.opening import assign_work, refuse_work
+from relaykit.sansio.wire.cipher import derive_key
+from relaykit.sansio.wire.framing import V2
+from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
+from relaykit.values import Address, Ended, Origin, Secret
+
+TOKEN = Secret("t")
+
+
+@implementer(IBackend)
+class Backend(Service):
+    """Notes what it is given; on request it fails."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[IStreamLeg, Origin]] = []
+        self.broken = False
+
+    async def work_assigned(self, leg: IStreamLeg, origin: Origin) -> None:
+        if self.broken:
+            raise RuntimeError("a defect")
+        self.given.append((leg, origin))
+
+
+@define(eq=False)
+class Server:
+    """The other end of the client's connections."""
+
+    network: MemoryNetwork = field(factory=MemoryNetwork)
+    legs: list[MemoryLeg] = field(factory=list)
+
+    def connect(self) -> Deferred[IStreamLeg]:
+        near, far = self.network.pair()
+        self.legs.append(far)
+        return succeed(near)
+
+
+class WorkConnectionTests(SynchronousTestCase):
+    """From the request to the backend."""
+
+    def setUp(self) -> None:
+        self.server = Server()
+        self.backend = Backend()
+        self.transport = ProxyTransport()
+        self.work = WorkConnections(
+            DirectPath(self.server.connect),
+            V2,
+            "run",
+            TokenProver(TOKEN, lambda: 0.0),
+            self.find,
+            derive_key(TOKEN.to_bytes()),
+            lambda length: b"\x01" * length,
+        )
+
+    def find(self, name: str) -> Offered | None:
+        """The one proxy of these tests."""
+        host: Any = None
+        return Offered(self.backend, host, self.transport) if name == "web" else None
+
+    def assigned(self, name: str = "web", payload: bytes = b"") -> RecordingReceiver:
+        """Opens one and has the server assign it; what the server gets on it."""
+        self.work.open(1)
+        leg = self.server.legs[-1]
+        received = RecordingReceiver(leg)
+        leg.write(assign_work(V2, name, Origin(Address("192.0.2.7", 7))) + payload)
+        self.server.network.flush()
+        return received
+
+    def test_assigned(self) -> None:
+        """The backend gets the connection, who the user is, and what came with the assignment."""
+        received = self.assigned(payload=b"early")
+        self.assertIn(b'"run_id":"run"', received.data)
+        ((leg, origin),) = self.backend.given
+        self.assertEqual(origin.source, Address("192.0.2.7", 7))
+        service = RecordingReceiver(leg)
+        self.assertEqual(service.data, b"early")
+
+    def test_transforms(self) -> None:
+        """The transforms of the proxy apply to what the backend writes."""
+        self.transport = ProxyTransport(use_encryption=True, use_compression=True)
+        received = self.assigned()
+        before = len(received.data)
+        self.backend.given[0][0].write(b"secret words")
+        self.server.network.flush()
+        self.assertGreater(len(received.data), before + 16)
+        self.assertNotIn(b"secret words", received.data)
+
+    def test_unknown_proxy(self) -> None:
+        """A user for a proxy that does not run is turned away, and the log says which."""
+        with capturedLogs() as logged:
+            received = self.assigned("gone")
+        self.assertTrue(received.ended or received.lost)
+        self.assertEqual(logged[0]["proxy"], "gone")
+
+    def test_refused(self) -> None:
+        """A work connection that the server refuses is closed; that is nothing special."""
+        self.work.open(1)
+        leg = self.server.legs[-1]
+        received = RecordingReceiver(leg)
+        with capturedLogs() as logged:
+            leg.write(refuse_work(V2, "work connection pool is full, discarding"))
+            self.server.network.flush()
+        self.assertTrue(received.ended or received.lost)
+        self.assertEqual([event["log_level"].name for event in logged], ["debug"])
+
+    def test_broken_rules(self) -> None:
+        """What is no assignment closes the connection, and is a warning."""
+        self.work.open(1)
+        with capturedLogs() as logged:
+            self.server.legs[-1].write(b"\xff" * 64)
+            self.server.network.flush()
+        self.assertEqual([event["log_level"].name for event in logged], ["warn"])
+
+    def test_defective_backend(self) -> None:
+        """A defect of a backend costs its user only, and is logged."""
+        self.backend.broken = True
+        received = self.assigned()
+        self.assertEqual(received.lost, Ended.RESET)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.backend.broken = False
+        self.assigned()
+        self.assertEqual(len(self.backend.given), 1)
+
+    def test_closing(self) -> None:
+        """When the session ends, connections that serve nobody are closed, the others live on."""
+        self.assigned()
+        self.work.open(2)
+        waiting = [RecordingReceiver(leg) for leg in self.server.legs[-2:]]
+        self.work.close()
+        self.server.network.flush()
+        self.assertTrue(all(each.ended or each.lost for each in waiting))
+        serving = RecordingReceiver(self.backend.given[0][0])
+        self.server.network.flush()
+        self.assertFalse(serving.ended or serving.lost)
+
+    def test_bounded(self) -> None:
+        """A server that asks for ever more gets no more than the bound."""
+        with mock.patch.object(work, "MAX_WAITING", 3):
+            self.work.open(10)
+            self.work.open(10)
+        self.assertEqual(len(self.server.legs), 3)
