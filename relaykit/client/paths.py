@@ -94,6 +94,7 @@ class Dialer:
 
     async def _connect(self) -> IStreamLeg:
         transport = self._config.transport
+        context = self._tls_context() if transport.tls.enable else None
         leg: IStreamLeg = await dial(
             self._poller,
             self._config.server_addr,
@@ -101,13 +102,8 @@ class Dialer:
             float(transport.dial_server_timeout),
             transport.connect_server_local_ip,
         )
-        if not transport.tls.enable:
+        if context is None:
             return leg
-        try:
-            context = self._tls_context()
-        except Exception:
-            leg.abort()
-            raise
         if not transport.tls.disable_custom_tls_first_byte:
             leg.write(CUSTOM_TLS_OCTET)
         return await start_tls(self._poller, leg, context, server_side=False)

@@ -200,9 +200,8 @@ class RelayClient(MultiService):
         self._begin(session)
         why, text = await session.over()
         self._finish()
-        self.log.warn(
-            "[{run}] the session ended: {ended} {reason}", run=self._run_id, ended=why.value, reason=text
-        )
+        say = self.log.info if self._stopping else self.log.warn
+        say("[{run}] the session ended: {ended} {reason}", run=self._run_id, ended=why.value, reason=text)
         return self._backoff.ended(self._reactor.seconds())
 
     @property
