@@ -136,7 +136,6 @@ _LATER = {
     "the dashboard is not available yet; a warning says so, and the server runs": "l239",
     "the SSH gateway is not available yet, and says so": "l240",
     "OpenID Connect is not available yet, and says so": "l244 l251 l252",
-    "the client's certificate is read once the server has been reached": "l253",
 }
 
 DEVIATIONS: Mapping[str, str] = {case: reason for reason, cases in _LATER.items() for case in cases.split()}
