@@ -10,8 +10,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import ConnectionFailed, RelaykitError, RemoteProtocolError
+from relaykit.errors import RelaykitError, RemoteProtocolError
 from relaykit.sansio.control.offering import Refusal, open_work, work_answer
+from relaykit.sansio.control.texts import POOL_FULL
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -78,7 +79,13 @@ class WorkConnections:
             opening.cancel()
 
     async def _open(self) -> None:
-        leg = await self._path.open_leg(False)
+        try:
+            leg = await self._path.open_leg(False)
+        except RelaykitError as error:
+            self.log.warn(
+                "[{run}] a work connection cannot be opened: {reason}", run=self._run_id, reason=str(error)
+            )
+            return
         try:
             leg.write(open_work(self._framing, self._run_id, self._prover))
             answer = await leg.take(work_answer(self._framing))
@@ -87,7 +94,14 @@ class WorkConnections:
             raise
         if isinstance(answer, Refusal):
             leg.close()
-            raise ConnectionFailed(f"the server refused a work connection: {answer.text}")
+            # One too many is nobody's fault; any other reason keeps users from being served.
+            level = self.log.debug if answer.text == POOL_FULL else self.log.warn
+            level(
+                "[{run}] the server refused a work connection: {reason}",
+                run=self._run_id,
+                reason=answer.text,
+            )
+            return
         offered = self._find(answer.proxy_name)
         if offered is None:
             self.log.warn(

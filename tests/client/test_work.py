@@ -7,7 +7,7 @@ from unittest import mock
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -15,6 +15,7 @@ from zope.interface import implementer
 from relaykit.client import work
 from relaykit.client.paths import DirectPath
 from relaykit.client.work import Offered, WorkConnections
+from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IBackend, IStreamLeg
 from relaykit.options import ProxyTransport
 from relaykit.sansio.control.credentials import TokenProver
@@ -47,8 +48,12 @@ class Server:
 
     network: MemoryNetwork = field(factory=MemoryNetwork)
     legs: list[MemoryLeg] = field(factory=list)
+    reason: str = ""
+    """Why it cannot be reached, where it cannot."""
 
     def connect(self) -> Deferred[IStreamLeg]:
+        if self.reason:
+            return fail(ConnectionFailed(self.reason))
         near, far = self.network.pair()
         self.legs.append(far)
         return succeed(near)
@@ -111,16 +116,35 @@ class WorkConnectionTests(SynchronousTestCase):
         self.assertTrue(received.ended or received.lost)
         self.assertEqual(logged[0]["proxy"], "gone")
 
-    def test_refused(self) -> None:
-        """A work connection that the server refuses is closed; that is nothing special."""
+    def refused(self, text: str) -> str:
+        """The level of what is logged when the server refuses a work connection with this text."""
         self.work.open(1)
         leg = self.server.legs[-1]
         received = RecordingReceiver(leg)
         with capturedLogs() as logged:
-            leg.write(refuse_work(V2, "work connection pool is full, discarding"))
+            leg.write(refuse_work(V2, text))
             self.server.network.flush()
         self.assertTrue(received.ended or received.lost)
-        self.assertEqual([event["log_level"].name for event in logged], ["debug"])
+        self.assertEqual([event["reason"] for event in logged], [text])
+        level: str = logged[0]["log_level"].name
+        return level
+
+    def test_refused(self) -> None:
+        """A work connection that the server refuses is closed, and the log says why."""
+        self.assertEqual(self.refused("token in NewWorkConn doesn't match token from configuration"), "warn")
+
+    def test_surplus(self) -> None:
+        """One work connection too many is nothing special."""
+        self.assertEqual(self.refused("work connection pool is full, discarding"), "debug")
+
+    def test_unreachable(self) -> None:
+        """Where no connection to the server can be made, the log says so."""
+        self.server.reason = "no route"
+        with capturedLogs() as logged:
+            self.work.open(1)
+        self.assertEqual(
+            [(event["log_level"].name, event["reason"]) for event in logged], [("warn", "no route")]
+        )
 
     def test_broken_rules(self) -> None:
         """What is no assignment closes the connection, and is a warning."""
