@@ -55,6 +55,7 @@ SERVER_KEYS: Sequence[Unavailable] = (
     Unavailable("natholeAnalysisDataReserveHours", "the proxy type xtcp"),
     Unavailable("httpPlugins", "plugins over HTTP", refused=True),
     Unavailable("webServer.port", "the dashboard"),
+    Unavailable("transport.tcpKeepalive", "another interval of TCP keepalives"),
     Unavailable("transport.quic", "QUIC"),
     Unavailable("sshTunnelGateway.bindPort", "the SSH gateway", refused=True),
 )
@@ -71,6 +72,7 @@ CLIENT_KEYS: Sequence[Unavailable] = (
     Unavailable("transport.protocol", "KCP", refused=True, only=("kcp",)),
     Unavailable("transport.protocol", "QUIC", refused=True, only=("quic",)),
     Unavailable("transport.protocol", "WebSocket", refused=True, only=("websocket", "wss")),
+    Unavailable("transport.dialServerKeepalive", "another interval of TCP keepalives"),
     Unavailable("transport.proxyURL", "a proxy to the server", refused=True),
     Unavailable("transport.quic", "QUIC"),
 )

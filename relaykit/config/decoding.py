@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -58,11 +58,13 @@ class Reader:
     texts_from_scalars: bool = False
     source_line: Callable[[int], int] = lambda line: line
     elsewhere: Callable[[str], str] = lambda key: ""
-    _blamed: set[KeyPath] = field(factory=set)
+    _blamed: set[KeyPath] = field(factory=set, init=False)
+    _around_blamed: set[KeyPath] = field(factory=set, init=False)
 
     def problem(self, path: KeyPath, what: str, *, hint: str = "", subject: str = "") -> None:
         """Reports that the value of a key cannot be used."""
         self._blamed.add(path)
+        self._around_blamed.update(_beginnings(path))
         self.report.problems.append(self.placed(path, what, hint, subject))
 
     def warning(self, path: KeyPath, what: str, *, hint: str = "", subject: str = "") -> None:
@@ -75,11 +77,10 @@ class Reader:
         What follows from a value that could not be read is left out, and so is that a key is not
         available where something is wrong with it or below it.
         """
-        unread = frozenset(self._blamed)
-        for each in found.problems:
-            full = (*path, *key_path(each.key))
-            if not any(full[: len(known)] == known for known in unread):
-                self.problem(full, each.reason, subject=subject)
+        fresh = [(each, (*path, *key_path(each.key))) for each in found.problems]
+        fresh = [(each, full) for each, full in fresh if self._blamed.isdisjoint(_beginnings(full))]
+        for each, full in fresh:
+            self.problem(full, each.reason, subject=subject)
         for each in found.unavailable:
             full = (*path, *key_path(each.key))
             if not self.is_blamed(full):
@@ -89,7 +90,7 @@ class Reader:
 
     def is_blamed(self, path: KeyPath) -> bool:
         """Whether a problem was reported about the value at this path, or about one below it."""
-        return any(known[: len(path)] == path for known in self._blamed)
+        return path in self._around_blamed
 
     def placed(self, path: KeyPath, what: str, hint: str = "", subject: str = "") -> ConfigurationProblem:
         """A problem or a warning about a key, with its place; not reported yet."""
@@ -251,6 +252,11 @@ class Reader:
             self.problem(path, "the number is too large", subject=subject)
             return _FAILED
         return value
+
+
+def _beginnings(path: KeyPath) -> Iterator[KeyPath]:
+    """The paths of everything around a value, and its own."""
+    return (path[:end] for end in range(1, len(path) + 1))
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:
