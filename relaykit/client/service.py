@@ -178,7 +178,9 @@ class RelayClient(MultiService):
             try:
                 delay_s = await self._have_session()
             except (RelaykitError, OSError) as error:
-                self.log.warn("{run}connect to server error: {reason}", run=self._prefix, reason=str(error))
+                self.log.warn(
+                    "{run}connect to server error: {reason}", run=self._prefix, reason=_reason(error)
+                )
                 next_s = self._backoff.failed()
                 if next_s is None:
                     self._give_up(error)
@@ -296,3 +298,10 @@ class RelayClient(MultiService):
         awaiting, self._awaiting_login = self._awaiting_login, []
         for each in awaiting:
             each.errback(why)
+
+
+def _reason(error: Exception) -> str:
+    """Why, in words; an error of the operating system names the file it is about."""
+    if isinstance(error, OSError) and error.filename:
+        return f"cannot read {error.filename}: {error.strerror}"
+    return str(error)
