@@ -139,7 +139,7 @@ class Denied(_Signal, frozen=True):
 
 
 class Admitted(_Signal, frozen=True):
-    """From the server to the backend: somebody knocked, and was let in."""
+    """From the server to the backend: somebody knocked, and the port opened to them."""
 
     host: str
     user: str
@@ -206,11 +206,8 @@ class _Gate:
             )
             sender.signal(Denied(reason).body())
             return
-        self._open(_host(sender))
+        self._open(sender)
         sender.signal(Opened(self._seconds).body())
-        if self._proxy.takes_signals:
-            admitted = Admitted(_host(sender), sender.identity.user, self._seconds)
-            self._proxy.signal(admitted.body())
 
     async def withdraw(self) -> None:
         if self._port is not None:
@@ -231,18 +228,20 @@ class _Gate:
             return "open to too many addresses"
         return ""
 
-    def _open(self, host: str) -> None:
+    def _open(self, visitor: ISignalPeer) -> None:
+        host = _host(visitor)
+        if host in self._closing:
+            self._closing[host].reset(self._seconds)
+            return
+        self._closing[host] = self._clock.callLater(self._seconds, self._close, host)
         self.log.info(
             "[{proxy}] open to {host} for {seconds} s",
             proxy=self._proxy.name,
             host=host,
             seconds=self._seconds,
         )
-        closing = self._closing.get(host)
-        if closing is None:
-            self._closing[host] = self._clock.callLater(self._seconds, self._close, host)
-        else:
-            closing.reset(self._seconds)
+        if self._proxy.takes_signals:
+            self._proxy.signal(Admitted(host, visitor.identity.user, self._seconds).body())
 
     def _close(self, host: str) -> None:
         del self._closing[host]

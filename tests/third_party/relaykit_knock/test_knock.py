@@ -192,10 +192,12 @@ class BackendTests(KnockTestCase):
         self.assertEqual(self.dial().data, b"Welcome.\r\nword")
 
     def test_told(self) -> None:
-        """The client that has the proxy logs who was let in, and for how long."""
+        """The client that has the proxy logs to whom it opened, once, however many knocks follow."""
         self.publish()
+        visiting = self.visit()
         with capturedLogs() as events:
-            self.visit().dial()
+            visiting.dial()
+            visiting.dial()
         (event,) = [event for event in events if "user" in event]
         self.assertEqual((event["host"], event["user"], event["seconds"]), (HERE.host, "alice", 60))
 
