@@ -1,0 +1,88 @@
+"""Certificates for tests: an authority and whoever it signs for, as files."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+__all__ = ["Authority", "Certified"]
+
+
+@frozen
+class Certified:
+    """A certificate and its key, in PEM."""
+
+    certificate: Path
+    key: Path
+    fingerprint: str
+    """As ``transport.tls.serverFingerprint`` takes it."""
+
+
+class Authority:
+    """Signs certificates for one day.  ``file`` is its own, in PEM.
+
+    :param folder: where all files are put.
+    """
+
+    def __init__(self, folder: Path, name: str = "authority") -> None:
+        self._folder = folder
+        self._name = _named(name)
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        own = (
+            _unsigned(self._name, self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.file = folder / f"{name}.pem"
+        self.file.write_bytes(own.public_bytes(serialization.Encoding.PEM))
+
+    def certify(self, name: str, addresses: Sequence[str] = ()) -> Certified:
+        """A key and a certificate for a host of this name, and with these addresses."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names: list[x509.GeneralName] = [x509.DNSName(name)]
+        names += [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses]
+        certificate = (
+            _unsigned(_named(name), self._name, key.public_key())
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        made = Certified(
+            self._folder / f"{name}.crt",
+            self._folder / f"{name}.key",
+            f"sha256:{certificate.fingerprint(hashes.SHA256()).hex()}",
+        )
+        made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        made.key.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return made
+
+
+def _named(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+
+
+def _unsigned(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+    )

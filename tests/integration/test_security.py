@@ -1,0 +1,240 @@
+"""Who is let in, and who is believed: certificates, pins, tokens, scopes.  With our ends and with frp's."""
+
+from __future__ import annotations
+
+from tests.integration.certificates import Authority, Certified
+from tests.integration.programs import Program, free_port, frp_command, missing_frp
+from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
+from tests.integration.traffic import LOOPBACK, converse, dial, end_of
+
+OTHER_FINGERPRINT = "sha256:" + "00" * 32
+
+
+def _shown(by: Certified) -> Table:
+    """The certificate that an end shows."""
+    return {
+        "transport.tls.certFile": str(by.certificate),
+        "transport.tls.keyFile": str(by.key),
+    }
+
+
+class SecurityTests(RelayTestCase):
+    """Between our own ends."""
+
+    def setUp(self) -> None:
+        """Makes an authority, a certificate of the server and one of the client."""
+        super().setUp()
+        self.authority = Authority(self.folder)
+        self.trusted = {"transport.tls.trustedCaFile": str(self.authority.file)}
+        self.port = free_port()
+
+    def client(self, table: Table = NOTHING) -> Program:
+        """A client that publishes an echo."""
+        service = self.start_service()
+        return self.start_client(
+            table,
+            [{"name": "echo", "type": "tcp", "localPort": service.port, "remotePort": self.port}],
+        )
+
+    def check_let_in(self, table: Table) -> None:
+        """The client publishes its service."""
+        self.client(table).wait_for("start proxy success")
+        converse(self.port)
+
+    def check_refused(self, table: Table, reason: str) -> Program:
+        """The client ends, because it may not be let in or does not believe the server."""
+        client = self.client(table)
+        self.assertEqual(client.wait_for_end(), 1)
+        self.assertIn("login to the server failed", client.output)
+        self.assertIn(reason, client.output)
+        return client
+
+
+class CertificateTests(SecurityTests):
+    """Each end checks the certificate of the other, as it is told to."""
+
+    strange_authority = "not signed by a trusted CA"
+    wrong_name = 'not for "elsewhere.example"'
+    certificate_required = "demands a certificate of this client"
+
+    def start_certified_server(self, table: Table = NOTHING) -> Certified:
+        """A server with a certificate for its name and its address."""
+        certified = self.authority.certify("relay.example", [LOOPBACK])
+        self.start_server({**_shown(certified), **table})
+        return certified
+
+    def test_server_by_name(self) -> None:
+        """A client with a CA believes a server whose certificate is for the name that it expects."""
+        self.start_certified_server()
+        self.check_let_in({**self.trusted, "transport.tls.serverName": "relay.example"})
+
+    def test_server_by_address(self) -> None:
+        """Without a name the certificate must be for the address that is dialed."""
+        self.start_certified_server()
+        self.check_let_in(self.trusted)
+
+    def test_server_with_other_name(self) -> None:
+        """A client with a CA does not talk to a server with the certificate of somebody else."""
+        self.start_certified_server()
+        self.check_refused({**self.trusted, "transport.tls.serverName": "elsewhere.example"}, self.wrong_name)
+
+    def test_server_of_other_authority(self) -> None:
+        """A client with a CA does not talk to a server that another CA signed for."""
+        self.start_certified_server()
+        strange = Authority(self.folder, "strange")
+        self.check_refused(
+            {
+                "transport.tls.trustedCaFile": str(strange.file),
+                "transport.tls.serverName": "relay.example",
+            },
+            self.strange_authority,
+        )
+
+    def test_both_ends(self) -> None:
+        """A server with a CA lets in the client that this CA signed for."""
+        self.start_certified_server(self.trusted)
+        self.check_let_in(
+            {
+                **self.trusted,
+                **_shown(self.authority.certify("client.example")),
+                "transport.tls.serverName": "relay.example",
+            }
+        )
+
+    def test_client_without_certificate(self) -> None:
+        """A server with a CA does not let in a client that shows nothing."""
+        self.start_certified_server(self.trusted)
+        self.check_refused(self.trusted, self.certificate_required)
+
+    def test_client_of_other_authority(self) -> None:
+        """A server with a CA does not let in a client that another CA signed for."""
+        self.start_certified_server(self.trusted)
+        strange = Authority(self.folder, "strange")
+        self.check_refused({**self.trusted, **_shown(strange.certify("client.example"))}, "")
+
+    def test_client_without_tls(self) -> None:
+        """A server with a CA does not let in a client without TLS."""
+        self.start_certified_server(self.trusted)
+        self.check_refused({"transport.tls.enable": False}, "")
+
+    def test_tls_forced(self) -> None:
+        """A server that forces TLS lets nobody in without, and everybody with it."""
+        self.start_server({"transport.tls.force": True})
+        self.check_refused({"transport.tls.enable": False}, "")
+        self.check_let_in({"transport.tls.enable": True})
+
+    def test_custom_first_octet(self) -> None:
+        """A client may announce TLS by an octet of its own, as older ones do."""
+        self.start_server({"transport.tls.force": True})
+        self.check_let_in({"transport.tls.disableCustomTLSFirstByte": False})
+
+
+class FrpcCertificateTests(CertificateTests):
+    """The same with frp's client."""
+
+    skip = missing_frp()
+    client_command = frp_command("frpc")
+    # With mux it says no more than "session shutdown".
+    strange_authority = wrong_name = certificate_required = ""
+
+
+class FrpsCertificateTests(CertificateTests):
+    """The same with frp's server."""
+
+    skip = missing_frp()
+    server_command = frp_command("frps")
+
+
+class PinTests(SecurityTests):
+    """A client that knows the server's certificate by its digest."""
+
+    def pinned(self, fingerprint: str) -> Table:
+        """What a client with a pin has in its configuration."""
+        return {"transport.tls.serverFingerprint": fingerprint}
+
+    def told_fingerprint(self, server: Program) -> str:
+        """The fingerprint in the server's log."""
+        return server.wait_for("certificate fingerprint").split()[-1]
+
+    def test_fingerprint_of_the_log(self) -> None:
+        """What a server without certificate says at its start can be pinned, also after a restart."""
+        server = self.start_server({"log.disablePrintColor": True})
+        fingerprint = self.told_fingerprint(server)
+        server.stop()
+        server = self.start_server({"log.disablePrintColor": True})
+        self.assertEqual(self.told_fingerprint(server), fingerprint)
+        self.check_let_in(self.pinned(fingerprint))
+
+    def test_own_certificate(self) -> None:
+        """A certificate that the server was given can be pinned, too."""
+        certified = self.authority.certify("relay.example")
+        self.start_server(_shown(certified))
+        self.check_let_in(self.pinned(certified.fingerprint))
+
+    def test_other_certificate(self) -> None:
+        """A server with another certificate is not talked to: neither token nor name get out."""
+        server = self.start_server()
+        client = self.check_refused(self.pinned(OTHER_FINGERPRINT), "not the pinned one")
+        self.assertIn("somebody is in between", client.output)
+        self.assertNotIn("client login", server.output)
+
+
+class TokenTests(SecurityTests):
+    """Who does not know the token does not get in."""
+
+    def test_wrong_token(self) -> None:
+        """The client is told why in frp's words, and ends; the server says so, too."""
+        server = self.start_server()
+        text = "token in login doesn't match token from configuration"
+        self.check_refused({"auth.token": "another"}, text)
+        server.wait_for(f"register control error: {text}")
+
+    def test_reason_kept_back(self) -> None:
+        """A server that does not explain tells its clients only what failed, and its own log why."""
+        server = self.start_server({"detailedErrorsToClient": False})
+        client = self.check_refused({"auth.token": "another"}, "register control error")
+        self.assertNotIn("token in login", client.output)
+        server.wait_for("token in login doesn't match")
+
+    def test_token_of_a_file(self) -> None:
+        """Either end reads the token from a file."""
+        path = self.folder / "token"
+        path.write_text(f"{TOKEN}\n")
+        source: Table = {
+            "auth.token": "",
+            "auth.tokenSource": {"type": "file", "file": {"path": str(path)}},
+        }
+        self.start_server(source)
+        self.check_let_in(source)
+
+    def test_scopes(self) -> None:
+        """Heartbeats and work connections carry the token, where both ends want that."""
+        scopes: Table = {
+            "auth.additionalScopes": ["HeartBeats", "NewWorkConns"],
+            "transport.tcpMux": False,
+        }
+        self.start_server(scopes)
+        self.check_let_in({**scopes, "transport.heartbeatInterval": 1, "transport.heartbeatTimeout": 3})
+
+    def test_work_connections_without_token(self) -> None:
+        """A server that wants the token with each work connection takes none without, and says why."""
+        self.start_server({"auth.additionalScopes": ["NewWorkConns"], "userConnTimeout": 1})
+        client = self.client()
+        client.wait_for("start proxy success")
+        with dial(self.port) as user:
+            self.assertEqual(end_of(user), b"")
+        client.wait_for("token in NewWorkConn doesn't match token from configuration")
+
+
+class FrpcTokenTests(TokenTests):
+    """The same with frp's client."""
+
+    skip = missing_frp()
+    client_command = frp_command("frpc")
+
+
+class FrpsTokenTests(TokenTests):
+    """The same with frp's server."""
+
+    skip = missing_frp()
+    server_command = frp_command("frps")
