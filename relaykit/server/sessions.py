@@ -37,7 +37,7 @@ from relaykit.sansio.control.texts import (
     PeerTexts,
 )
 from relaykit.sansio.wire.cipher import derive_key
-from relaykit.server.visits import VisitorPeer
+from relaykit.server.peers import VisitorPeer
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:

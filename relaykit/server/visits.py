@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -11,46 +11,23 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import RefusalCode, Refused, VisitRefused
-from relaykit.interfaces import ISignalPeer, IVisit
+from relaykit.errors import VisitRefused
+from relaykit.interfaces import IVisit
 from relaykit.sansio.control.opening import admit_visit, refuse_visit
 from relaykit.sansio.control.texts import UNKNOWN_SESSION, PeerTexts
 from relaykit.sansio.wire.cipher import derive_key
 from relaykit.sansio.wire.proofs import proves
-from relaykit.values import ClientIdentity
+from relaykit.server.peers import VisitorPeer
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.wire.framing import Framing
     from relaykit.sansio.wire.messages import NewVisitorConn
     from relaykit.server.registry import Registry
-    from relaykit.server.sessions import ClientSession, Sessions
+    from relaykit.server.sessions import Sessions
     from relaykit.values import Origin, Secret
 
-__all__ = ["Visit", "VisitorPeer", "Visits"]
-
-
-@implementer(ISignalPeer)
-@define(eq=False)
-class VisitorPeer:
-    """A visitor of a logged-in client, as the exposure it visits can signal to it."""
-
-    _session: ClientSession | None
-    _proxy_name: str
-    _visitor_name: str
-
-    @property
-    def identity(self) -> ClientIdentity:
-        return ClientIdentity("") if self._session is None else self._session.identity
-
-    @property
-    def takes_signals(self) -> bool:
-        return self._session is not None and self._session.takes_signals
-
-    def signal(self, body: Mapping[str, Any]) -> None:
-        if self._session is None:
-            raise Refused(RefusalCode.NOT_AVAILABLE, "the visitor's client is not logged in")
-        self._session.signal(self._proxy_name, self._visitor_name, body)
+__all__ = ["Visit", "Visits"]
 
 
 @implementer(IVisit)

@@ -7,10 +7,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import Refused
 from relaykit.sansio.control.offering import Refusal, VisitAdmitted, open_visit, visit_answer
-from relaykit.sansio.wire.framing import V1, V2
-from relaykit.server.visits import VisitorPeer
+from relaykit.sansio.wire.framing import V2
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.values import Secret
 from tests.server.scene import Client, Scene, versions
@@ -111,17 +109,3 @@ class VisitTests(SynchronousTestCase):
         self.scene = Scene(detailed=False)
         self.provider()
         self.assertEqual(self.refused("nobody"), "register visitor conn error")
-
-    def test_signals_need_a_session(self) -> None:
-        """A visitor whose client is not logged in takes no signals."""
-        peer = VisitorPeer(None, "db", "v")
-        self.assertFalse(peer.takes_signals)
-        self.assertEqual(peer.identity.run_id, "")
-        self.assertRaises(Refused, peer.signal, {})
-
-    def test_signals_need_the_extension(self) -> None:
-        """Only clients that agreed on signals take them."""
-        for framing, takes in ((V1, False), (V2, True)):
-            client = Client(self.scene, framing=framing)
-            session = self.scene.sessions.get(client.run_id)
-            self.assertEqual(VisitorPeer(session, "db", "v").takes_signals, takes)

@@ -1,0 +1,41 @@
+"""Whom an exposure can signal to besides its own client: the visitors of other clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+from zope.interface import implementer
+
+from relaykit.errors import RefusalCode, Refused
+from relaykit.interfaces import ISignalPeer
+from relaykit.values import ClientIdentity
+
+if TYPE_CHECKING:
+    from relaykit.server.registry import ProxySession
+
+__all__ = ["VisitorPeer"]
+
+
+@implementer(ISignalPeer)
+@define(eq=False)
+class VisitorPeer:
+    """A visitor of a logged-in client, as the exposure it visits can signal to it."""
+
+    _session: ProxySession | None
+    _proxy_name: str
+    _visitor_name: str
+
+    @property
+    def identity(self) -> ClientIdentity:
+        return ClientIdentity("") if self._session is None else self._session.identity
+
+    @property
+    def takes_signals(self) -> bool:
+        return self._session is not None and self._session.takes_signals
+
+    def signal(self, body: Mapping[str, Any]) -> None:
+        if self._session is None:
+            raise Refused(RefusalCode.NOT_AVAILABLE, "the visitor's client is not logged in")
+        self._session.signal(self._proxy_name, self._visitor_name, body)
