@@ -6,15 +6,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from zope.interface import implementer
 
-from relaykit.dataplane.transforms import transformed
 from relaykit.driver import CoreDriver
-from relaykit.errors import NoWorkConnection, ProxyRefused, Refused, RemoteProtocolError, SessionLost
-from relaykit.interfaces import ILegReceiver
+from relaykit.errors import ProxyRefused, Refused, RemoteProtocolError
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
     LoginReceived,
@@ -25,12 +22,11 @@ from relaykit.sansio.control.events import (
     SignalReceived,
 )
 from relaykit.sansio.control.greeting import HALF_CLOSE, SIGNAL
-from relaykit.sansio.control.opening import assign_work, refuse_work
-from relaykit.sansio.control.pool import Asked, Assigned, Discarded, Unserved, WhyUnserved, WorkPool
+from relaykit.sansio.control.opening import refuse_work
+from relaykit.sansio.control.pool import WorkPool
 from relaykit.sansio.control.server_session import ServerSession
 from relaykit.sansio.control.texts import (
     ALREADY_ONLINE,
-    POOL_FULL,
     REPLACED_DURING_LOGIN,
     STOPPED,
     UNKNOWN_SESSION,
@@ -38,14 +34,14 @@ from relaykit.sansio.control.texts import (
 )
 from relaykit.sansio.wire.cipher import derive_key
 from relaykit.server.peers import VisitorPeer
+from relaykit.server.work import WorkConnections
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import IStreamLeg
-    from relaykit.sansio.contract import Buffer
     from relaykit.sansio.control.credentials import Verifier
     from relaykit.sansio.control.events import SessionEvent
     from relaykit.sansio.control.opening import FirstMessage
@@ -77,50 +73,6 @@ class SessionRules:
     """The settings of a session by the kind of link that its login came on."""
 
 
-@frozen(eq=False)
-class _Offer:
-    """A work connection and the version of the wire that it began with."""
-
-    leg: IStreamLeg
-    framing: Framing
-
-
-@implementer(ILegReceiver)
-@frozen(eq=False)
-class _Idle:
-    """Watches a work connection while it waits for a user."""
-
-    _offer: _Offer
-    _lost: Callable[[_Offer], None]
-
-    def data_received(self, data: Buffer) -> None:
-        """Nothing may come before a user does: the client broke the rules."""
-        self._offer.leg.abort()
-
-    def end_received(self) -> None:
-        self._lost(self._offer)
-        self._offer.leg.close()
-
-    def leg_lost(self, reason: Ended) -> None:
-        self._lost(self._offer)
-
-
-@define(eq=False)
-class _User:
-    """Somebody who waits for a work connection."""
-
-    proxy: RegisteredProxy
-    origin: Origin
-    answer: Deferred[IStreamLeg] = field(init=False)
-
-
-_UNSERVED = {
-    WhyUnserved.TIMEOUT: "the client offered no work connection in time",
-    WhyUnserved.CROWDED: "too many users wait for this client already",
-    WhyUnserved.DEFECTIVE: "the client's work connections broke one after the other",
-}
-
-
 class ClientSession:
     """One logged-in client.
 
@@ -143,7 +95,6 @@ class ClientSession:
         self._core = core
         self._registry = registry
         self._rules = rules
-        self._key = key
         self._ended = ended
         self._clock = rules.clock
         self._driver: CoreDriver[SessionEvent] = CoreDriver(core, leg, rules.clock, self._happened)
@@ -153,9 +104,14 @@ class ClientSession:
         self._ending = False
         self._finished = False
         self._waiting: list[Deferred[None]] = []
-        self._timer: IDelayedCall | None = None
-        pool_count = max(0, min(core.login.pool_count, rules.max_pool_count))
-        self._pool: WorkPool[_User, _Offer] = WorkPool(pool_count, self.now, rules.user_timeout_s)
+        self._work = WorkConnections(
+            WorkPool(min(core.login.pool_count, rules.max_pool_count), self.now, rules.user_timeout_s),
+            self._request_work,
+            rules.clock,
+            key,
+            rules.entropy,
+            rules.texts,
+        )
 
     @property
     def now(self) -> float:
@@ -177,7 +133,7 @@ class ClientSession:
         self._core.accept(self.identity.run_id, self.now)
         self._driver.when_lost().addCallback(self._connection_lost)
         self._driver.start()
-        self._settle()
+        self._work.start()
 
     def end(self, why: Ended, text: str = "") -> Deferred[None]:
         """Ends the session; fires when its names and ports are free."""
@@ -186,8 +142,7 @@ class ClientSession:
             self._core.close(why, text)
             self._driver.step()
             self._driver.close(why)
-            self._pool.close()
-            self._settle()
+            self._work.close()
             Deferred.fromCoroutine(self._withdraw_all()).addErrback(
                 lambda failure: self.log.failure("withdrawing proxies failed", failure)
             ).addCallback(self._finish, why, text)
@@ -206,61 +161,15 @@ class ClientSession:
 
     def open_work_leg(self, proxy: RegisteredProxy, origin: Origin) -> Deferred[IStreamLeg]:
         """A work connection that serves this proxy and this user, transforms included."""
-        user = _User(proxy, origin)
-        user.answer = Deferred(lambda _answer: self._pool.cancel(user))
-        self._pool.want(user, self.now)
-        self._settle()
-        return user.answer
+        return self._work.open(proxy, origin)
 
-    def work_offered(self, offer: _Offer) -> None:
+    def work_offered(self, leg: IStreamLeg, framing: Framing) -> None:
         """The client opened a work connection."""
-        offer.leg.attach(_Idle(offer, self._pool.lost))
-        self._pool.offer(offer, self.now)
-        self._settle()
+        self._work.offered(leg, framing)
 
-    def _settle(self) -> None:
-        """Does what the pool decided, and wakes it in time."""
-        for event in self._pool.events():
-            if isinstance(event, Asked):
-                self._core.request_work(event.count)
-                self._driver.step()
-            elif isinstance(event, Assigned):
-                self._assign(event)
-            elif isinstance(event, Unserved):
-                self._leave_unserved(event)
-            elif isinstance(event, Discarded):
-                self._discard(event)
-        due = self._pool.next_wakeup()
-        if self._timer is not None and self._timer.active():
-            if due is not None and self._timer.getTime() <= due:
-                return
-            self._timer.cancel()
-        self._timer = None if due is None else self._clock.callLater(max(0.0, due - self.now), self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self._pool.wake(self.now)
-        self._settle()
-
-    def _assign(self, event: Assigned[_User, _Offer]) -> None:
-        user, offer = event.user, event.leg
-        offer.leg.pauseProducing()
-        offer.leg.write(assign_work(offer.framing, user.proxy.name, user.origin))
-        transport = user.proxy.common.transport
-        key = self._key if transport.use_encryption else None
-        user.answer.callback(transformed(offer.leg, key, transport.use_compression, self._rules.entropy))
-
-    def _leave_unserved(self, event: Unserved[_User]) -> None:
-        if event.why is WhyUnserved.SESSION_ENDED:
-            event.user.answer.errback(SessionLost("the client's session ended"))
-        else:
-            event.user.answer.errback(NoWorkConnection(_UNSERVED[event.why]))
-
-    def _discard(self, event: Discarded[_Offer]) -> None:
-        if event.surplus:
-            text = self._rules.texts.work(POOL_FULL)
-            event.leg.leg.write(refuse_work(event.leg.framing, text))
-        event.leg.leg.close()
+    def _request_work(self, count: int) -> None:
+        self._core.request_work(count)
+        self._driver.step()
 
     # --- what the client does ---------------------------------------------------------------------
 
@@ -380,8 +289,6 @@ class ClientSession:
     def _finish(self, _: None, why: Ended, text: str) -> None:
         self.log.info("[{run}] client exit success", run=self.identity.run_id, ended=why.value, reason=text)
         self._finished = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
         self._ended(self)
         waiting, self._waiting = self._waiting, []
         for each in waiting:
@@ -429,7 +336,7 @@ class Sessions:
         except Refused as refusal:
             self._refuse_work(refusal.text, framing, leg)
             return
-        session.work_offered(_Offer(leg, framing))
+        session.work_offered(leg, framing)
 
     def login(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
         """A client asks to be let in."""
