@@ -16,6 +16,7 @@ from relaykit.carriers.muxing import MuxLink, Role
 from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecurityError
 from relaykit.interfaces import ILegAcceptor
 from relaykit.sansio.parsers.first_octets import ACCEPTED_CONNECTION, WITHIN_TLS, Spoken
+from relaykit.sansio.yamux.session import MAX_STREAMS
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -33,6 +34,9 @@ LOGIN_TIMEOUT_S = 20.0
 """Seconds that a link may live without a login on it: TLS, mux and the first message have 10 s each,
 and a client that is slow in all of them is not worth more."""
 
+STREAMS_BEFORE_LOGIN = 4
+"""Streams of a link on which nobody has logged in: one is needed, and each may hold a window of 256 KiB."""
+
 MAX_HALF_OPEN = 4096
 """Connections that are not understood yet, of all peers together; each costs a descriptor and 10 KB."""
 
@@ -47,7 +51,14 @@ class Link:
     muxed: bool
     secure: bool
     close: Callable[[], None]
+    _trusted: Callable[[], None] = field(default=lambda: None, kw_only=True)
     logged_in: bool = field(default=False, init=False)
+
+    def admit(self) -> None:
+        """A client logged in on it: it may stay, and have as many streams as it needs."""
+        if not self.logged_in:
+            self.logged_in = True
+            self._trusted()
 
 
 @implementer(ILegAcceptor)
@@ -136,7 +147,8 @@ class BindPort:
 
     def _start_link(self, leg: IStreamLeg, secure: bool) -> None:
         mux = MuxLink(leg, Role.SERVER, self._turns, self._clock, self._mux_keepalive_s)
-        link = Link(True, secure, mux.close)
+        mux.limit_streams(STREAMS_BEFORE_LOGIN)
+        link = Link(True, secure, mux.close, trusted=lambda: mux.limit_streams(MAX_STREAMS))
         mux.accept_legs(_Streams(self, link))
         self._links.add(mux)
         deadline = self._clock.callLater(LOGIN_TIMEOUT_S, self._no_login, mux, link)

@@ -376,7 +376,7 @@ class Sessions:
         identity = ClientIdentity(run_id, login.user, login.client_id, origin.source)
         session = ClientSession(core, leg, identity, self._registry, self._rules, key, self._forget)
         self._sessions[run_id] = session
-        link.logged_in = True
+        link.admit()
         self.log.info(
             "[{run}] client login info: ip [{origin}] version [{version}] hostname [{hostname}] "
             "os [{os}] arch [{arch}]",

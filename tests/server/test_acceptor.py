@@ -121,6 +121,21 @@ class BindPortTests(SynchronousTestCase):
         self.scene.advance(LOGIN_TIMEOUT_S + 5)
         self.assertNoResult(link.when_lost())
 
+    def test_streams_before_login(self) -> None:
+        """A link on which nobody has logged in may have a few streams, the others are reset."""
+        link = muxed(self.scene)
+        receivers = [RecordingReceiver(self.successResultOf(link.open_leg())) for _ in range(8)]
+        self.scene.flush()
+        self.assertEqual(sum(each.lost is None for each in receivers), acceptor.STREAMS_BEFORE_LOGIN - 1)
+
+    def test_streams_after_login(self) -> None:
+        """After a login the link may have as many streams as it needs."""
+        link = muxed(self.scene)
+        Client(self.scene, leg=self.successResultOf(link.open_leg()))
+        receivers = [RecordingReceiver(self.successResultOf(link.open_leg())) for _ in range(20)]
+        self.scene.flush()
+        self.assertTrue(all(each.lost is None for each in receivers))
+
     def test_closing_links(self) -> None:
         """When the server stops it closes the links of its clients."""
         link = muxed(self.scene)
