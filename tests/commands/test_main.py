@@ -74,7 +74,8 @@ class MainTests(SynchronousTestCase):
     def test_light(self) -> None:
         """The version is printed without importing a framework."""
         script = (
-            "import sys; from relaykit.commands.main import main; main(['--version']);"
-            "main(['frpc', '--help']); print(*{name.partition('.')[0] for name in sys.modules})"
+            "import sys; before = set(sys.modules); from relaykit.commands.main import main;"
+            "main(['--version']); main(['frpc', '--help']);"
+            "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
         )
         self.assertEqual(HEAVY & set(run_python(script)[-1].split()), set())

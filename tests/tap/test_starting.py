@@ -17,6 +17,8 @@ class EndingProgramTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Makes a reactor that can be seen to stop."""
         self.reactor = MemoryReactorClock()
+        # Not the default of older versions of Twisted.
+        self.reactor.hasStopped = False
 
     def program(self, role: FakeRole) -> EndingProgram:
         """A program of this role."""
