@@ -40,6 +40,9 @@ STOP_S = 15.0
 _LOWEST_PORT, _HIGHEST_PORT = 10_000, 32_000
 """Ports that tests listen on: below those that the kernel gives to outgoing connections."""
 
+_LISTENING = "0A"
+"""The state of a listening socket in ``/proc/net/tcp``."""
+
 
 class ProgramFailed(AssertionError):
     """A program did not do what was waited for; the text ends with what it said."""
@@ -181,6 +184,17 @@ class Program:
     def descriptors(self) -> int:
         """How many descriptors it has open."""
         return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+
+    def listening_ports(self) -> set[int]:
+        """The TCP ports that it listens on."""
+        folder = Path(f"/proc/{self._process.pid}")
+        own = {os.readlink(each) for each in (folder / "fd").iterdir()}
+        return {
+            int(fields[1].rpartition(":")[2], 16)
+            for table in ("tcp", "tcp6")
+            for fields in map(str.split, (folder / "net" / table).read_text().splitlines()[1:])
+            if fields[3] == _LISTENING and f"socket:[{fields[9]}]" in own
+        }
 
     def peak_resident_bytes(self) -> int:
         """The most memory of it that was in RAM at a time."""
