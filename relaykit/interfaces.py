@@ -359,7 +359,8 @@ class IRegisteredProxy(ISignalPeer):
 
     def serve(user: IStreamLeg, origin: Origin) -> Deferred[Traffic]:
         """Gives a user what the proxy offers: work leg, forwarding, accounting.  Never fails
-        because of a peer; owns the leg."""
+        because of a peer; owns the leg.
+        """
 
 
 class IVisit(ISignalPeer):
