@@ -5,27 +5,36 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from relaykit.nat.sockets import UdpSocket
+    from relaykit.nat.sockets import DatagramReceiver
     from relaykit.sansio.nat.datagrams import DatagramCore
     from relaykit.values import Address
 
-__all__ = ["DatagramDriver"]
+__all__ = ["DatagramDriver", "DatagramSocket"]
 
 EventT = TypeVar("EventT")
+
+
+class DatagramSocket(Protocol):
+    """What a driver needs of a socket; :class:`relaykit.nat.sockets.UdpSocket` has it."""
+
+    receiver: DatagramReceiver
+
+    def send(self, payload: bytes, destination: Address, ttl: int | None = None) -> bool:
+        """Sends one datagram, or loses it."""
 
 
 class DatagramDriver(Generic[EventT]):
     """Feeds a core what arrives, sends what it wants sent, tells its events, wakes it in time.
 
-    Takes the sockets over as their receiver, but whoever opened them closes them.  Whoever calls a
-    command of the core calls :meth:`step` afterwards; within ``on_event`` that is not needed.
+    It becomes the sockets' receiver, but whoever opened them closes them.  Whoever calls a command of
+    the core calls :meth:`step` afterwards; within ``on_event`` that is not needed.
     ``seconds`` is a monotonic clock, ``reactor`` only waits.
     """
 
@@ -34,13 +43,14 @@ class DatagramDriver(Generic[EventT]):
     def __init__(
         self,
         core: DatagramCore[EventT],
-        sockets: Sequence[UdpSocket],
+        sockets: Sequence[DatagramSocket],
         reactor: IReactorTime,
         on_event: Callable[[EventT], None],
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._core = core
-        self._sockets = sockets
+        self._sockets = list(sockets)
+        self._receivers: list[DatagramReceiver] = []
         self._reactor = reactor
         self._on_event = on_event
         self._seconds = seconds
@@ -55,18 +65,31 @@ class DatagramDriver(Generic[EventT]):
 
     def start(self) -> None:
         """Begins to listen on the sockets and does what the core wants."""
-        for via, each in enumerate(self._sockets):
-            each.receiver = partial(self._arrived, via)
+        self.add(())
         self.step()
 
+    def add(self, sockets: Sequence[DatagramSocket]) -> None:
+        """Listens on further sockets; the first is numbered after the last one that was there."""
+        self._sockets.extend(sockets)
+        for via in range(len(self._receivers), len(self._sockets)):
+            self._receivers.append(partial(self.arrived, via))
+            self._sockets[via].receiver = self._receivers[via]
+
     def stop(self) -> None:
-        """Leaves the core alone from now on; what arrives on the sockets is dropped."""
+        """Leaves the core alone from now on; what arrives on sockets that are still its own is dropped."""
         self._stopped = True
-        for each in self._sockets:
-            each.receiver = _drop
+        for each, receiver in zip(self._sockets, self._receivers, strict=False):
+            if each.receiver is receiver:
+                each.receiver = _drop
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def arrived(self, via: int, data: bytes, source: Address, arrived_at: str) -> None:
+        """Feeds a datagram that came in through a socket, also one that somebody else received."""
+        if not self._stopped:
+            self._core.receive(data, source, via, self.now)
+            self.step()
 
     def step(self) -> None:
         """Tells the core's events, sends its output and re-arms its timer."""
@@ -89,10 +112,6 @@ class DatagramDriver(Generic[EventT]):
     def _send(self) -> None:
         for datagram in self._core.to_send(self.now):
             self._sockets[datagram.via].send(datagram.payload, datagram.destination, datagram.ttl)
-
-    def _arrived(self, via: int, data: bytes, source: Address, arrived_at: str) -> None:
-        self._core.receive(data, source, via, self.now)
-        self.step()
 
     def _rearm(self) -> None:
         if self._timer is not None:

@@ -28,7 +28,7 @@ from relaykit.sansio.nat.datagrams import Datagram, DatagramCore
 from relaykit.sansio.nat.stun_server import RateLimit, StunServer
 from relaykit.values import Address
 
-__all__ = ["Lab", "LabMachine", "LabNat", "LabNode"]
+__all__ = ["Lab", "LabCall", "LabMachine", "LabNat", "LabNode", "LabReactor"]
 
 _TTL = 64
 
@@ -271,6 +271,43 @@ class LabNode:
         self.flush()
 
 
+class LabCall:
+    """Something that will happen, until it is cancelled."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action: Callable[[], object] | None = action
+
+    def __call__(self) -> None:
+        action, self._action = self._action, None
+        if action is not None:
+            action()
+
+    def active(self) -> bool:
+        """Whether it will still happen."""
+        return self._action is not None
+
+    def cancel(self) -> None:
+        """Makes it not happen."""
+        self._action = None
+
+
+class LabReactor:
+    """The lab's time, as drivers want it: the two methods of a reactor that only waits."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def seconds(self) -> float:
+        """The time in the lab."""
+        return self._lab.now
+
+    def callLater(self, delay: float, function: Callable[..., object], *args: object) -> LabCall:
+        """Calls a function later."""
+        call = LabCall(partial(function, *args))
+        self._lab.call_later(delay, call)
+        return call
+
+
 class Lab:
     """The Internet: NATs and machines are attached to it, time passes in :meth:`run`.
 
@@ -282,6 +319,7 @@ class Lab:
         self.now = 1000.0
         self.chance = random.Random(seed)
         self.nodes: list[LabNode] = []
+        self.reactor = LabReactor(self)
         self._internet = _Segment(self, None)
         self.delay_s = delay_s
         self._jitter_s = jitter_s

@@ -77,7 +77,7 @@ class DatagramDriverTests(SynchronousTestCase):
         self.told: list[str] = []
         self.driver = DatagramDriver(
             self.core,
-            self.sockets,  # type: ignore[arg-type]
+            self.sockets,
             self.clock,
             self.tell,
             lambda: self.clock.seconds() + 1000.0,
@@ -119,7 +119,7 @@ class DatagramDriverTests(SynchronousTestCase):
         """Whoever stops it while acting on an event still has the core's last words sent."""
         self.driver = DatagramDriver(
             self.core,
-            self.sockets,  # type: ignore[arg-type]
+            self.sockets,
             self.clock,
             lambda event: self.driver.stop(),
         )
@@ -134,7 +134,7 @@ class DatagramDriverTests(SynchronousTestCase):
         """A defect while acting on an event is logged, and the core is left alone."""
         self.driver = DatagramDriver(
             self.core,
-            self.sockets,  # type: ignore[arg-type]
+            self.sockets,
             self.clock,
             lambda event: 1 // 0,  # type: ignore[arg-type]
         )

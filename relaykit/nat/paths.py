@@ -1,0 +1,130 @@
+"""A punched path: one socket of ours, one address of the peer, and datagrams between them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from twisted.internet.error import CannotListenError
+
+from relaykit.sansio.nat.knocks import is_knock
+from relaykit.values import Address
+
+if TYPE_CHECKING:
+    from relaykit.nat.driving import DatagramDriver
+    from relaykit.nat.network import HostNetwork
+    from relaykit.nat.sockets import DatagramReceiver, UdpSocket
+    from relaykit.sansio.nat.knocks import Role
+    from relaykit.sansio.nat.punching import Punched, PunchEvent
+
+__all__ = ["EARLY_MAX", "PunchedPath", "UdpPair"]
+
+EARLY_MAX = 32
+"""Datagrams kept for whoever is going to use a new path: the peer may be ready first."""
+
+
+class UdpPair:
+    """A socket of each family behind one number of a core, on one port if that can be had."""
+
+    def __init__(self, network: HostNetwork, with_six: bool) -> None:
+        self.four = network.open_udp("0.0.0.0", 0, _drop)
+        self.six: UdpSocket | None = None
+        for port in (self.four.address.port, 0) if with_six else ():
+            try:
+                self.six = network.open_udp("::", port, _drop)
+            except CannotListenError:
+                continue
+            break
+
+    def __iter__(self) -> Iterator[UdpSocket]:
+        yield self.four
+        if self.six is not None:
+            yield self.six
+
+    @property
+    def receiver(self) -> DatagramReceiver:
+        """Who gets what arrives on either socket."""
+        return self.four.receiver
+
+    @receiver.setter
+    def receiver(self, receiver: DatagramReceiver) -> None:
+        for each in self:
+            each.receiver = receiver
+
+    def send(self, payload: bytes, destination: Address, ttl: int | None = None) -> bool:
+        """Sends through the socket of the destination's family."""
+        chosen = self.six if ":" in destination.host else self.four
+        return chosen is not None and chosen.send(payload, destination, ttl)
+
+    def close(self) -> None:
+        """Closes both."""
+        for each in self:
+            each.close()
+
+    def keep(self, destination: Address) -> UdpSocket:
+        """Answers the socket of the destination's family and closes the other one."""
+        kept = self.four
+        if ":" in destination.host:
+            assert self.six is not None
+            kept = self.six
+        for each in self:
+            if each is not kept:
+                each.close()
+        return kept
+
+
+class PunchedPath:
+    """Datagrams to and from the peer, through whatever is between.
+
+    The owner of the path owns the socket.  Until a receiver is attached, the first
+    :data:`EARLY_MAX` datagrams are kept.  Datagrams of the punch itself are not shown; nor are
+    those of anybody but the peer's address, unless ``any_source`` is asked for, as protocols do
+    that can follow a peer whose NAT gave it another port.
+    """
+
+    def __init__(
+        self,
+        socket: UdpSocket,
+        result: Punched,
+        role: Role,
+        driver: DatagramDriver[PunchEvent],
+    ) -> None:
+        self.socket = socket
+        self.peer = result.peer
+        self.role = role
+        self.result = result
+        self._driver = driver
+        self._receiver: DatagramReceiver | None = None
+        self._any_source = False
+        self._early: deque[tuple[bytes, Address, str]] = deque(maxlen=EARLY_MAX)
+        socket.receiver = self._arrived
+
+    def attach(self, receiver: DatagramReceiver, any_source: bool = False) -> None:
+        """Names who gets what arrives, and delivers what has arrived."""
+        self._receiver = receiver
+        self._any_source = any_source
+        while self._early:
+            self._arrived(*self._early.popleft())
+
+    def send(self, payload: bytes) -> bool:
+        """Sends one datagram to the peer, or loses it."""
+        return self.socket.send(payload, self.peer)
+
+    def close(self) -> None:
+        """Closes the socket; the peer is not told."""
+        self._driver.stop()
+        self.socket.close()
+
+    def _arrived(self, data: bytes, source: Address, arrived_at: str) -> None:
+        if is_knock(data):
+            self._driver.arrived(self.result.via, data, source, arrived_at)
+        elif self._receiver is None:
+            if source == self.peer:
+                self._early.append((data, source, arrived_at))
+        elif self._any_source or source == self.peer:
+            self._receiver(data, source, arrived_at)
+
+
+def _drop(data: bytes, source: Address, arrived_at: str) -> None:
+    """Receives nothing yet."""

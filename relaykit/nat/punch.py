@@ -1,0 +1,387 @@
+"""Makes a path to one peer: finds out how this end is seen, meets the peer, punches.
+
+The cores decide everything; this opens sockets, and carries offers between the rendezvous and the
+cores.  How an offer reaches the peer is the owner's affair: it hands in a function that sends one
+and tells what arrives.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from relaykit.errors import RelaykitError
+from relaykit.nat.driving import DatagramDriver
+from relaykit.nat.paths import PunchedPath, UdpPair
+from relaykit.sansio.nat.behavior import MappingDiscovery, NatBehavior
+from relaykit.sansio.nat.candidates import (
+    CANDIDATES_MAX,
+    UNINTERESTING_INTERFACES,
+    Candidate,
+    CandidateKind,
+    admitted,
+    host_candidates,
+    is_internet,
+)
+from relaykit.sansio.nat.knocks import Role
+from relaykit.sansio.nat.offers import Offer
+from relaykit.sansio.nat.pairing import NatView
+from relaykit.sansio.nat.punching import (
+    OPENING_TTL,
+    FailureReason,
+    Punch,
+    Punched,
+    PunchEvent,
+    PunchFailed,
+    SocketsWanted,
+)
+from relaykit.values import Address
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from relaykit.nat.network import HostNetwork
+
+__all__ = [
+    "ATTEMPTS",
+    "MAPPING_WAIT_S",
+    "RENDEZVOUS_TIMEOUT_S",
+    "Surroundings",
+    "Traversal",
+    "TraversalFailed",
+]
+
+ATTEMPTS = 2
+"""How often a session tries, each time with other ports: a port that went wrong stays wrong as long
+as the peer knocks at it."""
+
+RENDEZVOUS_TIMEOUT_S = 10.0
+"""How long the caller waits for the peer's offer."""
+
+MAPPING_WAIT_S = 0.2
+"""How long the offer waits for a router that maps ports: those that are known answer at once."""
+
+
+class TraversalFailed(RelaykitError):
+    """There is no direct path to the peer; ``reason`` tells why, None if they did not even meet."""
+
+    def __init__(self, text: str, reason: FailureReason | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@frozen(kw_only=True)
+class Surroundings:
+    """What a client knows of the network that it is in, and what it may do there.
+
+    ``stun_servers`` are numeric addresses of IPv4; two hosts tell most, two ports of one host less.
+    """
+
+    network: HostNetwork
+    stun_servers: Sequence[Address] = ()
+    behavior: NatBehavior | None = None
+    """What a thorough discovery found earlier."""
+    ignored_interfaces: Sequence[str] = UNINTERESTING_INTERFACES
+    opening_ttl: int = OPENING_TTL
+    internet: Callable[[str], bool] = is_internet
+    """Tells public addresses; a laboratory has others."""
+    map_port: Callable[[int], Deferred[Sequence[Address]]] | None = None
+    """Asks the router for the external addresses of a local port, where one does such things."""
+    entropy: Callable[[int], bytes] = os.urandom
+    seconds: Callable[[], float] = time.monotonic
+
+
+@frozen
+class _Session:
+    """What stays the same over all attempts."""
+
+    reactor: IReactorTime
+    surroundings: Surroundings
+    role: Role
+    key: bytes = field(repr=False)
+
+
+class Traversal:
+    """One end of one session that shall become a path.
+
+    The caller begins by itself and sends the first offer; the callee begins when that arrives.
+    ``send_offer`` takes an offer to the peer's :meth:`offer_received`; both ends have the same
+    ``key``, which nobody else has.
+
+    Offers of a later generation make the callee begin anew, so that the caller alone decides on
+    further attempts.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        surroundings: Surroundings,
+        role: Role,
+        key: bytes,
+        send_offer: Callable[[dict[str, object]], None],
+    ) -> None:
+        self._session = _Session(reactor, surroundings, role, key)
+        self._role = role
+        self._send_offer = send_offer
+        self._attempt: _Attempt | None = None
+        self._generation = -1
+        self._timer: IDelayedCall | None = None
+        self._result: Deferred[PunchedPath] | None = None
+
+    def start(self) -> Deferred[PunchedPath]:
+        """Begins.  Fires with the path; fails with :class:`TraversalFailed`.  Cancelling gives up.
+
+        A callee that never hears of the caller waits for ever: cancel it.
+        """
+        result = self._result = Deferred[PunchedPath](lambda _: self._clean_up())
+        if self._role is Role.CALLER:
+            self._begin(0, None)
+        return result
+
+    def offer_received(self, wire: object) -> None:
+        """The rendezvous brought the peer's offer.
+
+        :raises RemoteProtocolError: it is none.
+        """
+        if self._result is None:
+            return
+        offer = Offer.from_wire(wire)
+        if self._role is Role.CALLEE and offer.generation > self._generation:
+            self._stop_timer()
+            self._begin(offer.generation, offer)
+        elif self._role is Role.CALLER and offer.generation == self._generation and self._attempt:
+            self._stop_timer()
+            self._attempt.meet(offer)
+
+    def _begin(self, generation: int, peer: Offer | None) -> None:
+        self._generation = generation
+        if self._attempt is not None:
+            self._attempt.abandon()
+        try:
+            self._attempt = _Attempt(self._session, generation, self._offered, self._ended)
+        except CannotListenError as error:
+            self._fail(TraversalFailed(f"no UDP socket could be opened: {error}"))
+            return
+        if peer is not None:
+            self._attempt.meet(peer)
+
+    def _offered(self, offer: Offer) -> None:
+        self._send_offer(offer.to_wire())
+        if self._role is Role.CALLER:
+            self._wait("the peer did not answer the offer")
+
+    def _wait(self, otherwise: str) -> None:
+        """Gives the peer's next offer its time."""
+        self._stop_timer()
+        self._timer = self._session.reactor.callLater(RENDEZVOUS_TIMEOUT_S, self._unanswered, otherwise)
+
+    def _unanswered(self, text: str) -> None:
+        self._timer = None
+        self._fail(TraversalFailed(text))
+
+    def _ended(self, end: PunchedPath | PunchFailed) -> None:
+        if isinstance(end, PunchFailed):
+            self._failed(end)
+            return
+        result, self._result = self._result, None
+        self._stop_timer()
+        self._attempt = None
+        if result is not None:
+            result.callback(end)
+
+    def _failed(self, end: PunchFailed) -> None:
+        if end.reason is FailureReason.IMPOSSIBLE or self._generation + 1 >= ATTEMPTS:
+            self._fail(TraversalFailed(_EXPLANATIONS[end.reason], end.reason))
+        elif self._role is Role.CALLER:
+            self._begin(self._generation + 1, None)
+        else:
+            self._wait("the peer made no second attempt")
+
+    def _fail(self, error: TraversalFailed) -> None:
+        result, self._result = self._result, None
+        self._clean_up()
+        if result is not None:
+            result.errback(error)
+
+    def _clean_up(self) -> None:
+        self._result = None
+        self._stop_timer()
+        if self._attempt is not None:
+            self._attempt.abandon()
+            self._attempt = None
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_EXPLANATIONS = {
+    FailureReason.IMPOSSIBLE: "these two NATs cannot be punched",
+    FailureReason.SILENCE: "nothing was heard of the peer",
+    FailureReason.ONE_WAY: "datagrams passed in one direction only",
+}
+
+
+class _Attempt:
+    """One set of sockets: asks the STUN servers, offers, punches."""
+
+    def __init__(
+        self,
+        session: _Session,
+        generation: int,
+        on_offer: Callable[[Offer], None],
+        on_end: Callable[[PunchedPath | PunchFailed], None],
+    ) -> None:
+        self._session = session
+        self._surroundings = session.surroundings
+        self._network = session.surroundings.network
+        self._generation = generation
+        self._on_offer = on_offer
+        self._on_end = on_end
+        self._interfaces = self._network.interfaces()
+        self._pairs = [UdpPair(self._network, any(":" in each.host for each in self._interfaces))]
+        self._own: Offer | None = None
+        self._peer: Offer | None = None
+        self._driver: DatagramDriver[NatBehavior] | DatagramDriver[PunchEvent] | None = None
+        self._mapped: Deferred[Sequence[Address]] | None = None
+        self._abandoned = False
+        self._ask()
+
+    def meet(self, peer: Offer) -> None:
+        """The peer's offer is there; punches as soon as the own one is, too."""
+        if self._peer is None:
+            self._peer = peer
+            if self._own is not None:
+                self._punch(self._own, peer)
+
+    def abandon(self) -> None:
+        """Stops everything and closes all sockets."""
+        self._abandoned = True
+        if self._driver is not None:
+            self._driver.stop()
+        if self._mapped is not None:
+            self._mapped.cancel()
+        for pair in self._pairs:
+            pair.close()
+
+    # --- how this end is seen
+
+    def _ask(self) -> None:
+        servers = [each for each in self._surroundings.stun_servers if ":" not in each.host]
+        port = self._pairs[0].four.address.port
+        if self._surroundings.map_port is not None:
+            self._mapped = self._surroundings.map_port(port)
+            self._mapped.addTimeout(MAPPING_WAIT_S, self._session.reactor)
+        host = self._network.local_host_towards(servers[0]) if servers else ""
+        if not host:
+            self._seen(NatBehavior(udp_works=False))
+            return
+        core = MappingDiscovery(servers, [Address(host, port)], self._surroundings.entropy)
+        driver = DatagramDriver(
+            core, [self._pairs[0].four], self._session.reactor, self._seen, self._surroundings.seconds
+        )
+        self._driver = driver
+        core.start(driver.now)
+        driver.start()
+
+    def _seen(self, behavior: NatBehavior) -> None:
+        if self._driver is not None:
+            self._driver.stop()
+        view = NatView.of(behavior, self._surroundings.behavior)
+        if self._mapped is None:
+            self._offer(view, behavior.mapped, ())
+        else:
+            self._mapped.addErrback(lambda _: ())
+            self._mapped.addCallback(partial(self._offer, view, behavior.mapped))
+
+    def _offer(self, view: NatView, reflexive: Address | None, mapped: Sequence[Address]) -> None:
+        if self._abandoned:
+            return
+        self._mapped = None
+        candidates: list[Candidate] = []
+        if reflexive is not None:
+            candidates.append(Candidate(CandidateKind.REFLEXIVE, reflexive))
+        candidates += [Candidate(CandidateKind.MAPPED, each) for each in mapped]
+        for each in self._pairs[0]:
+            is_six = ":" in each.address.host
+            candidates += host_candidates(
+                [one for one in self._interfaces if (":" in one.host) == is_six],
+                each.address.port,
+                self._surroundings.ignored_interfaces,
+            )
+        self._own = Offer(view, tuple(candidates[:CANDIDATES_MAX]), self._generation)
+        self._on_offer(self._own)
+        if self._peer is not None:
+            self._punch(self._own, self._peer)
+
+    # --- punching
+
+    def _punch(self, own: Offer, peer: Offer) -> None:
+        if self._abandoned:
+            return
+        targets = admitted(
+            peer.candidates, self._interfaces, _share_a_site(own, peer), self._surroundings.internet
+        )
+        core = Punch(
+            self._session.role,
+            own,
+            peer,
+            targets,
+            self._session.key,
+            self._surroundings.entropy,
+            self._surroundings.opening_ttl,
+        )
+        self._driver = driver = DatagramDriver[PunchEvent](
+            core,
+            self._pairs,
+            self._session.reactor,
+            lambda event: self._punched(core, driver, event),
+            self._surroundings.seconds,
+        )
+        core.start(driver.now)
+        driver.start()
+
+    def _punched(self, core: Punch, driver: DatagramDriver[PunchEvent], event: PunchEvent) -> None:
+        if isinstance(event, SocketsWanted):
+            self._open_more(event.count)
+            driver.add(self._pairs[1:])
+            core.opened(len(self._pairs))
+        elif isinstance(event, Punched):
+            winner = self._pairs[event.via]
+            for pair in self._pairs:
+                if pair is not winner:
+                    pair.close()
+            kept = winner.keep(event.peer)
+            self._on_end(PunchedPath(kept, event, self._session.role, driver))
+        else:
+            driver.stop()
+            if isinstance(event, PunchFailed):
+                self.abandon()
+                self._on_end(event)
+
+    def _open_more(self, count: int) -> None:
+        try:
+            while len(self._pairs) < count:
+                self._pairs.append(UdpPair(self._network, with_six=False))
+        except CannotListenError:
+            return
+
+
+def _share_a_site(own: Offer, peer: Offer) -> bool:
+    """Whether both are seen from one public address, and so may reach each other inside."""
+    hosts = [
+        {each.address.host for each in offer.candidates if each.kind is CandidateKind.REFLEXIVE}
+        for offer in (own, peer)
+    ]
+    return bool(hosts[0] & hosts[1])

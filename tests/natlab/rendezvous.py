@@ -1,0 +1,206 @@
+"""Two machines of the laboratory that meet through its server and make a path."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from attrs import field, frozen
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from relaykit.nat.paths import PunchedPath
+from relaykit.nat.punch import Surroundings, Traversal
+from relaykit.nat.server import StunService
+from relaykit.sansio.nat.behavior import Filtering, NatBehavior, PortAllocation, Ports
+from relaykit.sansio.nat.knocks import Role
+from relaykit.values import Address
+from tests.natlab.lab import SERVER, NatLab
+from tests.natlab.namespaces import entered
+
+__all__ = ["STUN", "Meeting", "Result", "known", "surroundings"]
+
+STUN = [Address(host, port) for host in SERVER for port in (3478, 3479)]
+
+_CONTROL_PORT = 7000
+
+
+class _Forwarding(LineReceiver):
+    """Half of a rendezvous: what one end says, the other hears."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = 65536
+
+    def __init__(self, here: list[_Forwarding]) -> None:
+        self._here = here
+
+    def connectionMade(self) -> None:
+        self._here.append(self)
+
+    def lineReceived(self, line: bytes) -> None:
+        for each in self._here:
+            if each is not self:
+                each.sendLine(line)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._here.remove(self)
+
+
+class _Control(LineReceiver):
+    """A control connection."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = 65536
+
+    def __init__(self) -> None:
+        self.on_offer: Callable[[object], None] | None = None
+        self.lost: Deferred[None] = Deferred()
+
+    def lineReceived(self, line: bytes) -> None:
+        if self.on_offer is not None:
+            self.on_offer(json.loads(line))
+
+    def send_offer(self, offer: dict[str, object]) -> None:
+        """Sends an offer to the other end."""
+        self.sendLine(json.dumps(offer).encode())
+
+    def close(self) -> Deferred[None]:
+        """Ends the connection; fires once it is gone."""
+        assert self.transport is not None
+        self.transport.loseConnection()
+        return self.lost
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.callback(None)
+
+
+def known(kind: str) -> NatBehavior:
+    """What a thorough discovery would have found of a kind: filters and blocks."""
+    name = kind.partition("+")[0]
+    filtering = {
+        "none": Filtering.ENDPOINT_INDEPENDENT,
+        "full": Filtering.ENDPOINT_INDEPENDENT,
+        "fullshift": Filtering.ENDPOINT_INDEPENDENT,
+        "addr": Filtering.ADDRESS_DEPENDENT,
+    }.get(name, Filtering.ADDRESS_AND_PORT_DEPENDENT)
+    ports = Ports(PortAllocation.RANDOM)
+    if name == "symblk":
+        ports = Ports(PortAllocation.BLOCK, low=20480, high=21503)
+    return NatBehavior(udp_works=True, filtering=filtering, ports=ports)
+
+
+def is_public(host: str) -> bool:
+    """What is the Internet in the laboratory."""
+    return not host.startswith(("192.168.", "100.64.", "10."))
+
+
+def surroundings(lab: NatLab, role: str, **more: Any) -> Surroundings:
+    """A machine's surroundings; the laboratory's Internet is one router deep."""
+    more.setdefault("stun_servers", STUN)
+    return Surroundings(network=lab.network(role, reactor), opening_ttl=2, internet=is_public, **more)
+
+
+@frozen
+class Result:
+    """How a meeting ended: the paths of both ends, or why there are none."""
+
+    caller: PunchedPath | Failure
+    callee: PunchedPath | Failure
+    seconds: float
+    """From the moment when the later end had the other's offer."""
+    total_s: float
+
+    @property
+    def worked(self) -> bool:
+        """Whether both ends have a path."""
+        return isinstance(self.caller, PunchedPath) and isinstance(self.callee, PunchedPath)
+
+    @property
+    def paths(self) -> Sequence[PunchedPath]:
+        """The paths there are."""
+        return [end for end in (self.caller, self.callee) if isinstance(end, PunchedPath)]
+
+    def close(self) -> None:
+        """Closes all paths."""
+        for path in self.paths:
+            path.close()
+
+
+@frozen
+class Meeting:
+    """The server of a laboratory, and two machines that meet through it, as often as one likes."""
+
+    lab: NatLab
+    stun_hosts: Sequence[str] = SERVER
+    _cleanups: list[Any] = field(factory=list)
+
+    async def begin(self) -> None:
+        """Starts the server."""
+        here: list[_Forwarding] = []
+        with entered(self.lab.space("s")):
+            port = reactor.listenTCP(_CONTROL_PORT, _factory(here))
+            service = StunService(reactor, self.stun_hosts, 3478)
+            service.startService()
+        self._cleanups.append(port.stopListening)
+        self._cleanups.append(service.stopService)
+
+    async def end(self) -> None:
+        """Stops the server."""
+        for each in self._cleanups:
+            await each() if each.__name__ == "stopListening" else each()
+
+    async def connect(self, role: str) -> _Control:
+        """Opens a machine's control connection."""
+        with entered(self.lab.space(role)):
+            endpoint = TCP4ClientEndpoint(reactor, SERVER[0], _CONTROL_PORT)
+            connecting: Deferred[_Control] = connectProtocol(endpoint, _Control())
+        return await connecting
+
+    async def punch(
+        self,
+        roles: tuple[str, str] = ("ca", "cb"),
+        around: tuple[Surroundings, Surroundings] | None = None,
+        keys: tuple[bytes, bytes] | None = None,
+    ) -> Result:
+        """Both machines connect, and the first calls the second."""
+        around = around or (surroundings(self.lab, roles[0]), surroundings(self.lab, roles[1]))
+        key = os.urandom(32)
+        controls = [await self.connect(role) for role in roles]
+        met: list[float] = []
+        ends: list[Deferred[PunchedPath]] = []
+        began = reactor.seconds()
+        for place, role in enumerate(Role):
+            control = controls[place]
+            own_key = key if keys is None else keys[place]
+            traversal = Traversal(reactor, around[place], role, own_key, control.send_offer)
+            control.on_offer = partial(_note, met, traversal)
+            ends.append(traversal.start())
+        ends[0].addErrback(partial(_cancel, ends[1]))
+        outcome = await DeferredList(ends, consumeErrors=True)
+        now = reactor.seconds()
+        await gatherResults([control.close() for control in controls])
+        return Result(outcome[0][1], outcome[1][1], now - max(met, default=now), now - began)
+
+
+def _factory(here: list[_Forwarding]) -> ServerFactory:
+    factory = ServerFactory()
+    factory.protocol = partial(_Forwarding, here)
+    return factory
+
+
+def _note(met: list[float], traversal: Traversal, wire: object) -> None:
+    met.append(reactor.seconds())
+    traversal.offer_received(wire)
+
+
+def _cancel(other: Deferred[PunchedPath], why: Failure) -> Failure:
+    """A caller that has given up tells the callee, as a rendezvous would."""
+    other.cancel()
+    return why
