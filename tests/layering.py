@@ -36,7 +36,7 @@ _VOCABULARY = ("values", "errors", "options", "interfaces")
 LAYERS: Mapping[str, Layer] = {
     "tap": Layer(
         "what twistd and twist start",
-        ("commands", "config", "server", "client", "logs", "state", "plugins", *_VOCABULARY),
+        ("commands", "config", "server", "client", "logs", "state", "clock", "plugins", *_VOCABULARY),
     ),
     "commands": Layer(
         "the relaykit command and frp's command lines",
@@ -52,6 +52,7 @@ LAYERS: Mapping[str, Layer] = {
             "logs",
             "certificates",
             "state",
+            "clock",
             "plugins",
             *_VOCABULARY,
         ),
@@ -68,6 +69,7 @@ LAYERS: Mapping[str, Layer] = {
             "plugins",
             "certificates",
             "state",
+            "clock",
             *_VOCABULARY,
         ),
     ),
@@ -83,6 +85,7 @@ LAYERS: Mapping[str, Layer] = {
             "plugins",
             "certificates",
             "state",
+            "clock",
             *_VOCABULARY,
         ),
     ),
@@ -128,6 +131,10 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "state": Layer(
         "what is kept from one start to the next",
+        ("values", "errors"),
+    ),
+    "clock": Layer(
+        "monotonic time for whatever waits",
         ("values", "errors"),
     ),
     "interfaces": Layer(

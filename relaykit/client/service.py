@@ -19,6 +19,7 @@ from relaykit.client.network import Network, make_network
 from relaykit.client.offers import Offers, wire_name
 from relaykit.client.visits import Visitors, visit
 from relaykit.client.work import WorkConnections
+from relaykit.clock import monotonic
 from relaykit.errors import RelaykitError, RemoteProtocolError, SessionLost
 from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
@@ -72,7 +73,7 @@ class RelayClient(MultiService):
         self._visiting = visitors
         self._token = token
         self._types = types
-        self._reactor = reactor
+        self._reactor = monotonic(reactor)
         self._state = state
         self._make_network = make_network
         self._run_id = ""

@@ -15,6 +15,9 @@ __all__ = ["Surroundings"]
 def _installed_reactor() -> Any:
     from twisted.internet import reactor
 
+    from relaykit.clock import tick_monotonically
+
+    tick_monotonically(reactor)
     return reactor
 
 

@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from relaykit import __version__
 from relaykit.certificates import fingerprint, kept_or_new
+from relaykit.clock import monotonic
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import make_data_plane
 from relaykit.dataplane.poller import make_poller
@@ -101,7 +102,7 @@ class RelayServer(MultiService):
         self._config = config
         self._token = token
         self._types = types
-        self._reactor = reactor
+        self._reactor = monotonic(reactor)
         self._state = state
         self._ingress_options = dict(ingress_options)
         self._ingresses: dict[str, IIngress] = {}

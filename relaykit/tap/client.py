@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relaykit.clock import tick_monotonically
 from relaykit.commands.making import ClientMaker, RoleFiles, read_client
 from relaykit.tap.options import RoleOptions
 from relaykit.tap.starting import EndingProgram
@@ -22,5 +23,6 @@ def makeService(options: Options) -> EndingProgram:
     """The client; it opens nothing before it is started."""
     from twisted.internet import reactor
 
+    tick_monotonically(reactor)
     client = options["maker"].make(reactor)
     return EndingProgram(client, client.when_first_login, reactor)

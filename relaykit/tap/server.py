@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relaykit.clock import tick_monotonically
 from relaykit.commands.making import RoleFiles, ServerMaker, read_server
 from relaykit.tap.options import RoleOptions
 from relaykit.tap.starting import EndingProgram
@@ -22,5 +23,6 @@ def makeService(options: Options) -> EndingProgram:
     """The relay server; it opens nothing before it is started."""
     from twisted.internet import reactor
 
+    tick_monotonically(reactor)
     server = options["maker"].make(reactor)
     return EndingProgram(server, server.when_ready, reactor)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from io import StringIO
+from typing import Any
 
+from twisted.python import runtime
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.surroundings import Surroundings
@@ -26,3 +29,11 @@ class SurroundingsTests(SynchronousTestCase):
         around.complain("no")
         assert isinstance(around.stdout, StringIO) and isinstance(around.stderr, StringIO)
         self.assertEqual((around.stdout.getvalue(), around.stderr.getvalue()), ("yes\n", "no\n"))
+
+    def test_reactor(self) -> None:
+        """The reactor that a command runs keeps monotonic time: nobody else has a say in it."""
+        reactor: Any = Surroundings.of_process().choose_reactor()
+        self.patch(reactor, "getDelayedCalls", lambda: [])
+        self.patch(reactor, "seconds", runtime.seconds)
+        self.assertIs(Surroundings.of_process().choose_reactor(), reactor)
+        self.assertEqual(reactor.seconds, time.monotonic)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 from twisted.application.service import IService, IServiceMaker
+from twisted.internet import reactor as installed_reactor  # noqa: TID251  # the program's
 from twisted.plugin import getPlugins
+from twisted.python import runtime
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -16,6 +20,14 @@ from relaykit.tap.server import Options, makeService
 class ServerTests(SynchronousTestCase):
     """Tests for ``twistd relaykit-server``."""
 
+    def options(self) -> Options:
+        """The options of a command line that is in order."""
+        path = Path(self.mktemp())
+        path.write_text('auth.token = "s"\n')
+        options = Options()
+        options.parseOptions(["-c", str(path)])
+        return options
+
     def test_listed(self) -> None:
         """Twisted finds the daemon, by name, and its options."""
         makers = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
@@ -23,12 +35,17 @@ class ServerTests(SynchronousTestCase):
 
     def test_made(self) -> None:
         """The service holds a relay server that does not run yet."""
-        path = Path(self.mktemp())
-        path.write_text('auth.token = "s"\n')
-        options = Options()
-        options.parseOptions(["-c", str(path)])
+        options = self.options()
         program = makeService(options)
         verifyObject(IService, program)
         (server,) = program
         self.assertIsInstance(server, RelayServer)
         self.assertEqual((server.running, server.port), (0, 0))
+
+    def test_clock(self) -> None:
+        """The program's reactor keeps monotonic time."""
+        reactor: Any = installed_reactor
+        self.patch(reactor, "getDelayedCalls", lambda: [])
+        self.patch(reactor, "seconds", runtime.seconds)
+        makeService(self.options())
+        self.assertEqual(reactor.seconds, time.monotonic)
