@@ -1,0 +1,128 @@
+"""Sockets and reactors that do what a test says."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from relaykit.dataplane.poller import Descriptor, Poller
+from relaykit.sansio.contract import Buffer
+
+__all__ = ["FakePoller", "FakeReactor", "FakeSocket", "os_error"]
+
+
+def os_error(number: int) -> OSError:
+    """The exception that a system call raises for this errno."""
+    return OSError(number, os.strerror(number))
+
+
+class FakeReactor(Clock):
+    """A clock that notes who was registered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: list[Any] = []
+        self.writers: list[Any] = []
+
+    def addReader(self, reader: Any) -> None:
+        """Registers for input."""
+        self.readers.append(reader)
+
+    def removeReader(self, reader: Any) -> None:
+        """Takes out what was registered for input."""
+        self.readers.remove(reader)
+
+    def addWriter(self, writer: Any) -> None:
+        """Registers for output."""
+        self.writers.append(writer)
+
+    def removeWriter(self, writer: Any) -> None:
+        """Takes out what was registered for output."""
+        self.writers.remove(writer)
+
+
+class FakePoller(Poller):
+    """Watches nothing: tests say what is ready, and when a turn ends."""
+
+    def __init__(self) -> None:
+        self.clock = FakeReactor()
+        super().__init__(self.clock)  # type: ignore[arg-type]  # as much of a reactor as is needed
+        self.forgotten: list[Descriptor] = []
+
+    def watch(self, descriptor: Descriptor, interest: int) -> None:
+        """Notes the interest."""
+        descriptor.interest = descriptor.watched = interest
+
+    def forget(self, descriptor: Descriptor, closing: bool = True) -> None:
+        """Notes that it is over."""
+        descriptor.interest = descriptor.watched = 0
+        self.forgotten.append(descriptor)
+
+    def end_turn(self) -> None:
+        """Calls what was to be called at the end of the turn."""
+        self.clock.advance(0)
+
+
+class FakeSocket:
+    """A connected socket: takes :attr:`room` octets, gives what is in :attr:`input`."""
+
+    family = 2
+
+    def __init__(self, number: int = 7, room: int = 1 << 30) -> None:
+        self.number = number
+        self.room = room
+        self.sent = b""
+        self.calls = 0
+        self.input: list[bytes | OSError] = []
+        self.write_error: OSError | None = None
+        self.shut = False
+        self.closed = False
+        self.reset_on_close = False
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return -1 if self.closed else self.number
+
+    def send(self, data: Buffer) -> int:
+        """Takes as much as there is room for."""
+        self.calls += 1
+        if self.write_error is not None:
+            raise self.write_error
+        if not self.room:
+            raise os_error(errno.EAGAIN)
+        taken = bytes(data[: self.room])
+        self.room -= len(taken)
+        self.sent += taken
+        return len(taken)
+
+    def sendmsg(self, pieces: Sequence[Buffer]) -> int:
+        """Takes several pieces as one."""
+        assert len(pieces) <= 1024, "more than IOV_MAX"
+        return self.send(b"".join(pieces))
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Gives the next input, raises it, or has none."""
+        if not self.input:
+            raise os_error(errno.EAGAIN)
+        data = self.input.pop(0)
+        if isinstance(data, OSError):
+            raise data
+        buffer[: len(data)] = data
+        return len(data)
+
+    def shutdown(self, how: int) -> None:
+        """Ends the output."""
+        self.shut = True
+
+    def setsockopt(self, level: int, option: int, value: object) -> None:
+        """Only SO_LINGER is ever set on a connected socket."""
+        self.reset_on_close = True
+
+    def close(self) -> None:
+        """Closes it; once."""
+        assert not self.closed, "closed twice"
+        self.closed = True

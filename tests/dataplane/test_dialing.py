@@ -1,0 +1,140 @@
+"""Dialling: reading endpoint strings, names and their addresses, deadlines."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolution, IResolutionReceiver
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from relaykit.dataplane.dialing import DIAL_TIMEOUT_S, _mixed, _parse, _Target, dial, dial_endpoint
+from relaykit.errors import ConnectionFailed
+from tests.dataplane.fakes import FakePoller
+
+
+class EndpointStringTests(SynchronousTestCase):
+    """Which strings are dialled directly, and what they say."""
+
+    def test_direct(self) -> None:
+        """TCP and unix strings are read as Twisted reads them, quoting included."""
+        for text, target in {
+            "tcp:localhost:22": _Target(host="localhost", port=22),
+            "tcp:host=localhost:port=22": _Target(host="localhost", port=22),
+            r"tcp:\:\:1:22": _Target(host="::1", port=22),
+            r"tcp:fe80\:\:1%eth\=0:22:timeout=5": _Target(host="fe80::1%eth=0", port=22, timeout_s=5),
+            "tcp:h:1:bindAddress=192.0.2.1": _Target(host="h", port=1, source="192.0.2.1"),
+            "unix:/run/a.sock": _Target(path="/run/a.sock"),
+            r"unix:path=/run/a\:b\\c.sock:timeout=2.5": _Target(path=r"/run/a:b\c.sock", timeout_s=2.5),
+        }.items():
+            self.assertEqual(_parse(text), target)
+
+    def test_for_others(self) -> None:
+        """Other kinds, and arguments that are not known here, are left to who parses them."""
+        for text in ("tls:host:443", "ssl:host:443", "x", "", "tcp:h:1:shiny=yes", "unix:/x:checkPID=1"):
+            self.assertIsNone(_parse(text))
+
+    def test_nonsense(self) -> None:
+        """A string that lacks something, or has no number where one must be, is refused."""
+        for text in ("tcp:host", "tcp", "unix", "tcp:h:ssh", "tcp:h:1:timeout=soon"):
+            self.assertRaises(ValueError, _parse, text)
+            failure = self.failureResultOf(dial_endpoint(FakePoller(), text), ConnectionFailed)
+            self.assertIn(text, str(failure.value))
+
+    def test_unknown_kind(self) -> None:
+        """A kind that nobody parses is a failed connection, not an exception."""
+        failure = self.failureResultOf(dial_endpoint(FakePoller(), "nonsense:1"), ConnectionFailed)
+        self.assertIn("nonsense", str(failure.value))
+
+
+class OrderTests(SynchronousTestCase):
+    """In which order the addresses of a name are tried."""
+
+    def test_mixed(self) -> None:
+        """The versions of IP take turns; the resolver's first choice is first."""
+        four = [(socket.AF_INET, (f"192.0.2.{number}", 1)) for number in range(3)]
+        six = [(socket.AF_INET6, ("2001:db8::1", 1, 0, 0))]
+        self.assertEqual(_mixed([*six, *four]), [six[0], four[0], four[1], four[2]])
+        self.assertEqual(_mixed([*four, *six]), [four[0], six[0], four[1], four[2]])
+        self.assertEqual(_mixed([]), [])
+
+
+@implementer(IHostnameResolver, IHostResolution)
+class Resolver:
+    """Answers when the test says so."""
+
+    name = "a name"
+
+    def __init__(self) -> None:
+        self.receiver: IResolutionReceiver
+        self.cancelled = False
+
+    def resolveHostName(self, receiver: Any, hostName: str, portNumber: int = 0, *_: Any) -> IHostResolution:
+        """Begins."""
+        self.receiver = receiver
+        receiver.resolutionBegan(self)
+        return self
+
+    def cancel(self) -> None:
+        """Ends."""
+        self.cancelled = True
+
+    def answer(self, *addresses: IAddress) -> None:
+        """Tells the addresses."""
+        for address in addresses:
+            self.receiver.addressResolved(address)
+        self.receiver.resolutionComplete()
+
+
+class NameTests(SynchronousTestCase):
+    """Resolving before connecting."""
+
+    def setUp(self) -> None:
+        self.poller = FakePoller()
+        self.resolver = self.poller.clock.nameResolver = Resolver()  # type: ignore[attr-defined]  # as a reactor has it
+
+    def test_no_address(self) -> None:
+        """A name without addresses is a failed connection that names it."""
+        dialling = dial(self.poller, "nowhere.example", 22)
+        self.assertNoResult(dialling)
+        self.resolver.answer()
+        failure = self.failureResultOf(dialling, ConnectionFailed)
+        self.assertIn("nowhere.example:22", str(failure.value))
+        self.assertEqual(self.poller.clock.getDelayedCalls(), [])
+
+    def test_slow_resolver(self) -> None:
+        """The deadline counts the resolver's time; its late answer is ignored."""
+        dialling = dial(self.poller, "slow.example", 22)
+        self.poller.clock.advance(DIAL_TIMEOUT_S)
+        failure = self.failureResultOf(dialling, ConnectionFailed)
+        self.assertIn("10 seconds", str(failure.value))
+        self.assertTrue(self.resolver.cancelled)
+        self.resolver.answer(IPv4Address("TCP", "127.0.0.1", 22))
+
+    def test_cancelled(self) -> None:
+        """Cancelling ends the resolution and leaves no timer."""
+        dialling = dial(self.poller, "slow.example", 22)
+        dialling.cancel()
+        self.failureResultOf(dialling, CancelledError)
+        self.assertEqual((self.resolver.cancelled, self.poller.clock.getDelayedCalls()), (True, []))
+
+    def test_both_versions(self) -> None:
+        """IPv6 addresses keep their scope; addresses of other kinds are left out."""
+        tried: list[Any] = []
+
+        def refuse(*arguments: Any) -> None:
+            tried.append(arguments[-1])
+            raise OSError(97, "no such family")
+
+        self.patch(socket, "socket", refuse)
+        dialling = dial(self.poller, "both.example", 22)
+        self.resolver.answer(
+            IPv6Address("TCP", "fe80::1", 22, 0, 3),
+            HostnameAddress(b"x", 1),
+            IPv4Address("TCP", "192.0.2.1", 22),
+        )
+        self.failureResultOf(dialling, ConnectionFailed)
+        self.assertEqual(len(tried), 2)

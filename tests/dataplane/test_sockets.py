@@ -1,0 +1,318 @@
+"""Legs on sockets, with a socket that does what the test says."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import cast
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from relaykit.dataplane.poller import READ, WRITE
+from relaykit.dataplane.sockets import (
+    END_LINGER_S,
+    FLUSH_LINGER_S,
+    HIGH_WATER_BYTES,
+    SocketLeg,
+    address_of,
+    ending_of,
+    tune,
+)
+from relaykit.interfaces import IKernelLeg
+from relaykit.testing.legs import RecordingProducer
+from relaykit.testing.memory import RecordingReceiver
+from relaykit.values import Address, Ended
+from tests.dataplane.fakes import FakePoller, FakeSocket, os_error
+
+
+class SocketLegTests(SynchronousTestCase):
+    """One leg on a fake socket."""
+
+    def setUp(self) -> None:
+        self.poller = FakePoller()
+        self.socket = FakeSocket()
+        self.leg = SocketLeg(self.poller, cast(socket.socket, self.socket), Address("192.0.2.1", 7))
+
+    def attached(self) -> RecordingReceiver:
+        """A receiver that the leg has."""
+        return RecordingReceiver(self.leg)
+
+    def readable(self, *inputs: bytes | OSError) -> None:
+        """Lets input arrive, one piece an event."""
+        for each in inputs:
+            self.socket.input.append(each)
+            self.leg.ready(READ)
+
+    def writable(self, room: int = 1 << 30) -> None:
+        """Lets the socket take so much more."""
+        self.socket.room += room
+        self.leg.ready(WRITE)
+
+    def test_interface(self) -> None:
+        """The leg is one that the kernel can move octets of."""
+        verifyObject(IKernelLeg, self.leg)
+        self.assertEqual(self.leg.fileno(), 7)
+        self.assertIn("192.0.2.1:7", repr(self.leg))
+
+    def test_interest(self) -> None:
+        """It waits for input only while somebody wants it, for room only while output is queued."""
+        self.assertEqual(self.leg.interest, 0)
+        self.attached()
+        self.assertEqual(self.leg.interest, READ)
+        self.leg.pauseProducing()
+        self.assertEqual(self.leg.interest, 0)
+        self.leg.resumeProducing()
+        self.socket.room = 1
+        self.leg.write(b"ab")
+        self.assertEqual(self.leg.interest, READ | WRITE)
+        self.writable()
+        self.assertEqual((self.leg.interest, self.socket.sent), (READ, b"ab"))
+
+    def test_spurious_events(self) -> None:
+        """Events that are not waited for any more change nothing."""
+        receiver = self.attached()
+        self.leg.pauseProducing()
+        self.readable(b"early")
+        self.leg.ready(WRITE)
+        self.assertEqual(receiver.data, b"")
+        self.leg.resumeProducing()
+        self.leg.ready(READ)
+        self.leg.ready(READ)
+        self.assertEqual(receiver.data, b"early")
+
+    def test_sequences(self) -> None:
+        """Several pieces cost one system call; what is left is queued from the middle of a piece."""
+        self.leg.write_sequence([b"ab", b"cd", b"ef"])
+        self.assertEqual((self.socket.calls, self.socket.sent), (1, b"abcdef"))
+        self.socket.room = 3
+        self.leg.write_sequence([b"gh", bytearray(b"ij"), memoryview(b"kl")])
+        self.assertEqual(self.leg.output_queued, 3)
+        self.leg.write_sequence([b"m", b"n"])
+        self.writable(2)
+        self.writable()
+        self.assertEqual(self.socket.sent, b"abcdefghijklmn")
+
+    def test_very_many_pieces(self) -> None:
+        """More pieces than one system call takes are sent by several, in order."""
+        pieces = [b"%05d" % number for number in range(3000)]
+        self.leg.write_sequence(pieces)
+        self.socket.room = 7
+        self.leg.write_sequence(pieces)
+        while self.leg.output_queued:
+            self.writable(999)
+        self.assertEqual(self.socket.sent == b"".join(pieces) * 2, True)
+
+    def test_water_marks(self) -> None:
+        """The producer rests from the high mark until the queue is below the low one."""
+        producer = RecordingProducer()
+        self.leg.registerProducer(producer, True)
+        self.socket.room = 0
+        self.leg.write(bytes(HIGH_WATER_BYTES - 1))
+        self.assertFalse(producer.paused)
+        self.leg.write(b"x")
+        self.assertTrue(producer.paused)
+        self.writable(1000)
+        self.assertTrue(producer.paused)
+        self.writable()
+        self.assertEqual((producer.paused, producer.pauses), (False, 1))
+
+    def test_reset(self) -> None:
+        """A reset while reading is told as such, at the end of the turn, and the socket is given back."""
+        receiver = self.attached()
+        self.readable(b"data", os_error(errno.ECONNRESET))
+        self.assertEqual((receiver.data, receiver.lost, self.socket.closed), (b"data", None, True))
+        self.poller.end_turn()
+        self.assertEqual((receiver.lost, self.poller.forgotten), (Ended.RESET, [self.leg]))
+        self.leg.write(b"ignored")
+        self.leg.close()
+        self.leg.abort()
+
+    def test_timeout(self) -> None:
+        """A peer that does not acknowledge is told apart from one that resets."""
+        receiver = self.attached()
+        self.readable(os_error(errno.ETIMEDOUT))
+        self.poller.end_turn()
+        self.assertIs(receiver.lost, Ended.TIMEOUT)
+
+    def test_write_fails(self) -> None:
+        """Writing to a peer that is gone is no error of the writer; what it sent before is delivered."""
+        receiver = self.attached()
+        self.socket.write_error = os_error(errno.EPIPE)
+        self.leg.write(b"x")
+        self.leg.write_sequence([b"y", b"z"])
+        self.poller.end_turn()
+        self.assertIsNone(receiver.lost)
+        self.readable(b"last words", b"")
+        self.poller.end_turn()
+        self.assertEqual((receiver.data, receiver.ended, receiver.lost), (b"last words", False, Ended.RESET))
+
+    def test_write_fails_while_paused(self) -> None:
+        """A paused leg whose output fails is lost at once: nobody would read."""
+        receiver = self.attached()
+        self.leg.pauseProducing()
+        self.socket.write_error = os_error(errno.ECONNRESET)
+        self.leg.write(b"x")
+        self.assertIsNone(receiver.lost)
+        self.poller.end_turn()
+        self.assertIs(receiver.lost, Ended.RESET)
+
+    def test_unreachable(self) -> None:
+        """An error that is no reset ends the leg at once."""
+        receiver = self.attached()
+        self.socket.write_error = os_error(errno.EHOSTUNREACH)
+        self.leg.write(b"x")
+        self.poller.end_turn()
+        self.assertIs(receiver.lost, Ended.UNREACHABLE)
+
+    def test_both_ends(self) -> None:
+        """When both directions have ended the leg is gone, in either order."""
+        receiver = self.attached()
+        self.leg.finish_writing()
+        self.assertTrue(self.socket.shut)
+        self.readable(b"")
+        self.poller.end_turn()
+        self.assertEqual((receiver.ended, receiver.lost), (True, Ended.FINISHED))
+        self.setUp()
+        receiver = self.attached()
+        self.readable(b"")
+        self.assertEqual((receiver.ended, self.leg.interest), (True, 0))
+        self.leg.write(b"answer")
+        self.leg.finish_writing()
+        self.poller.end_turn()
+        self.assertEqual((self.socket.sent, receiver.lost), (b"answer", Ended.FINISHED))
+
+    def test_finish_waits_for_the_queue(self) -> None:
+        """The end goes out after what was written."""
+        self.socket.room = 1
+        self.leg.write(b"abc")
+        self.leg.finish_writing()
+        self.assertFalse(self.socket.shut)
+        self.writable()
+        self.assertEqual((self.socket.sent, self.socket.shut), (b"abc", True))
+
+    def test_close_waits_for_the_peer(self) -> None:
+        """Closing sends the end and swallows input until the peer's end: unread octets would reset."""
+        receiver = self.attached()
+        self.leg.close()
+        self.assertEqual((self.socket.shut, self.socket.closed, self.leg.interest), (True, False, READ))
+        self.readable(b"swallowed", b"")
+        self.poller.end_turn()
+        self.assertEqual((receiver.data, receiver.lost), (b"", Ended.FINISHED))
+        self.assertEqual((self.socket.closed, self.socket.reset_on_close), (True, False))
+        self.assertEqual(self.poller.clock.getDelayedCalls(), [])
+
+    def test_close_after_the_peer(self) -> None:
+        """When the peer has ended already, closing needs no waiting and no timer."""
+        receiver = self.attached()
+        self.readable(b"")
+        self.leg.close()
+        self.poller.end_turn()
+        self.assertEqual((self.socket.closed, receiver.lost), (True, Ended.FINISHED))
+        self.assertEqual(self.poller.clock.getDelayedCalls(), [])
+
+    def test_peer_does_not_end(self) -> None:
+        """A peer that goes on sending after this side closed is waited for a bounded time."""
+        receiver = self.attached()
+        self.leg.close()
+        self.poller.clock.advance(END_LINGER_S)
+        self.poller.end_turn()
+        self.assertEqual((self.socket.closed, receiver.lost), (True, Ended.FINISHED))
+
+    def test_peer_does_not_read(self) -> None:
+        """What cannot be sent within the linger time is dropped, and the peer is reset."""
+        receiver = self.attached()
+        self.socket.room = 0
+        self.leg.write(b"stuck")
+        self.leg.close()
+        self.poller.clock.advance(FLUSH_LINGER_S - 1)
+        self.assertFalse(self.socket.closed)
+        self.poller.clock.advance(1)
+        self.poller.end_turn()
+        self.assertEqual((receiver.lost, self.socket.reset_on_close), (Ended.TIMEOUT, True))
+
+    def test_close_sends_the_queue(self) -> None:
+        """Output that was queued goes out after close, then the end, then the peer's end is awaited."""
+        receiver = self.attached()
+        self.socket.room = 2
+        self.leg.write(b"queued")
+        self.leg.close()
+        self.poller.clock.advance(1)
+        self.writable()
+        self.assertEqual((self.socket.sent, self.socket.shut, self.socket.closed), (b"queued", True, False))
+        self.poller.clock.advance(END_LINGER_S)
+        self.poller.end_turn()
+        self.assertIs(receiver.lost, Ended.FINISHED)
+
+    def test_abort(self) -> None:
+        """Aborting resets, drops the queue, and tells the loss later."""
+        receiver = self.attached()
+        self.socket.room = 0
+        self.leg.write(b"dropped")
+        self.leg.abort()
+        self.assertEqual((self.socket.closed, self.socket.reset_on_close), (True, True))
+        self.assertEqual((receiver.lost, self.leg.output_queued, self.leg.fileno()), (None, 0, -1))
+        self.poller.end_turn()
+        self.assertIs(receiver.lost, Ended.CANCELLED)
+
+    def test_defect_of_the_receiver(self) -> None:
+        """A leg whose receiver raised is dropped, and says that the defect is here."""
+        receiver = self.attached()
+        self.leg.failed()
+        self.poller.end_turn()
+        self.assertIs(receiver.lost, Ended.INTERNAL_ERROR)
+
+    def test_diverted(self) -> None:
+        """While diverted, input is left to another, whose end and errors are those of the leg."""
+        receiver = self.attached()
+        results: list[int | OSError] = [5, os_error(errno.EAGAIN), 0]
+
+        def pull() -> int:
+            result = results.pop(0)
+            if isinstance(result, OSError):
+                raise result
+            return result
+
+        self.leg.divert(pull)
+        for _ in range(3):
+            self.leg.ready(READ)
+        self.assertEqual((receiver.data, receiver.ended, results), (b"", True, []))
+
+    def test_await_writable(self) -> None:
+        """Who waits for room is called once, after what was written before."""
+        calls: list[bytes] = []
+        self.socket.room = 0
+        self.leg.write(b"first")
+        self.leg.await_writable(lambda: calls.append(self.socket.sent))
+        self.writable(2)
+        self.assertEqual(calls, [])
+        self.writable()
+        self.writable()
+        self.assertEqual((calls, self.leg.interest), ([b"first"], 0))
+
+
+class AddressTests(SynchronousTestCase):
+    """What the kernel answers, as values."""
+
+    def test_addresses(self) -> None:
+        """IPv4, IPv6, mapped and unix addresses."""
+        self.assertEqual(address_of(("192.0.2.1", 5)), Address("192.0.2.1", 5))
+        self.assertEqual(address_of(("2001:db8::1", 5, 0, 0)), Address("2001:db8::1", 5))
+        self.assertEqual(address_of(("::ffff:192.0.2.1", 5, 0, 0)), Address("192.0.2.1", 5))
+        self.assertIsNone(address_of("/run/x.sock"))
+        self.assertIsNone(address_of(""))
+
+    def test_endings(self) -> None:
+        """Errors of a connection, as reasons."""
+        self.assertIs(ending_of(os_error(errno.ETIMEDOUT)), Ended.TIMEOUT)
+        self.assertIs(ending_of(os_error(errno.EHOSTUNREACH)), Ended.UNREACHABLE)
+        self.assertIs(ending_of(os_error(errno.EPIPE)), Ended.RESET)
+
+    def test_tuning_never_fails(self) -> None:
+        """A socket that takes no option is used as it is."""
+
+        class Stubborn(FakeSocket):
+            def setsockopt(self, level: int, option: int, value: object) -> None:
+                raise os_error(errno.EINVAL)
+
+        tune(cast(socket.socket, Stubborn()))
