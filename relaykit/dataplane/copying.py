@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from relaykit.interfaces import IForwarder, ILegReceiver
+from relaykit.interfaces import ILegReceiver, IMeasuringForwarder
 from relaykit.values import Ended, Traffic
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["CopyForwarder", "Direction", "Flow"]
+__all__ = ["CopyForwarder", "Direction", "Flow", "moved_by"]
 
 
 @implementer(ILegReceiver)
@@ -52,15 +52,21 @@ class Flow:
 
     ``near`` and ``far`` are the directions that begin at the near and at the far leg.  Each leg
     pauses the other one while its output is full, so at most a piece and the legs' own queues are
-    held in each direction.
+    held in each direction.  While it lasts it is in ``flows``.
     """
 
-    __slots__ = ("_clock", "_done", "_ended", "_half_close", "_since", "far", "near")
+    __slots__ = ("_clock", "_done", "_ended", "_flows", "_half_close", "_since", "far", "near")
 
     def __init__(
-        self, near: IStreamLeg, far: IStreamLeg, half_close: bool, clock: Callable[[], float]
+        self,
+        near: IStreamLeg,
+        far: IStreamLeg,
+        half_close: bool,
+        clock: Callable[[], float],
+        flows: set[Flow],
     ) -> None:
         self._clock = clock
+        self._flows = flows
         self._since = clock()
         self._half_close = half_close
         self._ended: Ended | None = None
@@ -74,6 +80,7 @@ class Flow:
         near.registerProducer(far, True)
         far.registerProducer(near, True)
         done = self._done
+        self._flows.add(self)
         near.attach(self.near)
         far.attach(self.far)
         return done
@@ -105,6 +112,7 @@ class Flow:
             self.far.near.close()
 
     def _finished(self) -> None:
+        self._flows.discard(self)
         traffic = Traffic(
             near_to_far=self.near.moved,
             far_to_near=self.far.moved,
@@ -122,7 +130,16 @@ class Flow:
         self.far.near.abort()
 
 
-@implementer(IForwarder)
+def moved_by(flows: Iterable[Flow]) -> tuple[int, int]:
+    """Octets that flows have moved so far: near to far, and far to near."""
+    to_far = to_near = 0
+    for flow in flows:
+        to_far += flow.near.moved
+        to_near += flow.far.moved
+    return to_far, to_near
+
+
+@implementer(IMeasuringForwarder)
 class CopyForwarder:
     """Reads from one leg and writes to the other; serves any two legs.
 
@@ -131,9 +148,13 @@ class CopyForwarder:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._flows: set[Flow] = set()
 
     def can_forward(self, near: IStreamLeg, far: IStreamLeg) -> bool:
         return True
 
     def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
-        return Flow(near, far, half_close, self._clock).start()
+        return Flow(near, far, half_close, self._clock, self._flows).start()
+
+    def moving(self) -> tuple[int, int]:
+        return moved_by(self._flows)

@@ -5,19 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.splicing import SpliceForwarder, can_splice
 from relaykit.errors import LocalProtocolError
-from relaykit.interfaces import IDataPlane
+from relaykit.interfaces import IDataPlane, IMeasuringForwarder
+from relaykit.values import Traffic
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IForwarder, IStreamLeg
-    from relaykit.values import Traffic
+    from twisted.python.failure import Failure
 
-__all__ = ["DataPlane", "make_data_plane"]
+    from relaykit.interfaces import IForwarder, IStreamLeg
+
+__all__ = ["DataPlane", "FlowCounts", "make_data_plane"]
+
+
+@frozen(kw_only=True)
+class FlowCounts:
+    """What a data plane does and has done.
+
+    :ivar present: flows at the moment.
+    :ivar total: flows since the start, the present ones included.
+    :ivar near_to_far: octets, those of the present flows included.
+    :ivar far_to_near: likewise.
+    """
+
+    present: int = 0
+    total: int = 0
+    near_to_far: int = 0
+    far_to_near: int = 0
 
 
 @implementer(IDataPlane)
@@ -29,13 +48,29 @@ class DataPlane:
         self._waiting: list[Deferred[None]] = []
         self.flows = 0
         """How many flows there are at the moment."""
+        self._total = 0
+        self._near_to_far = 0
+        self._far_to_near = 0
 
     def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
         for forwarder in self._forwarders:
             if forwarder.can_forward(near, far):
                 self.flows += 1
+                self._total += 1
                 return forwarder.forward(near, far, half_close).addBoth(self._ended)
         raise LocalProtocolError("no forwarder can serve these two legs: CopyForwarder serves any")
+
+    def counts(self) -> FlowCounts:
+        """Flows and octets up to now; adds up the present flows, so it costs something."""
+        moving = [
+            forwarder.moving() for forwarder in self._forwarders if IMeasuringForwarder.providedBy(forwarder)
+        ]
+        return FlowCounts(
+            present=self.flows,
+            total=self._total,
+            near_to_far=self._near_to_far + sum(to_far for to_far, _ in moving),
+            far_to_near=self._far_to_near + sum(to_near for _, to_near in moving),
+        )
 
     def when_idle(self) -> Deferred[None]:
         """Fires once there is no flow; at once if there is none.  Cancelling stops waiting."""
@@ -45,8 +80,11 @@ class DataPlane:
         self._waiting.append(waiting)
         return waiting
 
-    def _ended(self, result: Traffic) -> Traffic:
+    def _ended(self, result: Traffic | Failure) -> Traffic | Failure:
         self.flows -= 1
+        if isinstance(result, Traffic):
+            self._near_to_far += result.near_to_far
+            self._far_to_near += result.far_to_near
         if not self.flows:
             waiting, self._waiting = self._waiting, []
             for each in waiting:

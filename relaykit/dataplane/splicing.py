@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, cast
 
 from zope.interface import implementer
 
-from relaykit.dataplane.copying import Direction, Flow
+from relaykit.dataplane.copying import Direction, Flow, moved_by
 from relaykit.dataplane.poller import PIECE_BYTES
-from relaykit.interfaces import IForwarder, IKernelLeg
+from relaykit.interfaces import IKernelLeg, IMeasuringForwarder
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -261,10 +261,16 @@ class _SplicedFlow(Flow):
     __slots__ = ("_pool",)
 
     def __init__(
-        self, near: IStreamLeg, far: IStreamLeg, half_close: bool, clock: Callable[[], float], pool: PipePool
+        self,
+        near: IStreamLeg,
+        far: IStreamLeg,
+        half_close: bool,
+        clock: Callable[[], float],
+        flows: set[Flow],
+        pool: PipePool,
     ) -> None:
         self._pool = pool
-        super().__init__(near, far, half_close, clock)
+        super().__init__(near, far, half_close, clock, flows)
 
     def _direction(self, near: IStreamLeg, far: IStreamLeg) -> Direction:
         return SplicedDirection(self, cast(IKernelLeg, near), cast(IKernelLeg, far), self._pool)
@@ -275,7 +281,7 @@ class _SplicedFlow(Flow):
         super()._end(why)
 
 
-@implementer(IForwarder)
+@implementer(IMeasuringForwarder)
 class SpliceForwarder:
     """Splices between two legs that the kernel can move octets of.
 
@@ -285,12 +291,16 @@ class SpliceForwarder:
     def __init__(self, pool: PipePool | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool = PipePool(clock=clock) if pool is None else pool
         self._clock = clock
+        self._flows: set[Flow] = set()
 
     def can_forward(self, near: IStreamLeg, far: IStreamLeg) -> bool:
         return can_splice() and IKernelLeg.providedBy(near) and IKernelLeg.providedBy(far)
 
     def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
-        return _SplicedFlow(near, far, half_close, self._clock, self._pool).start()
+        return _SplicedFlow(near, far, half_close, self._clock, self._flows, self._pool).start()
+
+    def moving(self) -> tuple[int, int]:
+        return moved_by(self._flows)
 
 
 _FLAGS = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)

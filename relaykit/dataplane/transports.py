@@ -150,11 +150,10 @@ class TransportLeg(StreamLeg):
     def finish_writing(self) -> None:
         if self._finishing:
             return
-        self._finishing = True
+        self._stop_output()
         if self._peer_done:
             self._end(Ended.FINISHED)
         elif self._half_closes:
-            self._transport.unregisterProducer()
             self._transport.loseWriteConnection()
         # Else this direction ends with the connection.
 
@@ -177,10 +176,15 @@ class TransportLeg(StreamLeg):
         self._drop()
 
     def _end(self, reason: Ended) -> None:
-        self._finishing = True
+        self._stop_output()
         self._reason = reason
-        self._transport.unregisterProducer()
         self._transport.loseConnection()
+
+    def _stop_output(self) -> None:
+        """Takes no more output; a transport ends in order only once it has no producer."""
+        if not self._finishing:
+            self._finishing = True
+            self._transport.unregisterProducer()
 
     def _drop(self) -> None:
         self._finishing = True
