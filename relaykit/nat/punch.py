@@ -63,8 +63,9 @@ ATTEMPTS = 2
 """How often a session tries, each time with other ports: a port that went wrong stays wrong as long
 as the peer knocks at it."""
 
-RENDEZVOUS_TIMEOUT_S = 10.0
-"""How long the caller waits for the peer's offer."""
+RENDEZVOUS_TIMEOUT_S = 20.0
+"""How long an end waits for the peer's next offer: lost segments of a control connection cost it
+seconds."""
 
 MAPPING_WAIT_S = 0.2
 """How long the offer waits for a router that maps ports: those that are known answer at once."""

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorFDSet
 
-    from tests.natlab.weather import WeatherReactor
-
 __all__ = ["SERVER", "SERVER_6", "NamespaceNetwork", "NatLab"]
 
 SERVER = ("203.0.113.2", "203.0.113.3")
@@ -143,9 +141,7 @@ class NatLab:
         """How many flows a router keeps in its table."""
         return int(run([*within(self.space(f"r{side}")), "conntrack", "-C"]))
 
-    def weather(
-        self, reactor: WeatherReactor, delay_s: float = 0.0, loss: float = 0.0, seed: int = 1
-    ) -> None:
+    def weather(self, reactor: Any, delay_s: float = 0.0, loss: float = 0.0, seed: int = 1) -> None:
         """From now on all datagrams through the Internet are late by ``delay_s``, or lost."""
         with entered(self.space("core")):
             self._weather = Weather(reactor, delay_s, loss, seed)

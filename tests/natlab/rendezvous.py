@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, DeferredList, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -32,25 +33,43 @@ STUN = [Address(host, port) for host in SERVER for port in (3478, 3479)]
 _CONTROL_PORT = 7000
 
 
+@define
+class _Server:
+    """Who is connected, and what was said while nobody else was: an end may believe that it is connected
+    before the server does.
+    """
+
+    here: list[_Forwarding] = field(factory=list)
+    kept: list[bytes] = field(factory=list)
+
+
 class _Forwarding(LineReceiver):
     """Half of a rendezvous: what one end says, the other hears."""
 
     delimiter = b"\n"
     MAX_LENGTH = 65536
 
-    def __init__(self, here: list[_Forwarding]) -> None:
-        self._here = here
+    def __init__(self, server: _Server) -> None:
+        self._server = server
+        self.lost: Deferred[None] = Deferred()
 
     def connectionMade(self) -> None:
-        self._here.append(self)
+        if self._server.here:
+            for line in self._server.kept:
+                self.sendLine(line)
+            self._server.kept.clear()
+        self._server.here.append(self)
 
     def lineReceived(self, line: bytes) -> None:
-        for each in self._here:
-            if each is not self:
-                each.sendLine(line)
+        others = [each for each in self._server.here if each is not self]
+        for each in others:
+            each.sendLine(line)
+        if not others:
+            self._server.kept.append(line)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._here.remove(self)
+        self._server.here.remove(self)
+        self.lost.callback(None)
 
 
 class _Control(LineReceiver):
@@ -103,8 +122,8 @@ def is_public(host: str) -> bool:
 
 def surroundings(lab: NatLab, role: str, **more: Any) -> Surroundings:
     """A machine's surroundings; the laboratory's Internet is one router deep."""
-    more.setdefault("stun_servers", STUN)
-    return Surroundings(network=lab.network(role, reactor), opening_ttl=2, internet=is_public, **more)
+    usual = {"stun_servers": STUN, "opening_ttl": 2, "internet": is_public}
+    return Surroundings(network=lab.network(role, reactor), **{**usual, **more})
 
 
 @frozen
@@ -139,13 +158,13 @@ class Meeting:
 
     lab: NatLab
     stun_hosts: Sequence[str] = SERVER
-    _cleanups: list[Any] = field(factory=list)
+    _server: _Server = field(factory=_Server)
+    _cleanups: list[Callable[[], Any]] = field(factory=list)
 
     async def begin(self) -> None:
         """Starts the server."""
-        here: list[_Forwarding] = []
         with entered(self.lab.space("s")):
-            port = reactor.listenTCP(_CONTROL_PORT, _factory(here))
+            port = reactor.listenTCP(_CONTROL_PORT, _factory(self._server))
             service = StunService(reactor, self.stun_hosts, 3478)
             service.startService()
         self._cleanups.append(port.stopListening)
@@ -154,7 +173,12 @@ class Meeting:
     async def end(self) -> None:
         """Stops the server."""
         for each in self._cleanups:
-            await each() if each.__name__ == "stopListening" else each()
+            await maybeDeferred(each)
+        lost = [each.lost for each in self._server.here]
+        for connection in list(self._server.here):
+            assert ITCPTransport.providedBy(connection.transport)
+            connection.transport.abortConnection()
+        await gatherResults(lost)
 
     async def connect(self, role: str) -> _Control:
         """Opens a machine's control connection."""
@@ -189,9 +213,9 @@ class Meeting:
         return Result(outcome[0][1], outcome[1][1], now - max(met, default=now), now - began)
 
 
-def _factory(here: list[_Forwarding]) -> ServerFactory:
+def _factory(server: _Server) -> ServerFactory:
     factory = ServerFactory()
-    factory.protocol = partial(_Forwarding, here)
+    factory.protocol = partial(_Forwarding, server)
     return factory
 
 

@@ -110,10 +110,13 @@ HOPELESS_S = 2.0
 """How long the remaining candidates are tried where the NATs cannot be punched."""
 
 QUIET_S = 10.0
-"""How long to go on without hearing the peer: its side may begin seconds later, if the rendezvous
-lost something."""
+"""How long the caller goes on without hearing the peer."""
 
-TOTAL_S = 25.0
+CALLEE_QUIET_S = 20.0
+"""How long the callee does: its offer may take seconds to the caller, if the rendezvous loses
+something, and a caller that begins anew tells it."""
+
+TOTAL_S = 30.0
 """When to give up although the peer is heard."""
 
 LINGER_S = 5.0
@@ -233,6 +236,7 @@ class Punch:
             Shape.STEADY,
         )
         self._sockets = 1
+        self._patience_s = QUIET_S if role is Role.CALLER else CALLEE_QUIET_S
         self._state = State.IDLE
         self._began = self._tick_due = self._deadline = 0.0
         self._heard_at: float | None = None
@@ -261,7 +265,7 @@ class Punch:
         """Begins to knock.  Call it as soon as the peer's offer is there."""
         self._state = State.KNOCKING
         self._began = self._tick_due = now
-        self._deadline = now + QUIET_S
+        self._deadline = now + self._patience_s
         if self._stages[0][1] is Part.GIVE_UP:
             others = [path for path in self._paths.values() if path.address != self._reflexive]
             self._deadline = now + (HOPELESS_S if others else 0.0)
@@ -284,7 +288,7 @@ class Punch:
         path.is_heard = True
         if self._state is not State.LINGERING:
             self._heard_at = now
-            self._deadline = min(now + QUIET_S, self._began + TOTAL_S)
+            self._deadline = min(now + self._patience_s, self._began + TOTAL_S)
         _ACTIONS[knock.kind](self, path, knock, now)
 
     def to_send(self, now: float) -> Sequence[Datagram]:

@@ -146,9 +146,7 @@ class DiscoveryTests(SynchronousTestCase):
         for mapping in (E, A, P):
             for filtering in (E, A, P):
                 lab = Lab(seed=11, delay_s=0.02)
-                nat = lab.nat(
-                    WAN, Mapping(mapping), Filtering(filtering), allocation=PortAllocation.RANDOM
-                )
+                nat = lab.nat(WAN, Mapping(mapping), Filtering(filtering), allocation=PortAllocation.RANDOM)
                 found, _ = discover(lab, nat, [S1], [S1, S1B])
                 self.assertEqual((found.mapping, found.filtering), (one[mapping][0], one[filtering][1]))
 

@@ -1,0 +1,129 @@
+"""What our discovery finds of real routers, what coturn's program finds of them, and what frpc does."""
+
+from __future__ import annotations
+
+import shutil
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.utils import getProcessOutput
+
+from relaykit.sansio.nat import behavior
+from relaykit.sansio.nat.behavior import NatBehavior, PortAllocation
+from tests.natlab.case import NatLabCase
+from tests.natlab.lab import SERVER
+from tests.natlab.namespaces import within
+
+EXPECTED = {
+    "none": ("endpoint-independent", "endpoint-independent", PortAllocation.PRESERVED),
+    "fw": ("endpoint-independent", "address-and-port-dependent", PortAllocation.PRESERVED),
+    "full": ("endpoint-independent", "endpoint-independent", PortAllocation.PRESERVED),
+    "addr": ("endpoint-independent", "address-dependent", PortAllocation.PRESERVED),
+    "port": ("endpoint-independent", "address-and-port-dependent", PortAllocation.PRESERVED),
+    "portshift": ("endpoint-independent", "address-and-port-dependent", PortAllocation.RANDOM),
+    "symaddr": ("address-dependent", "address-and-port-dependent", None),
+    "symseq": ("address-and-port-dependent", "address-and-port-dependent", PortAllocation.STEPPED),
+    "symblk": ("address-and-port-dependent", "address-and-port-dependent", PortAllocation.BLOCK),
+    "symrnd": ("address-and-port-dependent", "address-and-port-dependent", PortAllocation.RANDOM),
+}
+"""Mapping, filtering and ports of each kind."""
+
+WORDS = {
+    "endpoint-independent": "Endpoint Independent",
+    "address-dependent": "Address Dependent",
+    "address-and-port-dependent": "Address and Port Dependent",
+}
+
+
+class BehaviorTests(NatLabCase):
+    """Each kind of router."""
+
+    async def test_every_kind(self) -> None:
+        """Our own discovery recognizes every kind."""
+
+        async def one(kind: str) -> None:
+            lab = self.make_lab(kind, "port")
+            await self.begin(lab)
+            found = await self.discover(lab, "ca")
+            mapping, filtering, allocation = EXPECTED[kind]
+            self.assertEqual((found.mapping.value, found.filtering.value), (mapping, filtering), kind)
+            if allocation is not None:
+                self.assertIs(found.ports.allocation, allocation, kind)
+            self.assertEqual(found.is_translated, kind not in ("none", "fw"), kind)
+            self.assertFalse(found.hairpin and kind not in ("none", "fw"), kind)
+
+        await gatherResults([Deferred.fromCoroutine(one(kind)) for kind in EXPECTED], consumeErrors=True)
+
+    async def test_blocked(self) -> None:
+        """A network that lets no UDP out is known within four seconds."""
+        lab = self.make_lab("udpblock", "port")
+        await self.begin(lab)
+        began = reactor.seconds()
+        self.assertEqual(await self.discover(lab, "ca"), NatBehavior(udp_works=False))
+        self.assertLess(reactor.seconds() - began, 4.5)
+
+    async def test_hairpin(self) -> None:
+        """A router that turns datagrams around is seen to do so."""
+        lab = self.make_lab("port+hairpin", "port")
+        await self.begin(lab)
+        self.assertTrue((await self.discover(lab, "ca")).hairpin)
+
+    async def test_lifetime(self) -> None:
+        """Mappings that die after three seconds are found to live between one and five."""
+        self.patch(behavior, "LIFETIMES_S", (1, 5))
+        lab = self.make_lab("port+timeout=3", "port")
+        await self.begin(lab)
+        found = await self.discover(lab, "ca", lifetime=True)
+        assert found.lifetime is not None
+        self.assertEqual((found.lifetime.at_least_s, found.lifetime.less_than_s), (1, 5))
+
+    async def test_one_address(self) -> None:
+        """By a server with one address it is told what that can show."""
+        lab = self.make_lab("symaddr", "port")
+        await self.begin(lab, SERVER[0])
+        found = await self.discover(lab, "ca")
+        self.assertEqual(
+            (found.mapping.value, found.filtering.value),
+            ("not-port-dependent", "address-and-port-dependent"),
+        )
+
+
+class SecondOpinionTests(NatLabCase):
+    """Other people's programs against our server."""
+
+    async def test_turnutils_natdiscovery(self) -> None:
+        """Coturn's program finds the same behaviors through our server."""
+        program = shutil.which("turnutils_natdiscovery") or ""
+
+        async def one(kind: str) -> None:
+            lab = self.make_lab(kind, "port")
+            await self.begin(lab)
+            command = [*within(lab.space("ca")), program, "-m", "-f", SERVER[0]]
+            output = (await getProcessOutput(command[0], command[1:], reactor=reactor)).decode()
+            mapping, filtering, _ = EXPECTED[kind]
+            self.assertIn(f"NAT with {WORDS[mapping]} Mapping!", output, kind)
+            self.assertIn(f"NAT with {WORDS[filtering]} Filtering!", output, kind)
+
+        kinds = ("full", "addr", "port", "portshift", "symseq", "symrnd")
+        await gatherResults([Deferred.fromCoroutine(one(kind)) for kind in kinds], consumeErrors=True)
+
+    async def test_frpc(self) -> None:
+        """Frpc finds through our server, with two addresses and with one, what it calls easy and hard."""
+        for kind, hosts, words in (
+            ("port", SERVER, b"EasyNAT"),
+            ("port", SERVER[:1], b"EasyNAT"),
+            ("symseq", SERVER[:1], b"HardNAT"),
+            ("symrnd", SERVER, b"HardNAT"),
+        ):
+            lab = self.make_lab(kind, "port")
+            await self.begin(lab, *hosts)
+            program = shutil.which("frpc") or ""
+            command = [*within(lab.space("ca")), program, "nathole", "discover"]
+            command += ["--nat-hole-stun-server", f"{SERVER[0]}:3478"]
+            output = await getProcessOutput(command[0], command[1:], errortoo=True, reactor=reactor)
+            self.assertIn(b"Your NAT type is: " + words, output)
+
+    if not shutil.which("turnutils_natdiscovery"):
+        test_turnutils_natdiscovery.skip = "coturn is not installed"  # type: ignore[attr-defined]
+    if not shutil.which("frpc"):
+        test_frpc.skip = "frpc is not on the PATH"  # type: ignore[attr-defined]

@@ -1,0 +1,147 @@
+"""Punches through real routers, from the rendezvous to datagrams on the path."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.python.failure import Failure
+
+from relaykit.nat.punch import TraversalFailed
+from relaykit.sansio.nat import punching
+from relaykit.sansio.nat.candidates import CandidateKind
+from relaykit.sansio.nat.pairing import Part
+from relaykit.sansio.nat.punching import FailureReason
+from tests.natlab.case import NatLabCase
+from tests.natlab.rendezvous import Result
+
+BUSY_S = 1.5
+"""What a plain punch may take on a busy machine; on an idle one it takes 0.1 s."""
+
+
+class PairTests(NatLabCase):
+    """Pairs of routers, 25 ms apart."""
+
+    async def several(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Result]:
+        """Punches of several pairs at once."""
+        results = await gatherResults(
+            [Deferred.fromCoroutine(self.punch(a, b)) for a, b in pairs], consumeErrors=True
+        )
+        return dict(zip(pairs, results, strict=True))
+
+    async def test_plain(self) -> None:
+        """Pairs of which one keeps its port and is open, or both keep theirs, meet at once."""
+        for pairs in (
+            [("none", "none"), ("fw", "fw"), ("full", "addr"), ("port", "port"), ("port", "portshift")],
+            [("none", "symrnd"), ("full", "symseq"), ("addr", "symrnd"), ("symblk", "full")],
+        ):
+            for pair, result in (await self.several(pairs)).items():
+                self.assertTrue(result.worked, (pair, result))
+                self.assertLess(result.seconds, BUSY_S, pair)
+
+    async def test_predicted(self) -> None:
+        """Ports that are counted up are predicted, from either side and from both."""
+        pairs = [("port", "symseq"), ("symseq", "portshift"), ("symseq", "symseq"), ("fw", "symseq")]
+        for pair, result in (await self.several(pairs)).items():
+            self.assertTrue(result.worked, (pair, result))
+            self.assertLess(result.seconds, BUSY_S, pair)
+
+    async def test_guessed(self) -> None:
+        """Ports that are drawn are guessed."""
+        pairs = [("port", "symrnd"), ("symblk", "port"), ("symaddr", "fw")]
+        for pair, result in (await self.several(pairs)).items():
+            self.assertTrue(result.worked, (pair, result))
+            self.assertEqual({path.result.part for path in result.paths}, {Part.GUESS, Part.SPREAD}, pair)
+
+    async def test_impossible(self) -> None:
+        """Two that draw their ports are told so, and so is who has no UDP."""
+        pairs = [("symrnd", "symrnd"), ("symseq", "symrnd"), ("port", "udpblock")]
+        for pair, result in (await self.several(pairs)).items():
+            for end in (result.caller, result.callee):
+                assert isinstance(end, Failure), (pair, end)
+                assert isinstance(end.value, TraversalFailed), (pair, end)
+                self.assertIs(end.value.reason, FailureReason.IMPOSSIBLE)
+            self.assertLess(result.total_s, 5.0, pair)
+
+    async def test_careless_routers(self) -> None:
+        """Routers that keep what nobody asked for do no harm, in whichever order the ends begin."""
+        pairs = [
+            ("port+input=accept", "port+input=accept"),
+            ("port+input=accept", "portshift"),
+            ("port", "port+input=reject"),
+            ("symseq", "port+input=accept"),
+        ]
+        for pair, result in (await self.several(pairs)).items():
+            self.assertTrue(result.worked, (pair, result))
+            self.assertLess(result.seconds, BUSY_S, pair)
+
+    async def test_loss(self) -> None:
+        """With a fifth of all datagrams lost each way a path is found within three seconds."""
+        results = await gatherResults(
+            [
+                Deferred.fromCoroutine(self.punch("port", b, loss=0.2))
+                for b in ("port", "portshift", "addr", "full")
+            ],
+            consumeErrors=True,
+        )
+        for result in results:
+            self.assertTrue(result.worked, result)
+            self.assertLess(result.seconds, 3.0 + BUSY_S)
+
+    async def test_path(self) -> None:
+        """What one end sends on its path the other receives."""
+        result = await self.punch("port", "symseq")
+        one, two = result.paths
+        heard: Deferred[bytes] = Deferred()
+        two.attach(lambda data, source, arrived_at: heard.callback(data))
+        self.assertTrue(one.send(b"@hello"))
+        self.assertEqual(await heard, b"@hello")
+        self.assertGreater(one.result.round_trip_s or 0.0, 0.045)
+
+
+class PlaceTests(NatLabCase):
+    """Where the two ends are."""
+
+    async def test_one_lan(self) -> None:
+        """Two machines of one LAN meet in it."""
+        result = await self.punch("symrnd", "port", roles=("ca", "ca2"))
+        self.assertTrue(result.worked, result)
+        self.assertEqual({path.result.kind for path in result.paths}, {CandidateKind.HOST})
+
+    async def test_two_lans_of_one_address(self) -> None:
+        """Two LANs that both are 192.168.1.0/24 do not confuse anybody."""
+        result = await self.punch("port", "port", same_lan=True)
+        self.assertTrue(result.worked, result)
+        self.assertNotIn(CandidateKind.HOST, {path.result.kind for path in result.paths})
+
+    async def test_carrier(self) -> None:
+        """Behind a carrier's NAT the stricter one of both counts."""
+        for carrier, part in (("portshift", Part.KNOCK), ("symblk", Part.SPREAD)):
+            result = await self.punch(
+                "port",
+                "port",
+                carrier=carrier,
+                around=({"behavior": None, "opening_ttl": 3}, {}),
+            )
+            self.assertTrue(result.worked, (carrier, result))
+            path = next(path for path in result.paths if path.role.value == "caller")
+            self.assertIs(path.result.part, part)
+
+    async def test_one_carrier(self) -> None:
+        """Behind one carrier's NAT they meet, since that turns datagrams around."""
+        result = await self.punch("port", "port", carrier="port+hairpin", carrier_for="ab")
+        self.assertTrue(result.worked, result)
+
+    async def test_ipv6(self) -> None:
+        """Two IPv6 firewalls are punched by plain sends, whatever the NATs of IPv4 are."""
+        result = await self.punch("symrnd", "symrnd", six=True)
+        self.assertTrue(result.worked, result)
+        for path in result.paths:
+            self.assertIn(":", path.peer.host)
+            self.assertLess(path.result.seconds, BUSY_S)
+
+    async def test_wrong_key(self) -> None:
+        """An end without the session's key gets no path."""
+        self.patch(punching, "QUIET_S", 1.0)
+        lab = self.make_lab("none", "none")
+        meeting = await self.begin(lab)
+        result = await meeting.punch(keys=(bytes(32), b"x" * 32))
+        self.assertFalse(result.worked)
