@@ -101,7 +101,7 @@ class Poller:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Gives back what the poller itself holds; no descriptor may be watched any more."""
+        """Gives back what the poller itself holds, and watches nothing any more."""
 
     def at_turn_end(self, call: Callable[[], None]) -> None:
         self._calls[call] = None
@@ -172,6 +172,9 @@ class EpollPoller(Poller):
             self._apply(descriptor)
 
     def close(self) -> None:
+        if self._descriptors:
+            self._descriptors.clear()
+            self.reactor.removeReader(self)
         self._epoll.close()
 
     # --- for the reactor ------------------------------------------------------------------------
@@ -234,8 +237,7 @@ class EpollPoller(Poller):
         descriptor.watched = interest
 
     def _drop(self, number: int) -> None:
-        del self._descriptors[number]
-        if not self._descriptors:
+        if self._descriptors.pop(number, None) is not None and not self._descriptors:
             self.reactor.removeReader(self)
 
     def _discard(self, number: int) -> None:
@@ -269,6 +271,10 @@ class ReactorPoller(Poller):
 
     def forget(self, descriptor: Descriptor, closing: bool = True) -> None:
         self.watch(descriptor, 0)
+
+    def close(self) -> None:
+        for descriptor in tuple(self._adapters):
+            self.watch(descriptor, 0)
 
 
 @implementer(IReadWriteDescriptor)
