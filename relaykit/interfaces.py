@@ -32,6 +32,8 @@ __all__ = [
     "ILegAcceptor",
     "ILegReceiver",
     "IListeningPort",
+    "IMeasuredPath",
+    "IMeasuringForwarder",
     "IMuxedLeg",
     "IPorts",
     "IProxyType",
@@ -197,6 +199,15 @@ class IStreamPath(Interface):
         """Closes the path and, where they share a link, all its streams."""
 
 
+class IMeasuredPath(IStreamPath):
+    """A path that can tell how far away the peer is."""
+
+    round_trip_s = Attribute("The round trip that was measured last, in seconds; None before the first.")
+
+    def measure_round_trip() -> None:
+        """Asks for a new measurement; it is there once the peer has answered."""
+
+
 class IListeningPort(Interface):
     """A port that is open."""
 
@@ -221,6 +232,13 @@ class IForwarder(Interface):
         with the traffic after both legs are gone.  Memory is bounded in each direction.
         Cancelling aborts both legs.
         """
+
+
+class IMeasuringForwarder(IForwarder):
+    """A forwarder that can say what its flows have moved while they last."""
+
+    def moving() -> tuple[int, int]:
+        """Octets that the present flows have moved so far: near to far, and far to near."""
 
 
 class IDataPlane(Interface):

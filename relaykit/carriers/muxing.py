@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
-from relaykit.interfaces import ILegReceiver, IMuxedLeg, IStreamPath
+from relaykit.interfaces import ILegReceiver, IMeasuredPath, IMuxedLeg
 from relaykit.sansio.yamux.outbox import FLUSH_BYTES
 from relaykit.sansio.yamux.session import Role, YamuxSession
 from relaykit.sansio.yamux.streams import (
@@ -116,7 +116,7 @@ class MuxStreamLeg(StreamLeg):
         self._link.flush_soon()
 
 
-@implementer(IStreamPath, ILegReceiver, IPushProducer)
+@implementer(IMeasuredPath, ILegReceiver, IPushProducer)
 class MuxLink:
     """Runs a yamux session over a leg, which it owns.
 
@@ -182,6 +182,14 @@ class MuxLink:
             return fail(error)
         self.flush_soon()
         return succeed(MuxStreamLeg(self, stream))
+
+    @property
+    def round_trip_s(self) -> float | None:
+        return self.session.round_trip_s
+
+    def measure_round_trip(self) -> None:
+        self.session.measure_round_trip(self.now)
+        self.flush_soon()
 
     def when_lost(self) -> Deferred[Ended]:
         waiting: Deferred[Ended] = Deferred()

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
-from relaykit.interfaces import IForwarder, IStreamLeg
+from relaykit.interfaces import IForwarder, IMeasuringForwarder, IStreamLeg
 from relaykit.testing.legs import BULK, MOST_HELD_BYTES, ExactPrefix, RecordingProducer
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Ended, Traffic
@@ -84,6 +84,24 @@ class ForwarderTests(_TestCase):
         near.abort()
         far.abort()
         await self.rest()
+
+    async def test_moving(self) -> None:
+        """A forwarder that measures counts what a flow has moved so far, and forgets a flow that ended."""
+        forwarder = self.make_forwarder()
+        if not IMeasuringForwarder.providedBy(forwarder):
+            return
+        user, near = await self.make_pair()
+        far, service = await self.make_pair()
+        scene = _Scene(user, service, forwarder.forward(near, far, True)).both_receive()
+        user.write(b"ping")
+        await self.until(lambda: scene.at_service.data == b"ping")
+        service.write(b"pong!")
+        await self.until(lambda: scene.at_user.data == b"pong!")
+        self.assertEqual(forwarder.moving(), (4, 5))
+        user.finish_writing()
+        service.finish_writing()
+        await self.traffic(scene)
+        self.assertEqual(forwarder.moving(), (0, 0))
 
     async def test_small(self) -> None:
         """Small octets pass both ways; the traffic counts them, and the flow ends in order."""

@@ -506,6 +506,15 @@ class PathTests(LinkTestCase):
         self.assertFalse(self.near.session.over or self.far.session.over)
         self.assertEqual(self.near.session.round_trip_s, 0.0)
 
+    def test_round_trip(self) -> None:
+        """The distance of the peer is measured on request, whatever the pause between pings."""
+        self.network.flush()
+        self.assertIsNone(self.near.round_trip_s)
+        self.near.measure_round_trip()
+        self.clock.advance(0.04)
+        self.network.flush()
+        self.assertEqual(self.near.round_trip_s, 0.0)
+
     def test_window_grows(self) -> None:
         """A stream that is read as fast as it comes gets a larger window."""
         near, far = self.pair()

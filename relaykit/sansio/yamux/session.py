@@ -143,6 +143,12 @@ class YamuxSession:
         """The round trip that the last ping took, in seconds; None before the first answer."""
         return self._keepalive.round_trip_s
 
+    def measure_round_trip(self, now: float) -> None:
+        """Has the next output begin with a ping, unless one is under way; as any, it must be answered."""
+        self._pass_time(now)
+        if not self._over:
+            self._keepalive.want(self._now)
+
     @property
     def has_output(self) -> bool:
         """Whether :meth:`to_send` would answer anything."""
