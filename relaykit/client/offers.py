@@ -10,6 +10,7 @@ from twisted.application.service import MultiService
 from twisted.logger import Logger
 
 from relaykit.client.hosts import BackendHost
+from relaykit.client.status import ProxyStatus
 from relaykit.client.work import Offered
 from relaykit.options import to_wire
 from relaykit.sansio.control.registering import (
@@ -70,6 +71,7 @@ class Offers(MultiService):
         self._timer: IDelayedCall | None = None
         self._registering = Registering()
         self._offers: dict[str, _Offer] = {}
+        self._answers: dict[str, Registered | RefusedProxy] = {}
         for proxy in proxies:
             name = wire_name(user, proxy.common.name)
             host = BackendHost(clock, data_plane, session, proxy.common, name, dial)
@@ -85,6 +87,10 @@ class Offers(MultiService):
     def names(self) -> list[str]:
         """The names of all proxies as configured, sorted."""
         return sorted(offer.name for offer in self._offers.values())
+
+    def status(self) -> tuple[ProxyStatus, ...]:
+        """How each proxy stands, in the order of the configuration."""
+        return tuple(self._status(name, state) for name, state in self._registering)
 
     def find(self, name: str) -> Offered | None:
         """The proxy that the server calls this, if it is exposed."""
@@ -106,6 +112,7 @@ class Offers(MultiService):
     def session_ended(self) -> None:
         """The session is over, and so is every registration."""
         self._session = None
+        self._answers.clear()
         self._registering.session_ended()
         self._settle()
 
@@ -125,6 +132,16 @@ class Offers(MultiService):
         self._registering.refused(name, text, self._clock.seconds())
         self._settle()
 
+    def _status(self, name: str, state: RegistrationState) -> ProxyStatus:
+        offer, answer = self._offers[name], self._answers.get(name)
+        return ProxyStatus(
+            name=offer.name,
+            type=offer.type,
+            state=state,
+            address=answer.address if isinstance(answer, Registered) else "",
+            reason=answer.reason if isinstance(answer, RefusedProxy) else "",
+        )
+
     def _settle(self) -> None:
         for event in self._registering.events():
             session = self._session
@@ -136,13 +153,22 @@ class Offers(MultiService):
             elif isinstance(event, Withdraw):
                 session.withdraw(event.name)
             elif isinstance(event, Registered):
+                self._answers[event.name] = event
                 self.log.info(
                     "[{run}] [{proxy}] start proxy success",
                     run=session.run_id,
                     proxy=offer.name,
                     address=event.address,
                 )
+                if event.address:
+                    self.log.info(
+                        "[{run}] [{proxy}] users reach it at {address} of the server",
+                        run=session.run_id,
+                        proxy=offer.name,
+                        address=event.address,
+                    )
             elif isinstance(event, RefusedProxy):
+                self._answers[event.name] = event
                 self.log.warn(
                     "[{run}] [{proxy}] start error: {reason}",
                     run=session.run_id,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from attrs import define, field, frozen
 from twisted.application.service import Service
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.errors import ConnectionFailed
@@ -83,12 +84,21 @@ class _OpenPort:
 class TcpIngress(Service):
     """Opens a port of the server for each proxy."""
 
+    log = Logger()
+
     def __init__(self, host: IServerHost) -> None:
         self._host = host
 
     async def expose(self, proxy: IRegisteredProxy) -> IExposure:
         exposure = _OpenPort(proxy)
-        exposure.opened(await self._host.ports.listen_stream(proxy.options.remote_port, exposure, proxy))
+        port = await self._host.ports.listen_stream(proxy.options.remote_port, exposure, proxy)
+        exposure.opened(port)
+        self.log.info(
+            "[{run}] [{proxy}] tcp proxy listen port [{port}]",
+            run=proxy.identity.run_id,
+            proxy=proxy.name,
+            port=port.address.port,
+        )
         return exposure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import ConnectionFailed, ProxyRefused, RefusalCode
@@ -44,6 +45,12 @@ class TcpIngressTests(SynchronousTestCase):
         picked = self.relay.publish(tcp.proxy_type, tcp.TcpOptions(), name="picked")
         self.assertEqual(given.address, ":6000")
         self.assertIn(int(picked.address.removeprefix(":")), self.relay.ports)
+
+    def test_logged_port(self) -> None:
+        """The server's log tells the port in frp's words."""
+        with capturedLogs() as logged:
+            self.relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), name="web")
+        self.assertIn("[web] tcp proxy listen port [6000]", str(formatEvent(logged[0])))
 
     def test_refused_port(self) -> None:
         """What the rules of the ports say reaches the client, and nothing stays open."""
