@@ -46,7 +46,7 @@ class LoginTests(SynchronousTestCase):
         first.register("web", remote_port=6000)
         second = Client(scene, run_id=first.run_id)
         self.assertEqual(second.run_id, first.run_id)
-        self.assertEqual(first.of(events.SessionEnded)[0].why, Ended.FINISHED)
+        self.assertEqual(first.of(events.SessionEnded)[0].why, Ended.REPLACED)
         self.assertEqual(len(scene.sessions), 1)
         second.register("web", remote_port=6000)
         self.assertEqual([each.address for each in second.of(events.ProxyRegistered)], [":6000"])

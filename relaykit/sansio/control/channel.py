@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from relaykit.sansio.control.binding import BoundKeys
 from relaykit.sansio.control.greeting import Agreement
 from relaykit.sansio.wire.aead import Opener, Sealer
 from relaykit.sansio.wire.cipher import IV_LENGTH, Decryptor, Encryptor, derive_key
 from relaykit.sansio.wire.coders import StreamCoder
-from relaykit.sansio.wire.hello import derive_keys
+from relaykit.sansio.wire.hello import ControlKeys, derive_keys
 from relaykit.values import Secret
 
 __all__ = ["Channel", "client_channel", "server_channel"]
@@ -24,11 +25,16 @@ class Channel:
     inbound: StreamCoder
 
 
-def client_channel(token: Secret, agreed: Agreement | None, entropy: Callable[[int], bytes]) -> Channel:
-    """The client's end; ``agreed`` is None with wire version 1."""
+def client_channel(
+    token: Secret,
+    agreed: Agreement | None,
+    entropy: Callable[[int], bytes],
+    bound: BoundKeys | None = None,
+) -> Channel:
+    """The client's end; ``agreed`` is None with wire version 1, ``bound`` is for a login that is bound."""
     if agreed is None:
         return _version_1(token, entropy)
-    keys = derive_keys(token.to_bytes(), agreed.algorithm, agreed.transcript)
+    keys = _keys(token, agreed, bound)
     nonce = entropy(agreed.algorithm.nonce_length)
     return Channel(
         Sealer(agreed.algorithm, keys.client_to_server, nonce),
@@ -36,16 +42,27 @@ def client_channel(token: Secret, agreed: Agreement | None, entropy: Callable[[i
     )
 
 
-def server_channel(token: Secret, agreed: Agreement | None, entropy: Callable[[int], bytes]) -> Channel:
-    """The server's end; ``agreed`` is None with wire version 1."""
+def server_channel(
+    token: Secret,
+    agreed: Agreement | None,
+    entropy: Callable[[int], bytes],
+    bound: BoundKeys | None = None,
+) -> Channel:
+    """The server's end; see :func:`client_channel`."""
     if agreed is None:
         return _version_1(token, entropy)
-    keys = derive_keys(token.to_bytes(), agreed.algorithm, agreed.transcript)
+    keys = _keys(token, agreed, bound)
     nonce = entropy(agreed.algorithm.nonce_length)
     return Channel(
         Sealer(agreed.algorithm, keys.server_to_client, nonce),
         Opener(agreed.algorithm, keys.client_to_server),
     )
+
+
+def _keys(token: Secret, agreed: Agreement, bound: BoundKeys | None) -> ControlKeys:
+    if bound is not None:
+        return bound.control_keys(agreed.algorithm)
+    return derive_keys(token.to_bytes(), agreed.algorithm, agreed.transcript)
 
 
 def _version_1(token: Secret, entropy: Callable[[int], bytes]) -> Channel:

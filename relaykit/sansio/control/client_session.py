@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from relaykit.errors import RemoteProtocolError
+from relaykit.errors import LocalProtocolError, RemoteProtocolError
 from relaykit.sansio.contract import Buffer
+from relaykit.sansio.control.binding import BoundKeys
 from relaykit.sansio.control.channel import client_channel
-from relaykit.sansio.control.credentials import Prover, Scope
+from relaykit.sansio.control.credentials import Prover, Scope, SilentProver
 from relaykit.sansio.control.events import (
+    BindingFailed,
+    KeyNeeded,
     LoggedIn,
     LoginRefused,
     ProxyRefused,
@@ -19,9 +23,13 @@ from relaykit.sansio.control.events import (
     SessionEnded,
     WorkRequested,
 )
-from relaykit.sansio.control.greeting import EXTENSIONS, Agreement, ClientGreeting
+from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY, Agreement, ClientGreeting
+from relaykit.sansio.control.identity import statement
 from relaykit.sansio.control.liveness import Liveness
+from relaykit.sansio.control.opening import OPENING_MESSAGES
+from relaykit.sansio.control.proving import NOTHING_PROVEN, BindingFailure, BoundLogin, ClientProofs
 from relaykit.sansio.control.session import ControlSession, Role, SessionSettings, State, Step
+from relaykit.sansio.wire.farewells import Farewell
 from relaykit.sansio.wire.framing import MAGIC, V1, Framing, HelloFrame, encode_hello
 from relaykit.sansio.wire.hello import RANDOM_LENGTH, Bootstrap
 from relaykit.sansio.wire.messages import (
@@ -35,6 +43,7 @@ from relaykit.sansio.wire.messages import (
     Pong,
     ReqWorkConn,
 )
+from relaykit.sansio.wire.proven import IdentifiedLogin, ProvenLogin, ProvenLoginResp
 from relaykit.values import Ended
 
 __all__ = ["LOGIN_TIMEOUT_S", "UNTOLD", "ClientSession"]
@@ -45,14 +54,23 @@ LOGIN_TIMEOUT_S = 10.0
 UNTOLD = Bootstrap()
 """For a client that does not tell how its connection was made."""
 
+_BEFORE_LOGIN = frozenset({State.GREETING, State.AGREED, State.LOGGING_IN})
+_ANSWERS = OPENING_MESSAGES.extended(ProvenLoginResp)
+
+LoginT = TypeVar("LoginT", bound=Login)
+
 
 class ClientSession(ControlSession):
-    """Begins by sending its login, to which it adds the proof.
+    """Begins by sending its hello or its login, to which it adds the proofs.
 
     The first event is :class:`~relaykit.sansio.control.events.LoggedIn` or
-    :class:`~relaykit.sansio.control.events.LoginRefused`, or the end of the session.
+    :class:`~relaykit.sansio.control.events.LoginRefused`, or the end of the session.  Where the server
+    agrees to a bound login :class:`~relaykit.sansio.control.events.KeyNeeded` comes before, to be
+    answered with :meth:`prove`, and :class:`~relaykit.sansio.control.events.BindingFailed` if that leads
+    to nothing.
 
     :param bootstrap: how the connection was made, which version 2 tells the server.
+    :param proofs: what this client can prove besides the token; with version 1 it counts for nothing.
     """
 
     role = Role.CLIENT
@@ -67,21 +85,43 @@ class ClientSession(ControlSession):
         *,
         bootstrap: Bootstrap = UNTOLD,
         extensions: frozenset[str] = EXTENSIONS,
+        proofs: ClientProofs = NOTHING_PROVEN,
     ) -> None:
         super().__init__(State.LOGGING_IN if framing is V1 else State.GREETING, framing, settings)
         self.peer_answered = False
         """Whether the server has sent anything: if not, it may not know this version of the wire."""
-        self._prover = prover
+        self.bound: BoundKeys | None = None
+        """What proves further connections of the session; None where the login was not bound."""
+        self.prover = prover
+        """Proves the token in further messages; silent where the login was bound."""
+        self._login = login
+        self._proofs = proofs
+        self._client_proof = b""
         self._deadline = now + LOGIN_TIMEOUT_S
         self._greeting: ClientGreeting | None = None
         self._agreed: Agreement | None = None
+        required = proofs.bound is BoundLogin.REQUIRE
+        if required and framing is V1:
+            raise LocalProtocolError("there is no bound login in version 1 of the wire")
+        self._at_once = framing is V1 or not (required or proofs.extensions)
         if framing is not V1:
-            self._greeting = ClientGreeting(bootstrap, settings.entropy(RANDOM_LENGTH), extensions)
+            offered = extensions | proofs.extensions
+            self._greeting = ClientGreeting(bootstrap, settings.entropy(RANDOM_LENGTH), offered)
+            self._decoder.messages = _ANSWERS
             self._out += [MAGIC, encode_hello(self._greeting.frame)]
-        proof = prover.prove(Scope.LOGIN)
-        self._send(
-            msgspec.structs.replace(login, privilege_key=proof.privilege_key, timestamp=proof.timestamp)
-        )
+        if self._at_once:
+            self._send(self._with_proof(login))
+
+    def prove(self, stretched: bytes) -> None:
+        """Logs in with the token's stretched key, as :class:`KeyNeeded` asked for."""
+        agreed = self._agreed
+        if self.state is State.ENDED:
+            return
+        if self.state is not State.AGREED or agreed is None:
+            raise LocalProtocolError("nobody asked for a key")
+        self.bound = BoundKeys(stretched, self._proofs.exporter, agreed.transcript)
+        self.prover = SilentProver()
+        self._log_in(agreed)
 
     def register(self, name: str, type: str, fields: Mapping[str, Any]) -> None:
         """Asks the server to expose a proxy; ``fields`` as :func:`relaykit.options.to_wire` gives them."""
@@ -98,26 +138,27 @@ class ClientSession(ControlSession):
         super().receive(data, now)
 
     def next_wakeup(self) -> float | None:
-        if self.state in (State.GREETING, State.LOGGING_IN):
+        if self.state in _BEFORE_LOGIN:
             return self._deadline
         return super().next_wakeup()
 
     def wake(self, now: float) -> None:
-        if self.state in (State.GREETING, State.LOGGING_IN) and now >= self._deadline:
+        if self.state in _BEFORE_LOGIN and now >= self._deadline:
             self._end(Ended.TIMEOUT, "the server did not answer the login")
         super().wake(now)
 
     def _read_plain(self, data: Buffer, now: float) -> None:
         self._decoder.receive(data)
-        while self.state in (State.GREETING, State.LOGGING_IN):
+        while self.state in _BEFORE_LOGIN:
             received = self._decoder.next_message()
             if received is None:
                 return
             if isinstance(received, HelloFrame):
                 self._greeted(received)
             elif isinstance(received, LoginResp):
-                self._peer_steps(Step.REFUSE if received.error else Step.ADMIT)
-                self._login_answered(received, now)
+                self._answered(received, now)
+            elif isinstance(received, ProvenLoginResp) and self.bound is not None:
+                self._proven_answered(received, self.bound, now)
             else:
                 raise RemoteProtocolError(f"{type(received).__name__} in answer to a login")
 
@@ -125,7 +166,62 @@ class ClientSession(ControlSession):
         if self._greeting is None or frame.sender != "server":
             raise RemoteProtocolError("a hello that nobody asked for")
         self._peer_steps(Step.GREET)
-        self._agreed = self._greeting.conclude(frame)
+        agreed = self._agreed = self._greeting.conclude(frame)
+        if BOUND in agreed.extensions:
+            self._events.append(KeyNeeded(agreed.salt))
+        elif self._proofs.bound is BoundLogin.REQUIRE:
+            self._fail(BindingFailure.NOT_AGREED)
+        else:
+            self._log_in(agreed)
+
+    def _log_in(self, agreed: Agreement) -> None:
+        """Sends the login, unless it went out with the hello."""
+        if not self._step(Step.LOG_IN) or self._at_once:
+            return
+        if not agreed.extensions & {BOUND, IDENTITY}:
+            self._send(self._with_proof(self._login))
+            return
+        signer = self._proofs.signer if IDENTITY in agreed.extensions else None
+        login = IdentifiedLogin(
+            **msgspec.structs.asdict(self._login),
+            identity=b"" if signer is None else signer.public_key,
+            yields=self._proofs.yields,
+        )
+        body = (login if self.bound is not None else self._with_proof(login)).to_json()
+        self._client_proof = b"" if self.bound is None else self.bound.client_proof(body)
+        signature = b""
+        if signer is not None:
+            signature = signer.sign(statement(self._proofs.exporter, agreed.transcript, body))
+        self._send(ProvenLogin(login=body, binding=self._client_proof, signature=signature))
+
+    def _with_proof(self, login: LoginT) -> LoginT:
+        """A login with frp's proof of the token."""
+        proof = self.prover.prove(Scope.LOGIN)
+        return msgspec.structs.replace(login, privilege_key=proof.privilege_key, timestamp=proof.timestamp)
+
+    def _answered(self, answer: LoginResp, now: float) -> None:
+        """Takes an answer that is not proven."""
+        if self.bound is None:
+            self._peer_steps(Step.REFUSE if answer.error else Step.ADMIT)
+            self._login_answered(answer, now)
+        elif answer.error:
+            self._fail(BindingFailure.NOT_ADMITTED, answer.error)
+        else:
+            self._fail(BindingFailure.NOT_PROVEN)
+
+    def _proven_answered(self, proven: ProvenLoginResp, bound: BoundKeys, now: float) -> None:
+        expected = bound.server_proof(self._client_proof, proven.answer)
+        if not hmac.compare_digest(expected, proven.binding):
+            self._fail(BindingFailure.NOT_PROVEN)
+            return
+        answer = LoginResp.from_json(proven.answer) or LoginResp()
+        self._peer_steps(Step.REFUSE if answer.error else Step.ADMIT)
+        self._login_answered(answer, now)
+
+    def _fail(self, why: BindingFailure, text: str = "") -> None:
+        """Ends a session whose login is not bound, though it should be."""
+        self._events.append(BindingFailed(why, text))
+        self._end(Ended.REFUSED, text or why.value)
 
     def _login_answered(self, answer: LoginResp, now: float) -> None:
         if answer.error:
@@ -136,7 +232,7 @@ class ClientSession(ControlSession):
         settings, heartbeat = self._settings, self._settings.heartbeat
         timeout_s = None if heartbeat.interval_s is None else heartbeat.timeout_s
         self._secure(
-            client_channel(settings.token, self._agreed, settings.entropy),
+            client_channel(settings.token, self._agreed, settings.entropy, self.bound),
             self._agreed,
             Liveness(heartbeat.interval_s, timeout_s, now),
         )
@@ -155,10 +251,20 @@ class ClientSession(ControlSession):
                 pass
             case Pong():
                 self._end(Ended.REFUSED, message.error)
+            case Farewell():
+                self._events.append(SessionEnded(_ending(message.why), message.text))
             case _:
                 self._received_by_both(message)
 
     def _ping(self) -> None:
         if self._step(Step.PING):
-            proof = self._prover.prove(Scope.HEARTBEATS)
+            proof = self.prover.prove(Scope.HEARTBEATS)
             self._send(Ping(privilege_key=proof.privilege_key, timestamp=proof.timestamp))
+
+
+def _ending(why: str) -> Ended:
+    """What a server's farewell says; one that only a later version knows is an end like any other."""
+    try:
+        return Ended(why)
+    except ValueError:
+        return Ended.SESSION_ENDED

@@ -17,7 +17,17 @@ from relaykit.sansio.wire.messages import Login, NewWorkConn, Ping
 from relaykit.sansio.wire.proofs import digest, proves
 from relaykit.values import Secret
 
-__all__ = ["NO_PROOF", "Proof", "Prover", "Scope", "TokenProver", "TokenVerifier", "Verifier"]
+__all__ = [
+    "NO_PROOF",
+    "Proof",
+    "Prover",
+    "Scope",
+    "SilentProver",
+    "TokenProver",
+    "TokenVerifier",
+    "TrustingVerifier",
+    "Verifier",
+]
 
 
 class Scope(enum.Enum):
@@ -98,3 +108,17 @@ class TokenVerifier:
     def verify(self, scope: Scope, proof: Proof) -> None:
         if scope in self._scopes and not proves(self._token.to_bytes(), proof.timestamp, proof.privilege_key):
             raise Refused(RefusalCode.BAD_CREDENTIALS, _MISMATCHES[scope])
+
+
+class SilentProver:
+    """Proves nothing: for sessions whose login was bound, in which frp's proof is not sent at all."""
+
+    def prove(self, scope: Scope) -> Proof:
+        return NO_PROOF
+
+
+class TrustingVerifier:
+    """Checks nothing: the same at the server, where more than frp's proof was proven already."""
+
+    def verify(self, scope: Scope, proof: Proof) -> None:
+        """Nothing is refused."""

@@ -11,10 +11,13 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
+from relaykit.sansio.control.proving import BindingFailure
 from relaykit.sansio.wire.messages import Login, Message
 from relaykit.values import Ended
 
 __all__ = [
+    "BindingFailed",
+    "KeyNeeded",
     "LoggedIn",
     "LoginReceived",
     "LoginRefused",
@@ -42,6 +45,16 @@ class LoginReceived:
 
 
 @frozen
+class KeyNeeded:
+    """To the client: the server agreed to a bound login.  Answer with ``prove``.
+
+    ``salt`` is what the token is stretched with; see :func:`relaykit.sansio.control.binding.stretch`.
+    """
+
+    salt: bytes
+
+
+@frozen
 class LoggedIn:
     """To the client: the server let it in.  Log in with this ``run_id`` again after a loss."""
 
@@ -54,6 +67,17 @@ class LoginRefused:
     """To the client: the server said no.  The session has ended."""
 
     text: str
+
+
+@frozen
+class BindingFailed:
+    """To the client: the login should have been bound, and is not.  The session has ended.
+
+    ``text`` is what the peer said, which may be anybody.
+    """
+
+    why: BindingFailure
+    text: str = ""
 
 
 @frozen
@@ -130,7 +154,9 @@ class SessionEnded:
 
 SessionEvent: TypeAlias = (
     LoginReceived
+    | KeyNeeded
     | LoggedIn
+    | BindingFailed
     | LoginRefused
     | ProxyOffered
     | ProxyRegistered

@@ -6,23 +6,38 @@ the server chooses those that it has too.  None is needed, so a peer that knows 
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
 
+from relaykit.sansio.control.binding import MAX_SALT_LENGTH, MIN_SALT_LENGTH
 from relaykit.sansio.wire.aead import Algorithm
 from relaykit.sansio.wire.framing import HelloFrame
 from relaykit.sansio.wire.hello import (
     Bootstrap,
     ClientHello,
+    HelloRefused,
     ServerHello,
     answer,
     check_answer,
     transcript_hash,
 )
 
-__all__ = ["EXTENSIONS", "HALF_CLOSE", "OPTIONS", "SIGNAL", "Agreement", "ClientGreeting", "answer_greeting"]
+__all__ = [
+    "BOUND",
+    "EXTENSIONS",
+    "FAREWELL",
+    "HALF_CLOSE",
+    "IDENTITY",
+    "OPTIONS",
+    "SIGNAL",
+    "Agreement",
+    "ClientGreeting",
+    "answer_greeting",
+]
 
 SIGNAL = "signal"
 """Control messages of proxy types."""
@@ -33,17 +48,31 @@ HALF_CLOSE = "half_close"
 OPTIONS = "options"
 """relaykit's own part of a proxy's options is read."""
 
-EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS})
-"""All that this program has."""
+FAREWELL = "farewell"
+"""The server says why it ends a session."""
+
+IDENTITY = "identity"
+"""The client signs its login with a key of its own."""
+
+BOUND = "bound"
+"""The login is bound to its TLS session; what the server chooses is an object with its ``salt``."""
+
+EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, FAREWELL})
+"""All that this program has and that needs nothing.  The other two are proofs, which need a key, a token
+and a TLS session, and for which the client's login waits for the server's hello."""
 
 
 @frozen
 class Agreement:
-    """What the hellos of both ends came to; ``transcript`` covers every octet of them."""
+    """What the hellos of both ends came to; ``transcript`` covers every octet of them.
+
+    ``salt`` is what the token is stretched with for a bound login; empty without :data:`BOUND`.
+    """
 
     algorithm: Algorithm
     transcript: bytes = field(repr=False)
     extensions: frozenset[str]
+    salt: bytes = b""
 
 
 class ClientGreeting:
@@ -54,7 +83,7 @@ class ClientGreeting:
 
     def __init__(self, bootstrap: Bootstrap, random: bytes, extensions: frozenset[str] = EXTENSIONS) -> None:
         self._extensions = extensions
-        self._offer = ClientHello.offering(bootstrap, random, _chosen(extensions))
+        self._offer = ClientHello.offering(bootstrap, random, dict.fromkeys(sorted(extensions), True))
         self.frame = self._offer.to_frame()
         """What is sent."""
 
@@ -66,30 +95,61 @@ class ClientGreeting:
         """
         hello = ServerHello.from_frame(frame)
         algorithm = check_answer(self._offer, hello)
-        extensions = self._extensions & _names(hello.selected.relaykit)
-        return Agreement(algorithm, transcript_hash(self.frame, frame), extensions)
+        chosen = hello.selected.relaykit
+        extensions = self._extensions & _names(chosen)
+        salt = b""
+        if BOUND in self._extensions and BOUND in chosen:
+            salt = _salt(chosen[BOUND])
+            extensions |= {BOUND}
+        return Agreement(algorithm, transcript_hash(self.frame, frame), extensions, salt)
 
 
 def answer_greeting(
-    frame: HelloFrame, random: bytes, extensions: frozenset[str] = EXTENSIONS
+    frame: HelloFrame,
+    random: bytes,
+    extensions: frozenset[str] = EXTENSIONS,
+    salt: bytes = b"",
+    *,
+    secure: bool = False,
 ) -> tuple[HelloFrame, Agreement]:
     """The server's hello in answer to a client's, and what both agree on with it.
 
     :param random: 32 octets of chance.
+    :param salt: what the token is stretched with; needed for :data:`BOUND`.
+    :param secure: whether TLS ends here.  Where a client has TLS that ends elsewhere, it has no identity
+        here, because what it signs covers the TLS session.
     :raises HelloRefused: nothing fits; the client is told with :meth:`ServerHello.refusing`.
     :raises MalformedMessage: it is not a hello.
     """
     offer = ClientHello.from_frame(frame)
     agreed = extensions & _names(offer.capabilities.relaykit)
-    hello = answer(offer, random, _chosen(agreed))
+    if not salt:
+        agreed -= {BOUND}
+    if offer.bootstrap.tls != secure:
+        agreed -= {IDENTITY}
+    chosen: dict[str, Any] = dict.fromkeys(sorted(agreed), True)
+    if BOUND in agreed:
+        chosen[BOUND] = {"salt": base64.b64encode(salt).decode("ascii")}
+    hello = answer(offer, random, chosen)
     answered = hello.to_frame()
     algorithm = Algorithm(hello.selected.crypto.algorithm)
-    return answered, Agreement(algorithm, transcript_hash(frame, answered), agreed)
-
-
-def _chosen(extensions: frozenset[str]) -> Mapping[str, Any]:
-    return dict.fromkeys(sorted(extensions), True)
+    salt = salt if BOUND in agreed else b""
+    return answered, Agreement(algorithm, transcript_hash(frame, answered), agreed, salt)
 
 
 def _names(object_of_hello: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name, value in object_of_hello.items() if value is True)
+
+
+def _salt(chosen: Any) -> bytes:
+    """The salt in what a server chose.
+
+    :raises HelloRefused: there is none that could be used.
+    """
+    try:
+        salt = base64.b64decode(chosen["salt"], validate=True)
+    except (TypeError, KeyError, ValueError, binascii.Error):
+        salt = b""
+    if not MIN_SALT_LENGTH <= len(salt) <= MAX_SALT_LENGTH:
+        raise HelloRefused("the server's hello has no salt for a bound login")
+    return salt

@@ -75,12 +75,20 @@ def opening(framing: Framing, message: Message) -> bytes:
     return start + framing.encode(message)
 
 
-def open_work(framing: Framing, run_id: str, prover: Prover) -> bytes:
-    """Offers the server a work connection of the session with this run id."""
+def open_work(framing: Framing, run_id: str, prover: Prover, binding: bytes = b"") -> bytes:
+    """Offers the server a work connection of the session with this run id.
+
+    ``binding`` is the proof of a bound session that this connection belongs to it.
+    """
     proof = prover.prove(Scope.WORK_CONNECTIONS)
     return opening(
         framing,
-        NewWorkConn(run_id=run_id, privilege_key=proof.privilege_key, timestamp=proof.timestamp),
+        NewWorkConn(
+            run_id=run_id,
+            privilege_key=proof.privilege_key,
+            timestamp=proof.timestamp,
+            binding=binding,
+        ),
     )
 
 
@@ -93,10 +101,11 @@ def open_visit(
     *,
     use_encryption: bool = False,
     use_compression: bool = False,
+    binding: bytes = b"",
 ) -> bytes:
     """Asks to be connected with a proxy, proving that its secret is known.
 
-    The flags say how this client wraps the payload of its own leg.
+    The flags say how this client wraps the payload of its own leg; ``binding`` as for :func:`open_work`.
     """
     timestamp = int(unix_time)
     return opening(
@@ -108,6 +117,7 @@ def open_visit(
             timestamp=timestamp,
             use_encryption=use_encryption,
             use_compression=use_compression,
+            binding=binding,
         ),
     )
 

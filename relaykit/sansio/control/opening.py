@@ -14,7 +14,7 @@ from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.control.greeting import EXTENSIONS, Agreement, answer_greeting
+from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY, Agreement, answer_greeting
 from relaykit.sansio.control.texts import MISSING_HELLO
 from relaykit.sansio.parsers.first_octets import LOGICAL_CONNECTION, Spoken
 from relaykit.sansio.wire.framing import (
@@ -39,6 +39,7 @@ from relaykit.sansio.wire.messages import (
     NewWorkConn,
     StartWorkConn,
 )
+from relaykit.sansio.wire.proven import ProvenLogin
 from relaykit.values import Ended, Origin
 
 __all__ = [
@@ -65,6 +66,9 @@ OPENING_MESSAGES = MessageTable(
 )
 """The core's messages and no others: where exactly one is expected, none is skipped."""
 
+_WITH_PROVEN_LOGIN = OPENING_MESSAGES.extended(ProvenLogin)
+_PROOFS = frozenset({BOUND, IDENTITY})
+
 
 class StrangeProtocol(RemoteProtocolError):
     """The peer speaks something else; ``spoken`` says what."""
@@ -83,7 +87,7 @@ class FirstMessage:
     ``unsent`` goes out before any answer; for a login the session does that.
     """
 
-    message: Login | NewWorkConn | NewVisitorConn
+    message: Login | ProvenLogin | NewWorkConn | NewVisitorConn
     framing: Framing
     hello: Agreement | None = None
     unsent: bytes = b""
@@ -107,6 +111,8 @@ class ServerOpening:
 
     :param version: what the server calls its version, for a client that must be refused here.
     :param entropy: answers this many random octets.
+    :param salt: what the token is stretched with, where a bound login is possible.
+    :param secure: whether TLS ends here, with something to bind a login to.
     """
 
     def __init__(
@@ -116,10 +122,15 @@ class ServerOpening:
         entropy: Callable[[int], bytes],
         extensions: frozenset[str] = EXTENSIONS,
         timeout_s: float = OPENING_TIMEOUT_S,
+        *,
+        salt: bytes = b"",
+        secure: bool = False,
     ) -> None:
         self._version = version
         self._entropy = entropy
         self._extensions = extensions
+        self._salt = salt
+        self._secure = secure
         self._deadline: float | None = now + timeout_s
         self._first = b""
         self._framing: Framing | None = None
@@ -150,7 +161,7 @@ class ServerOpening:
                 break
             if isinstance(received, HelloFrame):
                 self._answer_hello(received)
-            elif isinstance(received, Login | NewWorkConn | NewVisitorConn):
+            elif isinstance(received, Login | ProvenLogin | NewWorkConn | NewVisitorConn):
                 self._finish(received, self._framing)
             else:
                 raise RemoteProtocolError(f"a connection begins with {type(received).__name__}")
@@ -204,13 +215,17 @@ class ServerOpening:
         if frame.sender != "client":
             raise RemoteProtocolError("a server's hello from a client")
         try:
-            answer, self._hello = answer_greeting(frame, self._entropy(RANDOM_LENGTH), self._extensions)
+            answer, self._hello = answer_greeting(
+                frame, self._entropy(RANDOM_LENGTH), self._extensions, self._salt, secure=self._secure
+            )
         except HelloRefused as refusal:
             self._out.append(encode_hello(ServerHello.refusing(refusal.text).to_frame()))
             raise
+        if self._hello.extensions & _PROOFS:
+            self._decoder.messages = _WITH_PROVEN_LOGIN
         self._out.append(encode_hello(answer))
 
-    def _finish(self, message: Login | NewWorkConn | NewVisitorConn, framing: Framing) -> None:
+    def _finish(self, message: Login | ProvenLogin | NewWorkConn | NewVisitorConn, framing: Framing) -> None:
         if isinstance(message, Login) and framing is V2 and self._hello is None:
             self._out.append(framing.encode(LoginResp(version=self._version, error=MISSING_HELLO)))
             raise RemoteProtocolError(MISSING_HELLO)

@@ -18,9 +18,10 @@ from relaykit.errors import LocalProtocolError, RefusalCode, Refused, RemoteProt
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.channel import Channel
 from relaykit.sansio.control.events import MessageReceived, SessionEnded, SessionEvent, SignalReceived
-from relaykit.sansio.control.greeting import SIGNAL, Agreement
+from relaykit.sansio.control.greeting import FAREWELL, SIGNAL, Agreement
 from relaykit.sansio.control.liveness import Due, Liveness
 from relaykit.sansio.control.opening import OPENING_MESSAGES
+from relaykit.sansio.wire.farewells import Farewell
 from relaykit.sansio.wire.framing import Framing
 from relaykit.sansio.wire.messages import (
     CORE_MESSAGES,
@@ -59,7 +60,9 @@ class State(enum.Enum):
     """How far the session is."""
 
     GREETING = "greeting"
-    """The client's hello and login are sent; the server's hello is due."""
+    """The client's hello is sent; the server's hello is due."""
+    AGREED = "agreed"
+    """Both hellos are known; the login is due, unless the client had no reason to wait with it."""
     LOGGING_IN = "logging in"
     """The login is not answered."""
     ESTABLISHED = "established"
@@ -71,6 +74,7 @@ class Step(enum.Enum):
     """What one of the ends does."""
 
     GREET = "greet"
+    LOG_IN = "log in"
     ADMIT = "admit"
     REFUSE = "refuse"
     REGISTER = "register"
@@ -82,11 +86,13 @@ class Step(enum.Enum):
     PONG = "pong"
     SIGNAL = "signal"
     MESSAGE = "message"
+    DISMISS = "dismiss"
     END = "end"
 
 
 ACTORS: Mapping[Step, Role | None] = {
     Step.GREET: Role.SERVER,
+    Step.LOG_IN: Role.CLIENT,
     Step.ADMIT: Role.SERVER,
     Step.REFUSE: Role.SERVER,
     Step.REGISTER: Role.CLIENT,
@@ -98,14 +104,18 @@ ACTORS: Mapping[Step, Role | None] = {
     Step.PONG: Role.SERVER,
     Step.SIGNAL: None,
     Step.MESSAGE: None,
+    Step.DISMISS: Role.SERVER,
     Step.END: None,
 }
 """Whose step it is; None: either's."""
 
 TRANSITIONS: Mapping[tuple[State, Step], State] = {
-    (State.GREETING, Step.GREET): State.LOGGING_IN,
+    (State.GREETING, Step.GREET): State.AGREED,
     (State.GREETING, Step.REFUSE): State.ENDED,
     (State.GREETING, Step.END): State.ENDED,
+    (State.AGREED, Step.LOG_IN): State.LOGGING_IN,
+    (State.AGREED, Step.REFUSE): State.ENDED,
+    (State.AGREED, Step.END): State.ENDED,
     (State.LOGGING_IN, Step.ADMIT): State.ESTABLISHED,
     (State.LOGGING_IN, Step.REFUSE): State.ENDED,
     (State.LOGGING_IN, Step.END): State.ENDED,
@@ -118,6 +128,7 @@ TRANSITIONS: Mapping[tuple[State, Step], State] = {
     (State.ESTABLISHED, Step.PONG): State.ESTABLISHED,
     (State.ESTABLISHED, Step.SIGNAL): State.ESTABLISHED,
     (State.ESTABLISHED, Step.MESSAGE): State.ESTABLISHED,
+    (State.ESTABLISHED, Step.DISMISS): State.ENDED,
     (State.ESTABLISHED, Step.END): State.ENDED,
 }
 """Every step that is possible.  Another one of this end is its defect; another one of the peer breaks
@@ -131,6 +142,7 @@ _STEPS: Mapping[type[Message], Step] = {
     Ping: Step.PING,
     Pong: Step.PONG,
     Signal: Step.SIGNAL,
+    Farewell: Step.DISMISS,
 }
 _CORE_TYPES = frozenset(CORE_MESSAGES.by_number.values())
 
@@ -160,18 +172,29 @@ class SessionSettings:
     ``token`` is what encryption keys are made from.  ``entropy`` answers this many random octets.
     ``messages`` are the core's and those that proxy types registered.
 
-    :raises ValueError: a registered message has the type of relaykit's own signal.
+    :raises ValueError: a registered message has the type of one of relaykit's own.
     """
 
     token: Secret
     entropy: Callable[[int], bytes]
     heartbeat: Heartbeat = Heartbeat()
     messages: MessageTable = field(default=CORE_MESSAGES, repr=False)
-    messages_and_signals: MessageTable = field(init=False, repr=False)
+    _messages_and_own: MessageTable = field(init=False, repr=False)
 
-    @messages_and_signals.default
-    def _messages_and_signals(self) -> MessageTable:
-        return self.messages.extended(Signal)
+    @_messages_and_own.default
+    def _extended_messages(self) -> MessageTable:
+        return self.messages.extended(*_OWN_MESSAGES.values())
+
+    def messages_with(self, extensions: frozenset[str]) -> MessageTable:
+        """What is understood where both ends have these extensions."""
+        if extensions >= _OWN_MESSAGES.keys():
+            return self._messages_and_own
+        own = [message for extension, message in _OWN_MESSAGES.items() if extension in extensions]
+        return self.messages.extended(*own) if own else self.messages
+
+
+_OWN_MESSAGES: Mapping[str, type[Message]] = {SIGNAL: Signal, FAREWELL: Farewell}
+"""relaykit's own messages of an established session, by the extension that makes them legal."""
 
 
 class ControlSession:
@@ -285,9 +308,7 @@ class ControlSession:
         settings = self._settings
         self.extensions = frozenset() if agreed is None else agreed.extensions
         self._channel = channel
-        self._decoder = self.framing.make_decoder(
-            settings.messages_and_signals if SIGNAL in self.extensions else settings.messages
-        )
+        self._decoder = self.framing.make_decoder(settings.messages_with(self.extensions))
         self._liveness = liveness
 
     def _read_plain(self, data: Buffer, now: float) -> None:

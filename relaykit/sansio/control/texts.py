@@ -6,10 +6,15 @@ from attrs import frozen
 
 __all__ = [
     "ALREADY_ONLINE",
+    "BINDING_REQUIRED",
     "DETAILED",
+    "IDENTITY_IN_USE",
     "MISSING_HELLO",
+    "NOT_BOUND",
+    "NOT_OF_THIS_SESSION",
     "POOL_FULL",
     "REPLACED_DURING_LOGIN",
+    "RUN_ID_IN_USE",
     "SESSION_NOT_CURRENT",
     "SESSION_NOT_RUNNING",
     "STOPPED",
@@ -19,6 +24,23 @@ __all__ = [
 
 ALREADY_ONLINE = "client_id [{client_id}] for user [{user}] is already online"
 """To a login whose client id belongs to another session; to be formatted."""
+
+RUN_ID_IN_USE = "run id [{run_id}] belongs to another client, which is online"
+"""To a login with the run id of another session that is alive; to be formatted."""
+
+IDENTITY_IN_USE = (
+    "another client with the same identity is online, from {origin}: was a state directory copied?"
+)
+"""To a login that takes nothing from a live client, whose identity another one uses; to be formatted."""
+
+BINDING_REQUIRED = 'this server requires a bound login (auth.bound = "require")'
+"""To a login that is not bound."""
+
+NOT_BOUND = "the proof of the token does not hold: the token is another one, or TLS is ended in between"
+"""To a bound login whose proof is not that of this server's token and this TLS session."""
+
+NOT_OF_THIS_SESSION = "this connection does not belong to the session of run id [{run_id}]"
+"""To a work connection or a visit that does not show what its bound session demands; to be formatted."""
 
 REPLACED_DURING_LOGIN = "control was replaced during login"
 """To a login that another one with the same run id has overtaken."""

@@ -188,16 +188,18 @@ class CloseProxy(Message, frozen=True, kw_only=True):
 class NewWorkConn(Message, frozen=True, kw_only=True):
     """From the client, first on a work connection.  Answered by :class:`StartWorkConn`, sooner or later.
 
-    ``privilege_key`` and ``timestamp`` only where work connections are authenticated.
+    ``privilege_key`` and ``timestamp`` only where work connections are authenticated; ``binding`` only
+    where the login of the session was bound, which is relaykit's own.
     """
 
     type_byte = 0x77
     number = 6
-    secret_fields = frozenset({"privilege_key"})
+    secret_fields = frozenset({"privilege_key", "binding"})
 
     run_id: str = ""
     privilege_key: str = ""
     timestamp: Whole = 0
+    binding: bytes = b""
 
 
 class ReqWorkConn(Message, frozen=True, kw_only=True):
@@ -229,12 +231,12 @@ class NewVisitorConn(Message, frozen=True, kw_only=True):
     """From a visiting client, first on a visitor connection.  Answered by :class:`NewVisitorConnResp`.
 
     ``sign_key`` proves the proxy's secret key for ``timestamp``; the flags say how the visitor wraps
-    its own leg.
+    its own leg; ``binding`` as for :class:`NewWorkConn`.
     """
 
     type_byte = 0x76
     number = 9
-    secret_fields = frozenset({"sign_key"})
+    secret_fields = frozenset({"sign_key", "binding"})
 
     run_id: str = ""
     proxy_name: str = ""
@@ -242,6 +244,7 @@ class NewVisitorConn(Message, frozen=True, kw_only=True):
     timestamp: Whole = 0
     use_encryption: bool = False
     use_compression: bool = False
+    binding: bytes = b""
 
 
 class NewVisitorConnResp(Message, frozen=True, kw_only=True):

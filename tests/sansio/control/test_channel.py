@@ -3,6 +3,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
+from relaykit.sansio.control.binding import BoundKeys
 from relaykit.sansio.control.channel import Channel, client_channel, server_channel
 from relaykit.sansio.control.greeting import Agreement
 from relaykit.sansio.wire.aead import Algorithm
@@ -49,6 +50,20 @@ class ChannelTests(SynchronousTestCase):
         ):
             far = server_channel(token, other, fixed(101))
             self.assertRaises(RemoteProtocolError, carried, near, far, b"x")
+
+    def test_bound(self) -> None:
+        """Where the login was bound, knowing the token is not enough: its own key opens what was sealed."""
+        bound, other = (
+            BoundKeys(bytes(32), bytes(32), bytes(32)),
+            BoundKeys(bytes(32), b"\x01" * 32, bytes(32)),
+        )
+        for agreed in map(agreement, Algorithm):
+            near = client_channel(TOKEN, agreed, fixed(1), bound)
+            self.assertEqual(carried(near, server_channel(TOKEN, agreed, fixed(101), bound), b"x"), b"x")
+            for keys in (None, other):
+                near = client_channel(TOKEN, agreed, fixed(1), bound)
+                far = server_channel(TOKEN, agreed, fixed(101), keys)
+                self.assertRaises(RemoteProtocolError, carried, near, far, b"x")
 
     def test_octets_of_version_1(self) -> None:
         """With a known vector the octets are those of the specification."""

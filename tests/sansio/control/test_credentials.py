@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RefusalCode, Refused
-from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope, TokenProver, TokenVerifier
+from relaykit.sansio.control.credentials import (
+    NO_PROOF,
+    Proof,
+    Scope,
+    SilentProver,
+    TokenProver,
+    TokenVerifier,
+    TrustingVerifier,
+)
 from relaykit.sansio.wire.messages import Ping
 from relaykit.values import Secret
 
@@ -63,3 +71,13 @@ class TokenTests(SynchronousTestCase):
         proof = Proof.of(Ping(privilege_key="abc", timestamp=5))
         self.assertEqual(proof, Proof("abc", 5))
         self.assertNotIn("abc", repr(proof))
+
+
+class BoundTests(SynchronousTestCase):
+    """Where a bound login has proven more, frp's proof plays no part."""
+
+    def test_nothing_proven(self) -> None:
+        """The client proves nothing in any scope, and the server takes that."""
+        for scope in Scope:
+            self.assertEqual(SilentProver().prove(scope), NO_PROOF)
+            TrustingVerifier().verify(scope, NO_PROOF)

@@ -7,8 +7,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.control.greeting import (
+    BOUND,
     EXTENSIONS,
     HALF_CLOSE,
+    IDENTITY,
     SIGNAL,
     ClientGreeting,
     answer_greeting,
@@ -77,6 +79,30 @@ class GreetingTests(SynchronousTestCase):
         answer, agreed = answer_greeting(frame, bytes(32))
         self.assertEqual(agreed.extensions, {SIGNAL})
         self.assertEqual(spoken(answer)["selected"]["relaykit"], {"signal": True})
+
+    def test_salt(self) -> None:
+        """A bound login is agreed on where the server has a salt for it; the hello carries it."""
+        offered = EXTENSIONS | {BOUND}
+        for salt in (b"", bytes(range(16))):
+            greeting = ClientGreeting(BOOTSTRAP, fixed(0)(32), offered)
+            frame, at_server = answer_greeting(greeting.frame, bytes(32), offered, salt)
+            at_client = greeting.conclude(frame)
+            self.assertEqual(at_client, at_server)
+            self.assertEqual((at_client.salt, BOUND in at_client.extensions), (salt, bool(salt)))
+
+    def test_salt_that_was_not_asked_for(self) -> None:
+        """A server that chooses what was not offered chooses nothing."""
+        offer = ClientGreeting(BOOTSTRAP, fixed(0)(32), EXTENSIONS | {BOUND})
+        frame, _ = answer_greeting(offer.frame, bytes(32), EXTENSIONS | {BOUND}, bytes(16))
+        agreed = ClientGreeting(BOOTSTRAP, fixed(0)(32)).conclude(frame)
+        self.assertEqual((agreed.extensions, agreed.salt), (EXTENSIONS, b""))
+
+    def test_identity(self) -> None:
+        """A client whose TLS ends before the server has no identity there: it signs what it exported."""
+        for tls, secure in ((False, False), (True, True), (True, False), (False, True)):
+            greeting = ClientGreeting(Bootstrap(tls=tls), bytes(32), frozenset({IDENTITY}))
+            _, agreed = answer_greeting(greeting.frame, bytes(32), frozenset({IDENTITY}), secure=secure)
+            self.assertEqual(agreed.extensions == {IDENTITY}, tls == secure)
 
     def test_nothing_fits(self) -> None:
         """A server says why it cannot agree."""

@@ -1,0 +1,53 @@
+"""Logins with proofs of relaykit's own; legal only where both ends agreed on one in the hello of version 2.
+
+The login and its answer travel as the octets that the proofs are about, so that nobody has to write
+them a second time in exactly the same way.
+"""
+
+from __future__ import annotations
+
+from relaykit.sansio.wire.messages import Login, Message
+
+__all__ = ["IdentifiedLogin", "ProvenLogin", "ProvenLoginResp"]
+
+
+class IdentifiedLogin(Login, frozen=True, kw_only=True):
+    """The body of a login that carries proofs.
+
+    ``identity`` is the public key (Ed25519, 32 octets) that the client signs with, empty for none.
+    With ``yields`` the client takes nothing from another one with the same identity that is alive.
+    """
+
+    identity: bytes = b""
+    yields: bool = False
+
+
+class ProvenLogin(Message, frozen=True, kw_only=True):
+    """From the client in place of ``Login``, after the server's hello; answered as that is.
+
+    ``login`` is the body of an :class:`IdentifiedLogin`.  ``binding`` proves the token for this very
+    connection, and there is no ``privilege_key`` then; ``signature`` proves the identity.  Where the
+    login is bound, :class:`ProvenLoginResp` answers it.
+    """
+
+    type_byte = None
+    number = 0x5202
+    secret_fields = frozenset({"login", "binding", "signature"})
+
+    login: bytes = b""
+    binding: bytes = b""
+    signature: bytes = b""
+
+
+class ProvenLoginResp(Message, frozen=True, kw_only=True):
+    """From the server, answers a bound :class:`ProvenLogin` whose proof holds.
+
+    ``answer`` is the body of a ``LoginResp``; ``binding`` proves that the server knows the token, too.
+    """
+
+    type_byte = None
+    number = 0x5203
+    secret_fields = frozenset({"binding"})
+
+    answer: bytes = b""
+    binding: bytes = b""

@@ -1,0 +1,43 @@
+"""Tests of logins with proofs, as messages."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.errors import LocalProtocolError
+from relaykit.sansio.wire.framing import V1, V2
+from relaykit.sansio.wire.messages import CORE_MESSAGES, Login
+from relaykit.sansio.wire.proven import IdentifiedLogin, ProvenLogin, ProvenLoginResp
+
+
+class ProvenLoginTests(SynchronousTestCase):
+    """Their octets, and where they are legal."""
+
+    def test_golden(self) -> None:
+        """The body of the login travels as the octets that the proofs are about."""
+        body = IdentifiedLogin(version="1", identity=b"\x01" * 6, yields=True).to_json()
+        self.assertEqual(body, b'{"version":"1","client_spec":{},"identity":"AQEBAQEB","yields":true}')
+        frame = V2.encode(ProvenLogin(login=b"{}", binding=b"\x00" * 3, signature=b"\xff"))
+        expected = b'{"login":"e30=","binding":"AAAA","signature":"/w=="}'
+        self.assertEqual(frame, b"\x00\x10\x00\x00\x00\x00\x00\x36\x52\x02" + expected)
+
+    def test_answer(self) -> None:
+        """So does the answer."""
+        frame = V2.encode(ProvenLoginResp(answer=b"{}", binding=b"\x00" * 3))
+        self.assertTrue(frame.endswith(b'\x52\x03{"answer":"e30=","binding":"AAAA"}'))
+
+    def test_identified_login_is_a_login(self) -> None:
+        """What a login without identity says, one with identity says, too."""
+        plain = Login(version="1", user="u", run_id="r", metas={"a": "b"}).to_json()
+        self.assertEqual(IdentifiedLogin.from_json(plain).to_json(), plain)  # type: ignore[union-attr]  # not null
+
+    def test_not_in_version_1(self) -> None:
+        """Version 1 has no such messages, and no table has them unless it was extended."""
+        self.assertRaises(LocalProtocolError, V1.encode, ProvenLogin())
+        self.assertNotIn(ProvenLogin.number, CORE_MESSAGES.by_number)
+
+    def test_hidden(self) -> None:
+        """Proofs are not shown."""
+        shown = repr(ProvenLogin(login=b"secret", binding=b"secret", signature=b"secret"))
+        self.assertNotIn("b'secret'", shown)
+        self.assertNotIn("b'secret'", repr(ProvenLoginResp(binding=b"secret")))
