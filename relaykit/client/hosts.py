@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from relaykit.interfaces import IDataPlane, ILegAcceptor, IListeningPort, IStreamLeg
     from relaykit.options import ProxyCommon, VisitorCommon
-    from relaykit.values import ClientIdentity, Origin
+    from relaykit.values import Address, ClientIdentity, Origin
 
 __all__ = ["BackendHost", "CurrentSession", "VisitorHost"]
 
@@ -118,6 +118,8 @@ class VisitorHost(_Host):
     common: VisitorCommon
     _wire_name: str
     _listen: Callable[[str, int, ILegAcceptor], IListeningPort]
+    listening: Address | None = field(default=None, init=False)
+    """Where the visitor's port was opened."""
 
     log = Logger()
 
@@ -148,6 +150,7 @@ class VisitorHost(_Host):
                     reason=str(error),
                 )
             else:
+                self.listening = port.address
                 self.log.info("[{run}] start visitor success", run=self.identity.run_id, visitor=self.name)
                 return port
             await deferLater(self.reactor, PORT_RETRY_S)

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from relaykit.client.access import Access
 from relaykit.client.network import Network, make_network
 from relaykit.client.offers import Offers, wire_name
+from relaykit.client.status import ClientStatus
 from relaykit.client.visits import Visitors, visit
 from relaykit.client.work import WorkConnections
 from relaykit.clock import monotonic
@@ -84,6 +85,8 @@ class RelayClient(MultiService):
         self._gave_up: Exception | None = None
         self._awaiting_login: list[Deferred[str]] = []
         self._stopping = False
+        self._since: float | None = None
+        self._next_try: float | None = None
 
     # --- the life of the service ------------------------------------------------------------------
 
@@ -102,6 +105,7 @@ class RelayClient(MultiService):
         )
         super().startService()
         self._stopping = False
+        self._since = self._reactor.seconds()
         self._loop = Deferred.fromCoroutine(self._keep_session())
         self._loop.addErrback(self._defect)
 
@@ -141,6 +145,28 @@ class RelayClient(MultiService):
         await loop
         for service in list(self):
             service.disownServiceParent()
+
+    # --- what others see of it ------------------------------------------------------------------------
+
+    def status(self) -> ClientStatus:
+        """How the client stands at this moment."""
+        if self._since is None:
+            return ClientStatus()
+        session = self._session
+        return ClientStatus(
+            connected=session is not None,
+            since=self._since,
+            next_try=self._next_try,
+            proxies=self._offers.status(),
+            visitors=self._visitors.status(),
+            flows=self._data_plane.counts(),
+            round_trip_s=None if session is None else session.round_trip_s,
+        )
+
+    def measure_round_trip(self) -> None:
+        """Asks for a new measurement of the way to the server; :meth:`status` has it once it is there."""
+        if self._session is not None:
+            self._session.measure_round_trip()
 
     # --- what backends and visitors see of the session ---------------------------------------------
 
@@ -194,8 +220,10 @@ class RelayClient(MultiService):
                 await self._rest(delay_s)
 
     async def _rest(self, delay_s: float) -> None:
+        self._next_try = self._reactor.seconds() + delay_s
         with contextlib.suppress(CancelledError):
             await deferLater(self._reactor, delay_s)
+        self._next_try = None
 
     async def _have_session(self) -> float:
         """Logs in and stays until the session ends; answers how long to wait before the next."""
@@ -215,7 +243,8 @@ class RelayClient(MultiService):
     def _begin(self, session: ServerSession) -> None:
         self._run_id = session.run_id
         self._session = session
-        self._backoff.established(self._reactor.seconds())
+        self._since = self._reactor.seconds()
+        self._backoff.established(self._since)
         self._work = WorkConnections(
             session.path,
             session.framing,
@@ -250,6 +279,7 @@ class RelayClient(MultiService):
 
     def _finish(self) -> None:
         self._session = None
+        self._since = self._reactor.seconds()
         if self._work is not None:
             self._work.close()
             self._work = None

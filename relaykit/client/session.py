@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from relaykit.driver import CoreDriver
 from relaykit.errors import LoginRefused, RefusalCode, SessionLost
+from relaykit.interfaces import IMeasuredPath
 from relaykit.sansio.control import events
 from relaykit.sansio.control.client_session import ClientSession
 from relaykit.sansio.control.greeting import HALF_CLOSE, SIGNAL
@@ -67,6 +68,16 @@ class ServerSession:
     def takes_signals(self) -> bool:
         """Whether the server takes signals."""
         return SIGNAL in self._core.extensions
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """The round trip to the server that was measured last, in seconds; None if there is none."""
+        return self.path.round_trip_s if IMeasuredPath.providedBy(self.path) else None
+
+    def measure_round_trip(self) -> None:
+        """Asks for a new measurement, where the path can."""
+        if IMeasuredPath.providedBy(self.path):
+            self.path.measure_round_trip()
 
     async def log_in(self) -> str:
         """Logs in and answers the run id.

@@ -10,6 +10,7 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from relaykit.client.hosts import VisitorHost
 from relaykit.client.offers import wire_name
+from relaykit.client.status import VisitorStatus
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefused
 from relaykit.interfaces import IVisitableProxyType
@@ -61,6 +62,12 @@ class Visitors(MultiService):
     def names(self) -> list[str]:
         """The names of all visitors, sorted."""
         return sorted(self._visitors)
+
+    def status(self) -> tuple[VisitorStatus, ...]:
+        """How each visitor stands, in the order of the configuration."""
+        return tuple(
+            VisitorStatus(name=name, listening=host.listening) for name, (_, host) in self._visitors.items()
+        )
 
     def find(self, name: str) -> tuple[IVisitor, VisitorHost] | None:
         """A visitor and what it may use."""

@@ -13,6 +13,7 @@ from relaykit.client.paths import Route
 from relaykit.client.service import RelayClient
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
 from relaykit.config.schema import ClientConfig, ClientTransport
+from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.listening import PortInUse
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import ConnectionFailed
@@ -59,7 +60,7 @@ class Machine:
             Route(self._connect, self.muxed, self.scene.network, self.scene.clock),
             self._dial,
             self._listen,
-            DataPlane(self.scene.data_plane._forwarders),
+            DataPlane([CopyForwarder()]),
         )
 
     def user(self, port: int) -> tuple[MemoryLeg, RecordingReceiver]:

@@ -1,0 +1,65 @@
+"""What a client says of itself: to whoever shows it to people, or to other programs.
+
+A status is a value that is made when it is asked for; making one costs nothing while traffic flows.
+When something changes, the log has an event of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from relaykit.dataplane.plane import FlowCounts
+from relaykit.sansio.control.registering import RegistrationState
+
+if TYPE_CHECKING:
+    from relaykit.values import Address
+
+__all__ = ["ClientStatus", "ProxyStatus", "RegistrationState", "VisitorStatus"]
+
+
+@frozen(kw_only=True)
+class ProxyStatus:
+    """One proxy.
+
+    :ivar address: what the server says that users dial, while it runs; empty if nothing is public.
+    :ivar reason: why the server refused it, while it does.
+    """
+
+    name: str
+    type: str
+    state: RegistrationState
+    address: str = ""
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class VisitorStatus:
+    """One visitor.
+
+    :ivar listening: where its users come in; None while there is no port.
+    """
+
+    name: str
+    listening: Address | None = None
+
+
+@frozen(kw_only=True)
+class ClientStatus:
+    """The client at one moment; times are those of its clock, in seconds.
+
+    :ivar connected: whether there is a session with the server.
+    :ivar since: when it got so; None before the client was started.
+    :ivar next_try: when it connects again; None while it does, or is connected.
+    :ivar flows: in them, *near* is where users come from.
+    :ivar round_trip_s: to the server and back, in seconds; None if it was not measured.
+    """
+
+    connected: bool = False
+    since: float | None = None
+    next_try: float | None = None
+    proxies: tuple[ProxyStatus, ...] = ()
+    visitors: tuple[VisitorStatus, ...] = ()
+    flows: FlowCounts = field(factory=FlowCounts)
+    round_trip_s: float | None = None

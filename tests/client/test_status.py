@@ -1,0 +1,93 @@
+"""Tests of what a client says of itself."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
+from relaykit.dataplane.plane import FlowCounts
+from relaykit.testing.memory import RecordingReceiver
+from relaykit.values import Address
+from tests.client.scene import SERVICE, Machine, make_client, started, stcp_visitor, tcp_proxy
+from tests.server.scene import Scene
+
+WEB = ProxyStatus(name="web", type="tcp", state=RegistrationState.OFFLINE)
+
+
+class StatusTests(SynchronousTestCase):
+    """Tests for :meth:`RelayClient.status`."""
+
+    def setUp(self) -> None:
+        """Makes a server and the machine of its client."""
+        self.scene = Scene()
+        self.machine = Machine(self.scene)
+
+    def test_before_the_start(self) -> None:
+        """A client that was not started has nothing to tell."""
+        self.assertEqual(make_client(self.machine, tcp_proxy()).status(), ClientStatus())
+
+    def test_running(self) -> None:
+        """A client that is logged in tells since when, and where its users come in."""
+        self.scene.clock.advance(5.0)
+        client = started(self.machine, tcp_proxy(), stcp_visitor())
+        self.assertEqual(
+            client.status(),
+            ClientStatus(
+                connected=True,
+                since=self.scene.clock.seconds(),
+                proxies=(
+                    ProxyStatus(name="web", type="tcp", state=RegistrationState.RUNNING, address=":6000"),
+                ),
+                visitors=(VisitorStatus(name="v", listening=Address("127.0.0.1", 7000)),),
+            ),
+        )
+
+    def test_refused(self) -> None:
+        """A proxy that the server refuses says why."""
+        started(self.machine, tcp_proxy("other"))
+        client = started(self.machine, tcp_proxy())
+        (web,) = client.status().proxies
+        self.assertIs(web.state, RegistrationState.REFUSED)
+        self.assertIn("port", web.reason)
+
+    def test_between_sessions(self) -> None:
+        """Without a server, nothing is exposed, and the time of the next attempt is known."""
+        client = started(self.machine, tcp_proxy())
+        self.machine.reachable = False
+        self.machine.connections[0].cut()
+        self.scene.flush()
+        status = client.status()
+        assert status.next_try is not None
+        self.assertEqual((status.connected, status.proxies), (False, (WEB,)))
+        self.machine.reachable = True
+        self.scene.clock.advance(status.next_try - self.scene.clock.seconds())
+        self.scene.flush()
+        status = client.status()
+        self.assertEqual((status.connected, status.next_try), (True, None))
+
+    def test_traffic(self) -> None:
+        """Users and what they moved are counted while they are there."""
+        client = started(self.machine, tcp_proxy())
+        user, _ = self.scene.dial(6000)
+        user.write(b"hello")
+        self.scene.flush()
+        service = self.machine.services[SERVICE][0]
+        RecordingReceiver(service)
+        service.write(b"welcome")
+        self.scene.flush()
+        counts = FlowCounts(present=1, total=1, near_to_far=5, far_to_near=7)
+        self.assertEqual(client.status().flows, counts)
+
+    def test_round_trip(self) -> None:
+        """The way to the server is measured on request, where all streams share one link."""
+        for muxed in (True, False):
+            self.setUp()
+            self.machine.muxed = muxed
+            client = make_client(self.machine)
+            client.measure_round_trip()
+            client.startService()
+            self.scene.flush()
+            self.assertIsNone(client.status().round_trip_s)
+            client.measure_round_trip()
+            self.scene.flush()
+            self.assertEqual(client.status().round_trip_s, 0.0 if muxed else None)
