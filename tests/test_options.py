@@ -114,7 +114,8 @@ class WireTests(SynchronousTestCase):
 
     def test_foreign_fields(self) -> None:
         """Fields that nobody declared are ignored, also in relaykit's part, whatever that is."""
-        for own in ({"unknown": 1}, [], "x", None):
+        parts: tuple[object, ...] = ({"unknown": 1}, [], "x", None)
+        for own in parts:
             self.assertEqual(from_wire(Sample, {"proxy_name": "x", "relaykit": own}), Sample())
 
     def test_checked(self) -> None:

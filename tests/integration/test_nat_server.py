@@ -15,8 +15,9 @@ from relaykit.nat.server import StunService
 from relaykit.nat.sockets import UdpSocket, local_host_towards
 from relaykit.sansio.nat.behavior import BehaviorDiscovery, Filtering, Mapping, NatBehavior, sockets_needed
 from relaykit.values import Address
+from tests.integration.programs import frp_command, missing_frp
 
-FRPC = shutil.which("frpc") or ""
+FRPC = "" if missing_frp() else frp_command("frpc")[0]
 NATDISCOVERY = shutil.which("turnutils_natdiscovery") or ""
 STUNCLIENT = shutil.which("turnutils_stunclient") or ""
 
@@ -96,7 +97,7 @@ class StunServerTests(TestCase):
             self.assertIn(b"Your NAT type is: EasyNAT", output)
 
     if not FRPC:
-        test_frpc.skip = "frpc is not on the PATH"  # type: ignore[attr-defined]
+        test_frpc.skip = "no frps and frpc on PATH or in the directory RELAYKIT_FRP_BIN"  # type: ignore[attr-defined]
     if not NATDISCOVERY:
         test_turnutils_natdiscovery.skip = "coturn is not installed"  # type: ignore[attr-defined]
     if not STUNCLIENT:
