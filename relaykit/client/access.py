@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from relaykit import __version__
+from relaykit.client.heartbeats import heartbeat_of
 from relaykit.client.paths import Route
 from relaykit.client.session import ServerSession
 from relaykit.errors import SessionLost
 from relaykit.sansio.control.client_session import ClientSession
 from relaykit.sansio.control.credentials import Scope, TokenProver
 from relaykit.sansio.control.negotiation import WireChoice, WireProtocol
-from relaykit.sansio.control.session import Heartbeat, SessionSettings
+from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import Login
@@ -31,12 +32,6 @@ if TYPE_CHECKING:
     from relaykit.values import Secret
 
 __all__ = ["Access"]
-
-DEFAULT_HEARTBEAT_S = 30
-"""Seconds between heartbeats without mux, as frp; a mux link has pings of its own."""
-
-DEFAULT_HEARTBEAT_TIMEOUT_S = 90
-"""Silence after which the server is lost without mux, as frp."""
 
 GO_ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 """What frp calls processors, for its dashboard."""
@@ -95,11 +90,6 @@ class Access:
 
     def _make_core(self, version: int, run_id: str) -> ClientSession:
         config, transport = self._config, self._config.transport
-        interval, timeout = transport.heartbeat_interval, transport.heartbeat_timeout
-        if interval == 0:
-            interval = -1 if transport.tcp_mux else DEFAULT_HEARTBEAT_S
-        if timeout == 0:
-            timeout = -1 if transport.tcp_mux else DEFAULT_HEARTBEAT_TIMEOUT_S
         login = Login(
             version=__version__,
             hostname=socket.gethostname(),
@@ -114,7 +104,7 @@ class Access:
         settings = SessionSettings(
             token=self._token,
             entropy=os.urandom,
-            heartbeat=Heartbeat(interval_s=_positive(interval), timeout_s=_positive(timeout)),
+            heartbeat=heartbeat_of(transport),
         )
         return ClientSession(
             login,
@@ -126,8 +116,3 @@ class Access:
                 transport=transport.protocol, tls=transport.tls.enable, tcp_mux=transport.tcp_mux
             ),
         )
-
-
-def _positive(seconds: int) -> float | None:
-    """A time of the configuration, where zero and less mean "not at all"."""
-    return float(seconds) if seconds > 0 else None

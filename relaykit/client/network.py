@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.paths import Dialer, Route
 from relaykit.dataplane.dialing import dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
@@ -39,14 +40,13 @@ class Network:
 def make_network(config: ClientConfig, reactor: Any) -> Network:
     """The network of this machine, as configured."""
     poller = make_poller(reactor)
-    keepalive_s = config.transport.tcp_mux_keepalive_interval
     return Network(
         Route(
             Dialer(config, poller).connect,
             config.transport.tcp_mux,
             poller,
             reactor,
-            float(keepalive_s) if keepalive_s > 0 else None,
+            keepalive_of(config.transport),
         ),
         lambda endpoint: dial_endpoint(poller, endpoint),
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor),

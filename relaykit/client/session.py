@@ -104,6 +104,11 @@ class ServerSession:
         self._driver.step()
         self._driver.close(why)
 
+    def probe(self) -> None:
+        """Asks the server for a sign of life, because it may be out of reach; without it the session ends."""
+        self._core.probe(self._driver.now)
+        self._driver.step()
+
     def register(self, name: str, type_name: str, fields: Mapping[str, Any]) -> None:
         """Asks the server to expose a proxy."""
         self._core.register(name, type_name, fields)

@@ -133,6 +133,11 @@ class ClientSession(ControlSession):
         if self._step(Step.WITHDRAW):
             self._send(CloseProxy(proxy_name=name))
 
+    def probe(self, now: float) -> None:
+        """Has the server answer a ping soon, or be lost; before and after the session nothing happens."""
+        if self.state is State.ESTABLISHED:
+            self._liveness.probe(now)
+
     def receive(self, data: Buffer, now: float) -> None:
         self.peer_answered = self.peer_answered or bool(data)
         super().receive(data, now)
@@ -248,7 +253,7 @@ class ClientSession(ControlSession):
             case NewProxyResp():
                 self._events.append(ProxyRefused(message.proxy_name, message.error))
             case Pong(error=""):
-                pass
+                self._liveness.answered(now)
             case Pong():
                 self._end(Ended.REFUSED, message.error)
             case Farewell():

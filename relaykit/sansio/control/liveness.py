@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["LATE_S", "MERCY_S", "Due", "Liveness"]
+from relaykit.sansio.lateness import mercy_until
 
-LATE_S = 2.0
-"""A wake-up that is later than this was held up on this side: a suspended machine, a stopped process."""
+__all__ = ["PROBE_TIMEOUT_S", "SILENT_INTERVALS", "Due", "Liveness"]
 
-MERCY_S = 5.0
-"""Seconds that the peer gets after such a pause: what it sent meanwhile waits to be read."""
+SILENT_INTERVALS = 2.0
+"""Intervals between pings after which a silent peer is lost, where no time is configured: it may die right
+after it has answered one, and the next is due an interval later and has an interval to be answered."""
+
+PROBE_TIMEOUT_S = 5.0
+"""Seconds to answer a ping that is sent because there is reason to doubt: the network has changed, or the
+machine was suspended.  Two losses on a slow mobile link take four."""
 
 
 class Due(enum.Enum):
@@ -21,7 +25,7 @@ class Due(enum.Enum):
 
 
 class Liveness:
-    """Keeps the two deadlines of one connection.
+    """Keeps the deadlines of one connection.
 
     ``interval_s`` is the time between two pings, None for a side that sends none; the first is due
     at once.  ``timeout_s`` is the longest time without a sign of life, None for "not checked".
@@ -33,15 +37,27 @@ class Liveness:
         self._timeout_s = timeout_s
         self._ping_at = None if interval_s is None else now
         self._silent_at = None if timeout_s is None else now + timeout_s
+        self._answer_by: float | None = None
 
     def heard(self, now: float) -> None:
         """The peer gave a sign of life."""
         if self._timeout_s is not None and self._silent_at is not None:
             self._silent_at = max(self._silent_at, now + self._timeout_s)
 
+    def answered(self, now: float) -> None:
+        """The peer answered a ping, which settles a doubt: other octets may have been on their way."""
+        self._answer_by = None
+        self.heard(now)
+
+    def probe(self, now: float) -> None:
+        """There is reason to doubt that the peer can be reached: a ping is due, and soon its answer."""
+        self._ping_at = now
+        if self._answer_by is None:
+            self._answer_by = now + PROBE_TIMEOUT_S
+
     def next_wakeup(self) -> float | None:
         """When :meth:`due` must be asked at the latest."""
-        times = [at for at in (self._ping_at, self._silent_at) if at is not None]
+        times = [at for at in (self._ping_at, self._silent_at, self._answer_by) if at is not None]
         return min(times, default=None)
 
     def due(self, now: float) -> Due | None:
@@ -50,15 +66,18 @@ class Liveness:
         After :attr:`Due.SILENCE` nothing is due any more.
         """
         self._forgive(now)
-        if self._silent_at is not None and now >= self._silent_at:
-            self._silent_at = self._ping_at = None
+        if any(at is not None and now >= at for at in (self._silent_at, self._answer_by)):
+            self._silent_at = self._answer_by = self._ping_at = None
             return Due.SILENCE
-        if self._ping_at is not None and self._interval_s is not None and now >= self._ping_at:
-            self._ping_at = now + self._interval_s
+        if self._ping_at is not None and now >= self._ping_at:
+            self._ping_at = None if self._interval_s is None else now + self._interval_s
             return Due.PING
         return None
 
     def _forgive(self, now: float) -> None:
-        expected = self.next_wakeup()
-        if expected is not None and self._silent_at is not None and now - expected > LATE_S:
-            self._silent_at = max(self._silent_at, now + MERCY_S)
+        forgiven = mercy_until(self.next_wakeup(), now)
+        if forgiven > now:
+            if self._silent_at is not None:
+                self._silent_at = max(self._silent_at, forgiven)
+            if self._answer_by is not None:
+                self._answer_by = max(self._answer_by, forgiven)

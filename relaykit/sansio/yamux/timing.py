@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from relaykit.sansio.lateness import mercy_until
+
 if TYPE_CHECKING:
     from relaykit.sansio.yamux.streams import Stream
 
 __all__ = ["PING_TIMEOUT_S", "Deadlines", "Keepalive"]
 
 PING_TIMEOUT_S: Final = 10.0
-"""Silence after a ping, in seconds, that ends the session; frp's value, so both ends agree."""
+"""Silence after a ping, in seconds, that ends the session; frp's value, so both ends agree.  Where pings
+are more frequent than that it is their interval, so that a dead peer is noticed within two intervals."""
 
 _VALUES: Final = 1 << 32
 
@@ -24,9 +27,11 @@ class Keepalive:
     """
 
     __slots__ = (
+        "_forgiven_until",
         "_interval_s",
         "_next_at",
         "_sent_at",
+        "_timeout_s",
         "_value",
         "_wanted_at",
         "heard_at",
@@ -36,6 +41,8 @@ class Keepalive:
 
     def __init__(self, interval_s: float | None, now: float) -> None:
         self._interval_s = interval_s
+        self._timeout_s = min(PING_TIMEOUT_S, interval_s or PING_TIMEOUT_S)
+        self._forgiven_until = now
         self._next_at = now + (interval_s or 0.0)
         self._value = 0
         self._wanted_at: float | None = None
@@ -70,6 +77,7 @@ class Keepalive:
         """Asks for a ping when it is time; false once the peer must be taken for dead."""
         if self._interval_s is None:
             return True
+        self._forgiven_until = max(self._forgiven_until, mercy_until(self.next_wakeup(), now))
         if self._wanted_at is None:
             if now >= self._next_at:
                 self.want(now)
@@ -83,7 +91,7 @@ class Keepalive:
         return self._next_at if self._wanted_at is None else self._deadline(self._wanted_at)
 
     def _deadline(self, wanted_at: float) -> float:
-        return max(wanted_at, self.heard_at) + PING_TIMEOUT_S
+        return max(max(wanted_at, self.heard_at) + self._timeout_s, self._forgiven_until)
 
 
 class Deadlines:

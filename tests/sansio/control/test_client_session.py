@@ -21,6 +21,7 @@ from relaykit.sansio.control.events import (
     WorkRequested,
 )
 from relaykit.sansio.control.greeting import EXTENSIONS
+from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.sansio.control.session import Heartbeat, State
 from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.framing import (
@@ -34,7 +35,15 @@ from relaykit.sansio.wire.framing import (
     encode_v1,
     encode_v2,
 )
-from relaykit.sansio.wire.messages import CORE_MESSAGES, Login, LoginResp, Message, Pong, StartWorkConn
+from relaykit.sansio.wire.messages import (
+    CORE_MESSAGES,
+    Login,
+    LoginResp,
+    Message,
+    Pong,
+    ReqWorkConn,
+    StartWorkConn,
+)
 from relaykit.sansio.wire.nathole import NatHoleResp
 from relaykit.sansio.wire.signals import Signal
 from relaykit.testing.cuts import feed_every_cut
@@ -278,6 +287,28 @@ class EstablishedTests(SynchronousTestCase):
         self.assertEqual(talk.core.events(), [])
         talk.core.wake(150.0)
         self.assertEqual(talk.core.events(), [SessionEnded(Ended.TIMEOUT, "the peer gave no sign of life")])
+
+    def test_probe(self) -> None:
+        """A server that may be out of reach is pinged at once; only an answer to that keeps the session."""
+        for answered in (False, True):
+            talk = Dialogue(V2)
+            talk.core.probe(10.0)
+            self.assertEqual(talk.core.next_wakeup(), 10.0)
+            talk.core.wake(10.0)
+            if answered:
+                self.assertEqual([type(event).__name__ for event in talk.says(10.0)], ["PeerPinged"])
+                talk.core.receive(sent(talk.far), 11.0)
+            else:
+                talk.hears(ReqWorkConn(), now=11.0)
+            talk.core.wake(10.0 + PROBE_TIMEOUT_S)
+            self.assertEqual(talk.core.state, State.ESTABLISHED if answered else State.ENDED)
+
+    def test_no_probe(self) -> None:
+        """Before the login is answered, and after the end, there is nothing to probe."""
+        core = client(V2)
+        due = core.next_wakeup()
+        core.probe(1.0)
+        self.assertEqual(core.next_wakeup(), due)
 
     def test_refused_ping(self) -> None:
         """A server that refuses a heartbeat ends the session."""

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.control.liveness import LATE_S, MERCY_S, Due, Liveness
+from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S, SILENT_INTERVALS, Due, Liveness
+from relaykit.sansio.lateness import LATE_S, MERCY_S
 
 
 def run(liveness: Liveness, until: float, heard: frozenset[float] = frozenset()) -> list[tuple[float, Due]]:
@@ -85,6 +86,51 @@ class LivenessTests(SynchronousTestCase):
         self.assertIs(liveness.due(95.0), Due.PING)
         self.assertIsNone(liveness.due(95.0))
         self.assertIs(liveness.due(95.0 + MERCY_S), Due.SILENCE)
+
+    def test_doubt(self) -> None:
+        """A probe makes a ping due at once; without its answer the peer is silent soon."""
+        for liveness in (Liveness(30.0, 60.0, 0.0), Liveness(None, None, 0.0)):
+            liveness.due(0.0)
+            liveness.probe(10.0)
+            self.assertEqual(liveness.next_wakeup(), 10.0)
+            self.assertIs(liveness.due(10.0), Due.PING)
+            self.assertIsNone(liveness.due(10.0))
+            liveness.heard(11.0)
+            self.assertIsNone(liveness.due(10.0 + PROBE_TIMEOUT_S - 0.1))
+            self.assertIs(liveness.due(10.0 + PROBE_TIMEOUT_S), Due.SILENCE)
+            self.assertIsNone(liveness.next_wakeup())
+
+    def test_doubt_settled(self) -> None:
+        """An answer settles a doubt, and the pings go on in their rhythm."""
+        liveness = Liveness(30.0, 60.0, 0.0)
+        liveness.due(0.0)
+        liveness.probe(10.0)
+        liveness.due(10.0)
+        liveness.answered(12.0)
+        self.assertEqual(run(liveness, 80.0), [(40.0, Due.PING), (70.0, Due.PING), (72.0, Due.SILENCE)])
+
+    def test_doubt_repeated(self) -> None:
+        """More reasons to doubt put the deadline off no further."""
+        liveness = Liveness(None, None, 0.0)
+        for now in (10.0, 11.0, 14.0):
+            liveness.probe(now)
+            self.assertIs(liveness.due(now), Due.PING)
+        self.assertIs(liveness.due(10.0 + PROBE_TIMEOUT_S), Due.SILENCE)
+
+    def test_doubt_after_a_pause(self) -> None:
+        """A pause of this process puts the end of a doubt off, too."""
+        liveness = Liveness(None, None, 0.0)
+        liveness.probe(10.0)
+        liveness.due(10.0)
+        self.assertIsNone(liveness.due(100.0))
+        self.assertIs(liveness.due(100.0 + MERCY_S), Due.SILENCE)
+
+    def test_two_intervals(self) -> None:
+        """A peer that dies right after an answer is lost when two intervals have passed."""
+        liveness = Liveness(30.0, SILENT_INTERVALS * 30.0, 0.0)
+        liveness.due(0.0)
+        liveness.answered(0.1)
+        self.assertEqual(run(liveness, 200.0)[-1], (60.1, Due.SILENCE))
 
     @given(st.floats(1, 100), st.sets(st.integers(0, 300)))
     def test_noticed_exactly(self, timeout_s: float, signs: set[int]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.sansio.lateness import LATE_S, MERCY_S
 from relaykit.sansio.yamux.streams import Stream
 from relaykit.sansio.yamux.timing import PING_TIMEOUT_S, Deadlines, Keepalive
 
@@ -33,6 +34,32 @@ class KeepaliveTests(SynchronousTestCase):
         self.assertEqual(keepalive.next_wakeup(), 30.0 + PING_TIMEOUT_S)
         self.assertTrue(keepalive.wake(39.9))
         self.assertFalse(keepalive.wake(40.0))
+
+    def test_two_intervals(self) -> None:
+        """Where pings are frequent, a dead peer is noticed two intervals after it was heard last."""
+        keepalive = Keepalive(3.0, 0.0)
+        keepalive.wake(3.0)
+        keepalive.send(3.0)
+        self.assertTrue(keepalive.wake(5.9))
+        self.assertFalse(keepalive.wake(6.0))
+
+    def test_this_side_was_stopped(self) -> None:
+        """After a pause of this process the peer gets time to be heard, and is then dead or not."""
+        for heard in (False, True):
+            keepalive = Keepalive(30.0, 0.0)
+            keepalive.wake(30.0)
+            keepalive.send(30.0)
+            self.assertTrue(keepalive.wake(600.0))
+            self.assertEqual(keepalive.next_wakeup(), 600.0 + MERCY_S)
+            if heard:
+                keepalive.answered(0, 600.5)
+            self.assertIs(keepalive.wake(600.0 + MERCY_S), heard)
+
+    def test_a_little_late(self) -> None:
+        """A wake-up that is a little late is no pause."""
+        keepalive = Keepalive(30.0, 0.0)
+        keepalive.wake(30.0)
+        self.assertFalse(keepalive.wake(40.0 + LATE_S))
 
     def test_unsent_ping(self) -> None:
         """A ping that a blocked link does not even take counts from when it was wanted."""
