@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -135,9 +136,10 @@ class Program:
     def wait_for(self, text: str, times: int = 1) -> str:
         """The line that has this text in it for the so-manieth time, as soon as it is said.
 
-        :raises ProgramFailed: the program ended, or was silent for too long.
+        :raises ProgramFailed: the program ended, or it took too long.
         """
         seen = at = 0
+        deadline = time.monotonic() + PATIENCE_S
         with self._said:
             while True:
                 for line in self._lines[at:]:
@@ -147,7 +149,7 @@ class Program:
                 at = len(self._lines)
                 if self._ended:
                     raise self._failed(f'ended without saying "{text}" ({seen} of {times} times)')
-                if not self._said.wait(PATIENCE_S):
+                if not self._said.wait(deadline - time.monotonic()):
                     raise self._failed(f'did not say "{text}" ({seen} of {times} times)')
 
     def wait_for_end(self) -> int:
