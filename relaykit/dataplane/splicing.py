@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipe", "PipePool", "SpliceForwarder", "can_splice"]
 
-PIPE_BYTES = 1024 * 1024
-"""Size of a pipe: with the kernel's default of 64 KiB splicing is hardly cheaper than copying."""
+PIPE_BYTES = 256 * 1024
+"""Size of a pipe: with the kernel's default of 64 KiB splicing is hardly cheaper than copying, and with
+1 MiB the octets have left the processor's cache before the receiver comes to read them."""
 
-MOST_PIPES = 64
-"""Pipes of one pool: what the kernel lets an ordinary user have at this size
-(``/proc/sys/fs/pipe-user-pages-soft``)."""
+MOST_PIPES = 128
+"""Pipes of one pool: half of what the kernel lets an ordinary user have at this size
+(``/proc/sys/fs/pipe-user-pages-soft``, 64 MiB), so that a server and a client run by one user both do."""
 
 BULKY_AFTER = 4
 """Full pieces in a row after which a direction is bulky."""
@@ -48,7 +49,7 @@ IDLE_AFTER_S = 1.0
 _RETRY_AFTER = 256
 """Full pieces until a direction that got no pipe asks again."""
 
-_SIZES = (PIPE_BYTES, PIPE_BYTES // 4, PIECE_BYTES)
+_SIZES = (PIPE_BYTES, PIECE_BYTES)
 
 
 def can_splice() -> bool:
