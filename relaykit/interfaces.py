@@ -35,6 +35,7 @@ __all__ = [
     "IMeasuredPath",
     "IMeasuringForwarder",
     "IMuxedLeg",
+    "IOneLineProxyType",
     "IPorts",
     "IProxyType",
     "IProxyTypeReference",
@@ -256,6 +257,7 @@ class IProxyTypeReference(IPlugin):
 
     name = Attribute("The proxy type's name, as in a configuration file.")
     module = Attribute("Dotted name of the module that has ``proxy_type``.")
+    commands = Attribute("The commands of its :class:`IOneLineProxyType`; empty if it has none.")
 
     def load() -> IProxyType:
         """Imports the module and answers its ``proxy_type``.
@@ -289,6 +291,12 @@ class IVisitableProxyType(IProxyType):
 
     def make_visitor(options: Any, host: IVisitorHost) -> IVisitor:
         """The visitor half; once per configured visitor."""
+
+
+class IOneLineProxyType(IProxyType):
+    """A proxy type that has commands of its own: one line of a terminal runs a proxy or a visitor of it."""
+
+    one_lines = Attribute("The :class:`relaykit.options.OneLine` of each command.")
 
 
 class IIngress(IService):

@@ -18,10 +18,11 @@ __all__ = ["ProxyTypeReference", "ProxyTypes"]
 @implementer(IPlugin, IProxyTypeReference)
 @frozen
 class ProxyTypeReference:
-    """What a dropin file holds: the name of a proxy type and of the module that has it."""
+    """What a dropin file holds: the name of a proxy type, of the module that has it, and of its commands."""
 
     name: str
     module: str
+    commands: tuple[str, ...] = ()
 
     def load(self) -> IProxyType:
         try:

@@ -10,10 +10,10 @@ from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.errors import RelaykitError
 from relaykit.values import Secret
 
-__all__ = ["LARGEST_TOKEN_FILE", "loaded_or_said", "read_token_file"]
+__all__ = ["LARGEST_SECRET_FILE", "loaded_or_said", "read_secret_file"]
 
-LARGEST_TOKEN_FILE = 64 * 1024
-"""Octets of a token file; a token has a few dozen.  Guards against a wrong path."""
+LARGEST_SECRET_FILE = 64 * 1024
+"""Octets of a file with a secret; one has a few dozen.  Guards against a wrong path."""
 
 
 class Loaded(Protocol):
@@ -42,23 +42,23 @@ def loaded_or_said(load: Callable[[], LoadedT], say: Callable[[str], None]) -> L
     return loaded
 
 
-def read_token_file(path: str) -> Secret:
-    """The token in a file, without white space around it.
+def read_secret_file(path: str, what: str = "token") -> Secret:
+    """The token, or another secret, in a file, without white space around it.
 
     :raises RelaykitError: the file cannot be read, or is empty.
     """
     try:
         with Path(path).open(encoding="utf-8", errors="surrogateescape") as file:
-            token = file.read(LARGEST_TOKEN_FILE + 1)
+            secret = file.read(LARGEST_SECRET_FILE + 1)
     except OSError as error:
-        raise RelaykitError(f"cannot read the token file {path}: {error.strerror}") from error
-    if len(token) > LARGEST_TOKEN_FILE:
+        raise RelaykitError(f"cannot read the {what} file {path}: {error.strerror}") from error
+    if len(secret) > LARGEST_SECRET_FILE:
         raise RelaykitError(
-            f"cannot use the token file {path}: it is larger than {LARGEST_TOKEN_FILE} octets"
+            f"cannot use the {what} file {path}: it is larger than {LARGEST_SECRET_FILE} octets"
         )
-    if not token.strip():
-        raise RelaykitError(f"cannot use the token file {path}: it is empty")
-    return Secret(token.strip())
+    if not secret.strip():
+        raise RelaykitError(f"cannot use the {what} file {path}: it is empty")
+    return Secret(secret.strip())
 
 
 def _warn(warnings: tuple[ConfigurationProblem, ...], say: Callable[[str], None]) -> None:

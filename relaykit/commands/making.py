@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 from twisted.logger import Logger
 
-from relaykit.commands.loading import read_token_file
+from relaykit.commands.loading import read_secret_file
 from relaykit.config.load import LoadedClient, LoadedServer, load_client, load_server
 from relaykit.config.problems import ConfigurationProblem
 from relaykit.config.tokens import resolve_token
@@ -118,7 +118,7 @@ def read_server(files: RoleFiles) -> ServerMaker:
         loaded = evolve(loaded, warnings=kept)
     return ServerMaker(
         loaded=loaded,
-        token=read_token_file(files.token_file)
+        token=read_secret_file(files.token_file)
         if files.token_file
         else resolve_token(auth, environ=files.environ),
         types=types,
@@ -139,7 +139,7 @@ def read_client(files: RoleFiles) -> ClientMaker:
     auth = loaded.config.auth
     return ClientMaker(
         loaded=loaded,
-        token=read_token_file(files.token_file)
+        token=read_secret_file(files.token_file)
         if files.token_file
         else resolve_token(auth, environ=files.environ),
         types=types,

@@ -11,8 +11,15 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.errors import RefusalCode, RelaykitError, VisitRefused
-from relaykit.interfaces import IIngress, ILegAcceptor, IVisitable, IVisitableProxyType, IVisitor
-from relaykit.options import Options, doc, wire
+from relaykit.interfaces import (
+    IIngress,
+    ILegAcceptor,
+    IOneLineProxyType,
+    IVisitable,
+    IVisitableProxyType,
+    IVisitor,
+)
+from relaykit.options import OneLine, Options, doc, wire
 from relaykit.proxies.tcp import LocalServiceBackend, NoIngressOptions
 from relaykit.values import Secret
 
@@ -154,7 +161,7 @@ class StcpVisitor(Service):
         leg.abort()
 
 
-@implementer(IVisitableProxyType)
+@implementer(IVisitableProxyType, IOneLineProxyType)
 @frozen
 class _StcpType:
     name = "stcp"
@@ -162,6 +169,19 @@ class _StcpType:
     proxy_options = StcpOptions
     visitor_options = StcpVisitorOptions
     ingress_options = NoIngressOptions
+    one_lines = (
+        OneLine(
+            command="secret",
+            summary="Publish a local service to visitors only",
+            from_token=("secretKey",),
+        ),
+        OneLine(
+            command="visit",
+            summary="Reach a secret service through a port of this machine",
+            visits=True,
+            from_token=("secretKey",),
+        ),
+    )
 
     def make_ingress(self, options: NoIngressOptions, host: IServerHost) -> StcpIngress:
         return StcpIngress()

@@ -14,8 +14,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.errors import ConnectionFailed
-from relaykit.interfaces import IBackend, IExposure, IIngress, ILegAcceptor, IProxyType
-from relaykit.options import Options, doc, wire
+from relaykit.interfaces import IBackend, IExposure, IIngress, ILegAcceptor, IOneLineProxyType
+from relaykit.options import OneLine, Options, doc, wire
 
 if TYPE_CHECKING:
     from relaykit.interfaces import (
@@ -102,13 +102,14 @@ class TcpIngress(Service):
         return exposure
 
 
-@implementer(IProxyType)
+@implementer(IOneLineProxyType)
 @frozen
 class _TcpType:
     name = "tcp"
     summary = "a port on the server for one local service"
     proxy_options = TcpOptions
     ingress_options = NoIngressOptions
+    one_lines = (OneLine(command="tcp", summary="Publish a local service at a port of the server"),)
 
     def make_ingress(self, options: NoIngressOptions, host: IServerHost) -> TcpIngress:
         return TcpIngress(host)

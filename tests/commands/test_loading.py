@@ -7,7 +7,7 @@ from pathlib import Path
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.loading import LARGEST_TOKEN_FILE, loaded_or_said, read_token_file
+from relaykit.commands.loading import LARGEST_SECRET_FILE, loaded_or_said, read_secret_file
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.errors import BrokenProxyType, RelaykitError
 
@@ -53,7 +53,7 @@ class LoadedOrSaidTests(SynchronousTestCase):
 
 
 class ReadTokenFileTests(SynchronousTestCase):
-    """Tests for :func:`read_token_file`."""
+    """Tests for :func:`read_secret_file`."""
 
     def file(self, content: bytes) -> str:
         """The path of a file with this content."""
@@ -63,15 +63,15 @@ class ReadTokenFileTests(SynchronousTestCase):
 
     def test_token(self) -> None:
         """White space around a token does not count; octets that are no text are kept."""
-        self.assertEqual(read_token_file(self.file(b" s3cret\xff \r\n")).to_bytes(), b"s3cret\xff")
+        self.assertEqual(read_secret_file(self.file(b" s3cret\xff \r\n")).to_bytes(), b"s3cret\xff")
 
     def test_refused(self) -> None:
         """A file that is not there, is empty or far too large is told with its path."""
         for path, reason in (
             ("nosuch", "cannot read the token file nosuch: No such file or directory"),
             (self.file(b" \n"), "it is empty"),
-            (self.file(b"x" * (LARGEST_TOKEN_FILE + 1)), "it is larger"),
+            (self.file(b"x" * (LARGEST_SECRET_FILE + 1)), "it is larger"),
         ):
             with self.assertRaises(RelaykitError) as caught:
-                read_token_file(path)
+                read_secret_file(path)
             self.assertIn(reason, str(caught.exception))

@@ -4,8 +4,8 @@ from twisted.application.service import ServiceMaker
 
 from relaykit.plugins import ProxyTypeReference
 
-tcp = ProxyTypeReference("tcp", "relaykit.proxies.tcp")
-stcp = ProxyTypeReference("stcp", "relaykit.proxies.stcp")
+tcp = ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",))
+stcp = ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit"))
 
 relay_server = ServiceMaker(
     "relaykit server", "relaykit.tap.server", "A relay server, compatible with frps.", "relaykit-server"

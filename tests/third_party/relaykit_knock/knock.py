@@ -19,12 +19,13 @@ from relaykit.interfaces import (
     IBackend,
     IIngress,
     ILegAcceptor,
+    IOneLineProxyType,
     ISignalReceiver,
     IVisitable,
     IVisitableProxyType,
     IVisitor,
 )
-from relaykit.options import Options, Problem, doc, extension, wire
+from relaykit.options import OneLine, Options, Problem, doc, extension, wire
 from relaykit.proxies.stcp import StcpVisitor
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.values import Secret
@@ -383,7 +384,7 @@ def _unanswered(_result: object, seconds: float) -> int:
 # --- the type ----------------------------------------------------------------------------------
 
 
-@implementer(IVisitableProxyType)
+@implementer(IVisitableProxyType, IOneLineProxyType)
 @frozen
 class _KnockType:
     name = "knock"
@@ -391,6 +392,19 @@ class _KnockType:
     proxy_options = KnockOptions
     visitor_options = KnockVisitorOptions
     ingress_options = KnockIngressOptions
+    one_lines = (
+        OneLine(
+            command="gate",
+            summary="Publish a local service at a port that opens to whoever knocks",
+            from_token=("secretKey",),
+        ),
+        OneLine(
+            command="knock",
+            summary="Knock at a gate, and have a port of this machine that leads through it",
+            visits=True,
+            from_token=("secretKey",),
+        ),
+    )
 
     def make_ingress(self, options: KnockIngressOptions, host: IServerHost) -> KnockIngress:
         return KnockIngress(options, host)

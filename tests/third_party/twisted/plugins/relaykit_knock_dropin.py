@@ -4,5 +4,5 @@ from relaykit.plugins import ProxyTypeReference
 
 from relaykit_knock.shout import ShoutParser
 
-knock = ProxyTypeReference("knock", "relaykit_knock.knock")
+knock = ProxyTypeReference("knock", "relaykit_knock.knock", commands=("gate", "knock"))
 shout = ShoutParser()
