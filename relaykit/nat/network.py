@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import ifaddr
+from twisted.internet.threads import deferToThread
 
 from relaykit.nat.sockets import DatagramReceiver, UdpSocket, local_host_towards
 from relaykit.sansio.nat.candidates import Interface
 from relaykit.values import Address
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorFDSet
 
-__all__ = ["HostNetwork", "own_interfaces"]
+__all__ = ["HostNetwork", "default_gateway", "gateway_of", "own_interfaces"]
+
+
+ResultT = TypeVar("ResultT")
+
+_ROUTES = Path("/proc/thread-self/net/route")
+_FLAG_UP, _FLAG_GATEWAY = 1, 2
 
 
 class HostNetwork:
@@ -45,6 +56,15 @@ class HostNetwork:
         """All addresses of all interfaces, as they are at this moment."""
         return own_interfaces()
 
+    def default_gateway(self) -> str:
+        """The IPv4 router that leads to the Internet; empty if there is none or it cannot be known."""
+        return default_gateway()
+
+    def call_in_thread(self, function: Callable[[], ResultT]) -> Deferred[ResultT]:
+        """Runs what blocks, in a thread that sees the same network."""
+        found: Deferred[ResultT] = deferToThread(function)
+        return found
+
 
 def own_interfaces() -> Sequence[Interface]:
     """All addresses of all interfaces of this machine."""
@@ -54,3 +74,25 @@ def own_interfaces() -> Sequence[Interface]:
             host = address.ip if isinstance(address.ip, str) else address.ip[0]
             found.append(Interface(adapter.name, host, address.network_prefix))
     return found
+
+
+def default_gateway() -> str:
+    """The IPv4 router that leads to the Internet; empty where the system does not tell."""
+    try:
+        table = _ROUTES.read_text("ascii")
+    except OSError:
+        return ""
+    return gateway_of(table)
+
+
+def gateway_of(table: str) -> str:
+    """The gateway of the default route with the smallest metric, in Linux's table of routes."""
+    found: list[tuple[int, str]] = []
+    for line in table.splitlines()[1:]:
+        words = line.split()
+        if len(words) < 8 or words[1] != "00000000" or words[7] != "00000000":
+            continue
+        if int(words[3], 16) & (_FLAG_UP | _FLAG_GATEWAY) == _FLAG_UP | _FLAG_GATEWAY:
+            host = int(words[2], 16).to_bytes(4, sys.byteorder)
+            found.append((int(words[6]), str(ipaddress.IPv4Address(host))))
+    return min(found)[1] if found else ""

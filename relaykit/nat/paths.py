@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from twisted.internet.error import CannotListenError
@@ -89,12 +89,14 @@ class PunchedPath:
         result: Punched,
         role: Role,
         driver: DatagramDriver[PunchEvent],
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self.socket = socket
         self.peer = result.peer
         self.role = role
         self.result = result
         self._driver = driver
+        self._on_close = on_close
         self._receiver: DatagramReceiver | None = None
         self._any_source = False
         self._early: deque[tuple[bytes, Address, str]] = deque(maxlen=EARLY_MAX)
@@ -115,6 +117,9 @@ class PunchedPath:
         """Closes the socket; the peer is not told."""
         self._driver.stop()
         self.socket.close()
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
 
     def _arrived(self, data: bytes, source: Address, arrived_at: str) -> None:
         if is_knock(data):

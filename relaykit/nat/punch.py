@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
@@ -54,6 +54,7 @@ __all__ = [
     "ATTEMPTS",
     "MAPPING_WAIT_S",
     "RENDEZVOUS_TIMEOUT_S",
+    "PortMapping",
     "Surroundings",
     "Traversal",
     "TraversalFailed",
@@ -79,6 +80,16 @@ class TraversalFailed(RelaykitError):
         self.reason = reason
 
 
+class PortMapping(Protocol):
+    """Maps ports of this machine, where the router does such things."""
+
+    def map(self, port: int) -> Deferred[Sequence[Address]]:
+        """Fires with the external addresses of a UDP port, maybe none."""
+
+    def release(self, port: int) -> None:
+        """Gives a port back."""
+
+
 @frozen(kw_only=True)
 class Surroundings:
     """What a client knows of the network that it is in, and what it may do there.
@@ -94,8 +105,8 @@ class Surroundings:
     opening_ttl: int = OPENING_TTL
     internet: Callable[[str], bool] = is_internet
     """Tells public addresses; a laboratory has others."""
-    map_port: Callable[[int], Deferred[Sequence[Address]]] | None = None
-    """Asks the router for the external addresses of a local port, where one does such things."""
+    mapper: PortMapping | None = None
+    """What asks the router to map ports; usually a :class:`relaykit.nat.mapping.PortMapper`."""
     entropy: Callable[[int], bytes] = os.urandom
     seconds: Callable[[], float] = time.monotonic
 
@@ -268,21 +279,29 @@ class _Attempt:
 
     def abandon(self) -> None:
         """Stops everything and closes all sockets."""
+        if self._abandoned:
+            return
         self._abandoned = True
         if self._driver is not None:
             self._driver.stop()
         if self._mapped is not None:
             self._mapped.cancel()
+        self._release()
         for pair in self._pairs:
             pair.close()
+
+    def _release(self) -> None:
+        """Gives the mapped port back."""
+        if self._surroundings.mapper is not None:
+            self._surroundings.mapper.release(self._pairs[0].four.address.port)
 
     # --- how this end is seen
 
     def _ask(self) -> None:
         servers = [each for each in self._surroundings.stun_servers if ":" not in each.host]
         port = self._pairs[0].four.address.port
-        if self._surroundings.map_port is not None:
-            self._mapped = self._surroundings.map_port(port)
+        if self._surroundings.mapper is not None:
+            self._mapped = self._surroundings.mapper.map(port)
             self._mapped.addTimeout(MAPPING_WAIT_S, self._session.reactor)
         host = self._network.local_host_towards(servers[0]) if servers else ""
         if not host:
@@ -364,7 +383,12 @@ class _Attempt:
                 if pair is not winner:
                     pair.close()
             kept = winner.keep(event.peer)
-            self._on_end(PunchedPath(kept, event, self._session.role, driver))
+            is_mapped = kept is self._pairs[0].four
+            if not is_mapped:
+                self._release()
+            self._on_end(
+                PunchedPath(kept, event, self._session.role, driver, self._release if is_mapped else None)
+            )
         else:
             driver.stop()
             if isinstance(event, PunchFailed):

@@ -7,7 +7,7 @@ from typing import Any
 import ifaddr
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.nat.network import HostNetwork
+from relaykit.nat.network import HostNetwork, gateway_of
 from relaykit.sansio.nat.candidates import Interface
 
 
@@ -26,3 +26,15 @@ class HostNetworkTests(SynchronousTestCase):
         found = HostNetwork(reactor).interfaces()
         self.assertEqual(found, [Interface("eth0", "192.0.2.7", 24), Interface("eth0", "2001:db8::7", 64)])
         self.assertEqual([str(each.network) for each in found], ["192.0.2.0/24", "2001:db8::/64"])
+
+    def test_gateway(self) -> None:
+        """The default route with the smallest metric that has a gateway and is up counts."""
+        head = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
+        lan = "eth0 0001A8C0 00000000 0001 0 0 0 00FFFFFF 0 0 0\n"
+        one = "eth0 00000000 0101A8C0 0003 0 0 100 00000000 0 0 0\n"
+        other = "wlan0 00000000 0102A8C0 0003 0 0 600 00000000 0 0 0\n"
+        down = "eth1 00000000 0103A8C0 0002 0 0 1 00000000 0 0 0\n"
+        self.assertEqual(gateway_of(head + lan + other + one + down), "192.168.1.1")
+        self.assertEqual(gateway_of(head + lan), "")
+        self.assertEqual(gateway_of(""), "")
+        self.assertEqual(gateway_of(head + "cut\n"), "")

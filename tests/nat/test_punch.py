@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -274,16 +273,43 @@ class TraversalTests(SynchronousTestCase):
         silent: Deferred[list[Address]] = Deferred()
         for answer, offered in ((succeed([mapped]), 1), (silent, 0), (fail(ValueError("no router")), 0)):
             meeting = _Meeting(KINDS["port"], KINDS["port"])
-            meeting.caller.surroundings = evolve(
-                meeting.caller.surroundings, map_port=partial(_answer, answer)
-            )
+            mapper = _Mapper(answer)
+            meeting.caller.surroundings = evolve(meeting.caller.surroundings, mapper=mapper)
             began = meeting.lab.now
             meeting.run()
-            self.assertIsNotNone(meeting.caller.path)
+            assert meeting.caller.path is not None
             self.assertLess(meeting.lab.now - began, 0.3 + MAPPING_WAIT_S)
             kinds = [each["kind"] for each in meeting.caller.offers[0]["candidates"]]
             self.assertEqual(kinds.count(CandidateKind.MAPPED.value), offered)
+            self.assertEqual(mapper.wanted, [meeting.caller.path.socket.address.port])
+            self.assertEqual(mapper.released, [])
+            meeting.caller.path.close()
+            meeting.caller.path.close()
+            self.assertEqual(mapper.released, mapper.wanted)
+
+    def test_mapped_port_that_is_not_used(self) -> None:
+        """A mapped port is given back when another socket wins, and when the session fails."""
+        for other in ("port", "symrnd"):
+            meeting = _Meeting(KINDS["symrnd"], KINDS[other])
+            mapper = _Mapper(succeed([]))
+            meeting.caller.surroundings = evolve(meeting.caller.surroundings, mapper=mapper)
+            meeting.run()
+            self.assertEqual(mapper.released, mapper.wanted)
 
 
-def _answer(answer: Any, port: int) -> Any:
-    return answer
+class _Mapper:
+    """A router that answers what a test wants."""
+
+    def __init__(self, answer: Deferred[list[Address]]) -> None:
+        self.answer: Any = answer
+        self.wanted: list[int] = []
+        self.released: list[int] = []
+
+    def map(self, port: int) -> Any:
+        """Maps."""
+        self.wanted.append(port)
+        return self.answer
+
+    def release(self, port: int) -> None:
+        """Gives back."""
+        self.released.append(port)

@@ -17,8 +17,8 @@ import contextlib
 import itertools
 import os
 import subprocess
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.sockets import DatagramReceiver, UdpSocket
@@ -31,6 +31,7 @@ from tests.natlab.weather import Weather
 if TYPE_CHECKING:
     import socket
 
+    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorFDSet
 
 __all__ = ["SERVER", "SERVER_6", "NamespaceNetwork", "NatLab"]
@@ -39,6 +40,8 @@ SERVER = ("203.0.113.2", "203.0.113.3")
 SERVER_6 = "2001:db8:5::2"
 
 _numbers = itertools.count()
+
+ResultT = TypeVar("ResultT")
 
 _SETTINGS = {
     "ipv4/conf/all/rp_filter": "0",
@@ -325,6 +328,17 @@ class NamespaceNetwork(HostNetwork):
     def interfaces(self) -> Sequence[Interface]:
         with entered(self._space):
             return super().interfaces()
+
+    def default_gateway(self) -> str:
+        with entered(self._space):
+            return super().default_gateway()
+
+    def call_in_thread(self, function: Callable[[], ResultT]) -> Deferred[ResultT]:
+        def call() -> ResultT:
+            with entered(self._space):
+                return function()
+
+        return super().call_in_thread(call)
 
 
 def _configure(settings: dict[str, str]) -> None:

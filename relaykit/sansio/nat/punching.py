@@ -226,6 +226,7 @@ class Punch:
         opening_ttl: int = OPENING_TTL,
     ) -> None:
         self._role = role
+        self._own = own
         self._peer = peer
         self._keys = KnockKeys(key, role, entropy(32))
         self._entropy = entropy
@@ -267,8 +268,7 @@ class Punch:
         self._began = self._tick_due = now
         self._deadline = now + self._patience_s
         if self._stages[0][1] is Part.GIVE_UP:
-            others = [path for path in self._paths.values() if path.address != self._reflexive]
-            self._deadline = now + (HOPELESS_S if others else 0.0)
+            self._deadline = now + (HOPELESS_S if self._is_there_a_way_around() else 0.0)
         self.wake(now)
 
     def opened(self, count: int) -> None:
@@ -328,6 +328,11 @@ class Punch:
         """Takes what has happened since the last call."""
         taken, self._events = self._events, []
         return taken
+
+    def _is_there_a_way_around(self) -> bool:
+        """Whether either end has a candidate that does not depend on the NATs' behavior."""
+        others = any(path.address != self._reflexive for path in self._paths.values())
+        return others or any(each.kind is CandidateKind.MAPPED for each in self._own.candidates)
 
     # --- the peer's datagrams
 

@@ -1,0 +1,127 @@
+"""Ports mapped by a real router program, and punches that need them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from relaykit.nat.mapping import PortMapper
+from relaykit.nat.upnp import UpnpRouter, is_available
+from relaykit.sansio.nat import portmap
+from relaykit.sansio.nat.candidates import CandidateKind
+from relaykit.values import Address
+from tests.natlab.case import NatLabCase
+from tests.natlab.igd import PROGRAM, start_igd
+from tests.natlab.lab import NatLab
+from tests.natlab.namespaces import run, within
+from tests.natlab.rendezvous import known, surroundings
+
+START_S = 0.5
+"""What the router program needs to begin; it says nothing when it is ready."""
+
+
+class PortMappingTests(NatLabCase):
+    """miniupnpd on router A."""
+
+    if not PROGRAM:
+        skip = "miniupnpd is not installed"
+
+    async def router(self, kind: str = "port", net_a: str = "192.0.1", **how: bool) -> NatLab:
+        """A laboratory with such a router; 192.0.1.0/24 is not reserved, and still only in here."""
+        lab = self.make_lab(kind, "symrnd", net_a=net_a)
+        start_igd(lab, "a", Path(self.mktemp()), **how)
+        await deferLater(reactor, START_S, lambda: None)
+        return lab
+
+    def mapper(self, lab: NatLab, upnp: bool = False) -> PortMapper:
+        """A mapper on machine A."""
+        network = lab.network("ca", reactor)
+        mapper = PortMapper(reactor, network, UpnpRouter(network) if upnp else None)
+        mapper.startService()
+        self.addCleanup(mapper.stopService)
+        return mapper
+
+    def table(self, lab: NatLab) -> list[str]:
+        """The mappings in the router's rules."""
+        rules = run([*within(lab.space("ra")), "nft", "list", "table", "inet", "miniupnpd"])
+        return [line for line in rules.splitlines() if "dnat" in line]
+
+    async def reaches(self, lab: NatLab, external: Address, port: int) -> bool:
+        """Whether a datagram of a stranger comes in through a mapping."""
+        came: Deferred[bool] = Deferred()
+        inside = lab.network("ca", reactor).open_udp(
+            "0.0.0.0", port, lambda data, source, arrived_at: came.callback(True)
+        )
+        outside = lab.network("cb", reactor).open_udp("0.0.0.0", 0, lambda data, source, arrived_at: None)
+        outside.send(b"x", external)
+        came.addTimeout(1.0, reactor, onTimeoutCancel=lambda result, timeout: False)
+        try:
+            return await came
+        finally:
+            inside.close()
+            outside.close()
+
+    async def test_pcp(self) -> None:
+        """PCP maps a port within milliseconds, strangers come in, and at the end it is closed."""
+        lab = await self.router(upnp=False)
+        mapper = self.mapper(lab)
+        (external,) = await mapper.map(40001)
+        self.assertEqual((mapper.protocol, external.host), ("PCP", "192.0.1.2"))
+        self.assertTrue(await self.reaches(lab, external, 40001))
+        self.assertEqual(len(self.table(lab)), 1)
+        await mapper.stopService()
+        await deferLater(reactor, 0.2, lambda: None)
+        self.assertEqual(self.table(lab), [])
+
+    async def test_renewal(self) -> None:
+        """A mapping with a short life outlives it several times."""
+        self.patch(portmap, "LIFETIME_S", 3)
+        lab = await self.router(upnp=False)
+        mapper = self.mapper(lab)
+        (external,) = await mapper.map(40001)
+        await deferLater(reactor, 8.0, lambda: None)
+        self.assertEqual(len(self.table(lab)), 1)
+        self.assertTrue(await self.reaches(lab, external, 40001))
+
+    async def test_upnp(self) -> None:
+        """A router that only speaks UPnP maps as well, and takes it back."""
+        lab = await self.router(natpmp=False)
+        mapper = self.mapper(lab, upnp=True)
+        (external,) = await mapper.map(40002)
+        self.assertEqual((mapper.protocol, str(external)), ("UPnP", "192.0.1.2:40002"))
+        self.assertTrue(await self.reaches(lab, external, 40002))
+        await mapper.stopService()
+        self.assertEqual(self.table(lab), [])
+
+    if not is_available():
+        test_upnp.skip = "miniupnpc is not installed"  # type: ignore[attr-defined]
+
+    async def test_double_nat(self) -> None:
+        """A router that sees that its own address is not public refuses, which is not waited for."""
+        lab = await self.router(net_a="198.51.100", upnp=False)
+        mapper = self.mapper(lab)
+        self.assertEqual(await mapper.map(40001), [])
+
+    async def test_punch(self) -> None:
+        """Two random NATs that could never be punched meet through a mapped port."""
+        lab = await self.router(kind="symrnd", upnp=False)
+        mapper = self.mapper(lab)
+        await mapper.when_asked()
+        meeting = await self.begin(lab)
+        behavior = known("symrnd")
+        result = await meeting.punch(
+            around=(
+                surroundings(lab, "ca", behavior=behavior, mapper=mapper),
+                surroundings(lab, "cb", behavior=behavior),
+            )
+        )
+        self.assertTrue(result.worked, result)
+        kinds = {path.role.value: path.result.kind for path in result.paths}
+        self.assertEqual(kinds["callee"], CandidateKind.MAPPED)
+        self.assertEqual(len(self.table(lab)), 1)
+        result.close()
+        await deferLater(reactor, 0.2, lambda: None)
+        self.assertEqual(self.table(lab), [])
