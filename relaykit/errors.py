@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 
 __all__ = [
+    "BindingFailed",
     "BrokenProxyType",
     "ConfigurationError",
     "ConnectionFailed",
@@ -58,6 +59,7 @@ class RefusalCode(enum.Enum):
 
     BAD_CREDENTIALS = "bad-credentials"
     IDENTITY_IN_USE = "identity-in-use"
+    RUN_ID_IN_USE = "run-id-in-use"
     NAME_IN_USE = "name-in-use"
     UNKNOWN_TYPE = "unknown-type"
     BAD_OPTIONS = "bad-options"
@@ -108,6 +110,10 @@ class ConnectionFailed(RelaykitError):
 
 class TransportSecurityError(RelaykitError):
     """TLS could not be agreed, or the peer's certificate is not the expected one."""
+
+
+class BindingFailed(RelaykitError):
+    """A login should have been bound to its TLS session, and is not; the text names what may be the cause."""
 
 
 class PluginError(RelaykitError):

@@ -113,9 +113,13 @@ class Traffic:
 
 @frozen
 class ClientIdentity:
-    """Who a client is to the server, for logs and rules."""
+    """Who a client is to the server, for logs and rules.
+
+    ``key`` is the public key that it proved to have, empty for none: what alone tells it from all others.
+    """
 
     run_id: str
     user: str = ""
     client_id: str = ""
     address: Address | None = field(default=None, eq=False)
+    key: bytes = field(default=b"", repr=False)

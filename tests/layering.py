@@ -69,6 +69,7 @@ LAYERS: Mapping[str, Layer] = {
             "plugins",
             "certificates",
             "state",
+            "stretching",
             "clock",
             *_VOCABULARY,
         ),
@@ -85,6 +86,7 @@ LAYERS: Mapping[str, Layer] = {
             "plugins",
             "certificates",
             "state",
+            "stretching",
             "clock",
             *_VOCABULARY,
         ),
@@ -132,6 +134,10 @@ LAYERS: Mapping[str, Layer] = {
     "state": Layer(
         "what is kept from one start to the next",
         ("values", "errors"),
+    ),
+    "stretching": Layer(
+        "the token as a key, made in another thread",
+        ("sansio", "values", "errors"),
     ),
     "clock": Layer(
         "monotonic time for whatever waits",

@@ -149,6 +149,7 @@ class MuxLink:
         self._reason: Ended | None = None
         self._lost: Ended | None = None
         self._waiting: list[Deferred[Ended]] = []
+        self._listening: list[Deferred[None]] = []
 
     def __repr__(self) -> str:
         return f"<MuxLink with {self.lower.peer}>"
@@ -191,6 +192,13 @@ class MuxLink:
         self.session.measure_round_trip(self.now)
         self.flush_soon()
 
+    def sign_of_life(self) -> Deferred[None]:
+        """Pings the peer; fires with the next octets that it sends, and never if there are none."""
+        heard: Deferred[None] = Deferred()
+        self._listening.append(heard)
+        self.measure_round_trip()
+        return heard
+
     def when_lost(self) -> Deferred[Ended]:
         waiting: Deferred[Ended] = Deferred()
         if self._lost is not None:
@@ -219,6 +227,8 @@ class MuxLink:
 
     def data_received(self, data: Buffer) -> None:
         session = self.session
+        if self._listening:
+            self._peer_lives()
         try:
             session.receive(data, self._clock.seconds())
         except RemoteProtocolError as error:
@@ -253,6 +263,11 @@ class MuxLink:
         """Nothing to do: the loss of the lower leg is told as such."""
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _peer_lives(self) -> None:
+        listening, self._listening = self._listening, []
+        for heard in listening:
+            heard.callback(None)
 
     def _tell(self) -> None:
         """Acts on the session's events, also on those that this causes."""

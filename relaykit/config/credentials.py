@@ -15,6 +15,7 @@ from relaykit.values import Secret
 __all__ = [
     "AUTH_METHODS",
     "AUTH_SCOPES",
+    "BOUND_LOGINS",
     "ClientAuth",
     "ClientOidc",
     "CommandVariable",
@@ -27,6 +28,9 @@ __all__ = [
 
 AUTH_METHODS = ("token", "oidc")
 """What ``auth.method`` may be."""
+
+BOUND_LOGINS = ("prefer", "require", "off")
+"""What ``auth.bound`` may be."""
 
 AUTH_SCOPES = ("HeartBeats", "NewWorkConns")
 """What ``auth.additionalScopes`` may name."""
@@ -113,6 +117,13 @@ class ServerAuth(Options, frozen=True, kw_only=True):
         ""
     )
     token_source: TokenSource | None = None
+    bound: Annotated[
+        str,
+        doc(
+            "Logins that hold for one TLS session and prove the token to both ends: require lets nobody in "
+            "without, off has none; between relaykit's own ends."
+        ),
+    ] = "prefer"
     oidc: ServerOidc = ServerOidc()
 
     def problems(self) -> Iterable[Problem]:
@@ -184,6 +195,13 @@ class ClientAuth(Options, frozen=True, kw_only=True):
         ""
     )
     token_source: TokenSource | None = None
+    bound: Annotated[
+        str,
+        doc(
+            "A login that holds for one TLS session and proves the token to both ends: require logs in in no "
+            "other way, prefer does so once the server was seen doing it, off never does."
+        ),
+    ] = "prefer"
     oidc: ClientOidc = ClientOidc()
 
     def problems(self) -> Iterable[Problem]:
@@ -195,6 +213,9 @@ class ClientAuth(Options, frozen=True, kw_only=True):
 
 def _auth_problems(auth: ServerAuth | ClientAuth) -> Iterator[Problem]:
     yield from choice_problems("method", auth.method, AUTH_METHODS)
+    yield from choice_problems("bound", auth.bound, BOUND_LOGINS)
+    if auth.bound == "require" and auth.method == "oidc":
+        yield Problem("bound", "a bound login proves the token: auth.method must be token")
     for scope in auth.additional_scopes:
         yield from choice_problems("additionalScopes", scope, AUTH_SCOPES)
     if auth.token and auth.token_source is not None:

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.dataplane.tls import channel_binding
 from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecurityError
 from relaykit.interfaces import ILegAcceptor
 from relaykit.sansio.parsers.first_octets import ACCEPTED_CONNECTION, WITHIN_TLS, Spoken
@@ -46,11 +47,17 @@ MAX_HALF_OPEN_PER_ADDRESS = 512
 
 @define(eq=False)
 class Link:
-    """What the streams of one accepted connection share."""
+    """What the streams of one accepted connection share.
+
+    ``exporter`` is what tells its TLS session from any other, empty without TLS 1.3.  Where the peer
+    can be asked for a sign of life, ``listen()`` does so, and fires with the next octets.
+    """
 
     muxed: bool
     secure: bool
     close: Callable[[], None]
+    exporter: bytes = field(default=b"", repr=False, kw_only=True)
+    listen: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
     _trusted: Callable[[], None] = field(default=lambda: None, kw_only=True)
     logged_in: bool = field(default=False, init=False)
 
@@ -135,7 +142,7 @@ class BindPort:
         if spoken is Spoken.MUX:
             self._start_link(leg, secure)
         elif spoken in (Spoken.WIRE_V1, Spoken.WIRE_V2):
-            self.opened(leg, origin, Link(False, secure, leg.abort))
+            self.opened(leg, origin, Link(False, secure, leg.abort, exporter=channel_binding(leg)))
         elif spoken is Spoken.WEBSOCKET:
             leg.close()
             raise RemoteProtocolError(
@@ -148,7 +155,14 @@ class BindPort:
     def _start_link(self, leg: IStreamLeg, secure: bool) -> None:
         mux = MuxLink(leg, Role.SERVER, self._turns, self._clock, self._mux_keepalive_s)
         mux.limit_streams(STREAMS_BEFORE_LOGIN)
-        link = Link(True, secure, mux.close, trusted=lambda: mux.limit_streams(MAX_STREAMS))
+        link = Link(
+            True,
+            secure,
+            mux.close,
+            exporter=channel_binding(leg),
+            listen=mux.sign_of_life,
+            trusted=lambda: mux.limit_streams(MAX_STREAMS),
+        )
         mux.accept_legs(_Streams(self, link))
         self._links.add(mux)
         deadline = self._clock.callLater(LOGIN_TIMEOUT_S, self._no_login, mux, link)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from relaykit.dataplane.listening import ListenFailed
@@ -67,6 +67,8 @@ class ServerPorts:
 
     ``listen(port, acceptor)`` opens a TCP port and raises
     :class:`relaykit.dataplane.listening.ListenFailed`; ``pick(n)`` answers a random number below ``n``.
+    ``release(run_id)`` takes from a client that gives no sign of life all that it holds, and answers
+    whether it did.
     """
 
     def __init__(
@@ -76,23 +78,23 @@ class ServerPorts:
         pick: Callable[[int], int],
         allowed: Sequence[range] = (),
         most_per_client: int = 0,
+        release: Callable[[str], Deferred[bool]] = lambda run_id: succeed(False),
     ) -> None:
         self._listen = listen
+        self._release = release
         self._clock = clock
         self._pick = pick
         self._allowed = tuple(allowed) or ANY_PORT
         self._most_per_client = most_per_client
         self._held: dict[int, str] = {}
+        """Ports that proxies have, each with the run id of the client."""
         self._per_client: Counter[str] = Counter()
         self._last_port: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def listen_stream(
         self, port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy
     ) -> Deferred[IListeningPort]:
-        try:
-            return succeed(self._open(port, acceptor, holder))
-        except ProxyRefused as refusal:
-            return fail(refusal)
+        return Deferred.fromCoroutine(self._open_released(port, acceptor, holder))
 
     def released(self, number: int, name: str, run_id: str) -> None:
         """A proxy gave its port back; its name keeps a claim on it for a while."""
@@ -105,13 +107,22 @@ class ServerPorts:
         while len(self._last_port) > REMEMBERED_NAMES:
             self._last_port.popitem(last=False)
 
+    async def _open_released(
+        self, port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy
+    ) -> IListeningPort:
+        """Opens a port, if need be after having taken it from a client that is silent."""
+        present = self._held.get(port)
+        if present is not None and present != holder.identity.run_id:
+            await self._release(present)
+        return self._open(port, acceptor, holder)
+
     def _open(self, port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy) -> IListeningPort:
         run_id = holder.identity.run_id
         if self._most_per_client and self._per_client[run_id] >= self._most_per_client:
             raise ProxyRefused(RefusalCode.TOO_MANY_PORTS, "exceed the max_ports_per_client")
         opened = self._open_given(port, acceptor) if port else self._open_any(holder.name, acceptor)
         number = opened.address.port
-        self._held[number] = holder.name
+        self._held[number] = run_id
         self._per_client[run_id] += 1
         return _HeldPort(self, opened, holder.name, run_id, number)
 

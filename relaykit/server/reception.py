@@ -12,6 +12,7 @@ from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import ILegReceiver
 from relaykit.sansio.control.opening import FirstMessage, ServerOpening
 from relaykit.sansio.wire.messages import Login, NewVisitorConn, NewWorkConn
+from relaykit.sansio.wire.proven import ProvenLogin
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.server.acceptor import Link
+    from relaykit.server.logins import Logins
     from relaykit.server.sessions import Sessions
     from relaykit.server.visits import Visits
     from relaykit.values import Ended, Origin
@@ -90,17 +92,19 @@ class Arrival:
 class Reception:
     """Receives logical connections: a login begins a session, the others belong to one.
 
-    ``make_opening(now)`` makes the core that reads a connection's first message.
+    ``make_opening(now, link)`` makes the core that reads a connection's first message.
     """
 
     def __init__(
         self,
-        make_opening: Callable[[float], ServerOpening],
+        make_opening: Callable[[float, Link], ServerOpening],
+        logins: Logins,
         sessions: Sessions,
         visits: Visits,
         clock: IReactorTime,
     ) -> None:
         self._make_opening = make_opening
+        self._logins = logins
         self._sessions = sessions
         self._visits = visits
         self._clock = clock
@@ -109,19 +113,19 @@ class Reception:
         """Takes a logical connection of which nothing has been read."""
         Arrival(
             leg,
-            self._make_opening(self._clock.seconds()),
+            self._make_opening(self._clock.seconds(), link),
             self._clock,
             lambda first: self._arrived(first, leg, origin, link),
         )
 
     def _arrived(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
         message = first.message
-        if isinstance(message, Login):
-            self._sessions.login(first, leg, origin, link)
+        if isinstance(message, Login | ProvenLogin):
+            self._logins.asked(first, leg, origin, link)
             return
         if first.unsent:
             leg.write(first.unsent)
         if isinstance(message, NewWorkConn):
-            self._sessions.work_offered(message, first.framing, leg)
+            self._sessions.work_offered(message, first.framing, leg, link)
         elif isinstance(message, NewVisitorConn):
-            self._visits.asked(message, first.framing, leg, origin)
+            self._visits.asked(message, first.framing, leg, origin, link)

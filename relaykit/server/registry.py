@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -145,11 +145,23 @@ class RegisteredProxy:
 
 
 class Registry:
-    """All proxies of all clients; names are unique."""
+    """All proxies of all clients; names are unique.
+
+    ``release(run_id)`` takes from a client that gives no sign of life all that it holds, and answers
+    whether it did.
+    """
 
     log = Logger()
 
-    def __init__(self, types: ProxyTypes, entrances: Entrances, data_plane: IDataPlane, clock: Any) -> None:
+    def __init__(
+        self,
+        types: ProxyTypes,
+        entrances: Entrances,
+        data_plane: IDataPlane,
+        clock: Any,
+        release: Callable[[str], Deferred[bool]] = lambda run_id: succeed(False),
+    ) -> None:
+        self._release = release
         self._types = types
         self._entrances = entrances
         self._data_plane = data_plane
@@ -173,6 +185,9 @@ class Registry:
         :raises ProxyRefused: with the text for the client.
         """
         proxy = self._check(session, name, type_name, fields)
+        present = self._proxies.get(name)
+        if present is not None and present.identity.run_id != session.identity.run_id:
+            await self._release(present.identity.run_id)
         if name in self._proxies:
             raise ProxyRefused(RefusalCode.NAME_IN_USE, f"proxy [{name}] already exists")
         self._proxies[name] = proxy

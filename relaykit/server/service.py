@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +29,20 @@ from relaykit.dataplane.poller import make_poller
 from relaykit.dataplane.tls import TlsContext, server_context, start_tls
 from relaykit.interfaces import IServerHost
 from relaykit.sansio.control.credentials import Scope, TokenVerifier
+from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.opening import ServerOpening
+from relaykit.sansio.control.proving import BoundLogin
 from relaykit.sansio.control.session import Heartbeat, SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.server.acceptor import BindPort
+from relaykit.server.binding import ServerBinding, kept_or_new_salt
+from relaykit.server.logins import Logins
 from relaykit.server.ports import ServerPorts
 from relaykit.server.reception import Reception
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.visits import Visits
+from relaykit.stretching import StretchedToken, in_thread_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -183,9 +189,10 @@ class RelayServer(MultiService):
             secrets.randbelow,
             [each.ports for each in config.allow_ports],
             config.max_ports_per_client,
+            self._release_if_silent,
         )
         self._host = ServerHost(self._reactor, ports, self._data_plane)
-        self._registry = Registry(self._types, self, self._data_plane, self._reactor)
+        self._registry = Registry(self._types, self, self._data_plane, self._reactor, self._release_if_silent)
         texts = PeerTexts(config.detailed_errors_to_client)
         verifier = TokenVerifier(self._token, [Scope(scope) for scope in config.auth.additional_scopes])
         rules = SessionRules(
@@ -197,10 +204,12 @@ class RelayServer(MultiService):
             max_pool_count=config.transport.max_pool_count,
             user_timeout_s=float(config.user_conn_timeout),
             settings=self._session_settings,
+            binding=self._binding(),
         )
         self._sessions = Sessions(self._registry, rules)
         reception = Reception(
-            lambda now: ServerOpening(now, __version__, os.urandom),
+            partial(_make_opening, rules.binding.salt),
+            Logins(self._sessions, self._registry, rules),
             self._sessions,
             Visits(self._sessions, self._registry, texts, os.urandom),
             self._reactor,
@@ -239,6 +248,20 @@ class RelayServer(MultiService):
         self.fingerprint = fingerprint(leaf.public_bytes(Encoding.DER))
         return context
 
+    def _binding(self) -> ServerBinding:
+        """How logins are bound; the token is made a key right away, so that no login waits for it."""
+        stretched = StretchedToken(self._token, in_thread_of(self._reactor))
+        mode = BoundLogin(self._config.auth.bound)
+        binding = ServerBinding.of(
+            mode, self._token, lambda: kept_or_new_salt(self._state, os.urandom), stretched
+        )
+        if binding.salt:
+            self._reactor.callWhenRunning(binding.key)
+        return binding
+
+    def _release_if_silent(self, run_id: str) -> Deferred[bool]:
+        return self._sessions.release_if_silent(run_id)
+
     def _session_settings(self, link: Link) -> SessionSettings:
         configured = self._config.transport.heartbeat_timeout
         if configured == 0:
@@ -248,6 +271,15 @@ class RelayServer(MultiService):
             entropy=os.urandom,
             heartbeat=Heartbeat(timeout_s=_positive(configured)),
         )
+
+
+def _make_opening(salt: bytes, now: float, link: Link) -> ServerOpening:
+    """What reads the first message of a logical connection: a login is bound only to a TLS session."""
+    secure = bool(link.exporter)
+    extensions = EXTENSIONS | {BOUND, IDENTITY}
+    return ServerOpening(
+        now, __version__, os.urandom, extensions, salt=salt if secure else b"", secure=secure
+    )
 
 
 def _positive(seconds: int) -> float | None:

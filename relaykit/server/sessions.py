@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from relaykit.driver import CoreDriver
-from relaykit.errors import ProxyRefused, Refused, RemoteProtocolError
+from relaykit.errors import ProxyRefused, RefusalCode, Refused, RemoteProtocolError
+from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
     LoginReceived,
@@ -24,16 +26,14 @@ from relaykit.sansio.control.events import (
 from relaykit.sansio.control.greeting import HALF_CLOSE, SIGNAL
 from relaykit.sansio.control.opening import refuse_work
 from relaykit.sansio.control.pool import WorkPool
-from relaykit.sansio.control.server_session import ServerSession
 from relaykit.sansio.control.texts import (
-    ALREADY_ONLINE,
-    REPLACED_DURING_LOGIN,
+    NOT_OF_THIS_SESSION,
     STOPPED,
     UNKNOWN_SESSION,
     PeerTexts,
 )
-from relaykit.sansio.wire.cipher import derive_key
 from relaykit.server.peers import VisitorPeer
+from relaykit.server.silence import SignOfLife
 from relaykit.server.work import WorkConnections
 from relaykit.values import ClientIdentity, Ended
 
@@ -44,11 +44,12 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.control.credentials import Verifier
     from relaykit.sansio.control.events import SessionEvent
-    from relaykit.sansio.control.opening import FirstMessage
+    from relaykit.sansio.control.server_session import ServerSession
     from relaykit.sansio.control.session import SessionSettings
     from relaykit.sansio.wire.framing import Framing
     from relaykit.sansio.wire.messages import Login, NewWorkConn
     from relaykit.server.acceptor import Link
+    from relaykit.server.binding import ServerBinding
     from relaykit.server.registry import RegisteredProxy, Registry
     from relaykit.values import Origin
 
@@ -71,6 +72,7 @@ class SessionRules:
     user_timeout_s: float
     settings: Callable[[Link], SessionSettings]
     """The settings of a session by the kind of link that its login came on."""
+    binding: ServerBinding
 
 
 class ClientSession:
@@ -85,6 +87,7 @@ class ClientSession:
         self,
         core: ServerSession,
         leg: IStreamLeg,
+        link: Link,
         identity: ClientIdentity,
         registry: Registry,
         rules: SessionRules,
@@ -93,6 +96,7 @@ class ClientSession:
     ) -> None:
         self.identity = identity
         self._core = core
+        self._link = link
         self._registry = registry
         self._rules = rules
         self._ended = ended
@@ -104,6 +108,7 @@ class ClientSession:
         self._ending = False
         self._finished = False
         self._waiting: list[Deferred[None]] = []
+        self._sign = SignOfLife(self._ask_for_sign, rules.clock)
         self._work = WorkConnections(
             WorkPool(min(core.login.pool_count, rules.max_pool_count), self.now, rules.user_timeout_s),
             self._request_work,
@@ -139,6 +144,7 @@ class ClientSession:
         """Ends the session; fires when its names and ports are free."""
         if not self._ending:
             self._ending = True
+            self._sign.lost()
             self._core.close(why, text)
             self._driver.step()
             self._driver.close(why)
@@ -151,6 +157,16 @@ class ClientSession:
         waiting: Deferred[None] = Deferred()
         self._waiting.append(waiting)
         return waiting
+
+    async def give_way(self) -> bool:
+        """Asks the client for a sign of life, and ends the session where there is none.
+
+        Answers whether it has ended; its names and ports are free then.
+        """
+        if not self._ending and await self._sign.awaited():
+            return False
+        await self.end(Ended.TIMEOUT, "no sign of life, and another client asks for what it holds")
+        return True
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to this client."""
@@ -165,7 +181,40 @@ class ClientSession:
 
     def work_offered(self, leg: IStreamLeg, framing: Framing) -> None:
         """The client opened a work connection."""
+        self._sign.heard()
         self._work.offered(leg, framing)
+
+    def owns(self, link: Link, purpose: Purpose, proof: bytes) -> bool:
+        """Whether a connection may belong to this session, for all that its login demands.
+
+        A bound session takes streams of the link that it was bound to, and connections that prove to be
+        made by the same client.  Any other session takes what names it.
+        """
+        bound = self._core.bound
+        if bound is None:
+            return True
+        if self._link.muxed:
+            return link is self._link
+        if not link.exporter or link.muxed:
+            return False
+        expected = bound.connection_proof(purpose, link.exporter, self.identity.run_id)
+        return hmac.compare_digest(expected, proof)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the login was bound to its TLS session."""
+        return self._core.bound is not None
+
+    def _ask_for_sign(self) -> None:
+        """Does what a live client answers, whichever kind it is.
+
+        A mux link is pinged.  Without mux the server of frp's protocol has no ping; but whoever is asked
+        for a work connection opens one.
+        """
+        if self._link.listen is not None:
+            self._link.listen().addCallback(lambda _: self._sign.heard())
+        else:
+            self._request_work(1)
 
     def _request_work(self, count: int) -> None:
         self._core.request_work(count)
@@ -174,6 +223,8 @@ class ClientSession:
     # --- what the client does ---------------------------------------------------------------------
 
     def _happened(self, event: SessionEvent) -> None:
+        if not isinstance(event, SessionEnded):
+            self._sign.heard()
         if isinstance(event, ProxyOffered | ProxyWithdrawn):
             self._queue_step(event)
         elif isinstance(event, SignalReceived):
@@ -304,8 +355,8 @@ class Sessions:
         self._registry = registry
         self._rules = rules
         self._sessions: dict[str, ClientSession] = {}
-        self._logging_in: dict[str, ServerSession] = {}
-        self._stopped = False
+        self.stopped = False
+        """Whether nobody is let in any more."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -316,7 +367,7 @@ class Sessions:
 
     def end_all(self) -> Deferred[None]:
         """Ends every session and lets nobody in any more; fires when all have ended."""
-        self._stopped = True
+        self.stopped = True
 
         async def ended() -> None:
             for session in list(self._sessions.values()):
@@ -324,94 +375,59 @@ class Sessions:
 
         return Deferred.fromCoroutine(ended())
 
-    def work_offered(self, message: NewWorkConn, framing: Framing, leg: IStreamLeg) -> None:
+    @property
+    def bound_only(self) -> bool:
+        """Whether nobody gets in without a bound login."""
+        return self._rules.binding.required
+
+    def release_if_silent(self, run_id: str) -> Deferred[bool]:
+        """Ends the session of this run id, unless its client gives a sign of life; whether it ended."""
+        session = self._sessions.get(run_id)
+        return succeed(True) if session is None else Deferred.fromCoroutine(session.give_way())
+
+    def work_offered(self, message: NewWorkConn, framing: Framing, leg: IStreamLeg, link: Link) -> None:
         """A client opened a work connection."""
         session = self._sessions.get(message.run_id)
         if session is None:
-            text = STOPPED if self._stopped else UNKNOWN_SESSION.format(run_id=message.run_id)
+            text = STOPPED if self.stopped else UNKNOWN_SESSION.format(run_id=message.run_id)
             self._refuse_work(text, framing, leg)
             return
         try:
-            self._rules.verifier.verify(Scope.WORK_CONNECTIONS, Proof.of(message))
+            if not session.owns(link, Purpose.WORK, message.binding):
+                text = NOT_OF_THIS_SESSION.format(run_id=message.run_id)
+                raise Refused(RefusalCode.BAD_CREDENTIALS, text)
+            if not session.is_bound:
+                self._rules.verifier.verify(Scope.WORK_CONNECTIONS, Proof.of(message))
         except Refused as refusal:
             self._refuse_work(refusal.text, framing, leg)
             return
         session.work_offered(leg, framing)
 
-    def login(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
-        """A client asks to be let in."""
-        rules = self._rules
-        settings = rules.settings(link)
-        core = ServerSession(first, settings, rules.verifier, rules.version, rules.texts)
-        key = derive_key(settings.token.to_bytes())
-        Deferred.fromCoroutine(self._login(core, leg, origin, link, key)).addErrback(self._login_failed, leg)
+    def add(self, session: ClientSession) -> None:
+        """A client was let in."""
+        self._sessions[session.identity.run_id] = session
 
-    async def _login(
-        self, core: ServerSession, leg: IStreamLeg, origin: Origin, link: Link, key: bytes
-    ) -> None:
-        login = core.login
-        for event in core.events():
-            if isinstance(event, SessionEnded):
-                self._refused(core, leg, origin, event.text)
-                return
-        if self._stopped:
-            core.refuse(STOPPED)
-            self._refused(core, leg, origin, STOPPED)
-            return
-        run_id = login.run_id or self._rules.entropy(8).hex()
-        if login.client_id and self._is_online(login, run_id):
-            text = ALREADY_ONLINE.format(client_id=login.client_id, user=login.user)
-            core.refuse(text)
-            self._refused(core, leg, origin, text)
-            return
-        present = self._sessions.get(run_id)
-        if present is not None:
-            self._logging_in[run_id] = core
-            await present.end(Ended.REPLACED, "the client logged in again")
-            if self._logging_in.get(run_id) is not core:
-                core.refuse(REPLACED_DURING_LOGIN)
-                self._refused(core, leg, origin, REPLACED_DURING_LOGIN)
-                return
-            del self._logging_in[run_id]
-        identity = ClientIdentity(run_id, login.user, login.client_id, origin.source)
-        session = ClientSession(core, leg, identity, self._registry, self._rules, key, self._forget)
-        self._sessions[run_id] = session
-        link.admit()
-        self.log.info(
-            "[{run}] client login info: ip [{origin}] version [{version}] hostname [{hostname}] "
-            "os [{os}] arch [{arch}]",
-            run=run_id,
-            origin=origin,
-            version=login.version,
-            hostname=login.hostname,
-            os=login.os,
-            arch=login.arch,
-            user=login.user,
-            wire=core.framing.version,
-        )
-        session.start()
+    def holder(self, login: Login, run_id: str, key: bytes) -> ClientSession | None:
+        """A session that has the run id, the identity or the client id of a client that logs in."""
+        present = self._sessions.get(run_id) or self.of_identity(key)
+        if present is not None or not login.client_id:
+            return present
+        wanted = (login.user, login.client_id)
+        return self._first(lambda each: (each.user, each.client_id) == wanted)
 
-    def _is_online(self, login: Login, run_id: str) -> bool:
-        return any(
-            (each.identity.user, each.identity.client_id) == (login.user, login.client_id)
-            and each.identity.run_id != run_id
-            for each in self._sessions.values()
-        )
+    def of_identity(self, key: bytes) -> ClientSession | None:
+        """The session whose client proved to have this key."""
+        return self._first(lambda each: each.key == key) if key else None
 
-    def _refused(self, core: ServerSession, leg: IStreamLeg, origin: Origin, text: str) -> None:
-        self.log.warn("register control error: {reason} (from {origin})", reason=text, origin=origin)
-        leg.write_sequence(core.to_send(self._rules.clock.seconds()))
-        leg.close()
+    def _first(self, wanted: Callable[[ClientIdentity], bool]) -> ClientSession | None:
+        return next((each for each in self._sessions.values() if wanted(each.identity)), None)
 
     def _refuse_work(self, text: str, framing: Framing, leg: IStreamLeg) -> None:
         self.log.warn("a work connection from {peer} is refused: {reason}", peer=leg.peer, reason=text)
         leg.write(refuse_work(framing, self._rules.texts.work(text)))
         leg.close()
 
-    def _login_failed(self, failure: Any, leg: IStreamLeg) -> None:
-        self.log.failure("a defect during a login", failure)
-        leg.abort()
-
-    def _forget(self, session: ClientSession) -> None:
+    def forget(self, session: ClientSession) -> None:
+        """A session has ended."""
         if self._sessions.get(session.identity.run_id) is session:
             del self._sessions[session.identity.run_id]

@@ -13,8 +13,9 @@ from zope.interface import implementer
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import VisitRefused
 from relaykit.interfaces import IVisit
+from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.opening import admit_visit, refuse_visit
-from relaykit.sansio.control.texts import UNKNOWN_SESSION, PeerTexts
+from relaykit.sansio.control.texts import NOT_OF_THIS_SESSION, UNKNOWN_SESSION, PeerTexts
 from relaykit.sansio.wire.cipher import derive_key
 from relaykit.sansio.wire.proofs import proves
 from relaykit.server.peers import VisitorPeer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.wire.framing import Framing
     from relaykit.sansio.wire.messages import NewVisitorConn
+    from relaykit.server.acceptor import Link
     from relaykit.server.registry import Registry
     from relaykit.server.sessions import Sessions
     from relaykit.values import Origin, Secret
@@ -79,7 +81,9 @@ class Visits:
         self._texts = texts
         self._entropy = entropy
 
-    def asked(self, message: NewVisitorConn, framing: Framing, leg: IStreamLeg, origin: Origin) -> None:
+    def asked(
+        self, message: NewVisitorConn, framing: Framing, leg: IStreamLeg, origin: Origin, link: Link
+    ) -> None:
         """A visitor asks for one flow to a proxy."""
         session = self._sessions.get(message.run_id)
         visit = Visit(
@@ -92,8 +96,11 @@ class Visits:
             entropy=self._entropy,
             origin=origin,
         )
-        if message.run_id and session is None:
+        if session is None and (message.run_id or self._sessions.bound_only):
             self._refused(visit, message.proxy_name, UNKNOWN_SESSION.format(run_id=message.run_id))
+            return
+        if session is not None and not session.owns(link, Purpose.VISIT, message.binding):
+            self._refused(visit, message.proxy_name, NOT_OF_THIS_SESSION.format(run_id=message.run_id))
             return
         Deferred.fromCoroutine(self._registry.visit(message.proxy_name, visit)).addErrback(
             self._failed, visit, message.proxy_name

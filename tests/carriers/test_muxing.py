@@ -515,6 +515,24 @@ class PathTests(LinkTestCase):
         self.network.flush()
         self.assertEqual(self.near.round_trip_s, 0.0)
 
+    def test_sign_of_life(self) -> None:
+        """A peer that is asked for a sign of life gives one at once, whether or not a ping is under way."""
+        self.network.flush()
+        signs = [self.far.sign_of_life(), self.far.sign_of_life()]
+        for sign in signs:
+            self.assertNoResult(sign)
+        self.network.flush()
+        for sign in signs:
+            self.assertIsNone(self.successResultOf(sign))
+
+    def test_no_sign_of_life(self) -> None:
+        """A peer that is gone gives none, ever."""
+        self.network.flush()
+        self.lower_near.pauseProducing()
+        sign = self.far.sign_of_life()
+        self.pass_time(20)
+        self.assertNoResult(sign)
+
     def test_window_grows(self) -> None:
         """A stream that is read as fast as it comes gets a larger window."""
         near, far = self.pair()

@@ -11,13 +11,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from relaykit.dataplane.tls import HANDSHAKE_TIMEOUT_S, TlsContext, client_context, server_context, start_tls
+from relaykit.dataplane.tls import (
+    HANDSHAKE_TIMEOUT_S,
+    TlsContext,
+    channel_binding,
+    client_context,
+    server_context,
+    start_tls,
+)
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ISecureLeg
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
@@ -174,6 +182,26 @@ class TlsTests(SynchronousTestCase):
         self.assertEqual(f"sha256:{digest}", signed().fingerprint)
         self.assertIsNone(far.peer_certificate)
         self.assertEqual((near.tls_version, far.tls_version), ("TLSv1.3", "TLSv1.3"))
+
+    def test_channel_binding(self) -> None:
+        """Both ends get the same, and another one in each session; without TLS there is none."""
+        found = set()
+        for _ in range(2):
+            self.setUp()
+            near, far = self.connected()
+            self.assertEqual(channel_binding(near), channel_binding(far))
+            found.add(channel_binding(near))
+        self.assertEqual([len(each) for each in found], [32, 32])
+        self.assertEqual(channel_binding(self.near), b"")
+
+    def test_no_channel_binding_before_tls_1_3(self) -> None:
+        """Before TLS 1.3 two sessions need not differ in it, so it is not used."""
+        client = client_context()
+        client.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        near, far = self.connected(client)
+        self.assertEqual(
+            (near.tls_version, channel_binding(near), channel_binding(far)), ("TLSv1.2", b"", b"")
+        )
 
     def test_half_close(self) -> None:
         """The end of one direction passes; the other goes on; then both legs are gone in order."""

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from attrs import define
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
@@ -20,20 +22,27 @@ from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import IIngress, IListeningPort, IProxyType, IServerHost, IStreamLeg
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.sansio.control import events
+from relaykit.sansio.control.binding import stretch
 from relaykit.sansio.control.client_session import ClientSession
 from relaykit.sansio.control.credentials import Scope, TokenProver, TokenVerifier
+from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.offering import open_work, work_answer
 from relaykit.sansio.control.opening import ServerOpening
+from relaykit.sansio.control.proving import NOTHING_PROVEN, BoundLogin, ClientProofs
 from relaykit.sansio.control.session import Heartbeat, SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.wire.framing import V1, V2, Framing
+from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import Login
 from relaykit.server.acceptor import BindPort, Link
+from relaykit.server.binding import ServerBinding
+from relaykit.server.logins import Logins
 from relaykit.server.ports import ServerPorts
 from relaykit.server.reception import Reception
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.visits import Visits
+from relaykit.stretching import StretchedToken
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Origin, Secret
 
@@ -41,6 +50,14 @@ NO_HEARTBEAT = Heartbeat()
 
 TOKEN = Secret("a token")
 """What server and clients share."""
+
+SALT = bytes(range(16))
+STRETCHED = stretch(TOKEN.to_bytes(), SALT)
+STRETCHED_TOKEN = StretchedToken(TOKEN, lambda function, *arguments: succeed(STRETCHED))
+"""What bound logins take; nothing is done in threads."""
+
+EXPORTER = bytes(range(32))
+"""What tells one TLS session from another."""
 
 TYPES = ProxyTypes.from_references(
     [
@@ -74,6 +91,7 @@ class Scene:
         tls_only: bool = False,
         max_pool_count: int = 5,
         heartbeat: Heartbeat = NO_HEARTBEAT,
+        bound: BoundLogin = BoundLogin.PREFER,
     ) -> None:
         self.clock = Clock()
         self.network = MemoryNetwork()
@@ -85,8 +103,8 @@ class Scene:
         self._entropy = itertools.count(1)
         self.reactor = self.clock
         self.public_name = "relay.example"
-        self.server_ports = ServerPorts(self._listen, self.clock, lambda below: 0)
-        self.registry = Registry(TYPES, self, self.data_plane, self.clock)
+        self.server_ports = ServerPorts(self._listen, self.clock, lambda below: 0, release=self._release)
+        self.registry = Registry(TYPES, self, self.data_plane, self.clock, self._release)
         rules = SessionRules(
             clock=self.clock,
             entropy=self.entropy,
@@ -96,12 +114,12 @@ class Scene:
             max_pool_count=max_pool_count,
             user_timeout_s=10.0,
             settings=lambda link: SessionSettings(token=TOKEN, entropy=self.entropy, heartbeat=heartbeat),
+            binding=ServerBinding(bound, SALT, STRETCHED_TOKEN),
         )
         self.sessions = Sessions(self.registry, rules)
         self.visits = Visits(self.sessions, self.registry, PeerTexts(detailed), self.entropy)
-        self.reception = Reception(
-            lambda now: ServerOpening(now, "0.0.0", self.entropy), self.sessions, self.visits, self.clock
-        )
+        logins = Logins(self.sessions, self.registry, rules)
+        self.reception = Reception(self._opening, logins, self.sessions, self.visits, self.clock)
         self.bind_port = BindPort(
             self.reception.opened,
             self._secure,
@@ -158,6 +176,20 @@ class Scene:
         self.ports[port] = acceptor
         return MemoryPort(self, Address("192.0.2.1", port))
 
+    def _release(self, run_id: str) -> Deferred[bool]:
+        return self.sessions.release_if_silent(run_id)
+
+    def _opening(self, now: float, link: Link) -> ServerOpening:
+        secure = bool(link.exporter)
+        return ServerOpening(
+            now,
+            "0.0.0",
+            self.entropy,
+            EXTENSIONS | {BOUND, IDENTITY},
+            salt=SALT if secure else b"",
+            secure=secure,
+        )
+
     def _secure(self, leg: IStreamLeg) -> Deferred[Any]:
         return fail(TransportSecurityError("there is no TLS in memory"))
 
@@ -184,8 +216,29 @@ class ServerHost:
     public_name = "relay.example"
 
 
+@define(eq=False)
+class Key:
+    """An identity."""
+
+    seed: int = 0
+
+    @property
+    def public_key(self) -> bytes:
+        return self._private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def sign(self, statement: bytes) -> bytes:
+        return self._private.sign(statement)
+
+    @property
+    def _private(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(bytes([self.seed]) * 32)
+
+
 class Client:
-    """A client's control session with a scene."""
+    """A client's control session with a scene.
+
+    One that is not ``alive`` does not open the work connections that it is asked for.
+    """
 
     def __init__(
         self,
@@ -200,9 +253,12 @@ class Client:
         scopes: tuple[Scope, ...] = (),
         link: Link | None = None,
         leg: IStreamLeg | None = None,
+        proofs: ClientProofs = NOTHING_PROVEN,
+        alive: bool = False,
     ) -> None:
         self.scene = scene
         self.framing = framing
+        self.alive = alive
         self.prover = TokenProver(token, lambda: 1_700_000_000.0, scopes)
         self.told: list[events.SessionEvent] = []
         self.core = ClientSession(
@@ -211,13 +267,22 @@ class Client:
             SessionSettings(token=token, entropy=scene.entropy),
             self.prover,
             scene.clock.seconds(),
+            bootstrap=Bootstrap(tls=bool(proofs.exporter)),
+            proofs=proofs,
         )
         self.leg = leg if leg is not None else scene.open(link)
         self.driver: CoreDriver[events.SessionEvent] = CoreDriver(
-            self.core, self.leg, scene.clock, self.told.append
+            self.core, self.leg, scene.clock, self._happened
         )
         self.driver.start()
         scene.flush()
+
+    def _happened(self, event: events.SessionEvent) -> None:
+        self.told.append(event)
+        if isinstance(event, events.KeyNeeded):
+            self.core.prove(STRETCHED)
+        elif isinstance(event, events.WorkRequested) and self.alive:
+            self.scene.open().write(open_work(self.framing, self.run_id, self.prover))
 
     def of(self, kind: type[Any]) -> list[Any]:
         """The events of one kind, so far."""

@@ -5,14 +5,24 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control import events
-from relaykit.sansio.control.credentials import Scope
-from relaykit.sansio.control.offering import Refusal, WorkAssigned
+from relaykit.sansio.control.binding import Purpose
+from relaykit.sansio.control.credentials import Scope, SilentProver
+from relaykit.sansio.control.offering import Refusal, WorkAssigned, open_work, work_answer
+from relaykit.sansio.control.proving import BoundLogin, ClientProofs
 from relaykit.sansio.control.session import Heartbeat
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.server.acceptor import Link
 from relaykit.testing.memory import RecordingReceiver
-from relaykit.values import Ended, Secret
-from tests.server.scene import Client, Scene, versions
+from relaykit.values import Secret
+from tests.server.scene import EXPORTER, Client, Scene, versions
+
+OTHER_EXPORTER = bytes(range(1, 33))
+BINDING = ClientProofs(exporter=EXPORTER, bound=BoundLogin.REQUIRE)
+
+
+def link(exporter: bytes, muxed: bool = False) -> Link:
+    """A link with this TLS session, or without TLS."""
+    return Link(muxed, bool(exporter), lambda: None, exporter=exporter)
 
 
 class LoginTests(SynchronousTestCase):
@@ -39,29 +49,6 @@ class LoginTests(SynchronousTestCase):
         client = Client(Scene(detailed=False), token=Secret("another"))
         self.assertEqual(client.of(events.LoginRefused)[0].text, "register control error")
 
-    def test_run_id_again(self) -> None:
-        """A client that logs in again takes its session over: its old connection ends."""
-        scene = Scene()
-        first = Client(scene)
-        first.register("web", remote_port=6000)
-        second = Client(scene, run_id=first.run_id)
-        self.assertEqual(second.run_id, first.run_id)
-        self.assertEqual(first.of(events.SessionEnded)[0].why, Ended.REPLACED)
-        self.assertEqual(len(scene.sessions), 1)
-        second.register("web", remote_port=6000)
-        self.assertEqual([each.address for each in second.of(events.ProxyRegistered)], [":6000"])
-
-    def test_client_id_taken(self) -> None:
-        """A client id that another session has is refused; the same user's other ids are not."""
-        scene = Scene()
-        Client(scene, user="u", client_id="c")
-        refused = Client(scene, user="u", client_id="c")
-        self.assertEqual(
-            refused.of(events.LoginRefused)[0].text, "client_id [c] for user [u] is already online"
-        )
-        self.assertTrue(Client(scene, user="u", client_id="d").run_id)
-        self.assertTrue(Client(scene, user="v", client_id="c").run_id)
-
     def test_stopped(self) -> None:
         """A server that stops ends its sessions and lets nobody in."""
         scene = Scene()
@@ -84,6 +71,71 @@ class LoginTests(SynchronousTestCase):
         scene.advance(91)
         self.assertTrue(client.of(events.SessionEnded))
         self.assertEqual(len(scene.sessions), 0)
+
+
+class BoundTests(SynchronousTestCase):
+    """Which connections a bound session takes."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.link = link(OTHER_EXPORTER)
+
+    def offer(self, run_id: str, on: Link, binding: bytes = b"") -> str:
+        """Offers a work connection; answers why it is refused, or nothing."""
+        leg = self.scene.open(on)
+        leg.write(open_work(V2, run_id, SilentProver(), binding))
+        answer = leg.take(work_answer(V2))
+        self.scene.flush()
+        if not answer.called:
+            return ""
+        refusal = self.successResultOf(answer)
+        assert isinstance(refusal, Refusal)
+        return refusal.text
+
+    def proof(
+        self, client: Client, purpose: Purpose = Purpose.WORK, exporter: bytes = OTHER_EXPORTER
+    ) -> bytes:
+        """What proves that a connection with this TLS session belongs to a session."""
+        assert client.core.bound is not None
+        return client.core.bound.connection_proof(purpose, exporter, client.run_id)
+
+    def test_without_mux(self) -> None:
+        """Without mux a connection proves for its own TLS session that it belongs to the session."""
+        client = Client(self.scene, link=link(EXPORTER), proofs=BINDING)
+        self.assertEqual(self.offer(client.run_id, self.link, self.proof(client)), "")
+        refused = f"this connection does not belong to the session of run id [{client.run_id}]"
+        other = Client(self.scene, link=link(EXPORTER), proofs=BINDING)
+        for on, binding in (
+            (self.link, b""),
+            (self.link, self.proof(client, exporter=EXPORTER)),
+            (self.link, self.proof(client, Purpose.VISIT)),
+            (self.link, self.proof(other)),
+            (link(b""), self.proof(client)),
+            (link(b""), self.proof(client, exporter=b"")),
+            (link(OTHER_EXPORTER, muxed=True), self.proof(client)),
+        ):
+            self.assertEqual(self.offer(client.run_id, on, binding), refused)
+
+    def test_with_mux(self) -> None:
+        """With mux the link that the login was bound to is all that counts."""
+        on = link(EXPORTER, muxed=True)
+        client = Client(self.scene, link=on, proofs=BINDING)
+        self.assertEqual(self.offer(client.run_id, on), "")
+        for other in (link(EXPORTER, muxed=True), self.link):
+            self.assertIn("does not belong", self.offer(client.run_id, other, self.proof(client)))
+
+    def test_not_bound(self) -> None:
+        """A session that is not bound takes what names it, as frp does."""
+        client = Client(self.scene, link=link(EXPORTER))
+        self.assertEqual(self.offer(client.run_id, link(b"")), "")
+
+    def test_scopes(self) -> None:
+        """Where work connections carry frp's proof, bound ones need none."""
+        self.scene = Scene(scopes=(Scope.WORK_CONNECTIONS,))
+        client = Client(self.scene, link=link(EXPORTER), proofs=BINDING)
+        self.assertEqual(self.offer(client.run_id, self.link, self.proof(client)), "")
+        plain = Client(self.scene)
+        self.assertIn("token in NewWorkConn", self.offer(plain.run_id, self.link))
 
 
 class ProxyTests(SynchronousTestCase):
@@ -126,7 +178,7 @@ class ProxyTests(SynchronousTestCase):
     def test_names_of_other_clients(self) -> None:
         """Names are unique over all clients, and free once their client is gone."""
         scene = Scene()
-        first, second = Client(scene), Client(scene)
+        first, second = Client(scene, alive=True), Client(scene)
         first.register("web", remote_port=6000)
         second.register("web", remote_port=6001)
         self.assertEqual(second.of(events.ProxyRefused)[0].text, "proxy [web] already exists")

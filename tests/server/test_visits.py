@@ -7,11 +7,14 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.offering import Refusal, VisitAdmitted, open_visit, visit_answer
+from relaykit.sansio.control.proving import BoundLogin, ClientProofs
 from relaykit.sansio.wire.framing import V2
+from relaykit.server.acceptor import Link
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.values import Secret
-from tests.server.scene import Client, Scene, versions
+from tests.server.scene import EXPORTER, Client, Scene, versions
 
 KEY = Secret("a key")
 """What the proxy and its visitors share."""
@@ -109,3 +112,24 @@ class VisitTests(SynchronousTestCase):
         self.scene = Scene(detailed=False)
         self.provider()
         self.assertEqual(self.refused("nobody"), "register visitor conn error")
+
+    def test_bound(self) -> None:
+        """A visit of a bound session belongs to it by its proof; no other can be made in its name."""
+        self.provider()
+        login = Link(False, True, lambda: None, exporter=EXPORTER)
+        proofs = ClientProofs(exporter=EXPORTER, bound=BoundLogin.REQUIRE)
+        client = Client(self.scene, link=login, proofs=proofs)
+        assert client.core.bound is not None
+        other = bytes(range(1, 33))
+        proof = client.core.bound.connection_proof(Purpose.VISIT, other, client.run_id)
+        for binding, answered in ((proof, VisitAdmitted), (b"", Refusal), (proof[:-1] + b"?", Refusal)):
+            leg = self.scene.open(Link(False, True, lambda: None, exporter=other))
+            leg.write(open_visit(V2, client.run_id, "db", KEY, 1_700_000_000.0, binding=binding))
+            answer = leg.take(visit_answer(V2))
+            self.scene.flush()
+            self.assertIsInstance(self.successResultOf(answer), answered)
+
+    def test_without_run_id_where_logins_are_bound(self) -> None:
+        """Where every login must be bound, a visit that names no session is refused."""
+        self.scene = Scene(bound=BoundLogin.REQUIRE)
+        self.assertIn("no client control found", self.refused(""))

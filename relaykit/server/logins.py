@@ -1,0 +1,179 @@
+"""Logins: who is let in, and who has to make way for that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from relaykit.errors import LoginRefused, RefusalCode
+from relaykit.sansio.control.events import SessionEnded
+from relaykit.sansio.control.greeting import BOUND
+from relaykit.sansio.control.identity import identity_name
+from relaykit.sansio.control.proving import ServerProofs
+from relaykit.sansio.control.server_session import ServerSession
+from relaykit.sansio.control.texts import (
+    ALREADY_ONLINE,
+    IDENTITY_IN_USE,
+    REPLACED_DURING_LOGIN,
+    RUN_ID_IN_USE,
+    STOPPED,
+)
+from relaykit.sansio.wire.cipher import derive_key
+from relaykit.server.sessions import ClientSession
+from relaykit.values import ClientIdentity, Ended
+
+if TYPE_CHECKING:
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.sansio.control.opening import FirstMessage
+    from relaykit.server.acceptor import Link
+    from relaykit.server.registry import Registry
+    from relaykit.server.sessions import SessionRules, Sessions
+    from relaykit.values import Origin
+
+__all__ = ["Logins"]
+
+RUN_ID_BYTES = 8
+"""Octets of chance in a run id; frp's figure."""
+
+
+class Logins:
+    """Lets clients in.
+
+    What a client asks for may belong to another session: the run id, the identity, the client id.  Who
+    proves the same identity takes it over at once.  Anybody else gets it only where the one that has it
+    gives no sign of life.
+    """
+
+    log = Logger()
+
+    def __init__(self, sessions: Sessions, registry: Registry, rules: SessionRules) -> None:
+        self._sessions = sessions
+        self._registry = registry
+        self._rules = rules
+        self._under_way: dict[str, ServerSession] = {}
+
+    def asked(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
+        """A client asks to be let in."""
+        Deferred.fromCoroutine(self._decide(first, leg, origin, link)).addErrback(self._failed, leg)
+
+    async def _decide(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
+        rules = self._rules
+        settings = rules.settings(link)
+        proofs = await self._proofs(first, link)
+        core = ServerSession(first, settings, rules.verifier, rules.version, rules.texts, proofs)
+        for event in core.events():
+            if isinstance(event, SessionEnded):
+                self._refused(core, leg, origin, event.text)
+                return
+        try:
+            run_id = await self._run_id(core, origin)
+        except LoginRefused as refusal:
+            core.refuse(refusal.text)
+            self._refused(core, leg, origin, refusal.text)
+            return
+        login = core.login
+        identity = ClientIdentity(run_id, login.user, login.client_id, origin.source, core.identity)
+        key = derive_key(settings.token.to_bytes())
+        session = ClientSession(core, leg, link, identity, self._registry, rules, key, self._sessions.forget)
+        self._sessions.add(session)
+        link.admit()
+        self.log.info(
+            "[{run}] client login info: ip [{origin}] version [{version}] hostname [{hostname}] "
+            "os [{os}] arch [{arch}]",
+            run=run_id,
+            origin=origin,
+            version=login.version,
+            hostname=login.hostname,
+            os=login.os,
+            arch=login.arch,
+            user=login.user,
+            wire=core.framing.version,
+            bound=session.is_bound,
+            identity=identity_name(core.identity),
+        )
+        session.start()
+
+    async def _proofs(self, first: FirstMessage, link: Link) -> ServerProofs:
+        """What this server has for the proofs that were agreed on."""
+        binding = self._rules.binding
+        bound = first.hello is not None and BOUND in first.hello.extensions
+        stretched = await binding.key() if bound else b""
+        return ServerProofs(exporter=link.exporter, stretched=stretched, required=binding.required)
+
+    async def _run_id(self, core: ServerSession, origin: Origin) -> str:
+        """The run id of a session that can begin now.
+
+        :raises LoginRefused: somebody who is alive has what the client asks for.
+        """
+        own = self._sessions.of_identity(core.identity)
+        run_id = core.login.run_id or (own.identity.run_id if own else self._new_run_id())
+        while True:
+            try:
+                await self._make_way(core, run_id, origin)
+            except LoginRefused as refusal:
+                if refusal.code is not RefusalCode.RUN_ID_IN_USE or not core.identity:
+                    raise
+                # Who has an identity needs no run id to be known again.
+                run_id = self._new_run_id()
+            else:
+                return run_id
+
+    async def _make_way(self, core: ServerSession, run_id: str, origin: Origin) -> None:
+        """Ends the sessions that hold what a client asks for, as far as it may have that.
+
+        :raises LoginRefused: it may not.
+        """
+        self._under_way[run_id] = core
+        try:
+            while (holder := self._sessions.holder(core.login, run_id, core.identity)) is not None:
+                if _is_same(core, holder) and not core.yields:
+                    await holder.end(Ended.REPLACED, f"the same identity logged in again, from {origin}")
+                elif not await holder.give_way():
+                    raise self._in_use(core, holder, run_id, origin)
+                if self._under_way.get(run_id) is not core:
+                    raise LoginRefused(RefusalCode.IDENTITY_IN_USE, REPLACED_DURING_LOGIN)
+            if self._sessions.stopped:
+                raise LoginRefused(RefusalCode.NOT_AVAILABLE, STOPPED)
+        finally:
+            if self._under_way.get(run_id) is core:
+                del self._under_way[run_id]
+
+    def _in_use(
+        self, core: ServerSession, holder: ClientSession, run_id: str, origin: Origin
+    ) -> LoginRefused:
+        """Why a client may not have what a live one holds."""
+        if _is_same(core, holder):
+            self.log.warn(
+                "[{run}] two clients have the same identity, {identity}: one from {holder} is online, "
+                "one from {origin} waits; was a state directory copied?",
+                run=holder.identity.run_id,
+                identity=identity_name(core.identity),
+                holder=holder.identity.address,
+                origin=origin,
+            )
+            text = IDENTITY_IN_USE.format(origin=holder.identity.address)
+            return LoginRefused(RefusalCode.IDENTITY_IN_USE, text)
+        if holder.identity.run_id == run_id:
+            return LoginRefused(RefusalCode.RUN_ID_IN_USE, RUN_ID_IN_USE.format(run_id=run_id))
+        login = core.login
+        text = ALREADY_ONLINE.format(client_id=login.client_id, user=login.user)
+        return LoginRefused(RefusalCode.IDENTITY_IN_USE, text)
+
+    def _new_run_id(self) -> str:
+        return self._rules.entropy(RUN_ID_BYTES).hex()
+
+    def _refused(self, core: ServerSession, leg: IStreamLeg, origin: Origin, text: str) -> None:
+        self.log.warn("register control error: {reason} (from {origin})", reason=text, origin=origin)
+        leg.write_sequence(core.to_send(self._rules.clock.seconds()))
+        leg.close()
+
+    def _failed(self, failure: Any, leg: IStreamLeg) -> None:
+        self.log.failure("a defect during a login", failure)
+        leg.abort()
+
+
+def _is_same(core: ServerSession, holder: ClientSession) -> bool:
+    """Whether a client that logs in proved the identity of one that is logged in."""
+    return bool(core.identity) and core.identity == holder.identity.key

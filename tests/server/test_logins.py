@@ -1,0 +1,231 @@
+"""Tests of logins: who has to make way for whom, and who need not."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.sansio.control import events
+from relaykit.sansio.control.proving import BoundLogin, ClientProofs
+from relaykit.sansio.wire.framing import V1, V2
+from relaykit.server.acceptor import Link
+from relaykit.server.silence import SILENCE_S
+from relaykit.values import Ended
+from tests.server.scene import EXPORTER, Client, Key, Scene, versions
+
+OWNER = ClientProofs(signer=Key(1))
+"""A client with an identity, without TLS."""
+
+OTHER = ClientProofs(signer=Key(2))
+YIELDING = evolve(OWNER, yields=True)
+BOUND = ClientProofs(exporter=EXPORTER, bound=BoundLogin.PREFER)
+
+
+class TakeoverTests(SynchronousTestCase):
+    """The same identity again."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+
+    def test_at_once(self) -> None:
+        """Who proves the same identity gets its session at once: run id, names and ports."""
+        first = Client(self.scene, proofs=OWNER, alive=True)
+        first.register("web", remote_port=6000)
+        second = Client(self.scene, proofs=OWNER)
+        self.assertEqual(second.run_id, first.run_id)
+        second.register("web", remote_port=6000)
+        self.assertEqual([each.address for each in second.of(events.ProxyRegistered)], [":6000"])
+        self.assertEqual(len(self.scene.sessions), 1)
+
+    def test_replaced_is_told(self) -> None:
+        """The one that is replaced is told so, and by whom."""
+        first = Client(self.scene, proofs=OWNER)
+        second = Client(self.scene, proofs=OWNER)
+        (ended,) = first.of(events.SessionEnded)
+        self.assertEqual(ended.why, Ended.REPLACED)
+        self.assertEqual(ended.text, f"the same identity logged in again, from {second.leg.host}")
+
+    def test_with_the_run_id(self) -> None:
+        """A client that lost its connection and names its run id keeps it."""
+        first = Client(self.scene, proofs=OWNER)
+        second = Client(self.scene, proofs=OWNER, run_id=first.run_id)
+        self.assertEqual(second.run_id, first.run_id)
+        self.assertEqual(len(self.scene.sessions), 1)
+
+    def test_yielding(self) -> None:
+        """A client that takes nothing from a live one is refused while that is alive, and both are named."""
+        first = Client(self.scene, proofs=OWNER, alive=True)
+        with capturedLogs() as logged:
+            second = Client(self.scene, proofs=YIELDING)
+        (refused,) = second.of(events.LoginRefused)
+        self.assertIn("was a state directory copied?", refused.text)
+        self.assertEqual(first.of(events.SessionEnded), [])
+        (line,) = [each for each in logged if "two clients have the same identity" in each["log_format"]]
+        self.assertEqual((line["holder"], str(line["origin"])), (first.leg.host, str(second.leg.host)))
+
+    def test_yielding_to_a_dead_one(self) -> None:
+        """Once the other one gives no sign of life, it gets the session all the same."""
+        Client(self.scene, proofs=OWNER)
+        second = Client(self.scene, proofs=YIELDING)
+        self.scene.advance(SILENCE_S)
+        self.assertTrue(second.run_id)
+        self.assertEqual(len(self.scene.sessions), 1)
+
+    def test_twice_at_once(self) -> None:
+        """Of two logins with one identity the later one stays."""
+        Client(self.scene, proofs=OWNER)
+        second = Client(self.scene, proofs=YIELDING)
+        third = Client(self.scene, proofs=OWNER)
+        self.assertEqual(second.of(events.LoginRefused)[0].text, "control was replaced during login")
+        self.assertTrue(third.run_id)
+        self.assertEqual(len(self.scene.sessions), 1)
+
+
+class ConflictTests(SynchronousTestCase):
+    """Somebody else has what a client asks for."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+
+    def test_run_id_of_a_live_client(self) -> None:
+        """A run id is not taken from a client that is alive, by nobody but its owner."""
+        for framing in versions():
+            for proofs in (OWNER, ClientProofs()):
+                self.setUp()
+                first = Client(self.scene, proofs=proofs, alive=True)
+                thief = Client(self.scene, framing=framing, run_id=first.run_id)
+                (refused,) = thief.of(events.LoginRefused)
+                self.assertIn("belongs to another client, which is online", refused.text)
+                self.assertEqual(first.of(events.SessionEnded), [])
+
+    def test_run_id_of_a_silent_client(self) -> None:
+        """A plain client whose old connection is dead gets its run id back after three seconds."""
+        for framing in versions():
+            self.setUp()
+            first = Client(self.scene, framing=framing)
+            first.register("web", remote_port=6000)
+            second = Client(self.scene, framing=framing, run_id=first.run_id)
+            self.scene.advance(SILENCE_S - 0.5)
+            self.assertEqual(second.told, [])
+            self.scene.advance(0.5)
+            self.assertEqual(second.run_id, first.run_id)
+            second.register("web", remote_port=6000)
+            self.assertEqual(len(second.of(events.ProxyRegistered)), 1)
+
+    def test_lost_while_it_is_asked(self) -> None:
+        """When the old connection turns out to be gone, nobody waits any longer."""
+        first = Client(self.scene)
+        second = Client(self.scene, run_id=first.run_id)
+        first.leg.abort()
+        self.scene.flush()
+        self.assertEqual(second.run_id, first.run_id)
+
+    def test_run_id_that_a_stranger_has(self) -> None:
+        """A client with an identity is not locked out by somebody who uses its run id: it gets another."""
+        stranger = Client(self.scene, run_id="0123456789abcdef", alive=True)
+        owner = Client(self.scene, proofs=OWNER, run_id="0123456789abcdef")
+        self.assertNotEqual(owner.run_id, stranger.run_id)
+        self.assertEqual(len(self.scene.sessions), 2)
+
+    def test_client_id(self) -> None:
+        """A client id that a live session has is refused; the same user's other ids are not."""
+        Client(self.scene, user="u", client_id="c", alive=True)
+        refused = Client(self.scene, user="u", client_id="c")
+        self.assertEqual(
+            refused.of(events.LoginRefused)[0].text, "client_id [c] for user [u] is already online"
+        )
+        self.assertTrue(Client(self.scene, user="u", client_id="d").run_id)
+        self.assertTrue(Client(self.scene, user="v", client_id="c").run_id)
+
+    def test_client_id_of_a_silent_client(self) -> None:
+        """A client id is free after three seconds of silence."""
+        Client(self.scene, user="u", client_id="c")
+        second = Client(self.scene, user="u", client_id="c")
+        self.scene.advance(SILENCE_S)
+        self.assertTrue(second.run_id)
+        self.assertEqual(len(self.scene.sessions), 1)
+
+    def test_name(self) -> None:
+        """A name is taken from a silent client, whatever else that holds, and from no live one."""
+        silent = Client(self.scene)
+        silent.register("web", remote_port=6000)
+        silent.register("db", remote_port=6001)
+        second = Client(self.scene, proofs=OTHER, alive=True)
+        second.register("web", remote_port=6002)
+        self.scene.advance(SILENCE_S)
+        self.assertEqual(second.of(events.ProxyRegistered)[0].address, ":6002")
+        self.assertEqual(set(self.scene.ports), {6002})
+        self.assertEqual(silent.of(events.SessionEnded)[0].why, Ended.TIMEOUT)
+        third = Client(self.scene, proofs=OWNER)
+        third.register("web", remote_port=6003)
+        self.assertEqual(third.of(events.ProxyRefused)[0].text, "proxy [web] already exists")
+
+    def test_port(self) -> None:
+        """So is a port."""
+        silent = Client(self.scene)
+        silent.register("web", remote_port=6000)
+        second = Client(self.scene, alive=True)
+        second.register("other", remote_port=6000)
+        self.scene.advance(SILENCE_S)
+        self.assertEqual(second.of(events.ProxyRegistered)[0].address, ":6000")
+        third = Client(self.scene)
+        third.register("third", remote_port=6000)
+        self.assertEqual(third.of(events.ProxyRefused)[0].text, "port already used")
+
+    def test_own_name(self) -> None:
+        """A client that asks for a name twice is refused at once."""
+        client = Client(self.scene)
+        client.register("web", remote_port=6000)
+        client.register("web", remote_port=6001)
+        self.assertEqual(client.of(events.ProxyRefused)[0].text, "proxy [web] already exists")
+
+    def test_heartbeat_is_a_sign_of_life(self) -> None:
+        """Anything that a client says while it is asked shows that it is alive."""
+        first = Client(self.scene)
+        first.register("web", remote_port=6000)
+        second = Client(self.scene)
+        second.register("web", remote_port=6001)
+        first.core._ping()
+        first.driver.step()
+        self.scene.flush()
+        self.assertEqual(len(second.of(events.ProxyRefused)), 1)
+
+
+class ProofTests(SynchronousTestCase):
+    """Who gets in at all."""
+
+    def test_bound(self) -> None:
+        """A client that can is let in by a bound login, and every other as before."""
+        scene = Scene()
+        link = Link(False, True, lambda: None, exporter=EXPORTER)
+        with capturedLogs() as logged:
+            Client(scene, link=link, proofs=BOUND)
+            Client(scene, framing=V1)
+        self.assertEqual(
+            [each["bound"] for each in logged if "client login info" in each["log_format"]], [True, False]
+        )
+
+    def test_required(self) -> None:
+        """A server that requires it lets in nobody else: not in version 1, not without TLS."""
+        scene = Scene(bound=BoundLogin.REQUIRE)
+        link = Link(False, True, lambda: None, exporter=EXPORTER)
+        self.assertTrue(Client(scene, link=link, proofs=BOUND).run_id)
+        for refused in (Client(scene, framing=V1), Client(scene, framing=V2), Client(scene, proofs=OWNER)):
+            self.assertIn("requires a bound login", refused.of(events.LoginRefused)[0].text)
+
+    def test_other_tls_session(self) -> None:
+        """A login for another TLS session is refused, and its own link is not admitted."""
+        scene = Scene()
+        link = Link(False, True, lambda: None, exporter=bytes(32))
+        client = Client(scene, link=link, proofs=BOUND)
+        self.assertEqual(len(client.of(events.BindingFailed)), 1)
+        self.assertFalse(link.logged_in)
+
+    def test_identity_is_remembered(self) -> None:
+        """The session knows the key that its client proved to have."""
+        scene = Scene()
+        for proofs, key in ((OWNER, Key(1).public_key), (ClientProofs(), b"")):
+            session = scene.sessions.get(Client(scene, proofs=proofs).run_id)
+            assert session is not None
+            self.assertEqual(session.identity.key, key)
