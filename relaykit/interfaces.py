@@ -125,6 +125,12 @@ class IStreamLeg(IPushProducer, IConsumer):
     def unread(data: bytes) -> None:
         """Puts octets back in front of what will be delivered next, and pauses the leg."""
 
+    def favor_latency() -> None:
+        """Lets output wait with its writer rather than below, as far as that can be chosen.
+
+        For who has urgent output, too: what the kernel has taken cannot be overtaken any more.
+        """
+
     def finish_writing() -> None:
         """Ends this side's direction after what was written (half-close)."""
 

@@ -151,6 +151,9 @@ class StreamLeg:
     def abort(self) -> None:
         raise NotImplementedError
 
+    def favor_latency(self) -> None:
+        """Nothing, where this leg keeps no output that could be overtaken."""
+
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Names who is paused while the output is full.
 

@@ -32,6 +32,10 @@ HIGH_WATER_BYTES = 64 * 1024
 LOW_WATER_BYTES = 16 * 1024
 """Queued output at which the producer goes on."""
 
+UNSENT_BYTES = 256 * 1024
+"""What a leg that favors latency hands to the kernel beyond what is in flight: a few milliseconds on a
+fast path, and enough to keep it busy."""
+
 FLUSH_LINGER_S = 30.0
 """How long a closing leg may take to hand its queued output to the kernel."""
 
@@ -52,6 +56,8 @@ USER_TIMEOUT_MS = 120_000
 
 _PIECES_AT_ONCE = 64
 """Most pieces in one ``sendmsg``: far below IOV_MAX (1024), and more would not fit the socket."""
+
+_HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -192,6 +198,12 @@ class SocketLeg(StreamLeg):
             done = 0
             self._enqueue(piece)
 
+    def favor_latency(self) -> None:
+        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        if option is not None and self._number >= 0 and self.peer is not None:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
+
     def finish_writing(self) -> None:
         if not self._finishing:
             self._finishing = True
@@ -324,7 +336,7 @@ class SocketLeg(StreamLeg):
         while pieces:
             some = pieces[:_PIECES_AT_ONCE]
             try:
-                sent = self._socket.sendmsg(some)
+                sent = self._transmit(some)
             except BlockingIOError:
                 return pieces, 0
             except OSError as error:
@@ -335,12 +347,18 @@ class SocketLeg(StreamLeg):
             pieces = pieces[_PIECES_AT_ONCE:]
         return (), 0
 
+    def _transmit(self, pieces: Sequence[Buffer]) -> int:
+        """Sends several pieces by one system call; answers how many octets went."""
+        if _HAS_SENDMSG:
+            return self._socket.sendmsg(pieces)
+        return self._socket.send(b"".join(pieces))
+
     def _flush(self) -> None:
         queue = self._queue
         while queue:
             some = [piece for piece, _ in zip(queue, range(_PIECES_AT_ONCE), strict=False)]
             try:
-                sent = self._socket.sendmsg(some) if len(some) > 1 else self._socket.send(some[0])
+                sent = self._transmit(some) if len(some) > 1 else self._socket.send(some[0])
             except BlockingIOError:
                 break
             except OSError as error:

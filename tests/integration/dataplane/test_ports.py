@@ -20,7 +20,7 @@ from relaykit.dataplane.listening import (
     listen_tcp,
     listen_unix,
 )
-from relaykit.dataplane.sockets import SocketLeg
+from relaykit.dataplane.sockets import UNSENT_BYTES, SocketLeg
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IStreamLeg
 from relaykit.testing.memory import RecordingReceiver
@@ -125,6 +125,21 @@ class PortTests(SocketWaiting, TestCase):
                 self.assertTrue(plain.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
             self.assertFalse(os.get_blocking(leg.fileno()))
         await self.drop(near, far)
+
+    async def test_favor_latency(self) -> None:
+        """A leg that favors latency keeps what the kernel has not sent small."""
+        if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            raise SkipTest("this platform has no such option")
+        port = self.listen("127.0.0.1")
+        near = await dial(self.poller, "127.0.0.1", self.number(port))
+        far = await self.accepting.next()
+        near.favor_latency()
+        assert isinstance(near, SocketLeg)
+        with socket.socket(fileno=os.dup(near.fileno())) as plain:
+            limit = plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+        self.assertEqual(limit, UNSENT_BYTES)
+        await self.drop(near, far)
+        near.favor_latency()
 
     async def test_refused(self) -> None:
         """Nobody listening: the text says where and why."""
