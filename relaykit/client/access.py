@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Access"]
 
+NO_ANSWER = "frp's server wants transport.tcpMux to be the same at both ends"
+"""What may be wrong where a server ends a connection without having said anything."""
+
 GO_ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 """What frp calls processors, for its dashboard."""
 
@@ -72,14 +75,15 @@ class Access:
                 core = self._make_core(version, run_id)
                 session = ServerSession(core, path, await path.open_leg(True), self._clock, happened)
                 await session.log_in()
-            except SessionLost:
+            except SessionLost as error:
                 path.close()
                 if session is not None and session.peer_answered:
                     self._choice.answered(version, self._clock.seconds())
-                elif self._choice.closed_without_answer(version):
+                    raise
+                if self._choice.closed_without_answer(version):
                     self.log.debug("the server does not seem to know wire v2; trying v1")
                     continue
-                raise
+                raise SessionLost(f"{error}; {NO_ANSWER}") from error
             except Exception:
                 if session is not None and session.peer_answered:
                     self._choice.answered(version, self._clock.seconds())

@@ -73,8 +73,8 @@ class AccessTests(SynchronousTestCase):
     def test_server_without_v2(self) -> None:
         """A server that closes without a word is tried with the older version at once."""
         server = Reaction(self.scene, MemoryLeg.finish_writing)
-        lost = self.log_in(self.access(server.connect))
-        self.failureResultOf(lost, SessionLost)
+        lost = self.failureResultOf(self.log_in(self.access(server.connect)), SessionLost)
+        self.assertIn("transport.tcpMux", str(lost.value))
         first, second = [each.data for each in server.received]
         self.assertTrue(first.startswith(MAGIC))
         self.assertTrue(second.startswith(b"o\x00"))
