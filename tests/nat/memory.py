@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 
 from relaykit.nat.network import HostNetwork
@@ -66,3 +67,9 @@ class MemoryNetwork(HostNetwork):
 
     def interfaces(self) -> Sequence[Interface]:
         return [Interface("eth0", self.machine.host, 24)]
+
+    def default_gateway(self) -> str:
+        return ""
+
+    def call_in_thread(self, function: Callable[[], Any]) -> Deferred[Any]:
+        return maybeDeferred(function)

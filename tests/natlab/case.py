@@ -12,10 +12,11 @@ from twisted.trial.unittest import SkipTest, TestCase
 
 from relaykit.nat.driving import DatagramDriver
 from relaykit.nat.punch import Surroundings
+from relaykit.nat.server import StunService
 from relaykit.sansio.nat.behavior import BehaviorDiscovery, NatBehavior, sockets_needed
 from relaykit.values import Address
 from tests.natlab.lab import NatLab
-from tests.natlab.namespaces import why_not
+from tests.natlab.namespaces import entered, why_not
 from tests.natlab.rendezvous import STUN, Meeting, Result, known, surroundings
 
 __all__ = ["NatLabCase"]
@@ -49,6 +50,13 @@ class NatLabCase(TestCase):
         await meeting.begin()
         self.addCleanup(lambda: Deferred.fromCoroutine(meeting.end()))
         return meeting
+
+    def serve_stun(self, lab: NatLab, *hosts: str) -> None:
+        """Starts a further STUN server."""
+        with entered(lab.space("s")):
+            service = StunService(reactor, hosts, 3478)
+            service.startService()
+        self.addCleanup(service.stopService)
 
     async def punch(
         self,
