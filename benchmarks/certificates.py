@@ -44,7 +44,11 @@ def write_certificates(directory: Path) -> CertificateFiles:
             key,
             certificate,
             [authority],
-            serialization.BestAvailableEncryption(files.password.encode()),
+            # Not a good cipher, but the only one that each way of building the peer can read.
+            serialization.PrivateFormat.PKCS12.encryption_builder()
+            .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+            .hmac_hash(hashes.SHA1())
+            .build(files.password.encode()),
         )
     )
     files.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
