@@ -137,7 +137,7 @@ class Poller:
             descriptor.ready(events)
         except Exception:
             self.log.failure("a defect while serving {descriptor!r}; it is dropped", descriptor=descriptor)
-            descriptor.failed()
+            self.at_turn_end(descriptor.failed)
 
 
 @implementer(IReadDescriptor)
@@ -224,17 +224,23 @@ class EpollPoller(Poller):
 
     def _apply(self, descriptor: Descriptor) -> None:
         number, interest = descriptor.fileno(), descriptor.interest
-        if not descriptor.watched:
-            self._epoll.register(number, interest)
-            if not self._descriptors:
-                self.reactor.addReader(self)
-            self._descriptors[number] = descriptor
-        elif interest:
-            self._epoll.modify(number, interest)
+        try:
+            if not descriptor.watched:
+                self._epoll.register(number, interest)
+                if not self._descriptors:
+                    self.reactor.addReader(self)
+                self._descriptors[number] = descriptor
+            elif interest:
+                self._epoll.modify(number, interest)
+            else:
+                self._epoll.unregister(number)
+                self._drop(number)
+        except OSError:
+            # Such as too many watches for this user: that costs one connection, not all of them.
+            self.log.failure("{descriptor!r} cannot be watched; it is dropped", descriptor=descriptor)
+            self.at_turn_end(descriptor.failed)
         else:
-            self._epoll.unregister(number)
-            self._drop(number)
-        descriptor.watched = interest
+            descriptor.watched = interest
 
     def _drop(self, number: int) -> None:
         if self._descriptors.pop(number, None) is not None and not self._descriptors:

@@ -92,18 +92,24 @@ def tune(plain: socket.socket) -> None:
     if plain.family == getattr(socket, "AF_UNIX", None):
         return
     with contextlib.suppress(OSError):
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for level, option, value in _TCP_OPTIONS:
+            plain.setsockopt(level, option, value)
+
+
+_TCP_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, option), value)
         for option, value in (
             ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
             ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
             ("TCP_KEEPCNT", KEEPALIVE_COUNT),
             ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
-        ):
-            number = getattr(socket, option, None)
-            if number is not None:
-                plain.setsockopt(socket.IPPROTO_TCP, number, value)
-
+        )
+        if hasattr(socket, option)
+    ),
+]
 
 INHERITS_OPTIONS = sys.platform.startswith("linux")
 """Whether accepted sockets have the options of the listening one."""

@@ -218,13 +218,20 @@ class TlsLeg(StreamLeg):
     def write(self, data: Buffer) -> None:
         if self._finishing or not len(data):
             return
-        self._connection.sendall(data)
+        try:
+            self._connection.sendall(data)
+        except SSL.Error as error:
+            self._broken(error)
+            return
         self._unsent += len(data)
         self._flush_soon()
 
     def write_sequence(self, pieces: Sequence[Buffer]) -> None:
         # A record for each small piece would cost more than joining them.
         self.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def favor_latency(self) -> None:
+        self._lower.favor_latency()
 
     def finish_writing(self) -> None:
         if not self._finishing:

@@ -86,6 +86,9 @@ class TransformLeg(StreamLeg):
         for piece in pieces:
             self.write(piece)
 
+    def favor_latency(self) -> None:
+        self._lower.favor_latency()
+
     def finish_writing(self) -> None:
         self._lower.finish_writing()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 from collections.abc import Callable
 
@@ -16,7 +17,7 @@ from relaykit.dataplane.poller import (
     ReactorPoller,
     make_poller,
 )
-from tests.dataplane.fakes import FakeReactor
+from tests.dataplane.fakes import FakeReactor, os_error
 
 
 class FakeEpoll:
@@ -27,6 +28,7 @@ class FakeEpoll:
         self.ready: list[list[tuple[int, int]]] = []
         self.calls: list[str] = []
         self.closed = False
+        self.full = False
 
     def fileno(self) -> int:
         """A number of its own."""
@@ -35,6 +37,8 @@ class FakeEpoll:
     def register(self, number: int, interest: int) -> None:
         """Adds a descriptor."""
         assert number not in self.interest
+        if self.full:
+            raise os_error(errno.ENOSPC)
         self.calls.append("register")
         self.interest[number] = interest
 
@@ -165,6 +169,17 @@ class EpollPollerTests(SynchronousTestCase):
         self.assertEqual((first.dropped, second.events), (True, [READ]))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_cannot_be_watched(self) -> None:
+        """Where the system takes no more watches, the new connection is dropped and the others are served."""
+        first, second = Watched(1), Watched(2)
+        self.poller.watch(first, READ)
+        self.epoll.full = True
+        first.act = lambda: self.poller.watch(second, READ)
+        self.turn([(1, READ)], [(1, READ)])
+        self.reactor.advance(0)
+        self.assertEqual((second.dropped, len(first.events)), (True, 2))
+        self.assertTrue(self.flushLoggedErrors(OSError))
+
     def test_turn_end(self) -> None:
         """What is to be done at the end of a turn is done once, after all events, before the next."""
         done: list[str] = []
@@ -271,6 +286,7 @@ class ReactorPollerTests(SynchronousTestCase):
         watched.act = lambda: 1 // 0
         self.poller.watch(watched, READ)
         self.reactor.readers[0].doRead()
+        self.reactor.advance(0)
         self.assertTrue(watched.dropped)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 

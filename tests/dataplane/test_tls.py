@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -28,7 +30,7 @@ from relaykit.dataplane.tls import (
 )
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ISecureLeg
-from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
+from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Ended
 
 NOW = datetime.datetime(2020, 1, 1)
@@ -114,6 +116,12 @@ def nameless() -> Pair:
     """A certificate as frp makes one: RSA, no names at all, signed by itself."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return make_pair(key, [], x509.Name([]), x509.Name([]), key)
+
+
+def take_in_portions(leg: MemoryLeg, size: int, data: bytes) -> None:
+    """Delivers octets as if they had arrived so many at a time."""
+    for at in range(0, len(data), size):
+        leg._arrived(data[at : at + size])
 
 
 class TlsTests(SynchronousTestCase):
@@ -296,6 +304,39 @@ class TlsTests(SynchronousTestCase):
         self.network.flush()
         self.successResultOf(near)
         self.successResultOf(far)
+
+    def test_every_portion(self) -> None:
+        """Whatever portions octets come in, down to single ones, handshake and payload are the same."""
+        for size in (1, 7, 1000):
+            self.near, self.far = self.network.pair()
+            self.patch(MemoryLeg, "_take_lent", functools.partialmethod(take_in_portions, size))
+            near, far = self.connected()
+            there = RecordingReceiver(far)
+            near.write(b"payload" * 500)
+            near.finish_writing()
+            self.network.flush()
+            self.assertEqual((there.data, there.ended), (b"payload" * 500, True))
+
+    @given(st.binary(min_size=1, max_size=600))
+    @settings(max_examples=50, deadline=None)
+    def test_any_junk(self, junk: bytes) -> None:
+        """Whatever a client sends first, a server answers by failing the handshake, or waits for more."""
+        pair = signed()
+        network = MemoryNetwork()
+        near, far = network.pair()
+        answer = start_tls(network, far, server_context(pair.certificate, pair.key), server_side=True)
+        near.write(junk)
+        near.finish_writing()
+        network.flush()
+        self.failureResultOf(answer, TransportSecurityError)
+
+    def test_favors_latency(self) -> None:
+        """The wish for latency reaches the leg below."""
+        near, _ = self.connected()
+        asked: list[MemoryLeg] = []
+        self.patch(MemoryLeg, "favor_latency", lambda leg: asked.append(leg))
+        near.favor_latency()
+        self.assertEqual(asked, [self.near])
 
     def test_frp_certificate(self) -> None:
         """A certificate without any name is accepted where nothing is verified, and can be pinned."""
