@@ -7,6 +7,7 @@ again at every start.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -18,7 +19,7 @@ from attrs import frozen
 
 from relaykit.errors import RelaykitError
 
-__all__ = ["StateDirectory", "StateUnavailable"]
+__all__ = ["HeldFile", "StateDirectory", "StateUnavailable"]
 
 LARGEST_FILE = 4 * 1024 * 1024
 """Octets read of one file; what is kept here is a few KB.  Guards against a wrong folder."""
@@ -29,6 +30,19 @@ _FILE_MODE = 0o600
 
 class StateUnavailable(RelaykitError):
     """A file of the state directory cannot be read or written; the text names it and why."""
+
+
+class HeldFile:
+    """A file that no other program holds at the same time; see :meth:`StateDirectory.hold`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def close(self) -> None:
+        """Lets another one have it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 @frozen
@@ -99,6 +113,29 @@ class StateDirectory:
             _flush_folder(self.path)
         except OSError as error:
             raise StateUnavailable(f"cannot write {path}: {error.strerror}") from error
+
+    def hold(self, name: str) -> HeldFile | None:
+        """Takes a file for this program alone, until it is closed or the program ends, however it ends.
+
+        The file is made when there is none; its content means nothing.  None where another one holds it.
+
+        :raises StateUnavailable: it cannot be made.
+        """
+        path = self.path / name
+        try:
+            self.path.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            except OSError:
+                os.close(descriptor)
+                raise
+        except OSError as error:
+            raise StateUnavailable(f"cannot hold {path}: {error.strerror}") from error
+        return HeldFile(descriptor)
 
     def read_json(self, name: str) -> Any:
         """The value in a JSON file, or None when there is none.

@@ -4,11 +4,55 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.state import LARGEST_FILE, StateDirectory, StateUnavailable
+from relaykit.state import LARGEST_FILE, HeldFile, StateDirectory, StateUnavailable
+from tests.layering import ROOT
+
+
+class HoldTests(SynchronousTestCase):
+    """Files that one program holds at a time."""
+
+    def setUp(self) -> None:
+        self.state = StateDirectory(Path(self.mktemp()))
+
+    def hold(self, name: str) -> HeldFile:
+        """A file that can be held."""
+        held = self.state.hold(name)
+        assert held is not None
+        self.addCleanup(held.close)
+        return held
+
+    def test_held(self) -> None:
+        """Who holds a file keeps everybody else from it, in every program, until it is closed."""
+        held = self.hold("x.lock")
+        self.assertIsNone(self.state.hold("x.lock"))
+        program = (
+            "from pathlib import Path; from relaykit.state import StateDirectory; "
+            f"print(StateDirectory(Path({str(self.state.path.absolute())!r})).hold('x.lock'))"
+        )
+        said = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        self.assertEqual(said.stdout, "None\n")
+        held.close()
+        held.close()
+        self.hold("x.lock")
+
+    def test_others(self) -> None:
+        """Files of other names are not concerned."""
+        self.hold("x.lock")
+        self.hold("y.lock")
+
+    def test_unavailable(self) -> None:
+        """Where it cannot be made, that is said."""
+        blocked = Path(self.mktemp())
+        blocked.write_bytes(b"")
+        self.assertRaises(StateUnavailable, StateDirectory(blocked).hold, "x.lock")
 
 
 class FindTests(SynchronousTestCase):

@@ -12,23 +12,34 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from relaykit import __version__
+from relaykit.certificates import fingerprint
+from relaykit.client.binding import BindingPolicy
 from relaykit.client.heartbeats import heartbeat_of
-from relaykit.client.paths import Route
+from relaykit.client.paths import Route, carrier_of
+from relaykit.client.remembered import Remembered
 from relaykit.client.session import ServerSession
-from relaykit.errors import SessionLost
+from relaykit.dataplane.tls import channel_binding
+from relaykit.errors import BindingFailed, SessionLost
+from relaykit.interfaces import ISecureLeg
 from relaykit.sansio.control.client_session import ClientSession
 from relaykit.sansio.control.credentials import Scope, TokenProver
-from relaykit.sansio.control.negotiation import WireChoice, WireProtocol
+from relaykit.sansio.control.negotiation import Knowledge, WireChoice, WireProtocol
+from relaykit.sansio.control.proving import NOTHING_PROVEN, BoundLogin, ClientProofs
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import Login
+from relaykit.values import Address
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
+    from relaykit.client.remembered import RememberedServers
     from relaykit.config.schema import ClientConfig
+    from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.control.events import SessionEvent
+    from relaykit.sansio.control.identity import Signer
+    from relaykit.stretching import StretchedToken
     from relaykit.values import Secret
 
 __all__ = ["Access"]
@@ -41,30 +52,57 @@ GO_ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "ar
 
 
 class Access:
-    """One server, and how this client gets in.  Remembers which version of the wire it speaks."""
+    """One server, and how this client gets in.
+
+    :param identity: what the client signs its logins with.
+    :param servers: what is known of servers, and where what is learned is kept.
+    :param stretched: the token as a key, for bound logins.
+    """
 
     log = Logger()
 
-    def __init__(self, config: ClientConfig, token: Secret, route: Route, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        token: Secret,
+        route: Route,
+        clock: IReactorTime,
+        identity: Signer | None,
+        servers: RememberedServers,
+        stretched: StretchedToken,
+    ) -> None:
         self._config = config
         self._token = token
         self._route = route
         self._clock = clock
-        self._choice = WireChoice(WireProtocol(config.transport.wire_protocol))
+        self._identity = identity
+        self._servers = servers
+        self._stretched = stretched
+        self.server = str(Address(config.server_addr, config.server_port))
+        """What the server is remembered by."""
+        self._binding = BindingPolicy.of(config, token, self.server)
+        wire = WireProtocol(config.transport.wire_protocol)
+        if self._binding.required and wire is WireProtocol.AUTO:
+            wire = WireProtocol.V2
+        known = servers.get(self.server)
+        self._choice = WireChoice(wire, Knowledge.SPEAKS_V2 if known.speaks_v2 else Knowledge.NOTHING)
         self.unix_time = time.time  # noqa: TID251  # frp's proofs carry the time of day
-        self.prover = TokenProver(
+        self._prover = TokenProver(
             token, self.unix_time, [Scope(each) for each in config.auth.additional_scopes]
         )
-        """Proves who this client is, for every message that needs it."""
 
-    async def log_in(self, run_id: str, happened: Callable[[SessionEvent], None]) -> ServerSession:
+    async def log_in(
+        self, run_id: str, happened: Callable[[SessionEvent], None], *, yields: bool = False
+    ) -> ServerSession:
         """Connects and logs in, again with the run id that an earlier session had.
 
         Tries the older version of the wire at once where the server does not seem to know the newer.
+        With ``yields`` it takes nothing from another client with the same identity that is alive.
 
         :raises ConnectionFailed: the server cannot be reached.
         :raises TransportSecurityError: TLS failed, or the server is not the expected one.
         :raises LoginRefused: the server said no.
+        :raises BindingFailed: the login must be bound to its TLS session, and is not.
         :raises SessionLost: the connection ended before the answer.
         """
         while True:
@@ -72,8 +110,9 @@ class Access:
             path = await self._route.open_path()
             session: ServerSession | None = None
             try:
-                core = self._make_core(version, run_id)
-                session = ServerSession(core, path, await path.open_leg(True), self._clock, happened)
+                leg = await path.open_leg(True)
+                core = self._make_core(version, run_id, carrier_of(path, leg), yields)
+                session = ServerSession(core, path, leg, self._clock, happened, self._stretched)
                 await session.log_in()
             except SessionLost as error:
                 path.close()
@@ -83,16 +122,67 @@ class Access:
                 if self._choice.closed_without_answer(version):
                     self.log.debug("the server does not seem to know wire v2; trying v1")
                     continue
-                raise SessionLost(f"{error}; {NO_ANSWER}") from error
+                raise SessionLost(f"{error}; {self._no_answer()}") from error
+            except BindingFailed as error:
+                path.close()
+                raise self._unbound(error, session) from None
             except Exception:
                 if session is not None and session.peer_answered:
                     self._choice.answered(version, self._clock.seconds())
                 path.close()
                 raise
             self._choice.answered(version, self._clock.seconds())
+            self._learn(session, version)
             return session
 
-    def _make_core(self, version: int, run_id: str) -> ClientSession:
+    def _learn(self, session: ServerSession, version: int) -> None:
+        """Remembers what a login that came about has shown; a certificate only where it was bound."""
+        learned = Remembered(
+            speaks_v2=version == 2,
+            bound=session.is_bound,
+            certificate=_fingerprint(session) if session.is_bound else "",
+        )
+        known = self._servers.get(self.server)
+        if learned.certificate and known.certificate not in ("", learned.certificate):
+            self.log.info(
+                "{server} proved itself with another certificate than before: {certificate}",
+                server=self.server,
+                certificate=learned.certificate,
+            )
+        self._servers.learn(self.server, learned)
+
+    def _unbound(self, error: BindingFailed, session: ServerSession | None) -> BindingFailed:
+        """A failure with all that is known about its cause."""
+        if session is None or session.binding_failure is None:
+            return error
+        known = self._servers.get(self.server)
+        return BindingFailed(self._binding.explained(session.binding_failure, known, _fingerprint(session)))
+
+    def _no_answer(self) -> str:
+        """What may be the reason where a server ends a connection without a word."""
+        if self._choice.knowledge is not Knowledge.SPEAKS_V2:
+            return NO_ANSWER
+        return (
+            f"{NO_ANSWER}; {self.server} spoke version 2 of the wire before, so version 1 is not tried: "
+            f"if it was replaced by an older server, then: relaykit forget {self.server}"
+        )
+
+    def _proofs(self, carrier: IStreamLeg, yields: bool) -> ClientProofs:
+        """What this client can prove on a connection.
+
+        :raises BindingFailed: a bound login is required and not possible there.
+        """
+        exporter = channel_binding(carrier)
+        mode = self._binding.mode(self._servers.get(self.server))
+        secure = ISecureLeg.providedBy(carrier)
+        if mode is BoundLogin.REQUIRE and not (exporter and self._binding.possible):
+            tls_version = carrier.tls_version if ISecureLeg.providedBy(carrier) else ""
+            raise BindingFailed(self._binding.impossible(tls_version))
+        # Before TLS 1.3 a signature would be good for another TLS session, too.
+        signer = self._identity if exporter or not secure else None
+        return ClientProofs(exporter=exporter, signer=signer, bound=mode, yields=yields)
+
+    def _make_core(self, version: int, run_id: str, carrier: IStreamLeg, yields: bool) -> ClientSession:
         config, transport = self._config, self._config.transport
         login = Login(
             version=__version__,
@@ -114,9 +204,16 @@ class Access:
             login,
             V1 if version == 1 else V2,
             settings,
-            self.prover,
+            self._prover,
             self._clock.seconds(),
             bootstrap=Bootstrap(
-                transport=transport.protocol, tls=transport.tls.enable, tcp_mux=transport.tcp_mux
+                transport=transport.protocol,
+                tls=ISecureLeg.providedBy(carrier),
+                tcp_mux=transport.tcp_mux,
             ),
+            proofs=self._proofs(carrier, yields) if version == 2 else NOTHING_PROVEN,
         )
+
+
+def _fingerprint(session: ServerSession) -> str:
+    return fingerprint(session.certificate) if session.certificate else ""

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from relaykit.carriers.muxing import MuxLink, Role
 from relaykit.dataplane.dialing import dial
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
-from relaykit.interfaces import IStreamPath
+from relaykit.interfaces import ISecureLeg, IStreamPath
 from relaykit.sansio.parsers.first_octets import CUSTOM_TLS_OCTET
 from relaykit.values import Ended
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IStreamLeg, ITurns
 
-__all__ = ["Dialer", "DirectPath", "Route"]
+__all__ = ["Dialer", "DirectPath", "Route", "carrier_of", "certificate_of"]
 
 
 @implementer(IStreamPath)
@@ -69,6 +69,16 @@ class Route:
         link = MuxLink(await self._connect(), Role.CLIENT, self._turns, self._clock, self._keepalive_s)
         link.start()
         return link
+
+
+def carrier_of(path: IStreamPath, leg: IStreamLeg) -> IStreamLeg:
+    """The connection that a leg of a path lives on: its mux link's, or the leg itself."""
+    return path.lower if isinstance(path, MuxLink) else leg
+
+
+def certificate_of(carrier: IStreamLeg) -> bytes:
+    """The server's certificate on a connection, in DER; empty without TLS."""
+    return (carrier.peer_certificate or b"") if ISecureLeg.providedBy(carrier) else b""
 
 
 class Dialer:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
@@ -15,8 +16,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relaykit.client.access import Access
+from relaykit.client.identity import Identity
 from relaykit.client.network import Network, make_network
 from relaykit.client.offers import Offers, wire_name
+from relaykit.client.remembered import RememberedServers
 from relaykit.client.status import ClientStatus
 from relaykit.client.visits import Visitors, visit
 from relaykit.client.work import WorkConnections
@@ -25,7 +28,9 @@ from relaykit.errors import RelaykitError, RemoteProtocolError, SessionLost
 from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
 from relaykit.sansio.control.backoff import Backoff
+from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.wire.cipher import derive_key
+from relaykit.stretching import StretchedToken, in_thread_of
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
@@ -41,6 +46,10 @@ if TYPE_CHECKING:
     from relaykit.values import Secret
 
 __all__ = ["DRAIN_S", "RelayClient"]
+
+YIELD_S = 60.0
+"""Seconds between two questions whether another client with the same identity is gone: it may stay for
+long, and who stands back has nothing to gain from asking more often."""
 
 DRAIN_S = 10.0
 """Seconds that running flows get to end when the client stops; then they are cut."""
@@ -85,6 +94,7 @@ class RelayClient(MultiService):
         self._gave_up: Exception | None = None
         self._awaiting_login: list[Deferred[str]] = []
         self._stopping = False
+        self._yields = False
         self._since: float | None = None
         self._next_try: float | None = None
 
@@ -94,7 +104,16 @@ class RelayClient(MultiService):
         config = self._config
         network = self._make_network(config, self._reactor)
         self._data_plane = network.data_plane
-        self._access = Access(config, self._token, network.route, self._reactor)
+        self._identity = Identity.taken(self._state)
+        self._access = Access(
+            config,
+            self._token,
+            network.route,
+            self._reactor,
+            self._identity,
+            RememberedServers(self._state),
+            StretchedToken(self._token, in_thread_of(self._reactor)),
+        )
         self._backoff = Backoff(random.random, login_fail_exit=bool(config.login_fail_exit))
         self._offers = Offers(
             self._proxies, config.user, self._types, self, network.data_plane, network.dial, self._reactor
@@ -114,7 +133,8 @@ class RelayClient(MultiService):
 
         Where the configuration says that a failure of the first login ends the program it fails with
         :class:`relaykit.errors.LoginRefused`, :class:`relaykit.errors.ConnectionFailed`,
-        :class:`relaykit.errors.TransportSecurityError` or :class:`relaykit.errors.SessionLost`.
+        :class:`relaykit.errors.TransportSecurityError`, :class:`relaykit.errors.BindingFailed` or
+        :class:`relaykit.errors.SessionLost`.
         """
         if self._first_login is not None:
             return succeed(self._first_login)
@@ -143,6 +163,7 @@ class RelayClient(MultiService):
         else:
             loop.cancel()
         await loop
+        self._identity.release()
         for service in list(self):
             service.disownServiceParent()
 
@@ -209,7 +230,7 @@ class RelayClient(MultiService):
                 self.log.warn(
                     "{run}connect to server error: {reason}", run=self._prefix, reason=_reason(error)
                 )
-                next_s = self._backoff.failed()
+                next_s = YIELD_S if self._yields else self._backoff.failed()
                 if next_s is None:
                     self._give_up(error)
                     return
@@ -228,13 +249,27 @@ class RelayClient(MultiService):
     async def _have_session(self) -> float:
         """Logs in and stays until the session ends; answers how long to wait before the next."""
         self.log.info("{run}try to connect to server...", run=self._prefix)
-        session = await self._access.log_in(self._run_id, self._happened)
+        session = await self._access.log_in(self._run_id, self._happened, yields=self._yields)
         self._begin(session)
         why, text = await session.over()
         self._finish()
         say = self.log.info if self._stopping else self.log.warn
         say("[{run}] the session ended: {ended} {reason}", run=self._run_id, ended=why.value, reason=text)
+        if why is Ended.REPLACED:
+            return self._replaced()
         return self._backoff.ended(self._reactor.seconds())
+
+    def _replaced(self) -> float:
+        """Another program has the same identity and was let in with it: this one must not fight for it."""
+        self._yields = True
+        self._run_id = ""
+        self.log.warn(
+            "another client with the identity of this one took its place: is this one running twice, or was "
+            "its state directory copied?  This one stands back; every {seconds:g} s it asks whether the "
+            "other one is gone",
+            seconds=YIELD_S,
+        )
+        return YIELD_S
 
     @property
     def _prefix(self) -> str:
@@ -242,14 +277,15 @@ class RelayClient(MultiService):
 
     def _begin(self, session: ServerSession) -> None:
         self._run_id = session.run_id
+        self._yields = False
         self._session = session
         self._since = self._reactor.seconds()
         self._backoff.established(self._since)
         self._work = WorkConnections(
-            session.path,
+            partial(session.open_leg, Purpose.WORK),
             session.framing,
             session.run_id,
-            self._access.prover,
+            session.prover,
             self._offers.find,
             derive_key(self._token.to_bytes()),
             os.urandom,
@@ -258,6 +294,7 @@ class RelayClient(MultiService):
             "[{run}] login to server success, get run id [{run}]",
             run=session.run_id,
             wire=session.framing.version,
+            bound=session.is_bound,
         )
         if self._offers.names:
             self.log.info(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from relaykit.client.paths import carrier_of, certificate_of
+from relaykit.dataplane.tls import channel_binding
 from relaykit.driver import CoreDriver
-from relaykit.errors import LoginRefused, RefusalCode, SessionLost
+from relaykit.errors import BindingFailed, LoginRefused, RefusalCode, SessionLost, TransportSecurityError
 from relaykit.interfaces import IMeasuredPath
 from relaykit.sansio.control import events
 from relaykit.sansio.control.client_session import ClientSession
@@ -18,9 +21,13 @@ from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
 
     from relaykit.interfaces import IStreamLeg, IStreamPath
+    from relaykit.sansio.control.binding import Purpose
+    from relaykit.sansio.control.credentials import Prover
     from relaykit.sansio.wire.framing import Framing
+    from relaykit.stretching import StretchedToken
 
 __all__ = ["ServerSession"]
 
@@ -28,7 +35,8 @@ __all__ = ["ServerSession"]
 class ServerSession:
     """A login on one control connection and what follows.
 
-    ``happened(event)`` gets the events that are the client's business.  Owns the path.
+    ``happened(event)`` gets the events that are the client's business; ``token`` is needed where the
+    login may be bound.  Owns the path.
     """
 
     log = Logger()
@@ -40,8 +48,14 @@ class ServerSession:
         leg: IStreamLeg,
         clock: IReactorTime,
         happened: Callable[[events.SessionEvent], None],
+        token: StretchedToken | None = None,
     ) -> None:
         self.path = path
+        self.certificate = certificate_of(carrier_of(path, leg))
+        """The server's, in DER; empty without TLS."""
+        self.binding_failure: events.BindingFailed | None = None
+        """Why the login came to nothing, if that was because it could not be bound."""
+        self._token = token
         self.run_id = ""
         self._core = core
         self._happened = happened
@@ -53,6 +67,16 @@ class ServerSession:
     def framing(self) -> Framing:
         """The version of the wire; work connections and visits use the same."""
         return self._core.framing
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the login was bound to its TLS session: both ends have proved the token."""
+        return self._core.bound is not None
+
+    @property
+    def prover(self) -> Prover:
+        """Proves who this client is, in every message that needs it."""
+        return self._core.prover
 
     @property
     def peer_answered(self) -> bool:
@@ -83,6 +107,7 @@ class ServerSession:
         """Logs in and answers the run id.
 
         :raises LoginRefused: the server said no.
+        :raises BindingFailed: the login should have been bound, and is not.
         :raises SessionLost: the connection ended before the answer.
         """
         login = self._login
@@ -91,6 +116,28 @@ class ServerSession:
         self._driver.start()
         self.run_id = await login
         return self.run_id
+
+    async def open_leg(self, purpose: Purpose) -> tuple[IStreamLeg, bytes]:
+        """A further connection of the session, and what proves that it is one; empty if nothing must.
+
+        Where the session is bound and has no mux, the one that answers must have the certificate that
+        the server had: it could else start work itself.
+
+        :raises ConnectionFailed: there is no connection.
+        :raises TransportSecurityError: the server is not the expected one.
+        """
+        leg: IStreamLeg = await self.path.open_leg(False)
+        bound = self._core.bound
+        if bound is None or carrier_of(self.path, leg) is not leg:
+            return leg, b""
+        exporter = channel_binding(leg)
+        if not exporter or not hmac.compare_digest(certificate_of(leg), self.certificate):
+            leg.abort()
+            raise TransportSecurityError(
+                "who answers now has another certificate than the server of this session: its certificate "
+                "was replaced, or somebody is in between"
+            )
+        return leg, bound.connection_proof(purpose, exporter, self.run_id)
 
     async def over(self) -> tuple[Ended, str]:
         """Waits for the end of the session; answers why, and a text for the log.  Closes the path."""
@@ -137,8 +184,28 @@ class ServerSession:
         elif isinstance(event, events.SessionEnded):
             self._ended = self._ended or (event.why, event.text)
             self._driver.close(event.why)
+        elif isinstance(event, events.KeyNeeded):
+            self._stretch(event.salt)
+        elif isinstance(event, events.BindingFailed):
+            self._login = None
+            self.binding_failure = event
+            if login is not None:
+                login.errback(BindingFailed(event.text or event.why.value))
         else:
             self._happened(event)
+
+    def _stretch(self, salt: bytes) -> None:
+        assert self._token is not None, "a bound login without token"
+
+        def made(key: bytes) -> None:
+            self._core.prove(key)
+            self._driver.step()
+
+        self._token.key(salt).addCallback(made).addErrback(self._not_stretched)
+
+    def _not_stretched(self, failure: Failure) -> None:
+        self.log.failure("a defect while the token was made a key", failure)
+        self._driver.abort(Ended.INTERNAL_ERROR)
 
     def _lost(self, why: Ended) -> None:
         login, self._login = self._login, None

@@ -14,6 +14,7 @@ from relaykit.client.status import VisitorStatus
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefused
 from relaykit.interfaces import IVisitableProxyType
+from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.offering import VISIT_TIMEOUT_S, Refusal, open_visit, visit_answer
 from relaykit.sansio.wire.cipher import derive_key
 
@@ -88,7 +89,7 @@ async def visit(
     :raises ConnectionFailed: the connection ended, or the answer took too long.
     """
     transport = common.transport
-    leg: IStreamLeg = await session.path.open_leg(False)
+    leg, binding = await session.open_leg(Purpose.VISIT)
     try:
         leg.write(
             open_visit(
@@ -99,6 +100,7 @@ async def visit(
                 unix_time(),
                 use_encryption=transport.use_encryption,
                 use_compression=transport.use_compression,
+                binding=binding,
             )
         )
         answer = await leg.take(visit_answer(session.framing)).addTimeout(VISIT_TIMEOUT_S, clock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.client.hosts import BackendHost
-    from relaykit.interfaces import IBackend, IStreamLeg, IStreamPath
+    from relaykit.interfaces import IBackend, IStreamLeg
     from relaykit.options import ProxyTransport
     from relaykit.sansio.control.credentials import Prover
     from relaykit.sansio.wire.framing import Framing
@@ -41,15 +41,15 @@ class Offered:
 class WorkConnections:
     """The work connections of one session.
 
-    ``find(name)`` answers the proxy that has this name on the server, or None.  ``key`` is what
-    encrypted proxies use.
+    ``open_leg()`` opens one and answers what proves that it belongs to the session.  ``find(name)``
+    answers the proxy that has this name on the server, or None.  ``key`` is what encrypted proxies use.
     """
 
     log = Logger()
 
     def __init__(
         self,
-        path: IStreamPath,
+        open_leg: Callable[[], Awaitable[tuple[IStreamLeg, bytes]]],
         framing: Framing,
         run_id: str,
         prover: Prover,
@@ -57,7 +57,7 @@ class WorkConnections:
         key: bytes,
         entropy: Callable[[int], bytes],
     ) -> None:
-        self._path = path
+        self._open_leg = open_leg
         self._framing = framing
         self._run_id = run_id
         self._prover = prover
@@ -80,14 +80,14 @@ class WorkConnections:
 
     async def _open(self) -> None:
         try:
-            leg = await self._path.open_leg(False)
+            leg, binding = await self._open_leg()
         except RelaykitError as error:
             self.log.warn(
                 "[{run}] a work connection cannot be opened: {reason}", run=self._run_id, reason=str(error)
             )
             return
         try:
-            leg.write(open_work(self._framing, self._run_id, self._prover))
+            leg.write(open_work(self._framing, self._run_id, self._prover, binding))
             answer = await leg.take(work_answer(self._framing))
         except Exception:
             leg.close()

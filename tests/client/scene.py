@@ -11,16 +11,19 @@ from zope.interface import implementer
 from relaykit.client.network import Network
 from relaykit.client.paths import Route
 from relaykit.client.service import RelayClient
+from relaykit.config.credentials import ClientAuth
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
 from relaykit.config.schema import ClientConfig, ClientTransport
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.listening import PortInUse
 from relaykit.dataplane.plane import DataPlane
+from relaykit.dataplane.tls import client_context, start_tls
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IListeningPort, IStreamLeg
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
+from relaykit.state import StateDirectory
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.values import Address, Origin, Secret
 from tests.server.scene import TOKEN, TYPES, Scene
@@ -44,8 +47,9 @@ class LocalPort:
 class Machine:
     """The machine that a client runs on: its local services, its ports, its way to the server."""
 
-    def __init__(self, scene: Scene, muxed: bool = True) -> None:
+    def __init__(self, scene: Scene, muxed: bool = True, tls: bool = False) -> None:
         self.scene = scene
+        self.tls = tls
         self.muxed = muxed
         self.reachable = True
         self.dialed = 0
@@ -71,12 +75,14 @@ class Machine:
         self.scene.flush()
         return near, receiver
 
-    def _connect(self) -> Deferred[IStreamLeg]:
+    def _connect(self) -> Deferred[Any]:
         self.dialed += 1
         if not self.reachable:
             return fail(ConnectionFailed("cannot connect to the server: there is no network"))
         leg = self.scene.accept()
         self.connections.append(leg)
+        if self.tls:
+            return start_tls(self.scene.network, leg, client_context(), server_side=False)
         return succeed(leg)
 
     def _dial(self, endpoint: str) -> Deferred[IStreamLeg]:
@@ -127,10 +133,14 @@ def make_client(
     wire_protocol: str = "auto",
     login_fail_exit: bool | None = None,
     pool_count: int = 1,
+    bound: str = "prefer",
+    state: StateDirectory | None = None,
 ) -> RelayClient:
     """A client that is not started."""
     config = ClientConfig(
         user=user,
+        auth=ClientAuth(bound=bound),
+        server_addr="relay.example",
         login_fail_exit=login_fail_exit,
         transport=ClientTransport(tcp_mux=machine.muxed, wire_protocol=wire_protocol, pool_count=pool_count),
     )
@@ -141,7 +151,7 @@ def make_client(
         token,
         TYPES,
         machine.scene.clock,
-        None,
+        state,
         machine.make_network,
     )
 

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.access import Access
 from relaykit.client.paths import Route
+from relaykit.client.remembered import RememberedServers
 from relaykit.client.session import ServerSession
 from relaykit.config.schema import ClientConfig, ClientTransport
 from relaykit.errors import LoginRefused, SessionLost
@@ -16,7 +17,7 @@ from relaykit.interfaces import IStreamLeg
 from relaykit.sansio.wire.framing import MAGIC
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.values import Secret
-from tests.server.scene import TOKEN, Scene
+from tests.server.scene import STRETCHED_TOKEN, TOKEN, Scene
 
 
 class Reaction:
@@ -40,6 +41,7 @@ class AccessTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.scene = Scene()
+        self.servers = RememberedServers(None)
 
     def access(
         self, connect: Any = None, *, wire: str = "auto", token: Secret = TOKEN, **config: Any
@@ -48,7 +50,15 @@ class AccessTests(SynchronousTestCase):
         transport = ClientTransport(wire_protocol=wire, tcp_mux=False)
         connect = connect or (lambda: succeed(self.scene.accept()))
         route = Route(connect, False, self.scene.network, self.scene.clock)
-        return Access(ClientConfig(transport=transport, **config), token, route, self.scene.clock)
+        return Access(
+            ClientConfig(transport=transport, **config),
+            token,
+            route,
+            self.scene.clock,
+            None,
+            self.servers,
+            STRETCHED_TOKEN,
+        )
 
     def log_in(self, access: Access, run_id: str = "") -> Deferred[ServerSession]:
         """A login, as far as it gets without time passing."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.client.paths import DirectPath
 from relaykit.client.visits import Visitors, visit
 from relaykit.errors import BrokenProxyType, VisitRefused
 from relaykit.interfaces import IStreamLeg
 from relaykit.options import VisitorCommon, VisitorTransport
+from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.offering import VISIT_TIMEOUT_S
 from relaykit.sansio.control.opening import admit_visit, refuse_visit
 from relaykit.sansio.wire.framing import V2, Framing
@@ -27,9 +28,15 @@ from tests.server.scene import TYPES
 class Session:
     """As much of a session as a visit needs."""
 
-    path: DirectPath
+    _connect: Callable[[], IStreamLeg]
     framing: Framing = V2
     run_id: str = "run"
+    binding: bytes = b""
+    """What proves that a connection belongs to the session."""
+
+    async def open_leg(self, purpose: Purpose) -> tuple[IStreamLeg, bytes]:
+        assert purpose is Purpose.VISIT
+        return self._connect(), self.binding
 
 
 class VisitTests(SynchronousTestCase):
@@ -40,18 +47,18 @@ class VisitTests(SynchronousTestCase):
         self.network = MemoryNetwork()
         self.server: list[MemoryLeg] = []
 
-    def connect(self) -> Deferred[IStreamLeg]:
+    def connect(self) -> IStreamLeg:
         """One connection to the server."""
         near, far = self.network.pair()
         self.server.append(far)
-        return succeed(near)
+        return near
 
     def visit(self, **transport: bool) -> Deferred[IStreamLeg]:
         """A visit that waits for its answer."""
         common = VisitorCommon(
             name="v", secret_key=Secret("k"), server_name="db", transport=VisitorTransport(**transport)
         )
-        session: Any = Session(DirectPath(self.connect))
+        session: Any = Session(self.connect)
         result = Deferred.fromCoroutine(
             visit(session, common, "db", self.clock, lambda: 1.0, lambda length: b"\x01" * length)
         )

@@ -7,13 +7,11 @@ from unittest import mock
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.client import work
-from relaykit.client.paths import DirectPath
 from relaykit.client.work import Offered, WorkConnections
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IBackend, IStreamLeg
@@ -50,13 +48,15 @@ class Server:
     legs: list[MemoryLeg] = field(factory=list)
     reason: str = ""
     """Why it cannot be reached, where it cannot."""
+    binding: bytes = b""
+    """What proves that a connection belongs to the session."""
 
-    def connect(self) -> Deferred[IStreamLeg]:
+    async def open(self) -> tuple[IStreamLeg, bytes]:
         if self.reason:
-            return fail(ConnectionFailed(self.reason))
+            raise ConnectionFailed(self.reason)
         near, far = self.network.pair()
         self.legs.append(far)
-        return succeed(near)
+        return near, self.binding
 
 
 class WorkConnectionTests(SynchronousTestCase):
@@ -67,7 +67,7 @@ class WorkConnectionTests(SynchronousTestCase):
         self.backend = Backend()
         self.transport = ProxyTransport()
         self.work = WorkConnections(
-            DirectPath(self.server.connect),
+            self.server.open,
             V2,
             "run",
             TokenProver(TOKEN, lambda: 0.0),

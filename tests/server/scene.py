@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from attrs import define
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.certificates import KeyPair, self_signed
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
+from relaykit.dataplane.tls import client_context, server_context, start_tls
 from relaykit.driver import CoreDriver
-from relaykit.errors import TransportSecurityError
-from relaykit.interfaces import IIngress, IListeningPort, IProxyType, IServerHost, IStreamLeg
+from relaykit.interfaces import IIngress, IListeningPort, IProxyType, ISecureLeg, IServerHost, IStreamLeg
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.sansio.control import events
 from relaykit.sansio.control.binding import stretch
@@ -56,6 +59,12 @@ STRETCHED = stretch(TOKEN.to_bytes(), SALT)
 STRETCHED_TOKEN = StretchedToken(TOKEN, lambda function, *arguments: succeed(STRETCHED))
 """What bound logins take; nothing is done in threads."""
 
+
+def stretched(token: Secret) -> StretchedToken:
+    """Another token as a key; nothing is done in threads."""
+    return StretchedToken(token, lambda function, *arguments: succeed(function(*arguments)))
+
+
 EXPORTER = bytes(range(32))
 """What tells one TLS session from another."""
 
@@ -80,8 +89,37 @@ class MemoryPort:
         del self.scene.ports[self.address.port]
 
 
+class ThreadlessClock(Clock):
+    """A clock that is reactor enough for work in other threads, which it does at once."""
+
+    def getThreadPool(self) -> ThreadlessClock:
+        """The pool: itself."""
+        return self
+
+    def callInThreadWithCallback(self, told: Any, work: Any, *arguments: Any) -> None:
+        """What a pool does, without threads."""
+        told(True, work(*arguments))
+
+    def callFromThread(self, call: Any, *arguments: Any) -> None:
+        """What a reactor does, in the same thread."""
+        call(*arguments)
+
+
+OWN = "the server's own"
+"""The name of the certificate of a server."""
+
+
+@functools.cache
+def certificate(name: str) -> KeyPair:
+    """A certificate that is made once for all tests, one for each name."""
+    return self_signed(datetime(2026, 1, 1, tzinfo=UTC))
+
+
 class Scene:
-    """The parts of a server, wired as the service wires them, without sockets and without TLS."""
+    """The parts of a server, wired as the service wires them, without sockets.
+
+    Connections that begin with TLS get it; the server has ``certificate(OWN)``.
+    """
 
     def __init__(
         self,
@@ -92,8 +130,9 @@ class Scene:
         max_pool_count: int = 5,
         heartbeat: Heartbeat = NO_HEARTBEAT,
         bound: BoundLogin = BoundLogin.PREFER,
+        token: Secret = TOKEN,
     ) -> None:
-        self.clock = Clock()
+        self.clock = ThreadlessClock()
         self.network = MemoryNetwork()
         self.ports: dict[int, Any] = {}
         self.data_plane = DataPlane([CopyForwarder()])
@@ -103,18 +142,20 @@ class Scene:
         self._entropy = itertools.count(1)
         self.reactor = self.clock
         self.public_name = "relay.example"
+        self.certificate_name = OWN
+        self.salt = b"" if bound is BoundLogin.OFF else SALT
         self.server_ports = ServerPorts(self._listen, self.clock, lambda below: 0, release=self._release)
         self.registry = Registry(TYPES, self, self.data_plane, self.clock, self._release)
         rules = SessionRules(
             clock=self.clock,
             entropy=self.entropy,
-            verifier=TokenVerifier(TOKEN, scopes),
+            verifier=TokenVerifier(token, scopes),
             version="0.0.0",
             texts=PeerTexts(detailed),
             max_pool_count=max_pool_count,
             user_timeout_s=10.0,
-            settings=lambda link: SessionSettings(token=TOKEN, entropy=self.entropy, heartbeat=heartbeat),
-            binding=ServerBinding(bound, SALT, STRETCHED_TOKEN),
+            settings=lambda link: SessionSettings(token=token, entropy=self.entropy, heartbeat=heartbeat),
+            binding=ServerBinding(bound, self.salt, STRETCHED_TOKEN if token == TOKEN else stretched(token)),
         )
         self.sessions = Sessions(self.registry, rules)
         self.visits = Visits(self.sessions, self.registry, PeerTexts(detailed), self.entropy)
@@ -147,6 +188,10 @@ class Scene:
         near, far = self.network.pair()
         self.bind_port.leg_accepted(far, Origin(far.peer, far.host))
         return near
+
+    def accept_tls(self) -> Deferred[ISecureLeg]:
+        """A connection to the bind port with TLS, which nobody verifies."""
+        return start_tls(self.network, self.accept(), client_context(), server_side=False)
 
     def open(self, link: Link | None = None) -> MemoryLeg:
         """A logical connection that the bind port has understood: its client's end."""
@@ -186,12 +231,13 @@ class Scene:
             "0.0.0",
             self.entropy,
             EXTENSIONS | {BOUND, IDENTITY},
-            salt=SALT if secure else b"",
+            salt=self.salt if secure else b"",
             secure=secure,
         )
 
     def _secure(self, leg: IStreamLeg) -> Deferred[Any]:
-        return fail(TransportSecurityError("there is no TLS in memory"))
+        pair = certificate(self.certificate_name)
+        return start_tls(self.network, leg, server_context(pair.certificate, pair.key), server_side=True)
 
 
 @implementer(IServerHost)

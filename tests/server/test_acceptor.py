@@ -9,11 +9,16 @@ from unittest import mock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.dataplane.tls import channel_binding
 from relaykit.sansio.control import events
 from relaykit.server import acceptor
-from relaykit.server.acceptor import FIRST_OCTETS_TIMEOUT_S, LOGIN_TIMEOUT_S
+from relaykit.server.acceptor import FIRST_OCTETS_TIMEOUT_S, LOGIN_TIMEOUT_S, Link
 from relaykit.testing.memory import RecordingReceiver
 from tests.server.scene import Client, Scene, muxed, versions
+
+PING_OF_MUX = bytes.fromhex("000200010000000000000001")
+STREAM_OF_MUX = bytes.fromhex("000100010000000100000000")
+"""How a mux link begins: a ping, and the window of a new stream."""
 
 
 def texts(logged: Sequence[dict[str, Any]]) -> str:
@@ -80,10 +85,36 @@ class BindPortTests(SynchronousTestCase):
             leg = self.scene.accept()
             received = RecordingReceiver(leg)
             with capturedLogs() as logged:
-                leg.write(first)
+                leg.write(first + b"\x00\x05junk.")
                 self.scene.flush()
             self.assertTrue(received.ended)
-            self.assertIn("there is no TLS in memory", texts(logged))
+            self.assertIn(" failed: ", texts(logged))
+
+    def test_tls_session(self) -> None:
+        """What tells one TLS session from another is known of each link, and both ends have the same."""
+        links: list[Link] = []
+        self.scene.bind_port.opened = lambda leg, origin, link: links.append(link)
+        for first, is_mux in ((b"FRP\x00\x02\r\n", False), (PING_OF_MUX + STREAM_OF_MUX, True)):
+            connecting = self.scene.accept_tls()
+            self.scene.flush()
+            leg = self.successResultOf(connecting)
+            leg.write(first)
+            self.scene.flush()
+            self.assertEqual(links[-1].exporter, channel_binding(leg))
+            self.assertEqual(links[-1].muxed, is_mux)
+            self.assertEqual(len(links[-1].exporter), 32)
+
+    def test_no_tls_session(self) -> None:
+        """Without TLS there is nothing to bind to; a mux link can be asked for a sign of life."""
+        links: list[Link] = []
+        self.scene.bind_port.opened = lambda leg, origin, link: links.append(link)
+        muxed(self.scene)
+        (link,) = links
+        self.assertEqual(link.exporter, b"")
+        assert link.listen is not None
+        sign = link.listen()
+        self.scene.flush()
+        self.assertIsNone(self.successResultOf(sign))
 
     def test_tls_only(self) -> None:
         """A server that demands TLS closes whatever comes without it."""

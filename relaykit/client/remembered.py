@@ -1,0 +1,139 @@
+"""What a client knows of servers that let it in: only what was proven, until it is forgotten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict, evolve, frozen
+from twisted.logger import Logger
+
+from relaykit.state import StateUnavailable
+from relaykit.values import Address
+
+if TYPE_CHECKING:
+    from relaykit.state import StateDirectory
+
+__all__ = ["FILE_NAME", "MOST_SERVERS", "Remembered", "RememberedServers"]
+
+FILE_NAME = "servers.json"
+"""File of the state directory: an object with ``host:port`` for each server."""
+
+MOST_SERVERS = 4096
+"""Servers that are remembered; a client is configured with a few, so more are somebody's mistake."""
+
+
+@frozen
+class Remembered:
+    """One server.
+
+    ``speaks_v2``: a login in version 2 of the wire was answered.  ``bound``: it proved the token in a
+    bound login.  ``certificate``: the fingerprint of the certificate that it had then.
+    """
+
+    speaks_v2: bool = False
+    bound: bool = False
+    certificate: str = ""
+
+    def joined(self, other: Remembered) -> Remembered:
+        """Both together; what is newer counts, and nothing that was known gets lost."""
+        return evolve(
+            self,
+            speaks_v2=self.speaks_v2 or other.speaks_v2,
+            bound=self.bound or other.bound,
+            certificate=other.certificate or self.certificate,
+        )
+
+
+NOTHING = Remembered()
+
+
+class RememberedServers:
+    """All of them.  Other clients may use the same state directory, so the file is read each time.
+
+    Where it cannot be read or written, that is logged once, and things are known until the program ends.
+    """
+
+    log = Logger()
+
+    def __init__(self, state: StateDirectory | None) -> None:
+        self._state = state
+        self._known: dict[str, Remembered] = {}
+        self._complained = False
+
+    def get(self, server: str) -> Remembered:
+        """What is known of the server with this ``host:port``."""
+        return self._read().get(server, NOTHING).joined(self._known.get(server, NOTHING))
+
+    def learn(self, server: str, learned: Remembered) -> None:
+        """A server was seen like that."""
+        known = self.get(server)
+        joined = known.joined(learned)
+        self._known[server] = joined
+        if joined != known:
+            servers = self._read()
+            if len(servers) >= MOST_SERVERS and server not in servers:
+                self._complain(f"{MOST_SERVERS} servers are remembered already")
+                return
+            self._write({**servers, server: joined})
+
+    def forget(self, host: str, port: int | None = None) -> list[str]:
+        """Forgets a server, or all of a host; answers which were known.
+
+        :raises StateUnavailable: the file cannot be read or written.
+        """
+        if self._state is None:
+            return []
+        servers = _decoded(self._state.read_json(FILE_NAME))
+        found = [each for each in servers if _is_meant(each, host, port)]
+        if found:
+            kept = {each: known for each, known in servers.items() if each not in found}
+            self._state.write_json(FILE_NAME, _encoded(kept))
+        for each in found:
+            self._known.pop(each, None)
+        return sorted(found)
+
+    def _read(self) -> dict[str, Remembered]:
+        try:
+            return {} if self._state is None else _decoded(self._state.read_json(FILE_NAME))
+        except StateUnavailable as error:
+            self._complain(str(error))
+            return {}
+
+    def _write(self, servers: dict[str, Remembered]) -> None:
+        try:
+            if self._state is not None:
+                self._state.write_json(FILE_NAME, _encoded(servers))
+        except StateUnavailable as error:
+            self._complain(str(error))
+
+    def _complain(self, reason: str) -> None:
+        if not self._complained:
+            self._complained = True
+            self.log.warn(
+                "what servers proved is remembered only until this program ends: {reason}", reason=reason
+            )
+
+
+def _is_meant(server: str, host: str, port: int | None) -> bool:
+    if port is not None:
+        return server == str(Address(host, port))
+    return server.rpartition(":")[0] == str(Address(host, 0)).rpartition(":")[0]
+
+
+def _encoded(servers: dict[str, Remembered]) -> dict[str, Any]:
+    return {server: asdict(known) for server, known in servers.items()}
+
+
+def _decoded(value: Any) -> dict[str, Remembered]:
+    """What a file says; entries that make no sense say nothing."""
+    if not isinstance(value, dict):
+        return {}
+    return {
+        server: Remembered(
+            speaks_v2=entry.get("speaks_v2") is True,
+            bound=entry.get("bound") is True,
+            certificate=str(entry.get("certificate", "")),
+        )
+        for server, entry in value.items()
+        if isinstance(entry, dict)
+    }
