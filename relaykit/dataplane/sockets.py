@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from relaykit.dataplane.poller import Poller
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["SocketLeg", "address_of", "ending_of", "tune"]
+__all__ = ["INHERITS_OPTIONS", "SocketLeg", "address_of", "ending_of", "tune"]
 
 HIGH_WATER_BYTES = 64 * 1024
 """Queued output at which the producer is paused; the kernel's own buffer is full before any is queued."""
@@ -47,9 +47,10 @@ KEEPALIVE_IDLE_S = 60
 """Silence after which the kernel asks the peer for a sign of life."""
 
 KEEPALIVE_INTERVAL_S = 15
-"""Time between two questions; the fourth without an answer ends the connection."""
+"""Time between two questions."""
 
 KEEPALIVE_COUNT = 4
+"""Questions without an answer after which the peer is gone."""
 
 USER_TIMEOUT_MS = 120_000
 """How long sent octets may stay unacknowledged: as long as the keepalive takes to give up."""
@@ -59,7 +60,26 @@ _PIECES_AT_ONCE = 64
 
 _HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+"""``struct linger``: closing drops what is unsent and resets the connection."""
+
+INHERITS_OPTIONS = sys.platform.startswith("linux")
+"""Whether accepted sockets have the options of the listening one."""
+
+_TCP_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, option), value)
+        for option, value in (
+            ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+            ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
+            ("TCP_KEEPCNT", KEEPALIVE_COUNT),
+            ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
+        )
+        if hasattr(socket, option)
+    ),
+]
 
 _ENDINGS = {
     errno.ETIMEDOUT: Ended.TIMEOUT,
@@ -94,25 +114,6 @@ def tune(plain: socket.socket) -> None:
     with contextlib.suppress(OSError):
         for level, option, value in _TCP_OPTIONS:
             plain.setsockopt(level, option, value)
-
-
-_TCP_OPTIONS = [
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, option), value)
-        for option, value in (
-            ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
-            ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
-            ("TCP_KEEPCNT", KEEPALIVE_COUNT),
-            ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
-        )
-        if hasattr(socket, option)
-    ),
-]
-
-INHERITS_OPTIONS = sys.platform.startswith("linux")
-"""Whether accepted sockets have the options of the listening one."""
 
 
 @implementer(IKernelLeg)
