@@ -9,12 +9,14 @@ from attrs import frozen
 
 from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.paths import Dialer, Route
+from relaykit.client.watching import NetworkWatch
 from relaykit.dataplane.dialing import dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
 
 if TYPE_CHECKING:
+    from twisted.application.service import IService
     from twisted.internet.defer import Deferred
 
     from relaykit.config.schema import ClientConfig
@@ -28,13 +30,15 @@ class Network:
     """The way to the server, to local services, and to users on this machine.
 
     ``dial`` connects to what an endpoint string names; ``listen(host, port, acceptor)`` opens a
-    port and raises :class:`relaykit.dataplane.listening.ListenFailed`.
+    port and raises :class:`relaykit.dataplane.listening.ListenFailed`.  ``watch(changed)`` makes the
+    service that calls ``changed(reason)`` when the way to the server may be another one.
     """
 
     route: Route
     dial: Callable[[str], Deferred[IStreamLeg]]
     listen: Callable[[str, int, ILegAcceptor], IListeningPort]
     data_plane: DataPlane
+    watch: Callable[[Callable[[str], None]], IService]
 
 
 def make_network(config: ClientConfig, reactor: Any) -> Network:
@@ -51,4 +55,5 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         lambda endpoint: dial_endpoint(poller, endpoint),
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor),
         make_data_plane(),
+        lambda changed: NetworkWatch(reactor, changed),
     )

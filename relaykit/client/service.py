@@ -97,6 +97,8 @@ class RelayClient(MultiService):
         self._yields = False
         self._since: float | None = None
         self._next_try: float | None = None
+        # The login that is under way, or the rest before the next: what hurry() cuts short.
+        self._pending: Deferred[Any] | None = None
 
     # --- the life of the service ------------------------------------------------------------------
 
@@ -122,6 +124,7 @@ class RelayClient(MultiService):
         self._visitors = Visitors(
             self._visiting, config.user, self._types, self, network.data_plane, network.listen, self._reactor
         )
+        network.watch(self.hurry).setServiceParent(self)
         super().startService()
         self._stopping = False
         self._since = self._reactor.seconds()
@@ -236,20 +239,34 @@ class RelayClient(MultiService):
                     return
                 delay_s = next_s
             except CancelledError:
-                return
+                # This client stops, or it is in a hurry.
+                continue
             if not self._stopping:
                 await self._rest(delay_s)
 
     async def _rest(self, delay_s: float) -> None:
         self._next_try = self._reactor.seconds() + delay_s
+        self._pending = deferLater(self._reactor, delay_s)
         with contextlib.suppress(CancelledError):
-            await deferLater(self._reactor, delay_s)
+            await self._pending
         self._next_try = None
+
+    def hurry(self, reason: str) -> None:
+        """The way to the server may be another one: a session is tested, else one is tried at once."""
+        self.log.info("{run}{reason}", run=self._prefix, reason=reason)
+        self._backoff.hurry()
+        if self._session is not None:
+            self._session.probe()
+        elif self._pending is not None:
+            self._pending.cancel()
 
     async def _have_session(self) -> float:
         """Logs in and stays until the session ends; answers how long to wait before the next."""
         self.log.info("{run}try to connect to server...", run=self._prefix)
-        session = await self._access.log_in(self._run_id, self._happened, yields=self._yields)
+        self._pending = Deferred.fromCoroutine(
+            self._access.log_in(self._run_id, self._happened, yields=self._yields)
+        )
+        session: ServerSession = await self._pending
         self._begin(session)
         why, text = await session.over()
         self._finish()

@@ -183,7 +183,9 @@ class ServerSession:
                 login.errback(LoginRefused(RefusalCode.OTHER, event.text))
         elif isinstance(event, events.SessionEnded):
             self._ended = self._ended or (event.why, event.text)
-            self._driver.close(event.why)
+            # A server that gave no sign of life is not waited for.
+            end = self._driver.abort if event.why is Ended.TIMEOUT else self._driver.close
+            end(event.why)
         elif isinstance(event, events.KeyNeeded):
             self._stretch(event.salt)
         elif isinstance(event, events.BindingFailed):

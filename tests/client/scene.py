@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.network import Network
 from relaykit.client.paths import Route
 from relaykit.client.service import RelayClient
@@ -52,19 +55,30 @@ class Machine:
         self.tls = tls
         self.muxed = muxed
         self.reachable = True
+        self.answered = True
+        """Whether the server, if it is reachable, answers; if not, whoever dials it waits for ever."""
         self.dialed = 0
         self.connections: list[MemoryLeg] = []
         self.services: dict[str, list[MemoryLeg]] = {SERVICE: []}
         self.ports: dict[int, Any] = {}
         self.taken: set[int] = set()
+        self.network_changed: Callable[[str], None] = lambda reason: None
+        """Tells the client that the way to the server may be another one."""
 
     def make_network(self, config: ClientConfig, reactor: Any) -> Network:
         """What :class:`RelayClient` takes for the network."""
         return Network(
-            Route(self._connect, self.muxed, self.scene.network, self.scene.clock),
+            Route(
+                self._connect,
+                self.muxed,
+                self.scene.network,
+                self.scene.clock,
+                keepalive_of(config.transport),
+            ),
             self._dial,
             self._listen,
             DataPlane([CopyForwarder()]),
+            self._watch,
         )
 
     def user(self, port: int) -> tuple[MemoryLeg, RecordingReceiver]:
@@ -75,10 +89,16 @@ class Machine:
         self.scene.flush()
         return near, receiver
 
+    def _watch(self, changed: Callable[[str], None]) -> Service:
+        self.network_changed = changed
+        return Service()
+
     def _connect(self) -> Deferred[Any]:
         self.dialed += 1
         if not self.reachable:
             return fail(ConnectionFailed("cannot connect to the server: there is no network"))
+        if not self.answered:
+            return Deferred()
         leg = self.scene.accept()
         self.connections.append(leg)
         if self.tls:

@@ -9,6 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.service import DRAIN_S
 from relaykit.errors import ConnectionFailed, LoginRefused
+from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
+from relaykit.sansio.control.session import Heartbeat
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Secret
 from tests.client.scene import SERVICE, Machine, make_client, started, stcp_proxy, stcp_visitor, tcp_proxy
@@ -135,6 +137,115 @@ class SessionTests(SynchronousTestCase):
         self.scene.advance(31)
         self.successResultOf(stopping)
         self.assertIn(6000, self.scene.ports)
+
+
+class HurryTests(SynchronousTestCase):
+    """What a client does when the way to its server may be another one."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.machine = Machine(self.scene)
+
+    def hurry(self) -> None:
+        """The network changes."""
+        self.machine.network_changed("the network has changed")
+        self.scene.flush()
+
+    def test_resting(self) -> None:
+        """A client that rests between two attempts tries at once, and says why."""
+        client = started(self.machine, tcp_proxy())
+        self.machine.reachable = False
+        self.machine.connections[0].cut()
+        self.scene.advance(120)
+        dialed = self.machine.dialed
+        self.machine.reachable = True
+        with capturedLogs() as logged:
+            self.hurry()
+        self.assertEqual(self.machine.dialed, dialed + 1)
+        self.assertIn(6000, self.scene.ports)
+        self.assertEqual(lines(logged)[0], f"[{client.identity.run_id}] the network has changed")
+
+    def test_short_rests_again(self) -> None:
+        """After that its rests are short again, though the server is still out of reach."""
+        started(self.machine)
+        self.machine.reachable = False
+        self.machine.connections[0].cut()
+        self.scene.advance(300)
+        self.hurry()
+        dialed = self.machine.dialed
+        self.scene.advance(2)
+        self.assertGreaterEqual(self.machine.dialed, dialed + 2)
+
+    def test_dialing(self) -> None:
+        """An attempt that began on another network is given up for a new one."""
+        self.machine.answered = False
+        started(self.machine, tcp_proxy())
+        self.machine.answered = True
+        self.hurry()
+        self.assertEqual(self.machine.dialed, 2)
+        self.assertIn(6000, self.scene.ports)
+
+    def test_session_that_stands(self) -> None:
+        """A session whose server answers goes on."""
+        for muxed in (True, False):
+            scene = Scene()
+            machine = Machine(scene, muxed)
+            started(machine, tcp_proxy())
+            dialed = machine.dialed
+            machine.network_changed("the network has changed")
+            scene.advance(20)
+            self.assertEqual((machine.dialed, len(scene.sessions)), (dialed, 1))
+
+    def test_session_that_is_dead(self) -> None:
+        """A session whose server does not answer is replaced within seconds."""
+        for muxed in (True, False):
+            scene = Scene()
+            machine = Machine(scene, muxed)
+            client = started(machine, tcp_proxy())
+            dialed = machine.dialed
+            for connection in machine.connections:
+                connection.stall()
+            machine.network_changed("the network has changed")
+            scene.advance(PROBE_TIMEOUT_S - 0.5)
+            self.assertEqual(machine.dialed, dialed)
+            scene.advance(1.5)
+            self.assertGreater(machine.dialed, dialed)
+            self.assertEqual((len(scene.sessions), list(scene.ports)), (1, [6000]))
+            self.assertTrue(client.running)
+
+    def test_stopping(self) -> None:
+        """A client that stops is in no hurry."""
+        client = started(self.machine)
+        stopping = client.stopService()
+        self.hurry()
+        self.scene.advance(1)
+        self.successResultOf(stopping)
+        self.assertEqual(self.machine.dialed, 1)
+
+
+class HalfOpenTests(SynchronousTestCase):
+    """A connection that is open at both ends while nothing comes through."""
+
+    def check_replaced(self, muxed: bool, within_s: float) -> None:
+        """The client notices, and has everything published again, within this time."""
+        scene = Scene(heartbeat=Heartbeat(timeout_s=None if muxed else 90.0))
+        machine = Machine(scene, muxed)
+        started(machine, tcp_proxy())
+        scene.advance(3600)
+        dialed = machine.dialed
+        for connection in machine.connections:
+            connection.stall()
+        scene.advance(within_s)
+        self.assertGreater(machine.dialed, dialed)
+        self.assertEqual((len(scene.sessions), list(scene.ports)), (1, [6000]))
+
+    def test_muxed(self) -> None:
+        """With mux it is replaced within two intervals between pings."""
+        self.check_replaced(True, 2 * 30.0)
+
+    def test_direct(self) -> None:
+        """Without mux it is replaced within two intervals between heartbeats, and a moment."""
+        self.check_replaced(False, 2 * 30.0 + 1.0)
 
 
 class FlowTests(SynchronousTestCase):

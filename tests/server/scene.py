@@ -46,7 +46,7 @@ from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.visits import Visits
 from relaykit.stretching import StretchedToken
-from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
+from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver, Weather
 from relaykit.values import Address, Origin, Secret
 
 NO_HEARTBEAT = Heartbeat()
@@ -131,9 +131,10 @@ class Scene:
         heartbeat: Heartbeat = NO_HEARTBEAT,
         bound: BoundLogin = BoundLogin.PREFER,
         token: Secret = TOKEN,
+        weather: Weather | None = None,
     ) -> None:
         self.clock = ThreadlessClock()
-        self.network = MemoryNetwork()
+        self.network = MemoryNetwork(weather, self.clock)
         self.ports: dict[int, Any] = {}
         self.data_plane = DataPlane([CopyForwarder()])
         self.services = MultiService()
@@ -212,10 +213,8 @@ class Scene:
         self.network.flush()
 
     def advance(self, seconds: float) -> None:
-        """Lets time pass, in steps that no deadline is shorter than."""
-        for _ in range(int(seconds * 2)):
-            self.clock.advance(0.5)
-            self.flush()
+        """Lets time pass, from one thing that happens to the next."""
+        self.network.advance(seconds)
 
     def _listen(self, port: int, acceptor: Any) -> MemoryPort:
         self.ports[port] = acceptor

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from twisted.internet.interfaces import IPushProducer
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
-from relaykit.testing.memory import CAPACITY_BYTES, MemoryNetwork, RecordingReceiver
+from relaykit.testing.memory import CAPACITY_BYTES, MemoryNetwork, RecordingReceiver, Weather
 from relaykit.values import Ended
 
 
@@ -80,6 +82,152 @@ class MemoryNetworkTests(SynchronousTestCase):
         self.assertIsNone(here.lost)
         self.network.expire_linger()
         self.assertIs(here.lost, Ended.TIMEOUT)
+
+
+class StallTests(SynchronousTestCase):
+    """Connections that are open while nothing comes through."""
+
+    def setUp(self) -> None:
+        self.network = MemoryNetwork()
+        self.near, self.far = self.network.pair()
+        self.here, self.there = RecordingReceiver(self.near), RecordingReceiver(self.far)
+
+    def test_nothing_comes_through(self) -> None:
+        """Octets and ends wait, in both directions, and go on afterwards."""
+        self.near.stall()
+        self.near.write(b"one")
+        self.far.write(b"two")
+        self.far.finish_writing()
+        self.network.flush()
+        self.assertEqual((self.here.data, self.there.data, self.here.ended), (b"", b"", False))
+        self.far.stall(False)
+        self.network.flush()
+        self.assertEqual((self.here.data, self.there.data, self.here.ended), (b"two", b"one", True))
+
+    def test_one_direction(self) -> None:
+        """One direction can be stalled alone."""
+        self.near.stalled = True
+        self.near.write(b"one")
+        self.far.write(b"two")
+        self.network.flush()
+        self.assertEqual((self.here.data, self.there.data), (b"two", b""))
+
+    def test_loss_is_not_told(self) -> None:
+        """One end gives up; the other learns of it when it is heard again."""
+        self.near.stall()
+        self.near.abort()
+        self.network.flush()
+        self.assertEqual((self.here.lost, self.there.lost), (Ended.CANCELLED, None))
+        self.far.stall(False)
+        self.network.flush()
+        self.assertEqual(self.there.lost, Ended.RESET)
+
+    def test_linger_of_one_end(self) -> None:
+        """An end that closed and could send nothing gives up without the other."""
+        self.near.write(b"x")
+        self.near.stall()
+        self.near.close()
+        self.network.expire_linger()
+        self.assertEqual((self.here.lost, self.there.lost), (Ended.TIMEOUT, None))
+
+    def test_connections(self) -> None:
+        """The network lists one end of each connection that is open."""
+        other, _ = self.network.pair()
+        self.assertEqual(self.network.connections, [self.near, other])
+        self.far.cut()
+        self.network.flush()
+        self.assertEqual(self.network.connections, [other])
+
+
+class WeatherTests(SynchronousTestCase):
+    """A network that takes its time."""
+
+    def make(self, weather: Weather) -> None:
+        """Connects two ends through this weather."""
+        self.network = MemoryNetwork(weather)
+        self.near, self.far = self.network.pair()
+        self.here, self.there = RecordingReceiver(self.near), RecordingReceiver(self.far)
+
+    def test_delay(self) -> None:
+        """What is sent arrives after the delay, the end behind the octets."""
+        self.make(Weather(1, delay_s=(0.25, 0.25)))
+        self.near.write(b"x")
+        self.network.flush()
+        self.near.finish_writing()
+        self.network.advance(0.2)
+        self.assertEqual((self.there.data, self.near.queued), (b"", 1))
+        self.network.advance(0.1)
+        self.assertEqual((self.there.data, self.there.ended, self.near.queued), (b"x", True, 0))
+
+    def test_order(self) -> None:
+        """However long each portion takes, none overtakes another, and none is lost."""
+        for seed in range(20):
+            self.make(Weather(seed, delay_s=(0.0, 1.0), most_octets=7))
+            data = bytes(range(200))
+            for octet in data:
+                self.near.write(bytes([octet]))
+                self.network.advance(0.01)
+            self.near.close()
+            self.network.advance(60.0)
+            self.assertEqual((self.there.data, self.there.ended), (data, True), seed)
+            self.assertGreater(self.there.pieces, 20)
+
+    def test_same_again(self) -> None:
+        """The same seed does the same, another one something else."""
+        pieces = []
+        for seed in (1, 1, 2):
+            self.make(Weather(seed, most_octets=9))
+            self.near.write(bytes(10_000))
+            self.network.flush()
+            pieces.append(self.there.pieces)
+        self.assertEqual(pieces[0], pieces[1])
+        self.assertNotEqual(pieces[0], pieces[2])
+
+    def test_bounded(self) -> None:
+        """What is on its way counts as queued, so a producer is paused."""
+        self.make(Weather(1, delay_s=(1.0, 1.0)))
+        paused: list[bool] = []
+
+        @implementer(IPushProducer)
+        class Producer:
+            def pauseProducing(self) -> None:
+                paused.append(True)
+
+            def resumeProducing(self) -> None:
+                paused.append(False)
+
+            def stopProducing(self) -> None:
+                """Never asked for."""
+
+        self.near.registerProducer(Producer(), True)
+        self.near.write(bytes(CAPACITY_BYTES))
+        self.network.advance(0.5)
+        self.assertEqual(paused, [True])
+        self.network.advance(1.0)
+        self.assertEqual(paused, [True, False])
+
+    def test_calls_and_arrivals(self) -> None:
+        """Time stops at each call and at each arrival on its way."""
+        self.make(Weather(1, delay_s=(0.5, 0.5)))
+        seen: list[tuple[float, bytes]] = []
+        for at in (0.25, 0.75):
+            self.network.clock.callLater(
+                at, lambda: seen.append((self.network.clock.seconds(), self.there.data))
+            )
+        self.near.write(b"x")
+        self.network.advance(10.0)
+        self.assertEqual(seen, [(0.25, b""), (0.75, b"x")])
+        self.assertEqual(self.network.clock.seconds(), 10.0)
+
+    def test_no_rest(self) -> None:
+        """Calls that call themselves with hardly any time passing fail the test that waits for them."""
+        self.make(Weather(1))
+
+        def again() -> None:
+            self.network.clock.callLater(1e-9, again)
+
+        again()
+        self.assertRaises(AssertionError, self.network.advance, 1.0)
 
 
 class RecordingReceiverTests(SynchronousTestCase):
