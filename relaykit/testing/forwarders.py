@@ -71,8 +71,9 @@ class ForwarderTests(_TestCase):
         return _Scene(user, service, self.make_forwarder().forward(near, far, half_close))
 
     async def traffic(self, scene: _Scene) -> Traffic:
-        """The flow's traffic, once it has ended."""
+        """The flow's traffic, once it has ended and both ends are gone, too."""
         await self.until(lambda: scene.done.called)
+        await self.until(lambda: scene.at_user.lost is not None and scene.at_service.lost is not None)
         return await scene.done
 
     async def test_provides(self) -> None:
@@ -213,8 +214,7 @@ class ForwarderTests(_TestCase):
 
     async def test_bounded(self) -> None:
         """A writer is paused while the other end does not read, also in the middle of bulk."""
-        scene = await self.scene()
-        scene.service.attach(scene.at_service)
+        scene = (await self.scene()).both_receive()
         producer = RecordingProducer()
         scene.user.registerProducer(producer, True)
         scene.user.write(BULK * 4)
