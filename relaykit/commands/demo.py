@@ -1,7 +1,7 @@
 """``relaykit demo``: a first tunnel, all of it on this machine and in this process.
 
 A web page that only listens on the loopback stands for a service behind a NAT.  A client publishes it
-through a server, and a small HTTP client asks the server for it, as any user would.
+through a server, in public and in secret, and a small HTTP client asks the server for it, as any user would.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import secrets
 import socket
 from contextlib import ExitStack
+from html import escape
 from typing import TYPE_CHECKING, Any
 
+from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import ConnectError
@@ -19,14 +21,18 @@ from twisted.web.client import Agent, ResponseFailed, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from relaykit.commands.advice import explained
+from relaykit.commands.following import Follower, choose_show
+from relaykit.commands.logins import ServerName
 from relaykit.commands.making import ClientMaker, ServerMaker
+from relaykit.commands.picture import Painter
 from relaykit.commands.roles import status_of
-from relaykit.commands.running import Lifetime, begin_serving
+from relaykit.commands.running import Lifetime, begin_logging, raise_descriptor_limit
+from relaykit.commands.token import new_token
 from relaykit.config.load import client_from_table, server_from_table
 from relaykit.config.sections import LogConfig
 from relaykit.errors import ConnectionFailed, RelaykitError
 from relaykit.plugins import ProxyTypes
-from relaykit.values import Secret
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from relaykit.commands.grammar import Call
     from relaykit.commands.surroundings import Surroundings
     from relaykit.server.service import RelayServer
+    from relaykit.values import Secret
 
 __all__ = ["Demo", "run"]
 
@@ -46,25 +53,41 @@ PATIENCE_S = 15.0
 RETRY_S = 0.05
 """Pause before the page is asked for again, while the client has not published it yet."""
 
+PUBLIC, SECRET, VISITOR = "page", "secret-page", "visitor"
+"""Names of the two proxies and of the visitor."""
+
 
 def run(call: Call, around: Surroundings) -> int:
     """Runs the demonstration; with ``--once``, it ends when the page was fetched."""
-    begin_serving(LogConfig(level="error"), around, color=around.stdout.isatty())
+    raise_descriptor_limit()
+    if call["once"]:
+        begin_logging(LogConfig(level="error"), around.stdout.isatty(), around)
     reactor = around.choose_reactor()
     demo = Demo(reactor, around)
     ending = Lifetime(reactor, lambda: demo.begin(call["once"]), demo.stop).run()
-    return status_of(ending, around.complain)
+    return status_of(ending, lambda text: around.complain(explained(text)))
 
 
+@define
+class _Ports:
+    """The ports of the loopback that the demonstration opens."""
+
+    page: int
+    server: int
+    public: int
+    visitor: int
+
+
+@define(eq=False)
 class Demo:
     """A page, a server, a client, and a user who asks for the page."""
 
-    def __init__(self, reactor: Any, around: Surroundings) -> None:
-        self._reactor = reactor
-        self._around = around
-        self._page: IListeningPort | None = None
-        self._server: RelayServer | None = None
-        self._client: RelayClient | None = None
+    _reactor: Any
+    _around: Surroundings
+    _page: IListeningPort | None = field(default=None, init=False)
+    _server: RelayServer | None = field(default=None, init=False)
+    _client: RelayClient | None = field(default=None, init=False)
+    _follower: Follower | None = field(default=None, init=False)
 
     def begin(self, once: bool) -> Deferred[bool]:
         """Starts everything and fetches the page; fires with ``once``.
@@ -83,57 +106,89 @@ class Demo:
             stopping.append(self._server.stopService())
         if self._page is not None:
             self._page.stopListening()
-        return DeferredList(stopping, consumeErrors=True)
+        return DeferredList(stopping, consumeErrors=True).addCallback(self._stopped)
 
     async def _begin(self, once: bool) -> bool:
         say = self._around.say
-        phrase = f"Hello from behind the relay: {secrets.token_hex(8)}\n".encode()
+        phrase = f"Hello from behind the relay: {secrets.token_hex(8)}"
         self._page = await TCP4ServerEndpoint(self._reactor, 0, interface=LOOPBACK).listen(
             Site(_Page(phrase))
         )
-        local_port = _port_of(self._page)
-        server_port, remote_port = _free_ports(2)
-        say(f"a web page listens on {LOOPBACK}:{local_port}")
-        token = Secret(secrets.token_hex(20))
-        await self._start_server(server_port, token)
-        say(f"a relay server listens on {LOOPBACK}:{server_port}")
-        await self._start_client(server_port, local_port, remote_port, token)
-        say(f"a client logged in to it and publishes the page as port {remote_port} of the server")
+        ports = _Ports(_port_of(self._page), *_free_ports(3))
+        say(f"a web page listens on {LOOPBACK}:{ports.page}")
+        token = new_token()
+        await self._start_server(ports, token)
+        say(f"a relay server listens on {LOOPBACK}:{ports.server}")
+        await self._start_client(ports, token)
+        say(f"a client logged in to it and publishes the page as port {ports.public} of the server")
         started = self._reactor.seconds()
-        answer = await self._fetch(f"http://{LOOPBACK}:{remote_port}/")
-        if answer != phrase:
-            raise RelaykitError(f"the relay delivered {answer!r}, the page is {phrase!r}")
+        answer = await self._fetch(f"http://{LOOPBACK}:{ports.public}/")
+        if phrase.encode() not in answer:
+            raise RelaykitError(f"the relay delivered {answer!r}, which is not the page: it says {phrase!r}")
         milliseconds = (self._reactor.seconds() - started) * 1000
-        say(f"fetched through the relay in {milliseconds:.0f} ms, octet for octet: {phrase.decode().strip()}")
+        say(f"fetched through the relay in {milliseconds:.0f} ms: {phrase}")
         if not once:
-            say(f"see it in a browser: http://{LOOPBACK}:{remote_port}/ (Ctrl-C ends this)")
+            self._follow(ports)
         return once
 
-    async def _start_server(self, port: int, token: Secret) -> None:
+    async def _start_server(self, ports: _Ports, token: Secret) -> None:
         types = ProxyTypes.installed()
-        loaded = server_from_table(
-            {"bindAddr": LOOPBACK, "bindPort": port, "auth": {"token": token.reveal()}}, types=types
-        )
+        table = {"bindAddr": LOOPBACK, "bindPort": ports.server, "auth": {"token": token.reveal()}}
+        loaded = server_from_table(table, types=types)
         server = ServerMaker(loaded=loaded, token=token, types=types, state=None).make(self._reactor)
         self._server = server
         server.privilegedStartService()
         server.startService()
         await server.when_ready()
 
-    async def _start_client(self, port: int, local_port: int, remote_port: int, token: Secret) -> None:
+    async def _start_client(self, ports: _Ports, token: Secret) -> None:
         types = ProxyTypes.installed()
+        secret_key = new_token().reveal()
+        page = {"localPort": ports.page}
         table = {
             "serverAddr": LOOPBACK,
-            "serverPort": port,
+            "serverPort": ports.server,
             "auth": {"token": token.reveal()},
             "loginFailExit": True,
-            "proxies": [{"name": "demo", "type": "tcp", "localPort": local_port, "remotePort": remote_port}],
+            "proxies": [
+                {"name": PUBLIC, "type": "tcp", "remotePort": ports.public, **page},
+                {"name": SECRET, "type": "stcp", "secretKey": secret_key, **page},
+            ],
+            "visitors": [
+                {
+                    "name": VISITOR,
+                    "type": "stcp",
+                    "serverName": SECRET,
+                    "secretKey": secret_key,
+                    "bindPort": ports.visitor,
+                }
+            ],
         }
         loaded = client_from_table(table, types=types, environ={})
         client = ClientMaker(loaded=loaded, token=token, types=types, state=None).make(self._reactor)
         self._client = client
         client.startService()
         await client.when_first_login()
+
+    def _follow(self, ports: _Ports) -> None:
+        """Shows what happens from now on, until a signal comes."""
+        assert self._client is not None
+        page = f"{LOOPBACK}:{ports.page}"
+        painter = Painter(
+            server=ServerName(LOOPBACK, ports.server),
+            leads_to={PUBLIC: page, SECRET: page, VISITOR: SECRET},
+            hints={SECRET: "only for visitors"},
+            web=frozenset({PUBLIC, VISITOR}),
+        )
+        self._around.say("see it in a browser, at either address (Ctrl-C ends this):")
+        show = choose_show(self._around, "relaykit demo", plain=False)
+        self._follower = Follower(self._client, painter, show, self._reactor)
+        self._follower.begin()
+
+    def _stopped(self, result: object) -> object:
+        if self._follower is not None:
+            self._follower.end()
+        return result
 
     async def _fetch(self, url: str) -> bytes:
         """What a user gets; asks again while nobody listens."""
@@ -149,18 +204,46 @@ class Demo:
                 raise ConnectionFailed(f"the relay cut the connection to {url}") from error
 
 
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>relaykit demo</title>
+<style>
+body {{ font: 1.1rem/1.6 system-ui, sans-serif; max-width: 36rem; margin: 4rem auto; padding: 0 1rem }}
+code {{ background: #8882; padding: .1em .3em; border-radius: .2em }}
+</style>
+<h1>{phrase}</h1>
+<p>This page is served at <code>{here}</code>, which only this machine can reach: it stands for a service
+behind a NAT.  Your browser asked <code>{asked}</code>, a port of the relay server or of a visitor, and what
+you see came from there through the server and its client.</p>
+<p>It was asked for {times} times so far.</p>
+</html>
+"""
+
+
 class _Page(Resource):
-    """A page of one line."""
+    """A page that tells where it is."""
 
     isLeaf = True
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, phrase: str) -> None:
         super().__init__()
-        self._text = text
+        self._phrase = phrase
+        self._times = 0
 
     def render_GET(self, request: Request) -> bytes:
-        request.setHeader(b"content-type", b"text/plain; charset=utf-8")
-        return self._text
+        request.setHeader(b"content-type", b"text/html; charset=utf-8")
+        request.setHeader(b"cache-control", b"no-store")
+        self._times += 1
+        here = request.getHost()
+        page = PAGE.format(
+            phrase=escape(self._phrase),
+            here=f"{here.host}:{here.port}",
+            asked=escape(request.getHeader("host") or ""),
+            times=self._times,
+        )
+        return page.encode()
 
 
 def _too_late(result: object, seconds: float) -> bool:

@@ -20,11 +20,11 @@ from relaykit.commands.kinds import BOOLEAN, INTEGER, LIST, MAPPING, TEXT, Kind
 from relaykit.commands.loading import read_secret_file
 from relaykit.errors import BrokenProxyType, PluginError, RelaykitError
 from relaykit.interfaces import IOneLineProxyType
-from relaykit.options import OneLine, OptionField, Options, VisitorCommon, option_fields
+from relaykit.options import OneLine, OptionField, Options, ProxyCommon, VisitorCommon, option_fields
 from relaykit.plugins import ProxyTypes
-from relaykit.values import Secret
+from relaykit.values import Address, Secret
 
-__all__ = ["CONNECTION_FLAGS", "Form", "find_form", "installed_forms", "local_service"]
+__all__ = ["CONNECTION_FLAGS", "Form", "find_form", "installed_forms", "local_service", "service_text"]
 
 ACTION = "relaykit.commands.one_line:run"
 
@@ -35,6 +35,7 @@ CONNECTION_FLAGS = (
     Flag("user", TEXT, "put before the names of proxies, with a dot between", default="", short="u"),
     Flag("remember", BOOLEAN, "keep server, token and fingerprint for later command lines", default=False),
     Flag("state-dir", TEXT, "folder of what is kept from one start to the next", default=""),
+    Flag("web", BOOLEAN, "the service is for browsers: show its address as a URL", default=False),
     Flag("plain", BOOLEAN, "print lines, on a terminal too", default=False),
 )
 """How the server is reached, and how the command shows itself: flags of every form."""
@@ -175,6 +176,13 @@ def local_service(word: str) -> dict[str, Any]:
     if found is not None:
         return {"localIP": found["host"].strip("[]"), "localPort": int(found["port"])}
     return {"local": word}
+
+
+def service_text(common: ProxyCommon) -> str:
+    """A local service as people write it."""
+    if common.local:
+        return common.local
+    return str(Address(common.local_ip, common.local_port))
 
 
 def _made_up_name(command: str, word: str) -> str:

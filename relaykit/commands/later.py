@@ -5,7 +5,7 @@ from __future__ import annotations
 from relaykit.commands.grammar import Call, path_text
 from relaykit.commands.surroundings import Surroundings
 
-__all__ = ["completion", "nathole", "not_available", "reload", "status", "stop"]
+__all__ = ["broken", "completion", "nathole", "not_available", "reload", "status", "stop"]
 
 
 def not_available(call: Call, around: Surroundings) -> int:
@@ -19,3 +19,9 @@ nathole = not_available
 reload = not_available
 status = not_available
 stop = not_available
+
+
+def broken(call: Call, around: Surroundings) -> int:
+    """Tells why a command cannot be used."""
+    around.complain(call.path[-1].summary)
+    return 1

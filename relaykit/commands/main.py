@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from relaykit.commands.dispatch import execute
 from relaykit.commands.grammar import Call, Command, Flag
-from relaykit.commands.kinds import BOOLEAN, LIST, TEXT
+from relaykit.commands.kinds import BOOLEAN, INTEGER, LIST, TEXT
 from relaykit.commands.surroundings import Surroundings
 from relaykit.commands.usage import help_text
 
@@ -27,15 +27,25 @@ FRP_MISUSE_STATUS = 1
 
 _FRP_PROGRAMS = {"frps": "FRPS", "frpc": "FRPC"}
 
+_HELP = ("help", "-h", "--help")
+"""What shows every command; the version, like any one command, needs no proxy type."""
+
 _CONFIG = Flag("config", TEXT, "configuration file (TOML, YAML or JSON)", default="", short="c")
 _STRICT = Flag("strict-config", BOOLEAN, "refuse keys that are not known", default=True)
 _UNSAFE = Flag("allow-unsafe", LIST, "allow features that run commands: TokenSourceExec", default=())
+_STATE_DIR = Flag("state-dir", TEXT, "folder of what is kept from one start to the next", default="")
 _RUNNING = (
     _CONFIG,
     _STRICT,
     _UNSAFE,
-    Flag("state-dir", TEXT, "folder of what is kept from one start to the next", default=""),
+    _STATE_DIR,
     Flag("token-file", TEXT, "file with the token; comes before what the configuration says", default=""),
+)
+
+_QUICK = (
+    Flag("quick", BOOLEAN, "run without a file, with a token and a certificate made once", default=False),
+    Flag("port", INTEGER, "with --quick: port that clients dial", default=7000, short="p"),
+    Flag("host", TEXT, "with --quick: name or address that clients know this machine by", default=""),
 )
 
 RELAYKIT = Command(
@@ -48,7 +58,7 @@ RELAYKIT = Command(
             "server",
             "Run the relay server",
             action="relaykit.commands.roles:run_server",
-            flags=_RUNNING,
+            flags=(*_RUNNING, *_QUICK),
             most_arguments=0,
         ),
         Command(
@@ -86,10 +96,18 @@ RELAYKIT = Command(
         ),
         Command(
             "demo",
-            "Run a server, a client and a web page on this machine, and fetch the page through them",
+            "Run a server, a client and a web page on this machine, and reach the page through them",
             action="relaykit.commands.demo:run",
             flags=(Flag("once", BOOLEAN, "fetch the page and exit", default=False),),
             most_arguments=0,
+        ),
+        Command(
+            "forget",
+            "Forget what is remembered of a server: its token, and what it proved",
+            action="relaykit.commands.forget:run",
+            flags=(_STATE_DIR,),
+            most_arguments=1,
+            arguments="HOST[:PORT]",
         ),
         Command("frps", "Be frp's server: takes the command line of frps", arguments="..."),
         Command("frpc", "Be frp's client: takes the command line of frpc", arguments="..."),
@@ -126,6 +144,11 @@ def run(words: Sequence[str], around: Surroundings) -> int:
 
         root: Command = getattr(frpflags, _FRP_PROGRAMS[words[0]])
         return execute(root, words[1:], around, FRP_MISUSE_STATUS)
+    first = words[0] if words else "help"
+    if first in _HELP or (RELAYKIT.child(first) is None and not first.startswith("-")):
+        from relaykit.commands.tree import tree_for
+
+        return execute(tree_for(RELAYKIT, first), words, around, MISUSE_STATUS)
     return execute(RELAYKIT, words, around, MISUSE_STATUS)
 
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from relaykit.commands.advice import explained
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.making import ClientMaker, RoleFiles, ServerMaker, read_client, read_server
 from relaykit.commands.running import Ending, Lifetime, begin_serving
@@ -26,6 +27,10 @@ log = Logger()
 
 def run_server(call: Call, around: Surroundings) -> int:
     """Runs a relay server until a signal comes."""
+    if call["quick"]:
+        from relaykit.commands.quick import run_quick
+
+        return run_quick(call, around)
     files = _files(call, around)
     maker = loaded_or_said(lambda: read_server(files), around.complain) if files else None
     if maker is None:
@@ -87,7 +92,7 @@ def error_text(error: BaseException) -> str:
 
 def _files(call: Call, around: Surroundings) -> RoleFiles | None:
     if not call["config"]:
-        around.complain("a configuration file is needed: -c FILE")
+        around.complain(explained("a configuration file is needed: -c FILE"))
         return None
     return RoleFiles(
         config=call["config"],

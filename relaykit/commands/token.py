@@ -6,14 +6,20 @@ import secrets
 
 from relaykit.commands.grammar import Call
 from relaykit.commands.surroundings import Surroundings
+from relaykit.values import Secret
 
-__all__ = ["run"]
+__all__ = ["new_token", "run"]
 
 STRENGTH_BYTES = 20
 """160 bits: nobody guesses it, not even offline from a recorded login."""
 
 
 def run(call: Call, around: Surroundings) -> int:
-    """Prints a new token: hexadecimal digits, which need no quoting anywhere."""
-    around.say(secrets.token_hex(STRENGTH_BYTES))
+    """Prints a new token."""
+    around.say(new_token().reveal())
     return 0
+
+
+def new_token() -> Secret:
+    """A new token: hexadecimal digits, which need no quoting anywhere."""
+    return Secret(secrets.token_hex(STRENGTH_BYTES))

@@ -16,7 +16,7 @@ from typing import Any
 from twisted.logger import LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
 
-__all__ = ["CONTEXT", "LineForm", "colored", "frp_line", "json_line"]
+__all__ = ["CONTEXT", "LineForm", "colored", "frp_line", "json_line", "printable"]
 
 LineForm = Callable[[LogEvent, str], str]
 """Makes a line, newline included, of an event and the place in the source that it came from."""
@@ -51,11 +51,11 @@ def frp_line(event: LogEvent, source: str) -> str:
     milliseconds = int(seconds % 1 * 1000)
     letter = _LETTERS[event["log_level"]]
     line = (
-        f"{stamp}.{milliseconds:03} [{letter}] [{source}] {_context(event)}{_printable(formatEvent(event))}\n"
+        f"{stamp}.{milliseconds:03} [{letter}] [{source}] {_context(event)}{printable(formatEvent(event))}\n"
     )
     failure = event.get("log_failure")
     if isinstance(failure, Failure):
-        line += "".join(f"    {_printable(row)}\n" for row in failure.getTraceback().splitlines())
+        line += "".join(f"    {printable(row)}\n" for row in failure.getTraceback().splitlines())
     return line
 
 
@@ -90,13 +90,13 @@ def _context(event: LogEvent) -> str:
     """The context in brackets, so far as the text does not mention it itself."""
     text = event.get("log_format") or ""
     return "".join(
-        f"[{_printable(str(event[name]))}] "
+        f"[{printable(str(event[name]))}] "
         for name in CONTEXT
         if event.get(name) and f"{{{name}" not in text
     )
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text with control characters, line ends included, written as escapes."""
     if text.isprintable():
         return text

@@ -1,0 +1,184 @@
+"""What a running client looks like to the people before it: made of its status and of what it logs.
+
+A picture is data; :mod:`relaykit.commands.narration` writes it in lines, and
+:mod:`relaykit.commands.screen` draws it on a terminal.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable
+
+from attrs import field, frozen
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from zope.interface import implementer
+
+from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
+from relaykit.commands.advice import Trouble, trouble_of
+from relaykit.commands.logins import ServerName
+from relaykit.dataplane.plane import FlowCounts
+from relaykit.logs.lines import printable
+
+__all__ = ["Entrance", "Painter", "Picture", "Problem", "ProblemListener", "Standing"]
+
+_RUN_ID = re.compile(r"^\[[0-9a-f]{16}\] ")
+"""Every line of a session begins with it; people do not need it."""
+
+
+class Standing(enum.Enum):
+    """Whether there is a session."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    WAITING = "waiting"
+    """The next attempt has its time."""
+
+
+@frozen(kw_only=True)
+class Entrance:
+    """Where users come in.
+
+    :ivar open: whether they can.
+    :ivar address: what they dial; empty if nothing is public.
+    :ivar url: the same for a browser, where it is one's business; else empty.
+    :ivar hint: how else it is reached.
+    """
+
+    name: str
+    leads_to: str
+    open: bool = False
+    address: str = ""
+    url: str = ""
+    hint: str = ""
+
+
+@frozen(kw_only=True)
+class Problem:
+    """The last thing that went wrong: what was logged, what to do about it, and when it was."""
+
+    text: str
+    trouble: Trouble | None
+    at: float
+
+
+@frozen(kw_only=True)
+class Picture:
+    """A client at one moment.
+
+    :ivar at: the time of the picture.
+    :ivar seconds: for how long it has stood so; until the next attempt, where it waits.
+    """
+
+    at: float
+    server: str
+    standing: Standing
+    seconds: float
+    entrances: tuple[Entrance, ...] = ()
+    flows: FlowCounts = field(factory=FlowCounts)
+    round_trip_s: float | None = None
+    problem: Problem | None = None
+
+
+@frozen(kw_only=True)
+class Painter:
+    """Makes pictures of one client.
+
+    :ivar leads_to: where each proxy and visitor leads, by its name.
+    :ivar hints: how each proxy without a public address is reached, by its name.
+    :ivar web: names of the proxies whose service is for browsers.
+    """
+
+    server: ServerName
+    leads_to: dict[str, str] = field(factory=dict)
+    hints: dict[str, str] = field(factory=dict)
+    web: frozenset[str] = frozenset()
+
+    def paint(self, status: ClientStatus, now: float, problem: Problem | None) -> Picture:
+        """The picture of a status."""
+        standing, seconds = _standing(status, now)
+        return Picture(
+            at=now,
+            server=str(self.server),
+            standing=standing,
+            seconds=seconds,
+            entrances=(
+                *(self._of_proxy(each) for each in status.proxies),
+                *(self._of_visitor(each) for each in status.visitors),
+            ),
+            flows=status.flows,
+            round_trip_s=status.round_trip_s,
+            problem=problem,
+        )
+
+    def _of_proxy(self, proxy: ProxyStatus) -> Entrance:
+        address = self._public(proxy.address)
+        return Entrance(
+            name=proxy.name,
+            leads_to=self.leads_to.get(proxy.name, ""),
+            open=proxy.state is RegistrationState.RUNNING,
+            address=address,
+            url=self._url(proxy.name, address),
+            hint=self.hints.get(proxy.name, ""),
+        )
+
+    def _of_visitor(self, visitor: VisitorStatus) -> Entrance:
+        address = "" if visitor.listening is None else str(visitor.listening)
+        return Entrance(
+            name=visitor.name,
+            leads_to=self.leads_to.get(visitor.name, ""),
+            open=visitor.listening is not None,
+            address=address,
+            url=self._url(visitor.name, address),
+        )
+
+    def _public(self, told: str) -> str:
+        """What the server told that users dial; it leaves out its own name."""
+        if not told.startswith(":"):
+            return told
+        host = self.server.host
+        return f"[{host}]{told}" if ":" in host else f"{host}{told}"
+
+    def _url(self, name: str, address: str) -> str:
+        if "://" in address:
+            return address
+        return f"http://{address}/" if address and name in self.web else ""
+
+
+def _standing(status: ClientStatus, now: float) -> tuple[Standing, float]:
+    if status.next_try is not None:
+        return Standing.WAITING, max(0.0, status.next_try - now)
+    since = now if status.since is None else status.since
+    return Standing.CONNECTED if status.connected else Standing.CONNECTING, max(0.0, now - since)
+
+
+# --- what goes wrong ---------------------------------------------------------------------------
+
+
+@implementer(ILogObserver)
+class ProblemListener:
+    """A log observer that keeps the last problem.
+
+    :param heard: called for each event of relaykit's own: there may be something new to see.
+    :param tell: gets the traceback of a defect, which nobody may miss.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], heard: Callable[[], None], tell: Callable[[str], None]
+    ) -> None:
+        self.problem: Problem | None = None
+        self._clock = clock
+        self._heard = heard
+        self._tell = tell
+
+    def __call__(self, event: LogEvent) -> None:
+        level = event.get("log_level")
+        if level is None or not str(event.get("log_namespace")).startswith("relaykit."):
+            return
+        failure = event.get("log_failure")
+        if failure is not None:
+            self._tell(failure.getTraceback())
+        if level >= LogLevel.warn:
+            text = _RUN_ID.sub("", printable(formatEvent(event)))
+            self.problem = Problem(text=text, trouble=trouble_of(text), at=self._clock())
+        self._heard()

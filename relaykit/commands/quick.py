@@ -1,0 +1,121 @@
+"""``relaykit server --quick``: a server without a file, and the one line that its first client needs."""
+
+from __future__ import annotations
+
+import ipaddress
+import platform
+import socket
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from relaykit.commands.advice import explained
+from relaykit.commands.loading import loaded_or_said
+from relaykit.commands.logins import ServerName
+from relaykit.commands.making import ServerMaker
+from relaykit.commands.roles import status_of
+from relaykit.commands.running import Lifetime, begin_serving
+from relaykit.commands.token import new_token
+from relaykit.config.load import server_from_table
+from relaykit.plugins import ProxyTypes
+from relaykit.state import StateDirectory, StateUnavailable
+from relaykit.values import Secret
+
+if TYPE_CHECKING:
+    from relaykit.commands.grammar import Call
+    from relaykit.commands.surroundings import Surroundings
+
+__all__ = ["guessed_host", "kept_token", "run_quick"]
+
+TOKEN_FILE = "token"
+"""File of the state directory that holds the token."""
+
+EXAMPLE_PORT = 6000
+"""The port of the server that the line asks for."""
+
+_ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+"""Addresses of nobody (RFC 5737, RFC 3849): the way to them is the way out.  Nothing is sent."""
+
+
+def run_quick(call: Call, around: Surroundings) -> int:
+    """Runs a server with a token of its own until a signal comes; says how to reach it."""
+    if call["config"]:
+        around.complain(explained("--quick runs without a file: leave out -c FILE, or --quick"))
+        return 1
+    types = ProxyTypes.installed()
+    state = StateDirectory.find(call["state-dir"], around.environ)
+    try:
+        token = kept_token(state)
+    except StateUnavailable as error:
+        around.complain(explained(str(error)))
+        return 1
+    table = {"bindPort": call["port"], "auth": {"token": token.reveal()}}
+    loaded = loaded_or_said(lambda: server_from_table(table, types=types), around.complain)
+    if loaded is None:
+        return 1
+    begin_serving(loaded.config.log, around, color=around.stdout.isatty())
+    reactor = around.choose_reactor()
+    server = ServerMaker(loaded=loaded, token=token, types=types, state=state).make(reactor)
+    host = call["host"] or guessed_host()
+
+    def begin() -> Deferred[None]:
+        server.privilegedStartService()
+        server.startService()
+        name = ServerName(host, server.port)
+        return server.when_ready().addCallback(
+            lambda _: around.say(_invitation(name, token, server.fingerprint, guessed=not call["host"]))
+        )
+
+    ending = Lifetime(reactor, begin, server.stopService).run()
+    return status_of(ending, lambda text: around.complain(explained(text)))
+
+
+def kept_token(state: StateDirectory | None) -> Secret:
+    """The token in the state directory; made and put there when there is none.
+
+    :raises StateUnavailable: it cannot be read or kept.
+    """
+    content = state.read(TOKEN_FILE) if state is not None else None
+    kept = (content or b"").decode("utf-8", "surrogateescape").strip()
+    if kept:
+        return Secret(kept)
+    token = new_token()
+    if state is not None:
+        state.write(TOKEN_FILE, token.to_bytes() + b"\n")
+    return token
+
+
+def guessed_host() -> str:
+    """The address that this machine has towards the world; its name where it has no way there."""
+    for family, elsewhere in _ELSEWHERE:
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((elsewhere, 9))
+                host: str = probe.getsockname()[0]
+                return host
+        except OSError:
+            continue
+    return platform.node()
+
+
+def _invitation(server: ServerName, token: Secret, fingerprint: str, *, guessed: bool) -> str:
+    lines = [
+        "",
+        "Clients can log in.  On the machine with the service, here ssh, run:",
+        "",
+        f"    RELAYKIT_TOKEN={token.reveal()} relaykit tcp 22 --server {server} "
+        f"--fingerprint {fingerprint} --remote-port {EXAMPLE_PORT}",
+        "",
+        f"Then the service is at port {EXAMPLE_PORT} of {server.host}.",
+    ]
+    if guessed:
+        where = ", an address of your own network" if _is_private(server.host) else ""
+        lines.append(f"If clients reach this machine by another name than {server.host}{where}: --host NAME.")
+    return "\n".join((*lines, ""))
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
