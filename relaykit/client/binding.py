@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BindingPolicy"]
 
-_OTHER_TOKEN = "the token is another one than the server's, or TLS is ended in between by somebody else"
+_OTHER_TOKEN = (
+    "the bound login failed: either the token is another one than the server's, or TLS is ended in between "
+    "by somebody else"
+)
 
 
 @frozen
@@ -78,11 +81,11 @@ class BindingPolicy:
 
     def _cause(self, failure: BindingFailed) -> str:
         if failure.why is BindingFailure.NOT_ADMITTED:
-            return f"the server says: {failure.text}; either {_OTHER_TOKEN}"
+            return f"{_OTHER_TOKEN} (the answer was: {failure.text})"
         if failure.why is BindingFailure.NOT_PROVEN:
-            return f"the server did not prove that it knows the token: either {_OTHER_TOKEN}"
-        before = 'which auth.bound = "require" demands' if self.required else "which it did before"
+            return f"{_OTHER_TOKEN} (the answer was a yes without proof)"
+        before = 'which auth.bound = "require" demands' if self.required else "as it did before"
         return (
-            f"{self.server} does not agree to a bound login, {before}: either it is no relaykit server, has "
-            'auth.bound = "off" or no token, or TLS is ended in between by somebody who hides the offer'
+            f"{self.server} does not agree to a bound login, {before}: either it is no relaykit server, has no "
+            'token or auth.bound = "off", or TLS is ended in between by somebody who hides the offer'
         )

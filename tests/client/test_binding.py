@@ -72,7 +72,7 @@ class ExplanationTests(SynchronousTestCase):
         self.assertIn('auth.bound = "require" demands', required)
         self.assertIn("TLS is ended in between", required)
         before = policy().explained(failure, PROVEN, "sha256:01")
-        self.assertIn("which it did before", before)
+        self.assertIn("as it did before", before)
         self.assertIn("relaykit forget relay.example:7000", before)
 
     def test_other_certificate(self) -> None:

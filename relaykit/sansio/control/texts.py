@@ -36,8 +36,12 @@ IDENTITY_IN_USE = (
 BINDING_REQUIRED = 'this server requires a bound login (auth.bound = "require")'
 """To a login that is not bound."""
 
-NOT_BOUND = "the proof of the token does not hold: the token is another one, or TLS is ended in between"
-"""To a bound login whose proof is not that of this server's token and this TLS session."""
+NOT_BOUND = (
+    "token in login doesn't match token from configuration, or TLS is ended in between by somebody else"
+)
+"""To a bound login whose proof is not that of this server's token and this TLS session.
+
+It begins with what frp says to a wrong token."""
 
 NOT_OF_THIS_SESSION = "this connection does not belong to the session of run id [{run_id}]"
 """To a work connection or a visit that does not show what its bound session demands; to be formatted."""
