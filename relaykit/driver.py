@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CoreDriver"]
 
+UNCONFIRMED_S = 60.0
+"""Seconds for the peer's machine to take and confirm what a core sends: a second net below its pings."""
+
 EventT = TypeVar("EventT")
 
 
@@ -58,6 +61,7 @@ class CoreDriver(Generic[EventT]):
 
     def start(self) -> None:
         """Begins: what the core has to send goes out, what arrives goes in."""
+        self._leg.give_up_unconfirmed(UNCONFIRMED_S)
         self.step()
         if self._lost is None:
             self._leg.attach(self)

@@ -131,6 +131,17 @@ class IStreamLeg(IPushProducer, IConsumer):
         For who has urgent output, too: what the kernel has taken cannot be overtaken any more.
         """
 
+    unconfirmed = Attribute(
+        "Octets on their way to the peer's machine, which has not confirmed them; None where nobody knows, "
+        "as on a stream of a mux link."
+    )
+
+    def give_up_unconfirmed(after_s: float) -> None:
+        """Loses the leg once octets have not been confirmed, or none were taken, for so long.
+
+        For a peer that must always read.  Where the system cannot do that nothing happens.
+        """
+
     def finish_writing() -> None:
         """Ends this side's direction after what was written (half-close)."""
 

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MuxLink", "MuxStreamLeg", "Role"]
 
+UNCONFIRMED_S = 60.0
+"""Seconds for the peer's machine to take and confirm what a link sends, which its peer reads at all times:
+a second net below the pings."""
+
 CLOSING_BYTES = 1024 * 1024
 """Payload that a link which is closed still takes from its streams: last words, not transfers."""
 
@@ -170,6 +174,7 @@ class MuxLink:
     def start(self) -> None:
         """Begins to read and write."""
         self.lower.registerProducer(self, True)
+        self.lower.give_up_unconfirmed(UNCONFIRMED_S)
         self.flush_soon()
         self.lower.attach(self)
 

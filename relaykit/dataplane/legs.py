@@ -154,6 +154,13 @@ class StreamLeg:
     def favor_latency(self) -> None:
         """Nothing, where this leg keeps no output that could be overtaken."""
 
+    @property
+    def unconfirmed(self) -> int | None:
+        return None
+
+    def give_up_unconfirmed(self, after_s: float) -> None:
+        """Nothing, where this leg has no connection of its own."""
+
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Names who is paused while the output is full.
 

@@ -18,6 +18,10 @@ from relaykit.dataplane.poller import READ, WRITE
 from relaykit.interfaces import IKernelLeg
 from relaykit.values import Address, Ended
 
+if sys.platform != "win32":
+    import fcntl
+    import termios
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
@@ -52,9 +56,6 @@ KEEPALIVE_INTERVAL_S = 15
 KEEPALIVE_COUNT = 4
 """Questions without an answer after which the peer is gone."""
 
-USER_TIMEOUT_MS = 120_000
-"""How long sent octets may stay unacknowledged: as long as the keepalive takes to give up."""
-
 _PIECES_AT_ONCE = 64
 """Most pieces in one ``sendmsg``: far below IOV_MAX (1024), and more would not fit the socket."""
 
@@ -62,6 +63,11 @@ _HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 
 _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """``struct linger``: closing drops what is unsent and resets the connection."""
+
+_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
+
+_UNCONFIRMED: int | None = None if sys.platform == "win32" else termios.TIOCOUTQ
+"""The question how many octets in a socket's buffer the peer has not confirmed.  Source: tcp(7)."""
 
 INHERITS_OPTIONS = sys.platform.startswith("linux")
 """Whether accepted sockets have the options of the listening one."""
@@ -75,7 +81,6 @@ _TCP_OPTIONS = [
             ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
             ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
             ("TCP_KEEPCNT", KEEPALIVE_COUNT),
-            ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
         )
         if hasattr(socket, option)
     ),
@@ -105,7 +110,7 @@ def address_of(name: object) -> Address | None:
 
 
 def tune(plain: socket.socket) -> None:
-    """Sets what every TCP socket here has: no delay, keepalive, a limit for unacknowledged octets.
+    """Sets what every TCP socket here has: no delay, keepalive.
 
     On Linux accepted sockets inherit all of it from the listening one.
     """
@@ -123,6 +128,7 @@ class SocketLeg(StreamLeg):
     __slots__ = (
         "_closing",
         "_finishing",
+        "_is_tcp",
         "_linger",
         "_number",
         "_peer_done",
@@ -150,6 +156,9 @@ class SocketLeg(StreamLeg):
         self._poller = poller
         self._socket = plain
         self._number = plain.fileno()
+        self._is_tcp = peer is not None
+        if self._is_tcp:
+            poller.vanished.watch(self)
         self._queue: deque[Buffer] = deque()
         self._queued = 0
         self._finishing = False
@@ -236,6 +245,37 @@ class SocketLeg(StreamLeg):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._silence()
         self._dispose(Ended.CANCELLED)
+
+    # --- what the peer's machine has said ------------------------------------------------------------
+
+    @property
+    def unconfirmed(self) -> int | None:
+        """Octets that were written and that the peer's machine has not confirmed; None: nobody knows."""
+        if _UNCONFIRMED is None or not self._is_tcp or self._number < 0:
+            return None
+        count = bytearray(4)
+        try:
+            fcntl.ioctl(self._number, _UNCONFIRMED, count)
+        except OSError:
+            return None
+        return int.from_bytes(count, sys.byteorder) + self._queued
+
+    def give_up_unconfirmed(self, after_s: float) -> None:
+        """Loses the leg when octets stay unconfirmed, or the peer takes none, for so long; where it can."""
+        if self._is_tcp and self._number >= 0 and _USER_TIMEOUT is not None:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(after_s * 1000))
+
+    def tcp_info(self, count: int) -> bytes:
+        """So many octets of what the kernel tells of the connection; Linux.
+
+        :raises OSError: it tells nothing.
+        """
+        return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, count)
+
+    def peer_vanished(self) -> None:
+        """Ends the leg: its peer is gone."""
+        self._dispose(Ended.TIMEOUT)
 
     # --- for who moves octets inside the kernel ----------------------------------------------------
 
@@ -431,6 +471,8 @@ class SocketLeg(StreamLeg):
         """Gives the socket back at once, and tells the loss when this turn ends."""
         if self._number >= 0:
             self._poller.forget(self)
+            if self._is_tcp:
+                self._poller.vanished.forget(self)
             self._number = -1
             self._socket.close()
             self._queue.clear()

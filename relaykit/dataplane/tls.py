@@ -233,6 +233,14 @@ class TlsLeg(StreamLeg):
     def favor_latency(self) -> None:
         self._lower.favor_latency()
 
+    @property
+    def unconfirmed(self) -> int | None:
+        below: int | None = self._lower.unconfirmed
+        return below if below is None else below + self._unsent
+
+    def give_up_unconfirmed(self, after_s: float) -> None:
+        self._lower.give_up_unconfirmed(after_s)
+
     def finish_writing(self) -> None:
         if not self._finishing:
             self._end_output()

@@ -89,6 +89,14 @@ class TransformLeg(StreamLeg):
     def favor_latency(self) -> None:
         self._lower.favor_latency()
 
+    @property
+    def unconfirmed(self) -> int | None:
+        below: int | None = self._lower.unconfirmed
+        return below
+
+    def give_up_unconfirmed(self, after_s: float) -> None:
+        self._lower.give_up_unconfirmed(after_s)
+
     def finish_writing(self) -> None:
         self._lower.finish_writing()
 

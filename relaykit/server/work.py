@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.transforms import transformed
@@ -29,12 +31,28 @@ if TYPE_CHECKING:
 __all__ = ["Offer", "User", "WorkConnections"]
 
 
+FRESH_S = 2.0
+"""Seconds that a work connection may have been idle to be taken for alive without a check: the network
+that it came through has hardly changed, and checking costs a round trip."""
+
+CONFIRMED_WITHIN_S = 3.0
+"""Seconds for the client's machine to confirm that it got the assignment of an idle work connection; a loss
+or two are made good by then.  The user's octets wait so long, thus none can reach a service twice."""
+
+FIRST_LOOK_S = 0.002
+"""Seconds until the first look whether the client's machine has confirmed; doubled with each look."""
+
+LOOK_EVERY_S = 0.05
+"""Seconds between two looks at most."""
+
+
 @frozen(eq=False)
 class Offer:
-    """A work connection and the version of the wire that it began with."""
+    """A work connection, the version of the wire that it began with, and when it came."""
 
     leg: IStreamLeg
     framing: Framing
+    since: float
 
 
 @implementer(ILegReceiver)
@@ -55,6 +73,72 @@ class _Idle:
 
     def leg_lost(self, reason: Ended) -> None:
         self._lost(self._offer)
+
+
+@implementer(ILegReceiver)
+class _Check:
+    """Waits until the client's machine confirms an assignment, or anything comes from the client.
+
+    ``confirmed()`` is called once, or ``broken(silently)``: then the assignment has not reached the
+    client, of which nothing was heard at all if it broke silently.
+    """
+
+    def __init__(
+        self,
+        leg: IStreamLeg,
+        clock: IReactorTime,
+        confirmed: Callable[[], None],
+        broken: Callable[[bool], None],
+    ) -> None:
+        self._leg = leg
+        self._clock = clock
+        self._confirmed = confirmed
+        self._broken = broken
+        self._over = False
+        self._pause_s = FIRST_LOOK_S
+        self._deadline = clock.seconds() + CONFIRMED_WITHIN_S
+        self._timer: IDelayedCall | None = clock.callLater(self._pause_s, self._look)
+        leg.attach(self)
+
+    def data_received(self, data: Buffer) -> None:
+        self._leg.unread(bytes(data))
+        self._end(self._confirmed)
+
+    def end_received(self) -> None:
+        # The client has ended this connection, for a reason that another would not do away with.
+        self._end_soon(self._confirmed)
+
+    def leg_lost(self, reason: Ended) -> None:
+        if reason is Ended.FINISHED:
+            self._end_soon(self._confirmed)
+        else:
+            self._end(self._broken, False)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._leg.unconfirmed:
+            self._leg.pauseProducing()
+            self._end(self._confirmed)
+        elif self._clock.seconds() >= self._deadline:
+            self._end(self._broken, True)
+            self._leg.abort()
+        else:
+            self._pause_s = min(2 * self._pause_s, LOOK_EVERY_S)
+            self._timer = self._clock.callLater(self._pause_s, self._look)
+
+    def _end_soon(self, tell: Callable[[], None]) -> None:
+        """Tells when the leg has told all, so that whoever gets it next is told, too."""
+        if not self._over and self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._clock.callLater(0, self._end, tell)
+
+    def _end(self, tell: Callable[..., None], *what: bool) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        tell(*what)
 
 
 @define(eq=False)
@@ -78,6 +162,8 @@ class WorkConnections:
 
     ``request(count)`` asks the client for work connections; ``key`` is what encrypted proxies use.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -118,7 +204,7 @@ class WorkConnections:
 
     def offered(self, leg: IStreamLeg, framing: Framing) -> None:
         """The client opened a work connection, of which the opening has been read."""
-        offer = Offer(leg, framing)
+        offer = Offer(leg, framing, self._clock.seconds())
         leg.attach(_Idle(offer, self._pool.lost))
         self._pool.offer(offer, self._clock.seconds())
         self._settle()
@@ -150,11 +236,41 @@ class WorkConnections:
 
     def _assign(self, event: Assigned[User, Offer]) -> None:
         user, offer = event.user, event.leg
-        offer.leg.pauseProducing()
-        offer.leg.write(assign_work(offer.framing, user.proxy.name, user.origin))
+        leg, now = offer.leg, self._clock.seconds()
+        leg.pauseProducing()
+        leg.write(assign_work(offer.framing, user.proxy.name, user.origin))
+        if now - offer.since <= FRESH_S or leg.unconfirmed is None:
+            self._serve(user, leg)
+        else:
+            _Check(leg, self._clock, partial(self._serve, user, leg), partial(self._broken, event))
+
+    def _serve(self, user: User, leg: IStreamLeg) -> None:
+        if user.answer.called:
+            # Who wanted it has given up meanwhile.
+            leg.close()
+            return
         transport = user.proxy.common.transport
         key = self._key if transport.use_encryption else None
-        user.answer.callback(transformed(offer.leg, key, transport.use_compression, self._entropy))
+        user.answer.callback(transformed(leg, key, transport.use_compression, self._entropy))
+
+    def _broken(self, event: Assigned[User, Offer], silently: bool) -> None:
+        """A work connection died while it was idle, and has served nobody: the user gets another one.
+
+        Where it died silently others will have, too, and the user must not wait for each of them.
+        """
+        now = self._clock.seconds()
+        self.log.info(
+            "[{run}] [{proxy}] a work connection died while it was idle; {origin} gets another",
+            run=event.user.proxy.identity.run_id,
+            proxy=event.user.proxy.name,
+            origin=event.user.origin,
+        )
+        for offer in self._pool.idle_legs if silently else ():
+            if now - offer.since > FRESH_S:
+                self._pool.lost(offer)
+                offer.leg.abort()
+        self._pool.retry(event, now)
+        self._settle()
 
     def _leave_unserved(self, event: Unserved[User]) -> None:
         if event.why is WhyUnserved.SESSION_ENDED:

@@ -180,6 +180,10 @@ class MemoryLeg(StreamLeg):
         return self._queued
 
     @property
+    def unconfirmed(self) -> int | None:
+        return self._queued
+
+    @property
     def settled(self) -> bool:
         """Whether the loss of this leg has been noted, so that nothing can happen any more."""
         return self._loss is not None

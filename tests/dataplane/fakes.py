@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,6 +83,14 @@ class FakeSocket:
         self.shut = False
         self.closed = False
         self.reset_on_close = False
+        self.repeated = 0
+        """How often the kernel has sent something again."""
+        self.silent_ms = 0
+        """Milliseconds since the peer's machine last confirmed anything."""
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        """What the kernel tells of the connection."""
+        return struct.pack("=xxBB52xI", self.repeated, 0, self.silent_ms)[:size]
 
     def fileno(self) -> int:
         """The descriptor."""

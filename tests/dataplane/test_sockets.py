@@ -19,6 +19,7 @@ from relaykit.dataplane.sockets import (
     ending_of,
     tune,
 )
+from relaykit.dataplane.vanished import LOOK_EVERY_S
 from relaykit.interfaces import IKernelLeg
 from relaykit.testing.legs import RecordingProducer
 from relaykit.testing.memory import RecordingReceiver
@@ -230,6 +231,54 @@ class SocketLegTests(SynchronousTestCase):
         self.poller.clock.advance(1)
         self.poller.end_turn()
         self.assertEqual((receiver.lost, self.socket.reset_on_close), (Ended.TIMEOUT, True))
+
+    def test_peer_vanished(self) -> None:
+        """A peer whose machine confirms nothing any more is lost; the socket is given back."""
+        receiver = self.attached()
+        self.socket.repeated, self.socket.silent_ms = 9, 125_000
+        self.poller.clock.advance(LOOK_EVERY_S)
+        self.poller.end_turn()
+        self.assertEqual((receiver.lost, self.socket.closed), (Ended.TIMEOUT, True))
+
+    def test_peer_takes_its_time(self) -> None:
+        """A peer that takes nothing, while its machine answers, is waited for."""
+        receiver = self.attached()
+        self.socket.room = 0
+        self.leg.write(b"stuck")
+        self.socket.repeated, self.socket.silent_ms = 1, 119_000
+        for _ in range(100):
+            self.poller.clock.advance(LOOK_EVERY_S)
+        self.assertIsNone(receiver.lost)
+
+    def test_nothing_left_behind(self) -> None:
+        """When the last leg is gone nothing is looked at any more."""
+        self.leg.abort()
+        self.poller.end_turn()
+        self.assertEqual(self.poller.clock.getDelayedCalls(), [])
+
+    def test_confirmed(self) -> None:
+        """Of a real connection the kernel tells what the peer's machine has not confirmed; of others not."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            near = socket.create_connection(listening.getsockname())
+            far, _ = listening.accept()
+            with far:
+                near.setblocking(False)
+                leg = SocketLeg(self.poller, near, Address("127.0.0.1", 1))
+                self.assertEqual(leg.unconfirmed, 0)
+                leg.write(bytes(50_000_000))
+                self.assertGreater(leg.unconfirmed or 0, 1_000_000)
+                leg.give_up_unconfirmed(7.0)
+                option = getattr(socket, "TCP_USER_TIMEOUT", None)
+                if option is not None:
+                    self.assertEqual(near.getsockopt(socket.IPPROTO_TCP, option), 7000)
+                leg.abort()
+                self.assertIsNone(leg.unconfirmed)
+                leg.give_up_unconfirmed(7.0)
+        near, far = socket.socketpair()
+        with far:
+            leg = SocketLeg(self.poller, near)
+            self.assertIsNone(leg.unconfirmed)
+            leg.abort()
 
     def test_close_sends_the_queue(self) -> None:
         """Output that was queued goes out after close, then the end, then the peer's end is awaited."""

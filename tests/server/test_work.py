@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,9 +14,17 @@ from relaykit.options import ProxyCommon
 from relaykit.sansio.control.pool import WorkPool
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.wire.framing import V2
-from relaykit.server.work import Offer, User, WorkConnections
+from relaykit.server.work import (
+    CONFIRMED_WITHIN_S,
+    FIRST_LOOK_S,
+    FRESH_S,
+    LOOK_EVERY_S,
+    Offer,
+    User,
+    WorkConnections,
+)
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
-from relaykit.values import Origin
+from relaykit.values import ClientIdentity, Origin
 
 
 @define(eq=False)
@@ -24,10 +33,11 @@ class Proxy:
 
     name: str = "web"
     common: ProxyCommon = field(factory=ProxyCommon)
+    identity: ClientIdentity = field(factory=lambda: ClientIdentity("run"))
 
 
-class WorkConnectionsTests(SynchronousTestCase):
-    """Who gets which, and when."""
+class WorkTestCase(SynchronousTestCase):
+    """Has the work connections of a session."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -50,6 +60,10 @@ class WorkConnectionsTests(SynchronousTestCase):
         self.work.offered(far, V2)
         self.network.flush()
         return near, received
+
+
+class WorkConnectionsTests(WorkTestCase):
+    """Who gets which, and when."""
 
     def test_asks_at_the_start(self) -> None:
         """The pool is filled when the session starts, not before."""
@@ -108,3 +122,123 @@ class WorkConnectionsTests(SynchronousTestCase):
         self.network.flush()
         self.assertIn(b"web", received.data)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class DeadWhileIdleTests(WorkTestCase):
+    """Work connections that died while they waited for a user."""
+
+    def aged(self) -> tuple[MemoryLeg, RecordingReceiver]:
+        """A work connection that has been idle for long."""
+        made = self.offer()
+        self.clock.advance(60.0)
+        return made
+
+    def user(self) -> Deferred[Any]:
+        """Somebody who wants a work connection."""
+        wanted = self.work.open(self.proxy, Origin())
+        self.network.flush()
+        return wanted
+
+    def wait(self, seconds: float) -> None:
+        """Lets time pass in small steps."""
+        for _ in range(round(seconds / FIRST_LOOK_S) + 1):
+            self.clock.advance(FIRST_LOOK_S)
+
+    def test_fresh(self) -> None:
+        """One that has just come serves at once."""
+        self.offer()
+        self.clock.advance(FRESH_S)
+        self.successResultOf(self.user())
+
+    def test_alive(self) -> None:
+        """One that has been idle serves as soon as the client's machine has confirmed the assignment."""
+        _, received = self.aged()
+        wanted = self.user()
+        self.assertNoResult(wanted)
+        self.clock.advance(FIRST_LOOK_S)
+        leg = self.successResultOf(wanted)
+        leg.write(b"hello")
+        self.network.flush()
+        self.assertTrue(received.data.endswith(b"hello"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_service_speaks_first(self) -> None:
+        """What the service says is confirmation enough, and the user gets it."""
+        near, _ = self.aged()
+        wanted = self.user()
+        near.write(b"220 ready")
+        self.network.flush()
+        heard = RecordingReceiver(self.successResultOf(wanted))
+        self.network.flush()
+        self.assertEqual(heard.data, b"220 ready")
+        self.clock.advance(60.0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_silent(self) -> None:
+        """Where nothing is confirmed the user gets another one, and none of those that are as old."""
+        silent = [self.aged() for _ in range(3)]
+        for near, _ in silent:
+            near.stall()
+        wanted = self.user()
+        asked = self.asked
+        self.wait(CONFIRMED_WITHIN_S + LOOK_EVERY_S)
+        self.assertNoResult(wanted)
+        self.assertGreater(self.asked, asked)
+        _, received = self.offer()
+        self.successResultOf(wanted).write(b"hello")
+        self.network.flush()
+        self.assertTrue(received.data.endswith(b"hello"))
+        self.assertEqual([each.data for _, each in silent], [b"", b"", b""])
+
+    def test_fresh_ones_are_kept(self) -> None:
+        """One that came meanwhile is not distrusted."""
+        self.aged()[0].stall()
+        wanted = self.user()
+        self.clock.advance(CONFIRMED_WITHIN_S / 2)
+        _, received = self.offer()
+        self.wait(CONFIRMED_WITHIN_S + LOOK_EVERY_S)
+        self.successResultOf(wanted)
+        self.network.flush()
+        self.assertIn(b"web", received.data)
+
+    def test_reset(self) -> None:
+        """Where the client's machine knows nothing of the connection the user gets the next one at once."""
+        near, _ = self.aged()
+        _, received = self.offer()
+        wanted = self.user()
+        near.cut()
+        self.network.flush()
+        self.successResultOf(wanted)
+        self.network.flush()
+        self.assertIn(b"web", received.data)
+
+    def test_ended(self) -> None:
+        """A client that ends the connection, as when its service is down, is not asked again."""
+        near, _ = self.aged()
+        self.offer()
+        wanted = self.user()
+        near.close()
+        self.network.flush()
+        self.clock.advance(0)
+        lost = RecordingReceiver(self.successResultOf(wanted))
+        self.network.flush()
+        self.assertTrue(lost.ended)
+
+    def test_given_up(self) -> None:
+        """A user who gives up meanwhile leaves nothing behind."""
+        _, received = self.aged()
+        wanted = self.user()
+        wanted.cancel()
+        self.failureResultOf(wanted)
+        self.clock.advance(1.0)
+        self.network.flush()
+        self.assertTrue(received.ended)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_session_ends(self) -> None:
+        """When the session ends meanwhile, the user is let go if the connection is dead."""
+        self.aged()[0].stall()
+        wanted = self.user()
+        self.work.close()
+        self.wait(CONFIRMED_WITHIN_S + LOOK_EVERY_S)
+        self.failureResultOf(wanted, SessionLost)

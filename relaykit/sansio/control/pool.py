@@ -141,6 +141,11 @@ class WorkPool(Generic[UserT, LegT]):
         return len(self._idle)
 
     @property
+    def idle_legs(self) -> tuple[LegT, ...]:
+        """The work connections that are ready, in the order in which they came."""
+        return tuple(self._idle)
+
+    @property
     def waiting(self) -> int:
         """How many users wait."""
         return len(self._waiting)

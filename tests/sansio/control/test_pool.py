@@ -150,6 +150,7 @@ class PoolTests(SynchronousTestCase):
         made.offer("one too many", 1.0)
         self.assertEqual(made.events(), [Discarded("one too many", surplus=True)])
         self.assertEqual(made.idle, made.capacity)
+        self.assertEqual(len(made.idle_legs), made.capacity)
 
     def test_lost(self) -> None:
         """An idle connection that was lost is given to nobody."""
