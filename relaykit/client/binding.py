@@ -86,6 +86,6 @@ class BindingPolicy:
             return f"{_OTHER_TOKEN} (the answer was a yes without proof)"
         before = 'which auth.bound = "require" demands' if self.required else "as it did before"
         return (
-            f"{self.server} does not agree to a bound login, {before}: either it is no relaykit server, has no "
-            'token or auth.bound = "off", or TLS is ended in between by somebody who hides the offer'
+            f"{self.server} does not agree to a bound login, {before}: either it is no relaykit server, or "
+            'it has no token, or auth.bound = "off", or TLS is ended in between by somebody who hides this'
         )

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 from twisted.logger import Logger
 
 from relaykit.commands.loading import read_secret_file
 from relaykit.config.load import LoadedClient, LoadedServer, load_client, load_server
 from relaykit.config.problems import ConfigurationProblem
-from relaykit.config.tokens import resolve_token
+from relaykit.config.tokens import WEAK_BITS, resolve_token, strength_bits
 from relaykit.plugins import ProxyTypes
 from relaykit.state import StateDirectory
 from relaykit.values import Secret
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["ClientMaker", "RoleFiles", "ServerMaker", "read_client", "read_server"]
 
 log = Logger()
-
-_TOKEN_KEY = "auth.token"
-"""What a file says of it does not count when the token comes from elsewhere."""
 
 
 @frozen(kw_only=True)
@@ -70,6 +67,7 @@ class ServerMaker:
                 "NO TOKEN IS SET: whoever reaches this server may publish services on it; "
                 "make a token with: relaykit token"
             )
+        _warn_of_weak_token(self.token)
         loaded = self.loaded
         return RelayServer(loaded.config, self.token, self.types, reactor, self.state, loaded.ingress_options)
 
@@ -92,6 +90,7 @@ class ClientMaker:
         """The client; nothing is opened before it is started."""
         from relaykit.client.service import RelayClient
 
+        _warn_of_weak_token(self.token)
         loaded = self.loaded
         return RelayClient(
             loaded.config, loaded.proxies, loaded.visitors, self.token, self.types, reactor, self.state
@@ -111,11 +110,9 @@ def read_server(files: RoleFiles) -> ServerMaker:
         environ=files.environ,
         strict=files.strict,
         allow_unsafe=files.allow_unsafe,
+        token_given=bool(files.token_file),
     )
     auth = loaded.config.auth
-    if files.token_file:
-        kept = tuple(each for each in loaded.warnings if each.key != _TOKEN_KEY)
-        loaded = evolve(loaded, warnings=kept)
     return ServerMaker(
         loaded=loaded,
         token=read_secret_file(files.token_file)
@@ -135,6 +132,7 @@ def read_client(files: RoleFiles) -> ClientMaker:
         environ=files.environ,
         strict=files.strict,
         allow_unsafe=files.allow_unsafe,
+        token_given=bool(files.token_file),
     )
     auth = loaded.config.auth
     return ClientMaker(
@@ -145,3 +143,11 @@ def read_client(files: RoleFiles) -> ClientMaker:
         types=types,
         state=StateDirectory.find(files.state_dir or loaded.config.state_dir, files.environ),
     )
+
+
+def _warn_of_weak_token(token: Secret) -> None:
+    if token and strength_bits(token) < WEAK_BITS:
+        log.warn(
+            "THE TOKEN IS WEAK: who gets between a client and its server, or sees one login without TLS, can "
+            "find it out by guessing; make a strong one with: relaykit token"
+        )

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from relaykit.config.annotations import annotation_problems
 from relaykit.config.availability import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.bandwidth import parse_bandwidth
-from relaykit.config.credentials import TokenSource
+from relaykit.config.credentials import ClientAuth, ServerAuth, TokenSource
 from relaykit.config.problems import Findings
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.config.sections import choice_problems, port_problems
@@ -53,25 +53,41 @@ def nested_problems(options: Options, prefix: str = "") -> Iterator[Problem]:
                     yield from nested_problems(item, f"{prefix}{each.key}[{position}].")
 
 
-def check_server(config: ServerConfig, allow_unsafe: Collection[str] = ()) -> Findings:
-    """Everything that is wrong or worth a warning in a server's configuration."""
+def check_server(
+    config: ServerConfig, allow_unsafe: Collection[str] = (), *, token_given: bool = False
+) -> Findings:
+    """Everything that is wrong or worth a warning in a server's configuration.
+
+    ``token_given`` says that the token comes from elsewhere.
+    """
     found = Findings()
     found.add(nested_problems(config))
     found.add(_unsafe_problems("auth.tokenSource", config.auth.token_source, allow_unsafe))
-    if not config.auth.token and config.auth.token_source is None and config.auth.method == "token":
-        found.warn((Problem("auth.token", "is empty: whoever reaches the port may log in"),))
+    if not token_given:
+        found.add(_unbindable(config.auth))
+        if _has_no_token(config.auth) and config.auth.method == "token":
+            found.warn((Problem("auth.token", "is empty: whoever reaches the port may log in"),))
     _add_unavailable(found, availability_findings(config, SERVER_KEYS))
     return found
 
 
 def check_client(
-    config: ClientConfig, allow_unsafe: Collection[str] = (), environ: Mapping[str, str] = _NO_VARIABLES
+    config: ClientConfig,
+    allow_unsafe: Collection[str] = (),
+    environ: Mapping[str, str] = _NO_VARIABLES,
+    *,
+    token_given: bool = False,
 ) -> Findings:
-    """Everything that is wrong or worth a warning in a client's configuration, proxies left out."""
+    """Everything that is wrong or worth a warning in a client's configuration, proxies left out.
+
+    ``token_given`` as for :func:`check_server`.
+    """
     found = Findings()
     found.add(nested_problems(config))
     found.add(_unsafe_problems("auth.tokenSource", config.auth.token_source, allow_unsafe))
     found.add(_unsafe_problems("auth.oidc.tokenSource", config.auth.oidc.token_source, allow_unsafe))
+    if not token_given:
+        found.add(_unbindable(config.auth))
     if config.virtual_net.address:
         found.unavailable.append(Problem("virtualNet.address", "the virtual network: not available yet"))
     found.warn(_idle_tls_keys(config))
@@ -143,6 +159,15 @@ def value_problems(common: ProxyCommon) -> Iterator[Problem]:
         parse_bandwidth(common.transport.bandwidth_limit)
     except ValueError as error:
         yield Problem("transport.bandwidthLimit", str(error))
+
+
+def _has_no_token(auth: ServerAuth | ClientAuth) -> bool:
+    return not auth.token and auth.token_source is None
+
+
+def _unbindable(auth: ServerAuth | ClientAuth) -> Iterator[Problem]:
+    if auth.bound == "require" and _has_no_token(auth):
+        yield Problem("auth.bound", 'is "require", which needs a token: auth.token or auth.tokenSource')
 
 
 def _unsafe_problems(key: str, source: TokenSource | None, allowed: Collection[str]) -> Iterator[Problem]:

@@ -83,12 +83,13 @@ def load_server(
     strict: bool = True,
     allow_unsafe: Collection[str] = (),
     cwd: str = "",
+    token_given: bool = False,
 ) -> LoadedServer:
     """Reads a server's file.
 
     ``environ`` is what templates see.  Relative paths are resolved against ``cwd``, empty for the
     process's own.  Without ``strict``, unknown keys are ignored.  ``allow_unsafe`` names features
-    that need permission: ``TokenSourceExec``.
+    that need permission: ``TokenSourceExec``.  ``token_given`` says that the token comes from elsewhere.
 
     :raises ConfigurationProblems: the file cannot be read or used, with every reason.
     """
@@ -98,7 +99,7 @@ def load_server(
         raise report.to_error()
     # frp turns numbers into text in this one case, and files rely on it.
     reader.texts_from_scalars = not strict and reader.document.format is Format.YAML
-    return _server(reader, types, allow_unsafe)
+    return _server(reader, types, allow_unsafe, token_given)
 
 
 def load_client(
@@ -109,6 +110,7 @@ def load_client(
     strict: bool = True,
     allow_unsafe: Collection[str] = (),
     cwd: str = "",
+    token_given: bool = False,
 ) -> LoadedClient:
     """Reads a client's file and the files it includes; see :func:`load_server`.
 
@@ -118,7 +120,7 @@ def load_client(
     reader = read_file(path, report, environ=environ, strict=strict, cwd=cwd)
     if reader is None:
         raise report.to_error()
-    return _Client(report, types, environ, allow_unsafe, strict, cwd).load(reader)
+    return _Client(report, types, environ, allow_unsafe, strict, cwd, token_given).load(reader)
 
 
 def server_from_table(
@@ -154,11 +156,13 @@ def client_from_table(
 # --- the server -----------------------------------------------------------------------------
 
 
-def _server(reader: Reader, types: ProxyTypes, allow_unsafe: Collection[str]) -> LoadedServer:
+def _server(
+    reader: Reader, types: ProxyTypes, allow_unsafe: Collection[str], token_given: bool = False
+) -> LoadedServer:
     config = _common(reader, ServerConfig, "server", reader.keys(reader.document.value, ()))
     ingress_options = _ingress_options(reader, config, types)
     config = complete_server(config)
-    reader.findings(check_server(config, allow_unsafe), ())
+    reader.findings(check_server(config, allow_unsafe, token_given=token_given), ())
     reader.report.raise_problems()
     return LoadedServer(config, ingress_options, tuple(reader.report.warnings))
 
@@ -196,6 +200,7 @@ class _Client:
     _allow_unsafe: Collection[str]
     _strict: bool
     _cwd: str
+    _token_given: bool = False
     _proxies: list[ProxyEntry] = field(factory=list, init=False)
     _visitors: list[VisitorEntry] = field(factory=list, init=False)
 
@@ -204,7 +209,8 @@ class _Client:
         for position, pattern in enumerate(config.includes):
             self._include(reader, ("includes", position), pattern)
         config = complete_client(config)
-        reader.findings(check_client(config, self._allow_unsafe, self._environ), ())
+        found = check_client(config, self._allow_unsafe, self._environ, token_given=self._token_given)
+        reader.findings(found, ())
         self._check_names(self._proxies)
         self._check_names(self._visitors)
         proxies = [

@@ -295,3 +295,12 @@ class ClientConfig(Options, frozen=True, kw_only=True):
         doc("Further files with proxies and visitors, DIRECTORY/PATTERN, from the working directory."),
     ] = ()
     state_dir: Annotated[str, doc("Directory of what outlives a restart: keys, remembered servers.")] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        if self.auth.bound == "require":
+            if not self.transport.tls.enable:
+                yield Problem("auth.bound", 'is "require", which needs TLS: transport.tls.enable is false')
+            if self.transport.wire_protocol == "v1":
+                yield Problem(
+                    "auth.bound", 'is "require", which needs version 2: transport.wireProtocol is "v1"'
+                )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
+import string
 import subprocess
 from collections.abc import Mapping
+from itertools import pairwise
 
 from relaykit.config.credentials import ClientAuth, ServerAuth, TokenCommand, TokenFile
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.values import Secret
 
-__all__ = ["resolve_token"]
+__all__ = ["WEAK_BITS", "resolve_token", "strength_bits"]
 
 COMMAND_TIMEOUT_S = 30
 """Seconds that a command may take: as long as a slow vault, and no start hangs for ever."""
@@ -18,7 +21,15 @@ COMMAND_TIMEOUT_S = 30
 MOST_OCTETS = 64 * 1024
 """Octets of a token: far more than any has, so that a wrong path does not fill the memory."""
 
+WEAK_BITS = 64
+"""A token that seems to have less is worth a warning.  At scrypt's price for each guess, what really has
+64 bits is safe; what only seems to is not."""
+
 _KEY = "auth.tokenSource"
+
+_ALPHABETS = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
+_OTHER_CHARACTERS = 33
+"""Characters of a keyboard that are no letters and no digits."""
 
 
 def resolve_token(
@@ -30,8 +41,33 @@ def resolve_token(
     own; relative paths are resolved against ``cwd``, empty for the process's own.
     Blocks until a command has ended, at most :data:`COMMAND_TIMEOUT_S`.
 
-    :raises ConfigurationProblems: the file cannot be read, or the command failed.
+    :raises ConfigurationProblems: the file cannot be read, or the command failed, or there is no token
+        where there must be one.
     """
+    token = _resolved(auth, environ, cwd)
+    if auth.bound == "require" and not token:
+        what = 'is "require", which needs a token, and that is empty'
+        raise ConfigurationProblems((ConfigurationProblem(what=what, key="auth.bound"),))
+    return token
+
+
+def strength_bits(token: Secret) -> float:
+    """How many bits of chance a token seems to have, at most: a crude guess that knows no words.
+
+    Each character counts as one of its alphabets; one that repeats its neighbor, or is the next one to
+    it, counts nothing.
+    """
+    text = token.reveal()
+    if set(text) <= set(string.hexdigits):
+        size = 16
+    else:
+        size = sum(len(each) for each in _ALPHABETS if not set(each).isdisjoint(text))
+        size += _OTHER_CHARACTERS if set(text) - set("".join(_ALPHABETS)) else 0
+    counted = sum(abs(ord(this) - ord(before)) > 1 for before, this in pairwise(text)) + bool(text)
+    return counted * math.log2(size)
+
+
+def _resolved(auth: ServerAuth | ClientAuth, environ: Mapping[str, str] | None, cwd: str) -> Secret:
     source = None if auth.token_source is None else auth.token_source.chosen()
     if source is None or auth.method != "token":
         return auth.token

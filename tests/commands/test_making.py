@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from secrets import token_hex
 
+from attrs import evolve
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -113,3 +115,24 @@ class MakeTests(SynchronousTestCase):
             with capturedLogs() as events:
                 read_server(self.config(text)).make(reactor)
             self.assertEqual(any("NO TOKEN IS SET" in event["log_format"] for event in events), warned)
+
+    def test_weak_token(self) -> None:
+        """A token that can be guessed is warned about, at either end; one of ``relaykit token`` is not."""
+        reactor = MemoryReactorClock()
+        for token, warned in (("sesame", True), ("12345678901234567890", True), (token_hex(20), False)):
+            config = self.config(f'auth.token = "{token}"')
+            for read in (read_server, read_client):
+                with capturedLogs() as events:
+                    read(config).make(reactor)
+                self.assertEqual(any("TOKEN IS WEAK" in event["log_format"] for event in events), warned)
+
+    def test_bound_without_token(self) -> None:
+        """Where every login must be bound there must be a token; it may come from elsewhere."""
+        config = self.config('auth.bound = "require"')
+        for read in (read_server, read_client):
+            error = self.assertRaises(ConfigurationProblems, read, config)
+            self.assertIn("auth.bound", str(error))
+            path = Path(self.mktemp())
+            path.write_text("sesame")
+            maker = read(evolve(config, token_file=str(path)))
+            self.assertEqual(maker.token, Secret("sesame"))

@@ -11,7 +11,14 @@ from relaykit.config.checks import (
     nested_problems,
     value_problems,
 )
-from relaykit.config.credentials import ClientAuth, ClientOidc, ServerAuth, TokenCommand, TokenSource
+from relaykit.config.credentials import (
+    ClientAuth,
+    ClientOidc,
+    ServerAuth,
+    TokenCommand,
+    TokenFile,
+    TokenSource,
+)
 from relaykit.config.problems import Findings
 from relaykit.config.schema import (
     ClientConfig,
@@ -63,6 +70,15 @@ class ServerTests(SynchronousTestCase):
         """A server that lets everybody in is warned about."""
         self.assertEqual([each.key for each in check_server(ServerConfig()).warnings], ["auth.token"])
         self.assertEqual(check_server(ServerConfig(auth=TOKEN)).warnings, [])
+
+    def test_bound_without_token(self) -> None:
+        """Logins that must be bound need a token, unless it comes from elsewhere."""
+        required = ServerAuth(bound="require")
+        self.assertEqual(keys(check_server(ServerConfig(auth=required))), ["auth.bound"])
+        given = check_server(ServerConfig(auth=required), token_given=True)
+        self.assertEqual((keys(given), given.warnings), ([], []))
+        sourced = ServerAuth(bound="require", token_source=TokenSource(type="file", file=TokenFile(path="t")))
+        self.assertEqual(keys(check_server(ServerConfig(auth=sourced))), [])
 
     def test_unavailable(self) -> None:
         """What is not available is kept apart from what is wrong, and not warned about as well."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.config.credentials import ClientAuth
 from relaykit.config.schema import (
     ClientConfig,
     ClientTls,
@@ -90,6 +91,18 @@ class SchemaTests(SynchronousTestCase):
             (ClientTransport(wire_protocol="v2"), []),
         ):
             self.assertEqual([each.key for each in transport.problems()], found)
+
+    def test_bound(self) -> None:
+        """A login that must be bound needs TLS and version 2 of the wire; one that may be does not."""
+        for transport, wrong in (
+            (ClientTransport(), 0),
+            (ClientTransport(wire_protocol="v2"), 0),
+            (ClientTransport(wire_protocol="v1"), 1),
+            (ClientTransport(tls=ClientTls(enable=False)), 1),
+        ):
+            for bound, count in (("require", wrong), ("prefer", 0), ("off", 0)):
+                config = ClientConfig(auth=ClientAuth(bound=bound), transport=transport)
+                self.assertEqual([each.key for each in config.problems()], ["auth.bound"] * count)
 
     def test_fingerprint(self) -> None:
         """A pinned certificate needs TLS and a fingerprint that can be one."""

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from typing import Any
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from relaykit.config import tokens
 from relaykit.config.credentials import (
     ClientAuth,
@@ -15,7 +17,7 @@ from relaykit.config.credentials import (
     TokenSource,
 )
 from relaykit.config.problems import ConfigurationProblems
-from relaykit.config.tokens import resolve_token
+from relaykit.config.tokens import WEAK_BITS, resolve_token, strength_bits
 from relaykit.values import Secret
 from tests.config.tables import ConfigurationTestCase
 
@@ -95,3 +97,33 @@ class ResolveTests(ConfigurationTestCase):
         """With OpenID Connect, the source of the token is not asked."""
         auth = ServerAuth(method="oidc", token_source=TokenSource(type="file", file=TokenFile(path="nope")))
         self.assertEqual(self.resolve(auth), "")
+
+    def test_bound(self) -> None:
+        """Where every login must be bound, a token that turns out to be empty is a problem."""
+        self.write("token", "\n")
+        source = TokenSource(type="file", file=TokenFile(path="token"))
+        self.assertIn("auth.bound", self.problem(ClientAuth(token_source=source, bound="require")))
+        self.assertIn("auth.bound", self.problem(ServerAuth(bound="require")))
+        self.assertEqual(self.resolve(ServerAuth(token=Secret("t"), bound="require")), "t")
+
+
+class StrengthTests(SynchronousTestCase):
+    """Tests for what a token seems to be worth."""
+
+    def test_strength(self) -> None:
+        """Length and variety count; runs and repetitions do not."""
+        for token, bits in (
+            ("", 0),
+            ("a", 4),
+            ("aaaaaaaaaaaaaaaa", 4),
+            ("12345678", 4),
+            ("87654321", 4),
+            ("sesame", 6 * 4.7),
+            ("0f7e2c91a5b83d64", 64),
+            ("Tr0ub4dor&3", 11 * 6.57),
+        ):
+            self.assertLessEqual(abs(strength_bits(Secret(token)) - bits), 1, token)
+
+    def test_made_tokens(self) -> None:
+        """Tokens that relaykit makes are strong."""
+        self.assertGreater(strength_bits(Secret("8d5e957f297893487bd98fa830fa6413")), 2 * WEAK_BITS - 32)
