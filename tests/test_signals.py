@@ -98,6 +98,7 @@ class _Talking:
 
     name = "talking"
     module = __name__
+    commands = ()
     summary = "talks"
     proxy_options = visitor_options = ingress_options = NoOptions
     ingress: _Ingress = field(factory=_Ingress)

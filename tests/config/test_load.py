@@ -79,6 +79,7 @@ class Reference:
 
     name: str
     module: str
+    commands: tuple[str, ...] = ()
 
     def load(self) -> IProxyType:
         if self.name == "knock":

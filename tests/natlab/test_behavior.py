@@ -10,6 +10,7 @@ from twisted.internet.utils import getProcessOutput
 
 from relaykit.sansio.nat import behavior
 from relaykit.sansio.nat.behavior import NatBehavior, PortAllocation
+from tests.integration.programs import frp_command, missing_frp
 from tests.natlab.case import NatLabCase
 from tests.natlab.lab import SERVER
 from tests.natlab.namespaces import within
@@ -117,7 +118,7 @@ class SecondOpinionTests(NatLabCase):
         ):
             lab = self.make_lab(kind, "port")
             await self.begin(lab, *hosts)
-            program = shutil.which("frpc") or ""
+            (program,) = frp_command("frpc")
             command = [*within(lab.space("ca")), program, "nathole", "discover"]
             command += ["--nat-hole-stun-server", f"{SERVER[0]}:3478"]
             output = await getProcessOutput(command[0], command[1:], errortoo=True, reactor=reactor)
@@ -125,5 +126,5 @@ class SecondOpinionTests(NatLabCase):
 
     if not shutil.which("turnutils_natdiscovery"):
         test_turnutils_natdiscovery.skip = "coturn is not installed"  # type: ignore[attr-defined]
-    if not shutil.which("frpc"):
-        test_frpc.skip = "frpc is not on the PATH"  # type: ignore[attr-defined]
+    if missing_frp():
+        test_frpc.skip = missing_frp()  # type: ignore[attr-defined]
