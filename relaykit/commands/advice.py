@@ -1,7 +1,7 @@
 """What the messages of relaykit mean, and what to do about each.
 
-One table serves the commands, which say it beside the message, and the page of the documentation that
-explains every message.  An entry is found by the words of the message that never change.
+Commands say it beside a message; :mod:`relaykit.commands.troubles` is the table, from which the page of
+the documentation is made, too.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from attrs import field, frozen
+from attrs import frozen
 
-__all__ = ["TROUBLES", "Trouble", "explained", "trouble_of"]
+__all__ = ["Trouble", "explained", "find_trouble", "trouble_of"]
 
 
 @frozen(kw_only=True)
@@ -19,24 +19,31 @@ class Trouble:
     """One kind of trouble.
 
     :ivar anchor: names its place in the documentation.
-    :ivar says: regular expressions; a message of this trouble has one of them in it.
-    :ivar means: what happened, in one or two sentences.
+    :ivar says: what messages of this trouble have in them; ``...`` stands for what differs.
+    :ivar means: what happened, in a sentence or two.
     :ivar remedy: what to do about it.
     """
 
     anchor: str
-    says: tuple[str, ...] = field(converter=tuple)
+    says: tuple[str, ...]
     means: str
     remedy: str
 
     def is_meant_by(self, text: str) -> bool:
         """Whether a message is of this trouble."""
-        return any(re.search(each, text) for each in self.says)
+        return any(_pattern(each).search(text) for each in self.says)
+
+
+def find_trouble(troubles: Sequence[Trouble], text: str) -> Trouble | None:
+    """The trouble that a message is about: the first that it fits; None for what nobody has explained."""
+    return next((each for each in troubles if each.is_meant_by(text)), None)
 
 
 def trouble_of(text: str) -> Trouble | None:
-    """The trouble that a message is about: the first that it fits; None for what nobody has explained."""
-    return next((each for each in TROUBLES if each.is_meant_by(text)), None)
+    """The same, of all troubles that relaykit knows."""
+    from relaykit.commands.troubles import TROUBLES  # only where something went wrong
+
+    return find_trouble(TROUBLES, text)
 
 
 def explained(text: str) -> str:
@@ -45,4 +52,5 @@ def explained(text: str) -> str:
     return text if trouble is None else f"{text}\n  {trouble.means}\n  {trouble.remedy}"
 
 
-TROUBLES: Sequence[Trouble] = ()
+def _pattern(said: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, said.split("..."))), re.DOTALL)
