@@ -18,7 +18,11 @@ from relaykit.values import Address
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IReactorFDSet
+    from twisted.internet.interfaces import IReactorFDSet, IReactorTime
+
+    class NatReactor(IReactorFDSet, IReactorTime):
+        """A reactor that watches descriptors and waits."""
+
 
 __all__ = ["HostNetwork", "default_gateway", "gateway_of", "own_interfaces"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from relaykit.errors import RelaykitError
 from relaykit.nat.driving import DatagramDriver
 from relaykit.nat.paths import PunchedPath, UdpPair
+from relaykit.nat.stream_punch import PunchedStream, StreamTraversal
 from relaykit.sansio.nat.behavior import MappingDiscovery, NatBehavior
 from relaykit.sansio.nat.candidates import (
     CANDIDATES_MAX,
@@ -33,7 +34,7 @@ from relaykit.sansio.nat.candidates import (
 )
 from relaykit.sansio.nat.knocks import Role
 from relaykit.sansio.nat.offers import Offer
-from relaykit.sansio.nat.pairing import NatView
+from relaykit.sansio.nat.pairing import NatView, Shape, shape_of
 from relaykit.sansio.nat.punching import (
     OPENING_TTL,
     FailureReason,
@@ -43,12 +44,15 @@ from relaykit.sansio.nat.punching import (
     PunchFailed,
     SocketsWanted,
 )
+from relaykit.sansio.nat.stream_punching import StreamPunch
 from relaykit.values import Address
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
 
-    from relaykit.nat.network import HostNetwork
+    from relaykit.nat.network import HostNetwork, NatReactor
+
 
 __all__ = [
     "ATTEMPTS",
@@ -107,6 +111,11 @@ class Surroundings:
     """Tells public addresses; a laboratory has others."""
     mapper: PortMapping | None = None
     """What asks the router to map ports; usually a :class:`relaykit.nat.mapping.PortMapper`."""
+    stream_port: int = 0
+    """The local TCP port of the control connection, if it is shared by
+    :func:`relaykit.nat.stream_punch.share_port`."""
+    stream_seen_as: Address | None = None
+    """Where the relay server sees the control connection come from."""
     entropy: Callable[[int], bytes] = os.urandom
     seconds: Callable[[], float] = time.monotonic
 
@@ -115,7 +124,7 @@ class Surroundings:
 class _Session:
     """What stays the same over all attempts."""
 
-    reactor: IReactorTime
+    reactor: NatReactor
     surroundings: Surroundings
     role: Role
     key: bytes = field(repr=False)
@@ -136,7 +145,7 @@ class Traversal:
 
     def __init__(
         self,
-        reactor: IReactorTime,
+        reactor: NatReactor,
         surroundings: Surroundings,
         role: Role,
         key: bytes,
@@ -148,14 +157,16 @@ class Traversal:
         self._attempt: _Attempt | None = None
         self._generation = -1
         self._timer: IDelayedCall | None = None
-        self._result: Deferred[PunchedPath] | None = None
+        self._result: Deferred[PunchedPath | PunchedStream] | None = None
 
-    def start(self) -> Deferred[PunchedPath]:
+    def start(self) -> Deferred[PunchedPath | PunchedStream]:
         """Begins.  Fires with the path; fails with :class:`TraversalFailed`.  Cancelling gives up.
+
+        The path is a stream where UDP is blocked and both ends can punch TCP.
 
         A callee that never hears of the caller waits for ever: cancel it.
         """
-        result = self._result = Deferred[PunchedPath](lambda _: self._clean_up())
+        result = self._result = Deferred[PunchedPath | PunchedStream](lambda _: self._clean_up())
         if self._role is Role.CALLER:
             self._begin(0, None)
         return result
@@ -201,7 +212,7 @@ class Traversal:
         self._timer = None
         self._fail(TraversalFailed(text))
 
-    def _ended(self, end: PunchedPath | PunchFailed) -> None:
+    def _ended(self, end: PunchedPath | PunchedStream | PunchFailed) -> None:
         if isinstance(end, PunchFailed):
             self._failed(end)
             return
@@ -253,7 +264,7 @@ class _Attempt:
         session: _Session,
         generation: int,
         on_offer: Callable[[Offer], None],
-        on_end: Callable[[PunchedPath | PunchFailed], None],
+        on_end: Callable[[PunchedPath | PunchedStream | PunchFailed], None],
     ) -> None:
         self._session = session
         self._surroundings = session.surroundings
@@ -267,6 +278,7 @@ class _Attempt:
         self._peer: Offer | None = None
         self._driver: DatagramDriver[NatBehavior] | DatagramDriver[PunchEvent] | None = None
         self._mapped: Deferred[Sequence[Address]] | None = None
+        self._streaming: Deferred[PunchedStream] | None = None
         self._abandoned = False
         self._ask()
 
@@ -286,6 +298,8 @@ class _Attempt:
             self._driver.stop()
         if self._mapped is not None:
             self._mapped.cancel()
+        if self._streaming is not None:
+            self._streaming.cancel()
         self._release()
         for pair in self._pairs:
             pair.close()
@@ -340,19 +354,25 @@ class _Attempt:
                 each.address.port,
                 self._surroundings.ignored_interfaces,
             )
-        self._own = Offer(view, tuple(candidates[:CANDIDATES_MAX]), self._generation)
+        self._own = Offer(view, tuple(candidates[:CANDIDATES_MAX]), self._generation, tuple(self._streams()))
         self._on_offer(self._own)
         if self._peer is not None:
             self._punch(self._own, self._peer)
+
+    def _streams(self) -> Iterator[Candidate]:
+        """Where this end can be reached by TCP."""
+        port, seen_as = self._surroundings.stream_port, self._surroundings.stream_seen_as
+        if port and seen_as is not None:
+            yield Candidate(CandidateKind.REFLEXIVE, seen_as)
+            four = [one for one in self._interfaces if ":" not in one.host]
+            yield from host_candidates(four, port, self._surroundings.ignored_interfaces)
 
     # --- punching
 
     def _punch(self, own: Offer, peer: Offer) -> None:
         if self._abandoned:
             return
-        targets = admitted(
-            peer.candidates, self._interfaces, _share_a_site(own, peer), self._surroundings.internet
-        )
+        targets = self._admitted(peer.candidates)
         core = Punch(
             self._session.role,
             own,
@@ -392,8 +412,48 @@ class _Attempt:
         else:
             driver.stop()
             if isinstance(event, PunchFailed):
-                self.abandon()
-                self._on_end(event)
+                self._failed(event)
+
+    def _failed(self, failure: PunchFailed) -> None:
+        """UDP does not work; where it is blocked, TCP may."""
+        assert self._own is not None and self._peer is not None
+        shapes = (shape_of(self._own.nat), shape_of(self._peer.nat))
+        targets = self._admitted(self._peer.streams)
+        if Shape.BLOCKED not in shapes or not self._own.streams or not targets:
+            self.abandon()
+            self._on_end(failure)
+            return
+        session = self._session
+        core = StreamPunch(
+            session.role, [each.address for each in targets], session.key, self._surroundings.entropy
+        )
+        traversal = StreamTraversal(
+            session.reactor,
+            self._network,
+            self._surroundings.stream_port,
+            core,
+            session.role,
+            self._surroundings.seconds,
+        )
+        self._streaming = traversal.start()
+        self._streaming.addCallbacks(self._streamed, lambda why: self._not_streamed(failure, why))
+
+    def _streamed(self, stream: PunchedStream) -> None:
+        self._streaming = None
+        self.abandon()
+        self._on_end(stream)
+
+    def _not_streamed(self, failure: PunchFailed, why: Failure) -> None:
+        self._streaming = None
+        if not self._abandoned:
+            self.abandon()
+            self._on_end(failure)
+
+    def _admitted(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Those of the peer's candidates that may be sent to."""
+        assert self._own is not None and self._peer is not None
+        same_site = _share_a_site(self._own, self._peer)
+        return admitted(candidates, self._interfaces, same_site, self._surroundings.internet)
 
     def _open_more(self, count: int) -> None:
         try:
@@ -406,7 +466,11 @@ class _Attempt:
 def _share_a_site(own: Offer, peer: Offer) -> bool:
     """Whether both are seen from one public address, and so may reach each other inside."""
     hosts = [
-        {each.address.host for each in offer.candidates if each.kind is CandidateKind.REFLEXIVE}
+        {
+            each.address.host
+            for each in (*offer.candidates, *offer.streams)
+            if each.kind is CandidateKind.REFLEXIVE
+        }
         for offer in (own, peer)
     ]
     return bool(hosts[0] & hosts[1])

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.protocols.basic import LineReceiver
@@ -20,6 +19,7 @@ from twisted.python.failure import Failure
 from relaykit.nat.paths import PunchedPath
 from relaykit.nat.punch import Surroundings, Traversal
 from relaykit.nat.server import StunService
+from relaykit.nat.stream_punch import PunchedStream, share_port
 from relaykit.sansio.nat.behavior import Filtering, NatBehavior, PortAllocation, Ports
 from relaykit.sansio.nat.knocks import Role
 from relaykit.values import Address
@@ -31,6 +31,11 @@ __all__ = ["STUN", "Meeting", "Result", "known", "surroundings"]
 STUN = [Address(host, port) for host in SERVER for port in (3478, 3479)]
 
 _CONTROL_PORT = 7000
+
+_PATIENCE_S = 30.0
+"""How long a control connection may take to stand."""
+
+_reactor: Any = reactor
 
 
 @define
@@ -54,6 +59,9 @@ class _Forwarding(LineReceiver):
         self.lost: Deferred[None] = Deferred()
 
     def connectionMade(self) -> None:
+        assert self.transport is not None
+        peer: Any = self.transport.getPeer()
+        self.sendLine(json.dumps({"host": peer.host, "port": peer.port}).encode())
         if self._server.here:
             for line in self._server.kept:
                 self.sendLine(line)
@@ -73,18 +81,22 @@ class _Forwarding(LineReceiver):
 
 
 class _Control(LineReceiver):
-    """A control connection."""
+    """A control connection; the first line tells where it is seen to come from."""
 
     delimiter = b"\n"
     MAX_LENGTH = 65536
 
     def __init__(self) -> None:
+        self.seen_as: Deferred[Address] = Deferred()
         self.on_offer: Callable[[object], None] | None = None
         self.lost: Deferred[None] = Deferred()
 
     def lineReceived(self, line: bytes) -> None:
-        if self.on_offer is not None:
-            self.on_offer(json.loads(line))
+        said = json.loads(line)
+        if not self.seen_as.called:
+            self.seen_as.callback(Address(said["host"], said["port"]))
+        elif self.on_offer is not None:
+            self.on_offer(said)
 
     def send_offer(self, offer: dict[str, object]) -> None:
         """Sends an offer to the other end."""
@@ -130,8 +142,8 @@ def surroundings(lab: NatLab, role: str, **more: Any) -> Surroundings:
 class Result:
     """How a meeting ended: the paths of both ends, or why there are none."""
 
-    caller: PunchedPath | Failure
-    callee: PunchedPath | Failure
+    caller: PunchedPath | PunchedStream | Failure
+    callee: PunchedPath | PunchedStream | Failure
     seconds: float
     """From the moment when the later end had the other's offer."""
     total_s: float
@@ -139,17 +151,24 @@ class Result:
     @property
     def worked(self) -> bool:
         """Whether both ends have a path."""
-        return isinstance(self.caller, PunchedPath) and isinstance(self.callee, PunchedPath)
+        return not isinstance(self.caller, Failure) and not isinstance(self.callee, Failure)
 
     @property
     def paths(self) -> Sequence[PunchedPath]:
         """The paths there are."""
         return [end for end in (self.caller, self.callee) if isinstance(end, PunchedPath)]
 
+    @property
+    def streams(self) -> Sequence[PunchedStream]:
+        """The streams there are."""
+        return [end for end in (self.caller, self.callee) if isinstance(end, PunchedStream)]
+
     def close(self) -> None:
         """Closes all paths."""
         for path in self.paths:
             path.close()
+        for stream in self.streams:
+            stream.socket.close()
 
 
 @frozen
@@ -164,7 +183,7 @@ class Meeting:
     async def begin(self) -> None:
         """Starts the server."""
         with entered(self.lab.space("s")):
-            port = reactor.listenTCP(_CONTROL_PORT, _factory(self._server))
+            port = reactor.listenTCP(_CONTROL_PORT, _factory(lambda: _Forwarding(self._server)))
             service = StunService(reactor, self.stun_hosts, 3478)
             service.startService()
         self._cleanups.append(port.stopListening)
@@ -180,12 +199,19 @@ class Meeting:
             connection.transport.abortConnection()
         await gatherResults(lost)
 
-    async def connect(self, role: str) -> _Control:
-        """Opens a machine's control connection."""
-        with entered(self.lab.space(role)):
-            endpoint = TCP4ClientEndpoint(reactor, SERVER[0], _CONTROL_PORT)
-            connecting: Deferred[_Control] = connectProtocol(endpoint, _Control())
-        return await connecting
+    async def connect(self, role: str) -> tuple[_Control, int, Address]:
+        """Opens a machine's control connection; answers also its local port and where it is seen."""
+        network = self.lab.network(role, reactor)
+        with network.open_tcp() as plain:
+            share_port(plain)
+            plain.bind(("0.0.0.0", 0))
+            plain.settimeout(_PATIENCE_S)
+            await network.call_in_thread(lambda: plain.connect((SERVER[0], _CONTROL_PORT)))
+            plain.setblocking(False)
+            control = _Control()
+            _reactor.adoptStreamConnection(plain.fileno(), plain.family, _factory(lambda: control))
+            port: int = plain.getsockname()[1]
+        return control, port, await control.seen_as
 
     async def punch(
         self,
@@ -196,26 +222,27 @@ class Meeting:
         """Both machines connect, and the first calls the second."""
         around = around or (surroundings(self.lab, roles[0]), surroundings(self.lab, roles[1]))
         key = os.urandom(32)
-        controls = [await self.connect(role) for role in roles]
+        connected = [await self.connect(role) for role in roles]
         met: list[float] = []
-        ends: list[Deferred[PunchedPath]] = []
+        ends: list[Deferred[PunchedPath | PunchedStream]] = []
         began = reactor.seconds()
         for place, role in enumerate(Role):
-            control = controls[place]
+            control, port, seen_as = connected[place]
             own_key = key if keys is None else keys[place]
-            traversal = Traversal(reactor, around[place], role, own_key, control.send_offer)
+            own = evolve(around[place], stream_port=port, stream_seen_as=seen_as)
+            traversal = Traversal(_reactor, own, role, own_key, control.send_offer)
             control.on_offer = partial(_note, met, traversal)
             ends.append(traversal.start())
         ends[0].addErrback(partial(_cancel, ends[1]))
         outcome = await DeferredList(ends, consumeErrors=True)
         now = reactor.seconds()
-        await gatherResults([control.close() for control in controls])
+        await gatherResults([control.close() for control, _, _ in connected])
         return Result(outcome[0][1], outcome[1][1], now - max(met, default=now), now - began)
 
 
-def _factory(server: _Server) -> ServerFactory:
+def _factory(make: Callable[[], Any]) -> ServerFactory:
     factory = ServerFactory()
-    factory.protocol = partial(_Forwarding, server)
+    factory.protocol = make
     return factory
 
 
@@ -224,7 +251,7 @@ def _note(met: list[float], traversal: Traversal, wire: object) -> None:
     traversal.offer_received(wire)
 
 
-def _cancel(other: Deferred[PunchedPath], why: Failure) -> Failure:
+def _cancel(other: Deferred[Any], why: Failure) -> Failure:
     """A caller that has given up tells the callee, as a rendezvous would."""
     other.cancel()
     return why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from relaykit.nat.punch import TraversalFailed
@@ -51,9 +52,21 @@ class PairTests(NatLabCase):
             self.assertTrue(result.worked, (pair, result))
             self.assertEqual({path.result.part for path in result.paths}, {Part.GUESS, Part.SPREAD}, pair)
 
+    async def test_streams(self) -> None:
+        """Where UDP is blocked TCP is punched, and what one end sends the other receives."""
+        pairs = [("udpblock", "udpblock"), ("udpblock", "port"), ("full", "udpblock+input=accept")]
+        for pair, result in (await self.several(pairs)).items():
+            self.assertTrue(result.worked, (pair, result))
+            one, two = result.streams
+            one.socket.send(b"hello")
+            two.socket.setblocking(True)
+            two.socket.settimeout(5)
+            heard = await deferToThread(two.socket.recv, 5)
+            self.assertEqual(two.leftover + heard, b"hello", pair)
+
     async def test_impossible(self) -> None:
-        """Two that draw their ports are told so, and so is who has no UDP."""
-        pairs = [("symrnd", "symrnd"), ("symseq", "symrnd"), ("port", "udpblock")]
+        """Two that draw their ports are told so, and so is who has only web pages."""
+        pairs = [("symrnd", "symrnd"), ("symseq", "symrnd"), ("symblk", "symrnd")]
         for pair, result in (await self.several(pairs)).items():
             for end in (result.caller, result.callee):
                 assert isinstance(end, Failure), (pair, end)

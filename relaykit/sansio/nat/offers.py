@@ -33,6 +33,8 @@ class Offer:
     nat: NatView
     candidates: tuple[Candidate, ...] = ()
     generation: int = 0
+    streams: tuple[Candidate, ...] = ()
+    """Where it can be reached by TCP; empty if it cannot share the port of its control connection."""
 
     def to_wire(self) -> dict[str, Any]:
         """The offer in values that JSON has."""
@@ -52,13 +54,13 @@ class Offer:
         nat, ports = offer.nat, offer.nat.ports
         if not 0 <= offer.generation <= GENERATION_MAX:
             raise RemoteProtocolError(f"the peer's offer has generation {offer.generation}")
-        if len(offer.candidates) > CANDIDATES_MAX:
+        if max(len(offer.candidates), len(offer.streams)) > CANDIDATES_MAX:
             raise RemoteProtocolError(f"the peer offers more than {CANDIDATES_MAX} candidates")
         if not (1 <= ports.low <= ports.high <= 65535 and 0 <= nat.latest_port <= 65535):
             raise RemoteProtocolError("the peer's offer has ports that do not exist")
         if abs(ports.step) > 1024:
             raise RemoteProtocolError("the peer's offer has an impossible step")
-        for candidate in offer.candidates:
+        for candidate in (*offer.candidates, *offer.streams):
             try:
                 ipaddress.ip_address(candidate.address.host)
             except ValueError as error:

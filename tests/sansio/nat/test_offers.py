@@ -64,6 +64,7 @@ class OfferTests(SynchronousTestCase):
                     {"kind": "reflexive", "address": {"host": "2001:db8::5", "port": 20000}},
                 ],
                 "generation": 2,
+                "streams": [],
             },
         )
 
@@ -83,6 +84,7 @@ class OfferTests(SynchronousTestCase):
             (("nat", "ports", "low"), 65535 + 1),
             (("nat", "ports", "step"), 5000),
             (("candidates",), [wire["candidates"][0]] * (CANDIDATES_MAX + 1)),
+            (("streams",), [wire["candidates"][0]] * (CANDIDATES_MAX + 1)),
             (("candidates", 0, "address", "host"), "example.com"),
             (("candidates", 0, "address", "port"), 0),
             (("candidates", 0, "kind"), None),

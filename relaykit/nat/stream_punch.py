@@ -1,0 +1,344 @@
+"""Punches TCP: dials and listens on one port at once, and hands over the socket that came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
+from zope.interface import implementer
+
+from relaykit.errors import RelaykitError
+from relaykit.sansio.nat.knocks import Role
+from relaykit.sansio.nat.stream_punching import (
+    Dial,
+    Drop,
+    StreamPunch,
+    StreamPunched,
+    StreamPunchFailed,
+)
+from relaykit.values import Address
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
+
+    from relaykit.nat.network import HostNetwork, NatReactor
+
+
+__all__ = ["PunchedStream", "StreamTraversal", "StreamTraversalFailed", "share_port"]
+
+_READ_BYTES = 4096
+_BACKLOG = 5
+_UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK)
+
+
+class StreamTraversalFailed(RelaykitError):
+    """No connection to the peer came to stand."""
+
+
+@frozen
+class PunchedStream:
+    """A connected socket to the peer, and octets that it has sent already; both are the owner's."""
+
+    socket: socket.socket
+    leftover: bytes
+    role: Role
+    seconds: float
+
+
+def share_port(plain: socket.socket) -> None:
+    """Lets several sockets have one local port: the control connection's, and those that punch.
+
+    Whoever connects the control connection calls this before binding.
+    """
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+class StreamTraversal:
+    """One end of one punch over TCP.
+
+    ``port`` is the local port whose outer address the peer dials, shared by :func:`share_port`.
+    """
+
+    def __init__(
+        self,
+        reactor: NatReactor,
+        network: HostNetwork,
+        port: int,
+        core: StreamPunch,
+        role: Role,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reactor = reactor
+        self._network = network
+        self._port = port
+        self._core = core
+        self._role = role
+        self._seconds = seconds
+        self._connections: dict[int, _Connection] = {}
+        self._dialing: list[_Dialing] = []
+        self._listening: _Listening | None = None
+        self._timer: IDelayedCall | None = None
+        self._result: Deferred[PunchedStream] | None = None
+        self._count = 0
+        self._stepping = False
+
+    def start(self) -> Deferred[PunchedStream]:
+        """Begins.  Fails with :class:`StreamTraversalFailed`; cancelling closes everything."""
+        result = self._result = Deferred[PunchedStream](lambda _: self._close())
+        try:
+            self._listening = _Listening(self._reactor, self._bound(_BACKLOG), self.connected)
+        except OSError:
+            self._listening = None
+        self._core.start(self._seconds())
+        self._step()
+        return result
+
+    # --- what the descriptors tell
+
+    def connected(self, plain: socket.socket) -> None:
+        """A connection came to stand."""
+        self._count += 1
+        plain.setblocking(False)
+        self._connections[self._count] = _Connection(self._reactor, plain, self._count, self)
+        self._core.opened(self._count, self._seconds())
+        self._step()
+
+    def refused(self, dialing: _Dialing) -> None:
+        """Dialing did not work."""
+        self._dialing.remove(dialing)
+        self._core.refused(dialing.address, self._seconds())
+        self._step()
+
+    def dialed(self, dialing: _Dialing, plain: socket.socket) -> None:
+        """Dialing worked."""
+        self._dialing.remove(dialing)
+        self.connected(plain)
+
+    def received(self, number: int, data: bytes) -> None:
+        """Octets arrived; none at all: the connection is gone."""
+        connection = self._connections.get(number)
+        if connection is None:
+            return
+        if data:
+            self._core.received(number, data, self._seconds())
+        else:
+            del self._connections[number]
+            connection.close()
+            self._core.lost(number, self._seconds())
+        self._step()
+
+    # --- the core
+
+    def _step(self) -> None:
+        if self._stepping or self._result is None:
+            return
+        self._stepping = True
+        try:
+            self._act()
+        finally:
+            self._stepping = False
+        if self._result is not None:
+            self._rearm()
+
+    def _act(self) -> None:
+        while self._result is not None:
+            for number, payload in self._core.to_send(self._seconds()):
+                if number in self._connections:
+                    self._connections[number].send(payload)
+            events = self._core.events()
+            if not events:
+                return
+            for event in events:
+                if isinstance(event, Dial):
+                    self._dial(event.address)
+                elif isinstance(event, Drop):
+                    self._connections.pop(event.number).close()
+                elif isinstance(event, StreamPunched):
+                    self._punched(event)
+                    return
+                else:
+                    self._failed(event)
+                    return
+
+    def _dial(self, address: Address) -> None:
+        try:
+            plain = self._bound(0, six=":" in address.host)
+            code = plain.connect_ex((address.host, address.port))
+        except OSError:
+            self._core.refused(address, self._seconds())
+            return
+        if code == 0:
+            self.connected(plain)
+        elif code in _UNDER_WAY:
+            self._dialing.append(_Dialing(self._reactor, plain, address, self))
+        else:
+            plain.close()
+            self._core.refused(address, self._seconds())
+
+    def _bound(self, backlog: int, six: bool = False) -> socket.socket:
+        plain = self._network.open_tcp(six)
+        try:
+            share_port(plain)
+            plain.bind(("::" if six else "0.0.0.0", self._port))
+            if backlog:
+                plain.listen(backlog)
+        except OSError:
+            plain.close()
+            raise
+        return plain
+
+    def _punched(self, event: StreamPunched) -> None:
+        plain = self._connections.pop(event.number).detach()
+        result, self._result = self._result, None
+        self._close()
+        assert result is not None
+        result.callback(PunchedStream(plain, event.leftover, self._role, event.seconds))
+
+    def _failed(self, event: StreamPunchFailed) -> None:
+        result, self._result = self._result, None
+        self._close()
+        assert result is not None
+        result.errback(StreamTraversalFailed("no TCP connection to the peer came to stand"))
+
+    def _close(self) -> None:
+        self._result = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._listening is not None:
+            self._listening.close()
+        for dialing in self._dialing:
+            dialing.close()
+        for connection in self._connections.values():
+            connection.close()
+
+    def _rearm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        when = self._core.next_wakeup()
+        if when is not None:
+            self._timer = self._reactor.callLater(max(0.0, when - self._seconds()), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._core.wake(self._seconds())
+        self._step()
+
+
+class _Descriptor:
+    """A socket that the reactor watches for one thing."""
+
+    def __init__(self, plain: socket.socket, forget: Callable[[], object]) -> None:
+        self._plain: socket.socket | None = plain
+        self._number = plain.fileno()
+        self._forget = forget
+
+    def fileno(self) -> int:
+        return self._number if self._plain is not None else -1
+
+    def logPrefix(self) -> str:
+        return "tcp punch"
+
+    def detach(self) -> socket.socket:
+        """Stops watching and hands the socket over."""
+        plain, self._plain = self._plain, None
+        assert plain is not None
+        self._forget()
+        return plain
+
+    def close(self) -> None:
+        """Closes the socket; a second call does nothing."""
+        if self._plain is not None:
+            self.detach().close()
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.close()
+
+
+@implementer(IReadDescriptor)
+class _Listening(_Descriptor):
+    """The port, listened on."""
+
+    def __init__(
+        self, reactor: NatReactor, plain: socket.socket, on_accept: Callable[[socket.socket], None]
+    ) -> None:
+        super().__init__(plain, lambda: reactor.removeReader(self))
+        self._on_accept = on_accept
+        reactor.addReader(self)
+
+    def doRead(self) -> None:
+        while self._plain is not None:
+            try:
+                accepted, _ = self._plain.accept()
+            except OSError:
+                return
+            self._on_accept(accepted)
+
+
+@implementer(IWriteDescriptor)
+class _Dialing(_Descriptor):
+    """A connection under way."""
+
+    def __init__(
+        self, reactor: NatReactor, plain: socket.socket, address: Address, owner: StreamTraversal
+    ) -> None:
+        super().__init__(plain, lambda: reactor.removeWriter(self))
+        self.address = address
+        self._owner = owner
+        reactor.addWriter(self)
+
+    def doWrite(self) -> None:
+        plain = self.detach()
+        if plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            plain.close()
+            self._owner.refused(self)
+        else:
+            self._owner.dialed(self, plain)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """What some reactors call in the place of :meth:`doWrite` when the connection was refused."""
+        self.close()
+        self._owner.refused(self)
+
+
+@implementer(IReadDescriptor)
+class _Connection(_Descriptor):
+    """A connection that stands and has to prove the key."""
+
+    def __init__(
+        self, reactor: NatReactor, plain: socket.socket, number: int, owner: StreamTraversal
+    ) -> None:
+        super().__init__(plain, lambda: reactor.removeReader(self))
+        self._own_number = number
+        self._owner = owner
+        reactor.addReader(self)
+
+    def send(self, payload: bytes) -> None:
+        """Sends a few octets, for which a new connection always has room."""
+        if self._plain is not None:
+            with contextlib.suppress(OSError):
+                self._plain.send(payload)
+
+    def doRead(self) -> None:
+        assert self._plain is not None
+        try:
+            data = self._plain.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._owner.received(self._own_number, data)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._owner.received(self._own_number, b"")
