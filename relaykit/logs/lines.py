@@ -90,9 +90,7 @@ def _context(event: LogEvent) -> str:
     """The context in brackets, so far as the text does not mention it itself."""
     text = event.get("log_format") or ""
     return "".join(
-        f"[{printable(str(event[name]))}] "
-        for name in CONTEXT
-        if event.get(name) and f"{{{name}" not in text
+        f"[{printable(str(event[name]))}] " for name in CONTEXT if event.get(name) and f"{{{name}" not in text
     )
 
 

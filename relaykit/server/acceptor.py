@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,16 @@ from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecu
 from relaykit.interfaces import ILegAcceptor
 from relaykit.sansio.parsers.first_octets import ACCEPTED_CONNECTION, WITHIN_TLS, Spoken
 from relaykit.sansio.yamux.session import MAX_STREAMS
+from relaykit.server.admission import HalfOpen
+from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
 
     from relaykit.interfaces import ISecureLeg, IStreamLeg, ITurns
     from relaykit.sansio.contract import PrefixParser
+    from relaykit.server.admission import Place
     from relaykit.values import Origin
 
 __all__ = ["BindPort", "Link"]
@@ -37,12 +40,6 @@ and a client that is slow in all of them is not worth more."""
 
 STREAMS_BEFORE_LOGIN = 4
 """Streams of a link on which nobody has logged in: one is needed, and each may hold a window of 256 KiB."""
-
-MAX_HALF_OPEN = 4096
-"""Connections that are not understood yet, of all peers together; each costs a descriptor and 10 KB."""
-
-MAX_HALF_OPEN_PER_ADDRESS = 512
-"""The same, of one address: a client without mux that serves a burst of users stays below."""
 
 
 @define(eq=False)
@@ -59,6 +56,8 @@ class Link:
     exporter: bytes = field(default=b"", repr=False, kw_only=True)
     listen: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
     _trusted: Callable[[], None] = field(default=lambda: None, kw_only=True)
+    understood: Callable[[], None] = field(default=lambda: None, kw_only=True)
+    """To be called when the first message of a logical connection was read, or will never be."""
     logged_in: bool = field(default=False, init=False)
 
     def admit(self) -> None:
@@ -86,7 +85,7 @@ class BindPort:
 
     ``opened(leg, origin, link)`` gets each logical connection, paused, nothing of it read.
     ``secure(leg)`` starts TLS as a server and answers the leg above it.  With ``tls_only`` what is
-    not encrypted is closed.
+    not encrypted is closed.  ``is_known(source)`` says whether a client is logged in from there.
     """
 
     log = Logger()
@@ -100,6 +99,7 @@ class BindPort:
         *,
         tls_only: bool,
         mux_keepalive_s: float | None,
+        is_known: Callable[[str], bool] = lambda source: False,
     ) -> None:
         self.opened = opened
         self._secure = secure
@@ -107,31 +107,41 @@ class BindPort:
         self._clock = clock
         self._tls_only = tls_only
         self._mux_keepalive_s = mux_keepalive_s
-        self._half_open: Counter[str] = Counter()
-        self._half_open_total = 0
+        self._half_open = HalfOpen(is_known)
+        self._crowded = False
         self._links: set[MuxLink] = set()
 
     @property
     def half_open(self) -> int:
-        """How many connections are not understood yet."""
-        return self._half_open_total
+        """How many connections there are on which nobody has logged in or shown a session."""
+        return len(self._half_open)
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        host = origin.source.host if origin.source else ""
-        if self._half_open_total >= MAX_HALF_OPEN or self._half_open[host] >= MAX_HALF_OPEN_PER_ADDRESS:
-            self.log.debug("{origin} has too many connections that say nothing", origin=origin)
+        place = self._half_open.enter(origin)
+        if place is None:
+            # Once, or a flood of connections would be one of lines, too.
+            level = self.log.debug if self._crowded else self.log.warn
+            self._crowded = True
+            level(
+                "{origin} is turned away: it has too many connections without a login, or all have",
+                origin=origin,
+                half_open=len(self._half_open),
+                ended=Ended.REFUSED.value,
+            )
             leg.abort()
             return
-        self._half_open_total += 1
-        self._half_open[host] += 1
-        Deferred.fromCoroutine(self._understand(leg, origin)).addBoth(self._understood, leg, host)
+        if not len(self._half_open) > 1:
+            self._crowded = False
+        Deferred.fromCoroutine(self._understand(leg, origin, place)).addErrback(
+            self._not_understood, leg, place
+        )
 
     def close_links(self) -> None:
         """Closes every mux link and its streams."""
         for link in list(self._links):
             link.close()
 
-    async def _understand(self, leg: IStreamLeg, origin: Origin) -> None:
+    async def _understand(self, leg: IStreamLeg, origin: Origin, place: Place) -> None:
         spoken = await self._ask(leg.take, ACCEPTED_CONNECTION)
         secure = spoken in (Spoken.TLS, Spoken.CUSTOM_TLS)
         if secure:
@@ -140,9 +150,10 @@ class BindPort:
         elif self._tls_only:
             raise TransportSecurityError(f"{spoken.value} without TLS, which transport.tls.force forbids")
         if spoken is Spoken.MUX:
-            self._start_link(leg, secure)
+            self._start_link(leg, secure, place)
         elif spoken in (Spoken.WIRE_V1, Spoken.WIRE_V2):
-            self.opened(leg, origin, Link(False, secure, leg.abort, exporter=channel_binding(leg)))
+            link = Link(False, secure, leg.abort, exporter=channel_binding(leg), understood=place.leave)
+            self.opened(leg, origin, link)
         elif spoken is Spoken.WEBSOCKET:
             leg.close()
             raise RemoteProtocolError(
@@ -152,22 +163,28 @@ class BindPort:
             leg.close()
             raise RemoteProtocolError(f"this is {spoken.value}, not a client of this server")
 
-    def _start_link(self, leg: IStreamLeg, secure: bool) -> None:
+    def _start_link(self, leg: IStreamLeg, secure: bool, place: Place) -> None:
         mux = MuxLink(leg, Role.SERVER, self._turns, self._clock, self._mux_keepalive_s)
         mux.limit_streams(STREAMS_BEFORE_LOGIN)
+
+        def trusted() -> None:
+            place.leave()
+            mux.limit_streams(MAX_STREAMS)
+
         link = Link(
             True,
             secure,
             mux.close,
             exporter=channel_binding(leg),
             listen=mux.sign_of_life,
-            trusted=lambda: mux.limit_streams(MAX_STREAMS),
+            trusted=trusted,
         )
         mux.accept_legs(_Streams(self, link))
         self._links.add(mux)
         deadline = self._clock.callLater(LOGIN_TIMEOUT_S, self._no_login, mux, link)
 
         def lost(_reason: object) -> None:
+            place.leave()
             self._links.discard(mux)
             if deadline.active():
                 deadline.cancel()
@@ -184,26 +201,24 @@ class BindPort:
         spoken: Spoken = await how(parser).addTimeout(FIRST_OCTETS_TIMEOUT_S, self._clock)
         return spoken
 
-    def _understood(self, result: object, leg: IStreamLeg, host: str) -> None:
-        self._half_open_total -= 1
-        self._half_open[host] -= 1
-        if not self._half_open[host]:
-            del self._half_open[host]
-        failure = result
-        if failure is None:
-            return
+    def _not_understood(self, failure: Failure, leg: IStreamLeg, place: Place) -> None:
+        place.leave()
         leg.close()
-        if failure.check(DeadlinePassed):  # type: ignore[attr-defined]  # what is not None is a Failure
+        if failure.check(DeadlinePassed):
             self.log.debug(
-                "{peer} said nothing for {seconds} s", peer=leg.peer, seconds=FIRST_OCTETS_TIMEOUT_S
+                "{peer} said nothing for {seconds} s",
+                peer=leg.peer,
+                seconds=FIRST_OCTETS_TIMEOUT_S,
+                ended=Ended.TIMEOUT.value,
             )
-        elif failure.check(ConnectionFailed):  # type: ignore[attr-defined]
-            self.log.debug("{peer}: {reason}", peer=leg.peer, reason=failure.getErrorMessage())  # type: ignore[attr-defined]
-        elif failure.check(RemoteProtocolError, TransportSecurityError):  # type: ignore[attr-defined]
+        elif failure.check(ConnectionFailed):
+            self.log.debug("{peer}: {reason}", peer=leg.peer, reason=failure.getErrorMessage())
+        elif failure.check(RemoteProtocolError, TransportSecurityError):
             self.log.warn(
                 "a connection from {peer} is refused: {reason}",
                 peer=leg.peer,
-                reason=failure.getErrorMessage(),  # type: ignore[attr-defined]
+                reason=failure.getErrorMessage(),
+                ended=Ended.PROTOCOL_ERROR.value,
             )
         else:
-            self.log.failure("a defect while a connection was being understood", failure)  # type: ignore[arg-type]
+            self.log.failure("a defect while a connection was being understood", failure)

@@ -11,6 +11,7 @@ from relaykit.errors import LoginRefused, RefusalCode
 from relaykit.sansio.control.events import SessionEnded
 from relaykit.sansio.control.greeting import BOUND
 from relaykit.sansio.control.identity import identity_name
+from relaykit.sansio.control.opening import refuse_login
 from relaykit.sansio.control.proving import ServerProofs
 from relaykit.sansio.control.server_session import ServerSession
 from relaykit.sansio.control.texts import (
@@ -19,8 +20,10 @@ from relaykit.sansio.control.texts import (
     REPLACED_DURING_LOGIN,
     RUN_ID_IN_USE,
     STOPPED,
+    TOO_MANY_LOGINS,
 )
 from relaykit.sansio.wire.cipher import derive_key
+from relaykit.server.admission import LoginRate
 from relaykit.server.sessions import ClientSession
 from relaykit.values import ClientIdentity, Ended
 
@@ -53,9 +56,15 @@ class Logins:
         self._registry = registry
         self._rules = rules
         self._under_way: dict[str, ServerSession] = {}
+        self._rate = LoginRate()
+        self._turning_away = False
 
     def asked(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
         """A client asks to be let in."""
+        if not self._rate.admits(origin, self._rules.clock.seconds()):
+            self._turn_away(first, leg, origin)
+            return
+        self._turning_away = False
         Deferred.fromCoroutine(self._decide(first, leg, origin, link)).addErrback(self._failed, leg)
 
     async def _decide(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
@@ -164,8 +173,27 @@ class Logins:
     def _new_run_id(self) -> str:
         return self._rules.entropy(RUN_ID_BYTES).hex()
 
+    def _turn_away(self, first: FirstMessage, leg: IStreamLeg, origin: Origin) -> None:
+        """Refuses a login without a look at it."""
+        # Once, or a flood of logins would be one of lines, too.
+        level = self.log.debug if self._turning_away else self.log.warn
+        self._turning_away = True
+        level(
+            "register control error: {reason} (from {origin})",
+            reason=TOO_MANY_LOGINS,
+            origin=origin,
+            ended=Ended.REFUSED.value,
+        )
+        leg.write(refuse_login(first, self._rules.version, self._rules.texts.login(TOO_MANY_LOGINS)))
+        leg.close()
+
     def _refused(self, core: ServerSession, leg: IStreamLeg, origin: Origin, text: str) -> None:
-        self.log.warn("register control error: {reason} (from {origin})", reason=text, origin=origin)
+        self.log.warn(
+            "register control error: {reason} (from {origin})",
+            reason=text,
+            origin=origin,
+            ended=Ended.REFUSED.value,
+        )
         leg.write_sequence(core.to_send(self._rules.clock.seconds()))
         leg.close()
 

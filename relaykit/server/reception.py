@@ -30,9 +30,12 @@ __all__ = ["Arrival", "Reception"]
 
 @implementer(ILegReceiver)
 class Arrival:
-    """One logical connection, until its first message has been read."""
+    """One logical connection, until its first message has been read.
 
-    __slots__ = ("_clock", "_leg", "_opening", "_timer", "_told")
+    ``told(message)`` gets it; ``over()`` is called before that, or when there will be none.
+    """
+
+    __slots__ = ("_clock", "_leg", "_opening", "_over", "_timer", "_told")
 
     log = Logger()
 
@@ -42,11 +45,13 @@ class Arrival:
         opening: ServerOpening,
         clock: IReactorTime,
         told: Callable[[FirstMessage], None],
+        over: Callable[[], None],
     ) -> None:
         self._leg = leg
         self._opening = opening
         self._clock = clock
         self._told = told
+        self._over = over
         due = opening.next_wakeup()
         assert due is not None
         self._timer = clock.callLater(due - clock.seconds(), self._too_late)
@@ -87,6 +92,7 @@ class Arrival:
     def _finish(self) -> None:
         if self._timer.active():
             self._timer.cancel()
+        self._over()
 
 
 class Reception:
@@ -116,6 +122,7 @@ class Reception:
             self._make_opening(self._clock.seconds(), link),
             self._clock,
             lambda first: self._arrived(first, leg, origin, link),
+            link.understood,
         )
 
     def _arrived(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:

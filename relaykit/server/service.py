@@ -221,6 +221,7 @@ class RelayServer(MultiService):
             self._reactor,
             tls_only=config.transport.tls.force or bool(config.transport.tls.trusted_ca_file),
             mux_keepalive_s=_positive(config.transport.tcp_mux_keepalive_interval),
+            is_known=self._sessions.is_known,
         )
         self._bind_port = listen_tcp(poller, config.bind_addr, config.bind_port, self._acceptor)
         self.log.info("frps tcp listen on {address}", address=self._bind_port.address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +32,11 @@ from relaykit.sansio.control.texts import (
     UNKNOWN_SESSION,
     PeerTexts,
 )
+from relaykit.server.admission import source_of
 from relaykit.server.peers import VisitorPeer
 from relaykit.server.silence import SignOfLife
 from relaykit.server.work import WorkConnections
-from relaykit.values import ClientIdentity, Ended
+from relaykit.values import ClientIdentity, Ended, Origin
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from relaykit.server.acceptor import Link
     from relaykit.server.binding import ServerBinding
     from relaykit.server.registry import RegisteredProxy, Registry
-    from relaykit.values import Origin
 
 __all__ = ["ClientSession", "SessionRules", "Sessions"]
 
@@ -355,6 +355,7 @@ class Sessions:
         self._registry = registry
         self._rules = rules
         self._sessions: dict[str, ClientSession] = {}
+        self._sources: Counter[str] = Counter()
         self.stopped = False
         """Whether nobody is let in any more."""
 
@@ -406,6 +407,11 @@ class Sessions:
     def add(self, session: ClientSession) -> None:
         """A client was let in."""
         self._sessions[session.identity.run_id] = session
+        self._sources[source_of(Origin(session.identity.address))] += 1
+
+    def is_known(self, source: str) -> bool:
+        """Whether a client is logged in from there."""
+        return source in self._sources
 
     def holder(self, login: Login, run_id: str, key: bytes) -> ClientSession | None:
         """A session that has the run id, the identity or the client id of a client that logs in."""
@@ -431,3 +437,7 @@ class Sessions:
         """A session has ended."""
         if self._sessions.get(session.identity.run_id) is session:
             del self._sessions[session.identity.run_id]
+            source = source_of(Origin(session.identity.address))
+            self._sources[source] -= 1
+            if not self._sources[source]:
+                del self._sources[source]

@@ -169,6 +169,7 @@ class Scene:
             self.clock,
             tls_only=tls_only,
             mux_keepalive_s=30.0,
+            is_known=self.sessions.is_known,
         )
 
     def entropy(self, length: int) -> bytes:

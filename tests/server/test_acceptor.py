@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
-from twisted.logger import capturedLogs
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane.tls import channel_binding
 from relaykit.sansio.control import events
-from relaykit.server import acceptor
+from relaykit.server import acceptor, admission
 from relaykit.server.acceptor import FIRST_OCTETS_TIMEOUT_S, LOGIN_TIMEOUT_S, Link
 from relaykit.testing.memory import RecordingReceiver
 from tests.server.scene import Client, Scene, muxed, versions
@@ -125,7 +125,7 @@ class BindPortTests(SynchronousTestCase):
 
     def test_too_many(self) -> None:
         """Connections beyond the bounds are dropped while others are not understood yet."""
-        with mock.patch.object(acceptor, "MAX_HALF_OPEN_PER_ADDRESS", 2):
+        with mock.patch.object(admission, "MAX_HALF_OPEN_PER_SOURCE", 2):
             legs = [self.scene.accept() for _ in range(3)]
             receivers = [RecordingReceiver(leg) for leg in legs]
             self.scene.flush()
@@ -135,6 +135,46 @@ class BindPortTests(SynchronousTestCase):
             later = RecordingReceiver(self.scene.accept())
             self.scene.flush()
             self.assertIsNone(later.lost)
+
+    def test_half_open(self) -> None:
+        """A connection counts as half-open until its first message is read, or it is gone."""
+        half_open = self.scene.bind_port
+        for end in (False, True):
+            leg = self.scene.accept()
+            leg.write(b"FRP\x00\x02\r\n")
+            self.scene.flush()
+            self.assertEqual(half_open.half_open, 1)
+            if end:
+                leg.abort()
+            else:
+                self.scene.advance(acceptor.FIRST_OCTETS_TIMEOUT_S + 1)
+            self.scene.flush()
+            self.assertEqual(half_open.half_open, 0)
+        self.assertTrue(Client(self.scene, leg=self.scene.accept()).run_id)
+        self.assertEqual(half_open.half_open, 0)
+
+    def test_half_open_link(self) -> None:
+        """A mux link counts until somebody has logged in on it, or it is gone."""
+        link = muxed(self.scene)
+        self.assertEqual(self.scene.bind_port.half_open, 1)
+        link.close()
+        self.scene.flush()
+        self.scene.network.expire_linger()
+        self.assertEqual(self.scene.bind_port.half_open, 0)
+        link = muxed(self.scene)
+        self.assertTrue(Client(self.scene, leg=self.successResultOf(link.open_leg())).run_id)
+        self.assertEqual(self.scene.bind_port.half_open, 0)
+
+    def test_turned_away(self) -> None:
+        """That connections are turned away is said once, with the reason in a field."""
+        with mock.patch.object(admission, "MAX_HALF_OPEN", 1), capturedLogs() as logged:
+            first = self.scene.accept()
+            for _ in range(3):
+                self.scene.accept()
+            self.scene.flush()
+        told = [event for event in logged if event["log_level"] is LogLevel.warn]
+        self.assertEqual([event["ended"] for event in told], ["refused"])
+        first.abort()
 
     def test_link_without_login(self) -> None:
         """A mux link on which nobody logs in is closed."""

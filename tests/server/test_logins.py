@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from attrs import evolve
-from twisted.logger import capturedLogs
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control import events
 from relaykit.sansio.control.proving import BoundLogin, ClientProofs
+from relaykit.sansio.control.texts import TOO_MANY_LOGINS
 from relaykit.sansio.wire.framing import V1, V2
+from relaykit.server import admission
 from relaykit.server.acceptor import Link
 from relaykit.server.silence import SILENCE_S
-from relaykit.values import Ended
+from relaykit.values import Ended, Secret
 from tests.server.scene import EXPORTER, Client, Key, Scene, versions
 
 OWNER = ClientProofs(signer=Key(1))
@@ -229,3 +231,40 @@ class ProofTests(SynchronousTestCase):
             session = scene.sessions.get(Client(scene, proofs=proofs).run_id)
             assert session is not None
             self.assertEqual(session.identity.key, key)
+
+
+class RateTests(SynchronousTestCase):
+    """More logins than one address may try."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.patch(admission, "LOGINS_AT_ONCE", 2)
+
+    def test_turned_away(self) -> None:
+        """A login too many is refused in every version of the wire, whatever it proves; later it is not."""
+        for framing in versions():
+            for _ in range(2):
+                Client(self.scene, framing=framing)
+            refused = Client(self.scene, framing=framing)
+            self.assertEqual(refused.of(events.LoginRefused)[0].text, TOO_MANY_LOGINS)
+            self.scene.advance(60)
+        self.assertEqual(len(self.scene.sessions), 4)
+        self.assertTrue(Client(self.scene).run_id)
+
+    def test_wrong_token(self) -> None:
+        """Logins that fail count, too: nobody can try tokens without end."""
+        for _ in range(2):
+            Client(self.scene, token=Secret("wrong"))
+        refused = Client(self.scene, token=Secret("wrong"))
+        self.assertEqual(refused.of(events.LoginRefused)[0].text, TOO_MANY_LOGINS)
+
+    def test_said_once(self) -> None:
+        """That logins are turned away is said once, and again when it begins again."""
+        for times in (1, 2):
+            with capturedLogs() as logged:
+                for _ in range(6):
+                    Client(self.scene)
+            told = [each for each in logged if each.get("reason") == TOO_MANY_LOGINS]
+            self.assertEqual([each["log_level"] for each in told].count(LogLevel.warn), 1, times)
+            self.assertEqual({each["ended"] for each in told}, {"refused"})
+            self.scene.advance(60)

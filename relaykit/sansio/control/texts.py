@@ -18,6 +18,7 @@ __all__ = [
     "SESSION_NOT_CURRENT",
     "SESSION_NOT_RUNNING",
     "STOPPED",
+    "TOO_MANY_LOGINS",
     "UNKNOWN_SESSION",
     "PeerTexts",
 ]
@@ -45,6 +46,9 @@ It begins with what frp says to a wrong token."""
 
 NOT_OF_THIS_SESSION = "this connection does not belong to the session of run id [{run_id}]"
 """To a work connection or a visit that does not show what its bound session demands; to be formatted."""
+
+TOO_MANY_LOGINS = "too many logins from this address, try again in a moment"
+"""To a login that is not looked at, because so many came before it."""
 
 REPLACED_DURING_LOGIN = "control was replaced during login"
 """To a login that another one with the same run id has overtaken."""

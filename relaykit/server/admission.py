@@ -1,0 +1,123 @@
+"""What strangers may cost: how many connections at once, and how many logins in what time."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from relaykit.values import Origin
+
+__all__ = ["HalfOpen", "LoginRate", "Place", "source_of"]
+
+MAX_HALF_OPEN = 4096
+"""Connections on which nobody has logged in or shown a session, of all peers together; each costs a
+descriptor, and some 50 KB in a TLS handshake."""
+
+MAX_HALF_OPEN_PER_SOURCE = 512
+"""The same, of one source that no client is logged in from.  Clients without mux open connections by the
+hundreds when users come, but they are logged in by then."""
+
+LOGINS_AT_ONCE = 256
+"""Logins that one source may try at once: the clients of a whole site that lost their server together."""
+
+LOGINS_PER_S = 16.0
+"""Logins a second that one source may try after those: each costs a few milliseconds, with TLS."""
+
+MAX_SOURCES = 8192
+"""Sources whose logins are counted; when there are more, those that were quiet longest count as new."""
+
+_PREFIX_6 = 64
+"""The part of an IPv6 address that a single customer has at least.  Source: RFC 6177."""
+
+
+def source_of(origin: Origin) -> str:
+    """Who a connection counts for: an IPv4 address, or the network of an IPv6 one."""
+    if origin.source is None:
+        return ""
+    host = origin.source.host
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    return str(ipaddress.IPv6Network((address, _PREFIX_6), strict=False))
+
+
+@define(eq=False)
+class Place:
+    """One connection's place among the half-open ones, until :meth:`leave`."""
+
+    _half_open: HalfOpen
+    _source: str
+    _left: bool = field(default=False, init=False)
+
+    def leave(self) -> None:
+        """The connection is understood, or gone; doing it again changes nothing."""
+        if not self._left:
+            self._left = True
+            self._half_open.left(self._source)
+
+
+class HalfOpen:
+    """Counts the connections that nobody is known behind yet.
+
+    :param is_known: whether a client is logged in from a source.
+    """
+
+    def __init__(self, is_known: Callable[[str], bool]) -> None:
+        self._is_known = is_known
+        self._of_source: Counter[str] = Counter()
+        self._total = 0
+
+    def __len__(self) -> int:
+        return self._total
+
+    def enter(self, origin: Origin) -> Place | None:
+        """A place for a new connection; None if there is none, then drop it."""
+        source = source_of(origin)
+        if self._total >= MAX_HALF_OPEN:
+            return None
+        if self._of_source[source] >= MAX_HALF_OPEN_PER_SOURCE and not self._is_known(source):
+            return None
+        self._total += 1
+        self._of_source[source] += 1
+        return Place(self, source)
+
+    def left(self, source: str) -> None:
+        """For places only."""
+        self._total -= 1
+        self._of_source[source] -= 1
+        if not self._of_source[source]:
+            del self._of_source[source]
+
+
+class LoginRate:
+    """Counts logins: a bucket of tokens for each source, which fills up again with time."""
+
+    def __init__(self) -> None:
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def admits(self, origin: Origin, now: float) -> bool:
+        """Whether a login from there may be looked at; it is counted."""
+        source = source_of(origin)
+        left, since = self._buckets.get(source, (float(LOGINS_AT_ONCE), now))
+        left = min(float(LOGINS_AT_ONCE), left + max(0.0, now - since) * LOGINS_PER_S)
+        admitted = left >= 1.0
+        self._buckets[source] = (left - 1.0 if admitted else left, now)
+        self._buckets.move_to_end(source)
+        self._forget_quiet(now)
+        return admitted
+
+    def _forget_quiet(self, now: float) -> None:
+        """Forgets sources whose bucket must be full again, and the longest quiet if there are too many."""
+        while self._buckets:
+            source, (_, since) = next(iter(self._buckets.items()))
+            if len(self._buckets) <= MAX_SOURCES and (now - since) * LOGINS_PER_S < LOGINS_AT_ONCE:
+                return
+            del self._buckets[source]
