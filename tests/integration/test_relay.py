@@ -88,8 +88,8 @@ class SpeedTests(RelayTestCase):
         service = self.start_service(obey)
         self.start_server()
         published = self.publish(way, service)
-        order_download(published.tcp, ENOUGH_BYTES, piece=997, receive_buffer=4096)
-        order_download(published.stcp, ENOUGH_BYTES, piece=997, receive_buffer=4096)
+        order_download(published.tcp, ENOUGH_BYTES, piece=997, buffers=4096)
+        order_download(published.stcp, ENOUGH_BYTES, piece=997, buffers=4096)
 
     def test_slow_reader_mux(self) -> None:
         """A user who reads little at a time, through a small window, gets every octet."""

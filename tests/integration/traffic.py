@@ -42,6 +42,8 @@ PERIOD = 1_048_573
 PIECE_BYTES = 64 * 1024
 """Octets handed to the kernel, or taken from it, at once."""
 
+ETHERNET_SEGMENT_BYTES = 1460
+
 _RUN_BYTES = 20_000
 """The longest run of one octet in a pattern, and the longest piece without any."""
 
@@ -74,12 +76,15 @@ def _block(seed: int) -> bytes:
 # --- one connection --------------------------------------------------------------------------------
 
 
-def dial(port: int, host: str = LOOPBACK, receive_buffer: int = 0) -> socket.socket:
-    """A user's connection; with a receive buffer of so many octets, if given."""
+def dial(port: int, host: str = LOOPBACK, buffers: int = 0) -> socket.socket:
+    """A user's connection.  With ``buffers`` the kernel holds about so many octets of it, each way."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     user = socket.socket(family)
-    if receive_buffer:
-        user.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    if buffers:
+        user.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
+        user.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
+        # The other end lays in room for many segments: of Ethernet's size, not of the loopback's 64 KiB.
+        user.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_SEGMENT_BYTES)
     user.settimeout(PATIENCE_S)
     user.connect((host, port))
     user.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -174,9 +179,9 @@ def order_exchange(port: int, count: int) -> None:
         exchange(user, FROM_USER, FROM_SERVICE, count)
 
 
-def order_download(port: int, count: int, piece: int = PIECE_BYTES, receive_buffer: int = 0) -> None:
+def order_download(port: int, count: int, piece: int = PIECE_BYTES, buffers: int = 0) -> None:
     """A user to whom so many octets are sent; the service closes as soon as it has sent them."""
-    with _order(port, "download", count, receive_buffer) as user:
+    with _order(port, "download", count, buffers) as user:
         receive(user, FROM_SERVICE, count, piece)
         _expect_end(user)
 
@@ -190,8 +195,8 @@ def order_upload(port: int, count: int) -> None:
         send(user, FROM_USER, count)
 
 
-def _order(port: int, order: str, count: int, receive_buffer: int = 0) -> socket.socket:
-    user = dial(port, receive_buffer=receive_buffer)
+def _order(port: int, order: str, count: int, buffers: int = 0) -> socket.socket:
+    user = dial(port, buffers=buffers)
     user.sendall(f"{order} {count}".ljust(_ORDER_BYTES).encode())
     return user
 

@@ -1,0 +1,139 @@
+"""A thousand users who stop reading cost a bounded buffer each, and nobody else's speed."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest
+
+from relaykit.dataplane.poller import PIECE_BYTES
+from relaykit.dataplane.sockets import HIGH_WATER_BYTES as SOCKET_HIGH_WATER_BYTES
+from relaykit.sansio.yamux.credit import EXTRA_CREDIT_BYTES
+from relaykit.sansio.yamux.outbox import HIGH_WATER_BYTES as STREAM_HIGH_WATER_BYTES
+from relaykit.sansio.yamux.streams import INITIAL_WINDOW_BYTES
+from tests.integration.programs import Program, free_ports
+from tests.integration.relays import RelayTestCase
+from tests.integration.traffic import dial, obey, order_exchange, receive_exactly
+
+STALLED = 1000
+
+MUCH_BYTES = 64 * 1024 * 1024
+"""Octets that the one lively user sends and receives in one exchange."""
+
+ROUNDS = 40
+"""Exchanges within which the others have come to a halt."""
+
+SMALL_BUFFER_BYTES = 4096
+"""The kernel's buffers of a stalled user, which are not in the memory that is measured."""
+
+KERNEL_BYTES = 450 * 1024
+"""What the kernel has in its buffers for one stalled user, measured."""
+
+FLOW_BYTES = 24 * 1024
+"""What a flow costs besides its payload: two legs, a stream, a work connection, TLS records."""
+
+RECEIVING_BYTES = STALLED * (INITIAL_WINDOW_BYTES + SOCKET_HIGH_WATER_BYTES + FLOW_BYTES) + EXTRA_CREDIT_BYTES
+"""The most that stalled streams may cost the end of the link that receives what nobody takes: their
+windows, what was handed to the sockets already, and the credit beyond that all streams share."""
+
+SENDING_BYTES = STALLED * (STREAM_HIGH_WATER_BYTES + PIECE_BYTES + FLOW_BYTES)
+"""The most that they may cost the end that sends: the queue of each stream, and the piece that filled it."""
+
+
+class StalledTests(RelayTestCase):
+    """All streams of one link but one stop."""
+
+    def setUp(self) -> None:
+        """Allows this process a few thousand sockets."""
+        super().setUp()
+        pressure = int(Path("/proc/sys/net/ipv4/tcp_mem").read_text().split()[1]) * resource.getpagesize()
+        if pressure < STALLED * KERNEL_BYTES:
+            raise SkipTest(
+                f"the kernel slows TCP down beyond {pressure} octets in sockets (net.ipv4.tcp_mem)"
+            )
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        self.over = threading.Event()
+        self.poured: Counter[int] = Counter()
+
+    def pour(self, connection: socket.socket) -> None:
+        """Sends for ever, to somebody who does not read, and counts what the kernel takes."""
+        connection.settimeout(None)
+        piece = bytes(PIECE_BYTES)
+        with contextlib.suppress(OSError):
+            while True:
+                self.poured[threading.get_ident()] += connection.send(piece)
+
+    def start_relay(self, serve: Callable[[socket.socket], None]) -> tuple[Program, Program, int, int]:
+        """Server, client, the port of a service that does this, and that of one that obeys."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        # A unix socket, because what lies in TCP sockets of the loopback is megabytes for each.
+        stalling = f"{folder.name}/stalling"
+        self.start_service(serve, path=stalling)
+        self.lively = self.start_service(obey)
+        ports = free_ports(2)
+        server = self.start_server()
+        client = self.start_client(
+            {"transport.wireProtocol": "v2"},
+            [
+                {"name": "stalling", "type": "tcp", "local": f"unix:{stalling}", "remotePort": ports[0]},
+                {"name": "lively", "type": "tcp", "localPort": self.lively.port, "remotePort": ports[1]},
+            ],
+        )
+        client.wait_for("start proxy success", 2)
+        self.addCleanup(self.over.set)
+        # They would wait for the flows to end.
+        self.addCleanup(server.kill)
+        self.addCleanup(client.kill)
+        return server, client, ports[0], ports[1]
+
+    def stall(self, port: int) -> list[socket.socket]:
+        """Users of whom each has heard one octet, and takes no more."""
+        users = [dial(port, buffers=SMALL_BUFFER_BYTES) for _ in range(STALLED)]
+        for user in users:
+            self.addCleanup(user.close)
+            self.assertEqual(len(receive_exactly(user, 1)), 1)
+        return users
+
+    def exchange_beside(self, port: int) -> None:
+        """Exchanges much, until all of it went while the stalled streams did not move an octet."""
+        for served in range(1, ROUNDS):
+            before = self.poured.total()
+            order_exchange(port, MUCH_BYTES)
+            self.lively.wait_served(served)
+            if before and self.poured.total() == before:
+                return
+        self.fail(f"the stalled streams still move: {self.poured.total()} octets")
+
+    def test_users_do_not_read(self) -> None:
+        """A thousand users do not read: another one's stream goes on, the memory of both ends is bounded."""
+        server, client, stalling, lively = self.start_relay(self.pour)
+        before = server.peak_resident_bytes(), client.peak_resident_bytes()
+        self.stall(stalling)
+        self.exchange_beside(lively)
+        self.assertLess(server.peak_resident_bytes() - before[0], RECEIVING_BYTES)
+        self.assertLess(client.peak_resident_bytes() - before[1], SENDING_BYTES)
+
+    def test_services_do_not_read(self) -> None:
+        """The same with a local service that does not read what a thousand users send."""
+
+        def ignore(connection: socket.socket) -> None:
+            connection.sendall(b"!")
+            self.over.wait()
+
+        server, client, stalling, lively = self.start_relay(ignore)
+        before = server.peak_resident_bytes(), client.peak_resident_bytes()
+        for user in self.stall(stalling):
+            threading.Thread(target=self.pour, args=[user], daemon=True).start()
+        self.exchange_beside(lively)
+        self.assertLess(server.peak_resident_bytes() - before[0], SENDING_BYTES)
+        self.assertLess(client.peak_resident_bytes() - before[1], RECEIVING_BYTES)
