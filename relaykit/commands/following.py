@@ -67,6 +67,7 @@ class Follower:
         self._show = show
         self._reactor = reactor
         self._soon: IDelayedCall | None = None
+        self._over = False
         self._listener = ProblemListener(reactor.seconds, self._look_soon, show.tell)
         self._looking = LoopingCall(self._look)
         self._measuring = LoopingCall(client.measure_round_trip)
@@ -83,6 +84,7 @@ class Follower:
 
     def end(self) -> None:
         """Shows how it ended, and nothing more."""
+        self._over = True
         for call in (self._looking, self._measuring):
             if call.running:
                 call.stop()
@@ -94,7 +96,7 @@ class Follower:
 
     def _look_soon(self) -> None:
         """What is logged is often said before it is done; at the end of this turn, both are."""
-        if self._soon is None:
+        if self._soon is None and not self._over:
             self._soon = self._reactor.callLater(0, self._look_now)
 
     def _look_now(self) -> None:

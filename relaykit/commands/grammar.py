@@ -51,6 +51,8 @@ class Command:
     :ivar flags: its own flags.
     :ivar persistent: flags that its children take too.
     :ivar most_arguments: how many words it takes beside flags; None for any number.
+    :ivar arguments: what these are, for the help text.
+    :ivar any_flags: whether words that look like flags are words like others.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Command:
     children: tuple[Command, ...] = ()
     most_arguments: int | None = None
     arguments: str = field(default="", kw_only=True)
+    any_flags: bool = field(default=False, kw_only=True)
 
     def child(self, name: str) -> Command | None:
         return next((child for child in self.children if child.name == name), None)
@@ -265,6 +268,8 @@ class _FlagParser:
     def parse(self, words: Sequence[str]) -> Call:
         arguments: list[str] = []
         rest = list(reversed(words))
+        if self._path[-1].any_flags:
+            rest.append("--")
         while rest:
             word = rest.pop()
             if word == "--":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from relaykit.commands.advice import explained
 from relaykit.commands.grammar import Call, path_text
 from relaykit.commands.surroundings import Surroundings
 
-__all__ = ["broken", "completion", "nathole", "not_available", "reload", "status", "stop"]
+__all__ = ["completion", "nathole", "not_available", "reload", "status", "stop", "unusable"]
 
 
 def not_available(call: Call, around: Surroundings) -> int:
@@ -21,7 +22,7 @@ status = not_available
 stop = not_available
 
 
-def broken(call: Call, around: Surroundings) -> int:
+def unusable(call: Call, around: Surroundings) -> int:
     """Tells why a command cannot be used."""
-    around.complain(call.path[-1].summary)
+    around.complain(explained(call.path[-1].summary))
     return 1

@@ -22,7 +22,8 @@ def tree_for(root: Command, word: str) -> Command:
         types = ProxyTypes.installed()
         form = find_form(types, word)
     except PluginError as error:
-        return evolve(root, children=(*root.children, _broken(word, str(error))))
+        named = root.child(word) is None and not word.startswith("-")
+        return evolve(root, children=(*root.children, *([_unusable(word, str(error))] if named else [])))
     if form is not None:
         return tree_with(root, [form])
     if word in LATER_TYPES and word not in types:
@@ -46,8 +47,9 @@ def tree_with(root: Command, forms: list[Form]) -> Command:
 
 
 def _later(name: str) -> Command:
-    return Command(name, "Not available yet", action="relaykit.commands.later:not_available")
+    return _unusable(name, f"the proxy type {name} is not available yet")
 
 
-def _broken(name: str, reason: str) -> Command:
-    return Command(name, reason, action="relaykit.commands.later:broken")
+def _unusable(name: str, reason: str) -> Command:
+    """A command that says why it is none, whatever flags it was given."""
+    return Command(name, reason, action="relaykit.commands.later:unusable", any_flags=True)

@@ -9,6 +9,8 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.testing import MemoryReactorClock
 
+from relaykit.client.status import ClientStatus
+
 __all__ = ["FakeRole", "RunningReactor"]
 
 
@@ -41,6 +43,10 @@ class FakeRole(MultiService):
     def __init__(self, fails_with: Exception | None = None, decided: bool = True) -> None:
         super().__init__()
         self.done: list[str] = []
+        self.measured = 0
+        self.now = ClientStatus()
+        self.port = 7000
+        self.fingerprint = "sha256:" + 32 * "ab"
         self._failure = fails_with
         self._decided = decided
         self._waiting: list[Deferred[Any]] = []
@@ -56,6 +62,14 @@ class FakeRole(MultiService):
     def stopService(self) -> Deferred[Any]:
         self.done.append("stopped")
         return maybeDeferred(super().stopService)
+
+    def status(self) -> ClientStatus:
+        """What a test says."""
+        return self.now
+
+    def measure_round_trip(self) -> None:
+        """Is counted."""
+        self.measured += 1
 
     def outcome(self) -> Deferred[Any]:
         """How it went; waits until it is decided."""

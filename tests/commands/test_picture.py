@@ -1,0 +1,131 @@
+"""Tests for :mod:`relaykit.commands.picture`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import Logger, LogLevel, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
+from relaykit.commands.logins import ServerName
+from relaykit.commands.picture import Entrance, Painter, Picture, ProblemListener, Standing
+from relaykit.dataplane.plane import FlowCounts
+from relaykit.values import Address
+
+RELAY = ServerName("relay.example")
+
+
+def proxy(address: str = "", running: bool = True, name: str = "ssh") -> ProxyStatus:
+    """A proxy as a client tells of it."""
+    state = RegistrationState.RUNNING if running else RegistrationState.WAITING
+    return ProxyStatus(name=name, type="tcp", state=state, address=address)
+
+
+class PainterTests(SynchronousTestCase):
+    """Tests for :class:`Painter`."""
+
+    def painted(self, status: ClientStatus, **known: Any) -> Picture:
+        """The picture of a status, at 100 seconds."""
+        return Painter(**{"server": RELAY, **known}).paint(status, 100.0, None)
+
+    def entrance(self, status: ClientStatus, **known: Any) -> Entrance:
+        """The only entrance of it."""
+        (entrance,) = self.painted(status, **known).entrances
+        return entrance
+
+    def test_standing(self) -> None:
+        """A client is connected, connects, or waits; each for some time."""
+        for status, standing, seconds in (
+            (ClientStatus(), Standing.CONNECTING, 0.0),
+            (ClientStatus(since=90.0), Standing.CONNECTING, 10.0),
+            (ClientStatus(connected=True, since=40.0), Standing.CONNECTED, 60.0),
+            (ClientStatus(since=90.0, next_try=103.0), Standing.WAITING, 3.0),
+            (ClientStatus(since=90.0, next_try=99.0), Standing.WAITING, 0.0),
+        ):
+            picture = self.painted(status)
+            self.assertEqual((picture.standing, picture.seconds), (standing, seconds))
+
+    def test_public_address(self) -> None:
+        """The server tells a port; users need the name that it was dialed by."""
+        status = ClientStatus(proxies=(proxy(":6000"),))
+        self.assertEqual(self.entrance(status).address, "relay.example:6000")
+        self.assertEqual(self.entrance(status, server=ServerName("::1")).address, "[::1]:6000")
+        told = ClientStatus(proxies=(proxy("192.0.2.1:6000"),))
+        self.assertEqual(self.entrance(told).address, "192.0.2.1:6000")
+
+    def test_url(self) -> None:
+        """What is for browsers has a URL: told by the server, or known to whoever typed the line."""
+        status = ClientStatus(proxies=(proxy(":6000"),))
+        self.assertEqual(self.entrance(status).url, "")
+        self.assertEqual(self.entrance(status, web=frozenset({"ssh"})).url, "http://relay.example:6000/")
+        told = ClientStatus(proxies=(proxy("https://app.relay.example"),))
+        self.assertEqual(self.entrance(told).url, "https://app.relay.example")
+
+    def test_visitor(self) -> None:
+        """A visitor is open once it listens."""
+        closed = self.entrance(ClientStatus(visitors=(VisitorStatus(name="v"),)), leads_to={"v": "db"})
+        self.assertEqual(closed, Entrance(name="v", leads_to="db"))
+        listening = VisitorStatus(name="v", listening=Address("127.0.0.1", 5432))
+        opened = self.entrance(ClientStatus(visitors=(listening,)))
+        self.assertEqual((opened.open, opened.address), (True, "127.0.0.1:5432"))
+
+    def test_all_the_rest(self) -> None:
+        """Traffic and round trip are passed on; a proxy without an address has its hint."""
+        flows = FlowCounts(present=1, total=2, near_to_far=3, far_to_near=4)
+        status = ClientStatus(proxies=(proxy(),), flows=flows, round_trip_s=0.02)
+        picture = self.painted(status, leads_to={"ssh": "127.0.0.1:22"}, hints={"ssh": "how to"})
+        self.assertEqual((picture.flows, picture.round_trip_s), (flows, 0.02))
+        self.assertEqual(
+            picture.entrances, (Entrance(name="ssh", leads_to="127.0.0.1:22", open=True, hint="how to"),)
+        )
+
+
+class ProblemListenerTests(SynchronousTestCase):
+    """Tests for :class:`ProblemListener`."""
+
+    def setUp(self) -> None:
+        """Listens to the log."""
+        self.heard = 0
+        self.told: list[str] = []
+        self.listener = ProblemListener(lambda: 7.0, self.hear, self.told.append)
+        globalLogPublisher.addObserver(self.listener)
+        self.addCleanup(globalLogPublisher.removeObserver, self.listener)
+
+    def hear(self) -> None:
+        """Counts."""
+        self.heard += 1
+
+    def test_problem(self) -> None:
+        """The last warning or error of ours is the problem, without the run id, with advice."""
+        log = Logger("relaykit.client.service")
+        log.info("all is well")
+        self.assertIsNone(self.listener.problem)
+        log.warn("[{run}] [ssh] start error: port already used", run="0123456789abcdef")
+        problem = self.listener.problem
+        assert problem is not None and problem.trouble is not None
+        self.assertEqual((problem.text, problem.at), ("[ssh] start error: port already used", 7.0))
+        self.assertEqual(problem.trouble.anchor, "port-in-use")
+        self.assertEqual(self.heard, 2)
+
+    def test_strangers(self) -> None:
+        """What others log is not ours to show."""
+        Logger("twisted.internet").error("something else")
+        self.assertEqual((self.heard, self.listener.problem), (0, None))
+
+    def test_controls(self) -> None:
+        """What a peer sent cannot speak to the terminal."""
+        Logger("relaykit.client").warn("it said {text}", text="\x1b[2J\n")
+        assert self.listener.problem is not None
+        self.assertEqual(self.listener.problem.text, "it said \\x1b[2J\\n")
+
+    def test_defect(self) -> None:
+        """The traceback of a defect is told at once."""
+        log = Logger("relaykit.client")
+        try:
+            raise ZeroDivisionError("a defect")
+        except ZeroDivisionError:
+            log.failure("a defect in the client", Failure(), level=LogLevel.critical)
+        self.assertIn("ZeroDivisionError: a defect", self.told[0])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

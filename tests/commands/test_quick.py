@@ -1,0 +1,133 @@
+"""Tests for ``relaykit server --quick``."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.commands.making import ServerMaker
+from relaykit.commands.quick import TOKEN_FILE, guessed_host, kept_token
+from relaykit.dataplane.listening import PortInUse
+from relaykit.state import StateDirectory, StateUnavailable
+from tests.commands.fakes import FakeRole
+from tests.commands.serving import ServingTestCase
+from tests.commands.terminal import run_printed
+
+
+class RunTests(ServingTestCase):
+    """Tests for the server that it runs."""
+
+    def setUp(self) -> None:
+        """Takes the place of the server, and notes what it is made of."""
+        super().setUp()
+        self.made: list[ServerMaker] = []
+        self.folder = str(Path(self.mktemp()).absolute())
+        case = self
+
+        def make(maker: ServerMaker, reactor: Any) -> FakeRole:
+            case.made.append(maker)
+            return case.role
+
+        self.patch(ServerMaker, "make", make)
+
+    def test_invitation(self) -> None:
+        """The one line for the other machine has everything in it: server, token, fingerprint."""
+        words = ("server", "--quick", "--host", "relay.example", "--port", "7009")
+        self.role.port = 7009
+        printed = self.serve(*words, "--state-dir", self.folder)
+        self.assertEqual((printed.status, printed.stderr), (0, ""))
+        (maker,) = self.made
+        token = maker.token.reveal()
+        self.assertIn(
+            f"    RELAYKIT_TOKEN={token} relaykit tcp 22 --server relay.example:7009 "
+            f"--fingerprint {self.role.fingerprint} --remote-port 6000\n",
+            printed.stdout,
+        )
+        self.assertEqual(maker.loaded.config.bind_port, 7009)
+        self.assertNotIn("--host NAME", printed.stdout)
+
+    def test_again(self) -> None:
+        """At the next start, the line is the same."""
+        words = ("server", "--quick", "--state-dir", self.folder)
+        self.assertEqual(self.serve(*words).stdout, self.serve(*words).stdout)
+
+    def test_guessed(self) -> None:
+        """A host that was not named is guessed, and that is told."""
+        self.assertIn("--host NAME", self.serve("server", "--quick", "--state-dir", self.folder).stdout)
+
+    def test_fails(self) -> None:
+        """A server that cannot start says why, and what to do."""
+        self.role = FakeRole(PortInUse("cannot listen on 0.0.0.0:7000: another program listens there"))
+        printed = self.serve("server", "--quick", "--state-dir", self.folder, during=lambda: None)
+        self.assertEqual(printed.status, 1)
+        self.assertIn("another program listens there\n  The port could not be opened", printed.stderr)
+        self.assertNotIn("RELAYKIT_TOKEN", printed.stdout)
+
+    def test_misuse(self) -> None:
+        """A file and ``--quick`` exclude each other; ports are checked as in a file."""
+        self.assertIn("--quick runs without a file", run_printed(["server", "--quick", "-c", "x"]).stderr)
+        self.assertIn(
+            "bindPort", run_printed(["server", "--quick", "--port", "70000"], {"HOME": self.folder}).stderr
+        )
+
+
+class TokenTests(SynchronousTestCase):
+    """Tests for :func:`kept_token`."""
+
+    def test_kept(self) -> None:
+        """A token is made once, strong, for its owner's eyes only."""
+        folder = Path(self.mktemp())
+        token = kept_token(StateDirectory(folder))
+        self.assertEqual(len(token.reveal()), 40)
+        self.assertEqual(kept_token(StateDirectory(folder)), token)
+        self.assertEqual((folder / TOKEN_FILE).stat().st_mode & 0o777, 0o600)
+
+    def test_own(self) -> None:
+        """A token that somebody put there is used."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / TOKEN_FILE).write_text("mine\n")
+        self.assertEqual(kept_token(StateDirectory(folder)).reveal(), "mine")
+
+    def test_not_kept(self) -> None:
+        """Without a state directory there is a new one each time; one that does not work is told."""
+        self.assertNotEqual(kept_token(None), kept_token(None))
+        path = Path(self.mktemp())
+        path.write_text("no folder")
+        with self.assertRaises(StateUnavailable):
+            kept_token(StateDirectory(path))
+
+
+class HostTests(SynchronousTestCase):
+    """Tests for :func:`guessed_host`."""
+
+    def test_no_way_out(self) -> None:
+        """A machine without a network is called by its name."""
+
+        class Unreachable(socket.socket):
+            """Reaches nobody."""
+
+            def connect(self, address: Any) -> None:
+                raise OSError("no route")
+
+        self.patch(socket, "socket", Unreachable)
+        self.assertEqual(guessed_host(), os.uname().nodename)
+
+    def test_way_out(self) -> None:
+        """Otherwise it is the address that packets to the world come from."""
+
+        class Reachable(socket.socket):
+            """Has a way out."""
+
+            def connect(self, address: Any) -> None:
+                """Sends nothing."""
+
+            def getsockname(self) -> tuple[str, int]:
+                return "203.0.113.5", 40000
+
+        self.patch(socket, "socket", Reachable)
+        self.assertEqual(guessed_host(), "203.0.113.5")
