@@ -1,0 +1,139 @@
+"""Figures: many punches of each pair of routers, as a table.
+
+``python -m tests.natlab.matrix --runs 20`` runs all rows, or those whose names are given; as root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import field, frozen
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from tests.natlab.lab import NatLab
+from tests.natlab.namespaces import run, why_not, within
+from tests.natlab.rendezvous import Meeting, Result, known, surroundings
+
+__all__ = ["ROWS", "Row", "main"]
+
+DELAY_S = 0.025
+"""One way through the Internet of the laboratory."""
+
+
+@frozen
+class Row:
+    """One line of the table."""
+
+    group: str
+    a: str
+    b: str
+    loss: float = 0.0
+    how: dict[str, Any] = field(factory=dict)
+    knows_a: bool = True
+    """Whether end A has done a thorough discovery before."""
+
+    @property
+    def name(self) -> str:
+        """The pair, and what is special."""
+        special = [f"{self.loss:.0%} loss"] if self.loss else []
+        special += [f"{key} {value}" for key, value in self.how.items()]
+        return " ".join([f"{self.a} x {self.b}", *special])
+
+
+ROWS: Sequence[Row] = (
+    *(
+        Row("plain", a, b)
+        for a, b in (
+            ("none", "none"),
+            ("fw", "fw"),
+            ("full", "full"),
+            ("addr", "addr"),
+            ("port", "port"),
+            ("port", "portshift"),
+            ("portshift", "portshift"),
+            ("none", "symrnd"),
+            ("full", "symrnd"),
+            ("addr", "symrnd"),
+            ("full", "symseq"),
+            ("addr", "symblk"),
+        )
+    ),
+    Row("careless routers", "port+input=accept", "port+input=accept"),
+    Row("careless routers", "port+input=accept", "portshift+input=reject"),
+    *(Row("prediction", a, "symseq") for a in ("fw", "port", "portshift", "symseq")),
+    *(Row("guessing", a, "symrnd") for a in ("fw", "port", "portshift")),
+    Row("guessing", "port", "symaddr"),
+    Row("guessing", "port", "symblk"),
+    Row("guessing, both sides", "symblk", "symblk"),
+    Row("impossible", "symrnd", "symrnd"),
+    Row("impossible", "symseq", "symrnd"),
+    Row("loss", "port", "port", 0.2),
+    Row("loss", "addr", "portshift", 0.2),
+    Row("carrier", "port", "port", how={"carrier": "portshift"}),
+    Row("carrier", "port", "port", how={"carrier": "symblk"}, knows_a=False),
+    Row("IPv6", "symrnd", "symrnd", how={"six": True}),
+    Row("TCP", "udpblock", "udpblock"),
+    Row("TCP", "udpblock", "port"),
+)
+
+
+async def measure(row: Row, runs: int) -> str:
+    """One line: how many worked, and the times."""
+    results: list[tuple[Result, int]] = []
+    with NatLab(row.a, row.b, **row.how) as lab:
+        lab.weather(reactor, DELAY_S, row.loss)
+        meeting = Meeting(lab)
+        await meeting.begin()
+        more = {"opening_ttl": 3} if row.how.get("carrier") else {}
+        a = surroundings(lab, "ca", **{"behavior": known(row.a) if row.knows_a else None, **more})
+        b = surroundings(lab, "cb", **{"behavior": known(row.b), **more})
+        for place in range(runs):
+            for router in ("ra", "rb"):
+                run([*within(lab.space(router)), "conntrack", "-F"], check=False)
+            if place % 2:
+                result = await meeting.punch(("ca", "cb"), (a, b))
+            else:
+                result = await meeting.punch(("cb", "ca"), (b, a))
+            results.append((result, max(lab.flows("a"), lab.flows("b"))))
+            result.close()
+        await meeting.end()
+    return _line(row, results)
+
+
+def _line(row: Row, results: Sequence[tuple[Result, int]]) -> str:
+    times = sorted(result.seconds for result, _ in results if result.worked)
+    told = sorted(result.total_s for result, _ in results if not result.worked)
+    flows = max(flows for _, flows in results)
+    cells = [row.group, row.name, f"{len(times)}/{len(results)}"]
+    if times:
+        ninth = times[int(0.9 * (len(times) - 1))]
+        cells.append(f"{statistics.median(times):.2f} / {ninth:.2f} / {times[-1]:.2f}")
+    else:
+        cells.append(f"told after {told[-1]:.2f}")
+    return f"| {' | '.join([*cells, str(flows)])} |"
+
+
+async def main(_: object, *words: str) -> None:
+    """Runs the rows and prints them as they come."""
+    parser = argparse.ArgumentParser(prog="matrix")
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("groups", nargs="*")
+    options = parser.parse_args(words)
+    reason = why_not()
+    if reason:
+        raise SystemExit(f"no NAT laboratory here: {reason}")
+    print("| | pair | worked | seconds: median / p90 / max | flows in a router |")
+    print("|---|---|---|---|---|", flush=True)
+    for row in ROWS:
+        if not options.groups or row.group in options.groups:
+            print(await measure(row, options.runs), flush=True)
+
+
+if __name__ == "__main__":
+    react(lambda *arguments: Deferred.fromCoroutine(main(*arguments)), sys.argv[1:])
