@@ -21,7 +21,6 @@ from twisted.web.client import Agent, ResponseFailed, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from relaykit.commands.advice import explained
 from relaykit.commands.following import Follower, choose_show
 from relaykit.commands.logins import ServerName
 from relaykit.commands.making import ClientMaker, ServerMaker
@@ -65,7 +64,7 @@ def run(call: Call, around: Surroundings) -> int:
     reactor = around.choose_reactor()
     demo = Demo(reactor, around)
     ending = Lifetime(reactor, lambda: demo.begin(call["once"]), demo.stop).run()
-    return status_of(ending, lambda text: around.complain(explained(text)))
+    return status_of(ending, around.explain)
 
 
 @define

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relaykit.client.remembered import RememberedServers
-from relaykit.commands.advice import explained
 from relaykit.commands.logins import Logins, ServerName
 from relaykit.commands.usage import usage_text
 from relaykit.errors import RelaykitError
@@ -30,10 +29,10 @@ def run(call: Call, around: Surroundings) -> int:
         host, port = ServerName.split(call.arguments[0])
         forgotten = {*RememberedServers(state).forget(host, port), *Logins(state).forget(host, port)}
     except RelaykitError as error:
-        around.complain(explained(str(error)))
+        around.explain(str(error))
         return 1
     for server in sorted(forgotten):
         around.say(f"{server} is forgotten")
     if not forgotten:
-        around.complain(f"nothing is remembered of {call.arguments[0]}")
+        around.explain(f"nothing is remembered of {call.arguments[0]}")
     return 0 if forgotten else 1

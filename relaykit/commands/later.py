@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from relaykit.commands.advice import explained
 from relaykit.commands.grammar import Call, path_text
 from relaykit.commands.surroundings import Surroundings
 
@@ -24,5 +23,5 @@ stop = not_available
 
 def unusable(call: Call, around: Surroundings) -> int:
     """Tells why a command cannot be used."""
-    around.complain(explained(call.path[-1].summary))
+    around.explain(call.path[-1].summary)
     return 1

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from relaykit.commands.advice import explained
 from relaykit.commands.following import Follower, choose_show
 from relaykit.commands.forms import Form, find_form, service_text
 from relaykit.commands.loading import loaded_or_said, read_secret_file
@@ -51,7 +50,7 @@ def run(call: Call, around: Surroundings) -> int:
         login = login_for(call, around.environ, logins)
         table = {**_server_table(login, call), **form.table(call, around.environ, login.token)}
     except RelaykitError as error:
-        around.complain(explained(str(error)))
+        around.explain(str(error))
         return 1
     loaded = loaded_or_said(
         lambda: client_from_table(table, types=types, environ=around.environ), around.complain
@@ -72,7 +71,7 @@ def run(call: Call, around: Surroundings) -> int:
         return first.addCallback(lambda _: _keep(login, logins) if call["remember"] else None)
 
     ending = Lifetime(reactor, begin, lambda: Deferred.fromCoroutine(_stop(client, follower))).run()
-    return status_of(ending, lambda text: around.complain(explained(text)))
+    return status_of(ending, around.explain)
 
 
 def login_for(call: Call, environ: Mapping[str, str], logins: Logins) -> Login:

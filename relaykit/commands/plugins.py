@@ -15,7 +15,7 @@ def run(call: Call, around: Surroundings) -> int:
     try:
         references = list(ProxyTypes.installed())
     except DuplicateProxyType as error:
-        around.complain(str(error))
+        around.explain(str(error))
         return 1
     width = max((len(reference.name) for reference in references), default=0)
     for reference in references:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from relaykit.commands.advice import explained
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.logins import ServerName
 from relaykit.commands.making import ServerMaker
@@ -40,14 +39,14 @@ _ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 def run_quick(call: Call, around: Surroundings) -> int:
     """Runs a server with a token of its own until a signal comes; says how to reach it."""
     if call["config"]:
-        around.complain(explained("--quick runs without a file: leave out -c FILE, or --quick"))
+        around.explain("--quick runs without a file: leave out -c FILE, or --quick")
         return 1
     types = ProxyTypes.installed()
     state = StateDirectory.find(call["state-dir"], around.environ)
     try:
         token = kept_token(state)
     except StateUnavailable as error:
-        around.complain(explained(str(error)))
+        around.explain(str(error))
         return 1
     table = {"bindPort": call["port"], "auth": {"token": token.reveal()}}
     loaded = loaded_or_said(lambda: server_from_table(table, types=types), around.complain)
@@ -67,7 +66,7 @@ def run_quick(call: Call, around: Surroundings) -> int:
         )
 
     ending = Lifetime(reactor, begin, server.stopService).run()
-    return status_of(ending, lambda text: around.complain(explained(text)))
+    return status_of(ending, around.explain)
 
 
 def kept_token(state: StateDirectory | None) -> Secret:

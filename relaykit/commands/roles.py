@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from relaykit.commands.advice import explained
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.making import ClientMaker, RoleFiles, ServerMaker, read_client, read_server
 from relaykit.commands.running import Ending, Lifetime, begin_serving
@@ -36,7 +35,7 @@ def run_server(call: Call, around: Surroundings) -> int:
     if maker is None:
         return 1
     begin_serving(maker.loaded.config.log, around, color=around.stdout.isatty())
-    return status_of(serve_server(maker, around.choose_reactor()), around.complain)
+    return status_of(serve_server(maker, around.choose_reactor()), around.explain)
 
 
 def run_client(call: Call, around: Surroundings) -> int:
@@ -46,7 +45,7 @@ def run_client(call: Call, around: Surroundings) -> int:
     if maker is None:
         return 1
     begin_serving(maker.loaded.config.log, around, color=around.stdout.isatty())
-    return status_of(serve_client(maker, around.choose_reactor()), around.complain)
+    return status_of(serve_client(maker, around.choose_reactor()), around.explain)
 
 
 def serve_server(maker: ServerMaker, reactor: Any) -> Ending:
@@ -92,7 +91,7 @@ def error_text(error: BaseException) -> str:
 
 def _files(call: Call, around: Surroundings) -> RoleFiles | None:
     if not call["config"]:
-        around.complain(explained("a configuration file is needed: -c FILE"))
+        around.explain("a configuration file is needed: -c FILE")
         return None
     return RoleFiles(
         config=call["config"],

@@ -42,3 +42,9 @@ class Surroundings:
     def complain(self, text: str) -> None:
         """Prints a line about something that is wrong."""
         print(text, file=self.stderr, flush=True)
+
+    def explain(self, text: str) -> None:
+        """Prints the same, with what it means and what to do about it."""
+        from relaykit.commands.advice import explained  # only where something is wrong
+
+        self.complain(explained(text))

@@ -119,6 +119,7 @@ _LOGIN = (
         says=(
             "the bound login failed",
             "TLS is ended in between by somebody else",
+            "the signature of the client from ... does not hold",
             "does not agree to a bound login",
             "cannot be bound",
             "this server requires a bound login",
@@ -157,6 +158,12 @@ _LOGIN = (
         ),
         means="Another client is logged in under this client id or run id.",
         remedy="Give each client a clientID of its own, or none.",
+    ),
+    Trouble(
+        anchor="too-many-logins",
+        says=("too many logins from this address",),
+        means="Clients at this address log in faster than the server allows, or many of them began at once.",
+        remedy="Nothing: each tries again by itself.  If it lasts, look for one that logs in all the time.",
     ),
     Trouble(
         anchor="not-a-relay-server",

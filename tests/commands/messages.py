@@ -19,7 +19,7 @@ Message = tuple[str, str]
 """Where it comes from, and its text."""
 
 _LEVELS = frozenset({"warn", "error", "critical"})
-_SAYING = frozenset({"complain", "_complain"})
+_SAYING = frozenset({"complain", "_complain", "explain"})
 _NOT_SHOWN = frozenset({"testing"})
 
 
@@ -90,8 +90,6 @@ def _text(node: ast.expr) -> str:
         case ast.JoinedStr(values=parts):
             text = "".join(str(part.value) if isinstance(part, ast.Constant) else FIELD for part in parts)
             return text if text.strip(FIELD + ":; ") else ""
-        case ast.Call(func=ast.Name(id="explained"), args=[argument]):
-            return _text(argument)
     return ""
 
 

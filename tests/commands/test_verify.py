@@ -6,6 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.commands.advice import explained
 from tests.commands.terminal import Printed, run_printed
 
 SERVER = 'auth.token = "s"\nbindPort = 7001\n'
@@ -49,7 +50,8 @@ class VerifyTests(SynchronousTestCase):
         self.assertEqual(self.verify(SERVER, "--role", "client").status, 1)
         printed = self.verify(SERVER, "--role", "clown")
         self.assertEqual(
-            (printed.status, printed.stderr), (1, 'there is no role "clown": it is server or client\n')
+            (printed.status, printed.stderr),
+            (1, explained('there is no role "clown": it is server or client') + "\n"),
         )
 
     def test_warnings(self) -> None:
@@ -61,4 +63,7 @@ class VerifyTests(SynchronousTestCase):
     def test_not_there(self) -> None:
         """A file that is not there, or was not named, is told."""
         self.assertIn("no such file", run_printed(["verify", "-c", "nosuch.toml"]).stderr)
-        self.assertEqual(run_printed(["verify"]), Printed(1, "", "a configuration file is needed: -c FILE\n"))
+        self.assertEqual(
+            run_printed(["verify"]),
+            Printed(1, "", explained("a configuration file is needed: -c FILE") + "\n"),
+        )
