@@ -16,7 +16,7 @@ author = "The relaykit contributors"
 project_copyright = "2026, The relaykit contributors"
 version = release = __version__
 
-extensions = ["sphinx.ext.autodoc", "docs._ext.relaykit_docs"]
+extensions = ["sphinx.ext.autodoc", "docs._ext.relaykit_docs", "docs._ext.nat_pairs"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "relaykit"

@@ -18,7 +18,7 @@ Datagrams that do not carry the session's key are ignored.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from attrs import define, frozen
@@ -32,7 +32,9 @@ from relaykit.sansio.nat.pairing import Part, Shape, part_of, shape_of
 from relaykit.values import Address
 
 __all__ = [
+    "ACTORS",
     "OPENING_TTL",
+    "TRANSITIONS",
     "FailureReason",
     "Punch",
     "PunchEvent",
@@ -41,6 +43,7 @@ __all__ = [
     "Settled",
     "SocketsWanted",
     "State",
+    "Step",
     "stages_of",
 ]
 
@@ -131,6 +134,39 @@ class State(enum.Enum):
     NOMINATING = "nominating"
     LINGERING = "lingering"
     ENDED = "ended"
+
+
+class Step(enum.Enum):
+    """What takes a punch from one state to the next."""
+
+    START = "both offers are there"
+    NOMINATE = "nominates a proven path"
+    ACCEPT = "accepts the nomination"
+    HEAR_ACCEPTANCE = "hears the acceptance"
+    GIVE_UP = "time is up"
+    SETTLE = "repetitions have ceased"
+
+
+TRANSITIONS: Mapping[tuple[State, Step], State] = {
+    (State.IDLE, Step.START): State.KNOCKING,
+    (State.KNOCKING, Step.NOMINATE): State.NOMINATING,
+    (State.KNOCKING, Step.ACCEPT): State.LINGERING,
+    (State.KNOCKING, Step.GIVE_UP): State.ENDED,
+    (State.NOMINATING, Step.HEAR_ACCEPTANCE): State.LINGERING,
+    (State.NOMINATING, Step.GIVE_UP): State.ENDED,
+    (State.LINGERING, Step.SETTLE): State.ENDED,
+}
+"""The life of a punch; what is missing here does not happen."""
+
+ACTORS: Mapping[Step, Role | None] = {
+    Step.START: None,
+    Step.NOMINATE: Role.CALLER,
+    Step.ACCEPT: Role.CALLEE,
+    Step.HEAR_ACCEPTANCE: Role.CALLER,
+    Step.GIVE_UP: None,
+    Step.SETTLE: None,
+}
+"""Whose step it is; None for both ends'."""
 
 
 class FailureReason(enum.Enum):
@@ -264,7 +300,7 @@ class Punch:
 
     def start(self, now: float) -> None:
         """Begins to knock.  Call it as soon as the peer's offer is there."""
-        self._state = State.KNOCKING
+        self._take(Step.START)
         self._began = self._tick_due = now
         self._deadline = now + self._patience_s
         if self._stages[0][1] is Part.GIVE_UP:
@@ -368,13 +404,13 @@ class Punch:
             return
         if self._nominated is None:
             self._nominated = path
-            self._finish(path, now)
+            self._finish(path, Step.ACCEPT, now)
         if path is self._nominated:
             self._say(path, KnockKind.ACCEPTANCE, now)
 
     def _accepted(self, path: _Path, knock: Knock, now: float) -> None:
         if self._state is State.NOMINATING and path is self._nominated:
-            self._finish(path, now)
+            self._finish(path, Step.HEAR_ACCEPTANCE, now)
 
     # --- choosing
 
@@ -391,13 +427,16 @@ class Punch:
         if hoped and now < patient_until:
             self._tick_due = min(self._tick_due, patient_until)
             return
-        self._state = State.NOMINATING
+        self._take(Step.NOMINATE)
         self._nominated = best
         self._tick_due = now + TICK_S
         self._say(best, KnockKind.NOMINATION, now)
 
-    def _finish(self, path: _Path, now: float) -> None:
-        self._state = State.LINGERING
+    def _take(self, step: Step) -> None:
+        self._state = TRANSITIONS[self._state, step]
+
+    def _finish(self, path: _Path, step: Step, now: float) -> None:
+        self._take(step)
         self._deadline = now + LINGER_S
         part, _ = self._part(now)
         self._events.append(
@@ -406,13 +445,14 @@ class Punch:
 
     def _end(self, now: float) -> None:
         if self._state is State.LINGERING:
+            self._take(Step.SETTLE)
             self._events.append(Settled())
         else:
+            self._take(Step.GIVE_UP)
             reason = FailureReason.SILENCE if self._heard_at is None else FailureReason.ONE_WAY
             if self._stages[0][1] is Part.GIVE_UP:
                 reason = FailureReason.IMPOSSIBLE
             self._events.append(PunchFailed(reason, now - self._began))
-        self._state = State.ENDED
 
     # --- sending
 
