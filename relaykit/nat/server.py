@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twisted.application.service import Service
+from twisted.application.service import MultiService, Service
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
@@ -16,9 +16,10 @@ from relaykit.sansio.nat.stun_server import RateLimit, StunServer
 from relaykit.values import Address
 
 if TYPE_CHECKING:
+    from twisted.application.service import IService
     from twisted.internet.interfaces import IReactorFDSet
 
-__all__ = ["ANY_HOSTS", "SECOND_PORTS", "StunService"]
+__all__ = ["ANY_HOSTS", "SECOND_PORTS", "StunService", "make_stun_service"]
 
 ANY_HOSTS = ("", "0.0.0.0", "::")
 """Hosts that stand for every address of this machine."""
@@ -39,8 +40,9 @@ class StunService(Service):
     ``advertised`` names the public addresses in the place of ``hosts``, for a server that is itself
     behind a one-to-one NAT.
 
-    A second port that cannot be had is no failure: the server then answers from one port only.
-    :raises CannotListenError: (by ``startService``) the first port cannot be bound.
+    A second port that cannot be had is no failure: the server then answers from one port only.  If the
+    first one cannot be had, ``startService`` raises :class:`twisted.internet.error.CannotListenError`;
+    with ``is_optional`` it logs that there is no STUN.
     """
 
     log = Logger()
@@ -54,7 +56,9 @@ class StunService(Service):
         advertised: Sequence[str] = (),
         limit: RateLimit | None = None,
         seconds: Callable[[], float] = time.monotonic,
+        is_optional: bool = False,
     ) -> None:
+        self._is_optional = is_optional
         self._reactor = reactor
         self._hosts = tuple(hosts)
         self._port = port
@@ -75,10 +79,14 @@ class StunService(Service):
         try:
             for host in self._hosts:
                 opened.append(self._open(host, opened[0].address.port if opened else self._port))
-        except CannotListenError:
+        except CannotListenError as error:
             for each in opened:
                 each.close()
-            raise
+            if not self._is_optional:
+                raise
+            self.log.warn("there is no stun server: {reason}", reason=str(error))
+            super().startService()
+            return
         opened += self._open_second(opened[0].address.port)
         names = dict(zip(self._hosts, self._advertised, strict=False))
         shown = [
@@ -126,6 +134,24 @@ class StunService(Service):
         reply = self._core.answer(data, source, via, self._seconds(), arrived_at)
         if reply is not None:
             self._sockets[reply.via].send(reply.payload, reply.destination, source_host=arrived_at)
+
+
+def make_stun_service(
+    reactor: IReactorFDSet,
+    bind_addr: str,
+    port: int,
+    second_port: int | None = None,
+    advertised: Sequence[str] = (),
+) -> IService:
+    """The STUN server of a relay server: on each family that it is bound to, on the same port.
+
+    Where UDP ports are taken, the relay server starts all the same.
+    """
+    services = MultiService()
+    for host in ("0.0.0.0", "::") if bind_addr in ("", "::") else (bind_addr,):
+        service = StunService(reactor, [host], port, second_port, advertised, is_optional=True)
+        service.setServiceParent(services)
+    return services
 
 
 def _not_yet(data: bytes, source: Address, arrived_at: str) -> None:

@@ -8,7 +8,7 @@ from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat import server
-from relaykit.nat.server import SECOND_PORTS, StunService
+from relaykit.nat.server import SECOND_PORTS, StunService, make_stun_service
 from relaykit.sansio.nat import stun
 from relaykit.values import Address
 
@@ -127,6 +127,28 @@ class StunServiceTests(SynchronousTestCase):
         _Socket.taken = {("203.0.113.3", 3478)}
         self.assertRaises(CannotListenError, self.run_service, ["203.0.113.2", "203.0.113.3"], 3478)
         self.assertEqual(self.open_addresses(), [])
+
+    def test_optional(self) -> None:
+        """A relay server starts without STUN if the port is taken."""
+        _Socket.taken = {("203.0.113.2", 3478)}
+        service = self.run_service(["203.0.113.2"], 3478, is_optional=True)
+        self.assertEqual((self.open_addresses(), service.running), ([], True))
+        service.stopService()
+
+    def test_of_a_relay_server(self) -> None:
+        """The relay server's STUN is on each family that it is bound to."""
+        reactor: Any = None
+        for bind_addr, expected in (
+            ("", {"0.0.0.0:7000", "0.0.0.0:7001", "[::]:7000", "[::]:7001"}),
+            ("0.0.0.0", {"0.0.0.0:7000", "0.0.0.0:7001"}),
+            ("203.0.113.2", {"203.0.113.2:7000", "203.0.113.2:7001"}),
+        ):
+            _Socket.opened = []
+            service = make_stun_service(reactor, bind_addr, 7000)
+            service.startService()
+            self.assertEqual(set(self.open_addresses()), expected)
+            service.stopService()
+            self.assertEqual(self.open_addresses(), [])
 
     def test_random_port(self) -> None:
         """Port 0 takes a random one, the same on both addresses."""
