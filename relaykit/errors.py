@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import enum
 
+from relaykit.values import Ended
+
 __all__ = [
     "BindingFailed",
     "BrokenProxyType",
@@ -28,6 +30,7 @@ __all__ = [
     "TransportSecurityError",
     "UnknownProxyType",
     "VisitRefused",
+    "ended_by",
 ]
 
 
@@ -130,3 +133,20 @@ class DuplicateProxyType(PluginError):
 
 class BrokenProxyType(PluginError):
     """The module of this type cannot be imported, or is not what it says it is."""
+
+
+_ENDINGS: tuple[tuple[type[Exception], Ended], ...] = (
+    (Refused, Ended.REFUSED),
+    (BindingFailed, Ended.REFUSED),
+    (ProtocolError, Ended.PROTOCOL_ERROR),
+    (TransportSecurityError, Ended.PROTOCOL_ERROR),
+    (NoWorkConnection, Ended.TIMEOUT),
+    (SessionLost, Ended.SESSION_ENDED),
+    (ConnectionFailed, Ended.UNREACHABLE),
+    (OSError, Ended.UNREACHABLE),
+)
+
+
+def ended_by(error: BaseException) -> Ended:
+    """Why something came to its end that this error ended; what nobody raises on purpose is a defect."""
+    return next((ended for kind, ended in _ENDINGS if isinstance(error, kind)), Ended.INTERNAL_ERROR)

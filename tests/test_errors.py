@@ -7,7 +7,20 @@ import inspect
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit import errors
-from relaykit.errors import LoginRefused, ProxyRefused, RefusalCode, Refused, RelaykitError, VisitRefused
+from relaykit.errors import (
+    ConnectionFailed,
+    LoginRefused,
+    NoWorkConnection,
+    ProxyRefused,
+    RefusalCode,
+    Refused,
+    RelaykitError,
+    RemoteProtocolError,
+    SessionLost,
+    VisitRefused,
+    ended_by,
+)
+from relaykit.values import Ended
 
 
 class ErrorTests(SynchronousTestCase):
@@ -21,7 +34,7 @@ class ErrorTests(SynchronousTestCase):
             if inspect.isclass(each) and issubclass(each, Exception)
         }
         self.assertTrue(all(issubclass(each, RelaykitError) for each in classes.values()))
-        self.assertEqual(set(errors.__all__) - {"RefusalCode"}, set(classes))
+        self.assertEqual(set(errors.__all__) - {"RefusalCode", "ended_by"}, set(classes))
 
     def test_refusals(self) -> None:
         """A refusal has a code for programs and a text for the peer."""
@@ -31,3 +44,20 @@ class ErrorTests(SynchronousTestCase):
             self.assertEqual(
                 (refusal.code, refusal.text, str(refusal)), (RefusalCode.NAME_IN_USE, "taken", "taken")
             )
+
+
+class EndingTests(SynchronousTestCase):
+    """Tests for :func:`ended_by`."""
+
+    def test_endings(self) -> None:
+        """What an error means for what it ended."""
+        for error, ended in (
+            (LoginRefused(RefusalCode.OTHER, "no"), Ended.REFUSED),
+            (RemoteProtocolError("junk"), Ended.PROTOCOL_ERROR),
+            (NoWorkConnection("none"), Ended.TIMEOUT),
+            (SessionLost("gone"), Ended.SESSION_ENDED),
+            (ConnectionFailed("refused"), Ended.UNREACHABLE),
+            (OSError(2, "no such file"), Ended.UNREACHABLE),
+            (ZeroDivisionError(), Ended.INTERNAL_ERROR),
+        ):
+            self.assertIs(ended_by(error), ended)

@@ -319,7 +319,10 @@ class MuxLink:
     def _session_ended(self, event: SessionEnded) -> None:
         if self._reason is None and self._lost is None:
             self.log.debug(
-                "the mux link with {peer} ended: {reason}", peer=self.lower.peer, reason=event.text
+                "the mux link with {peer} ended: {reason}",
+                peer=self.lower.peer,
+                reason=event.text,
+                ended=event.reason.value,
             )
             self._send(0)
             self._end(event.reason)

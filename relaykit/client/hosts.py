@@ -14,11 +14,13 @@ from zope.interface import implementer
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import ConnectionFailed, RefusalCode, Refused
 from relaykit.interfaces import IClientHost, IVisitorHost
+from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.interfaces import IDataPlane, ILegAcceptor, IListeningPort, IStreamLeg
+    from relaykit.client.flows import ToldFlows
+    from relaykit.interfaces import ILegAcceptor, IListeningPort, IStreamLeg
     from relaykit.options import ProxyCommon, VisitorCommon
     from relaykit.values import Address, ClientIdentity, Origin
 
@@ -55,7 +57,7 @@ class _Host:
     """What both kinds of host have."""
 
     reactor: IReactorTime
-    data_plane: IDataPlane
+    data_plane: ToldFlows
     _session: CurrentSession
 
     @property
@@ -106,6 +108,7 @@ class BackendHost(_Host):
                 endpoint=self.common.local_endpoint,
                 reason=failure.getErrorMessage(),
                 origin=origin,
+                ended=Ended.UNREACHABLE.value,
             )
         return failure
 

@@ -9,6 +9,7 @@ from attrs import frozen
 from twisted.application.service import MultiService
 from twisted.logger import Logger
 
+from relaykit.client.flows import ToldFlows
 from relaykit.client.hosts import BackendHost
 from relaykit.client.status import ProxyStatus
 from relaykit.client.work import Offered
@@ -21,6 +22,7 @@ from relaykit.sansio.control.registering import (
     RegistrationState,
     Withdraw,
 )
+from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -74,7 +76,8 @@ class Offers(MultiService):
         self._answers: dict[str, Registered | RefusedProxy] = {}
         for proxy in proxies:
             name = wire_name(user, proxy.common.name)
-            host = BackendHost(clock, data_plane, session, proxy.common, name, dial)
+            flows = ToldFlows(data_plane, session, proxy.common.name)
+            host = BackendHost(clock, flows, session, proxy.common, name, dial)
             backend = types.get(proxy.type_name).make_backend(proxy.options, host)
             backend.setServiceParent(self)
             fields = {**to_wire(proxy.common), **to_wire(proxy.options)}
@@ -111,8 +114,9 @@ class Offers(MultiService):
 
     def session_ended(self) -> None:
         """The session is over, and so is every registration."""
+        for name in list(self._answers):
+            self._ended(name, Ended.SESSION_ENDED)
         self._session = None
-        self._answers.clear()
         self._registering.session_ended()
         self._settle()
 
@@ -152,6 +156,7 @@ class Offers(MultiService):
                 session.register(event.name, offer.type, offer.fields)
             elif isinstance(event, Withdraw):
                 session.withdraw(event.name)
+                self._ended(event.name, Ended.WITHDRAWN)
             elif isinstance(event, Registered):
                 self._answers[event.name] = event
                 self.log.info(
@@ -174,8 +179,19 @@ class Offers(MultiService):
                     run=session.run_id,
                     proxy=offer.name,
                     reason=event.reason,
+                    ended=Ended.REFUSED.value,
                 )
         self._rearm()
+
+    def _ended(self, name: str, why: Ended) -> None:
+        """Tells that a proxy is not published any more, if it was."""
+        if isinstance(self._answers.pop(name, None), Registered) and self._session is not None:
+            self.log.debug(
+                "[{run}] [{proxy}] is not published any more: {ended}",
+                run=self._session.run_id,
+                proxy=self._offers[name].name,
+                ended=why.value,
+            )
 
     def _rearm(self) -> None:
         if self._timer is not None and self._timer.active():

@@ -24,7 +24,7 @@ from relaykit.client.status import ClientStatus
 from relaykit.client.visits import Visitors, visit
 from relaykit.client.work import WorkConnections
 from relaykit.clock import monotonic
-from relaykit.errors import RelaykitError, RemoteProtocolError, SessionLost
+from relaykit.errors import RelaykitError, RemoteProtocolError, SessionLost, ended_by
 from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
 from relaykit.sansio.control.backoff import Backoff
@@ -231,7 +231,10 @@ class RelayClient(MultiService):
                 delay_s = await self._have_session()
             except (RelaykitError, OSError) as error:
                 self.log.warn(
-                    "{run}connect to server error: {reason}", run=self._prefix, reason=_reason(error)
+                    "connect to server error: {reason}",
+                    run=self._run_id,
+                    reason=_reason(error),
+                    ended=ended_by(error).value,
                 )
                 next_s = YIELD_S if self._yields else self._backoff.failed()
                 if next_s is None:
@@ -253,7 +256,7 @@ class RelayClient(MultiService):
 
     def hurry(self, reason: str) -> None:
         """The way to the server may be another one: a session is tested, else one is tried at once."""
-        self.log.info("{run}{reason}", run=self._prefix, reason=reason)
+        self.log.info("{reason}", run=self._run_id, reason=reason)
         self._backoff.hurry()
         if self._session is not None:
             self._session.probe()
@@ -262,7 +265,7 @@ class RelayClient(MultiService):
 
     async def _have_session(self) -> float:
         """Logs in and stays until the session ends; answers how long to wait before the next."""
-        self.log.info("{run}try to connect to server...", run=self._prefix)
+        self.log.info("try to connect to server...", run=self._run_id)
         self._pending = Deferred.fromCoroutine(
             self._access.log_in(self._run_id, self._happened, yields=self._yields)
         )
@@ -287,10 +290,6 @@ class RelayClient(MultiService):
             seconds=YIELD_S,
         )
         return YIELD_S
-
-    @property
-    def _prefix(self) -> str:
-        return f"[{self._run_id}] " if self._run_id else ""
 
     def _begin(self, session: ServerSession) -> None:
         self._run_id = session.run_id

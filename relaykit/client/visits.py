@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.application.service import MultiService
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 
+from relaykit.client.flows import ToldFlows
 from relaykit.client.hosts import VisitorHost
 from relaykit.client.offers import wire_name
 from relaykit.client.status import VisitorStatus
@@ -54,7 +55,8 @@ class Visitors(MultiService):
                     f'visitor "{common.name}": proxy type "{configured.type_name}" has no visitors'
                 )
             name = wire_name(common.server_user or user, common.server_name)
-            host = VisitorHost(clock, data_plane, session, common, name, listen)
+            flows = ToldFlows(data_plane, session, common.name)
+            host = VisitorHost(clock, flows, session, common, name, listen)
             visitor = proxy_type.make_visitor(configured.options, host)
             visitor.setServiceParent(self)
             self._visitors[common.name] = (visitor, host)

@@ -10,9 +10,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import RelaykitError, RemoteProtocolError
+from relaykit.errors import RelaykitError, RemoteProtocolError, ended_by
 from relaykit.sansio.control.offering import Refusal, open_work, work_answer
 from relaykit.sansio.control.texts import POOL_FULL
+from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -83,7 +84,10 @@ class WorkConnections:
             leg, binding = await self._open_leg()
         except RelaykitError as error:
             self.log.warn(
-                "[{run}] a work connection cannot be opened: {reason}", run=self._run_id, reason=str(error)
+                "[{run}] a work connection cannot be opened: {reason}",
+                run=self._run_id,
+                reason=str(error),
+                ended=ended_by(error).value,
             )
             return
         try:
@@ -100,6 +104,7 @@ class WorkConnections:
                 "[{run}] the server refused a work connection: {reason}",
                 run=self._run_id,
                 reason=answer.text,
+                ended=Ended.REFUSED.value,
             )
             return
         offered = self._find(answer.proxy_name)
@@ -108,15 +113,19 @@ class WorkConnections:
                 "[{run}] the server sent a user for [{proxy}], which does not run",
                 run=self._run_id,
                 proxy=answer.proxy_name,
+                origin=answer.origin,
+                ended=Ended.REFUSED.value,
             )
             leg.close()
             return
         transport = offered.transport
         key = self._key if transport.use_encryption else None
         work = transformed(leg, key, transport.use_compression, self._entropy)
-        Deferred.fromCoroutine(offered.backend.work_assigned(work, answer.origin)).addErrback(
-            self._defect, work, answer.proxy_name
-        )
+        flows = offered.host.data_plane
+        flows.began(work, answer.origin)
+        served = Deferred.fromCoroutine(offered.backend.work_assigned(work, answer.origin))
+        served.addErrback(self._defect, work, answer.proxy_name)
+        served.addCallback(lambda _: flows.over(work))
 
     def _served(self, result: Failure | None, opening: Deferred[None]) -> None:
         self._waiting.discard(opening)
@@ -125,7 +134,10 @@ class WorkConnections:
         if result.check(RelaykitError):
             level = self.log.warn if result.check(RemoteProtocolError) else self.log.debug
             level(
-                "[{run}] a work connection ended: {reason}", run=self._run_id, reason=result.getErrorMessage()
+                "[{run}] a work connection ended: {reason}",
+                run=self._run_id,
+                reason=result.getErrorMessage(),
+                ended=Ended.RESET.value,
             )
         else:
             self.log.failure("a defect while a work connection was opened", result)

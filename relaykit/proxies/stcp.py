@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.errors import RefusalCode, RelaykitError, VisitRefused
+from relaykit.errors import RefusalCode, RelaykitError, VisitRefused, ended_by
 from relaykit.interfaces import (
     IIngress,
     ILegAcceptor,
@@ -151,6 +151,7 @@ class StcpVisitor(Service):
                 visitor=self.host.name,
                 origin=origin,
                 reason=str(error),
+                ended=ended_by(error).value,
             )
             leg.close()
             return

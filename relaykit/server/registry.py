@@ -19,6 +19,7 @@ from relaykit.errors import (
     SessionLost,
     UnknownProxyType,
     VisitRefused,
+    ended_by,
 )
 from relaykit.interfaces import IRegisteredProxy, ISignalReceiver, IVisitable
 from relaykit.options import Options, ProxyCommon, from_wire
@@ -114,7 +115,7 @@ class RegisteredProxy:
             work = await self.open_work_leg(origin)
         except (NoWorkConnection, SessionLost) as error:
             user.close()
-            ended = Ended.TIMEOUT if isinstance(error, NoWorkConnection) else Ended.SESSION_ENDED
+            ended = ended_by(error)
             self.log.warn(
                 "[{run}] [{proxy}] no work connection for {origin}: {reason}",
                 run=run_id,
@@ -202,8 +203,18 @@ class Registry:
             raise ProxyRefused(RefusalCode.OTHER, f"proxy [{name}] was closed while it was being opened")
         return proxy
 
-    async def withdraw(self, proxy: RegisteredProxy) -> None:
-        """Closes a proxy to new users and frees its name; running flows go on."""
+    async def withdraw(self, proxy: RegisteredProxy, why: Ended) -> None:
+        """Closes a proxy to new users and frees its name; running flows go on.
+
+        That is logged once, with the reason, however often it is withdrawn.
+        """
+        if self._proxies.get(proxy.name) is proxy:
+            self.log.info(
+                "[{run}] [{proxy}] proxy closing",
+                run=proxy.identity.run_id,
+                proxy=proxy.name,
+                ended=why.value,
+            )
         exposure, proxy.exposure = proxy.exposure, None
         try:
             if exposure is not None:

@@ -43,6 +43,7 @@ from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.visits import Visits
 from relaykit.stretching import StretchedToken, in_thread_of
+from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -154,7 +155,7 @@ class RelayServer(MultiService):
             self._bind_port.close()
             self._bind_port = None
             for proxy in self._registry:
-                await self._registry.withdraw(proxy)
+                await self._registry.withdraw(proxy, Ended.STOPPED)
             self.log.info("no new users from now on; running flows get {seconds:g} s to end", seconds=DRAIN_S)
             with contextlib.suppress(DeadlinePassed):
                 await self._data_plane.when_idle().addTimeout(DRAIN_S, self._reactor)

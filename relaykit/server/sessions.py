@@ -270,6 +270,7 @@ class ClientSession:
                 type=offered.type,
                 reason=refusal.text,
                 code=refusal.code.value,
+                ended=Ended.REFUSED.value,
             )
             self._core.refuse_proxy(name, refusal.text)
             return
@@ -278,7 +279,7 @@ class ClientSession:
             self._core.refuse_proxy(name, "the server failed; its log says why")
             return
         if self._ending:
-            await self._registry.withdraw(proxy)
+            await self._registry.withdraw(proxy, Ended.SESSION_ENDED)
             return
         self._proxies[name] = proxy
         address = proxy.exposure.address if proxy.exposure is not None else ""
@@ -294,13 +295,8 @@ class ClientSession:
     async def _withdraw(self, name: str) -> None:
         proxy = self._proxies.pop(name, None)
         if proxy is not None:
-            await self._registry.withdraw(proxy)
-            self.log.info(
-                "[{run}] close proxy [{proxy}] success",
-                run=self.identity.run_id,
-                proxy=name,
-                ended=Ended.WITHDRAWN.value,
-            )
+            await self._registry.withdraw(proxy, Ended.WITHDRAWN)
+            self.log.info("[{run}] close proxy [{proxy}] success", run=self.identity.run_id, proxy=name)
 
     def _signaled(self, event: SignalReceived) -> None:
         sender = VisitorPeer(self, event.proxy_name, event.visitor_name)
@@ -333,7 +329,7 @@ class ClientSession:
         proxies, self._proxies = self._proxies, {}
         for proxy in proxies.values():
             try:
-                await self._registry.withdraw(proxy)
+                await self._registry.withdraw(proxy, Ended.SESSION_ENDED)
             except Exception:
                 self.log.failure("[{proxy}] a defect while it was withdrawn", proxy=proxy.name)
 
@@ -429,7 +425,12 @@ class Sessions:
         return next((each for each in self._sessions.values() if wanted(each.identity)), None)
 
     def _refuse_work(self, text: str, framing: Framing, leg: IStreamLeg) -> None:
-        self.log.warn("a work connection from {peer} is refused: {reason}", peer=leg.peer, reason=text)
+        self.log.warn(
+            "a work connection from {peer} is refused: {reason}",
+            peer=leg.peer,
+            reason=text,
+            ended=Ended.REFUSED.value,
+        )
         leg.write(refuse_work(framing, self._rules.texts.work(text)))
         leg.close()
 

@@ -19,6 +19,7 @@ from relaykit.sansio.control.texts import NOT_OF_THIS_SESSION, UNKNOWN_SESSION, 
 from relaykit.sansio.wire.cipher import derive_key
 from relaykit.sansio.wire.proofs import proves
 from relaykit.server.peers import VisitorPeer
+from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
@@ -119,5 +120,6 @@ class Visits:
             proxy=name,
             origin=visit.origin,
             reason=text,
+            ended=Ended.REFUSED.value,
         )
         visit.refuse(self._texts.visit(text))

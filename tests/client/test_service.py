@@ -163,7 +163,9 @@ class HurryTests(SynchronousTestCase):
             self.hurry()
         self.assertEqual(self.machine.dialed, dialed + 1)
         self.assertIn(6000, self.scene.ports)
-        self.assertEqual(lines(logged)[0], f"[{client.identity.run_id}] the network has changed")
+        self.assertEqual(
+            (lines(logged)[0], logged[0]["run"]), ("the network has changed", client.identity.run_id)
+        )
 
     def test_short_rests_again(self) -> None:
         """After that its rests are short again, though the server is still out of reach."""

@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -105,7 +106,13 @@ class RegistryTests(RegistryTestCase):
         registered = self.register()
         exposed = Exposed()
         self.entrance.waiting[0].callback(exposed)
-        self.successResultOf(Deferred.fromCoroutine(self.registry.withdraw(self.successResultOf(registered))))
+        proxy = self.successResultOf(registered)
+        with capturedLogs() as logged:
+            for _ in range(2):
+                self.successResultOf(
+                    Deferred.fromCoroutine(self.registry.withdraw(proxy, Ended.SESSION_ENDED))
+                )
+        self.assertEqual([event["ended"] for event in logged], ["session-ended"])
         self.assertTrue(exposed.withdrawn)
         self.assertEqual(list(self.registry), [])
 
