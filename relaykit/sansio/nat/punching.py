@@ -29,6 +29,7 @@ from relaykit.sansio.nat.datagrams import Datagram
 from relaykit.sansio.nat.knocks import Knock, KnockKeys, KnockKind, Role
 from relaykit.sansio.nat.offers import Offer
 from relaykit.sansio.nat.pairing import Part, Shape, part_of, shape_of
+from relaykit.sansio.nat.sweeping import SOCKETS, Sweep
 from relaykit.values import Address
 
 __all__ = [
@@ -71,33 +72,6 @@ KNOCKS_MAX = 150
 
 REFLEXIVE_MAX = 8
 """Most addresses that are learned from the peer's datagrams."""
-
-PREDICTION_WINDOW = 10
-"""Ports beyond the last known one: others use the NAT at the same time."""
-
-SPREAD_SOCKETS = 256
-"""Sockets on the side of unforeseeable ports: one guess in 252 hits one of them."""
-
-SPREAD_AT_ONCE = 64
-"""Of those, how many send in one tick: a burst of all would overflow small queues."""
-
-SPREAD_ROUNDS_S = (0.0, 2.0, 5.0, 8.0)
-"""When all of them send."""
-
-SPREAD_LOW_ROUNDS = 2
-"""Rounds with a low TTL; those after them reach the peer's NAT, in case the own one is deeper than
-:data:`OPENING_TTL`, and spoil the peer's port if its router is of the careless kind."""
-
-GUESSES_PER_S = 200
-"""Pace of guessing: half of all punches succeed within a second, and no line is filled by it."""
-
-GUESSES_MAX = 2400
-"""99.99 % of all punches have succeeded after that many guesses."""
-
-SCATTER_SOCKETS = 64
-SCATTER_PER_S = 500
-SCATTER_MAX = 4096
-"""Both sides take ports of a block of 1024: 98 % have met after 2048 pairs of socket and port."""
 
 FALLBACK_S = (1.5, 6.0)
 """When a side whose NAT was only seen from one address plays the one of unforeseeable ports after
@@ -279,13 +253,13 @@ class Punch:
         self._heard_at: float | None = None
         self._nominated: _Path | None = None
         self._wanted = 1
-        self._guesses = self._spread = self._round = 0
         self._outbox: list[Datagram] = []
         self._events: list[PunchEvent] = []
         self._reflexive = next(
             (each.address for each in targets if _is_behind_nat(each)),
             None,
         )
+        self._sweep = None if self._reflexive is None else Sweep(self._reflexive, peer.nat, entropy)
         skipped = self._reflexive if self._stages[0][1] is Part.PREDICT else None
         self._paths = {
             (0, each.address): _Path(0, each.address, each.kind)
@@ -356,9 +330,7 @@ class Punch:
             self._say(self._nominated, KnockKind.NOMINATION, now)
             return
         self._knock(now)
-        if self._heard_at is None or now - self._heard_at >= PAUSE_S:
-            part, since = self._part(now)
-            _PARTS[part](self, now, now - since)
+        self._sweep_ports(now)
 
     def events(self) -> Sequence[PunchEvent]:
         """Takes what has happened since the last call."""
@@ -480,7 +452,7 @@ class Punch:
     def _is_opening(self, now: float) -> bool:
         """Whether datagrams that were not asked for shall die on the way."""
         if self._part(now)[0] is Part.SPREAD:
-            return self._round < SPREAD_LOW_ROUNDS
+            return self._sweep is None or self._sweep.is_opening
         if self._role is Role.CALLER or self._heard_at is not None:
             return False
         return now - self._began < (SHORT_OPENING_S if self._must_find else OPENING_S)
@@ -492,69 +464,19 @@ class Punch:
     def _token(self, via: int, address: Address) -> bytes:
         return self._keys.token(f"{via} {address}".encode())
 
-    # --- parts
-
-    def _nothing_more(self, now: float, since: float) -> None:
-        """Knocking is all."""
-
-    def _predict(self, now: float, since: float) -> None:
-        """The ports that the peer's NAT takes next, in the order in which it will take them.
-
-        Where both ends predict, the order decides which of their ports meet.
-        """
-        if self._reflexive is None or since > QUIET_S:
+    def _sweep_ports(self, now: float) -> None:
+        """What the part asks for besides knocking."""
+        part, since = self._part(now)
+        if self._sweep is None or (self._heard_at is not None and now - self._heard_at < PAUSE_S):
             return
-        if since > 1.0 and round(since / TICK_S) % 5:
+        wanted = SOCKETS.get(part, 1)
+        if wanted > self._wanted:
+            self._wanted = wanted
+            self._events.append(SocketsWanted(wanted))
+        if wanted > 1 and self._sockets == 1:
             return
-        nat = self._peer.nat
-        for place in range(1, PREDICTION_WINDOW + 1):
-            port = nat.latest_port + nat.ports.step * place
-            if 1024 <= port <= 65535:
-                self._probe(0, Address(self._reflexive.host, port), now)
-
-    def _guess(self, now: float, since: float) -> None:
-        if self._reflexive is None:
-            return
-        for _ in range(round(GUESSES_PER_S * TICK_S)):
-            if self._guesses < GUESSES_MAX:
-                self._guesses += 1
-                self._probe(0, self._guessed(), now, is_opening=False)
-
-    def _spread_out(self, now: float, since: float) -> None:
-        if self._reflexive is None or not self._has_sockets(SPREAD_SOCKETS):
-            return
-        if self._spread >= self._sockets:
-            if self._round + 1 >= len(SPREAD_ROUNDS_S) or since < SPREAD_ROUNDS_S[self._round + 1]:
-                return
-            self._round += 1
-            self._spread = 0
-        for via in range(self._spread, min(self._spread + SPREAD_AT_ONCE, self._sockets)):
-            self._probe(via, self._reflexive, now)
-        self._spread += SPREAD_AT_ONCE
-
-    def _scatter(self, now: float, since: float) -> None:
-        if self._reflexive is None or not self._has_sockets(SCATTER_SOCKETS):
-            return
-        for _ in range(round(SCATTER_PER_S * TICK_S)):
-            if self._guesses < SCATTER_MAX:
-                self._guesses += 1
-                self._probe(self._chance(self._sockets), self._guessed(), now, is_opening=False)
-
-    def _has_sockets(self, count: int) -> bool:
-        """Whether the further sockets are there; asks for them the first time."""
-        if self._wanted < count:
-            self._wanted = count
-            self._events.append(SocketsWanted(count))
-        return self._sockets > 1
-
-    def _guessed(self) -> Address:
-        assert self._reflexive is not None
-        ports = self._peer.nat.ports
-        low = max(ports.low, 1024)
-        return Address(self._reflexive.host, low + self._chance(max(1, ports.high - low + 1)))
-
-    def _chance(self, below: int) -> int:
-        return int.from_bytes(self._entropy(4), "big") % below
+        for aim in self._sweep.aims(part, now - since, TICK_S, self._sockets):
+            self._probe(aim.via, aim.address, now, aim.is_opening)
 
 
 _ACTIONS: dict[KnockKind, Callable[[Punch, _Path, Knock, float], None]] = {
@@ -562,15 +484,6 @@ _ACTIONS: dict[KnockKind, Callable[[Punch, _Path, Knock, float], None]] = {
     KnockKind.ANSWER: Punch._answered,
     KnockKind.NOMINATION: Punch._nominated_by_peer,
     KnockKind.ACCEPTANCE: Punch._accepted,
-}
-
-_PARTS: dict[Part, Callable[[Punch, float, float], None]] = {
-    Part.KNOCK: Punch._nothing_more,
-    Part.PREDICT: Punch._predict,
-    Part.SPREAD: Punch._spread_out,
-    Part.GUESS: Punch._guess,
-    Part.SCATTER: Punch._scatter,
-    Part.GIVE_UP: Punch._nothing_more,
 }
 
 

@@ -1,0 +1,140 @@
+"""What is sent besides knocking, where a NAT's port has to be found: from which sockets to which ports.
+
+Source: RFC 5128 3.6 (port prediction); the guessing is the birthday paradox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from attrs import frozen
+
+from relaykit.sansio.nat.pairing import NatView, Part
+from relaykit.values import Address
+
+__all__ = [
+    "GUESSES_MAX",
+    "GUESSES_PER_S",
+    "PREDICTION_S",
+    "PREDICTION_WINDOW",
+    "SCATTER_MAX",
+    "SCATTER_PER_S",
+    "SOCKETS",
+    "SPREAD_AT_ONCE",
+    "SPREAD_LOW_ROUNDS",
+    "SPREAD_ROUNDS_S",
+    "Aim",
+    "Sweep",
+]
+
+SOCKETS: Mapping[Part, int] = {Part.SPREAD: 256, Part.SCATTER: 64}
+"""Sockets that a part wants; one otherwise.  With 256 one guess in 252 hits one of them."""
+
+PREDICTION_WINDOW = 10
+"""Ports beyond the last known one: others use the NAT at the same time."""
+
+PREDICTION_S = (1.0, 0.25, 5.0)
+"""Each tick for so long, then with such a pause, until such a time."""
+
+SPREAD_AT_ONCE = 64
+"""Sockets that send in one tick: a burst of all would overflow small queues."""
+
+SPREAD_ROUNDS_S = (0.0, 2.0, 5.0, 8.0)
+"""When all of them send."""
+
+SPREAD_LOW_ROUNDS = 2
+"""Rounds whose datagrams die on the way.  Those after them reach the peer's NAT, in case the own one
+is deeper than the low TTL reaches, and spoil the peer's port if its router is of the careless kind."""
+
+GUESSES_PER_S = 200
+"""Pace of guessing: half of all punches succeed within a second, and no line is filled by it."""
+
+GUESSES_MAX = 2400
+"""99.99 % of all punches have succeeded after that many guesses."""
+
+SCATTER_PER_S = 500
+"""Pace where both sides guess."""
+
+SCATTER_MAX = 4096
+"""Of blocks of 1024 ports, 98 % have met after 2048 pairs of socket and port on both sides."""
+
+_PORT_MIN, _PORT_MAX = 1024, 65535
+
+
+@frozen
+class Aim:
+    """One datagram: from which socket, to which address, and whether it only opens the own NAT."""
+
+    via: int
+    address: Address
+    is_opening: bool
+
+
+class Sweep:
+    """The aims of one end, tick by tick.
+
+    ``target`` is where servers saw the peer, ``nat`` what the peer knows of its NAT, ``entropy``
+    gives unpredictable octets.
+    """
+
+    def __init__(self, target: Address, nat: NatView, entropy: Callable[[int], bytes]) -> None:
+        self._target = target
+        self._nat = nat
+        self._entropy = entropy
+        self._guesses = 0
+        self._next_socket = 0
+        self._round = 0
+        self._predicted_at: float | None = None
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether what is sent while spreading shall die on the way."""
+        return self._round < SPREAD_LOW_ROUNDS
+
+    def aims(self, part: Part, since_s: float, tick_s: float, sockets: int) -> Iterable[Aim]:
+        """What to send in this tick; ``since_s`` is how long the part has been played."""
+        if part is Part.PREDICT:
+            return self._predicted(since_s)
+        if part is Part.SPREAD:
+            return self._spread(since_s, sockets)
+        if part is Part.GUESS:
+            return self._guessed(round(GUESSES_PER_S * tick_s), GUESSES_MAX, 1)
+        if part is Part.SCATTER:
+            return self._guessed(round(SCATTER_PER_S * tick_s), SCATTER_MAX, sockets)
+        return ()
+
+    def _predicted(self, since_s: float) -> Iterator[Aim]:
+        """The ports that the peer's NAT takes next, in the order in which it will take them.
+
+        Where both ends predict, the order decides which of their ports meet.
+        """
+        brisk_s, pause_s, until_s = PREDICTION_S
+        last = self._predicted_at
+        if since_s > until_s or (since_s > brisk_s and last is not None and since_s - last < pause_s):
+            return
+        self._predicted_at = since_s
+        for place in range(1, PREDICTION_WINDOW + 1):
+            port = self._nat.latest_port + self._nat.ports.step * place
+            if _PORT_MIN <= port <= _PORT_MAX:
+                yield Aim(0, Address(self._target.host, port), is_opening=True)
+
+    def _spread(self, since_s: float, sockets: int) -> Iterator[Aim]:
+        if self._next_socket >= sockets:
+            following = self._round + 1
+            if following >= len(SPREAD_ROUNDS_S) or since_s < SPREAD_ROUNDS_S[following]:
+                return
+            self._round, self._next_socket = following, 0
+        begin, self._next_socket = self._next_socket, self._next_socket + SPREAD_AT_ONCE
+        for via in range(begin, min(self._next_socket, sockets)):
+            yield Aim(via, self._target, is_opening=True)
+
+    def _guessed(self, count: int, most: int, sockets: int) -> Iterator[Aim]:
+        ports = self._nat.ports
+        low = max(ports.low, _PORT_MIN)
+        for _ in range(min(count, most - self._guesses)):
+            self._guesses += 1
+            port = low + self._chance(max(1, ports.high - low + 1))
+            yield Aim(self._chance(sockets), Address(self._target.host, port), is_opening=False)
+
+    def _chance(self, below: int) -> int:
+        return int.from_bytes(self._entropy(4), "big") % below if below > 1 else 0
