@@ -46,6 +46,8 @@ def main(dist: Path) -> int:
         version = run("relaykit", "--version").strip()
         if version.split()[-1:] != [wheel.name.split("-")[1]]:
             problems.append(f"relaykit --version says {version!r}, the wheel is {wheel.name}")
+        if not (installed / "share" / "man" / "man1" / "relaykit.1").is_file():
+            problems.append("the manual page is not installed")
         run("pip", "uninstall", "--quiet", "--yes", "relaykit")
         left = [str(path) for path in installed.glob("lib/python*/site-packages/**/*relaykit*.py")]
         problems += [f"left behind by uninstalling: {path}" for path in left]

@@ -68,7 +68,12 @@ INERT = Kind("any", str)
 _UNSAFE = Flag("allow-unsafe", LIST, "allow features that run commands: TokenSourceExec", default=())
 _STRICT = Flag("strict_config", BOOLEAN, "refuse keys that are not known", default=True)
 _HELP = Command("help", "Show the help text of a command", arguments="[command]")
-_SHELLS = ("bash", "fish", "powershell", "zsh")
+_SHELLS = {
+    "bash": "relaykit.commands.completion:run",
+    "fish": "relaykit.commands.completion:run",
+    "powershell": "relaykit.commands.later:completion",
+    "zsh": "relaykit.commands.completion:run",
+}
 _NO_DESCRIPTIONS = Flag("no-descriptions", BOOLEAN, "leave the explanations out", default=False)
 _COMPLETION = Command(
     "completion",
@@ -77,11 +82,11 @@ _COMPLETION = Command(
         Command(
             shell,
             f"Completion script for {shell}",
-            action="relaykit.commands.later:completion",
+            action=action,
             flags=(_NO_DESCRIPTIONS,),
             most_arguments=0,
         )
-        for shell in _SHELLS
+        for shell, action in _SHELLS.items()
     ),
 )
 

@@ -109,6 +109,54 @@ RELAYKIT = Command(
             most_arguments=1,
             arguments="HOST[:PORT]",
         ),
+        Command(
+            "completion",
+            "Completion scripts for shells",
+            children=tuple(
+                Command(
+                    shell,
+                    f"Completion script for {shell}",
+                    action="relaykit.commands.completion:run",
+                    flags=(Flag("no-descriptions", BOOLEAN, "leave the explanations out", default=False),),
+                    most_arguments=0,
+                )
+                for shell in ("bash", "fish", "zsh")
+            ),
+        ),
+        Command(
+            "man",
+            "Print the manual page",
+            action="relaykit.commands.manual:run",
+            most_arguments=0,
+        ),
+        Command(
+            "systemd",
+            "Print a systemd unit for a role",
+            children=tuple(
+                Command(
+                    role,
+                    f"Unit that runs a {role}",
+                    action="relaykit.commands.systemd:run",
+                    flags=(
+                        Flag(
+                            "config",
+                            TEXT,
+                            "configuration file of the service",
+                            default=f"/etc/relaykit/{role}.toml",
+                            short="c",
+                        ),
+                        Flag(
+                            "token-file",
+                            TEXT,
+                            "file with the token, which only root needs to be able to read",
+                            default="",
+                        ),
+                    ),
+                    most_arguments=0,
+                )
+                for role in ("server", "client")
+            ),
+        ),
         Command("frps", "Be frp's server: takes the command line of frps", arguments="..."),
         Command("frpc", "Be frp's client: takes the command line of frpc", arguments="..."),
         Command("help", "Show the help text of a command", arguments="[command]"),

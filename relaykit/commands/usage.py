@@ -8,7 +8,7 @@ from typing import Any
 from relaykit.commands.grammar import Flag, Path, flags_of, path_text
 from relaykit.commands.kinds import quoted
 
-__all__ = ["help_text", "usage_text"]
+__all__ = ["default_text", "flag_form", "help_text", "usage_text"]
 
 
 def help_text(path: Path) -> str:
@@ -44,17 +44,19 @@ def _forms(path: Path) -> Iterable[str]:
 
 
 def _flag_lines(flags: Sequence[Flag]) -> list[str]:
-    rows = [(_flag_form(flag), flag.summary + _default_text(flag.default)) for flag in flags]
+    rows = [(flag_form(flag), flag.summary + default_text(flag.default)) for flag in flags]
     width = max(len(form) for form, _ in rows)
     return [f"{form:{width}}   {text}" for form, text in rows]
 
 
-def _flag_form(flag: Flag) -> str:
+def flag_form(flag: Flag) -> str:
+    """How a flag is written, indented so that long forms are below each other."""
     letter = f"-{flag.short}, " if flag.short else "    "
     return f"  {letter}--{flag.name.replace('_', '-')} {flag.kind.name}".rstrip()
 
 
-def _default_text(default: Any) -> str:
+def default_text(default: Any) -> str:
+    """What is said of a default value; nothing of one that means "not given"."""
     if not default:
         return ""
     if isinstance(default, str):

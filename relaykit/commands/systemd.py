@@ -1,0 +1,163 @@
+"""``relaykit systemd``: a unit that runs a role as a service with as few rights as it needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relaykit.commands.running import DRAIN_LIMIT_S
+from relaykit.config.load import load_client, load_server
+from relaykit.config.problems import ConfigurationProblems
+from relaykit.plugins import ProxyTypes
+
+if TYPE_CHECKING:
+    from relaykit.commands.grammar import Call
+    from relaykit.commands.surroundings import Surroundings
+    from relaykit.config.load import LoadedClient, LoadedServer
+
+__all__ = ["run", "unit"]
+
+FIRST_FREE_PORT = 1024
+"""Ports below need a capability."""
+
+HOMES = ("/home", "/root", "/run/user")
+"""What ``ProtectHome=`` hides."""
+
+_UNIT = """\
+# Made by: relaykit systemd {role}
+[Unit]
+Description=relaykit {role}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=exec
+ExecStart={command}
+{credential}Restart=always
+RestartSec=2
+TimeoutStopSec={stop_s:.0f}
+LimitNOFILE=524288
+
+# A user of its own, made at each start, which owns nothing but the state directory.
+DynamicUser=yes
+StateDirectory=relaykit-{role}
+StateDirectoryMode=0700
+UMask=0077
+
+# Of the system it sees what it needs, and changes nothing.
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectProc=invisible
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+
+# It gains no rights.{why}
+NoNewPrivileges=yes
+CapabilityBoundingSet={capability}
+AmbientCapabilities={capability}
+{users}LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def run(call: Call, around: Surroundings) -> int:
+    """Prints the unit of a role, for a file that is there already or will be."""
+    role = call.path[-1].name
+    config = str(Path(call["config"]).absolute())
+    low: list[int] = []
+    if Path(config).exists():
+        types = ProxyTypes.installed()
+        try:
+            if role == "server":
+                low = sorted(_low_server_ports(load_server(config, types=types, environ=around.environ)))
+            else:
+                low = sorted(_low_client_ports(load_client(config, types=types, environ=around.environ)))
+        except ConfigurationProblems as error:
+            around.explain(str(error))
+            return 1
+    else:
+        around.complain(f"note: {config} is not there yet; the unit allows no port below {FIRST_FREE_PORT}")
+    command = _command()
+    if command[0].startswith(HOMES):
+        around.complain(
+            f"note: the service will not see {command[0]}, because home directories are hidden from it; "
+            "install relaykit elsewhere, such as in /opt/relaykit"
+        )
+    token_file = str(Path(call["token-file"]).absolute()) if call["token-file"] else ""
+    around.stdout.write(unit(role, command, config, token_file, low))
+    return 0
+
+
+def unit(role: str, command: list[str], config: str, token_file: str, low_ports: list[int]) -> str:
+    """The text of a unit.
+
+    :param command: how relaykit is called.
+    :param token_file: is handed over as a credential, so that only root has to be able to read it.
+    :param low_ports: those that take a capability.
+    """
+    words = [*map(_quoted, (*command, role, "-c", config))]
+    if token_file:
+        words += ["--token-file", "${CREDENTIALS_DIRECTORY}/token"]
+    ports = " and ".join(map(str, low_ports))
+    return _UNIT.format(
+        role=role,
+        command=" ".join(words),
+        credential=f"LoadCredential=token:{token_file}\n" if token_file else "",
+        stop_s=DRAIN_LIMIT_S + 10,
+        why=f"  What it has is for port {ports}." if low_ports else "",
+        capability="CAP_NET_BIND_SERVICE" if low_ports else "",
+        # In a user namespace of its own, a capability would not reach the ports of the machine.
+        users="" if low_ports else "PrivateUsers=yes\n",
+    )
+
+
+def _command() -> list[str]:
+    """How this relaykit is called, by absolute paths: its script, else its module."""
+    script = Path(sys.executable).parent / "relaykit"
+    return [str(script)] if script.exists() else [sys.executable, "-m", "relaykit"]
+
+
+def _low_server_ports(loaded: LoadedServer) -> Iterator[int]:
+    config = loaded.config
+    ports = {
+        config.bind_port,
+        config.kcp_bind_port,
+        config.quic_bind_port,
+        config.vhost_http_port,
+        config.vhost_https_port,
+        config.tcpmux_http_connect_port,
+        config.web_server.port,
+        config.ssh_tunnel_gateway.bind_port,
+        *(port for each in config.allow_ports for port in each.ports if port < FIRST_FREE_PORT),
+    }
+    return (port for port in ports if 0 < port < FIRST_FREE_PORT)
+
+
+def _low_client_ports(loaded: LoadedClient) -> Iterator[int]:
+    ports = {loaded.config.web_server.port, *(each.common.bind_port for each in loaded.visitors)}
+    return (port for port in ports if 0 < port < FIRST_FREE_PORT)
+
+
+def _quoted(word: str) -> str:
+    """A word of ``ExecStart=``.  Source: systemd.service(5), "Command lines"."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("%", "%%")
+    return f'"{escaped}"' if any(letter.isspace() for letter in word) or escaped != word else word

@@ -1,0 +1,59 @@
+"""Tests for ``relaykit man``."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from relaykit.commands.forms import installed_forms
+from relaykit.commands.main import RELAYKIT
+from relaykit.commands.manual import man_page
+from relaykit.commands.tree import tree_with
+from relaykit.plugins import ProxyTypeReference, ProxyTypes
+from tests.commands.terminal import run_printed
+from tests.layering import ROOT
+from twisted.plugins import relaykit_dropin
+
+BUILT_IN = ProxyTypes.from_references(
+    each for each in vars(relaykit_dropin).values() if isinstance(each, ProxyTypeReference)
+)
+
+
+class ManualTests(SynchronousTestCase):
+    """Tests for the page."""
+
+    def setUp(self) -> None:
+        """Makes the page with the commands of the built-in types."""
+        self.page = man_page(tree_with(RELAYKIT, installed_forms(BUILT_IN)))
+
+    def test_file(self) -> None:
+        """The page that is installed is that of this version: ``relaykit man > man/relaykit.1``."""
+        self.assertEqual((ROOT / "man" / "relaykit.1").read_text("utf-8"), self.page)
+
+    def test_printed(self) -> None:
+        """The command prints it, with the commands of whatever else is installed."""
+        printed = run_printed(["man"])
+        self.assertEqual((printed.status, printed.stderr), (0, ""))
+        self.assertIn(".SS relaykit secret SERVICE\n", printed.stdout)
+
+    def test_every_command(self) -> None:
+        """Every command has its heading, and each of its flags a paragraph."""
+        headings = re.findall(r"^\.SS relaykit (\S+)", self.page, re.MULTILINE)
+        self.assertLessEqual({child.name for child in RELAYKIT.children}, set(headings))
+        self.assertIn(".B \\-\\-remote\\-port int", self.page)
+
+    def test_formatted(self) -> None:
+        """Groff has nothing to complain of."""
+        if shutil.which("groff") is None:
+            raise SkipTest("there is no groff on this machine")
+        done = subprocess.run(
+            ["groff", "-man", "-Tutf8", "-ww", "-z"],
+            input=self.page,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))

@@ -1,0 +1,117 @@
+"""Tests for ``relaykit systemd``."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from relaykit.commands.systemd import unit
+from tests.commands.terminal import Printed, run_printed
+
+COMMAND = ["/bin/true"]
+
+
+class UnitTests(SynchronousTestCase):
+    """Tests for what is in a unit."""
+
+    def test_rights(self) -> None:
+        """A role that needs no low port has no capability; one that needs it has this one only."""
+        plain = unit("server", COMMAND, "/etc/relaykit/server.toml", "", [])
+        self.assertIn("\nCapabilityBoundingSet=\n", plain)
+        self.assertIn("\nPrivateUsers=yes\n", plain)
+        low = unit("server", COMMAND, "/etc/relaykit/server.toml", "", [80, 443])
+        self.assertIn("\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n", low)
+        self.assertIn("\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n", low)
+        self.assertIn("for port 80 and 443.", low)
+        self.assertNotIn("PrivateUsers", low)
+
+    def test_token(self) -> None:
+        """A token file is handed over as a credential, so that the service's user need not read it."""
+        text = unit("client", COMMAND, "/etc/relaykit/client.toml", "/etc/relaykit/token", [])
+        self.assertIn("\nLoadCredential=token:/etc/relaykit/token\n", text)
+        self.assertIn(" --token-file ${CREDENTIALS_DIRECTORY}/token\n", text)
+
+    def test_quoting(self) -> None:
+        """Paths are taken literally, whatever is in them."""
+        text = unit("client", ["/opt/my programs/relaykit"], "/etc/100%/$x.toml", "", [])
+        self.assertIn('\nExecStart="/opt/my programs/relaykit" client -c "/etc/100%%/$$x.toml"\n', text)
+
+    def test_accepted(self) -> None:
+        """Systemd takes both units, and finds little that they could do to the machine."""
+        if shutil.which("systemd-analyze") is None:
+            raise SkipTest("there is no systemd-analyze on this machine")
+        for role, low in (("server", []), ("client", []), ("server", [443])):
+            path = Path(self.mktemp()).absolute().with_suffix(".service")
+            path.write_text(unit(role, COMMAND, "/etc/relaykit/c.toml", "/etc/relaykit/token", low))
+            for words in (["verify"], ["security", "--offline=yes", "--threshold=20"]):
+                done = subprocess.run(
+                    ["systemd-analyze", *words, str(path)], capture_output=True, text=True, check=False
+                )
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class RunTests(SynchronousTestCase):
+    """Tests for the command."""
+
+    def setUp(self) -> None:
+        """Makes a folder for the files."""
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+
+    def systemd(self, role: str, text: str, *words: str) -> Printed:
+        """Prints the unit for a file with this text."""
+        path = self.folder / f"{role}.toml"
+        path.write_text(text)
+        return run_printed(["systemd", role, "-c", str(path), *words])
+
+    def test_command(self) -> None:
+        """The unit calls this relaykit, with absolute paths."""
+        printed = self.systemd("server", 'auth.token = "t"\n')
+        self.assertEqual(printed.status, 0)
+        self.assertIn(f"\nExecStart={Path(sys.executable).parent}/", printed.stdout)
+        self.assertIn(f" server -c {self.folder}/server.toml\n", printed.stdout)
+
+    def test_low_ports(self) -> None:
+        """The configuration decides whether a capability is needed."""
+        for role, text, needed in (
+            ("server", "bindPort = 7000\n", ""),
+            ("server", "bindPort = 443\n", "CAP_NET_BIND_SERVICE"),
+            ("server", "[[allowPorts]]\nstart = 1000\nend = 2000\n", "CAP_NET_BIND_SERVICE"),
+            ("client", visitor(5432), ""),
+            ("client", visitor(80), "CAP_NET_BIND_SERVICE"),
+            ("client", visitor(-1), ""),
+        ):
+            self.assertIn(f"\nAmbientCapabilities={needed}\n", self.systemd(role, text).stdout, text)
+
+    def test_bad_file(self) -> None:
+        """A file that could not be served gets no unit."""
+        printed = self.systemd("server", "nosuch = 1\n")
+        self.assertEqual((printed.status, printed.stdout), (1, ""))
+        self.assertIn("nosuch", printed.stderr)
+
+    def test_no_file_yet(self) -> None:
+        """A file that is not there yet is no obstacle, and that is told."""
+        printed = run_printed(["systemd", "client", "-c", str(self.folder / "later.toml")])
+        self.assertEqual(printed.status, 0)
+        self.assertIn("later.toml is not there yet", printed.stderr)
+        self.assertIn("later.toml\n", printed.stdout)
+
+    def test_hidden_program(self) -> None:
+        """A relaykit in somebody's home cannot be a service, and that is told."""
+        self.patch(sys, "executable", "/home/me/venv/bin/python")
+        printed = self.systemd("server", "")
+        self.assertIn("/home/me/venv/bin/python", printed.stderr)
+        self.assertIn("\nExecStart=/home/me/venv/bin/python -m relaykit server", printed.stdout)
+
+    def test_roles(self) -> None:
+        """Without a role, the command shows its help."""
+        self.assertIn("relaykit systemd [command]", run_printed(["systemd"]).stdout)
+
+
+def visitor(port: int) -> str:
+    """A client's file with a visitor at this port."""
+    return f'[[visitors]]\nname = "v"\ntype = "stcp"\nserverName = "s"\nsecretKey = "k"\nbindPort = {port}\n'
