@@ -100,6 +100,7 @@ class Lifetime:
         self._begin = begin
         self._stop = stop
         self._stopping = False
+        self._stopped = False
         self._ending = Ending()
 
     def run(self) -> Ending:
@@ -149,7 +150,9 @@ class Lifetime:
         self._ending.failure = self._ending.failure or failure.value
 
     def _stop_reactor(self, result: object) -> None:
-        if self._reactor.running:
+        # The reactor still runs for a moment after it was stopped, and may not be stopped twice.
+        if self._reactor.running and not self._stopped:
+            self._stopped = True
             self._reactor.stop()
 
 

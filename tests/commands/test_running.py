@@ -85,6 +85,16 @@ class LifetimeTests(SynchronousTestCase):
         self.send(signal.SIGTERM)
         self.assertEqual((ending.signal, self.stops, self.reactor.running), (signal.SIGINT, 1, False))
 
+    def test_signal_after_the_end(self) -> None:
+        """A signal that comes while the reactor is stopping already changes nothing."""
+        stops: list[bool] = []
+        self.patch(self.reactor, "stop", lambda: stops.append(self.reactor.running))
+        ending = self.live()
+        self.begun.callback(True)
+        self.stopped.callback(None)
+        self.send(signal.SIGTERM)
+        self.assertEqual((ending, stops), (Ending(), [True]))
+
     def test_draining_is_bounded(self) -> None:
         """A service that never stops does not keep the program alive."""
         ending = self.live()
