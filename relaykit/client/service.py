@@ -158,7 +158,12 @@ class RelayClient(MultiService):
         await MultiService.stopService(self)
         if loop is None:
             return
-        self.log.info("no new users from now on; running flows get {seconds:g} s to end", seconds=DRAIN_S)
+        if self._data_plane.flows:
+            self.log.info(
+                "no new users from now on; {flows} flows get {seconds:g} s to end",
+                flows=self._data_plane.flows,
+                seconds=DRAIN_S,
+            )
         with contextlib.suppress(DeadlinePassed):
             await self._data_plane.when_idle().addTimeout(DRAIN_S, self._reactor)
         if self._session is not None:

@@ -156,7 +156,12 @@ class RelayServer(MultiService):
             self._bind_port = None
             for proxy in self._registry:
                 await self._registry.withdraw(proxy, Ended.STOPPED)
-            self.log.info("no new users from now on; running flows get {seconds:g} s to end", seconds=DRAIN_S)
+            if self._data_plane.flows:
+                self.log.info(
+                    "no new users from now on; {flows} flows get {seconds:g} s to end",
+                    flows=self._data_plane.flows,
+                    seconds=DRAIN_S,
+                )
             with contextlib.suppress(DeadlinePassed):
                 await self._data_plane.when_idle().addTimeout(DRAIN_S, self._reactor)
             await self._sessions.end_all()
