@@ -7,7 +7,7 @@ again at every start.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import importlib
 import json
 import os
 import secrets
@@ -26,6 +26,8 @@ LARGEST_FILE = 4 * 1024 * 1024
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
+_AS_IT_IS = getattr(os, "O_BINARY", 0)
+"""Windows would else change line ends."""
 
 
 class StateUnavailable(RelaykitError):
@@ -124,15 +126,15 @@ class StateDirectory:
         path = self.path / name
         try:
             self.path.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                return None
+                taken = _lock(descriptor)
             except OSError:
                 os.close(descriptor)
                 raise
+            if not taken:
+                os.close(descriptor)
+                return None
         except OSError as error:
             raise StateUnavailable(f"cannot hold {path}: {error.strerror}") from error
         return HeldFile(descriptor)
@@ -157,8 +159,33 @@ class StateDirectory:
         self.write(name, json.dumps(value, indent=2, sort_keys=True).encode() + b"\n")
 
 
+def _lock(descriptor: int) -> bool:
+    """Takes a whole file, if nobody has it; where the system has no way to, everybody gets it."""
+    try:
+        import fcntl
+    except ImportError:
+        return _lock_on_windows(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lock_on_windows(descriptor: int) -> bool:
+    try:
+        msvcrt: Any = importlib.import_module("msvcrt")
+    except ImportError:
+        return True
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except PermissionError:
+        return False
+    return True
+
+
 def _write_durably(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _AS_IT_IS, _FILE_MODE)
     with open(descriptor, "wb") as file:
         file.write(content)
         file.flush()
@@ -168,7 +195,7 @@ def _write_durably(path: Path, content: bytes) -> None:
 def _flush_folder(path: Path) -> None:
     """Makes a rename in a folder last, where the system can."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -7,6 +7,8 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -42,6 +44,32 @@ class HoldTests(SynchronousTestCase):
         held.close()
         held.close()
         self.hold("x.lock")
+
+    def test_other_systems(self) -> None:
+        """Without the locks of Unix, those of Windows are taken; without either, everybody gets the file."""
+
+        class Locking:
+            """The locks of Windows."""
+
+            LK_NBLCK = 2
+            held = False
+
+            @classmethod
+            def locking(cls, descriptor: int, mode: int, count: int) -> None:
+                """Locks so many octets."""
+                if cls.held:
+                    raise PermissionError
+                cls.held = True
+
+        unix = {"fcntl": sys.modules["fcntl"]}
+        self.addCleanup(sys.modules.update, unix)
+        self.addCleanup(sys.modules.pop, "msvcrt", None)
+        sys.modules["fcntl"] = None  # type: ignore[assignment]  # how an import is made to fail
+        self.hold("x.lock")
+        self.hold("x.lock")
+        sys.modules["msvcrt"] = cast(ModuleType, Locking)
+        self.hold("x.lock")
+        self.assertIsNone(self.state.hold("x.lock"))
 
     def test_others(self) -> None:
         """Files of other names are not concerned."""

@@ -184,6 +184,7 @@ class RelayClient(MultiService):
         session = self._session
         return ClientStatus(
             connected=session is not None,
+            stopping=self._stopping,
             since=self._since,
             next_try=self._next_try,
             proxies=self._offers.status(),

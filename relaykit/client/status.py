@@ -50,6 +50,7 @@ class ClientStatus:
     """The client at one moment; times are those of its clock, in seconds.
 
     :ivar connected: whether there is a session with the server.
+    :ivar stopping: whether it is being stopped: no new users come, those that are there get some seconds.
     :ivar since: when it got so; None before the client was started.
     :ivar next_try: when it connects again; None while it does, or is connected.
     :ivar flows: in them, *near* is where users come from.
@@ -57,6 +58,7 @@ class ClientStatus:
     """
 
     connected: bool = False
+    stopping: bool = False
     since: float | None = None
     next_try: float | None = None
     proxies: tuple[ProxyStatus, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relaykit.commands.picture import Entrance, Picture, Standing
+from relaykit.commands.picture import Entrance, Picture, Standing, standing_text
 
 if TYPE_CHECKING:
     from relaykit.commands.picture import Problem
@@ -34,7 +34,7 @@ class Narrator:
             self._problem = problem
         if picture.standing is not self._standing:
             self._standing = picture.standing
-            self._around.say(_standing(picture))
+            self._around.say(standing_text(picture))
         for entrance in picture.entrances:
             if entrance.open and entrance.name not in self._open:
                 self._open.add(entrance.name)
@@ -54,14 +54,6 @@ def advice_lines(problem: Problem) -> list[str]:
     """What a problem means and what to do, indented; nothing where that is not known."""
     trouble = problem.trouble
     return [] if trouble is None else [f"  {trouble.means}", f"  {trouble.remedy}"]
-
-
-def _standing(picture: Picture) -> str:
-    if picture.standing is Standing.CONNECTED:
-        return f"connected to {picture.server}"
-    if picture.standing is Standing.CONNECTING:
-        return f"connecting to {picture.server}"
-    return f"not connected to {picture.server}; next attempt in {picture.seconds:.0f} s"
 
 
 def _opened(entrance: Entrance) -> str:

@@ -20,7 +20,7 @@ from relaykit.commands.logins import ServerName
 from relaykit.dataplane.plane import FlowCounts
 from relaykit.logs.lines import printable
 
-__all__ = ["Entrance", "Painter", "Picture", "Problem", "ProblemListener", "Standing"]
+__all__ = ["Entrance", "Painter", "Picture", "Problem", "ProblemListener", "Standing", "standing_text"]
 
 _RUN_ID = re.compile(r"^\[[0-9a-f]{16}\] ")
 """Every line of a session begins with it; people do not need it."""
@@ -33,6 +33,7 @@ class Standing(enum.Enum):
     CONNECTED = "connected"
     WAITING = "waiting"
     """The next attempt has its time."""
+    STOPPING = "stopping"
 
 
 @frozen(kw_only=True)
@@ -146,10 +147,26 @@ class Painter:
 
 
 def _standing(status: ClientStatus, now: float) -> tuple[Standing, float]:
+    if status.stopping:
+        return Standing.STOPPING, 0.0
     if status.next_try is not None:
         return Standing.WAITING, max(0.0, status.next_try - now)
     since = now if status.since is None else status.since
     return Standing.CONNECTED if status.connected else Standing.CONNECTING, max(0.0, now - since)
+
+
+def standing_text(picture: Picture) -> str:
+    """How a client stands, in words."""
+    match picture.standing:
+        case Standing.CONNECTED:
+            return f"connected to {picture.server}"
+        case Standing.CONNECTING:
+            return f"connecting to {picture.server}"
+        case Standing.WAITING:
+            return f"not connected to {picture.server}, next attempt in {picture.seconds:.0f} s"
+        case Standing.STOPPING:
+            users = f"{picture.flows.present} users may end what they do" if picture.flows.present else ""
+            return f"stopping: {users}" if users else "stopping"
 
 
 # --- what goes wrong ---------------------------------------------------------------------------

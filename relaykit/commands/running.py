@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -27,11 +26,17 @@ __all__ = ["DRAIN_LIMIT_S", "Ending", "Lifetime", "begin_logging", "begin_servin
 DRAIN_LIMIT_S = 30.0
 """The longest that stopping may take.  Services bound their draining themselves, below this."""
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_IGNORED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+
+def _signals(*names: str) -> tuple[signal.Signals, ...]:
+    """Those of these signals that the system has."""
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
+
+
+_STOPPING = _signals("SIGINT", "SIGTERM", "SIGHUP")
+_IGNORED = _signals("SIGUSR1", "SIGUSR2", "SIGALRM")
 """Signals that frp's programs live on through, where Python's default would be death."""
 
-_DUMPING = (signal.SIGQUIT,)
+_DUMPING = _signals("SIGQUIT")
 _DUMPED_STATUS = 2
 
 
@@ -69,6 +74,10 @@ def _to_console(settings: LogSettings) -> LogSettings:
 
 def raise_descriptor_limit() -> None:
     """Lets this process open as many descriptors as it may: every user of a proxy takes several."""
+    try:
+        import resource
+    except ImportError:  # this system has no such limit
+        return
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

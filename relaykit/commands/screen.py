@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from relaykit.commands.picture import Entrance, Picture, Problem, Standing
+from relaykit.commands.picture import Entrance, Picture, Problem, Standing, standing_text
 from relaykit.dataplane.plane import FlowCounts
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ PANEL_ROWS = 14
 """Rows that everything but QR codes takes, at most; a code is drawn where there is room for it, too."""
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_COLORS = {Standing.CONNECTED: "green", Standing.CONNECTING: "yellow", Standing.WAITING: "red"}
+_COLORS = {
+    Standing.CONNECTED: "green",
+    Standing.CONNECTING: "yellow",
+    Standing.WAITING: "red",
+    Standing.STOPPING: "yellow",
+}
 
 
 class Screen:
@@ -88,7 +93,7 @@ class Screen:
     def _standing(self, picture: Picture) -> Text:
         color = _COLORS[picture.standing]
         dot = "●" if self._unicode else "*"
-        text = Text.assemble((f"{dot} {_standing(picture)}", f"bold {color}"), overflow="ellipsis")
+        text = Text.assemble((f"{dot} {standing_text(picture)}", f"bold {color}"), overflow="ellipsis")
         if picture.standing is Standing.CONNECTED:
             text.append(f"  for {_duration(picture.seconds)}")
             if picture.round_trip_s is not None:
@@ -165,14 +170,6 @@ def octets_text(count: float) -> str:
 
 def _for_browsers(entrances: Sequence[Entrance]) -> list[Entrance]:
     return [each for each in entrances if each.open and each.url]
-
-
-def _standing(picture: Picture) -> str:
-    if picture.standing is Standing.CONNECTED:
-        return f"connected to {picture.server}"
-    if picture.standing is Standing.CONNECTING:
-        return f"connecting to {picture.server}"
-    return f"not connected to {picture.server}, next attempt in {picture.seconds:.0f} s"
 
 
 def _problem(problem: Problem, now: float) -> Text:

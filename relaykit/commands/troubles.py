@@ -438,6 +438,13 @@ _COMMANDS = (
         remedy="Leave --role out, or give server or client.",
     ),
     Trouble(
+        anchor="systemd-unit",
+        says=("the unit allows no port below", "home directories are hidden from it"),
+        means="The unit that was printed will not do everything as it is.",
+        remedy="Write the configuration file, or install relaykit outside of home directories; then print it "
+        "again.",
+    ),
+    Trouble(
         anchor="nothing-remembered",
         says=("nothing is remembered of",),
         means="The state directory knows nothing of this server.",
@@ -464,6 +471,12 @@ _NAT = (
         says=("stun has no second port beside",),
         means="The server's STUN service could open only one port, and frpc's hole punching needs two.",
         remedy="Free the port after it, or choose another one.",
+    ),
+    Trouble(
+        anchor="stun-server",
+        says=("there is no stun server:",),
+        means="The server's own STUN service could not be started, for the reason given.",
+        remedy="Free its port, or choose another one; everything else goes on.",
     ),
     Trouble(
         anchor="traversal",

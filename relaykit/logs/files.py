@@ -16,6 +16,9 @@ FILE_MODE = 0o600
 FOLDER_MODE = 0o755
 _STAMP = "%Y%m%d-%H%M%S"
 
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+"""Windows would else change line ends a second time."""
+
 
 class RotatedFile:
     """Appends text to a file.  Source of names and modes: frp's log files.
@@ -53,7 +56,7 @@ class RotatedFile:
         self._file.close()
 
     def _open(self) -> TextIO:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        descriptor = os.open(self._path, _APPENDING, FILE_MODE)
         return open(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
     def _rotate(self, now: float) -> None:

@@ -37,7 +37,7 @@ class NarratorTests(SynchronousTestCase):
             self.said(CONNECTING, evolve(CONNECTING, seconds=1.0), CONNECTED, waiting, CONNECTING),
             "connecting to relay.example:7000\n"
             "connected to relay.example:7000\n"
-            "not connected to relay.example:7000; next attempt in 3 s\n"
+            "not connected to relay.example:7000, next attempt in 3 s\n"
             "connecting to relay.example:7000\n",
         )
 

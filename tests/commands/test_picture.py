@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
 from relaykit.commands.logins import ServerName
-from relaykit.commands.picture import Entrance, Painter, Picture, ProblemListener, Standing
+from relaykit.commands.picture import Entrance, Painter, Picture, ProblemListener, Standing, standing_text
 from relaykit.dataplane.plane import FlowCounts
 from relaykit.values import Address
 
@@ -43,9 +43,27 @@ class PainterTests(SynchronousTestCase):
             (ClientStatus(connected=True, since=40.0), Standing.CONNECTED, 60.0),
             (ClientStatus(since=90.0, next_try=103.0), Standing.WAITING, 3.0),
             (ClientStatus(since=90.0, next_try=99.0), Standing.WAITING, 0.0),
+            (ClientStatus(connected=True, since=40.0, stopping=True), Standing.STOPPING, 0.0),
         ):
             picture = self.painted(status)
             self.assertEqual((picture.standing, picture.seconds), (standing, seconds))
+
+    def test_words(self) -> None:
+        """Each has its words; who stops says whom it waits for."""
+        for status, words in (
+            (ClientStatus(), "connecting to relay.example:7000"),
+            (ClientStatus(connected=True), "connected to relay.example:7000"),
+            (
+                ClientStatus(since=0.0, next_try=102.6),
+                "not connected to relay.example:7000, next attempt in 3 s",
+            ),
+            (ClientStatus(stopping=True), "stopping"),
+            (
+                ClientStatus(stopping=True, flows=FlowCounts(present=2)),
+                "stopping: 2 users may end what they do",
+            ),
+        ):
+            self.assertEqual(standing_text(self.painted(status)), words)
 
     def test_public_address(self) -> None:
         """The server tells a port; users need the name that it was dialed by."""

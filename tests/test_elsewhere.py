@@ -1,0 +1,68 @@
+"""relaykit is a client on every system that Python runs on: nothing that only Linux has is needed.
+
+What other systems do not have is hidden from an interpreter (:mod:`tests.elsewhere`); a whole client that
+moves octets there is in ``tests/integration``.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.commands.terminal import run_python
+from tests.layering import ROOT, modules
+
+BEFORE = f"""
+import importlib, sys
+sys.path.insert(0, {str(ROOT)!r})
+from twisted.internet import selectreactor
+selectreactor.install()
+from tests.elsewhere import hide, import_libraries
+import_libraries()
+hide()
+"""
+
+IMPORTS = """
+for name in {names!r}:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        print(name, repr(error))
+"""
+
+SERVICES = """
+from twisted.internet import reactor
+from relaykit.client.service import RelayClient
+from relaykit.config.load import client_from_table, server_from_table
+from relaykit.dataplane.plane import make_data_plane
+from relaykit.dataplane.poller import make_poller
+from relaykit.plugins import ProxyTypes
+from relaykit.server.service import RelayServer
+from relaykit.values import Secret
+
+types = ProxyTypes.installed()
+proxies = [{"name": "a", "type": "tcp", "localPort": 1}, {"name": "b", "type": "stcp", "localPort": 1}]
+visitor = {"name": "v", "type": "stcp", "serverName": "b", "bindPort": 1}
+client = client_from_table({"proxies": proxies, "visitors": [visitor]}, types=types, environ={})
+RelayClient(client.config, client.proxies, client.visitors, Secret("t"), types, reactor)
+RelayServer(server_from_table({}, types=types).config, Secret("t"), types, reactor)
+make_poller(reactor)
+print(len(make_data_plane()._forwarders))
+"""
+
+
+class ElsewhereTests(SynchronousTestCase):
+    """Tests in an interpreter that has nothing of Linux."""
+
+    def test_imports(self) -> None:
+        """Every module can be imported."""
+        names = [
+            ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+            for path in modules()
+            if path.name != "__main__.py"
+        ]
+        self.assertGreater(len(names), 100)
+        self.assertEqual(run_python(BEFORE + IMPORTS.format(names=names)), [])
+
+    def test_services(self) -> None:
+        """Both roles can be made, with the forwarders and the reactor that every system has."""
+        self.assertEqual(run_python(BEFORE + SERVICES), ["1"])
