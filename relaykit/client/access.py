@@ -112,7 +112,9 @@ class Access:
             try:
                 leg = await path.open_leg(True)
                 core = self._make_core(version, run_id, carrier_of(path, leg), yields)
-                session = ServerSession(core, path, leg, self._clock, happened, self._stretched)
+                session = ServerSession(
+                    core, path, leg, self._clock, self._watched(version, happened), self._stretched
+                )
                 await session.log_in()
             except SessionLost as error:
                 path.close()
@@ -132,23 +134,39 @@ class Access:
                 path.close()
                 raise
             self._choice.answered(version, self._clock.seconds())
-            self._learn(session, version)
+            if session.is_bound:
+                self._learn_proof(_fingerprint(session))
             return session
 
-    def _learn(self, session: ServerSession, version: int) -> None:
-        """Remembers what a login that came about has shown; a certificate only where it was bound."""
-        learned = Remembered(
-            speaks_v2=version == 2,
-            bound=session.is_bound,
-            certificate=_fingerprint(session) if session.is_bound else "",
-        )
+    def _watched(
+        self, version: int, happened: Callable[[SessionEvent], None]
+    ) -> Callable[[SessionEvent], None]:
+        """What gets the events of a session, and remembers what the first one proves.
+
+        In version 2 it was sealed with a key that comes from the token and from both hellos: the server
+        has the token, and nobody has changed a hello.  A login that was answered does not show that.
+        """
+        learned = version != 2
+
+        def told(event: SessionEvent) -> None:
+            nonlocal learned
+            if not learned:
+                learned = True
+                self._servers.learn(self.server, Remembered(speaks_v2=True))
+            happened(event)
+
+        return told
+
+    def _learn_proof(self, certificate: str) -> None:
+        """Remembers that the server proved itself in a bound login, and with which certificate."""
         known = self._servers.get(self.server)
-        if learned.certificate and known.certificate not in ("", learned.certificate):
+        if known.certificate not in ("", certificate):
             self.log.info(
                 "{server} proved itself with another certificate than before: {certificate}",
                 server=self.server,
-                certificate=learned.certificate,
+                certificate=certificate,
             )
+        learned = Remembered(speaks_v2=True, bound=True, certificate=certificate)
         self._servers.learn(self.server, learned)
 
     def _unbound(self, error: BindingFailed, session: ServerSession | None) -> BindingFailed:

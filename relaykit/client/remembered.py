@@ -26,8 +26,8 @@ MOST_SERVERS = 4096
 class Remembered:
     """One server.
 
-    ``speaks_v2``: a login in version 2 of the wire was answered.  ``bound``: it proved the token in a
-    bound login.  ``certificate``: the fingerprint of the certificate that it had then.
+    ``speaks_v2``: it had a session in version 2 of the wire, sealed with keys that come from the token.
+    ``bound``: it proved the token in a bound login, with the ``certificate`` of this fingerprint.
     """
 
     speaks_v2: bool = False

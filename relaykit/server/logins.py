@@ -76,6 +76,12 @@ class Logins:
             if isinstance(event, SessionEnded):
                 self._refused(core, leg, origin, event.text)
                 return
+        if core.identity_failed:
+            self.log.warn(
+                "the signature of the client from {origin} does not hold, so it has no identity here: "
+                "somebody ends TLS in between",
+                origin=origin,
+            )
         try:
             run_id = await self._run_id(core, origin)
         except LoginRefused as refusal:

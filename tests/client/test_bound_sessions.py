@@ -69,7 +69,10 @@ class BoundSessionTests(SynchronousTestCase):
 
     def test_remembered(self) -> None:
         """After a bound login the server is remembered with its certificate; other logins prove less."""
-        started(Machine(Scene(bound=BoundLogin.OFF), tls=True), state=self.state)
+        scene = Scene(bound=BoundLogin.OFF)
+        started(Machine(scene, tls=True), state=self.state, pool_count=0)
+        self.assertEqual(self.known(), Remembered())
+        started(Machine(scene, tls=True), tcp_proxy(), state=self.state)
         self.assertEqual(self.known(), Remembered(speaks_v2=True))
         scene = Scene()
         started(Machine(scene, tls=True), state=self.state)

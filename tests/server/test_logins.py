@@ -268,3 +268,14 @@ class RateTests(SynchronousTestCase):
             self.assertEqual([each["log_level"] for each in told].count(LogLevel.warn), 1, times)
             self.assertEqual({each["ended"] for each in told}, {"refused"})
             self.scene.advance(60)
+
+    def test_identity_that_fails(self) -> None:
+        """A client whose signature does not hold is let in without identity, and that is said."""
+        scene = Scene()
+        link = Link(False, True, lambda: None, exporter=bytes(32))
+        with capturedLogs() as logged:
+            client = Client(scene, link=link, proofs=ClientProofs(exporter=EXPORTER, signer=Key(1)))
+        session = scene.sessions.get(client.run_id)
+        assert session is not None
+        self.assertEqual(session.identity.key, b"")
+        self.assertTrue(any("somebody ends TLS in between" in each["log_format"] for each in logged))

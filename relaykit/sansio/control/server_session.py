@@ -78,6 +78,8 @@ class ServerSession(ControlSession):
         """Who logs in; empty until its proof holds, where it is bound."""
         self.identity = b""
         """The public key that the client proved to have; empty for none."""
+        self.identity_failed = False
+        """Whether the client named a key and did not prove to have it: TLS may be ended in between."""
         self.bound: BoundKeys | None = None
         """What proves further connections of the session; None where the login was not bound."""
         try:
@@ -175,9 +177,22 @@ class ServerSession(ControlSession):
         self.login = login
         self._verifier.verify(Scope.LOGIN, Proof.of(login))
         if IDENTITY in agreed:
-            signed = statement(proofs.exporter, transcript, message.login)
-            check_signature(login.identity, signed, message.signature)
-            self.identity = login.identity
+            self._check_identity(login.identity, message, proofs.exporter, transcript)
+
+    def _check_identity(self, key: bytes, message: ProvenLogin, exporter: bytes, transcript: bytes) -> None:
+        """Takes a key as the client's identity, if its signature holds.
+
+        Where it does not, somebody ends TLS in between; in a bound login that cannot be.  Elsewhere
+        that may be on purpose, and is not worse than a client without identity.
+        """
+        try:
+            check_signature(key, statement(exporter, transcript, message.login), message.signature)
+        except Refused:
+            if self.bound is not None:
+                raise
+            self.identity_failed = True
+        else:
+            self.identity = key
 
     def _answer_login(self, answer: LoginResp) -> None:
         if self.bound is None:
