@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from tests.integration.programs import PATIENCE_S
 from tests.integration.relays import RelayTestCase, Way
 from tests.integration.traffic import (
+    FROM_USER,
     converse,
     dial,
     end_of,
@@ -14,10 +18,12 @@ from tests.integration.traffic import (
     order_download,
     order_exchange,
     order_upload,
+    receive,
     receive_exactly,
+    send,
 )
 
-__all__ = ["ENOUGH_BYTES", "MUCH_BYTES", "RESTARTS", "EveryPair", "test_each"]
+__all__ = ["ENOUGH_BYTES", "MUCH_BYTES", "SOME_WAYS", "EveryPair", "test_each"]
 
 MANY_USERS = 200
 """Users at once, on each of the two ports."""
@@ -28,13 +34,13 @@ MUCH_BYTES = 64 * 1024 * 1024
 ENOUGH_BYTES = 8 * 1024 * 1024
 """Octets each way elsewhere: more than all windows and buffers on the way hold."""
 
-RESTARTS = (
+SOME_WAYS = (
     Way("v1", tls=False, mux=True),
     Way("v1", tls=True, mux=False),
     Way("v2", tls=True, mux=True),
     Way("v2", tls=False, mux=False),
 )
-"""What programs are restarted with: each setting in both positions."""
+"""Each setting in both positions, for what takes longer."""
 
 CaseT = TypeVar("CaseT", bound=type[Any])
 
@@ -82,6 +88,28 @@ class EveryPair(RelayTestCase):
         published = self.publish(way, self.start_service())
         converse(published.tcp, MANY_USERS)
         converse(published.stcp, MANY_USERS)
+
+    def check_one_direction_ends(self, way: Way) -> None:
+        """As frp does: the end of one direction arrives after all its octets, and ends the other one, too."""
+        read_to_its_end = threading.Event()
+
+        def read(connection: socket.socket) -> None:
+            receive(connection, FROM_USER, ENOUGH_BYTES)
+            self.assertEqual(connection.recv(1), b"")
+            read_to_its_end.set()
+            end_of(connection)
+
+        service = self.start_service(read)
+        self.start_server(way.server)
+        published = self.publish(way, service)
+        for port in (published.tcp, published.stcp):
+            with dial(port) as user:
+                send(user, FROM_USER, ENOUGH_BYTES)
+                user.shutdown(socket.SHUT_WR)
+                self.assertEqual(end_of(user), b"")
+                self.assertTrue(read_to_its_end.wait(PATIENCE_S))
+                read_to_its_end.clear()
+        service.wait_served(2)
 
     def check_server_killed(self, way: Way) -> None:
         """A server that was killed and comes back is found by its client, which publishes all again."""

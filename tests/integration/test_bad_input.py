@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
 
 from relaykit.sansio.control import events
 from relaykit.sansio.wire.framing import MAGIC, V2, V2Decoder
@@ -399,7 +400,31 @@ def silent(client: socket.socket) -> None:
 
 
 class ClientTests(RelayTestCase):
-    """Our client at servers that are none."""
+    """Our client at servers that are none, or say little."""
+
+    def test_login(self) -> None:
+        """What the configuration says of the client reaches the server with the login."""
+        first: Queue[bytes] = Queue()
+        server = FalseServer(lambda client: first.put(client.recv(65536)))
+        self.addCleanup(server.stop)
+        self.start_client(
+            {
+                "serverPort": server.port,
+                "user": "alice",
+                "clientID": "laptop",
+                "metadatas": {"place": "attic"},
+                "transport.poolCount": 7,
+                "transport.wireProtocol": "v1",
+                "transport.tls.enable": False,
+                "transport.tcpMux": False,
+            }
+        )
+        login = answer_of(first.get(timeout=PATIENCE_S))
+        assert isinstance(login, Login)
+        self.assertEqual(
+            (login.user, login.client_id, login.metas, login.pool_count),
+            ("alice", "laptop", {"place": "attic"}, 7),
+        )
 
     def check_told(self, octets: bytes, table: Table = NOTHING) -> str:
         """The client says that it did not get in, and goes on until it is told to end; what it said."""

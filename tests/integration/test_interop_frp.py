@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tests.integration.programs import frp_command, missing_frp
 from tests.integration.relays import every_way
-from tests.integration.scenarios import RESTARTS, EveryPair, test_each
+from tests.integration.scenarios import SOME_WAYS, EveryPair, test_each
 
 
 @test_each("check_traffic", every_way("v1", "v2"))
 @test_each("check_many_users", every_way("v1", "v2", transforms=[False]))
-@test_each("check_server_killed", RESTARTS)
-@test_each("check_client_killed", RESTARTS)
+@test_each("check_one_direction_ends", SOME_WAYS)
+@test_each("check_server_killed", SOME_WAYS)
+@test_each("check_client_killed", SOME_WAYS)
 class FrpcTests(EveryPair):
     """Our server, and frp's client."""
 
@@ -20,8 +21,9 @@ class FrpcTests(EveryPair):
 
 @test_each("check_traffic", every_way("v1", "v2"))
 @test_each("check_many_users", every_way("v1", "v2", transforms=[False]))
-@test_each("check_server_killed", RESTARTS)
-@test_each("check_client_killed", RESTARTS)
+@test_each("check_one_direction_ends", SOME_WAYS)
+@test_each("check_server_killed", SOME_WAYS)
+@test_each("check_client_killed", SOME_WAYS)
 class FrpsTests(EveryPair):
     """Frp's server, and our client."""
 
