@@ -35,10 +35,14 @@ Alter = Callable[[bytes], bytes]
 
 @define(eq=False)
 class Conversation:
-    """One connection of a client, as it was seen: in clear, or as it was where TLS was not ended."""
+    """One connection of a client, as it was seen: in clear, or as it was where TLS was not ended.
+
+    ``stalled``: nothing is passed on any more, not even the end.
+    """
 
     from_client: bytearray = field(factory=bytearray)
     from_server: bytearray = field(factory=bytearray)
+    stalled: bool = False
 
 
 class Middle:
@@ -74,7 +78,14 @@ class Middle:
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
             self._socket.close()
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._open, PATIENCE_S)
+
+    def stall(self) -> None:
+        """Passes nothing on any more of the connections that there are; new ones are not concerned."""
+        with self._changed:
+            for each in self.conversations:
+                each.stalled = True
 
     def connect(self) -> ssl.SSLSocket:
         """A connection of its own to the server."""
@@ -153,6 +164,10 @@ class Middle:
                 selector.register(each, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select(PATIENCE_S):
+                    if seen.stalled:
+                        with self._changed:
+                            self._changed.wait_for(lambda: self._stopping)
+                        return
                     source = key.fileobj
                     assert isinstance(source, socket.socket)
                     sink, kept, alter = ways[source]

@@ -173,6 +173,14 @@ class Program:
         self._process.kill()
         self.wait_for_end()
 
+    def freeze(self) -> None:
+        """Stops it where it is, as a machine that is suspended; its connections stay open."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it go on after :meth:`freeze`."""
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """Ends it, in order if it takes no longer than it should."""
         if self._process.poll() is None:
