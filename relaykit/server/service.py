@@ -43,7 +43,7 @@ from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.visits import Visits
 from relaykit.stretching import StretchedToken, in_thread_of
-from relaykit.values import Ended
+from relaykit.values import Ended, Secret
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from relaykit.plugins import ProxyTypes
     from relaykit.server.acceptor import Link
     from relaykit.state import StateDirectory
-    from relaykit.values import Secret
 
 __all__ = ["DRAIN_S", "RelayServer"]
 
@@ -257,10 +256,12 @@ class RelayServer(MultiService):
 
     def _binding(self) -> ServerBinding:
         """How logins are bound; the token is made a key right away, so that no login waits for it."""
-        stretched = StretchedToken(self._token, in_thread_of(self._reactor))
-        mode = BoundLogin(self._config.auth.bound)
+        auth = self._config.auth
+        # A bound login proves the token: where something else lets clients in, it must not.
+        token = self._token if auth.method == "token" else Secret("")
+        stretched = StretchedToken(token, in_thread_of(self._reactor))
         binding = ServerBinding.of(
-            mode, self._token, lambda: kept_or_new_salt(self._state, os.urandom), stretched
+            BoundLogin(auth.bound), token, lambda: kept_or_new_salt(self._state, os.urandom), stretched
         )
         if binding.salt:
             self._reactor.callWhenRunning(binding.key)
