@@ -19,6 +19,7 @@ __all__ = [
     "LocalProtocolError",
     "LoginRefused",
     "NoWorkConnection",
+    "OutOfDescriptors",
     "PluginError",
     "ProtocolError",
     "ProxyRefused",
@@ -109,6 +110,10 @@ class SessionLost(RelaykitError):
 
 class ConnectionFailed(RelaykitError):
     """A connection could not be made; the text says where to and why."""
+
+
+class OutOfDescriptors(ConnectionFailed):
+    """A connection could not be made because this process has too many; the log has told of that once."""
 
 
 class TransportSecurityError(RelaykitError):

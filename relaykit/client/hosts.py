@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.listening import ListenFailed
-from relaykit.errors import ConnectionFailed, RefusalCode, Refused
+from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusalCode, Refused
 from relaykit.interfaces import IClientHost, IVisitorHost
 from relaykit.values import Ended
 
@@ -101,7 +101,9 @@ class BackendHost(_Host):
 
     def _unreachable(self, failure: Any, origin: Origin) -> Any:
         if failure.check(ConnectionFailed):
-            self.log.error(
+            # A lack of descriptors has been told of once, for all.
+            level = self.log.debug if failure.check(OutOfDescriptors) else self.log.error
+            level(
                 "[{run}] [{proxy}] connect to local service [{endpoint}] error: {reason} (for {origin})",
                 run=self.identity.run_id,
                 proxy=self.name,

@@ -53,7 +53,7 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
             keepalive_of(config.transport),
         ),
         lambda endpoint: dial_endpoint(poller, endpoint),
-        lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor),
+        lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
         make_data_plane(),
         lambda changed: NetworkWatch(reactor, changed),
     )

@@ -59,7 +59,7 @@ def begin_logging(config: LogConfig, color: bool, around: Surroundings) -> None:
         format=config.format,
     )
     try:
-        writer = log_writer(settings, around.stdout)
+        writer = log_writer(settings, around.stdout, around.complain)
     except OSError as error:
         around.complain(f"cannot log to {config.to}: {error.strerror}; logging to the console")
         writer = log_writer(_to_console(settings), around.stdout)

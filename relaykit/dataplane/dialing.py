@@ -17,9 +17,10 @@ from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from zope.interface import implementer
 
 from relaykit.dataplane.poller import WRITE
+from relaykit.dataplane.shortage import SHORTAGES
 from relaykit.dataplane.sockets import SocketLeg, address_of, tune
 from relaykit.dataplane.transports import connect_foreign
-from relaykit.errors import ConnectionFailed
+from relaykit.errors import ConnectionFailed, OutOfDescriptors
 from relaykit.values import Address
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class _Dial:
         self._next: IDelayedCall | None = None
         self._resolution: _Resolution | None = None
         self._why = "it has no address"
+        self._short = False
         self._done = False
 
     def start(self, addresses: list[tuple[socket.AddressFamily, Any]]) -> Deferred[IStreamLeg]:
@@ -233,8 +235,12 @@ class _Dial:
         try:
             attempt = _Attempt(self, family, target)
         except OSError as error:
+            if error.errno in SHORTAGES:
+                self._short = True
+                self.poller.shortage.met("made", error.strerror or "")
             self.attempt_failed(None, error.errno or 0)
             return
+        self.poller.shortage.passed()
         self._attempts.append(attempt)
         if self._left:
             self._next = self.poller.reactor.callLater(NEXT_ADDRESS_S, self._try_next)
@@ -249,7 +255,8 @@ class _Dial:
         self._answer.errback(self._failed(f"no answer within {self._timeout_s:g} seconds"))
 
     def _failed(self, why: str) -> ConnectionFailed:
-        return ConnectionFailed(f"cannot connect to {self.where}: {why}")
+        kind = OutOfDescriptors if self._short else ConnectionFailed
+        return kind(f"cannot connect to {self.where}: {why}")
 
     def _cancelled(self, _answer: Deferred[IStreamLeg]) -> None:
         self._finish()

@@ -6,16 +6,21 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.poller import READ
+from relaykit.dataplane.shortage import SHORTAGES
 from relaykit.dataplane.sockets import INHERITS_OPTIONS, SocketLeg, address_of, tune
 from relaykit.errors import RelaykitError
 from relaykit.interfaces import IListeningPort
 from relaykit.values import Address, Origin
+
+if sys.platform != "win32":
+    import resource
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -39,13 +44,17 @@ BACKLOG = 1024
 ACCEPTED_AT_ONCE = 64
 """Connections taken in one event, so that a flood of them does not hold up the others."""
 
+KEPT_PART = 8
+"""One in so many descriptors is not for users: without mux each needs a second one to be served, and if
+users had all, they would wait in vain for each other."""
+
+KEPT_AT_LEAST = 32
+"""Descriptors that are kept at least."""
+
+_KEPT = "the last open files are kept for connections that serve users"
+
 SHORTAGE_PAUSE_S = 0.5
 """How long accepting rests when there are no descriptors left; whoever waits longer is refused."""
-
-RECOVERED_AFTER_S = 10.0
-"""How long accepting must go well until a lack of descriptors counts as over: it is told of once."""
-
-_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ListenFailed(RelaykitError):
@@ -84,8 +93,14 @@ class ListeningPort:
     log = Logger()
 
     def __init__(
-        self, poller: Poller, plain: socket.socket, acceptor: ILegAcceptor, address: Address | None
+        self,
+        poller: Poller,
+        plain: socket.socket,
+        acceptor: ILegAcceptor,
+        address: Address | None,
+        highest: int | None = None,
     ) -> None:
+        """``highest`` is the highest descriptor that a connection may have."""
         self.interest = self.watched = 0
         self.address = address
         self._poller = poller
@@ -94,8 +109,8 @@ class ListeningPort:
         self._number = plain.fileno()
         self._fixed_host = None if address is None or address.host in _ANY else address
         self._is_unix = address is None
-        self._short = self._rested = False
-        self._last_failure = 0.0
+        self._highest = highest
+        self._rested = False
         self._resumption: IDelayedCall | None = None
         _spare.restore()
         poller.watch(self, READ)
@@ -129,8 +144,9 @@ class ListeningPort:
                 return
             taken += 1
             self._accepted(plain, name)
-        if self._short and taken:
-            self._recover()
+        if taken:
+            self._poller.shortage.passed()
+            _spare.restore()
 
     def failed(self) -> None:
         """Goes on: one connection was lost, the port is as good as before."""
@@ -138,6 +154,10 @@ class ListeningPort:
     # --- inside ---------------------------------------------------------------------------------
 
     def _accepted(self, plain: socket.socket, name: object) -> None:
+        if self._highest is not None and plain.fileno() > self._highest:
+            plain.close()
+            self._poller.shortage.met(f"accepted on {self.address}", _KEPT)
+            return
         plain.setblocking(False)
         peer = host = None
         if not self._is_unix:
@@ -158,19 +178,12 @@ class ListeningPort:
 
     def _accept_failed(self, error: OSError) -> None:
         """Waits a moment for descriptors; those who come when there still are none are refused."""
-        if error.errno not in _SHORTAGES:
+        if error.errno not in SHORTAGES:
             self.log.warn("accepting on {port} failed: {reason}", port=self.address, reason=str(error))
-        elif not self._short:
-            self._short = True
-            self.log.error(
-                "no more connections can be accepted on {port}: {reason}; raise the limit of open files "
-                "(LimitNOFILE=, ulimit -n) or lower the number of users",
-                port=self.address,
-                reason=error.strerror,
-            )
-        elif self._rested and _spare.refuse(self._socket):
-            return
-        self._last_failure = self._poller.reactor.seconds()
+        else:
+            self._poller.shortage.met(f"accepted on {self.address}", error.strerror or "")
+            if self._rested and _spare.refuse(self._socket):
+                return
         self._rested = False
         self._poller.watch(self, 0)
         self._resumption = self._poller.reactor.callLater(SHORTAGE_PAUSE_S, self._resume)
@@ -179,12 +192,6 @@ class ListeningPort:
         self._resumption = None
         self._rested = True
         self._poller.watch(self, READ)
-
-    def _recover(self) -> None:
-        _spare.restore()
-        if self._poller.reactor.seconds() - self._last_failure >= RECOVERED_AFTER_S:
-            self._short = False
-            self.log.info("connections are accepted on {port} again", port=self.address)
 
 
 class _SpareDescriptor:
@@ -217,12 +224,18 @@ _ANY = frozenset({"", "::", "0.0.0.0"})
 
 
 def listen_tcp(
-    poller: Poller, host: str, port: int, acceptor: ILegAcceptor, backlog: int = BACKLOG
+    poller: Poller,
+    host: str,
+    port: int,
+    acceptor: ILegAcceptor,
+    backlog: int = BACKLOG,
+    for_users: bool = False,
 ) -> ListeningPort:
     """Opens a TCP port; 0 lets the kernel pick one, ``address`` tells which.
 
     ``host`` is an IP address of this machine.  An empty one, ``::`` and ``0.0.0.0`` all mean every
-    address, IPv4 and IPv6, as far as the machine has them.
+    address, IPv4 and IPv6, as far as the machine has them.  A port ``for_users`` takes no connection
+    with one of the last descriptors: what serves those who are there needs them.
 
     :raises PortInUse: another socket listens there.
     :raises PortForbidden: this process may not listen there.
@@ -239,7 +252,23 @@ def listen_tcp(
     except OSError as error:
         plain.close()
         raise _listen_failed(where, error) from error
-    return ListeningPort(poller, plain, acceptor, address)
+    return ListeningPort(poller, plain, acceptor, address, _highest_for_users() if for_users else None)
+
+
+def _highest_for_users() -> int | None:
+    """The highest descriptor that a user may take; None where there is no limit.
+
+    The system gives out the lowest free one, so a high one says that few are left.
+    """
+    limit = _descriptor_limit()
+    return None if limit is None else limit - max(KEPT_AT_LEAST, limit // KEPT_PART) - 1
+
+
+def _descriptor_limit() -> int | None:
+    if sys.platform == "win32":
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def listen_unix(

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReadDescriptor, IReadWriteDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.dataplane.shortage import Shortage
 from relaykit.dataplane.vanished import VanishedPeers
 from relaykit.interfaces import ITurns
 
@@ -89,6 +90,8 @@ class Poller:
         self.reactor = reactor
         self.buffer = memoryview(bytearray(PIECE_BYTES))
         """Where input is read to; its content is lent until the next descriptor is called."""
+        self.shortage = Shortage(reactor)
+        """Whether there are descriptors left, for all that makes sockets."""
         self.vanished = VanishedPeers(reactor)
         """Looks after the TCP connections of all legs."""
         self._calls: dict[Callable[[], None], None] = {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 __all__ = ["RotatedFile"]
 
@@ -17,7 +18,7 @@ FOLDER_MODE = 0o755
 _STAMP = "%Y%m%d-%H%M%S"
 
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-"""Windows would else change line ends a second time."""
+"""Windows would else change line ends."""
 
 
 class RotatedFile:
@@ -29,12 +30,24 @@ class RotatedFile:
 
     :param path: relative paths are resolved at once.
     :param keep_days: files put aside longer ago are removed; negative keeps all.
+    :param failing: is called with the reason when text is lost, once until it is written again.
+    :param recovered: is called then, with how many texts were lost; it may write.
     :raises OSError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path, keep_days: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keep_days: int,
+        failing: Callable[[str], None] = lambda reason: None,
+        recovered: Callable[[int], None] = lambda lost: None,
+    ) -> None:
         self._path = path.absolute()
         self._keep_days = keep_days
+        self._failing = failing
+        self._recovered = recovered
+        self._lost = 0
+        self._torn = False
         self._day: tuple[int, int] | None = None
         self._path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         self._file = self._open()
@@ -47,17 +60,32 @@ class RotatedFile:
             with contextlib.suppress(OSError):
                 self._rotate(now)
         self._day = day
-        with contextlib.suppress(OSError):
-            self._file.write(text)
-            self._file.flush()
+        try:
+            self._append(text.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            self._lost += 1
+            if self._lost == 1:
+                self._failing(error.strerror or str(error))
+            return
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            self._recovered(lost)
 
     def close(self) -> None:
         """Closes the file; nothing may be written any more."""
-        self._file.close()
+        os.close(self._file)
 
-    def _open(self) -> TextIO:
-        descriptor = os.open(self._path, _APPENDING, FILE_MODE)
-        return open(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+    def _append(self, text: bytes) -> None:
+        """Writes at the end, on a line of its own also where the line before is not whole."""
+        if self._torn:
+            text = b"\n" + text
+        written = os.write(self._file, text)
+        self._torn = written < len(text)
+        if self._torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _open(self) -> int:
+        return os.open(self._path, _APPENDING, FILE_MODE)
 
     def _rotate(self, now: float) -> None:
         aside = self._path.with_name(
@@ -67,7 +95,8 @@ class RotatedFile:
             return
         self._path.rename(aside)
         former, self._file = self._file, self._open()
-        former.close()
+        os.close(former)
+        self._torn = False
         self._remove_old(now)
 
     def _remove_old(self, now: float) -> None:

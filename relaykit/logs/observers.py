@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TextIO
 
 from attrs import field, frozen
-from twisted.logger import ILogObserver, LogEvent, LogLevel
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
 from zope.interface import implementer
 
 from relaykit.logs.files import RotatedFile
 from relaykit.logs.lines import LineForm, colored, frp_line, json_line
 
 __all__ = ["CONSOLE", "LogSettings", "LogWriter", "log_writer"]
+
+log = Logger()
 
 CONSOLE = "console"
 """The name of standard output where a file could be."""
@@ -78,14 +80,22 @@ class LogWriter:
         self._write(self._form(event, _caller()), event["log_time"])
 
 
-def log_writer(settings: LogSettings, console: TextIO) -> LogWriter:
+def log_writer(
+    settings: LogSettings, console: TextIO, complain: Callable[[str], None] = lambda text: None
+) -> LogWriter:
     """The observer for these settings.
 
+    :param complain: is told when a file that was opened cannot be written, for the log cannot tell.
     :raises OSError: the file cannot be opened.
     """
     form: LineForm = json_line if settings.format == "json" else frp_line
     if settings.to != CONSOLE:
-        file = RotatedFile(Path(settings.to), settings.max_days)
+        file = RotatedFile(
+            Path(settings.to),
+            settings.max_days,
+            lambda reason: complain(f"cannot write the log {settings.to}: {reason}"),
+            lambda lost: log.warn("{lines} lines of this log could not be written", lines=lost),
+        )
         return LogWriter(form, file.write, settings.level)
     if settings.color and settings.format != "json":
         form = colored(form)

@@ -186,7 +186,7 @@ class RelayServer(MultiService):
         proxy_bind_addr = config.proxy_bind_addr or config.bind_addr
 
         def listen(port: int, acceptor: ILegAcceptor) -> IListeningPort:
-            return listen_tcp(poller, proxy_bind_addr, port, acceptor)
+            return listen_tcp(poller, proxy_bind_addr, port, acceptor, for_users=True)
 
         ports = ServerPorts(
             listen,

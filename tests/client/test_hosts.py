@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.hosts import BackendHost, VisitorHost
-from relaykit.errors import Refused
+from relaykit.errors import OutOfDescriptors, Refused
 from relaykit.interfaces import IStreamLeg
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.values import ClientIdentity, Origin
@@ -71,6 +72,13 @@ class HostTests(SynchronousTestCase):
         self.session.takes_signals = False
         self.assertRaises(Refused, self.backend.signal, {})
         self.assertRaises(Refused, self.visitor.signal, {})
+
+    def test_too_few_descriptors(self) -> None:
+        """That there are too few descriptors is told where they are made, not for each user again."""
+        self.patch(self.backend, "_dial", lambda endpoint: fail(OutOfDescriptors("too many open files")))
+        with capturedLogs() as logged:
+            self.failureResultOf(self.backend.connect_local(Origin()), OutOfDescriptors)
+        self.assertEqual([event["log_level"] for event in logged], [LogLevel.debug])
 
     def test_local(self) -> None:
         """The local service is what the configuration says."""

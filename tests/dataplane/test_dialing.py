@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolution, IResolutionReceiver
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.dataplane.dialing import DIAL_TIMEOUT_S, _mixed, _parse, _Target, dial, dial_endpoint
-from relaykit.errors import ConnectionFailed
-from tests.dataplane.fakes import FakePoller
+from relaykit.errors import ConnectionFailed, OutOfDescriptors
+from tests.dataplane.fakes import FakePoller, os_error
 
 
 class EndpointStringTests(SynchronousTestCase):
@@ -138,3 +140,17 @@ class NameTests(SynchronousTestCase):
         )
         self.failureResultOf(dialling, ConnectionFailed)
         self.assertEqual(len(tried), 2)
+
+    def test_shortage(self) -> None:
+        """A lack of descriptors is told of once, however many connections fail, and is an own failure."""
+
+        def refuse(*arguments: Any) -> None:
+            raise os_error(errno.EMFILE)
+
+        with capturedLogs() as logged:
+            self.patch(socket, "socket", refuse)
+            for _ in range(3):
+                self.failureResultOf(dial(self.poller, "192.0.2.1", 22), OutOfDescriptors)
+        (told,) = logged
+        self.assertEqual((told["log_level"], told["what"]), (LogLevel.error, "made"))
+        self.assertEqual(self.poller.clock.getDelayedCalls(), [])

@@ -12,13 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from relaykit.dataplane import listening
 from relaykit.dataplane.listening import (
     ACCEPTED_AT_ONCE,
-    RECOVERED_AFTER_S,
     SHORTAGE_PAUSE_S,
     ListeningPort,
 )
 from relaykit.dataplane.poller import READ
+from relaykit.dataplane.shortage import RECOVERED_AFTER_S
 from relaykit.interfaces import ILegAcceptor, IListeningPort, IStreamLeg
 from relaykit.values import Address, Origin
 from tests.dataplane.fakes import FakePoller, FakeSocket, os_error
@@ -163,6 +164,23 @@ class ListeningPortTests(SynchronousTestCase):
         assert isinstance(first, Accepted)
         self.patch(self.socket, "accept", lambda: Listening.accept(self.socket))
         return first, (PEER.host, PEER.port)
+
+    def test_kept_for_others(self) -> None:
+        """A port for users takes no connection with one of the last descriptors, and says so once."""
+        port = ListeningPort(self.poller, cast(socket.socket, self.socket), self.acceptor, HOST, highest=20)
+        self.socket.waiting = [Accepted(number) for number in (20, 21, 22, 19)]
+        late = self.socket.waiting[1:3]
+        with capturedLogs() as events:
+            port.ready(READ)
+        self.assertEqual([cast(Accepted, each).closed for each in late], [True, True])
+        self.assertEqual(len(self.acceptor.origins), 2)
+        self.assertEqual([event["log_level"] for event in events], [LogLevel.error])
+
+    def test_last_descriptors(self) -> None:
+        """What is kept is a part of what this process may open, and more than a few."""
+        for limit, highest in ((1024, 895), (96, 63), (None, None)):
+            self.patch(listening, "_descriptor_limit", lambda limit=limit: limit)
+            self.assertEqual(listening._highest_for_users(), highest)
 
     def test_other_errors(self) -> None:
         """An error that nobody expects is logged, and the port goes on after a rest."""

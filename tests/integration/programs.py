@@ -38,6 +38,9 @@ PATIENCE_S = 60.0
 STOP_S = 15.0
 """Seconds that a program gets to end in order; more than ours take to drain."""
 
+_ESTABLISHED = "01"
+"""Source: proc(5), ``/proc/net/tcp``."""
+
 _LOWEST_PORT, _HIGHEST_PORT = 10_000, 32_000
 """Ports that tests listen on: below those that the kernel gives to outgoing connections."""
 
@@ -185,11 +188,24 @@ class Program:
         """Ends it, in order if it takes no longer than it should."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(signal.SIGCONT)
             try:
                 self._process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
         self.wait_for_end()
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        self._process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Stops it where it is; its sockets stay open, and the kernel goes on for it."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     def descriptors(self) -> int:
         """How many descriptors it has open."""
@@ -206,10 +222,26 @@ class Program:
             if fields[3] == _LISTENING and f"socket:[{fields[9]}]" in own
         }
 
+    def ports_towards(self, port: int) -> list[int]:
+        """The local ports of its TCP connections to a port elsewhere, in the order of their making."""
+        found = {}
+        for line in Path(f"/proc/{self._process.pid}/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, state, *rest = line.split()
+            if state == _ESTABLISHED and int(remote.rpartition(":")[2], 16) == port:
+                found[int(rest[5])] = int(local.rpartition(":")[2], 16)
+        return [found[inode] for inode in sorted(found)]
+
     def peak_resident_bytes(self) -> int:
         """The most memory of it that was in RAM at a time."""
+        return self._memory("VmHWM:")
+
+    def resident_bytes(self) -> int:
+        """The memory of it that is in RAM."""
+        return self._memory("VmRSS:")
+
+    def _memory(self, what: str) -> int:
         for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(what):
                 return int(line.split()[1]) * 1024
         raise self._failed("has no memory")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -134,3 +135,62 @@ class RotatedFileTests(SynchronousTestCase):
         self.assertRaises(OSError, RotatedFile, self.folder, 3)
         self.path.write_text("")
         self.assertRaises(OSError, RotatedFile, self.path / "below.log", 3)
+
+
+class FullDiskTests(SynchronousTestCase):
+    """Tests for :class:`RotatedFile` where there is no room."""
+
+    def setUp(self) -> None:
+        """A file whose writes go as the test says: so many octets are taken."""
+        self.room = 1 << 20
+        self.failing: list[str] = []
+        self.recovered: list[int] = []
+        write = os.write
+
+        def limited(descriptor: int, data: bytes) -> int:
+            taken = data[: self.room]
+            if not taken:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.room -= len(taken)
+            return write(descriptor, taken)
+
+        self.patch(os, "write", limited)
+        self.path = Path(self.mktemp())
+        self.file = RotatedFile(self.path, 3, self.failing.append, self.recovered.append)
+        self.addCleanup(self.file.close)
+
+    def test_told_once(self) -> None:
+        """That lines are lost is told once, and how many when there is room again."""
+        self.room = 0
+        for _ in range(3):
+            self.file.write("lost\n", NOON)
+        self.assertEqual((self.failing, self.recovered), (["No space left on device"], []))
+        self.room = 1 << 20
+        self.file.write("kept\n", NOON)
+        self.assertEqual((len(self.failing), self.recovered), (1, [3]))
+        self.assertEqual(self.path.read_text(), "kept\n")
+        self.room = 0
+        self.file.write("lost\n", NOON)
+        self.assertEqual(len(self.failing), 2)
+
+    def test_torn(self) -> None:
+        """What follows a line that was cut begins on a line of its own."""
+        self.room = 7
+        self.file.write("whole\n", NOON)
+        self.file.write("torn\n", NOON)
+        self.file.write("lost\n", NOON)
+        self.room = 1 << 20
+        self.file.write("again\n", NOON)
+        self.file.write("and on\n", NOON)
+        self.assertEqual(self.path.read_text(), "whole\nt\nagain\nand on\n")
+        self.assertEqual(self.recovered, [2])
+
+    def test_recovery_may_write(self) -> None:
+        """Whoever is told that there is room again may write that into the file."""
+        told = RotatedFile(self.path, 3, recovered=lambda lost: told.write(f"{lost} lost\n", NOON))
+        self.addCleanup(told.close)
+        self.room = 0
+        told.write("x\n", NOON)
+        self.room = 1 << 20
+        told.write("y\n", NOON)
+        self.assertEqual(self.path.read_text(), "y\n1 lost\n")

@@ -91,3 +91,11 @@ class LogWriterTests(SynchronousTestCase):
         console = StringIO()
         console.close()
         Logger("relaykit.x", observer=log_writer(LogSettings(), console)).info("x")
+
+    def test_full_disk(self) -> None:
+        """A file that takes nothing is complained about elsewhere, once; the log goes on without it."""
+        complaints: list[str] = []
+        writer = log_writer(LogSettings(to="/dev/full"), StringIO(), complaints.append)
+        for _ in range(3):
+            Logger("relaykit.x", observer=writer).info("x")
+        self.assertEqual(complaints, ["cannot write the log /dev/full: No space left on device"])

@@ -1,0 +1,1 @@
+"""Faults, with real programs: what they cost the users, and how long."""

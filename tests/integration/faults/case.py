@@ -1,0 +1,143 @@
+"""The test case of faults: programs, crowds, figures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tests.integration.faults.crowd import Crowd
+from tests.integration.faults.wires import SERVER_ADDRESS, Wire, missing_namespaces
+from tests.integration.programs import Program, free_port, relaykit_command
+from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
+from tests.integration.traffic import LOOPBACK, Service, dial, echo, receive_exactly
+
+__all__ = ["LONG_TESTS", "FaultTestCase", "WireTestCase", "why_short"]
+
+LONG_TESTS = "RELAYKIT_LONG_TESTS"
+"""The environment variable with which the tests that take minutes run, too."""
+
+SOON_S = 30.0
+"""What may take a moment, on a busy machine."""
+
+
+def why_short() -> str | None:
+    """Why tests that take minutes do not run; None where they do."""
+    return None if os.environ.get(LONG_TESTS) else f"takes minutes; set {LONG_TESTS}=1 to run it"
+
+
+class FaultTestCase(RelayTestCase):
+    """Has a server, a client that publishes an echo, and figures to print."""
+
+    server_command = relaykit_command("server")
+    client_command = relaykit_command("client")
+
+    host = LOOPBACK
+    """Where users find what is published."""
+
+    def setUp(self) -> None:
+        """Chooses a port for what is published."""
+        super().setUp()
+        self.port = free_port()
+
+    def figure(self, name: str, value: float, unit: str = "s") -> None:
+        """Prints a figure that was measured."""
+        print(f"\n    FIGURE {self.id().split('.')[-1]}: {name}: {value:,.10g} {unit}", flush=True)
+
+    def publish_echo(
+        self, table: Table = NOTHING, service: Service | None = None, wait: bool = True, **proxy: Any
+    ) -> Program:
+        """A client that publishes a service."""
+        service = service or self.start_service(echo)
+        client = self.start_client(
+            table,
+            [{"name": "echo", "type": "tcp", "localPort": service.port, "remotePort": self.port, **proxy}],
+        )
+        if wait:
+            client.wait_for("start proxy success")
+        return client
+
+    def crowd(self, users: int, ports: Sequence[int] = (), **how: Any) -> Crowd:
+        """Users of what is published."""
+        crowd = Crowd(ports or [self.port], users, host=self.host, **how)
+        self.addCleanup(crowd.stop)
+        return crowd
+
+    def until(self, what: str, holds: Callable[[], bool], within_s: float = SOON_S) -> float:
+        """Waits until something holds; answers how long it took, to a hundredth of a second."""
+        began = time.monotonic()
+        while not holds():
+            if time.monotonic() - began > within_s:
+                self.fail(f"not within {within_s:g} s: {what}")
+            self.rest(0.01)
+        return time.monotonic() - began
+
+    def rest(self, seconds: float) -> None:
+        """Lets real time pass, for a fault to last."""
+        time.sleep(seconds)
+
+    def until_served(self, within_s: float = SOON_S, port: int = 0) -> float:
+        """Waits until a new user is served."""
+        return self.until("a new user is served", lambda: self.is_served(port or self.port), within_s)
+
+    def is_served(self, port: int) -> bool:
+        """Whether a new user gets its octets back."""
+        with contextlib.suppress(OSError), dial(port, self.host) as user:
+            user.settimeout(2.0)
+            user.sendall(b"hello?")
+            return receive_exactly(user, 6) == b"hello?"
+        return False
+
+
+class WireTestCase(FaultTestCase):
+    """The same with the server and the client on two machines, between which packets can be dropped."""
+
+    skip = missing_namespaces()
+
+    host = SERVER_ADDRESS
+
+    def setUp(self) -> None:
+        """Makes the two machines."""
+        super().setUp()
+        self.wire = Wire()
+        self.addCleanup(self.wire.remove)
+
+    def start_server(self, table: Table = NOTHING, command: Sequence[str] = ()) -> Program:
+        """A server on its machine."""
+        server = self.start(
+            [*self.wire.at_server(), *(command or self.server_command)],
+            {"bindAddr": SERVER_ADDRESS, "bindPort": self.bind_port, "auth.token": TOKEN, **table},
+        )
+        server.wait_for("frps started successfully")
+        return server
+
+    def start_client(
+        self,
+        table: Table = NOTHING,
+        proxies: Sequence[Table] = (),
+        visitors: Sequence[Table] = (),
+        command: Sequence[str] = (),
+    ) -> Program:
+        """A client on its machine."""
+        return super().start_client(
+            {"serverAddr": SERVER_ADDRESS, **table},
+            proxies,
+            visitors,
+            [*self.wire.at_client(), *(command or self.client_command)],
+        )
+
+    def start_service(self, serve: Callable[..., None] = echo, **where: Any) -> Service:
+        """A local service, on the client's machine."""
+        with self.wire.on_client():
+            return super().start_service(serve, **where)
+
+    def crowd(self, users: int, ports: Sequence[int] = (), **how: Any) -> Crowd:
+        """Users, on the server's machine."""
+        return super().crowd(users, ports, enter=self.wire.on_server, **how)
+
+    def is_served(self, port: int) -> bool:
+        """Whether a new user on the server's machine gets its octets back."""
+        with self.wire.on_server():
+            return super().is_served(port)

@@ -1,0 +1,187 @@
+"""Peers that fall silent: packets that are dropped, programs that are frozen.  Who notices, and how soon."""
+
+from __future__ import annotations
+
+import time
+
+from tests.integration.faults.case import FaultTestCase, WireTestCase, why_short
+from tests.integration.programs import Program
+from tests.integration.relays import NOTHING, Table
+from tests.integration.traffic import dial, receive_exactly
+
+USERS = 10
+
+ALLOWANCE_S = 3.0
+"""What a busy machine may add to a time."""
+
+TO_SERVER = "sent tcp dport {port}"
+FROM_SERVER = "received tcp sport {port}"
+
+
+class DroppedTests(WireTestCase):
+    """Packets between client and server are dropped, in one direction or in both, until they are not."""
+
+    def check_dropped(
+        self, interval_s: int, server_within_s: float, client: Table, server: Table, *rules: str
+    ) -> None:
+        """The client notices within two intervals; users are let go; when packets pass, all is as before."""
+        relay = self.start_server(server)
+        publishing = self.publish_echo(client)
+        crowd = self.crowd(USERS, deadline_s=server_within_s + 30)
+        crowd.wait_served(30)
+        dropped = time.monotonic()
+        self.wire.drop(*(rule.format(port=self.bind_port) for rule in rules))
+        publishing.wait_for("the session ended: timeout")
+        noticed_s = time.monotonic() - dropped
+        self.figure("until the client noticed", noticed_s)
+        self.assertLess(noticed_s, 2 * interval_s + ALLOWANCE_S)
+        relay.wait_for("client exit success")
+        self.figure("until the server noticed", time.monotonic() - dropped)
+        crowd.wait_ended(dropped, server_within_s + 30)
+        self.figure("until every user was let go", time.monotonic() - dropped)
+        self.wire.heal()
+        healed = time.monotonic()
+        self.until_served(60)
+        self.figure("from the healing until a user was served", time.monotonic() - healed)
+        crowd.wait_served(60)
+        crowd.stop()
+        self.figure("octets checked", crowd.octets, "octets")
+
+    def check_mux(self, *rules: str, interval_s: int = 2) -> None:
+        """With mux both ends ping."""
+        pings: Table = {"transport.tcpMuxKeepaliveInterval": interval_s}
+        self.check_dropped(interval_s, 2 * interval_s, pings, pings, *rules)
+
+    def check_direct(self, *rules: str, interval_s: int = 2, server_s: int = 5) -> None:
+        """Without mux the client sends heartbeats, and the server counts on them."""
+        self.check_dropped(
+            interval_s,
+            # A flow between two plain connections ends when the kernel gives up.
+            150,
+            {"transport.tcpMux": False, "transport.heartbeatInterval": interval_s},
+            {"transport.tcpMux": False, "transport.heartbeatTimeout": server_s},
+            *rules,
+        )
+
+    def test_both_directions(self) -> None:
+        """Nothing passes any more, with mux."""
+        self.check_mux(TO_SERVER, FROM_SERVER)
+
+    def test_to_server(self) -> None:
+        """Nothing reaches the server any more, with mux."""
+        self.check_mux(TO_SERVER)
+
+    def test_from_server(self) -> None:
+        """Nothing reaches the client any more, with mux."""
+        self.check_mux(FROM_SERVER)
+
+
+class DroppedForLongTests(DroppedTests):
+    """The same with the intervals that nobody configured, and without mux."""
+
+    skip = DroppedTests.skip or why_short()
+
+    def test_both_directions(self) -> None:
+        """Nothing passes any more, with the default interval between pings."""
+        self.check_mux(TO_SERVER, FROM_SERVER, interval_s=30)
+
+    def test_to_server(self) -> None:
+        """Nothing reaches the server any more, without mux."""
+        self.check_direct(TO_SERVER)
+
+    def test_from_server(self) -> None:
+        """Nothing reaches the client any more, without mux."""
+        self.check_direct(FROM_SERVER)
+
+
+class IdleWorkTests(WireTestCase):
+    """Work connections that died while they waited for a user, the session being alive."""
+
+    def test_forgotten_by_a_router(self) -> None:
+        """A router forgot the idle ones: the user gets a new one, and none of its octets twice or late."""
+        self.start_server({"transport.tcpMux": False})
+        client = self.publish_echo({"transport.tcpMux": False, "transport.poolCount": 5})
+        self.until_served()
+        # Those that are open now have waited long enough to be looked at.
+        self.rest(3.0)
+        self.wire.drop(*(f"received tcp dport {port}" for port in self.work_ports(client)))
+        began = time.monotonic()
+        with self.wire.on_server(), dial(self.port, self.host) as user:
+            user.sendall(b"hello")
+            self.assertEqual(receive_exactly(user, 5), b"hello")
+        self.figure("until the user was served", time.monotonic() - began)
+        began = time.monotonic()
+        with self.wire.on_server(), dial(self.port, self.host) as user:
+            user.sendall(b"hello")
+            self.assertEqual(receive_exactly(user, 5), b"hello")
+        self.figure("until the next user was served", time.monotonic() - began)
+
+    def work_ports(self, client: Program) -> list[int]:
+        """The client's ports of all its connections to the server but the first, which has the session."""
+        return client.ports_towards(self.bind_port)[1:]
+
+
+class FrozenTests(FaultTestCase):
+    """A program is stopped where it is, and goes on after a while."""
+
+    def check_frozen(self, which: str, frozen_s: float, server: Table, client: Table, lost: bool) -> None:
+        """Users are served again soon after; where the pause was short nobody lost anything."""
+        relay = self.start_server(server)
+        publishing = self.publish_echo(client)
+        crowd = self.crowd(USERS, deadline_s=frozen_s + 120)
+        crowd.wait_served(30)
+        began = time.monotonic()
+        program = relay if which == "server" else publishing
+        program.freeze()
+        if lost:
+            other = publishing if which == "server" else relay
+            other.wait_for("the session ended: timeout" if which == "server" else "client exit success")
+            self.figure("until the other end noticed", time.monotonic() - began)
+        self.rest(max(0.0, began + frozen_s - time.monotonic()))
+        program.thaw()
+        thawed = time.monotonic()
+        crowd.wait_served(90)
+        self.figure("from the thaw until every user was served", time.monotonic() - thawed)
+        if not lost:
+            self.assertEqual([len(user.stays) for user in crowd.users], [1] * USERS)
+        crowd.stop()
+        self.figure("octets checked", crowd.octets, "octets")
+
+    def test_server_for_a_moment(self) -> None:
+        """A server that stood still for less than a ping may take is not given up by anybody."""
+        pings: Table = {"transport.tcpMuxKeepaliveInterval": 6}
+        self.check_frozen("server", 5.0, pings, pings, lost=False)
+
+    def test_client_for_a_moment(self) -> None:
+        """Nor is such a client."""
+        pings: Table = {"transport.tcpMuxKeepaliveInterval": 6}
+        self.check_frozen("client", 5.0, pings, pings, lost=False)
+
+    def test_server(self) -> None:
+        """A server that stands still for longer is given up, and found again."""
+        pings: Table = {"transport.tcpMuxKeepaliveInterval": 2}
+        self.check_frozen("server", 6.0, pings, pings, lost=True)
+
+    def test_client(self) -> None:
+        """A client that stands still for longer is given up, and comes back."""
+        pings: Table = {"transport.tcpMuxKeepaliveInterval": 2}
+        self.check_frozen("client", 6.0, pings, pings, lost=True)
+
+
+class FrozenForLongTests(FrozenTests):
+    """The same for a minute, with what nobody configured."""
+
+    skip = why_short()
+
+    def test_server(self) -> None:
+        """A server that stands still for a minute, with mux."""
+        self.check_frozen("server", 60.0, NOTHING, NOTHING, lost=True)
+
+    def test_client(self) -> None:
+        """A client that stands still for a minute, with mux."""
+        self.check_frozen("client", 60.0, NOTHING, NOTHING, lost=True)
+
+    def test_server_direct(self) -> None:
+        """A server that stands still for a minute and a half, without mux."""
+        direct: Table = {"transport.tcpMux": False}
+        self.check_frozen("server", 90.0, direct, direct, lost=True)
