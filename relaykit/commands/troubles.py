@@ -341,7 +341,7 @@ _PROXIES = (
 _MACHINE = (
     Trouble(
         anchor="too-many-files",
-        says=("no more connections can be accepted on", "accepting on ... failed:"),
+        says=("no more connections can be", "accepting on ... failed:"),
         means="The process has as many files and connections open as the system allows it.",
         remedy="Raise the limit: LimitNOFILE= in a systemd unit, ulimit -n in a shell.",
     ),
@@ -384,6 +384,12 @@ _MACHINE = (
         means="What is kept from one start to the next cannot be kept or read: there is no folder for it, "
         "or it is not writable, full or damaged.",
         remedy="Name a folder of its own with --state-dir, writable for the user that the program runs as.",
+    ),
+    Trouble(
+        anchor="log-full",
+        says=("the log ... cannot be written:", "lines of this log could not be written"),
+        means="There was no room for the log, or its disk failed; the program went on without it.",
+        remedy="Make room.  log.maxDays says how long old logs are kept.",
     ),
     Trouble(
         anchor="log-file",

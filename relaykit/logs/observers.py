@@ -93,7 +93,7 @@ def log_writer(
         file = RotatedFile(
             Path(settings.to),
             settings.max_days,
-            lambda reason: complain(f"cannot write the log {settings.to}: {reason}"),
+            lambda reason: complain(f"the log {settings.to} cannot be written: {reason}"),
             lambda lost: log.warn("{lines} lines of this log could not be written", lines=lost),
         )
         return LogWriter(form, file.write, settings.level)

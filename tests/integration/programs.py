@@ -199,14 +199,6 @@ class Program:
         """Sends it a signal."""
         self._process.send_signal(number)
 
-    def freeze(self) -> None:
-        """Stops it where it is; its sockets stay open, and the kernel goes on for it."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Lets it go on."""
-        self._process.send_signal(signal.SIGCONT)
-
     def descriptors(self) -> int:
         """How many descriptors it has open."""
         return len(os.listdir(f"/proc/{self._process.pid}/fd"))

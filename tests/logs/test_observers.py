@@ -98,4 +98,4 @@ class LogWriterTests(SynchronousTestCase):
         writer = log_writer(LogSettings(to="/dev/full"), StringIO(), complaints.append)
         for _ in range(3):
             Logger("relaykit.x", observer=writer).info("x")
-        self.assertEqual(complaints, ["cannot write the log /dev/full: No space left on device"])
+        self.assertEqual(complaints, ["the log /dev/full cannot be written: No space left on device"])

@@ -178,7 +178,9 @@ class FullDiskTests(FaultTestCase):
         for _ in range(50):
             self.assertTrue(self.is_served(self.port))
         crowd.wait_served(30)
-        self.assertEqual(self.server.output.count("cannot write the log"), 1, self.server.output)
+        self.assertEqual(
+            self.server.output.count("cannot be written: No space left on device"), 1, self.server.output
+        )
         ballast.unlink()
         self.until("the log goes on", lambda: self.is_served(self.port) and LOST in self.log.read_text())
         self.assertEqual([len(user.stays) for user in crowd.users], [1] * 10)
