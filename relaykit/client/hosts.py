@@ -99,18 +99,26 @@ class BackendHost(_Host):
     def connect_local(self, origin: Origin) -> Deferred[IStreamLeg]:
         return self._dial(self.common.local_endpoint).addErrback(self._unreachable, origin)
 
+    def _ended(self, failure: Any, origin: Origin) -> dict[str, Any]:
+        return {
+            "run": self.identity.run_id,
+            "proxy": self.name,
+            "reason": failure.getErrorMessage(),
+            "origin": origin,
+            "ended": Ended.UNREACHABLE.value,
+        }
+
     def _unreachable(self, failure: Any, origin: Origin) -> Any:
-        if failure.check(ConnectionFailed):
-            # A lack of descriptors has been told of once, for all.
-            level = self.log.debug if failure.check(OutOfDescriptors) else self.log.error
-            level(
+        if failure.check(OutOfDescriptors):
+            # That has been told of once, for all.
+            self.log.debug(
+                "[{run}] [{proxy}] {origin} is not served: {reason}", **self._ended(failure, origin)
+            )
+        elif failure.check(ConnectionFailed):
+            self.log.error(
                 "[{run}] [{proxy}] connect to local service [{endpoint}] error: {reason} (for {origin})",
-                run=self.identity.run_id,
-                proxy=self.name,
                 endpoint=self.common.local_endpoint,
-                reason=failure.getErrorMessage(),
-                origin=origin,
-                ended=Ended.UNREACHABLE.value,
+                **self._ended(failure, origin),
             )
         return failure
 
