@@ -16,6 +16,7 @@ from tests.integration.traffic import (
     end_of,
     obey,
     order_download,
+    order_echoes,
     order_exchange,
     order_upload,
     receive,
@@ -80,14 +81,8 @@ class EveryPair(RelayTestCase):
             order_exchange(port, count)
             order_download(port, ENOUGH_BYTES)
             order_upload(port, ENOUGH_BYTES)
-        service.wait_served(6)
-
-    def check_many_users(self, way: Way) -> None:
-        """200 users at once are served, each by an own flow, at a port and at a visitor."""
-        self.start_server(way.server)
-        published = self.publish(way, self.start_service())
-        converse(published.tcp, MANY_USERS)
-        converse(published.stcp, MANY_USERS)
+            order_echoes(port, MANY_USERS)
+        service.wait_served(2 * (3 + MANY_USERS))
 
     def check_one_direction_ends(self, way: Way) -> None:
         """As frp does: the end of one direction arrives after all its octets, and ends the other one, too."""

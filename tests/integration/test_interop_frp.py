@@ -8,7 +8,6 @@ from tests.integration.scenarios import SOME_WAYS, EveryPair, test_each
 
 
 @test_each("check_traffic", every_way("v1", "v2"))
-@test_each("check_many_users", every_way("v1", "v2", transforms=[False]))
 @test_each("check_one_direction_ends", SOME_WAYS)
 @test_each("check_server_killed", SOME_WAYS)
 @test_each("check_client_killed", SOME_WAYS)
@@ -20,7 +19,6 @@ class FrpcTests(EveryPair):
 
 
 @test_each("check_traffic", every_way("v1", "v2"))
-@test_each("check_many_users", every_way("v1", "v2", transforms=[False]))
 @test_each("check_one_direction_ends", SOME_WAYS)
 @test_each("check_server_killed", SOME_WAYS)
 @test_each("check_client_killed", SOME_WAYS)

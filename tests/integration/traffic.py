@@ -26,6 +26,7 @@ __all__ = [
     "exchange",
     "obey",
     "order_download",
+    "order_echoes",
     "order_exchange",
     "order_upload",
     "receive",
@@ -169,6 +170,8 @@ def obey(connection: socket.socket) -> None:
         _expect_end(connection)
     elif order == "download":
         send(connection, FROM_SERVICE, count)
+    elif order == "echo":
+        echo(connection)
     else:
         raise AssertionError(f"the order {order!r}")
 
@@ -197,8 +200,12 @@ def order_upload(port: int, count: int) -> None:
 
 def _order(port: int, order: str, count: int, buffers: int = 0) -> socket.socket:
     user = dial(port, buffers=buffers)
-    user.sendall(f"{order} {count}".ljust(_ORDER_BYTES).encode())
+    user.sendall(_in_words(order, count))
     return user
+
+
+def _in_words(order: str, count: int) -> bytes:
+    return f"{order} {count}".ljust(_ORDER_BYTES).encode()
 
 
 def _expect_end(connection: socket.socket) -> None:
@@ -214,13 +221,21 @@ def echo(connection: socket.socket) -> None:
             connection.sendall(data)
 
 
-def converse(port: int, users: int = 1, host: str = LOOPBACK) -> None:
-    """So many users of an echo at once: all are connected and have spoken before the first is heard."""
+def order_echoes(port: int, users: int) -> None:
+    """So many users at once, whom the service is to answer with what they say."""
+    converse(port, users, before=_in_words("echo", 0))
+
+
+def converse(port: int, users: int = 1, host: str = LOOPBACK, before: bytes = b"") -> None:
+    """So many users of an echo at once: all are connected and have spoken before the first is heard.
+
+    What they say ``before`` is not echoed.
+    """
     with contextlib.ExitStack() as connections:
         dialed = [connections.enter_context(dial(port, host)) for _ in range(users)]
         words = [f"user {number:06} of port {port}\n".encode() * 40 for number in range(users)]
         for user, said in zip(dialed, words, strict=True):
-            user.sendall(said)
+            user.sendall(before + said)
         for user, said in zip(dialed, words, strict=True):
             heard = receive_exactly(user, len(said))
             if heard != said:
