@@ -16,6 +16,12 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from docs._ext.state_diagram import Edge, draw
+from relaykit.commands.forms import installed_forms
+from relaykit.commands.grammar import path_text
+from relaykit.commands.main import RELAYKIT
+from relaykit.commands.tree import tree_with
+from relaykit.commands.troubles import TROUBLES
+from relaykit.commands.usage import usage_text
 from relaykit.config.reference import reference, type_text
 from relaykit.options import option_fields
 from relaykit.plugins import ProxyTypes
@@ -28,9 +34,10 @@ if TYPE_CHECKING:
 
     from sphinx.application import Sphinx
 
+    from relaykit.commands.grammar import Path as CommandPath
     from relaykit.interfaces import IProxyType
 
-__all__ = ["setup"]
+__all__ = ["setup", "trouble_lines"]
 
 
 class Layers(SphinxDirective):
@@ -125,6 +132,32 @@ class Transitions(SphinxDirective):
         return [picture, *_parsed(self, table)]
 
 
+class Troubles(SphinxDirective):
+    """``.. troubles::`` explains every message, each at an anchor of its own."""
+
+    def run(self) -> list[nodes.Node]:
+        return _parsed(self, trouble_lines())
+
+
+class Commands(SphinxDirective):
+    """``.. commands::`` shows the usage of every command of relaykit and of the built-in proxy types."""
+
+    def run(self) -> list[nodes.Node]:
+        forms = [
+            form
+            for form in installed_forms(ProxyTypes.installed())
+            if type(form.type).__module__.startswith("relaykit.")
+        ]
+        tree = tree_with(RELAYKIT, forms)
+        lines: list[str] = []
+        for child in sorted(tree.children, key=lambda child: child.name):
+            for path in _paths((tree, child)):
+                about = path[-1].summary
+                lines += [f".. rubric:: {path_text(path)}", "", f"{_escaped(about)}.", "", "::", ""]
+                lines += [f"    {line}" if line else "" for line in usage_text(path).splitlines()] + [""]
+        return _parsed(self, lines)
+
+
 class ConfigurationKeys(SphinxDirective):
     """``.. configuration-keys:: PROGRAM`` lists the keys of a program's file, table by table."""
 
@@ -169,6 +202,21 @@ def _proxy_type(proxy_type: IProxyType) -> Iterator[str]:
                 (field.key, type_text(field.type), _plain(field.default), field.description)
                 for field in option_fields(cls)
             )
+
+
+def trouble_lines() -> Iterator[str]:
+    """The explanations of all messages, in the order of their words."""
+    for trouble in sorted(TROUBLES, key=lambda trouble: re.sub(r"\W", "", trouble.says[0]).casefold()):
+        yield from (f".. _trouble-{trouble.anchor}:", "", f".. rubric:: {_escaped(trouble.says[0])}", "")
+        yield from (f"| ``{said}``" for said in trouble.says[1:])
+        yield from ("", _escaped(trouble.means), "", f"*What to do:* {_escaped(trouble.remedy)}", "")
+
+
+def _paths(path: CommandPath) -> Iterator[CommandPath]:
+    """A command and those below it, each with its parents."""
+    yield path
+    for child in path[-1].children:
+        yield from _paths((*path, child))
 
 
 def _plain(default: object) -> str:
@@ -300,4 +348,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("messages", Messages)
     app.add_directive("constants", Constants)
     app.add_directive("transitions", Transitions)
+    app.add_directive("troubles", Troubles)
+    app.add_directive("commands", Commands)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,6 +11,9 @@ from relaykit.plugins import ProxyTypes
 from tests.layering import ROOT
 
 LISTINGS = ROOT / "docs" / "listings"
+_OF_SERVERS = ("server", "frps")
+"""How the names of files begin that are for a server."""
+
 _SUFFIXES = {".toml", ".yaml", ".yml", ".json"}
 
 
@@ -27,6 +30,6 @@ class ConfigurationListingTests(SynchronousTestCase):
         shown = _configurations()
         self.assertNotEqual(shown, [])
         for path in shown:
-            load = load_server if path.stem.startswith("server") else load_client
+            load = load_server if path.stem.startswith(_OF_SERVERS) else load_client
             loaded = load(str(path), types=types, environ={})
             self.assertEqual([str(warning) for warning in loaded.warnings if "oken" not in str(warning)], [])

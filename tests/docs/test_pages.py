@@ -53,6 +53,38 @@ class PagesTests(SynchronousTestCase):
         self.assertEqual(long, [])
 
 
+NOT_RUN = {
+    "install.sh": "needs the package index; .ci/check_wheel.py installs the same",
+    "install-editable.sh": "changes the environment that the tests run in",
+    "write-plugin-cache.sh": "writes to the environment that the tests run in",
+    "service/install.sh": "needs root and the package index",
+    "service/look.sh": "needs a running systemd",
+    "service/container.sh": "needs podman; tests/test_container.py reads the Containerfile",
+    "database/use.sh": "needs a database; tests fetch from the port",
+    "secret-service/use.sh": "needs a database; tests write to the port",
+}
+"""Listings that no test runs or loads, with the reason."""
+
+
+class RunListingTests(SynchronousTestCase):
+    """Tests for who runs the listings."""
+
+    def test_every_listing(self) -> None:
+        """Every listing is run or loaded by a test, but a few whose reason is written down."""
+        tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+        listings = DOCS / "listings"
+        loaded = {".toml", ".yaml", ".yml", ".json"}
+        idle = {
+            str(path.relative_to(listings))
+            for path in listings.rglob("*")
+            if path.is_file() and path.suffix not in loaded
+            if f'"{path.relative_to(listings)}"' not in tests
+        }
+        named = {name for name in NOT_RUN if (listings / name).is_file()}
+        self.assertEqual(named, set(NOT_RUN))
+        self.assertEqual(idle - set(NOT_RUN), set())
+
+
 class ShellListingTests(SynchronousTestCase):
     """Tests for the commands that are shown."""
 

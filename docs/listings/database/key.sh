@@ -1,0 +1,1 @@
+(umask 077; relaykit token > db-key)

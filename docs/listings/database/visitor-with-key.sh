@@ -1,0 +1,1 @@
+relaykit visit db --port 5432 --secret-key-file db-key --server relay.example --token-file token

@@ -1,0 +1,1 @@
+relaykit visit db --port 5432 --server relay.example --token-file token

@@ -1,0 +1,1 @@
+relaykit forget relay.example

@@ -1,0 +1,1 @@
+ssh -p 6000 relay.example

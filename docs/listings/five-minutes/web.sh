@@ -1,0 +1,1 @@
+relaykit tcp 8080 --remote-port 6001 --web

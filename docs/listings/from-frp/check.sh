@@ -1,0 +1,2 @@
+relaykit verify -c frps.toml
+relaykit verify -c frpc.toml

@@ -1,0 +1,1 @@
+relaykit frpc -c frpc.toml

@@ -1,0 +1,1 @@
+relaykit frps -c frps.toml

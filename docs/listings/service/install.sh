@@ -1,0 +1,3 @@
+sudo python3 -m venv /opt/relaykit
+sudo /opt/relaykit/bin/pip install relaykit
+sudo /opt/relaykit/bin/relaykit plugins

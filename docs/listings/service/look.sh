@@ -1,0 +1,2 @@
+systemctl status relaykit-server
+journalctl -u relaykit-server -f

@@ -1,0 +1,531 @@
+"""The first steps with relaykit, as the documentation and the README tell them: each is run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from tests.integration.programs import PATIENCE_S, Program, free_port, free_ports
+from tests.integration.traffic import LOOPBACK
+from tests.integration.walkthrough import HOST, SshServer, WalkTestCase, need
+from tests.layering import ROOT
+
+_HEXADECIMAL = re.compile(r"\b(?:sha256:)?[0-9a-f]{40,64}\b")
+
+
+class WebServer:
+    """A web page on the loopback."""
+
+    def __init__(self, case: WalkTestCase, text: str = "a page") -> None:
+        body = text.encode()
+
+        class Page(BaseHTTPRequestHandler):
+            """Answers with one text."""
+
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Says nothing."""
+
+        server = ThreadingHTTPServer((LOOPBACK, 0), Page)
+        self.port = server.server_port
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        case.addCleanup(server.server_close)
+        case.addCleanup(server.shutdown)
+
+
+def fetched(port: int) -> str:
+    """What a browser gets from a port of the loopback."""
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/", timeout=PATIENCE_S) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def masked(text: str) -> str:
+    """A command line without its secrets."""
+    return _HEXADECIMAL.sub("...", text).strip()
+
+
+class QuickTestCase(WalkTestCase):
+    """Has a server that was started with ``--quick``, as the tutorial does."""
+
+    def setUp(self) -> None:
+        """Chooses ports that are free here."""
+        super().setUp()
+        self.bind_port, self.remote_port = free_ports(2)
+
+    def start_server(self) -> tuple[Program, str]:
+        """The server of the tutorial, and the line that it prints for the other machine."""
+        self.replace(
+            "relaykit server --quick", f"relaykit server --quick --host {HOST} --port {self.bind_port}"
+        )
+        server = self.begin(self.listing("five-minutes/server.sh"))
+        return server, server.wait_for("RELAYKIT_TOKEN=").strip()
+
+    def on_this_machine(self, line: str, local_port: int) -> str:
+        """A line of the tutorial, with the addresses of this machine."""
+        line = line.replace(f"{HOST}:{self.bind_port}", f"{LOOPBACK}:{self.bind_port}")
+        line = line.replace(f"{HOST}:7000", f"{LOOPBACK}:{self.bind_port}")
+        line = line.replace("tcp 22 ", f"tcp {local_port} ")
+        return line.replace("--remote-port 6000", f"--remote-port {self.remote_port}")
+
+
+class FiveMinutesTests(QuickTestCase):
+    """Tests for the tutorial *ssh through a relay in five minutes*."""
+
+    def test_ssh(self) -> None:
+        """The server prints the line that the tutorial shows; with it, ssh reaches the machine behind."""
+        sshd = SshServer(self)
+        _, line = self.start_server()
+        shown = self.listing("five-minutes/client.sh").replace(":7000", f":{self.bind_port}")
+        self.assertEqual(masked(line), masked(shown))
+        client = self.begin(self.on_this_machine(line, sshd.port))
+        opened = client.wait_for("open: ")
+        self.assertIn(f"open: {LOOPBACK}:{self.remote_port} -> {LOOPBACK}:{sshd.port}", opened)
+        self.replace("6000", self.remote_port)
+        self.assertIn("reached 127.0.0.1", self.do(self.listing("five-minutes/use.sh")))
+
+    def test_other_fingerprint(self) -> None:
+        """A server with another certificate than the one in the line is not believed."""
+        _, line = self.start_server()
+        other = re.sub(r"sha256:[0-9a-f]{64}", "sha256:" + 64 * "0", line)
+        client = self.begin(self.on_this_machine(other, 22))
+        self.assertEqual(client.wait_for_end(), 1)
+        self.assertIn("not the pinned one", client.output)
+        self.assertIn("somebody is in between", client.output)
+
+    def test_remember(self) -> None:
+        """What was remembered need not be said again, until it is forgotten."""
+        web = WebServer(self, "remembered")
+        _, line = self.start_server()
+        token = re.search("[0-9a-f]{40}", line)
+        assert token is not None
+        shown = re.sub("[0-9a-f]{40}", token.group(), self.listing("five-minutes/remember.sh"))
+        first = self.begin(self.on_this_machine(shown, web.port))
+        first.wait_for("open: ")
+        first.stop()
+        again = self.listing("five-minutes/web.sh").replace("8080", str(web.port))
+        second = self.begin(again.replace("6001", str(self.remote_port)))
+        self.assertIn(f"http://{LOOPBACK}:{self.remote_port}/", second.wait_for("open: "))
+        self.assertEqual(fetched(self.remote_port), "remembered")
+        self.replace(HOST, LOOPBACK)
+        self.do(self.listing("five-minutes/forget.sh"))
+        third = self.begin(again)
+        self.assertEqual(third.wait_for_end(), 1)
+        self.assertIn("no server is named", third.output)
+
+
+class DatabaseTests(QuickTestCase):
+    """Tests for the howto *Reach a database with a visitor*."""
+
+    def setUp(self) -> None:
+        """Starts a server, and has its token in a file."""
+        super().setUp()
+        self.web = WebServer(self, "a row")
+        self.visitor_port = free_port()
+        _, line = self.start_server()
+        token = re.search("[0-9a-f]{40}", line)
+        assert token is not None
+        (self.folder / "token").write_text(token.group())
+
+    def started(self, name: str) -> Program:
+        """Starts a listing of the howto."""
+        line = self.listing(name).replace(HOST, f"{LOOPBACK}:{self.bind_port}")
+        line = line.replace("secret 5432", f"secret {self.web.port}")
+        return self.begin(line.replace("--port 5432", f"--port {self.visitor_port}"))
+
+    def test_one_line(self) -> None:
+        """Two lines with the same token are enough; the owner's line says how to visit."""
+        owner = self.started("database/owner.sh")
+        self.assertIn(f"[db] open: relaykit visit db --port {self.web.port} ", owner.wait_for("open: "))
+        visitor = self.started("database/visitor.sh")
+        visitor.wait_for("open: ")
+        self.assertEqual(fetched(self.visitor_port), "a row")
+
+    def test_key(self) -> None:
+        """With a key of its own, the token alone does not open the service."""
+        self.do(self.listing("database/key.sh"))
+        self.started("database/owner-with-key.sh").wait_for("open: ")
+        stranger = self.started("database/visitor.sh")
+        stranger.wait_for("open: ")
+        with contextlib.suppress(OSError):
+            fetched(self.visitor_port)
+            self.fail("the visitor without the key was let in")
+        stranger.wait_for("auth failed")
+        self.assertIn("The visitor's secret key is not that of the proxy.", stranger.output)
+        stranger.stop()
+        self.started("database/visitor-with-key.sh").wait_for("open: ")
+        self.assertEqual(fetched(self.visitor_port), "a row")
+
+    def test_files(self) -> None:
+        """The same from files, with users: who is named gets in."""
+        self.replace("5432", self.web.port)
+        self.replace(f'serverAddr = "{HOST}"', f'serverAddr = "{LOOPBACK}"\nserverPort = {self.bind_port}')
+        self.copy("database/owner.toml")
+        self.replaced["5432"] = str(self.visitor_port)
+        self.copy("database/visitor.toml")
+        self.begin("relaykit client -c owner.toml --token-file token").wait_for("start proxy success")
+        self.begin("relaykit client -c visitor.toml --token-file token").wait_for("start visitor success")
+        self.assertEqual(fetched(self.visitor_port), "a row")
+
+
+class PublishSshTests(WalkTestCase):
+    """Tests for the tutorial *Publish ssh*, from files."""
+
+    def setUp(self) -> None:
+        """Does its first steps: a token, and the two files."""
+        super().setUp()
+        self.bind_port, self.remote_port = free_ports(2)
+        self.sshd = SshServer(self)
+        self.do(self.listing("publish-ssh/make-token.sh"))
+        self.replace("7000", self.bind_port)
+        self.replace(f'serverAddr = "{HOST}"', f'serverAddr = "{LOOPBACK}"')
+        self.replace("6000", self.remote_port)
+        self.replace("localPort = 22", f"localPort = {self.sshd.port}")
+        self.replace("6999", self.remote_port)
+        self.copy("publish-ssh/server.toml")
+        self.copy("publish-ssh/client.toml")
+
+    def test_programs(self) -> None:
+        """The two programs from their files: ssh goes through, and the files are good."""
+        self.begin(self.listing("publish-ssh/run-server.sh")).wait_for("frps started successfully")
+        self.begin(self.listing("publish-ssh/run-client.sh")).wait_for("[ssh] start proxy success")
+        self.assertIn("reached", self.do(self.listing("publish-ssh/use.sh")))
+        self.assertIn("client.toml is good for a client", self.do(self.listing("publish-ssh/verify.sh")))
+
+    def test_daemons(self) -> None:
+        """The same as daemons."""
+        self.command(
+            "twistd", f'exec {sys.executable} -c "from twisted.scripts.twistd import run; run()" "$@"'
+        )
+        for name in ("server", "client"):
+            self.addCleanup(self.end, self.folder / f"{name}.pid")
+        self.do(self.listing("publish-ssh/daemons.sh"))
+        self.until("start proxy success", self.folder / "client.log")
+        self.assertIn("reached", self.do(self.listing("publish-ssh/use.sh")))
+
+    def end(self, pid_file: Path) -> None:
+        """Ends a daemon, if it was started."""
+        if pid_file.exists():
+            os.kill(int(pid_file.read_text()), signal.SIGTERM)
+
+    def until(self, text: str, log: Path) -> None:
+        """Waits until a log has this text."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not log.exists() or text not in log.read_text():
+            self.assertLess(time.monotonic(), deadline, "it was never logged")
+            time.sleep(0.05)  # a file tells nobody that something was written to it
+
+
+class SecretServiceTests(QuickTestCase):
+    """Tests for the tutorial *A secret service*, from files."""
+
+    def test_files(self) -> None:
+        """The owner publishes a unix socket, and the visitor reaches it."""
+        path = self.folder / "postgres"
+        with socket.socket(socket.AF_UNIX) as service:
+            service.bind(str(path))
+            service.listen()
+            service.settimeout(PATIENCE_S)
+            _, line = self.start_server()
+            token = re.search("[0-9a-f]{40}", line)
+            assert token is not None
+            (self.folder / "token").write_text(token.group())
+            port = free_port()
+            self.replace(
+                f'serverAddr = "{HOST}"', f'serverAddr = "{LOOPBACK}"\nserverPort = {self.bind_port}'
+            )
+            self.replace("/run/postgresql/.s.PGSQL.5432", path)
+            self.replace("5432", port)
+            self.copy("secret-service/owner.toml")
+            self.copy("secret-service/visitor.toml")
+            owner, visitor = self.listing("secret-service/run.sh").strip().splitlines()
+            self.begin(owner).wait_for("start proxy success")
+            self.begin(visitor).wait_for("start visitor success")
+            with socket.create_connection((LOOPBACK, port), PATIENCE_S) as user:
+                user.sendall(b"a query")
+                reached, _ = service.accept()
+                with reached:
+                    reached.settimeout(PATIENCE_S)
+                    self.assertEqual(reached.recv(16), b"a query")
+
+
+class ServiceTests(WalkTestCase):
+    """Tests for the howto *Run as a service*, as far as it goes without being root."""
+
+    def test_unit(self) -> None:
+        """The files are installed, and the unit that is printed for them is one that systemd takes."""
+        need("systemd-analyze", "install")
+        for command in ("sudo", "systemctl"):
+            self.command(command, 'exec "$@"' if command == "sudo" else f'echo {command} "$@"')
+        etc = self.folder / "etc"
+        (etc / "systemd" / "system").mkdir(parents=True)
+        self.replace("/etc", etc)
+        self.replace("/opt/relaykit/bin/", "")
+        self.copy("service/server.toml")
+        self.do(self.listing("service/files.sh"))
+        self.assertEqual((etc / "relaykit" / "token").stat().st_mode & 0o777, 0o600)
+        said = self.do(self.listing("service/unit.sh"))
+        self.assertIn("systemctl enable --now relaykit-server", said)
+        unit = etc / "systemd" / "system" / "relaykit-server.service"
+        self.assertIn(f"LoadCredential=token:{etc}/relaykit/token", unit.read_text())
+        self.do(f"systemd-analyze verify {unit}")
+
+
+class VerifyServerTests(QuickTestCase):
+    """Tests for the howto *Pin or verify a server*."""
+
+    def test_fingerprint(self) -> None:
+        """What openssl shows of a certificate can be pinned as it is."""
+        need("openssl")
+        self.do("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -keyout server.key -out server.crt")
+        shown = self.do(self.listing("verify-server/show.sh")).partition("=")[2].strip()
+        (self.folder / "server.toml").write_text(
+            f'bindAddr = "{LOOPBACK}"\nbindPort = {self.bind_port}\nauth.token = "t"\n'
+            '[transport.tls]\ncertFile = "server.crt"\nkeyFile = "server.key"\n'
+        )
+        self.begin("relaykit server -c server.toml").wait_for("frps started successfully")
+        (self.folder / "token").write_text("t")
+        web = WebServer(self)
+        line = self.listing("verify-server/one-line.sh").replace(HOST, f"{HOST}:{self.bind_port}")
+        line = re.sub("sha256:[0-9a-f]+", shown, self.on_this_machine(line, web.port))
+        self.begin(line).wait_for("open: ")
+        self.assertEqual(fetched(self.remote_port), "a page")
+
+
+class FrontTests(WalkTestCase):
+    """Tests for the howto *Behind nginx or HAProxy*: the real programs pass clients on."""
+
+    def setUp(self) -> None:
+        """Starts the relay server of the howto."""
+        super().setUp()
+        self.bind_port, self.front_port, self.remote_port = free_ports(3)
+        self.web = WebServer(self, "behind two servers")
+        (self.folder / "token").write_text("a token for tests")
+        self.replace("7000", self.bind_port)
+        self.replace("6000", self.remote_port)
+        self.replace("443", self.front_port)
+        self.copy("front/server.toml")
+        server = self.begin("relaykit server -c server.toml --token-file token")
+        server.wait_for("frps started successfully")
+
+    def check(self) -> None:
+        """A client that dials the front logs in by its name, bound to its TLS session, and serves users."""
+        self.replace(f'serverAddr = "{HOST}"', f'serverAddr = "{LOOPBACK}"\nauth.bound = "require"')
+        self.replace("localPort = 22", f"localPort = {self.web.port}")
+        self.copy("front/client.toml")
+        client = self.begin("relaykit client -c client.toml --token-file token")
+        client.wait_for("[ssh] start proxy success")
+        self.assertEqual(fetched(self.remote_port), "behind two servers")
+
+    def test_nginx(self) -> None:
+        """Nginx passes the connection on by the name in the TLS hello."""
+        need("nginx")
+        configuration = self.copy("front/nginx.conf")
+        module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+        load = f"load_module {module};\n" if module.exists() else ""
+        here = f"{load}daemon off;\nerror_log stderr;\npid {self.folder}/nginx.pid;\nevents {{}}\n"
+        configuration.write_text(here + configuration.read_text())
+        checked = subprocess.run(
+            ["/usr/sbin/nginx", "-t", "-c", str(configuration)], capture_output=True, text=True, check=False
+        )
+        if 'unknown directive "stream"' in checked.stderr:
+            need("nginx-with-its-stream-module")
+        front = Program(("/usr/sbin/nginx", "-c", str(configuration)), self.folder)
+        self.addCleanup(front.stop)
+        self.wait_for_port()
+        self.check()
+
+    def test_haproxy(self) -> None:
+        """HAProxy does likewise."""
+        need("haproxy")
+        configuration = self.copy("front/haproxy.cfg")
+        front = Program(("/usr/sbin/haproxy", "-f", str(configuration)), self.folder)
+        self.addCleanup(front.stop)
+        self.wait_for_port()
+        self.check()
+
+    def wait_for_port(self) -> None:
+        """Waits until the front listens; it does not say so."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                socket.create_connection((LOOPBACK, self.front_port), PATIENCE_S).close()
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
+
+class FromFrpTests(WalkTestCase):
+    """Tests for the howto *Move from frp*."""
+
+    def test_files(self) -> None:
+        """Frp's files are good for relaykit; a script named like the program takes its place."""
+        web = WebServer(self, "moved")
+        bind_port, remote_port = free_ports(2)
+        self.replace("7000", bind_port)
+        self.replace("6000", remote_port)
+        self.replace(f'serverAddr = "{HOST}"', f'serverAddr = "{LOOPBACK}"')
+        self.replace("localPort = 22", f"localPort = {web.port}")
+        for each in ("your clients have", "your server has"):
+            self.replace(f"the token that {each}", "the token that both have")
+        self.copy("from-frp/frps.toml")
+        self.copy("from-frp/frpc.toml")
+        self.do(self.listing("from-frp/check.sh"))
+        self.begin(self.listing("from-frp/server.sh")).wait_for("frps started successfully")
+        client = self.begin(self.listing("from-frp/client.sh"))
+        client.wait_for("start proxy success", 2)
+        self.assertEqual(fetched(remote_port), "moved")
+        client.stop()
+        self.copy("from-frp/frpc").chmod(0o755)
+        shutil.move(self.folder / "frpc", self.programs / "frpc")
+        script = self.begin("frpc -c frpc.toml")
+        script.wait_for("start proxy success", 2)
+        self.assertEqual(fetched(remote_port), "moved")
+
+
+class DemoTests(WalkTestCase):
+    """Tests for ``relaykit demo`` without ``--once``."""
+
+    def test_addresses(self) -> None:
+        """Both addresses answer with the page until a signal comes, which ends it in order."""
+        demo = self.begin("relaykit demo")
+        pages: list[str] = []
+        for _ in range(2):
+            line = demo.wait_for("open: http://", len(pages) + 1)
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
+            assert found is not None
+            pages.append(fetched(int(found.group(1))))
+        self.assertEqual(["Hello from behind the relay" in page for page in pages], [True, True])
+        demo.terminate()
+        self.assertEqual(demo.wait_for_end(), 0, demo.output)
+        self.assertNotIn("Traceback", demo.output)
+
+
+class ElsewhereTests(QuickTestCase):
+    """Tests on a system that has nothing of Linux."""
+
+    def test_client(self) -> None:
+        """A client there moves octets both ways, and ends in order."""
+        web = WebServer(self, "elsewhere" * 100_000)
+        _, line = self.start_server()
+        line = self.on_this_machine(line, web.port)
+        self.command("relaykit", f'exec {sys.executable} -m tests.elsewhere "$@"')
+        client = self.begin(line)
+        client.wait_for("open: ")
+        self.assertEqual(fetched(self.remote_port), "elsewhere" * 100_000)
+        client.terminate()
+        self.assertEqual(client.wait_for_end(), 0, client.output)
+        self.assertNotIn("Traceback", client.output)
+
+
+class TerminalTests(QuickTestCase):
+    """Tests with a real terminal, that of tmux."""
+
+    def setUp(self) -> None:
+        """Has a terminal of 100 columns and 40 lines."""
+        need("tmux")
+        super().setUp()
+        self.socket = Path(tempfile.mkdtemp()) / "tmux"  # its path must not be long
+        self.addCleanup(shutil.rmtree, self.socket.parent)
+        self.addCleanup(self.tmux, "kill-server")
+
+    def tmux(self, *words: str) -> str:
+        """Runs a command of tmux."""
+        done = subprocess.run(
+            ["tmux", "-S", str(self.socket), *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**self.environ, "TERM": "xterm", "LANG": "C.UTF-8"},
+            cwd=self.folder,
+        )
+        return done.stdout
+
+    def run_in_terminal(self, script: str) -> None:
+        """Runs a script in the terminal, which then shows its status and waits."""
+        # Ctrl-C is for the program alone.
+        (self.folder / "script").write_text(f"trap : INT\n{script}\necho status $?\nread wait\n")
+        self.tmux("new-session", "-d", "-x", "100", "-y", "40", "sh script")
+
+    def seen(self, text: str) -> str:
+        """What is on the terminal, as soon as this text is."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            shown = self.tmux("capture-pane", "-p")
+            if text in shown:
+                return shown
+            self.assertLess(time.monotonic(), deadline, shown)
+            time.sleep(0.05)  # a terminal tells nobody that something was written to it
+
+    def test_tunnel(self) -> None:
+        """The panel shows address, QR code, users and octets; a lost server is told, and Ctrl-C ends it."""
+        web = WebServer(self, 1000 * "x")
+        server, line = self.start_server()
+        self.run_in_terminal(self.on_this_machine(line, web.port) + " --web")
+        shown = self.seen("round trip")
+        self.assertIn(f"connected to {LOOPBACK}:{self.bind_port}", shown)
+        self.assertIn(f"http://{LOOPBACK}:{self.remote_port}/", shown)
+        self.assertIn("█▀▀▀▀▀█", shown)
+        self.assertIn("0 users now, 0 so far", shown)
+        for _ in range(3):
+            fetched(self.remote_port)
+        self.assertIn("↑ 3.", self.seen("0 users now, 3 so far"))
+        server.kill()
+        self.assertIn("nothing listens at this port", self.seen("connection refused"))
+        self.tmux("send-keys", "C-c")
+        self.assertIn("stopping", self.seen("status 0"))
+
+    def test_demo(self) -> None:
+        """The demonstration shows both of its addresses."""
+        self.run_in_terminal("relaykit demo")
+        shown = self.seen("visitor ")
+        self.assertRegex(shown, r"page +http://127\.0\.0\.1:\d+/")
+        self.tmux("send-keys", "C-c")
+        self.seen("status 0")
+
+    def test_stopped_terminal(self) -> None:
+        """A terminal that was stopped with Ctrl-S does not stop the users."""
+        web = WebServer(self, "goes on")
+        _, line = self.start_server()
+        self.run_in_terminal(self.on_this_machine(line, web.port))
+        self.seen("round trip")
+        self.tmux("send-keys", "C-s")
+        time.sleep(2.0)  # so many pictures would block a program that waits for its terminal
+        self.assertEqual(fetched(self.remote_port), "goes on")
+
+
+class StartTests(WalkTestCase):
+    """Tests for what a start imports; figures are in the benchmarks."""
+
+    def test_module(self) -> None:
+        """``python -m relaykit`` is the command, and its version needs no framework."""
+        script = (
+            "import sys; sys.argv = ['relaykit', '--version']\n"
+            "import runpy\n"
+            "try: runpy.run_module('relaykit', run_name='__main__')\n"
+            "except SystemExit as end: assert not end.code\n"
+            "assert 'twisted' not in sys.modules and 'rich' not in sys.modules"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))

@@ -1,0 +1,141 @@
+"""Follows the documentation: runs its listings as a reader would, on this machine.
+
+What only a reader can fill in (names of machines, ports, files elsewhere) is replaced; everything else is
+run as it stands there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from tests.integration.programs import PATIENCE_S, Program, free_port
+from tests.layering import ROOT
+
+__all__ = ["LISTINGS", "SshServer", "WalkTestCase", "need"]
+
+LISTINGS = ROOT / "docs" / "listings"
+"""Where every example of the documentation is."""
+
+HOST = "relay.example"
+"""The server of the documentation."""
+
+
+def need(*programs: str) -> None:
+    """Skips the test where one of these programs is not installed."""
+    for program in programs:
+        if _found(program) is None:
+            raise SkipTest(f"there is no {program} on this machine")
+
+
+def _found(program: str) -> str | None:
+    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"]))
+
+
+class WalkTestCase(SynchronousTestCase):
+    """A reader's machine: a folder, the programs on its path, and what they are called there."""
+
+    def setUp(self) -> None:
+        """Makes the folder, with ``relaykit`` on the path."""
+        self.folder = Path(self.mktemp()).absolute()
+        self.programs = self.folder / "bin"
+        self.programs.mkdir(parents=True)
+        self.replaced: dict[str, str] = {}
+        self.command("relaykit", f'exec {shlex.quote(sys.executable)} -m relaykit "$@"')
+
+    def command(self, name: str, script: str) -> None:
+        """Puts a program on the path."""
+        path = self.programs / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def replace(self, text: str, by: object) -> None:
+        """Has a text of the listings replaced, on this machine."""
+        self.replaced[text] = str(by)
+
+    def listing(self, name: str) -> str:
+        """A listing, with the reader's own values in it."""
+        text = (LISTINGS / name).read_text()
+        for here, there in self.replaced.items():
+            text = re.sub(rf"(?<!\d){re.escape(here)}(?!\d)", there.replace("\\", r"\\"), text)
+        return text
+
+    def copy(self, name: str, to: str = "") -> Path:
+        """Puts a listing into the folder, as a file."""
+        path = self.folder / (to or Path(name).name)
+        path.write_text(self.listing(name))
+        return path
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment of the reader's shell."""
+        return {
+            "PATH": f"{self.programs}:/usr/sbin:{os.environ.get('PATH', '')}",
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(ROOT),
+            "TERM": "dumb",
+        }
+
+    def do(self, script: str) -> str:
+        """What a script prints; it must succeed."""
+        done = subprocess.run(
+            ["sh", "-eu", "-c", script],
+            cwd=self.folder,
+            env=dict(self.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, f"{script}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def begin(self, script: str) -> Program:
+        """Starts a script that goes on; it is stopped at the end."""
+        # The last command takes the place of the shell, so that it gets the signals.
+        words = script.strip().splitlines()
+        *before, last = words
+        assignments, _, command = last.rpartition(" relaykit ")
+        last = f"{assignments} exec relaykit {command}" if assignments else f"exec {last}"
+        program = Program(("sh", "-eu", "-c", "\n".join([*before, last])), self.folder, {**self.environ})
+        self.addCleanup(program.stop)
+        return program
+
+
+class SshServer:
+    """An sshd of the test's own, with a client that knows it as :data:`HOST`."""
+
+    def __init__(self, case: WalkTestCase) -> None:
+        need("sshd", "ssh", "ssh-keygen")
+        self.port = free_port()
+        folder = case.folder / "sshd"
+        folder.mkdir(mode=0o700)
+        for key in ("host", "user"):
+            case.do(f"ssh-keygen -q -t ed25519 -N '' -f {folder}/{key}")
+        (folder / "authorized_keys").write_bytes((folder / "user.pub").read_bytes())
+        known = (folder / "host.pub").read_text()
+        (folder / "known_hosts").write_text(f"behind-the-nat {known}")
+        (folder / "sshd_config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
+            f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nPasswordAuthentication no\n"
+            "PermitRootLogin yes\n"
+        )
+        (folder / "ssh_config").write_text(
+            f"Host *\n  HostName 127.0.0.1\n  HostKeyAlias behind-the-nat\n  IdentityFile {folder}/user\n"
+            f"  UserKnownHostsFile {folder}/known_hosts\n  StrictHostKeyChecking yes\n  BatchMode yes\n"
+        )
+        case.command(
+            "ssh", f'exec {_found("ssh")} -F {folder}/ssh_config "$@" "echo reached \\$SSH_CONNECTION"'
+        )
+        self.program = Program((str(_found("sshd")), "-D", "-e", "-f", f"{folder}/sshd_config"), folder)
+        case.addCleanup(self.program.stop)
+        self.program.wait_for(f"Server listening on 127.0.0.1 port {self.port}")
