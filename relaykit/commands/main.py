@@ -110,6 +110,27 @@ RELAYKIT = Command(
             arguments="HOST[:PORT]",
         ),
         Command(
+            "nat",
+            "Tell what kind of NAT this machine is behind, and what will work towards whom",
+            action="relaykit.commands.nat:run",
+            flags=(
+                Flag(
+                    "server",
+                    LIST,
+                    "STUN server to ask, HOST or HOST:PORT; two tell more than one",
+                    default=(),
+                ),
+                Flag(
+                    "lifetime",
+                    BOOLEAN,
+                    "also measure how long a mapping lives, which takes minutes",
+                    default=False,
+                ),
+                Flag("json", BOOLEAN, "print JSON", default=False),
+            ),
+            most_arguments=0,
+        ),
+        Command(
             "completion",
             "Completion scripts for shells",
             children=tuple(

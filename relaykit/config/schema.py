@@ -136,6 +136,9 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     bind_port: Annotated[int, doc("TCP port to listen on for clients.")] = 7000
     kcp_bind_port: Annotated[int, doc("UDP port for KCP; 0: off.")] = 0
     quic_bind_port: Annotated[int, doc("UDP port for QUIC; 0: off.")] = 0
+    stun_port: Annotated[
+        int, doc("UDP port of the STUN server, which tells clients how they are seen; 0: bindPort, -1: off.")
+    ] = 0
     proxy_bind_addr: Annotated[str, doc("Address of the proxies' ports; empty: bindAddr.")] = ""
     vhost_http_port: Annotated[int, doc("Port of the proxy type http; 0: off.")] = msgspec.field(
         default=0, name="vhostHTTPPort"
@@ -181,6 +184,7 @@ class ServerConfig(Options, frozen=True, kw_only=True):
             ("tcpmuxHTTPConnectPort", self.tcpmux_http_connect_port),
         ):
             yield from port_problems(key, port)
+        yield from port_problems("stunPort", max(0, self.stun_port))
 
 
 class ClientTls(Options, frozen=True, kw_only=True):

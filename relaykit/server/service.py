@@ -28,6 +28,7 @@ from relaykit.dataplane.plane import make_data_plane
 from relaykit.dataplane.poller import make_poller
 from relaykit.dataplane.tls import TlsContext, server_context, start_tls
 from relaykit.interfaces import IServerHost
+from relaykit.nat.server import make_stun_service
 from relaykit.sansio.control.credentials import Scope, TokenVerifier
 from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.opening import ServerOpening
@@ -230,6 +231,9 @@ class RelayServer(MultiService):
         )
         self._bind_port = listen_tcp(poller, config.bind_addr, config.bind_port, self._acceptor)
         self.log.info("frps tcp listen on {address}", address=self._bind_port.address)
+        if config.stun_port >= 0:
+            port = config.stun_port or self.port
+            make_stun_service(self._reactor, config.bind_addr, port).setServiceParent(self)
         self.log.info("certificate fingerprint {fingerprint}", fingerprint=self.fingerprint)
 
     def ingress_of(self, proxy_type: IProxyType) -> IIngress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -179,3 +180,23 @@ class DemoTests(CommandTestCase):
         self.assertIn(b"Hello from behind the relay", answer)
         demo.send(signal.SIGINT)
         self.assertEqual(demo.wait_for_end(), 0)
+
+
+class NatCommandTests(CommandTestCase):
+    """``relaykit nat`` and the STUN server of a relay server."""
+
+    def test_asks_a_relay_server(self) -> None:
+        """A relay server answers on its bind port, well enough to tell the filter, too."""
+        self.serving("server", "-c", "relay.toml", "--state-dir", "state")
+        nat = self.program("nat", "--server", f"127.0.0.1:{self.port}", "--json")
+        self.assertEqual(nat.wait_for_end(), 0)
+        report = json.loads(nat.output)
+        self.assertEqual(report["four"]["mapping"], "endpoint-independent")
+        self.assertTrue(report["four"]["server_changes"])
+
+    def test_switched_off(self) -> None:
+        """A server whose STUN port is negative answers nothing, and the command says so by its status."""
+        (self.folder / "relay.toml").write_text("stunPort = -1\n" + CONFIG.format(port=self.port))
+        self.serving("server", "-c", "relay.toml", "--state-dir", "state")
+        nat = self.program("nat", "--server", f"127.0.0.1:{self.port}")
+        self.assertEqual(nat.wait_for_end(), 1)

@@ -1,0 +1,75 @@
+"""Tests of ``relaykit nat``: what it asks for, and its exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+from unittest import mock
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.commands import nat
+from relaykit.commands.grammar import Call, parse
+from relaykit.commands.main import RELAYKIT
+from relaykit.commands.running import Ending
+from relaykit.commands.surroundings import Surroundings
+
+
+class Life:
+    """Runs what begins, without a reactor."""
+
+    def __init__(self, reactor: Any, begin: Callable[[], Deferred[Any]], stop: Any) -> None:
+        self._begin = begin
+
+    def run(self) -> Ending:
+        failed: list[BaseException] = []
+
+        def note(failure: Failure) -> None:
+            assert failure.value is not None
+            failed.append(failure.value)
+
+        self._begin().addErrback(note)
+        return Ending(failure=failed[0] if failed else None)
+
+
+class NatCommandTests(SynchronousTestCase):
+    """From the command line to the examination."""
+
+    def run_command(self, *words: str, found: Any = 0) -> tuple[int, str, list[Any]]:
+        """Runs the command over an examination of the test's own."""
+        asked: list[Any] = []
+
+        async def examine(
+            reactor: Any, network: Any, say: Any, servers: Any, lifetime: bool, as_json: bool
+        ) -> int:
+            asked.extend([tuple(servers), lifetime, as_json])
+            if isinstance(found, Exception):
+                raise found
+            say("what was found")
+            return int(found)
+
+        call = parse(RELAYKIT, ["nat", *words])
+        assert isinstance(call, Call)
+        stdout, stderr = StringIO(), StringIO()
+        around = Surroundings(stdout, stderr, {}, lambda: None)
+        with mock.patch.object(nat, "examine", examine), mock.patch.object(nat, "Lifetime", Life):
+            status = nat.run(call, around)
+        return status, stdout.getvalue() + stderr.getvalue(), asked
+
+    def test_found(self) -> None:
+        """What was found is printed; the status says whether anything answered."""
+        self.assertEqual(self.run_command(), (0, "what was found\n", [(), False, False]))
+        self.assertEqual(self.run_command(found=1)[0], 1)
+
+    def test_flags(self) -> None:
+        """Servers, the lifetime and JSON are asked for by flags."""
+        asked = self.run_command("--server", "a,b:9", "--lifetime", "--json")[2]
+        self.assertEqual(asked, [("a", "b:9"), True, True])
+
+    def test_wrong_server(self) -> None:
+        """A server that is not written as one is told of, with status 1."""
+        status, printed, _ = self.run_command(found=ValueError("not a server: x:y:z"))
+        self.assertEqual((status, printed), (1, "not a server: x:y:z\n"))
