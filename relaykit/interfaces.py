@@ -84,6 +84,13 @@ class ILegReceiver(Interface):
         """
 
 
+class IPiecesReceiver(ILegReceiver):
+    """A receiver that can make use of several pieces at once, as by one system call for all of them."""
+
+    def pieces_received(pieces: Sequence[Buffer]) -> None:
+        """The same as so many calls of ``data_received``; at least two pieces, all of them lent."""
+
+
 class IStreamLeg(IPushProducer, IConsumer):
     """A byte stream: a socket, a TLS session, a stream of a mux link, a transformed leg.
 

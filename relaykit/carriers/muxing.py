@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
-from relaykit.interfaces import ILegReceiver, IMeasuredPath, IMuxedLeg
+from relaykit.interfaces import ILegReceiver, IMeasuredPath, IMuxedLeg, IPiecesReceiver
 from relaykit.sansio.yamux.outbox import FLUSH_BYTES
 from relaykit.sansio.yamux.session import Role, YamuxSession
 from relaykit.sansio.yamux.streams import (
@@ -55,13 +55,14 @@ times the memory of what is in them."""
 class MuxStreamLeg(StreamLeg):
     """A stream of a mux link."""
 
-    __slots__ = ("_link", "_session", "_stream")
+    __slots__ = ("_link", "_session", "_stream", "_takes_pieces")
 
     def __init__(self, link: MuxLink, stream: Stream) -> None:
         super().__init__(link.lower.peer, link.lower.host)
         self._link = link
         self._session = link.session
         self._stream = stream
+        self._takes_pieces = False
         stream.context = self
 
     def __repr__(self) -> str:
@@ -96,12 +97,21 @@ class MuxStreamLeg(StreamLeg):
     def expedite(self) -> None:
         self._session.expedite(self._stream)
 
-    def payload_arrived(self, data: memoryview) -> None:
+    def attach(self, receiver: ILegReceiver) -> None:
+        self._takes_pieces = IPiecesReceiver.providedBy(receiver)
+        super().attach(receiver)
+
+    def payload_arrived(self, pieces: list[memoryview]) -> None:
         """Takes payload that the link received; what is held costs the peer its credit."""
-        if self._arrived(data):
-            self._session.consumed(self._stream, len(data))
-        elif len(self._held) > _MOST_PARTS_HELD:
-            self._gather()
+        if len(pieces) > 1 and self._flowing and self._takes_pieces:
+            self._receiver.pieces_received(pieces)  # type: ignore[union-attr]  # flowing implies one
+            self._session.consumed(self._stream, sum(map(len, pieces)))
+            return
+        for data in pieces:
+            if self._arrived(data):
+                self._session.consumed(self._stream, len(data))
+            elif len(self._held) > _MOST_PARTS_HELD:
+                self._gather()
 
     def told(self, event: Event) -> None:
         """Takes what else happened to the stream."""
@@ -281,17 +291,39 @@ class MuxLink:
         self._telling = True
         try:
             while events := self.session.events():
-                for event in events:
-                    try:
-                        if event.__class__ is tuple:
-                            stream, data = event
-                            stream.context.payload_arrived(data)
-                        else:
-                            self._act(event)
-                    except Exception:
-                        self._defect(event)
+                self._tell_all(events)
         finally:
             self._telling = False
+
+    def _tell_all(self, events: Sequence[Event]) -> None:
+        """Acts on events; payload of one stream that arrived in a row is passed on together."""
+        stream: Stream | None = None
+        pieces: list[memoryview] = []
+        for event in events:
+            if event.__class__ is tuple:
+                if event[0] is stream:
+                    pieces.append(event[1])
+                    continue
+                if stream is not None:
+                    self._deliver(stream, pieces)
+                stream, data = event
+                pieces = [data]
+                continue
+            if stream is not None:
+                self._deliver(stream, pieces)
+                stream = None
+            try:
+                self._act(event)
+            except Exception:
+                self._defect(getattr(event, "stream", None))
+        if stream is not None:
+            self._deliver(stream, pieces)
+
+    def _deliver(self, stream: Stream, pieces: list[memoryview]) -> None:
+        try:
+            stream.context.payload_arrived(pieces)
+        except Exception:
+            self._defect(stream)
 
     def _act(self, event: Event) -> None:
         if isinstance(event, StreamOpened):
@@ -309,10 +341,9 @@ class MuxLink:
         self.session.accept(stream)
         self._acceptor.leg_accepted(leg, self._origin)
 
-    def _defect(self, event: Event) -> None:
+    def _defect(self, stream: Stream | None) -> None:
         """What takes a leg's input raised: only that leg suffers."""
         self.log.failure("a defect while a mux stream was served; the stream is dropped")
-        stream = event[0] if isinstance(event, tuple) else getattr(event, "stream", None)
         if stream is not None:
             stream.context.abort()
 

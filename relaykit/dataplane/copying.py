@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from relaykit.interfaces import ILegReceiver, IMeasuringForwarder
+from relaykit.interfaces import IMeasuringForwarder, IPiecesReceiver
 from relaykit.values import Ended, Traffic
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CopyForwarder", "Direction", "Flow", "moved_by"]
 
 
-@implementer(ILegReceiver)
+@implementer(IPiecesReceiver)
 class Direction:
     """Takes what one leg delivers and writes it to the other."""
 
@@ -37,6 +37,10 @@ class Direction:
     def data_received(self, data: Buffer) -> None:
         self.moved += len(data)
         self._write(data)
+
+    def pieces_received(self, pieces: Sequence[Buffer]) -> None:
+        self.moved += sum(map(len, pieces))
+        self.far.write_sequence(pieces)
 
     def end_received(self) -> None:
         self.ended = True

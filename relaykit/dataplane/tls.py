@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.legs import OutputGate, StreamLeg
+from relaykit.dataplane.records import RECORD_BYTES, borrow, give_back, read_payload, take_output
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ILegReceiver, ISecureLeg
 from relaykit.sansio.control.binding import EXPORTER_LABEL, EXPORTER_LENGTH
@@ -47,26 +48,14 @@ __all__ = [
 HANDSHAKE_TIMEOUT_S = 10.0
 """How long a peer may take for its half of the handshake; as frp."""
 
-_RECORD_BYTES = 16 * 1024
-"""Most payload of a record.  Source: RFC 8446 section 5.1."""
-
-_GATHER_BYTES = 4 * _RECORD_BYTES
-"""Payload of several records that is delivered at once."""
-
-_FLUSH_BYTES = 4 * _RECORD_BYTES
+_FLUSH_BYTES = 4 * RECORD_BYTES
 """Output that is sent within a turn: more would leave the processor's cache before it is."""
-
-_OUTPUT_BYTES = _FLUSH_BYTES + 4 * 64
-"""What is taken out of OpenSSL at once: four full records with their headers and tags."""
 
 _TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 _TLS13_CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
 """AES-128 first: 5 to 10 % less work than AES-256, and no weaker in practice."""
 
 _WITH_BINDING = "TLSv1.3"
-
-_buffers: list[bytearray] = []
-"""Buffers for payload that are not in use: as many as deliveries were ever nested, in practice one."""
 
 
 @frozen
@@ -358,29 +347,22 @@ class TlsLeg(StreamLeg):
 
     def _decrypt(self, all_of_it: bool = False) -> None:
         """Delivers what there is, as long as it is wanted (or to be held until it is)."""
-        receive = self._connection.recv_into
-        buffer = _buffers.pop() if _buffers else bytearray(_GATHER_BYTES)
-        payload = memoryview(buffer)
-        self._input_left = True
-        more = True
+        scratch = borrow()
+        self._input_left = more = True
         try:
             while more and (self._reading or all_of_it) and not self._silent:
-                filled = 0
                 try:
-                    while filled <= _GATHER_BYTES - _RECORD_BYTES:
-                        filled += receive(payload[filled:], _RECORD_BYTES)
-                except SSL.WantReadError:
-                    more = self._input_left = False
+                    more = self._input_left = read_payload(self._connection, scratch)
                 except SSL.ZeroReturnError:
                     more = self._input_left = False
                     self._close_received = True
                 except SSL.Error as error:
                     more = self._input_left = False
                     self._broken(error)
-                if filled:
-                    self._arrived(payload[:filled])
+                if scratch.filled:
+                    self._arrived(scratch.view[: scratch.filled])
         finally:
-            _buffers.append(buffer)
+            give_back(scratch)
         if self._close_received:
             self._ended()
         elif self._lower_ended and not self._input_left:
@@ -426,13 +408,15 @@ class TlsLeg(StreamLeg):
     def _flush(self) -> None:
         self._flush_due = False
         self._unsent = 0
-        take = self._connection.bio_read
-        with contextlib.suppress(SSL.WantReadError):
-            while True:
-                piece = take(_OUTPUT_BYTES)
-                self._lower.write(piece)
-                if len(piece) < _OUTPUT_BYTES:
-                    return
+        scratch = borrow()
+        try:
+            more = True
+            while more:
+                more = take_output(self._connection, scratch)
+                if scratch.filled:
+                    self._lower.write(scratch.view[: scratch.filled])
+        finally:
+            give_back(scratch)
 
     def _end_output(self) -> None:
         self._finishing = True

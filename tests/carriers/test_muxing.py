@@ -13,7 +13,14 @@ from zope.interface.verify import verifyObject
 
 from relaykit.carriers.muxing import MuxLink, MuxStreamLeg, Role
 from relaykit.errors import ConnectionFailed
-from relaykit.interfaces import ILegAcceptor, ILegReceiver, IMuxedLeg, IStreamLeg, IStreamPath
+from relaykit.interfaces import (
+    ILegAcceptor,
+    ILegReceiver,
+    IMuxedLeg,
+    IPiecesReceiver,
+    IStreamLeg,
+    IStreamPath,
+)
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.yamux.outbox import FLUSH_BYTES, HIGH_WATER_BYTES, PIECE_BYTES
 from relaykit.sansio.yamux.session import CLOSE_TIMEOUT_S, LINGER_S, OPEN_TIMEOUT_S
@@ -70,6 +77,20 @@ class Defective(RecordingReceiver):
 
     def data_received(self, data: Buffer) -> None:
         raise ZeroDivisionError("a defect")
+
+
+@implementer(IPiecesReceiver)
+class TakingPieces(RecordingReceiver):
+    """Notes the sizes of what it gets together."""
+
+    def __init__(self, leg: IStreamLeg) -> None:
+        self.together: list[list[int]] = []
+        super().__init__(leg)
+
+    def pieces_received(self, pieces: Sequence[Buffer]) -> None:
+        self.together.append(list(map(len, pieces)))
+        for piece in pieces:
+            self.data_received(piece)
 
 
 @frozen
@@ -211,6 +232,20 @@ class LegTests(LinkTestCase):
         near.finish_writing()
         self.network.flush()
         self.assertEqual((receiver.ended, receiver.lost, echo.lost), (True, Ended.FINISHED, Ended.FINISHED))
+
+    def test_pieces_together(self) -> None:
+        """Payload of one stream that arrived in a row is told at once to who can use that; order is kept."""
+        near, far = self.pair()
+        other, other_far = self.pair()
+        receiver, other_receiver = TakingPieces(far), RecordingReceiver(other_far)
+        for leg, letter in ((near, b"a"), (near, b"b"), (other, b"x"), (other, b"y"), (near, b"c")):
+            leg.write(letter * 3000)
+            self.near._flush()
+        self.network.flush()
+        self.assertEqual(receiver.data, b"a" * 3000 + b"b" * 3000 + b"c" * 3000)
+        self.assertEqual(receiver.together, [[3000, 3000]])
+        self.assertEqual((other_receiver.data, other_receiver.pieces), (b"x" * 3000 + b"y" * 3000, 2))
+        self.assertEqual(far._stream.consumed_bytes, 9000)
 
     def test_lent_octets(self) -> None:
         """What was written may be overwritten afterwards."""

@@ -113,6 +113,11 @@ class FakeSocket:
         assert len(pieces) <= 1024, "more than IOV_MAX"
         return self.send(b"".join(pieces))
 
+    def recv(self, size: int) -> bytes:
+        """The next input, in memory of its own."""
+        buffer = memoryview(bytearray(size))
+        return bytes(buffer[: self.recv_into(buffer)])
+
     def recv_into(self, buffer: memoryview) -> int:
         """Gives the next input, raises it, or has none."""
         if not self.input:

@@ -9,7 +9,7 @@ from typing import cast
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from relaykit.dataplane.poller import READ, WRITE
+from relaykit.dataplane.poller import PIECE_BYTES, READ, WRITE
 from relaykit.dataplane.sockets import (
     END_LINGER_S,
     FLUSH_LINGER_S,
@@ -21,6 +21,7 @@ from relaykit.dataplane.sockets import (
 )
 from relaykit.dataplane.vanished import LOOK_EVERY_S
 from relaykit.interfaces import IKernelLeg
+from relaykit.sansio.contract import Buffer
 from relaykit.testing.legs import RecordingProducer
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Address, Ended
@@ -93,6 +94,32 @@ class SocketLegTests(SynchronousTestCase):
         self.writable(2)
         self.writable()
         self.assertEqual(self.socket.sent, b"abcdefghijklmn")
+
+    def test_full_pieces(self) -> None:
+        """Two full pieces are read in one event, not more; what comes after a short one waits."""
+        receiver = self.attached()
+        full = bytes(PIECE_BYTES)
+        self.socket.input += [full, full, full, b"short", full]
+        for expected in (2, 4, 5):
+            self.leg.ready(READ)
+            self.assertEqual(receiver.pieces, expected)
+        self.assertEqual(receiver.data, full * 3 + b"short" + full)
+
+    def test_pausing_between_full_pieces(self) -> None:
+        """Who pauses the leg within the first piece does not get the second one."""
+        leg, full = self.leg, bytes(PIECE_BYTES)
+
+        class Pausing(RecordingReceiver):
+            """Pauses at each piece."""
+
+            def data_received(self, data: Buffer) -> None:
+                super().data_received(data)
+                leg.pauseProducing()
+
+        receiver = Pausing(leg)
+        self.socket.input += [full, full]
+        leg.ready(READ)
+        self.assertEqual((receiver.pieces, len(self.socket.input)), (1, 1))
 
     def test_very_many_pieces(self) -> None:
         """More pieces than one system call takes are sent by several, in order."""

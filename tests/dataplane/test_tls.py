@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from relaykit.dataplane import records, tls
 from relaykit.dataplane.tls import (
     HANDSHAKE_TIMEOUT_S,
     TlsContext,
@@ -124,7 +125,7 @@ def take_in_portions(leg: MemoryLeg, size: int, data: bytes) -> None:
         leg._arrived(data[at : at + size])
 
 
-class TlsTests(SynchronousTestCase):
+class TlsTestCase(SynchronousTestCase):
     """Two TLS legs on a pair of legs in memory."""
 
     def setUp(self) -> None:
@@ -150,6 +151,10 @@ class TlsTests(SynchronousTestCase):
         )
         return self.successResultOf(near), self.successResultOf(far)
 
+
+class TlsTests(TlsTestCase):
+    """Tests for TLS legs."""
+
     def test_payload_both_ways(self) -> None:
         """Octets arrive whole and in order, whatever their size; in one record each turn or several."""
         near, far = self.connected()
@@ -165,7 +170,7 @@ class TlsTests(SynchronousTestCase):
         self.assertEqual(self.near.queued + self.far.queued, 0)
 
     def test_several_records_are_one_delivery(self) -> None:
-        """Records that came together are delivered together, up to four full ones."""
+        """Records that came together are delivered together, up to eight full ones."""
         near, far = self.connected()
         there = RecordingReceiver(far)
         near.write(bytes(128 * 1024))
@@ -447,6 +452,37 @@ class TlsTests(SynchronousTestCase):
         self.successResultOf(near).write(data)
         self.network.flush()
         self.assertEqual(there.data, data)
+
+
+class PublicCallsTests(TlsTestCase):
+    """Where pyOpenSSL does not let anybody at the library beneath it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.assertIs(records.read_payload, records._read_directly)
+        self.patch(tls, "read_payload", records._read_publicly)
+        self.patch(tls, "take_output", records._take_publicly)
+
+    def test_payload_and_end(self) -> None:
+        """Octets and the end arrive as they do otherwise."""
+        near, far = self.connected()
+        here, there = RecordingReceiver(near), RecordingReceiver(far)
+        big = bytes(range(256)) * 2000
+        near.write(big)
+        far.write(b"small")
+        near.finish_writing()
+        self.network.flush()
+        self.assertEqual((there.data == big, there.ended, here.data), (True, True, b"small"))
+
+    def test_tampering(self) -> None:
+        """What was changed on its way is not delivered, and ends the leg."""
+        near, far = self.connected()
+        there = RecordingReceiver(far)
+        near.write(b"first")
+        self.network.flush()
+        self.far._arrived(b"\x17\x03\x03\x00\x20" + bytes(32))
+        self.network.flush()
+        self.assertEqual((there.data, there.lost), (b"first", Ended.PROTOCOL_ERROR))
 
 
 class ContextTests(SynchronousTestCase):
