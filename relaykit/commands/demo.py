@@ -21,6 +21,7 @@ from twisted.web.client import Agent, ResponseFailed, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from relaykit.client.status import RegistrationState
 from relaykit.commands.following import Follower, choose_show
 from relaykit.commands.logins import ServerName
 from relaykit.commands.making import ClientMaker, ServerMaker
@@ -49,8 +50,8 @@ LOOPBACK = "127.0.0.1"
 PATIENCE_S = 15.0
 """The longest that everything may take until the page is there; it takes less than a second."""
 
-RETRY_S = 0.05
-"""Pause before the page is asked for again, while the client has not published it yet."""
+LOOK_S = 0.01
+"""Pause between two looks at whether the client has published the page."""
 
 PUBLIC, SECRET, VISITOR = "page", "secret-page", "visitor"
 """Names of the two proxies and of the visitor."""
@@ -168,6 +169,15 @@ class Demo:
         self._client = client
         client.startService()
         await client.when_first_login()
+        await self._published(client)
+
+    async def _published(self, client: RelayClient) -> None:
+        """Waits until the server lets users in."""
+        while not all(each.state is RegistrationState.RUNNING for each in client.status().proxies):
+            for each in client.status().proxies:
+                if each.reason:
+                    raise RelaykitError(f"[{each.name}] start error: {each.reason}")
+            await deferLater(self._reactor, LOOK_S, lambda: None)
 
     def _follow(self, ports: _Ports) -> None:
         """Shows what happens from now on, until a signal comes."""
@@ -190,17 +200,13 @@ class Demo:
         return result
 
     async def _fetch(self, url: str) -> bytes:
-        """What a user gets; asks again while nobody listens."""
-        agent = Agent(self._reactor)
-        while True:
-            try:
-                response = await agent.request(b"GET", url.encode())
-                body: bytes = await readBody(response)
-                return body
-            except ConnectError:
-                await deferLater(self._reactor, RETRY_S, lambda: None)
-            except ResponseFailed as error:
-                raise ConnectionFailed(f"the relay cut the connection to {url}") from error
+        """What a user gets."""
+        try:
+            response = await Agent(self._reactor).request(b"GET", url.encode())
+            body: bytes = await readBody(response)
+        except (ConnectError, ResponseFailed) as error:
+            raise ConnectionFailed(f"the relay cut the connection to {url}") from error
+        return body
 
 
 PAGE = """<!doctype html>

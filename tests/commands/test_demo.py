@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState
 from relaykit.commands.demo import PATIENCE_S
 from relaykit.errors import ConnectionFailed
 from tests.commands.fakes import FakeRole, RunningReactor
@@ -19,6 +20,14 @@ class DemoTests(ServingTestCase):
         self.assertEqual((printed.status, printed.stderr), (1, "the port is taken\n"))
         self.assertIn("a web page listens on 127.0.0.1:", printed.stdout)
         self.assertEqual(self.role.done[-1], "stopped")
+
+    def test_refused(self) -> None:
+        """A page that the server does not publish ends the demonstration with the reason."""
+        self.role.now = ClientStatus(
+            proxies=(ProxyStatus(name="page", type="tcp", state=RegistrationState.REFUSED, reason="no"),)
+        )
+        printed = self.serve("demo", "--once", during=lambda: None)
+        self.assertEqual(printed.stderr.splitlines()[0], "[page] start error: no")
 
     def test_too_slow(self) -> None:
         """A demonstration that gets nowhere ends, too."""
