@@ -82,6 +82,10 @@ class Follower:
         else:
             self._look_soon()
 
+    def has_told(self, text: str) -> bool:
+        """Whether the last problem that was shown has this text in it."""
+        return self._listener.problem is not None and text in self._listener.problem.text
+
     def end(self) -> None:
         """Shows how it ended, and nothing more."""
         self._over = True

@@ -52,6 +52,7 @@ class Command:
     :ivar persistent: flags that its children take too.
     :ivar most_arguments: how many words it takes beside flags; None for any number.
     :ivar arguments: what these are, for the help text.
+    :ivar examples: command lines with what each does, for the help text.
     :ivar any_flags: whether words that look like flags are words like others.
     """
 
@@ -63,6 +64,7 @@ class Command:
     children: tuple[Command, ...] = ()
     most_arguments: int | None = None
     arguments: str = field(default="", kw_only=True)
+    examples: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
     any_flags: bool = field(default=False, kw_only=True)
 
     def child(self, name: str) -> Command | None:

@@ -53,6 +53,12 @@ RELAYKIT = Command(
     "Publishes services from behind a NAT through a relay server; speaks frp's protocol.",
     action="relaykit.commands.main:run_bare",
     flags=(Flag("version", BOOLEAN, "print the version and exit", default=False, short="v"),),
+    examples=(
+        ("relaykit demo", "try it, all of it on this machine"),
+        ("relaykit server --quick", "on a machine that the world can reach"),
+        ("relaykit tcp 22 --server HOST --remote-port 6000", "on a machine behind a NAT: publish ssh"),
+        ("relaykit verify -c frpc.toml", "look whether a file of frp is good for relaykit"),
+    ),
     children=(
         Command(
             "server",

@@ -33,8 +33,9 @@ class Narrator:
                 self._around.complain("\n".join((f"problem: {problem.text}", *advice_lines(problem))))
             self._problem = problem
         if picture.standing is not self._standing:
-            self._standing = picture.standing
-            self._around.say(standing_text(picture))
+            before, self._standing = self._standing, picture.standing
+            if picture.standing is not Standing.STOPPING or before is Standing.CONNECTED:
+                self._around.say(standing_text(picture))
         for entrance in picture.entrances:
             if entrance.open and entrance.name not in self._open:
                 self._open.add(entrance.name)

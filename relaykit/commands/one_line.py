@@ -71,7 +71,7 @@ def run(call: Call, around: Surroundings) -> int:
         return first.addCallback(lambda _: _keep(login, logins) if call["remember"] else None)
 
     ending = Lifetime(reactor, begin, lambda: Deferred.fromCoroutine(_stop(client, follower))).run()
-    return status_of(ending, around.explain)
+    return status_of(ending, lambda text: None if follower.has_told(text) else around.explain(text))
 
 
 def login_for(call: Call, environ: Mapping[str, str], logins: Logins) -> Login:

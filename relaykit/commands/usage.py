@@ -29,6 +29,9 @@ def usage_text(path: Path) -> str:
     sections.append(["Flags:", *_flag_lines(own)])
     if inherited:
         sections.append(["Global Flags:", *_flag_lines(inherited)])
+    if command.examples:
+        width = max(len(words) for words, _ in command.examples)
+        sections.append(["Examples:", *(f"  {words:{width}}   {about}" for words, about in command.examples)])
     if command.children:
         sections.append([f'Use "{name} [command] --help" to see more about a command.'])
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"

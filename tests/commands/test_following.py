@@ -112,6 +112,14 @@ class FollowerTests(SynchronousTestCase):
             self.assertEqual((len(show.pictures), show.closed), (before + 1, True))
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_has_told(self) -> None:
+        """What was shown as a problem need not be said again."""
+        follower, _ = self.followed(None)
+        self.assertFalse(follower.has_told("refused"))
+        self.log.warn("connect to server error: refused")
+        self.assertTrue(follower.has_told("refused"))
+        follower.end()
+
     def test_defect(self) -> None:
         """The traceback of a defect reaches the show as a text."""
         follower, show = self.followed(None)

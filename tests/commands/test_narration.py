@@ -41,6 +41,12 @@ class NarratorTests(SynchronousTestCase):
             "connecting to relay.example:7000\n",
         )
 
+    def test_stopping(self) -> None:
+        """That a client stops is told where it was connected; else there is nothing to wait for."""
+        stopping = evolve(CONNECTING, standing=Standing.STOPPING)
+        self.assertEqual(self.said(CONNECTED, stopping), "connected to relay.example:7000\nstopping\n")
+        self.assertEqual(self.said(CONNECTING, stopping), "connecting to relay.example:7000\n")
+
     def test_entrances(self) -> None:
         """Where users come in is told when it opens, again after it was closed."""
         closed = evolve(OPEN, open=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.grammar import Command
+from relaykit.commands.grammar import Call, Command, parse
 from relaykit.commands.main import RELAYKIT
 from relaykit.commands.tree import tree_for, tree_with, whole_tree
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
@@ -48,6 +48,13 @@ class TreeTests(SynchronousTestCase):
         self.assertIn("\n  visit ", run_printed(["--help"]).stdout)
         self.assertIn("relaykit tcp SERVICE [flags]", run_printed(["help", "tcp"]).stdout)
         self.assertIn("--remote-port int", run_printed(["tcp", "--help"]).stdout)
+
+    def test_examples(self) -> None:
+        """The first lines that somebody may want to try are shown, and are ones that can be run."""
+        self.assertIn("\n  relaykit demo ", run_printed([]).stdout)
+        for words, _ in RELAYKIT.examples:
+            command, *rest = words.split()[1:]
+            self.assertIsInstance(parse(tree_for(RELAYKIT, command), [command, *rest]), Call)
 
     def test_suggested(self) -> None:
         """A mistyped command of a type is suggested as any other."""
