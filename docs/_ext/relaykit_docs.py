@@ -15,12 +15,12 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+from docs._ext.markup import escaped, trouble_lines
 from docs._ext.state_diagram import Edge, draw
 from relaykit.commands.forms import installed_forms
 from relaykit.commands.grammar import path_text
 from relaykit.commands.main import RELAYKIT
 from relaykit.commands.tree import tree_with
-from relaykit.commands.troubles import TROUBLES
 from relaykit.commands.usage import usage_text
 from relaykit.config.reference import reference, type_text
 from relaykit.options import option_fields
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from relaykit.commands.grammar import Path as CommandPath
     from relaykit.interfaces import IProxyType
 
-__all__ = ["setup", "trouble_lines"]
+__all__ = ["setup"]
 
 
 class Layers(SphinxDirective):
@@ -153,7 +153,7 @@ class Commands(SphinxDirective):
         for child in sorted(tree.children, key=lambda child: child.name):
             for path in _paths((tree, child)):
                 about = path[-1].summary
-                lines += [f".. rubric:: {path_text(path)}", "", f"{_escaped(about)}.", "", "::", ""]
+                lines += [f".. rubric:: {path_text(path)}", "", f"{escaped(about)}.", "", "::", ""]
                 lines += [f"    {line}" if line else "" for line in usage_text(path).splitlines()] + [""]
         return _parsed(self, lines)
 
@@ -167,7 +167,7 @@ class ConfigurationKeys(SphinxDirective):
         lines: list[str] = []
         entries = (entry for entry in reference() if entry.program == self.arguments[0])
         for (table, about), of_table in groupby(entries, key=lambda entry: (entry.table, entry.table_doc)):
-            lines += [f".. rubric:: {table or 'Top level'}", "", _escaped(about), ""]
+            lines += [f".. rubric:: {table or 'Top level'}", "", escaped(about), ""]
             cells = (
                 (entry.key, entry.type, entry.default, _sentences(entry.doc, entry.availability))
                 for entry in of_table
@@ -204,14 +204,6 @@ def _proxy_type(proxy_type: IProxyType) -> Iterator[str]:
             )
 
 
-def trouble_lines() -> Iterator[str]:
-    """The explanations of all messages, in the order of their words."""
-    for trouble in sorted(TROUBLES, key=lambda trouble: re.sub(r"\W", "", trouble.says[0]).casefold()):
-        yield from (f".. _trouble-{trouble.anchor}:", "", f".. rubric:: {_escaped(trouble.says[0])}", "")
-        yield from (f"| ``{said}``" for said in trouble.says[1:])
-        yield from ("", _escaped(trouble.means), "", f"*What to do:* {_escaped(trouble.remedy)}", "")
-
-
 def _paths(path: CommandPath) -> Iterator[CommandPath]:
     """A command and those below it, each with its parents."""
     yield path
@@ -225,7 +217,7 @@ def _plain(default: object) -> str:
 
 def _key_table(cells: Iterable[tuple[str, str, str, str]]) -> Iterator[str]:
     rows = (
-        (f"``{key}``", kind, f"``{default}``" if default else "", _escaped(meaning))
+        (f"``{key}``", kind, f"``{default}``" if default else "", escaped(meaning))
         for key, kind, default, meaning in cells
     )
     return _list_table(("Key", "Value", "Default", "Meaning"), rows, (28, 16, 16, 40))
@@ -233,11 +225,6 @@ def _key_table(cells: Iterable[tuple[str, str, str, str]]) -> Iterator[str]:
 
 def _sentences(*texts: str) -> str:
     return " ".join(text[0].upper() + text[1:].rstrip(".") + "." for text in texts if text)
-
-
-def _escaped(text: str) -> str:
-    """Plain text, in which nothing is markup."""
-    return re.sub(r"([*`|_\\])", r"\\\1", text)
 
 
 def _interface(node: ast.ClassDef, names: dict[str, str]) -> Iterator[str]:

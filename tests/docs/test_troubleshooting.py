@@ -6,7 +6,7 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from docs._ext.relaykit_docs import trouble_lines
+from docs._ext.markup import trouble_lines
 from relaykit.commands.troubles import TROUBLES
 from tests.layering import ROOT
 
