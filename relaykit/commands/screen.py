@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
+from urllib.parse import urlsplit
 
 import segno
 from rich.console import Console, Group, RenderableType
@@ -29,6 +30,9 @@ QUIET_ZONE = 2
 
 PANEL_ROWS = 14
 """Rows that everything but QR codes takes, at most; a code is drawn where there is room for it, too."""
+
+_HERE = ("127.", "localhost", "[::1]")
+"""How addresses begin that lead to this machine wherever they are read: no code is drawn of them."""
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _COLORS = {
@@ -169,7 +173,12 @@ def octets_text(count: float) -> str:
 
 
 def _for_browsers(entrances: Sequence[Entrance]) -> list[Entrance]:
-    return [each for each in entrances if each.open and each.url]
+    """What can be opened from another device."""
+    return [
+        each
+        for each in entrances
+        if each.open and each.url and not urlsplit(each.url).netloc.startswith(_HERE)
+    ]
 
 
 def _problem(problem: Problem, now: float) -> Text:
