@@ -272,6 +272,13 @@ class Service:
                 raise AssertionError(f"{self._served} of {count} connections were served")
             self._check()
 
+    def cut(self) -> None:
+        """Ends all its connections, and takes new ones."""
+        with self._changed:
+            for each in self._open:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
     def stop(self) -> None:
         """Ends it and all its connections."""
         with self._changed:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.integration.faults.crowd import Crowd
 from tests.integration.faults.wires import SERVER_ADDRESS, Wire, missing_namespaces
@@ -14,7 +14,7 @@ from tests.integration.programs import Program, free_port, relaykit_command
 from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, Service, dial, echo, receive_exactly
 
-__all__ = ["LONG_TESTS", "FaultTestCase", "WireTestCase", "why_short"]
+__all__ = ["LONG_TESTS", "FaultTestCase", "WireTestCase", "takes_long", "why_short"]
 
 LONG_TESTS = "RELAYKIT_LONG_TESTS"
 """The environment variable with which the tests that take minutes run, too."""
@@ -26,6 +26,15 @@ SOON_S = 30.0
 def why_short() -> str | None:
     """Why tests that take minutes do not run; None where they do."""
     return None if os.environ.get(LONG_TESTS) else f"takes minutes; set {LONG_TESTS}=1 to run it"
+
+
+CallT = TypeVar("CallT", bound=Callable[..., None])
+
+
+def takes_long(test: CallT) -> CallT:
+    """A test that only runs where there is time for it."""
+    test.skip = why_short()  # type: ignore[attr-defined]  # which trial looks for
+    return test
 
 
 class FaultTestCase(RelayTestCase):
