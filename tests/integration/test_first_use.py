@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -400,6 +401,43 @@ class FromFrpTests(WalkTestCase):
         script = self.begin("frpc -c frpc.toml")
         script.wait_for("start proxy success", 2)
         self.assertEqual(fetched(remote_port), "moved")
+
+
+class ForeignTests(QuickTestCase):
+    """Tests with the commands that a proxy type of another package brings."""
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """Where the package is found, too."""
+        return {
+            **super().environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "third_party")]),
+        }
+
+    def test_gate(self) -> None:
+        """They run its two halves, with its own options as flags, and a key made of the token."""
+        _, line = self.start_server()
+        token = re.search("[0-9a-f]{40}", line)
+        assert token is not None
+        (self.folder / "token").write_text(token.group())
+        port = free_port()
+        where = f"--server {LOOPBACK}:{self.bind_port} --token-file token"
+        gate = self.begin(f"relaykit gate shout: --name door --greeting Welcome {where}")
+        self.assertIn("-> shout:", gate.wait_for("[door] open: "))
+        self.begin(f"relaykit knock door --port {port} {where}").wait_for("open: ")
+        with socket.create_connection((LOOPBACK, port), PATIENCE_S) as user:
+            user.settimeout(PATIENCE_S)
+            user.sendall(b"hello")
+            answer = b""
+            while len(answer) < len(b"Welcome\r\nHELLO"):
+                answer += user.recv(64)
+        self.assertEqual(answer, b"Welcome\r\nHELLO")
+
+    def test_help(self) -> None:
+        """They are listed beside those of the built-in types."""
+        said = self.do("relaykit help")
+        self.assertIn("\n  gate ", said)
+        self.assertIn("--open-seconds int", self.do("relaykit gate --help"))
 
 
 class DemoTests(WalkTestCase):
