@@ -37,17 +37,21 @@ MOST_PIPES = 128
 """Pipes of one pool: half of what the kernel lets an ordinary user have at this size
 (``/proc/sys/fs/pipe-user-pages-soft``, 64 MiB), so that a server and a client run by one user both do."""
 
+BULKY_BYTES = 16 * 1024
+"""A piece from here on is a large one: copying it costs more than moving it.  A full segment of the loopback
+(65,483 octets), which is what one of many streams gets in its turn, counts."""
+
 BULKY_AFTER = 4
-"""Full pieces in a row after which a direction is bulky."""
+"""Large pieces in a row after which a direction is bulky."""
 
 QUIET_AFTER = 16
-"""Short pieces in a row after which a bulky direction is quiet."""
+"""Small pieces in a row after which a bulky direction is quiet."""
 
 IDLE_AFTER_S = 1.0
 """Time without a piece after which another direction may have the pipe."""
 
 _RETRY_AFTER = 256
-"""Full pieces until a direction that got no pipe asks again."""
+"""Large pieces until a direction that got no pipe asks again."""
 
 _SIZES = (PIPE_BYTES, PIECE_BYTES)
 
@@ -146,7 +150,7 @@ def _make_pipe() -> Pipe | None:
 class SplicedDirection(Direction):
     """A direction that copies until it is bulky, then splices until it is quiet."""
 
-    __slots__ = ("_from", "_full", "_in_pipe", "_pipe", "_pool", "_short", "_to")
+    __slots__ = ("_from", "_in_pipe", "_large", "_pipe", "_pool", "_small", "_to")
 
     def __init__(self, flow: Flow, near: IKernelLeg, far: IKernelLeg, pool: PipePool) -> None:
         super().__init__(flow, near, far)
@@ -155,18 +159,18 @@ class SplicedDirection(Direction):
         self._pool = pool
         self._pipe: Pipe | None = None
         self._in_pipe = 0
-        self._full = 0
-        self._short = 0
+        self._large = 0
+        self._small = 0
 
     def data_received(self, data: Buffer) -> None:
         size = len(data)
         self.moved += size
         self._write(data)
-        if size < PIECE_BYTES:
-            self._full = 0
+        if size < BULKY_BYTES:
+            self._large = 0
             return
-        self._full += 1
-        if self._full >= BULKY_AFTER:
+        self._large += 1
+        if self._large >= BULKY_AFTER:
             self._become_bulky()
 
     def end_received(self) -> None:
@@ -183,7 +187,7 @@ class SplicedDirection(Direction):
             self._from.divert(None)
             self._pool.give_back(self, self._pipe)
             self._pipe = None
-            self._full = 0
+            self._large = 0
 
     def settle(self) -> None:
         """Lets the far leg queue what is in the pipe, which is given back; before a leg is closed."""
@@ -206,9 +210,9 @@ class SplicedDirection(Direction):
     def _become_bulky(self) -> None:
         self._pipe = self._pool.borrow(self)
         if self._pipe is None:
-            self._full = -_RETRY_AFTER
+            self._large = -_RETRY_AFTER
         else:
-            self._short = 0
+            self._small = 0
             self._from.divert(self._pull)
 
     def _pull(self) -> int:
@@ -223,11 +227,11 @@ class SplicedDirection(Direction):
             self._in_pipe = count
             self._pool.used(self)
             if self._push():
-                if count >= PIECE_BYTES:
-                    self._short = 0
+                if count >= BULKY_BYTES:
+                    self._small = 0
                 else:
-                    self._short += 1
-                    if self._short >= QUIET_AFTER:
+                    self._small += 1
+                    if self._small >= QUIET_AFTER:
                         self.go_quiet()
             else:
                 self._from.pauseProducing()

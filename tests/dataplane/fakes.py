@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -83,6 +84,7 @@ class FakeSocket:
         self.shut = False
         self.closed = False
         self.reset_on_close = False
+        self.congestion_control: object = None
         self.repeated = 0
         """How often the kernel has sent something again."""
         self.silent_ms = 0
@@ -133,8 +135,14 @@ class FakeSocket:
         self.shut = True
 
     def setsockopt(self, level: int, option: int, value: object) -> None:
-        """Only SO_LINGER is ever set on a connected socket."""
-        self.reset_on_close = True
+        """Notes that it is to be reset when it is closed, or who controls congestion."""
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER):
+            self.reset_on_close = True
+        else:
+            assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_CONGESTION), (
+                "an option that is not expected on a connected socket"
+            )
+            self.congestion_control = value
 
     def close(self) -> None:
         """Closes it; once."""

@@ -9,6 +9,7 @@ from typing import cast
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from relaykit.dataplane import sockets
 from relaykit.dataplane.poller import PIECE_BYTES, READ, WRITE
 from relaykit.dataplane.sockets import (
     END_LINGER_S,
@@ -383,6 +384,21 @@ class AddressTests(SynchronousTestCase):
         self.assertIs(ending_of(os_error(errno.ETIMEDOUT)), Ended.TIMEOUT)
         self.assertIs(ending_of(os_error(errno.EHOSTUNREACH)), Ended.UNREACHABLE)
         self.assertIs(ending_of(os_error(errno.EPIPE)), Ended.RESET)
+
+    def test_no_pacing_within_a_machine(self) -> None:
+        """Where the system paces connections, those between two sockets of one machine are not."""
+        here, there, loopback = (Address(each, 7) for each in ("192.0.2.1", "192.0.2.2", "127.0.0.9"))
+
+        def chosen(peer: Address, host: Address | None) -> object:
+            plain = FakeSocket()
+            SocketLeg(FakePoller(), cast(socket.socket, plain), peer, host)
+            return plain.congestion_control
+
+        self.patch(sockets, "_is_paced", lambda: True)
+        self.assertEqual([chosen(loopback, None), chosen(here, here)], [b"reno", b"reno"])
+        self.assertEqual([chosen(there, here), chosen(there, None)], [None, None])
+        self.patch(sockets, "_is_paced", lambda: False)
+        self.assertIsNone(chosen(loopback, loopback))
 
     def test_tuning_never_fails(self) -> None:
         """A socket that takes no option is used as it is."""
