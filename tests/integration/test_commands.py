@@ -114,7 +114,7 @@ class ServerTests(CommandTestCase):
             for command in ("server", "frps"):
                 server = self.program(command, "-c", "relay.toml")
                 self.assertEqual(server.wait_for_end(), 1)
-                self.assertIn(f"127.0.0.1:{self.port}", server.output.splitlines()[-1])
+                self.assertIn(f"cannot listen on 127.0.0.1:{self.port}", server.output)
 
     def test_certificate_is_kept(self) -> None:
         """The fingerprint is shown at every start, and is the same."""
@@ -166,20 +166,6 @@ class DemoTests(CommandTestCase):
         demo = self.program("demo", "--once")
         self.assertEqual(demo.wait_for_end(), 0, demo.output)
         self.assertIn("Hello from behind the relay", demo.output)
-
-    def test_stays(self) -> None:
-        """Without ``--once`` the page stays, until a signal ends it."""
-        demo = self.program("demo")
-        address = demo.wait_for("see it in a browser").split("http://")[1].split("/")[0]
-        host, port = address.split(":")
-        with socket.create_connection((host, int(port)), PATIENCE_S) as user:
-            user.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            answer = b""
-            while piece := user.recv(4096):
-                answer += piece
-        self.assertIn(b"Hello from behind the relay", answer)
-        demo.send(signal.SIGINT)
-        self.assertEqual(demo.wait_for_end(), 0)
 
 
 class NatCommandTests(CommandTestCase):
