@@ -48,7 +48,11 @@ def run_quick(call: Call, around: Surroundings) -> int:
     except StateUnavailable as error:
         around.explain(str(error))
         return 1
-    table = {"bindPort": call["port"], "auth": {"token": token.reveal()}}
+    table = {
+        "bindPort": call["port"],
+        "auth": {"token": token.reveal()},
+        "transport": {"tls": {"force": True}},
+    }
     loaded = loaded_or_said(lambda: server_from_table(table, types=types), around.complain)
     if loaded is None:
         return 1

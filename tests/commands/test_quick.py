@@ -48,6 +48,7 @@ class RunTests(ServingTestCase):
             printed.stdout,
         )
         self.assertEqual(maker.loaded.config.bind_port, 7009)
+        self.assertTrue(maker.loaded.config.transport.tls.force)
         self.assertNotIn("--host NAME", printed.stdout)
 
     def test_again(self) -> None:
