@@ -63,6 +63,7 @@ class MonotonicReactor:
         self._seconds = seconds
         self._calls: list[DelayedCall] = []
         self._cancelled = 0
+        self._rung = False
         self._alarm = _Alarm(self._ring, seconds)
         directlyProvides(self, providedBy(reactor))
 
@@ -88,15 +89,18 @@ class MonotonicReactor:
 
     def run_due(self) -> None:
         """Makes the calls whose time has come; in the reactor's thread."""
+        self._rung = False
         now = self._seconds()
-        calls = self._calls
-        while calls and calls[0].time <= now:
-            call = heappop(calls)
+        due = []
+        while self._calls and self._calls[0].time <= now:
+            due.append(heappop(self._calls))
+        # What these schedule for at once is for the next time, so that the reactor does other things, too.
+        for call in due:
             if call.cancelled:
                 self._cancelled -= 1
             elif call.delayed_time > 0.0:
                 call.activate_delay()
-                heappush(calls, call)
+                heappush(self._calls, call)
             else:
                 call.called = 1
                 with self.log.failuresHandled("a delayed call failed"):
@@ -104,7 +108,15 @@ class MonotonicReactor:
         self._wait()
 
     def _wait(self) -> None:
-        self._alarm.set(self._calls[0].time if self._calls else None)
+        if not self._calls:
+            return
+        at = self._calls[0].time
+        if at > self._seconds():
+            self._alarm.set(at)
+        elif not self._rung:
+            # What is due at once needs no thread to wait for it.
+            self._rung = True
+            self._ring()
 
     def _ring(self) -> None:
         self._reactor.callFromThread(self.run_due)
@@ -131,10 +143,10 @@ class _Alarm:
         self._at: float | None = None
         self._running = False
 
-    def set(self, at: float | None) -> None:
-        """Names the time; None for never.  A later one than before is left to a ring that is too early."""
+    def set(self, at: float) -> None:
+        """Names the time.  A later one than before is left to a ring that is too early."""
         with self._changed:
-            if at is None or (self._at is not None and self._at <= at):
+            if self._at is not None and self._at <= at:
                 return
             self._at = at
             if self._running:

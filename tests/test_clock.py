@@ -192,6 +192,27 @@ class BesideTests(SynchronousTestCase):
             self.clock.callLater(1000.0, self.made.append, 0).cancel()
         self.assertLess(len(self.clock._calls), 200)
 
+    def test_at_once(self) -> None:
+        """What is due at once is made in the reactor's next turn, not within the call; no thread waits."""
+        threads = threading.active_count()
+        self.clock.callLater(0, self.made.append, 1)
+        self.clock.callLater(0, self.made.append, 2)
+        self.assertEqual((self.made, threading.active_count()), ([], threads))
+        self.thread.turn()
+        self.assertEqual(self.made, [1, 2])
+
+    def test_again_and_again(self) -> None:
+        """A call that schedules itself for at once lets the reactor do other things in between."""
+
+        def again() -> None:
+            self.made.append(len(self.made))
+            self.clock.callLater(0, again)
+
+        self.clock.callLater(0, again)
+        self.thread.turn()
+        self.thread.turn()
+        self.assertEqual(self.made, [0, 1])
+
     def test_failing_call(self) -> None:
         """A call that fails does not keep the next one from being made."""
         self.clock.callLater(1.0, lambda: 1 / 0)
