@@ -114,9 +114,11 @@ class RelayTestCase(SynchronousTestCase):
         return str(path)
 
     def start(self, command: Sequence[str], table: Table) -> Program:
-        """Starts a role with this configuration."""
-        program = Program((*command, "-c", self.write_configuration(table)), self.folder)
+        """Starts a role with this configuration; what it said is beside it after the test."""
+        path = self.write_configuration(table)
+        program = Program((*command, "-c", path), self.folder)
         self.addCleanup(self._check_no_defect, program)
+        self.addCleanup(lambda: Path(path).with_suffix(".log").write_text(program.output))
         self.addCleanup(program.stop)
         return program
 

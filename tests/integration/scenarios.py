@@ -27,7 +27,7 @@ from tests.integration.traffic import (
 __all__ = ["ENOUGH_BYTES", "MUCH_BYTES", "SOME_WAYS", "EveryPair", "test_each"]
 
 MANY_USERS = 200
-"""Users at once, on each of the two ports."""
+"""Users at once of a proxy."""
 
 MUCH_BYTES = 64 * 1024 * 1024
 """Octets each way where a stream is to go on for a while."""
@@ -67,6 +67,9 @@ def test_each(scenario: str, ways: Iterable[Way]) -> Callable[[CaseT], CaseT]:
 class EveryPair(RelayTestCase):
     """The scenarios; a subclass says which programs, and in which ways."""
 
+    visitor_users = MANY_USERS
+    """Users at once of the visitor."""
+
     def bytes_of(self, way: Way) -> int:
         """Octets that a long stream has, each way."""
         return MUCH_BYTES
@@ -81,8 +84,9 @@ class EveryPair(RelayTestCase):
             order_exchange(port, count)
             order_download(port, ENOUGH_BYTES)
             order_upload(port, ENOUGH_BYTES)
-            order_echoes(port, MANY_USERS)
-        service.wait_served(2 * (3 + MANY_USERS))
+        order_echoes(published.tcp, MANY_USERS)
+        order_echoes(published.stcp, self.visitor_users)
+        service.wait_served(2 * 3 + MANY_USERS + self.visitor_users)
 
     def check_one_direction_ends(self, way: Way) -> None:
         """As frp does: the end of one direction arrives after all its octets, and ends the other one, too."""

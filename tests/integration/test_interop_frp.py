@@ -27,3 +27,6 @@ class FrpsTests(EveryPair):
 
     skip = missing_frp()
     server_command = frp_command("frps")
+
+    # It closes visits, without a word, when 128 others wait for it to have a look at them.
+    visitor_users = 100
