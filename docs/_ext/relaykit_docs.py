@@ -17,6 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from docs._ext.markup import escaped, trouble_lines
 from docs._ext.state_diagram import Edge, draw
+from relaykit import values
 from relaykit.commands.forms import installed_forms
 from relaykit.commands.grammar import path_text
 from relaykit.commands.main import RELAYKIT
@@ -26,7 +27,7 @@ from relaykit.config.reference import reference, type_text
 from relaykit.options import option_fields
 from relaykit.plugins import ProxyTypes
 from relaykit.sansio.wire.messages import CORE_MESSAGES
-from relaykit.values import Secret
+from relaykit.values import Ended, Secret
 from tests.layering import LAYERS
 
 if TYPE_CHECKING:
@@ -111,6 +112,20 @@ class Constants(SphinxDirective):
             (f"``{name}``", f"``{_shown(getattr(module, name))}``", _unlinked(said[name])) for name in wanted
         ]
         return _parsed(self, _list_table(("Name", "Value", "What it is"), rows, (22, 18, 60)))
+
+
+class Endings(SphinxDirective):
+    """``.. endings::`` lists the reasons for an end, as the log has them."""
+
+    def run(self) -> list[nodes.Node]:
+        (declared,) = (
+            node
+            for node in _source(self, values).body
+            if isinstance(node, ast.ClassDef) and node.name == Ended.__name__
+        )
+        said = _docstrings_of_constants(declared)
+        rows = [(f"``{ended.value}``", _unlinked(said[ended.name])) for ended in Ended]
+        return _parsed(self, _list_table(("Word", "What it means"), rows, (25, 75)))
 
 
 class Transitions(SphinxDirective):
@@ -280,8 +295,8 @@ def _source(directive: SphinxDirective, module: ModuleType) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
 
-def _docstrings_of_constants(tree: ast.Module) -> dict[str, str]:
-    """The text that stands under each assignment of a module."""
+def _docstrings_of_constants(tree: ast.Module | ast.ClassDef) -> dict[str, str]:
+    """The text that stands under each assignment of a module or a class."""
     found = {}
     for node, below in pairwise(tree.body):
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
@@ -334,6 +349,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("proxy-type-keys", ProxyTypeKeys)
     app.add_directive("messages", Messages)
     app.add_directive("constants", Constants)
+    app.add_directive("endings", Endings)
     app.add_directive("transitions", Transitions)
     app.add_directive("troubles", Troubles)
     app.add_directive("commands", Commands)

@@ -233,11 +233,16 @@ class ClientTransport(Options, frozen=True, kw_only=True):
     tcp_mux: Annotated[bool, doc("Many streams over one connection.")] = True
     tcp_mux_keepalive_interval: Annotated[int, doc("Seconds between two pings of a mux link.")] = 30
     heartbeat_interval: Annotated[
-        int, doc("Seconds between two heartbeats; negative: none; 0: 30, or -1 with tcpMux.")
+        int,
+        doc(
+            "Seconds between two heartbeats, and pings of a mux link; negative: none; 0: 30, or -1 with tcpMux."
+        ),
     ] = 0
     heartbeat_timeout: Annotated[
         int,
-        doc("Seconds of silence until the server is lost; negative: not checked; 0: 90, or -1 with tcpMux."),
+        doc(
+            "Seconds of silence until the server is lost; negative: not checked; 0: two heartbeat intervals."
+        ),
     ] = 0
     quic: QuicConfig = QuicConfig()
     tls: ClientTls = ClientTls()

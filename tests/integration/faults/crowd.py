@@ -149,7 +149,9 @@ class Crowd:
         self._stopping = True
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._cancel)
-        self._thread.join(30)
+        self._thread.join(self._deadline_s + 30)
+        if self._thread.is_alive():
+            raise AssertionError("the users cannot be stopped")
         self._check()
 
     def _check(self) -> None:
@@ -204,7 +206,8 @@ class Crowd:
         )
         try:
             number = 0
-            while True:
+            # A cancellation that comes together with an answer gets lost.
+            while not self._stopping:
                 said = self._message(user.number, number, chance.randrange(1, self._most_octets))
                 writer.write(said)
                 try:

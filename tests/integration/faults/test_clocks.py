@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.integration.faults.case import FaultTestCase, WireTestCase
+from tests.integration.faults.case import FaultTestCase, WireTestCase, takes_long
 from tests.integration.faults.clocks import Clocks
 from tests.integration.faults.wires import CLIENT_ADDRESS
 from tests.integration.relays import NOTHING, Table
@@ -48,6 +48,7 @@ class StepTests(FaultTestCase):
         (client if which == "server" else server).thaw()
         crowd.stop()
 
+    @takes_long
     def test_client_forwards(self) -> None:
         """The client's clock is an hour ahead all at once."""
         self.check_step("client", HOUR_S)
@@ -56,10 +57,12 @@ class StepTests(FaultTestCase):
         """The client's clock is an hour behind all at once."""
         self.check_step("client", -HOUR_S)
 
+    @takes_long
     def test_server_forwards(self) -> None:
         """The server's clock is an hour ahead all at once."""
         self.check_step("server", HOUR_S)
 
+    @takes_long
     def test_server_backwards(self) -> None:
         """The server's clock is an hour behind all at once."""
         self.check_step("server", -HOUR_S)
@@ -68,6 +71,7 @@ class StepTests(FaultTestCase):
 class SleepTests(WireTestCase):
     """The client's machine was suspended."""
 
+    @takes_long
     def test_forgotten(self) -> None:
         """A client that wakes asks its server at once, and replaces a session that nobody remembers."""
         self.start_server()
@@ -90,6 +94,7 @@ class SleepTests(WireTestCase):
         self.figure("until it had another session", time.monotonic() - woken)
         self.until_served()
 
+    @takes_long
     def test_remembered(self) -> None:
         """A session that outlived the sleep goes on."""
         self.start_server()
@@ -105,6 +110,7 @@ class SleepTests(WireTestCase):
 class NetworkTests(WireTestCase):
     """The client's machine gets another network."""
 
+    @takes_long
     def test_network_comes_back(self) -> None:
         """A client that rests between two attempts dials at once when there is a network again."""
         self.start_server()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.integration.faults.case import FaultTestCase
+from tests.integration.faults.case import FaultTestCase, takes_long
 from tests.integration.relays import NOTHING, Table
 
 USERS = 50
@@ -43,10 +43,12 @@ class KillTests(FaultTestCase):
         """The server, with mux."""
         self.check_killed("server")
 
+    @takes_long
     def test_server_direct(self) -> None:
         """The server, without mux."""
         self.check_killed("server", NO_MUX)
 
+    @takes_long
     def test_client(self) -> None:
         """The client, with mux."""
         self.check_killed("client")

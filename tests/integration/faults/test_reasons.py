@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from relaykit.values import Ended
-from tests.integration.faults.case import FaultTestCase
+from tests.integration.faults.case import FaultTestCase, takes_long
 from tests.integration.programs import Program, free_port
 from tests.integration.relays import Table
 from tests.integration.traffic import dial, end_of, receive_exactly, reset
@@ -93,6 +93,7 @@ class ReasonTests(FaultTestCase):
         """With mux."""
         self.check_reasons({})
 
+    @takes_long
     def test_direct(self) -> None:
         """Without mux."""
         self.check_reasons({"transport.tcpMux": False})

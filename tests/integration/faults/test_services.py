@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from tests.integration.faults.case import FaultTestCase, why_short
+from tests.integration.faults.case import FaultTestCase, takes_long, why_short
 from tests.integration.programs import free_port
 from tests.integration.relays import Table
 from tests.integration.traffic import (
@@ -77,6 +77,7 @@ class ServiceTests(FaultTestCase):
         """A service that is not there, with mux."""
         self.check_down(MUX)
 
+    @takes_long
     def test_down_direct(self) -> None:
         """A service that is not there, without mux."""
         self.check_down(DIRECT)
@@ -98,6 +99,7 @@ class ServiceTests(FaultTestCase):
         self.assertTrue(gone.wait(SOON_S), "the service was not told that its user had left")
         self.check_others()
 
+    @takes_long
     def test_slow(self) -> None:
         """A service that takes a while for each octet gets and gives every one of them."""
 
@@ -113,6 +115,7 @@ class ServiceTests(FaultTestCase):
             self.assertEqual(receive_exactly(user, 20), b"abcdefghijklmnopqrst")
         self.check_others()
 
+    @takes_long
     def test_accepts_late(self) -> None:
         """A service that is slow to accept is waited for; what the user said first arrives."""
         service = socket.socket()
@@ -149,6 +152,7 @@ class ServiceTests(FaultTestCase):
             self.assertLess(time.monotonic() - began, SOON_S)
         self.check_others()
 
+    @takes_long
     def test_reset(self) -> None:
         """A service that resets its connections in the middle, with mux."""
         self.check_reset(MUX)
@@ -161,7 +165,7 @@ class ServiceTests(FaultTestCase):
 class ReaderTests(FaultTestCase):
     """A user who stops reading in the middle of a download."""
 
-    pause_s = 4.0
+    pause_s = 3.0
 
     def check_paused(self, table: Table) -> None:
         """All is there when it reads on; meanwhile nobody waits for it and no program grows."""
@@ -205,6 +209,7 @@ class ReaderTests(FaultTestCase):
         """With mux, where all share one connection."""
         self.check_paused(MUX)
 
+    @takes_long
     def test_direct(self) -> None:
         """Without mux, where the kernel moves the octets."""
         self.check_paused(DIRECT)

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.integration.faults.case import FaultTestCase
+from tests.integration.faults.case import FaultTestCase, takes_long
 from tests.integration.programs import Program
 from tests.integration.relays import NOTHING, TOKEN, Table
 from tests.integration.traffic import LOOPBACK, dial, receive_exactly
@@ -47,6 +47,7 @@ class RushTests(FaultTestCase):
         """A thousand users, with mux."""
         self.check_rush(NOTHING)
 
+    @takes_long
     def test_direct(self) -> None:
         """A thousand users, without mux: as many connections to the server, each with TLS."""
         self.check_rush(DIRECT)
@@ -63,7 +64,7 @@ class DescriptorTests(FaultTestCase):
     descriptors = 96
     users = 300
 
-    def check_short(self, short: Program, sign: str, least: int = 50) -> None:
+    def check_short(self, short: Program, sign: str, least: int = 40) -> None:
         """Those whom it can serve it serves; the others are let go; afterwards all is as before."""
         self.until_served()
         with contextlib.ExitStack() as stack:
@@ -102,6 +103,7 @@ class DescriptorTests(FaultTestCase):
         self.publish_echo()
         self.check_short(server, "no more connections can be accepted")
 
+    @takes_long
     def test_server_direct(self) -> None:
         """The server has too few, and its client needs one more for each user."""
         server = self.start_server(DIRECT, limited(self.server_command, self.descriptors))

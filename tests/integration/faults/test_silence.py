@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.integration.faults.case import FaultTestCase, WireTestCase, why_short
+from tests.integration.faults.case import FaultTestCase, WireTestCase, takes_long, why_short
 from tests.integration.programs import Program
 from tests.integration.relays import NOTHING, Table
 from tests.integration.traffic import dial, receive_exactly
@@ -67,10 +67,12 @@ class DroppedTests(WireTestCase):
         """Nothing passes any more, with mux."""
         self.check_mux(TO_SERVER, FROM_SERVER)
 
+    @takes_long
     def test_to_server(self) -> None:
         """Nothing reaches the server any more, with mux."""
         self.check_mux(TO_SERVER)
 
+    @takes_long
     def test_from_server(self) -> None:
         """Nothing reaches the client any more, with mux."""
         self.check_mux(FROM_SERVER)
@@ -147,21 +149,23 @@ class FrozenTests(FaultTestCase):
         crowd.stop()
         self.figure("octets checked", crowd.octets, "octets")
 
+    @takes_long
     def test_server_for_a_moment(self) -> None:
         """A server that stood still for less than a ping may take is not given up by anybody."""
-        pings: Table = {"transport.tcpMuxKeepaliveInterval": 6}
-        self.check_frozen("server", 5.0, pings, pings, lost=False)
+        pings: Table = {"transport.tcpMuxKeepaliveInterval": 4}
+        self.check_frozen("server", 3.0, pings, pings, lost=False)
 
     def test_client_for_a_moment(self) -> None:
         """Nor is such a client."""
-        pings: Table = {"transport.tcpMuxKeepaliveInterval": 6}
-        self.check_frozen("client", 5.0, pings, pings, lost=False)
+        pings: Table = {"transport.tcpMuxKeepaliveInterval": 4}
+        self.check_frozen("client", 3.0, pings, pings, lost=False)
 
     def test_server(self) -> None:
         """A server that stands still for longer is given up, and found again."""
         pings: Table = {"transport.tcpMuxKeepaliveInterval": 2}
         self.check_frozen("server", 6.0, pings, pings, lost=True)
 
+    @takes_long
     def test_client(self) -> None:
         """A client that stands still for longer is given up, and comes back."""
         pings: Table = {"transport.tcpMuxKeepaliveInterval": 2}
