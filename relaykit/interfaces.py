@@ -36,6 +36,7 @@ __all__ = [
     "IMeasuringForwarder",
     "IMuxedLeg",
     "IOneLineProxyType",
+    "IPiecesReceiver",
     "IPorts",
     "IProxyType",
     "IProxyTypeReference",
