@@ -239,7 +239,10 @@ class SecretServiceTests(QuickTestCase):
 
     def test_files(self) -> None:
         """The owner publishes a unix socket, and the visitor reaches it."""
-        path = self.folder / "postgres"
+        # The path of a unix socket may have 107 octets, and the folder of a test is deep.
+        short = tempfile.mkdtemp(prefix="relaykit-")
+        self.addCleanup(shutil.rmtree, short)
+        path = Path(short, "postgres")
         with socket.socket(socket.AF_UNIX) as service:
             service.bind(str(path))
             service.listen()
