@@ -17,8 +17,8 @@ __all__ = ["RECORD_BYTES", "SCRATCH_BYTES", "Scratch", "borrow", "give_back", "r
 RECORD_BYTES: Final = 16 * 1024
 """Most payload of a record.  Source: RFC 8446 section 5.1."""
 
-SCRATCH_BYTES: Final = 8 * (RECORD_BYTES + 64)
-"""Eight full records with their headers and tags: what two pieces of a socket make, in the cache still."""
+SCRATCH_BYTES: Final = 18 * (RECORD_BYTES + 64)
+"""Full records with their headers and tags: what was read of a socket at once, and what was left before."""
 
 _library: Any = getattr(SSL, "_lib", None)
 _memory: Any = getattr(SSL, "_ffi", None)

@@ -66,7 +66,7 @@ _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """``struct linger``: closing drops what is unsent and resets the connection."""
 
 _READS_AT_ONCE = 2
-"""Full pieces read before others have their turn: what they make goes out at once, at the price of one."""
+"""Full pieces read before others have their turn: what they make goes out together."""
 
 _USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
 

@@ -379,17 +379,19 @@ class LegTests(LinkTestCase):
         far.pauseProducing()
         producer = Producer()
         near.registerProducer(producer, True)
-        near.write(bytes(INITIAL_WINDOW_BYTES))
+        for size in (HIGH_WATER_BYTES, 1):
+            self.assertFalse(producer.paused)
+            near.write(bytes(size))
         self.assertTrue(producer.paused)
         self.network.flush()
         self.assertFalse(producer.paused)
-        near.write(bytes(HIGH_WATER_BYTES + 1))
+        near.write(bytes(INITIAL_WINDOW_BYTES + HIGH_WATER_BYTES))
         self.network.flush()
         self.assertTrue(producer.paused)
         far.resumeProducing()
         self.network.flush()
         self.assertFalse(producer.paused)
-        self.assertEqual(len(receiver.data), INITIAL_WINDOW_BYTES + HIGH_WATER_BYTES + 1)
+        self.assertEqual(len(receiver.data), INITIAL_WINDOW_BYTES + 2 * HIGH_WATER_BYTES + 1)
 
     def test_defect_of_a_receiver(self) -> None:
         """A receiver that fails costs its own stream only."""

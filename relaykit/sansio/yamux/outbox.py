@@ -26,9 +26,8 @@ cache on their way, smaller ones cost more system calls."""
 FLUSH_BYTES: Final = 4 * PIECE_BYTES
 """Payload that is taken at once: enough to fill a socket's buffer, little for an urgent frame to wait for."""
 
-HIGH_WATER_BYTES: Final = 2 * PIECE_BYTES
-"""Octets queued on a stream above which whoever writes to it is paused: a turn's output, and one more
-to go on with."""
+HIGH_WATER_BYTES: Final = FLUSH_BYTES
+"""Octets queued on a stream above which whoever writes to it is paused: what goes out at once."""
 
 LOW_WATER_BYTES: Final = PIECE_BYTES
 """Octets queued on a congested stream at which writing goes on, before the stream runs dry."""
