@@ -121,7 +121,8 @@ class Access:
                 if session is not None and session.peer_answered:
                     self._choice.answered(version, self._clock.seconds())
                     raise
-                if self._choice.closed_without_answer(version):
+                silent = session is not None and session.was_silent
+                if not silent and self._choice.closed_without_answer(version):
                     self.log.debug("the server does not seem to know wire v2; trying v1")
                     continue
                 raise SessionLost(f"{error}; {self._no_answer()}") from error

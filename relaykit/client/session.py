@@ -64,6 +64,11 @@ class ServerSession:
         self._ended: tuple[Ended, str] | None = None
 
     @property
+    def was_silent(self) -> bool:
+        """Whether the login ended because the server said nothing in time: it did not close."""
+        return self._ended is not None and self._ended[0] is Ended.TIMEOUT
+
+    @property
     def framing(self) -> Framing:
         """The version of the wire; work connections and visits use the same."""
         return self._core.framing

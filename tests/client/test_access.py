@@ -106,13 +106,15 @@ class AccessTests(SynchronousTestCase):
 
     def test_silent_server(self) -> None:
         """A server that does not answer the login is given up after its time."""
-        server = Reaction(self.scene, lambda leg: None)
-        lost = self.log_in(self.access(server.connect, wire="v2"))
-        self.scene.advance(9)
-        self.assertNoResult(lost)
-        self.scene.advance(2)
-        error = self.failureResultOf(lost, SessionLost)
-        self.assertIn("did not answer the login", str(error.value))
+        for wire in ("v2", "auto"):
+            server = Reaction(self.scene, lambda leg: None)
+            lost = self.log_in(self.access(server.connect, wire=wire))
+            self.scene.advance(9)
+            self.assertNoResult(lost)
+            self.scene.advance(2)
+            error = self.failureResultOf(lost, SessionLost)
+            self.assertIn("did not answer the login", str(error.value))
+            self.assertEqual(len(server.received), 1, "silence is no reason to try the older version")
 
     def test_refused(self) -> None:
         """A refusal is told with the server's words and is no reason to try the older version."""
