@@ -121,7 +121,7 @@ class ServerTransport(Options, frozen=True, kw_only=True):
     max_pool_count: Annotated[int, doc("Most idle work connections that a client may ask for.")] = 5
     heartbeat_timeout: Annotated[
         int,
-        doc("Seconds of silence until a client is lost; negative: not checked; 0: 90, or -1 with tcpMux."),
+        doc("Seconds of silence until a client without mux is lost; negative: not checked; 0: 90."),
     ] = 0
     quic: QuicConfig = QuicConfig()
     tls: ServerTls = ServerTls()
@@ -235,7 +235,7 @@ class ClientTransport(Options, frozen=True, kw_only=True):
     heartbeat_interval: Annotated[
         int,
         doc(
-            "Seconds between two heartbeats, and pings of a mux link; negative: none; 0: 30, or -1 with tcpMux."
+            "Seconds between two heartbeats, and two pings with mux; negative: none; 0: 30, or -1 with tcpMux."
         ),
     ] = 0
     heartbeat_timeout: Annotated[

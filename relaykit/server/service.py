@@ -33,10 +33,11 @@ from relaykit.sansio.control.credentials import Scope, TokenVerifier
 from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.opening import ServerOpening
 from relaykit.sansio.control.proving import BoundLogin
-from relaykit.sansio.control.session import Heartbeat, SessionSettings
+from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.server.acceptor import BindPort
 from relaykit.server.binding import ServerBinding, kept_or_new_salt
+from relaykit.server.heartbeats import heartbeat_of
 from relaykit.server.logins import Logins
 from relaykit.server.ports import ServerPorts
 from relaykit.server.reception import Reception
@@ -67,9 +68,6 @@ __all__ = ["DRAIN_S", "RelayServer"]
 
 DRAIN_S = 10.0
 """Seconds that running flows get to end when the server stops; then they are cut."""
-
-DEFAULT_HEARTBEAT_TIMEOUT_S = 90
-"""Silence of a client without mux after which it is lost; a mux link has pings of its own."""
 
 
 @implementer(IServerHost)
@@ -275,13 +273,10 @@ class RelayServer(MultiService):
         return self._sessions.release_if_silent(run_id)
 
     def _session_settings(self, link: Link) -> SessionSettings:
-        configured = self._config.transport.heartbeat_timeout
-        if configured == 0:
-            configured = -1 if link.muxed else DEFAULT_HEARTBEAT_TIMEOUT_S
         return SessionSettings(
             token=self._token,
             entropy=os.urandom,
-            heartbeat=Heartbeat(timeout_s=_positive(configured)),
+            heartbeat=heartbeat_of(self._config.transport, link.muxed),
         )
 
 
