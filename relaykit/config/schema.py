@@ -234,9 +234,7 @@ class ClientTransport(Options, frozen=True, kw_only=True):
     tcp_mux_keepalive_interval: Annotated[int, doc("Seconds between two pings of a mux link.")] = 30
     heartbeat_interval: Annotated[
         int,
-        doc(
-            "Seconds between two heartbeats, and two pings with mux; negative: none; 0: 30, or -1 with tcpMux."
-        ),
+        doc("Seconds between heartbeats, and between pings with mux; negative: none; 0: 30, -1 with mux."),
     ] = 0
     heartbeat_timeout: Annotated[
         int,
