@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, cast
 from zope.interface import implementer
 
 from relaykit.dataplane.copying import Direction, Flow, moved_by
-from relaykit.dataplane.poller import PIECE_BYTES
 from relaykit.interfaces import IKernelLeg, IMeasuringForwarder
 
 if TYPE_CHECKING:
@@ -53,7 +52,8 @@ IDLE_AFTER_S = 1.0
 _RETRY_AFTER = 256
 """Large pieces until a direction that got no pipe asks again."""
 
-_SIZES = (PIPE_BYTES, PIECE_BYTES)
+_SIZES = (PIPE_BYTES, 64 * 1024)
+"""Sizes that are asked for, in turn: the second one is the kernel's own, which every user gets."""
 
 
 def can_splice() -> bool:
