@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.integration.faults.case import FaultTestCase, WireTestCase, takes_long, why_short
-from tests.integration.programs import Program
+from tests.integration.programs import Program, frp_command, missing_frp
 from tests.integration.relays import NOTHING, Table
 from tests.integration.traffic import dial, receive_exactly
 
@@ -13,6 +13,9 @@ USERS = 10
 
 ALLOWANCE_S = 3.0
 """What a busy machine may add to a time."""
+
+PINGS: Table = {"transport.tcpMuxKeepaliveInterval": 2}
+SLOW_PINGS: Table = {"transport.tcpMuxKeepaliveInterval": 4}
 
 TO_SERVER = "sent tcp dport {port}"
 FROM_SERVER = "received tcp sport {port}"
@@ -123,7 +126,7 @@ class IdleWorkTests(WireTestCase):
         return client.ports_towards(self.bind_port)[1:]
 
 
-class FrozenTests(FaultTestCase):
+class FrozenTestCase(FaultTestCase):
     """A program is stopped where it is, and goes on after a while."""
 
     def check_frozen(self, which: str, frozen_s: float, server: Table, client: Table, lost: bool) -> None:
@@ -149,30 +152,30 @@ class FrozenTests(FaultTestCase):
         crowd.stop()
         self.figure("octets checked", crowd.octets, "octets")
 
+
+class FrozenTests(FrozenTestCase):
+    """Between our own ends."""
+
     @takes_long
     def test_server_for_a_moment(self) -> None:
         """A server that stood still for less than a ping may take is not given up by anybody."""
-        pings: Table = {"transport.tcpMuxKeepaliveInterval": 4}
-        self.check_frozen("server", 3.0, pings, pings, lost=False)
+        self.check_frozen("server", 3.0, SLOW_PINGS, SLOW_PINGS, lost=False)
 
     def test_client_for_a_moment(self) -> None:
         """Nor is such a client."""
-        pings: Table = {"transport.tcpMuxKeepaliveInterval": 4}
-        self.check_frozen("client", 3.0, pings, pings, lost=False)
+        self.check_frozen("client", 3.0, SLOW_PINGS, SLOW_PINGS, lost=False)
 
     def test_server(self) -> None:
         """A server that stands still for longer is given up, and found again."""
-        pings: Table = {"transport.tcpMuxKeepaliveInterval": 2}
-        self.check_frozen("server", 6.0, pings, pings, lost=True)
+        self.check_frozen("server", 6.0, PINGS, PINGS, lost=True)
 
     @takes_long
     def test_client(self) -> None:
         """A client that stands still for longer is given up, and comes back."""
-        pings: Table = {"transport.tcpMuxKeepaliveInterval": 2}
-        self.check_frozen("client", 6.0, pings, pings, lost=True)
+        self.check_frozen("client", 6.0, PINGS, PINGS, lost=True)
 
 
-class FrozenForLongTests(FrozenTests):
+class FrozenForLongTests(FrozenTestCase):
     """The same for a minute, with what nobody configured."""
 
     skip = why_short()
@@ -189,3 +192,35 @@ class FrozenForLongTests(FrozenTests):
         """A server that stands still for a minute and a half, without mux."""
         direct: Table = {"transport.tcpMux": False}
         self.check_frozen("server", 90.0, direct, direct, lost=True)
+
+
+class FrozenFrpsTests(FrozenTestCase):
+    """Our client notices frp's server."""
+
+    skip = missing_frp() or why_short()
+
+    server_command = frp_command("frps")
+
+    def test_for_a_moment(self) -> None:
+        """One that stood still for less than a ping may take is not given up."""
+        self.check_frozen("server", 3.0, SLOW_PINGS, SLOW_PINGS, lost=False)
+
+    def test_for_long(self) -> None:
+        """One that stands still for longer is given up, and found again."""
+        self.check_frozen("server", 6.0, PINGS, PINGS, lost=True)
+
+
+class FrozenFrpcTests(FrozenTestCase):
+    """Our server notices frp's client."""
+
+    skip = missing_frp() or why_short()
+
+    client_command = frp_command("frpc")
+
+    def test_for_a_moment(self) -> None:
+        """One that stood still for less than a ping may take is not given up."""
+        self.check_frozen("client", 3.0, SLOW_PINGS, SLOW_PINGS, lost=False)
+
+    def test_for_long(self) -> None:
+        """One that stands still for longer is given up, and comes back."""
+        self.check_frozen("client", 6.0, PINGS, PINGS, lost=True)
