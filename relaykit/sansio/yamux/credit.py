@@ -68,8 +68,11 @@ class Credit:
             keepalive.want(now)
             return 0
         growth = min(stream.window_bytes, MAX_WINDOW_BYTES - stream.window_bytes)
-        slow = now - stream.credited_at > 2 * keepalive.round_trip_s
-        if slow or self.extra_bytes + growth > EXTRA_CREDIT_BYTES:
+        if not growth or self.extra_bytes + growth > EXTRA_CREDIT_BYTES:
+            return 0
+        if now - stream.credited_at > 2 * keepalive.round_trip_s:
+            # It may have been measured while the link was idle: under load a round trip takes longer.
+            keepalive.want(now)
             return 0
         stream.window_bytes += growth
         self.extra_bytes += growth

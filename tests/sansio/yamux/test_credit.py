@@ -58,10 +58,28 @@ class CreditTests(SynchronousTestCase):
         self.assertEqual(MAX_WINDOW_BYTES, 6144 * 1024)
 
     def test_slow_reader(self) -> None:
-        """A window that took longer than two round trips stays as it is."""
+        """A window that took longer than two round trips stays as it is; they are measured again."""
         stream = Stream(1, 0.0)
         self.read(stream, 2 * ROUND_TRIP_S + 0.01)
         self.assertEqual(stream.window_bytes, INITIAL_WINDOW_BYTES)
+        self.assertTrue(self.keepalive.wanted)
+
+    def test_round_trips_take_longer_under_load(self) -> None:
+        """A window grows once the round trip has been measured under the load that it slows down."""
+        stream = Stream(1, 0.0)
+        now = 4 * ROUND_TRIP_S
+        self.read(stream, now)
+        value = self.keepalive.send(now)
+        self.keepalive.answered(value, now + 3 * ROUND_TRIP_S)
+        self.read(stream, now + 4 * ROUND_TRIP_S)
+        self.assertEqual(stream.window_bytes, 2 * INITIAL_WINDOW_BYTES)
+
+    def test_largest_window(self) -> None:
+        """Where a window cannot grow any more no round trip is measured for it."""
+        stream = Stream(1, 0.0)
+        stream.window_bytes = stream.receive_window = MAX_WINDOW_BYTES
+        self.read(stream, 60.0)
+        self.assertFalse(self.keepalive.wanted)
 
     def test_unknown_round_trip(self) -> None:
         """While the round trip is unknown nothing grows, and a ping is asked for to learn it."""
