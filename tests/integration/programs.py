@@ -214,14 +214,14 @@ class Program:
             if fields[3] == _LISTENING and f"socket:[{fields[9]}]" in own
         }
 
-    def ports_towards(self, port: int) -> list[int]:
-        """The local ports of its TCP connections to a port elsewhere, in the order of their making."""
-        found = {}
+    def ports_towards(self, port: int) -> set[int]:
+        """The local ports of its TCP connections to a port elsewhere."""
+        found = set()
         for line in Path(f"/proc/{self._process.pid}/net/tcp").read_text().splitlines()[1:]:
-            _, local, remote, state, *rest = line.split()
+            _, local, remote, state, *_ = line.split()
             if state == _ESTABLISHED and int(remote.rpartition(":")[2], 16) == port:
-                found[int(rest[5])] = int(local.rpartition(":")[2], 16)
-        return [found[inode] for inode in sorted(found)]
+                found.add(int(local.rpartition(":")[2], 16))
+        return found
 
     def peak_resident_bytes(self) -> int:
         """The most memory of it that was in RAM at a time."""

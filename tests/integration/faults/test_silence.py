@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from tests.integration.faults.case import FaultTestCase, WireTestCase, takes_long, why_short
@@ -104,12 +105,12 @@ class IdleWorkTests(WireTestCase):
 
     def test_forgotten_by_a_router(self) -> None:
         """A router forgot the idle ones: the user gets a new one, and none of its octets twice or late."""
-        self.start_server({"transport.tcpMux": False})
+        server = self.start_server({"transport.tcpMux": False})
         client = self.publish_echo({"transport.tcpMux": False, "transport.poolCount": 5})
         self.until_served()
         # Those that are open now have waited long enough to be looked at.
         self.rest(3.0)
-        self.wire.drop(*(f"received tcp dport {port}" for port in self.work_ports(client)))
+        self.wire.drop(*(f"received tcp dport {port}" for port in self.work_ports(server, client)))
         began = time.monotonic()
         with self.wire.on_server(), dial(self.port, self.host) as user:
             user.sendall(b"hello")
@@ -121,9 +122,13 @@ class IdleWorkTests(WireTestCase):
             self.assertEqual(receive_exactly(user, 5), b"hello")
         self.figure("until the next user was served", time.monotonic() - began)
 
-    def work_ports(self, client: Program) -> list[int]:
-        """The client's ports of all its connections to the server but the first, which has the session."""
-        return client.ports_towards(self.bind_port)[1:]
+    def work_ports(self, server: Program, client: Program) -> set[int]:
+        """The client's ports of all its connections to the server but the one that has the session."""
+        found = re.search(r"client login info: ip \[\S+:(\d+)\]", server.wait_for("client login info"))
+        assert found is not None
+        ports = client.ports_towards(self.bind_port)
+        self.assertIn(int(found[1]), ports)
+        return ports - {int(found[1])}
 
 
 class FrozenTestCase(FaultTestCase):
