@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.layering import ROOT
@@ -42,10 +42,27 @@ _ESTABLISHED = "01"
 """Source: proc(5), ``/proc/net/tcp``."""
 
 _LOWEST_PORT, _HIGHEST_PORT = 10_000, 32_000
-"""Ports that tests listen on: below those that the kernel gives to outgoing connections."""
+"""Ports that tests listen on: below those that the kernel usually gives to outgoing connections."""
+
+_FEWEST_PORTS = 2_000
+"""Ports that a run of the tests needs, and some."""
 
 _LISTENING = "0A"
 """The state of a listening socket in ``/proc/net/tcp``."""
+
+
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+"""Signals that whoever runs these tests may have had ignored, as ``nohup`` and a shell's ``&`` do."""
+
+
+def _keep_from_programs(numbers: Iterable[signal.Signals]) -> None:
+    """Has a handler ignore those that are ignored: programs would inherit that a signal is ignored."""
+    for number in numbers:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
+_keep_from_programs(_ENDING)
 
 
 class ProgramFailed(AssertionError):
@@ -73,9 +90,11 @@ def _find(name: str) -> str | None:
 
 
 def _ports() -> Iterator[int]:
+    begins_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    highest = min(_HIGHEST_PORT, max(begins_outgoing, _LOWEST_PORT + _FEWEST_PORTS))
     # Test processes that run at the same time begin at different places.
-    first = random.SystemRandom().randrange(_LOWEST_PORT, _HIGHEST_PORT)
-    return itertools.cycle([*range(first, _HIGHEST_PORT), *range(_LOWEST_PORT, first)])
+    first = random.SystemRandom().randrange(_LOWEST_PORT, highest)
+    return itertools.cycle([*range(first, highest), *range(_LOWEST_PORT, first)])
 
 
 _candidates = _ports()

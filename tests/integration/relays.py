@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from attrs import frozen
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.integration.programs import Program, free_port, free_ports, relaykit_command
 from tests.integration.traffic import LOOPBACK, Service, echo
@@ -103,6 +104,15 @@ class RelayTestCase(SynchronousTestCase):
         self.folder.mkdir()
         self.bind_port = free_port()
         self._files = 0
+
+    def allow_descriptors(self, count: int) -> None:
+        """Lets this process, and the programs that it starts, have so many; else skips the test."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard != resource.RLIM_INFINITY and hard < count:
+            raise SkipTest(f"{count} descriptors are needed, and {hard} are allowed (ulimit -Hn)")
+        if soft != resource.RLIM_INFINITY and soft < count:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+            self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
 
     # --- programs -------------------------------------------------------------------------------
 

@@ -135,6 +135,7 @@ class ServerTests(CommandTestCase):
         deadline = time.monotonic() + PATIENCE_S
         while not (path.exists() and "frps started successfully" in path.read_text()):
             self.assertLess(time.monotonic(), deadline, server.output)
+            time.sleep(0.05)  # a file tells nobody that something was written to it
         self.assertRegex(
             path.read_text().splitlines()[0],
             r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[I\] \[commands/frps\.py:\d+\] "

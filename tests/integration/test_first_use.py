@@ -374,6 +374,7 @@ class FrontTests(WalkTestCase):
             except ConnectionRefusedError:
                 if time.monotonic() > deadline:
                     raise
+                time.sleep(0.05)  # a port tells nobody that somebody listens there
             else:
                 return
 

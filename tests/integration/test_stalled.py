@@ -58,9 +58,7 @@ class StalledTests(RelayTestCase):
             raise SkipTest(
                 f"the kernel slows TCP down beyond {pressure} octets in sockets (net.ipv4.tcp_mem)"
             )
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        self.allow_descriptors(4 * STALLED)
         self.over = threading.Event()
         self.poured: Counter[int] = Counter()
 

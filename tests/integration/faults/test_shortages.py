@@ -27,6 +27,8 @@ class RushTests(FaultTestCase):
 
     def check_rush(self, table: Table) -> None:
         """Each is served, each gets its own octets, and nobody has to come twice."""
+        # A user and a service's connection each, in this process.
+        self.allow_descriptors(4 * self.users)
         server = self.start_server(table)
         client = self.publish_echo(table)
         crowd = self.crowd(self.users, pause_s=2.0, most_octets=4000, again=False)
@@ -66,6 +68,7 @@ class DescriptorTests(FaultTestCase):
 
     def check_short(self, short: Program, sign: str, least: int = 40) -> None:
         """Those whom it can serve it serves; the others are let go; afterwards all is as before."""
+        self.allow_descriptors(4 * self.users)
         self.until_served()
         with contextlib.ExitStack() as stack:
             crowd = [stack.enter_context(dial(self.port)) for _ in range(self.users)]

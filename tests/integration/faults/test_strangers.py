@@ -32,6 +32,7 @@ class StrangerTests(FaultTestCase):
     def setUp(self) -> None:
         """Starts a server with a client and users."""
         super().setUp()
+        self.allow_descriptors(4 * STALLED)
         self.server = self.start_server()
         self.publish_echo()
         self.others = self.crowd(5)
