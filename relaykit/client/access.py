@@ -84,8 +84,9 @@ class Access:
         wire = WireProtocol(config.transport.wire_protocol)
         if self._binding.required and wire is WireProtocol.AUTO:
             wire = WireProtocol.V2
-        known = servers.get(self.server)
-        self._choice = WireChoice(wire, Knowledge.SPEAKS_V2 if known.speaks_v2 else Knowledge.NOTHING)
+        self._spoke_v2 = servers.get(self.server).speaks_v2
+        """Whether it was remembered, when that was last looked up, that the server speaks version 2."""
+        self._choice = WireChoice(wire, Knowledge.SPEAKS_V2 if self._spoke_v2 else Knowledge.NOTHING)
         self.unix_time = time.time  # noqa: TID251  # frp's proofs carry the time of day
         self._prover = TokenProver(
             token, self.unix_time, [Scope(each) for each in config.auth.additional_scopes]
@@ -106,6 +107,7 @@ class Access:
         :raises SessionLost: the connection ended before the answer.
         """
         while True:
+            self._forget_if_told()
             version = self._choice.version(self._clock.seconds())
             path = await self._route.open_path()
             session: ServerSession | None = None
@@ -138,6 +140,13 @@ class Access:
             if session.is_bound:
                 self._learn_proof(_fingerprint(session))
             return session
+
+    def _forget_if_told(self) -> None:
+        """Somebody may have had the server forgotten, for this client as for every other one."""
+        spoke_v2 = self._servers.get(self.server).speaks_v2
+        if self._spoke_v2 and not spoke_v2:
+            self._choice.forget()
+        self._spoke_v2 = spoke_v2
 
     def _watched(
         self, version: int, happened: Callable[[SessionEvent], None]

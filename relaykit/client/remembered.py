@@ -48,7 +48,7 @@ NOTHING = Remembered()
 
 
 class RememberedServers:
-    """All of them.  Other clients may use the same state directory, so the file is read each time.
+    """All of them.  Others use the same file, to learn or to forget, so it is read each time.
 
     Where it cannot be read or written, that is logged once, and things are known until the program ends.
     """
@@ -57,24 +57,20 @@ class RememberedServers:
 
     def __init__(self, state: StateDirectory | None) -> None:
         self._state = state
-        self._known: dict[str, Remembered] = {}
+        self._unkept: dict[str, Remembered] = {}
+        self._last_read: dict[str, Remembered] = {}
         self._complained = False
 
     def get(self, server: str) -> Remembered:
         """What is known of the server with this ``host:port``."""
-        return self._read().get(server, NOTHING).joined(self._known.get(server, NOTHING))
+        return self._read().get(server, NOTHING).joined(self._unkept.get(server, NOTHING))
 
     def learn(self, server: str, learned: Remembered) -> None:
         """A server was seen like that."""
         known = self.get(server)
         joined = known.joined(learned)
-        self._known[server] = joined
-        if joined != known:
-            servers = self._read()
-            if len(servers) >= MOST_SERVERS and server not in servers:
-                self._complain(f"{MOST_SERVERS} servers are remembered already")
-                return
-            self._write({**servers, server: joined})
+        if joined != known and not self._keep(server, joined):
+            self._unkept[server] = joined
 
     def forget(self, host: str, port: int | None = None) -> list[str]:
         """Forgets a server, or all of a host; answers which were known.
@@ -89,22 +85,32 @@ class RememberedServers:
             kept = {each: known for each, known in servers.items() if each not in found}
             self._state.write_json(FILE_NAME, _encoded(kept))
         for each in found:
-            self._known.pop(each, None)
+            self._unkept.pop(each, None)
         return sorted(found)
 
     def _read(self) -> dict[str, Remembered]:
         try:
-            return {} if self._state is None else _decoded(self._state.read_json(FILE_NAME))
-        except StateUnavailable as error:
-            self._complain(str(error))
-            return {}
-
-    def _write(self, servers: dict[str, Remembered]) -> None:
-        try:
             if self._state is not None:
-                self._state.write_json(FILE_NAME, _encoded(servers))
+                self._last_read = _decoded(self._state.read_json(FILE_NAME))
+        except StateUnavailable as error:
+            # A file that cannot be read must not look like one that says nothing.
+            self._complain(str(error))
+        return self._last_read
+
+    def _keep(self, server: str, known: Remembered) -> bool:
+        """Writes it to the file; answers whether it is there."""
+        servers = self._read()
+        if self._state is None:
+            return False
+        if len(servers) >= MOST_SERVERS and server not in servers:
+            self._complain(f"{MOST_SERVERS} servers are remembered already")
+            return False
+        try:
+            self._state.write_json(FILE_NAME, _encoded({**servers, server: known}))
         except StateUnavailable as error:
             self._complain(str(error))
+            return False
+        return True
 
     def _complain(self, reason: str) -> None:
         if not self._complained:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -15,6 +16,7 @@ from relaykit.config.schema import ClientConfig, ClientTransport
 from relaykit.errors import LoginRefused, SessionLost
 from relaykit.interfaces import IStreamLeg
 from relaykit.sansio.wire.framing import MAGIC
+from relaykit.state import StateDirectory
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.values import Secret
 from tests.server.scene import STRETCHED_TOKEN, TOKEN, Scene
@@ -103,6 +105,19 @@ class AccessTests(SynchronousTestCase):
         access._route = Route(server.connect, False, self.scene.network, self.scene.clock)
         self.failureResultOf(self.log_in(access), SessionLost)
         self.assertEqual([each.data[:7] for each in server.received], [MAGIC])
+
+    def test_forgotten_meanwhile(self) -> None:
+        """A client that runs tries the older version again, once somebody had the server forgotten."""
+        state = StateDirectory(Path(self.mktemp()))
+        self.servers = RememberedServers(state)
+        access = self.access()
+        self.successResultOf(self.log_in(access))
+        server = Reaction(self.scene, MemoryLeg.finish_writing)
+        access._route = Route(server.connect, False, self.scene.network, self.scene.clock)
+        self.failureResultOf(self.log_in(access), SessionLost)
+        self.assertEqual(RememberedServers(state).forget("0.0.0.0"), [access.server])
+        self.failureResultOf(self.log_in(access), SessionLost)
+        self.assertEqual([each.data[:2] for each in server.received], [MAGIC[:2], MAGIC[:2], b"o\x00"])
 
     def test_silent_server(self) -> None:
         """A server that does not answer the login is given up after its time."""

@@ -51,10 +51,34 @@ class RememberedServersTests(SynchronousTestCase):
 
     def test_written_once(self) -> None:
         """What is known already is not written again."""
+        written: list[str] = []
+        keep = StateDirectory.write_json
+
+        def write_json(state: StateDirectory, name: str, value: object) -> None:
+            written.append(name)
+            keep(state, name, value)
+
+        self.patch(StateDirectory, "write_json", write_json)
+        for _ in range(2):
+            self.servers.learn(SERVER, PROVEN)
+        self.assertEqual(written, [FILE_NAME])
+
+    def test_forgotten_by_another_program(self) -> None:
+        """What another program has forgotten is not known any more, and can be learned again."""
         self.servers.learn(SERVER, PROVEN)
-        self.state.write(FILE_NAME, b"{}")
+        RememberedServers(self.state).forget(SERVER.partition(":")[0])
+        self.assertEqual(self.servers.get(SERVER), Remembered())
         self.servers.learn(SERVER, PROVEN)
-        self.assertEqual(self.state.read_json(FILE_NAME), {})
+        self.assertEqual(RememberedServers(self.state).get(SERVER), PROVEN)
+
+    def test_unreadable_is_not_forgotten(self) -> None:
+        """What was read stays known while the file cannot be read: nobody has said to forget it."""
+        RememberedServers(self.state).learn(SERVER, PROVEN)
+        self.assertEqual(self.servers.get(SERVER), PROVEN)
+        self.state.write(FILE_NAME, b"no JSON")
+        with capturedLogs() as logged:
+            self.assertEqual(self.servers.get(SERVER), PROVEN)
+        self.assertEqual(len(logged), 1)
 
     def test_forgotten(self) -> None:
         """A server is forgotten by host and port, or all of a host at once."""

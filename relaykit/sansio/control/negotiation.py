@@ -50,6 +50,12 @@ class WireChoice:
         """What is known by now; worth keeping when it is :attr:`Knowledge.SPEAKS_V2`."""
         return self._knowledge
 
+    def forget(self) -> None:
+        """The server may be another one now, says whoever runs this end: it is met as if for the first time."""
+        self._knowledge = Knowledge.NOTHING
+        self._known_at = None
+        self._suspected = False
+
     def version(self, now: float) -> int:
         """1 or 2: what the next attempt speaks."""
         if self._setting is not WireProtocol.AUTO:

@@ -55,6 +55,17 @@ class WireChoiceTests(SynchronousTestCase):
             self.assertFalse(choice.closed_without_answer(2))
             self.assertEqual(choice.version(1e9), 2)
 
+    def test_forgotten(self) -> None:
+        """A server that is forgotten is met as if for the first time, whatever it was known to speak."""
+        for version in (1, 2):
+            choice = WireChoice(WireProtocol.AUTO)
+            choice.answered(version, 0.0)
+            choice.forget()
+            self.assertEqual(choice.knowledge, Knowledge.NOTHING)
+            self.assertEqual(choice.version(1.0), 2)
+            self.assertTrue(choice.closed_without_answer(2))
+            self.assertEqual(choice.version(2.0), 1)
+
     def test_belief_ends(self) -> None:
         """A server that was updated meanwhile is found out after a while."""
         choice = WireChoice(WireProtocol.AUTO)
