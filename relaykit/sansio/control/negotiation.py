@@ -51,7 +51,7 @@ class WireChoice:
         return self._knowledge
 
     def forget(self) -> None:
-        """The server may be another one now, says whoever runs this end: it is met as if for the first time."""
+        """The server may be another one now, its user says: it is met as if for the first time."""
         self._knowledge = Knowledge.NOTHING
         self._known_at = None
         self._suspected = False
