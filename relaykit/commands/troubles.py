@@ -22,7 +22,7 @@ _LOCAL = (
     ),
     Trouble(
         anchor="not-an-endpoint",
-        says=('"..." is not an endpoint:', "is no endpoint string"),
+        says=('"..." is not an endpoint:',),
         means="The local service is named by a text that Twisted cannot connect to.",
         remedy="Write a port, host:port, or an endpoint string such as unix:/run/app.sock.",
     ),

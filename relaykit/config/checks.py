@@ -12,6 +12,7 @@ from relaykit.config.annotations import annotation_problems
 from relaykit.config.availability import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.bandwidth import parse_bandwidth
 from relaykit.config.credentials import ClientAuth, ServerAuth, TokenSource
+from relaykit.config.endpoints import endpoint_trouble
 from relaykit.config.problems import Findings
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.config.sections import choice_problems, port_problems
@@ -148,9 +149,8 @@ def _local_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
         return
     if common.local_port or has_plugin:
         yield Problem("local", "cannot be given together with localPort or plugin")
-    kind, colon, _ = common.local.partition(":")
-    if not colon or not kind.isidentifier():
-        yield Problem("local", f'"{common.local}" is no endpoint string, such as tcp:127.0.0.1:22')
+    if reason := endpoint_trouble(common.local):
+        yield Problem("local", f'"{common.local}" is not an endpoint: {reason}')
 
 
 def value_problems(common: ProxyCommon) -> Iterator[Problem]:

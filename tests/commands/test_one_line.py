@@ -170,7 +170,7 @@ class RunTests(ServingTestCase):
             (("tcp", "22", "23"), 2, 'unexpected argument "23"'),
             (("tcp", "22"), 1, "no server is named"),
             (("tcp", "70000", "--server", "r"), 1, "localPort"),
-            (("tcp", "what", "--server", "r"), 1, "is no endpoint string"),
+            (("tcp", "what", "--server", "r"), 1, "is not an endpoint"),
             (("visit", "db", "--server", "r"), 1, "bindPort"),
             (("secret", "1", "--server", "r", "--secret-key-file", "no"), 1, "cannot read the secret file"),
         ):

@@ -14,7 +14,6 @@ ELSEWHERE = frozenset(
     {
         # What is wrong with a configuration: its reader puts place, key and reason together.
         "auth.token: is empty",
-        "is no endpoint string",
         "must be the SHA-256 of a certificate",
         "not available yet",
         'unknown ... type "..."',

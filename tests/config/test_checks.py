@@ -152,6 +152,7 @@ class ProxyTests(SynchronousTestCase):
             (ProxyCommon(name="a", local="unix:/x", local_port=1), "local"),
             (ProxyCommon(name="a", local="/run/x.sock"), "local"),
             (ProxyCommon(name="a", local="/run:x"), "local"),
+            (ProxyCommon(name="a", local="nosuch:/run/x"), "local"),
         ):
             problems = [problem.key for problem in check_proxy(common, Plain()).problems]
             self.assertEqual(problems, [blamed])
