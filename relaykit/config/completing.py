@@ -8,6 +8,7 @@ import msgspec
 
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.options import Options, ProxyCommon, VisitorCommon, option_fields
+from relaykit.sansio.control.liveness import SILENT_INTERVALS
 
 __all__ = ["complete_client", "complete_proxy", "complete_server", "complete_visitor"]
 
@@ -38,12 +39,15 @@ def complete_client(config: ClientConfig) -> ClientConfig:
     config = _with_defaults(config)
     transport = config.transport
     mux = transport.tcp_mux
-    transport = msgspec.structs.replace(
-        transport,
-        heartbeat_interval=transport.heartbeat_interval or (_OFF if mux else _HEARTBEAT_INTERVAL),
-        heartbeat_timeout=transport.heartbeat_timeout or (_OFF if mux else _HEARTBEAT_TIMEOUT),
-    )
+    interval_s = transport.heartbeat_interval or (_OFF if mux else _HEARTBEAT_INTERVAL)
+    timeout_s = transport.heartbeat_timeout or (_OFF if mux or interval_s < 0 else _timeout_of(interval_s))
+    transport = msgspec.structs.replace(transport, heartbeat_interval=interval_s, heartbeat_timeout=timeout_s)
     return msgspec.structs.replace(config, transport=transport)
+
+
+def _timeout_of(interval_s: int) -> int:
+    """Two intervals, but no later than frp's client, to which an interval beyond that is a mistake."""
+    return min(int(interval_s * SILENT_INTERVALS), _HEARTBEAT_TIMEOUT)
 
 
 def complete_proxy(common: ProxyCommon) -> ProxyCommon:

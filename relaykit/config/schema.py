@@ -239,7 +239,8 @@ class ClientTransport(Options, frozen=True, kw_only=True):
     heartbeat_timeout: Annotated[
         int,
         doc(
-            "Seconds of silence until the server is lost; negative: not checked; 0: two heartbeat intervals."
+            "Seconds of silence until the server is lost; negative: not checked; 0: two heartbeat intervals, "
+            "at most 90, -1 with mux."
         ),
     ] = 0
     quic: QuicConfig = QuicConfig()

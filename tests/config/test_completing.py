@@ -37,12 +37,12 @@ class CompletingTests(SynchronousTestCase):
         self.assertEqual(complete_server(ServerConfig(proxy_bind_addr="::2")).proxy_bind_addr, "::2")
 
     def test_heartbeats(self) -> None:
-        """Heartbeats are off with a mux link, unless they are asked for."""
-        for mux, given, interval, timeout in (
-            (True, 0, -1, -1),
-            (False, 0, 30, 90),
-            (True, 40, 40, 40),
-            (False, -7, -7, -7),
+        """Heartbeats are off with a mux link, unless they are asked for; a client waits for two of them."""
+        for mux, given, interval, timeout, servers in (
+            (True, 0, -1, -1, -1),
+            (False, 0, 30, 60, 90),
+            (True, 40, 40, 40, 40),
+            (False, -7, -7, -7, -7),
         ):
             client = complete_client(
                 ClientConfig(
@@ -55,7 +55,21 @@ class CompletingTests(SynchronousTestCase):
             server = complete_server(
                 ServerConfig(transport=ServerTransport(tcp_mux=mux, heartbeat_timeout=given))
             )
-            self.assertEqual(server.transport.heartbeat_timeout, timeout)
+            self.assertEqual(server.transport.heartbeat_timeout, servers)
+
+    def test_heartbeat_timeout(self) -> None:
+        """A client that is told only how often to send heartbeats waits for two, but no longer than frp's."""
+        for mux, interval, timeout in (
+            (False, 10, 20),
+            (False, 60, 90),
+            (False, 100, 90),
+            (False, -1, -1),
+            (True, 10, -1),
+        ):
+            client = complete_client(
+                ClientConfig(transport=ClientTransport(tcp_mux=mux, heartbeat_interval=interval))
+            )
+            self.assertEqual(client.transport.heartbeat_timeout, timeout)
 
     def test_proxy(self) -> None:
         """A proxy's empty texts have their defaults."""
