@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
+from unittest import mock
 
 from attrs import frozen
 from cryptography import x509
@@ -21,6 +22,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane import records, tls
+from relaykit.dataplane.records import RECORD_BYTES
 from relaykit.dataplane.tls import (
     HANDSHAKE_TIMEOUT_S,
     TlsContext,
@@ -31,6 +33,7 @@ from relaykit.dataplane.tls import (
 )
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ISecureLeg
+from relaykit.sansio.contract import Buffer
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Ended
 
@@ -125,6 +128,15 @@ def take_in_portions(leg: MemoryLeg, size: int, data: bytes) -> None:
         leg._arrived(data[at : at + size])
 
 
+def count_records(data: bytes) -> int:
+    """How many TLS records there are.  Source: RFC 8446 section 5.1."""
+    count = at = 0
+    while at < len(data):
+        at += 5 + int.from_bytes(data[at + 3 : at + 5])
+        count += 1
+    return count
+
+
 class TlsTestCase(SynchronousTestCase):
     """Two TLS legs on a pair of legs in memory."""
 
@@ -168,6 +180,34 @@ class TlsTests(TlsTestCase):
         self.assertEqual(there.data, b"smallandsomepieces")
         self.assertEqual(here.data, big)
         self.assertEqual(self.near.queued + self.far.queued, 0)
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                (1, 12, RECORD_BYTES - 12, RECORD_BYTES - 1, RECORD_BYTES, RECORD_BYTES + 1, 40000)
+            ),
+            max_size=8,
+        )
+    )
+    def test_pieces_of_all_sizes(self, sizes: list[int]) -> None:
+        """Small and large pieces in any order arrive in this order, in as few records as hold them all."""
+        self.setUp()
+        near, far = self.connected()
+        there = RecordingReceiver(far)
+        pieces = [bytes([number]) * size for number, size in enumerate(sizes)]
+        sent: list[bytes] = []
+        write = MemoryLeg.write
+
+        def note(leg: MemoryLeg, data: Buffer) -> None:
+            sent.append(bytes(data))
+            write(leg, data)
+
+        with mock.patch.object(MemoryLeg, "write", note):
+            near.write_sequence(pieces)
+            self.network.flush()
+        self.assertEqual(there.data, b"".join(pieces))
+        large = sum(size > RECORD_BYTES for size in sizes)
+        self.assertLessEqual(count_records(b"".join(sent)), -(-sum(sizes) // RECORD_BYTES) + large)
 
     def test_several_records_are_one_delivery(self) -> None:
         """Records that came together are delivered together, up to eight full ones."""

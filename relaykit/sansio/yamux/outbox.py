@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["FLUSH_BYTES", "HIGH_WATER_BYTES", "LOW_WATER_BYTES", "PIECE_BYTES", "Outbox"]
 
 PIECE_BYTES: Final = 64 * 1024
-"""Most payload of one frame, and of one stream in its turn: larger pieces leave the processor's
-cache on their way, smaller ones cost more system calls."""
+"""Most payload of one frame, and of one stream in its turn, where several have payload: larger pieces would
+let the others wait, smaller ones cost more system calls."""
 
 FLUSH_BYTES: Final = 4 * PIECE_BYTES
 """Payload that is taken at once: enough to fill a socket's buffer, little for an urgent frame to wait for."""
@@ -85,7 +85,8 @@ class Outbox:
                 stream = turns.popleft()
                 if stream.closed:
                     continue
-                taken = _take_piece(stream, pieces, min(budget_bytes, stream.send_window, PIECE_BYTES))
+                most = PIECE_BYTES if turns else budget_bytes
+                taken = _take_piece(stream, pieces, min(budget_bytes, stream.send_window, most))
                 budget_bytes -= taken
                 stream.send_window -= taken
                 left = stream.queued_bytes = stream.queued_bytes - taken

@@ -82,7 +82,14 @@ class OutboxTests(SynchronousTestCase):
         """Several writes go in one frame; a write that does not fit is cut."""
         outbox = Outbox()
         outbox.schedule(_queue(Stream(1, 0.0), b"ab", b"cd", bytes(PIECE_BYTES)))
-        self.assertEqual(_take(outbox), data(1, b"abcd" + bytes(PIECE_BYTES - 4)) + data(1, bytes(4)))
+        self.assertEqual(_take(outbox, PIECE_BYTES), data(1, b"abcd" + bytes(PIECE_BYTES - 4)))
+        self.assertEqual(_take(outbox, PIECE_BYTES), data(1, bytes(4)))
+
+    def test_alone(self) -> None:
+        """A stream that nobody waits behind is not cut into turns."""
+        outbox = Outbox()
+        outbox.schedule(_queue(Stream(1, 0.0), bytes(2 * PIECE_BYTES), b"xy"))
+        self.assertEqual(_take(outbox), data(1, bytes(2 * PIECE_BYTES) + b"xy"))
 
     def test_many_small_writes_are_one_piece(self) -> None:
         """A thousand writes of one octet are not a thousand pieces for the socket."""
