@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.loads import LOADS
 from benchmarks.plot import draw
 from benchmarks.programs import ProgramFailed, find_program
-from benchmarks.results import GATES, GOALS, Results, as_json, table, verdicts
+from benchmarks.results import GATES, GOALS, Results, as_csv, as_json, table, verdicts
 from benchmarks.services import Services, start_services
 from benchmarks.subjects import Subject, available_subjects
 
@@ -25,7 +25,7 @@ BUSY_LOAD = 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs rounds in which every subject takes its turn; writes JSON, a table and a picture.
+    """Runs rounds in which every subject takes its turn; writes JSON, a table, verdicts and a picture.
 
     The exit code is 1 when a subject failed under a load.
     """
@@ -60,11 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     failures += _turn(subject, place, services, names, options.seconds, results)
         finally:
             services.stop()
-    text = "\n".join(
+    judged = "\n".join(
         [
-            table(results, titles),
-            "",
-            "Gates (ratios of medians of this run):",
+            "Gates (ratios of medians of this run; in brackets what no relay at all would reach):",
             *verdicts(results, GATES),
             "",
             "Goals:",
@@ -72,13 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "",
         ]
     )
-    print(f"\n{text}")
+    print(f"\n{table(results, titles)}\n\n{judged}")
     versions = {subject.name: subject.version for subject in chosen if subject.version}
     report = as_json(results, machine | {"rounds": options.rounds, "seconds": options.seconds}, versions)
     (options.out / "results.json").write_text(json.dumps(report, indent=1) + "\n")
-    (options.out / "results.txt").write_text(text)
+    (options.out / "results.csv").write_text(as_csv(results, titles))
+    (options.out / "verdicts.txt").write_text(judged)
     (options.out / "results.svg").write_text(draw(results, titles))
-    print(f"written to {options.out}: results.json, results.txt, results.svg")
+    print(f"written to {options.out}: results.json, results.csv, results.svg, verdicts.txt")
     return 1 if failures else 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +12,10 @@ from attrs import define, field, frozen
 
 from benchmarks.loads import MEASURES
 
-__all__ = ["GATES", "GOALS", "Results", "Wanted", "as_json", "table", "verdicts"]
+__all__ = ["GATES", "GOALS", "Results", "Wanted", "as_csv", "as_json", "table", "verdicts"]
+
+DIRECT = "direct"
+"""The subject without anything in between: no relay on this machine can be better."""
 
 
 @define
@@ -46,7 +51,14 @@ class Wanted:
 
     def reached(self, results: Results, measure: str) -> float | None:
         """The ratio towards the peers (or the median itself, without peers), None if unknown."""
-        ours = results.median(self.subject, measure)
+        return self._ratio(results, self.subject, measure)
+
+    def reachable(self, results: Results, measure: str) -> float | None:
+        """The ratio that a relay which costs nothing would reach, None if unknown."""
+        return self._ratio(results, DIRECT, measure) if self.peers else None
+
+    def _ratio(self, results: Results, subject: str, measure: str) -> float | None:
+        ours = results.median(subject, measure)
         if ours is None or not self.peers:
             return ours
         theirs = [value for peer in self.peers if (value := results.median(peer, measure)) is not None]
@@ -104,25 +116,30 @@ def verdicts(results: Results, wanted: Iterable[Wanted]) -> list[str]:
                 said = "not measured"
             else:
                 said = f"{value:8.2f}  {'met' if each.met(value, measure) else 'MISSED'}"
+                limit = each.reachable(results, measure)
+                if limit is not None:
+                    said += f" (direct: {limit:.2f})"
             lines.append(f"{each.title:44} {measure:14} {sign} {each.bound:7.2f}: {said}")
     return lines
 
 
 def table(results: Results, titles: Mapping[str, str]) -> str:
-    """The medians: a row for each measure, a column for each subject."""
-    columns = [subject for subject in titles if subject in results.figures]
-    rows = [["", *(titles[subject] for subject in columns)]]
-    for name, measure in MEASURES.items():
-        cells = [_cell(results.median(subject, name)) for subject in columns]
-        if any(cells):
-            rows.append([f"{measure.title}, {measure.unit}", *cells])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(columns) + 1)]
+    """The medians as text: a row for each measure, a column for each subject."""
+    rows = _rows(results, titles)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
             [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
         ).rstrip()
         for row in rows
     )
+
+
+def as_csv(results: Results, titles: Mapping[str, str]) -> str:
+    """The same rows as comma-separated values."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(_rows(results, titles))
+    return text.getvalue()
 
 
 def as_json(results: Results, machine: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
@@ -138,6 +155,16 @@ def as_json(results: Results, machine: Mapping[str, Any], versions: Mapping[str,
         "gates": verdicts(results, GATES),
         "goals": verdicts(results, GOALS),
     }
+
+
+def _rows(results: Results, titles: Mapping[str, str]) -> list[list[str]]:
+    columns = [subject for subject in titles if subject in results.figures]
+    rows = [["", *(titles[subject] for subject in columns)]]
+    for name, measure in MEASURES.items():
+        cells = [_cell(results.median(subject, name)) for subject in columns]
+        if any(cells):
+            rows.append([f"{measure.title}, {measure.unit}", *cells])
+    return rows
 
 
 def _cell(value: float | None) -> str:

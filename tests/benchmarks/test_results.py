@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.loads import MEASURES
-from benchmarks.results import GATES, GOALS, Results, Wanted, as_json, table, verdicts
+from benchmarks.results import GATES, GOALS, Results, Wanted, as_csv, as_json, table, verdicts
 
 
 def _results() -> Results:
@@ -45,6 +45,21 @@ class ResultsTests(SynchronousTestCase):
         wanted = Wanted("bulk", "ours", ("bulk-1-up",), ("nobody",), 2.0)
         self.assertEqual(len(verdicts(_results(), [wanted])), 1)
         self.assertTrue(verdicts(_results(), [wanted])[0].endswith("not measured"))
+
+    def test_what_is_reachable(self) -> None:
+        """A verdict says what ratio a relay that costs nothing would reach, where that was measured."""
+        results = _results()
+        wanted = Wanted("bulk", "ours", ("bulk-1-up",), ("best",), 2.0)
+        self.assertTrue(verdicts(results, [wanted])[0].endswith("2.00  met"))
+        results.add("direct", {"bulk-1-up": 20.0})
+        self.assertEqual(wanted.reachable(results, "bulk-1-up"), 4.0)
+        self.assertTrue(verdicts(results, [wanted])[0].endswith("2.00  met (direct: 4.00)"))
+
+    def test_csv(self) -> None:
+        """The same rows are there for programs."""
+        lines = as_csv(_results(), {"ours": "Ours", "best": "Best"}).splitlines()
+        self.assertEqual(lines[0], ",Ours,Best")
+        self.assertEqual(lines[1], '"bulk, 1 stream, to the service, Gbit/s",10.0,5.00')
 
     def test_known_measures(self) -> None:
         """Gates and goals ask for measures that exist."""
