@@ -266,7 +266,11 @@ class SocketLeg(StreamLeg):
         self._closing = self._finishing = True
         self._pull = self._push = None
         self._silence()
-        if self._reason is None and not self._queue:
+        if self._reason is not None:
+            # It failed while there may have been more to read, which nobody wants now.
+            self._dispose(self._reason)
+            return
+        if not self._queue:
             self._end_output()
         if self._reason is None:
             delay = FLUSH_LINGER_S if self._queue else END_LINGER_S

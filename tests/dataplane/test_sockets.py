@@ -186,6 +186,18 @@ class SocketLegTests(SynchronousTestCase):
         self.poller.end_turn()
         self.assertIs(receiver.lost, Ended.RESET)
 
+    def test_write_fails_before_closing(self) -> None:
+        """A leg whose output failed and that is closed before its input has ended gives the socket back."""
+        receiver = self.attached()
+        self.socket.write_error = os_error(errno.ECONNRESET)
+        self.leg.write(b"lost")
+        self.poller.end_turn()
+        self.assertFalse(self.socket.closed)
+        self.leg.close()
+        self.poller.end_turn()
+        self.assertTrue(self.socket.closed)
+        self.assertIs(receiver.lost, Ended.RESET)
+
     def test_unreachable(self) -> None:
         """An error that is no reset ends the leg at once."""
         receiver = self.attached()
