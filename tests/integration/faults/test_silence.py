@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 
 from tests.integration.faults.case import ALLOWANCE_S, FaultTestCase, WireTestCase, takes_long, why_short
 from tests.integration.programs import Program, frp_command, missing_frp
 from tests.integration.relays import NOTHING, Table
-from tests.integration.traffic import dial, receive_exactly
+from tests.integration.traffic import dial, echo, receive_exactly
 
 USERS = 10
 
@@ -19,6 +20,12 @@ TO_SERVER = "sent tcp dport {port}"
 FROM_SERVER = "received tcp sport {port}"
 
 
+def patient_echo(connection: socket.socket) -> None:
+    """An echo that waits as long as its user does: a user who was cut off is let go after minutes."""
+    connection.settimeout(None)
+    echo(connection)
+
+
 class DroppedTests(WireTestCase):
     """Packets between client and server are dropped, in one direction or in both, until they are not."""
 
@@ -27,7 +34,7 @@ class DroppedTests(WireTestCase):
     ) -> None:
         """The client notices within two intervals; users are let go; when packets pass, all is as before."""
         relay = self.start_server(server)
-        publishing = self.publish_echo(client)
+        publishing = self.publish_echo(client, self.start_service(patient_echo))
         crowd = self.crowd(USERS, deadline_s=server_within_s + 30)
         crowd.wait_served(30)
         dropped = time.monotonic()
