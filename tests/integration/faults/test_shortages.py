@@ -66,7 +66,7 @@ class DescriptorTests(FaultTestCase):
     descriptors = 96
     users = 300
 
-    def check_short(self, short: Program, sign: str, least: int = 40) -> None:
+    def check_short(self, short: Program, sign: str, least: int = 30) -> None:
         """Those whom it can serve it serves; the others are let go; afterwards all is as before."""
         self.allow_descriptors(4 * self.users)
         self.until_served()
@@ -111,7 +111,7 @@ class DescriptorTests(FaultTestCase):
         """The server has too few, and its client needs one more for each user."""
         server = self.start_server(DIRECT, limited(self.server_command, self.descriptors))
         self.publish_echo(DIRECT)
-        self.check_short(server, "no more connections can be accepted", least=25)
+        self.check_short(server, "no more connections can be accepted", least=20)
 
     def test_client(self) -> None:
         """The client has too few."""

@@ -141,7 +141,7 @@ class FrozenTestCase(FaultTestCase):
     def check_frozen(self, which: str, frozen_s: float, server: Table, client: Table, lost: bool) -> None:
         """Users are served again soon after; where the pause was short nobody lost anything."""
         relay = self.start_server(server)
-        publishing = self.publish_echo(client)
+        publishing = self.publish_echo(client, self.start_service(patient_echo))
         crowd = self.crowd(USERS, deadline_s=frozen_s + 120)
         crowd.wait_served(30)
         began = time.monotonic()
