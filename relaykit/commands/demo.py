@@ -27,7 +27,7 @@ from relaykit.commands.logins import ServerName
 from relaykit.commands.making import ClientMaker, ServerMaker
 from relaykit.commands.picture import Painter
 from relaykit.commands.roles import status_of
-from relaykit.commands.running import Lifetime, begin_logging, raise_descriptor_limit
+from relaykit.commands.running import Lifetime, begin_logging, prepare_process
 from relaykit.commands.token import new_token
 from relaykit.config.load import client_from_table, server_from_table
 from relaykit.config.sections import LogConfig
@@ -59,7 +59,7 @@ PUBLIC, SECRET, VISITOR = "page", "secret-page", "visitor"
 
 def run(call: Call, around: Surroundings) -> int:
     """Runs the demonstration; with ``--once``, it ends when the page was fetched."""
-    raise_descriptor_limit()
+    prepare_process()
     if call["once"]:
         begin_logging(LogConfig(level="error"), around.stdout.isatty(), around)
     reactor = around.choose_reactor()

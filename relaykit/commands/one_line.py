@@ -15,7 +15,7 @@ from relaykit.commands.logins import Login, Logins, ServerName
 from relaykit.commands.making import ClientMaker
 from relaykit.commands.picture import Painter
 from relaykit.commands.roles import status_of
-from relaykit.commands.running import Lifetime, raise_descriptor_limit
+from relaykit.commands.running import Lifetime, prepare_process
 from relaykit.commands.usage import usage_text
 from relaykit.config.load import client_from_table
 from relaykit.errors import RelaykitError
@@ -58,7 +58,7 @@ def run(call: Call, around: Surroundings) -> int:
     if loaded is None:
         return 1
     maker = ClientMaker(loaded=loaded, token=login.token, types=types, state=state)
-    raise_descriptor_limit()
+    prepare_process()
     reactor = around.choose_reactor()
     client = maker.make(reactor)
     show = choose_show(around, f"relaykit {form.line.command}", plain=call["plain"])

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from relaykit.commands.running import raise_descriptor_limit
+from relaykit.commands.running import prepare_process
 
 __all__ = ["EndingProgram"]
 
@@ -34,12 +34,12 @@ class EndingProgram(MultiService):
         role.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
-        raise_descriptor_limit()
+        prepare_process()
         super().privilegedStartService()
         self._raise_failure()
 
     def startService(self) -> None:
-        raise_descriptor_limit()
+        prepare_process()
         super().startService()
         self._raise_failure()
         self._outcome().addErrback(self._failed)

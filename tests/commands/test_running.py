@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import signal
 from collections.abc import Callable
@@ -14,12 +15,13 @@ from twisted.logger import globalLogBeginner
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.running import (
+    COLLECT_AFTER,
     DRAIN_LIMIT_S,
     Ending,
     Lifetime,
     begin_logging,
     begin_serving,
-    raise_descriptor_limit,
+    prepare_process,
 )
 from relaykit.commands.surroundings import Surroundings
 from relaykit.config.sections import LogConfig
@@ -181,7 +183,7 @@ class LoggingTests(SynchronousTestCase):
         self.assertTrue(path.exists())
 
     def test_serving(self) -> None:
-        """A role begins with its log and its limits."""
+        """A role begins with its log, in a process that is prepared."""
         limits: list[Any] = []
         self.patch(resource, "setrlimit", lambda which, limit: limits.append(limit))
         self.patch(globalLogBeginner, "beginLoggingTo", lambda found, **options: None)
@@ -189,16 +191,27 @@ class LoggingTests(SynchronousTestCase):
         self.assertEqual(len(limits), 1)
 
 
-class DescriptorLimitTests(SynchronousTestCase):
-    """Tests for :func:`raise_descriptor_limit`."""
+class ProcessTests(SynchronousTestCase):
+    """Tests for :func:`prepare_process`."""
+
+    def setUp(self) -> None:
+        """Keeps the collector of this process as it is."""
+        self.collector: list[Any] = []
+        self.patch(gc, "freeze", lambda: self.collector.append("freeze"))
+        self.patch(gc, "set_threshold", lambda *after: self.collector.append(after))
 
     def test_raised(self) -> None:
         """The soft limit becomes the hard one."""
         limits: list[Any] = []
         self.patch(resource, "getrlimit", lambda which: (64, 4096))
         self.patch(resource, "setrlimit", lambda which, limit: limits.append((which, limit)))
-        raise_descriptor_limit()
+        prepare_process()
         self.assertEqual(limits, [(resource.RLIMIT_NOFILE, (4096, 4096))])
+
+    def test_collector(self) -> None:
+        """What is there from the start is never searched for garbage, and the rest less often."""
+        prepare_process()
+        self.assertEqual(self.collector, ["freeze", COLLECT_AFTER])
 
     def test_refused(self) -> None:
         """A system that does not let it be raised is lived with."""
@@ -207,4 +220,4 @@ class DescriptorLimitTests(SynchronousTestCase):
             raise ValueError("current limit exceeds maximum limit")
 
         self.patch(resource, "setrlimit", refuse)
-        raise_descriptor_limit()
+        prepare_process()
