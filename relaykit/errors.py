@@ -18,6 +18,8 @@ __all__ = [
     "DuplicateProxyType",
     "LocalProtocolError",
     "LoginRefused",
+    "MeetingFailed",
+    "MeetingRefused",
     "NoWorkConnection",
     "OutOfDescriptors",
     "PluginError",
@@ -98,6 +100,18 @@ class ProxyRefused(Refused):
 
 class VisitRefused(Refused):
     """The server does not connect this visit."""
+
+
+class MeetingRefused(Refused):
+    """The server does not let a visitor meet the proxy's client."""
+
+
+class MeetingFailed(RelaykitError):
+    """Two clients did not come to a direct path; ``reason`` tells why, None if it is not known."""
+
+    def __init__(self, text: str, reason: enum.Enum | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class NoWorkConnection(RelaykitError):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IBackend",
+    "ICaller",
     "IClientHost",
     "IDataPlane",
     "IExposure",
@@ -34,6 +35,8 @@ __all__ = [
     "IListeningPort",
     "IMeasuredPath",
     "IMeasuringForwarder",
+    "IMeetingPoint",
+    "IMeetings",
     "IMuxedLeg",
     "IOneLineProxyType",
     "IPiecesReceiver",
@@ -41,6 +44,7 @@ __all__ = [
     "IProxyType",
     "IProxyTypeReference",
     "IRegisteredProxy",
+    "IRendezvous",
     "ISecureLeg",
     "IServerHost",
     "ISignalPeer",
@@ -414,16 +418,74 @@ class IRegisteredProxy(ISignalPeer):
         """
 
 
-class IVisit(ISignalPeer):
-    """A visitor's request for one flow."""
-
-    origin = Attribute("Where the visiting client's connection came from.")
+class ICaller(ISignalPeer):
+    """A visitor that asks to be let in: for one flow, or for a meeting with the proxy's client."""
 
     def proves(secret: Secret) -> bool:
         """Whether the visitor has shown that it knows the secret; constant time."""
 
+
+class IVisit(ICaller):
+    """A visitor's request for one flow."""
+
+    origin = Attribute("Where the visiting client's connection came from.")
+
     def accept(secret: Secret) -> IStreamLeg:
         """Tells the visitor yes and answers its leg, transforms (keyed by the secret) included."""
+
+
+class IRendezvous(Interface):
+    """Where clients of a server meet that want a direct path to each other."""
+
+    def open(proxy: IRegisteredProxy, admit: Callable[[ICaller], None]) -> IMeetingPoint:
+        """A place where visitors may call the client of this proxy.
+
+        ``admit`` applies the type's own rules to each caller and raises
+        :class:`relaykit.errors.Refused`; the text goes to the visitor.
+        """
+
+
+class IMeetingPoint(Interface):
+    """Where visitors meet the client of one proxy.  Its exposure hands on the signals that it gets."""
+
+    def signal_received(sender: ISignalPeer, body: Mapping[str, Any]) -> bool:
+        """Takes a signal, and answers whether it was about a meeting.
+
+        :raises RemoteProtocolError: it makes no sense.
+        """
+
+    def close() -> None:
+        """Ends the meetings that are under way: the proxy is not there any more."""
+
+
+class IMeetings(Interface):
+    """The meetings of one backend or of one visitor, which hands on the signals that it gets.
+
+    What comes of a meeting is a :class:`relaykit.nat.paths.PunchedPath`, or where UDP is blocked a
+    :class:`relaykit.nat.stream_punch.PunchedStream`; either is whose meeting it was.  The peer is
+    whoever the relay server brought: whoever trusts it less lets it prove who it is.
+    """
+
+    def call(secret: Secret) -> Deferred[Any]:
+        """For a visitor: calls the client of the proxy, and punches.  Fires with the path.
+
+        ``secret`` is what its exposure may ask for.  Fails with
+        :class:`relaykit.errors.MeetingRefused`, with :class:`relaykit.errors.MeetingFailed`, or with
+        :class:`relaykit.errors.Refused` where the server takes no signals.  Cancelling ends the
+        meeting at both ends.
+        """
+
+    def answer(taker: Callable[[Any], None]) -> None:
+        """For a backend: takes part in meetings from now on; ``taker`` gets each path."""
+
+    def signal_received(body: Mapping[str, Any]) -> bool:
+        """Takes a signal, and answers whether it was about a meeting.
+
+        :raises RemoteProtocolError: it makes no sense.
+        """
+
+    def close() -> None:
+        """Ends the meetings that are under way, and takes part in no others."""
 
 
 class IHost(Interface):
@@ -438,6 +500,7 @@ class IServerHost(IHost):
 
     ports = Attribute("The :class:`IPorts` that policy is applied to.")
     public_name = Attribute("The name that users know this server by, or empty.")
+    rendezvous = Attribute("The :class:`IRendezvous` of this server.")
 
 
 class IClientHost(IHost, ISignalPeer):
@@ -446,6 +509,7 @@ class IClientHost(IHost, ISignalPeer):
     name = Attribute("The proxy's name in the configuration, without user prefix.")
     common = Attribute("Its :class:`relaykit.options.ProxyCommon`.")
     half_close = Attribute("Whether the server passes half-close through.")
+    meetings = Attribute("The :class:`IMeetings` of this backend.")
 
     def connect_local(origin: Origin) -> Deferred[IStreamLeg]:
         """A leg to the local service.
@@ -461,6 +525,7 @@ class IVisitorHost(IHost, ISignalPeer):
     name = Attribute("The visitor's name in the configuration.")
     common = Attribute("Its :class:`relaykit.options.VisitorCommon`.")
     half_close = Attribute("Whether the server passes half-close through.")
+    meetings = Attribute("The :class:`IMeetings` of this visitor.")
 
     def listen(acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:
         """Opens the visitor's port, retrying while it is taken; None when it has none."""

@@ -101,7 +101,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "testing": Layer(
         "the public test kit",
-        ("dataplane", "driver", "sansio", "plugins", *_VOCABULARY),
+        ("nat", "dataplane", "driver", "sansio", "plugins", *_VOCABULARY),
     ),
     "carriers": Layer(
         "how a stream gets from the client to the server",

@@ -13,14 +13,14 @@ from zope.interface import implementer
 
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusalCode, Refused
-from relaykit.interfaces import IClientHost, IVisitorHost
+from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.client.flows import ToldFlows
-    from relaykit.interfaces import ILegAcceptor, IListeningPort, IStreamLeg
+    from relaykit.interfaces import ILegAcceptor, IListeningPort, IMeetings, IStreamLeg
     from relaykit.options import ProxyCommon, VisitorCommon
     from relaykit.values import Address, ClientIdentity, Origin
 
@@ -51,7 +51,11 @@ class CurrentSession(Protocol):
     def open_visit(self, common: VisitorCommon) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy that a visitor visits."""
 
+    def make_meetings(self, peer: ISignalPeer) -> IMeetings:
+        """What makes direct paths for one backend or visitor, which it can signal for."""
 
+
+@implementer(ISignalPeer)
 @define(eq=False)
 class _Host:
     """What both kinds of host have."""
@@ -59,6 +63,13 @@ class _Host:
     reactor: IReactorTime
     data_plane: ToldFlows
     _session: CurrentSession
+    _meetings: IMeetings | None = field(default=None, init=False)
+
+    @property
+    def meetings(self) -> IMeetings:
+        if self._meetings is None:
+            self._meetings = self._session.make_meetings(self)
+        return self._meetings
 
     @property
     def identity(self) -> ClientIdentity:
@@ -71,6 +82,10 @@ class _Host:
     @property
     def takes_signals(self) -> bool:
         return self._session.takes_signals
+
+    def signal(self, body: Mapping[str, Any]) -> None:
+        """Sends a signal to the server half of the proxy type."""
+        raise NotImplementedError
 
     def _signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         if not self.takes_signals:

@@ -14,6 +14,8 @@ from relaykit.dataplane.dialing import dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
+from relaykit.nat.network import HostNetwork
+from relaykit.nat.punch import Surroundings
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
@@ -39,6 +41,8 @@ class Network:
     listen: Callable[[str, int, ILegAcceptor], IListeningPort]
     data_plane: DataPlane
     watch: Callable[[Callable[[str], None]], IService]
+    surroundings: Surroundings
+    """What direct paths are made through, and what is known of it before anybody was asked."""
 
 
 def make_network(config: ClientConfig, reactor: Any) -> Network:
@@ -56,4 +60,5 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
         make_data_plane(),
         lambda changed: NetworkWatch(reactor, changed),
+        Surroundings(network=HostNetwork(reactor)),
     )

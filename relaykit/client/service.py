@@ -16,6 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relaykit.client.access import Access
+from relaykit.client.direct import DirectPaths
 from relaykit.client.identity import Identity
 from relaykit.client.network import Network, make_network
 from relaykit.client.offers import Offers, wire_name
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from relaykit.client.session import ServerSession
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
     from relaykit.config.schema import ClientConfig
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IMeetings, ISignalPeer, IStreamLeg
     from relaykit.options import VisitorCommon
     from relaykit.plugins import ProxyTypes
     from relaykit.state import StateDirectory
@@ -116,6 +117,8 @@ class RelayClient(MultiService):
             RememberedServers(self._state),
             StretchedToken(self._token, in_thread_of(self._reactor)),
         )
+        self._direct = DirectPaths(self._reactor, network.surroundings, lambda: self._session)
+        self._direct.setServiceParent(self)
         self._backoff = Backoff(random.random, login_fail_exit=bool(config.login_fail_exit))
         self._offers = Offers(
             self._proxies, config.user, self._types, self, network.data_plane, network.dial, self._reactor
@@ -228,6 +231,10 @@ class RelayClient(MultiService):
         return Deferred.fromCoroutine(
             visit(self._session, common, name, self._reactor, self._access.unix_time, os.urandom)
         )
+
+    def make_meetings(self, peer: ISignalPeer) -> IMeetings:
+        """What makes direct paths for one backend or visitor."""
+        return self._direct.make_meetings(peer)
 
     # --- one session after the other ----------------------------------------------------------------
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.control.credentials import Prover
     from relaykit.sansio.wire.framing import Framing
     from relaykit.stretching import StretchedToken
+    from relaykit.values import Address
 
 __all__ = ["ServerSession"]
 
@@ -51,7 +52,12 @@ class ServerSession:
         token: StretchedToken | None = None,
     ) -> None:
         self.path = path
-        self.certificate = certificate_of(carrier_of(path, leg))
+        carrier = carrier_of(path, leg)
+        self.peer: Address | None = carrier.peer
+        """Where the server was reached."""
+        self.host: Address | None = carrier.host
+        """This end's address of that connection."""
+        self.certificate = certificate_of(carrier)
         """The server's, in DER; empty without TLS."""
         self.binding_failure: events.BindingFailed | None = None
         """Why the login came to nothing, if that was because it could not be bound."""

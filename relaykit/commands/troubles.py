@@ -497,6 +497,40 @@ _NAT = (
     ),
 )
 
+_MEETINGS = (
+    Trouble(
+        anchor="no-meetings",
+        says=("knows of no meetings",),
+        means="A visitor wanted a direct path, and the server or the proxy's client cannot take part: it is "
+        "older, or frp's own, or speaks the older version of the wire.",
+        remedy="Nothing: everything goes through the relay.  For direct paths use relaykit at "
+        "all three places.",
+    ),
+    Trouble(
+        anchor="too-many-meetings",
+        says=(
+            "too many calls, try again",
+            "too many meetings are under way",
+            "this visitor has too many meetings already",
+        ),
+        means="Direct paths are asked for faster, or more of them at once, than the server or this client "
+        "allows.",
+        remedy="Nothing: it is tried again later.  If it lasts, look for a visitor that asks all the time.",
+    ),
+    Trouble(
+        anchor="call-refused",
+        says=("a call from ... is refused:", "this call was made already"),
+        means="A visitor asked to meet a proxy's client directly and was not let in, for the reason given.",
+        remedy="Compare secretKey at both ends, and allowUsers with the visitor's user.",
+    ),
+    Trouble(
+        anchor="meeting-failed",
+        says=("this end failed; its log says why",),
+        means="A defect ended an attempt at a direct path; the relay goes on.",
+        remedy="Report it, with what the log says.",
+    ),
+)
+
 _WRAPPING = (
     Trouble(
         anchor="visit-refused",
@@ -547,6 +581,7 @@ TROUBLES: Sequence[Trouble] = (
     *_SESSION,
     *_COMMANDS,
     *_NAT,
+    *_MEETINGS,
     *_MACHINE,
     *_WRAPPING,
 )

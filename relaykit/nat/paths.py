@@ -78,7 +78,7 @@ class PunchedPath:
     """Datagrams to and from the peer, through whatever is between.
 
     The owner of the path owns the socket.  Until a receiver is attached, the first
-    :data:`EARLY_MAX` datagrams are kept.  Datagrams of the punch itself are not shown; nor are
+    ``EARLY_MAX`` datagrams are kept.  Datagrams of the punch itself are not shown; nor are
     those of anybody but the peer's address, unless ``any_source`` is asked for, as protocols do
     that can follow a peer whose NAT gave it another port.
     """

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from relaykit.errors import RelaykitError
+from relaykit.errors import MeetingFailed
 from relaykit.nat.driving import DatagramDriver
 from relaykit.nat.paths import PunchedPath, UdpPair
 from relaykit.nat.stream_punch import PunchedStream, StreamTraversal
@@ -76,12 +76,15 @@ MAPPING_WAIT_S = 0.2
 """How long the offer waits for a router that maps ports: those that are known answer at once."""
 
 
-class TraversalFailed(RelaykitError):
-    """There is no direct path to the peer; ``reason`` tells why, None if they did not even meet."""
+class TraversalFailed(MeetingFailed):
+    """There is no direct path to the peer; ``reason`` is None if they did not even meet."""
 
-    def __init__(self, text: str, reason: FailureReason | None = None) -> None:
-        super().__init__(text)
-        self.reason = reason
+    reason: FailureReason | None
+
+    @classmethod
+    def because(cls, reason: FailureReason) -> TraversalFailed:
+        """With the reason in words."""
+        return cls(_EXPLANATIONS[reason], reason)
 
 
 class PortMapping(Protocol):
@@ -133,9 +136,9 @@ class _Session:
 class Traversal:
     """One end of one session that shall become a path.
 
-    The caller begins by itself and sends the first offer; the callee begins when that arrives.
-    ``send_offer`` takes an offer to the peer's :meth:`offer_received`; both ends have the same
-    ``key``, which nobody else has.
+    Both find out how they are seen.  The caller sends the first offer; the callee answers when that
+    arrives.  ``send_offer`` takes an offer to the peer's :meth:`offer_received`; both ends have the
+    same ``key``, which nobody else has.
 
     Offers of a later generation make the callee begin anew, so that the caller alone decides on
     further attempts.
@@ -167,12 +170,14 @@ class Traversal:
         A callee that never hears of the caller waits for ever: cancel it.
         """
         result = self._result = Deferred[PunchedPath | PunchedStream](lambda _: self._clean_up())
-        if self._role is Role.CALLER:
-            self._begin(0, None)
+        self._begin(0, None)
         return result
 
-    def offer_received(self, wire: object) -> None:
+    def offer_received(self, wire: object, seen_at: str = "") -> None:
         """The rendezvous brought the peer's offer.
+
+        ``seen_at`` is the host that the relay server sees the peer's control connection come from,
+        if it tells: of all hosts that a peer may name, this one counts first.
 
         :raises RemoteProtocolError: it is none.
         """
@@ -181,12 +186,12 @@ class Traversal:
         offer = Offer.from_wire(wire)
         if self._role is Role.CALLEE and offer.generation > self._generation:
             self._stop_timer()
-            self._begin(offer.generation, offer)
-        elif self._role is Role.CALLER and offer.generation == self._generation and self._attempt:
+            self._begin(offer.generation, _Seen(offer, seen_at))
+        elif offer.generation == self._generation and self._attempt:
             self._stop_timer()
-            self._attempt.meet(offer)
+            self._attempt.meet(_Seen(offer, seen_at))
 
-    def _begin(self, generation: int, peer: Offer | None) -> None:
+    def _begin(self, generation: int, peer: _Seen | None) -> None:
         self._generation = generation
         if self._attempt is not None:
             self._attempt.abandon()
@@ -224,7 +229,7 @@ class Traversal:
 
     def _failed(self, end: PunchFailed) -> None:
         if end.reason is FailureReason.IMPOSSIBLE or self._generation + 1 >= ATTEMPTS:
-            self._fail(TraversalFailed(_EXPLANATIONS[end.reason], end.reason))
+            self._fail(TraversalFailed.because(end.reason))
         elif self._role is Role.CALLER:
             self._begin(self._generation + 1, None)
         else:
@@ -256,6 +261,14 @@ _EXPLANATIONS = {
 }
 
 
+@frozen
+class _Seen:
+    """A peer's offer, and where the relay server sees the peer."""
+
+    offer: Offer
+    seen_at: str
+
+
 class _Attempt:
     """One set of sockets: asks the STUN servers, offers, punches."""
 
@@ -275,19 +288,21 @@ class _Attempt:
         self._interfaces = self._network.interfaces()
         self._pairs = [UdpPair(self._network, any(":" in each.host for each in self._interfaces))]
         self._own: Offer | None = None
-        self._peer: Offer | None = None
+        self._peer: _Seen | None = None
         self._driver: DatagramDriver[NatBehavior] | DatagramDriver[PunchEvent] | None = None
         self._mapped: Deferred[Sequence[Address]] | None = None
         self._streaming: Deferred[PunchedStream] | None = None
         self._abandoned = False
         self._ask()
 
-    def meet(self, peer: Offer) -> None:
+    def meet(self, peer: _Seen) -> None:
         """The peer's offer is there; punches as soon as the own one is, too."""
         if self._peer is None:
             self._peer = peer
             if self._own is not None:
-                self._punch(self._own, peer)
+                if self._session.role is Role.CALLEE:
+                    self._on_offer(self._own)
+                self._punch(self._own, peer.offer)
 
     def abandon(self) -> None:
         """Stops everything and closes all sockets."""
@@ -355,9 +370,10 @@ class _Attempt:
                 self._surroundings.ignored_interfaces,
             )
         self._own = Offer(view, tuple(candidates[:CANDIDATES_MAX]), self._generation, tuple(self._streams()))
-        self._on_offer(self._own)
+        if self._session.role is Role.CALLER or self._peer is not None:
+            self._on_offer(self._own)
         if self._peer is not None:
-            self._punch(self._own, self._peer)
+            self._punch(self._own, self._peer.offer)
 
     def _streams(self) -> Iterator[Candidate]:
         """Where this end can be reached by TCP."""
@@ -417,8 +433,8 @@ class _Attempt:
     def _failed(self, failure: PunchFailed) -> None:
         """UDP does not work; where it is blocked, TCP may."""
         assert self._own is not None and self._peer is not None
-        shapes = (shape_of(self._own.nat), shape_of(self._peer.nat))
-        targets = self._admitted(self._peer.streams)
+        shapes = (shape_of(self._own.nat), shape_of(self._peer.offer.nat))
+        targets = self._admitted(self._peer.offer.streams)
         if Shape.BLOCKED not in shapes or not self._own.streams or not targets:
             self.abandon()
             self._on_end(failure)
@@ -452,8 +468,9 @@ class _Attempt:
     def _admitted(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         """Those of the peer's candidates that may be sent to."""
         assert self._own is not None and self._peer is not None
-        same_site = _share_a_site(self._own, self._peer)
-        return admitted(candidates, self._interfaces, same_site, self._surroundings.internet)
+        same_site = _share_a_site(self._own, self._peer.offer)
+        internet, seen_at = self._surroundings.internet, self._peer.seen_at
+        return admitted(candidates, self._interfaces, same_site, internet, seen_at)
 
     def _open_more(self, count: int) -> None:
         try:

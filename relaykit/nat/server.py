@@ -12,14 +12,14 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from relaykit.nat.sockets import UdpSocket
-from relaykit.sansio.nat.stun_server import RateLimit, StunServer
+from relaykit.sansio.nat.rates import RateLimit
+from relaykit.sansio.nat.stun_server import StunServer
 from relaykit.values import Address
 
 if TYPE_CHECKING:
-    from twisted.application.service import IService
     from twisted.internet.interfaces import IReactorFDSet
 
-__all__ = ["ANY_HOSTS", "SECOND_PORTS", "StunService", "make_stun_service"]
+__all__ = ["ANY_HOSTS", "SECOND_PORTS", "RelayStun", "StunService"]
 
 ANY_HOSTS = ("", "0.0.0.0", "::")
 """Hosts that stand for every address of this machine."""
@@ -136,22 +136,31 @@ class StunService(Service):
             self._sockets[reply.via].send(reply.payload, reply.destination, source_host=arrived_at)
 
 
-def make_stun_service(
-    reactor: IReactorFDSet,
-    bind_addr: str,
-    port: int,
-    second_port: int | None = None,
-    advertised: Sequence[str] = (),
-) -> IService:
+class RelayStun(MultiService):
     """The STUN server of a relay server: on each family that it is bound to, on the same port.
 
     Where UDP ports are taken, the relay server starts all the same.
     """
-    services = MultiService()
-    for host in ("0.0.0.0", "::") if bind_addr in ("", "::") else (bind_addr,):
-        service = StunService(reactor, [host], port, second_port, advertised, is_optional=True)
-        service.setServiceParent(services)
-    return services
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        bind_addr: str,
+        port: int,
+        second_port: int | None = None,
+        advertised: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self._families: list[StunService] = []
+        for host in ("0.0.0.0", "::") if bind_addr in ("", "::") else (bind_addr,):
+            service = StunService(reactor, [host], port, second_port, advertised, is_optional=True)
+            service.setServiceParent(self)
+            self._families.append(service)
+
+    @property
+    def ports(self) -> Sequence[int]:
+        """The ports that are open, the first one first; none where they could not be had."""
+        return tuple(dict.fromkeys(each.port for family in self._families for each in family.addresses))
 
 
 def _not_yet(data: bytes, source: Address, arrived_at: str) -> None:

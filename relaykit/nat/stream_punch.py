@@ -52,6 +52,10 @@ class PunchedStream:
     role: Role
     seconds: float
 
+    def close(self) -> None:
+        """Closes the socket, unless whoever uses it has closed it."""
+        self.socket.close()
+
 
 def share_port(plain: socket.socket) -> None:
     """Lets several sockets have one local port: the control connection's, and those that punch.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import (
+        ICaller,
         IClientHost,
         IListeningPort,
         IRegisteredProxy,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     )
     from relaykit.values import Origin
 
-__all__ = ["StcpIngress", "StcpOptions", "StcpVisitor", "StcpVisitorOptions", "proxy_type"]
+__all__ = ["StcpIngress", "StcpOptions", "StcpVisitor", "StcpVisitorOptions", "admit", "proxy_type"]
 
 ANY_USER = "*"
 """The entry of ``allowUsers`` that admits visitors of every user."""
@@ -58,6 +59,22 @@ class StcpVisitorOptions(Options, frozen=True, kw_only=True):
     """The own keys of an ``stcp`` visitor: none beyond those that every visitor has."""
 
 
+def admit(proxy: IRegisteredProxy, caller: ICaller) -> None:
+    """Lets in whoever knows the secret of a proxy and is one of its users.
+
+    :raises VisitRefused: the caller does not, or is not.
+    """
+    name, options = proxy.name, proxy.options
+    if not caller.proves(options.secret_key):
+        raise VisitRefused(RefusalCode.BAD_CREDENTIALS, f"visitor connection of [{name}] auth failed")
+    allowed = options.allow_users or (proxy.identity.user,)
+    user = caller.identity.user
+    if user not in allowed and ANY_USER not in allowed:
+        raise VisitRefused(
+            RefusalCode.USER_NOT_ALLOWED, f"visitor connection of [{name}] user [{user}] not allowed"
+        )
+
+
 @implementer(IVisitable)
 @frozen(eq=False)
 class _SecretExposure:
@@ -67,18 +84,8 @@ class _SecretExposure:
     address = ""
 
     async def visited(self, visit: IVisit) -> None:
-        name = self._proxy.name
-        secret = self._proxy.options.secret_key
-        if not visit.proves(secret):
-            raise VisitRefused(RefusalCode.BAD_CREDENTIALS, f"visitor connection of [{name}] auth failed")
-        allowed = self._proxy.options.allow_users or (self._proxy.identity.user,)
-        user = visit.identity.user
-        if user not in allowed and ANY_USER not in allowed:
-            raise VisitRefused(
-                RefusalCode.USER_NOT_ALLOWED,
-                f"visitor connection of [{name}] user [{user}] not allowed",
-            )
-        self._proxy.serve(visit.accept(secret), visit.origin)
+        admit(self._proxy, visit)
+        self._proxy.serve(visit.accept(self._proxy.options.secret_key), visit.origin)
 
     async def withdraw(self) -> None:
         """Nothing is open; the registry forgets the name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,13 +28,15 @@ from relaykit.dataplane.plane import make_data_plane
 from relaykit.dataplane.poller import make_poller
 from relaykit.dataplane.tls import TlsContext, server_context, start_tls
 from relaykit.interfaces import IServerHost
-from relaykit.nat.server import make_stun_service
+from relaykit.nat.rendezvous import MeetingPlace
+from relaykit.nat.server import RelayStun
 from relaykit.sansio.control.credentials import Scope, TokenVerifier
 from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.opening import ServerOpening
 from relaykit.sansio.control.proving import BoundLogin
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
+from relaykit.sansio.nat.rendezvous import Rendezvous
 from relaykit.server.acceptor import BindPort
 from relaykit.server.binding import ServerBinding, kept_or_new_salt
 from relaykit.server.heartbeats import heartbeat_of
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
         IListeningPort,
         IPorts,
         IProxyType,
+        IRendezvous,
     )
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
@@ -78,6 +81,7 @@ class ServerHost:
     reactor: IReactorTime
     ports: IPorts
     data_plane: IDataPlane
+    rendezvous: IRendezvous
     public_name: str = ""
 
 
@@ -113,6 +117,7 @@ class RelayServer(MultiService):
         self._ingresses: dict[str, IIngress] = {}
         self._bind_port: IListeningPort | None = None
         self._failure: Exception | None = None
+        self._stun: RelayStun | None = None
         self.fingerprint = ""
         """SHA-256 of the server's certificate, once started; what clients may pin."""
 
@@ -195,7 +200,8 @@ class RelayServer(MultiService):
             config.max_ports_per_client,
             self._release_if_silent,
         )
-        self._host = ServerHost(self._reactor, ports, self._data_plane)
+        rendezvous = MeetingPlace(Rendezvous(os.urandom, self._stun_ports), self._reactor)
+        self._host = ServerHost(self._reactor, ports, self._data_plane, rendezvous)
         self._registry = Registry(self._types, self, self._data_plane, self._reactor, self._release_if_silent)
         texts = PeerTexts(config.detailed_errors_to_client)
         verifier = TokenVerifier(self._token, [Scope(scope) for scope in config.auth.additional_scopes])
@@ -230,8 +236,8 @@ class RelayServer(MultiService):
         self._bind_port = listen_tcp(poller, config.bind_addr, config.bind_port, self._acceptor)
         self.log.info("frps tcp listen on {address}", address=self._bind_port.address)
         if config.stun_port >= 0:
-            port = config.stun_port or self.port
-            make_stun_service(self._reactor, config.bind_addr, port).setServiceParent(self)
+            self._stun = RelayStun(self._reactor, config.bind_addr, config.stun_port or self.port)
+            self._stun.setServiceParent(self)
         self.log.info("certificate fingerprint {fingerprint}", fingerprint=self.fingerprint)
 
     def ingress_of(self, proxy_type: IProxyType) -> IIngress:
@@ -271,6 +277,9 @@ class RelayServer(MultiService):
 
     def _release_if_silent(self, run_id: str) -> Deferred[bool]:
         return self._sessions.release_if_silent(run_id)
+
+    def _stun_ports(self) -> Sequence[int]:
+        return () if self._stun is None else self._stun.ports
 
     def _session_settings(self, link: Link) -> SessionSettings:
         return SessionSettings(

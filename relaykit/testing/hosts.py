@@ -9,6 +9,7 @@ processes.  Nothing waits: each call runs until all is quiet, and time passes by
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +37,7 @@ from relaykit.interfaces import (
     IDataPlane,
     ILegReceiver,
     IListeningPort,
+    IMeetings,
     IPorts,
     IRegisteredProxy,
     IServerHost,
@@ -45,7 +47,11 @@ from relaykit.interfaces import (
     IVisitable,
     IVisitorHost,
 )
+from relaykit.nat.meetings import ClientMeetings
+from relaykit.nat.rendezvous import MeetingPlace
 from relaykit.options import Options, ProxyCommon, VisitorCommon, from_wire, to_wire
+from relaykit.sansio.nat.rendezvous import Rendezvous
+from relaykit.testing.meetings import MemoryPunching
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Address, ClientIdentity, Ended, Origin, Traffic
 
@@ -62,6 +68,9 @@ if TYPE_CHECKING:
         IVisitableProxyType,
         IVisitor,
     )
+    from relaykit.sansio.nat.meetings import Met
+    from relaykit.sansio.nat.punching import FailureReason
+    from relaykit.testing.meetings import MemoryPath
     from relaykit.testing.memory import MemoryLeg
     from relaykit.values import Secret
 
@@ -148,11 +157,16 @@ class MemoryRelay:
         self.takes_signals = True
         self.half_close = True
         self.has_work_connections = True
+        self.punching_fails: FailureReason | None = None
+        """Why no two ends get a direct path; None: they do."""
+        self.rendezvous = MeetingPlace(Rendezvous(self._entropy), self.clock)
         self.working = 0
         """Work connections that a backend has and has not come to the end of."""
         self._published: dict[str, Published] = {}
         self._ingresses: dict[str, IIngress] = {}
         self._logins = 0
+        self._chance = random.Random(0)
+        self._paths: dict[bytes, MemoryPath] = {}
 
     def publish(
         self,
@@ -233,6 +247,16 @@ class MemoryRelay:
     def settle(self) -> None:
         """Lets everything happen that does not need time to pass."""
         self.network.flush()
+
+    def make_meetings(self, peer: ISignalPeer) -> IMeetings:
+        """The meetings of one backend or visitor."""
+        return ClientMeetings(peer, self.clock, self._punch, self._entropy)
+
+    def _punch(self, met: Met, send_offer: Callable[[dict[str, object]], None]) -> MemoryPunching:
+        return MemoryPunching(met, send_offer, self.punching_fails, self._paths)
+
+    def _entropy(self, count: int) -> bytes:
+        return self._chance.randbytes(count)
 
     def _identity(self, user: str) -> ClientIdentity:
         self._logins += 1
@@ -335,6 +359,7 @@ class MemoryServerHost:
         self.ports = relay.ports
         self.data_plane = relay.data_plane
         self.public_name = relay.public_name
+        self.rendezvous = relay.rendezvous
 
 
 @implementer(ISignalPeer)
@@ -457,6 +482,7 @@ class MemoryClientHost(_Peer):
         self.name = name
         self.common = common
         self.half_close = relay.half_close
+        self.meetings = relay.make_meetings(self)
         self._proxy = proxy
         self._local = local
 
@@ -484,6 +510,7 @@ class MemoryVisitorHost(_Peer):
         self.name = common.name
         self.common = common
         self.half_close = relay.half_close
+        self.meetings = relay.make_meetings(self)
         self.visitor: IVisitor | None = None
 
     def listen(self, acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:

@@ -25,7 +25,8 @@ from attrs import define, field, frozen
 
 from relaykit.sansio.nat.behavior import Filtering, Mapping, PortAllocation
 from relaykit.sansio.nat.datagrams import Datagram, DatagramCore
-from relaykit.sansio.nat.stun_server import RateLimit, StunServer
+from relaykit.sansio.nat.rates import RateLimit
+from relaykit.sansio.nat.stun_server import StunServer
 from relaykit.values import Address
 
 __all__ = ["Lab", "LabCall", "LabMachine", "LabNat", "LabNode", "LabReactor"]
@@ -365,7 +366,7 @@ class Lab:
 
     def stun_server(self, sockets: Sequence[Address]) -> None:
         """Starts a STUN server on these public addresses; it answers without limit."""
-        server = StunServer(sockets, RateLimit(burst=1_000_000))
+        server = StunServer(sockets, RateLimit(1_000_000, 1_000_000.0, 1_000_000))
         machines = {address.host: self.machine(address.host) for address in sockets}
 
         def answer(via: int, data: bytes, source: Address) -> None:

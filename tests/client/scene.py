@@ -62,6 +62,8 @@ class Machine:
         self.services: dict[str, list[MemoryLeg]] = {SERVICE: []}
         self.ports: dict[int, Any] = {}
         self.taken: set[int] = set()
+        self.surroundings: Any = None
+        """What direct paths are made through, which few tests need."""
         self.network_changed: Callable[[str], None] = lambda reason: None
         """Tells the client that the way to the server may be another one."""
 
@@ -79,6 +81,7 @@ class Machine:
             self._listen,
             DataPlane([CopyForwarder()]),
             self._watch,
+            self.surroundings,
         )
 
     def user(self, port: int) -> tuple[MemoryLeg, RecordingReceiver]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.hosts import BackendHost, VisitorHost
 from relaykit.errors import OutOfDescriptors, Refused
-from relaykit.interfaces import IStreamLeg
+from relaykit.interfaces import IMeetings, ISignalPeer, IStreamLeg
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.values import ClientIdentity, Origin
 
@@ -27,6 +27,7 @@ class Session:
     takes_signals: bool = True
     sent: list[Any] = field(factory=list)
     visited: list[VisitorCommon] = field(factory=list)
+    meeting: list[ISignalPeer] = field(factory=list)
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         self.sent.append((proxy_name, visitor_name, body))
@@ -34,6 +35,10 @@ class Session:
     def open_visit(self, common: VisitorCommon) -> Deferred[IStreamLeg]:
         self.visited.append(common)
         return Deferred()
+
+    def make_meetings(self, peer: ISignalPeer) -> IMeetings:
+        self.meeting.append(peer)
+        return cast(IMeetings, object())
 
 
 class HostTests(SynchronousTestCase):
@@ -66,6 +71,13 @@ class HostTests(SynchronousTestCase):
         self.backend.signal({"a": 1})
         self.visitor.signal({"b": 2})
         self.assertEqual(self.session.sent, [("alice.web", "", {"a": 1}), ("bob.db", "v", {"b": 2})])
+
+    def test_meetings(self) -> None:
+        """Each host has meetings of its own, which are made when they are wanted."""
+        self.assertEqual(self.session.meeting, [])
+        self.assertIs(self.backend.meetings, self.backend.meetings)
+        self.assertIsNot(self.backend.meetings, self.visitor.meetings)
+        self.assertEqual(self.session.meeting, [self.backend, self.visitor])
 
     def test_signals_refused(self) -> None:
         """Where the server takes no signals, sending one is refused."""

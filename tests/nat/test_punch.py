@@ -180,6 +180,18 @@ class TraversalTests(SynchronousTestCase):
         meeting.run()
         self.assertLess(meeting.lab.now - began, 0.3)
 
+    def test_callee_is_prepared(self) -> None:
+        """The callee finds out how it is seen before the offer comes, and offers only then."""
+        meeting = _Meeting(KINDS["port"], KINDS["port"])
+        meeting.callee.start(lambda offer: meeting._carry(offer, meeting.callee, meeting.caller))
+        meeting.lab.run(1.0)
+        self.assertEqual(meeting.callee.offers, [])
+        meeting.caller.start(lambda offer: meeting._carry(offer, meeting.caller, meeting.callee))
+        meeting.lab.run(1.0, until=lambda: len(meeting.caller.offers) == 1)
+        at = meeting.lab.now
+        meeting.lab.run(1.0, until=lambda: len(meeting.callee.offers) == 1)
+        self.assertAlmostEqual(meeting.lab.now - at, RENDEZVOUS_S)
+
     def test_impossible(self) -> None:
         """What cannot work is told at once, and all sockets are closed."""
         for a, b in (("symrnd", "symrnd"), ("port", "udpblock")):

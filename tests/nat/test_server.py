@@ -8,7 +8,7 @@ from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat import server
-from relaykit.nat.server import SECOND_PORTS, StunService, make_stun_service
+from relaykit.nat.server import SECOND_PORTS, RelayStun, StunService
 from relaykit.sansio.nat import stun
 from relaykit.values import Address
 
@@ -144,11 +144,12 @@ class StunServiceTests(SynchronousTestCase):
             ("203.0.113.2", {"203.0.113.2:7000", "203.0.113.2:7001"}),
         ):
             _Socket.opened = []
-            service = make_stun_service(reactor, bind_addr, 7000)
+            service = RelayStun(reactor, bind_addr, 7000)
             service.startService()
             self.assertEqual(set(self.open_addresses()), expected)
+            self.assertEqual(service.ports, (7000, 7001))
             service.stopService()
-            self.assertEqual(self.open_addresses(), [])
+            self.assertEqual((self.open_addresses(), service.ports), ([], ()))
 
     def test_random_port(self) -> None:
         """Port 0 takes a random one, the same on both addresses."""

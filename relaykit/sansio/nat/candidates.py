@@ -126,16 +126,19 @@ def admitted(
     interfaces: Iterable[Interface],
     same_site: bool,
     internet: Callable[[str], bool] = is_internet,
+    seen_at: str = "",
 ) -> tuple[Candidate, ...]:
     """Those of a peer's candidates that may be sent to, the preferred ones first.
 
     Never: loopback, multicast, broadcast, link-local and reserved addresses, low ports.  Private
     addresses only where they can be the peer's: in a network that this machine is in, or at
     ``same_site``, that is behind the same public address.  ``internet`` tells which addresses are
-    public.  What is offered twice counts as reflexive if it is that, too: the peer has no NAT then.
+    public.  ``seen_at`` is where the relay server sees the peer, if that is known: other addresses do
+    not crowd it out.  What is offered twice counts as reflexive if it is that, too: the peer has no
+    NAT then.
     """
     networks = [each.network for each in interfaces]
-    hosts: set[str] = set()
+    hosts = {seen_at} if seen_at else set()
     found: dict[Address, Candidate] = {}
     for each in sorted(candidates, key=lambda candidate: candidate.kind.rank):
         if len(found) >= CANDIDATES_MAX:

@@ -9,8 +9,6 @@ forged questions gain nothing; RFC 5780's own attributes are exempt where the qu
 
 from __future__ import annotations
 
-import ipaddress
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 from attrs import frozen
@@ -18,6 +16,7 @@ from attrs import frozen
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat import stun
 from relaykit.sansio.nat.datagrams import Datagram
+from relaykit.sansio.nat.rates import RateLimit, subscriber
 from relaykit.sansio.nat.stun import Attribute, Change, Kind, StunMessage
 from relaykit.values import Address
 
@@ -27,7 +26,6 @@ __all__ = [
     "BURST",
     "RATE_PER_SECOND",
     "RESPONSE_PORT_MIN",
-    "RateLimit",
     "StunServer",
 ]
 
@@ -68,33 +66,6 @@ _UNDERSTOOD = frozenset(
 _ABOUT_BEHAVIOR = (Attribute.CHANGE_REQUEST, Attribute.RESPONSE_PORT)
 
 
-class RateLimit:
-    """A token bucket for each address; IPv6 addresses share one per /64, which is one subscriber's."""
-
-    def __init__(
-        self, burst: int = BURST, rate: float = RATE_PER_SECOND, addresses: int = ADDRESSES_MAX
-    ) -> None:
-        self._burst = burst
-        self._rate = rate
-        self._addresses = addresses
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-    def admits(self, host: str, now: float) -> bool:
-        """Whether this address may have one more answer; counts it if so."""
-        key = _subscriber(host)
-        tokens, at = self._buckets.get(key, (float(self._burst), now))
-        tokens = min(self._burst, tokens + max(0.0, now - at) * self._rate)
-        admitted = tokens >= 1.0
-        self._buckets[key] = (tokens - 1.0 if admitted else tokens, max(now, at))
-        self._buckets.move_to_end(key)
-        if len(self._buckets) > self._addresses:
-            self._buckets.popitem(last=False)
-        return admitted
-
-
 @frozen
 class _Place:
     """One socket, and the sockets that CHANGE-REQUEST may name instead."""
@@ -113,7 +84,7 @@ class StunServer:
 
     def __init__(self, sockets: Sequence[Address], limit: RateLimit | None = None) -> None:
         self._sockets = tuple(sockets)
-        self._limit = RateLimit() if limit is None else limit
+        self._limit = RateLimit(BURST, RATE_PER_SECOND, ADDRESSES_MAX) if limit is None else limit
         self._places = [self._place(via) for via in range(len(self._sockets))]
 
     def answer(
@@ -130,7 +101,7 @@ class StunServer:
             request = stun.decode(data)
         except stun.StunError:
             return None
-        if not self._limit.admits(source.host, now):
+        if not self._limit.admits(subscriber(source.host), now):
             return None
         port = request.response_port
         if port is not None and port < RESPONSE_PORT_MIN:
@@ -220,9 +191,3 @@ def _refusal(unknown: Sequence[int], room: int) -> tuple[tuple[int, bytes], ...]
     if len(error) + len(types) + 16 > room:
         error = stun.pack_error(420, "")
     return ((Attribute.ERROR_CODE, error), (Attribute.UNKNOWN_ATTRIBUTES, types))
-
-
-def _subscriber(host: str) -> str:
-    if ":" not in host:
-        return host
-    return ipaddress.IPv6Address(host).exploded[:19]

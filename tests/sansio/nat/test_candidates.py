@@ -103,6 +103,14 @@ class AdmissionTests(SynchronousTestCase):
         found = admitted(offered, LAN, same_site=False)
         self.assertEqual(len(found), PUBLIC_HOSTS_MAX)
 
+    def test_seen_by_the_server(self) -> None:
+        """The address that the relay server sees the peer at is not crowded out by others."""
+        offered = [candidate(f"8.8.8.{place}", kind=CandidateKind.REFLEXIVE) for place in range(1, 10)]
+        found = {each.address.host for each in admitted(offered, LAN, same_site=False, seen_at="8.8.8.9")}
+        self.assertEqual((len(found), "8.8.8.9" in found), (PUBLIC_HOSTS_MAX, True))
+        elsewhere = admitted(offered, LAN, same_site=False, seen_at="9.9.9.9")
+        self.assertEqual(len(elsewhere), PUBLIC_HOSTS_MAX - 1)
+
     def test_documentation_addresses_are_not_the_internet(self) -> None:
         """By default the Internet is what the registries say."""
         self.assertTrue(is_internet("8.8.8.8") and is_internet("2600::1"))

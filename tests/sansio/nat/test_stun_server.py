@@ -8,12 +8,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.nat import stun
 from relaykit.sansio.nat.datagrams import Datagram
+from relaykit.sansio.nat.rates import RateLimit
 from relaykit.sansio.nat.stun import Attribute, Change, Kind, StunMessage
 from relaykit.sansio.nat.stun_server import (
     AMPLIFICATION_MAX,
     BURST,
     RATE_PER_SECOND,
-    RateLimit,
     StunServer,
 )
 from relaykit.values import Address
@@ -189,24 +189,8 @@ class RateLimitTests(SynchronousTestCase):
         self.assertEqual(answered(1.0), 0)
         self.assertEqual(answered(1000.0), BURST)
 
-    def test_ports_share(self) -> None:
-        """Another port is the same address, and so is another IPv6 address of one subscriber."""
-        limit = RateLimit(burst=1)
-        self.assertTrue(limit.admits("2001:db8:1:2::5", 0.0))
-        self.assertFalse(limit.admits("2001:db8:1:2:ffff::9", 0.0))
-        self.assertTrue(limit.admits("2001:db8:1:3::5", 0.0))
-
-    def test_table_is_bounded(self) -> None:
-        """The table forgets the address that asked longest ago."""
-        limit = RateLimit(burst=1, addresses=3)
-        for place in range(10):
-            limit.admits(f"192.0.2.{place}", 0.0)
-        self.assertEqual(len(limit), 3)
-        self.assertFalse(limit.admits("192.0.2.9", 0.0))
-        self.assertTrue(limit.admits("192.0.2.1", 0.0))
-
     def test_junk_costs_nothing(self) -> None:
         """What is not answered anyway does not enter the table."""
-        limit = RateLimit()
+        limit = RateLimit(1, 1.0, 1)
         StunServer([S1], limit).answer(b"junk" * 10, USER, 0, 0.0)
         self.assertEqual(len(limit), 0)

@@ -1,0 +1,109 @@
+"""Direct paths in memory, for tests of proxy types: meetings are real, punching is not."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from relaykit.nat.punch import TraversalFailed
+from relaykit.sansio.nat.knocks import Role
+from relaykit.values import Address
+
+if TYPE_CHECKING:
+    from relaykit.sansio.nat.meetings import Met
+    from relaykit.sansio.nat.punching import FailureReason
+
+__all__ = ["EARLY_MAX", "MemoryPath", "MemoryPunching"]
+
+EARLY_MAX = 32
+"""Datagrams that a path keeps for whoever is going to use it, as the real one does."""
+
+_Receiver = Callable[[bytes, Address, str], None]
+
+
+class MemoryPath:
+    """One end of a direct path, as a :class:`relaykit.nat.paths.PunchedPath` is used.
+
+    Datagrams arrive at once, in order; the test may lose them by setting ``loses``.
+    """
+
+    def __init__(self, role: Role, peer: Address) -> None:
+        self.role = role
+        self.peer = peer
+        self.other: MemoryPath | None = None
+        self.loses = False
+        self.closed = False
+        self._receiver: _Receiver | None = None
+        self._early: deque[bytes] = deque(maxlen=EARLY_MAX)
+
+    def attach(self, receiver: _Receiver, any_source: bool = False) -> None:
+        """Names who gets what arrives, and delivers what has arrived."""
+        self._receiver = receiver
+        while self._early:
+            receiver(self._early.popleft(), self.peer, "")
+
+    def send(self, payload: bytes) -> bool:
+        """Sends one datagram to the peer, or loses it."""
+        if self.closed or self.other is None:
+            return False
+        if not self.loses:
+            self.other._arrived(bytes(payload))
+        return True
+
+    def close(self) -> None:
+        """Closes this end; the peer is not told."""
+        self.closed = True
+
+    def _arrived(self, payload: bytes) -> None:
+        if self.closed:
+            return
+        if self._receiver is None:
+            self._early.append(payload)
+        else:
+            self._receiver(payload, self.peer, "")
+
+
+class MemoryPunching:
+    """What punches in memory: both ends have a path as soon as each has the other's offer.
+
+    With ``failure`` both find that there is none.
+    """
+
+    def __init__(
+        self,
+        met: Met,
+        send_offer: Callable[[dict[str, object]], None],
+        failure: FailureReason | None,
+        paths: dict[bytes, MemoryPath],
+    ) -> None:
+        self._met = met
+        self._send_offer = send_offer
+        self._failure = failure
+        self._paths = paths
+        self._result: Deferred[Any] = Deferred()
+
+    def start(self) -> Deferred[Any]:
+        """Begins; the caller offers."""
+        if self._met.role is Role.CALLER:
+            self._send_offer({"in": "memory"})
+        return self._result
+
+    def offer_received(self, wire: object, seen_at: str = "") -> None:
+        """The other end's offer is there."""
+        if self._met.role is Role.CALLEE and not self._result.called:
+            self._send_offer({"in": "memory"})
+        if self._result.called:
+            return
+        if self._failure is not None:
+            self._result.errback(TraversalFailed.because(self._failure))
+            return
+        path = MemoryPath(self._met.role, Address("198.51.100.99", 40_000))
+        path.other = self._paths.pop(self._met.key, None)
+        if path.other is None:
+            self._paths[self._met.key] = path
+        else:
+            path.other.other = path
+        self._result.callback(path)

@@ -1,0 +1,109 @@
+"""Tests of a client's direct paths: two clients in memory that meet through a server and punch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.client.direct import DirectPaths
+from relaykit.nat.paths import PunchedPath
+from relaykit.nat.punch import Surroundings
+from relaykit.sansio.nat.knocks import Role
+from relaykit.sansio.nat.meeting_messages import KEY, KEY_BYTES
+from relaykit.sansio.nat.meetings import Met
+from relaykit.testing.natlab import Lab
+from relaykit.values import Address, ClientIdentity, Secret
+from tests.nat.memory import MemoryNetwork
+
+SERVER = "203.0.113.2"
+PORTS = (7000, 7001)
+
+
+class _Session:
+    """The session with the server, as far as direct paths look at it."""
+
+    peer: Address | None = Address(SERVER, 7000)
+
+
+class _Peer:
+    """The server's half of a proxy type."""
+
+    identity = ClientIdentity("run")
+    takes_signals = True
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def signal(self, body: Any) -> None:
+        """Hears."""
+        self.heard.append(body[KEY])
+
+
+class DirectPathsTests(SynchronousTestCase):
+    """What a client does with what its server says."""
+
+    def setUp(self) -> None:
+        self.lab = Lab(1, delay_s=0.02)
+        self.lab.stun_server([Address(SERVER, port) for port in PORTS])
+        self.session: _Session | None = _Session()
+
+    def client(self, number: int) -> DirectPaths:
+        """A client behind a NAT."""
+        nat = self.lab.nat(f"198.51.100.{number}")
+        network = MemoryNetwork(self.lab.machine(f"192.168.{number}.100", behind=nat))
+        surroundings = Surroundings(
+            network=network,
+            opening_ttl=2,
+            internet=lambda host: host.startswith("198."),
+            entropy=self.lab.chance.randbytes,
+        )
+        session: Any = lambda: self.session  # noqa: E731
+        direct = DirectPaths(self.lab.reactor, surroundings, session)
+        direct.startService()
+        self.addCleanup(direct.stopService)
+        return direct
+
+    def test_punch(self) -> None:
+        """Both ends ask the relay server's STUN where the server was reached, offer, and have a path."""
+        offers: list[tuple[int, dict[str, Any]]] = []
+        found: list[Any] = []
+        ends = []
+        for place, role in enumerate(Role):
+            met = Met("m", role, bytes(KEY_BYTES), Address(f"198.51.100.{place + 1}", 5), PORTS)
+            direct: Any = self.client(place + 1)
+            end = direct._traverse(met, lambda offer, other=1 - place: offers.append((other, offer)))
+            end.start().addCallback(found.append)
+            ends.append(end)
+
+        def carried() -> bool:
+            while offers:
+                place, offer = offers.pop(0)
+                ends[place].offer_received(offer, f"198.51.100.{2 - place}")
+            return len(found) == 2
+
+        self.assertTrue(self.lab.run(2.0, until=carried))
+        for path in found:
+            self.assertIsInstance(path, PunchedPath)
+            path.close()
+
+    def test_without_session(self) -> None:
+        """Without a session nobody is asked; what is known of the network is still offered."""
+        self.session = None
+        direct: Any = self.client(1)
+        offers: list[dict[str, Any]] = []
+        end = direct._traverse(Met("m", Role.CALLER, bytes(KEY_BYTES), None, PORTS), offers.append)
+        result = end.start()
+        self.assertEqual([each["kind"] for each in offers[0]["candidates"]], ["host"])
+        result.cancel()
+        self.failureResultOf(result, CancelledError)
+
+    def test_stop(self) -> None:
+        """When it stops, all meetings of all halves end."""
+        direct = self.client(1)
+        peer: Any = _Peer()
+        called = direct.make_meetings(peer).call(Secret("s"))
+        direct.stopService()
+        self.failureResultOf(called, CancelledError)
+        self.assertEqual([each["do"] for each in peer.heard], ["call", "end"])

@@ -1,0 +1,144 @@
+"""Tests of the server's half of meetings over signals, with a type that anybody could have written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.errors import MeetingFailed, MeetingRefused, RefusalCode, RemoteProtocolError
+from relaykit.options import VisitorCommon
+from relaykit.proxies.stcp import StcpOptions
+from relaykit.sansio.nat.meeting_messages import KEY, EndReason
+from relaykit.sansio.nat.meetings import CALL_S
+from relaykit.sansio.nat.rendezvous import CLIENT_CALLS_AT_ONCE, DEADLINES_S, State
+from relaykit.testing.hosts import MemoryRelay, Published
+from relaykit.values import Secret
+from tests.nat.meet import MeetBackend, MeetVisitor, proxy_type
+
+SECRET = Secret("a secret")
+
+
+class MeetingPlaceTests(SynchronousTestCase):
+    """Visitors that call, and a proxy's client that is called."""
+
+    def setUp(self) -> None:
+        self.relay = MemoryRelay()
+        self.published = self.publish("p")
+
+    def publish(self, name: str, **options: Any) -> Published:
+        """A proxy."""
+        return self.relay.publish(proxy_type, StcpOptions(secret_key=SECRET, **options), name=name)
+
+    def visitor(self, name: str = "p", secret: Secret = SECRET, user: str = "", **common: Any) -> MeetVisitor:
+        """A visitor of it."""
+        asked = VisitorCommon(
+            name="v", type="meet", server_name=name, secret_key=secret, bind_port=-1, **common
+        )
+        visitor = self.relay.visit(proxy_type, asked, user=user).visitor
+        assert isinstance(visitor, MeetVisitor)
+        return visitor
+
+    def refused(self, called: Deferred[Any]) -> MeetingRefused:
+        """Why a call was refused."""
+        failure: MeetingRefused = self.failureResultOf(called, MeetingRefused).value
+        return failure
+
+    def backend(self) -> MeetBackend:
+        """The backend."""
+        assert isinstance(self.published.backend, MeetBackend)
+        return self.published.backend
+
+    def test_meeting(self) -> None:
+        """A visitor that knows the secret gets a path to the backend, which gets its other end."""
+        here = self.successResultOf(self.visitor().call())
+        there = self.backend().paths.pop()
+        heard: list[bytes] = []
+        there.attach(lambda data, source, arrived_at: heard.append(data))
+        here.send(b"hello")
+        self.assertEqual(heard, [b"hello"])
+        self.assertEqual(self.relay.clock.getDelayedCalls(), [])
+
+    def test_rules(self) -> None:
+        """Whoever does not know the secret, or is another user's, is told no; the backend hears nothing."""
+        with capturedLogs() as logged:
+            refusal = self.refused(self.visitor(secret=Secret("another")).call())
+            self.assertIs(refusal.code, RefusalCode.BAD_CREDENTIALS)
+            self.assertEqual(refusal.text, "visitor connection of [p] auth failed")
+            bob = self.visitor(user="bob", server_user="")
+            self.assertEqual(self.backend().paths, [])
+        self.assertEqual([each["reason"] for each in logged if "reason" in each], [refusal.text])
+        self.relay.publish(
+            proxy_type, StcpOptions(secret_key=SECRET, allow_users=("alice",)), name="p", user="bob"
+        )
+        self.assertIs(self.refused(bob.call()).code, RefusalCode.USER_NOT_ALLOWED)
+
+    def test_rate(self) -> None:
+        """A client that calls too often is told so, and may again later."""
+        visitor = self.visitor()
+        for _ in range(CLIENT_CALLS_AT_ONCE):
+            self.successResultOf(visitor.call())
+        self.assertIs(self.refused(visitor.call()).code, RefusalCode.TOO_MANY)
+        self.relay.clock.advance(10.0)
+        self.successResultOf(visitor.call())
+
+    def test_no_such_proxy(self) -> None:
+        """Nobody answers for a proxy that there is not; the call ends in time."""
+        called = self.visitor("q").call()
+        self.relay.clock.advance(CALL_S)
+        self.assertIs(self.failureResultOf(called, MeetingFailed).value.reason, EndReason.TIMEOUT)
+
+    def test_backend_that_does_not_answer(self) -> None:
+        """Where the backend takes part in no meetings the caller is told at once."""
+        self.published.host.meetings.close()
+        called = self.visitor().call()
+        self.assertIs(self.failureResultOf(called, MeetingFailed).value.reason, EndReason.GONE)
+
+    def test_withdrawn(self) -> None:
+        """A proxy that is withdrawn ends its meetings, and later signals go nowhere."""
+        self.deafen(self.published)
+        called = self.visitor().call()
+        self.assertNoResult(called)
+        self.published.withdraw()
+        self.assertIs(self.failureResultOf(called, MeetingFailed).value.reason, EndReason.GONE)
+        self.assertEqual(self.relay.clock.getDelayedCalls(), [])
+        exposure: Any = self.published.exposure
+        late = Deferred.fromCoroutine(exposure.signal_received(self.published.proxy, {KEY: {}}))
+        self.failureResultOf(late, RemoteProtocolError)
+
+    def test_silent_end(self) -> None:
+        """A callee that says nothing is not waited for longer than the server's deadline."""
+        self.deafen(self.published)
+        called = self.visitor().call()
+        self.relay.clock.advance(DEADLINES_S[State.OFFERED] - 0.1)
+        self.assertNoResult(called)
+        self.relay.clock.advance(0.1)
+        self.assertIs(self.failureResultOf(called, MeetingFailed).value.reason, EndReason.TIMEOUT)
+
+    def test_nonsense(self) -> None:
+        """Signals that make no sense are the peer's error and change nothing."""
+        exposure: Any = self.published.exposure
+        for sender, body in (
+            (self.published.proxy, {KEY: {"do": "call", "call": "c"}}),
+            (self.published.proxy, {KEY: 5}),
+            (self.published.proxy, {"another": 1}),
+        ):
+            taken = Deferred.fromCoroutine(exposure.signal_received(sender, body))
+            self.failureResultOf(taken, RemoteProtocolError)
+        self.successResultOf(self.visitor().call())
+
+    def test_proxy_without_signals(self) -> None:
+        """Where the proxy's client takes no signals the caller is told that it knows of no meetings."""
+        visitor = self.visitor()
+        self.patch(type(self.published.proxy), "takes_signals", False)
+        self.assertIs(self.refused(visitor.call()).code, RefusalCode.NOT_AVAILABLE)
+
+    def deafen(self, published: Published) -> None:
+        """Its backend gets no signals any more."""
+
+        async def ignore(sender: Any, body: Any) -> None:
+            """Does nothing."""
+
+        self.patch(published.backend, "signal_received", ignore)

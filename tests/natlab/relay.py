@@ -1,0 +1,144 @@
+"""The real relay server of a laboratory, and real clients on its machines, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from attrs import evolve, field, frozen
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from relaykit.client.network import Network, make_network
+from relaykit.client.service import RelayClient
+from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
+from relaykit.config.schema import ClientConfig, ServerConfig
+from relaykit.dataplane.poller import EpollPoller
+from relaykit.nat.punch import Surroundings
+from relaykit.options import ProxyCommon, VisitorCommon
+from relaykit.plugins import ProxyTypeReference, ProxyTypes
+from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
+from relaykit.server.service import RelayServer
+from relaykit.values import Secret
+from tests.nat.meet import MeetBackend, MeetVisitor
+from tests.natlab.lab import SERVER, NatLab
+from tests.natlab.namespaces import entered
+from tests.natlab.rendezvous import Result, surroundings
+
+__all__ = ["RelayMeeting"]
+
+_TYPES = ProxyTypes.from_references([ProxyTypeReference("meet", "tests.nat.meet")])
+_TOKEN = Secret("a token")
+_SECRET = Secret("a secret")
+
+_POLL_S = 0.01
+
+_reactor: Any = reactor
+
+
+@frozen
+class RelayMeeting:
+    """A relay server, and two clients that meet through it as often as one likes.
+
+    What servers and clients leave in the reactor, for as long as their program lives, is removed.
+    """
+
+    lab: NatLab
+    _cleanups: list[Callable[[], Any]] = field(factory=list)
+
+    async def begin(self) -> None:
+        """Starts the server."""
+        before = set(_reactor.getReaders())
+        self._cleanups.append(lambda: _close_pollers(before))
+        config = ServerConfig(bind_addr="0.0.0.0", bind_port=7000)
+        server = RelayServer(config, _TOKEN, _TYPES, _reactor)
+        with entered(self.lab.space("s")):
+            server.startService()
+        self._cleanups.append(server.stopService)
+        await server.when_ready()
+
+    async def end(self) -> None:
+        """Stops everything."""
+        for each in reversed(self._cleanups):
+            await maybeDeferred(each)
+
+    async def punch(
+        self,
+        roles: tuple[str, str] = ("ca", "cb"),
+        around: tuple[Surroundings, Surroundings] | None = None,
+    ) -> Result:
+        """Two new clients; the first one's visitor calls the second one's proxy.
+
+        The time is measured from the visitor's wish until both ends have the path.
+        """
+        around = around or (surroundings(self.lab, roles[0]), surroundings(self.lab, roles[1]))
+        common = VisitorCommon(name="v", type="meet", server_name="p", secret_key=_SECRET, bind_port=-1)
+        calling = self._client(roles[0], around[0], ConfiguredVisitor(common, StcpVisitorOptions(), "meet"))
+        offered = ProxyCommon(name="p", type="meet", local_port=1)
+        answering = self._client(
+            roles[1], around[1], ConfiguredProxy(offered, StcpOptions(secret_key=_SECRET), "meet")
+        )
+        for client in (answering, calling):
+            client.startService()
+            await client.when_first_login()
+        found, published = calling._visitors.find("v"), answering._offers.backend("p")
+        assert found is not None and published is not None
+        visitor: Any = found[0]
+        backend: Any = published.backend
+        while answering._offers.find("p") is None:
+            await deferLater(_reactor, _POLL_S)
+        try:
+            return await _meet(visitor, backend)
+        finally:
+            for client in (calling, answering):
+                await maybeDeferred(client.stopService)
+
+    def _client(
+        self, role: str, around: Surroundings, configured: ConfiguredProxy | ConfiguredVisitor
+    ) -> RelayClient:
+        space = self.lab.space(role)
+
+        def network(config: ClientConfig, reactor: Any) -> Network:
+            made = make_network(config, reactor)
+            connect = made.route._connect
+
+            def connect_there() -> Deferred[Any]:
+                with entered(space):
+                    return connect()
+
+            route = evolve(made.route, connect=connect_there)
+            return evolve(made, route=route, surroundings=around)
+
+        config = ClientConfig(server_addr=SERVER[0], server_port=7000)
+        return RelayClient(
+            config,
+            [configured] if isinstance(configured, ConfiguredProxy) else [],
+            [configured] if isinstance(configured, ConfiguredVisitor) else [],
+            _TOKEN,
+            _TYPES,
+            _reactor,
+            make_network=network,
+        )
+
+
+async def _meet(visitor: MeetVisitor, backend: MeetBackend) -> Result:
+    began = reactor.seconds()
+    called, answered = visitor.call(), backend.next_path()
+    called.addErrback(partial(_cancel, answered))
+    outcome = await DeferredList([called, answered], consumeErrors=True)
+    seconds = reactor.seconds() - began
+    return Result(outcome[0][1], outcome[1][1], seconds, seconds)
+
+
+def _close_pollers(before: set[Any]) -> None:
+    for each in _reactor.getReaders():
+        if isinstance(each, EpollPoller) and each not in before:
+            each.close()
+
+
+def _cancel(other: Deferred[Any], why: Failure) -> Failure:
+    other.cancel()
+    return why

@@ -1,0 +1,55 @@
+"""Two real clients meet through a real relay server and its STUN, behind real routers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from relaykit.nat.punch import TraversalFailed
+from relaykit.sansio.nat.punching import FailureReason
+from tests.natlab.case import NatLabCase
+from tests.natlab.relay import RelayMeeting
+from tests.natlab.rendezvous import Result, known, surroundings
+
+BUSY_S = 3.0
+"""What a meeting may take on a busy machine; on an idle one it takes 0.3 s."""
+
+
+class RelayTests(NatLabCase):
+    """From the visitor's wish to the path, 25 ms apart."""
+
+    async def meet(self, a: str, b: str, **how: Any) -> Result:
+        """One meeting in a laboratory of its own."""
+        lab = self.make_lab(a, b, 0.025, **how)
+        meeting = RelayMeeting(lab)
+        self.addCleanup(lambda: Deferred.fromCoroutine(meeting.end()))
+        await meeting.begin()
+        ends = surroundings(lab, "ca", behavior=known(a)), surroundings(lab, "cb", behavior=known(b))
+        result = await meeting.punch(around=ends)
+        self.addCleanup(result.close)
+        return result
+
+    async def test_cones(self) -> None:
+        """Two home routers: the path stands after a few round trips, and carries both ways."""
+        result = await self.meet("port", "portshift")
+        self.assertTrue(result.worked, result)
+        self.assertLess(result.seconds, BUSY_S)
+        one, two = result.paths
+        heard: Deferred[bytes] = Deferred()
+        two.attach(lambda data, source, arrived_at: heard.callback(data))
+        one.send(b"hello")
+        self.assertEqual(await heard, b"hello")
+
+    async def test_symmetric_caller(self) -> None:
+        """A symmetric router towards an open one."""
+        result = await self.meet("symrnd", "full")
+        self.assertTrue(result.worked, result)
+
+    async def test_impossible(self) -> None:
+        """What cannot work is told in words, before the visitor has waited for long."""
+        result = await self.meet("symrnd", "symrnd")
+        why: Any = result.caller
+        self.assertIs(why.check(TraversalFailed), TraversalFailed)
+        self.assertIs(why.value.reason, FailureReason.IMPOSSIBLE)
+        self.assertLess(result.total_s, 5.0)

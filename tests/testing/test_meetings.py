@@ -1,0 +1,68 @@
+"""Tests of direct paths in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.nat.punch import TraversalFailed
+from relaykit.sansio.nat.knocks import Role
+from relaykit.sansio.nat.meetings import Met
+from relaykit.sansio.nat.punching import FailureReason
+from relaykit.testing.meetings import EARLY_MAX, MemoryPath, MemoryPunching
+
+KEY = bytes(32)
+
+
+class MemoryPunchingTests(SynchronousTestCase):
+    """Both ends of a meeting in memory."""
+
+    def punch(self, failure: FailureReason | None = None) -> list[Any]:
+        """What both ends get."""
+        paths: dict[bytes, MemoryPath] = {}
+        offers: list[tuple[int, object]] = []
+        ends = [
+            MemoryPunching(
+                Met("m", role, KEY),
+                lambda offer, other=1 - place: offers.append((other, offer)),  # type: ignore[misc]
+                failure,
+                paths,
+            )
+            for place, role in enumerate(Role)
+        ]
+        results = [end.start() for end in ends]
+        while offers:
+            place, offer = offers.pop(0)
+            ends[place].offer_received(offer)
+        self.assertEqual(paths, {})
+        return results
+
+    def test_paths(self) -> None:
+        """Both ends have a path; datagrams go both ways, early ones are kept, lost ones are not."""
+        here, there = map(self.successResultOf, self.punch())
+        self.assertEqual([here.role, there.role], list(Role))
+        for number in range(EARLY_MAX + 1):
+            self.assertTrue(here.send(b"%d" % number))
+        heard: list[bytes] = []
+        there.attach(lambda data, source, arrived_at: heard.append(data))
+        self.assertEqual(heard, [b"%d" % number for number in range(1, EARLY_MAX + 1)])
+        here.loses = True
+        here.send(b"lost")
+        here.loses = False
+        here.send(b"last")
+        self.assertEqual(heard[EARLY_MAX:], [b"last"])
+        there.close()
+        here.send(b"to nobody")
+        self.assertEqual((there.send(b"x"), len(heard)), (False, EARLY_MAX + 1))
+
+    def test_failure(self) -> None:
+        """Where a test wants no path, both ends are told why."""
+        paths: dict[bytes, MemoryPath] = {}
+        for role in Role:
+            end = MemoryPunching(Met("m", role, KEY), lambda offer: None, FailureReason.SILENCE, paths)
+            result = end.start()
+            end.offer_received({})
+            end.offer_received({})
+            reason = self.failureResultOf(result, TraversalFailed).value.reason
+            self.assertIs(reason, FailureReason.SILENCE)
