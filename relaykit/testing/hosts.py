@@ -18,6 +18,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
@@ -56,8 +57,6 @@ from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Address, ClientIdentity, Ended, Origin, Traffic
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
-
     from relaykit.interfaces import (
         IBackend,
         IExposure,
@@ -160,13 +159,18 @@ class MemoryRelay:
         self.punching_fails: FailureReason | None = None
         """Why no two ends get a direct path; None: they do."""
         self.rendezvous = MeetingPlace(Rendezvous(self._entropy), self.clock)
-        self.working = 0
-        """Work connections that a backend has and has not come to the end of."""
+        # Held here, because nobody else may hold what waits for something that never comes.
+        self._work: set[Deferred[None]] = set()
         self._published: dict[str, Published] = {}
         self._ingresses: dict[str, IIngress] = {}
         self._logins = 0
         self._chance = random.Random(0)
         self._paths: dict[bytes, MemoryPath] = {}
+
+    @property
+    def working(self) -> int:
+        """Work connections that a backend has and has not come to the end of."""
+        return len(self._work)
 
     def publish(
         self,
@@ -425,9 +429,9 @@ class MemoryProxy(_Peer):
         if not self._relay.has_work_connections:
             return fail(NoWorkConnection(f"no work connection for proxy [{self.name}]"))
         here, there = self._relay.network.pair()
-        Deferred.fromCoroutine(self._work(published.backend, there, origin)).addErrback(
-            lambda failure: self.log.failure("the backend of {proxy} failed", failure, proxy=self.name)
-        )
+        work = Deferred.fromCoroutine(published.backend.work_assigned(there, origin))
+        self._relay._work.add(work)
+        work.addBoth(self._worked, work)
         return succeed(here)
 
     def serve(self, user: IStreamLeg, origin: Origin) -> Deferred[Traffic]:
@@ -448,12 +452,10 @@ class MemoryProxy(_Peer):
             published.flows.append(traffic)
         return traffic
 
-    async def _work(self, backend: IBackend, leg: IStreamLeg, origin: Origin) -> None:
-        self._relay.working += 1
-        try:
-            await backend.work_assigned(leg, origin)
-        finally:
-            self._relay.working -= 1
+    def _worked(self, outcome: Any, work: Deferred[None]) -> None:
+        self._relay._work.discard(work)
+        if isinstance(outcome, Failure):
+            self.log.failure("the backend of {proxy} failed", outcome, proxy=self.name)
 
     def _backend(self) -> object:
         published = self._relay._published.get(self.name)
