@@ -18,6 +18,7 @@ from twisted.internet.task import react
 
 from tests.natlab.lab import NatLab
 from tests.natlab.namespaces import run, why_not, within
+from tests.natlab.relay import RelayMeeting
 from tests.natlab.rendezvous import Meeting, Result, known, surroundings
 
 __all__ = ["ROWS", "Row", "main"]
@@ -37,6 +38,9 @@ class Row:
     how: dict[str, Any] = field(factory=dict)
     knows_a: bool = True
     """Whether end A has done a thorough discovery before."""
+    relay: bool = False
+    """Whether real clients meet through the real relay server; then the time is that from the visitor's
+    wish to the path, otherwise that from the moment when both have the other's offer."""
 
     @property
     def name(self) -> str:
@@ -80,6 +84,21 @@ ROWS: Sequence[Row] = (
     Row("IPv6", "symrnd", "symrnd", how={"six": True}),
     Row("TCP", "udpblock", "udpblock"),
     Row("TCP", "udpblock", "port"),
+    *(
+        Row("relay server", a, b, relay=True)
+        for a, b in (
+            ("none", "none"),
+            ("fw", "fw"),
+            ("full", "full"),
+            ("addr", "addr"),
+            ("port", "port"),
+            ("port", "portshift"),
+            ("portshift", "portshift"),
+            ("full", "symrnd"),
+            ("port", "symseq"),
+            ("port", "symrnd"),
+        )
+    ),
 )
 
 
@@ -88,7 +107,7 @@ async def measure(row: Row, runs: int) -> str:
     results: list[tuple[Result, int]] = []
     with NatLab(row.a, row.b, **row.how) as lab:
         lab.weather(reactor, DELAY_S, row.loss)
-        meeting = Meeting(lab)
+        meeting: Meeting | RelayMeeting = RelayMeeting(lab) if row.relay else Meeting(lab)
         await meeting.begin()
         more = {"opening_ttl": 3} if row.how.get("carrier") else {}
         a = surroundings(lab, "ca", **{"behavior": known(row.a) if row.knows_a else None, **more})
