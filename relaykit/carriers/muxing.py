@@ -185,6 +185,8 @@ class MuxLink:
         """Begins to read and write."""
         self.lower.registerProducer(self, True)
         self.lower.give_up_unconfirmed(UNCONFIRMED_S)
+        # What waits with its stream can be overtaken: a transfer by the keystrokes of another user.
+        self.lower.favor_latency()
         self.flush_soon()
         self.lower.attach(self)
 

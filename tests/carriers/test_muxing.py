@@ -424,6 +424,17 @@ class LegTests(LinkTestCase):
 class PathTests(LinkTestCase):
     """Tests for the link as a path."""
 
+    def test_favors_latency(self) -> None:
+        """Nothing waits below that another stream's output could not overtake."""
+        asked: list[MemoryLeg] = []
+        self.patch(MemoryLeg, "favor_latency", lambda leg: asked.append(leg))
+        near, _ = self.network.pair()
+        link = MuxLink(near, Role.CLIENT, self.network, self.clock)
+        link.start()
+        self.assertEqual(asked, [near])
+        link.close()
+        self.network.flush()
+
     def test_one_write_a_turn(self) -> None:
         """What many legs write in one turn goes down in one piece of work."""
         legs = [self.open() for _ in range(50)]
