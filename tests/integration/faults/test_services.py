@@ -173,6 +173,8 @@ class ReaderTests(FaultTestCase):
         """All is there when it reads on; meanwhile nobody waits for it and no program grows."""
 
         def give(connection: socket.socket) -> None:
+            # As patient as its users.
+            connection.settimeout(None)
             receive_exactly(connection, 1)
             send(connection, FROM_SERVICE, MUCH_BYTES)
 
