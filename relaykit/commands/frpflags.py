@@ -267,7 +267,7 @@ FRPC = Command(
                 Flag("nat_hole_local_addr", TEXT, "local address, ip:port or :port", default="", short="l"),
             ),
             children=(
-                Command("discover", "Ask what kind of NAT it is", action="relaykit.commands.later:nathole"),
+                Command("discover", "Ask what kind of NAT it is", action="relaykit.commands.nathole:run"),
             ),
         ),
         _HELP,

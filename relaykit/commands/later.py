@@ -5,7 +5,7 @@ from __future__ import annotations
 from relaykit.commands.grammar import Call, path_text
 from relaykit.commands.surroundings import Surroundings
 
-__all__ = ["completion", "nathole", "not_available", "reload", "status", "stop", "unusable"]
+__all__ = ["completion", "not_available", "reload", "status", "stop", "unusable"]
 
 
 def not_available(call: Call, around: Surroundings) -> int:
@@ -15,7 +15,6 @@ def not_available(call: Call, around: Surroundings) -> int:
 
 
 completion = not_available
-nathole = not_available
 reload = not_available
 status = not_available
 stop = not_available

@@ -485,6 +485,25 @@ _NAT = (
         remedy="Free its port, or choose another one; everything else goes on.",
     ),
     Trouble(
+        anchor="nat-address",
+        says=(
+            "missing port in address",
+            "missing host in address",
+            "too many colons in address",
+            "invalid port",
+            "unknown port",
+            "no such host",
+        ),
+        means="The command frpc nathole discover was given an address that is none, or a name without one.",
+        remedy="Write host:port for the server, and ip:port or :port for the local address.",
+    ),
+    Trouble(
+        anchor="nat-local-address",
+        says=("listen udp4 ...: bind:",),
+        means="The local address that frpc nathole discover was given cannot be used.",
+        remedy="Name an address of this machine and a port that is free, or leave it out.",
+    ),
+    Trouble(
         anchor="traversal",
         says=(
             "no UDP socket could be opened",

@@ -21,8 +21,8 @@ __all__ = ["DEVIATIONS", "PROCESS_GROUPS", "Case", "differences", "read_cases"]
 
 _FILE = Path(__file__).with_name("data") / "cli-cases.jsonl"
 
-PROCESS_GROUPS = frozenset({"login-fail", "run-errors"})
-"""Groups whose command lines start a role: they run in a process of their own."""
+PROCESS_GROUPS = frozenset({"login-fail", "run-errors", "nathole"})
+"""Groups whose command lines start a role or ask the network: they run in a process of their own."""
 
 _RECORDED_VERSION = "0.70.1"
 
@@ -43,6 +43,7 @@ _WAITED_FOR = re.compile(
     r"|127\.0\.0\.1:\d+"
     r"|connection refused"
     r"|no such file or directory"
+    r"|discover error: .*"
     r"|\x1b\[[0-9;]*m"
 )
 """Texts that are bound wherever they occur."""

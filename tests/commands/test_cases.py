@@ -66,7 +66,7 @@ class RecordedCommandLinesTests(SynchronousTestCase):
 
     def test_administration(self) -> None:
         """The commands for a running client fail as frp's do."""
-        self.check_group("admin", "nathole")
+        self.check_group("admin")
 
     def test_help(self) -> None:
         """Help texts have frp's flags in frp's order."""
@@ -79,6 +79,6 @@ class RecordedCommandLinesTests(SynchronousTestCase):
         self.assertEqual(
             {case.group for case in cases} - PROCESS_GROUPS,
             {"version", "flag-grammar", "verify", "frps-flags", "frpc-proxy", "frpc-visitor"}
-            | {"config-dir", "admin", "nathole", "help"},
+            | {"config-dir", "admin", "help"},
         )
         self.assertEqual(set(DEVIATIONS) - {case.id for case in cases}, set())

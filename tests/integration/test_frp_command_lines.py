@@ -18,7 +18,7 @@ from tests.commands.terminal import Printed
 from tests.layering import ROOT
 
 PATIENCE_S = 30.0
-"""The longest that one command may take; the slowest takes a second."""
+"""The longest that one command may take; the slowest takes three seconds."""
 
 LIVING = frozenset({"l239"})
 """Cases that frp ends and relaykit serves in spite of: see their deviations."""
@@ -77,6 +77,10 @@ class RecordedProcessesTests(SynchronousTestCase):
     def test_first_login_fails(self) -> None:
         """A client whose first login fails says so in frp's lines, and ends."""
         self.check_group("login-fail")
+
+    def test_nathole(self) -> None:
+        """The discovery of NATs fails with frp's words and status."""
+        self.check_group("nathole")
 
     def test_start_fails(self) -> None:
         """A role that cannot start says why, and ends."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 from twisted.internet import reactor
@@ -15,7 +16,8 @@ from relaykit.nat.server import StunService
 from relaykit.nat.sockets import UdpSocket, local_host_towards
 from relaykit.sansio.nat.behavior import BehaviorDiscovery, Filtering, Mapping, NatBehavior, sockets_needed
 from relaykit.values import Address
-from tests.integration.programs import frp_command, missing_frp
+from tests.integration.programs import frp_command, missing_frp, relaykit_command
+from tests.layering import ROOT
 
 FRPC = "" if missing_frp() else frp_command("frpc")[0]
 NATDISCOVERY = shutil.which("turnutils_natdiscovery") or ""
@@ -96,7 +98,22 @@ class StunServerTests(TestCase):
             output = await getProcessOutput(FRPC, arguments, env=os.environ, errortoo=True, reactor=reactor)
             self.assertIn(b"Your NAT type is: EasyNAT", output)
 
+    async def test_same_as_frpc(self) -> None:
+        """Our ``frpc nathole discover`` prints what frp's prints, but for the ports."""
+        server = self.serve("127.0.0.1")
+        printed = []
+        for command in (relaykit_command("frpc"), (FRPC,)):
+            arguments = [*command[1:], "nathole", "discover", "--nat-hole-stun-server", str(server)]
+            environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+            output = await getProcessOutput(
+                command[0], arguments, env=environ, errortoo=True, reactor=reactor
+            )
+            printed.append(re.sub(rb"(127\.0\.0\.1|0\.0\.0\.0):\d+(?=[ \]\n])", rb"\1:PORT", output))
+        self.assertEqual(printed[0], printed[1])
+        self.assertEqual(len(printed[0].splitlines()), 6)
+
     if not FRPC:
+        test_same_as_frpc.skip = "no frps and frpc on PATH or in the directory RELAYKIT_FRP_BIN"  # type: ignore[attr-defined]
         test_frpc.skip = "no frps and frpc on PATH or in the directory RELAYKIT_FRP_BIN"  # type: ignore[attr-defined]
     if not NATDISCOVERY:
         test_turnutils_natdiscovery.skip = "coturn is not installed"  # type: ignore[attr-defined]
