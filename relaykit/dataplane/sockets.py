@@ -388,6 +388,7 @@ class SocketLeg(StreamLeg):
         if count == 0:
             self._peer_ended()
             return False
+        self._poller.taken_bytes += count
         self._bulky = count == PIECE_BYTES
         if self._flowing:
             self._receiver.data_received(data)  # type: ignore[union-attr]  # flowing implies one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import select
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane.poller import (
     READ,
+    TAKEN_AT_ONCE_BYTES,
     WRITE,
     EpollPoller,
     Poller,
@@ -198,6 +200,25 @@ class EpollPollerTests(SynchronousTestCase):
         self.turn([(1, READ), (2, READ)], [(1, READ)])
         self.assertEqual(done, ["event", "event", "end", "event", "end"])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_much_was_read(self) -> None:
+        """Once much was read what it made goes out, before more descriptors are asked."""
+        order: list[str] = []
+
+        def read(name: str) -> None:
+            order.append(name)
+            self.poller.taken_bytes += TAKEN_AT_ONCE_BYTES // 2
+            self.poller.at_turn_end(flush)
+
+        def flush() -> None:
+            order.append("flush")
+
+        for number, name in enumerate("abc"):
+            watched = Watched(number)
+            watched.act = functools.partial(read, name)
+            self.poller.watch(watched, READ)
+        self.turn([(0, READ), (1, READ), (2, READ)])
+        self.assertEqual(order, ["a", "b", "flush", "c", "flush"])
 
     def test_bounded_turn(self) -> None:
         """A turn comes to its end however much is ready: the reactor has others to serve."""
