@@ -66,6 +66,8 @@ class WorkConnections:
         self._key = key
         self._entropy = entropy
         self._waiting: set[Deferred[None]] = set()
+        self._idle: set[IStreamLeg] = set()
+        self._closed = False
 
     def open(self, count: int) -> None:
         """The server asks for this many."""
@@ -76,6 +78,10 @@ class WorkConnections:
 
     def close(self) -> None:
         """Closes those that serve nobody yet."""
+        self._closed = True
+        # Cancelling them would do, but leave circles of frames, and with them the session, to the garbage.
+        for leg in list(self._idle):
+            leg.close()
         for opening in list(self._waiting):
             opening.cancel()
 
@@ -90,12 +96,15 @@ class WorkConnections:
                 ended=ended_by(error).value,
             )
             return
+        self._idle.add(leg)
         try:
             leg.write(open_work(self._framing, self._run_id, self._prover, binding))
             answer = await leg.take(work_answer(self._framing))
         except Exception:
             leg.close()
             raise
+        finally:
+            self._idle.discard(leg)
         if isinstance(answer, Refusal):
             leg.close()
             # One too many is nobody's fault; any other reason keeps users from being served.
@@ -129,9 +138,12 @@ class WorkConnections:
 
     def _served(self, result: Failure | None, opening: Deferred[None]) -> None:
         self._waiting.discard(opening)
-        if result is None or result.check(CancelledError):
+        if result is None:
             return
-        if result.check(RelaykitError):
+        if not result.check(RelaykitError, CancelledError):
+            self.log.failure("a defect while a work connection was opened", result)
+            return
+        if not self._closed:
             level = self.log.warn if result.check(RemoteProtocolError) else self.log.debug
             level(
                 "[{run}] a work connection ended: {reason}",
@@ -139,8 +151,7 @@ class WorkConnections:
                 reason=result.getErrorMessage(),
                 ended=Ended.RESET.value,
             )
-        else:
-            self.log.failure("a defect while a work connection was opened", result)
+        result.cleanFailure()
 
     def _defect(self, failure: Failure, leg: IStreamLeg, name: str) -> None:
         self.log.failure("[{proxy}] a defect while a user was served", failure, proxy=name)

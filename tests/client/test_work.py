@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -114,6 +116,20 @@ class WorkConnectionTests(SynchronousTestCase):
         self.server.network.flush()
         self.assertGreater(len(received.data), before + 16)
         self.assertNotIn(b"secret words", received.data)
+
+    def test_nothing_left_behind(self) -> None:
+        """Once they are closed, those that waited are gone with all they belong to: no garbage is left."""
+        gone = weakref.ref(self.work)
+        self.work.open(3)
+        self.server.network.flush()
+        self.addCleanup(gc.enable)
+        gc.disable()
+        with capturedLogs() as logged:
+            self.work.close()
+            self.server.network.flush()
+        self.assertEqual(logged, [])
+        del self.work
+        self.assertIsNone(gone())
 
     def test_unknown_proxy(self) -> None:
         """A user for a proxy that does not run is turned away, and the log says which."""
