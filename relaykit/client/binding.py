@@ -8,6 +8,7 @@ from attrs import frozen
 
 from relaykit.sansio.control.negotiation import WireProtocol
 from relaykit.sansio.control.proving import BindingFailure, BoundLogin
+from relaykit.sansio.control.texts import TOO_MANY_LOGINS
 
 if TYPE_CHECKING:
     from relaykit.client.remembered import Remembered
@@ -69,6 +70,9 @@ class BindingPolicy:
 
     def explained(self, failure: BindingFailed, known: Remembered, certificate: str) -> str:
         """What a failure means, with every cause that it can have."""
+        if failure.text == TOO_MANY_LOGINS:
+            # A server says so before it has looked at any proof, so this shows none of its own.
+            return f"{TOO_MANY_LOGINS} (so says who answered, without a proof of being the server)"
         text = self._cause(failure)
         if known.certificate and certificate != known.certificate:
             text += f"; its certificate, {certificate}, is not the one that it had before"

@@ -12,6 +12,7 @@ from relaykit.config.credentials import ClientAuth
 from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
 from relaykit.sansio.control.events import BindingFailed
 from relaykit.sansio.control.proving import BindingFailure, BoundLogin
+from relaykit.sansio.control.texts import TOO_MANY_LOGINS
 from relaykit.values import Secret
 
 SERVER = "relay.example:7000"
@@ -64,6 +65,15 @@ class ExplanationTests(SynchronousTestCase):
             self.assertIn("TLS is ended in between", text)
             self.assertEqual("go away" in text, why is BindingFailure.NOT_ADMITTED)
             self.assertNotIn("forget", text)
+
+    def test_too_many_logins(self) -> None:
+        """A server that does not look at the login says so without a proof; the token is not in doubt."""
+        failure = BindingFailed(BindingFailure.NOT_ADMITTED, TOO_MANY_LOGINS)
+        text = policy().explained(failure, PROVEN, "sha256:01")
+        self.assertIn(TOO_MANY_LOGINS, text)
+        self.assertIn("without a proof", text)
+        for cause in ("token", "TLS", "forget"):
+            self.assertNotIn(cause, text)
 
     def test_not_agreed(self) -> None:
         """Where nothing was proven the token is not the cause."""
