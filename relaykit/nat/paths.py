@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
 from relaykit.sansio.nat.knocks import is_knock
-from relaykit.values import Address
+from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
     from relaykit.nat.driving import DatagramDriver
@@ -81,6 +82,8 @@ class PunchedPath:
     ``EARLY_MAX`` datagrams are kept.  Datagrams of the punch itself are not shown; nor are
     those of anybody but the peer's address, unless ``any_source`` is asked for, as protocols do
     that can follow a peer whose NAT gave it another port.
+
+    The punch keeps the path: it asks over it now and then, so that no NAT forgets it.
     """
 
     def __init__(
@@ -99,6 +102,8 @@ class PunchedPath:
         self._on_close = on_close
         self._receiver: DatagramReceiver | None = None
         self._any_source = False
+        self._lost = False
+        self._waiting: list[Deferred[Ended]] = []
         self._early: deque[tuple[bytes, Address, str]] = deque(maxlen=EARLY_MAX)
         socket.receiver = self._arrived
 
@@ -113,8 +118,29 @@ class PunchedPath:
         """Sends one datagram to the peer, or loses it."""
         return self.socket.send(payload, self.peer)
 
+    def when_lost(self) -> Deferred[Ended]:
+        """Fires once the peer has been silent for too long; the owner still closes the path.
+
+        Cancelling it changes nothing.
+        """
+        waiting: Deferred[Ended] = Deferred()
+        if self._lost:
+            waiting.callback(Ended.TIMEOUT)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def went_silent(self) -> None:
+        """For who punches: nothing is heard of the peer any more."""
+        self._lost = True
+        self._driver.stop()
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.called:
+                each.callback(Ended.TIMEOUT)
+
     def close(self) -> None:
-        """Closes the socket; the peer is not told."""
+        """Closes the socket; the peer is not told, but will notice."""
         self._driver.stop()
         self.socket.close()
         on_close, self._on_close = self._on_close, None

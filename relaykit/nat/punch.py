@@ -292,6 +292,7 @@ class _Attempt:
         self._driver: DatagramDriver[NatBehavior] | DatagramDriver[PunchEvent] | None = None
         self._mapped: Deferred[Sequence[Address]] | None = None
         self._streaming: Deferred[PunchedStream] | None = None
+        self._path: PunchedPath | None = None
         self._abandoned = False
         self._ask()
 
@@ -422,13 +423,15 @@ class _Attempt:
             is_mapped = kept is self._pairs[0].four
             if not is_mapped:
                 self._release()
-            self._on_end(
-                PunchedPath(kept, event, self._session.role, driver, self._release if is_mapped else None)
-            )
-        else:
+            release = self._release if is_mapped else None
+            self._path = PunchedPath(kept, event, self._session.role, driver, release)
+            self._on_end(self._path)
+        elif isinstance(event, PunchFailed):
             driver.stop()
-            if isinstance(event, PunchFailed):
-                self._failed(event)
+            self._failed(event)
+        else:
+            assert self._path is not None
+            self._path.went_silent()
 
     def _failed(self, failure: PunchFailed) -> None:
         """UDP does not work; where it is blocked, TCP may."""

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from relaykit.nat.punch import TraversalFailed
 from relaykit.sansio.nat.knocks import Role
-from relaykit.values import Address
+from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
     from relaykit.sansio.nat.meetings import Met
@@ -36,6 +36,7 @@ class MemoryPath:
         self.other: MemoryPath | None = None
         self.loses = False
         self.closed = False
+        self._waiting: list[Deferred[Ended]] = []
         self._receiver: _Receiver | None = None
         self._early: deque[bytes] = deque(maxlen=EARLY_MAX)
 
@@ -52,6 +53,21 @@ class MemoryPath:
         if not self.loses:
             self.other._arrived(bytes(payload))
         return True
+
+    def when_lost(self) -> Deferred[Ended]:
+        """Fires once the test calls :meth:`lose`."""
+        waiting: Deferred[Ended] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def lose(self) -> None:
+        """Nothing gets through from now on, in neither direction, and both ends notice."""
+        for end in (self, self.other):
+            if end is not None:
+                end.loses = True
+                waiting, end._waiting = end._waiting, []
+                for each in waiting:
+                    each.callback(Ended.TIMEOUT)
 
     def close(self) -> None:
         """Closes this end; the peer is not told."""

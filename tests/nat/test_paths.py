@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,7 +13,7 @@ from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.knocks import KnockKeys, KnockKind, Role
 from relaykit.sansio.nat.pairing import Part
 from relaykit.sansio.nat.punching import Punched
-from relaykit.values import Address
+from relaykit.values import Address, Ended
 
 PEER, STRANGER = Address("198.51.100.3", 6000), Address("198.51.100.3", 6001)
 KNOCK = KnockKeys(bytes(32), Role.CALLER, b"").seal(KnockKind.PROBE, bytes(8), 0)
@@ -117,6 +118,17 @@ class PunchedPathTests(SynchronousTestCase):
         self.assertEqual(self.socket.sent, [(b"x", PEER, None)])
         self.path.close()
         self.assertEqual((self.socket.closed, self.driver.stopped), (True, True))
+
+    def test_lost(self) -> None:
+        """Who waits for the loss of the path is told, early and late."""
+        early, given_up = self.path.when_lost(), self.path.when_lost()
+        given_up.cancel()
+        self.failureResultOf(given_up, CancelledError)
+        self.assertNoResult(early)
+        self.path.went_silent()
+        for each in (early, self.path.when_lost()):
+            self.assertIs(self.successResultOf(each), Ended.TIMEOUT)
+        self.assertTrue(self.driver.stopped)
 
 
 class UdpPairTests(SynchronousTestCase):

@@ -26,9 +26,9 @@ from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.knocks import Role
 from relaykit.sansio.nat.offers import Offer
 from relaykit.sansio.nat.pairing import NatView, Part
-from relaykit.sansio.nat.punching import FailureReason
+from relaykit.sansio.nat.punching import SILENT_S, FailureReason
 from relaykit.testing.natlab import Lab
-from relaykit.values import Address
+from relaykit.values import Address, Ended
 from tests.nat.memory import MemoryNetwork
 from tests.sansio.nat.pairs import GRID, KEY, KINDS, Kind
 
@@ -172,6 +172,26 @@ class TraversalTests(SynchronousTestCase):
         caller.close()
         callee.close()
         self.assertEqual((meeting.caller.network.open, meeting.callee.network.open), (0, 0))
+
+    def test_kept(self) -> None:
+        """A path that nobody uses outlives what NATs remember, and is lost once they let nothing through."""
+        meeting = _Meeting(KINDS["port"], KINDS["symrnd"])
+        for end in (meeting.caller, meeting.callee):
+            end.nat._lifetime_s = 30.0
+        meeting.run()
+        caller, callee = meeting.caller.path, meeting.callee.path
+        assert caller is not None and callee is not None
+        lost = [caller.when_lost(), callee.when_lost()]
+        meeting.lab.run(600.0)
+        heard: list[bytes] = []
+        callee.attach(lambda data, source, arrived_at: heard.append(data))
+        caller.send(b"still there")
+        meeting.lab.run(1.0)
+        self.assertEqual(heard, [b"still there"])
+        for end in (meeting.caller, meeting.callee):
+            end.nat._blocks_udp = True
+        meeting.lab.run(SILENT_S + 1.0)
+        self.assertEqual([self.successResultOf(each) for each in lost], [Ended.TIMEOUT] * 2)
 
     def test_time(self) -> None:
         """A plain punch takes a few round trips from the beginning to the path at both ends."""

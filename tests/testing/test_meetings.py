@@ -11,6 +11,7 @@ from relaykit.sansio.nat.knocks import Role
 from relaykit.sansio.nat.meetings import Met
 from relaykit.sansio.nat.punching import FailureReason
 from relaykit.testing.meetings import EARLY_MAX, MemoryPath, MemoryPunching
+from relaykit.values import Ended
 
 KEY = bytes(32)
 
@@ -55,6 +56,17 @@ class MemoryPunchingTests(SynchronousTestCase):
         there.close()
         here.send(b"to nobody")
         self.assertEqual((there.send(b"x"), len(heard)), (False, EARLY_MAX + 1))
+
+    def test_loss(self) -> None:
+        """A path that the test loses carries nothing any more, and both ends notice."""
+        here, there = map(self.successResultOf, self.punch())
+        lost = [here.when_lost(), there.when_lost()]
+        heard: list[bytes] = []
+        there.attach(lambda data, source, arrived_at: heard.append(data))
+        here.lose()
+        here.send(b"lost")
+        self.assertEqual([self.successResultOf(each) for each in lost], [Ended.TIMEOUT] * 2)
+        self.assertEqual(heard, [])
 
     def test_failure(self) -> None:
         """Where a test wants no path, both ends are told why."""

@@ -10,7 +10,9 @@ caller's NAT is about to use.  From then on:
 - every probe of the peer is answered to where it came from, and that address is knocked at, too: a
   NAT that takes another port for us is found by what comes from it;
 - an answer proves a path in both directions; the caller nominates the best proven path, and with the
-  callee's acceptance the punch is done.
+  callee's acceptance the punch is done;
+- from then on the path is kept: a question now and then, which the other end answers, so that no NAT
+  forgets it, and both ends notice when it is gone.
 
 Datagrams that do not carry the session's key are ignored.
 """
@@ -34,14 +36,16 @@ from relaykit.values import Address
 
 __all__ = [
     "ACTORS",
+    "KEEPALIVE_S",
     "OPENING_TTL",
+    "SILENT_S",
     "TRANSITIONS",
     "FailureReason",
+    "PathLost",
     "Punch",
     "PunchEvent",
     "PunchFailed",
     "Punched",
-    "Settled",
     "SocketsWanted",
     "State",
     "Step",
@@ -96,8 +100,15 @@ something, and a caller that begins anew tells it."""
 TOTAL_S = 30.0
 """When to give up although the peer is heard."""
 
-LINGER_S = 5.0
-"""How long a finished punch answers the peer's repetitions."""
+KEEPALIVE_S = 15.0
+"""Pause between two questions over a path that stands: half of the 30 s after which the quickest of common
+routers forget a flow."""
+
+SILENT_S = 30.0
+"""How long a path that stands may be silent until it is given up."""
+
+AGAIN_S = 1.0
+"""Pause before a question over a path that stands is repeated."""
 
 
 class State(enum.Enum):
@@ -106,7 +117,7 @@ class State(enum.Enum):
     IDLE = "idle"
     KNOCKING = "knocking"
     NOMINATING = "nominating"
-    LINGERING = "lingering"
+    STANDING = "standing"
     ENDED = "ended"
 
 
@@ -118,17 +129,17 @@ class Step(enum.Enum):
     ACCEPT = "accepts the nomination"
     HEAR_ACCEPTANCE = "hears the acceptance"
     GIVE_UP = "time is up"
-    SETTLE = "repetitions have ceased"
+    LOSE = "hears nothing any more"
 
 
 TRANSITIONS: Mapping[tuple[State, Step], State] = {
     (State.IDLE, Step.START): State.KNOCKING,
     (State.KNOCKING, Step.NOMINATE): State.NOMINATING,
-    (State.KNOCKING, Step.ACCEPT): State.LINGERING,
+    (State.KNOCKING, Step.ACCEPT): State.STANDING,
     (State.KNOCKING, Step.GIVE_UP): State.ENDED,
-    (State.NOMINATING, Step.HEAR_ACCEPTANCE): State.LINGERING,
+    (State.NOMINATING, Step.HEAR_ACCEPTANCE): State.STANDING,
     (State.NOMINATING, Step.GIVE_UP): State.ENDED,
-    (State.LINGERING, Step.SETTLE): State.ENDED,
+    (State.STANDING, Step.LOSE): State.ENDED,
 }
 """The life of a punch; what is missing here does not happen."""
 
@@ -138,7 +149,7 @@ ACTORS: Mapping[Step, Role | None] = {
     Step.ACCEPT: Role.CALLEE,
     Step.HEAR_ACCEPTANCE: Role.CALLER,
     Step.GIVE_UP: None,
-    Step.SETTLE: None,
+    Step.LOSE: None,
 }
 """Whose step it is; None for both ends'."""
 
@@ -182,11 +193,11 @@ class PunchFailed:
 
 
 @frozen
-class Settled:
-    """After :class:`Punched`: the peer's repetitions have ceased, the core has nothing more to do."""
+class PathLost:
+    """After :class:`Punched`: the peer has been silent for too long, or is gone."""
 
 
-PunchEvent: TypeAlias = SocketsWanted | Punched | PunchFailed | Settled
+PunchEvent: TypeAlias = SocketsWanted | Punched | PunchFailed | PathLost
 
 
 @define(eq=False)
@@ -296,9 +307,11 @@ class Punch:
         if path is None:
             return
         path.is_heard = True
-        if self._state is not State.LINGERING:
+        if self._state is not State.STANDING:
             self._heard_at = now
             self._deadline = min(now + self._patience_s, self._began + TOTAL_S)
+        elif path is self._nominated:
+            self._stand(now)
         _ACTIONS[knock.kind](self, path, knock, now)
 
     def to_send(self, now: float) -> Sequence[Datagram]:
@@ -310,18 +323,21 @@ class Punch:
         """When the next round is due."""
         if self._state in (State.IDLE, State.ENDED):
             return None
-        if self._state is State.LINGERING:
-            return self._deadline
         return min(self._tick_due, self._deadline)
 
     def wake(self, now: float) -> None:
-        """Sends the round that is due, chooses a path, gives up."""
+        """Sends the round that is due, chooses a path, keeps it, gives up."""
         if self._state in (State.IDLE, State.ENDED):
             return
         if now >= self._deadline:
             self._end(now)
             return
-        if self._state is State.LINGERING or now < self._tick_due:
+        if now < self._tick_due:
+            return
+        if self._state is State.STANDING:
+            assert self._nominated is not None
+            self._tick_due = now + AGAIN_S
+            self._say(self._nominated, KnockKind.PROBE, now)
             return
         self._tick_due = now + TICK_S
         if self._state is State.KNOCKING:
@@ -409,16 +425,21 @@ class Punch:
 
     def _finish(self, path: _Path, step: Step, now: float) -> None:
         self._take(step)
-        self._deadline = now + LINGER_S
+        self._stand(now)
         part, _ = self._part(now)
         self._events.append(
             Punched(path.via, path.address, path.kind, part, now - self._began, path.round_trip_s)
         )
 
+    def _stand(self, now: float) -> None:
+        """The path works at this moment; whoever hears a question answers it, and need not ask."""
+        self._tick_due = now + KEEPALIVE_S
+        self._deadline = now + SILENT_S
+
     def _end(self, now: float) -> None:
-        if self._state is State.LINGERING:
-            self._take(Step.SETTLE)
-            self._events.append(Settled())
+        if self._state is State.STANDING:
+            self._take(Step.LOSE)
+            self._events.append(PathLost())
         else:
             self._take(Step.GIVE_UP)
             reason = FailureReason.SILENCE if self._heard_at is None else FailureReason.ONE_WAY

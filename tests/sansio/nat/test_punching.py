@@ -13,17 +13,18 @@ from relaykit.sansio.nat.knocks import KnockKeys, KnockKind, Role
 from relaykit.sansio.nat.offers import Offer
 from relaykit.sansio.nat.pairing import NatView, Part
 from relaykit.sansio.nat.punching import (
+    KEEPALIVE_S,
     KNOCKS_MAX,
-    LINGER_S,
     OPENING_S,
     QUIET_S,
     REFLEXIVE_MAX,
+    SILENT_S,
     TOTAL_S,
     FailureReason,
+    PathLost,
     Punch,
     Punched,
     PunchFailed,
-    Settled,
     State,
     stages_of,
 )
@@ -240,7 +241,7 @@ class CoreTests(SynchronousTestCase):
         end.hear(KnockKind.ACCEPTANCE)
         (event,) = end.core.events()
         self.assertEqual(event, Punched(0, target, CandidateKind.REFLEXIVE, Part.KNOCK, 0.03, 0.03))
-        self.assertIs(end.core.state, State.LINGERING)
+        self.assertIs(end.core.state, State.STANDING)
 
     def test_nomination_is_repeated(self) -> None:
         """A lost nomination or acceptance is repaired by repetition."""
@@ -327,15 +328,32 @@ class CoreTests(SynchronousTestCase):
         self.assertIs(event.reason, FailureReason.ONE_WAY)
         self.assertLessEqual(event.seconds, TOTAL_S + 0.1)
 
-    def test_linger(self) -> None:
-        """A finished punch answers for a while, and then says that it is settled."""
+    def standing(self) -> _End:
+        """An end whose path stands."""
         end = _End(Role.CALLEE)
         end.hear(KnockKind.NOMINATION)
         end.core.events()
-        end.run(LINGER_S - 0.1)
+        end.said()
+        return end
+
+    def test_kept(self) -> None:
+        """A path that stands is asked over now and then, more often when there is no answer."""
+        end = self.standing()
+        self.assertEqual(end.run(KEEPALIVE_S - 0.1), [])
+        self.assertEqual([each[0] for each in end.run(2.2)], [KnockKind.PROBE] * 3)
+        end.hear(KnockKind.PROBE)
+        self.assertEqual([each[0] for each in end.said()], [KnockKind.ANSWER])
+        self.assertEqual(end.run(KEEPALIVE_S - 0.1), [])
+        self.assertLess(KEEPALIVE_S, 30.0)
+
+    def test_lost(self) -> None:
+        """A path over which nothing is heard is lost; what comes by other paths is no sign of it."""
+        end = self.standing()
+        end.run(SILENT_S - 1.0)
+        end.hear(KnockKind.PROBE, source=Address("198.51.100.3", 7777))
         self.assertEqual(list(end.core.events()), [])
-        end.run(0.2)
-        self.assertEqual(list(end.core.events()), [Settled()])
+        end.run(1.1)
+        self.assertEqual(list(end.core.events()), [PathLost()])
         self.assertIsNone(end.core.next_wakeup())
 
     def test_strangers(self) -> None:
@@ -416,7 +434,7 @@ class CoreTests(SynchronousTestCase):
             for kind, port, wait in inputs:
                 end.run(wait)
                 end.hear(kind, token, Address("198.51.100.3", 6000 + port))
-            end.run(TOTAL_S + LINGER_S + 1.0)
+            end.run(TOTAL_S + SILENT_S + 1.0)
             events = list(end.core.events())
             self.assertIs(end.core.state, State.ENDED)
-            self.assertIn([type(event) for event in events], ([PunchFailed], [Punched, Settled]), events)
+            self.assertIn([type(event) for event in events], ([PunchFailed], [Punched, PathLost]), events)
