@@ -108,7 +108,8 @@ class Reading:
 
     def data_received(self, data: Buffer) -> None:
         first = self.count % 256
-        self.right = self.right and data == (PIECE + PIECE)[first : first + len(data)]
+        end = first + len(data)
+        self.right = self.right and data == (PIECE * (1 + end // len(PIECE)))[first:end]
         self.count += len(data)
         if self.count == TRANSFER_BYTES:
             self.done.callback(None)
