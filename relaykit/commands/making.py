@@ -21,6 +21,7 @@ from relaykit.values import Secret
 
 if TYPE_CHECKING:
     from relaykit.client.service import RelayClient
+    from relaykit.config.schema import ClientConfig, ServerConfig
     from relaykit.server.service import RelayServer
 
 __all__ = ["ClientMaker", "RoleFiles", "ServerMaker", "read_client", "read_server"]
@@ -112,14 +113,11 @@ def read_server(files: RoleFiles) -> ServerMaker:
         allow_unsafe=files.allow_unsafe,
         token_given=bool(files.token_file),
     )
-    auth = loaded.config.auth
     return ServerMaker(
         loaded=loaded,
-        token=read_secret_file(files.token_file)
-        if files.token_file
-        else resolve_token(auth, environ=files.environ),
+        token=_token_of(loaded.config, files),
         types=types,
-        state=StateDirectory.find(files.state_dir or loaded.config.state_dir, files.environ),
+        state=_state_of(loaded.config, files),
     )
 
 
@@ -134,15 +132,22 @@ def read_client(files: RoleFiles) -> ClientMaker:
         allow_unsafe=files.allow_unsafe,
         token_given=bool(files.token_file),
     )
-    auth = loaded.config.auth
     return ClientMaker(
         loaded=loaded,
-        token=read_secret_file(files.token_file)
-        if files.token_file
-        else resolve_token(auth, environ=files.environ),
+        token=_token_of(loaded.config, files),
         types=types,
-        state=StateDirectory.find(files.state_dir or loaded.config.state_dir, files.environ),
+        state=_state_of(loaded.config, files),
     )
+
+
+def _token_of(config: ServerConfig | ClientConfig, files: RoleFiles) -> Secret:
+    if files.token_file:
+        return read_secret_file(files.token_file)
+    return resolve_token(config.auth, environ=files.environ)
+
+
+def _state_of(config: ServerConfig | ClientConfig, files: RoleFiles) -> StateDirectory | None:
+    return StateDirectory.find(files.state_dir or config.state_dir, files.environ)
 
 
 def _warn_of_weak_token(token: Secret) -> None:
