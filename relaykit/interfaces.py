@@ -47,6 +47,7 @@ __all__ = [
     "IRendezvous",
     "ISecureLeg",
     "IServerHost",
+    "ISessionFollower",
     "ISignalPeer",
     "ISignalReceiver",
     "IStreamLeg",
@@ -369,6 +370,19 @@ class IVisitor(IService):
 
     def user_accepted(leg: IStreamLeg, origin: Origin) -> None:
         """A local user's leg, from the visitor's port or handed over by other code."""
+
+
+class ISessionFollower(Interface):
+    """Optional, on a visitor: has something that lasts as long as a session does.
+
+    Users may come while there is none.  A backend needs no such thing: its proxy is registered again.
+    """
+
+    def session_started() -> None:
+        """There is a session with the server, which knows nothing of the one before."""
+
+    def session_ended() -> None:
+        """There is none any more."""
 
 
 class ISignalReceiver(Interface):

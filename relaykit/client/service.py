@@ -338,6 +338,7 @@ class RelayClient(MultiService):
                     visitors=" ".join(self._visitors.names),
                 )
         self._offers.session_started(session)
+        self._visitors.session_started()
         self._first_login = self._first_login or session.run_id
         awaiting, self._awaiting_login = self._awaiting_login, []
         for each in awaiting:
@@ -350,6 +351,7 @@ class RelayClient(MultiService):
             self._work.close()
             self._work = None
         self._offers.session_ended()
+        self._visitors.session_ended()
 
     def _happened(self, event: events.SessionEvent) -> None:
         if isinstance(event, events.WorkRequested):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import TimeoutError as DeadlinePassed
+from twisted.logger import Logger
 
 from relaykit.client.flows import ToldFlows
 from relaykit.client.hosts import VisitorHost
@@ -14,7 +15,7 @@ from relaykit.client.offers import wire_name
 from relaykit.client.status import VisitorStatus
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefused
-from relaykit.interfaces import IVisitableProxyType
+from relaykit.interfaces import ISessionFollower, IVisitableProxyType
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.offering import VISIT_TIMEOUT_S, Refusal, open_visit, visit_answer
 from relaykit.sansio.wire.cipher import derive_key
@@ -34,6 +35,8 @@ __all__ = ["Visitors", "visit"]
 
 class Visitors(MultiService):
     """The configured visitors, by name."""
+
+    log = Logger()
 
     def __init__(
         self,
@@ -71,6 +74,28 @@ class Visitors(MultiService):
         return tuple(
             VisitorStatus(name=name, listening=host.listening) for name, (_, host) in self._visitors.items()
         )
+
+    def session_started(self) -> None:
+        """Tells those who follow the session that there is one."""
+        for name, follower in self._followers():
+            self._tell(name, follower.session_started)
+
+    def session_ended(self) -> None:
+        """Tells them that there is none any more."""
+        for name, follower in self._followers():
+            self._tell(name, follower.session_ended)
+
+    def _followers(self) -> Iterator[tuple[str, ISessionFollower]]:
+        for name, (visitor, _) in self._visitors.items():
+            if ISessionFollower.providedBy(visitor):
+                yield name, visitor
+
+    def _tell(self, name: str, told: Callable[[], None]) -> None:
+        try:
+            told()
+        except Exception:
+            # The visitor may be somebody else's.
+            self.log.failure("[{visitor}] a defect while it was told of the session", visitor=name)
 
     def find(self, name: str) -> tuple[IVisitor, VisitorHost] | None:
         """A visitor and what it may use."""

@@ -8,6 +8,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.service import DRAIN_S
+from relaykit.client.visits import Visitors
 from relaykit.errors import ConnectionFailed, LoginRefused
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.sansio.control.session import Heartbeat
@@ -315,6 +316,16 @@ class FlowTests(SynchronousTestCase):
         self.scene.flush()
         _, received = self.machine.user(7000)
         self.assertTrue(received.ended or received.lost)
+
+    def test_visitors_follow_sessions(self) -> None:
+        """Visitors are told when a session begins and when it has ended, every time."""
+        told: list[str] = []
+        for what in ("session_started", "session_ended"):
+            self.patch(Visitors, what, lambda visitors, what=what: told.append(what))
+        started(self.machine, stcp_visitor())
+        self.machine.connections[0].cut()
+        self.scene.advance(2)
+        self.assertEqual(told, ["session_started", "session_ended", "session_started"])
 
     def test_visitor_port_is_taken(self) -> None:
         """A visitor whose port is taken is tried again until it is free."""

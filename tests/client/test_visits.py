@@ -9,11 +9,14 @@ from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from relaykit.client.visits import Visitors, visit
 from relaykit.errors import BrokenProxyType, VisitRefused
-from relaykit.interfaces import IStreamLeg
+from relaykit.interfaces import ISessionFollower, IStreamLeg, IVisitor, IVisitorHost
 from relaykit.options import VisitorCommon, VisitorTransport
+from relaykit.proxies.stcp import StcpVisitor
+from relaykit.proxies.stcp import proxy_type as STCP
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.offering import VISIT_TIMEOUT_S
 from relaykit.sansio.control.opening import admit_visit, refuse_visit
@@ -118,6 +121,33 @@ class VisitorsTests(SynchronousTestCase):
             BrokenProxyType, Visitors, [wrong], "", TYPES, nothing, nothing, nothing, Clock()
         )
         self.assertEqual(str(error), 'visitor "v": proxy type "tcp" has no visitors')
+
+    def test_session(self) -> None:
+        """Who follows the session is told of each; one that fails over it keeps nothing from the others."""
+        told: list[str] = []
+
+        @implementer(IVisitor, ISessionFollower)
+        class Follower(StcpVisitor):
+            def session_started(self) -> None:
+                told.append("started")
+                if len(told) == 1:
+                    raise RuntimeError("a defect")
+
+            def session_ended(self) -> None:
+                told.append("ended")
+
+        class FollowingType(type(STCP)):  # type: ignore[misc]  # mypy cannot know it
+            def make_visitor(self, options: Any, host: IVisitorHost) -> IVisitor:
+                return Follower(host)
+
+        nothing: Any = None
+        types: Any = {"stcp": FollowingType()}
+        configured = [stcp_visitor("a"), stcp_visitor("b")]
+        visitors = Visitors(configured, "", types, nothing, nothing, nothing, Clock())
+        visitors.session_started()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        visitors.session_ended()
+        self.assertEqual(told, ["started", "started", "ended", "ended"])
 
     def test_found(self) -> None:
         """A visitor is found by its name."""
