@@ -16,7 +16,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from tests.integration.programs import Program, free_port, free_ports, relaykit_command
 from tests.integration.traffic import LOOPBACK, Service, echo
 
-__all__ = ["TOKEN", "Published", "RelayTestCase", "Table", "Way", "every_way"]
+__all__ = ["SECRET_KEY", "TOKEN", "Published", "RelayTestCase", "Table", "Way", "every_way"]
 
 TOKEN = "a token for tests"
 SECRET_KEY = "a key for tests"

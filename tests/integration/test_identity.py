@@ -106,6 +106,20 @@ class OtherIdentityTests(NameTestCase):
         self.assertNotIn("client exit success", self.server.output)
         holder.stop()
 
+    def test_port(self) -> None:
+        """Nor does anybody get its port for another name, until it has been silent for long enough."""
+        proxies = [{**each, "name": "other"} for each in self.proxies]
+        holder = self.hold()
+        other = self.start_client({"stateDir": str(self.folder / "other")}, proxies)
+        other.wait_for("port already used")
+        other.stop()
+        converse(self.port)
+        holder.freeze()
+        other = self.start_client({"stateDir": str(self.folder / "other")}, proxies)
+        other.wait_for("start proxy success")
+        holder.thaw()
+        self.server.wait_for("client exit success")
+
     def test_frozen(self) -> None:
         """Its holder stopped dead: after three seconds of silence it is free."""
         holder = self.hold()

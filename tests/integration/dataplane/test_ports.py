@@ -23,6 +23,7 @@ from relaykit.dataplane.listening import (
 from relaykit.dataplane.sockets import UNSENT_BYTES, SocketLeg
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IStreamLeg
+from relaykit.nat.stream_punch import share_port
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Address, Ended
 from tests.integration.dataplane.waiting import Accepting, SocketWaiting
@@ -65,6 +66,18 @@ class PortTests(SocketWaiting, TestCase):
             leg.abort()
             receivers.append(RecordingReceiver(leg))
         await self.until(lambda: all(receiver.lost is not None for receiver in receivers))
+
+    async def test_prepared(self) -> None:
+        """A socket is prepared before it connects: its port can then be shared with others."""
+        port = self.listen("127.0.0.1")
+        near = await dial(self.poller, "127.0.0.1", self.number(port), prepare=share_port)
+        far = await self.accepting.next()
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
+            share_port(other)
+            other.bind(("0.0.0.0", near.host.port))
+            other.listen(1)
+            self.assertEqual(other.getsockname()[1], near.host.port)
+        await self.drop(near, far)
 
     async def test_addresses(self) -> None:
         """Both ends know both addresses, and the acceptor where a connection came from."""

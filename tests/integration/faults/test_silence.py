@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
+import threading
 import time
 
 from tests.integration.faults.case import ALLOWANCE_S, FaultTestCase, WireTestCase, takes_long, why_short
@@ -24,6 +26,14 @@ def patient_echo(connection: socket.socket) -> None:
     """An echo that waits as long as its user does: a user who was cut off is let go after minutes."""
     connection.settimeout(None)
     echo(connection)
+
+
+def swallow(connection: socket.socket) -> None:
+    """A service that reads, for ever."""
+    connection.settimeout(None)
+    with contextlib.suppress(ConnectionError):
+        while connection.recv(65536):
+            pass
 
 
 class DroppedTests(WireTestCase):
@@ -138,8 +148,13 @@ class IdleWorkTests(WireTestCase):
 class FrozenTestCase(FaultTestCase):
     """A program is stopped where it is, and goes on after a while."""
 
-    def check_frozen(self, which: str, frozen_s: float, server: Table, client: Table, lost: bool) -> None:
-        """Users are served again soon after; where the pause was short nobody lost anything."""
+    def check_frozen(
+        self, which: str, frozen_s: float, server: Table, client: Table, lost: bool, within_s: float = 4.0
+    ) -> None:
+        """Users are served again soon after; where the pause was short nobody lost anything.
+
+        :param within_s: two intervals, until the other end must have noticed.
+        """
         relay = self.start_server(server)
         publishing = self.publish_echo(client, self.start_service(patient_echo))
         crowd = self.crowd(USERS, deadline_s=frozen_s + 120)
@@ -150,7 +165,9 @@ class FrozenTestCase(FaultTestCase):
         if lost:
             other = publishing if which == "server" else relay
             other.wait_for("the session ended: timeout" if which == "server" else "client exit success")
-            self.figure("until the other end noticed", time.monotonic() - began)
+            noticed_s = time.monotonic() - began
+            self.figure("until the other end noticed", noticed_s)
+            self.assertLess(noticed_s, within_s + ALLOWANCE_S)
         self.rest(max(0.0, began + frozen_s - time.monotonic()))
         program.thaw()
         thawed = time.monotonic()
@@ -191,16 +208,109 @@ class FrozenForLongTests(FrozenTestCase):
 
     def test_server(self) -> None:
         """A server that stands still for a minute, with mux."""
-        self.check_frozen("server", 60.0, NOTHING, NOTHING, lost=True)
+        self.check_frozen("server", 60.0, NOTHING, NOTHING, lost=True, within_s=60.0)
 
     def test_client(self) -> None:
         """A client that stands still for a minute, with mux."""
-        self.check_frozen("client", 60.0, NOTHING, NOTHING, lost=True)
+        self.check_frozen("client", 60.0, NOTHING, NOTHING, lost=True, within_s=60.0)
 
     def test_server_direct(self) -> None:
         """A server that stands still for a minute and a half, without mux."""
         direct: Table = {"transport.tcpMux": False}
-        self.check_frozen("server", 90.0, direct, direct, lost=True)
+        self.check_frozen("server", 90.0, direct, direct, lost=True, within_s=60.0)
+
+
+class FrozenWayTests(FrozenTestCase):
+    """The client notices over every way of connecting."""
+
+    skip = why_short()
+
+    def check_way(self, client: Table) -> None:
+        """A server that stands still is noticed within two intervals, and found again."""
+        mux = client.get("transport.tcpMux", True)
+        interval: Table = {"transport.tcpMuxKeepaliveInterval" if mux else "transport.heartbeatInterval": 2}
+        self.check_frozen("server", 6.0, NOTHING, {**client, **interval}, lost=True)
+
+    def test_mux_plain(self) -> None:
+        """Mux, without TLS."""
+        self.check_way({"transport.tls.enable": False})
+
+    def test_mux_older(self) -> None:
+        """Mux, in the older version of the wire."""
+        self.check_way({"transport.wireProtocol": "v1"})
+
+    def test_direct(self) -> None:
+        """TLS, without mux."""
+        self.check_way({"transport.tcpMux": False})
+
+    def test_direct_plain(self) -> None:
+        """Neither."""
+        self.check_way({"transport.tcpMux": False, "transport.tls.enable": False})
+
+    def test_direct_older(self) -> None:
+        """Neither, in the older version of the wire."""
+        self.check_way(
+            {
+                "transport.tcpMux": False,
+                "transport.tls.enable": False,
+                "transport.wireProtocol": "v1",
+            }
+        )
+
+
+class StuckTests(FaultTestCase):
+    """A program stands still while so much is on its way to it that nothing more can be sent."""
+
+    def check_stuck(self, which: str, mux: bool) -> None:
+        """The other end notices all the same: no sign of life waits for room."""
+
+        def pour(connection: socket.socket) -> None:
+            connection.settimeout(None)
+            with contextlib.suppress(OSError):
+                while True:
+                    connection.sendall(bytes(65536))
+
+        table: Table = {"transport.tcpMux": mux, **PINGS, "transport.heartbeatInterval": 2}
+        server = self.start_server({"transport.tcpMux": mux, **PINGS, "transport.heartbeatTimeout": 4})
+        client = self.publish_echo(table, self.start_service(pour if which == "server" else swallow))
+        user = dial(self.port)
+        self.addCleanup(user.close)
+        if which == "server":
+            self.assertEqual(len(receive_exactly(user, 1_000_000)), 1_000_000)
+        else:
+            threading.Thread(target=pour, args=[user], daemon=True).start()
+            self.rest(1.0)
+        frozen = server if which == "server" else client
+        frozen.freeze()
+        began = time.monotonic()
+        if which == "server":
+            client.wait_for("the session ended: timeout")
+        else:
+            server.wait_for("client exit success")
+        noticed_s = time.monotonic() - began
+        self.figure("until the other end noticed", noticed_s)
+        self.assertLess(noticed_s, 4.0 + ALLOWANCE_S)
+        frozen.thaw()
+        client.wait_for("start proxy success", 2)
+
+    def test_server(self) -> None:
+        """A server, with mux, where a download is stuck in the way of the pings."""
+        self.check_stuck("server", mux=True)
+
+    @takes_long
+    def test_client(self) -> None:
+        """A client, with mux, where an upload is."""
+        self.check_stuck("client", mux=True)
+
+    @takes_long
+    def test_server_direct(self) -> None:
+        """A server, without mux."""
+        self.check_stuck("server", mux=False)
+
+    @takes_long
+    def test_client_direct(self) -> None:
+        """A client, without mux."""
+        self.check_stuck("client", mux=False)
 
 
 class FrozenFrpsTests(FrozenTestCase):
