@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
-from twisted.application.service import Service
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
 
 from relaykit.nat.meetings import ClientMeetings
 from relaykit.nat.punch import Traversal
+from relaykit.nat.surveying import Surveyor
 from relaykit.values import Address
 
 if TYPE_CHECKING:
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["DirectPaths"]
 
 
-class DirectPaths(Service):
+class DirectPaths(MultiService):
     """Makes the meetings of backends and visitors, and ends them when it stops.
+
+    A client without meetings asks nobody about its network.
 
     ``session()`` answers the session with the server, if there is one at the moment.
     """
@@ -31,34 +35,56 @@ class DirectPaths(Service):
     def __init__(
         self, reactor: Any, surroundings: Surroundings, session: Callable[[], ServerSession | None]
     ) -> None:
+        super().__init__()
         self._reactor = reactor
-        self._surroundings = surroundings
         self._session = session
+        self._surveyor = Surveyor(reactor, surroundings)
+        self._surveyor.setServiceParent(self)
         self._meetings: list[ClientMeetings] = []
 
-    def stopService(self) -> None:
-        super().stopService()
+    def stopService(self) -> Deferred[None]:
         for each in self._meetings:
             each.close()
+        stopped: Deferred[None] = super().stopService()
+        return stopped
 
     def make_meetings(self, peer: ISignalPeer) -> IMeetings:
         """The meetings of one backend or visitor."""
         meetings = ClientMeetings(peer, self._reactor, self._traverse, os.urandom)
         self._meetings.append(meetings)
+        self.session_started()
         return meetings
 
+    def session_started(self) -> None:
+        """There is a session: its server may be asked about the network, if anybody wants to know.
+
+        STUN is on the port of the server unless that says otherwise, which it does at a meeting.
+        """
+        session = self._session()
+        if self._meetings and session is not None and session.peer is not None:
+            self._surveyor.begin([session.peer])
+
+    def network_changed(self) -> None:
+        """Nothing that was known of the network counts any more."""
+        self._surveyor.network_changed()
+
     def _traverse(self, met: Met, send_offer: Callable[[dict[str, object]], None]) -> Traversal:
+        session = self._session()
+        shared = None if session is None else session.host
+        servers = self._stun_servers(session, met.stun_ports)
+        if servers and self._surveyor.behavior is None:
+            self._surveyor.begin(servers)
         surroundings = evolve(
-            self._surroundings,
-            stun_servers=self._stun_servers(met.stun_ports),
+            self._surveyor.surroundings(),
+            stun_servers=servers,
+            stream_port=0 if shared is None else shared.port,
             stream_seen_as=met.seen_as,
             seconds=self._reactor.seconds,
         )
         return Traversal(self._reactor, surroundings, met.role, met.key, send_offer)
 
-    def _stun_servers(self, ports: Sequence[int]) -> Sequence[Address]:
+    def _stun_servers(self, session: ServerSession | None, ports: Sequence[int]) -> Sequence[Address]:
         """The relay server's own, at the address where it was reached."""
-        session = self._session()
         if session is None or session.peer is None:
             return ()
         return [Address(session.peer.host, port) for port in ports]

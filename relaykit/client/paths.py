@@ -14,6 +14,7 @@ from relaykit.carriers.muxing import MuxLink, Role
 from relaykit.dataplane.dialing import dial
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.interfaces import ISecureLeg, IStreamPath
+from relaykit.nat.stream_punch import share_port
 from relaykit.sansio.parsers.first_octets import CUSTOM_TLS_OCTET
 from relaykit.values import Ended
 
@@ -84,6 +85,8 @@ def certificate_of(carrier: IStreamLeg) -> bytes:
 class Dialer:
     """Makes connections to the server as configured: TCP, TLS, and frp's first octet before it.
 
+    Their local ports can be shared by sockets that reach for other clients.
+
     The files of TLS are read again when they have changed, so that a renewed certificate needs no
     restart.
     """
@@ -111,6 +114,7 @@ class Dialer:
             self._config.server_port,
             float(transport.dial_server_timeout),
             transport.connect_server_local_ip,
+            share_port,
         )
         if context is None:
             return leg

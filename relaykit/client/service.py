@@ -270,6 +270,7 @@ class RelayClient(MultiService):
     def hurry(self, reason: str) -> None:
         """The way to the server may be another one: a session is tested, else one is tried at once."""
         self.log.info("{reason}", run=self._run_id, reason=reason)
+        self._direct.network_changed()
         self._backoff.hurry()
         if self._session is not None:
             self._session.probe()
@@ -338,6 +339,7 @@ class RelayClient(MultiService):
                     visitors=" ".join(self._visitors.names),
                 )
         self._offers.session_started(session)
+        self._direct.session_started()
         self._visitors.session_started()
         self._first_login = self._first_login or session.run_id
         awaiting, self._awaiting_login = self._awaiting_login, []

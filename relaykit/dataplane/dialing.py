@@ -24,6 +24,8 @@ from relaykit.errors import ConnectionFailed, OutOfDescriptors
 from relaykit.values import Address
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IAddress, IDelayedCall, IHostResolution
 
     from relaykit.dataplane.poller import Poller
@@ -47,9 +49,16 @@ _CONNECTED = frozenset({0, errno.EISCONN})
 
 
 def dial(
-    poller: Poller, host: str, port: int, timeout_s: float = DIAL_TIMEOUT_S, source: str = ""
+    poller: Poller,
+    host: str,
+    port: int,
+    timeout_s: float = DIAL_TIMEOUT_S,
+    source: str = "",
+    prepare: Callable[[socket.socket], None] | None = None,
 ) -> Deferred[IStreamLeg]:
     """A leg to a TCP port of a host, by name or IP address; from the address ``source``, if given.
+
+    ``prepare`` is called with each socket before it is bound or connected.
 
     The addresses of a name are tried in turn, each with a head start, the versions of IP mixed.
     Fails with :class:`relaykit.errors.ConnectionFailed`.  Cancelling gives up.
@@ -58,8 +67,9 @@ def dial(
         return fail(ConnectionFailed(f"cannot connect to {Address(host, port)}: invalid port"))
     numeric = _numeric(host)
     if numeric is not None:
-        return _Dial(poller, f"{Address(host, port)}", timeout_s, source).start([(numeric, (host, port))])
-    return _Dial(poller, f"{host}:{port}", timeout_s, source).resolve(host, port)
+        numbered = _Dial(poller, f"{Address(host, port)}", timeout_s, source, prepare)
+        return numbered.start([(numeric, (host, port))])
+    return _Dial(poller, f"{host}:{port}", timeout_s, source, prepare).resolve(host, port)
 
 
 def dial_unix(poller: Poller, path: str, timeout_s: float = DIAL_TIMEOUT_S) -> Deferred[IStreamLeg]:
@@ -159,10 +169,18 @@ def _numeric(host: str) -> socket.AddressFamily | None:
 class _Dial:
     """One connection in the making: which addresses are left, which are being tried, until when."""
 
-    def __init__(self, poller: Poller, where: str, timeout_s: float, source: str) -> None:
+    def __init__(
+        self,
+        poller: Poller,
+        where: str,
+        timeout_s: float,
+        source: str,
+        prepare: Callable[[socket.socket], None] | None = None,
+    ) -> None:
         self.poller = poller
         self.where = where
         self.source = source
+        self.prepare = prepare
         self._answer: Deferred[IStreamLeg] = Deferred(self._cancelled)
         self._left: deque[tuple[int, Any]] = deque()
         self._attempts: list[_Attempt] = []
@@ -287,6 +305,8 @@ class _Attempt:
         try:
             self._socket.setblocking(False)
             tune(self._socket)
+            if dial.prepare is not None:
+                dial.prepare(self._socket)
             if dial.source:
                 self._bind(dial.source)
         except BaseException:

@@ -115,8 +115,8 @@ class Examiner:
         six = [each for each in addresses if ":" in each.host]
         found = await gatherResults(
             [
-                Deferred.fromCoroutine(self._family(four, lifetime)),
-                Deferred.fromCoroutine(self._family(six, False)),
+                Deferred.fromCoroutine(self.behavior(four, lifetime)),
+                Deferred.fromCoroutine(self.behavior(six, False)),
             ],
             consumeErrors=True,
         )
@@ -140,8 +140,8 @@ class Examiner:
             addresses.update(dict.fromkeys(found))
         return list(addresses)[:SERVERS_MAX], unknown
 
-    async def _family(self, servers: Sequence[Address], lifetime: bool) -> NatBehavior | None:
-        """Everything about one address family."""
+    async def behavior(self, servers: Sequence[Address], lifetime: bool = False) -> NatBehavior | None:
+        """Everything about one address family, that of the servers; None if there are no servers."""
         if not servers:
             return None
         host = self._network.local_host_towards(servers[0])

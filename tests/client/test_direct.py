@@ -25,6 +25,7 @@ class _Session:
     """The session with the server, as far as direct paths look at it."""
 
     peer: Address | None = Address(SERVER, 7000)
+    host: Address | None = Address("192.168.1.100", 55555)
 
 
 class _Peer:
@@ -98,6 +99,38 @@ class DirectPathsTests(SynchronousTestCase):
         self.assertEqual([each["kind"] for each in offers[0]["candidates"]], ["host"])
         result.cancel()
         self.failureResultOf(result, CancelledError)
+
+    def test_who_is_asked(self) -> None:
+        """A client without meetings asks nobody; one that has some asks once there is a session."""
+        direct: Any = self.client(1)
+        sockets = direct._surveyor.surroundings().network.sockets
+        direct.session_started()
+        direct.network_changed()
+        self.lab.run(10.0)
+        self.assertEqual(sockets, [])
+        session, self.session = self.session, None
+        peer: Any = _Peer()
+        direct.make_meetings(peer)
+        self.assertEqual(sockets, [])
+        self.session = session
+        direct.session_started()
+        self.lab.run(10.0)
+        known = direct._surveyor.behavior
+        self.assertIsNotNone(known)
+        direct.network_changed()
+        self.assertIsNone(direct._surveyor.behavior)
+        self.lab.run(10.0)
+        self.assertIsNotNone(direct._surveyor.behavior)
+
+    def test_streams(self) -> None:
+        """The port of the control connection is offered for TCP, as the server sees it."""
+        direct: Any = self.client(1)
+        seen_as = Address("198.51.100.1", 4444)
+        offers: list[dict[str, Any]] = []
+        direct._traverse(Met("m", Role.CALLER, bytes(KEY_BYTES), seen_as, PORTS), offers.append).start()
+        self.lab.run(2.0, until=lambda: bool(offers))
+        streams = [(each["kind"], each["address"]["port"]) for each in offers[0]["streams"]]
+        self.assertEqual(streams, [("reflexive", 4444), ("host", 55555)])
 
     def test_stop(self) -> None:
         """When it stops, all meetings of all halves end."""

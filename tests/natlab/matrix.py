@@ -97,6 +97,7 @@ ROWS: Sequence[Row] = (
             ("full", "symrnd"),
             ("port", "symseq"),
             ("port", "symrnd"),
+            ("udpblock", "port"),
         )
     ),
 )

@@ -46,6 +46,11 @@ class RelayTests(NatLabCase):
         result = await self.meet("symrnd", "full")
         self.assertTrue(result.worked, result)
 
+    async def test_streams(self) -> None:
+        """Where UDP is blocked the ports of the control connections are punched by TCP."""
+        result = await self.meet("udpblock", "port")
+        self.assertEqual((result.worked, len(result.streams)), (True, 2), result)
+
     async def test_impossible(self) -> None:
         """What cannot work is told in words, before the visitor has waited for long."""
         result = await self.meet("symrnd", "symrnd")

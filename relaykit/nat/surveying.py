@@ -1,0 +1,143 @@
+"""Knows the network that this machine is in, so that an offer needs no discovery of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+from twisted.application.service import MultiService
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from relaykit.nat.examining import Examiner
+from relaykit.nat.mapping import PortMapper
+from relaykit.nat.upnp import UpnpRouter, is_available
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from relaykit.nat.network import HostNetwork, NatReactor
+    from relaykit.nat.punch import Surroundings
+    from relaykit.sansio.nat.behavior import NatBehavior
+    from relaykit.values import Address
+
+__all__ = ["BEHAVIOR_S", "Surveyor", "upnp_router"]
+
+BEHAVIOR_S = 3600.0
+"""How long a discovery is good for: a NAT changes when the network does, which is noticed, or when its
+owner wants."""
+
+
+def upnp_router(network: HostNetwork) -> UpnpRouter | None:
+    """What asks UPnP routers, where the library for it is installed."""
+    return UpnpRouter(network) if is_available() else None
+
+
+class Surveyor(MultiService):
+    """Keeps the router's port mappings and the last thorough discovery of the NAT.
+
+    Nobody is asked anything before :meth:`begin`.  When it stops, mapped ports are given back.
+
+    :param around: what is known from the start; a behavior or a mapper that is there is not replaced.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: NatReactor,
+        around: Surroundings,
+        make_upnp: Callable[[HostNetwork], UpnpRouter | None] = upnp_router,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._around = around
+        self._make_upnp = make_upnp
+        self._entropy = entropy
+        self._begun = False
+        self._mapper: PortMapper | None = None
+        self._servers: Sequence[Address] = ()
+        self._behavior: NatBehavior | None = None
+        self._known_at = 0.0
+        self._discovering: Deferred[NatBehavior | None] | None = None
+
+    @property
+    def behavior(self) -> NatBehavior | None:
+        """What is known of the NAT, as far as anything is."""
+        return self._behavior or self._around.behavior
+
+    def begin(self, servers: Sequence[Address]) -> None:
+        """From now on the router is asked to map ports, and these STUN servers what the NAT does.
+
+        Done again it only asks where there is no answer, the answer is old, or others are named.
+        """
+        if not self.running:
+            return
+        if not self._begun:
+            self._begun = True
+            self._start_mapper()
+        others = tuple(servers) != self._servers
+        self._servers = tuple(servers)
+        old = self._reactor.seconds() - self._known_at >= BEHAVIOR_S
+        if (self._behavior is None and others) or (self._behavior is not None and old):
+            self._discover()
+
+    def network_changed(self) -> None:
+        """Forgets everything, and finds it out anew if it was wanted."""
+        self._forget()
+        if self._begun:
+            self._stop_mapper()
+            self._start_mapper()
+            self._discover()
+
+    def surroundings(self) -> Surroundings:
+        """All that is known at this moment."""
+        return evolve(self._around, behavior=self.behavior, mapper=self._mapper or self._around.mapper)
+
+    def stopService(self) -> Deferred[None]:
+        self._forget()
+        self._begun = False
+        stopped: Deferred[None] = super().stopService()
+        self._stop_mapper()
+        return stopped
+
+    def _stop_mapper(self) -> None:
+        mapper, self._mapper = self._mapper, None
+        if mapper is not None:
+            mapper.disownServiceParent()
+
+    def _start_mapper(self) -> None:
+        if self._around.mapper is not None:
+            return
+        network = self._around.network
+        seconds = self._reactor.seconds
+        self._mapper = PortMapper(self._reactor, network, self._make_upnp(network), self._entropy, seconds)
+        self._mapper.setServiceParent(self)
+
+    def _discover(self) -> None:
+        if self._discovering is not None or self._around.behavior is not None or not self._servers:
+            return
+        examiner = Examiner(self._reactor, self._around.network, self._entropy, self._reactor.seconds)
+        servers = [each for each in self._servers if ":" not in each.host]
+        self._discovering = Deferred.fromCoroutine(examiner.behavior(servers))
+        self._discovering.addCallbacks(self._discovered, self._not_discovered)
+
+    def _discovered(self, found: NatBehavior | None) -> None:
+        self._discovering = None
+        if found is not None and found.udp_works:
+            self._behavior = found
+            self._known_at = self._reactor.seconds()
+
+    def _not_discovered(self, failure: Failure) -> None:
+        self._discovering = None
+        if not failure.check(CancelledError):
+            self.log.failure("a defect while the NAT was examined", failure)
+
+    def _forget(self) -> None:
+        self._behavior = None
+        if self._discovering is not None:
+            self._discovering.cancel()
+            self._discovering = None

@@ -1,0 +1,164 @@
+"""Tests of what is kept about the network: asked for when it is wanted, renewed, forgotten, given back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.nat import surveying
+from relaykit.nat.punch import Surroundings
+from relaykit.nat.surveying import BEHAVIOR_S, Surveyor, upnp_router
+from relaykit.sansio.nat.behavior import Filtering, NatBehavior
+from relaykit.testing.natlab import Lab
+from relaykit.values import Address
+from tests.nat.memory import MemoryNetwork
+
+SERVERS = [Address("203.0.113.2", 7000), Address("203.0.113.2", 7001)]
+DISCOVERY_S = 10.0
+
+
+class _Upnp:
+    """A UPnP router."""
+
+    def __init__(self) -> None:
+        self.mapped: list[int] = []
+        self.unmapped: list[int] = []
+
+    def find(self) -> Deferred[str]:
+        """Is there."""
+        return succeed("198.51.100.2")
+
+    def map(self, port: int) -> Deferred[Address]:
+        """Maps."""
+        self.mapped.append(port)
+        return succeed(Address("198.51.100.2", port))
+
+    def unmap(self, port: int) -> Deferred[None]:
+        """Gives back."""
+        self.unmapped.append(port)
+        return succeed(None)
+
+
+class SurveyorTests(SynchronousTestCase):
+    """One machine behind one router."""
+
+    def setUp(self) -> None:
+        self.lab = Lab(1, delay_s=0.02)
+        self.lab.stun_server(SERVERS)
+        nat = self.lab.nat("198.51.100.2", filtering=Filtering.ADDRESS_AND_PORT_DEPENDENT)
+        self.network = MemoryNetwork(self.lab.machine("192.168.1.100", behind=nat))
+        self.upnp = _Upnp()
+        self.around = Surroundings(network=self.network)
+        self.surveyor = self.make()
+
+    def make(self, **known: Any) -> Surveyor:
+        """A surveyor at work."""
+        reactor: Any = self.lab.reactor
+        upnp: Any = self.upnp
+        surveyor = Surveyor(
+            reactor, evolve(self.around, **known), lambda network: upnp, self.lab.chance.randbytes
+        )
+        surveyor.startService()
+        self.addCleanup(lambda: surveyor.running and surveyor.stopService())
+        return surveyor
+
+    def test_nothing_by_itself(self) -> None:
+        """As long as nobody wants anything no socket is opened, whatever happens to the network."""
+        self.surveyor.network_changed()
+        self.lab.run(DISCOVERY_S)
+        self.assertEqual((self.network.sockets, self.surveyor.surroundings().mapper), ([], None))
+        self.surveyor.stopService()
+        self.surveyor.begin(SERVERS)
+        self.assertEqual(self.network.sockets, [])
+
+    def test_discovered_once(self) -> None:
+        """The NAT is examined once, however often it is wanted; nothing is left open."""
+        for _ in range(3):
+            self.surveyor.begin(SERVERS[:1])
+        self.assertIsNone(self.surveyor.behavior)
+        self.lab.run(DISCOVERY_S)
+        behavior = self.surveyor.behavior
+        assert behavior is not None
+        self.assertIs(behavior.filtering, Filtering.ADDRESS_AND_PORT_DEPENDENT)
+        opened = len(self.network.sockets)
+        self.surveyor.begin(SERVERS[:1])
+        self.lab.run(DISCOVERY_S)
+        self.assertEqual((len(self.network.sockets), self.network.open), (opened, 0))
+        self.assertIs(self.surveyor.surroundings().behavior, behavior)
+
+    def test_renewed(self) -> None:
+        """What is old is asked for again, and counts until there is something new."""
+        self.surveyor.begin(SERVERS[:1])
+        self.lab.run(DISCOVERY_S)
+        self.lab.run(BEHAVIOR_S)
+        before = self.surveyor.behavior
+        self.surveyor.begin(SERVERS[:1])
+        self.assertIs(self.surveyor.behavior, before)
+        self.lab.run(DISCOVERY_S)
+        self.assertIsNot(self.surveyor.behavior, before)
+        self.assertIsNotNone(self.surveyor.behavior)
+
+    def test_silent_server(self) -> None:
+        """A server that does not answer tells nothing, and is not asked again; another one is."""
+        self.surveyor.begin([Address("203.0.113.9", 7000)])
+        self.lab.run(DISCOVERY_S)
+        self.assertIsNone(self.surveyor.behavior)
+        asked = len(self.network.sockets)
+        self.surveyor.begin([Address("203.0.113.9", 7000)])
+        self.assertEqual(len(self.network.sockets), asked)
+        self.surveyor.begin(SERVERS)
+        self.lab.run(DISCOVERY_S)
+        self.assertIsNotNone(self.surveyor.behavior)
+
+    def test_network_changed(self) -> None:
+        """In another network everything is found out anew, also in the middle of finding it out."""
+        self.surveyor.begin(SERVERS[:1])
+        mapper = self.surveyor.surroundings().mapper
+        self.lab.run(0.1)
+        self.surveyor.network_changed()
+        self.assertIsNone(self.surveyor.behavior)
+        self.assertIsNot(self.surveyor.surroundings().mapper, mapper)
+        self.lab.run(DISCOVERY_S)
+        self.assertIsNotNone(self.surveyor.behavior)
+        self.assertEqual(self.network.open, 0)
+
+    def test_mapper(self) -> None:
+        """Ports are mapped by the router that was found, and given back at the end."""
+        self.surveyor.begin(SERVERS[:1])
+        mapper = self.surveyor.surroundings().mapper
+        assert mapper is not None
+        self.assertEqual(self.successResultOf(mapper.map(5000)), [Address("198.51.100.2", 5000)])
+        self.surveyor.stopService()
+        self.assertEqual((self.upnp.mapped, self.upnp.unmapped), ([5000], [5000]))
+        self.assertEqual(self.network.open, 0)
+
+    def test_known_before(self) -> None:
+        """What is known from the start is not asked for."""
+        mapper: Any = object()
+        behavior = NatBehavior(udp_works=True)
+        surveyor = self.make(mapper=mapper, behavior=behavior)
+        surveyor.begin(SERVERS)
+        surveyor.network_changed()
+        self.lab.run(DISCOVERY_S)
+        self.assertEqual(self.network.sockets, [])
+        self.assertIs(surveyor.surroundings().mapper, mapper)
+        self.assertIs(surveyor.behavior, behavior)
+
+    def test_stopped_while_asking(self) -> None:
+        """Stopping in the middle closes everything."""
+        self.surveyor.begin(SERVERS)
+        self.lab.run(0.05)
+        self.assertGreater(self.network.open, 0)
+        self.surveyor.stopService()
+        self.assertEqual(self.network.open, 0)
+
+    def test_upnp(self) -> None:
+        """UPnP is asked where the library for it is there."""
+        found: list[bool] = []
+        for there in (True, False):
+            self.patch(surveying, "is_available", lambda there=there: there)
+            found.append(upnp_router(self.network) is not None)
+        self.assertEqual(found, [True, False])
