@@ -63,7 +63,6 @@ SERVER_KEYS: Sequence[Unavailable] = (
 
 CLIENT_KEYS: Sequence[Unavailable] = (
     Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
-    Unavailable("natHoleStunServer", "the proxy type xtcp"),
     Unavailable("dnsServer", "an own name server", refused=True),
     Unavailable("udpPacketSize", "the proxy type udp"),
     Unavailable("featureGates", "feature gates"),

@@ -279,7 +279,9 @@ class ClientConfig(Options, frozen=True, kw_only=True):
     )
     server_addr: Annotated[str, doc("Host of the server.")] = "0.0.0.0"
     server_port: Annotated[int, doc("Port of the server.")] = 7000
-    nat_hole_stun_server: Annotated[str, doc("STUN server, host:port.")] = "stun.easyvoip.com:3478"
+    nat_hole_stun_server: Annotated[str, doc("STUN server of frpc nathole discover, host:port.")] = (
+        "stun.easyvoip.com:3478"
+    )
     dns_server: Annotated[str, doc("Name server to resolve names with, host or host:port.")] = ""
     login_fail_exit: Annotated[
         bool | None,
