@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 
+from relaykit.nat.examining import lookup
 from relaykit.nat.meetings import ClientMeetings
 from relaykit.nat.punch import Traversal
 from relaykit.nat.surveying import Surveyor
@@ -29,15 +31,23 @@ class DirectPaths(MultiService):
 
     A client without meetings asks nobody about its network.
 
-    ``session()`` answers the session with the server, if there is one at the moment.
+    :param session: answers the session with the server, if there is one at the moment.
+    :param server: the name of the server, which may have an address of either family.
     """
 
     def __init__(
-        self, reactor: Any, surroundings: Surroundings, session: Callable[[], ServerSession | None]
+        self,
+        reactor: Any,
+        surroundings: Surroundings,
+        session: Callable[[], ServerSession | None],
+        server: str,
     ) -> None:
         super().__init__()
         self._reactor = reactor
         self._session = session
+        self._server = server
+        self._network = surroundings.network
+        self._hosts: Sequence[str] = ()
         self._surveyor = Surveyor(reactor, surroundings)
         self._surveyor.setServiceParent(self)
         self._meetings: list[ClientMeetings] = []
@@ -63,6 +73,8 @@ class DirectPaths(MultiService):
         session = self._session()
         if self._meetings and session is not None and session.peer is not None:
             self._surveyor.begin([session.peer])
+            found = self._network.call_in_thread(partial(lookup, self._server, session.peer.port))
+            found.addCallback(self._resolved)
 
     def network_changed(self) -> None:
         """Nothing that was known of the network counts any more."""
@@ -84,7 +96,12 @@ class DirectPaths(MultiService):
         return Traversal(self._reactor, surroundings, met.role, met.key, send_offer)
 
     def _stun_servers(self, session: ServerSession | None, ports: Sequence[int]) -> Sequence[Address]:
-        """The relay server's own, at the address where it was reached."""
+        """The relay server's own, where it was reached, and at its address of the other family."""
         if session is None or session.peer is None:
             return ()
-        return [Address(session.peer.host, port) for port in ports]
+        here = session.peer.host
+        others = [host for host in self._hosts if (":" in host) != (":" in here)]
+        return [Address(host, port) for host in (here, *others) for port in ports]
+
+    def _resolved(self, addresses: Sequence[Address]) -> None:
+        self._hosts = [each.host for each in addresses]

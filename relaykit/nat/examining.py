@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from relaykit.nat.network import HostNetwork
     from relaykit.nat.sockets import UdpSocket
 
-__all__ = ["DEFAULT_SERVERS", "STUN_PORT", "Examiner", "NatReport", "PortMappingReport", "parse_server"]
+__all__ = [
+    "DEFAULT_SERVERS",
+    "STUN_PORT",
+    "Examiner",
+    "NatReport",
+    "PortMappingReport",
+    "lookup",
+    "parse_server",
+]
 
 STUN_PORT = 3478
 """Where STUN servers listen unless they say otherwise.  Source: RFC 8489 18.6."""
@@ -134,7 +142,7 @@ class Examiner:
         addresses: dict[Address, None] = {}
         unknown = []
         for host, port in wanted:
-            found = await self._network.call_in_thread(partial(_lookup, host, port))
+            found = await self._network.call_in_thread(partial(lookup, host, port))
             if not found:
                 unknown.append(host)
             addresses.update(dict.fromkeys(found))
@@ -215,7 +223,7 @@ class Examiner:
             await mapper.stopService()
 
 
-def _lookup(host: str, port: int) -> list[Address]:
+def lookup(host: str, port: int) -> list[Address]:
     """One address of each family; blocks."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)

@@ -52,12 +52,13 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.nat.network import HostNetwork, NatReactor
-
+    from relaykit.nat.sockets import UdpSocket
 
 __all__ = [
     "ATTEMPTS",
     "MAPPING_WAIT_S",
     "RENDEZVOUS_TIMEOUT_S",
+    "SIX_WAIT_S",
     "PortMapping",
     "Surroundings",
     "Traversal",
@@ -71,6 +72,9 @@ as the peer knocks at it."""
 RENDEZVOUS_TIMEOUT_S = 20.0
 """How long an end waits for the peer's next offer: lost segments of a control connection cost it
 seconds."""
+
+SIX_WAIT_S = 0.2
+"""How long the offer waits for STUN over IPv6 once that over IPv4 is done: where it works, it is as quick."""
 
 MAPPING_WAIT_S = 0.2
 """How long the offer waits for a router that maps ports: those that are known answer at once."""
@@ -101,7 +105,7 @@ class PortMapping(Protocol):
 class Surroundings:
     """What a client knows of the network that it is in, and what it may do there.
 
-    ``stun_servers`` are numeric addresses of IPv4; two hosts tell most, two ports of one host less.
+    ``stun_servers`` are numeric addresses; of IPv4 two hosts tell most, two ports of one host less.
     """
 
     network: HostNetwork
@@ -289,7 +293,10 @@ class _Attempt:
         self._pairs = [UdpPair(self._network, any(":" in each.host for each in self._interfaces))]
         self._own: Offer | None = None
         self._peer: _Seen | None = None
-        self._driver: DatagramDriver[NatBehavior] | DatagramDriver[PunchEvent] | None = None
+        self._asking: dict[bool, DatagramDriver[NatBehavior]] = {}
+        self._seen: dict[bool, NatBehavior] = {}
+        self._overdue: IDelayedCall | None = None
+        self._driver: DatagramDriver[PunchEvent] | None = None
         self._mapped: Deferred[Sequence[Address]] | None = None
         self._streaming: Deferred[PunchedStream] | None = None
         self._path: PunchedPath | None = None
@@ -310,6 +317,7 @@ class _Attempt:
         if self._abandoned:
             return
         self._abandoned = True
+        self._stop_asking()
         if self._driver is not None:
             self._driver.stop()
         if self._mapped is not None:
@@ -328,40 +336,61 @@ class _Attempt:
     # --- how this end is seen
 
     def _ask(self) -> None:
-        servers = [each for each in self._surroundings.stun_servers if ":" not in each.host]
-        port = self._pairs[0].four.address.port
         if self._surroundings.mapper is not None:
-            self._mapped = self._surroundings.mapper.map(port)
+            self._mapped = self._surroundings.mapper.map(self._pairs[0].four.address.port)
             self._mapped.addTimeout(MAPPING_WAIT_S, self._session.reactor)
+        for each in self._pairs[0]:
+            self._ask_through(each)
+        if not self._asking:
+            self._asked()
+        for driver in list(self._asking.values()):
+            driver.start()
+
+    def _ask_through(self, own: UdpSocket) -> None:
+        """Asks the servers of a socket's family."""
+        is_six = ":" in own.address.host
+        servers = [each for each in self._surroundings.stun_servers if (":" in each.host) == is_six]
         host = self._network.local_host_towards(servers[0]) if servers else ""
         if not host:
-            self._seen(NatBehavior(udp_works=False))
             return
-        core = MappingDiscovery(servers, [Address(host, port)], self._surroundings.entropy)
-        driver = DatagramDriver(
-            core, [self._pairs[0].four], self._session.reactor, self._seen, self._surroundings.seconds
+        core = MappingDiscovery(servers, [Address(host, own.address.port)], self._surroundings.entropy)
+        seconds = self._surroundings.seconds
+        self._asking[is_six] = DatagramDriver(
+            core, [own], self._session.reactor, partial(self._answered, is_six), seconds
         )
-        self._driver = driver
-        core.start(driver.now)
-        driver.start()
+        core.start(seconds())
 
-    def _seen(self, behavior: NatBehavior) -> None:
-        if self._driver is not None:
-            self._driver.stop()
-        view = NatView.of(behavior, self._surroundings.behavior)
+    def _answered(self, is_six: bool, behavior: NatBehavior) -> None:
+        """What a family's servers saw; IPv6 is not waited for as long as IPv4, which says what is blocked."""
+        self._seen[is_six] = behavior
+        if len(self._seen) == len(self._asking):
+            self._asked()
+        elif not is_six:
+            self._overdue = self._session.reactor.callLater(SIX_WAIT_S, self._asked)
+
+    def _asked(self) -> None:
+        self._stop_asking()
+        found = [self._seen[is_six] for is_six in (False, True) if is_six in self._seen]
+        reflexive = [each.mapped for each in found if each.mapped is not None]
+        view = NatView.of(found[0] if found else NatBehavior(udp_works=False), self._surroundings.behavior)
         if self._mapped is None:
-            self._offer(view, behavior.mapped, ())
+            self._offer(view, reflexive, ())
         else:
             self._mapped.addErrback(lambda _: ())
-            self._mapped.addCallback(partial(self._offer, view, behavior.mapped))
+            self._mapped.addCallback(partial(self._offer, view, reflexive))
 
-    def _offer(self, view: NatView, reflexive: Address | None, mapped: Sequence[Address]) -> None:
+    def _stop_asking(self) -> None:
+        if self._overdue is not None and self._overdue.active():
+            self._overdue.cancel()
+        self._overdue = None
+        for driver in self._asking.values():
+            driver.stop()
+
+    def _offer(self, view: NatView, reflexive: Sequence[Address], mapped: Sequence[Address]) -> None:
         if self._abandoned:
             return
         self._mapped = None
-        candidates: list[Candidate] = []
-        if reflexive is not None:
-            candidates.append(Candidate(CandidateKind.REFLEXIVE, reflexive))
+        candidates = [Candidate(CandidateKind.REFLEXIVE, each) for each in reflexive]
         candidates += [Candidate(CandidateKind.MAPPED, each) for each in mapped]
         for each in self._pairs[0]:
             is_six = ":" in each.address.host

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.client import direct
 from relaykit.client.direct import DirectPaths
 from relaykit.nat.paths import PunchedPath
 from relaykit.nat.punch import Surroundings
@@ -15,7 +16,7 @@ from relaykit.sansio.nat.meeting_messages import KEY, KEY_BYTES
 from relaykit.sansio.nat.meetings import Met
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address, ClientIdentity, Secret
-from tests.nat.memory import MemoryNetwork
+from tests.nat.memory import MemoryNetwork, NoMapper
 
 SERVER = "203.0.113.2"
 PORTS = (7000, 7001)
@@ -49,6 +50,7 @@ class DirectPathsTests(SynchronousTestCase):
         self.lab = Lab(1, delay_s=0.02)
         self.lab.stun_server([Address(SERVER, port) for port in PORTS])
         self.session: _Session | None = _Session()
+        self.patch(direct, "lookup", lambda host, port: [Address(SERVER, port), Address("2001:db8::2", port)])
 
     def client(self, number: int) -> DirectPaths:
         """A client behind a NAT."""
@@ -59,9 +61,10 @@ class DirectPathsTests(SynchronousTestCase):
             opening_ttl=2,
             internet=lambda host: host.startswith("198."),
             entropy=self.lab.chance.randbytes,
+            mapper=NoMapper(),
         )
         session: Any = lambda: self.session  # noqa: E731
-        direct = DirectPaths(self.lab.reactor, surroundings, session)
+        direct = DirectPaths(self.lab.reactor, surroundings, session, "relay.example")
         direct.startService()
         self.addCleanup(direct.stopService)
         return direct
@@ -73,8 +76,8 @@ class DirectPathsTests(SynchronousTestCase):
         ends = []
         for place, role in enumerate(Role):
             met = Met("m", role, bytes(KEY_BYTES), Address(f"198.51.100.{place + 1}", 5), PORTS)
-            direct: Any = self.client(place + 1)
-            end = direct._traverse(met, lambda offer, other=1 - place: offers.append((other, offer)))
+            paths: Any = self.client(place + 1)
+            end = paths._traverse(met, lambda offer, other=1 - place: offers.append((other, offer)))
             end.start().addCallback(found.append)
             ends.append(end)
 
@@ -92,9 +95,9 @@ class DirectPathsTests(SynchronousTestCase):
     def test_without_session(self) -> None:
         """Without a session nobody is asked; what is known of the network is still offered."""
         self.session = None
-        direct: Any = self.client(1)
+        paths: Any = self.client(1)
         offers: list[dict[str, Any]] = []
-        end = direct._traverse(Met("m", Role.CALLER, bytes(KEY_BYTES), None, PORTS), offers.append)
+        end = paths._traverse(Met("m", Role.CALLER, bytes(KEY_BYTES), None, PORTS), offers.append)
         result = end.start()
         self.assertEqual([each["kind"] for each in offers[0]["candidates"]], ["host"])
         result.cancel()
@@ -102,41 +105,43 @@ class DirectPathsTests(SynchronousTestCase):
 
     def test_who_is_asked(self) -> None:
         """A client without meetings asks nobody; one that has some asks once there is a session."""
-        direct: Any = self.client(1)
-        sockets = direct._surveyor.surroundings().network.sockets
-        direct.session_started()
-        direct.network_changed()
+        paths: Any = self.client(1)
+        sockets = paths._surveyor.surroundings().network.sockets
+        paths.session_started()
+        paths.network_changed()
         self.lab.run(10.0)
         self.assertEqual(sockets, [])
         session, self.session = self.session, None
         peer: Any = _Peer()
-        direct.make_meetings(peer)
+        paths.make_meetings(peer)
         self.assertEqual(sockets, [])
         self.session = session
-        direct.session_started()
+        paths.session_started()
         self.lab.run(10.0)
-        known = direct._surveyor.behavior
+        servers = paths._stun_servers(self.session, PORTS)
+        self.assertEqual([each.host for each in servers], [SERVER, SERVER, "2001:db8::2", "2001:db8::2"])
+        known = paths._surveyor.behavior
         self.assertIsNotNone(known)
-        direct.network_changed()
-        self.assertIsNone(direct._surveyor.behavior)
+        paths.network_changed()
+        self.assertIsNone(paths._surveyor.behavior)
         self.lab.run(10.0)
-        self.assertIsNotNone(direct._surveyor.behavior)
+        self.assertIsNotNone(paths._surveyor.behavior)
 
     def test_streams(self) -> None:
         """The port of the control connection is offered for TCP, as the server sees it."""
-        direct: Any = self.client(1)
+        paths: Any = self.client(1)
         seen_as = Address("198.51.100.1", 4444)
         offers: list[dict[str, Any]] = []
-        direct._traverse(Met("m", Role.CALLER, bytes(KEY_BYTES), seen_as, PORTS), offers.append).start()
+        paths._traverse(Met("m", Role.CALLER, bytes(KEY_BYTES), seen_as, PORTS), offers.append).start()
         self.lab.run(2.0, until=lambda: bool(offers))
         streams = [(each["kind"], each["address"]["port"]) for each in offers[0]["streams"]]
         self.assertEqual(streams, [("reflexive", 4444), ("host", 55555)])
 
     def test_stop(self) -> None:
         """When it stops, all meetings of all halves end."""
-        direct = self.client(1)
+        paths = self.client(1)
         peer: Any = _Peer()
-        called = direct.make_meetings(peer).call(Secret("s"))
-        direct.stopService()
+        called = paths.make_meetings(peer).call(Secret("s"))
+        paths.stopService()
         self.failureResultOf(called, CancelledError)
         self.assertEqual([each["do"] for each in peer.heard], ["call", "end"])

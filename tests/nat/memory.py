@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 
 from relaykit.nat.network import HostNetwork
@@ -14,7 +14,7 @@ from relaykit.sansio.nat.datagrams import Datagram
 from relaykit.testing.natlab import LabMachine
 from relaykit.values import Address
 
-__all__ = ["MemoryNetwork", "MemorySocket"]
+__all__ = ["MemoryNetwork", "MemorySocket", "NoMapper"]
 
 
 class MemorySocket:
@@ -41,6 +41,17 @@ class MemorySocket:
 
     def _arrived(self, data: bytes, source: Address) -> None:
         self.receiver(data, source, "")
+
+
+class NoMapper:
+    """Asks no router for ports."""
+
+    def map(self, port: int) -> Deferred[Sequence[Address]]:
+        """Has none."""
+        return succeed(())
+
+    def release(self, port: int) -> None:
+        """Has none."""
 
 
 class MemoryNetwork(HostNetwork):

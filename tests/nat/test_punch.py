@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -17,12 +18,13 @@ from relaykit.nat.punch import (
     ATTEMPTS,
     MAPPING_WAIT_S,
     RENDEZVOUS_TIMEOUT_S,
+    SIX_WAIT_S,
     Surroundings,
     Traversal,
     TraversalFailed,
 )
 from relaykit.sansio.nat.behavior import NatBehavior, PortAllocation, Ports
-from relaykit.sansio.nat.candidates import CandidateKind
+from relaykit.sansio.nat.candidates import CandidateKind, Interface
 from relaykit.sansio.nat.knocks import Role
 from relaykit.sansio.nat.offers import Offer
 from relaykit.sansio.nat.pairing import NatView, Part
@@ -129,6 +131,10 @@ class _Meeting:
         self.start()
         self.lab.run(seconds, until=lambda: self.caller.ended and self.callee.ended)
         return self
+
+    def run_until_offered(self) -> None:
+        """Lets time pass until the caller has offered."""
+        self.lab.run(5.0, until=lambda: bool(self.caller.offers))
 
     def _carry(self, offer: dict[str, object], sender: _End, receiver: _End) -> None:
         wire = json.loads(json.dumps(offer))
@@ -298,6 +304,25 @@ class TraversalTests(SynchronousTestCase):
         meeting.run()
         self.assertEqual(meeting.caller.reason, FailureReason.IMPOSSIBLE)
         self.assertEqual([c["kind"] for c in meeting.caller.offers[0]["candidates"]], ["host"])
+
+    def test_servers_over_ipv6(self) -> None:
+        """STUN over IPv6 that answers nothing holds the offer up a little; alone it decides."""
+        nowhere = Address("2001:db8::9", 3478)
+        six = Interface("eth0", "2001:db8::100", 64)
+        for servers, worked in (([*GRID, nowhere], True), ([nowhere], False)):
+            meeting = _Meeting(KINDS["port"], KINDS["port"])
+            around = meeting.caller.surroundings
+            interfaces = [*around.network.interfaces(), six]
+            self.patch(around.network, "interfaces", partial(list, interfaces))
+            meeting.caller.surroundings = evolve(around, stun_servers=servers)
+            began = meeting.lab.now
+            meeting.start()
+            meeting.run_until_offered()
+            self.assertEqual(meeting.caller.offers[0]["nat"]["udp_works"], worked)
+            if worked:
+                self.assertLess(meeting.lab.now - began, 0.1 + SIX_WAIT_S)
+            meeting.lab.run(60.0)
+            self.assertEqual(meeting.caller.path is not None, worked)
 
     def test_mapped_ports(self) -> None:
         """Ports that the router maps are offered; a router that answers late is not waited for."""

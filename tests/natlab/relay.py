@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from attrs import evolve, field, frozen
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -22,8 +22,9 @@ from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.server.service import RelayServer
-from relaykit.values import Address, Secret
+from relaykit.values import Secret
 from tests.nat.meet import MeetBackend, MeetVisitor
+from tests.nat.memory import NoMapper
 from tests.natlab.lab import SERVER, NatLab
 from tests.natlab.namespaces import entered
 from tests.natlab.rendezvous import Result, surroundings
@@ -111,7 +112,7 @@ class RelayMeeting:
 
             route = evolve(made.route, connect=connect_there)
             # Seconds after its start a client knows that its router maps no ports; here that is now.
-            return evolve(made, route=route, surroundings=evolve(around, mapper=_NoMapper()))
+            return evolve(made, route=route, surroundings=evolve(around, mapper=NoMapper()))
 
         config = ClientConfig(server_addr=SERVER[0], server_port=7000)
         return RelayClient(
@@ -123,17 +124,6 @@ class RelayMeeting:
             _reactor,
             make_network=network,
         )
-
-
-class _NoMapper:
-    """Asks no router for ports."""
-
-    def map(self, port: int) -> Deferred[Sequence[Address]]:
-        """Has none."""
-        return succeed(())
-
-    def release(self, port: int) -> None:
-        """Has none."""
 
 
 async def _meet(visitor: MeetVisitor, backend: MeetBackend) -> Result:

@@ -11,8 +11,10 @@ from relaykit.sansio.nat import punching
 from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.pairing import Part
 from relaykit.sansio.nat.punching import FailureReason
+from relaykit.values import Address
 from tests.natlab.case import NatLabCase
-from tests.natlab.rendezvous import Result
+from tests.natlab.lab import SERVER_6
+from tests.natlab.rendezvous import STUN, Result, surroundings
 
 BUSY_S = 1.5
 """What a plain punch may take on a busy machine; on an idle one it takes 0.1 s."""
@@ -150,6 +152,22 @@ class PlaceTests(NatLabCase):
         for path in result.paths:
             self.assertIn(":", path.peer.host)
             self.assertLess(path.result.seconds, BUSY_S)
+
+    async def test_ipv6_by_servers(self) -> None:
+        """What a STUN server sees of IPv6 is enough to meet, where no address of an interface is offered."""
+        lab = self.make_lab("symrnd", "symrnd", 0.025, six=True)
+        meeting = await self.begin(lab)
+        self.serve_stun(lab, SERVER_6)
+        servers = [*STUN, Address(SERVER_6, 3478)]
+        only = {"stun_servers": servers, "ignored_interfaces": ("*",)}
+        result = await meeting.punch(
+            around=(surroundings(lab, "ca", **only), surroundings(lab, "cb", **only))
+        )
+        self.addCleanup(result.close)
+        self.assertTrue(result.worked, result)
+        for path in result.paths:
+            self.assertIn(":", path.peer.host)
+            self.assertIs(path.result.kind, CandidateKind.REFLEXIVE)
 
     async def test_wrong_key(self) -> None:
         """An end without the session's key gets no path."""
