@@ -9,7 +9,7 @@ from attrs import frozen
 
 from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.paths import Dialer, Route
-from relaykit.client.watching import NetworkWatch
+from relaykit.client.watching import NetworkWatch, has_moved
 from relaykit.dataplane.dialing import dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from relaykit.config.schema import ClientConfig
     from relaykit.interfaces import ILegAcceptor, IListeningPort, IStreamLeg
+    from relaykit.values import Address
 
 __all__ = ["Network", "make_network"]
 
@@ -43,6 +44,8 @@ class Network:
     watch: Callable[[Callable[[str], None]], IService]
     surroundings: Surroundings
     """What direct paths are made through, and what is known of it before anybody was asked."""
+    has_moved: Callable[[Address, Address], bool] = has_moved
+    """Whether connections from an address to a peer can only come from another address now."""
 
 
 def make_network(config: ClientConfig, reactor: Any) -> Network:

@@ -30,6 +30,7 @@ from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
 from relaykit.sansio.control.backoff import Backoff
 from relaykit.sansio.control.binding import Purpose
+from relaykit.sansio.control.liveness import HOPELESS_TIMEOUT_S, PROBE_TIMEOUT_S
 from relaykit.sansio.wire.cipher import derive_key
 from relaykit.stretching import StretchedToken, in_thread_of
 from relaykit.values import ClientIdentity, Ended
@@ -107,6 +108,7 @@ class RelayClient(MultiService):
         config = self._config
         network = self._make_network(config, self._reactor)
         self._data_plane = network.data_plane
+        self._has_moved = network.has_moved
         self._identity = Identity.taken(self._state)
         self._access = Access(
             config,
@@ -117,9 +119,7 @@ class RelayClient(MultiService):
             RememberedServers(self._state),
             StretchedToken(self._token, in_thread_of(self._reactor)),
         )
-        self._direct = DirectPaths(
-            self._reactor, network.surroundings, lambda: self._session, config.server_addr
-        )
+        self._direct = DirectPaths(self._reactor, network.surroundings, lambda: self._session)
         self._direct.setServiceParent(self)
         self._backoff = Backoff(random.random, login_fail_exit=bool(config.login_fail_exit))
         self._offers = Offers(
@@ -274,8 +274,10 @@ class RelayClient(MultiService):
         self.log.info("{reason}", run=self._run_id, reason=reason)
         self._direct.network_changed()
         self._backoff.hurry()
-        if self._session is not None:
-            self._session.probe()
+        session = self._session
+        if session is not None:
+            moved = session.host and session.peer and self._has_moved(session.host, session.peer)
+            session.probe(HOPELESS_TIMEOUT_S if moved else PROBE_TIMEOUT_S)
         elif self._pending is not None:
             self._pending.cancel()
 

@@ -17,6 +17,7 @@ from relaykit.interfaces import IMeasuredPath
 from relaykit.sansio.control import events
 from relaykit.sansio.control.client_session import ClientSession
 from relaykit.sansio.control.greeting import HALF_CLOSE, SIGNAL
+from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -162,9 +163,9 @@ class ServerSession:
         self._driver.step()
         self._driver.close(why)
 
-    def probe(self) -> None:
+    def probe(self, within_s: float = PROBE_TIMEOUT_S) -> None:
         """Asks the server for a sign of life, because it may be out of reach; without it the session ends."""
-        self._core.probe(self._driver.now)
+        self._core.probe(self._driver.now, within_s)
         self._driver.step()
 
     def register(self, name: str, type_name: str, fields: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
-__all__ = ["NetlinkSocket", "NetworkWatch", "seconds_asleep", "ways_out"]
+__all__ = ["NetlinkSocket", "NetworkWatch", "has_moved", "seconds_asleep", "ways_out"]
 
 LOOK_S = 2.0
 """Seconds between two looks at the clocks: how late a machine that slept is noticed at most."""
@@ -61,6 +61,25 @@ def seconds_asleep() -> float:
 def ways_out() -> tuple[str, ...]:
     """This machine's addresses towards everywhere, by IPv4 and by IPv6; empty where there is no way."""
     return tuple(local_host_towards(each) for each in ANYWHERE)
+
+
+def has_moved(host: Address, peer: Address) -> bool:
+    """Whether connections from an address to a peer can only come from another address now.
+
+    Where there is no way to the peer at all, the one that there was may come back.
+    """
+    way = local_host_towards(peer)
+    return way not in ("", host.host) and not _has_address(host.host)
+
+
+def _has_address(host: str) -> bool:
+    """Whether an address is one of this machine's, as far as it can tell."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            plain.bind((host, 0))
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 class NetworkWatch(Service):

@@ -62,6 +62,8 @@ class Machine:
         self.services: dict[str, list[MemoryLeg]] = {SERVICE: []}
         self.ports: dict[int, Any] = {}
         self.taken: set[int] = set()
+        self.moved = False
+        """Whether its connections to the server can only come from another address than before."""
         self.surroundings: Any = None
         """What direct paths are made through, which few tests need."""
         self.network_changed: Callable[[str], None] = lambda reason: None
@@ -82,6 +84,7 @@ class Machine:
             DataPlane([CopyForwarder()]),
             self._watch,
             self.surroundings,
+            lambda host, peer: self.moved,
         )
 
     def user(self, port: int) -> tuple[MemoryLeg, RecordingReceiver]:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.client.service import DRAIN_S
 from relaykit.client.visits import Visitors
 from relaykit.errors import ConnectionFailed, LoginRefused
-from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
+from relaykit.sansio.control.liveness import HOPELESS_TIMEOUT_S, PROBE_TIMEOUT_S
 from relaykit.sansio.control.session import Heartbeat
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Secret
@@ -215,6 +215,24 @@ class HurryTests(SynchronousTestCase):
             self.assertGreater(machine.dialed, dialed)
             self.assertEqual((len(scene.sessions), list(scene.ports)), (1, [6000]))
             self.assertTrue(client.running)
+
+    def test_moved(self) -> None:
+        """A session whose own address was replaced has less time, unless the server answers even so."""
+        for stalled in (True, False):
+            scene = Scene()
+            machine = Machine(scene)
+            started(machine, tcp_proxy())
+            dialed = machine.dialed
+            for connection in machine.connections:
+                if stalled:
+                    connection.stall()
+            machine.moved = True
+            machine.network_changed("the network has changed")
+            scene.advance(HOPELESS_TIMEOUT_S - 0.5)
+            self.assertEqual(machine.dialed, dialed)
+            scene.advance(1.5)
+            self.assertEqual(machine.dialed > dialed, stalled)
+            self.assertEqual((len(scene.sessions), list(scene.ports)), (1, [6000]))
 
     def test_stopping(self) -> None:
         """A client that stops is in no hurry."""

@@ -12,6 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from relaykit.client import watching
 from relaykit.client.watching import (
     LOOK_S,
     QUIET_S,
@@ -19,10 +20,12 @@ from relaykit.client.watching import (
     WAYS_EVERY_S,
     NetlinkSocket,
     NetworkWatch,
+    has_moved,
     open_netlink_socket,
     seconds_asleep,
     ways_out,
 )
+from relaykit.values import Address
 from tests.sansio.parsers.test_netlink import ADDRESS_ADDED, ADDRESS_REMOVED, OF_ADDRESS
 
 KERNEL, PROGRAM = 0, 4711
@@ -118,6 +121,33 @@ class SleepTests(WatchTestCase):
         now = time.time()  # noqa: TID251  # it is patched here
         self.patch(time, "time", lambda: now + 600.0)
         self.assertLess(abs(seconds_asleep() - before - 600.0), 5.0)
+
+
+class MovedTests(SynchronousTestCase):
+    """Whether the address of a connection was replaced."""
+
+    def setUp(self) -> None:
+        self.way = "192.0.2.5"
+        self.patch(watching, "local_host_towards", lambda peer: self.way)
+
+    def moved(self, host: str) -> bool:
+        """Whether connections from there to a server come from elsewhere now."""
+        return has_moved(Address(host, 4000), Address("192.0.2.1", 7000))
+
+    def test_moved(self) -> None:
+        """It was where it is gone and there is another way."""
+        self.assertTrue(self.moved("192.0.2.4"))
+        self.assertTrue(self.moved("2001:db8::4"))
+
+    def test_same(self) -> None:
+        """It was not where the way is as before, or the address is there beside the new one."""
+        self.assertFalse(self.moved("192.0.2.5"))
+        self.assertFalse(self.moved("127.0.0.1"))
+
+    def test_no_way(self) -> None:
+        """Nor where there is no way at all: the address may come back with it."""
+        self.way = ""
+        self.assertFalse(self.moved("192.0.2.4"))
 
 
 class WaysTests(WatchTestCase):

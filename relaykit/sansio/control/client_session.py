@@ -25,7 +25,7 @@ from relaykit.sansio.control.events import (
 )
 from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY, Agreement, ClientGreeting
 from relaykit.sansio.control.identity import statement
-from relaykit.sansio.control.liveness import Liveness
+from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S, Liveness
 from relaykit.sansio.control.opening import OPENING_MESSAGES
 from relaykit.sansio.control.proving import NOTHING_PROVEN, BindingFailure, BoundLogin, ClientProofs
 from relaykit.sansio.control.session import ControlSession, Role, SessionSettings, State, Step
@@ -133,10 +133,10 @@ class ClientSession(ControlSession):
         if self._step(Step.WITHDRAW):
             self._send(CloseProxy(proxy_name=name))
 
-    def probe(self, now: float) -> None:
+    def probe(self, now: float, within_s: float = PROBE_TIMEOUT_S) -> None:
         """Has the server answer a ping soon, or be lost; before and after the session nothing happens."""
         if self.state is State.ESTABLISHED:
-            self._liveness.probe(now)
+            self._liveness.probe(now, within_s)
 
     def receive(self, data: Buffer, now: float) -> None:
         self.peer_answered = self.peer_answered or bool(data)

@@ -6,7 +6,7 @@ import enum
 
 from relaykit.sansio.lateness import mercy_until
 
-__all__ = ["PROBE_TIMEOUT_S", "SILENT_INTERVALS", "Due", "Liveness"]
+__all__ = ["HOPELESS_TIMEOUT_S", "PROBE_TIMEOUT_S", "SILENT_INTERVALS", "Due", "Liveness"]
 
 SILENT_INTERVALS = 2.0
 """Intervals between pings after which a silent peer is lost, where no time is configured: it may die right
@@ -15,6 +15,11 @@ after it has answered one, and the next is due an interval later and has an inte
 PROBE_TIMEOUT_S = 5.0
 """Seconds to answer a ping that is sent because there is reason to doubt: the network has changed, or the
 machine was suspended.  Two losses on a slow mobile link take four."""
+
+
+HOPELESS_TIMEOUT_S = 1.0
+"""The same where this end's address is gone and there is another way: no answer arrives unless the address
+comes back, as it does at once where a daemon only renews it."""
 
 
 class Due(enum.Enum):
@@ -49,11 +54,11 @@ class Liveness:
         self._answer_by = None
         self.heard(now)
 
-    def probe(self, now: float) -> None:
+    def probe(self, now: float, within_s: float = PROBE_TIMEOUT_S) -> None:
         """There is reason to doubt that the peer can be reached: a ping is due, and soon its answer."""
         self._ping_at = now
-        if self._answer_by is None:
-            self._answer_by = now + PROBE_TIMEOUT_S
+        answer_by = now + within_s
+        self._answer_by = answer_by if self._answer_by is None else min(self._answer_by, answer_by)
 
     def next_wakeup(self) -> float | None:
         """When :meth:`due` must be asked at the latest."""

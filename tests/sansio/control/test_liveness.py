@@ -117,6 +117,15 @@ class LivenessTests(SynchronousTestCase):
             self.assertIs(liveness.due(now), Due.PING)
         self.assertIs(liveness.due(10.0 + PROBE_TIMEOUT_S), Due.SILENCE)
 
+    def test_doubt_without_hope(self) -> None:
+        """A deadline may be shorter; the shortest counts."""
+        liveness = Liveness(None, None, 0.0)
+        liveness.probe(10.0)
+        liveness.probe(11.0, 1.0)
+        liveness.probe(11.0)
+        self.assertIs(liveness.due(11.0), Due.PING)
+        self.assertIs(liveness.due(12.0), Due.SILENCE)
+
     def test_doubt_after_a_pause(self) -> None:
         """A pause of this process puts the end of a doubt off, too."""
         liveness = Liveness(None, None, 0.0)
