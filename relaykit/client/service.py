@@ -119,7 +119,9 @@ class RelayClient(MultiService):
             RememberedServers(self._state),
             StretchedToken(self._token, in_thread_of(self._reactor)),
         )
-        self._direct = DirectPaths(self._reactor, network.surroundings, lambda: self._session)
+        self._direct = DirectPaths(
+            self._reactor, network.surroundings, lambda: self._session, config.server_addr
+        )
         self._direct.setServiceParent(self)
         self._backoff = Backoff(random.random, login_fail_exit=bool(config.login_fail_exit))
         self._offers = Offers(
