@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.natlab.lab import NatLab
 from tests.natlab.namespaces import ip_batch, run, within
 
-__all__ = ["PROGRAM", "start_igd"]
+__all__ = ["PROGRAM", "forget_pcp", "start_igd"]
 
 PROGRAM = shutil.which("miniupnpd") or shutil.which("miniupnpd", path="/usr/sbin") or ""
 
@@ -45,6 +45,18 @@ upnp_nat_postrouting_chain=postrouting_miniupnpd
 allow 1024-65535 192.168.0.0/16 1024-65535
 deny 0-65535 0.0.0.0/0 0-65535
 """
+
+
+_NO_PCP = """table inet nopcp {
+ chain input { type filter hook input priority -10; udp dport 5351 @th,64,8 2 drop; }
+}
+"""
+"""Whatever has PCP's version in its first octet does not reach the program."""
+
+
+def forget_pcp(lab: NatLab, side: str) -> None:
+    """Makes the program a router that is older than PCP."""
+    run([*within(lab.space(f"r{side}")), "nft", "-f", "-"], _NO_PCP)
 
 
 def start_igd(

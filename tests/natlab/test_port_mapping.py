@@ -14,7 +14,7 @@ from relaykit.sansio.nat import portmap
 from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.values import Address
 from tests.natlab.case import NatLabCase
-from tests.natlab.igd import PROGRAM, start_igd
+from tests.natlab.igd import PROGRAM, forget_pcp, start_igd
 from tests.natlab.lab import NatLab
 from tests.natlab.namespaces import run, within
 from tests.natlab.rendezvous import known, surroundings
@@ -70,6 +70,21 @@ class PortMappingTests(NatLabCase):
         mapper = self.mapper(lab)
         (external,) = await mapper.map(40001)
         self.assertEqual((mapper.protocol, external.host), ("PCP", "192.0.1.2"))
+        self.assertTrue(await self.reaches(lab, external, 40001))
+        self.assertEqual(len(self.table(lab)), 1)
+        await mapper.stopService()
+        await deferLater(reactor, 0.2, lambda: None)
+        self.assertEqual(self.table(lab), [])
+
+    async def test_nat_pmp(self) -> None:
+        """A router that only speaks the older NAT-PMP maps, renews and closes as well."""
+        self.patch(portmap, "LIFETIME_S", 3)
+        lab = await self.router(upnp=False)
+        forget_pcp(lab, "a")
+        mapper = self.mapper(lab)
+        (external,) = await mapper.map(40001)
+        self.assertEqual((mapper.protocol, external.host), ("NAT-PMP", "192.0.1.2"))
+        await deferLater(reactor, 5.0, lambda: None)
         self.assertTrue(await self.reaches(lab, external, 40001))
         self.assertEqual(len(self.table(lab)), 1)
         await mapper.stopService()
