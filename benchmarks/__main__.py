@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.loads import LOADS
 from benchmarks.plot import draw
 from benchmarks.programs import ProgramFailed, find_program
-from benchmarks.results import GATES, GOALS, Results, as_csv, as_json, table, verdicts
+from benchmarks.results import DIRECT, GATES, GOALS, Results, as_csv, as_json, table, verdicts
 from benchmarks.services import Services, start_services
 from benchmarks.subjects import Subject, available_subjects
 
@@ -57,7 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         number < options.rounds - 1 or not subject.name.startswith("relaykit")
                     ):
                         names.remove("churn")
-                    failures += _turn(subject, place, services, names, options.seconds, results)
+                    for slow in (False, True):
+                        some = [name for name in names if LOADS[name].on_slow_line is slow]
+                        if some and not (slow and subject.name == DIRECT):
+                            failures += _turn(subject, place, services, some, options.seconds, results)
         finally:
             services.stop()
     judged = "\n".join(
@@ -85,13 +88,14 @@ def _turn(
     subject: Subject, place: Path, services: Services, loads: list[str], seconds: float, results: Results
 ) -> int:
     failures = 0
+    slow = LOADS[loads[0]].on_slow_line
     try:
-        running = subject.start(place, services.ports)
+        running = subject.start(place, services.ports, slow)
     except ProgramFailed as error:
         print(f"{subject.title}: does not start: {error}", file=sys.stderr)
         return 1
     try:
-        if running.first_byte_ms is not None:
+        if running.first_byte_ms is not None and not slow:
             results.add(subject.name, {"first-byte": running.first_byte_ms})
         for name in loads:
             try:

@@ -28,6 +28,12 @@ _GIB = 1 << 30
 _SETTLE_S = 0.5
 """Quiet time before memory is read."""
 
+_FILLING_S = 4.0
+"""Time until a transfer has filled every buffer on the way."""
+
+_WATCHED_S = 4.0
+"""Time for a few answers that each take more than a second."""
+
 _TIMEOUT_S = 10.0
 
 
@@ -55,6 +61,7 @@ MEASURES: Mapping[str, Measure] = {
     "connections-cpu": Measure("HTTP, one connection a request: CPU", "CPU-us/req", False),
     "ping-p50": Measure("ping-pong of 64 octets, median", "us", False),
     "ping-p99": Measure("ping-pong of 64 octets, 99th percentile", "us", False),
+    "slow-line": Measure("ping-pong while a transfer fills a line of 20 Mbit/s, median", "ms", False),
     "idle-server": Measure("idle memory, server", "MB", False),
     "idle-client": Measure("idle memory, client", "MB", False),
     "held-server": Measure("memory per held connection, server", "KB", False),
@@ -74,6 +81,8 @@ class Load:
 
     name: str
     run: Callable[[Running, Services, float], Figures]
+    on_slow_line: bool = False
+    """Whether the subject's two ends have only a slow line between them."""
 
 
 def parse_iperf(report: str) -> tuple[float, int]:
@@ -139,6 +148,29 @@ def _ping(running: Running, services: Services, seconds: float) -> Figures:
     return {"ping-p50": percentiles[49] * 1e6, "ping-p99": percentiles[98] * 1e6}
 
 
+def _slow_line(running: Running, services: Services, seconds: float) -> Figures:
+    """An echo for one user while another one uploads as fast as the line lets it."""
+    message = bytes(PING_OCTETS)
+    took = []
+    with services.bulk():
+        command = ["iperf3", "-c", "127.0.0.1", "-p", str(running.ports.bulk), "-t", "60"]
+        transfer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        try:
+            time.sleep(_FILLING_S)
+            with socket.create_connection(("127.0.0.1", running.ports.echo), _TIMEOUT_S) as user:
+                until = time.perf_counter() + max(seconds, _WATCHED_S)
+                while (begun := time.perf_counter()) < until:
+                    user.sendall(message)
+                    _receive(user, PING_OCTETS)
+                    took.append(time.perf_counter() - begun)
+            if transfer.poll() is not None:
+                raise ProgramFailed("the transfer did not last")
+        finally:
+            transfer.kill()
+            transfer.wait()
+    return {"slow-line": statistics.median(took) * 1e3}
+
+
 def _memory(running: Running, services: Services, seconds: float) -> Figures:
     if not running.programs:
         return {}
@@ -185,6 +217,7 @@ LOADS: Mapping[str, Load] = {
         _bulk(10, down=True),
         _http("keep-alive", close=False),
         _http("connections", close=True),
+        Load("slow-line", _slow_line, on_slow_line=True),
         Load("churn", _churn),
     )
 }

@@ -19,6 +19,7 @@ DRAWN = (
     "connections",
     "ping-p50",
     "ping-p99",
+    "slow-line",
 )
 """The measures that get a panel."""
 

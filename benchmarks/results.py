@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from benchmarks.loads import MEASURES
 
-__all__ = ["GATES", "GOALS", "Results", "Wanted", "as_csv", "as_json", "table", "verdicts"]
+__all__ = ["DIRECT", "GATES", "GOALS", "Results", "Wanted", "as_csv", "as_json", "table", "verdicts"]
 
 DIRECT = "direct"
 """The subject without anything in between: no relay on this machine can be better."""
@@ -97,6 +97,7 @@ GOALS: Sequence[Wanted] = (
         Wanted(f"{mode} ping-pong / frp {mode}", f"relaykit-{mode}", _PING, (f"frp-{mode}",), 1.0)
         for mode in ("default", "mux", "plain")
     ),
+    Wanted("default on a slow line / frp default", "relaykit-default", ("slow-line",), ("frp-default",), 1.0),
     Wanted("plain keep-alive / frp plain", "relaykit-plain", ("keep-alive",), ("frp-plain",), 1.0),
     Wanted("idle memory, MB", "relaykit-default", _IDLE, (), 60.0),
     Wanted("memory per held connection / frp default", "relaykit-default", _HELD, ("frp-default",), 1.0),

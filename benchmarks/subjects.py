@@ -11,12 +11,22 @@ from pathlib import Path
 from attrs import frozen
 
 from benchmarks.certificates import write_certificates
-from benchmarks.programs import Program, find_program, free_ports, wait_for_echo, wait_for_port
+from benchmarks.programs import (
+    Program,
+    find_program,
+    free_ports,
+    wait_for_echo,
+    wait_for_listener,
+    wait_for_port,
+)
 from benchmarks.services import ServicePorts
 
 __all__ = ["MODES", "Running", "Subject", "available_subjects"]
 
 TOKEN = "benchmark-benchmark-benchmark"
+
+SLOW_LINE_OCTETS_A_SECOND = 2_500_000
+"""20 Mbit/s each way: an ordinary connection of a home."""
 
 MODES: Mapping[str, tuple[str, str]] = {
     "default": ("", ""),
@@ -35,30 +45,41 @@ class Running:
     programs: tuple[Program, ...]
     first_byte_ms: float | None = None
     """From the start of its first program to the first echoed octet."""
+    line: Program | None = None
+    """The slow line between its two ends, if there is one."""
 
     def stop(self) -> None:
         """Ends it, the client first."""
         for program in reversed(self.programs):
             program.stop()
+        if self.line is not None:
+            self.line.stop()
 
     def cpu_seconds(self) -> float:
         """Processor time of both ends so far."""
         return sum(program.cpu_seconds() for program in self.programs)
 
 
+Start = Callable[[Path, ServicePorts, bool], Running]
+
+
 @frozen
 class Subject:
-    """Something to measure; ``start`` gets an empty directory and the ports of the services."""
+    """Something to measure.
+
+    ``start`` gets an empty directory, the ports of the services, and whether its two ends have only a slow
+    line between them.
+    """
 
     name: str
     title: str
     version: str
-    start: Callable[[Path, ServicePorts], Running]
+    start: Start
 
 
 def available_subjects() -> list[Subject]:
     """The direct loopback, relaykit, and each peer that is found, in every mode."""
-    found = [Subject("direct", "direct", "", lambda directory, services: Running(services, ()))]
+    found = [Subject("direct", "direct", "", lambda directory, services, slow: Running(services, ()))]
     relaykit = [sys.executable, "-m", "relaykit"]
     for mode in MODES:
         start = _frp_like([*relaykit, "server"], [*relaykit, "client"], mode)
@@ -77,15 +98,12 @@ def available_subjects() -> list[Subject]:
     return found
 
 
-def _direct(directory: Path, services: ServicePorts) -> Running:
-    return Running(services, ())
-
-
-def _frp_like(server: list[str], client: list[str], mode: str) -> Callable[[Path, ServicePorts], Running]:
+def _frp_like(server: list[str], client: list[str], mode: str) -> Start:
     server_lines, client_lines = MODES[mode]
 
-    def start(directory: Path, services: ServicePorts) -> Running:
+    def start(directory: Path, services: ServicePorts, slow: bool) -> Running:
         bind, *remote = free_ports(4)
+        dialed, line = _line_to(bind, directory) if slow else (bind, None)
         server_file, client_file = directory / "server.toml", directory / "client.toml"
         server_file.write_text(
             f'bindAddr = "127.0.0.1"\nbindPort = {bind}\nproxyBindAddr = "127.0.0.1"\n'
@@ -98,7 +116,7 @@ def _frp_like(server: list[str], client: list[str], mode: str) -> Callable[[Path
             )
         )
         client_file.write_text(
-            f'serverAddr = "127.0.0.1"\nserverPort = {bind}\nauth.token = "{TOKEN}"\n'
+            f'serverAddr = "127.0.0.1"\nserverPort = {dialed}\nauth.token = "{TOKEN}"\n'
             f'log.level = "warn"\n{client_lines}{proxies}'
         )
         return _start_both(
@@ -107,14 +125,16 @@ def _frp_like(server: list[str], client: list[str], mode: str) -> Callable[[Path
             [*client, "-c", str(client_file)],
             bind,
             ServicePorts(*remote),
+            line,
         )
 
     return start
 
 
-def _rathole(program: str, *, tls: bool) -> Callable[[Path, ServicePorts], Running]:
-    def start(directory: Path, services: ServicePorts) -> Running:
+def _rathole(program: str, *, tls: bool) -> Start:
+    def start(directory: Path, services: ServicePorts, slow: bool) -> Running:
         bind, *remote = free_ports(4)
+        dialed, line = _line_to(bind, directory) if slow else (bind, None)
         server_file, client_file = directory / "server.toml", directory / "client.toml"
         server_transport = client_transport = ""
         if tls:
@@ -136,7 +156,7 @@ def _rathole(program: str, *, tls: bool) -> Callable[[Path, ServicePorts], Runni
             )
         )
         client_file.write_text(
-            f'[client]\nremote_addr = "127.0.0.1:{bind}"\ndefault_token = "{TOKEN}"\n{client_transport}'
+            f'[client]\nremote_addr = "127.0.0.1:{dialed}"\ndefault_token = "{TOKEN}"\n{client_transport}'
             + "".join(
                 f'[client.services.{name}]\nlocal_addr = "127.0.0.1:{local}"\n'
                 for name, local in zip(names, (services.bulk, services.http, services.echo), strict=True)
@@ -148,13 +168,32 @@ def _rathole(program: str, *, tls: bool) -> Callable[[Path, ServicePorts], Runni
             [program, "--client", str(client_file)],
             bind,
             ServicePorts(*remote),
+            line,
         )
 
     return start
 
 
+def _line_to(bind: int, directory: Path) -> tuple[int, Program]:
+    """Starts a slow line to a port; the port to dial instead."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "benchmarks.line", str(port), str(bind), str(SLOW_LINE_OCTETS_A_SECOND)]
+    line = Program("line", command, directory / "line.log")
+    try:
+        wait_for_listener(port, line)
+    except BaseException:
+        line.stop()
+        raise
+    return port, line
+
+
 def _start_both(
-    directory: Path, server_command: list[str], client_command: list[str], bind: int, ports: ServicePorts
+    directory: Path,
+    server_command: list[str],
+    client_command: list[str],
+    bind: int,
+    ports: ServicePorts,
+    line: Program | None,
 ) -> Running:
     begun = time.perf_counter()
     server = Program("server", server_command, directory / "server.log")
@@ -167,10 +206,9 @@ def _start_both(
         for port in (ports.bulk, ports.http):
             wait_for_port(port, *programs)
     except BaseException:
-        for program in reversed(programs):
-            program.stop()
+        Running(ports, tuple(programs), line=line).stop()
         raise
-    return Running(ports, tuple(programs), first_byte_ms)
+    return Running(ports, tuple(programs), first_byte_ms, line)
 
 
 def _version(*command: str) -> str:
