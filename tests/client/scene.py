@@ -23,6 +23,7 @@ from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.tls import client_context, start_tls
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IListeningPort, IStreamLeg
+from relaykit.nat.punch import Surroundings
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
@@ -64,7 +65,8 @@ class Machine:
         self.taken: set[int] = set()
         self.moved = False
         """Whether its connections to the server can only come from another address than before."""
-        self.surroundings: Any = None
+        nothing: Any = None
+        self.surroundings = Surroundings(network=nothing)
         """What direct paths are made through, which few tests need."""
         self.network_changed: Callable[[str], None] = lambda reason: None
         """Tells the client that the way to the server may be another one."""

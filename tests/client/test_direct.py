@@ -9,14 +9,22 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client import direct
 from relaykit.client.direct import DirectPaths
+from relaykit.client.service import RelayClient
+from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
+from relaykit.errors import MeetingFailed, MeetingRefused, RefusalCode, Refused
 from relaykit.nat.paths import PunchedPath
 from relaykit.nat.punch import Surroundings
+from relaykit.options import ProxyCommon, VisitorCommon
+from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.sansio.nat.knocks import Role
-from relaykit.sansio.nat.meeting_messages import KEY, KEY_BYTES
+from relaykit.sansio.nat.meeting_messages import KEY, KEY_BYTES, EndReason
 from relaykit.sansio.nat.meetings import Met
+from relaykit.testing.meetings import MemoryPath, MemoryPunching
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address, ClientIdentity, Secret
+from tests.client.scene import SERVICE, Machine, started
 from tests.nat.memory import MemoryNetwork, NoMapper
+from tests.server.scene import Scene
 
 SERVER = "203.0.113.2"
 PORTS = (7000, 7001)
@@ -145,3 +153,82 @@ class DirectPathsTests(SynchronousTestCase):
         paths.stopService()
         self.failureResultOf(called, CancelledError)
         self.assertEqual([each["do"] for each in peer.heard], ["call", "end"])
+
+
+class MeetingTests(SynchronousTestCase):
+    """Two clients and a server that speak as they do over a network; what punches is in memory."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.paths: dict[bytes, MemoryPath] = {}
+        self.patch(DirectPaths, "_traverse", self.traverse)
+        self.patch(DirectPaths, "session_started", lambda direct: None)
+
+    def traverse(self, met: Met, send_offer: Any) -> MemoryPunching:
+        """What punches."""
+        return MemoryPunching(met, send_offer, None, self.paths)
+
+    def meet(self, **settings: Any) -> tuple[RelayClient, Any, Any]:
+        """A client with a proxy, its backend, and the visitor of another client."""
+        options = StcpOptions(secret_key=Secret("k"))
+        offered = ConfiguredProxy(ProxyCommon(name="p", type="meet", local=SERVICE), options, "meet")
+        answering = started(Machine(self.scene), offered)
+        common = VisitorCommon(name="v", type="meet", server_name="p", secret_key=Secret("k"), bind_port=-1)
+        visiting = ConfiguredVisitor(common, StcpVisitorOptions(), "meet")
+        calling = started(Machine(self.scene), visiting, **settings)
+        backend, visitor = answering._offers.backend("p"), calling._visitors.find("v")
+        assert backend is not None and visitor is not None
+        return answering, backend.backend, visitor[0]
+
+    def test_path(self) -> None:
+        """A call crosses both control connections, and both ends have the path."""
+        _, backend, visitor = self.meet()
+        called = visitor.call()
+        self.scene.flush()
+        here = self.successResultOf(called)
+        heard: list[bytes] = []
+        backend.paths[0].attach(lambda data, source, arrived_at: heard.append(data))
+        here.send(b"hello")
+        self.assertEqual((heard, here.role), ([b"hello"], Role.CALLER))
+        self.assertEqual(len(self.scene.meeting_place._core), 0)
+
+    def test_older_wire(self) -> None:
+        """Over the older version of the wire there are no meetings, which is told at once."""
+        _, _, visitor = self.meet(wire_protocol="v1")
+        refusal = self.failureResultOf(visitor.call(), Refused).value
+        self.assertIs(refusal.code, RefusalCode.NOT_AVAILABLE)
+
+    def test_refused(self) -> None:
+        """The server's rules are those of visits."""
+        _, _, visitor = self.meet()
+        called = visitor.host.meetings.call(Secret("another"))
+        self.scene.flush()
+        self.assertIs(self.failureResultOf(called, MeetingRefused).value.code, RefusalCode.BAD_CREDENTIALS)
+
+    def test_callee_is_gone(self) -> None:
+        """When the callee's client stops, the caller is told, and the server keeps nothing."""
+        answering, backend, visitor = self.meet()
+        self.patch(backend, "signal_received", _ignore)
+        called = visitor.call()
+        self.scene.flush()
+        self.assertNoResult(called)
+        answering.stopService()
+        self.scene.flush()
+        self.assertIs(self.failureResultOf(called, MeetingFailed).value.reason, EndReason.GONE)
+        self.assertEqual(len(self.scene.meeting_place._core), 0)
+
+    def test_cancelled(self) -> None:
+        """A caller that gives up ends the meeting at the server."""
+        _, backend, visitor = self.meet()
+        self.patch(backend, "signal_received", _ignore)
+        called = visitor.call()
+        self.scene.flush()
+        self.assertEqual(len(self.scene.meeting_place._core), 1)
+        called.cancel()
+        self.failureResultOf(called, CancelledError)
+        self.scene.flush()
+        self.assertEqual(len(self.scene.meeting_place._core), 0)
+
+
+async def _ignore(sender: Any, body: Any) -> None:
+    """Takes a signal and does nothing."""
