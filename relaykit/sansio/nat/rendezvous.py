@@ -38,6 +38,7 @@ __all__ = [
     "ACTORS",
     "ADDRESS_CALLS_AT_ONCE",
     "ADDRESS_CALLS_PER_S",
+    "CALLED_S",
     "CLIENT_CALLS_AT_ONCE",
     "CLIENT_CALLS_PER_S",
     "DEADLINES_S",
@@ -45,7 +46,10 @@ __all__ = [
     "MEETINGS_PER_CLIENT",
     "MEETINGS_PER_PROXY",
     "MEETING_S",
+    "OFFERED_S",
     "OFFER_BYTES_MAX",
+    "PUNCHING_S",
+    "SETTLING_S",
     "SOURCES_MAX",
     "TRANSITIONS",
     "Delivery",
@@ -82,6 +86,18 @@ MEETINGS_PER_PROXY = 64
 
 OFFER_BYTES_MAX = 8192
 """Largest offer in JSON; one with all candidates has less than half of it."""
+
+CALLED_S = 20.0
+"""Seconds for the caller's offer: where UDP is blocked it takes some to find that out."""
+
+OFFERED_S = 20.0
+"""Seconds for the callee's: a lost segment of a control connection costs some."""
+
+PUNCHING_S = 60.0
+"""Seconds for a path or another attempt: UDP and then TCP may take forty to give up."""
+
+SETTLING_S = 15.0
+"""Seconds for the other end, once one has its path."""
 
 MEETING_S = 150.0
 """Longest life of a meeting, all attempts together."""
@@ -132,13 +148,12 @@ ACTORS: Mapping[Step, Role | None] = {
 """Whose step it is; None: either's."""
 
 DEADLINES_S: Mapping[State, float] = {
-    State.CALLED: 20.0,
-    State.OFFERED: 20.0,
-    State.PUNCHING: 60.0,
-    State.SETTLING: 15.0,
+    State.CALLED: CALLED_S,
+    State.OFFERED: OFFERED_S,
+    State.PUNCHING: PUNCHING_S,
+    State.SETTLING: SETTLING_S,
 }
-"""Seconds that a meeting may stay in a state.  Where UDP is blocked an end needs some to find that out,
-and a lost segment of a control connection costs some."""
+"""How long a meeting may stay in a state."""
 
 
 @frozen(eq=False)
