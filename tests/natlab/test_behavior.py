@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 from twisted.internet import reactor
@@ -10,7 +11,8 @@ from twisted.internet.utils import getProcessOutput
 
 from relaykit.sansio.nat import behavior
 from relaykit.sansio.nat.behavior import NatBehavior, PortAllocation
-from tests.integration.programs import frp_command, missing_frp
+from tests.integration.programs import frp_command, missing_frp, relaykit_command
+from tests.layering import ROOT
 from tests.natlab.case import NatLabCase
 from tests.natlab.lab import SERVER
 from tests.natlab.namespaces import within
@@ -109,7 +111,10 @@ class SecondOpinionTests(NatLabCase):
         await gatherResults([Deferred.fromCoroutine(one(kind)) for kind in kinds], consumeErrors=True)
 
     async def test_frpc(self) -> None:
-        """Frpc finds through our server, with two addresses and with one, what it calls easy and hard."""
+        """Frpc finds through our server, with two addresses and with one, what it calls easy and hard.
+
+        Ours says the same of the same router.
+        """
         for kind, hosts, words in (
             ("port", SERVER, b"EasyNAT"),
             ("port", SERVER[:1], b"EasyNAT"),
@@ -118,11 +123,17 @@ class SecondOpinionTests(NatLabCase):
         ):
             lab = self.make_lab(kind, "port")
             await self.begin(lab, *hosts)
-            (program,) = frp_command("frpc")
-            command = [*within(lab.space("ca")), program, "nathole", "discover"]
-            command += ["--nat-hole-stun-server", f"{SERVER[0]}:3478"]
-            output = await getProcessOutput(command[0], command[1:], errortoo=True, reactor=reactor)
-            self.assertIn(b"Your NAT type is: " + words, output)
+            said = []
+            for program in (frp_command("frpc"), relaykit_command("frpc")):
+                command = [*within(lab.space("ca")), *program, "nathole", "discover"]
+                command += ["--nat-hole-stun-server", f"{SERVER[0]}:3478"]
+                environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+                output = await getProcessOutput(
+                    command[0], command[1:], env=environ, errortoo=True, reactor=reactor
+                )
+                self.assertIn(b"Your NAT type is: " + words, output)
+                said.append([line for line in output.splitlines() if b"address" not in line])
+            self.assertEqual(said[0], said[1])
 
     if not shutil.which("turnutils_natdiscovery"):
         test_turnutils_natdiscovery.skip = "coturn is not installed"  # type: ignore[attr-defined]
