@@ -176,10 +176,9 @@ class ClientMeetings:
         self._settle()
         if meeting.result is not None:
             meeting.result.callback(path)
-        elif self._taker is not None:
-            self._taker(path)
         else:
-            path.close()
+            assert self._taker is not None, "closed, and yet there is a path"
+            self._taker(path)
 
     def _not_punched(self, failure: Failure, call: str) -> None:
         if failure.check(CancelledError):

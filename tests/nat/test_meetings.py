@@ -80,14 +80,6 @@ class _Punching:
         self.cancelled += 1
 
 
-class _Path:
-    closed = False
-
-    def close(self) -> None:
-        """Closes."""
-        self.closed = True
-
-
 class ClientMeetingsTests(SynchronousTestCase):
     """One backend's or one visitor's meetings."""
 
@@ -213,6 +205,16 @@ class ClientMeetingsTests(SynchronousTestCase):
             self.hear(EndOfMeeting(call, why))
             self.assertIs(self.failureResultOf(result, MeetingFailed).value.reason, why)
             self.assertEqual(punching.cancelled, 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_invitation_that_comes_to_nothing(self) -> None:
+        """A callee whose caller gives up stops; one that finds no path tells the caller why."""
+        self.meetings.answer(lambda path: None)
+        punching = self.invited("one")
+        self.hear(EndOfMeeting("one", EndReason.CANCELLED))
+        self.assertEqual((punching.cancelled, self.server.heard), (1, []))
+        self.invited("two").result.errback(TraversalFailed.because(FailureReason.SILENCE))
+        self.assertEqual(self.server.heard, [EndOfMeeting("two", EndReason.FAILED, "silence")])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cancel(self) -> None:

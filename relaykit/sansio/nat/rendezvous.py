@@ -135,6 +135,7 @@ TRANSITIONS: Mapping[tuple[State, Step], State] = {
     (State.PUNCHING, Step.SETTLE): State.SETTLING,
     (State.PUNCHING, Step.END): State.OVER,
     (State.SETTLING, Step.SETTLE): State.OVER,
+    (State.SETTLING, Step.OFFER): State.OVER,
     (State.SETTLING, Step.END): State.OVER,
 }
 """Every step that is possible; another one breaks the rules and ends the meeting."""
@@ -342,6 +343,11 @@ class Rendezvous:
 
     def _offered(self, meeting: _Meeting, sender: Party, message: OfferPassed, now: float) -> None:
         self._step(meeting, Step.OFFER if sender.role is Role.CALLER else Step.ANSWER, now)
+        if meeting.state is State.OVER:
+            # The callee holds for a path what did not reach the caller; it will notice.
+            self._send(sender, EndOfMeeting(message.call, EndReason.GONE))
+            self._forget(meeting, EndReason.GONE, now)
+            return
         if sender.role is Role.CALLER:
             meeting.attempts += 1
         if meeting.attempts > GENERATION_MAX + 1:

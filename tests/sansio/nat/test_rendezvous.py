@@ -262,6 +262,19 @@ class CourseTests(Case):
         meeting.take(Role.CALLER, Step.END)
         self.assertEqual(self.sent(), [])
 
+    def test_another_attempt(self) -> None:
+        """The caller may try again; not once the callee has what it takes for a path."""
+        meeting = self.call()
+        for _ in range(2):
+            meeting.take(Role.CALLER, Step.OFFER)
+            meeting.take(Role.CALLEE, Step.ANSWER)
+        self.assertEqual(len(self.sent()), 4)
+        meeting.take(Role.CALLEE, Step.SETTLE)
+        meeting.take(Role.CALLER, Step.OFFER)
+        told = EndOfMeeting(meeting.calls[Role.CALLER], EndReason.GONE)
+        self.assertEqual(self.sent(), [("visitor of run-v", told)])
+        self.assertEqual((self.whys(), len(self.core)), ([EndReason.GONE], 0))
+
     def test_proxy_is_withdrawn(self) -> None:
         """With a proxy its meetings end, and no others."""
         self.call()
