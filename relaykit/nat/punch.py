@@ -276,6 +276,8 @@ class _Seen:
 class _Attempt:
     """One set of sockets: asks the STUN servers, offers, punches."""
 
+    log = Logger()
+
     def __init__(
         self,
         session: _Session,
@@ -418,6 +420,7 @@ class _Attempt:
     def _punch(self, own: Offer, peer: Offer) -> None:
         if self._abandoned:
             return
+        self._compare(peer)
         targets = self._admitted(peer.candidates)
         core = Punch(
             self._session.role,
@@ -437,6 +440,21 @@ class _Attempt:
         )
         core.start(driver.now)
         driver.start()
+
+    def _compare(self, peer: Offer) -> None:
+        """Notes where a peer is elsewhere for its datagrams than for its control connection."""
+        seen_at = "" if self._peer is None else self._peer.seen_at
+        said = {
+            each.address.host
+            for each in peer.candidates
+            if each.kind is CandidateKind.REFLEXIVE and (":" in each.address.host) == (":" in seen_at)
+        }
+        if seen_at and said and seen_at not in said:
+            self.log.debug(
+                "a peer that the relay server sees at {seen_at} says that its datagrams come from {said}",
+                seen_at=seen_at,
+                said=", ".join(sorted(said)),
+            )
 
     def _punched(self, core: Punch, driver: DatagramDriver[PunchEvent], event: PunchEvent) -> None:
         if isinstance(event, SocketsWanted):

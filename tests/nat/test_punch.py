@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -120,6 +121,8 @@ class _Meeting:
         self.caller = _End(self.lab, caller, 1, Role.CALLER, keys[0], most)
         self.callee = _End(self.lab, callee, 2, Role.CALLEE, keys[1], most)
         self.is_deaf = False
+        self.seen_at = ""
+        """Where the callee is told that the caller is seen."""
 
     def start(self) -> None:
         """Both begin."""
@@ -140,7 +143,8 @@ class _Meeting:
         wire = json.loads(json.dumps(offer))
         sender.offers.append(wire)
         if not self.is_deaf:
-            self.lab.call_later(RENDEZVOUS_S, lambda: receiver.traversal.offer_received(wire))
+            seen_at = self.seen_at if receiver is self.callee else ""
+            self.lab.call_later(RENDEZVOUS_S, lambda: receiver.traversal.offer_received(wire, seen_at))
 
 
 class TraversalTests(SynchronousTestCase):
@@ -217,6 +221,16 @@ class TraversalTests(SynchronousTestCase):
         at = meeting.lab.now
         meeting.lab.run(1.0, until=lambda: len(meeting.callee.offers) == 1)
         self.assertAlmostEqual(meeting.lab.now - at, RENDEZVOUS_S)
+
+    def test_seen_elsewhere(self) -> None:
+        """A peer whose datagrams come from elsewhere is punched all the same; that is noted."""
+        for seen_at, noted in (("198.51.100.1", 0), ("198.51.100.99", 1), ("2001:db8::1", 0), ("", 0)):
+            meeting = _Meeting(KINDS["port"], KINDS["port"])
+            meeting.seen_at = seen_at
+            with capturedLogs() as logged:
+                meeting.run()
+            self.assertIsNotNone(meeting.callee.path)
+            self.assertEqual(sum("seen_at" in each for each in logged), noted)
 
     def test_impossible(self) -> None:
         """What cannot work is told at once, and all sockets are closed."""
