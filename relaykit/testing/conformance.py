@@ -50,7 +50,15 @@ else:
 
 __all__ = ["ProxyTypeTests", "VisitableProxyTypeTests"]
 
-_NONSENSE: tuple[dict[str, Any], ...] = ({}, {"": None}, {"signal": ["a", 1]}, {"signal": "no such thing"})
+_NONSENSE: tuple[dict[str, Any], ...] = (
+    {},
+    {"": None},
+    {"signal": ["a", 1]},
+    {"signal": "no such thing"},
+    {"meeting": 5},
+    {"meeting": {"do": "end", "call": "nobody's", "why": "gone"}},
+    {"meeting": {"do": "granted", "call": "nobody's", "key": "short"}},
+)
 """Bodies of signals that no half of any type sends."""
 
 

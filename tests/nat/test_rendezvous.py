@@ -14,11 +14,18 @@ from relaykit.proxies.stcp import StcpOptions
 from relaykit.sansio.nat.meeting_messages import KEY, EndReason
 from relaykit.sansio.nat.meetings import CALL_S
 from relaykit.sansio.nat.rendezvous import CLIENT_CALLS_AT_ONCE, DEADLINES_S, State
+from relaykit.testing.conformance import ProxyTypeTests
 from relaykit.testing.hosts import MemoryRelay, Published
 from relaykit.values import Secret
 from tests.nat.meet import MeetBackend, MeetVisitor, proxy_type
 
 SECRET = Secret("a secret")
+
+
+class MeetConformanceTests(ProxyTypeTests, SynchronousTestCase):
+    """The type that these tests use is a sound one."""
+
+    proxy_type = proxy_type
 
 
 class MeetingPlaceTests(SynchronousTestCase):
