@@ -11,6 +11,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from relaykit.nat.alarm import Alarm
 from relaykit.nat.examining import Examiner
 from relaykit.nat.mapping import PortMapper
 from relaykit.nat.upnp import UpnpRouter, is_available
@@ -61,7 +62,7 @@ class Surveyor(MultiService):
         self._mapper: PortMapper | None = None
         self._servers: Sequence[Address] = ()
         self._behavior: NatBehavior | None = None
-        self._known_at = 0.0
+        self._again = Alarm(reactor, self._discover)
         self._discovering: Deferred[NatBehavior | None] | None = None
 
     @property
@@ -72,7 +73,8 @@ class Surveyor(MultiService):
     def begin(self, servers: Sequence[Address]) -> None:
         """From now on the router is asked to map ports, and these STUN servers what the NAT does.
 
-        Done again it only asks where there is no answer, the answer is old, or others are named.
+        The NAT is examined now and every :data:`BEHAVIOR_S`; done again with other servers, if those
+        before did not answer.
         """
         if not self.running:
             return
@@ -81,8 +83,7 @@ class Surveyor(MultiService):
             self._start_mapper()
         others = tuple(servers) != self._servers
         self._servers = tuple(servers)
-        old = self._reactor.seconds() - self._known_at >= BEHAVIOR_S
-        if (self._behavior is None and others) or (self._behavior is not None and old):
+        if self._behavior is None and others:
             self._discover()
 
     def network_changed(self) -> None:
@@ -127,9 +128,9 @@ class Surveyor(MultiService):
 
     def _discovered(self, found: NatBehavior | None) -> None:
         self._discovering = None
+        self._again.set(self._reactor.seconds() + BEHAVIOR_S)
         if found is not None and found.udp_works:
             self._behavior = found
-            self._known_at = self._reactor.seconds()
 
     def _not_discovered(self, failure: Failure) -> None:
         self._discovering = None
@@ -138,6 +139,7 @@ class Surveyor(MultiService):
 
     def _forget(self) -> None:
         self._behavior = None
+        self._again.set(None)
         if self._discovering is not None:
             self._discovering.cancel()
             self._discovering = None

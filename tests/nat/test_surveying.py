@@ -90,25 +90,27 @@ class SurveyorTests(SynchronousTestCase):
         self.assertIs(self.surveyor.surroundings().behavior, behavior)
 
     def test_renewed(self) -> None:
-        """What is old is asked for again, and counts until there is something new."""
+        """The NAT is examined again now and then; what was found counts until there is something new."""
         self.surveyor.begin(SERVERS[:1])
-        self.lab.run(DISCOVERY_S)
         self.lab.run(BEHAVIOR_S)
         before = self.surveyor.behavior
-        self.surveyor.begin(SERVERS[:1])
+        self.assertIsNotNone(before)
+        self.lab.run(1.0)
         self.assertIs(self.surveyor.behavior, before)
-        self.lab.run(DISCOVERY_S)
+        self.lab.run(2 * DISCOVERY_S)
         self.assertIsNot(self.surveyor.behavior, before)
         self.assertIsNotNone(self.surveyor.behavior)
 
     def test_silent_server(self) -> None:
-        """A server that does not answer tells nothing, and is not asked again; another one is."""
+        """A server that does not answer tells nothing, and is not asked again for long; another one is."""
         self.surveyor.begin([Address("203.0.113.9", 7000)])
         self.lab.run(DISCOVERY_S)
         self.assertIsNone(self.surveyor.behavior)
         asked = len(self.network.sockets)
         self.surveyor.begin([Address("203.0.113.9", 7000)])
         self.assertEqual(len(self.network.sockets), asked)
+        self.lab.run(BEHAVIOR_S)
+        self.assertGreater(len(self.network.sockets), asked)
         self.surveyor.begin(SERVERS)
         self.lab.run(DISCOVERY_S)
         self.assertIsNotNone(self.surveyor.behavior)
