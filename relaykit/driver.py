@@ -135,6 +135,8 @@ class CoreDriver(Generic[EventT]):
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(self._lost)
+        # It mostly belongs to whoever has this driver: a circle, which would be left to the garbage.
+        self._on_event = _told_nobody
 
     def _peer_erred(self, error: RemoteProtocolError) -> None:
         self.log.warn("{peer} broke the rules: {reason}", peer=self._leg.peer, reason=str(error))
@@ -153,3 +155,7 @@ class CoreDriver(Generic[EventT]):
         self._timer = None
         self._core.wake(self.now)
         self.step()
+
+
+def _told_nobody(event: object) -> None:
+    """Takes what a core says once its leg is gone, and whoever waited for that has been told."""

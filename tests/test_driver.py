@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +53,24 @@ class Parrot:
         return heard
 
 
+class Owner:
+    """Has a driver whose events it is told, as sessions do."""
+
+    def __init__(self, network: MemoryNetwork) -> None:
+        self.network = network
+        self.peer, leg = network.pair()
+        self.driver: CoreDriver[Any] = CoreDriver(Parrot(), leg, Clock(), self.on_event)
+        self.driver.start()
+
+    def on_event(self, event: Any) -> None:
+        """Nothing to do."""
+
+    def end(self) -> None:
+        """The peer drops the connection."""
+        self.peer.abort()
+        self.network.flush()
+
+
 class DriverTests(SynchronousTestCase):
     """What a driver does with a core and a leg."""
 
@@ -88,6 +108,16 @@ class DriverTests(SynchronousTestCase):
         """What the core has to send at the beginning goes out."""
         self.start()
         self.assertEqual(self.received.data, b"hi;")
+
+    def test_nothing_left_behind(self) -> None:
+        """Who has a driver, and is told its events, is gone with it once the leg is: no garbage is left."""
+        self.addCleanup(gc.enable)
+        gc.disable()
+        owner = Owner(MemoryNetwork())
+        gone = weakref.ref(owner)
+        owner.end()
+        del owner
+        self.assertIsNone(gone())
 
     def test_input(self) -> None:
         """Input is fed to the core, its events are told, its answer is sent."""

@@ -332,8 +332,12 @@ class MuxLink:
             self._take_stream(event.stream)
         elif isinstance(event, SessionEnded):
             self._session_ended(event)
-        elif isinstance(event, (StreamEnded, StreamWritable, StreamLost)):
+        elif isinstance(event, (StreamEnded, StreamWritable)):
             event.stream.context.told(event)
+        elif isinstance(event, StreamLost):
+            event.stream.context.told(event)
+            # A circle would be left to the garbage, and with it the link.
+            event.stream.context = None
 
     def _take_stream(self, stream: Stream) -> None:
         leg = MuxStreamLeg(self, stream)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 
 from attrs import define, field, frozen
@@ -544,6 +546,18 @@ class PathTests(LinkTestCase):
         self.network.flush()
         self.assertEqual(receiver.lost, Ended.RESET)
         self.assertEqual(self.successResultOf(self.far.when_lost()), Ended.FINISHED)
+
+    def test_nothing_left_behind(self) -> None:
+        """A link that is over is gone with its legs: no garbage is left."""
+        gone = weakref.ref(self.near)
+        self.addCleanup(gc.enable)
+        gc.disable()
+        RecordingReceiver(self.pair()[0])
+        self.near.close()
+        self.network.flush()
+        self.network.expire_linger()
+        self.near = self.far
+        self.assertIsNone(gone())
 
     def test_keepalive(self) -> None:
         """Both sides ping every thirty seconds and live on the answers."""
