@@ -268,6 +268,8 @@ class MuxLink:
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(self._lost)
+        # It mostly knows the link, too: a circle, which would be left to the garbage.
+        self._acceptor = None
 
     def pauseProducing(self) -> None:
         self._output_paused = True
@@ -336,7 +338,7 @@ class MuxLink:
             event.stream.context.told(event)
         elif isinstance(event, StreamLost):
             event.stream.context.told(event)
-            # A circle would be left to the garbage, and with it the link.
+            # A circle would be left to the garbage, and the link with it.
             event.stream.context = None
 
     def _take_stream(self, stream: Stream) -> None:

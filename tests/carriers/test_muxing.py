@@ -47,6 +47,14 @@ class Accepting:
 
 
 @implementer(ILegAcceptor)
+@define
+class KnowingLink(Accepting):
+    """Knows the link whose legs it takes, as a server does."""
+
+    link: MuxLink = field(kw_only=True)
+
+
+@implementer(ILegAcceptor)
 class Failing:
     """Has a defect."""
 
@@ -552,6 +560,7 @@ class PathTests(LinkTestCase):
         gone = weakref.ref(self.near)
         self.addCleanup(gc.enable)
         gc.disable()
+        self.near.accept_legs(KnowingLink(link=self.near))
         RecordingReceiver(self.pair()[0])
         self.near.close()
         self.network.flush()
