@@ -63,8 +63,7 @@ class FlatTests(FaultTestCase):
             self.until_served(60)
             cutter.cut()
             client.wait_for("the session ended", number)
-            # A session leaves a few circles, which Python looks for only now and then: by now it has.
-            if number == self.reconnections // 2:
+            if number == self.reconnections // 4:
                 warm = {name: program.resident_bytes() for name, program in programs.items()}
         self.until_served(60)
         self.figure(f"{self.reconnections} reconnections in", time.monotonic() - began)
