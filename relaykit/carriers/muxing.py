@@ -18,7 +18,7 @@ from zope.interface import implementer
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
 from relaykit.interfaces import ILegReceiver, IMeasuredPath, IMuxedLeg, IPiecesReceiver
-from relaykit.sansio.yamux.outbox import FLUSH_BYTES
+from relaykit.sansio.yamux.outbox import FLUSH_BYTES, PIECE_BYTES
 from relaykit.sansio.yamux.session import Role, YamuxSession
 from relaykit.sansio.yamux.streams import (
     Event,
@@ -45,6 +45,10 @@ a second net below the pings."""
 
 CLOSING_BYTES = 1024 * 1024
 """Payload that a link which is closed still takes from its streams: last words, not transfers."""
+
+SLOW_AFTER_S = 0.005
+"""A link that takes nothing for so long is slow (some 200 Mbit/s, by what its leg holds back).  Its turns are
+short, and little goes down at once, for whoever comes next to wait for."""
 
 _MOST_PARTS_HELD = 256
 """Parts that a leg which is not read holds before they are joined: many small ones would cost many
@@ -159,6 +163,8 @@ class MuxLink:
         self._timer_at = 0.0
         self.flush_asked = False
         self._output_paused = False
+        self._paused_at = 0.0
+        self._turn_bytes = FLUSH_BYTES
         self._telling = False
         self._reason: Ended | None = None
         self._lost: Ended | None = None
@@ -273,9 +279,11 @@ class MuxLink:
 
     def pauseProducing(self) -> None:
         self._output_paused = True
+        self._paused_at = self.now
 
     def resumeProducing(self) -> None:
         self._output_paused = False
+        self._turn_bytes = PIECE_BYTES if self.now - self._paused_at > SLOW_AFTER_S else FLUSH_BYTES
         self.flush_soon()
 
     def stopProducing(self) -> None:
@@ -380,14 +388,14 @@ class MuxLink:
         """Sends what has come together in this turn, in one piece."""
         self.flush_asked = False
         if self._lost is None and not self._output_paused:
-            self._send()
+            self._send(self._turn_bytes)
         self._tell()
         if self._lost is None and self.session.has_output and not self._output_paused:
             self.flush_soon()
         self._rearm()
 
-    def _send(self, budget_bytes: int = FLUSH_BYTES) -> None:
-        pieces = self.session.to_send(self.now, budget_bytes)
+    def _send(self, budget_bytes: int) -> None:
+        pieces = self.session.to_send(self.now, budget_bytes, self._turn_bytes)
         if pieces:
             self.lower.write_sequence(pieces)
 

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from relaykit.carriers.muxing import MuxLink, MuxStreamLeg, Role
+from relaykit.carriers.muxing import SLOW_AFTER_S, MuxLink, MuxStreamLeg, Role
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import (
     ILegAcceptor,
@@ -24,6 +24,7 @@ from relaykit.interfaces import (
     IStreamPath,
 )
 from relaykit.sansio.contract import Buffer
+from relaykit.sansio.yamux.frames import HEADER_BYTES
 from relaykit.sansio.yamux.outbox import FLUSH_BYTES, HIGH_WATER_BYTES, PIECE_BYTES
 from relaykit.sansio.yamux.session import CLOSE_TIMEOUT_S, LINGER_S, OPEN_TIMEOUT_S
 from relaykit.sansio.yamux.streams import INITIAL_WINDOW_BYTES
@@ -479,6 +480,22 @@ class PathTests(LinkTestCase):
             self.network.turn()
         self.assertLessEqual(self.lower_near.queued, 64 * 1024 + FLUSH_BYTES + 4096)
         self.lower_far.resumeProducing()
+
+    def test_slow_link(self) -> None:
+        """A link that took nothing for a while gets little at once, and in short turns; a fast one much."""
+        leg, far = self.pair()
+        RecordingReceiver(far)
+        self.network.flush()
+        calls = self.watch_output()
+        for seconds, turn_bytes in ((2 * SLOW_AFTER_S, PIECE_BYTES), (SLOW_AFTER_S / 2, FLUSH_BYTES)):
+            self.near.pauseProducing()
+            leg.write(bytes(FLUSH_BYTES))
+            self.clock.advance(seconds)
+            self.near.resumeProducing()
+            calls.clear()
+            self.network.turn()
+            self.assertEqual(sum(map(len, calls[0])), HEADER_BYTES + turn_bytes)
+            self.network.flush()
 
     def test_many_users(self) -> None:
         """Two hundred streams at once each get their own octets back."""

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["FLUSH_BYTES", "HIGH_WATER_BYTES", "LOW_WATER_BYTES", "PIECE_BYTES", "Outbox"]
 
 PIECE_BYTES: Final = 64 * 1024
-"""Most payload of one frame, and of one stream in its turn, where several have payload: larger pieces would
-let the others wait, smaller ones cost more system calls."""
+"""Payload of one stream in its turn while several have some, unless a link is fast: larger pieces would let
+the others wait, smaller ones cost more system calls."""
 
 FLUSH_BYTES: Final = 4 * PIECE_BYTES
-"""Payload that is taken at once: enough to fill a socket's buffer, little for an urgent frame to wait for."""
+"""Payload that is taken at once, and a turn on a fast link: enough to fill a socket's buffer, little for an
+urgent frame to wait for."""
 
 HIGH_WATER_BYTES: Final = FLUSH_BYTES
 """Octets queued on a stream above which whoever writes to it is paused: what goes out at once."""
@@ -77,7 +78,9 @@ class Outbox:
             pieces.append(b"".join(self._control))
             self._control.clear()
 
-    def take_payload(self, pieces: list[Buffer], budget_bytes: int, events: list[Event]) -> list[Stream]:
+    def take_payload(
+        self, pieces: list[Buffer], budget_bytes: int, events: list[Event], turn_bytes: int = PIECE_BYTES
+    ) -> list[Stream]:
         """Moves payload to ``pieces``; answers the streams whose end may follow."""
         ending: list[Stream] = []
         for turns in (self._urgent, self._usual):
@@ -85,7 +88,7 @@ class Outbox:
                 stream = turns.popleft()
                 if stream.closed:
                     continue
-                most = PIECE_BYTES if turns else budget_bytes
+                most = turn_bytes if turns else budget_bytes
                 taken = _take_piece(stream, pieces, min(budget_bytes, stream.send_window, most))
                 budget_bytes -= taken
                 stream.send_window -= taken

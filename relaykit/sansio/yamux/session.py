@@ -30,7 +30,7 @@ from relaykit.sansio.yamux.frames import (
     GoAwayCode,
     unpack_header,
 )
-from relaykit.sansio.yamux.outbox import FLUSH_BYTES, HIGH_WATER_BYTES, Outbox
+from relaykit.sansio.yamux.outbox import FLUSH_BYTES, HIGH_WATER_BYTES, PIECE_BYTES, Outbox
 from relaykit.sansio.yamux.streams import (
     Event,
     GoingAway,
@@ -226,8 +226,13 @@ class YamuxSession:
 
     # --- output ---------------------------------------------------------------------------------
 
-    def to_send(self, now: float, budget_bytes: int = FLUSH_BYTES) -> Sequence[Buffer]:
-        """Takes what must go out, at most ``budget_bytes`` of payload; the rest stays with its stream."""
+    def to_send(
+        self, now: float, budget_bytes: int = FLUSH_BYTES, turn_bytes: int = PIECE_BYTES
+    ) -> Sequence[Buffer]:
+        """Takes what must go out, at most ``budget_bytes`` of payload; the rest stays with its stream.
+
+        Where several streams have payload, one turn takes at most ``turn_bytes``.
+        """
         self._pass_time(now)
         if self._credit:
             self._credit.give(self._outbox, self._keepalive, self._now)
@@ -236,7 +241,7 @@ class YamuxSession:
         pieces: list[Buffer] = []
         self._outbox.take_control(pieces)
         self._answers = 0
-        ending = self._outbox.take_payload(pieces, budget_bytes, self._events)
+        ending = self._outbox.take_payload(pieces, budget_bytes, self._events, turn_bytes)
         if ending:
             for stream in ending:
                 self._send_end(stream)

@@ -85,6 +85,17 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(_take(outbox, PIECE_BYTES), data(1, b"abcd" + bytes(PIECE_BYTES - 4)))
         self.assertEqual(_take(outbox, PIECE_BYTES), data(1, bytes(4)))
 
+    def test_longer_turns(self) -> None:
+        """A turn is as long as the link wants it."""
+        outbox = Outbox()
+        for number in (1, 3):
+            outbox.schedule(_queue(Stream(number, 0.0), bytes(2 * PIECE_BYTES)))
+        pieces: list[Buffer] = []
+        outbox.take_payload(pieces, 4 * PIECE_BYTES, [], turn_bytes=2 * PIECE_BYTES)
+        self.assertEqual(
+            frames(b"".join(map(bytes, pieces))), [(0, 0, 1, 2 * PIECE_BYTES), (0, 0, 3, 2 * PIECE_BYTES)]
+        )
+
     def test_alone(self) -> None:
         """A stream that nobody waits behind is not cut into turns."""
         outbox = Outbox()
