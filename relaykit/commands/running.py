@@ -93,6 +93,7 @@ def prepare_process() -> None:
     looks for garbage less often, and not in what it was made of.
     """
     _raise_descriptor_limit()
+    gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
 

@@ -25,13 +25,25 @@ from attrs import frozen
 
 from relaykit.sansio.contract import Buffer
 
-__all__ = ["KEY_BYTES", "KNOCK_BYTES", "Knock", "KnockKeys", "KnockKind", "Role", "is_knock"]
+__all__ = [
+    "GENERATION_MAX",
+    "KEY_BYTES",
+    "KNOCK_BYTES",
+    "Knock",
+    "KnockKeys",
+    "KnockKind",
+    "Role",
+    "is_knock",
+]
 
 KNOCK_BYTES = 40
 """Size of every datagram of a punch."""
 
 KEY_BYTES = 32
 """Size of the key that the rendezvous gives both ends, fresh for each session."""
+
+GENERATION_MAX = 8
+"""Most times that one session begins anew with other ports."""
 
 _HEAD = struct.Struct("!B3s8s8sI")
 _MARK = b"rk1"

@@ -14,12 +14,10 @@ from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.nat.candidates import CANDIDATES_MAX, Candidate
+from relaykit.sansio.nat.knocks import GENERATION_MAX
 from relaykit.sansio.nat.pairing import NatView
 
-__all__ = ["GENERATION_MAX", "Offer"]
-
-GENERATION_MAX = 8
-"""Most times that one session begins anew with other ports."""
+__all__ = ["Offer"]
 
 
 @frozen

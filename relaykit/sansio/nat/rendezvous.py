@@ -18,7 +18,7 @@ import msgspec
 from attrs import define, field, frozen
 
 from relaykit.errors import RefusalCode, Refused, RemoteProtocolError
-from relaykit.sansio.nat.knocks import Role
+from relaykit.sansio.nat.knocks import GENERATION_MAX, Role
 from relaykit.sansio.nat.meeting_messages import (
     KEY_BYTES,
     Call,
@@ -30,7 +30,6 @@ from relaykit.sansio.nat.meeting_messages import (
     MeetingMessage,
     OfferPassed,
 )
-from relaykit.sansio.nat.offers import GENERATION_MAX
 from relaykit.sansio.nat.rates import RateLimit, subscriber
 from relaykit.values import Address
 

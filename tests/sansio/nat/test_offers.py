@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.nat.behavior import Filtering, Mapping, PortAllocation, Ports
 from relaykit.sansio.nat.candidates import CANDIDATES_MAX, Candidate, CandidateKind
-from relaykit.sansio.nat.offers import GENERATION_MAX, Offer
+from relaykit.sansio.nat.knocks import GENERATION_MAX
+from relaykit.sansio.nat.offers import Offer
 from relaykit.sansio.nat.pairing import NatView
 from relaykit.values import Address
 

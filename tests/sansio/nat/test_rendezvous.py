@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RefusalCode, Refused, RemoteProtocolError
 from relaykit.sansio.nat import rendezvous
-from relaykit.sansio.nat.knocks import Role
+from relaykit.sansio.nat.knocks import GENERATION_MAX, Role
 from relaykit.sansio.nat.meeting_messages import (
     Call,
     Declined,
@@ -23,7 +23,6 @@ from relaykit.sansio.nat.meeting_messages import (
     MeetingMessage,
     OfferPassed,
 )
-from relaykit.sansio.nat.offers import GENERATION_MAX
 from relaykit.sansio.nat.rates import RateLimit
 from relaykit.sansio.nat.rendezvous import (
     ACTORS,
