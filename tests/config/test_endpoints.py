@@ -34,9 +34,10 @@ class EndpointTests(SynchronousTestCase):
 
     def test_nobody(self) -> None:
         """A kind that nobody takes is named, with those that there are."""
-        self.assertEqual(
-            endpoint_trouble("nosuch:/x"), "nobody takes nosuch: here; there are ssl, tcp, tls, unix"
-        )
+        said, _, kinds = endpoint_trouble("nosuch:/x").partition("; there are ")
+        self.assertEqual(said, "nobody takes nosuch: here")
+        # Packages that are installed may bring more.
+        self.assertLessEqual({"ssl", "tcp", "tls", "unix"}, set(kinds.split(", ")))
 
     def test_no_kind(self) -> None:
         """What does not begin with a kind is told how an endpoint string begins."""

@@ -36,6 +36,8 @@ _TOKEN = Secret("a token")
 _SECRET = Secret("a secret")
 
 _POLL_S = 0.01
+_LOOKS = 1000
+"""Ten seconds' worth: what is closed lingers for two."""
 
 _reactor: Any = reactor
 
@@ -44,7 +46,7 @@ _reactor: Any = reactor
 class RelayMeeting:
     """A relay server, and two clients that meet through it as often as one likes.
 
-    What servers and clients leave in the reactor, for as long as their program lives, is removed.
+    It has ended once the last of its connections is closed at both ends.
     """
 
     lab: NatLab
@@ -53,7 +55,7 @@ class RelayMeeting:
     async def begin(self) -> None:
         """Starts the server."""
         before = set(_reactor.getReaders())
-        self._cleanups.append(lambda: _close_pollers(before))
+        self._cleanups.append(lambda: Deferred.fromCoroutine(_all_closed(before)))
         config = ServerConfig(bind_addr="0.0.0.0", bind_port=7000)
         server = RelayServer(config, _TOKEN, _TYPES, _reactor)
         with entered(self.lab.space("s")):
@@ -135,10 +137,13 @@ async def _meet(visitor: MeetVisitor, backend: MeetBackend) -> Result:
     return Result(outcome[0][1], outcome[1][1], seconds, seconds)
 
 
-def _close_pollers(before: set[Any]) -> None:
-    for each in _reactor.getReaders():
-        if isinstance(each, EpollPoller) and each not in before:
-            each.close()
+async def _all_closed(before: set[Any]) -> None:
+    """Waits until every new poller watches nothing any more, which takes its legs' lingering at most."""
+    for _ in range(_LOOKS):
+        if not any(isinstance(each, EpollPoller) and each not in before for each in _reactor.getReaders()):
+            return
+        await deferLater(_reactor, _POLL_S)
+    raise AssertionError("connections are left open")
 
 
 def _cancel(other: Deferred[Any], why: Failure) -> Failure:
