@@ -17,7 +17,8 @@ from relaykit.nat.punch import Surroundings
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.sansio.nat.knocks import Role
-from relaykit.sansio.nat.meeting_messages import KEY, KEY_BYTES, EndReason
+from relaykit.sansio.nat.knocks import KEY_BYTES
+from relaykit.sansio.nat.meeting_messages import KEY, EndReason
 from relaykit.sansio.nat.meetings import Met
 from relaykit.testing.meetings import MemoryPath, MemoryPunching
 from relaykit.testing.natlab import Lab

@@ -17,9 +17,7 @@ from typing import TypeAlias, TypeVar
 
 from attrs import field, frozen
 
-from relaykit.sansio.contract import Buffer
-from relaykit.sansio.nat.datagrams import Datagram
-from relaykit.sansio.nat.probing import PATIENT, QUICK, Answered, Prober, Question, Unanswered
+from relaykit.sansio.nat.probing import PATIENT, QUICK, Answered, Inquiry, Question, Unanswered
 from relaykit.sansio.nat.stun import Change
 from relaykit.values import Address
 
@@ -250,15 +248,15 @@ def sockets_needed(lifetime: bool = False) -> int:
     return _AGED + (len(LIFETIMES_S) + 1 if lifetime else 0)
 
 
-class _Discovery:
+class _Discovery(Inquiry):
     """Runs a script that yields questions and gets all their outcomes back, in the same order."""
 
     def __init__(
         self, servers: Sequence[Address], sockets: Sequence[Address], entropy: Callable[[int], bytes]
     ) -> None:
+        super().__init__(entropy)
         self._servers = tuple(dict.fromkeys(servers))
         self._sockets = tuple(sockets)
-        self._prober = Prober(entropy)
         self._waiting: set[Question] = set()
         self._outcomes: _Outcomes = {}
         self._found: list[NatBehavior] = []
@@ -267,24 +265,6 @@ class _Discovery:
     def start(self, now: float) -> None:
         """Asks the first questions."""
         self._ask(next(self._script), now)
-
-    def receive(self, data: Buffer, source: Address, via: int, now: float) -> None:
-        """Feeds one datagram."""
-        self._prober.receive(data, source, via, now)
-        self._advance(now)
-
-    def to_send(self, now: float) -> Sequence[Datagram]:
-        """Takes what must go out."""
-        return self._prober.to_send(now)
-
-    def next_wakeup(self) -> float | None:
-        """When the next request is due."""
-        return self._prober.next_wakeup()
-
-    def wake(self, now: float) -> None:
-        """Repeats requests and gives them up."""
-        self._prober.wake(now)
-        self._advance(now)
 
     def events(self) -> Sequence[NatBehavior]:
         """Takes the one result, once it is there."""

@@ -13,10 +13,8 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat.candidates import Interface
-from relaykit.sansio.nat.datagrams import Datagram
-from relaykit.sansio.nat.probing import Answered, Prober, Question, Schedule, Unanswered
+from relaykit.sansio.nat.probing import Answered, Inquiry, Question, Schedule, Unanswered
 from relaykit.sansio.nat.stun import Kind
 from relaykit.values import Address
 
@@ -123,36 +121,18 @@ class NotSeen:
 FrpDiscoveryEvent: TypeAlias = Seen | NotSeen
 
 
-class FrpDiscovery:
+class FrpDiscovery(Inquiry):
     """Asks a server, and then its other address, from one socket; one event tells the outcome."""
 
     def __init__(self, server: Address, entropy: Callable[[int], bytes]) -> None:
+        super().__init__(entropy)
         self._server = server
-        self._prober = Prober(entropy)
         self._seen: list[Address] = []
         self._events: list[FrpDiscoveryEvent] = []
 
     def start(self, now: float) -> None:
         """Asks the server."""
         self._ask(self._server, now)
-
-    def receive(self, data: Buffer, source: Address, via: int, now: float) -> None:
-        """Feeds one datagram."""
-        self._prober.receive(data, source, via, now)
-        self._advance(now)
-
-    def to_send(self, now: float) -> Sequence[Datagram]:
-        """Takes what must go out."""
-        return self._prober.to_send(now)
-
-    def next_wakeup(self) -> float | None:
-        """When the next request is due."""
-        return self._prober.next_wakeup()
-
-    def wake(self, now: float) -> None:
-        """Repeats requests and gives them up."""
-        self._prober.wake(now)
-        self._advance(now)
 
     def events(self) -> Sequence[FrpDiscoveryEvent]:
         """Takes the outcome, once it is there."""

@@ -16,13 +16,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from relaykit.errors import RemoteProtocolError
+from relaykit.sansio.nat.knocks import KEY_BYTES
 from relaykit.values import Address
 
 __all__ = [
     "CALL_MAX",
     "FAILURE_MAX",
     "KEY",
-    "KEY_BYTES",
     "PORTS_MAX",
     "Call",
     "Declined",
@@ -39,9 +39,6 @@ __all__ = [
 
 KEY = "meeting"
 """The key of a signal's body."""
-
-KEY_BYTES = 32
-"""Octets of the key that both ends of a meeting get."""
 
 CALL_MAX = 64
 """Most characters that name a meeting."""

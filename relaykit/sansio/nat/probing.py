@@ -25,6 +25,7 @@ __all__ = [
     "RFC_8489",
     "SOFTWARE",
     "Answered",
+    "Inquiry",
     "ProbeEvent",
     "Prober",
     "Question",
@@ -203,3 +204,32 @@ class Prober:
         """Takes the outcomes since the last call."""
         taken, self._events = self._events, []
         return taken
+
+
+class Inquiry:
+    """A core that asks by one prober and makes something of the answers; subclasses say what."""
+
+    def __init__(self, entropy: Callable[[int], bytes]) -> None:
+        self._prober = Prober(entropy)
+
+    def receive(self, data: Buffer, source: Address, via: int, now: float) -> None:
+        """Feeds one datagram."""
+        self._prober.receive(data, source, via, now)
+        self._advance(now)
+
+    def to_send(self, now: float) -> Sequence[Datagram]:
+        """Takes what must go out."""
+        return self._prober.to_send(now)
+
+    def next_wakeup(self) -> float | None:
+        """When the next request is due."""
+        return self._prober.next_wakeup()
+
+    def wake(self, now: float) -> None:
+        """Repeats requests and gives them up."""
+        self._prober.wake(now)
+        self._advance(now)
+
+    def _advance(self, now: float) -> None:
+        """Acts on what the prober has found out."""
+        raise NotImplementedError

@@ -18,9 +18,8 @@ import msgspec
 from attrs import define, field, frozen
 
 from relaykit.errors import RefusalCode, Refused, RemoteProtocolError
-from relaykit.sansio.nat.knocks import GENERATION_MAX, Role
+from relaykit.sansio.nat.knocks import GENERATION_MAX, KEY_BYTES, Role
 from relaykit.sansio.nat.meeting_messages import (
-    KEY_BYTES,
     Call,
     Declined,
     EndOfMeeting,
