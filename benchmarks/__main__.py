@@ -126,7 +126,7 @@ def _machine() -> dict[str, object]:
             model = line.partition(":")[2].strip()
             break
     return {
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
         "processor": model,
         "processors": len(os.sched_getaffinity(0)),
