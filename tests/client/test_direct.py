@@ -16,8 +16,7 @@ from relaykit.nat.paths import PunchedPath
 from relaykit.nat.punch import Surroundings
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
-from relaykit.sansio.nat.knocks import Role
-from relaykit.sansio.nat.knocks import KEY_BYTES
+from relaykit.sansio.nat.knocks import KEY_BYTES, Role
 from relaykit.sansio.nat.meeting_messages import KEY, EndReason
 from relaykit.sansio.nat.meetings import Met
 from relaykit.testing.meetings import MemoryPath, MemoryPunching
