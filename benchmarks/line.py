@@ -1,4 +1,4 @@
-"""A slow line in a process of its own: ``python -m benchmarks.line PORT TARGET OCTETS_A_SECOND``."""
+"""A slow line in a process of its own: ``python -m benchmarks.line PORT TARGET BYTES_A_SECOND``."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _BUFFER = 64 * 1024
 class Lane:
     """One direction of the line; its connections take turns."""
 
-    def __init__(self, octets_a_second: float) -> None:
-        self._octets_a_second = octets_a_second
+    def __init__(self, bytes_a_second: float) -> None:
+        self._bytes_a_second = bytes_a_second
         self._free_at = time.monotonic()
 
     async def carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         """Carries what one end of a connection sends, until it ends."""
         with contextlib.suppress(OSError):
             while data := await source.read(_PIECE):
-                self._free_at = max(self._free_at, time.monotonic()) + len(data) / self._octets_a_second
+                self._free_at = max(self._free_at, time.monotonic()) + len(data) / self._bytes_a_second
                 await asyncio.sleep(self._free_at - time.monotonic())
                 target.write(data)
                 await target.drain()
         target.close()
 
 
-async def serve(port: int, target: int, octets_a_second: float) -> None:
+async def serve(port: int, target: int, bytes_a_second: float) -> None:
     """Carries connections from one port of the loopback to another for ever, so much each way in all."""
-    there, back = Lane(octets_a_second), Lane(octets_a_second)
+    there, back = Lane(bytes_a_second), Lane(bytes_a_second)
 
     async def accepted(near_in: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
         far_in, far_out = await asyncio.open_connection("127.0.0.1", target, limit=_PIECE)

@@ -20,7 +20,7 @@ __all__ = ["LOADS", "MEASURES", "Load", "Measure", "parse_iperf", "parse_wrk"]
 
 HTTP_CONNECTIONS = 50
 HELD_CONNECTIONS = 500
-PING_OCTETS = 64
+PING_BYTES = 64
 PING_ROUNDS = 4000
 CHURN_CONNECTIONS = 100_000
 
@@ -59,14 +59,14 @@ MEASURES: Mapping[str, Measure] = {
     "keep-alive-cpu": Measure("HTTP keep-alive: CPU", "CPU-us/req", False),
     "connections": Measure("HTTP, one connection a request", "req/s"),
     "connections-cpu": Measure("HTTP, one connection a request: CPU", "CPU-us/req", False),
-    "ping-p50": Measure("ping-pong of 64 octets, median", "us", False),
-    "ping-p99": Measure("ping-pong of 64 octets, 99th percentile", "us", False),
+    "ping-p50": Measure("ping-pong of 64 bytes, median", "us", False),
+    "ping-p99": Measure("ping-pong of 64 bytes, 99th percentile", "us", False),
     "slow-line": Measure("ping-pong while a transfer fills a line of 20 Mbit/s, median", "ms", False),
     "idle-server": Measure("idle memory, server", "MB", False),
     "idle-client": Measure("idle memory, client", "MB", False),
     "held-server": Measure("memory per held connection, server", "KB", False),
     "held-client": Measure("memory per held connection, client", "KB", False),
-    "first-byte": Measure("start of both ends to the first echoed octet", "ms", False),
+    "first-byte": Measure("start of both ends to the first echoed byte", "ms", False),
     "churn-server": Measure("memory after 100,000 connections / after 10,000, server", "ratio", False),
     "churn-client": Measure("memory after 100,000 connections / after 10,000, client", "ratio", False),
 }
@@ -86,7 +86,7 @@ class Load:
 
 
 def parse_iperf(report: str) -> tuple[float, int]:
-    """Bits a second and octets that arrived, from iperf3's JSON.
+    """Bits a second and bytes that arrived, from iperf3's JSON.
 
     :raises ProgramFailed: it reports an error.
     """
@@ -119,8 +119,8 @@ def _bulk(streams: int, down: bool) -> Load:
         command += ["-t", f"{seconds:.0f}", "-P", str(streams), *(["-R"] if down else [])]
         with services.bulk():
             before = running.cpu_seconds()
-            bits_a_second, octets = parse_iperf(_output(command, seconds))
-        return {name: bits_a_second / 1e9} | _spent(name, running, before, octets / _GIB)
+            bits_a_second, content = parse_iperf(_output(command, seconds))
+        return {name: bits_a_second / 1e9} | _spent(name, running, before, content / _GIB)
 
     return Load(name, run)
 
@@ -135,14 +135,14 @@ def _http(name: str, *, close: bool) -> Load:
 
 
 def _ping(running: Running, services: Services, seconds: float) -> Figures:
-    message = bytes(PING_OCTETS)
+    message = bytes(PING_BYTES)
     took = []
     with socket.create_connection(("127.0.0.1", running.ports.echo), _TIMEOUT_S) as user:
         user.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(PING_ROUNDS):
             begun = time.perf_counter()
             user.sendall(message)
-            _receive(user, PING_OCTETS)
+            _receive(user, PING_BYTES)
             took.append(time.perf_counter() - begun)
     percentiles = statistics.quantiles(took[PING_ROUNDS // 10 :], n=100)
     return {"ping-p50": percentiles[49] * 1e6, "ping-p99": percentiles[98] * 1e6}
@@ -150,7 +150,7 @@ def _ping(running: Running, services: Services, seconds: float) -> Figures:
 
 def _slow_line(running: Running, services: Services, seconds: float) -> Figures:
     """An echo for one user while another one uploads as fast as the line lets it."""
-    message = bytes(PING_OCTETS)
+    message = bytes(PING_BYTES)
     took = []
     with services.bulk():
         command = ["iperf3", "-c", "127.0.0.1", "-p", str(running.ports.bulk), "-t", "60"]
@@ -161,7 +161,7 @@ def _slow_line(running: Running, services: Services, seconds: float) -> Figures:
                 until = time.perf_counter() + max(seconds, _WATCHED_S)
                 while (begun := time.perf_counter()) < until:
                     user.sendall(message)
-                    _receive(user, PING_OCTETS)
+                    _receive(user, PING_BYTES)
                     took.append(time.perf_counter() - begun)
             if transfer.poll() is not None:
                 raise ProgramFailed("the transfer did not last")

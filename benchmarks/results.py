@@ -101,7 +101,7 @@ GOALS: Sequence[Wanted] = (
     Wanted("plain keep-alive / frp plain", "relaykit-plain", ("keep-alive",), ("frp-plain",), 1.0),
     Wanted("idle memory, MB", "relaykit-default", _IDLE, (), 60.0),
     Wanted("memory per held connection / frp default", "relaykit-default", _HELD, ("frp-default",), 1.0),
-    Wanted("start of both ends to the first octet, ms", "relaykit-default", ("first-byte",), (), 1200.0),
+    Wanted("start of both ends to the first byte, ms", "relaykit-default", ("first-byte",), (), 1200.0),
 )
 """What is aimed at."""
 

@@ -25,7 +25,7 @@ __all__ = ["MODES", "Running", "Subject", "available_subjects"]
 
 TOKEN = "benchmark-benchmark-benchmark"
 
-SLOW_LINE_OCTETS_A_SECOND = 2_500_000
+SLOW_LINE_BYTES_A_SECOND = 2_500_000
 """20 Mbit/s each way: an ordinary connection of a home."""
 
 MODES: Mapping[str, tuple[str, str]] = {
@@ -44,7 +44,7 @@ class Running:
     ports: ServicePorts
     programs: tuple[Program, ...]
     first_byte_ms: float | None = None
-    """From the start of its first program to the first echoed octet."""
+    """From the start of its first program to the first echoed byte."""
     line: Program | None = None
     """The slow line between its two ends, if there is one."""
 
@@ -177,7 +177,7 @@ def _rathole(program: str, *, tls: bool) -> Start:
 def _line_to(bind: int, directory: Path) -> tuple[int, Program]:
     """Starts a slow line to a port; the port to dial instead."""
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "benchmarks.line", str(port), str(bind), str(SLOW_LINE_OCTETS_A_SECOND)]
+    command = [sys.executable, "-m", "benchmarks.line", str(port), str(bind), str(SLOW_LINE_BYTES_A_SECOND)]
     line = Program("line", command, directory / "line.log")
     try:
         wait_for_listener(port, line)

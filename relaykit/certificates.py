@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from relaykit.state import StateDirectory, StateUnavailable
 
-__all__ = ["KeyPair", "fingerprint", "kept_or_new", "self_signed"]
+__all__ = ["KeyPair", "fingerprint", "load_or_create", "self_signed"]
 
 log = Logger()
 
@@ -72,7 +72,7 @@ def self_signed(now: datetime) -> KeyPair:
     return _key_pair(key, certificate)
 
 
-def kept_or_new(state: StateDirectory | None, now: datetime) -> KeyPair:
+def load_or_create(state: StateDirectory | None, now: datetime) -> KeyPair:
     """The pair in the state directory; made and put there when there is none that is whole and valid.
 
     Where nothing can be kept, that is logged, and the pair is good until the program ends.

@@ -11,28 +11,28 @@ import enum
 from relaykit.values import Ended
 
 __all__ = [
-    "BindingFailed",
+    "BindingFailedError",
     "BrokenProxyType",
     "ConfigurationError",
     "ConnectionFailed",
     "DuplicateProxyType",
     "LocalProtocolError",
-    "LoginRefused",
+    "LoginRefusedError",
     "MeetingFailed",
-    "MeetingRefused",
+    "MeetingRefusedError",
     "NoWorkConnection",
     "OutOfDescriptors",
     "PluginError",
     "ProtocolError",
-    "ProxyRefused",
+    "ProxyRefusedError",
     "RefusalCode",
-    "Refused",
+    "RefusedError",
     "RelaykitError",
     "RemoteProtocolError",
     "SessionLost",
     "TransportSecurityError",
     "UnknownProxyType",
-    "VisitRefused",
+    "VisitRefusedError",
     "ended_by",
 ]
 
@@ -81,7 +81,7 @@ class RefusalCode(enum.Enum):
     OTHER = "other"
 
 
-class Refused(RelaykitError):
+class RefusedError(RelaykitError):
     """The server's no; ``text`` is what the peer is told (frp's words where frp has some)."""
 
     def __init__(self, code: RefusalCode, text: str) -> None:
@@ -90,19 +90,19 @@ class Refused(RelaykitError):
         self.text = text
 
 
-class LoginRefused(Refused):
+class LoginRefusedError(RefusedError):
     """The server does not let this client in."""
 
 
-class ProxyRefused(Refused):
+class ProxyRefusedError(RefusedError):
     """The server does not expose this proxy."""
 
 
-class VisitRefused(Refused):
+class VisitRefusedError(RefusedError):
     """The server does not connect this visit."""
 
 
-class MeetingRefused(Refused):
+class MeetingRefusedError(RefusedError):
     """The server does not let a visitor meet the proxy's client."""
 
 
@@ -134,7 +134,7 @@ class TransportSecurityError(RelaykitError):
     """TLS could not be agreed, or the peer's certificate is not the expected one."""
 
 
-class BindingFailed(RelaykitError):
+class BindingFailedError(RelaykitError):
     """A login should have been bound to its TLS session, and is not; the text names what may be the cause."""
 
 
@@ -155,8 +155,8 @@ class BrokenProxyType(PluginError):
 
 
 _ENDINGS: tuple[tuple[type[Exception], Ended], ...] = (
-    (Refused, Ended.REFUSED),
-    (BindingFailed, Ended.REFUSED),
+    (RefusedError, Ended.REFUSED),
+    (BindingFailedError, Ended.REFUSED),
     (ProtocolError, Ended.PROTOCOL_ERROR),
     (TransportSecurityError, Ended.PROTOCOL_ERROR),
     (NoWorkConnection, Ended.TIMEOUT),

@@ -78,7 +78,7 @@ class ILegReceiver(Interface):
     """Who gets what arrives on a leg."""
 
     def data_received(data: Buffer) -> None:
-        """Octets arrived; ``data`` is lent for the duration of the call."""
+        """Bytes arrived; ``data`` is lent for the duration of the call."""
 
     def end_received() -> None:
         """The peer will send no more; this side may go on writing."""
@@ -112,11 +112,11 @@ class IStreamLeg(IPushProducer, IConsumer):
     def attach(receiver: ILegReceiver) -> None:
         """Names the receiver (again, to hand the leg on) and resumes delivery.
 
-        Octets that were peeked at or not taken are delivered first, within this call.
+        Bytes that were peeked at or not taken are delivered first, within this call.
         """
 
     def write(data: Buffer) -> None:
-        """Sends octets after those written before.  Keeps ``bytes`` by reference, copies views.
+        """Sends bytes after those written before.  Keeps ``bytes`` by reference, copies views.
 
         Does nothing once the leg is closed, ended or lost.
         """
@@ -125,7 +125,7 @@ class IStreamLeg(IPushProducer, IConsumer):
         """The same for several pieces, with fewer system calls."""
 
     def peek(parser: PrefixParser) -> Deferred[Any]:
-        """Answers what the parser makes of the first octets; all of them stay unread.
+        """Answers what the parser makes of the first bytes; all of them stay unread.
 
         The leg must have no receiver.  Fails with what the parser raises, or with
         :class:`relaykit.errors.ConnectionFailed` when the leg ends or is lost before.
@@ -133,10 +133,10 @@ class IStreamLeg(IPushProducer, IConsumer):
         """
 
     def take(parser: PrefixParser) -> Deferred[Any]:
-        """Like :meth:`peek`, but the octets that the answer consists of are consumed."""
+        """Like :meth:`peek`, but the bytes that the answer consists of are consumed."""
 
     def unread(data: bytes) -> None:
-        """Puts octets back in front of what will be delivered next, and pauses the leg."""
+        """Puts bytes back in front of what will be delivered next, and pauses the leg."""
 
     def favor_latency() -> None:
         """Lets output wait with its writer rather than below, as far as that can be chosen.
@@ -145,12 +145,12 @@ class IStreamLeg(IPushProducer, IConsumer):
         """
 
     unconfirmed = Attribute(
-        "Octets on their way to the peer's machine, which has not confirmed them; None where nobody knows, "
+        "Bytes on their way to the peer's machine, which has not confirmed them; None where nobody knows, "
         "as on a stream of a mux link."
     )
 
     def give_up_unconfirmed(after_s: float) -> None:
-        """Loses the leg once octets have not been confirmed, or none were taken, for so long.
+        """Loses the leg once bytes have not been confirmed, or none were taken, for so long.
 
         For a peer that must always read.  Where the system cannot do that nothing happens.
         """
@@ -169,9 +169,9 @@ class IStreamLeg(IPushProducer, IConsumer):
 
 
 class IKernelLeg(IStreamLeg):
-    """A leg whose octets the kernel itself can move: plain TCP, unix sockets."""
+    """A leg whose bytes the kernel itself can move: plain TCP, unix sockets."""
 
-    output_queued = Attribute("Octets that were written and wait for the kernel.")
+    output_queued = Attribute("Bytes that were written and wait for the kernel.")
 
     def fileno() -> int:
         """The descriptor of the socket; the leg stays its owner."""
@@ -180,7 +180,7 @@ class IKernelLeg(IStreamLeg):
         """Lets ``pull`` take the input in place of this leg, or (None) no longer.
 
         It is called when there is something to read and the leg may deliver; it answers how many
-        octets it moved, 0 for the end, and raises OSError as ``recv`` would.
+        bytes it moved, 0 for the end, and raises OSError as ``recv`` would.
         """
 
     def await_writable(push: Callable[[], None]) -> None:
@@ -249,15 +249,15 @@ class IListeningPort(Interface):
 
 
 class IForwarder(Interface):
-    """Moves octets between two legs."""
+    """Moves bytes between two legs."""
 
     def can_forward(near: IStreamLeg, far: IStreamLeg) -> bool:
         """Whether this forwarder can serve these two legs."""
 
     def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
-        """Owns both legs from now on and moves octets until both are gone.
+        """Owns both legs from now on and moves bytes until both are gone.
 
-        Octets not yet delivered go first.  With ``half_close`` the end of one direction passes
+        Bytes not yet delivered go first.  With ``half_close`` the end of one direction passes
         through and the other goes on; without, the end of one direction ends the flow after what
         was received has been written.  A lost leg is an ending, not a failure: the Deferred fires
         with the traffic after both legs are gone.  Memory is bounded in each direction.
@@ -269,14 +269,14 @@ class IMeasuringForwarder(IForwarder):
     """A forwarder that can say what its flows have moved while they last."""
 
     def moving() -> tuple[int, int]:
-        """Octets that the present flows have moved so far: near to far, and far to near."""
+        """Bytes that the present flows have moved so far: near to far, and far to near."""
 
 
 class IDataPlane(Interface):
-    """The only way to move octets."""
+    """The only way to move bytes."""
 
     def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
-        """Moves octets between two legs by the first forwarder that can; see :class:`IForwarder`."""
+        """Moves bytes between two legs by the first forwarder that can; see :class:`IForwarder`."""
 
 
 # --- what a plugin author provides -------------------------------------------------------------
@@ -335,7 +335,7 @@ class IIngress(IService):
     async def expose(proxy: IRegisteredProxy) -> IExposure:
         """Opens the proxy to users.
 
-        :raises ProxyRefused: it cannot be; the text goes to the client.
+        :raises ProxyRefusedError: it cannot be; the text goes to the client.
         """
 
 
@@ -354,7 +354,7 @@ class IVisitable(IExposure):
     async def visited(visit: IVisit) -> None:
         """A visitor asks for one flow.
 
-        :raises VisitRefused: it may not have it; the text goes to the visitor.
+        :raises VisitRefusedError: it may not have it; the text goes to the visitor.
         """
 
 
@@ -407,7 +407,7 @@ class ISignalPeer(Interface):
     def signal(body: Mapping[str, Any]) -> None:
         """Sends a signal (JSON values only).  Not answered, not confirmed, in order.
 
-        :raises Refused: NOT_AVAILABLE, when :attr:`takes_signals` is false.
+        :raises RefusedError: NOT_AVAILABLE, when :attr:`takes_signals` is false.
         """
 
 
@@ -455,7 +455,7 @@ class IRendezvous(Interface):
         """A place where visitors may call the client of this proxy.
 
         ``admit`` applies the type's own rules to each caller and raises
-        :class:`relaykit.errors.Refused`; the text goes to the visitor.
+        :class:`relaykit.errors.RefusedError`; the text goes to the visitor.
         """
 
 
@@ -484,8 +484,8 @@ class IMeetings(Interface):
         """For a visitor: calls the client of the proxy, and punches.  Fires with the path.
 
         ``secret`` is what its exposure may ask for.  Fails with
-        :class:`relaykit.errors.MeetingRefused`, with :class:`relaykit.errors.MeetingFailed`, or with
-        :class:`relaykit.errors.Refused` where the server takes no signals.  Cancelling ends the
+        :class:`relaykit.errors.MeetingRefusedError`, with :class:`relaykit.errors.MeetingFailed`, or with
+        :class:`relaykit.errors.RefusedError` where the server takes no signals.  Cancelling ends the
         meeting at both ends.
         """
 
@@ -547,7 +547,7 @@ class IVisitorHost(IHost, ISignalPeer):
     def open_visit(origin: Origin) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy's backend, transforms included.
 
-        Fails with :class:`relaykit.errors.VisitRefused`,
+        Fails with :class:`relaykit.errors.VisitRefusedError`,
         :class:`relaykit.errors.ConnectionFailed` or :class:`relaykit.errors.SessionLost`.
         """
 
@@ -560,5 +560,5 @@ class IPorts(Interface):
     ) -> Deferred[IListeningPort]:
         """Opens a TCP port for a proxy; 0 picks one, the one that the same name had if it is free.
 
-        Fails with :class:`relaykit.errors.ProxyRefused`.
+        Fails with :class:`relaykit.errors.ProxyRefusedError`.
         """

@@ -246,7 +246,7 @@ def _decode_special(declared: type, value: Any) -> Any:
 
 
 class ProxyTransport(Options, frozen=True, kw_only=True):
-    """How the work connections of a proxy carry their octets."""
+    """How the work connections of a proxy carry their bytes."""
 
     use_encryption: typing.Annotated[
         bool,
@@ -257,7 +257,7 @@ class ProxyTransport(Options, frozen=True, kw_only=True):
         bool, wire("use_compression"), doc("Compress work connections with snappy.")
     ] = False
     bandwidth_limit: typing.Annotated[
-        str, wire("bandwidth_limit"), doc("Octets a second, such as 1MB or 512KB; empty for no limit.")
+        str, wire("bandwidth_limit"), doc("Bytes a second, such as 1MB or 512KB; empty for no limit.")
     ] = ""
     bandwidth_limit_mode: typing.Annotated[
         str, wire("bandwidth_limit_mode"), doc("Which end limits: client or server.")
@@ -327,7 +327,7 @@ class ProxyCommon(Options, frozen=True, kw_only=True):
 
 
 class VisitorTransport(Options, frozen=True, kw_only=True):
-    """How the visits of a visitor carry their octets."""
+    """How the visits of a visitor carry their bytes."""
 
     use_encryption: typing.Annotated[
         bool, doc("Encrypt visits with a key made from the secret (frp's cipher, no integrity).")

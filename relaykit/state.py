@@ -22,7 +22,7 @@ from relaykit.errors import RelaykitError
 __all__ = ["HeldFile", "StateDirectory", "StateUnavailable"]
 
 LARGEST_FILE = 4 * 1024 * 1024
-"""Octets read of one file; what is kept here is a few KB.  Guards against a wrong folder."""
+"""Bytes read of one file; what is kept here is a few KB.  Guards against a wrong folder."""
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
@@ -80,7 +80,7 @@ class StateDirectory:
         return None
 
     def read(self, name: str) -> bytes | None:
-        """The octets of a file, or None when there is none.
+        """The bytes of a file, or None when there is none.
 
         :raises StateUnavailable: it cannot be read.
         """
@@ -93,7 +93,7 @@ class StateDirectory:
         except OSError as error:
             raise StateUnavailable(f"cannot read {path}: {error.strerror}") from error
         if len(content) > LARGEST_FILE:
-            raise StateUnavailable(f"cannot read {path}: it is larger than {LARGEST_FILE} octets")
+            raise StateUnavailable(f"cannot read {path}: it is larger than {LARGEST_FILE} bytes")
         return content
 
     def write(self, name: str, content: bytes) -> None:

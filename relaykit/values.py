@@ -103,7 +103,7 @@ class Ended(enum.Enum):
 
 @frozen
 class Traffic:
-    """What a flow moved: octets of payload each way, how long it lasted, why it ended."""
+    """What a flow moved: bytes of payload each way, how long it lasted, why it ended."""
 
     near_to_far: int
     far_to_near: int

@@ -69,7 +69,7 @@ LAYERS: Mapping[str, Layer] = {
             "plugins",
             "certificates",
             "state",
-            "stretching",
+            "token_key",
             "clock",
             *_VOCABULARY,
         ),
@@ -86,7 +86,7 @@ LAYERS: Mapping[str, Layer] = {
             "plugins",
             "certificates",
             "state",
-            "stretching",
+            "token_key",
             "clock",
             *_VOCABULARY,
         ),
@@ -112,7 +112,7 @@ LAYERS: Mapping[str, Layer] = {
         ("driver", "sansio", *_VOCABULARY),
     ),
     "dataplane": Layer(
-        "moving octets; knows nothing of sessions or proxy types",
+        "moving bytes; knows nothing of sessions or proxy types",
         ("driver", "sansio", *_VOCABULARY),
     ),
     "logs": Layer(
@@ -135,7 +135,7 @@ LAYERS: Mapping[str, Layer] = {
         "what is kept from one start to the next",
         ("values", "errors"),
     ),
-    "stretching": Layer(
+    "token_key": Layer(
         "the token as a key, made in another thread",
         ("sansio", "values", "errors"),
     ),

@@ -38,7 +38,7 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 @frozen
 class Chunk:
-    """Octets as one read returned them; ``at_ms`` after the beginning of the recording."""
+    """Bytes as one read returned them; ``at_ms`` after the beginning of the recording."""
 
     direction: Direction
     at_ms: int

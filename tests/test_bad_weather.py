@@ -55,7 +55,7 @@ class Echo:
 
 @define(eq=False)
 class User:
-    """Somebody who sends octets that nobody else sends."""
+    """Somebody who sends bytes that nobody else sends."""
 
     number: int
     leg: MemoryLeg
@@ -96,7 +96,7 @@ class Run:
         self.chance = random.Random(self.seed)
         # The rests of clients are by chance, too.
         random.seed(self.seed)
-        weather = Weather(self.seed, delay_s=(0.0, self.chance.choice((0.0, 0.02, 0.3))), most_octets=5000)
+        weather = Weather(self.seed, delay_s=(0.0, self.chance.choice((0.0, 0.02, 0.3))), most_bytes=5000)
         muxed = self.seed % 2 == 0
         self.scene = Scene(weather=weather, heartbeat=Heartbeat(timeout_s=None if muxed else 90.0))
         self.machines = [Machine(self.scene, muxed) for _ in PORTS]
@@ -199,8 +199,8 @@ class BadWeatherTests(SynchronousTestCase):
     """Whole runs."""
 
     def test_runs(self) -> None:
-        """No octet is lost, doubled or anybody else's, and nobody waits for ever, whatever the weather."""
-        octets = 0
+        """No byte is lost, doubled or anybody else's, and nobody waits for ever, whatever the weather."""
+        content = 0
         for seed in SEEDS:
             try:
                 run = Run(seed)
@@ -210,5 +210,5 @@ class BadWeatherTests(SynchronousTestCase):
             except BaseException as error:
                 error.add_note(f"seed {seed}")
                 raise
-            octets += sum(len(user.heard.data) for user in run.users)
-        self.assertGreater(octets, 1_000_000)
+            content += sum(len(user.heard.data) for user in run.users)
+        self.assertGreater(content, 1_000_000)

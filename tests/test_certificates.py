@@ -12,7 +12,7 @@ from OpenSSL import SSL, crypto
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.certificates import FILE_NAME, VALID_FOR, KeyPair, fingerprint, kept_or_new, self_signed
+from relaykit.certificates import FILE_NAME, VALID_FOR, KeyPair, fingerprint, load_or_create, self_signed
 from relaykit.state import StateDirectory, StateUnavailable
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -64,7 +64,7 @@ class FingerprintTests(SynchronousTestCase):
 
 
 class KeptOrNewTests(SynchronousTestCase):
-    """Tests for :func:`kept_or_new`."""
+    """Tests for :func:`load_or_create`."""
 
     def setUp(self) -> None:
         """Begins with an empty state directory."""
@@ -72,16 +72,16 @@ class KeptOrNewTests(SynchronousTestCase):
 
     def again(self) -> KeyPair:
         """What a start a day later gets."""
-        return kept_or_new(self.state, NOW + timedelta(days=1))
+        return load_or_create(self.state, NOW + timedelta(days=1))
 
     def test_kept(self) -> None:
         """The same pair is used at every start."""
-        first = kept_or_new(self.state, NOW)
+        first = load_or_create(self.state, NOW)
         self.assertEqual(self.again(), first)
 
     def test_damaged(self) -> None:
         """A damaged file is replaced: no text of it makes the server stop."""
-        pair = kept_or_new(self.state, NOW)
+        pair = load_or_create(self.state, NOW)
         for content in (
             b"",
             b"junk",
@@ -97,8 +97,8 @@ class KeptOrNewTests(SynchronousTestCase):
 
     def test_run_out(self) -> None:
         """A certificate that has run out is replaced."""
-        pair = kept_or_new(self.state, NOW)
-        self.assertNotEqual(kept_or_new(self.state, NOW + VALID_FOR), pair)
+        pair = load_or_create(self.state, NOW)
+        self.assertNotEqual(load_or_create(self.state, NOW + VALID_FOR), pair)
 
     def test_nowhere_to_keep(self) -> None:
         """Without a place to keep it, the pair is new each time, and that is logged."""
@@ -106,13 +106,13 @@ class KeptOrNewTests(SynchronousTestCase):
         in_the_way.write_bytes(b"")
         for state in (None, StateDirectory(in_the_way)):
             with capturedLogs() as events:
-                pairs = [kept_or_new(state, NOW) for _ in range(2)]
+                pairs = [load_or_create(state, NOW) for _ in range(2)]
             self.assertNotEqual(pairs[0], pairs[1])
             self.assertIn("--state-dir", events[0]["log_format"])
 
     def test_read_only(self) -> None:
         """A pair that is there is used where nothing can be written."""
-        pair = kept_or_new(self.state, NOW)
+        pair = load_or_create(self.state, NOW)
 
         def refuse(state: StateDirectory, name: str, content: bytes) -> None:
             raise StateUnavailable("read-only")

@@ -1,7 +1,7 @@
 """relaykit is a client on every system that Python runs on: nothing that only Linux has is needed.
 
 What other systems do not have is hidden from an interpreter (:mod:`tests.elsewhere`); a whole client that
-moves octets there is in ``tests/integration``.
+moves bytes there is in ``tests/integration``.
 """
 
 from __future__ import annotations

@@ -9,15 +9,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit import errors
 from relaykit.errors import (
     ConnectionFailed,
-    LoginRefused,
+    LoginRefusedError,
     NoWorkConnection,
-    ProxyRefused,
+    ProxyRefusedError,
     RefusalCode,
-    Refused,
+    RefusedError,
     RelaykitError,
     RemoteProtocolError,
     SessionLost,
-    VisitRefused,
+    VisitRefusedError,
     ended_by,
 )
 from relaykit.values import Ended
@@ -38,9 +38,9 @@ class ErrorTests(SynchronousTestCase):
 
     def test_refusals(self) -> None:
         """A refusal has a code for programs and a text for the peer."""
-        for kind in (LoginRefused, ProxyRefused, VisitRefused):
+        for kind in (LoginRefusedError, ProxyRefusedError, VisitRefusedError):
             refusal = kind(RefusalCode.NAME_IN_USE, "taken")
-            self.assertIsInstance(refusal, Refused)
+            self.assertIsInstance(refusal, RefusedError)
             self.assertEqual(
                 (refusal.code, refusal.text, str(refusal)), (RefusalCode.NAME_IN_USE, "taken", "taken")
             )
@@ -52,7 +52,7 @@ class EndingTests(SynchronousTestCase):
     def test_endings(self) -> None:
         """What an error means for what it ended."""
         for error, ended in (
-            (LoginRefused(RefusalCode.OTHER, "no"), Ended.REFUSED),
+            (LoginRefusedError(RefusalCode.OTHER, "no"), Ended.REFUSED),
             (RemoteProtocolError("junk"), Ended.PROTOCOL_ERROR),
             (NoWorkConnection("none"), Ended.TIMEOUT),
             (SessionLost("gone"), Ended.SESSION_ENDED),

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from relaykit.client.service import RelayClient
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
-from relaykit.errors import RefusalCode, Refused, RemoteProtocolError
+from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.interfaces import (
     IBackend,
     IExposure,
@@ -201,6 +201,6 @@ class SignalTests(SynchronousTestCase):
         """Without a session nothing can be signaled, and the sender is told so."""
         self.alice.stopService()
         self.scene.flush()
-        refused = self.assertRaises(Refused, self.backend.host.signal, {})
+        refused = self.assertRaises(RefusedError, self.backend.host.signal, {})
         self.assertIs(refused.code, RefusalCode.NOT_AVAILABLE)
         self.assertFalse(self.backend.host.takes_signals)

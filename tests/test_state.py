@@ -56,7 +56,7 @@ class HoldTests(SynchronousTestCase):
 
             @classmethod
             def locking(cls, descriptor: int, mode: int, count: int) -> None:
-                """Locks so many octets."""
+                """Locks so many bytes."""
                 if cls.held:
                     raise PermissionError
                 cls.held = True
@@ -131,8 +131,8 @@ class FilesTests(SynchronousTestCase):
         """What was written is read, in a folder and a file for the owner only."""
         umask = os.umask(0)
         self.addCleanup(os.umask, umask)
-        self.state.write("a", b"octets")
-        self.assertEqual(self.state.read("a"), b"octets")
+        self.state.write("a", b"bytes")
+        self.assertEqual(self.state.read("a"), b"bytes")
         self.assertEqual(self.mode(self.state.path), 0o700)
         self.assertEqual(self.mode(self.state.path / "a"), 0o600)
 

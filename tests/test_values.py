@@ -29,8 +29,8 @@ class SecretTests(SynchronousTestCase):
         self.assertFalse(Secret(""))
         self.assertTrue(Secret("0"))
 
-    def test_octets(self) -> None:
-        """Keys are made from UTF-8, and octets that are not UTF-8 survive."""
+    def test_bytes(self) -> None:
+        """Keys are made from UTF-8, and bytes that are not UTF-8 survive."""
         self.assertEqual(Secret("ä").to_bytes(), b"\xc3\xa4")
         self.assertEqual(Secret(b"\xff".decode("utf-8", "surrogateescape")).to_bytes(), b"\xff")
 

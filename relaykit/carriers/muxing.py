@@ -216,7 +216,7 @@ class MuxLink:
         self.flush_soon()
 
     def sign_of_life(self) -> Deferred[None]:
-        """Pings the peer; fires with the next octets that it sends, and never if there are none."""
+        """Pings the peer; fires with the next bytes that it sends, and never if there are none."""
         heard: Deferred[None] = Deferred()
         self._listening.append(heard)
         self.measure_round_trip()

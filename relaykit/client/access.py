@@ -17,11 +17,11 @@ from relaykit.client.binding import BindingPolicy
 from relaykit.client.heartbeats import heartbeat_of
 from relaykit.client.paths import Route, carrier_of
 from relaykit.client.remembered import Remembered
-from relaykit.client.session import ServerSession
+from relaykit.client.session import Session
 from relaykit.dataplane.tls import channel_binding
-from relaykit.errors import BindingFailed, SessionLost
+from relaykit.errors import BindingFailedError, SessionLost
 from relaykit.interfaces import ISecureLeg
-from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope, TokenProver
 from relaykit.sansio.control.negotiation import Knowledge, WireChoice, WireProtocol
 from relaykit.sansio.control.proving import NOTHING_PROVEN, BoundLogin, ClientProofs
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.control.events import SessionEvent
     from relaykit.sansio.control.identity import Signer
-    from relaykit.stretching import StretchedToken
+    from relaykit.token_key import TokenKey
     from relaykit.values import Secret
 
 __all__ = ["Access"]
@@ -56,7 +56,7 @@ class Access:
 
     :param identity: what the client signs its logins with.
     :param servers: what is known of servers, and where what is learned is kept.
-    :param stretched: the token as a key, for bound logins.
+    :param token_key: the token as a key, for bound logins.
     """
 
     log = Logger()
@@ -69,7 +69,7 @@ class Access:
         clock: IReactorTime,
         identity: Signer | None,
         servers: RememberedServers,
-        stretched: StretchedToken,
+        token_key: TokenKey,
     ) -> None:
         self._config = config
         self._token = token
@@ -77,7 +77,7 @@ class Access:
         self._clock = clock
         self._identity = identity
         self._servers = servers
-        self._stretched = stretched
+        self._token_key = token_key
         self.server = str(Address(config.server_addr, config.server_port))
         """What the server is remembered by."""
         self._binding = BindingPolicy.of(config, token, self.server)
@@ -94,7 +94,7 @@ class Access:
 
     async def log_in(
         self, run_id: str, happened: Callable[[SessionEvent], None], *, yields: bool = False
-    ) -> ServerSession:
+    ) -> Session:
         """Connects and logs in, again with the run id that an earlier session had.
 
         Tries the older version of the wire at once where the server does not seem to know the newer.
@@ -102,20 +102,20 @@ class Access:
 
         :raises ConnectionFailed: the server cannot be reached.
         :raises TransportSecurityError: TLS failed, or the server is not the expected one.
-        :raises LoginRefused: the server said no.
-        :raises BindingFailed: the login must be bound to its TLS session, and is not.
+        :raises LoginRefusedError: the server said no.
+        :raises BindingFailedError: the login must be bound to its TLS session, and is not.
         :raises SessionLost: the connection ended before the answer.
         """
         while True:
             self._forget_if_told()
             version = self._choice.version(self._clock.seconds())
             path = await self._route.open_path()
-            session: ServerSession | None = None
+            session: Session | None = None
             try:
                 leg = await path.open_leg(True)
                 core = self._make_core(version, run_id, carrier_of(path, leg), yields)
-                session = ServerSession(
-                    core, path, leg, self._clock, self._watched(version, happened), self._stretched
+                session = Session(
+                    core, path, leg, self._clock, self._watched(version, happened), self._token_key
                 )
                 await session.log_in()
             except SessionLost as error:
@@ -128,7 +128,7 @@ class Access:
                     self.log.debug("the server does not seem to know wire v2; trying v1")
                     continue
                 raise SessionLost(f"{error}; {self._no_answer()}") from error
-            except BindingFailed as error:
+            except BindingFailedError as error:
                 path.close()
                 raise self._unbound(error, session) from None
             except Exception:
@@ -179,12 +179,14 @@ class Access:
         learned = Remembered(speaks_v2=True, bound=True, certificate=certificate)
         self._servers.learn(self.server, learned)
 
-    def _unbound(self, error: BindingFailed, session: ServerSession | None) -> BindingFailed:
+    def _unbound(self, error: BindingFailedError, session: Session | None) -> BindingFailedError:
         """A failure with all that is known about its cause."""
         if session is None or session.binding_failure is None:
             return error
         known = self._servers.get(self.server)
-        return BindingFailed(self._binding.explained(session.binding_failure, known, _fingerprint(session)))
+        return BindingFailedError(
+            self._binding.explained(session.binding_failure, known, _fingerprint(session))
+        )
 
     def _no_answer(self) -> str:
         """What may be the reason where a server ends a connection without a word."""
@@ -198,19 +200,19 @@ class Access:
     def _proofs(self, carrier: IStreamLeg, yields: bool) -> ClientProofs:
         """What this client can prove on a connection.
 
-        :raises BindingFailed: a bound login is required and not possible there.
+        :raises BindingFailedError: a bound login is required and not possible there.
         """
         exporter = channel_binding(carrier)
         mode = self._binding.mode(self._servers.get(self.server))
         secure = ISecureLeg.providedBy(carrier)
         if mode is BoundLogin.REQUIRE and not (exporter and self._binding.possible):
             tls_version = carrier.tls_version if ISecureLeg.providedBy(carrier) else ""
-            raise BindingFailed(self._binding.impossible(tls_version))
+            raise BindingFailedError(self._binding.impossible(tls_version))
         # Before TLS 1.3 a signature would be good for another TLS session, too.
         signer = self._identity if exporter or not secure else None
         return ClientProofs(exporter=exporter, signer=signer, bound=mode, yields=yields)
 
-    def _make_core(self, version: int, run_id: str, carrier: IStreamLeg, yields: bool) -> ClientSession:
+    def _make_core(self, version: int, run_id: str, carrier: IStreamLeg, yields: bool) -> ClientControl:
         config, transport = self._config, self._config.transport
         login = Login(
             version=__version__,
@@ -228,7 +230,7 @@ class Access:
             entropy=os.urandom,
             heartbeat=heartbeat_of(transport),
         )
-        return ClientSession(
+        return ClientControl(
             login,
             V1 if version == 1 else V2,
             settings,
@@ -243,5 +245,5 @@ class Access:
         )
 
 
-def _fingerprint(session: ServerSession) -> str:
+def _fingerprint(session: Session) -> str:
     return fingerprint(session.certificate) if session.certificate else ""

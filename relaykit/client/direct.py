@@ -18,7 +18,7 @@ from relaykit.nat.surveying import Surveyor
 from relaykit.values import Address
 
 if TYPE_CHECKING:
-    from relaykit.client.session import ServerSession
+    from relaykit.client.session import Session
     from relaykit.interfaces import IMeetings, ISignalPeer
     from relaykit.nat.punch import Surroundings
     from relaykit.sansio.nat.meetings import Met
@@ -39,7 +39,7 @@ class DirectPaths(MultiService):
         self,
         reactor: Any,
         surroundings: Surroundings,
-        session: Callable[[], ServerSession | None],
+        session: Callable[[], Session | None],
         server: str,
     ) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class DirectPaths(MultiService):
         )
         return Traversal(self._reactor, surroundings, met.role, met.key, send_offer)
 
-    def _stun_servers(self, session: ServerSession | None, ports: Sequence[int]) -> Sequence[Address]:
+    def _stun_servers(self, session: Session | None, ports: Sequence[int]) -> Sequence[Address]:
         """The relay server's own, where it was reached, and at its address of the other family."""
         if session is None or session.peer is None:
             return ()

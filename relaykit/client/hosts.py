@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.listening import ListenFailed
-from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusalCode, Refused
+from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusalCode, RefusedError
 from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
 from relaykit.values import Ended
 
@@ -89,7 +89,7 @@ class _Host:
 
     def _signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         if not self.takes_signals:
-            raise Refused(RefusalCode.NOT_AVAILABLE, "the server takes no signals, or is not connected")
+            raise RefusedError(RefusalCode.NOT_AVAILABLE, "the server takes no signals, or is not connected")
         self._session.signal(proxy_name, visitor_name, body)
 
 

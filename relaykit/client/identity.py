@@ -52,7 +52,7 @@ class Identity:
                 name = "identity" if number == 1 else f"identity-{number}"
                 held = state.hold(f"{name}.lock")
                 if held is not None:
-                    return cls(_kept_or_new(state, f"{name}.pem"), held)
+                    return cls(_load_or_create(state, f"{name}.pem"), held)
                 reason = f"all {MOST_IDENTITIES} of {state.path} are in use"
         except StateUnavailable as error:
             reason = str(error)
@@ -73,7 +73,7 @@ class Identity:
             self._held = None
 
 
-def _kept_or_new(state: StateDirectory, name: str) -> Ed25519PrivateKey:
+def _load_or_create(state: StateDirectory, name: str) -> Ed25519PrivateKey:
     content = state.read(name)
     if content is not None:
         try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from relaykit.client.hosts import CurrentSession
-    from relaykit.client.session import ServerSession
+    from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredProxy
     from relaykit.interfaces import IDataPlane, IStreamLeg
     from relaykit.plugins import ProxyTypes
@@ -69,7 +69,7 @@ class Offers(MultiService):
     ) -> None:
         super().__init__()
         self._clock = clock
-        self._session: ServerSession | None = None
+        self._session: Session | None = None
         self._timer: IDelayedCall | None = None
         self._registering = Registering()
         self._offers: dict[str, _Offer] = {}
@@ -106,7 +106,7 @@ class Offers(MultiService):
         offer = self._offers.get(name)
         return None if offer is None else offer.offered
 
-    def session_started(self, session: ServerSession) -> None:
+    def session_started(self, session: Session) -> None:
         """There is a session: everything is registered in it."""
         self._session = session
         self._registering.session_started(self._clock.seconds())

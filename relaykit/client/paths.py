@@ -15,7 +15,7 @@ from relaykit.dataplane.dialing import dial
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.interfaces import ISecureLeg, IStreamPath
 from relaykit.nat.stream_punch import share_port
-from relaykit.sansio.parsers.first_octets import CUSTOM_TLS_OCTET
+from relaykit.sansio.parsers.first_bytes import CUSTOM_TLS_BYTE
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def certificate_of(carrier: IStreamLeg) -> bytes:
 
 
 class Dialer:
-    """Makes connections to the server as configured: TCP, TLS, and frp's first octet before it.
+    """Makes connections to the server as configured: TCP, TLS, and frp's first byte before it.
 
     Their local ports can be shared by sockets that reach for other clients.
 
@@ -119,7 +119,7 @@ class Dialer:
         if context is None:
             return leg
         if not transport.tls.disable_custom_tls_first_byte:
-            leg.write(CUSTOM_TLS_OCTET)
+            leg.write(CUSTOM_TLS_BYTE)
         return await start_tls(self._poller, leg, context, server_side=False)
 
     def _tls_context(self) -> TlsContext:

@@ -32,13 +32,13 @@ from relaykit.sansio.control.backoff import Backoff
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.liveness import HOPELESS_TIMEOUT_S, PROBE_TIMEOUT_S
 from relaykit.sansio.wire.cipher import derive_key
-from relaykit.stretching import StretchedToken, in_thread_of
+from relaykit.token_key import TokenKey, in_thread_of
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from relaykit.client.session import ServerSession
+    from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
     from relaykit.config.schema import ClientConfig
     from relaykit.interfaces import IMeetings, ISignalPeer, IStreamLeg
@@ -89,7 +89,7 @@ class RelayClient(MultiService):
         self._state = state
         self._make_network = make_network
         self._run_id = ""
-        self._session: ServerSession | None = None
+        self._session: Session | None = None
         self._work: WorkConnections | None = None
         self._loop: Deferred[None] | None = None
         self._first_login: str | None = None
@@ -117,7 +117,7 @@ class RelayClient(MultiService):
             self._reactor,
             self._identity,
             RememberedServers(self._state),
-            StretchedToken(self._token, in_thread_of(self._reactor)),
+            TokenKey(self._token, in_thread_of(self._reactor)),
         )
         self._direct = DirectPaths(
             self._reactor, network.surroundings, lambda: self._session, config.server_addr
@@ -142,8 +142,8 @@ class RelayClient(MultiService):
         """Fires with the run id once the server has let this client in.
 
         Where the configuration says that a failure of the first login ends the program it fails with
-        :class:`relaykit.errors.LoginRefused`, :class:`relaykit.errors.ConnectionFailed`,
-        :class:`relaykit.errors.TransportSecurityError`, :class:`relaykit.errors.BindingFailed` or
+        :class:`relaykit.errors.LoginRefusedError`, :class:`relaykit.errors.ConnectionFailed`,
+        :class:`relaykit.errors.TransportSecurityError`, :class:`relaykit.errors.BindingFailedError` or
         :class:`relaykit.errors.SessionLost`.
         """
         if self._first_login is not None:
@@ -289,7 +289,7 @@ class RelayClient(MultiService):
         self._pending = Deferred.fromCoroutine(
             self._access.log_in(self._run_id, self._happened, yields=self._yields)
         )
-        session: ServerSession = await self._pending
+        session: Session = await self._pending
         self._begin(session)
         why, text = await session.over()
         self._finish()
@@ -311,7 +311,7 @@ class RelayClient(MultiService):
         )
         return YIELD_S
 
-    def _begin(self, session: ServerSession) -> None:
+    def _begin(self, session: Session) -> None:
         self._run_id = session.run_id
         self._yields = False
         self._session = session

@@ -12,10 +12,16 @@ from twisted.logger import Logger
 from relaykit.client.paths import carrier_of, certificate_of
 from relaykit.dataplane.tls import channel_binding
 from relaykit.driver import CoreDriver
-from relaykit.errors import BindingFailed, LoginRefused, RefusalCode, SessionLost, TransportSecurityError
+from relaykit.errors import (
+    BindingFailedError,
+    LoginRefusedError,
+    RefusalCode,
+    SessionLost,
+    TransportSecurityError,
+)
 from relaykit.interfaces import IMeasuredPath
 from relaykit.sansio.control import events
-from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.greeting import HALF_CLOSE, SIGNAL
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.values import Ended
@@ -28,13 +34,13 @@ if TYPE_CHECKING:
     from relaykit.sansio.control.binding import Purpose
     from relaykit.sansio.control.credentials import Prover
     from relaykit.sansio.wire.framing import Framing
-    from relaykit.stretching import StretchedToken
+    from relaykit.token_key import TokenKey
     from relaykit.values import Address
 
-__all__ = ["ServerSession"]
+__all__ = ["Session"]
 
 
-class ServerSession:
+class Session:
     """A login on one control connection and what follows.
 
     ``happened(event)`` gets the events that are the client's business; ``token`` is needed where the
@@ -45,12 +51,12 @@ class ServerSession:
 
     def __init__(
         self,
-        core: ClientSession,
+        core: ClientControl,
         path: IStreamPath,
         leg: IStreamLeg,
         clock: IReactorTime,
         happened: Callable[[events.SessionEvent], None],
-        token: StretchedToken | None = None,
+        token: TokenKey | None = None,
     ) -> None:
         self.path = path
         carrier = carrier_of(path, leg)
@@ -118,8 +124,8 @@ class ServerSession:
     async def log_in(self) -> str:
         """Logs in and answers the run id.
 
-        :raises LoginRefused: the server said no.
-        :raises BindingFailed: the login should have been bound, and is not.
+        :raises LoginRefusedError: the server said no.
+        :raises BindingFailedError: the login should have been bound, and is not.
         :raises SessionLost: the connection ended before the answer.
         """
         login = self._login
@@ -192,32 +198,32 @@ class ServerSession:
         elif isinstance(event, events.LoginRefused):
             self._login = None
             if login is not None:
-                login.errback(LoginRefused(RefusalCode.OTHER, event.text))
+                login.errback(LoginRefusedError(RefusalCode.OTHER, event.text))
         elif isinstance(event, events.SessionEnded):
             self._ended = self._ended or (event.why, event.text)
             # A server that gave no sign of life is not waited for.
             end = self._driver.abort if event.why is Ended.TIMEOUT else self._driver.close
             end(event.why)
         elif isinstance(event, events.KeyNeeded):
-            self._stretch(event.salt)
+            self._derive_key(event.salt)
         elif isinstance(event, events.BindingFailed):
             self._login = None
             self.binding_failure = event
             if login is not None:
-                login.errback(BindingFailed(event.text or event.why.value))
+                login.errback(BindingFailedError(event.text or event.why.value))
         else:
             self._happened(event)
 
-    def _stretch(self, salt: bytes) -> None:
+    def _derive_key(self, salt: bytes) -> None:
         assert self._token is not None, "a bound login without token"
 
         def made(key: bytes) -> None:
             self._core.prove(key)
             self._driver.step()
 
-        self._token.key(salt).addCallback(made).addErrback(self._not_stretched)
+        self._token.key(salt).addCallback(made).addErrback(self._key_failed)
 
-    def _not_stretched(self, failure: Failure) -> None:
+    def _key_failed(self, failure: Failure) -> None:
         self.log.failure("a defect while the token was made a key", failure)
         self._driver.abort(Ended.INTERNAL_ERROR)
 

@@ -14,7 +14,7 @@ from relaykit.client.hosts import VisitorHost
 from relaykit.client.offers import wire_name
 from relaykit.client.status import VisitorStatus
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefused
+from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefusedError
 from relaykit.interfaces import ISessionFollower, IVisitableProxyType
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.offering import VISIT_TIMEOUT_S, Refusal, open_visit, visit_answer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.client.hosts import CurrentSession
-    from relaykit.client.session import ServerSession
+    from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredVisitor
     from relaykit.interfaces import IDataPlane, ILegAcceptor, IListeningPort, IStreamLeg, IVisitor
     from relaykit.options import VisitorCommon
@@ -103,7 +103,7 @@ class Visitors(MultiService):
 
 
 async def visit(
-    session: ServerSession,
+    session: Session,
     common: VisitorCommon,
     proxy_name: str,
     clock: IReactorTime,
@@ -112,7 +112,7 @@ async def visit(
 ) -> IStreamLeg:
     """Opens a visit of a session and answers its leg, transforms included.
 
-    :raises VisitRefused: the server said no.
+    :raises VisitRefusedError: the server said no.
     :raises ConnectionFailed: the connection ended, or the answer took too long.
     """
     transport = common.transport
@@ -133,7 +133,7 @@ async def visit(
         answer = await leg.take(visit_answer(session.framing)).addTimeout(VISIT_TIMEOUT_S, clock)
     except DeadlinePassed:
         leg.close()
-        raise VisitRefused(
+        raise VisitRefusedError(
             RefusalCode.OTHER, f"the server did not answer within {VISIT_TIMEOUT_S:g} s"
         ) from None
     except Exception:
@@ -141,6 +141,6 @@ async def visit(
         raise
     if isinstance(answer, Refusal):
         leg.close()
-        raise VisitRefused(RefusalCode.OTHER, answer.text)
+        raise VisitRefusedError(RefusalCode.OTHER, answer.text)
     key = derive_key(common.secret_key.to_bytes()) if transport.use_encryption else None
     return transformed(leg, key, transport.use_compression, entropy)

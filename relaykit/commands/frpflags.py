@@ -148,8 +148,8 @@ _CLIENT_FLAGS = (
     Flag("dns_server", TEXT, "DNS server to ask, not the system's", default=""),
 )
 
-_ENCRYPTION = Flag("ue", BOOLEAN, "encrypt the forwarded octets", default=False)
-_COMPRESSION = Flag("uc", BOOLEAN, "compress the forwarded octets", default=False)
+_ENCRYPTION = Flag("ue", BOOLEAN, "encrypt the forwarded bytes", default=False)
+_COMPRESSION = Flag("uc", BOOLEAN, "compress the forwarded bytes", default=False)
 
 _PROXY_FLAGS = (
     Flag("proxy_name", TEXT, "name of the proxy", default="", short="n"),
@@ -157,7 +157,7 @@ _PROXY_FLAGS = (
     Flag("local_port", INTEGER, "port of the local service", default=0, short="l"),
     _ENCRYPTION,
     _COMPRESSION,
-    Flag("bandwidth_limit", BANDWIDTH, "octets a second, such as 100KB or 1MB", default=""),
+    Flag("bandwidth_limit", BANDWIDTH, "bytes a second, such as 100KB or 1MB", default=""),
     Flag("bandwidth_limit_mode", TEXT, "which end limits: client or server", default="client"),
     Flag("metadatas", MAPPING, "values for the server's plugins", default={}),
     Flag("annotations", MAPPING, "labels for people and programs", default={}),

@@ -139,7 +139,7 @@ def read_mapping(text: str) -> Mapping[str, str]:
 
 
 def _csv_fields(line: str) -> list[str]:
-    """The fields of one line of CSV.  Columns in errors count octets from 1.  Source: RFC 4180."""
+    """The fields of one line of CSV.  Columns in errors count bytes from 1.  Source: RFC 4180."""
     fields: list[str] = []
     at = 0
     while True:
@@ -208,7 +208,7 @@ def _escaped(character: str) -> str:
     if character == " " or character.isprintable():
         return character
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # an octet that is no UTF-8, as os.fsdecode leaves it
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as os.fsdecode leaves it
         return f"\\x{code - 0xDC00:02x}"
     if code < 0x80:
         return f"\\x{code:02x}"

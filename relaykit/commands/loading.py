@@ -13,7 +13,7 @@ from relaykit.values import Secret
 __all__ = ["LARGEST_SECRET_FILE", "loaded_or_said", "read_secret_file"]
 
 LARGEST_SECRET_FILE = 64 * 1024
-"""Octets of a file with a secret; one has a few dozen.  Guards against a wrong path."""
+"""Bytes of a file with a secret; one has a few dozen.  Guards against a wrong path."""
 
 
 class Loaded(Protocol):
@@ -54,7 +54,7 @@ def read_secret_file(path: str, what: str = "token") -> Secret:
         raise RelaykitError(f"cannot read the {what} file {path}: {error.strerror}") from error
     if len(secret) > LARGEST_SECRET_FILE:
         raise RelaykitError(
-            f"cannot use the {what} file {path}: it is larger than {LARGEST_SECRET_FILE} octets"
+            f"cannot use the {what} file {path}: it is larger than {LARGEST_SECRET_FILE} bytes"
         )
     if not secret.strip():
         raise RelaykitError(f"cannot use the {what} file {path}: it is empty")

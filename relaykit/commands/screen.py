@@ -20,7 +20,7 @@ from relaykit.dataplane.plane import FlowCounts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Screen", "octets_text", "qr_rows"]
+__all__ = ["Screen", "bytes_text", "qr_rows"]
 
 PERIOD_S = 0.5
 """Rates are over this time; shorter ones would be hard to read."""
@@ -121,12 +121,12 @@ class Screen:
         users = "1 user" if flows.present == 1 else f"{flows.present} users"
         return Text(
             f"{users} now, {flows.total} so far   "
-            f"{into} {octets_text(flows.near_to_far)} ({octets_text(rates[0])}/s)   "
-            f"{out_of} {octets_text(flows.far_to_near)} ({octets_text(rates[1])}/s)"
+            f"{into} {bytes_text(flows.near_to_far)} ({bytes_text(rates[0])}/s)   "
+            f"{out_of} {bytes_text(flows.far_to_near)} ({bytes_text(rates[1])}/s)"
         )
 
     def _rates(self, picture: Picture) -> tuple[float, float]:
-        """Octets a second since the picture before, from users and to them."""
+        """Bytes a second since the picture before, from users and to them."""
         before = self._before
         if before is None or picture.at <= before.at:
             return 0.0, 0.0
@@ -162,8 +162,8 @@ def qr_rows(text: str) -> list[str]:
     ]
 
 
-def octets_text(count: float) -> str:
-    """An amount of octets for people, in powers of a thousand."""
+def bytes_text(count: float) -> str:
+    """An amount of bytes for people, in powers of a thousand."""
     size = float(count)
     for unit in _UNITS[:-1]:
         if size < 1000:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-__all__ = ["MOST_OCTETS", "annotation_problems"]
+__all__ = ["MOST_BYTES", "annotation_problems"]
 
-MOST_OCTETS = 262_144
-"""Octets of all keys and values together."""
+MOST_BYTES = 262_144
+"""Bytes of all keys and values together."""
 
 _MOST_PREFIX = 253
 _MOST_NAME = 63
@@ -28,8 +28,8 @@ def annotation_problems(annotations: Mapping[str, str]) -> Iterator[str]:
     size = sum(
         len(text.encode("utf-8", "surrogateescape")) for entry in annotations.items() for text in entry
     )
-    if size > MOST_OCTETS:
-        yield f"{size} octets are more than the limit, {MOST_OCTETS}"
+    if size > MOST_BYTES:
+        yield f"{size} bytes are more than the limit, {MOST_BYTES}"
 
 
 def _key_problems(key: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ _UNITS = {"MB": 1024 * 1024, "KB": 1024}
 
 
 def parse_bandwidth(text: str) -> int:
-    """Octets a second that a text such as ``1MB`` or ``512KB`` stands for; 0 for no limit.
+    """Bytes a second that a text such as ``1MB`` or ``512KB`` stands for; 0 for no limit.
 
     :raises ValueError: it is not of this form; the text of the error says why.
     """
@@ -26,7 +26,7 @@ def parse_bandwidth(text: str) -> int:
         number = parse_float(text[:-2])
     except ValueError as error:
         raise ValueError(f'"{text[:-2]}" before the unit is no number: {error}') from None
-    octets = number * unit
-    if not math.isfinite(octets) or octets <= 0:
+    content = number * unit
+    if not math.isfinite(content) or content <= 0:
         return 0
-    return int(octets)
+    return int(content)

@@ -109,7 +109,7 @@ class Reader:
     def keys(self, table: Mapping[str, Any], path: KeyPath) -> dict[str, Given]:
         """The keys of a table without regard to case, as frp reads them: of two spellings, the last counts.
 
-        "Last" is by order in JSON, else by the octets of the key.
+        "Last" is by order in JSON, else by the bytes of the key.
         """
         entries: Iterable[tuple[str, Any]] = table.items()
         if self.document.format is not Format.JSON:

@@ -15,8 +15,8 @@ from relaykit.config.template.source import TemplateError
 
 __all__ = ["read_file"]
 
-MOST_OCTETS = 16 * 1024 * 1024
-"""Octets of a configuration file: a larger one is something else, and must not fill the memory."""
+MOST_BYTES = 16 * 1024 * 1024
+"""Bytes of a configuration file: a larger one is something else, and must not fill the memory."""
 
 
 def read_file(
@@ -50,11 +50,11 @@ def read_file(
 def _text(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            content = file.read(MOST_OCTETS + 1)
+            content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise FormatError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
-    if len(content) > MOST_OCTETS:
-        raise FormatError(f"has more than {MOST_OCTETS} octets")
+    if len(content) > MOST_BYTES:
+        raise FormatError(f"has more than {MOST_BYTES} bytes")
     try:
         return content.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

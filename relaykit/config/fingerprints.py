@@ -12,7 +12,7 @@ def parse_fingerprint(text: str) -> bytes:
 
     Colons, white space around it, letter case and the prefix ``sha256:`` do not matter.
 
-    :raises ValueError: it is not the hexadecimal form of 32 octets.
+    :raises ValueError: it is not the hexadecimal form of 32 bytes.
     """
     bare = text.strip().lower().removeprefix("sha256:").replace(":", "")
     size = hashlib.sha256().digest_size

@@ -192,7 +192,7 @@ class ClientTls(Options, frozen=True, kw_only=True):
 
     enable: Annotated[bool, doc("Uses TLS.")] = True
     disable_custom_tls_first_byte: Annotated[
-        bool, doc("Leaves out the octet 0x17 that old servers expect before TLS.")
+        bool, doc("Leaves out the byte 0x17 that old servers expect before TLS.")
     ] = msgspec.field(default=True, name="disableCustomTLSFirstByte")
     cert_file: Annotated[str, doc("The client's certificate chain (PEM); used together with keyFile.")] = ""
     key_file: Annotated[str, doc("The client's private key (PEM).")] = ""

@@ -18,8 +18,8 @@ __all__ = ["WEAK_BITS", "resolve_token", "strength_bits"]
 COMMAND_TIMEOUT_S = 30
 """Seconds that a command may take: as long as a slow vault, and no start hangs for ever."""
 
-MOST_OCTETS = 64 * 1024
-"""Octets of a token: far more than any has, so that a wrong path does not fill the memory."""
+MOST_BYTES = 64 * 1024
+"""Bytes of a token: far more than any has, so that a wrong path does not fill the memory."""
 
 WEAK_BITS = 64
 """A token that seems to have less is worth a warning.  At scrypt's price for each guess, what really has
@@ -75,8 +75,8 @@ def _resolved(auth: ServerAuth | ClientAuth, environ: Mapping[str, str] | None, 
         content = _from_file(os.path.join(cwd, source.path))
     else:
         content = _from_command(source, os.environ if environ is None else environ, cwd)
-    if len(content) > MOST_OCTETS:
-        raise _failed(f"the token has more than {MOST_OCTETS} octets")
+    if len(content) > MOST_BYTES:
+        raise _failed(f"the token has more than {MOST_BYTES} bytes")
     try:
         return Secret(content.decode("utf-8").strip())
     except UnicodeDecodeError:
@@ -86,7 +86,7 @@ def _resolved(auth: ServerAuth | ClientAuth, environ: Mapping[str, str] | None, 
 def _from_file(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read(MOST_OCTETS + 1)
+            return file.read(MOST_BYTES + 1)
     except OSError as error:
         raise _failed(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
 

@@ -1,3 +1,3 @@
-"""Moving octets: sockets, TLS, transforms and forwarders; knows no session and no proxy type."""
+"""Moving bytes: sockets, TLS, transforms and forwarders; knows no session and no proxy type."""
 
 __all__: list[str] = []

@@ -135,7 +135,7 @@ class Flow:
 
 
 def moved_by(flows: Iterable[Flow]) -> tuple[int, int]:
-    """Octets that flows have moved so far: near to far, and far to near."""
+    """Bytes that flows have moved so far: near to far, and far to near."""
     to_far = to_near = 0
     for flow in flows:
         to_far += flow.near.moved

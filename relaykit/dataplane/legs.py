@@ -1,6 +1,6 @@
 """What all legs share: who receives, what is held back until then, and whom to pause.
 
-:class:`StreamLeg` is subclassed by every kind of leg; each brings its own way to get octets in and
+:class:`StreamLeg` is subclassed by every kind of leg; each brings its own way to get bytes in and
 out.  :class:`TransportLeg` adapts a Twisted transport that somebody else's endpoint made.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["OutputGate", "StreamLeg"]
 
 
 class _Parse:
-    """A question about the first octets, until it is answered."""
+    """A question about the first bytes, until it is answered."""
 
     __slots__ = ("answer", "consume", "parser")
 
@@ -89,7 +89,7 @@ class StreamLeg:
         self._loss_told = False
         self._silent = False
         self._advancing = False
-        # True exactly while octets may go straight to the receiver.
+        # True exactly while bytes may go straight to the receiver.
         self._flowing = False
         self._reading = False
         self._producer: IPushProducer | None = None
@@ -99,7 +99,7 @@ class StreamLeg:
 
     def attach(self, receiver: ILegReceiver) -> None:
         if self._parse is not None:
-            raise LocalProtocolError("a leg was attached while its first octets are being looked at")
+            raise LocalProtocolError("a leg was attached while its first bytes are being looked at")
         if receiver is not self._receiver:
             # Whoever the leg is handed on to learns of its end and its loss, too.
             self._end_told = self._loss_told = False
@@ -184,7 +184,7 @@ class StreamLeg:
         raise NotImplementedError
 
     def _released(self, count: int) -> None:
-        """So many octets that had been held were taken by the receiver (or dropped by closing)."""
+        """So many bytes that had been held were taken by the receiver (or dropped by closing)."""
 
     def _arrived(self, data: Buffer) -> bool:
         """Takes what the peer sent; whether it is dealt with (else it is held: see _released)."""
@@ -241,7 +241,7 @@ class StreamLeg:
 
     def _ask(self, parser: PrefixParser, consume: bool) -> Deferred[Any]:
         if self._receiver is not None or self._parse is not None:
-            raise LocalProtocolError("the first octets of a leg were asked for twice, or after attach")
+            raise LocalProtocolError("the first bytes of a leg were asked for twice, or after attach")
         answer: Deferred[Any] = Deferred(self._asking_cancelled)
         self._parse = _Parse(parser, consume, answer)
         if self._silent:
@@ -260,12 +260,12 @@ class StreamLeg:
             parse.answer.errback(ConnectionFailed(f"{where} ended before it was understood: {reason}"))
 
     def _try_parse(self, parse: _Parse) -> None:
-        """Answers the question about the first octets if they suffice."""
+        """Answers the question about the first bytes if they suffice."""
         data = self._gather()
         try:
             found = parse.parser.feed(data)
             if found is None and len(data) >= parse.parser.limit:
-                raise RemoteProtocolError(f"nothing known was recognized in {len(data)} octets")
+                raise RemoteProtocolError(f"nothing known was recognized in {len(data)} bytes")
         except Exception:
             # The parser is somebody else's: whatever it raises is the answer.
             self._parse = None
@@ -287,7 +287,7 @@ class StreamLeg:
         return held[0]
 
     def _account(self, count: int) -> None:
-        """Tells of held octets that were taken; those put back by unread were told before."""
+        """Tells of held bytes that were taken; those put back by unread were told before."""
         again = min(count, self._put_back)
         self._put_back -= again
         if count > again:

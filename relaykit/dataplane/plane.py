@@ -1,4 +1,4 @@
-"""The data plane: picks who moves the octets of two legs."""
+"""The data plane: picks who moves the bytes of two legs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FlowCounts:
 
     :ivar present: flows at the moment.
     :ivar total: flows since the start, the present ones included.
-    :ivar near_to_far: octets, those of the present flows included.
+    :ivar near_to_far: bytes, those of the present flows included.
     :ivar far_to_near: likewise.
     """
 
@@ -61,7 +61,7 @@ class DataPlane:
         raise LocalProtocolError("no forwarder can serve these two legs: CopyForwarder serves any")
 
     def counts(self) -> FlowCounts:
-        """Flows and octets up to now; adds up the present flows, so it costs something."""
+        """Flows and bytes up to now; adds up the present flows, so it costs something."""
         moving = [
             forwarder.moving() for forwarder in self._forwarders if IMeasuringForwarder.providedBy(forwarder)
         ]

@@ -42,17 +42,17 @@ __all__ = [
 ]
 
 READ = 1
-"""Interest in octets, connections or the end; the value of ``EPOLLIN``."""
+"""Interest in bytes, connections or the end; the value of ``EPOLLIN``."""
 
 WRITE = 4
 """Interest in room for output; the value of ``EPOLLOUT``."""
 
 PIECE_BYTES = 256 * 1024
-"""Most octets read at once: smaller pieces cost system calls and wake who sends and who receives more often,
+"""Most bytes read at once: smaller pieces cost system calls and wake who sends and who receives more often,
 and a few of them must fit in the processor's cache together."""
 
 TAKEN_AT_ONCE_BYTES = 512 * 1024
-"""Octets read until what they made goes out, though more descriptors are ready: later it would have left the
+"""Bytes read until what they made goes out, though more descriptors are ready: later it would have left the
 processor's cache."""
 
 _EVENTS_AT_ONCE = 128
@@ -85,7 +85,7 @@ class Descriptor(Protocol):
 
 @implementer(ITurns)
 class Poller:
-    """What both pollers share: turns, and one buffer that octets are lent from.
+    """What both pollers share: turns, and one buffer that bytes are lent from.
 
     Every descriptor of one reactor should be with one poller.
     """
@@ -101,7 +101,7 @@ class Poller:
         self.vanished = VanishedPeers(reactor)
         """Looks after the TCP connections of all legs."""
         self.taken_bytes = 0
-        """Octets read since output last went out; descriptors count them."""
+        """Bytes read since output last went out; descriptors count them."""
         self._calls: dict[Callable[[], None], None] = {}
         self._in_turn = False
         self._end_scheduled = False

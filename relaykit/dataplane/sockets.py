@@ -45,7 +45,7 @@ FLUSH_LINGER_S = 30.0
 """How long a closing leg may take to hand its queued output to the kernel."""
 
 END_LINGER_S = 2.0
-"""How long a closed leg waits for the peer's end: closing a socket with unread octets in it would
+"""How long a closed leg waits for the peer's end: closing a socket with unread bytes in it would
 reset the connection, and a reset destroys what the peer has not read yet."""
 
 KEEPALIVE_IDLE_S = 60
@@ -78,7 +78,7 @@ takes microseconds, and then it idles.  Everybody may choose this one.  Towards 
 choice stands."""
 
 _UNCONFIRMED: int | None = None if sys.platform == "win32" else termios.TIOCOUTQ
-"""The question how many octets in a socket's buffer the peer has not confirmed.  Source: tcp(7)."""
+"""The question how many bytes in a socket's buffer the peer has not confirmed.  Source: tcp(7)."""
 
 INHERITS_OPTIONS = sys.platform.startswith("linux")
 """Whether accepted sockets have the options of the listening one."""
@@ -288,7 +288,7 @@ class SocketLeg(StreamLeg):
 
     @property
     def unconfirmed(self) -> int | None:
-        """Octets that were written and that the peer's machine has not confirmed; None: nobody knows."""
+        """Bytes that were written and that the peer's machine has not confirmed; None: nobody knows."""
         if _UNCONFIRMED is None or not self._is_tcp or self._number < 0:
             return None
         count = bytearray(4)
@@ -299,13 +299,13 @@ class SocketLeg(StreamLeg):
         return int.from_bytes(count, sys.byteorder) + self._queued
 
     def give_up_unconfirmed(self, after_s: float) -> None:
-        """Loses the leg when octets stay unconfirmed, or the peer takes none, for so long; where it can."""
+        """Loses the leg when bytes stay unconfirmed, or the peer takes none, for so long; where it can."""
         if self._is_tcp and self._number >= 0 and _USER_TIMEOUT is not None:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(after_s * 1000))
 
     def tcp_info(self, count: int) -> bytes:
-        """So many octets of what the kernel tells of the connection; Linux.
+        """So many bytes of what the kernel tells of the connection; Linux.
 
         :raises OSError: it tells nothing.
         """
@@ -315,13 +315,13 @@ class SocketLeg(StreamLeg):
         """Ends the leg: its peer is gone."""
         self._dispose(Ended.TIMEOUT)
 
-    # --- for who moves octets inside the kernel ----------------------------------------------------
+    # --- for who moves bytes inside the kernel ----------------------------------------------------
 
     def divert(self, pull: Callable[[], int] | None) -> None:
         """Lets ``pull`` take the input in place of this leg, or (None) no longer.
 
         It is called when there is something to read and the leg may deliver; it answers how many
-        octets it moved, 0 for the end, and raises OSError as ``recv`` would.
+        bytes it moved, 0 for the end, and raises OSError as ``recv`` would.
         """
         self._pull = pull
 
@@ -332,7 +332,7 @@ class SocketLeg(StreamLeg):
 
     @property
     def output_queued(self) -> int:
-        """Octets that were written and wait for the kernel."""
+        """Bytes that were written and wait for the kernel."""
         return self._queued
 
     def output_failed(self, error: OSError) -> None:
@@ -343,7 +343,7 @@ class SocketLeg(StreamLeg):
         self._push = None
         if self._reason is None:
             self._reason = ending_of(error)
-            # After a reset there may be octets to read that came before it; else the socket is of no use.
+            # After a reset there may be bytes to read that came before it; else the socket is of no use.
             reset = error.errno in (errno.EPIPE, errno.ECONNRESET)
             self._poller.at_turn_end(self._settle if reset else self._give_up)
 
@@ -447,7 +447,7 @@ class SocketLeg(StreamLeg):
         return (), 0
 
     def _transmit(self, pieces: Sequence[Buffer]) -> int:
-        """Sends several pieces by one system call; answers how many octets went."""
+        """Sends several pieces by one system call; answers how many bytes went."""
         if _HAS_SENDMSG:
             return self._socket.sendmsg(pieces)
         return self._socket.send(b"".join(pieces))
@@ -503,7 +503,7 @@ class SocketLeg(StreamLeg):
         self._poller.at_turn_end(self._settle)
 
     def _settle(self) -> None:
-        """Tells the loss, unless there may be octets to read before it."""
+        """Tells the loss, unless there may be bytes to read before it."""
         if self._number >= 0 and self._reading and not self._peer_done:
             return
         self._give_up()

@@ -30,7 +30,7 @@ __all__ = ["Pipe", "PipePool", "SpliceForwarder", "can_splice"]
 
 PIPE_BYTES = 256 * 1024
 """Size of a pipe: with the kernel's default of 64 KiB splicing is hardly cheaper than copying, and with
-1 MiB the octets have left the processor's cache before the receiver comes to read them."""
+1 MiB the bytes have left the processor's cache before the receiver comes to read them."""
 
 MOST_PIPES = 128
 """Pipes of one pool: half of what the kernel lets an ordinary user have at this size
@@ -38,7 +38,7 @@ MOST_PIPES = 128
 
 BULKY_BYTES = 16 * 1024
 """A piece from here on is a large one: copying it costs more than moving it.  A full segment of the loopback
-(65,483 octets), which is what one of many streams gets in its turn, counts."""
+(65,483 bytes), which is what one of many streams gets in its turn, counts."""
 
 BULKY_AFTER = 4
 """Large pieces in a row after which a direction is bulky."""
@@ -62,7 +62,7 @@ def can_splice() -> bool:
 
 
 class Pipe:
-    """A pipe and its size in octets; closed by its pool."""
+    """A pipe and its size in bytes; closed by its pool."""
 
     __slots__ = ("read_end", "size", "write_end")
 
@@ -116,7 +116,7 @@ class PipePool:
         self._free.append(pipe)
 
     def discard(self, holder: SplicedDirection, pipe: Pipe) -> None:
-        """Takes back a pipe that may have octets in it."""
+        """Takes back a pipe that may have bytes in it."""
         del self._lent[holder]
         pipe.close()
 
@@ -182,7 +182,7 @@ class SplicedDirection(Direction):
         super().leg_lost(reason)
 
     def go_quiet(self) -> None:
-        """Gives the pipe back and copies again; where octets are in it, nothing happens."""
+        """Gives the pipe back and copies again; where bytes are in it, nothing happens."""
         if self._pipe is not None and not self._in_pipe:
             self._from.divert(None)
             self._pool.give_back(self, self._pipe)
@@ -288,7 +288,7 @@ class _SplicedFlow(Flow):
 
 @implementer(IMeasuringForwarder)
 class SpliceForwarder:
-    """Splices between two legs that the kernel can move octets of.
+    """Splices between two legs that the kernel can move bytes of.
 
     ``clock`` measures how long a flow lasts: seconds, monotonic.
     """

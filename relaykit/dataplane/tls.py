@@ -1,7 +1,7 @@
 """TLS over any leg: pyOpenSSL between two memory buffers.
 
 The standard library's ``ssl`` has no exporter, and TLS on the socket itself would not do under
-WebSocket, behind a first octet, or on a stream of a mux link.
+WebSocket, behind a first byte, or on a stream of a mux link.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def start_tls(
 ) -> Deferred[ISecureLeg]:
     """Does the handshake over a leg without receiver, which is owned from now on.
 
-    Octets that were read and put back belong to it.  Fails with
+    Bytes that were read and put back belong to it.  Fails with
     :class:`relaykit.errors.TransportSecurityError`; the leg is closed then.  Cancelling aborts it.
     """
     return TlsLeg(poller, leg, context, server_side).shake_hands(timeout_s)

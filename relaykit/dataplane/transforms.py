@@ -30,7 +30,7 @@ def transformed(
     """A leg whose peer compresses, then encrypts with this key; the leg itself where it does neither.
 
     :param key: of :func:`relaykit.sansio.wire.cipher.derive_key`, or None for no encryption.
-    :param entropy: answers this many random octets.
+    :param entropy: answers this many random bytes.
     """
     if key is None and not compression:
         return leg

@@ -231,7 +231,7 @@ class TransportLeg(StreamLeg):
 
 
 def _plain_socket(transport: Any) -> socket.socket | None:
-    """The socket under a transport that does nothing but pass its octets; None for any other."""
+    """The socket under a transport that does nothing but pass its bytes; None for any other."""
     if not ISystemHandle.providedBy(transport) or not IPushProducer.providedBy(transport):
         return None
     if ITLSTransport.providedBy(transport) and getattr(transport, "TLS", False):

@@ -1,4 +1,4 @@
-"""Finds connections whose peer has vanished while octets were on their way to it.
+"""Finds connections whose peer has vanished while bytes were on their way to it.
 
 The kernel goes on sending them for a quarter of an hour.  Its own remedy, ``TCP_USER_TIMEOUT``, would also
 end the connection of a peer that is alive and takes its time to read: a paused download.  What tells the
@@ -47,7 +47,7 @@ class _Leg(Protocol):
     """A leg on a TCP connection."""
 
     def tcp_info(self, count: int) -> bytes:
-        """So many octets of what the kernel tells of the connection."""
+        """So many bytes of what the kernel tells of the connection."""
 
     def peer_vanished(self) -> None:
         """Ends the leg: its peer is gone."""

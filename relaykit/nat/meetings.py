@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.errors import MeetingFailed, MeetingRefused, RefusalCode, Refused, RemoteProtocolError
+from relaykit.errors import MeetingFailed, MeetingRefusedError, RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.interfaces import IMeetings
 from relaykit.nat.alarm import Alarm
 from relaykit.nat.punch import TraversalFailed
@@ -80,11 +80,13 @@ class ClientMeetings:
 
     def call(self, secret: Secret) -> Deferred[Any]:
         if not self._peer.takes_signals:
-            return fail(Refused(RefusalCode.NOT_AVAILABLE, "the server knows of no meetings"))
+            return fail(RefusedError(RefusalCode.NOT_AVAILABLE, "the server knows of no meetings"))
         client = self._peer.identity.run_id
         call = self._core.call(partial(proof_of, secret.to_bytes(), client), self._clock.seconds())
         if call is None:
-            return fail(MeetingRefused(RefusalCode.TOO_MANY, "this visitor has too many meetings already"))
+            return fail(
+                MeetingRefusedError(RefusalCode.TOO_MANY, "this visitor has too many meetings already")
+            )
         result: Deferred[Any] = Deferred(lambda _: self._cancel(call))
         self._meetings[call] = _Meeting(result)
         self._settle()
@@ -122,7 +124,7 @@ class ClientMeetings:
         for message in self._core.to_send():
             try:
                 self._peer.signal(to_body(message))
-            except Refused as refusal:
+            except RefusedError as refusal:
                 self.log.debug("a meeting goes on without the server: {reason}", reason=refusal.text)
         self._alarm.set(self._core.next_wakeup())
 
@@ -136,7 +138,7 @@ class ClientMeetings:
         if isinstance(event, OfferReceived):
             self._offered(meeting, event)
         elif isinstance(event, CallDeclined):
-            self._fail(event.call, MeetingRefused(event.code, event.text))
+            self._fail(event.call, MeetingRefusedError(event.code, event.text))
         elif event.why is EndReason.FAILED and event.failure is not None:
             self._fail(event.call, TraversalFailed.because(event.failure))
         else:

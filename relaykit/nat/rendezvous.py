@@ -11,7 +11,7 @@ from attrs import define, field
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.errors import RefusalCode, Refused, RemoteProtocolError
+from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.interfaces import ICaller, IMeetingPoint, IRendezvous
 from relaykit.nat.alarm import Alarm
 from relaykit.sansio.nat.knocks import Role
@@ -103,7 +103,9 @@ class MeetingPlace:
 
         def admit() -> None:
             if not proxy.takes_signals:
-                raise Refused(RefusalCode.NOT_AVAILABLE, f"the client of [{proxy.name}] knows of no meetings")
+                raise RefusedError(
+                    RefusalCode.NOT_AVAILABLE, f"the client of [{proxy.name}] knows of no meetings"
+                )
             point.admit(_Caller(caller.peer, call))
 
         refusal = self._core.called(caller, call, _party(Role.CALLEE, proxy.name, proxy), admit, now)
@@ -125,7 +127,7 @@ class MeetingPlace:
     def _settle(self) -> None:
         for delivery in self._core.to_send():
             # Whoever takes no signals any more is not there any more.
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(RefusedError):
                 delivery.peer.signal(to_body(delivery.message))
         for over in self._core.events():
             self.log.debug(

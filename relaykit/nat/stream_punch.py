@@ -45,7 +45,7 @@ class StreamTraversalFailed(RelaykitError):
 
 @frozen
 class PunchedStream:
-    """A connected socket to the peer, and octets that it has sent already; both are the owner's."""
+    """A connected socket to the peer, and bytes that it has sent already; both are the owner's."""
 
     socket: socket.socket
     leftover: bytes
@@ -129,7 +129,7 @@ class StreamTraversal:
         self.connected(plain)
 
     def received(self, number: int, data: bytes) -> None:
-        """Octets arrived; none at all: the connection is gone."""
+        """Bytes arrived; none at all: the connection is gone."""
         connection = self._connections.get(number)
         if connection is None:
             return
@@ -329,7 +329,7 @@ class _Connection(_Descriptor):
         reactor.addReader(self)
 
     def send(self, payload: bytes) -> None:
-        """Sends a few octets, for which a new connection always has room."""
+        """Sends a few bytes, for which a new connection always has room."""
         if self._plain is not None:
             with contextlib.suppress(OSError):
                 self._plain.send(payload)

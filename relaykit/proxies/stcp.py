@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.errors import RefusalCode, RelaykitError, VisitRefused, ended_by
+from relaykit.errors import RefusalCode, RelaykitError, VisitRefusedError, ended_by
 from relaykit.interfaces import (
     IIngress,
     ILegAcceptor,
@@ -62,15 +62,15 @@ class StcpVisitorOptions(Options, frozen=True, kw_only=True):
 def admit(proxy: IRegisteredProxy, caller: ICaller) -> None:
     """Lets in whoever knows the secret of a proxy and is one of its users.
 
-    :raises VisitRefused: the caller does not, or is not.
+    :raises VisitRefusedError: the caller does not, or is not.
     """
     name, options = proxy.name, proxy.options
     if not caller.proves(options.secret_key):
-        raise VisitRefused(RefusalCode.BAD_CREDENTIALS, f"visitor connection of [{name}] auth failed")
+        raise VisitRefusedError(RefusalCode.BAD_CREDENTIALS, f"visitor connection of [{name}] auth failed")
     allowed = options.allow_users or (proxy.identity.user,)
     user = caller.identity.user
     if user not in allowed and ANY_USER not in allowed:
-        raise VisitRefused(
+        raise VisitRefusedError(
             RefusalCode.USER_NOT_ALLOWED, f"visitor connection of [{name}] user [{user}] not allowed"
         )
 

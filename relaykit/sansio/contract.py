@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 __all__ = ["Buffer", "Core", "PrefixParser"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-"""Octets that are lent for the duration of a call: keep a copy (``bytes(data)``) to keep them."""
+"""Bytes that are lent for the duration of a call: keep a copy (``bytes(data)``) to keep them."""
 
 EventT_co = TypeVar("EventT_co", covariant=True)
 
@@ -25,7 +25,7 @@ class Core(Protocol[EventT_co]):
     """
 
     def receive(self, data: Buffer, now: float) -> None:
-        """Feeds octets of the peer, in any portions; an empty portion is legal.
+        """Feeds bytes of the peer, in any portions; an empty portion is legal.
 
         :raises RemoteProtocolError: the peer broke the rules; close the connection after having
             taken :meth:`to_send`.
@@ -52,12 +52,12 @@ class PrefixParser(Protocol):
 
     @property
     def limit(self) -> int:
-        """Most octets that may be needed; so many without an answer are an error."""
+        """Most bytes that may be needed; so many without an answer are an error."""
 
     def feed(self, data: bytes) -> tuple[Any, int] | None:
-        """Looks at all octets so far.
+        """Looks at all bytes so far.
 
-        Answers what was recognized and how many octets it consists of, or None for "need more".
+        Answers what was recognized and how many bytes it consists of, or None for "need more".
 
         :raises RemoteProtocolError: it can never be recognized.
         """

@@ -15,7 +15,7 @@ from relaykit.carriers.muxing import MuxLink, Role
 from relaykit.dataplane.tls import channel_binding
 from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecurityError
 from relaykit.interfaces import ILegAcceptor
-from relaykit.sansio.parsers.first_octets import ACCEPTED_CONNECTION, WITHIN_TLS, Spoken
+from relaykit.sansio.parsers.first_bytes import ACCEPTED_CONNECTION, WITHIN_TLS, Spoken
 from relaykit.sansio.yamux.session import MAX_STREAMS
 from relaykit.server.admission import HalfOpen
 from relaykit.values import Ended
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BindPort", "Link"]
 
-FIRST_OCTETS_TIMEOUT_S = 10.0
-"""Seconds that a peer has for the first octets of each layer; frp's figure."""
+FIRST_BYTES_TIMEOUT_S = 10.0
+"""Seconds that a peer has for the first bytes of each layer; frp's figure."""
 
 LOGIN_TIMEOUT_S = 20.0
 """Seconds that a link may live without a login on it: TLS, mux and the first message have 10 s each,
@@ -47,7 +47,7 @@ class Link:
     """What the streams of one accepted connection share.
 
     ``exporter`` is what tells its TLS session from any other, empty without TLS 1.3.  Where the peer
-    can be asked for a sign of life, ``listen()`` does so, and fires with the next octets.
+    can be asked for a sign of life, ``listen()`` does so, and fires with the next bytes.
     """
 
     muxed: bool
@@ -198,7 +198,7 @@ class BindPort:
             mux.close()
 
     async def _ask(self, how: Callable[[PrefixParser], Deferred[Any]], parser: PrefixParser) -> Spoken:
-        spoken: Spoken = await how(parser).addTimeout(FIRST_OCTETS_TIMEOUT_S, self._clock)
+        spoken: Spoken = await how(parser).addTimeout(FIRST_BYTES_TIMEOUT_S, self._clock)
         return spoken
 
     def _not_understood(self, failure: Failure, leg: IStreamLeg, place: Place) -> None:
@@ -208,7 +208,7 @@ class BindPort:
             self.log.debug(
                 "{peer} said nothing for {seconds} s",
                 peer=leg.peer,
-                seconds=FIRST_OCTETS_TIMEOUT_S,
+                seconds=FIRST_BYTES_TIMEOUT_S,
                 ended=Ended.TIMEOUT.value,
             )
         elif failure.check(ConnectionFailed):

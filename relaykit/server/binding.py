@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from relaykit.state import StateDirectory
-    from relaykit.stretching import StretchedToken
+    from relaykit.token_key import TokenKey
     from relaykit.values import Secret
 
-__all__ = ["ServerBinding", "kept_or_new_salt"]
+__all__ = ["ServerBinding", "load_or_create_salt"]
 
 log = Logger()
 
@@ -36,15 +36,15 @@ class ServerBinding:
 
     mode: BoundLogin
     salt: bytes
-    _token: StretchedToken = field(repr=False)
+    _token: TokenKey = field(repr=False)
 
     @classmethod
     def of(
-        cls, mode: BoundLogin, token: Secret, salt: Callable[[], bytes], stretched: StretchedToken
+        cls, mode: BoundLogin, token: Secret, salt: Callable[[], bytes], token_key: TokenKey
     ) -> ServerBinding:
         """The binding of a server with this token; ``salt()`` is asked for where one is needed."""
         possible = mode is not BoundLogin.OFF and bool(token)
-        return cls(mode, salt() if possible else b"", stretched)
+        return cls(mode, salt() if possible else b"", token_key)
 
     @property
     def required(self) -> bool:
@@ -52,11 +52,11 @@ class ServerBinding:
         return self.mode is BoundLogin.REQUIRE
 
     def key(self) -> Deferred[bytes]:
-        """The token as a key, stretched with the salt."""
+        """The token as a key, derived with the salt."""
         return self._token.key(self.salt)
 
 
-def kept_or_new_salt(state: StateDirectory | None, entropy: Callable[[int], bytes]) -> bytes:
+def load_or_create_salt(state: StateDirectory | None, entropy: Callable[[int], bytes]) -> bytes:
     """The salt in the state directory; made and put there when there is none.
 
     Where nothing can be kept, it is good until the program ends.

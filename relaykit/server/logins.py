@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from relaykit.errors import LoginRefused, RefusalCode
+from relaykit.errors import LoginRefusedError, RefusalCode
 from relaykit.sansio.control.events import SessionEnded
 from relaykit.sansio.control.greeting import BOUND
 from relaykit.sansio.control.identity import identity_name
 from relaykit.sansio.control.opening import refuse_login
 from relaykit.sansio.control.proving import ServerProofs
-from relaykit.sansio.control.server_session import ServerSession
+from relaykit.sansio.control.server_control import ServerControl
 from relaykit.sansio.control.texts import (
     ALREADY_ONLINE,
     IDENTITY_IN_USE,
@@ -24,7 +24,7 @@ from relaykit.sansio.control.texts import (
 )
 from relaykit.sansio.wire.cipher import derive_key
 from relaykit.server.admission import LoginRate
-from relaykit.server.sessions import ClientSession
+from relaykit.server.sessions import Session
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Logins"]
 
 RUN_ID_BYTES = 8
-"""Octets of chance in a run id; frp's figure."""
+"""Bytes of chance in a run id; frp's figure."""
 
 
 class Logins:
@@ -55,7 +55,7 @@ class Logins:
         self._sessions = sessions
         self._registry = registry
         self._rules = rules
-        self._under_way: dict[str, ServerSession] = {}
+        self._under_way: dict[str, ServerControl] = {}
         self._rate = LoginRate()
         self._turning_away = False
 
@@ -71,7 +71,7 @@ class Logins:
         rules = self._rules
         settings = rules.settings(link)
         proofs = await self._proofs(first, link)
-        core = ServerSession(first, settings, rules.verifier, rules.version, rules.texts, proofs)
+        core = ServerControl(first, settings, rules.verifier, rules.version, rules.texts, proofs)
         for event in core.events():
             if isinstance(event, SessionEnded):
                 self._refused(core, leg, origin, event.text)
@@ -84,14 +84,14 @@ class Logins:
             )
         try:
             run_id = await self._run_id(core, origin)
-        except LoginRefused as refusal:
+        except LoginRefusedError as refusal:
             core.refuse(refusal.text)
             self._refused(core, leg, origin, refusal.text)
             return
         login = core.login
         identity = ClientIdentity(run_id, login.user, login.client_id, origin.source, core.identity)
         key = derive_key(settings.token.to_bytes())
-        session = ClientSession(core, leg, link, identity, self._registry, rules, key, self._sessions.forget)
+        session = Session(core, leg, link, identity, self._registry, rules, key, self._sessions.forget)
         self._sessions.add(session)
         link.admit()
         self.log.info(
@@ -114,20 +114,20 @@ class Logins:
         """What this server has for the proofs that were agreed on."""
         binding = self._rules.binding
         bound = first.hello is not None and BOUND in first.hello.extensions
-        stretched = await binding.key() if bound else b""
-        return ServerProofs(exporter=link.exporter, stretched=stretched, required=binding.required)
+        token_key = await binding.key() if bound else b""
+        return ServerProofs(exporter=link.exporter, token_key=token_key, required=binding.required)
 
-    async def _run_id(self, core: ServerSession, origin: Origin) -> str:
+    async def _run_id(self, core: ServerControl, origin: Origin) -> str:
         """The run id of a session that can begin now.
 
-        :raises LoginRefused: somebody who is alive has what the client asks for.
+        :raises LoginRefusedError: somebody who is alive has what the client asks for.
         """
         own = self._sessions.of_identity(core.identity)
         run_id = core.login.run_id or (own.identity.run_id if own else self._new_run_id())
         while True:
             try:
                 await self._make_way(core, run_id, origin)
-            except LoginRefused as refusal:
+            except LoginRefusedError as refusal:
                 if refusal.code is not RefusalCode.RUN_ID_IN_USE or not core.identity:
                     raise
                 # Who has an identity needs no run id to be known again.
@@ -135,10 +135,10 @@ class Logins:
             else:
                 return run_id
 
-    async def _make_way(self, core: ServerSession, run_id: str, origin: Origin) -> None:
+    async def _make_way(self, core: ServerControl, run_id: str, origin: Origin) -> None:
         """Ends the sessions that hold what a client asks for, as far as it may have that.
 
-        :raises LoginRefused: it may not.
+        :raises LoginRefusedError: it may not.
         """
         self._under_way[run_id] = core
         try:
@@ -148,16 +148,14 @@ class Logins:
                 elif not await holder.give_way():
                     raise self._in_use(core, holder, run_id, origin)
                 if self._under_way.get(run_id) is not core:
-                    raise LoginRefused(RefusalCode.IDENTITY_IN_USE, REPLACED_DURING_LOGIN)
+                    raise LoginRefusedError(RefusalCode.IDENTITY_IN_USE, REPLACED_DURING_LOGIN)
             if self._sessions.stopped:
-                raise LoginRefused(RefusalCode.NOT_AVAILABLE, STOPPED)
+                raise LoginRefusedError(RefusalCode.NOT_AVAILABLE, STOPPED)
         finally:
             if self._under_way.get(run_id) is core:
                 del self._under_way[run_id]
 
-    def _in_use(
-        self, core: ServerSession, holder: ClientSession, run_id: str, origin: Origin
-    ) -> LoginRefused:
+    def _in_use(self, core: ServerControl, holder: Session, run_id: str, origin: Origin) -> LoginRefusedError:
         """Why a client may not have what a live one holds."""
         if _is_same(core, holder):
             self.log.warn(
@@ -169,12 +167,12 @@ class Logins:
                 origin=origin,
             )
             text = IDENTITY_IN_USE.format(origin=holder.identity.address)
-            return LoginRefused(RefusalCode.IDENTITY_IN_USE, text)
+            return LoginRefusedError(RefusalCode.IDENTITY_IN_USE, text)
         if holder.identity.run_id == run_id:
-            return LoginRefused(RefusalCode.RUN_ID_IN_USE, RUN_ID_IN_USE.format(run_id=run_id))
+            return LoginRefusedError(RefusalCode.RUN_ID_IN_USE, RUN_ID_IN_USE.format(run_id=run_id))
         login = core.login
         text = ALREADY_ONLINE.format(client_id=login.client_id, user=login.user)
-        return LoginRefused(RefusalCode.IDENTITY_IN_USE, text)
+        return LoginRefusedError(RefusalCode.IDENTITY_IN_USE, text)
 
     def _new_run_id(self) -> str:
         return self._rules.entropy(RUN_ID_BYTES).hex()
@@ -193,7 +191,7 @@ class Logins:
         leg.write(refuse_login(first, self._rules.version, self._rules.texts.login(TOO_MANY_LOGINS)))
         leg.close()
 
-    def _refused(self, core: ServerSession, leg: IStreamLeg, origin: Origin, text: str) -> None:
+    def _refused(self, core: ServerControl, leg: IStreamLeg, origin: Origin, text: str) -> None:
         self.log.warn(
             "register control error: {reason} (from {origin})",
             reason=text,
@@ -208,6 +206,6 @@ class Logins:
         leg.abort()
 
 
-def _is_same(core: ServerSession, holder: ClientSession) -> bool:
+def _is_same(core: ServerControl, holder: Session) -> bool:
     """Whether a client that logs in proved the identity of one that is logged in."""
     return bool(core.identity) and core.identity == holder.identity.key

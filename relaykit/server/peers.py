@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 from zope.interface import implementer
 
-from relaykit.errors import RefusalCode, Refused
+from relaykit.errors import RefusalCode, RefusedError
 from relaykit.interfaces import ISignalPeer
 from relaykit.values import ClientIdentity
 
@@ -37,5 +37,5 @@ class VisitorPeer:
 
     def signal(self, body: Mapping[str, Any]) -> None:
         if self._session is None:
-            raise Refused(RefusalCode.NOT_AVAILABLE, "the visitor's client is not logged in")
+            raise RefusedError(RefusalCode.NOT_AVAILABLE, "the visitor's client is not logged in")
         self._session.signal(self._proxy_name, self._visitor_name, body)

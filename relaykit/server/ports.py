@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from relaykit.dataplane.listening import ListenFailed
-from relaykit.errors import ProxyRefused, RefusalCode
+from relaykit.errors import ProxyRefusedError, RefusalCode
 from relaykit.interfaces import IListeningPort, IPorts
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class ServerPorts:
     def _open(self, port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy) -> IListeningPort:
         run_id = holder.identity.run_id
         if self._most_per_client and self._per_client[run_id] >= self._most_per_client:
-            raise ProxyRefused(RefusalCode.TOO_MANY_PORTS, "exceed the max_ports_per_client")
+            raise ProxyRefusedError(RefusalCode.TOO_MANY_PORTS, "exceed the max_ports_per_client")
         opened = self._open_given(port, acceptor) if port else self._open_any(holder.name, acceptor)
         number = opened.address.port
         self._held[number] = run_id
@@ -128,13 +128,13 @@ class ServerPorts:
 
     def _open_given(self, port: int, acceptor: ILegAcceptor) -> IListeningPort:
         if port in self._held:
-            raise ProxyRefused(RefusalCode.PORT_IN_USE, "port already used")
+            raise ProxyRefusedError(RefusalCode.PORT_IN_USE, "port already used")
         if not any(port in each for each in self._allowed):
-            raise ProxyRefused(RefusalCode.PORT_NOT_ALLOWED, "port not allowed")
+            raise ProxyRefusedError(RefusalCode.PORT_NOT_ALLOWED, "port not allowed")
         try:
             return self._listen(port, acceptor)
         except ListenFailed as error:
-            raise ProxyRefused(RefusalCode.PORT_UNAVAILABLE, "port unavailable") from error
+            raise ProxyRefusedError(RefusalCode.PORT_UNAVAILABLE, "port unavailable") from error
 
     def _open_any(self, name: str, acceptor: ILegAcceptor) -> IListeningPort:
         for port in self._candidates(name):
@@ -142,7 +142,7 @@ class ServerPorts:
                 return self._listen(port, acceptor)
             except ListenFailed:
                 continue
-        raise ProxyRefused(RefusalCode.PORT_UNAVAILABLE, "no available port")
+        raise ProxyRefusedError(RefusalCode.PORT_UNAVAILABLE, "no available port")
 
     def _candidates(self, name: str) -> Iterator[int]:
         last = self._last_port.pop(name, None)

@@ -14,11 +14,11 @@ from zope.interface import implementer
 from relaykit.errors import (
     NoWorkConnection,
     PluginError,
-    ProxyRefused,
+    ProxyRefusedError,
     RefusalCode,
     SessionLost,
     UnknownProxyType,
-    VisitRefused,
+    VisitRefusedError,
     ended_by,
 )
 from relaykit.interfaces import IRegisteredProxy, ISignalReceiver, IVisitable
@@ -183,14 +183,14 @@ class Registry:
         The name is taken from the first check on, so that two registrations at once cannot both
         have it.
 
-        :raises ProxyRefused: with the text for the client.
+        :raises ProxyRefusedError: with the text for the client.
         """
         proxy = self._check(session, name, type_name, fields)
         present = self._proxies.get(name)
         if present is not None and present.identity.run_id != session.identity.run_id:
             await self._release(present.identity.run_id)
         if name in self._proxies:
-            raise ProxyRefused(RefusalCode.NAME_IN_USE, f"proxy [{name}] already exists")
+            raise ProxyRefusedError(RefusalCode.NAME_IN_USE, f"proxy [{name}] already exists")
         self._proxies[name] = proxy
         try:
             ingress = self._entrances.ingress_of(self._types.get(type_name))
@@ -200,7 +200,7 @@ class Registry:
             raise
         if self._proxies.get(name) is not proxy:
             await proxy.exposure.withdraw()
-            raise ProxyRefused(RefusalCode.OTHER, f"proxy [{name}] was closed while it was being opened")
+            raise ProxyRefusedError(RefusalCode.OTHER, f"proxy [{name}] was closed while it was being opened")
         return proxy
 
     async def withdraw(self, proxy: RegisteredProxy, why: Ended) -> None:
@@ -225,12 +225,12 @@ class Registry:
     async def visit(self, name: str, visit: IVisit) -> None:
         """Hands a visit to the proxy of this name.
 
-        :raises VisitRefused: with the text for the visitor.
+        :raises VisitRefusedError: with the text for the visitor.
         """
         proxy = self._proxies.get(name)
         exposure = None if proxy is None else proxy.exposure
         if exposure is None or not IVisitable.providedBy(exposure):
-            raise VisitRefused(RefusalCode.UNKNOWN_PROXY, f"custom listener for [{name}] doesn't exist")
+            raise VisitRefusedError(RefusalCode.UNKNOWN_PROXY, f"custom listener for [{name}] doesn't exist")
         await exposure.visited(visit)
 
     async def signal(self, name: str, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
@@ -246,19 +246,21 @@ class Registry:
         try:
             proxy_type = self._types.get(type_name)
         except UnknownProxyType as error:
-            raise ProxyRefused(RefusalCode.UNKNOWN_TYPE, f"unknown proxy type: {type_name}") from error
+            raise ProxyRefusedError(RefusalCode.UNKNOWN_TYPE, f"unknown proxy type: {type_name}") from error
         except PluginError as error:
             self.log.error("{reason}", reason=str(error))
-            raise ProxyRefused(
+            raise ProxyRefusedError(
                 RefusalCode.UNKNOWN_TYPE, f"proxy type {type_name} cannot be used on this server"
             ) from error
         try:
             common = from_wire(ProxyCommon, fields)
             options = from_wire(proxy_type.proxy_options, fields)
         except msgspec.ValidationError as error:
-            raise ProxyRefused(RefusalCode.BAD_OPTIONS, f"proxy [{name}]: {error}") from error
+            raise ProxyRefusedError(RefusalCode.BAD_OPTIONS, f"proxy [{name}]: {error}") from error
         for problem in (*common.problems(), *options.problems()):
-            raise ProxyRefused(RefusalCode.BAD_OPTIONS, f"proxy [{name}]: {problem.key}: {problem.reason}")
+            raise ProxyRefusedError(
+                RefusalCode.BAD_OPTIONS, f"proxy [{name}]: {problem.key}: {problem.reason}"
+            )
         return RegisteredProxy(name, type_name, common, options, session, self._data_plane, self._clock)
 
     def _forget(self, proxy: RegisteredProxy) -> None:

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit import __version__
-from relaykit.certificates import fingerprint, kept_or_new
+from relaykit.certificates import fingerprint, load_or_create
 from relaykit.clock import monotonic
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import make_data_plane
@@ -38,7 +38,7 @@ from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.nat.rendezvous import Rendezvous
 from relaykit.server.acceptor import BindPort
-from relaykit.server.binding import ServerBinding, kept_or_new_salt
+from relaykit.server.binding import ServerBinding, load_or_create_salt
 from relaykit.server.heartbeats import heartbeat_of
 from relaykit.server.logins import Logins
 from relaykit.server.ports import ServerPorts
@@ -46,7 +46,7 @@ from relaykit.server.reception import Reception
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.visits import Visits
-from relaykit.stretching import StretchedToken, in_thread_of
+from relaykit.token_key import TokenKey, in_thread_of
 from relaykit.values import Ended, Secret
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class RelayServer(MultiService):
         if tls.cert_file and tls.key_file:
             certificate, key = Path(tls.cert_file).read_bytes(), Path(tls.key_file).read_bytes()
         else:
-            pair = kept_or_new(self._state, datetime.now(UTC))
+            pair = load_or_create(self._state, datetime.now(UTC))
             certificate, key = pair.certificate, pair.key
         authorities = Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None
         context = server_context(certificate, key, authorities)
@@ -267,9 +267,9 @@ class RelayServer(MultiService):
         auth = self._config.auth
         # A bound login proves the token: where something else lets clients in, it must not.
         token = self._token if auth.method == "token" else Secret("")
-        stretched = StretchedToken(token, in_thread_of(self._reactor))
+        token_key = TokenKey(token, in_thread_of(self._reactor))
         binding = ServerBinding.of(
-            BoundLogin(auth.bound), token, lambda: kept_or_new_salt(self._state, os.urandom), stretched
+            BoundLogin(auth.bound), token, lambda: load_or_create_salt(self._state, os.urandom), token_key
         )
         if binding.salt:
             self._reactor.callWhenRunning(binding.key)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from relaykit.driver import CoreDriver
-from relaykit.errors import ProxyRefused, RefusalCode, Refused, RemoteProtocolError
+from relaykit.errors import ProxyRefusedError, RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.control.credentials import Verifier
     from relaykit.sansio.control.events import SessionEvent
-    from relaykit.sansio.control.server_session import ServerSession
+    from relaykit.sansio.control.server_control import ServerControl
     from relaykit.sansio.control.session import SessionSettings
     from relaykit.sansio.wire.framing import Framing
     from relaykit.sansio.wire.messages import Login, NewWorkConn
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from relaykit.server.binding import ServerBinding
     from relaykit.server.registry import RegisteredProxy, Registry
 
-__all__ = ["ClientSession", "SessionRules", "Sessions"]
+__all__ = ["Session", "SessionRules", "Sessions"]
 
 MAX_UNANSWERED_PROXIES = 1024
 """Registrations of one client that wait for their turn; they are done one at a time, in order."""
@@ -75,7 +75,7 @@ class SessionRules:
     binding: ServerBinding
 
 
-class ClientSession:
+class Session:
     """One logged-in client.
 
     ``ended(session)`` is called once, after its proxies were withdrawn.
@@ -85,14 +85,14 @@ class ClientSession:
 
     def __init__(
         self,
-        core: ServerSession,
+        core: ServerControl,
         leg: IStreamLeg,
         link: Link,
         identity: ClientIdentity,
         registry: Registry,
         rules: SessionRules,
         key: bytes,
-        ended: Callable[[ClientSession], None],
+        ended: Callable[[Session], None],
     ) -> None:
         self.identity = identity
         self._core = core
@@ -262,7 +262,7 @@ class ClientSession:
         run_id, name = self.identity.run_id, offered.name
         try:
             proxy = await self._registry.register(self, name, offered.type, offered.fields)
-        except ProxyRefused as refusal:
+        except ProxyRefusedError as refusal:
             self.log.warn(
                 "[{run}] new proxy [{proxy}] type [{type}] error: {reason}",
                 run=run_id,
@@ -350,7 +350,7 @@ class Sessions:
     def __init__(self, registry: Registry, rules: SessionRules) -> None:
         self._registry = registry
         self._rules = rules
-        self._sessions: dict[str, ClientSession] = {}
+        self._sessions: dict[str, Session] = {}
         self._sources: Counter[str] = Counter()
         self.stopped = False
         """Whether nobody is let in any more."""
@@ -358,7 +358,7 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def get(self, run_id: str) -> ClientSession | None:
+    def get(self, run_id: str) -> Session | None:
         """The session of this run id, if it is logged in."""
         return self._sessions.get(run_id)
 
@@ -392,15 +392,15 @@ class Sessions:
         try:
             if not session.owns(link, Purpose.WORK, message.binding):
                 text = NOT_OF_THIS_SESSION.format(run_id=message.run_id)
-                raise Refused(RefusalCode.BAD_CREDENTIALS, text)
+                raise RefusedError(RefusalCode.BAD_CREDENTIALS, text)
             if not session.is_bound:
                 self._rules.verifier.verify(Scope.WORK_CONNECTIONS, Proof.of(message))
-        except Refused as refusal:
+        except RefusedError as refusal:
             self._refuse_work(refusal.text, framing, leg)
             return
         session.work_offered(leg, framing)
 
-    def add(self, session: ClientSession) -> None:
+    def add(self, session: Session) -> None:
         """A client was let in."""
         self._sessions[session.identity.run_id] = session
         self._sources[source_of(Origin(session.identity.address))] += 1
@@ -409,7 +409,7 @@ class Sessions:
         """Whether a client is logged in from there."""
         return source in self._sources
 
-    def holder(self, login: Login, run_id: str, key: bytes) -> ClientSession | None:
+    def holder(self, login: Login, run_id: str, key: bytes) -> Session | None:
         """A session that has the run id, the identity or the client id of a client that logs in."""
         present = self._sessions.get(run_id) or self.of_identity(key)
         if present is not None or not login.client_id:
@@ -417,11 +417,11 @@ class Sessions:
         wanted = (login.user, login.client_id)
         return self._first(lambda each: (each.user, each.client_id) == wanted)
 
-    def of_identity(self, key: bytes) -> ClientSession | None:
+    def of_identity(self, key: bytes) -> Session | None:
         """The session whose client proved to have this key."""
         return self._first(lambda each: each.key == key) if key else None
 
-    def _first(self, wanted: Callable[[ClientIdentity], bool]) -> ClientSession | None:
+    def _first(self, wanted: Callable[[ClientIdentity], bool]) -> Session | None:
         return next((each for each in self._sessions.values() if wanted(each.identity)), None)
 
     def _refuse_work(self, text: str, framing: Framing, leg: IStreamLeg) -> None:
@@ -434,7 +434,7 @@ class Sessions:
         leg.write(refuse_work(framing, self._rules.texts.work(text)))
         leg.close()
 
-    def forget(self, session: ClientSession) -> None:
+    def forget(self, session: Session) -> None:
         """A session has ended."""
         if self._sessions.get(session.identity.run_id) is session:
             del self._sessions[session.identity.run_id]

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import VisitRefused
+from relaykit.errors import VisitRefusedError
 from relaykit.interfaces import IVisit
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.opening import admit_visit, refuse_visit
@@ -108,7 +108,7 @@ class Visits:
         )
 
     def _failed(self, failure: Any, visit: Visit, name: str) -> None:
-        if failure.check(VisitRefused) and not visit.answered:
+        if failure.check(VisitRefusedError) and not visit.answered:
             self._refused(visit, name, failure.value.text)
             return
         self.log.failure("a defect while proxy {proxy} was visited", failure, proxy=name)

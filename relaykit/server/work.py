@@ -37,7 +37,7 @@ that it came through has hardly changed, and checking costs a round trip."""
 
 CONFIRMED_WITHIN_S = 3.0
 """Seconds for the client's machine to confirm that it got the assignment of an idle work connection; a loss
-or two are made good by then.  The user's octets wait so long, thus none can reach a service twice."""
+or two are made good by then.  The user's bytes wait so long, thus none can reach a service twice."""
 
 FIRST_LOOK_S = 0.002
 """Seconds until the first look whether the client's machine has confirmed; doubled with each look."""

@@ -1,7 +1,7 @@
 """Feeds an input in every way that a network may cut it.
 
-A network keeps the order of octets and nothing else: whoever reads must come to the same result
-whether the octets come at once, one at a time, or cut anywhere.
+A network keeps the order of bytes and nothing else: whoever reads must come to the same result
+whether the bytes come at once, one at a time, or cut anywhere.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ MOST_CUTS = 2048
 each cut is a run over the whole input."""
 
 TRAILING = b"\x00\xffGET / HTTP/1.1\r\n\x16\x03\x01"
-"""What follows an input that must end by itself: octets that begin many other things."""
+"""What follows an input that must end by itself: bytes that begin many other things."""
 
 OutcomeT = TypeVar("OutcomeT")
 
 
 def every_cut(data: bytes) -> Iterator[tuple[bytes, ...]]:
-    """The input whole, octet by octet, octet by octet among empty portions, and cut in two everywhere."""
+    """The input whole, byte by byte, byte by byte among empty portions, and cut in two everywhere."""
     yield (data,)
-    octets = tuple(data[place : place + 1] for place in range(len(data)))
-    yield octets
-    yield tuple(portion for octet in octets for portion in (b"", octet))
+    content = tuple(data[place : place + 1] for place in range(len(data)))
+    yield content
+    yield tuple(portion for byte in content for portion in (b"", byte))
     for place in _places(len(data)):
         yield (data[:place], data[place:])
 
@@ -49,38 +49,38 @@ def feed_every_cut(data: bytes, feed: Callable[[Sequence[bytes]], OutcomeT]) -> 
     for portions in cuts:
         outcome = feed(portions)
         if outcome != whole:
-            raise AssertionError(f"cut into {_described(portions)} octets: {outcome!r}\nfed whole: {whole!r}")
+            raise AssertionError(f"cut into {_described(portions)} bytes: {outcome!r}\nfed whole: {whole!r}")
     return whole
 
 
 def recognize(parser: PrefixParser, data: bytes, trailing: bytes = TRAILING) -> Any:
     """Answers what a prefix parser recognizes in ``data``, all of which belongs to the answer.
 
-    The parser must ask for more at every shorter prefix, answer at the last octet, and let
-    ``trailing`` octets be.
+    The parser must ask for more at every shorter prefix, answer at the last byte, and let
+    ``trailing`` bytes be.
 
     :raises AssertionError: it does not.
     """
     for length in range(len(data)):
         early = parser.feed(data[:length])
         if early is not None:
-            raise AssertionError(f"answered {early!r} after {length} of {len(data)} octets")
+            raise AssertionError(f"answered {early!r} after {length} of {len(data)} bytes")
     found = parser.feed(data)
     if found is None:
-        raise AssertionError(f"asks for more than all {len(data)} octets")
+        raise AssertionError(f"asks for more than all {len(data)} bytes")
     answer, length = found
     if length != len(data):
-        raise AssertionError(f"consists of {length} octets by its own account, not of {len(data)}")
+        raise AssertionError(f"consists of {length} bytes by its own account, not of {len(data)}")
     followed = parser.feed(data + trailing)
     if followed != found:
-        raise AssertionError(f"with octets behind it: {followed!r}\nwithout: {found!r}")
+        raise AssertionError(f"with bytes behind it: {followed!r}\nwithout: {found!r}")
     return answer
 
 
 def refuse(parser: PrefixParser, data: bytes) -> RemoteProtocolError:
-    """Answers the error with which a prefix parser refuses ``data``, at the last octet at the latest.
+    """Answers the error with which a prefix parser refuses ``data``, at the last byte at the latest.
 
-    Once it has refused, more octets must not change its mind.
+    Once it has refused, more bytes must not change its mind.
 
     :raises AssertionError: it does not refuse.
     """
@@ -92,11 +92,11 @@ def refuse(parser: PrefixParser, data: bytes) -> RemoteProtocolError:
             refusal = error
             continue
         if refusal is not None:
-            raise AssertionError(f"refused before, but answers {found!r} after {length} octets")
+            raise AssertionError(f"refused before, but answers {found!r} after {length} bytes")
         if found is not None:
-            raise AssertionError(f"answers {found!r} after {length} octets")
+            raise AssertionError(f"answers {found!r} after {length} bytes")
     if refusal is None:
-        raise AssertionError(f"asks for more after all {len(data)} octets")
+        raise AssertionError(f"asks for more after all {len(data)} bytes")
     return refusal
 
 

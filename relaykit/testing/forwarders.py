@@ -105,7 +105,7 @@ class ForwarderTests(_TestCase):
         self.assertEqual(forwarder.moving(), (0, 0))
 
     async def test_small(self) -> None:
-        """Small octets pass both ways; the traffic counts them, and the flow ends in order."""
+        """Small bytes pass both ways; the traffic counts them, and the flow ends in order."""
         scene = (await self.scene()).both_receive()
         for _ in range(3):
             scene.user.write(b"ping")
@@ -135,7 +135,7 @@ class ForwarderTests(_TestCase):
         self.assertEqual((traffic.near_to_far, traffic.far_to_near), (len(BULK) * 4, len(BULK) * 3))
 
     async def test_bulk_then_quiet_then_bulk(self) -> None:
-        """Changing between bulk and small octets neither loses nor reorders any."""
+        """Changing between bulk and small bytes neither loses nor reorders any."""
         scene = (await self.scene()).both_receive()
         expected = b""
         for number in range(5):
@@ -148,7 +148,7 @@ class ForwarderTests(_TestCase):
         scene.service.close()
         await self.traffic(scene)
 
-    async def test_unread_octets_go_first(self) -> None:
+    async def test_unread_bytes_go_first(self) -> None:
         """What was peeked at before forwarding is forwarded, and first."""
         user, near = await self.make_pair()
         far, service = await self.make_pair()

@@ -1,7 +1,7 @@
 """A relay in memory, for authors of proxy types: both roles' hosts, wired to each other.
 
 :class:`MemoryRelay` stands for the server, its clients and the network between them.  What is under
-test is the proxy type: its ingress, its backends and its visitors run unchanged; octets are moved by
+test is the proxy type: its ingress, its backends and its visitors run unchanged; bytes are moved by
 relaykit's own copying forwarder, and options and signals travel as JSON, as they would between two
 processes.  Nothing waits: each call runs until all is quiet, and time passes by
 ``relay.clock.advance``.
@@ -25,13 +25,13 @@ from relaykit.dataplane.copying import CopyForwarder
 from relaykit.errors import (
     ConnectionFailed,
     NoWorkConnection,
-    ProxyRefused,
+    ProxyRefusedError,
     RefusalCode,
-    Refused,
+    RefusedError,
     RelaykitError,
     RemoteProtocolError,
     SessionLost,
-    VisitRefused,
+    VisitRefusedError,
 )
 from relaykit.interfaces import (
     IClientHost,
@@ -186,11 +186,11 @@ class MemoryRelay:
 
         ``ingress_options`` count for the first proxy of a type, which makes the ingress.
 
-        :raises ProxyRefused: the ingress does.
+        :raises ProxyRefusedError: the ingress does.
         """
         wire_name = _wire_name(user, name)
         if wire_name in self._published:
-            raise ProxyRefused(RefusalCode.NAME_IN_USE, f"proxy [{wire_name}] already exists")
+            raise ProxyRefusedError(RefusalCode.NAME_IN_USE, f"proxy [{wire_name}] already exists")
         ingress = self._ingresses.get(proxy_type.name)
         if ingress is None:
             made = ingress_options if ingress_options is not None else proxy_type.ingress_options()
@@ -324,11 +324,11 @@ class MemoryPorts:
         self, port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy
     ) -> Deferred[IListeningPort]:
         if port in self.refused:
-            return fail(ProxyRefused(RefusalCode.PORT_NOT_ALLOWED, "port not allowed"))
+            return fail(ProxyRefusedError(RefusalCode.PORT_NOT_ALLOWED, "port not allowed"))
         try:
             return succeed(self.open(port, acceptor))
         except OSError:
-            return fail(ProxyRefused(RefusalCode.PORT_IN_USE, "port already used"))
+            return fail(ProxyRefusedError(RefusalCode.PORT_IN_USE, "port already used"))
 
     def open(self, port: int, acceptor: ILegAcceptor) -> IListeningPort:
         """Opens a port; 0 picks one.
@@ -390,7 +390,7 @@ class _Peer:
 
     def signal(self, body: Mapping[str, Any]) -> None:
         if not self.takes_signals:
-            raise Refused(RefusalCode.NOT_AVAILABLE, "the other end does not take signals")
+            raise RefusedError(RefusalCode.NOT_AVAILABLE, "the other end does not take signals")
         receiver = self._receiver()
         if ISignalReceiver.providedBy(receiver):
             received = receiver.signal_received(self._reply_to(), _through_json(body))
@@ -524,7 +524,9 @@ class MemoryVisitorHost(_Peer):
         exposure = self._exposure()
         if not IVisitable.providedBy(exposure):
             return fail(
-                VisitRefused(RefusalCode.UNKNOWN_PROXY, f"custom listener for [{self._target}] doesn't exist")
+                VisitRefusedError(
+                    RefusalCode.UNKNOWN_PROXY, f"custom listener for [{self._target}] doesn't exist"
+                )
             )
         visit = MemoryVisit(self._relay, self, origin)
         opened: Deferred[IStreamLeg] = Deferred()

@@ -40,7 +40,7 @@ of a kernel, far below no limit at all."""
 
 @frozen
 class ExactPrefix:
-    """Recognizes so many octets."""
+    """Recognizes so many bytes."""
 
     count: int
 
@@ -50,7 +50,7 @@ class ExactPrefix:
         return self.count
 
     def feed(self, data: bytes) -> tuple[bytes, int] | None:
-        """The first octets, once all of them are there."""
+        """The first bytes, once all of them are there."""
         return (data[: self.count], self.count) if len(data) >= self.count else None
 
 
@@ -147,7 +147,7 @@ class LegTests(_TestCase):
         self.assertEqual((there.data == BULK, here.data == BULK), (True, True))
         await self.end(near, far)
 
-    async def test_lent_octets(self) -> None:
+    async def test_lent_bytes(self) -> None:
         """What was lent to write may be changed afterwards."""
         near, far = await self.make_pair()
         lent = bytearray(BULK)
@@ -240,7 +240,7 @@ class LegTests(_TestCase):
             await self.until(lambda: there.lost is not None)
 
     async def test_prefix(self) -> None:
-        """The first octets can be peeked at and taken; the rest is delivered once, then the end."""
+        """The first bytes can be peeked at and taken; the rest is delivered once, then the end."""
         near, far = await self.make_pair()
         near.write(b"prefix, then the rest")
         near.finish_writing()
@@ -268,7 +268,7 @@ class LegTests(_TestCase):
         await self.end(near, far)
 
     async def test_unread(self) -> None:
-        """Octets put back come first, to whom the leg is handed on."""
+        """Bytes put back come first, to whom the leg is handed on."""
         near, far = await self.make_pair()
         first, second = RecordingReceiver(far), RecordingReceiver()
         near.write(b"abc")

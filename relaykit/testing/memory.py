@@ -1,6 +1,6 @@
 """Legs in memory: what the tests of whatever stands on a leg use instead of sockets.
 
-With :class:`Weather` the network between them is a bad one: octets take time and arrive in other pieces
+With :class:`Weather` the network between them is a bad one: bytes take time and arrive in other pieces
 than they were sent in, and a test may cut or stall any connection.  All chance is seeded.
 """
 
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 __all__ = ["CAPACITY_BYTES", "MemoryLeg", "MemoryNetwork", "RecordingReceiver", "Weather"]
 
 CAPACITY_BYTES = 64 * 1024
-"""Octets on their way in one direction at which a leg pauses its producer, as a socket's would."""
+"""Bytes on their way in one direction at which a leg pauses its producer, as a socket's would."""
 
 _MOST_ROUNDS = 20_000
 """Rounds after which a network that does not come to rest is called a defect of the test."""
 
 _GARBAGE = b"\xdd"
-"""What lent octets are overwritten with after the call, so that keeping them is found out."""
+"""What lent bytes are overwritten with after the call, so that keeping them is found out."""
 
 
 @frozen
 class Weather:
-    """What a network does to the octets that cross it; the same seed does the same again.
+    """What a network does to the bytes that cross it; the same seed does the same again.
 
     Each portion takes between the two times of ``delay_s`` (seconds, one way), and none overtakes another.
-    With ``most_octets`` portions of 1 to so many octets arrive, whatever was sent at once.
+    With ``most_bytes`` portions of 1 to so many bytes arrive, whatever was sent at once.
     """
 
     seed: int
     delay_s: tuple[float, float] = (0.0, 0.0)
-    most_octets: int = 0
+    most_bytes: int = 0
     chance: random.Random = field(init=False, repr=False)
 
     @chance.default
@@ -62,14 +62,14 @@ class Weather:
         portions = []
         at = 0
         while at < len(data):
-            size = self.chance.randint(1, self.most_octets) if self.most_octets else len(data)
+            size = self.chance.randint(1, self.most_bytes) if self.most_bytes else len(data)
             portions.append(data[at : at + size])
             at += size
         return portions
 
 
 class MemoryNetwork(Poller):
-    """Moves octets between the legs that it made, when it is told to.
+    """Moves bytes between the legs that it made, when it is told to.
 
     Nothing moves within a call of a leg: :meth:`flush` does it until all is quiet.  It is also the
     poller of whatever runs on it: one round is one turn, and time passes by ``clock``.
@@ -176,7 +176,7 @@ class MemoryLeg(StreamLeg):
 
     @property
     def queued(self) -> int:
-        """Octets that were written and have not reached the other end."""
+        """Bytes that were written and have not reached the other end."""
         return self._queued
 
     @property
@@ -228,7 +228,7 @@ class MemoryLeg(StreamLeg):
         self.other._go(there)
 
     def expire_linger(self) -> None:
-        """Gives up closing in order, if it is closing and has octets left."""
+        """Gives up closing in order, if it is closing and has bytes left."""
         if self._closing and self._gone is None:
             self._silence()
             if self.stalled:
@@ -254,7 +254,7 @@ class MemoryLeg(StreamLeg):
 
     @property
     def next_arrival(self) -> float | None:
-        """When the next octets of this end arrive at the other; None for at once, or never."""
+        """When the next bytes of this end arrive at the other; None for at once, or never."""
         if not self._line or self.stalled or self._gone is not None or not self._other_takes:
             return None
         return self._line[0][0]
@@ -340,7 +340,7 @@ class RecordingReceiver:
 
     @property
     def data(self) -> bytes:
-        """All octets so far; may be set, to forget them."""
+        """All bytes so far; may be set, to forget them."""
         if len(self._parts) > 1:
             self._parts = [b"".join(self._parts)]
         return self._parts[0] if self._parts else b""
@@ -350,7 +350,7 @@ class RecordingReceiver:
         self._parts = [data]
 
     def data_received(self, data: Buffer) -> None:
-        assert len(data) and not self.ended and self.lost is None, "octets after the end, or none"
+        assert len(data) and not self.ended and self.lost is None, "bytes after the end, or none"
         self._parts.append(bytes(data))
         self.pieces += 1
 

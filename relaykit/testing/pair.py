@@ -13,7 +13,7 @@ from relaykit.errors import RemoteProtocolError
 if TYPE_CHECKING:
     from relaykit.sansio.contract import Core
 
-__all__ = ["MOST_STEPS", "CorePair", "PairSide", "octet_by_octet", "whole"]
+__all__ = ["MOST_STEPS", "CorePair", "PairSide", "byte_by_byte", "whole"]
 
 MOST_STEPS = 100_000
 """Steps after which :meth:`CorePair.settle` calls the pair a loop that never comes to rest."""
@@ -24,12 +24,12 @@ CoreT = TypeVar("CoreT", bound="Core[Any]")
 
 
 def whole(data: bytes) -> Iterable[bytes]:
-    """Delivers octets as they were sent."""
+    """Delivers bytes as they were sent."""
     return (data,)
 
 
-def octet_by_octet(data: bytes) -> Iterable[bytes]:
-    """Delivers octets one at a time."""
+def byte_by_byte(data: bytes) -> Iterable[bytes]:
+    """Delivers bytes one at a time."""
     return (data[place : place + 1] for place in range(len(data)))
 
 
@@ -41,21 +41,21 @@ class PairSide(Generic[CoreT]):
     events: list[Any] = field(factory=list)
     """What it told so far, oldest first; a test may clear it."""
     received: int = 0
-    """Octets that it was fed."""
+    """Bytes that it was fed."""
     error: RemoteProtocolError | None = None
-    """What it said about the peer's octets; it is fed nothing after that."""
+    """What it said about the peer's bytes; it is fed nothing after that."""
     _flight: deque[tuple[float, bytes | None]] = field(factory=deque, repr=False)
 
     @property
     def next_arrival(self) -> float | None:
-        """When the next octets, or the end of them, reach this side."""
+        """When the next bytes, or the end of them, reach this side."""
         return self._flight[0][0] if self._flight else None
 
 
 class CorePair(Generic[NearT, FarT]):
     """Two cores, one clock.
 
-    After commands to either core, :meth:`settle` exchanges octets until both are quiet, without
+    After commands to either core, :meth:`settle` exchanges bytes until both are quiet, without
     letting more time pass than ``latency`` needs; :meth:`advance` lets time pass, stopping at each
     wake-up and arrival on the way, as drivers would.
     """
@@ -77,7 +77,7 @@ class CorePair(Generic[NearT, FarT]):
         self._deliver = deliver
 
     def settle(self) -> None:
-        """Exchanges octets until neither side has more to send and nothing is on its way.
+        """Exchanges bytes until neither side has more to send and nothing is on its way.
 
         :raises AssertionError: they never stop.
         """
@@ -88,7 +88,7 @@ class CorePair(Generic[NearT, FarT]):
                 return
             self.now = max(self.now, arrival)
             self._arrive()
-        raise AssertionError(f"still exchanging octets after {MOST_STEPS} steps")
+        raise AssertionError(f"still exchanging bytes after {MOST_STEPS} steps")
 
     def advance(self, seconds: float) -> None:
         """Lets time pass.

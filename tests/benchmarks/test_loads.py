@@ -36,7 +36,7 @@ class ParseTests(SynchronousTestCase):
         self.assertRaises(ProgramFailed, parse_wrk, "unable to connect to 127.0.0.1:1 Connection refused")
 
     def test_iperf(self) -> None:
-        """Rate and octets are those that arrived, not those that were sent."""
+        """Rate and bytes are those that arrived, not those that were sent."""
         report = (
             '{"end": {"sum_sent": {"bytes": 2000, "bits_per_second": 16000.0},'
             ' "sum_received": {"bytes": 1000, "bits_per_second": 8000.0}}}'

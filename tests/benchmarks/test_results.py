@@ -73,7 +73,7 @@ class ResultsTests(SynchronousTestCase):
             [line.split("  ")[0] for line in lines[1:]],
             [
                 "bulk, 1 stream, to the service, Gbit/s",
-                "ping-pong of 64 octets, median, us",
+                "ping-pong of 64 bytes, median, us",
             ],
         )
         self.assertEqual(lines[0].split(), ["Ours", "Best"])

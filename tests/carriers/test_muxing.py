@@ -84,7 +84,7 @@ class Echo:
 
 @implementer(ILegReceiver)
 class Defective(RecordingReceiver):
-    """Fails at the first octets."""
+    """Fails at the first bytes."""
 
     def data_received(self, data: Buffer) -> None:
         raise ZeroDivisionError("a defect")
@@ -192,7 +192,7 @@ class LinkTestCase(SynchronousTestCase):
 
 
 class RawTestCase(SynchronousTestCase):
-    """A server's mux link whose peer is played octet by octet."""
+    """A server's mux link whose peer is played byte by byte."""
 
     def setUp(self) -> None:
         self.network = MemoryNetwork()
@@ -204,15 +204,15 @@ class RawTestCase(SynchronousTestCase):
         self.link.start()
         self.received = RecordingReceiver(self.raw)
 
-    def feed(self, *octets: bytes) -> None:
-        """Sends octets to the link."""
-        self.raw.write(b"".join(octets))
+    def feed(self, *content: bytes) -> None:
+        """Sends bytes to the link."""
+        self.raw.write(b"".join(content))
         self.network.flush()
 
     def answers(self) -> bytes:
         """Takes what the link sent."""
-        octets, self.received.data = self.received.data, b""
-        return octets
+        content, self.received.data = self.received.data, b""
+        return content
 
 
 class LegTests(LinkTestCase):
@@ -232,7 +232,7 @@ class LegTests(LinkTestCase):
         self.assertEqual(self.acceptor.origins, [Origin(far.peer, far.host)])
 
     def test_there_and_back(self) -> None:
-        """Octets and the end pass in both directions, and then both ends are gone in order."""
+        """Bytes and the end pass in both directions, and then both ends are gone in order."""
         near, far = self.pair()
         receiver = RecordingReceiver(near)
         echo = Echo(far)
@@ -258,7 +258,7 @@ class LegTests(LinkTestCase):
         self.assertEqual((other_receiver.data, other_receiver.pieces), (b"x" * 3000 + b"y" * 3000, 2))
         self.assertEqual(far._stream.consumed_bytes, 9000)
 
-    def test_lent_octets(self) -> None:
+    def test_lent_bytes(self) -> None:
         """What was written may be overwritten afterwards."""
         near, far = self.pair()
         receiver = RecordingReceiver(far)
@@ -269,7 +269,7 @@ class LegTests(LinkTestCase):
         self.assertEqual(receiver.data, b"before")
 
     def test_write_before_accepted(self) -> None:
-        """A leg may be written to at once; its octets are there when it is accepted."""
+        """A leg may be written to at once; its bytes are there when it is accepted."""
         near = self.open()
         near.write(b"first\nsecond")
         self.network.flush()
@@ -310,7 +310,7 @@ class LegTests(LinkTestCase):
         self.assertEqual(len(receiver.data), INITIAL_WINDOW_BYTES + 1000)
 
     def test_small_parts_do_not_cost_memory(self) -> None:
-        """A window full of single octets, held for a paused receiver, is kept in few parts."""
+        """A window full of single bytes, held for a paused receiver, is kept in few parts."""
         near, far = self.pair()
         receiver = RecordingReceiver(far)
         far.pauseProducing()
@@ -354,7 +354,7 @@ class LegTests(LinkTestCase):
         self.assertEqual(other.lost, Ended.RESET)
 
     def test_aborting(self) -> None:
-        """An aborted leg is lost at both ends; octets on their way are not delivered to it."""
+        """An aborted leg is lost at both ends; bytes on their way are not delivered to it."""
         near, far = self.pair()
         receiver, other = RecordingReceiver(near), RecordingReceiver(far)
         far.write(b"on their way")
@@ -419,7 +419,7 @@ class LegTests(LinkTestCase):
         self.assertEqual((other.data, other.lost), (b"y", None))
 
     def test_overtaking(self) -> None:
-        """An urgent leg's octets pass those that other legs have queued."""
+        """An urgent leg's bytes pass those that other legs have queued."""
         bulk, _ = self.pair()
         urgent = self.open(urgent=True)
         late, _ = self.pair()
@@ -457,7 +457,7 @@ class PathTests(LinkTestCase):
         self.assertEqual([len(pieces) for pieces in calls], [50])
 
     def test_paused_below(self) -> None:
-        """While the leg below is full nothing is taken from the streams, so that urgent octets overtake."""
+        """While the leg below is full nothing is taken from the streams, so that urgent bytes overtake."""
         leg, far = self.pair()
         receiver = RecordingReceiver(far)
         self.near.pauseProducing()
@@ -498,7 +498,7 @@ class PathTests(LinkTestCase):
             self.network.flush()
 
     def test_many_users(self) -> None:
-        """Two hundred streams at once each get their own octets back."""
+        """Two hundred streams at once each get their own bytes back."""
         pairs = [self.pair() for _ in range(200)]
         for _, far in pairs:
             Echo(far)

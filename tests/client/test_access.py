@@ -11,15 +11,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.client.access import Access
 from relaykit.client.paths import Route
 from relaykit.client.remembered import RememberedServers
-from relaykit.client.session import ServerSession
+from relaykit.client.session import Session
 from relaykit.config.schema import ClientConfig, ClientTransport
-from relaykit.errors import LoginRefused, SessionLost
+from relaykit.errors import LoginRefusedError, SessionLost
 from relaykit.interfaces import IStreamLeg
 from relaykit.sansio.wire.framing import MAGIC
 from relaykit.state import StateDirectory
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.values import Secret
-from tests.server.scene import STRETCHED_TOKEN, TOKEN, Scene
+from tests.server.scene import TOKEN, TOKEN_KEY_OF_TOKEN, Scene
 
 
 class Reaction:
@@ -59,10 +59,10 @@ class AccessTests(SynchronousTestCase):
             self.scene.clock,
             None,
             self.servers,
-            STRETCHED_TOKEN,
+            TOKEN_KEY_OF_TOKEN,
         )
 
-    def log_in(self, access: Access, run_id: str = "") -> Deferred[ServerSession]:
+    def log_in(self, access: Access, run_id: str = "") -> Deferred[Session]:
         """A login, as far as it gets without time passing."""
         result = Deferred.fromCoroutine(access.log_in(run_id, lambda event: None))
         self.scene.flush()
@@ -133,5 +133,5 @@ class AccessTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """A refusal is told with the server's words and is no reason to try the older version."""
-        refused = self.failureResultOf(self.log_in(self.access(token=Secret("x"))), LoginRefused)
+        refused = self.failureResultOf(self.log_in(self.access(token=Secret("x"))), LoginRefusedError)
         self.assertIn("token in login doesn't match", refused.value.text)

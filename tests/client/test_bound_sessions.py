@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.certificates import fingerprint
 from relaykit.client.remembered import Remembered, RememberedServers
 from relaykit.client.service import YIELD_S
-from relaykit.errors import BindingFailed, SessionLost
+from relaykit.errors import BindingFailedError, SessionLost
 from relaykit.sansio.control.proving import BoundLogin
 from relaykit.state import StateDirectory
 from relaykit.testing.memory import RecordingReceiver
@@ -113,7 +113,7 @@ class BoundSessionTests(SynchronousTestCase):
         scene = Scene()
         with capturedLogs() as logged:
             client = started(Machine(scene, tls=True), token=Secret("wrong"), login_fail_exit=True)
-        failed = self.failureResultOf(client.when_first_login(), BindingFailed)
+        failed = self.failureResultOf(client.when_first_login(), BindingFailedError)
         self.assertIn("the token is another one than the server's, or TLS is ended", str(failed.value))
         said = "register control error: token in login doesn't match token from configuration, or TLS"
         self.assertTrue(any(said in line for line in lines(logged)))
@@ -137,7 +137,7 @@ class DowngradeTests(SynchronousTestCase):
     def test_no_extension(self) -> None:
         """A server that proved itself must do so again; a new one need not, unless that is required."""
         plain = Scene(bound=BoundLogin.OFF)
-        self.assertIsInstance(self.failure(Machine(plain, tls=True), bound="require"), BindingFailed)
+        self.assertIsInstance(self.failure(Machine(plain, tls=True), bound="require"), BindingFailedError)
         client = started(Machine(plain, tls=True), state=self.state)
         self.successResultOf(client.when_first_login())
         started(Machine(Scene(), tls=True), state=self.state)
@@ -174,7 +174,7 @@ class DowngradeTests(SynchronousTestCase):
 
 
 class Closing(Machine):
-    """The way to a server that ends every connection after the first octets, as an old one would."""
+    """The way to a server that ends every connection after the first bytes, as an old one would."""
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene, muxed=False, tls=True)

@@ -11,7 +11,7 @@ from relaykit.client import direct
 from relaykit.client.direct import DirectPaths
 from relaykit.client.service import RelayClient
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
-from relaykit.errors import MeetingFailed, MeetingRefused, RefusalCode, Refused
+from relaykit.errors import MeetingFailed, MeetingRefusedError, RefusalCode, RefusedError
 from relaykit.nat.paths import PunchedPath
 from relaykit.nat.punch import Surroundings
 from relaykit.options import ProxyCommon, VisitorCommon
@@ -195,7 +195,7 @@ class MeetingTests(SynchronousTestCase):
     def test_older_wire(self) -> None:
         """Over the older version of the wire there are no meetings, which is told at once."""
         _, _, visitor = self.meet(wire_protocol="v1")
-        refusal = self.failureResultOf(visitor.call(), Refused).value
+        refusal = self.failureResultOf(visitor.call(), RefusedError).value
         self.assertIs(refusal.code, RefusalCode.NOT_AVAILABLE)
 
     def test_refused(self) -> None:
@@ -203,7 +203,9 @@ class MeetingTests(SynchronousTestCase):
         _, _, visitor = self.meet()
         called = visitor.host.meetings.call(Secret("another"))
         self.scene.flush()
-        self.assertIs(self.failureResultOf(called, MeetingRefused).value.code, RefusalCode.BAD_CREDENTIALS)
+        self.assertIs(
+            self.failureResultOf(called, MeetingRefusedError).value.code, RefusalCode.BAD_CREDENTIALS
+        )
 
     def test_callee_is_gone(self) -> None:
         """When the callee's client stops, the caller is told, and the server keeps nothing."""

@@ -12,7 +12,7 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.hosts import BackendHost, VisitorHost
-from relaykit.errors import OutOfDescriptors, Refused
+from relaykit.errors import OutOfDescriptors, RefusedError
 from relaykit.interfaces import IMeetings, ISignalPeer, IStreamLeg
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.values import ClientIdentity, Origin
@@ -82,8 +82,8 @@ class HostTests(SynchronousTestCase):
     def test_signals_refused(self) -> None:
         """Where the server takes no signals, sending one is refused."""
         self.session.takes_signals = False
-        self.assertRaises(Refused, self.backend.signal, {})
-        self.assertRaises(Refused, self.visitor.signal, {})
+        self.assertRaises(RefusedError, self.backend.signal, {})
+        self.assertRaises(RefusedError, self.visitor.signal, {})
 
     def test_too_few_descriptors(self) -> None:
         """That there are too few descriptors is told where they are made, not for each user again."""

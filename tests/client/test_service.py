@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.service import DRAIN_S
 from relaykit.client.visits import Visitors
-from relaykit.errors import ConnectionFailed, LoginRefused
+from relaykit.errors import ConnectionFailed, LoginRefusedError
 from relaykit.sansio.control.liveness import HOPELESS_TIMEOUT_S, PROBE_TIMEOUT_S
 from relaykit.sansio.control.session import Heartbeat
 from relaykit.testing.memory import RecordingReceiver
@@ -113,7 +113,7 @@ class SessionTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """A login that is refused is a failure with the server's words."""
         client = started(self.machine, token=Secret("wrong"), login_fail_exit=True)
-        refused = self.failureResultOf(client.when_first_login(), LoginRefused)
+        refused = self.failureResultOf(client.when_first_login(), LoginRefusedError)
         self.assertEqual(refused.value.text, "token in login doesn't match token from configuration")
 
     def test_later_failures_do_not_end_it(self) -> None:

@@ -8,10 +8,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.paths import DirectPath
-from relaykit.client.session import ServerSession
+from relaykit.client.session import Session
 from relaykit.errors import SessionLost
 from relaykit.sansio.control import events
-from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import TokenProver
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.wire.framing import V2
@@ -20,14 +20,14 @@ from relaykit.values import Ended
 from tests.server.scene import TOKEN, Scene
 
 
-class ServerSessionTests(SynchronousTestCase):
+class SessionTests(SynchronousTestCase):
     """What a session tells, and how it ends."""
 
     def setUp(self) -> None:
         self.scene = Scene()
         self.told: list[Any] = []
         self.leg = self.scene.open()
-        core = ClientSession(
+        core = ClientControl(
             Login(version="0.0.0"),
             V2,
             SessionSettings(token=TOKEN, entropy=self.scene.entropy),
@@ -35,7 +35,7 @@ class ServerSessionTests(SynchronousTestCase):
             0.0,
         )
         path = DirectPath(lambda: Deferred())
-        self.session = ServerSession(core, path, self.leg, self.scene.clock, self.told.append)
+        self.session = Session(core, path, self.leg, self.scene.clock, self.told.append)
 
     def log_in(self) -> Deferred[str]:
         """A login with the server of the scene."""

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.client.visits import Visitors, visit
-from relaykit.errors import BrokenProxyType, VisitRefused
+from relaykit.errors import BrokenProxyType, VisitRefusedError
 from relaykit.interfaces import ISessionFollower, IStreamLeg, IVisitor, IVisitorHost
 from relaykit.options import VisitorCommon, VisitorTransport
 from relaykit.proxies.stcp import StcpVisitor
@@ -95,7 +95,7 @@ class VisitTests(SynchronousTestCase):
         received = RecordingReceiver(self.server[0])
         self.server[0].write(refuse_visit(V2, "db", "visitor connection of [db] auth failed"))
         self.network.flush()
-        refused = self.failureResultOf(visiting, VisitRefused)
+        refused = self.failureResultOf(visiting, VisitRefusedError)
         self.assertEqual(refused.value.text, "visitor connection of [db] auth failed")
         self.assertTrue(received.ended or received.lost)
 
@@ -105,7 +105,7 @@ class VisitTests(SynchronousTestCase):
         received = RecordingReceiver(self.server[0])
         self.clock.advance(VISIT_TIMEOUT_S)
         self.network.flush()
-        self.failureResultOf(visiting, VisitRefused)
+        self.failureResultOf(visiting, VisitRefusedError)
         self.assertTrue(received.ended or received.lost)
 
 

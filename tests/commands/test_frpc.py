@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from relaykit.commands.making import ClientMaker
-from relaykit.errors import ConnectionFailed, LoginRefused, RefusalCode
+from relaykit.errors import ConnectionFailed, LoginRefusedError, RefusalCode
 from tests.commands.fakes import FakeRole
 from tests.commands.serving import ServingTestCase
 
@@ -51,7 +51,7 @@ class FrpcTests(ServingTestCase):
 
     def test_login_refused(self) -> None:
         """The reason comes last, as it is, after the log said that the service stopped."""
-        self.role = FakeRole(LoginRefused(RefusalCode.BAD_CREDENTIALS, "token mismatch"))
+        self.role = FakeRole(LoginRefusedError(RefusalCode.BAD_CREDENTIALS, "token mismatch"))
         path = self.file('auth.token = "s"\n')
         printed = self.serve("frpc", "-c", path, during=lambda: None)
         self.assertEqual(printed.status, 1)

@@ -134,7 +134,7 @@ class ListTests(SynchronousTestCase):
             self.assertEqual(read_list(text), fields, text)
 
     def test_refused(self) -> None:
-        """A quote in the wrong place is refused, with its column counted in octets."""
+        """A quote in the wrong place is refused, with its column counted in bytes."""
         for text, column, reason in (
             ('"a', 3, 'extraneous or missing " in quoted-field'),
             ('"é', 4, 'extraneous or missing " in quoted-field'),
@@ -180,7 +180,7 @@ class QuotedTests(SynchronousTestCase):
     """Tests for quoting."""
 
     def test_escapes(self) -> None:
-        """What cannot be printed is escaped, octets that are no text as such."""
+        """What cannot be printed is escaped, bytes that are no text as such."""
         for text, shown in {
             "a": '"a"',
             'a"\\': '"a\\"\\\\"',

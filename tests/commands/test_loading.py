@@ -62,7 +62,7 @@ class ReadTokenFileTests(SynchronousTestCase):
         return str(path)
 
     def test_token(self) -> None:
-        """White space around a token does not count; octets that are no text are kept."""
+        """White space around a token does not count; bytes that are no text are kept."""
         self.assertEqual(read_secret_file(self.file(b" s3cret\xff \r\n")).to_bytes(), b"s3cret\xff")
 
     def test_refused(self) -> None:

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands import screen
 from relaykit.commands.picture import Picture, Standing
-from relaykit.commands.screen import Screen, octets_text, qr_rows
+from relaykit.commands.screen import Screen, bytes_text, qr_rows
 from relaykit.dataplane.plane import FlowCounts
 from tests.commands.pictures import CONNECTED, CONNECTING, OPEN, problem, with_entrances
 
@@ -63,7 +63,7 @@ class ScreenTests(SynchronousTestCase):
         self.assertEqual(lines[3].split(), ["web", "not", "open", "→", "127.0.0.1:22"])
 
     def test_traffic(self) -> None:
-        """Users and octets are counted; rates are those since the picture before."""
+        """Users and bytes are counted; rates are those since the picture before."""
         shown = self.screen()
         before = evolve(CONNECTED, flows=FlowCounts(present=1, total=3, near_to_far=1000, far_to_near=0))
         shown.show(before)
@@ -133,8 +133,8 @@ class ScreenTests(SynchronousTestCase):
         self.assertTrue(screen._takes_output(StringIO()))
 
 
-class OctetsTests(SynchronousTestCase):
-    """Tests for :func:`octets_text`."""
+class BytesTests(SynchronousTestCase):
+    """Tests for :func:`bytes_text`."""
 
     def test_units(self) -> None:
         """Three digits or so, and a unit."""
@@ -146,7 +146,7 @@ class OctetsTests(SynchronousTestCase):
             5_300_000: "5.3 MB",
             2.5e18: "2500.0 PB",
         }.items():
-            self.assertEqual(octets_text(count), text)
+            self.assertEqual(bytes_text(count), text)
 
 
 class CodeTests(SynchronousTestCase):

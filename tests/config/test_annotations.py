@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.annotations import MOST_OCTETS, annotation_problems
+from relaykit.config.annotations import MOST_BYTES, annotation_problems
 
 
 class AnnotationTests(SynchronousTestCase):
@@ -34,7 +34,7 @@ class AnnotationTests(SynchronousTestCase):
             self.assertIn(words, problem)
 
     def test_size(self) -> None:
-        """All keys and values together have a limit, in octets."""
-        self.assertEqual(list(annotation_problems({"a": "x" * (MOST_OCTETS - 1)})), [])
-        (problem,) = annotation_problems({"a": "ä" * (MOST_OCTETS // 2)})
-        self.assertIn(f"{MOST_OCTETS + 1} octets", problem)
+        """All keys and values together have a limit, in bytes."""
+        self.assertEqual(list(annotation_problems({"a": "x" * (MOST_BYTES - 1)})), [])
+        (problem,) = annotation_problems({"a": "ä" * (MOST_BYTES // 2)})
+        self.assertIn(f"{MOST_BYTES + 1} bytes", problem)

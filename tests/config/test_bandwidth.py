@@ -12,9 +12,9 @@ from relaykit.config.bandwidth import parse_bandwidth
 class BandwidthTests(SynchronousTestCase):
     """Tests for limits of bandwidth."""
 
-    def test_octets(self) -> None:
+    def test_bytes(self) -> None:
         """Units count 1024s, fractions are cut off, and white space around does not matter."""
-        for text, octets in (
+        for text, content in (
             ("1MB", 1048576),
             ("1.5MB", 1572864),
             ("100KB", 102400),
@@ -24,7 +24,7 @@ class BandwidthTests(SynchronousTestCase):
             ("1_0MB", 10485760),
             ("0.0001KB", 0),
         ):
-            self.assertEqual(parse_bandwidth(text), octets, text)
+            self.assertEqual(parse_bandwidth(text), content, text)
 
     def test_no_limit(self) -> None:
         """Nothing, zero, less and what is not finite mean no limit."""
@@ -40,6 +40,6 @@ class BandwidthTests(SynchronousTestCase):
 
     @given(st.text(max_size=8))
     def test_junk(self, text: str) -> None:
-        """Any text is a number of octets or a ValueError."""
+        """Any text is a number of bytes or a ValueError."""
         with contextlib.suppress(ValueError):
             self.assertGreaterEqual(parse_bandwidth(text + "KB"), 0)

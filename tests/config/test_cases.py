@@ -71,7 +71,7 @@ DEVIATIONS = (
     ),
     Deviation("proxies kept there would be missing", "the store: not available yet", "store.path", "c498"),
     Deviation(
-        "the local service would take the user's octets for the header",
+        "the local service would take the user's bytes for the header",
         "the PROXY protocol: not available yet",
         "transport.proxyProtocolVersion",
         "c511",

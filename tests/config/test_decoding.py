@@ -159,7 +159,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(read(table, strict=False), (Sample(), [], []))
 
     def test_two_spellings(self) -> None:
-        """Of two spellings the last counts: by order in JSON, else by octets; it is warned about."""
+        """Of two spellings the last counts: by order in JSON, else by bytes; it is warned about."""
         table = {"number": 1, "NUMBER": 2}
         made, _, warnings = read(table)
         assert made is not None

@@ -48,8 +48,8 @@ class ReadFileTests(ConfigurationTestCase):
 
     def test_too_large(self) -> None:
         """A file that no configuration can be is not read into memory."""
-        self.patch(files, "MOST_OCTETS", 10)
-        self.assertIn("more than 10 octets", self.problem("a.toml", "# 123456789\n"))
+        self.patch(files, "MOST_BYTES", 10)
+        self.assertIn("more than 10 bytes", self.problem("a.toml", "# 123456789\n"))
 
     def test_legacy(self) -> None:
         """An INI file is recognized before its template is rendered, and says what to do."""

@@ -18,6 +18,6 @@ class FingerprintTests(SynchronousTestCase):
             self.assertEqual(parse_fingerprint(text), digest)
 
     def test_refused(self) -> None:
-        """What is not 32 octets in hexadecimal is refused."""
+        """What is not 32 bytes in hexadecimal is refused."""
         for text in ("", "ab" * 31, "ab" * 33, "zz" * 32, "ab" * 20, "sha1:" + "ab" * 32):
             self.assertRaisesRegex(ValueError, "64 hexadecimal digits", parse_fingerprint, text)

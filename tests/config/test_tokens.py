@@ -58,11 +58,11 @@ class ResolveTests(ConfigurationTestCase):
     def test_file_problems(self) -> None:
         """A file that cannot be read, or cannot be a token, is told with its key."""
         self.write("binary", b"\xff\xfe")
-        self.write("large", "x" * (tokens.MOST_OCTETS + 1))
+        self.write("large", "x" * (tokens.MOST_BYTES + 1))
         for path, words in (
             ("nope", "no such file or directory"),
             ("binary", "not text in UTF-8"),
-            ("large", "more than 65536 octets"),
+            ("large", "more than 65536 bytes"),
         ):
             problem = self.problem(from_file(path))
             self.assertTrue(problem.startswith("auth.tokenSource: "), problem)

@@ -70,7 +70,7 @@ class FakePoller(Poller):
 
 
 class FakeSocket:
-    """A connected socket: takes :attr:`room` octets, gives what is in :attr:`input`."""
+    """A connected socket: takes :attr:`room` bytes, gives what is in :attr:`input`."""
 
     family = 2
 

@@ -1,4 +1,4 @@
-"""What a flow says about itself; how it moves octets is in the conformance suite."""
+"""What a flow says about itself; how it moves bytes is in the conformance suite."""
 
 from __future__ import annotations
 

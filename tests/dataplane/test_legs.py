@@ -30,7 +30,7 @@ class Line:
 
 @implementer(ILegReceiver)
 class HandingOn(RecordingReceiver):
-    """Takes the first octet and hands the leg on to another receiver."""
+    """Takes the first byte and hands the leg on to another receiver."""
 
     def __init__(self, leg: IStreamLeg, to: ILegReceiver) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class ReceivingTests(SynchronousTestCase):
         self.assertEqual(receiver.data, b"onetwo")
 
     def test_pause_and_resume(self) -> None:
-        """A paused leg delivers neither octets nor the end; a resumed one both."""
+        """A paused leg delivers neither bytes nor the end; a resumed one both."""
         receiver = RecordingReceiver(self.leg)
         self.leg.pauseProducing()
         self.peer.write(b"late")
@@ -77,7 +77,7 @@ class ReceivingTests(SynchronousTestCase):
         self.assertEqual((receiver.data, receiver.ended), (b"late", True))
 
     def test_handed_on_inside_a_delivery(self) -> None:
-        """A receiver puts octets back and hands the leg on; the next one gets them, once."""
+        """A receiver puts bytes back and hands the leg on; the next one gets them, once."""
         second = RecordingReceiver()
         first = HandingOn(self.leg, second)
         self.leg.attach(first)
@@ -95,7 +95,7 @@ class ReceivingTests(SynchronousTestCase):
         self.leg.attach(second)
         self.assertIs(second.lost, Ended.TIMEOUT)
 
-    def test_octets_before_the_loss(self) -> None:
+    def test_bytes_before_the_loss(self) -> None:
         """What arrived before the loss is delivered, even to who was paused meanwhile."""
         receiver = RecordingReceiver(self.leg)
         self.leg.pauseProducing()
@@ -126,7 +126,7 @@ class ReceivingTests(SynchronousTestCase):
 
 
 class PrefixTests(SynchronousTestCase):
-    """Looking at the first octets."""
+    """Looking at the first bytes."""
 
     def setUp(self) -> None:
         self.network = MemoryNetwork()
@@ -175,7 +175,7 @@ class PrefixTests(SynchronousTestCase):
         self.assertEqual((answers, receiver.data), ([b"a", b"a"], b"b\n"))
 
     def test_too_long(self) -> None:
-        """More octets than the limit without an answer are the peer's fault; they stay unread."""
+        """More bytes than the limit without an answer are the peer's fault; they stay unread."""
         taken = self.leg.take(Line(limit=4))
         self.send(b"12")
         self.assertNoResult(taken)
@@ -244,7 +244,7 @@ class CreditTests(SynchronousTestCase):
     """What was held and then taken is told once, whatever is put back."""
 
     def test_released(self) -> None:
-        """Octets that were taken, delivered late or put back are released exactly once."""
+        """Bytes that were taken, delivered late or put back are released exactly once."""
         network = MemoryNetwork()
         leg, peer = network.pair()
         released: list[int] = []

@@ -53,7 +53,7 @@ class SocketLegTests(SynchronousTestCase):
         self.leg.ready(WRITE)
 
     def test_interface(self) -> None:
-        """The leg is one that the kernel can move octets of."""
+        """The leg is one that the kernel can move bytes of."""
         verifyObject(IKernelLeg, self.leg)
         self.assertEqual(self.leg.fileno(), 7)
         self.assertIn("192.0.2.1:7", repr(self.leg))
@@ -233,7 +233,7 @@ class SocketLegTests(SynchronousTestCase):
         self.assertEqual((self.socket.sent, self.socket.shut), (b"abc", True))
 
     def test_close_waits_for_the_peer(self) -> None:
-        """Closing sends the end and swallows input until the peer's end: unread octets would reset."""
+        """Closing sends the end and swallows input until the peer's end: unread bytes would reset."""
         receiver = self.attached()
         self.leg.close()
         self.assertEqual((self.socket.shut, self.socket.closed, self.leg.interest), (True, False, READ))

@@ -1,4 +1,4 @@
-"""The pool of pipes; how octets are spliced is tested on real sockets."""
+"""The pool of pipes; how bytes are spliced is tested on real sockets."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class PipePoolTests(SynchronousTestCase):
         self.assertEqual((first.pipe is None, second.pipe is None), (False, True))
 
     def test_not_willing(self) -> None:
-        """A holder with octets in its pipe keeps it; the asker copies."""
+        """A holder with bytes in its pipe keeps it; the asker copies."""
         first, second, third = Holder(self.pool, False), Holder(self.pool, False), Holder(self.pool)
         first.borrow()
         second.borrow()
@@ -79,7 +79,7 @@ class PipePoolTests(SynchronousTestCase):
         self.assertFalse(third.borrow())
 
     def test_discarded(self) -> None:
-        """A pipe that may have octets in it is closed, and another may be made."""
+        """A pipe that may have bytes in it is closed, and another may be made."""
         first = Holder(self.pool)
         first.borrow()
         self.pool.discard(first.as_direction(), cast(Pipe, first.pipe))

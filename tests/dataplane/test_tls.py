@@ -123,7 +123,7 @@ def nameless() -> Pair:
 
 
 def take_in_portions(leg: MemoryLeg, size: int, data: bytes) -> None:
-    """Delivers octets as if they had arrived so many at a time."""
+    """Delivers bytes as if they had arrived so many at a time."""
     for at in range(0, len(data), size):
         leg._arrived(data[at : at + size])
 
@@ -168,7 +168,7 @@ class TlsTests(TlsTestCase):
     """Tests for TLS legs."""
 
     def test_payload_both_ways(self) -> None:
-        """Octets arrive whole and in order, whatever their size; in one record each turn or several."""
+        """Bytes arrive whole and in order, whatever their size; in one record each turn or several."""
         near, far = self.connected()
         verifyObject(ISecureLeg, near)
         here, there = RecordingReceiver(near), RecordingReceiver(far)
@@ -292,7 +292,7 @@ class TlsTests(TlsTestCase):
         self.assertEqual((there.data, there.ended, there.lost), (b"so far", False, Ended.RESET))
 
     def test_tampering(self) -> None:
-        """Octets that are not of the session end it as a protocol error."""
+        """Bytes that are not of the session end it as a protocol error."""
         near, far = self.connected()
         there = RecordingReceiver(far)
         near.write(b"secret")
@@ -338,7 +338,7 @@ class TlsTests(TlsTestCase):
         self.network.flush()
         self.assertEqual(states, ["pause", "resume"])
 
-    def test_octets_before_the_handshake(self) -> None:
+    def test_bytes_before_the_handshake(self) -> None:
         """What was read too early and put back belongs to the handshake."""
         pair = signed()
         near = start_tls(self.network, self.near, client_context(), server_side=False)
@@ -351,7 +351,7 @@ class TlsTests(TlsTestCase):
         self.successResultOf(far)
 
     def test_every_portion(self) -> None:
-        """Whatever portions octets come in, down to single ones, handshake and payload are the same."""
+        """Whatever portions bytes come in, down to single ones, handshake and payload are the same."""
         for size in (1, 7, 1000):
             self.near, self.far = self.network.pair()
             self.patch(MemoryLeg, "_take_lent", functools.partialmethod(take_in_portions, size))
@@ -504,7 +504,7 @@ class PublicCallsTests(TlsTestCase):
         self.patch(tls, "take_output", records._take_publicly)
 
     def test_payload_and_end(self) -> None:
-        """Octets and the end arrive as they do otherwise."""
+        """Bytes and the end arrive as they do otherwise."""
         near, far = self.connected()
         here, there = RecordingReceiver(near), RecordingReceiver(far)
         big = bytes(range(256)) * 2000

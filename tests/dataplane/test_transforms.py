@@ -17,7 +17,7 @@ KEY = derive_key(b"a token")
 
 
 def entropy(length: int) -> bytes:
-    """Octets of chance that are always the same."""
+    """Bytes of chance that are always the same."""
     return bytes(range(length))
 
 
@@ -31,7 +31,7 @@ def pair(
 
 
 class TransformTests(SynchronousTestCase):
-    """What transforms do to octets, and to the life of a leg."""
+    """What transforms do to bytes, and to the life of a leg."""
 
     def setUp(self) -> None:
         self.network = MemoryNetwork()
@@ -62,7 +62,7 @@ class TransformTests(SynchronousTestCase):
         self.assertLess(len(seen.data), 200)
 
     def test_order_of_frp(self) -> None:
-        """Octets are compressed first and encrypted then, behind the IV."""
+        """Bytes are compressed first and encrypted then, behind the IV."""
         near, plain = self.network.pair()
         leg = transformed(near, KEY, True, entropy)
         seen = RecordingReceiver(plain)

@@ -59,8 +59,8 @@ class TransportLegTests(SynchronousTestCase):
         self.connect(Transport(UNIXAddress(None), UNIXAddress("/run/x")))
         self.assertEqual((self.leg.peer, self.leg.host), (None, None))
 
-    def test_octets(self) -> None:
-        """Octets pass both ways; those that come too early are held."""
+    def test_bytes(self) -> None:
+        """Bytes pass both ways; those that come too early are held."""
         self.adapter.dataReceived(b"early")
         receiver = RecordingReceiver(self.leg)
         self.assertEqual(self.transport.producerState, "producing")

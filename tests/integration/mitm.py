@@ -1,7 +1,7 @@
 """A man in the middle: takes a client's connections, and ends TLS on both sides with his own certificate.
 
 He sees everything that goes through him in clear, can change it, keep it and use it later, and can answer
-in the server's place.  On request he is an honest network that only passes octets on.
+in the server's place.  On request he is an honest network that only passes bytes on.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Conversation:
 class Middle:
     """Listens on a port of its own and connects to the server's.
 
-    :ivar honest: whether octets are only passed on.
+    :ivar honest: whether bytes are only passed on.
     :ivar answer: takes a client's connection, in clear, in the server's place; else it is passed on.
     :ivar alter: changes what a client says; it is called with each piece, and ends the connection by
         raising OSError.
@@ -91,7 +91,7 @@ class Middle:
         """A connection of its own to the server."""
         return _client_context().wrap_socket(self._dial())
 
-    def say(self, octets: bytes) -> list[Message]:
+    def say(self, content: bytes) -> list[Message]:
         """Says something to the server on a connection of its own; answers what it says to that.
 
         That is what comes until it ends the connection, or has nothing more to say for a moment.
@@ -99,7 +99,7 @@ class Middle:
         heard = bytearray()
         with self.connect() as server, contextlib.suppress(OSError):
             server.settimeout(SILENCE_S)
-            server.sendall(octets)
+            server.sendall(content)
             while data := server.recv(PIECE_BYTES):
                 heard += data
         return messages(bytes(heard))
@@ -111,7 +111,7 @@ class Middle:
                 raise AssertionError("it was not seen in the middle")
 
     @property
-    def octets(self) -> bytes:
+    def content(self) -> bytes:
         """All that was seen, of both ends."""
         with self._changed:
             return b"".join(bytes(each.from_client + each.from_server) for each in self.conversations)
@@ -154,7 +154,7 @@ class Middle:
             self._changed.notify_all()
 
     def _pass_on(self, near: socket.socket, far: socket.socket, seen: Conversation) -> None:
-        """Passes octets on until one end has no more; in one thread, as OpenSSL's sessions need it."""
+        """Passes bytes on until one end has no more; in one thread, as OpenSSL's sessions need it."""
         ways = {
             near: (far, seen.from_client, bytes if self.honest else self.alter),
             far: (near, seen.from_server, bytes),
@@ -211,25 +211,25 @@ def _client_context() -> ssl.SSLContext:
 # --- reading what was seen -----------------------------------------------------------------------
 
 
-def streams(octets: bytes) -> Iterable[bytes]:
+def streams(content: bytes) -> Iterable[bytes]:
     """The logical connections in what one end of a connection said: one, or those of a mux link."""
-    if octets[:1] != b"\0" or _is_v2(octets):
-        return [octets]
+    if content[:1] != b"\0" or _is_v2(content):
+        return [content]
     found: dict[int, bytearray] = {}
     at = 0
-    while at + HEADER_BYTES <= len(octets):
-        head, number, length = unpack_header(memoryview(octets), at)
+    while at + HEADER_BYTES <= len(content):
+        head, number, length = unpack_header(memoryview(content), at)
         at += HEADER_BYTES
         if head & ~FLAGS == DATA:
-            found.setdefault(number, bytearray()).extend(octets[at : at + length])
+            found.setdefault(number, bytearray()).extend(content[at : at + length])
             at += length
     return [bytes(each) for each in found.values()]
 
 
-def messages(octets: bytes) -> list[Message]:
+def messages(content: bytes) -> list[Message]:
     """The messages in what one end of a connection said, as far as they are in clear."""
     found: list[Message] = []
-    for stream in streams(octets):
+    for stream in streams(content):
         decoder: Decoder = V2Decoder(_MESSAGES) if _is_v2(stream) else V1Decoder(_MESSAGES)
         decoder.receive(stream.removeprefix(MAGIC))
         with contextlib.suppress(Exception):

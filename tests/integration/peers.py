@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from relaykit.sansio.control import events
-from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import TokenProver
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.wire.framing import V1, V1Decoder
@@ -35,14 +35,14 @@ def mux_frame(kind: int, flags: int, stream: int, length: int, payload: bytes = 
     return struct.pack(">BBHII", 0, kind, flags, stream, length) + payload
 
 
-def answer_of(octets: bytes) -> Message | None:
-    """The one message of wire v1 that these octets are; None for no octets."""
+def answer_of(content: bytes) -> Message | None:
+    """The one message of wire v1 that these bytes are; None for no bytes."""
     decoder = V1Decoder()
-    decoder.receive(octets)
+    decoder.receive(content)
     answer = decoder.next_message()
     rest = decoder.unread()
     if rest or not (answer is None or isinstance(answer, Message)):
-        raise AssertionError(f"{octets!r} is not one message")
+        raise AssertionError(f"{content!r} is not one message")
     return answer
 
 
@@ -55,7 +55,7 @@ class HandClient:
     def __init__(self, port: int, login: Login | None = None) -> None:
         self.socket = dial(port)
         secret = Secret(TOKEN)
-        self._core = ClientSession(
+        self._core = ClientControl(
             login or Login(version="0"),
             V1,
             SessionSettings(token=secret, entropy=os.urandom),
@@ -136,7 +136,7 @@ TROUBLE: Mapping[str, bytes] = {
     "SSH": b"SSH-2.0-OpenSSH_9.6\r\n",
     "PROXY header": b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
     "TLS record of junk": b"\x16\x03\x01\x00\x20" + b"\x07" * 32,
-    "first octet and junk": b"\x17" + b"\x07" * 64,
+    "first byte and junk": b"\x17" + b"\x07" * 64,
     "length too long": v1_frame(b"o", b"{", 10_241),
     "negative length": v1_frame(b"o", b"{}", -1),
     "no body": v1_frame(b"o", b"{}", 0),

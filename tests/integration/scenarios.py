@@ -30,10 +30,10 @@ MANY_USERS = 200
 """Users at once of a proxy."""
 
 MUCH_BYTES = 64 * 1024 * 1024
-"""Octets each way where a stream is to go on for a while."""
+"""Bytes each way where a stream is to go on for a while."""
 
 ENOUGH_BYTES = 8 * 1024 * 1024
-"""Octets each way elsewhere: more than all windows and buffers on the way hold."""
+"""Bytes each way elsewhere: more than all windows and buffers on the way hold."""
 
 SOME_WAYS = (
     Way("v1", tls=False, mux=True),
@@ -71,11 +71,11 @@ class EveryPair(RelayTestCase):
     """Users at once of the visitor."""
 
     def bytes_of(self, way: Way) -> int:
-        """Octets that a long stream has, each way."""
+        """Bytes that a long stream has, each way."""
         return MUCH_BYTES
 
     def check_traffic(self, way: Way) -> None:
-        """Every octet arrives, both ways at once and at the end of a stream; 200 users are served at once."""
+        """Every byte arrives, both ways at once and at the end of a stream; 200 users are served at once."""
         service = self.start_service(obey)
         self.start_server(way.server)
         published = self.publish(way, service)
@@ -89,7 +89,7 @@ class EveryPair(RelayTestCase):
         service.wait_served(2 * 3 + MANY_USERS + self.visitor_users)
 
     def check_one_direction_ends(self, way: Way) -> None:
-        """As frp does: the end of one direction arrives after all its octets, and ends the other one, too."""
+        """As frp does: the end of one direction arrives after all its bytes, and ends the other one, too."""
         read_to_its_end = threading.Event()
 
         def read(connection: socket.socket) -> None:

@@ -71,10 +71,10 @@ class ServerTests(RelayTestCase):
                 return
         self.fail(f"{self.server.descriptors()} descriptors are open, {self.descriptors} were before")
 
-    def answer(self, octets: bytes, finish: bool = False) -> bytes:
-        """What the server answers to these octets on a connection of their own, until it closes."""
+    def answer(self, content: bytes, finish: bool = False) -> bytes:
+        """What the server answers to these bytes on a connection of their own, until it closes."""
         with dial(self.bind_port) as peer:
-            peer.sendall(octets)
+            peer.sendall(content)
             if finish:
                 peer.shutdown(socket.SHUT_WR)
             return end_of(peer)
@@ -87,9 +87,9 @@ class RefusalTests(ServerTests):
 
     def test_trouble(self) -> None:
         """Whatever is no opening of a client is closed without a word."""
-        for name, octets in TROUBLE.items():
-            said = self.answer(octets)
-            if name in ("TLS record of junk", "first octet and junk"):
+        for name, content in TROUBLE.items():
+            said = self.answer(content)
+            if name in ("TLS record of junk", "first byte and junk"):
                 self.assertIn(said[:1], (b"", b"\x15"), name)
             else:
                 self.assertEqual(said, b"", name)
@@ -106,9 +106,9 @@ class RefusalTests(ServerTests):
 
     def test_reset(self) -> None:
         """A peer that drops its connection is forgotten, whatever it had said."""
-        for octets in (b"", b"o", v1_frame(b"o", b"{", 100), MAGIC, b"\x16\x03\x01", b"\x00\x01"):
+        for content in (b"", b"o", v1_frame(b"o", b"{", 100), MAGIC, b"\x16\x03\x01", b"\x00\x01"):
             peer = dial(self.bind_port)
-            peer.sendall(octets)
+            peer.sendall(content)
             reset(peer)
         self.check_unharmed()
 
@@ -116,10 +116,10 @@ class RefusalTests(ServerTests):
         """Who has not said in 10 s what the connection is for is let go: all of them, and nobody waits."""
         openings = (b"", b"o", v1_frame(b"o", b"{", 100), MAGIC, b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01")
         peers = []
-        for octets in openings:
+        for content in openings:
             peer = dial(self.bind_port)
             self.addCleanup(peer.close)
-            peer.sendall(octets)
+            peer.sendall(content)
             peers.append(peer)
         converse(self.port)
         with ThreadPoolExecutor(len(peers)) as threads:
@@ -151,14 +151,14 @@ class RefusalTests(ServerTests):
     def test_hellos(self) -> None:
         """A hello that cannot be agreed with is answered with what is wrong."""
         random = b'"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="'
-        for codec, algorithm, octets, error in (
+        for codec, algorithm, content, error in (
             (b"cbor", b"aes-256-gcm", random, "unsupported message codec"),
             (b"json", b"rot13", random, "no supported crypto algorithm"),
             (b"json", b"aes-256-gcm", b'"AAEC"', "invalid crypto client random length 3, want 32"),
         ):
             hello = (
                 b'{"capabilities":{"message":{"codecs":["%b"]},"crypto":{"algorithms":["%b"],"clientRandom":%b}}}'
-                % (codec, algorithm, octets)
+                % (codec, algorithm, content)
             )
             said = self.answer(MAGIC + struct.pack(">HHI", 1, 0, len(hello)) + hello)
             self.assertIn(error.encode(), said)
@@ -284,24 +284,24 @@ class OurServerTests(ServerTests):
     def test_mux_trouble(self) -> None:
         """What breaks the rules of yamux ends its link, and no other."""
         syn = mux_frame(1, 1, 1, 0)
-        for octets in (
+        for content in (
             mux_frame(7, 0, 0, 0),
             syn + syn,
             mux_frame(1, 1, 2, 0),
             syn + mux_frame(0, 0, 1, 1 << 31),
         ):
-            said = self.answer(octets)
+            said = self.answer(content)
             self.assertNotIn(b"{", said)
         self.check_unharmed()
 
     def test_trouble_on_a_stream(self) -> None:
         """What is no opening on a stream of a link ends the stream; the link goes on."""
         with dial(self.bind_port) as peer:
-            for number, octets in enumerate(TROUBLE.values()):
+            for number, content in enumerate(TROUBLE.values()):
                 stream = 2 * number + 1
                 peer.sendall(
                     mux_frame(1, 1, stream, 0)
-                    + mux_frame(0, 0, stream, len(octets), octets)
+                    + mux_frame(0, 0, stream, len(content), content)
                     + mux_frame(1, 4, stream, 0)
                 )
             peer.sendall(mux_frame(2, 1, 0, 77))
@@ -426,12 +426,12 @@ class ClientTests(RelayTestCase):
             ("alice", "laptop", {"place": "attic"}, 7),
         )
 
-    def check_told(self, octets: bytes, table: Table = NOTHING) -> str:
+    def check_told(self, content: bytes, table: Table = NOTHING) -> str:
         """The client says that it did not get in, and goes on until it is told to end; what it said."""
 
         def answer(client: socket.socket) -> None:
             client.recv(65536)
-            client.sendall(octets)
+            client.sendall(content)
 
         return self.check_goes_on(answer, table)
 
@@ -448,18 +448,18 @@ class ClientTests(RelayTestCase):
     def test_trouble(self) -> None:
         """Whatever answers that is no server: the client says so, and goes on."""
         plain: Table = {"transport.tls.enable": False, "transport.tcpMux": False}
-        for octets in (b"", TROUBLE["garbage"], TROUBLE["SSH"], b"HTTP/1.1 400 Bad Request\r\n\r\n"):
-            self.check_told(octets, plain)
+        for content in (b"", TROUBLE["garbage"], TROUBLE["SSH"], b"HTTP/1.1 400 Bad Request\r\n\r\n"):
+            self.check_told(content, plain)
 
     def test_trouble_instead_of_mux(self) -> None:
         """The same with a link."""
-        for octets in (b"", TROUBLE["garbage"], b"HTTP/1.1 400 Bad Request\r\n\r\n"):
-            self.check_told(octets, {"transport.tls.enable": False})
+        for content in (b"", TROUBLE["garbage"], b"HTTP/1.1 400 Bad Request\r\n\r\n"):
+            self.check_told(content, {"transport.tls.enable": False})
 
     def test_trouble_instead_of_tls(self) -> None:
         """The same with TLS, where the log says that the peer speaks none."""
-        for octets in (b"", TROUBLE["garbage"], b"HTTP/1.1 400 Bad Request\r\n\r\n"):
-            self.assertIn("TLS", self.check_told(octets))
+        for content in (b"", TROUBLE["garbage"], b"HTTP/1.1 400 Bad Request\r\n\r\n"):
+            self.assertIn("TLS", self.check_told(content))
 
     def test_silence(self) -> None:
         """A server that says nothing is given up after 10 s, with TLS and without."""

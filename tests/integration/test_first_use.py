@@ -239,7 +239,7 @@ class SecretServiceTests(QuickTestCase):
 
     def test_files(self) -> None:
         """The owner publishes a unix socket, and the visitor reaches it."""
-        # The path of a unix socket may have 107 octets, and the folder of a test is deep.
+        # The path of a unix socket may have 107 bytes, and the folder of a test is deep.
         short = tempfile.mkdtemp(prefix="relaykit-")
         self.addCleanup(shutil.rmtree, short)
         path = Path(short, "postgres")
@@ -466,7 +466,7 @@ class ElsewhereTests(QuickTestCase):
     """Tests on a system that has nothing of Linux."""
 
     def test_client(self) -> None:
-        """A client there moves octets both ways, and ends in order."""
+        """A client there moves bytes both ways, and ends in order."""
         web = WebServer(self, "elsewhere" * 100_000)
         _, line = self.start_server()
         line = self.on_this_machine(line, web.port)
@@ -519,7 +519,7 @@ class TerminalTests(QuickTestCase):
             time.sleep(0.05)  # a terminal tells nobody that something was written to it
 
     def test_tunnel(self) -> None:
-        """The panel shows address, QR code, users and octets; a lost server is told, and Ctrl-C ends it."""
+        """The panel shows address, QR code, users and bytes; a lost server is told, and Ctrl-C ends it."""
         web = WebServer(self, 1000 * "x")
         server, line = self.start_server()
         # This address means the machine itself, and does not look like it.

@@ -68,7 +68,7 @@ class FrpLoginTests(MiddleTestCase):
         with dial(self.port) as user:
             user.sendall(WORDS)
             self.assertEqual(receive_exactly(user, len(WORDS)), WORDS)
-        self.assertIn(WORDS, self.middle.octets)
+        self.assertIn(WORDS, self.middle.content)
 
     def test_logs_in(self) -> None:
         """The login that was seen lets somebody else in, any number of times."""
@@ -147,12 +147,12 @@ class BoundLoginTests(MiddleTestCase):
     def check_nothing_of_use(self) -> None:
         """What was seen lets nobody in, and shows no proof of frp's."""
         for conversation in list(self.middle.conversations):
-            octets = bytes(conversation.from_client)
-            for each in messages(octets):
+            content = bytes(conversation.from_client)
+            for each in messages(content):
                 self.assertNotIsInstance(each, Login)
                 if isinstance(each, ProvenLogin):
                     self.assertNotIn(b"privilege_key", each.login)
-            for said in self.middle.say(octets):
+            for said in self.middle.say(content):
                 self.assertNotIsInstance(said, ProvenLoginResp)
                 if isinstance(said, LoginResp):
                     self.assertTrue(said.error)
@@ -281,7 +281,7 @@ class BoundWithoutMuxTests(BoundLoginTests):
             with dial(self.port) as second:
                 second.sendall(WORDS)
                 self.assertEqual(end_of(second), b"")
-        self.assertNotIn(WORDS, self.middle.octets)
+        self.assertNotIn(WORDS, self.middle.content)
         self.assertEqual(self.middle.from_clients(), [])
         self.assertEqual(self.served, 1)
 

@@ -43,7 +43,7 @@ class StreamTraversalTests(TestCase):
         return StreamTraversal(_reactor, HostNetwork(_reactor), own, core, role)
 
     async def test_meeting(self) -> None:
-        """Both ends get the two ends of one connection, and octets pass."""
+        """Both ends get the two ends of one connection, and bytes pass."""
         ports = self.ports()
         key = os.urandom(32)
         ends = [self.end(role, ports, key).start() for role in Role]

@@ -76,7 +76,7 @@ class SpeedTests(RelayTestCase):
     """The slow end decides, and loses nothing."""
 
     def check_slow_reader(self, way: Way) -> None:
-        """A user who reads little at a time, through a small window, gets every octet."""
+        """A user who reads little at a time, through a small window, gets every byte."""
         service = self.start_service(obey)
         self.start_server()
         published = self.publish(way, service)
@@ -84,11 +84,11 @@ class SpeedTests(RelayTestCase):
         order_download(published.stcp, ENOUGH_BYTES, piece=997, buffers=4096)
 
     def test_slow_reader_mux(self) -> None:
-        """A user who reads little at a time, through a small window, gets every octet."""
+        """A user who reads little at a time, through a small window, gets every byte."""
         self.check_slow_reader(Way("v2", tls=True, mux=True))
 
     def test_slow_reader_direct(self) -> None:
-        """The same where each user has a connection, and the kernel moves the octets."""
+        """The same where each user has a connection, and the kernel moves the bytes."""
         self.check_slow_reader(Way("v2", tls=False, mux=False))
 
     def test_slow_reader_transforms(self) -> None:

@@ -123,8 +123,8 @@ class CertificateTests(SecurityTests):
         self.check_refused({"transport.tls.enable": False}, "")
         self.check_let_in({"transport.tls.enable": True})
 
-    def test_custom_first_octet(self) -> None:
-        """A client may announce TLS by an octet of its own, as older ones do."""
+    def test_custom_first_byte(self) -> None:
+        """A client may announce TLS by a byte of its own, as older ones do."""
         self.start_server({"transport.tls.force": True})
         self.check_let_in({"transport.tls.disableCustomTLSFirstByte": False})
 

@@ -25,7 +25,7 @@ from tests.integration.traffic import dial, obey, order_exchange, receive_exactl
 STALLED = 1000
 
 MUCH_BYTES = 64 * 1024 * 1024
-"""Octets that the one lively user sends and receives in one exchange."""
+"""Bytes that the one lively user sends and receives in one exchange."""
 
 ROUNDS = 40
 """Exchanges within which the others have come to a halt."""
@@ -55,9 +55,7 @@ class StalledTests(RelayTestCase):
         super().setUp()
         pressure = int(Path("/proc/sys/net/ipv4/tcp_mem").read_text().split()[1]) * resource.getpagesize()
         if pressure < STALLED * KERNEL_BYTES:
-            raise SkipTest(
-                f"the kernel slows TCP down beyond {pressure} octets in sockets (net.ipv4.tcp_mem)"
-            )
+            raise SkipTest(f"the kernel slows TCP down beyond {pressure} bytes in sockets (net.ipv4.tcp_mem)")
         self.allow_descriptors(4 * STALLED)
         self.over = threading.Event()
         self.poured: Counter[int] = Counter()
@@ -95,7 +93,7 @@ class StalledTests(RelayTestCase):
         return server, client, ports[0], ports[1]
 
     def stall(self, port: int) -> list[socket.socket]:
-        """Users of whom each has heard one octet, and takes no more."""
+        """Users of whom each has heard one byte, and takes no more."""
         users = [dial(port, buffers=SMALL_BUFFER_BYTES) for _ in range(STALLED)]
         for user in users:
             self.addCleanup(user.close)
@@ -103,14 +101,14 @@ class StalledTests(RelayTestCase):
         return users
 
     def exchange_beside(self, port: int) -> None:
-        """Exchanges much, until all of it went while the stalled streams did not move an octet."""
+        """Exchanges much, until all of it went while the stalled streams did not move a byte."""
         for served in range(1, ROUNDS):
             before = self.poured.total()
             order_exchange(port, MUCH_BYTES)
             self.lively.wait_served(served)
             if before and self.poured.total() == before:
                 return
-        self.fail(f"the stalled streams still move: {self.poured.total()} octets")
+        self.fail(f"the stalled streams still move: {self.poured.total()} bytes")
 
     def test_users_do_not_read(self) -> None:
         """A thousand users do not read: another one's stream goes on, the memory of both ends is bounded."""

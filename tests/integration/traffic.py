@@ -1,4 +1,4 @@
-"""Local services and users: octets that prove by their position that none was lost, doubled or swapped."""
+"""Local services and users: bytes that prove by their position that none was lost, doubled or swapped."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ __all__ = [
 LOOPBACK = "127.0.0.1"
 
 PERIOD = 1_048_573
-"""Octets after which a pattern repeats: a prime, so that no frame, window or buffer has a size in common."""
+"""Bytes after which a pattern repeats: a prime, so that no frame, window or buffer has a size in common."""
 
 PIECE_BYTES = 64 * 1024
-"""Octets handed to the kernel, or taken from it, at once."""
+"""Bytes handed to the kernel, or taken from it, at once."""
 
 ETHERNET_SEGMENT_BYTES = 1460
 
 _RUN_BYTES = 20_000
-"""The longest run of one octet in a pattern, and the longest piece without any."""
+"""The longest run of one byte in a pattern, and the longest piece without any."""
 
 _RESET = struct.pack("ii", 1, 0)
 
 
 class Pattern:
-    """An endless stream of octets, another one for each seed: half of it noise, half of it compressible."""
+    """An endless stream of bytes, another one for each seed: half of it noise, half of it compressible."""
 
     def __init__(self, seed: int) -> None:
         self._twice = _block(seed) * 2
 
     def at(self, position: int, count: int) -> bytes:
-        """The octets of a place; at most :data:`PERIOD`."""
+        """The bytes of a place; at most :data:`PERIOD`."""
         begin = position % PERIOD
         return self._twice[begin : begin + count]
 
@@ -78,7 +78,7 @@ def _block(seed: int) -> bytes:
 
 
 def dial(port: int, host: str = LOOPBACK, buffers: int = 0) -> socket.socket:
-    """A user's connection.  With ``buffers`` the kernel holds about so many octets of it, each way."""
+    """A user's connection.  With ``buffers`` the kernel holds about so many bytes of it, each way."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     user = socket.socket(family)
     if buffers:
@@ -93,25 +93,25 @@ def dial(port: int, host: str = LOOPBACK, buffers: int = 0) -> socket.socket:
 
 
 def send(connection: socket.socket, pattern: Pattern, count: int) -> None:
-    """Sends so many octets of a pattern, from its beginning."""
+    """Sends so many bytes of a pattern, from its beginning."""
     for position in range(0, count, PIECE_BYTES):
         connection.sendall(pattern.at(position, min(PIECE_BYTES, count - position)))
 
 
 def receive(connection: socket.socket, pattern: Pattern, count: int, piece: int = PIECE_BYTES) -> None:
-    """Receives so many octets and compares each with the pattern, by its position."""
+    """Receives so many bytes and compares each with the pattern, by its position."""
     position = 0
     while position < count:
         data = connection.recv(min(piece, count - position))
         if not data:
-            raise AssertionError(f"the stream ended after {position} of {count} octets")
+            raise AssertionError(f"the stream ended after {position} of {count} bytes")
         if data != pattern.at(position, len(data)):
-            raise AssertionError(f"the {len(data)} octets from {position} on are not those that were sent")
+            raise AssertionError(f"the {len(data)} bytes from {position} on are not those that were sent")
         position += len(data)
 
 
 def exchange(connection: socket.socket, outgoing: Pattern, incoming: Pattern, count: int) -> None:
-    """Sends and receives so many octets, both at the same time."""
+    """Sends and receives so many bytes, both at the same time."""
     with ThreadPoolExecutor(1) as other:
         sending = other.submit(send, connection, outgoing, count)
         try:
@@ -124,7 +124,7 @@ def exchange(connection: socket.socket, outgoing: Pattern, incoming: Pattern, co
 
 
 def receive_exactly(connection: socket.socket, count: int) -> bytes:
-    """So many octets, or fewer if the stream ends before."""
+    """So many bytes, or fewer if the stream ends before."""
     data = bytearray()
     while len(data) < count:
         piece = connection.recv(count - len(data))
@@ -155,11 +155,11 @@ FROM_USER, FROM_SERVICE = Pattern(1), Pattern(2)
 """What each of the two sends."""
 
 _ORDER_BYTES = 32
-"""Octets of the order that a user begins with, filled up with spaces."""
+"""Bytes of the order that a user begins with, filled up with spaces."""
 
 
 def obey(connection: socket.socket) -> None:
-    """A service that does what its user orders in the first octets."""
+    """A service that does what its user orders in the first bytes."""
     order, _, number = receive_exactly(connection, _ORDER_BYTES).decode().partition(" ")
     count = int(number)
     if order == "exchange":
@@ -177,20 +177,20 @@ def obey(connection: socket.socket) -> None:
 
 
 def order_exchange(port: int, count: int) -> None:
-    """A user who sends and receives so many octets at the same time."""
+    """A user who sends and receives so many bytes at the same time."""
     with _order(port, "exchange", count) as user:
         exchange(user, FROM_USER, FROM_SERVICE, count)
 
 
 def order_download(port: int, count: int, piece: int = PIECE_BYTES, buffers: int = 0) -> None:
-    """A user to whom so many octets are sent; the service closes as soon as it has sent them."""
+    """A user to whom so many bytes are sent; the service closes as soon as it has sent them."""
     with _order(port, "download", count, buffers) as user:
         receive(user, FROM_SERVICE, count, piece)
         _expect_end(user)
 
 
 def order_upload(port: int, count: int) -> None:
-    """A user who sends so many octets and closes at once.
+    """A user who sends so many bytes and closes at once.
 
     Whether they arrived, the service knows: :meth:`Service.wait_served`.
     """
@@ -211,7 +211,7 @@ def _in_words(order: str, count: int) -> bytes:
 def _expect_end(connection: socket.socket) -> None:
     rest = connection.recv(PIECE_BYTES)
     if rest:
-        raise AssertionError(f"{len(rest)} octets too many: {rest[:40]!r}")
+        raise AssertionError(f"{len(rest)} bytes too many: {rest[:40]!r}")
 
 
 def echo(connection: socket.socket) -> None:

@@ -141,7 +141,7 @@ class FullDiskTests(SynchronousTestCase):
     """Tests for :class:`RotatedFile` where there is no room."""
 
     def setUp(self) -> None:
-        """A file whose writes go as the test says: so many octets are taken."""
+        """A file whose writes go as the test says: so many bytes are taken."""
         self.room = 1 << 20
         self.failing: list[str] = []
         self.recovered: list[int] = []

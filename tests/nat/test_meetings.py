@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from relaykit.errors import LocalProtocolError, MeetingFailed, MeetingRefused, RefusalCode, Refused
+from relaykit.errors import LocalProtocolError, MeetingFailed, MeetingRefusedError, RefusalCode, RefusedError
 from relaykit.interfaces import ISignalPeer
 from relaykit.nat.meetings import ClientMeetings
 from relaykit.nat.punch import TraversalFailed
@@ -50,7 +50,7 @@ class _Server:
     def signal(self, body: Mapping[str, Any]) -> None:
         """Hears."""
         if not self.takes_signals:
-            raise Refused(RefusalCode.NOT_AVAILABLE, "there is no session")
+            raise RefusedError(RefusalCode.NOT_AVAILABLE, "there is no session")
         message = from_body(body)
         assert message is not None
         self.heard.append(message)
@@ -168,14 +168,15 @@ class ClientMeetingsTests(SynchronousTestCase):
         """A refusal has the server's code and text."""
         result, call = self.called()
         self.hear(Declined(call, "user-not-allowed", "not you"))
-        refusal = self.failureResultOf(result, MeetingRefused).value
+        refusal = self.failureResultOf(result, MeetingRefusedError).value
         self.assertEqual((refusal.code, refusal.text), (RefusalCode.USER_NOT_ALLOWED, "not you"))
 
     def test_not_available(self) -> None:
         """Where the server takes no signals a call fails at once."""
         self.server.takes_signals = False
         self.assertIs(
-            self.failureResultOf(self.meetings.call(SECRET), Refused).value.code, RefusalCode.NOT_AVAILABLE
+            self.failureResultOf(self.meetings.call(SECRET), RefusedError).value.code,
+            RefusalCode.NOT_AVAILABLE,
         )
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -271,7 +272,7 @@ class ClientMeetingsTests(SynchronousTestCase):
         """So many meetings at once, and no more."""
         for _ in range(MEETINGS_MAX):
             self.granted()
-        refusal = self.failureResultOf(self.meetings.call(SECRET), MeetingRefused).value
+        refusal = self.failureResultOf(self.meetings.call(SECRET), MeetingRefusedError).value
         self.assertIs(refusal.code, RefusalCode.TOO_MANY)
 
     def test_other_signals(self) -> None:

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import MeetingFailed, MeetingRefused, RefusalCode, RemoteProtocolError
+from relaykit.errors import MeetingFailed, MeetingRefusedError, RefusalCode, RemoteProtocolError
 from relaykit.options import VisitorCommon
 from relaykit.proxies.stcp import StcpOptions
 from relaykit.sansio.nat.meeting_messages import KEY, EndReason
@@ -48,9 +48,9 @@ class MeetingPlaceTests(SynchronousTestCase):
         assert isinstance(visitor, MeetVisitor)
         return visitor
 
-    def refused(self, called: Deferred[Any]) -> MeetingRefused:
+    def refused(self, called: Deferred[Any]) -> MeetingRefusedError:
         """Why a call was refused."""
-        failure: MeetingRefused = self.failureResultOf(called, MeetingRefused).value
+        failure: MeetingRefusedError = self.failureResultOf(called, MeetingRefusedError).value
         return failure
 
     def backend(self) -> MeetBackend:

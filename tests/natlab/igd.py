@@ -51,7 +51,7 @@ _NO_PCP = """table inet nopcp {
  chain input { type filter hook input priority -10; udp dport 5351 @th,64,8 2 drop; }
 }
 """
-"""Whatever has PCP's version in its first octet does not reach the program."""
+"""Whatever has PCP's version in its first byte does not reach the program."""
 
 
 def forget_pcp(lab: NatLab, side: str) -> None:

@@ -11,7 +11,7 @@ __all__ = ["KINDS", "NatKind", "parse_kind", "ruleset"]
 _SEED = 0x5EED
 _COUNTED = "map { " + ", ".join(f"{each} : {20000 + each}" for each in range(4096)) + " }"
 """Ports that ``numgen`` and ``jhash`` count through.  nft 1.0 writes their results into the port field
-in the host's octet order; through a map they come out right."""
+in the host's byte order; through a map they come out right."""
 
 
 @frozen(kw_only=True)

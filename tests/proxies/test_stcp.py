@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import RefusalCode, VisitRefused
+from relaykit.errors import RefusalCode, VisitRefusedError
 from relaykit.interfaces import IStreamLeg
 from relaykit.options import VisitorCommon, from_wire, to_wire
 from relaykit.proxies import stcp
@@ -69,7 +69,7 @@ class StcpExposureTests(_StcpTestCase):
         codes: list[RefusalCode] = []
 
         def refused(failure: Any) -> None:
-            failure.trap(VisitRefused)
+            failure.trap(VisitRefusedError)
             codes.append(failure.value.code)
 
         visiting.host.open_visit(Origin()).addErrback(refused)

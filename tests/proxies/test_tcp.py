@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import ConnectionFailed, ProxyRefused, RefusalCode
+from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode
 from relaykit.options import from_wire, to_wire
 from relaykit.proxies import tcp
 from relaykit.testing.conformance import ProxyTypeTests
@@ -56,7 +56,7 @@ class TcpIngressTests(SynchronousTestCase):
         """What the rules of the ports say reaches the client, and nothing stays open."""
         self.relay.ports.refused.add(22)
         refused = self.assertRaises(
-            ProxyRefused, self.relay.publish, tcp.proxy_type, tcp.TcpOptions(remote_port=22)
+            ProxyRefusedError, self.relay.publish, tcp.proxy_type, tcp.TcpOptions(remote_port=22)
         )
         self.assertEqual((refused.code, refused.text), (RefusalCode.PORT_NOT_ALLOWED, "port not allowed"))
         self.assertEqual(list(self.relay.ports), [])

@@ -26,8 +26,8 @@ from relaykit.interfaces import IIngress, IListeningPort, IProxyType, ISecureLeg
 from relaykit.nat.rendezvous import MeetingPlace
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.sansio.control import events
-from relaykit.sansio.control.binding import stretch
-from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.binding import derive_token_key
+from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope, TokenProver, TokenVerifier
 from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.offering import open_work, work_answer
@@ -47,8 +47,8 @@ from relaykit.server.reception import Reception
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.visits import Visits
-from relaykit.stretching import StretchedToken
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver, Weather
+from relaykit.token_key import TokenKey
 from relaykit.values import Address, Origin, Secret
 
 NO_HEARTBEAT = Heartbeat()
@@ -57,14 +57,14 @@ TOKEN = Secret("a token")
 """What server and clients share."""
 
 SALT = bytes(range(16))
-STRETCHED = stretch(TOKEN.to_bytes(), SALT)
-STRETCHED_TOKEN = StretchedToken(TOKEN, lambda function, *arguments: succeed(STRETCHED))
+DERIVED = derive_token_key(TOKEN.to_bytes(), SALT)
+TOKEN_KEY = TokenKey(TOKEN, lambda function, *arguments: succeed(DERIVED))
 """What bound logins take; nothing is done in threads."""
 
 
-def stretched(token: Secret) -> StretchedToken:
+def token_key(token: Secret) -> TokenKey:
     """Another token as a key; nothing is done in threads."""
-    return StretchedToken(token, lambda function, *arguments: succeed(function(*arguments)))
+    return TokenKey(token, lambda function, *arguments: succeed(function(*arguments)))
 
 
 EXPORTER = bytes(range(32))
@@ -160,7 +160,7 @@ class Scene:
             max_pool_count=max_pool_count,
             user_timeout_s=10.0,
             settings=lambda link: SessionSettings(token=token, entropy=self.entropy, heartbeat=heartbeat),
-            binding=ServerBinding(bound, self.salt, STRETCHED_TOKEN if token == TOKEN else stretched(token)),
+            binding=ServerBinding(bound, self.salt, TOKEN_KEY if token == TOKEN else token_key(token)),
         )
         self.sessions = Sessions(self.registry, rules)
         self.visits = Visits(self.sessions, self.registry, PeerTexts(detailed), self.entropy)
@@ -177,7 +177,7 @@ class Scene:
         )
 
     def entropy(self, length: int) -> bytes:
-        """Octets that never come twice."""
+        """Bytes that never come twice."""
         return next(self._entropy).to_bytes(length, "big")
 
     def ingress_of(self, proxy_type: IProxyType) -> IIngress:
@@ -315,7 +315,7 @@ class Client:
         self.alive = alive
         self.prover = TokenProver(token, lambda: 1_700_000_000.0, scopes)
         self.told: list[events.SessionEvent] = []
-        self.core = ClientSession(
+        self.core = ClientControl(
             Login(run_id=run_id, user=user, client_id=client_id, pool_count=pool_count, version="0.0.0"),
             framing,
             SessionSettings(token=token, entropy=scene.entropy),
@@ -334,7 +334,7 @@ class Client:
     def _happened(self, event: events.SessionEvent) -> None:
         self.told.append(event)
         if isinstance(event, events.KeyNeeded):
-            self.core.prove(STRETCHED)
+            self.core.prove(DERIVED)
         elif isinstance(event, events.WorkRequested) and self.alive:
             self.scene.open().write(open_work(self.framing, self.run_id, self.prover))
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.dataplane.tls import channel_binding
 from relaykit.sansio.control import events
 from relaykit.server import acceptor, admission
-from relaykit.server.acceptor import FIRST_OCTETS_TIMEOUT_S, LOGIN_TIMEOUT_S, Link
+from relaykit.server.acceptor import FIRST_BYTES_TIMEOUT_S, LOGIN_TIMEOUT_S, Link
 from relaykit.testing.memory import RecordingReceiver
 from tests.server.scene import Client, Scene, muxed, versions
 
@@ -47,7 +47,7 @@ class BindPortTests(SynchronousTestCase):
 
     def test_strangers(self) -> None:
         """What is not a client is closed, and the log says what it was."""
-        for octets, name in (
+        for content, name in (
             (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP"),
             (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH"),
             (b"\xff\xfe\xfd\xfc\xfb\xfa", "an unknown protocol"),
@@ -56,7 +56,7 @@ class BindPortTests(SynchronousTestCase):
             leg = self.scene.accept()
             received = RecordingReceiver(leg)
             with capturedLogs() as logged:
-                leg.write(octets)
+                leg.write(content)
                 self.scene.flush()
             self.assertTrue(received.ended or received.lost, name)
             self.assertIn(name, texts(logged))
@@ -66,14 +66,14 @@ class BindPortTests(SynchronousTestCase):
         """A connection on which nothing is said is closed after the time-out, not before."""
         leg = self.scene.accept()
         received = RecordingReceiver(leg)
-        self.scene.advance(FIRST_OCTETS_TIMEOUT_S - 1)
+        self.scene.advance(FIRST_BYTES_TIMEOUT_S - 1)
         self.assertFalse(received.ended)
         self.scene.advance(2)
         self.assertTrue(received.ended)
         self.assertEqual(self.scene.bind_port.half_open, 0)
 
     def test_lost_at_once(self) -> None:
-        """A connection that is lost before its first octet leaves nothing behind."""
+        """A connection that is lost before its first byte leaves nothing behind."""
         self.scene.accept().abort()
         self.scene.flush()
         self.assertEqual(self.scene.bind_port.half_open, 0)
@@ -147,7 +147,7 @@ class BindPortTests(SynchronousTestCase):
             if end:
                 leg.abort()
             else:
-                self.scene.advance(acceptor.FIRST_OCTETS_TIMEOUT_S + 1)
+                self.scene.advance(acceptor.FIRST_BYTES_TIMEOUT_S + 1)
             self.scene.flush()
             self.assertEqual(half_open.half_open, 0)
         self.assertTrue(Client(self.scene, leg=self.scene.accept()).run_id)

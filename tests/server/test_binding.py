@@ -9,9 +9,9 @@ from twisted.internet.defer import succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control.proving import BoundLogin
-from relaykit.server.binding import FILE_NAME, ServerBinding, kept_or_new_salt
+from relaykit.server.binding import FILE_NAME, ServerBinding, load_or_create_salt
 from relaykit.state import StateDirectory
-from relaykit.stretching import StretchedToken
+from relaykit.token_key import TokenKey
 from relaykit.values import Secret
 
 
@@ -25,14 +25,14 @@ class SaltTests(SynchronousTestCase):
 
     def test_kept(self) -> None:
         """It is made once, and the same at every start."""
-        salt = kept_or_new_salt(self.state, self.entropy)
+        salt = load_or_create_salt(self.state, self.entropy)
         self.assertEqual(salt, (1).to_bytes(16, "big"))
-        self.assertEqual(kept_or_new_salt(self.state, self.entropy), salt)
+        self.assertEqual(load_or_create_salt(self.state, self.entropy), salt)
 
     def test_damaged(self) -> None:
         """One that is too short to be one is made anew."""
         self.state.write(FILE_NAME, b"short")
-        self.assertEqual(len(kept_or_new_salt(self.state, self.entropy)), 16)
+        self.assertEqual(len(load_or_create_salt(self.state, self.entropy)), 16)
         self.assertNotEqual(self.state.read(FILE_NAME), b"short")
 
     def test_nowhere_to_keep_it(self) -> None:
@@ -41,7 +41,9 @@ class SaltTests(SynchronousTestCase):
         blocked = Path(self.mktemp())
         blocked.write_bytes(b"")
         for state in (None, StateDirectory(blocked)):
-            self.assertNotEqual(kept_or_new_salt(state, self.entropy), kept_or_new_salt(state, self.entropy))
+            self.assertNotEqual(
+                load_or_create_salt(state, self.entropy), load_or_create_salt(state, self.entropy)
+            )
 
 
 class ServerBindingTests(SynchronousTestCase):
@@ -49,8 +51,8 @@ class ServerBindingTests(SynchronousTestCase):
 
     def binding(self, mode: BoundLogin, token: str) -> ServerBinding:
         """The binding of a server with this token, whose key is known."""
-        stretched = StretchedToken(Secret(token), lambda *_: succeed(b"key"))
-        return ServerBinding.of(mode, Secret(token), lambda: b"salt", stretched)
+        token_key = TokenKey(Secret(token), lambda *_: succeed(b"key"))
+        return ServerBinding.of(mode, Secret(token), lambda: b"salt", token_key)
 
     def test_modes(self) -> None:
         """There is a salt unless it is switched off, or there is no token to prove."""

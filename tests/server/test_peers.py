@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import Refused
+from relaykit.errors import RefusedError
 from relaykit.sansio.control import events
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.server.peers import VisitorPeer
@@ -29,7 +29,7 @@ class VisitorPeerTests(SynchronousTestCase):
         peer = VisitorPeer(None, "db", "v")
         self.assertFalse(peer.takes_signals)
         self.assertEqual(peer.identity.run_id, "")
-        self.assertRaises(Refused, peer.signal, {})
+        self.assertRaises(RefusedError, peer.signal, {})
 
     def test_signals_need_the_extension(self) -> None:
         """Only clients that agreed on signals take them."""

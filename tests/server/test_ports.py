@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.dataplane.listening import PortInUse
-from relaykit.errors import ProxyRefused, RefusalCode
+from relaykit.errors import ProxyRefusedError, RefusalCode
 from relaykit.interfaces import IListeningPort
 from relaykit.server.ports import REMEMBERED_S, ServerPorts
 from relaykit.values import Address, ClientIdentity
@@ -78,13 +78,15 @@ class ServerPortsTests(SynchronousTestCase):
         """Opens a port that can be opened."""
         return self.successResultOf(ports.listen_stream(number, ACCEPTOR, holder(name, run_id)))
 
-    def refusal(self, ports: ServerPorts, number: int, name: str = "b", run_id: str = "r1") -> ProxyRefused:
+    def refusal(
+        self, ports: ServerPorts, number: int, name: str = "b", run_id: str = "r1"
+    ) -> ProxyRefusedError:
         """Why a port cannot be opened."""
         failure = self.failureResultOf(
             ports.listen_stream(number, ACCEPTOR, holder(name, run_id)),
-            ProxyRefused,
+            ProxyRefusedError,
         )
-        assert isinstance(failure.value, ProxyRefused)
+        assert isinstance(failure.value, ProxyRefusedError)
         return failure.value
 
     def test_given_port(self) -> None:

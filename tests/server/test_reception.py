@@ -20,12 +20,12 @@ class ReceptionTests(SynchronousTestCase):
         self.scene = Scene()
 
     def test_in_pieces(self) -> None:
-        """A first message is understood octet by octet."""
+        """A first message is understood byte by byte."""
         for framing in versions():
             leg = self.scene.open()
             received = RecordingReceiver(leg)
-            for octet in opening(framing, NewWorkConn(run_id="nobody")):
-                leg.write(bytes([octet]))
+            for byte in opening(framing, NewWorkConn(run_id="nobody")):
+                leg.write(bytes([byte]))
                 self.scene.flush()
             self.assertIn(b"no client control found for run id [nobody]", received.data)
             self.assertTrue(received.ended)
@@ -68,10 +68,10 @@ class ReceptionTests(SynchronousTestCase):
         self.assertEqual(self.scene.clock.getDelayedCalls(), [])
 
     def test_payload_behind_the_first_message(self) -> None:
-        """Octets that came together with the first message are not lost."""
+        """Bytes that came together with the first message are not lost."""
         client = Client(self.scene)
         leg = self.scene.open()
         leg.write(opening(V2, NewWorkConn(run_id=client.run_id)) + b"early")
         received = RecordingReceiver(leg)
         self.scene.flush()
-        self.assertIsNotNone(received.lost, "octets before a user came break the rules")
+        self.assertIsNotNone(received.lost, "bytes before a user came break the rules")

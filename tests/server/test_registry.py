@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
-from relaykit.errors import NoWorkConnection, ProxyRefused, RefusalCode, SessionLost, VisitRefused
+from relaykit.errors import NoWorkConnection, ProxyRefusedError, RefusalCode, SessionLost, VisitRefusedError
 from relaykit.interfaces import IExposure, IIngress, IStreamLeg
 from relaykit.server.registry import RegisteredProxy, Registry
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
@@ -96,8 +96,8 @@ class RegistryTests(RegistryTestCase):
     def test_name_is_free_after_a_refusal(self) -> None:
         """When a proxy cannot be exposed its name is free."""
         first = self.register()
-        self.entrance.waiting[0].errback(ProxyRefused(RefusalCode.OTHER, "no"))
-        self.failureResultOf(first, ProxyRefused)
+        self.entrance.waiting[0].errback(ProxyRefusedError(RefusalCode.OTHER, "no"))
+        self.failureResultOf(first, ProxyRefusedError)
         self.assertEqual(len(self.registry), 0)
         self.assertNoResult(self.register())
 
@@ -122,7 +122,7 @@ class RegistryTests(RegistryTestCase):
         self.entrance.waiting[0].callback(Exposed())
         self.successResultOf(registered)
         visit: Any = None
-        self.failureResultOf(Deferred.fromCoroutine(self.registry.visit("web", visit)), VisitRefused)
+        self.failureResultOf(Deferred.fromCoroutine(self.registry.visit("web", visit)), VisitRefusedError)
 
     def test_signals_nobody_takes(self) -> None:
         """A signal to an exposure that takes none, or to nothing, is dropped."""

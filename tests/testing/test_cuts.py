@@ -42,7 +42,7 @@ class EveryCutTests(SynchronousTestCase):
     """Tests for :func:`every_cut`."""
 
     def test_all_portionings(self) -> None:
-        """An input comes whole, octet by octet, among empty portions, and cut at each place."""
+        """An input comes whole, byte by byte, among empty portions, and cut at each place."""
         self.assertEqual(
             list(every_cut(b"abc")),
             [
@@ -78,7 +78,7 @@ class FeedEveryCutTests(SynchronousTestCase):
             return portions[0]
 
         error = self.assertRaises(AssertionError, feed_every_cut, b"abc", first_portion)
-        self.assertIn("1 + 1 + 1 octets: b'a'", str(error))
+        self.assertIn("1 + 1 + 1 bytes: b'a'", str(error))
         self.assertIn("fed whole: b'abc'", str(error))
 
 
@@ -92,10 +92,10 @@ class RecognizeTests(SynchronousTestCase):
     def test_breaches(self) -> None:
         """Answering early, late, with another length, or by what follows, is found out."""
         for broken, complaint in (
-            (Broken(("x", 1)), "after 0 of 2 octets"),
+            (Broken(("x", 1)), "after 0 of 2 bytes"),
             (Broken(None, None, None), "asks for more"),
             (Broken(None, None, ("x", 1)), "not of 2"),
-            (Broken(None, None, ("x", 2), ("y", 2)), "octets behind it"),
+            (Broken(None, None, ("x", 2), ("y", 2)), "bytes behind it"),
         ):
             error = self.assertRaises(AssertionError, recognize, broken, b"ab")
             self.assertIn(complaint, str(error))
@@ -107,7 +107,7 @@ class RecognizeTests(SynchronousTestCase):
     def test_not_refused(self) -> None:
         """Not refusing, and taking a refusal back, are found out."""
         no = RemoteProtocolError("no")
-        self.assertIn("after 3 octets", str(self.assertRaises(AssertionError, refuse, LineParser(), b"AB\n")))
+        self.assertIn("after 3 bytes", str(self.assertRaises(AssertionError, refuse, LineParser(), b"AB\n")))
         self.assertIn("asks for more", str(self.assertRaises(AssertionError, refuse, LineParser(), b"AB")))
         self.assertIn(
             "refused before", str(self.assertRaises(AssertionError, refuse, Broken(no, None), b"a"))

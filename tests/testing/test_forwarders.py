@@ -47,11 +47,11 @@ class BrokenForwarderTests(SynchronousTestCase):
 
         self.assertEqual(self.failing("test_half_close", forward), 1)
 
-    def test_unread_octets_lost(self) -> None:
+    def test_unread_bytes_lost(self) -> None:
         """A forwarder that drops what was read before is found."""
 
         def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
             near._held.clear()  # type: ignore[attr-defined]  # a leg of the data plane
             return CopyForwarder().forward(near, far, half_close)
 
-        self.assertEqual(self.failing("test_unread_octets_go_first", forward), 1)
+        self.assertEqual(self.failing("test_unread_bytes_go_first", forward), 1)

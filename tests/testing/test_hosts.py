@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from relaykit.errors import ConnectionFailed, ProxyRefused, RefusalCode, Refused, VisitRefused
+from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode, RefusedError, VisitRefusedError
 from relaykit.interfaces import (
     IBackend,
     IClientHost,
@@ -68,7 +68,7 @@ class PublishTests(SynchronousTestCase):
             ("two", 22, RefusalCode.PORT_NOT_ALLOWED),
         ):
             refusal = self.assertRaises(
-                ProxyRefused, relay.publish, tcp.proxy_type, tcp.TcpOptions(remote_port=port), name=name
+                ProxyRefusedError, relay.publish, tcp.proxy_type, tcp.TcpOptions(remote_port=port), name=name
             )
             self.assertIs(refusal.code, code)
 
@@ -172,7 +172,7 @@ class VisitTests(SynchronousTestCase):
             (self.common(server_user="carol"), "alice", RefusalCode.UNKNOWN_PROXY),
         ):
             visiting = self.relay.visit(stcp.proxy_type, common, user=user)
-            refused = self.failureResultOf(visiting.host.open_visit(Origin()), VisitRefused)
+            refused = self.failureResultOf(visiting.host.open_visit(Origin()), VisitRefusedError)
             self.assertIs(refused.value.code, code)
             visiting.stop()
 
@@ -282,7 +282,7 @@ class SignalTests(SynchronousTestCase):
     def test_not_agreed(self) -> None:
         """Without the extension, signaling is refused."""
         self.relay.takes_signals = False
-        refused = self.assertRaises(Refused, self.visiting.host.signal, {"ring": 1})
+        refused = self.assertRaises(RefusedError, self.visiting.host.signal, {"ring": 1})
         self.assertIs(refused.code, RefusalCode.NOT_AVAILABLE)
 
 

@@ -34,7 +34,7 @@ class BrokenLegTests(SynchronousTestCase):
         """A leg without defect passes."""
         self.assertEqual(self.failing("test_both_ways"), 0)
 
-    def test_loses_octets(self) -> None:
+    def test_loses_bytes(self) -> None:
         """A leg that drops a piece is found."""
 
         def write_sequence(leg: MemoryLeg, pieces: list[Buffer]) -> None:

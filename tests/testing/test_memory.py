@@ -11,14 +11,14 @@ from relaykit.values import Ended
 
 
 class MemoryNetworkTests(SynchronousTestCase):
-    """Moving octets when told to."""
+    """Moving bytes when told to."""
 
     def setUp(self) -> None:
         self.network = MemoryNetwork()
         self.near, self.far = self.network.pair()
 
     def test_nothing_moves_by_itself(self) -> None:
-        """Octets arrive when the network turns, not within write."""
+        """Bytes arrive when the network turns, not within write."""
         receiver = RecordingReceiver(self.far)
         self.near.write(b"x")
         self.assertEqual((receiver.data, self.near.queued), (b"", 1))
@@ -32,8 +32,8 @@ class MemoryNetworkTests(SynchronousTestCase):
         self.assertEqual((self.near.peer, self.near.host), (self.far.host, self.far.peer))
         self.assertNotEqual(self.near.host, other.host)
 
-    def test_lent_octets_do_not_last(self) -> None:
-        """Who keeps lent octets beyond the call finds garbage in them."""
+    def test_lent_bytes_do_not_last(self) -> None:
+        """Who keeps lent bytes beyond the call finds garbage in them."""
         kept: list[memoryview] = []
 
         class Keeping(RecordingReceiver):
@@ -93,7 +93,7 @@ class StallTests(SynchronousTestCase):
         self.here, self.there = RecordingReceiver(self.near), RecordingReceiver(self.far)
 
     def test_nothing_comes_through(self) -> None:
-        """Octets and ends wait, in both directions, and go on afterwards."""
+        """Bytes and ends wait, in both directions, and go on afterwards."""
         self.near.stall()
         self.near.write(b"one")
         self.far.write(b"two")
@@ -149,7 +149,7 @@ class WeatherTests(SynchronousTestCase):
         self.here, self.there = RecordingReceiver(self.near), RecordingReceiver(self.far)
 
     def test_delay(self) -> None:
-        """What is sent arrives after the delay, the end behind the octets."""
+        """What is sent arrives after the delay, the end behind the bytes."""
         self.make(Weather(1, delay_s=(0.25, 0.25)))
         self.near.write(b"x")
         self.network.flush()
@@ -162,10 +162,10 @@ class WeatherTests(SynchronousTestCase):
     def test_order(self) -> None:
         """However long each portion takes, none overtakes another, and none is lost."""
         for seed in range(20):
-            self.make(Weather(seed, delay_s=(0.0, 1.0), most_octets=7))
+            self.make(Weather(seed, delay_s=(0.0, 1.0), most_bytes=7))
             data = bytes(range(200))
-            for octet in data:
-                self.near.write(bytes([octet]))
+            for byte in data:
+                self.near.write(bytes([byte]))
                 self.network.advance(0.01)
             self.near.close()
             self.network.advance(60.0)
@@ -176,7 +176,7 @@ class WeatherTests(SynchronousTestCase):
         """The same seed does the same, another one something else."""
         pieces = []
         for seed in (1, 1, 2):
-            self.make(Weather(seed, most_octets=9))
+            self.make(Weather(seed, most_bytes=9))
             self.near.write(bytes(10_000))
             self.network.flush()
             pieces.append(self.there.pieces)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.contract import Buffer
-from relaykit.testing.pair import CorePair, octet_by_octet
+from relaykit.testing.pair import CorePair, byte_by_byte
 
 
 class Talker:
@@ -59,7 +59,7 @@ class CorePairTests(SynchronousTestCase):
     """Tests for :class:`CorePair`."""
 
     def test_settle(self) -> None:
-        """Octets reach the other side after the latency, and no timer runs meanwhile."""
+        """Bytes reach the other side after the latency, and no timer runs meanwhile."""
         pair = CorePair(Talker(), Talker(), latency=0.5)
         pair.near.core.say(b"hello")
         pair.settle()
@@ -80,15 +80,15 @@ class CorePairTests(SynchronousTestCase):
         self.assertEqual(pair.now, 30.0)
         self.assertFalse(CorePair(Talker(None), Talker(None)).step())
 
-    def test_octet_by_octet(self) -> None:
+    def test_byte_by_byte(self) -> None:
         """What arrives may be cut."""
-        pair = CorePair(Talker(), Talker(), deliver=octet_by_octet)
+        pair = CorePair(Talker(), Talker(), deliver=byte_by_byte)
         pair.far.core.say(b"hi")
         pair.settle()
         self.assertEqual(pair.near.events, [(0.0, b"h"), (0.0, b"i")])
 
     def test_ends(self) -> None:
-        """The end of a direction arrives after the octets before it."""
+        """The end of a direction arrives after the bytes before it."""
         pair = CorePair(Talker(), Talker())
         pair.near.core.say(b"bye")
         pair.end_near()
@@ -98,7 +98,7 @@ class CorePairTests(SynchronousTestCase):
         self.assertEqual(pair.near.events, [(0.0, "end")])
 
     def test_error(self) -> None:
-        """A core that refused its peer's octets is remembered and fed nothing more."""
+        """A core that refused its peer's bytes is remembered and fed nothing more."""
         pair = CorePair(Talker(None), Talker(None))
         pair.near.core.say(b"junk")
         pair.settle()

@@ -14,7 +14,7 @@ from relaykit.config.template.formatting import format_text
 from relaykit.config.template.values import (
     NumberPair,
     Value,
-    decode_octets,
+    decode_bytes,
     encode_text,
     is_true,
     type_name,
@@ -84,7 +84,7 @@ def _slice(value: Value, *indexes: Value) -> Value:
         if lower > upper:
             raise FunctionError(f"invalid slice index: {lower} > {upper}")
     part = items[slice(*ends[:2])] if len(ends) > 1 else items[ends[0] if ends else 0 :]
-    return decode_octets(part) if isinstance(part, bytes) else part
+    return decode_bytes(part) if isinstance(part, bytes) else part
 
 
 def _checked_index(index: Value, last: int) -> int:

@@ -26,7 +26,7 @@ _OPERANDS = frozenset(
 _STRINGS = (Kind.STRING, Kind.RAW_STRING)
 _CONSTANTS = (nodes.Dot, nodes.Nil, nodes.Literal)
 _ESCAPE = re.compile(
-    r"\\(?:(?P<simple>[abfnrtv\\'\"])|x(?P<octet>[0-9a-fA-F]{2})|(?P<octal>[0-7]{3})"
+    r"\\(?:(?P<simple>[abfnrtv\\'\"])|x(?P<byte>[0-9a-fA-F]{2})|(?P<octal>[0-7]{3})"
     r"|u(?P<short>[0-9a-fA-F]{4})|U(?P<long>[0-9a-fA-F]{8})|(?P<bad>.?))",
     re.DOTALL,
 )
@@ -387,21 +387,21 @@ class _Parser:
         if token.kind is Kind.RAW_STRING:
             return token.text[1:-1].replace("\r", "")
         other = "'" if token.kind is Kind.STRING else '"'
-        octets = bytearray()
+        content = bytearray()
         at = 1
         for match in _ESCAPE.finditer(token.text, 1, len(token.text) - 1):
-            octets += token.text[at : match.start()].encode("utf-8", "surrogateescape")
-            octets += self._escaped(match, other, token)
+            content += token.text[at : match.start()].encode("utf-8", "surrogateescape")
+            content += self._escaped(match, other, token)
             at = match.end()
-        octets += token.text[at:-1].encode("utf-8", "surrogateescape")
-        return octets.decode("utf-8", "surrogateescape")
+        content += token.text[at:-1].encode("utf-8", "surrogateescape")
+        return content.decode("utf-8", "surrogateescape")
 
     def _escaped(self, match: re.Match[str], forbidden: str, token: Token) -> bytes:
-        """What an escape stands for; a single octet may be a part of a character."""
+        """What an escape stands for; a single byte may be a part of a character."""
         if match["simple"] and match["simple"] != forbidden:
             return _SIMPLE.get(match["simple"], match["simple"]).encode()
-        if match["octet"] or match["octal"]:
-            value = int(match["octet"], 16) if match["octet"] else int(match["octal"], 8)
+        if match["byte"] or match["octal"]:
+            value = int(match["byte"], 16) if match["byte"] else int(match["octal"], 8)
             if value < 256:
                 return bytes((value,))
         elif code := match["short"] or match["long"]:

@@ -14,7 +14,7 @@ __all__ = ["Source", "TemplateError", "Undefined"]
 class TemplateError(ConfigurationError):
     """A template cannot be read or carried out.
 
-    ``line`` and ``column`` count from 1; columns count octets of UTF-8, as editors of Go and frp do.
+    ``line`` and ``column`` count from 1; columns count bytes of UTF-8, as editors of Go and frp do.
     ``expression`` is the part of the template that could not be evaluated, or empty.
     """
 

@@ -16,7 +16,7 @@ __all__ = [
     "NumberPair",
     "Root",
     "Value",
-    "decode_octets",
+    "decode_bytes",
     "encode_text",
     "is_true",
     "quote",
@@ -132,13 +132,13 @@ def quote(text: str) -> str:
 
 
 def encode_text(text: str) -> bytes:
-    """The octets of a text; lengths and indexes of templates count these."""
+    """The bytes of a text; lengths and indexes of templates count these."""
     return text.encode("utf-8", "surrogateescape")
 
 
-def decode_octets(octets: bytes) -> str:
-    """The text of octets; what is no character survives a later :func:`encode_text`."""
-    return octets.decode("utf-8", "surrogateescape")
+def decode_bytes(content: bytes) -> str:
+    """The text of bytes; what is no character survives a later :func:`encode_text`."""
+    return content.decode("utf-8", "surrogateescape")
 
 
 def _visible(character: str) -> str:

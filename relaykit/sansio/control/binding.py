@@ -1,6 +1,6 @@
 """Bound login: both ends prove the token to each other for one TLS session, and nothing can be replayed.
 
-The token is stretched with the server's salt (M).  M, what only the two ends of the TLS session know
+The token is derived with the server's salt (M).  M, what only the two ends of the TLS session know
 and both hellos make one key (K).  From K come the client's proof over its login, the server's proof over
 its answer, the keys of the control connection, and the proofs of further connections.  Whoever ends TLS
 in between has another TLS session with each end, so it has no proof that either end would take.
@@ -28,23 +28,23 @@ __all__ = [
     "MIN_SALT_LENGTH",
     "BoundKeys",
     "Purpose",
-    "stretch",
+    "derive_token_key",
 ]
 
 EXPORTER_LABEL = b"EXPORTER-Channel-Binding"
 """What is exported from TLS 1.3 to tell this session from any other.  Source: RFC 9266 section 2."""
 
 EXPORTER_LENGTH = 32
-"""Octets of it."""
+"""Bytes of it."""
 
 MIN_SALT_LENGTH, MAX_SALT_LENGTH = 16, 64
-"""Octets of a server's salt: below, tables made ahead could pay; above, nothing is gained."""
+"""Bytes of a server's salt: below, tables made ahead could pay; above, nothing is gained."""
 
 _COST, _BLOCK_SIZE, _PARALLEL = 2**14, 8, 1
 """scrypt's parameters: 16 MiB and a twentieth of a second for each guess at a token."""
 
 _SCRYPT_MEMORY = 64 * 1024 * 1024
-"""Octets that scrypt may take: four times what these parameters need."""
+"""Bytes that scrypt may take: four times what these parameters need."""
 
 _KEY = b"relaykit bound login"
 _CLIENT, _SERVER = b"relaykit bound client proof", b"relaykit bound server proof"
@@ -58,7 +58,7 @@ class Purpose(enum.Enum):
     VISIT = b"relaykit bound visit"
 
 
-def stretch(token: bytes, salt: bytes) -> bytes:
+def derive_token_key(token: bytes, salt: bytes) -> bytes:
     """M: the token, made expensive to guess.
 
     Takes a twentieth of a second and 16 MiB: call it in another thread, and keep the answer.
@@ -77,17 +77,17 @@ def stretch(token: bytes, salt: bytes) -> bytes:
 class BoundKeys:
     """K of one login, and what comes from it.  Both ends make the same.
 
-    :param stretched: M, as :func:`stretch` makes it.
-    :param exporter: what is exported from the TLS session, :data:`EXPORTER_LENGTH` octets.
+    :param token_key: M, as :func:`derive_token_key` makes it.
+    :param exporter: what is exported from the TLS session, :data:`EXPORTER_LENGTH` bytes.
     :param transcript: what covers both hellos.
     """
 
     __slots__ = ("_key",)
 
-    def __init__(self, stretched: bytes, exporter: bytes, transcript: bytes) -> None:
+    def __init__(self, token_key: bytes, exporter: bytes, transcript: bytes) -> None:
         if len(exporter) != EXPORTER_LENGTH:
             raise ValueError("there is nothing that tells this TLS session from another")
-        self._key = HKDF(SHA256(), KEY_LENGTH, transcript, _KEY).derive(stretched + exporter)
+        self._key = HKDF(SHA256(), KEY_LENGTH, transcript, _KEY).derive(token_key + exporter)
 
     def client_proof(self, login: bytes) -> bytes:
         """The client's, over the body of its login."""

@@ -1,4 +1,4 @@
-"""How the octets of a session are encrypted once the login was answered."""
+"""How the bytes of a session are encrypted once the login was answered."""
 
 from __future__ import annotations
 

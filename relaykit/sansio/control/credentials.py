@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 from attrs import field, frozen
 
-from relaykit.errors import RefusalCode, Refused
+from relaykit.errors import RefusalCode, RefusedError
 from relaykit.sansio.wire.messages import Login, NewWorkConn, Ping
 from relaykit.sansio.wire.proofs import digest, proves
 from relaykit.values import Secret
@@ -68,7 +68,7 @@ class Verifier(Protocol):
     def verify(self, scope: Scope, proof: Proof) -> None:
         """Checks what came with a message.
 
-        :raises Refused: it does not hold; the text is for the peer.
+        :raises RefusedError: it does not hold; the text is for the peer.
         """
 
 
@@ -107,7 +107,7 @@ class TokenVerifier:
 
     def verify(self, scope: Scope, proof: Proof) -> None:
         if scope in self._scopes and not proves(self._token.to_bytes(), proof.timestamp, proof.privilege_key):
-            raise Refused(RefusalCode.BAD_CREDENTIALS, _MISMATCHES[scope])
+            raise RefusedError(RefusalCode.BAD_CREDENTIALS, _MISMATCHES[scope])
 
 
 class SilentProver:

@@ -48,7 +48,7 @@ class LoginReceived:
 class KeyNeeded:
     """To the client: the server agreed to a bound login.  Answer with ``prove``.
 
-    ``salt`` is what the token is stretched with; see :func:`relaykit.sansio.control.binding.stretch`.
+    ``salt`` is what the token is derived with; see :func:`relaykit.sansio.control.binding.derive_token_key`.
     """
 
     salt: bytes

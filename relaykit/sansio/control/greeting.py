@@ -64,9 +64,9 @@ and a TLS session, and for which the client's login waits for the server's hello
 
 @frozen
 class Agreement:
-    """What the hellos of both ends came to; ``transcript`` covers every octet of them.
+    """What the hellos of both ends came to; ``transcript`` covers every byte of them.
 
-    ``salt`` is what the token is stretched with for a bound login; empty without :data:`BOUND`.
+    ``salt`` is what the token is derived with for a bound login; empty without :data:`BOUND`.
     """
 
     algorithm: Algorithm
@@ -78,7 +78,7 @@ class Agreement:
 class ClientGreeting:
     """The client's hello, and what it makes of the server's.
 
-    :param random: 32 octets of chance.
+    :param random: 32 bytes of chance.
     """
 
     def __init__(self, bootstrap: Bootstrap, random: bytes, extensions: frozenset[str] = EXTENSIONS) -> None:
@@ -114,8 +114,8 @@ def answer_greeting(
 ) -> tuple[HelloFrame, Agreement]:
     """The server's hello in answer to a client's, and what both agree on with it.
 
-    :param random: 32 octets of chance.
-    :param salt: what the token is stretched with; needed for :data:`BOUND`.
+    :param random: 32 bytes of chance.
+    :param salt: what the token is derived with; needed for :data:`BOUND`.
     :param secure: whether TLS ends here.  Where a client has TLS that ends elsewhere, it has no identity
         here, because what it signs covers the TLS session.
     :raises HelloRefused: nothing fits; the client is told with :meth:`ServerHello.refusing`.

@@ -12,12 +12,12 @@ from typing import Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from relaykit.errors import RefusalCode, Refused
+from relaykit.errors import RefusalCode, RefusedError
 
 __all__ = ["NOT_THE_KEY", "PUBLIC_KEY_LENGTH", "Signer", "check_signature", "identity_name", "statement"]
 
 PUBLIC_KEY_LENGTH = 32
-"""Octets of a public key of Ed25519 (RFC 8032)."""
+"""Bytes of a public key of Ed25519 (RFC 8032)."""
 
 NOT_THE_KEY = "the signature of the client's identity does not hold"
 """To a login whose signature is not one of its key for this connection."""
@@ -30,10 +30,10 @@ class Signer(Protocol):
 
     @property
     def public_key(self) -> bytes:
-        """The public key, 32 octets."""
+        """The public key, 32 bytes."""
 
     def sign(self, statement: bytes) -> bytes:
-        """The signature of a statement, 64 octets."""
+        """The signature of a statement, 64 bytes."""
 
 
 def statement(exporter: bytes, transcript: bytes, login: bytes) -> bytes:
@@ -48,12 +48,12 @@ def statement(exporter: bytes, transcript: bytes, login: bytes) -> bytes:
 def check_signature(public_key: bytes, statement: bytes, signature: bytes) -> None:
     """Checks that the owner of a key made a statement.
 
-    :raises Refused: the owner did not, or this is no key; the text is for the peer.
+    :raises RefusedError: the owner did not, or this is no key; the text is for the peer.
     """
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, statement)
     except (InvalidSignature, ValueError):
-        raise Refused(RefusalCode.BAD_CREDENTIALS, NOT_THE_KEY) from None
+        raise RefusedError(RefusalCode.BAD_CREDENTIALS, NOT_THE_KEY) from None
 
 
 def identity_name(public_key: bytes) -> str:

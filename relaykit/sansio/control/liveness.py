@@ -50,7 +50,7 @@ class Liveness:
             self._silent_at = max(self._silent_at, now + self._timeout_s)
 
     def answered(self, now: float) -> None:
-        """The peer answered a ping, which settles a doubt: other octets may have been on their way."""
+        """The peer answered a ping, which settles a doubt: other bytes may have been on their way."""
         self._answer_by = None
         self.heard(now)
 

@@ -1,6 +1,6 @@
 """Which version of the wire a client speaks to its server: ``transport.wireProtocol``.
 
-A server that does not know version 2 takes its first octet for an unknown message and closes.  That
+A server that does not know version 2 takes its first byte for an unknown message and closes.  That
 is all there is to see, and a server that restarts looks the same.  So version 1 is believed only when
 a login in version 1 was answered, and only for a while: until the belief is old, or until version 2
 was seen.  Where version 2 was seen once, version 1 is never tried again: whoever can cut connections
@@ -79,7 +79,7 @@ class WireChoice:
             self._known_at = now
 
     def closed_without_answer(self, version: int) -> bool:
-        """The server ended the connection after the opening without sending one octet.
+        """The server ended the connection after the opening without sending one byte.
 
         Answers whether the other version should be tried at once.
         """

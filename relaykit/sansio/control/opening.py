@@ -1,7 +1,7 @@
 """The beginning of a logical connection as the server sees it, and the server's answers to it.
 
 :class:`ServerOpening` reads until the first message: a login, a work connection or a visit.  A login
-goes on in :mod:`relaykit.sansio.control.server_session`; the other two are answered with the functions here,
+goes on in :mod:`relaykit.sansio.control.server_control`; the other two are answered with the functions here,
 in the version of the wire that the connection began with, and then carry payload.
 """
 
@@ -16,7 +16,7 @@ from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY, Agreement, answer_greeting
 from relaykit.sansio.control.texts import MISSING_HELLO
-from relaykit.sansio.parsers.first_octets import LOGICAL_CONNECTION, Spoken
+from relaykit.sansio.parsers.first_bytes import LOGICAL_CONNECTION, Spoken
 from relaykit.sansio.wire.framing import (
     MAGIC,
     V1,
@@ -107,11 +107,11 @@ class ServerOpening:
     """Reads a logical connection up to its first message; one event, then it is done.
 
     Once done, :meth:`unread` gives what came behind the first message, and the connection passes to
-    who takes over: a :class:`~relaykit.sansio.control.server_session.ServerSession` for a login.
+    who takes over: a :class:`~relaykit.sansio.control.server_control.ServerControl` for a login.
 
     :param version: what the server calls its version, for a client that must be refused here.
-    :param entropy: answers this many random octets.
-    :param salt: what the token is stretched with, where a bound login is possible.
+    :param entropy: answers this many random bytes.
+    :param salt: what the token is derived with, where a bound login is possible.
     :param secure: whether TLS ends here, with something to bind a login to.
     """
 
@@ -145,7 +145,7 @@ class ServerOpening:
         return self._deadline is None
 
     def receive(self, data: Buffer, now: float) -> None:
-        """Feeds octets of the peer.
+        """Feeds bytes of the peer.
 
         :raises StrangeProtocol: this is no client of ours.
         :raises RemoteProtocolError: it breaks the rules; the answer that it gets is in :meth:`to_send`.

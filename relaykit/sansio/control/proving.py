@@ -69,12 +69,12 @@ class ServerProofs:
     """The server's half.
 
     :ivar exporter: as for the client.
-    :ivar stretched: the token's stretched key; needed where a bound login was agreed on.
+    :ivar token_key: the token's derived key; needed where a bound login was agreed on.
     :ivar required: whether a login that is not bound is refused.
     """
 
     exporter: bytes = field(default=b"", repr=False)
-    stretched: bytes = field(default=b"", repr=False)
+    token_key: bytes = field(default=b"", repr=False)
     required: bool = False
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen
 
-from relaykit.errors import LocalProtocolError, RefusalCode, Refused, RemoteProtocolError
+from relaykit.errors import LocalProtocolError, RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.channel import Channel
 from relaykit.sansio.control.events import MessageReceived, SessionEnded, SessionEvent, SignalReceived
@@ -169,7 +169,7 @@ class Heartbeat:
 class SessionSettings:
     """What both ends of a session need.
 
-    ``token`` is what encryption keys are made from.  ``entropy`` answers this many random octets.
+    ``token`` is what encryption keys are made from.  ``entropy`` answers this many random bytes.
     ``messages`` are the core's and those that proxy types registered.
 
     :raises ValueError: a registered message has the type of one of relaykit's own.
@@ -225,7 +225,7 @@ class ControlSession:
     # The five verbs.
 
     def receive(self, data: Buffer, now: float) -> None:
-        """Feeds octets of the peer.
+        """Feeds bytes of the peer.
 
         :raises RemoteProtocolError: the peer broke the rules; the session has ended.
         """
@@ -271,11 +271,11 @@ class ControlSession:
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal of the proxy type.  ``visitor_name`` is empty for the proxy's own client.
 
-        :raises Refused: NOT_AVAILABLE, where the peer takes no signals.
+        :raises RefusedError: NOT_AVAILABLE, where the peer takes no signals.
         """
         if self._step(Step.SIGNAL):
             if SIGNAL not in self.extensions:
-                raise Refused(RefusalCode.NOT_AVAILABLE, "the peer takes no signals")
+                raise RefusedError(RefusalCode.NOT_AVAILABLE, "the peer takes no signals")
             self._send(Signal(proxy_name=proxy_name, visitor_name=visitor_name, body=dict(body)))
 
     def send(self, message: Message) -> None:

@@ -1,6 +1,6 @@
 """The contract of cores that speak in datagrams over sockets of their own.
 
-It is that of :mod:`relaykit.sansio.contract` with an address and a socket beside the octets.
+It is that of :mod:`relaykit.sansio.contract` with an address and a socket beside the bytes.
 Sockets are numbers: a core says in its own words how many it needs, its driver opens them, and from
 then on ``via`` is a socket's place among them.
 """

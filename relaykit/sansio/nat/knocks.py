@@ -1,18 +1,18 @@
-"""The datagrams of a punch: forty octets, authenticated, of one session and one direction.
+"""The datagrams of a punch: forty bytes, authenticated, of one session and one direction.
 
 ::
 
      0  kind      8 probe, 9 answer, 10 nomination, 11 acceptance
      1  "rk1"
-     4  session   8 octets made from the key: what is not ours is recognized without cryptography
-    12  token     8 octets that only the sender of a probe can make; the answer repeats them
+     4  session   8 bytes made from the key: what is not ours is recognized without cryptography
+    12  token     8 bytes that only the sender of a probe can make; the answer repeats them
     20  stamp     when the probe was sent, in the sender's milliseconds; the answer repeats it
-    24  tag       16 octets of HMAC-SHA256 over all that, by the key of the sender's direction
+    24  tag       16 bytes of HMAC-SHA256 over all that, by the key of the sender's direction
 
-The first octet is neither STUN's (0 to 3) nor QUIC's (64 and above), so that all three share a
+The first byte is neither STUN's (0 to 3) nor QUIC's (64 and above), so that all three share a
 socket.  A probe and its answer have one size: nobody is amplified.
 
-Source: RFC 9443 (first octets), RFC 8445 7 (checks, answers, nomination), RFC 2104.
+Source: RFC 9443 (first bytes), RFC 8445 7 (checks, answers, nomination), RFC 2104.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class KnockKeys:
 
     def __init__(self, key: bytes, role: Role, token_key: bytes) -> None:
         if len(key) != KEY_BYTES:
-            raise ValueError(f"a session key has {KEY_BYTES} octets")
+            raise ValueError(f"a session key has {KEY_BYTES} bytes")
         self._own = hmac.digest(key, b"relaykit punch " + role.value.encode(), "sha256")
         self._peer = hmac.digest(key, b"relaykit punch " + role.other.value.encode(), "sha256")
         self._prefix = _MARK + hmac.digest(key, b"relaykit punch session", "sha256")[:8]
@@ -119,5 +119,5 @@ class KnockKeys:
 
 
 def is_knock(data: Buffer) -> bool:
-    """Whether a datagram on a shared socket belongs to some punch, by its first octets."""
+    """Whether a datagram on a shared socket belongs to some punch, by its first bytes."""
     return len(data) == KNOCK_BYTES and 8 <= data[0] <= 11 and bytes(data[1:4]) == _MARK

@@ -156,7 +156,7 @@ def from_body(body: Mapping[str, Any]) -> MeetingMessage | None:
         raise RemoteProtocolError("a failure that has no name")
     if isinstance(message, Granted | Invitation):
         if len(message.key) != KEY_BYTES:
-            raise RemoteProtocolError(f"a key of {len(message.key)} octets")
+            raise RemoteProtocolError(f"a key of {len(message.key)} bytes")
         if len(message.stun_ports) > PORTS_MAX or not all(0 < port < 65536 for port in message.stun_ports):
             raise RemoteProtocolError("STUN ports that do not exist, or too many")
     return message

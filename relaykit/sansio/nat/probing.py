@@ -127,7 +127,7 @@ class Prober:
     An answer counts if its transaction is that of a question, it came in through the expected
     socket and, where nothing else was asked for, from the address that was asked.
 
-    ``entropy`` gives that many unpredictable octets.
+    ``entropy`` gives that many unpredictable bytes.
     """
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:

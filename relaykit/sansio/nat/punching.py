@@ -233,7 +233,7 @@ class Punch:
     ``targets`` are the peer's candidates that may be sent to, see
     :func:`relaykit.sansio.nat.candidates.admitted`.  Socket 0, whose candidates were offered, is
     open from the start; more are asked for by :class:`SocketsWanted`.  ``key`` is the session's, the
-    same at both ends, unknown to all others.  ``entropy`` gives unpredictable octets.
+    same at both ends, unknown to all others.  ``entropy`` gives unpredictable bytes.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import msgspec
 from attrs import define, field, frozen
 
-from relaykit.errors import RefusalCode, Refused, RemoteProtocolError
+from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.nat.knocks import GENERATION_MAX, KEY_BYTES, Role
 from relaykit.sansio.nat.meeting_messages import (
     Call,
@@ -222,7 +222,7 @@ class _Meeting:
 class Rendezvous:
     """All meetings of a server.
 
-    ``entropy`` answers this many random octets, ``stun_ports`` where the server answers STUN.  After
+    ``entropy`` answers this many random bytes, ``stun_ports`` where the server answers STUN.  After
     each input take :meth:`to_send` and :meth:`events`; call :meth:`wake` when :meth:`next_wakeup` says.
     """
 
@@ -254,16 +254,16 @@ class Rendezvous:
 
     def called(
         self, caller: Party, call: Call, callee: Party, admit: Callable[[], None], now: float
-    ) -> Refused | None:
+    ) -> RefusedError | None:
         """A caller asks for a meeting; answers why it is refused, None if it is not.
 
-        ``admit()`` applies the proxy's own rules and raises :class:`relaykit.errors.Refused`; it is
+        ``admit()`` applies the proxy's own rules and raises :class:`relaykit.errors.RefusedError`; it is
         not asked for those that are too many anyway.
         """
         try:
             self._check(caller, call, callee, now)
             admit()
-        except Refused as refusal:
+        except RefusedError as refusal:
             self._send(caller, Declined(call.call, refusal.code.value, refusal.text))
             return refusal
         key = self._entropy(KEY_BYTES)
@@ -329,15 +329,15 @@ class Rendezvous:
     def _check(self, caller: Party, call: Call, callee: Party, now: float) -> None:
         host = "" if caller.seen_as is None else subscriber(caller.seen_as.host)
         if not self._clients.admits(caller.of, now) or not self._addresses.admits(host, now):
-            raise Refused(RefusalCode.TOO_MANY, "too many calls, try again in a moment")
+            raise RefusedError(RefusalCode.TOO_MANY, "too many calls, try again in a moment")
         if (caller.role, caller.of, call.call) in self._meetings:
-            raise Refused(RefusalCode.OTHER, "this call was made already")
+            raise RefusedError(RefusalCode.OTHER, "this call was made already")
         if (
             len(self) >= MEETINGS_MAX
             or self._of[Role.CALLER, caller.of] >= MEETINGS_PER_CLIENT
             or self._of[Role.CALLEE, callee.of] >= MEETINGS_PER_PROXY
         ):
-            raise Refused(RefusalCode.TOO_MANY, "too many meetings are under way, try again in a moment")
+            raise RefusedError(RefusalCode.TOO_MANY, "too many meetings are under way, try again in a moment")
 
     def _offered(self, meeting: _Meeting, sender: Party, message: OfferPassed, now: float) -> None:
         self._step(meeting, Step.OFFER if sender.role is Role.CALLER else Step.ANSWER, now)
@@ -351,7 +351,7 @@ class Rendezvous:
         if meeting.attempts > GENERATION_MAX + 1:
             raise RemoteProtocolError("too many attempts in one meeting")
         if len(msgspec.json.encode(message.offer)) > OFFER_BYTES_MAX:
-            raise RemoteProtocolError(f"an offer of more than {OFFER_BYTES_MAX} octets")
+            raise RemoteProtocolError(f"an offer of more than {OFFER_BYTES_MAX} bytes")
         receiver = meeting.other(sender.role)
         seen_at = "" if sender.seen_as is None else sender.seen_as.host
         self._send(receiver.party, OfferPassed(receiver.call, message.offer, seen_at))

@@ -2,7 +2,7 @@
 
 Each end dials the other's address from the port whose outer address the other knows, over and over,
 and listens on that port.  Connections that come to stand, dialed or accepted, prove the key in forty
-octets each way; the caller nominates the first that does.  After the callee's acceptance the
+bytes each way; the caller nominates the first that does.  After the callee's acceptance the
 connection belongs to whoever wanted it.
 
 Source: RFC 9293 3.5 (simultaneous open), RFC 5128 4.4 (TCP hole punching), RFC 6544 4.1 and 5.2.
@@ -122,7 +122,7 @@ class StreamPunch:
             self._due[address] = now + AGAIN_S
 
     def received(self, number: int, data: Buffer, now: float) -> None:
-        """Octets arrived on a connection."""
+        """Bytes arrived on a connection."""
         connection = self._connections.get(number)
         if connection is None:
             return

@@ -1,4 +1,4 @@
-"""STUN messages: octets to values and back.
+"""STUN messages: bytes to values and back.
 
 Retransmission is in :mod:`relaykit.sansio.nat.probing`, what a server answers is in
 :mod:`relaykit.sansio.nat.stun_server`.  Messages of the classic protocol of RFC 3489, which have no
@@ -113,7 +113,7 @@ class Change(enum.IntFlag):
 
 
 class Integrity(enum.Enum):
-    """The two ways to sign a message: attribute type, hash, octets of the signature."""
+    """The two ways to sign a message: attribute type, hash, bytes of the signature."""
 
     SHA1 = (Attribute.MESSAGE_INTEGRITY, "sha1", 20, 20)
     SHA256 = (Attribute.MESSAGE_INTEGRITY_SHA256, "sha256", 16, 32)
@@ -137,7 +137,7 @@ class StunFailure:
 class StunMessage:
     """One message.  Values of known attributes were checked, so that no property raises.
 
-    ``transaction`` has 12 octets; 16 in a message of RFC 3489, which has no cookie.  Of equal
+    ``transaction`` has 12 bytes; 16 in a message of RFC 3489, which has no cookie.  Of equal
     attributes the first counts.  Source: RFC 8489 14.
     """
 
@@ -146,7 +146,7 @@ class StunMessage:
     attributes: tuple[tuple[int, bytes], ...] = ()
     method: int = BINDING
     raw: bytes = field(default=b"", eq=False, repr=False)
-    """The octets that it was decoded from; empty when it was not."""
+    """The bytes that it was decoded from; empty when it was not."""
 
     def get(self, attribute: int) -> bytes | None:
         """The value of an attribute, or None."""
@@ -262,12 +262,12 @@ def decode(datagram: Buffer) -> StunMessage:
     """
     raw = bytes(datagram)
     if len(raw) < HEADER_BYTES:
-        raise StunError(f"a STUN message has at least {HEADER_BYTES} octets, not {len(raw)}")
+        raise StunError(f"a STUN message has at least {HEADER_BYTES} bytes, not {len(raw)}")
     type_, length = _HEADER.unpack_from(raw)
     if type_ & 0xC000:
         raise StunError("the first two bits of a STUN message are zero")
     if length % 4 or length != len(raw) - HEADER_BYTES:
-        raise StunError(f"a STUN message of {len(raw)} octets does not have {length} octets of attributes")
+        raise StunError(f"a STUN message of {len(raw)} bytes does not have {length} bytes of attributes")
     return StunMessage(
         kind=Kind(type_ & _KIND_BITS),
         transaction=raw[8:20] if raw[4:8] == COOKIE else raw[4:20],
@@ -364,7 +364,7 @@ def _unpack_address(value: bytes) -> Address:
 def _xored(value: bytes, transaction: bytes) -> bytes:
     pad = transaction if len(transaction) == 16 else COOKIE + transaction
     port = bytes((value[2] ^ pad[0], value[3] ^ pad[1]))
-    return value[:2] + port + bytes(octet ^ mask for octet, mask in zip(value[4:], pad, strict=False))
+    return value[:2] + port + bytes(byte ^ mask for byte, mask in zip(value[4:], pad, strict=False))
 
 
 def _is_address(value: bytes) -> bool:
@@ -411,7 +411,7 @@ def _attributes(raw: bytes) -> Iterable[tuple[int, bytes]]:
         value = raw[start:end]
         is_possible = _SHAPES.get(type_)
         if is_possible is not None and not is_possible(value):
-            raise StunError(f"STUN attribute {type_:#06x} has an impossible value of {len(value)} octets")
+            raise StunError(f"STUN attribute {type_:#06x} has an impossible value of {len(value)} bytes")
         wanted = _KEPT_BEHIND.get(type_, wanted)
         yield type_, value
 

@@ -157,7 +157,7 @@ class StunServer:
                 yield attribute, value
 
     def _room(self, request: StunMessage, source: Address) -> int:
-        """Octets that an answer may still grow by, the mapped address counted in."""
+        """Bytes that an answer may still grow by, the mapped address counted in."""
         headers = _HEADERS_6 if ":" in source.host else _HEADERS_4
         allowed = int((len(request.raw) + headers) * AMPLIFICATION_MAX) - headers
         return allowed - stun.HEADER_BYTES - _mapped_size(source) - _checksum(request)
@@ -175,12 +175,12 @@ class StunServer:
 
 
 def _checksum(request: StunMessage) -> int:
-    """Octets of the FINGERPRINT that answers one: RFC 8489 7."""
+    """Bytes of the FINGERPRINT that answers one: RFC 8489 7."""
     return 0 if request.get(Attribute.FINGERPRINT) is None else 8
 
 
 def _mapped_size(source: Address) -> int:
-    """Octets of the attribute that holds the mapped address."""
+    """Bytes of the attribute that holds the mapped address."""
     return 24 if ":" in source.host else 12
 
 

@@ -74,7 +74,7 @@ class Sweep:
     """The aims of one end, tick by tick.
 
     ``target`` is where servers saw the peer, ``nat`` what the peer knows of its NAT, ``entropy``
-    gives unpredictable octets.
+    gives unpredictable bytes.
     """
 
     def __init__(self, target: Address, nat: NatView, entropy: Callable[[int], bytes]) -> None:

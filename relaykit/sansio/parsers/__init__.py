@@ -1,1 +1,1 @@
-"""What recognises a stream by its first octets; every object here is a prefix parser."""
+"""What recognises a stream by its first bytes; every object here is a prefix parser."""

@@ -21,9 +21,9 @@ from relaykit.sansio.contract import Buffer
 __all__ = ["KEY_LENGTH", "MAX_RECORD", "Algorithm", "BrokenRecord", "Opener", "Sealer"]
 
 KEY_LENGTH = 32
-"""Octets of a key, whatever the algorithm."""
+"""Bytes of a key, whatever the algorithm."""
 MAX_RECORD = 65536
-"""Most octets of plaintext in a record."""
+"""Most bytes of plaintext in a record."""
 
 _TAG_LENGTH = 16
 _LENGTH = struct.Struct(">I")
@@ -42,7 +42,7 @@ class Algorithm(enum.Enum):
 
     @property
     def nonce_length(self) -> int:
-        """Octets of a nonce."""
+        """Bytes of a nonce."""
         return _NONCE_LENGTHS[self]
 
 
@@ -53,7 +53,7 @@ class BrokenRecord(RemoteProtocolError):
 class Sealer:
     """The direction that this end writes.
 
-    :param nonce: as many random octets as the algorithm asks for, never used before with this key.
+    :param nonce: as many random bytes as the algorithm asks for, never used before with this key.
     """
 
     __slots__ = ("_cipher", "_nonces", "_prefix")
@@ -64,7 +64,7 @@ class Sealer:
         self._prefix = nonce
 
     def process(self, data: Buffer) -> Sequence[bytes]:
-        """The records of the next octets, after the nonce the first time; nothing for nothing.
+        """The records of the next bytes, after the nonce the first time; nothing for nothing.
 
         :raises LocalProtocolError: the key has sealed as many records as it may.
         """
@@ -111,7 +111,7 @@ class Opener:
         while len(buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(buffer)
             if not _TAG_LENGTH <= length <= MAX_RECORD + _TAG_LENGTH:
-                raise BrokenRecord(f"a record announces {length} octets")
+                raise BrokenRecord(f"a record announces {length} bytes")
             end = _LENGTH.size + length
             if len(buffer) < end:
                 break
@@ -163,9 +163,9 @@ class _Cipher(Protocol):
 
 
 class _XChaCha20Poly1305:
-    """ChaCha20-Poly1305 with 24 octets of nonce.  Source: draft-irtf-cfrg-xchacha-03.
+    """ChaCha20-Poly1305 with 24 bytes of nonce.  Source: draft-irtf-cfrg-xchacha-03.
 
-    The key that the first 16 octets of the nonce give is kept, for they are those of the record before.
+    The key that the first 16 bytes of the nonce give is kept, for they are those of the record before.
     """
 
     __slots__ = ("_cipher", "_key", "_prefix")
@@ -190,7 +190,7 @@ class _XChaCha20Poly1305:
 
 
 def _hchacha20(key: bytes, prefix: bytes) -> bytes:
-    """A key from a key and 16 octets of nonce.  Source: draft-irtf-cfrg-xchacha-03, 2.2."""
+    """A key from a key and 16 bytes of nonce.  Source: draft-irtf-cfrg-xchacha-03, 2.2."""
     state = [*_HCHACHA_CONSTANTS, *struct.unpack("<8I", key), *struct.unpack("<4I", prefix)]
     for _ in range(10):
         for column in range(4):

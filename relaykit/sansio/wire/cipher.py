@@ -1,7 +1,7 @@
 """frp's stream cipher: AES-128 in CFB mode, on control connections of version 1 and on work legs.
 
-It hides octets and does not authenticate them.  Each direction is one continuous stream that begins
-with its initialization vector in clear, sent with the first octets and not before.
+It hides bytes and does not authenticate them.  Each direction is one continuous stream that begins
+with its initialization vector in clear, sent with the first bytes and not before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ except ImportError:  # cryptography before 47 has it among the other modes
 __all__ = ["IV_LENGTH", "Decryptor", "Encryptor", "derive_key"]
 
 IV_LENGTH = 16
-"""Octets of an initialization vector."""
+"""Bytes of an initialization vector."""
 
 _SALT = b"frp"
 _ITERATIONS = 64
@@ -40,7 +40,7 @@ def derive_key(secret: bytes) -> bytes:
 class Encryptor:
     """The direction that this end writes.
 
-    :param iv: 16 random octets, never used before with this key.
+    :param iv: 16 random bytes, never used before with this key.
     """
 
     __slots__ = ("_context", "_iv")
@@ -50,7 +50,7 @@ class Encryptor:
         self._iv: bytes | None = iv
 
     def process(self, data: Buffer) -> Sequence[bytes]:
-        """The ciphertext of the next octets, after the vector the first time; nothing for nothing."""
+        """The ciphertext of the next bytes, after the vector the first time; nothing for nothing."""
         if not data:
             return ()
         ciphertext = self._context.update(data)
@@ -71,7 +71,7 @@ class Decryptor:
         self._context: CipherContext | None = None
 
     def process(self, data: Buffer) -> Sequence[bytes]:
-        """The plaintext of the next octets; nothing while the vector is incomplete."""
+        """The plaintext of the next bytes; nothing while the vector is incomplete."""
         if self._context is None:
             missing = IV_LENGTH - len(self._iv)
             self._iv += bytes(data[:missing])

@@ -17,20 +17,20 @@ __all__ = ["Stack", "StreamCoder", "inbound_coders", "outbound_coders"]
 
 
 class StreamCoder(Protocol):
-    """One direction, one layer.  It keeps the order of octets and needs no end."""
+    """One direction, one layer.  It keeps the order of bytes and needs no end."""
 
     def process(self, data: Buffer) -> Sequence[Buffer]:
-        """Takes the next octets in any portions and answers what they give, possibly nothing.
+        """Takes the next bytes in any portions and answers what they give, possibly nothing.
 
         ``data`` is lent for the call; the answer is the caller's.
 
-        :raises RemoteProtocolError: the peer's octets are not of this coding.  The stream is lost,
+        :raises RemoteProtocolError: the peer's bytes are not of this coding.  The stream is lost,
             and what the same portion gave before with it.
         """
 
 
 class Stack:
-    """Several coders as one, in the order in which octets pass them."""
+    """Several coders as one, in the order in which bytes pass them."""
 
     __slots__ = ("_coders",)
 
@@ -49,7 +49,7 @@ def outbound_coders(key: bytes | None, compression: bool, iv: bytes) -> tuple[St
     """What a payload passes on its way to the peer; nothing for a plain leg.
 
     :param key: of :func:`relaykit.sansio.wire.cipher.derive_key`, or None for no encryption.
-    :param iv: 16 random octets, never used before with this key.
+    :param iv: 16 random bytes, never used before with this key.
     """
     coders: list[StreamCoder] = []
     if compression:
@@ -60,7 +60,7 @@ def outbound_coders(key: bytes | None, compression: bool, iv: bytes) -> tuple[St
 
 
 def inbound_coders(key: bytes | None, compression: bool) -> tuple[StreamCoder, ...]:
-    """What the peer's octets pass on their way to a payload; nothing for a plain leg."""
+    """What the peer's bytes pass on their way to a payload; nothing for a plain leg."""
     coders: list[StreamCoder] = []
     if key is not None:
         coders.append(Decryptor(key))

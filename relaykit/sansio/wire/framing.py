@@ -1,6 +1,6 @@
 """Messages in frames: two versions of the wire, one way to use them.
 
-A decoder takes octets in any portions and gives messages one by one; what follows the last message
+A decoder takes bytes in any portions and gives messages one by one; what follows the last message
 taken stays in it as :meth:`Decoder.unread`, because ciphertext or payload may share its chunk.
 
 Version 1: a type byte, the length of the body as a signed 64-bit integer, the body.  Version 2
@@ -44,9 +44,9 @@ __all__ = [
 MAGIC = b"FRP\x00\x02\r\n"
 """What a client sends first on each connection of version 2."""
 MAX_BODY = 10240
-"""Most octets of a body in version 1; frp closes a connection that brings more."""
+"""Most bytes of a body in version 1; frp closes a connection that brings more."""
 MAX_PAYLOAD = 65536
-"""Most octets of a payload in version 2; frp closes a connection that brings more."""
+"""Most bytes of a payload in version 2; frp closes a connection that brings more."""
 
 _V1_HEADER = struct.Struct(">Bq")
 _V2_HEADER = struct.Struct(">HHI")
@@ -58,7 +58,7 @@ _HELLO_TYPES = {sender: kind for kind, sender in _HELLOS.items()}
 
 
 class FrameTooLong(RemoteProtocolError):
-    """The peer announced more octets than a frame may have."""
+    """The peer announced more bytes than a frame may have."""
 
 
 class MalformedFrame(RemoteProtocolError):
@@ -75,7 +75,7 @@ class MessageTooLong(LocalProtocolError):
 
 @frozen
 class HelloFrame:
-    """A hello of version 2 as it travelled; ``payload`` enters the transcript octet by octet."""
+    """A hello of version 2 as it travelled; ``payload`` enters the transcript byte by byte."""
 
     sender: Literal["client", "server"]
     payload: bytes = field(repr=False)
@@ -99,7 +99,7 @@ class Decoder(ABC):
         self._buffer = bytearray()
 
     def receive(self, data: Buffer) -> None:
-        """Takes in octets of the peer; they are copied."""
+        """Takes in bytes of the peer; they are copied."""
         self._buffer += data
 
     @abstractmethod
@@ -142,7 +142,7 @@ class V1Decoder(Decoder):
                 return None
             _, length = _V1_HEADER.unpack_from(buffer)
             if not 0 <= length <= MAX_BODY:
-                raise FrameTooLong(f"a message announces {length} octets, {MAX_BODY} are allowed")
+                raise FrameTooLong(f"a message announces {length} bytes, {MAX_BODY} are allowed")
             end = _V1_HEADER.size + length
             if len(buffer) < end:
                 return None
@@ -171,7 +171,7 @@ class V2Decoder(Decoder):
             if flags:
                 raise MalformedFrame(f"a frame has the flags {flags:#06x}, none are defined")
             if length > MAX_PAYLOAD:
-                raise FrameTooLong(f"a frame announces {length} octets, {MAX_PAYLOAD} are allowed")
+                raise FrameTooLong(f"a frame announces {length} bytes, {MAX_PAYLOAD} are allowed")
             if kind != _MESSAGE and kind not in _HELLOS:
                 raise MalformedFrame(f"no frame has the type {kind}")
             end = _V2_HEADER.size + length
@@ -209,7 +209,7 @@ def encode_v1(message: Message) -> bytes:
         raise LocalProtocolError(f"version 1 has no {type(message).__name__}")
     body = message.to_json()
     if len(body) > MAX_BODY:
-        raise MessageTooLong(f"{type(message).__name__} has {len(body)} octets, {MAX_BODY} are allowed")
+        raise MessageTooLong(f"{type(message).__name__} has {len(body)} bytes, {MAX_BODY} are allowed")
     return _V1_HEADER.pack(message.type_byte, len(body)) + body
 
 
@@ -221,7 +221,7 @@ def encode_v2(message: Message) -> bytes:
     body = message.to_json()
     length = _NUMBER.size + len(body)
     if length > MAX_PAYLOAD:
-        raise MessageTooLong(f"{type(message).__name__} has {length} octets, {MAX_PAYLOAD} are allowed")
+        raise MessageTooLong(f"{type(message).__name__} has {length} bytes, {MAX_PAYLOAD} are allowed")
     return _MESSAGE_HEADER.pack(_MESSAGE, 0, length, message.number) + body
 
 
@@ -232,7 +232,7 @@ def encode_hello(hello: HelloFrame) -> bytes:
     """
     length = len(hello.payload)
     if length > MAX_PAYLOAD:
-        raise MessageTooLong(f"a hello has {length} octets, {MAX_PAYLOAD} are allowed")
+        raise MessageTooLong(f"a hello has {length} bytes, {MAX_PAYLOAD} are allowed")
     return _V2_HEADER.pack(_HELLO_TYPES[hello.sender], 0, length) + hello.payload
 
 

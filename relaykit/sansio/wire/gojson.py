@@ -1,7 +1,7 @@
 """JSON as frp writes and reads it, which is the way of Go's ``encoding/json``.
 
 Writing: fields in the order of their declaration, maps by key, ``<``, ``>``, ``&``, U+2028 and
-U+2029 escaped, octets in base64, what is not UTF-8 replaced by U+FFFD.
+U+2029 escaped, bytes in base64, what is not UTF-8 replaced by U+FFFD.
 
 Reading: keys match whatever their case, the last of equal keys wins, unknown keys are ignored,
 ``null`` leaves a field as it is, integers have neither fraction nor exponent.  Whatever was written by
@@ -114,7 +114,7 @@ def _escaped(text: bytes) -> bytes:
 
 
 def _parse(data: Buffer) -> Any:
-    """Reads JSON that msgspec would not: octets that are not UTF-8, lone surrogates."""
+    """Reads JSON that msgspec would not: bytes that are not UTF-8, lone surrogates."""
     try:
         value = json.loads(str(data, "utf-8", "replace"), parse_constant=_refuse_constant)
         return _without_surrogates(value)

@@ -1,6 +1,6 @@
 """How both ends of a control connection of version 2 agree: hellos, transcript, keys.
 
-Hellos travel as JSON; what is agreed on covers their octets exactly as they travelled, unknown keys
+Hellos travel as JSON; what is agreed on covers their bytes exactly as they travelled, unknown keys
 included, so nobody in between can have changed them unseen.  relaykit's own extensions are offered
 under ``capabilities.relaykit`` and chosen under ``selected.relaykit``; frp ignores both.
 """
@@ -44,7 +44,7 @@ __all__ = [
 ALGORITHMS = (Algorithm.AES_256_GCM, Algorithm.XCHACHA20_POLY1305)
 """What is offered, in order of preference: processors have instructions for the first."""
 RANDOM_LENGTH = 32
-"""Octets of chance in each hello."""
+"""Bytes of chance in each hello."""
 
 _CODEC = "json"
 _TRANSCRIPT = b"frp wire v2 crypto transcript"
@@ -108,7 +108,7 @@ class ClientHello(_Part, frozen=True, kw_only=True):
         extensions: Mapping[str, Any],
         algorithms: Sequence[Algorithm] = ALGORITHMS,
     ) -> Self:
-        """A hello with 32 octets of chance and the extensions that this end can."""
+        """A hello with 32 bytes of chance and the extensions that this end can."""
         return cls(
             bootstrap=bootstrap,
             capabilities=Capabilities(
@@ -195,7 +195,7 @@ def answer(
 ) -> ServerHello:
     """The server's answer: the first algorithm of the client's that this end supports.
 
-    :param random: 32 octets of chance.
+    :param random: 32 bytes of chance.
     :param extensions: what the server chose of ``hello.capabilities.relaykit``.
     :raises HelloRefused: nothing fits; send :meth:`ServerHello.refusing` its text, and close.
     """
@@ -232,7 +232,7 @@ def check_answer(offer: ClientHello, hello: ServerHello) -> Algorithm:
     if selected.crypto.algorithm not in offer.capabilities.crypto.algorithms:
         raise HelloRefused("the server chose an algorithm that was not offered")
     if len(selected.crypto.server_random) != RANDOM_LENGTH:
-        raise HelloRefused("the server's hello has no random of 32 octets")
+        raise HelloRefused("the server's hello has no random of 32 bytes")
     return Algorithm(selected.crypto.algorithm)
 
 

@@ -1,6 +1,6 @@
 """Logins with proofs of relaykit's own; legal only where both ends agreed on one in the hello of version 2.
 
-The login and its answer travel as the octets that the proofs are about, so that nobody has to write
+The login and its answer travel as the bytes that the proofs are about, so that nobody has to write
 them a second time in exactly the same way.
 """
 
@@ -14,7 +14,7 @@ __all__ = ["IdentifiedLogin", "ProvenLogin", "ProvenLoginResp"]
 class IdentifiedLogin(Login, frozen=True, kw_only=True):
     """The body of a login that carries proofs.
 
-    ``identity`` is the public key (Ed25519, 32 octets) that the client signs with, empty for none.
+    ``identity`` is the public key (Ed25519, 32 bytes) that the client signs with, empty for none.
     With ``yields`` the client takes nothing from another one with the same identity that is alive.
     """
 

@@ -1,6 +1,6 @@
 """Compression of legs: snappy in its framing format, as frp uses it.
 
-A direction is the stream identifier, then chunks: type, length (24 bits, low octet first), and for
+A direction is the stream identifier, then chunks: type, length (24 bits, low byte first), and for
 those that hold something a masked CRC-32C of what they hold, and that, as a block or as it is.
 Source: google/snappy, framing_format.txt.
 """
@@ -20,16 +20,16 @@ __all__ = ["BrokenChunk", "Compressor", "Decompressor"]
 
 _IDENTIFIER = b"\xff\x06\x00\x00sNaPpY"
 _MAX_CONTENT = 65536
-"""Most octets that a chunk may hold."""
+"""Most bytes that a chunk may hold."""
 _MAX_CHUNK = 76494
-"""Most octets after a chunk's header that frp takes: a checksum and a block that only grew."""
+"""Most bytes after a chunk's header that frp takes: a checksum and a block that only grew."""
 _CHECKSUM = struct.Struct("<I")
 _HEADER_LENGTH = 4
 _COMPRESSED, _UNCOMPRESSED, _FIRST_SKIPPABLE, _IDENTIFIES = 0x00, 0x01, 0x80, 0xFF
 
 
 class BrokenChunk(RemoteProtocolError):
-    """The peer's octets are not a snappy stream."""
+    """The peer's bytes are not a snappy stream."""
 
 
 class Compressor:
@@ -44,7 +44,7 @@ class Compressor:
         self._identified = False
 
     def process(self, data: Buffer) -> Sequence[bytes]:
-        """The chunks of the next octets, after the identifier the first time; nothing for nothing."""
+        """The chunks of the next bytes, after the identifier the first time; nothing for nothing."""
         view = memoryview(data)
         pieces = []
         if view and not self._identified:
@@ -65,7 +65,7 @@ class Compressor:
 class Decompressor:
     """The direction that this end reads.  Holds less than one chunk, so less than 75 KiB.
 
-    A chunk gives 64 KiB at most, which may have been as little as 3 KiB: a portion of n octets gives
+    A chunk gives 64 KiB at most, which may have been as little as 3 KiB: a portion of n bytes gives
     up to 22 n.  An error is final.
     """
 
@@ -103,7 +103,7 @@ class Decompressor:
         if not self._identified and kind != _IDENTIFIES:
             raise BrokenChunk("the stream does not begin with its identifier")
         if length > _MAX_CHUNK:
-            raise BrokenChunk(f"a chunk announces {length} octets, {_MAX_CHUNK} are allowed")
+            raise BrokenChunk(f"a chunk announces {length} bytes, {_MAX_CHUNK} are allowed")
         if kind == _IDENTIFIES and length != len(_IDENTIFIER) - _HEADER_LENGTH:
             raise BrokenChunk("a stream identifier is wrong")
         if _UNCOMPRESSED < kind < _FIRST_SKIPPABLE:
@@ -120,7 +120,7 @@ def _content(kind: int, body: bytes) -> bytes:
     if kind == _COMPRESSED:
         content = _uncompressed(content)
     if len(content) > _MAX_CONTENT:
-        raise BrokenChunk(f"a chunk holds {len(content)} octets, {_MAX_CONTENT} are allowed")
+        raise BrokenChunk(f"a chunk holds {len(content)} bytes, {_MAX_CONTENT} are allowed")
     if _checksum(content) != checksum:
         raise BrokenChunk("a chunk does not hold what its checksum says")
     return content
@@ -130,7 +130,7 @@ def _uncompressed(block: bytes) -> bytes:
     try:
         length = cramjam.snappy.decompress_raw_len(block)
         if length > _MAX_CONTENT:
-            raise BrokenChunk(f"a block announces {length} octets, {_MAX_CONTENT} are allowed")
+            raise BrokenChunk(f"a block announces {length} bytes, {_MAX_CONTENT} are allowed")
         return bytes(cramjam.snappy.decompress_raw(block))
     except cramjam.DecompressionError:
         raise BrokenChunk("a block is broken") from None

@@ -1,4 +1,4 @@
-"""The 12-octet header of a yamux frame.
+"""The 12-byte header of a yamux frame.
 
 A header is three big-endian words: the *head* (version, type and flags), the stream's number, and
 a value whose meaning depends on the type.  Only version 0 exists, so a head is written here as
@@ -33,9 +33,9 @@ __all__ = [
 HEADER_BYTES: Final = 12
 
 DATA: Final = 0x0_0000
-"""Type: value octets of payload follow."""
+"""Type: value bytes of payload follow."""
 WINDOW_UPDATE: Final = 0x1_0000
-"""Type: the other side may send value more octets; also carries flags that come alone."""
+"""Type: the other side may send value more bytes; also carries flags that come alone."""
 PING: Final = 0x2_0000
 """Type, stream 0: SYN asks, ACK answers with the same value."""
 GO_AWAY: Final = 0x3_0000
@@ -68,6 +68,6 @@ _HEADER = struct.Struct(">III")
 
 # The bound methods themselves: a function around them would double the price of a frame.
 pack_header = _HEADER.pack
-"""``(head, stream, value)`` to 12 octets."""
+"""``(head, stream, value)`` to 12 bytes."""
 unpack_header = _HEADER.unpack_from
 """``(buffer, offset)`` to ``(head, stream, value)``."""

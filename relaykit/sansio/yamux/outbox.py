@@ -28,10 +28,10 @@ FLUSH_BYTES: Final = 4 * PIECE_BYTES
 urgent frame to wait for."""
 
 HIGH_WATER_BYTES: Final = FLUSH_BYTES
-"""Octets queued on a stream above which whoever writes to it is paused: what goes out at once."""
+"""Bytes queued on a stream above which whoever writes to it is paused: what goes out at once."""
 
 LOW_WATER_BYTES: Final = PIECE_BYTES
-"""Octets queued on a congested stream at which writing goes on, before the stream runs dry."""
+"""Bytes queued on a congested stream at which writing goes on, before the stream runs dry."""
 
 _JOIN_BYTES: Final = 2048
 """Payload up to which copying it behind its header is cheaper than sending two pieces."""
@@ -106,7 +106,7 @@ class Outbox:
 
 
 def _take_piece(stream: Stream, pieces: list[Buffer], room: int) -> int:
-    """Moves one frame of at most ``room`` octets of payload; answers how many it has."""
+    """Moves one frame of at most ``room`` bytes of payload; answers how many it has."""
     queue = stream.queue
     data = queue[0]
     size = len(data)

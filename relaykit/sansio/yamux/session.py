@@ -157,7 +157,7 @@ class YamuxSession:
     # --- inputs ---------------------------------------------------------------------------------
 
     def receive(self, data: Buffer, now: float) -> None:
-        """Feeds octets of the peer.
+        """Feeds bytes of the peer.
 
         :raises RemoteProtocolError: the peer broke the rules; the session is over.
         """
@@ -286,7 +286,7 @@ class YamuxSession:
         self._outbox.expedite(stream)
 
     def write(self, stream: Stream, data: Buffer) -> None:
-        """Queues octets, which must not change any more; look at ``stream.congested`` afterwards."""
+        """Queues bytes, which must not change any more; look at ``stream.congested`` afterwards."""
         if stream.sending is not Half.OPEN or stream.closed or not data:
             return
         stream.queue.append(data)
@@ -324,7 +324,7 @@ class YamuxSession:
             self._reset(stream, Ended.CANCELLED)
 
     def consumed(self, stream: Stream, count: int) -> None:
-        """Tells that the application has taken so many octets of the stream's payload."""
+        """Tells that the application has taken so many bytes of the stream's payload."""
         before = stream.consumed_bytes
         stream.consumed_bytes = after = before + count
         if after * 2 >= stream.window_bytes > before * 2 and not stream.closed:
@@ -414,7 +414,7 @@ class YamuxSession:
         if stream is None:
             return
         if size > stream.receive_window:
-            raise self._broken(f"stream {stream.id} has room for {stream.receive_window} octets, not {size}")
+            raise self._broken(f"stream {stream.id} has room for {stream.receive_window} bytes, not {size}")
         stream.receive_window -= size
         # frp writes and closes in different threads: payload may come behind the end, for nobody.
         if not stream.deaf:

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 INITIAL_WINDOW_BYTES: Final = 256 * 1024
-"""Octets that each side of a new stream may send before it is given more: fixed by the protocol."""
+"""Bytes that each side of a new stream may send before it is given more: fixed by the protocol."""
 
 
 class Half(enum.Enum):
@@ -94,7 +94,7 @@ class Stream:
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"sending {self.sending.value}, receiving {self.receiving.value}"
-        return f"<Stream {self.id}: {state}, {self.queued_bytes} octets queued>"
+        return f"<Stream {self.id}: {state}, {self.queued_bytes} bytes queued>"
 
 
 @define(eq=False)

@@ -22,7 +22,7 @@ _VALUES: Final = 1 << 32
 class Keepalive:
     """Pings a peer, measures the round trip, and notices when nothing comes back.
 
-    Any octets of the peer prove that the link lives, so a late answer that stands behind other
+    Any bytes of the peer prove that the link lives, so a late answer that stands behind other
     traffic in the kernel's buffers does not end a session which is busy.
     """
 

@@ -18,7 +18,7 @@ class SourceTests(SynchronousTestCase):
             self.assertEqual(source.line_of(at), text.count("\n", 0, at) + 1)
 
     def test_error(self) -> None:
-        """An error has line and column, counted in octets, and the expression in question."""
+        """An error has line and column, counted in bytes, and the expression in question."""
         error = Source("a\nä {{ .Foo }}").error("no such field", 7, 11)
         self.assertEqual((error.line, error.column, error.expression), (2, 7, ".Foo"))
         self.assertEqual(str(error), "line 2, column 7: no such field in .Foo")

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.config.template.values import (
     NumberPair,
     Root,
-    decode_octets,
+    decode_bytes,
     encode_text,
     is_true,
     quote,
@@ -92,9 +92,9 @@ class ValueTests(SynchronousTestCase):
     def test_quote(self) -> None:
         """What cannot be seen is escaped."""
         self.assertEqual(quote('a"\\\n\x01\x7f\u200b\xe4'), '"a\\"\\\\\\n\\x01\\x7f\\u200b\xe4"')
-        self.assertEqual(quote(decode_octets(b"\xff")), '"\\xff"')
+        self.assertEqual(quote(decode_bytes(b"\xff")), '"\\xff"')
 
     @given(st.binary(max_size=20))
-    def test_octets(self, octets: bytes) -> None:
-        """Octets that are no text survive."""
-        self.assertEqual(encode_text(decode_octets(octets)), octets)
+    def test_bytes(self, content: bytes) -> None:
+        """Bytes that are no text survive."""
+        self.assertEqual(encode_text(decode_bytes(content)), content)

@@ -96,7 +96,7 @@ class FaultTestCase(RelayTestCase):
         return self.until("a new user is served", lambda: self.is_served(port or self.port), within_s)
 
     def is_served(self, port: int) -> bool:
-        """Whether a new user gets its octets back."""
+        """Whether a new user gets its bytes back."""
         with contextlib.suppress(OSError), dial(port, self.host) as user:
             user.settimeout(2.0)
             user.sendall(b"hello?")
@@ -151,6 +151,6 @@ class WireTestCase(FaultTestCase):
         return super().crowd(users, ports, enter=self.wire.on_server, **how)
 
     def is_served(self, port: int) -> bool:
-        """Whether a new user on the server's machine gets its octets back."""
+        """Whether a new user on the server's machine gets its bytes back."""
         with self.wire.on_server():
             return super().is_served(port)

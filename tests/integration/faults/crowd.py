@@ -1,6 +1,6 @@
-"""Users who stay: each sends octets of its own all the time and checks each that comes back.
+"""Users who stay: each sends bytes of its own all the time and checks each that comes back.
 
-Who gets anybody else's octets, or its own twice, or not all of them, notices it at once.  That a connection
+Who gets anybody else's bytes, or its own twice, or not all of them, notices it at once.  That a connection
 ends is no mistake, where a fault is the test; that it neither goes on nor ends is one.
 """
 
@@ -20,7 +20,7 @@ from tests.integration.traffic import LOOPBACK, Pattern
 __all__ = ["Crowd", "Stay", "User"]
 
 _HEAD_BYTES = 16
-"""Octets at the beginning of each message that say whose it is, and its number."""
+"""Bytes at the beginning of each message that say whose it is, and its number."""
 
 _PLACE = 104_729
 """How far apart the places are that two users begin at in the pattern: a prime."""
@@ -32,10 +32,10 @@ class Stay:
 
     began: float
     answered: float | None = None
-    """When the first octets came back."""
+    """When the first bytes came back."""
     ended: float | None = None
-    octets: int = 0
-    """Octets that went there and back, each of them checked."""
+    content: int = 0
+    """Bytes that went there and back, each of them checked."""
 
 
 @define(eq=False)
@@ -45,7 +45,7 @@ class User:
     number: int
     stays: list[Stay] = field(factory=list)
     moved_at: float = 0.0
-    """When octets last came back."""
+    """When bytes last came back."""
 
     @property
     def connected(self) -> bool:
@@ -57,7 +57,7 @@ class Crowd:
     """So many users of an echo, in a thread of their own, until :meth:`stop`.
 
     :param ports: where they go, in turn.
-    :param deadline_s: how long octets may take to come back while the connection lives.
+    :param deadline_s: how long bytes may take to come back while the connection lives.
     :param pause_s: between two messages of a user, about.
     :param again: whether a user whose connection ended comes again, after ``again_s``.
     :param enter: puts the thread where the users are: in a network namespace.
@@ -72,7 +72,7 @@ class Crowd:
         host: str = LOOPBACK,
         deadline_s: float = 60.0,
         pause_s: float = 0.05,
-        most_octets: int = 20_000,
+        most_bytes: int = 20_000,
         again: bool = True,
         again_s: float = 0.2,
         enter: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
@@ -85,7 +85,7 @@ class Crowd:
         self._host = host
         self._deadline_s = deadline_s
         self._pause_s = pause_s
-        self._most_octets = most_octets
+        self._most_bytes = most_bytes
         self._again = again
         self._again_s = again_s
         self._enter = enter
@@ -96,9 +96,9 @@ class Crowd:
         self._thread.start()
 
     @property
-    def octets(self) -> int:
-        """Octets that went there and back so far, all of them checked."""
-        return sum(stay.octets for stay in self._stays())
+    def content(self) -> int:
+        """Bytes that went there and back so far, all of them checked."""
+        return sum(stay.content for stay in self._stays())
 
     @property
     def connections(self) -> int:
@@ -121,7 +121,7 @@ class Crowd:
         return time.monotonic() - began
 
     def wait_served(self, within_s: float) -> float:
-        """Waits until every user has got octets back from now on."""
+        """Waits until every user has got bytes back from now on."""
         now = time.monotonic()
         return self.wait(
             f"each of {len(self.users)} users is served",
@@ -208,23 +208,23 @@ class Crowd:
             number = 0
             # A cancellation that comes together with an answer gets lost.
             while not self._stopping:
-                said = self._message(user.number, number, chance.randrange(1, self._most_octets))
+                said = self._message(user.number, number, chance.randrange(1, self._most_bytes))
                 writer.write(said)
                 try:
                     heard = await asyncio.wait_for(reader.readexactly(len(said)), self._deadline_s)
                 except asyncio.IncompleteReadError as error:
                     if not said.startswith(error.partial):
-                        raise AssertionError("the last octets are not those that were sent") from error
-                    stay.octets += len(error.partial)
+                        raise AssertionError("the last bytes are not those that were sent") from error
+                    stay.content += len(error.partial)
                     raise EOFError from error
                 except TimeoutError as error:
                     raise AssertionError(
-                        f"neither octets nor the end within {self._deadline_s:g} s"
+                        f"neither bytes nor the end within {self._deadline_s:g} s"
                     ) from error
                 if heard != said:
                     raise AssertionError(f"{said[:40]!r} was answered with {heard[:40]!r}")
                 with self._changed:
-                    stay.octets += len(said)
+                    stay.content += len(said)
                     user.moved_at = time.monotonic()
                     stay.answered = stay.answered or user.moved_at
                     self._changed.notify_all()

@@ -138,7 +138,7 @@ class ChanceTests(WireTestCase):
     deadline_s = 150.0
 
     def test_faults(self) -> None:
-        """No octet is lost, doubled or anybody else's; all get what is theirs, or the end, in time."""
+        """No byte is lost, doubled or anybody else's; all get what is theirs, or the end, in time."""
         seed = int(os.environ.get(SEED) or random.SystemRandom().randrange(1 << 30))
         minutes = float(os.environ.get(MINUTES) or 20)
         print(f"\n    SEED {seed}; the same faults come again with {SEED}={seed}", flush=True)
@@ -170,7 +170,7 @@ class ChanceTests(WireTestCase):
         crowd.stop()
         for what, times in sorted(done.items()):
             self.figure(what, times, "times")
-        self.figure("octets checked", crowd.octets, "octets")
+        self.figure("bytes checked", crowd.content, "bytes")
         self.figure("connections of users", crowd.connections, "connections")
         self.figure("longest time until all were served again", worst_s)
 

@@ -32,7 +32,7 @@ class KillTestCase(FaultTestCase):
         self.figure("from the restart to the first user", first_s)
         self.figure("from the restart until every user was served", time.monotonic() - restarted)
         crowd.stop()
-        self.figure("octets checked", crowd.octets, "octets")
+        self.figure("bytes checked", crowd.content, "bytes")
 
 
 class KillTests(KillTestCase):

@@ -101,13 +101,13 @@ class ServiceTests(FaultTestCase):
 
     @takes_long
     def test_slow(self) -> None:
-        """A service that takes a while for each octet gets and gives every one of them."""
+        """A service that takes a while for each byte gets and gives every one of them."""
 
         def dawdle(connection: socket.socket) -> None:
             for _ in range(20):
-                octet = connection.recv(1)
+                byte = connection.recv(1)
                 self.rest(0.05)
-                connection.sendall(octet)
+                connection.sendall(byte)
 
         public = self.publish_bad(self.start_service(dawdle).port)
         with dial(public) as user:
@@ -203,7 +203,7 @@ class ReaderTests(FaultTestCase):
             receive(user, FROM_SERVICE, MUCH_BYTES)
             self.assertEqual(end_of(user), b"")
         self.assertEqual([len(user.stays) for user in others.users], [1] * 5)
-        self.figure("octets checked", len(readers) * MUCH_BYTES, "octets")
+        self.figure("bytes checked", len(readers) * MUCH_BYTES, "bytes")
         for name, growth in zip(("server", "client"), grown, strict=True):
             self.figure(f"growth of the {name} meanwhile", growth / 1024, "KiB")
             # Windows and queues of three flows, and not the downloads.
@@ -215,7 +215,7 @@ class ReaderTests(FaultTestCase):
 
     @takes_long
     def test_direct(self) -> None:
-        """Without mux, where the kernel moves the octets."""
+        """Without mux, where the kernel moves the bytes."""
         self.check_paused(DIRECT)
 
 

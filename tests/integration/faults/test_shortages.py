@@ -26,12 +26,12 @@ class RushTests(FaultTestCase):
     users = 1000
 
     def check_rush(self, table: Table) -> None:
-        """Each is served, each gets its own octets, and nobody has to come twice."""
+        """Each is served, each gets its own bytes, and nobody has to come twice."""
         # A user and a service's connection each, in this process.
         self.allow_descriptors(4 * self.users)
         server = self.start_server(table)
         client = self.publish_echo(table)
-        crowd = self.crowd(self.users, pause_s=2.0, most_octets=4000, again=False)
+        crowd = self.crowd(self.users, pause_s=2.0, most_bytes=4000, again=False)
         all_s = crowd.wait_served(60)
         first = min(stay.began for user in crowd.users for stay in user.stays)
         waited = sorted((user.stays[0].answered or 0.0) - first for user in crowd.users)
@@ -40,7 +40,7 @@ class RushTests(FaultTestCase):
         self.figure("until half of the users were served", waited[len(waited) // 2])
         self.figure("until the last user was served", waited[-1])
         self.figure("until each was served again", all_s)
-        self.figure("octets checked", crowd.octets, "octets")
+        self.figure("bytes checked", crowd.content, "bytes")
         for name, program in (("server", server), ("client", client)):
             self.figure(f"most memory of the {name}", program.peak_resident_bytes() / 2**20, "MiB")
         self.until("the descriptors are free again", lambda: server.descriptors() < 100)

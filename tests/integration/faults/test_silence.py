@@ -63,7 +63,7 @@ class DroppedTests(WireTestCase):
         self.figure("from the healing until a user was served", time.monotonic() - healed)
         crowd.wait_served(60)
         crowd.stop()
-        self.figure("octets checked", crowd.octets, "octets")
+        self.figure("bytes checked", crowd.content, "bytes")
 
     def check_mux(self, *rules: str, interval_s: int = 2) -> None:
         """With mux both ends ping."""
@@ -118,7 +118,7 @@ class IdleWorkTests(WireTestCase):
     """Work connections that died while they waited for a user, the session being alive."""
 
     def test_forgotten_by_a_router(self) -> None:
-        """A router forgot the idle ones: the user gets a new one, and none of its octets twice or late."""
+        """A router forgot the idle ones: the user gets a new one, and none of its bytes twice or late."""
         server = self.start_server({"transport.tcpMux": False})
         client = self.publish_echo({"transport.tcpMux": False, "transport.poolCount": 5})
         self.until_served()
@@ -176,7 +176,7 @@ class FrozenTestCase(FaultTestCase):
         if not lost:
             self.assertEqual([len(user.stays) for user in crowd.users], [1] * USERS)
         crowd.stop()
-        self.figure("octets checked", crowd.octets, "octets")
+        self.figure("bytes checked", crowd.content, "bytes")
 
 
 class FrozenTests(FrozenTestCase):

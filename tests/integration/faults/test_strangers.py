@@ -10,7 +10,7 @@ import threading
 import time
 
 from relaykit.sansio.control.opening import OPENING_TIMEOUT_S
-from relaykit.server.acceptor import FIRST_OCTETS_TIMEOUT_S, LOGIN_TIMEOUT_S
+from relaykit.server.acceptor import FIRST_BYTES_TIMEOUT_S, LOGIN_TIMEOUT_S
 from relaykit.server.admission import LOGINS_AT_ONCE
 from tests.integration.faults.case import FaultTestCase, takes_long, why_short
 from tests.integration.peers import mux_frame
@@ -54,7 +54,7 @@ class StrangerTests(FaultTestCase):
         hello = _client_hello()
         stuck = [self.connect() for _ in range(STALLED)]
         for number, peer in enumerate(stuck):
-            # One octet more each: they are stuck in every place of the first flight.
+            # One byte more each: they are stuck in every place of the first flight.
             peer.sendall(hello[: number % (len(hello) - 1) + 1])
         began = time.monotonic()
         self.start_client({"user": "late"}).wait_for("login to server success")
@@ -69,7 +69,7 @@ class StrangerTests(FaultTestCase):
         for peer in stuck:
             self.assertLess(len(end_of(peer)), 16384)
         self.figure("until the last stuck one was let go", time.monotonic() - began)
-        self.assertLess(time.monotonic() - began, FIRST_OCTETS_TIMEOUT_S + 15)
+        self.assertLess(time.monotonic() - began, FIRST_BYTES_TIMEOUT_S + 15)
         self.check_others()
 
     def test_large_announcements(self) -> None:
@@ -83,9 +83,9 @@ class StrangerTests(FaultTestCase):
         )
         before = self.server.peak_resident_bytes()
         for _ in range(20):
-            for octets in huge:
+            for content in huge:
                 peer = self.connect()
-                peer.sendall(octets)
+                peer.sendall(content)
                 end_of(peer)
         self.figure("growth of the server", (self.server.peak_resident_bytes() - before) / 1024, "KiB")
         self.assertLess(self.server.peak_resident_bytes() - before, 4 * 1024 * 1024)
@@ -95,29 +95,29 @@ class StrangerTests(FaultTestCase):
     def test_first_message(self) -> None:
         """Who says what it is, and then nothing more, is let go in time."""
         allowed = {
-            b"": FIRST_OCTETS_TIMEOUT_S,
-            b"F": FIRST_OCTETS_TIMEOUT_S,
+            b"": FIRST_BYTES_TIMEOUT_S,
+            b"F": FIRST_BYTES_TIMEOUT_S,
             b"o\x00": OPENING_TIMEOUT_S,
             b"FRP\x00\x02\r\n": OPENING_TIMEOUT_S,
             mux_frame(1, 1, 1, 0): LOGIN_TIMEOUT_S,
         }
-        peers = {octets: self.connect() for octets in allowed}
+        peers = {content: self.connect() for content in allowed}
         ended: dict[bytes, float] = {}
         began = time.monotonic()
 
-        def wait(octets: bytes, peer: socket.socket) -> None:
-            peer.sendall(octets)
+        def wait(content: bytes, peer: socket.socket) -> None:
+            peer.sendall(content)
             end_of(peer)
-            ended[octets] = time.monotonic() - began
+            ended[content] = time.monotonic() - began
 
         threads = [threading.Thread(target=wait, args=each) for each in peers.items()]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(PATIENCE_S)
-        for octets, at_most in allowed.items():
-            self.assertLess(ended[octets], at_most + 5.0, octets)
-            self.assertGreater(ended[octets], at_most - 1.0, octets)
+        for content, at_most in allowed.items():
+            self.assertLess(ended[content], at_most + 5.0, content)
+            self.assertGreater(ended[content], at_most - 1.0, content)
         self.figure("until the last one was let go", max(ended.values()))
         self.check_others()
 

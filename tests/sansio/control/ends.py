@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope, TokenProver, TokenVerifier
 from relaykit.sansio.control.greeting import EXTENSIONS
 from relaykit.sansio.control.opening import FirstMessage, OpeningEvent, ServerOpening
-from relaykit.sansio.control.server_session import ServerSession
+from relaykit.sansio.control.server_control import ServerControl
 from relaykit.sansio.control.session import Heartbeat, SessionSettings
 from relaykit.sansio.control.texts import DETAILED, PeerTexts
 from relaykit.sansio.wire.framing import V1, V2, Framing
@@ -45,7 +45,7 @@ NO_HEARTBEAT = Heartbeat()
 
 
 def fixed(first: int) -> Callable[[int], bytes]:
-    """Entropy that always begins with this octet and counts on."""
+    """Entropy that always begins with this byte and counts on."""
     return lambda length: bytes((first + place) % 256 for place in range(length))
 
 
@@ -71,14 +71,14 @@ def client(
     scopes: Sequence[Scope] = (),
     extensions: frozenset[str] = EXTENSIONS,
     **given: Any,
-) -> ClientSession:
+) -> ClientControl:
     """A client at time 0, with chance of its own."""
     chosen = settings(**{"entropy": fixed(0), **given})
     prover = TokenProver(chosen.token, lambda: UNIX_TIME, scopes)
-    return ClientSession(login, framing, chosen, prover, 0.0, extensions=extensions)
+    return ClientControl(login, framing, chosen, prover, 0.0, extensions=extensions)
 
 
-def sent(core: ClientSession | ServerSession | ServerOpening, now: float = 0.0) -> bytes:
+def sent(core: ClientControl | ServerControl | ServerOpening, now: float = 0.0) -> bytes:
     """What a core has to send, in one piece."""
     return b"".join(bytes(piece) for piece in core.to_send(now))
 
@@ -99,23 +99,23 @@ def server(
     scopes: Sequence[Scope] = (),
     texts: PeerTexts = DETAILED,
     **given: Any,
-) -> ServerSession:
+) -> ServerControl:
     """The server's end of a login."""
     chosen = settings(**given)
-    return ServerSession(first, chosen, TokenVerifier(chosen.token, scopes), VERSION, texts)
+    return ServerControl(first, chosen, TokenVerifier(chosen.token, scopes), VERSION, texts)
 
 
 class ServerEnd:
     """A core of a whole control connection: the opening, then the session that it leads to."""
 
-    def __init__(self, make_session: Callable[[FirstMessage], ServerSession]) -> None:
+    def __init__(self, make_session: Callable[[FirstMessage], ServerControl]) -> None:
         self.opening = ServerOpening(0.0, VERSION, fixed(0x20))
-        self.session: ServerSession | None = None
+        self.session: ServerControl | None = None
         self._make_session = make_session
         self._opening_events: list[OpeningEvent] = []
 
     @property
-    def _core(self) -> ServerOpening | ServerSession:
+    def _core(self) -> ServerOpening | ServerControl:
         return self.session or self.opening
 
     def receive(self, data: Buffer, now: float) -> None:
@@ -148,15 +148,15 @@ class ServerEnd:
         return events
 
 
-Pair: TypeAlias = CorePair[ClientSession, ServerEnd]
+Pair: TypeAlias = CorePair[ClientControl, ServerEnd]
 """A client (near) and a server (far)."""
 
 
 def established(
     framing: Framing,
     *,
-    near: Callable[..., ClientSession] = client,
-    far: Callable[[FirstMessage], ServerSession] = server,
+    near: Callable[..., ClientControl] = client,
+    far: Callable[[FirstMessage], ServerControl] = server,
     deliver: Callable[[bytes], Any] = whole,
     latency: float = 0.0,
 ) -> Pair:

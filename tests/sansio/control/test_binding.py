@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.control.binding import BoundKeys, Purpose, stretch
+from relaykit.sansio.control.binding import BoundKeys, Purpose, derive_token_key
 from relaykit.sansio.wire.aead import Algorithm
 
 SALT = bytes(range(16))
 EXPORTER = bytes(range(32, 64))
 TRANSCRIPT = bytes(range(64, 96))
-STRETCHED = bytes.fromhex("783a840f1f7bdd32c1ae5cfba0965021334fbe16ff804b56140f85ad61f32da3")
-"""``stretch(b"token", SALT)``."""
+DERIVED = bytes.fromhex("783a840f1f7bdd32c1ae5cfba0965021334fbe16ff804b56140f85ad61f32da3")
+"""``derive_token_key(b"token", SALT)``."""
 
-KEYS = BoundKeys(STRETCHED, EXPORTER, TRANSCRIPT)
+KEYS = BoundKeys(DERIVED, EXPORTER, TRANSCRIPT)
 
 
 def mac(key: bytes, *parts: bytes) -> bytes:
@@ -27,26 +27,33 @@ def mac(key: bytes, *parts: bytes) -> bytes:
 
 
 def expanded(key: bytes, purpose: bytes) -> bytes:
-    """The first 32 octets of HKDF-Expand (RFC 5869 section 2.3)."""
+    """The first 32 bytes of HKDF-Expand (RFC 5869 section 2.3)."""
     return mac(key, purpose, b"\x01")
 
 
-class StretchTests(SynchronousTestCase):
+class DerivationTests(SynchronousTestCase):
     """The token, made expensive."""
 
     def test_vector(self) -> None:
         """The same token and salt give the same key, everywhere and for ever."""
-        self.assertEqual(stretch(b"token", SALT), STRETCHED)
+        self.assertEqual(derive_token_key(b"token", SALT), DERIVED)
 
     def test_parameters(self) -> None:
         """It is scrypt with the parameters that the protocol fixes."""
         expected = hashlib.scrypt(b"token", salt=SALT, n=16384, r=8, p=1, maxmem=2**26, dklen=32)
-        self.assertEqual(expected, STRETCHED)
+        self.assertEqual(expected, DERIVED)
 
     def test_dependence(self) -> None:
         """Another token or another salt gives another key."""
         self.assertEqual(
-            len({stretch(b"token", SALT), stretch(b"tokem", SALT), stretch(b"token", EXPORTER)}), 3
+            len(
+                {
+                    derive_token_key(b"token", SALT),
+                    derive_token_key(b"tokem", SALT),
+                    derive_token_key(b"token", EXPORTER),
+                }
+            ),
+            3,
         )
 
 
@@ -55,7 +62,7 @@ class BoundKeysTests(SynchronousTestCase):
 
     def test_vectors(self) -> None:
         """The proofs and keys of one login, computed by hand, and as they must stay."""
-        key = expanded(mac(TRANSCRIPT, STRETCHED, EXPORTER), b"relaykit bound login")
+        key = expanded(mac(TRANSCRIPT, DERIVED, EXPORTER), b"relaykit bound login")
         client = mac(key, b"relaykit bound client proof\0", b"the login")
         server = mac(key, b"relaykit bound server proof\0", client, b"the answer")
         self.assertEqual(KEYS.client_proof(b"the login"), client)
@@ -91,12 +98,12 @@ class BoundKeysTests(SynchronousTestCase):
     def test_nothing_to_bind_to(self) -> None:
         """Without what tells one TLS session from another there are no keys."""
         for exporter in (b"", EXPORTER[:-1]):
-            self.assertRaises(ValueError, BoundKeys, STRETCHED, exporter, TRANSCRIPT)
+            self.assertRaises(ValueError, BoundKeys, DERIVED, exporter, TRANSCRIPT)
 
-    @given(st.sampled_from(["stretched", "exporter", "transcript"]), st.integers(0, 255))
+    @given(st.sampled_from(["token_key", "exporter", "transcript"]), st.integers(0, 255))
     def test_every_bit_counts(self, which: str, bit: int) -> None:
         """One other bit of the token's key, the TLS session or the hellos gives entirely other proofs."""
-        given = {"stretched": STRETCHED, "exporter": EXPORTER, "transcript": TRANSCRIPT}
+        given = {"token_key": DERIVED, "exporter": EXPORTER, "transcript": TRANSCRIPT}
         changed = int.from_bytes(given[which], "big") ^ (1 << bit)
         other = BoundKeys(**{**given, which: changed.to_bytes(32, "big")})
         self.assertNotEqual(other.client_proof(b"the login"), KEYS.client_proof(b"the login"))

@@ -28,7 +28,7 @@ class ChannelTests(SynchronousTestCase):
     """What one end encrypts the other decrypts, and nobody else."""
 
     def test_both_directions(self) -> None:
-        """Both directions carry octets unchanged, in version 1 and with both algorithms of version 2."""
+        """Both directions carry bytes unchanged, in version 1 and with both algorithms of version 2."""
         for agreed in (None, *map(agreement, Algorithm)):
             near = client_channel(TOKEN, agreed, fixed(1))
             far = server_channel(TOKEN, agreed, fixed(101))
@@ -65,8 +65,8 @@ class ChannelTests(SynchronousTestCase):
                 far = server_channel(TOKEN, agreed, fixed(101), keys)
                 self.assertRaises(RemoteProtocolError, carried, near, far, b"x")
 
-    def test_octets_of_version_1(self) -> None:
-        """With a known vector the octets are those of the specification."""
+    def test_bytes_of_version_1(self) -> None:
+        """With a known vector the bytes are those of the specification."""
         far = server_channel(TOKEN, None, fixed(0))
         pieces = [*far.outbound.process(encode_v1(ReqWorkConn())), *far.outbound.process(encode_v1(Pong()))]
         self.assertEqual(

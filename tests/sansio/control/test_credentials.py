@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import RefusalCode, Refused
+from relaykit.errors import RefusalCode, RefusedError
 from relaykit.sansio.control.credentials import (
     NO_PROOF,
     Proof,
@@ -40,7 +40,7 @@ class TokenTests(SynchronousTestCase):
         for moment in (0.0, 1.0, 4e9):
             proof = TokenProver(TOKEN, lambda moment=moment: moment).prove(Scope.LOGIN)  # type: ignore[misc]
             TokenVerifier(TOKEN).verify(Scope.LOGIN, proof)
-            self.assertRaises(Refused, TokenVerifier(Secret("another")).verify, Scope.LOGIN, proof)
+            self.assertRaises(RefusedError, TokenVerifier(Secret("another")).verify, Scope.LOGIN, proof)
 
     def test_texts(self) -> None:
         """Each scope is refused in frp's words."""
@@ -50,7 +50,7 @@ class TokenTests(SynchronousTestCase):
             (Scope.HEARTBEATS, "heartbeat"),
             (Scope.WORK_CONNECTIONS, "NewWorkConn"),
         ):
-            refusal = self.assertRaises(Refused, verifier.verify, scope, NO_PROOF)
+            refusal = self.assertRaises(RefusedError, verifier.verify, scope, NO_PROOF)
             self.assertEqual(refusal.text, f"token in {where} doesn't match token from configuration")
             self.assertEqual(refusal.code, RefusalCode.BAD_CREDENTIALS)
 
@@ -64,7 +64,7 @@ class TokenTests(SynchronousTestCase):
     @given(st.text(max_size=40), st.integers(-(2**63), 2**63 - 1))
     def test_junk(self, key: str, timestamp: int) -> None:
         """No text proves the token by chance."""
-        self.assertRaises(Refused, TokenVerifier(TOKEN).verify, Scope.LOGIN, Proof(key, timestamp))
+        self.assertRaises(RefusedError, TokenVerifier(TOKEN).verify, Scope.LOGIN, Proof(key, timestamp))
 
     def test_of_a_message(self) -> None:
         """A proof is taken from the message that it came with, and does not show in logs."""

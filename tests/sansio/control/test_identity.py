@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import Refused
+from relaykit.errors import RefusedError
 from relaykit.sansio.control.identity import NOT_THE_KEY, check_signature, identity_name, statement
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -57,13 +57,13 @@ class SignatureTests(SynchronousTestCase):
             (b"", b"said", KEY.sign(b"said")),
             (PUBLIC[:-1], b"said", KEY.sign(b"said")),
         ):
-            refused = self.assertRaises(Refused, check_signature, public, said, signature)
+            refused = self.assertRaises(RefusedError, check_signature, public, said, signature)
             self.assertEqual(refused.text, NOT_THE_KEY)
 
     @given(st.binary(max_size=40), st.binary(max_size=80))
     def test_junk(self, public: bytes, signature: bytes) -> None:
         """Junk is refused, and nothing else happens."""
-        self.assertRaises(Refused, check_signature, public, b"said", signature)
+        self.assertRaises(RefusedError, check_signature, public, b"said", signature)
 
 
 class NameTests(SynchronousTestCase):

@@ -36,8 +36,8 @@ ORIGIN = Origin(Address("2001:db8::1", 40000), Address("192.0.2.1", 6000))
 class OfferTests(SynchronousTestCase):
     """What a client sends first is what a server understands."""
 
-    def test_golden_octets(self) -> None:
-        """A work connection in version 2 begins with the octets of the specification."""
+    def test_golden_bytes(self) -> None:
+        """A work connection in version 2 begins with the bytes of the specification."""
         self.assertEqual(
             open_work(V2, RUN_ID, NO_SCOPES).hex(),
             "46525000020d0a001000000000001f00067b2272756e5f6964223a2230313233343536373839616263646566227d",
@@ -67,7 +67,7 @@ class OfferTests(SynchronousTestCase):
             self.assertTrue(proves(secret.to_bytes(), message.timestamp, message.sign_key))
 
     def test_recorded(self) -> None:
-        """The work connections of frp's client without proof are reproduced octet by octet."""
+        """The work connections of frp's client without proof are reproduced byte by byte."""
         seen = 0
         for conversation in recorded.conversations():
             for name, fields in conversation.expect.get("c2s", ()):

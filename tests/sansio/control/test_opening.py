@@ -20,7 +20,7 @@ from relaykit.sansio.control.opening import (
     refuse_visit,
     refuse_work,
 )
-from relaykit.sansio.parsers.first_octets import Spoken
+from relaykit.sansio.parsers.first_bytes import Spoken
 from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.framing import (
     MAGIC,
@@ -78,7 +78,7 @@ class FirstMessageTests(SynchronousTestCase):
     """A connection is known by its first message, however it is cut, and nothing behind it is touched."""
 
     def check(self, data: bytes, trailing: bytes, expected: FirstMessage) -> None:
-        """Feeds an opening, with octets behind it, in every cut."""
+        """Feeds an opening, with bytes behind it, in every cut."""
         events, unread, answer, error, wakeup = feed_every_cut(data + trailing, outcome)
         self.assertEqual(events, [expected])
         self.assertEqual((unread, answer, error, wakeup), (trailing, b"", "", None))
@@ -176,7 +176,7 @@ class RefusedOpeningTests(SynchronousTestCase):
 
     @given(st.sampled_from([b"", b"o\x00", b"w\x00", MAGIC, MAGIC + HELLO]), st.binary(max_size=64))
     def test_junk(self, start: bytes, junk: bytes) -> None:
-        """Any octets lead to a first message, to our error, or to waiting; never to another error."""
+        """Any bytes lead to a first message, to our error, or to waiting; never to another error."""
         core = opening()
         try:
             core.receive(start + junk, 0.0)
@@ -215,7 +215,7 @@ class EndedOpeningTests(SynchronousTestCase):
         core.wake(100.0)
         self.assertEqual([type(event) for event in core.events()], [FirstMessage])
 
-    def test_octets_before_it_is_handed_on(self) -> None:
+    def test_bytes_before_it_is_handed_on(self) -> None:
         """What arrives between the first message and handing on is not lost."""
         core = opening()
         core.receive(encode_v1(FIRST_MESSAGES[1]) + b"one ", 0.0)
@@ -296,7 +296,7 @@ class RecordedOpeningTests(SynchronousTestCase):
         self.assertGreater(refused, 4)
 
     def test_answers_of_frps(self) -> None:
-        """The answers to recorded work connections and visits are reproduced octet by octet."""
+        """The answers to recorded work connections and visits are reproduced byte by byte."""
         seen = 0
         for conversation in recorded.conversations():
             if not conversation.recording.header["server"]["impl"].startswith("frps"):

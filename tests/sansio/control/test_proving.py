@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import LocalProtocolError, RemoteProtocolError
-from relaykit.sansio.control.binding import Purpose, stretch
-from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.binding import Purpose, derive_token_key
+from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import NO_PROOF, Scope, TokenProver, TokenVerifier
 from relaykit.sansio.control.events import (
     BindingFailed,
@@ -30,7 +30,7 @@ from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.identity import NOT_THE_KEY
 from relaykit.sansio.control.opening import FirstMessage, ServerOpening
 from relaykit.sansio.control.proving import BindingFailure, BoundLogin, ClientProofs, ServerProofs
-from relaykit.sansio.control.server_session import ServerSession
+from relaykit.sansio.control.server_control import ServerControl
 from relaykit.sansio.control.session import State
 from relaykit.sansio.control.texts import BINDING_REQUIRED, NOT_BOUND, PeerTexts
 from relaykit.sansio.wire.framing import V1, V2, V2Decoder, encode_v2
@@ -45,8 +45,8 @@ RUN_ID = "0123456789abcdef"
 SALT = bytes(range(16))
 EXPORTER = bytes(range(32))
 OTHER_EXPORTER = bytes(range(1, 33))
-STRETCHED = stretch(TOKEN.to_bytes(), SALT)
-OTHER_STRETCHED = stretch(b"another", SALT)
+DERIVED = derive_token_key(TOKEN.to_bytes(), SALT)
+OTHER_DERIVED = derive_token_key(b"another", SALT)
 
 
 class Key:
@@ -64,15 +64,15 @@ BINDING = ClientProofs(exporter=EXPORTER, bound=BoundLogin.PREFER)
 REQUIRING = evolve(BINDING, bound=BoundLogin.REQUIRE)
 SIGNING = ClientProofs(exporter=EXPORTER, signer=Key())
 BOTH = evolve(BINDING, signer=Key())
-AT_SERVER = ServerProofs(exporter=EXPORTER, stretched=STRETCHED)
+AT_SERVER = ServerProofs(exporter=EXPORTER, token_key=DERIVED)
 
 
 def client(
     proofs: ClientProofs, *, tls: bool = True, login: Login = LOGIN, token: Secret = TOKEN
-) -> ClientSession:
+) -> ClientControl:
     """A client with these proofs."""
     prover = TokenProver(token, lambda: UNIX_TIME)
-    return ClientSession(
+    return ClientControl(
         login,
         V2,
         settings(entropy=fixed(0), token=token),
@@ -98,12 +98,12 @@ class Server:
     ) -> None:
         self.opening = ServerOpening(0.0, VERSION, fixed(chance), extensions, salt=salt, secure=secure)
         self.first: FirstMessage | None = None
-        self.session: ServerSession | None = None
+        self.session: ServerControl | None = None
         self._proofs = proofs
         self._texts = texts or PeerTexts()
 
     def answer(self, data: bytes) -> bytes:
-        """What it says to these octets."""
+        """What it says to these bytes."""
         if self.session is not None:
             self.session.receive(data, 0.0)
             return sent(self.session)
@@ -112,7 +112,7 @@ class Server:
         for event in self.opening.events():
             assert isinstance(event, FirstMessage)
             self.first = event
-            self.session = ServerSession(
+            self.session = ServerControl(
                 event, settings(), TokenVerifier(TOKEN), VERSION, self._texts, self._proofs
             )
             said += sent(self.session)
@@ -124,18 +124,18 @@ class Server:
         return self.session.events()
 
 
-def greet(near: ClientSession, far: Server, stretched: bytes = STRETCHED) -> bytes:
+def greet(near: ClientControl, far: Server, token_key: bytes = DERIVED) -> bytes:
     """The hellos, and the key if one is asked for; answers the client's login."""
     near.receive(far.answer(sent(near)), 0.0)
     for event in near.events():
         if isinstance(event, KeyNeeded):
-            near.prove(stretched)
+            near.prove(token_key)
     return sent(near)
 
 
-def login(near: ClientSession, far: Server, stretched: bytes = STRETCHED) -> ServerSession:
+def login(near: ClientControl, far: Server, token_key: bytes = DERIVED) -> ServerControl:
     """A login, let in as far as it depends on the proofs."""
-    near.receive(far.answer(greet(near, far, stretched)), 0.0)
+    near.receive(far.answer(greet(near, far, token_key)), 0.0)
     session = far.session
     assert session is not None
     if session.state is State.LOGGING_IN:
@@ -145,7 +145,7 @@ def login(near: ClientSession, far: Server, stretched: bytes = STRETCHED) -> Ser
 
 
 def message(data: bytes) -> Any:
-    """The one message in octets of version 2."""
+    """The one message in bytes of version 2."""
     decoder = V2Decoder(CORE_MESSAGES.extended(ProvenLogin, ProvenLoginResp))
     decoder.receive(data)
     found = decoder.next_message()
@@ -192,13 +192,13 @@ class BoundLoginTests(SynchronousTestCase):
             if proofs is not SIGNING:
                 self.assertEqual(near.events(), [KeyNeeded(SALT)])
                 self.assertEqual(sent(near), b"")
-                near.prove(STRETCHED)
+                near.prove(DERIVED)
             self.assertIsInstance(message(sent(near)), ProvenLogin)
 
     def test_other_token(self) -> None:
         """A client with another token is told so, and knows both causes."""
         near, far = client(BINDING), Server()
-        session = login(near, far, OTHER_STRETCHED)
+        session = login(near, far, OTHER_DERIVED)
         self.assertEqual(session.events(), [SessionEnded(Ended.REFUSED, NOT_BOUND)])
         self.assertEqual(
             near.events(),
@@ -277,7 +277,7 @@ class BoundLoginTests(SynchronousTestCase):
         self.assertEqual(near.events(), [LoginRefused(text), SessionEnded(Ended.REFUSED, text)])
 
     def test_every_cut(self) -> None:
-        """However the octets of either end are cut, nothing changes."""
+        """However the bytes of either end are cut, nothing changes."""
         near, far = client(BOTH), Server()
         hello = sent(near)
         server_hello = far.answer(hello)
@@ -341,15 +341,15 @@ class BoundLoginTests(SynchronousTestCase):
         near, far = client(BINDING), Server()
         near.receive(far.answer(sent(near)) + encode_v2(LoginResp(error="no")), 0.0)
         self.assertEqual(near.events()[1], LoginRefused("no"))
-        near.prove(STRETCHED)
+        near.prove(DERIVED)
         self.assertEqual(sent(near), b"")
 
     def test_key_that_nobody_asked_for(self) -> None:
         """A key is given once, when it was asked for."""
         near, far = client(BINDING), Server()
-        self.assertRaises(LocalProtocolError, near.prove, STRETCHED)
+        self.assertRaises(LocalProtocolError, near.prove, DERIVED)
         greet(near, far)
-        self.assertRaises(LocalProtocolError, near.prove, STRETCHED)
+        self.assertRaises(LocalProtocolError, near.prove, DERIVED)
 
     def test_login_without_the_proof_agreed_on(self) -> None:
         """Who agreed to a bound login and then sends frp's is refused, and so is a proven login uninvited."""
@@ -411,7 +411,7 @@ class AgreementTests(SynchronousTestCase):
         """Version 1 and a bound login exclude each other."""
         prover = TokenProver(TOKEN, lambda: UNIX_TIME)
         self.assertRaises(
-            LocalProtocolError, ClientSession, LOGIN, V1, settings(), prover, 0.0, proofs=REQUIRING
+            LocalProtocolError, ClientControl, LOGIN, V1, settings(), prover, 0.0, proofs=REQUIRING
         )
 
     def test_server_requires(self) -> None:
@@ -439,7 +439,7 @@ class AgreementTests(SynchronousTestCase):
     def test_reason_kept_back(self) -> None:
         """A server that explains nothing does not explain this either."""
         near = client(BINDING)
-        login(near, Server(texts=PeerTexts(False)), OTHER_STRETCHED)
+        login(near, Server(texts=PeerTexts(False)), OTHER_DERIVED)
         self.assertEqual(
             near.events()[0], BindingFailed(BindingFailure.NOT_ADMITTED, "register control error")
         )

@@ -1,7 +1,7 @@
 """Role replay: recorded sessions of frp's programs, with one of the two replaced by relaykit.
 
 One direction of a recording is fed to our role, which decides as the recorded one did and is given the
-same chance.  What it then sends is compared with the other direction: octet by octet in version 1,
+same chance.  What it then sends is compared with the other direction: byte by byte in version 1,
 message by message in version 2, where frp cuts its records differently.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control.channel import client_channel, server_channel
-from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope, TokenProver, TokenVerifier
 from relaykit.sansio.control.events import (
     LoggedIn,
@@ -31,7 +31,7 @@ from relaykit.sansio.control.events import (
 )
 from relaykit.sansio.control.greeting import Agreement
 from relaykit.sansio.control.opening import FirstMessage
-from relaykit.sansio.control.server_session import ServerSession
+from relaykit.sansio.control.server_control import ServerControl
 from relaykit.sansio.control.session import Heartbeat, State
 from relaykit.sansio.wire.framing import MAGIC, V1, V2, HelloFrame
 from relaykit.sansio.wire.hello import Bootstrap
@@ -78,7 +78,7 @@ def chance(conversation: Conversation, direction: str, random: bytes) -> Callabl
 
 
 def hello_random(messages: list[Any], key: str) -> bytes:
-    """The 32 octets of chance of a recorded hello; zeros where there is none."""
+    """The 32 bytes of chance of a recorded hello; zeros where there is none."""
     name, fields = messages[0]
     if not name.endswith("Hello"):
         return bytes(32)
@@ -87,7 +87,7 @@ def hello_random(messages: list[Any], key: str) -> bytes:
 
 
 def said(data: bytes, agreed: Agreement | None, token: Secret, by_client: bool) -> list[tuple[str, Any]]:
-    """What octets of version 2 say, decrypted, without hellos."""
+    """What bytes of version 2 say, decrypted, without hellos."""
     decoder = V2.make_decoder(MESSAGES)
     decoder.receive(data.removeprefix(MAGIC))
     found: list[tuple[str, Any]] = []
@@ -125,9 +125,9 @@ class ServerReplayTests(SynchronousTestCase):
         server_config = config(conversation, "server")
         scopes = [scope for name, scope in SCOPES.items() if name in server_config]
 
-        def make(first: FirstMessage) -> ServerSession:
+        def make(first: FirstMessage) -> ServerControl:
             chosen = settings(token=token, entropy=entropy, messages=MESSAGES)
-            return ServerSession(first, chosen, TokenVerifier(token, scopes), "0.70.1")
+            return ServerControl(first, chosen, TokenVerifier(token, scopes), "0.70.1")
 
         end = ServerEnd(make)
         end.opening._entropy = entropy
@@ -142,8 +142,8 @@ class ServerReplayTests(SynchronousTestCase):
             else:
                 self.act(end.session, name, fields)
             output += sent(end.session)
-        for octet in rest:
-            end.receive(octet, 0.0)
+        for byte in rest:
+            end.receive(byte, 0.0)
         self.assertEqual(sent(end.session), b"")
         if conversation.wire == 1:
             self.assertEqual(output, conversation.s2c)
@@ -152,7 +152,7 @@ class ServerReplayTests(SynchronousTestCase):
             self.assertEqual(said(output, end.session._hello, token, by_client=False), answers)
         self.check_events(conversation, list(end.events()), expected)
 
-    def act(self, session: ServerSession, name: str, fields: dict[str, Any]) -> None:
+    def act(self, session: ServerControl, name: str, fields: dict[str, Any]) -> None:
         """Does what frp's server was recorded to do."""
         if name == "LoginResp" and session.state is State.LOGGING_IN:
             if "error" in fields:
@@ -221,8 +221,8 @@ class ClientReplayTests(SynchronousTestCase):
             else:
                 self.act(core, name, fields)
             output += sent(core)
-        for octet in rest:
-            core.receive(octet, now)
+        for byte in rest:
+            core.receive(byte, now)
         if conversation.wire == 1:
             self.assertEqual(output, conversation.c2s)
         else:
@@ -230,7 +230,7 @@ class ClientReplayTests(SynchronousTestCase):
             self.assertEqual(said(output, core._agreed, token, by_client=True), expected)
         self.check_events(conversation, list(core.events()))
 
-    def make(self, conversation: Conversation, token: Secret) -> ClientSession:
+    def make(self, conversation: Conversation, token: Secret) -> ClientControl:
         """A client with the login, the clock and the chance of the recorded one."""
         messages = conversation.expect["c2s"]
         (login,) = [fields for name, fields in messages if name == "Login"]
@@ -247,7 +247,7 @@ class ClientReplayTests(SynchronousTestCase):
             heartbeat=Heartbeat(interval_s=1.0) if pings else Heartbeat(),
             messages=MESSAGES,
         )
-        return ClientSession(
+        return ClientControl(
             message,
             V1 if conversation.wire == 1 else V2,
             chosen,
@@ -261,7 +261,7 @@ class ClientReplayTests(SynchronousTestCase):
             extensions=frozenset(),
         )
 
-    def act(self, core: ClientSession, name: str, fields: dict[str, Any]) -> None:
+    def act(self, core: ClientControl, name: str, fields: dict[str, Any]) -> None:
         """Does what frp's client was recorded to do."""
         if name == "NewProxy":
             options = {key: fields[key] for key in fields if key not in ("proxy_name", "proxy_type")}

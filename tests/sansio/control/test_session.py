@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.events import (
     LoggedIn,
@@ -32,10 +32,10 @@ from relaykit.sansio.control.events import (
     WorkRequested,
 )
 from relaykit.sansio.control.opening import FirstMessage
-from relaykit.sansio.control.server_session import ServerSession
+from relaykit.sansio.control.server_control import ServerControl
 from relaykit.sansio.control.session import ACTORS, TRANSITIONS, ControlSession, Heartbeat, Role, State, Step
 from relaykit.sansio.wire.framing import V1, V2, Framing
-from relaykit.testing.pair import octet_by_octet, whole
+from relaykit.testing.pair import byte_by_byte, whole
 from relaykit.values import Ended
 from tests.sansio.control.ends import (
     BOTH,
@@ -71,17 +71,17 @@ class TableTests(SynchronousTestCase):
 
     def test_roles(self) -> None:
         """The two ends are the two roles."""
-        self.assertEqual((ClientSession.role, ServerSession.role), (Role.CLIENT, Role.SERVER))
-        self.assertTrue(issubclass(ClientSession, ControlSession))
+        self.assertEqual((ClientControl.role, ServerControl.role), (Role.CLIENT, Role.SERVER))
+        self.assertTrue(issubclass(ClientControl, ControlSession))
 
 
 class BothEndsTests(SynchronousTestCase):
     """Both ends, wired to each other in memory."""
 
     def test_login(self) -> None:
-        """A login succeeds over a slow network, whole and octet by octet."""
+        """A login succeeds over a slow network, whole and byte by byte."""
         for framing in BOTH:
-            for deliver in (whole, octet_by_octet):
+            for deliver in (whole, byte_by_byte):
                 pair = established(framing, deliver=deliver, latency=0.2)
                 self.assertEqual(pair.near.core.state, State.ESTABLISHED)
                 assert pair.far.core.session is not None
@@ -125,11 +125,11 @@ class BothEndsTests(SynchronousTestCase):
 
 
 class SessionModel(RuleBasedStateMachine):
-    """Both ends and two queues of what each must yet tell; octets travel in any portions."""
+    """Both ends and two queues of what each must yet tell; bytes travel in any portions."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.near: ClientSession
+        self.near: ClientControl
         self.far: ServerEnd
         self.to_far = bytearray()
         self.to_near = bytearray()
@@ -145,7 +145,7 @@ class SessionModel(RuleBasedStateMachine):
         self.far = ServerEnd(self.make)
         self.collect()
 
-    def make(self, first: FirstMessage) -> ServerSession:
+    def make(self, first: FirstMessage) -> ServerControl:
         """The server takes the login, whose event is taken here."""
         session = server(first)
         session.events()
@@ -161,14 +161,14 @@ class SessionModel(RuleBasedStateMachine):
             assert event == self.far_will_tell.popleft()
 
     @property
-    def session(self) -> ServerSession | None:
+    def session(self) -> ServerControl | None:
         """The server's session, once there is one."""
         return self.far.session
 
     @precondition(lambda self: self.to_far)
     @rule(data=st.data())
     def travel_to_far(self, data: st.DataObject) -> None:
-        """Some octets reach the server."""
+        """Some bytes reach the server."""
         length = data.draw(st.integers(1, len(self.to_far)))
         portion = bytes(self.to_far[:length])
         del self.to_far[:length]
@@ -178,7 +178,7 @@ class SessionModel(RuleBasedStateMachine):
     @precondition(lambda self: self.to_near)
     @rule(data=st.data())
     def travel_to_near(self, data: st.DataObject) -> None:
-        """Some octets reach the client."""
+        """Some bytes reach the client."""
         length = data.draw(st.integers(1, len(self.to_near)))
         portion = bytes(self.to_near[:length])
         del self.to_near[:length]

@@ -21,7 +21,7 @@ class KnockTests(SynchronousTestCase):
     """Writing and reading."""
 
     def test_golden(self) -> None:
-        """A datagram is these forty octets."""
+        """A datagram is these forty bytes."""
         caller, _ = ends()
         self.assertEqual(
             caller.seal(KnockKind.PROBE, b"TOKEN678", 0x01020304).hex(),

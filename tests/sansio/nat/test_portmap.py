@@ -40,10 +40,10 @@ PMP_MAPPED = bytes.fromhex("008100000000006413889c4100000e10")
 
 
 class CodecTests(SynchronousTestCase):
-    """Octets of both protocols."""
+    """Bytes of both protocols."""
 
     def test_requests(self) -> None:
-        """Requests are these octets."""
+        """Requests are these bytes."""
         announce, address = portmap.probe_requests(HOST)
         self.assertEqual(announce.hex(), "0200000000000000" + SIXTEEN + "c0a80164")
         self.assertEqual(address.hex(), "0000")

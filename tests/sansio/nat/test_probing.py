@@ -16,7 +16,7 @@ MAPPED = Address("198.51.100.2", 4660)
 
 
 class _Entropy:
-    """Octets that are all different."""
+    """Bytes that are all different."""
 
     def __init__(self) -> None:
         self.calls = 0

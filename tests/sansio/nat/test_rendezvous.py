@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import RefusalCode, Refused, RemoteProtocolError
+from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.nat import rendezvous
 from relaykit.sansio.nat.knocks import GENERATION_MAX, Role
 from relaykit.sansio.nat.meeting_messages import (
@@ -137,7 +137,7 @@ class CallTests(Case):
         """Who is not admitted is told why, and the callee hears nothing."""
 
         def admit() -> None:
-            raise Refused(RefusalCode.BAD_CREDENTIALS, "who are you?")
+            raise RefusedError(RefusalCode.BAD_CREDENTIALS, "who are you?")
 
         refusal = self.core.called(caller(), Call("c"), callee(), admit, 0.0)
         assert refusal is not None
@@ -166,7 +166,7 @@ class CallTests(Case):
 
         def refuse() -> None:
             asked.append(0.0)
-            raise Refused(RefusalCode.BAD_CREDENTIALS, "no")
+            raise RefusedError(RefusalCode.BAD_CREDENTIALS, "no")
 
         self.assertEqual(count(0.0, lambda number: caller()), CLIENT_CALLS_AT_ONCE)
         self.assertEqual(count(20.0, lambda number: caller()), 20 * CLIENT_CALLS_PER_S)
@@ -314,7 +314,7 @@ class CourseTests(Case):
         self.assertRaises(RemoteProtocolError, self.core.received, caller(), granted, self.now)
 
     def test_offers_are_bounded(self) -> None:
-        """An offer has so many octets, a meeting so many attempts."""
+        """An offer has so many bytes, a meeting so many attempts."""
         meeting = self.call()
         large = OfferPassed(meeting.calls[Role.CALLER], {"x": "x" * OFFER_BYTES_MAX})
         self.assertRaises(RemoteProtocolError, self.core.received, caller(), large, self.now)

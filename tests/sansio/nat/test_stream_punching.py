@@ -44,7 +44,7 @@ class _Pair:
             end.opened(number, self.now)
 
     def exchange(self, piece: int = 1000) -> None:
-        """Carries octets in pieces until both are quiet."""
+        """Carries bytes in pieces until both are quiet."""
         while sent := [list(end.to_send(self.now)) for end in self.ends]:
             if not any(sent):
                 break
@@ -64,7 +64,7 @@ class StreamPunchTests(SynchronousTestCase):
     """Both ends."""
 
     def test_one_connection(self) -> None:
-        """A connection that stands becomes the path at both ends, however its octets are cut."""
+        """A connection that stands becomes the path at both ends, however its bytes are cut."""
         for piece in (1, 7, KNOCK_BYTES, 1000):
             pair = _Pair()
             self.assertEqual(list(pair.ends[0].events()), [Dial(TARGET)])

@@ -106,7 +106,7 @@ class PublishedVectorsTests(SynchronousTestCase):
         self.assertTrue(message.is_signed(hashlib.sha256(text).digest(), Integrity.SHA256))
 
     def test_written_again(self) -> None:
-        """What was read is written octet for octet (where the padding is zero)."""
+        """What was read is written byte for byte (where the padding is zero)."""
         for raw, key, ways in (
             (
                 LONG_TERM,
@@ -128,7 +128,7 @@ class CodecTests(SynchronousTestCase):
     """Writing and reading."""
 
     def test_plain_request(self) -> None:
-        """A request without attributes is the twenty octets that every server knows."""
+        """A request without attributes is the twenty bytes that every server knows."""
         self.assertEqual(stun.binding_request(TRANSACTION).hex(), "000100002112a442" + TRANSACTION.hex())
 
     def test_behavior_request(self) -> None:
@@ -184,7 +184,7 @@ class CodecTests(SynchronousTestCase):
         self.assertFalse(read.has_fingerprint())
 
     def test_short_sha256_signature(self) -> None:
-        """A SHA-256 signature may be truncated to sixteen octets."""
+        """A SHA-256 signature may be truncated to sixteen bytes."""
         raw = stun.encode(StunMessage(Kind.REQUEST, TRANSACTION), key=b"k", integrity=[Integrity.SHA256])
         head = raw[:2] + (20).to_bytes(2, "big") + raw[4:20]
         short = stun.decode(head + b"\x00\x1c\x00\x10" + bytes(16))
@@ -242,7 +242,7 @@ class MalformedTests(SynchronousTestCase):
             for end in range(len(raw)):
                 self.assertRaises(StunError, stun.decode, raw[:end])
 
-    def test_trailing_octets(self) -> None:
+    def test_trailing_bytes(self) -> None:
         """A datagram longer than its message is refused."""
         self.assertRaises(StunError, stun.decode, REQUEST + b"\0\0\0\0")
 

@@ -37,7 +37,7 @@ class AnswerTests(SynchronousTestCase):
     """What an answer says."""
 
     def test_golden(self) -> None:
-        """The answer to frpc is these 44 octets: the address under XOR, and the second address."""
+        """The answer to frpc is these 44 bytes: the address under XOR, and the second address."""
         answer = StunServer([S1, S1B]).answer(FRPC, USER, 0, 0.0)
         expected = (
             "0101001821"

@@ -56,7 +56,7 @@ class SealerTests(SynchronousTestCase):
     """The direction that this end writes."""
 
     def test_golden(self) -> None:
-        """Nonce and records are octet by octet those of frp."""
+        """Nonce and records are byte by byte those of frp."""
         for algorithm in Algorithm:
             sealer = Sealer(algorithm, KEYS[algorithm], NONCES[algorithm])
             self.assertEqual(list(sealer.process(b"")), [])
@@ -93,7 +93,7 @@ class OpenerTests(SynchronousTestCase):
     """The direction that this end reads."""
 
     def test_every_cut(self) -> None:
-        """However a stream is cut, in the nonce too, the same octets come out."""
+        """However a stream is cut, in the nonce too, the same bytes come out."""
         for algorithm in Algorithm:
             found = feed_every_cut(stream(algorithm), functools.partial(opened, algorithm))
             self.assertEqual(found, b"".join(PLAIN))
@@ -113,7 +113,7 @@ class OpenerTests(SynchronousTestCase):
             self.assertRaises(BrokenRecord, opener.process, NONCES[AES] + length.to_bytes(4, "big"))
 
     def test_manipulated(self) -> None:
-        """Every change of an octet, of the order or of the length is noticed, and is final."""
+        """Every change of a byte, of the order or of the length is noticed, and is final."""
         for algorithm in Algorithm:
             whole = stream(algorithm)
             for place in range(len(whole)):
@@ -179,7 +179,7 @@ class XChaChaTests(SynchronousTestCase):
         )
 
     def test_prefix_changes(self) -> None:
-        """A nonce that carries into its first 16 octets gets another inner key."""
+        """A nonce that carries into its first 16 bytes gets another inner key."""
         nonce = bytes(16) + b"\xff" * 8
         sealer = Sealer(XCHACHA, KEYS[XCHACHA], nonce)
         records = [b"".join(sealer.process(b"record %d" % number)) for number in range(3)]

@@ -46,7 +46,7 @@ class StreamTests(SynchronousTestCase):
     """One direction."""
 
     def test_golden(self) -> None:
-        """The vector precedes the first octets, and the stream goes on in the middle of a block."""
+        """The vector precedes the first bytes, and the stream goes on in the middle of a block."""
         encryptor = Encryptor(derive_key(b"12345678"), IV)
         self.assertEqual(list(encryptor.process(b"")), [])
         first = b"".join(encryptor.process(encode_v1(ReqWorkConn())))
@@ -54,7 +54,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual((first, second), (GOLDEN[:27], GOLDEN[27:]))
 
     def test_probe(self) -> None:
-        """A probe of hole punching is octet by octet that of frp."""
+        """A probe of hole punching is byte by byte that of frp."""
         probe = NatHoleSid(
             transaction_id="1700000000aaaaaaaaaaaaaaaa", sid="1700000001bbbbbbbbbbbbbbbb", nonce="000"
         )
@@ -62,7 +62,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(encrypted.hex(), PROBE.hex())
 
     def test_every_cut(self) -> None:
-        """However ciphertext is cut, in the vector too, the same octets come out."""
+        """However ciphertext is cut, in the vector too, the same bytes come out."""
 
         def read(portions: Sequence[bytes]) -> bytes:
             decryptor = Decryptor(derive_key(b"12345678"))

@@ -14,7 +14,7 @@ class UDPPacketTests(SynchronousTestCase):
     """One datagram."""
 
     def test_golden(self) -> None:
-        """A datagram is written octet by octet as frp writes it, and read again."""
+        """A datagram is written byte by byte as frp writes it, and read again."""
         body = b'{"c":"aGVsbG8=","r":{"IP":"203.0.113.9","Port":40000,"Zone":""}}'
         packet = UDPPacket(content=b"hello", remote=UDPAddress("203.0.113.9", 40000))
         self.assertEqual(packet.to_json(), body)

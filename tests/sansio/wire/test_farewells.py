@@ -10,7 +10,7 @@ from relaykit.sansio.wire.messages import CORE_MESSAGES
 
 
 class FarewellTests(SynchronousTestCase):
-    """Its octets, and where it is legal."""
+    """Its bytes, and where it is legal."""
 
     def test_golden(self) -> None:
         """It has the reason and a text."""

@@ -76,7 +76,7 @@ class V1Tests(SynchronousTestCase):
     """Version 1."""
 
     def test_golden(self) -> None:
-        """Frames are octet by octet those of frp."""
+        """Frames are byte by byte those of frp."""
         self.assertEqual(encode_v1(ReqWorkConn()).hex(), "7200000000000000027b7d")
         self.assertEqual(encode_v1(Pong()).hex(), "3400000000000000027b7d")
         self.assertEqual(
@@ -91,7 +91,7 @@ class V1Tests(SynchronousTestCase):
         )
 
     def test_every_cut(self) -> None:
-        """However the octets are cut, the same messages come out, and what follows stays."""
+        """However the bytes are cut, the same messages come out, and what follows stays."""
         data = encode_v1(LOGIN_RESP) + encode_v1(PACKET) + encode_v1(ReqWorkConn()) + b"s\x00\x00"
         self.assertEqual(
             feed_every_cut(data, reading(read_v1)), [LOGIN_RESP, PACKET, ReqWorkConn(), b"s\x00\x00"]
@@ -124,7 +124,7 @@ class V1Tests(SynchronousTestCase):
         self.assertEqual(feed_every_cut(data, reading(V1Decoder)), [Pong(), b""])
 
     def test_unknown_type(self) -> None:
-        """An unknown type is refused at its first octet, before anything is kept."""
+        """An unknown type is refused at its first byte, before anything is kept."""
         for beginning in (b"Z", b"\x00", MAGIC, b"GET / HTTP/1.1", b"\x16\x03\x01"):
             decoder = V1Decoder()
             decoder.receive(beginning[:1])
@@ -166,7 +166,7 @@ class V2Tests(SynchronousTestCase):
     """Version 2."""
 
     def test_golden(self) -> None:
-        """Frames are octet by octet those of frp."""
+        """Frames are byte by byte those of frp."""
         self.assertEqual(encode_v2(ReqWorkConn()).hex(), "001000000000000400077b7d")
         self.assertEqual(encode_v2(Ping()).hex(), "0010000000000004000b7b7d")
         self.assertEqual(
@@ -177,7 +177,7 @@ class V2Tests(SynchronousTestCase):
         self.assertEqual(encode_hello(HelloFrame("server", b"{}")).hex(), "00020000000000027b7d")
 
     def test_every_cut(self) -> None:
-        """However the octets are cut, the same hellos and messages come out, and what follows stays."""
+        """However the bytes are cut, the same hellos and messages come out, and what follows stays."""
         hello = HelloFrame("client", b' {"unknown": "spacing is kept"} ')
         data = encode_hello(hello) + encode_v2(LOGIN_RESP) + encode_v2(PACKET) + b"\x00\x10\x00"
         self.assertEqual(feed_every_cut(data, reading(read_v2)), [hello, LOGIN_RESP, PACKET, b"\x00\x10\x00"])

@@ -26,7 +26,7 @@ class Sample(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     text: str = ""
     number: int = 0
     flag: bool = False
-    octets: bytes = b""
+    content: bytes = b""
     texts: tuple[str, ...] = ()
     inners: tuple[Inner, ...] = ()
     labels: dict[str, str] = msgspec.field(default_factory=dict)
@@ -43,10 +43,10 @@ class WritingTests(SynchronousTestCase):
 
     def test_order_and_omission(self) -> None:
         """Fields come in the order of declaration, empty ones are left out, maps are sorted."""
-        sample = Sample(number=7, labels={"b": "2", "a": "1"}, octets=b"hello", inner=Inner(port=1))
+        sample = Sample(number=7, labels={"b": "2", "a": "1"}, content=b"hello", inner=Inner(port=1))
         self.assertEqual(
             gojson.encode(sample),
-            b'{"number":7,"octets":"aGVsbG8=","labels":{"a":"1","b":"2"},"inner":{"Port":1}}',
+            b'{"number":7,"content":"aGVsbG8=","labels":{"a":"1","b":"2"},"inner":{"Port":1}}',
         )
         self.assertEqual(gojson.encode(Sample()), b"{}")
 
@@ -119,8 +119,8 @@ class ReadingTests(SynchronousTestCase):
             '{"labels":[]}',
             '{"inner":[]}',
             '{"flag":0}',
-            '{"octets":"%"}',
-            '{"octets":1}',
+            '{"content":"%"}',
+            '{"content":1}',
             '{"inners":[1]}',
             "[]",
             '"x"',
@@ -157,7 +157,7 @@ class ReadingTests(SynchronousTestCase):
 
     def test_base64_in_lines(self) -> None:
         """Base64 may be broken into lines."""
-        self.assertEqual(decoded('{"octets":"aGVs\\r\\nbG8="}'), Sample(octets=b"hello"))
+        self.assertEqual(decoded('{"content":"aGVs\\r\\nbG8="}'), Sample(content=b"hello"))
 
     def test_errors_are_discreet(self) -> None:
         """The text of an error shows nothing of the input's values."""

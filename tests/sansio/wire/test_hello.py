@@ -44,7 +44,7 @@ class HelloTests(SynchronousTestCase):
     """What hellos say."""
 
     def test_golden(self) -> None:
-        """Hellos are octet by octet those of frp, and read again."""
+        """Hellos are byte by byte those of frp, and read again."""
         hello = offer()
         self.assertEqual(hello.to_frame(), HelloFrame("client", CLIENT_HELLO))
         self.assertEqual(ClientHello.from_frame(HelloFrame("client", CLIENT_HELLO)), hello)
@@ -175,7 +175,7 @@ class KeyTests(SynchronousTestCase):
             ),
         )
 
-    def test_transcript_covers_every_octet(self) -> None:
+    def test_transcript_covers_every_byte(self) -> None:
         """A change of spacing, or of where one hello ends, changes the transcript."""
 
         def transcript(client: bytes, server: bytes) -> bytes:

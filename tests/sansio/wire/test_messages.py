@@ -48,7 +48,7 @@ class MessageTests(SynchronousTestCase):
     """Bodies of messages."""
 
     def test_login(self) -> None:
-        """Login is written octet by octet as frp writes it, and read again."""
+        """Login is written byte by byte as frp writes it, and read again."""
         login = Login(
             version="0.70.1",
             hostname="h",

@@ -11,10 +11,10 @@ from relaykit.sansio.wire.proven import IdentifiedLogin, ProvenLogin, ProvenLogi
 
 
 class ProvenLoginTests(SynchronousTestCase):
-    """Their octets, and where they are legal."""
+    """Their bytes, and where they are legal."""
 
     def test_golden(self) -> None:
-        """The body of the login travels as the octets that the proofs are about."""
+        """The body of the login travels as the bytes that the proofs are about."""
         body = IdentifiedLogin(version="1", identity=b"\x01" * 6, yields=True).to_json()
         self.assertEqual(body, b'{"version":"1","client_spec":{},"identity":"AQEBAQEB","yields":true}')
         frame = V2.encode(ProvenLogin(login=b"{}", binding=b"\x00" * 3, signature=b"\xff"))

@@ -1,4 +1,4 @@
-"""Replays what frp really sent: read in any portions, and written again octet by octet."""
+"""Replays what frp really sent: read in any portions, and written again byte by byte."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ class WritingTests(SynchronousTestCase):
     """Everything that was read is written again as it was."""
 
     def test_control_connections(self) -> None:
-        """Both directions of every control connection come out octet by octet."""
+        """Both directions of every control connection come out byte by byte."""
         for conversation in conversations("control"):
             for direction in DIRECTIONS:
                 self.assertEqual(
@@ -296,7 +296,7 @@ class WritingTests(SynchronousTestCase):
                 )
 
     def test_openings_and_datagrams(self) -> None:
-        """Openings of work and visitor connections, and messages on them, come out octet by octet."""
+        """Openings of work and visitor connections, and messages on them, come out byte by byte."""
         for conversation in conversations("work", "visitor"):
             if conversation.expect.get("layers"):
                 continue
@@ -311,7 +311,7 @@ class WritingTests(SynchronousTestCase):
                 )
 
     def test_wrapped_payload(self) -> None:
-        """Encrypted and compressed payload comes out octet by octet, written as it was written."""
+        """Encrypted and compressed payload comes out byte by byte, written as it was written."""
         checked = 0
         for conversation in conversations("work", "visitor"):
             if not conversation.expect.get("layers"):
@@ -374,10 +374,10 @@ def rewritten_control(conversation: Conversation, direction: Direction) -> bytes
 
 
 def written_in(coder: StreamCoder, plain: bytes, lengths: Sequence[int]) -> bytes:
-    """What a coder makes of octets that are written in portions of these lengths."""
+    """What a coder makes of bytes that are written in portions of these lengths."""
     written = b""
     for length in lengths:
         written += b"".join(bytes(piece) for piece in coder.process(plain[:length]))
         plain = plain[length:]
-    assert not plain, "octets are left over"
+    assert not plain, "bytes are left over"
     return written

@@ -50,7 +50,7 @@ class CompressorTests(SynchronousTestCase):
     """The direction that this end writes."""
 
     def test_golden(self) -> None:
-        """A short text is a chunk of its own, octet by octet as frp writes it; so is the next."""
+        """A short text is a chunk of its own, byte by byte as frp writes it; so is the next."""
         self.assertEqual(compressed(b"", b"hello", b"", b"hello"), [b"", IDENTIFIER + HELLO, b"", HELLO])
 
     def test_what_saves_too_little(self) -> None:
@@ -72,12 +72,12 @@ class DecompressorTests(SynchronousTestCase):
     """The direction that this end reads."""
 
     def test_every_cut(self) -> None:
-        """However a stream is cut, the same octets come out; what may be skipped is."""
+        """However a stream is cut, the same bytes come out; what may be skipped is."""
         stream = IDENTIFIER + HELLO + NOTHING + SKIPPABLE + COMPRESSED + IDENTIFIER + HELLO + b"\x01\x09"
         self.assertEqual(feed_every_cut(stream, decompressed), b"hello" + b"a" * 100 + b"hello")
 
     def test_at_once(self) -> None:
-        """What a chunk holds comes out with its last octet."""
+        """What a chunk holds comes out with its last byte."""
         decompressor = Decompressor()
         self.assertEqual(list(decompressor.process(IDENTIFIER + HELLO[:-1])), [])
         self.assertEqual(list(decompressor.process(HELLO[-1:])), [b"hello"])

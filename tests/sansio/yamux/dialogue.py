@@ -91,7 +91,7 @@ def told(events: Iterable[Event]) -> list[tuple[object, ...]]:
             stream, payload = event
             last = found[-1] if found else ()
             if last[:2] == ("payload", stream.id):
-                found[-1] = ("payload", stream.id, bytes(last[2]) + bytes(payload))  # type: ignore[call-overload]  # octets, by its tag
+                found[-1] = ("payload", stream.id, bytes(last[2]) + bytes(payload))  # type: ignore[call-overload]  # bytes, by its tag
             else:
                 found.append(("payload", stream.id, bytes(payload)))
         else:

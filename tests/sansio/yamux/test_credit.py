@@ -21,7 +21,7 @@ class CreditTests(SynchronousTestCase):
         self.keepalive.round_trip_s = ROUND_TRIP_S
 
     def read(self, stream: Stream, now: float, count: int | None = None) -> list[Frame]:
-        """Lets the peer send and the application read half a window, or ``count`` octets."""
+        """Lets the peer send and the application read half a window, or ``count`` bytes."""
         count = stream.window_bytes // 2 if count is None else count
         stream.receive_window -= count
         stream.consumed_bytes += count

@@ -41,9 +41,9 @@ class FrameTests(SynchronousTestCase):
 
     def test_golden(self) -> None:
         """Headers are written as frp writes them, and read back."""
-        for (head, number, value), octets in GOLDEN.items():
-            self.assertEqual(pack_header(head, number, value).hex(), octets)
-            self.assertEqual(unpack_header(bytes.fromhex(octets), 0), (head, number, value))
+        for (head, number, value), content in GOLDEN.items():
+            self.assertEqual(pack_header(head, number, value).hex(), content)
+            self.assertEqual(unpack_header(bytes.fromhex(content), 0), (head, number, value))
 
     @given(WORD, WORD, WORD, st.binary(max_size=5))
     def test_there_and_back(self, head: int, number: int, value: int, before: bytes) -> None:

@@ -103,7 +103,7 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(_take(outbox), data(1, bytes(2 * PIECE_BYTES) + b"xy"))
 
     def test_many_small_writes_are_one_piece(self) -> None:
-        """A thousand writes of one octet are not a thousand pieces for the socket."""
+        """A thousand writes of one byte are not a thousand pieces for the socket."""
         outbox = Outbox()
         outbox.schedule(_queue(Stream(1, 0.0), *[b"x"] * 1000))
         pieces: list[Buffer] = []

@@ -195,18 +195,18 @@ class PayloadTests(SynchronousTestCase):
         """A frame that comes in parts is passed on in parts and never assembled."""
         session = server()
         accepted(session)
-        octets = data(1, b"abcdef")
-        session.receive(octets[:5], 0.0)
-        session.receive(octets[5:14], 0.0)
-        session.receive(octets[14:17], 0.0)
-        session.receive(octets[17:] + ping(9), 0.0)
+        content = data(1, b"abcdef")
+        session.receive(content[:5], 0.0)
+        session.receive(content[5:14], 0.0)
+        session.receive(content[14:17], 0.0)
+        session.receive(content[17:] + ping(9), 0.0)
         parts = [bytes(event[1]) for event in session.events() if isinstance(event, tuple)]
         self.assertEqual(parts, [b"ab", b"cde", b"f"])
         self.assertEqual(sent(session), ping(9, ACK))
 
     def test_every_cut(self) -> None:
         """A conversation means the same however the network cuts it."""
-        octets = (
+        content = (
             update(1, 7, SYN)
             + data(1, b"one")
             + update(3, 0, SYN)
@@ -233,7 +233,7 @@ class PayloadTests(SynchronousTestCase):
                     merged.append(event)
             return (*merged, sent(session))
 
-        outcome = feed_every_cut(octets, feed)
+        outcome = feed_every_cut(content, feed)
         self.assertEqual(
             outcome,
             (
@@ -258,7 +258,7 @@ class PayloadTests(SynchronousTestCase):
         self.assertEqual(told(session.events()), [("payload", 1, b"found")])
 
     def test_whole_window(self) -> None:
-        """The peer may fill the window to the last octet, in one frame or in many."""
+        """The peer may fill the window to the last byte, in one frame or in many."""
         for size in (INITIAL_WINDOW_BYTES, 1024):
             session = server()
             accepted(session)
@@ -268,7 +268,7 @@ class PayloadTests(SynchronousTestCase):
             self._assert_broken(session, data(1, b"x"))
 
     def test_exceeded_window(self) -> None:
-        """One octet beyond the window ends the session when its header arrives."""
+        """One byte beyond the window ends the session when its header arrives."""
         session = server()
         accepted(session)
         session.receive(data(1, bytes(INITIAL_WINDOW_BYTES - 1)), 0.0)
@@ -289,7 +289,7 @@ class PayloadTests(SynchronousTestCase):
 
     def test_broken_frames(self) -> None:
         """Other versions, unknown types, wrong or double numbers and double ends end the session."""
-        for octets in (
+        for content in (
             b"\x01" + syn(3)[1:],
             b"\x00\x04" + syn(3)[2:],
             syn(1),
@@ -300,7 +300,7 @@ class PayloadTests(SynchronousTestCase):
         ):
             session = server()
             accepted(session)
-            self._assert_broken(session, octets)
+            self._assert_broken(session, content)
 
     def test_what_came_before_the_fault(self) -> None:
         """What was right before the peer broke the rules is told; nothing of what follows is."""
@@ -335,14 +335,14 @@ class PayloadTests(SynchronousTestCase):
         """Frames with any type, flags and numbers keep the session's account of its streams right."""
         session = server()
         _open(session, 2)
-        octets = b"".join(
+        content = b"".join(
             pack_header(head | flags, number, value) + (b"" if head else bytes(value))
             for head, flags, number, value in wanted
         )
         lost = []
         try:
-            for at in range(0, len(octets), size):
-                session.receive(octets[at : at + size], 0.0)
+            for at in range(0, len(content), size):
+                session.receive(content[at : at + size], 0.0)
                 lost += [event.stream for event in session.events() if isinstance(event, StreamLost)]
         except RemoteProtocolError:
             lost += [event.stream for event in session.events() if isinstance(event, StreamLost)]
@@ -350,9 +350,9 @@ class PayloadTests(SynchronousTestCase):
         self.assertTrue(all(stream.closed for stream in lost))
         frames(sent(session))
 
-    def _assert_broken(self, session: YamuxSession, octets: bytes) -> None:
+    def _assert_broken(self, session: YamuxSession, content: bytes) -> None:
         with self.assertRaises(RemoteProtocolError):
-            session.receive(octets, 0.0)
+            session.receive(content, 0.0)
         self.assertTrue(session.over)
         self.assertEqual(sent(session)[-12:], pack_header(GO_AWAY, 0, GoAwayCode.PROTOCOL_ERROR))
         self.assertIsNone(session.next_wakeup())
@@ -426,7 +426,7 @@ class SendingTests(SynchronousTestCase):
         )
 
     def test_opened_urgent(self) -> None:
-        """A stream that was opened as urgent overtakes from its first octet."""
+        """A stream that was opened as urgent overtakes from its first byte."""
         session = client()
         usual, urgent = session.open_stream(0.0), session.open_stream(0.0, urgent=True)
         session.write(usual, b"usual")
@@ -812,10 +812,10 @@ class RecordingTests(SynchronousTestCase):
         replayed = 0
         for connection in _muxed():
             for direction, role in _DIRECTIONS:
-                octets = _octets(connection, direction)
+                content = _bytes(connection, direction)
                 expected = [tuple(frame) for frame in connection.expect["frames"][direction]]
-                self.assertEqual(frames(octets), expected)
-                answers = feed_every_cut(octets[:3000], lambda portions, role=role: _replay(role, portions))  # type: ignore[misc]
+                self.assertEqual(frames(content), expected)
+                answers = feed_every_cut(content[:3000], lambda portions, role=role: _replay(role, portions))  # type: ignore[misc]
                 self.assertTrue(answers)
                 replayed += 1
         self.assertGreaterEqual(replayed, 10)
@@ -824,9 +824,9 @@ class RecordingTests(SynchronousTestCase):
         """The payload of each stream comes out as an independent reader finds it."""
         for connection in _muxed():
             for direction, role in _DIRECTIONS:
-                octets = _octets(connection, direction)
-                streams, _answers = _replay(role, [octets])
-                self.assertEqual(streams, recorded._yamux_payloads(octets))
+                content = _bytes(connection, direction)
+                streams, _answers = _replay(role, [content])
+                self.assertEqual(streams, recorded._yamux_payloads(content))
 
     def test_pings(self) -> None:
         """Frp's pings get the answers that frp gave, each after its question."""
@@ -851,16 +851,18 @@ def _muxed() -> list[recorded.Connection]:
     ]
 
 
-def _octets(connection: recorded.Connection, direction: recorded.Direction) -> bytes:
+def _bytes(connection: recorded.Connection, direction: recorded.Direction) -> bytes:
     """One direction of yamux, free of WebSocket."""
-    octets = connection.data(direction)
+    content = connection.data(direction)
     return (
-        recorded._websocket_payload(octets, direction == "s2c") if "upgrade" in connection.expect else octets
+        recorded._websocket_payload(content, direction == "s2c")
+        if "upgrade" in connection.expect
+        else content
     )
 
 
 def _replay(role: Role, portions: Sequence[bytes]) -> tuple[dict[int, bytes], list[Frame]]:
-    """Plays the peer's octets to a session that has opened what they answer; payload and answers."""
+    """Plays the peer's bytes to a session that has opened what they answer; payload and answers."""
     session = YamuxSession(role, 0.0, None)
     if role is Role.CLIENT:
         _open(session, 12)

@@ -139,7 +139,7 @@ class MuxModel(RuleBasedStateMachine):
 
     @rule(first=st.booleans(), count=st.integers(1, 40) | st.sampled_from([5000, 1 << 30]))
     def carry(self, first: bool, count: int) -> None:
-        """The network delivers a part of what is on its way, cut into portions of 1 to 13 octets at first."""
+        """The network delivers a part of what is on its way, cut into portions of 1 to 13 bytes at first."""
         side = self.near if first else self.far
         portion, side.flight = side.flight[:count], side.flight[count:]
         self.cut = self.cut % 13 + 1
@@ -236,7 +236,7 @@ class MuxModelTests(SynchronousTestCase):
     """Runs the model."""
 
     def test_model(self) -> None:
-        """No octet is lost, doubled or delivered to another stream, and no window is exceeded."""
+        """No byte is lost, doubled or delivered to another stream, and no window is exceeded."""
         machine = MuxModel.TestCase
         machine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
         machine("runTest").debug()

@@ -19,6 +19,6 @@ class StreamTests(SynchronousTestCase):
         stream = Stream(7, 1.0)
         stream.queue.append(b"secret")
         stream.queued_bytes = 6
-        self.assertEqual(repr(stream), "<Stream 7: sending open, receiving open, 6 octets queued>")
+        self.assertEqual(repr(stream), "<Stream 7: sending open, receiving open, 6 bytes queued>")
         stream.closed = True
         self.assertIn("closed", repr(stream))

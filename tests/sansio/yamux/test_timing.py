@@ -67,7 +67,7 @@ class KeepaliveTests(SynchronousTestCase):
         keepalive.wake(30.0)
         self.assertFalse(keepalive.wake(40.0))
 
-    def test_other_octets_are_a_sign_of_life(self) -> None:
+    def test_other_bytes_are_a_sign_of_life(self) -> None:
         """A peer that is heard is not dead, though its answer is stuck behind other traffic."""
         keepalive = Keepalive(30.0, 0.0)
         keepalive.wake(30.0)

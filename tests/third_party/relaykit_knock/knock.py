@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from attrs import define, field, frozen
-from relaykit.errors import RefusalCode, RelaykitError, RemoteProtocolError, SessionLost, VisitRefused
+from relaykit.errors import RefusalCode, RelaykitError, RemoteProtocolError, SessionLost, VisitRefusedError
 from relaykit.interfaces import (
     IBackend,
     IIngress,
@@ -190,9 +190,9 @@ class _Gate:
     async def visited(self, visit: IVisit) -> None:
         secret = self._proxy.options.secret_key
         if not visit.proves(secret):
-            raise VisitRefused(RefusalCode.BAD_CREDENTIALS, f"proxy [{self._proxy.name}]: wrong secret")
+            raise VisitRefusedError(RefusalCode.BAD_CREDENTIALS, f"proxy [{self._proxy.name}]: wrong secret")
         if _host(visit) not in self._closing:
-            raise VisitRefused(RefusalCode.NOT_AVAILABLE, f"proxy [{self._proxy.name}] is closed: knock")
+            raise VisitRefusedError(RefusalCode.NOT_AVAILABLE, f"proxy [{self._proxy.name}] is closed: knock")
         self._proxy.serve(visit.accept(secret), visit.origin)
 
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
@@ -335,11 +335,11 @@ class KnockVisitor(StcpVisitor):
     async def knock(self) -> int:
         """Asks the server to open; answers for how many seconds it does.
 
-        :raises Refused: it does not, or there is no server that takes signals.
+        :raises RefusedError: it does not, or there is no server that takes signals.
         :raises SessionLost: the visitor was stopped.
         """
         if len(self._waiting) >= MOST_WAITING:
-            raise VisitRefused(RefusalCode.TOO_MANY, "too many users wait for the answer to a knock")
+            raise VisitRefusedError(RefusalCode.TOO_MANY, "too many users wait for the answer to a knock")
         answer: Deferred[int] = Deferred()
         self._waiting.add(answer)
         try:
@@ -356,7 +356,7 @@ class KnockVisitor(StcpVisitor):
             if isinstance(answer, Opened):
                 each.callback(answer.seconds)
             else:
-                each.errback(VisitRefused(RefusalCode.OTHER, answer.reason))
+                each.errback(VisitRefusedError(RefusalCode.OTHER, answer.reason))
 
     async def _keep_knocking(self) -> None:
         while True:
@@ -378,7 +378,7 @@ class KnockVisitor(StcpVisitor):
 
 
 def _unanswered(_result: object, seconds: float) -> int:
-    raise VisitRefused(RefusalCode.NOT_AVAILABLE, f"nobody answered the knock within {seconds:g} s")
+    raise VisitRefusedError(RefusalCode.NOT_AVAILABLE, f"nobody answered the knock within {seconds:g} s")
 
 
 # --- the type ----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attrs import evolve
-from relaykit.errors import RefusalCode, RemoteProtocolError, VisitRefused
+from relaykit.errors import RefusalCode, RemoteProtocolError, VisitRefusedError
 from relaykit.interfaces import ISignalReceiver
 from relaykit.options import Problem, VisitorCommon, to_wire
 from relaykit.testing.conformance import VisitableProxyTypeTests
@@ -161,7 +161,7 @@ class GateTests(KnockTestCase):
     def test_visit_without_knock(self) -> None:
         """A visit that proves the secret and comes before a knock is refused."""
         self.publish()
-        refused = self.failureResultOf(self.visit().host.open_visit(Origin()), VisitRefused)
+        refused = self.failureResultOf(self.visit().host.open_visit(Origin()), VisitRefusedError)
         self.assertIs(refused.value.code, RefusalCode.NOT_AVAILABLE)
 
     def test_withdrawn(self) -> None:

@@ -1,11 +1,11 @@
-"""Tells by the first octets of a connection which protocol the peer speaks.
+"""Tells by the first bytes of a connection which protocol the peer speaks.
 
 The server looks at them on a port that just accepted a connection, within TLS, within a WebSocket,
 and on each logical connection.  What does not belong there is still recognised where it
 can be, because "an HTTP client spoke to the bind port" helps whoever reads the log.
 
-A parser here provides :class:`relaykit.sansio.contract.PrefixParser`.  It never raises: octets that it
-does not know are :attr:`Spoken.UNKNOWN`, and it answers as soon as the octets leave no choice.
+A parser here provides :class:`relaykit.sansio.contract.PrefixParser`.  It never raises: bytes that it
+does not know are :attr:`Spoken.UNKNOWN`, and it answers as soon as the bytes leave no choice.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Mapping
 
 __all__ = [
     "ACCEPTED_CONNECTION",
-    "CUSTOM_TLS_OCTET",
+    "CUSTOM_TLS_BYTE",
     "LOGICAL_CONNECTION",
     "WITHIN_TLS",
     "WITHIN_WEBSOCKET",
-    "FirstOctets",
+    "FirstBytes",
     "Spoken",
 ]
 
@@ -28,9 +28,9 @@ class Spoken(enum.Enum):
     """What the peer speaks; the value is how a log calls it."""
 
     TLS = "TLS"
-    """A TLS ClientHello; the octet belongs to it."""
-    CUSTOM_TLS = "TLS after frp's own first octet"
-    """The octet announces TLS and is not part of it: take it, then begin TLS."""
+    """A TLS ClientHello; the byte belongs to it."""
+    CUSTOM_TLS = "TLS after frp's own first byte"
+    """The byte announces TLS and is not part of it: take it, then begin TLS."""
     WEBSOCKET = "WebSocket"
     """The request line of frp's WebSocket carrier."""
     MUX = "yamux"
@@ -46,18 +46,18 @@ class Spoken(enum.Enum):
     UNKNOWN = "an unknown protocol"
 
 
-CUSTOM_TLS_OCTET = b"\x17"
+CUSTOM_TLS_BYTE = b"\x17"
 """What a client sends before TLS so that the bind port can be shared with HTTPS users."""
 
 _MUX: Mapping[bytes, Spoken] = {b"\x00": Spoken.MUX}
 
-_TLS: Mapping[bytes, Spoken] = {b"\x16": Spoken.TLS, CUSTOM_TLS_OCTET: Spoken.CUSTOM_TLS}
+_TLS: Mapping[bytes, Spoken] = {b"\x16": Spoken.TLS, CUSTOM_TLS_BYTE: Spoken.CUSTOM_TLS}
 
 _WEBSOCKET: Mapping[bytes, Spoken] = {b"GET /~!frp": Spoken.WEBSOCKET}
 
 _WIRE: Mapping[bytes, Spoken] = {
     b"FRP\x00\x02\r\n": Spoken.WIRE_V2,
-    # Login, NewWorkConn, NewVisitorConn, and the first octet of a length that cannot be large.
+    # Login, NewWorkConn, NewVisitorConn, and the first byte of a length that cannot be large.
     b"o\x00": Spoken.WIRE_V1,
     b"w\x00": Spoken.WIRE_V1,
     b"v\x00": Spoken.WIRE_V1,
@@ -85,11 +85,11 @@ _STRANGERS: Mapping[bytes, Spoken] = {
 }
 
 
-class FirstOctets:
+class FirstBytes:
     """Recognises one of several openings; the longest that fits wins.
 
     The answer's length is 1 for :attr:`Spoken.CUSTOM_TLS`, so that taking it leaves TLS to begin,
-    and 0 for all others, so that taking leaves every octet to who reads next.
+    and 0 for all others, so that taking leaves every byte to who reads next.
     """
 
     __slots__ = ("_openings", "limit")
@@ -107,14 +107,14 @@ class FirstOctets:
         return Spoken.UNKNOWN, 0
 
 
-ACCEPTED_CONNECTION = FirstOctets({**_TLS, **_WEBSOCKET, **_MUX, **_WIRE, **_STRANGERS})
+ACCEPTED_CONNECTION = FirstBytes({**_TLS, **_WEBSOCKET, **_MUX, **_WIRE, **_STRANGERS})
 """For a port of the server that just accepted a connection."""
 
-WITHIN_TLS = FirstOctets({**_WEBSOCKET, **_MUX, **_WIRE, **_STRANGERS})
+WITHIN_TLS = FirstBytes({**_WEBSOCKET, **_MUX, **_WIRE, **_STRANGERS})
 """For what comes out of TLS."""
 
-WITHIN_WEBSOCKET = FirstOctets({**_TLS, **_MUX, **_WIRE, **_STRANGERS})
+WITHIN_WEBSOCKET = FirstBytes({**_TLS, **_MUX, **_WIRE, **_STRANGERS})
 """For what comes out of a WebSocket."""
 
-LOGICAL_CONNECTION = FirstOctets({**_MUX, **_WIRE, **_STRANGERS})
+LOGICAL_CONNECTION = FirstBytes({**_MUX, **_WIRE, **_STRANGERS})
 """For one stream of a link, or for the connection itself where there is no mux."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 
-from relaykit.errors import LocalProtocolError, RefusalCode, Refused, RemoteProtocolError
+from relaykit.errors import LocalProtocolError, RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.binding import BoundKeys
 from relaykit.sansio.control.channel import server_channel
@@ -39,13 +39,13 @@ from relaykit.sansio.wire.messages import (
 from relaykit.sansio.wire.proven import IdentifiedLogin, ProvenLogin, ProvenLoginResp
 from relaykit.values import Ended
 
-__all__ = ["MAX_EARLY", "ServerSession"]
+__all__ = ["MAX_EARLY", "ServerControl"]
 
 MAX_EARLY = 65536
-"""Octets that a client may send before its login is answered; frp's sends none."""
+"""Bytes that a client may send before its login is answered; frp's sends none."""
 
 
-class ServerSession(ControlSession):
+class ServerControl(ControlSession):
     """Begins with a login that :class:`~relaykit.sansio.control.opening.ServerOpening` has read.
 
     The first event is :class:`~relaykit.sansio.control.events.LoginReceived`, to be answered with
@@ -84,7 +84,7 @@ class ServerSession(ControlSession):
         """What proves further connections of the session; None where the login was not bound."""
         try:
             self._check(first.message, proofs)
-        except Refused as refusal:
+        except RefusedError as refusal:
             self.refuse(refusal.text)
         else:
             self._events.append(LoginReceived(self.login))
@@ -143,7 +143,7 @@ class ServerSession(ControlSession):
     def _check(self, message: Message, proofs: ServerProofs) -> None:
         """Checks what the client proves; nothing else of the login is looked at before.
 
-        :raises Refused: a proof does not hold, or one is missing.
+        :raises RefusedError: a proof does not hold, or one is missing.
         """
         agreed = frozenset() if self._hello is None else self._hello.extensions
         if isinstance(message, ProvenLogin):
@@ -151,9 +151,9 @@ class ServerSession(ControlSession):
         elif not isinstance(message, Login):
             raise LocalProtocolError(f"{type(message).__name__} begins no session")
         elif proofs.required:
-            raise Refused(RefusalCode.BAD_CREDENTIALS, BINDING_REQUIRED)
+            raise RefusedError(RefusalCode.BAD_CREDENTIALS, BINDING_REQUIRED)
         elif agreed & {BOUND, IDENTITY}:
-            raise Refused(RefusalCode.BAD_CREDENTIALS, NOT_BOUND if BOUND in agreed else NOT_THE_KEY)
+            raise RefusedError(RefusalCode.BAD_CREDENTIALS, NOT_BOUND if BOUND in agreed else NOT_THE_KEY)
         else:
             self.login = message
             self._verifier.verify(Scope.LOGIN, Proof.of(message))
@@ -162,18 +162,18 @@ class ServerSession(ControlSession):
         assert self._hello is not None, "a proven login without hello"
         transcript = self._hello.transcript
         if BOUND in agreed:
-            bound = BoundKeys(proofs.stretched, proofs.exporter, transcript)
+            bound = BoundKeys(proofs.token_key, proofs.exporter, transcript)
             expected = bound.client_proof(message.login)
             if not hmac.compare_digest(expected, message.binding):
-                raise Refused(RefusalCode.BAD_CREDENTIALS, NOT_BOUND)
+                raise RefusedError(RefusalCode.BAD_CREDENTIALS, NOT_BOUND)
             self.bound, self._client_proof = bound, expected
             self._verifier = TrustingVerifier()
         elif proofs.required:
-            raise Refused(RefusalCode.BAD_CREDENTIALS, BINDING_REQUIRED)
+            raise RefusedError(RefusalCode.BAD_CREDENTIALS, BINDING_REQUIRED)
         try:
             login = IdentifiedLogin.from_json(message.login) or IdentifiedLogin()
         except MalformedMessage as error:
-            raise Refused(RefusalCode.OTHER, str(error)) from error
+            raise RefusedError(RefusalCode.OTHER, str(error)) from error
         self.login = login
         self._verifier.verify(Scope.LOGIN, Proof.of(login))
         if IDENTITY in agreed:
@@ -187,7 +187,7 @@ class ServerSession(ControlSession):
         """
         try:
             check_signature(key, statement(exporter, transcript, message.login), message.signature)
-        except Refused:
+        except RefusedError:
             if self.bound is not None:
                 raise
             self.identity_failed = True
@@ -206,7 +206,7 @@ class ServerSession(ControlSession):
         """Keeps what comes before the login is answered: it is encrypted."""
         self._early += data
         if len(self._early) > MAX_EARLY:
-            raise RemoteProtocolError(f"more than {MAX_EARLY} octets before the login was answered")
+            raise RemoteProtocolError(f"more than {MAX_EARLY} bytes before the login was answered")
 
     def _received(self, message: Message, now: float) -> None:
         match message:
@@ -224,7 +224,7 @@ class ServerSession(ControlSession):
     def _pinged(self, message: Ping, now: float) -> None:
         try:
             self._verifier.verify(Scope.HEARTBEATS, Proof.of(message))
-        except Refused as refusal:
+        except RefusedError as refusal:
             self._send(Pong(error=self._texts.ping(refusal.text)))
         else:
             self._liveness.heard(now)

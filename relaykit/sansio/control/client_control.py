@@ -46,7 +46,7 @@ from relaykit.sansio.wire.messages import (
 from relaykit.sansio.wire.proven import IdentifiedLogin, ProvenLogin, ProvenLoginResp
 from relaykit.values import Ended
 
-__all__ = ["LOGIN_TIMEOUT_S", "UNTOLD", "ClientSession"]
+__all__ = ["LOGIN_TIMEOUT_S", "UNTOLD", "ClientControl"]
 
 LOGIN_TIMEOUT_S = 10.0
 """Seconds that a client waits for the answer to its login; frp's figure."""
@@ -60,7 +60,7 @@ _ANSWERS = OPENING_MESSAGES.extended(ProvenLoginResp)
 LoginT = TypeVar("LoginT", bound=Login)
 
 
-class ClientSession(ControlSession):
+class ClientControl(ControlSession):
     """Begins by sending its hello or its login, to which it adds the proofs.
 
     The first event is :class:`~relaykit.sansio.control.events.LoggedIn` or
@@ -112,14 +112,14 @@ class ClientSession(ControlSession):
         if self._at_once:
             self._send(self._with_proof(login))
 
-    def prove(self, stretched: bytes) -> None:
-        """Logs in with the token's stretched key, as :class:`KeyNeeded` asked for."""
+    def prove(self, token_key: bytes) -> None:
+        """Logs in with the token's derived key, as :class:`KeyNeeded` asked for."""
         agreed = self._agreed
         if self.state is State.ENDED:
             return
         if self.state is not State.AGREED or agreed is None:
             raise LocalProtocolError("nobody asked for a key")
-        self.bound = BoundKeys(stretched, self._proofs.exporter, agreed.transcript)
+        self.bound = BoundKeys(token_key, self._proofs.exporter, agreed.transcript)
         self.prover = SilentProver()
         self._log_in(agreed)
 

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.parsers.first_octets import (
+from relaykit.sansio.parsers.first_bytes import (
     ACCEPTED_CONNECTION,
     LOGICAL_CONNECTION,
     WITHIN_TLS,
     WITHIN_WEBSOCKET,
-    FirstOctets,
+    FirstBytes,
     Spoken,
 )
 from tests import recorded
@@ -40,8 +40,8 @@ OPENINGS = (
 )
 
 
-def octet_by_octet(parser: FirstOctets, data: bytes) -> tuple[Spoken, int] | None:
-    """The first answer of a parser that sees one octet more each time."""
+def byte_by_byte(parser: FirstBytes, data: bytes) -> tuple[Spoken, int] | None:
+    """The first answer of a parser that sees one byte more each time."""
     for end in range(len(data) + 1):
         answer = parser.feed(data[:end])
         if answer is not None:
@@ -49,26 +49,26 @@ def octet_by_octet(parser: FirstOctets, data: bytes) -> tuple[Spoken, int] | Non
     return None
 
 
-class FirstOctetsTests(SynchronousTestCase):
+class FirstBytesTests(SynchronousTestCase):
     """What a connection begins with tells its protocol."""
 
     def test_openings(self) -> None:
-        """Every opening is recognised, whole and octet by octet, with the same answer."""
+        """Every opening is recognised, whole and byte by byte, with the same answer."""
         for data, spoken in OPENINGS:
             with self.subTest(data=data):
                 answer = ACCEPTED_CONNECTION.feed(data)
                 self.assertEqual(answer, (spoken, 1 if spoken is Spoken.CUSTOM_TLS else 0))
-                self.assertEqual(octet_by_octet(ACCEPTED_CONNECTION, data), answer)
+                self.assertEqual(byte_by_byte(ACCEPTED_CONNECTION, data), answer)
 
     def test_nothing_yet(self) -> None:
-        """No octets at all give no answer."""
+        """No bytes at all give no answer."""
         for parser in PARSERS:
             self.assertIsNone(parser.feed(b""))
 
-    def test_one_octet_may_suffice(self) -> None:
-        """TLS and yamux are known from their first octet, so nothing waits for a second."""
-        for octet, spoken in ((b"\x16", Spoken.TLS), (b"\x17", Spoken.CUSTOM_TLS), (b"\x00", Spoken.MUX)):
-            answer = ACCEPTED_CONNECTION.feed(octet)
+    def test_one_byte_may_suffice(self) -> None:
+        """TLS and yamux are known from their first byte, so nothing waits for a second."""
+        for byte, spoken in ((b"\x16", Spoken.TLS), (b"\x17", Spoken.CUSTOM_TLS), (b"\x00", Spoken.MUX)):
+            answer = ACCEPTED_CONNECTION.feed(byte)
             assert answer is not None
             self.assertEqual(answer[0], spoken)
 
@@ -89,9 +89,9 @@ class FirstOctetsTests(SynchronousTestCase):
 
     @given(st.binary(max_size=24))
     def test_junk(self, data: bytes) -> None:
-        """Any octets up to the limit get one answer, and octets after the answer change nothing."""
+        """Any bytes up to the limit get one answer, and bytes after the answer change nothing."""
         for parser in PARSERS:
-            answer = octet_by_octet(parser, data)
+            answer = byte_by_byte(parser, data)
             if len(data) >= parser.limit:
                 self.assertIsNotNone(answer)
             if answer is not None:
@@ -109,7 +109,7 @@ class FirstOctetsTests(SynchronousTestCase):
         self.assertGreater(seen, 100)
 
     def test_recorded_carriers(self) -> None:
-        """Recorded connections over TLS, WebSocket and yamux are told apart by their first octets."""
+        """Recorded connections over TLS, WebSocket and yamux are told apart by their first bytes."""
         for name, expected in (
             ("tls-first-byte-16", Spoken.TLS),
             ("tls-first-byte-17", Spoken.CUSTOM_TLS),

@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from relaykit.sansio.control.binding import stretch
+from relaykit.sansio.control.binding import derive_token_key
 from relaykit.values import Secret
 
-__all__ = ["KEYS_KEPT", "StretchedToken", "in_thread_of"]
+__all__ = ["KEYS_KEPT", "TokenKey", "in_thread_of"]
 
 KEYS_KEPT = 8
 """Keys kept, one for each salt: a server has one salt, a client one for each server that it tries."""
@@ -30,7 +30,7 @@ def in_thread_of(reactor: Any) -> InThread:
     return run
 
 
-class StretchedToken:
+class TokenKey:
     """Makes the keys of one token.
 
     ``in_thread(function, *arguments)`` runs a function outside the reactor's thread and answers its
@@ -55,7 +55,7 @@ class StretchedToken:
             waiting.append(answer)
             return answer
         self._waiting[salt] = [answer]
-        self._in_thread(stretch, self._token.to_bytes(), salt).addBoth(self._made, salt)
+        self._in_thread(derive_token_key, self._token.to_bytes(), salt).addBoth(self._made, salt)
         return answer
 
     def _made(self, made: bytes | Failure, salt: bytes) -> None:

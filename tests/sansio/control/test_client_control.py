@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import LocalProtocolError, RefusalCode, Refused, RemoteProtocolError
-from relaykit.sansio.control.client_session import LOGIN_TIMEOUT_S, ClientSession
+from relaykit.errors import LocalProtocolError, RefusalCode, RefusedError, RemoteProtocolError
+from relaykit.sansio.control.client_control import LOGIN_TIMEOUT_S, ClientControl
 from relaykit.sansio.control.credentials import Scope, TokenProver
 from relaykit.sansio.control.events import (
     LoggedIn,
@@ -64,7 +64,7 @@ from tests.sansio.control.ends import (
 RUN_ID = "0123456789abcdef"
 
 
-def greeted(core: ClientSession, extensions: frozenset[str] = EXTENSIONS) -> bytes:
+def greeted(core: ClientControl, extensions: frozenset[str] = EXTENSIONS) -> bytes:
     """What a server says to this client's opening when it lets it in, and asks for two connections."""
     far = server(opened(sent(core), extensions))
     far.accept(RUN_ID, 0.0)
@@ -93,7 +93,7 @@ class LoginTests(SynchronousTestCase):
         self.assertEqual(core.state, State.GREETING)
 
     def test_let_in(self) -> None:
-        """However the answer is cut, and though encrypted octets share its pieces, nothing is lost."""
+        """However the answer is cut, and though encrypted bytes share its pieces, nothing is lost."""
         for framing in BOTH:
             answer = greeted(client(framing))
 
@@ -365,13 +365,13 @@ class EstablishedTests(SynchronousTestCase):
         far = server(opened(sent(core), frozenset()))
         far.accept(RUN_ID, 0.0)
         core.receive(sent(far), 0.0)
-        refusal = self.assertRaises(Refused, core.signal, "web", "", {})
+        refusal = self.assertRaises(RefusedError, core.signal, "web", "", {})
         self.assertEqual(refusal.code, RefusalCode.NOT_AVAILABLE)
         far.extensions = EXTENSIONS
         far.signal("web", "", {})
         self.assertRaises(RemoteProtocolError, core.receive, sent(far), 0.0)
 
-    def test_changed_octets(self) -> None:
+    def test_changed_bytes(self) -> None:
         """In version 2 one changed bit ends the session."""
         talk = Dialogue(V2)
         talk.far.request_work()
@@ -399,8 +399,8 @@ class EstablishedTests(SynchronousTestCase):
         except RemoteProtocolError:
             self.assertEqual(talk.core.state, State.ENDED)
 
-    def test_fixed_octets(self) -> None:
-        """With chance fixed, the first encrypted octets are those of the specification of version 1."""
+    def test_fixed_bytes(self) -> None:
+        """With chance fixed, the first encrypted bytes are those of the specification of version 1."""
         far = server(
             opened(
                 encode_v1(

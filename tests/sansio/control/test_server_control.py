@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import LocalProtocolError, RemoteProtocolError
-from relaykit.sansio.control.client_session import ClientSession
+from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.events import (
     LoginReceived,
@@ -18,7 +18,7 @@ from relaykit.sansio.control.events import (
     SessionEnded,
 )
 from relaykit.sansio.control.opening import FirstMessage
-from relaykit.sansio.control.server_session import MAX_EARLY, ServerSession
+from relaykit.sansio.control.server_control import MAX_EARLY, ServerControl
 from relaykit.sansio.control.session import Heartbeat, State
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.wire.framing import V1, V2, Framing, encode_v1, encode_v2
@@ -146,7 +146,7 @@ class LoginTests(SynchronousTestCase):
 class EarlyTests(SynchronousTestCase):
     """What a client sends before its login is answered waits, within bounds."""
 
-    def impatient(self) -> tuple[ClientSession, FirstMessage, bytes]:
+    def impatient(self) -> tuple[ClientControl, FirstMessage, bytes]:
         """A client's opening in version 1, and what it encrypts without waiting for the answer."""
         near = client(V1)
         first = opened(sent(near))
@@ -189,12 +189,12 @@ class EstablishedTests(SynchronousTestCase):
     """What a server does with a client that it let in."""
 
     def test_proxies(self) -> None:
-        """Offers and withdrawals are told in order, however the octets are cut."""
+        """Offers and withdrawals are told in order, however the bytes are cut."""
         for framing in BOTH:
             near = client(framing)
             first = opened(sent(near))
 
-            def make(first: FirstMessage = first) -> ServerSession:
+            def make(first: FirstMessage = first) -> ServerControl:
                 core = server(first)
                 core.accept(RUN_ID, 0.0)
                 core.events()

@@ -9,22 +9,21 @@ from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.control.binding import stretch
-from relaykit.stretching import KEYS_KEPT, StretchedToken, in_thread_of
+from relaykit.token_key import KEYS_KEPT, TokenKey, in_thread_of
 from relaykit.values import Secret
 
 
-class StretchedTokenTests(SynchronousTestCase):
+class TokenKeyTests(SynchronousTestCase):
     """When a key is made."""
 
     def setUp(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.answers: list[Deferred[bytes]] = []
-        self.token = StretchedToken(Secret("token"), self.in_thread)
+        self.token = TokenKey(Secret("token"), self.in_thread)
 
     def in_thread(self, function: Any, *arguments: Any) -> Deferred[bytes]:
         """A thread that answers when the test says so."""
-        self.assertIs(function, stretch)
+        self.assertIs(function, derive_token_key)
         self.asked.append(arguments)
         self.answers.append(Deferred())
         return self.answers[-1]
