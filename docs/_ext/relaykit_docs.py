@@ -59,25 +59,26 @@ class Layers(SphinxDirective):
 
 
 class Interfaces(SphinxDirective):
-    """``.. interfaces:: MODULE`` documents the zope interfaces of a module, in its order.
+    """``.. interfaces:: PACKAGE`` documents the zope interfaces of a package, module by module.
 
-    The source is read rather than the objects, because zope's keep no annotations.
+    Each is named as the package has it.  The source is read rather than the objects, because zope's keep no
+    annotations.
     """
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        module = importlib.import_module(self.arguments[0])
-        tree = _source(self, module)
-        names = _imported_names(tree) | {
-            node.name: f"{module.__name__}.{node.name}"
-            for node in tree.body
-            if isinstance(node, ast.ClassDef)
-        }
-        lines = [f".. py:module:: {module.__name__}", ""]
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef):
-                lines += _interface(node, names)
+        package = importlib.import_module(self.arguments[0])
+        public = {name: f"{package.__name__}.{name}" for name in package.__all__}
+        lines = [f".. py:module:: {package.__name__}", ""]
+        for node in _source(self, package).body:
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            tree = _source(self, importlib.import_module(node.module or ""))
+            lines += ["", f".. rubric:: {(ast.get_docstring(tree) or '').partition(':')[0].rstrip('.')}", ""]
+            for each in tree.body:
+                if isinstance(each, ast.ClassDef):
+                    lines += _interface(each, _imported_names(tree) | public)
         return _parsed(self, lines)
 
 

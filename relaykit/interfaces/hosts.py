@@ -1,0 +1,138 @@
+"""What the host gives to the halves of a proxy type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from relaykit.interfaces.legs import ILegAcceptor, IListeningPort, IStreamLeg
+    from relaykit.values import Origin, Secret, Traffic
+
+__all__ = [
+    "ICaller",
+    "IClientHost",
+    "IHost",
+    "IPorts",
+    "IRegisteredProxy",
+    "IServerHost",
+    "ISignalPeer",
+    "IVisit",
+    "IVisitorHost",
+]
+
+
+class ISignalPeer(Interface):
+    """The other half of a proxy or a visitor, for type-specific control messages."""
+
+    identity = Attribute("The :class:`relaykit.values.ClientIdentity` of the client in question.")
+    takes_signals = Attribute("Whether both ends speak relaykit's extension ``signal``.")
+
+    def signal(body: Mapping[str, Any]) -> None:
+        """Sends a signal (JSON values only).  Not answered, not confirmed, in order.
+
+        :raises RefusedError: NOT_AVAILABLE, when :attr:`takes_signals` is false.
+        """
+
+
+class IRegisteredProxy(ISignalPeer):
+    """The server's view of one proxy."""
+
+    name = Attribute("Its name on the server, user prefix included.")
+    type = Attribute("The proxy type's name.")
+    common = Attribute("What travelled of its :class:`relaykit.options.ProxyCommon`.")
+    options = Attribute("A checked instance of the type's ``proxy_options``.")
+
+    def open_work_leg(origin: Origin) -> Deferred[IStreamLeg]:
+        """A leg to the proxy's backend, transforms included.
+
+        Fails with :class:`relaykit.errors.NoWorkConnection` or
+        :class:`relaykit.errors.SessionLost`.
+        """
+
+    def serve(user: IStreamLeg, origin: Origin) -> Deferred[Traffic]:
+        """Gives a user what the proxy offers: work leg, forwarding, accounting.  Never fails
+        because of a peer; owns the leg.
+        """
+
+
+class ICaller(ISignalPeer):
+    """A visitor that asks to be let in: for one flow, or for a meeting with the proxy's client."""
+
+    def proves(secret: Secret) -> bool:
+        """Whether the visitor has shown that it knows the secret; constant time."""
+
+
+class IVisit(ICaller):
+    """A visitor's request for one flow."""
+
+    origin = Attribute("Where the visiting client's connection came from.")
+
+    def accept(secret: Secret) -> IStreamLeg:
+        """Tells the visitor yes and answers its leg, transforms (keyed by the secret) included."""
+
+
+class IHost(Interface):
+    """What every half of every proxy type may use."""
+
+    reactor = Attribute("An :class:`twisted.internet.interfaces.IReactorTime`.")
+    data_plane = Attribute("The :class:`IDataPlane`.")
+
+
+class IServerHost(IHost):
+    """The relay server, as an ingress sees it."""
+
+    ports = Attribute("The :class:`IPorts` that policy is applied to.")
+    public_name = Attribute("The name that users know this server by, or empty.")
+    rendezvous = Attribute("The :class:`IRendezvous` of this server.")
+
+
+class IClientHost(IHost, ISignalPeer):
+    """The client, as a backend sees it."""
+
+    name = Attribute("The proxy's name in the configuration, without user prefix.")
+    common = Attribute("Its :class:`relaykit.options.ProxyCommon`.")
+    half_close = Attribute("Whether the server passes half-close through.")
+    meetings = Attribute("The :class:`IMeetings` of this backend.")
+
+    def connect_local(origin: Origin) -> Deferred[IStreamLeg]:
+        """A leg to the local service.
+
+        Fails with :class:`relaykit.errors.ConnectionFailed`, which has been logged with the
+        proxy's name and for whom it was.
+        """
+
+
+class IVisitorHost(IHost, ISignalPeer):
+    """The client, as a visitor sees it."""
+
+    name = Attribute("The visitor's name in the configuration.")
+    common = Attribute("Its :class:`relaykit.options.VisitorCommon`.")
+    half_close = Attribute("Whether the server passes half-close through.")
+    meetings = Attribute("The :class:`IMeetings` of this visitor.")
+
+    def listen(acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:
+        """Opens the visitor's port, retrying while it is taken; None when it has none."""
+
+    def open_visit(origin: Origin) -> Deferred[IStreamLeg]:
+        """A leg through the server to the proxy's backend, transforms included.
+
+        Fails with :class:`relaykit.errors.VisitRefusedError`,
+        :class:`relaykit.errors.ConnectionFailed` or :class:`relaykit.errors.SessionLost`.
+        """
+
+
+class IPorts(Interface):
+    """The only way to open a port; rules and quotas are applied."""
+
+    def listen_stream(
+        port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy
+    ) -> Deferred[IListeningPort]:
+        """Opens a TCP port for a proxy; 0 picks one, the one that the same name had if it is free.
+
+        Fails with :class:`relaykit.errors.ProxyRefusedError`.
+        """

@@ -1,0 +1,217 @@
+"""Legs and paths: what carries bytes, and who gets them.
+
+A *leg* is one end of a forwarded flow; *near* is the leg where the flow began, *far* the one it is
+forwarded to.  The other words are those of ``docs/glossary``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IConsumer, IPushProducer
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from relaykit.sansio.contract import Buffer, PrefixParser
+    from relaykit.values import Ended, Origin
+
+__all__ = [
+    "IKernelLeg",
+    "ILegAcceptor",
+    "ILegReceiver",
+    "IListeningPort",
+    "IMeasuredPath",
+    "IMuxedLeg",
+    "IPiecesReceiver",
+    "ISecureLeg",
+    "IStreamLeg",
+    "IStreamPath",
+    "ITurns",
+]
+
+
+class ITurns(Interface):
+    """Collects what is to be done once for all that happens in one turn of the reactor."""
+
+    def at_turn_end(call: Callable[[], None]) -> None:
+        """Calls ``call`` once this turn's input has been dealt with; asked again, still once.
+
+        Outside of a turn it is called soon, never within this call.
+        """
+
+
+class ILegReceiver(Interface):
+    """Who gets what arrives on a leg."""
+
+    def data_received(data: Buffer) -> None:
+        """Bytes arrived; ``data`` is lent for the duration of the call."""
+
+    def end_received() -> None:
+        """The peer will send no more; this side may go on writing."""
+
+    def leg_lost(reason: Ended) -> None:
+        """The leg is gone, both directions; called once, last, also after close and abort.
+
+        What had arrived before is delivered first, so a paused leg tells it once it is resumed.
+        """
+
+
+class IPiecesReceiver(ILegReceiver):
+    """A receiver that can make use of several pieces at once, as by one system call for all of them."""
+
+    def pieces_received(pieces: Sequence[Buffer]) -> None:
+        """The same as so many calls of ``data_received``; at least two pieces, all of them lent."""
+
+
+class IStreamLeg(IPushProducer, IConsumer):
+    """A byte stream: a socket, a TLS session, a stream of a mux link, a transformed leg.
+
+    A leg is made paused and delivers nothing until it was attached to a receiver.  It is a
+    Twisted push producer (``pauseProducing`` stops delivery, ``resumeProducing`` goes on) and a
+    consumer (``registerProducer(producer, True)`` names who to pause while its output is full).
+    Until a receiver is attached, loss of the peer is remembered and told then.
+    """
+
+    peer = Attribute("The :class:`relaykit.values.Address` of the other end, or None.")
+    host = Attribute("The :class:`relaykit.values.Address` of this end, or None.")
+
+    def attach(receiver: ILegReceiver) -> None:
+        """Names the receiver (again, to hand the leg on) and resumes delivery.
+
+        Bytes that were peeked at or not taken are delivered first, within this call.
+        """
+
+    def write(data: Buffer) -> None:
+        """Sends bytes after those written before.  Keeps ``bytes`` by reference, copies views.
+
+        Does nothing once the leg is closed, ended or lost.
+        """
+
+    def write_sequence(pieces: Sequence[Buffer]) -> None:
+        """The same for several pieces, with fewer system calls."""
+
+    def peek(parser: PrefixParser) -> Deferred[Any]:
+        """Answers what the parser makes of the first bytes; all of them stay unread.
+
+        The leg must have no receiver.  Fails with what the parser raises, or with
+        :class:`relaykit.errors.ConnectionFailed` when the leg ends or is lost before.
+        Cancelling stops reading and leaves what was read unread.
+        """
+
+    def take(parser: PrefixParser) -> Deferred[Any]:
+        """Like :meth:`peek`, but the bytes that the answer consists of are consumed."""
+
+    def unread(data: bytes) -> None:
+        """Puts bytes back in front of what will be delivered next, and pauses the leg."""
+
+    def favor_latency() -> None:
+        """Lets output wait with its writer rather than below, as far as that can be chosen.
+
+        For who has urgent output, too: what the kernel has taken cannot be overtaken any more.
+        """
+
+    unconfirmed = Attribute(
+        "Bytes on their way to the peer's machine, which has not confirmed them; None where nobody knows, "
+        "as on a stream of a mux link."
+    )
+
+    def give_up_unconfirmed(after_s: float) -> None:
+        """Loses the leg once bytes have not been confirmed, or none were taken, for so long.
+
+        For a peer that must always read.  Where the system cannot do that nothing happens.
+        """
+
+    def finish_writing() -> None:
+        """Ends this side's direction after what was written (half-close)."""
+
+    def close() -> None:
+        """Sends what was written, then ends both directions; nothing is delivered any more.
+
+        Bounded in time: what cannot be sent within the linger time is dropped.
+        """
+
+    def abort() -> None:
+        """Drops the leg at once, with a reset where the transport has one."""
+
+
+class IKernelLeg(IStreamLeg):
+    """A leg whose bytes the kernel itself can move: plain TCP, unix sockets."""
+
+    output_queued = Attribute("Bytes that were written and wait for the kernel.")
+
+    def fileno() -> int:
+        """The descriptor of the socket; the leg stays its owner."""
+
+    def divert(pull: Callable[[], int] | None) -> None:
+        """Lets ``pull`` take the input in place of this leg, or (None) no longer.
+
+        It is called when there is something to read and the leg may deliver; it answers how many
+        bytes it moved, 0 for the end, and raises OSError as ``recv`` would.
+        """
+
+    def await_writable(push: Callable[[], None]) -> None:
+        """Calls ``push`` once, when what was written is sent and the socket takes more."""
+
+    def output_failed(error: OSError) -> None:
+        """Is told by whoever wrote to the descriptor that it failed, as if this leg had written."""
+
+
+class IMuxedLeg(IStreamLeg):
+    """A stream that shares its link with others."""
+
+    def expedite() -> None:
+        """Lets this stream's output overtake queued output of other streams (control traffic)."""
+
+
+class ISecureLeg(IStreamLeg):
+    """A leg over TLS."""
+
+    peer_certificate = Attribute("The peer's certificate in DER, or None.")
+    tls_version = Attribute("Such as ``TLSv1.3``.")
+
+    def export_keying_material(label: bytes, length: int) -> bytes:
+        """A secret that only the two ends of this TLS session know.  Source: RFC 9266, RFC 8446 7.5."""
+
+
+class ILegAcceptor(Interface):
+    """Who takes legs that others opened."""
+
+    def leg_accepted(leg: IStreamLeg, origin: Origin) -> None:
+        """A new leg; it is paused, and the acceptor owns it."""
+
+
+class IStreamPath(Interface):
+    """Many streams between two peers: a mux link, a QUIC connection, or one connection a stream."""
+
+    def open_leg(urgent: bool) -> Deferred[IStreamLeg]:
+        """Opens a stream to the peer.  Urgent streams overtake the others where they share a link.
+
+        Fails with :class:`relaykit.errors.ConnectionFailed`.
+        """
+
+    def when_lost() -> Deferred[Ended]:
+        """Fires once what all streams share is gone; never, where they share nothing."""
+
+    def close() -> None:
+        """Closes the path and, where they share a link, all its streams."""
+
+
+class IMeasuredPath(IStreamPath):
+    """A path that can tell how far away the peer is."""
+
+    round_trip_s = Attribute("The round trip that was measured last, in seconds; None before the first.")
+
+    def measure_round_trip() -> None:
+        """Asks for a new measurement; it is there once the peer has answered."""
+
+
+class IListeningPort(Interface):
+    """A port that is open."""
+
+    address = Attribute("The :class:`relaykit.values.Address` that is listened on.")
+
+    def close() -> None:
+        """Closes the port at once; accepted legs live on."""

@@ -1,0 +1,149 @@
+"""What the author of a proxy type provides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import IService
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from relaykit.interfaces.hosts import (
+        IClientHost,
+        IRegisteredProxy,
+        IServerHost,
+        ISignalPeer,
+        IVisit,
+        IVisitorHost,
+    )
+    from relaykit.interfaces.legs import IStreamLeg
+    from relaykit.values import Origin
+
+__all__ = [
+    "IBackend",
+    "IExposure",
+    "IIngress",
+    "IOneLineProxyType",
+    "IProxyType",
+    "IProxyTypeReference",
+    "ISessionFollower",
+    "ISignalReceiver",
+    "IVisitable",
+    "IVisitableProxyType",
+    "IVisitor",
+]
+
+
+class IProxyTypeReference(IPlugin):
+    """The object in a dropin file: names a proxy type without importing it."""
+
+    name = Attribute("The proxy type's name, as in a configuration file.")
+    module = Attribute("Dotted name of the module that has ``proxy_type``.")
+    commands = Attribute("The commands of its :class:`IOneLineProxyType`; empty if it has none.")
+
+    def load() -> IProxyType:
+        """Imports the module and answers its ``proxy_type``.
+
+        :raises BrokenProxyType: with the reason.
+        """
+
+
+class IProxyType(Interface):
+    """A kind of proxy: makes its server half, its client half and, for some, its visitor.
+
+    ``options`` are instances of the type's own options classes, already checked.
+    """
+
+    name = Attribute("``type`` in a configuration file and on the wire.")
+    summary = Attribute("One line for people.")
+    proxy_options = Attribute("Options class of its own keys in ``[[proxies]]``.")
+    ingress_options = Attribute("Options class of the server's table ``[proxyTypes.NAME]``.")
+
+    def make_ingress(options: Any, host: IServerHost) -> IIngress:
+        """The server half; once per server.  Constructing has no effects, starting has."""
+
+    def make_backend(options: Any, host: IClientHost) -> IBackend:
+        """The client half; once per configured proxy."""
+
+
+class IVisitableProxyType(IProxyType):
+    """A proxy type that is reached through visitors."""
+
+    visitor_options = Attribute("Options class of its own keys in ``[[visitors]]``.")
+
+    def make_visitor(options: Any, host: IVisitorHost) -> IVisitor:
+        """The visitor half; once per configured visitor."""
+
+
+class IOneLineProxyType(IProxyType):
+    """A proxy type that has commands of its own: one line of a terminal runs a proxy or a visitor of it."""
+
+    one_lines = Attribute("The :class:`relaykit.options.OneLine` of each command.")
+
+
+class IIngress(IService):
+    """The server half of a proxy type: the entrance that its proxies share."""
+
+    async def expose(proxy: IRegisteredProxy) -> IExposure:
+        """Opens the proxy to users.
+
+        :raises ProxyRefusedError: it cannot be; the text goes to the client.
+        """
+
+
+class IExposure(Interface):
+    """One proxy, open to users."""
+
+    address = Attribute("What the client is told that users dial; empty if nothing is public.")
+
+    async def withdraw() -> None:
+        """Closes it to new users, before its name and ports are free again."""
+
+
+class IVisitable(IExposure):
+    """An exposure that visitors reach."""
+
+    async def visited(visit: IVisit) -> None:
+        """A visitor asks for one flow.
+
+        :raises VisitRefusedError: it may not have it; the text goes to the visitor.
+        """
+
+
+class IBackend(IService):
+    """The client half of one proxy: what takes its work connections."""
+
+    async def work_assigned(leg: IStreamLeg, origin: Origin) -> None:
+        """A user came; the backend owns the leg.  Returns when the flow has ended."""
+
+
+class IVisitor(IService):
+    """The client half of one visitor."""
+
+    def user_accepted(leg: IStreamLeg, origin: Origin) -> None:
+        """A local user's leg, from the visitor's port or handed over by other code."""
+
+
+class ISessionFollower(Interface):
+    """Optional, on a visitor: has something that lasts as long as a session does.
+
+    Users may come while there is none.  A backend needs no such thing: its proxy is registered again.
+    """
+
+    def session_started() -> None:
+        """There is a session with the server, which knows nothing of the one before."""
+
+    def session_ended() -> None:
+        """There is none any more."""
+
+
+class ISignalReceiver(Interface):
+    """Optional, on an exposure, a backend or a visitor: takes type-specific control messages."""
+
+    async def signal_received(sender: ISignalPeer, body: Mapping[str, Any]) -> None:
+        """A signal arrived.  ``body`` is what the peer sent: check it.
+
+        :raises RemoteProtocolError: it makes no sense; the log says so, and nothing else happens.
+        """
