@@ -36,11 +36,13 @@ _VOCABULARY = ("values", "errors", "options", "interfaces")
 LAYERS: Mapping[str, Layer] = {
     "tap": Layer(
         "what twistd and twist start",
-        ("commands", "config", "server", "client", "logs", "state", "clock", "plugins", *_VOCABULARY),
+        ("assembly", "tuning", "config", "clock", *_VOCABULARY),
     ),
     "commands": Layer(
         "the relaykit command and frp's command lines",
         (
+            "assembly",
+            "tuning",
             "config",
             "server",
             "client",
@@ -56,6 +58,10 @@ LAYERS: Mapping[str, Layer] = {
             "plugins",
             *_VOCABULARY,
         ),
+    ),
+    "assembly": Layer(
+        "a server or a client made of a configuration",
+        ("config", "server", "client", "state", "plugins", *_VOCABULARY),
     ),
     "server": Layer(
         "the role of the relay server",
@@ -141,6 +147,10 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "clock": Layer(
         "monotonic time for whatever waits",
+        ("values", "errors"),
+    ),
+    "tuning": Layer(
+        "what makes a process fit for many users",
         ("values", "errors"),
     ),
     "interfaces": Layer(

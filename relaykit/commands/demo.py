@@ -21,18 +21,19 @@ from twisted.web.client import Agent, ResponseFailed, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from relaykit.assembly import ClientAssembly, ServerAssembly
 from relaykit.client.status import RegistrationState
 from relaykit.commands.following import Follower, choose_show
 from relaykit.commands.logins import ServerName
-from relaykit.commands.making import ClientMaker, ServerMaker
 from relaykit.commands.picture import Painter
 from relaykit.commands.roles import status_of
-from relaykit.commands.running import Lifetime, begin_logging, prepare_process
+from relaykit.commands.running import Lifetime, begin_logging
 from relaykit.commands.token import new_token
 from relaykit.config.load import client_from_table, server_from_table
 from relaykit.config.sections import LogConfig
 from relaykit.errors import ConnectionFailed, RelaykitError
 from relaykit.plugins import ProxyTypes
+from relaykit.tuning import prepare_process
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
@@ -135,7 +136,7 @@ class Demo:
         types = ProxyTypes.installed()
         table = {"bindAddr": LOOPBACK, "bindPort": ports.server, "auth": {"token": token.reveal()}}
         loaded = server_from_table(table, types=types)
-        server = ServerMaker(loaded=loaded, token=token, types=types, state=None).make(self._reactor)
+        server = ServerAssembly(loaded=loaded, token=token, types=types, state=None).make(self._reactor)
         self._server = server
         server.privilegedStartService()
         server.startService()
@@ -165,7 +166,7 @@ class Demo:
             ],
         }
         loaded = client_from_table(table, types=types, environ={})
-        client = ClientMaker(loaded=loaded, token=token, types=types, state=None).make(self._reactor)
+        client = ClientAssembly(loaded=loaded, token=token, types=types, state=None).make(self._reactor)
         self._client = client
         client.startService()
         await client.when_first_login()

@@ -15,9 +15,9 @@ from typing import Any
 
 from attrs import frozen
 
+from relaykit.assembly import read_secret_file
 from relaykit.commands.grammar import Call, Command, Flag
 from relaykit.commands.kinds import BOOLEAN, INTEGER, LIST, MAPPING, TEXT, Kind
-from relaykit.commands.loading import read_secret_file
 from relaykit.errors import BrokenProxyType, PluginError, RelaykitError
 from relaykit.interfaces import IOneLineProxyType
 from relaykit.options import OneLine, OptionField, Options, ProxyCommon, VisitorCommon, option_fields

@@ -12,16 +12,14 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from relaykit.assembly import ClientAssembly
 from relaykit.commands.frpsettings import client_table, proxy_table, visitor_table
 from relaykit.commands.loading import loaded_or_said
-from relaykit.commands.making import ClientMaker
 from relaykit.commands.roles import error_text, serve_client, status_of
 from relaykit.commands.running import Ending, Lifetime, begin_serving
 from relaykit.config.load import client_from_table, load_client
-from relaykit.config.tokens import resolve_token
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
-from relaykit.state import StateDirectory
 
 if TYPE_CHECKING:
     from relaykit.client.service import RelayClient
@@ -105,12 +103,12 @@ def _run_table(table: dict[str, Any], call: Call, around: Surroundings) -> int:
 def _serve(loaded: LoadedClient, around: Surroundings, types: ProxyTypes, stopped: Callable[[], None]) -> int:
     """Runs a client; the reason of its end is printed last, without time or level, as frp does."""
     try:
-        maker = _maker(loaded, around, types)
+        assembly = _assembly(loaded, around, types)
     except RelaykitError as error:
         stopped()
         around.say(str(error))
         return 1
-    ending = serve_client(maker, around.choose_reactor())
+    ending = serve_client(assembly, around.choose_reactor())
     stopped()
     if isinstance(ending.failure, (RelaykitError, OSError)):
         around.say(
@@ -121,20 +119,15 @@ def _serve(loaded: LoadedClient, around: Surroundings, types: ProxyTypes, stoppe
     return -ending.signal if ending.signal else status_of(ending, around.say)
 
 
-def _maker(loaded: LoadedClient, around: Surroundings, types: ProxyTypes) -> ClientMaker:
-    """The maker of a client that ends when its first login fails, unless its file says otherwise.
+def _assembly(loaded: LoadedClient, around: Surroundings, types: ProxyTypes) -> ClientAssembly:
+    """The assembly of a client that ends when its first login fails, unless its file says otherwise.
 
     :raises RelaykitError: the token cannot be had.
     """
     config = loaded.config
     if config.login_fail_exit is None:
         loaded = evolve(loaded, config=msgspec.structs.replace(config, login_fail_exit=True))
-    return ClientMaker(
-        loaded=loaded,
-        token=resolve_token(config.auth, environ=around.environ),
-        types=types,
-        state=StateDirectory.find(config.state_dir, around.environ),
-    )
+    return ClientAssembly.of(loaded, types, around.environ)
 
 
 # --- one client for every file of a folder ---------------------------------------------------
@@ -143,26 +136,26 @@ def _maker(loaded: LoadedClient, around: Surroundings, types: ProxyTypes) -> Cli
 def _run_folder(call: Call, around: Surroundings) -> int:
     """Runs the clients until all of them have failed; that is no failure of the program."""
     types = ProxyTypes.installed()
-    makers: dict[str, ClientMaker] = {}
+    assemblies: dict[str, ClientAssembly] = {}
     for path in _files_below(call["config-dir"]):
         loaded = _load_file(path, call, around, types)
         try:
             if loaded is not None:
-                makers[path] = _maker(loaded, around, types)
+                assemblies[path] = _assembly(loaded, around, types)
                 continue
         except RelaykitError as error:
             around.say(str(error))
         around.say(f"frpc service error for config file [{path}]")
-    if not makers:
+    if not assemblies:
         return 0
-    begin_serving(next(iter(makers.values())).loaded.config.log, around, color=True)
-    ending = _serve_all(makers, around)
+    begin_serving(next(iter(assemblies.values())).loaded.config.log, around, color=True)
+    ending = _serve_all(assemblies, around)
     return -ending.signal if ending.signal else status_of(ending, around.say)
 
 
-def _serve_all(makers: dict[str, ClientMaker], around: Surroundings) -> Ending:
+def _serve_all(assemblies: dict[str, ClientAssembly], around: Surroundings) -> Ending:
     reactor = around.choose_reactor()
-    clients = {path: maker.make(reactor) for path, maker in makers.items()}
+    clients = {path: assembly.make(reactor) for path, assembly in assemblies.items()}
 
     def begin() -> Deferred[bool]:
         lives = [_live(path, client, around) for path, client in clients.items()]

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from relaykit.assembly import ServerAssembly
 from relaykit.commands.frpsettings import server_table
 from relaykit.commands.loading import loaded_or_said
-from relaykit.commands.making import ServerMaker
 from relaykit.commands.roles import serve_server, status_of
 from relaykit.commands.running import begin_serving
 from relaykit.config.load import load_server, server_from_table
-from relaykit.config.tokens import resolve_token
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
-from relaykit.state import StateDirectory
 
 if TYPE_CHECKING:
     from relaykit.commands.grammar import Call
@@ -39,16 +37,11 @@ def run(call: Call, around: Surroundings) -> int:
     else:
         log.info("frps uses command line arguments for config")
     try:
-        maker = ServerMaker(
-            loaded=loaded,
-            token=resolve_token(loaded.config.auth, environ=around.environ),
-            types=types,
-            state=StateDirectory.find(loaded.config.state_dir, around.environ),
-        )
+        assembly = ServerAssembly.of(loaded, types, around.environ)
     except RelaykitError as error:
         around.say(str(error))
         return 1
-    ending = serve_server(maker, around.choose_reactor())
+    ending = serve_server(assembly, around.choose_reactor())
     return -ending.signal if ending.signal else status_of(ending, around.say)
 
 

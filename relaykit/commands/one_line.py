@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from relaykit.assembly import ClientAssembly, read_secret_file
 from relaykit.commands.following import Follower, choose_show
 from relaykit.commands.forms import Form, find_form, service_text
-from relaykit.commands.loading import loaded_or_said, read_secret_file
+from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.logins import Login, Logins, ServerName
-from relaykit.commands.making import ClientMaker
 from relaykit.commands.picture import Painter
 from relaykit.commands.roles import status_of
-from relaykit.commands.running import Lifetime, prepare_process
+from relaykit.commands.running import Lifetime
 from relaykit.commands.usage import usage_text
 from relaykit.config.load import client_from_table
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
 from relaykit.state import StateDirectory, StateUnavailable
+from relaykit.tuning import prepare_process
 from relaykit.values import Secret
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ def run(call: Call, around: Surroundings) -> int:
     )
     if loaded is None:
         return 1
-    maker = ClientMaker(loaded=loaded, token=login.token, types=types, state=state)
+    assembly = ClientAssembly(loaded=loaded, token=login.token, types=types, state=state)
     prepare_process()
     reactor = around.choose_reactor()
-    client = maker.make(reactor)
+    client = assembly.make(reactor)
     show = choose_show(around, f"relaykit {form.line.command}", plain=call["plain"])
     follower = Follower(client, _painter(form, call, login, loaded), show, reactor)
 

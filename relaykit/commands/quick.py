@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from relaykit.assembly import ServerAssembly
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.logins import ServerName
-from relaykit.commands.making import ServerMaker
 from relaykit.commands.roles import status_of
 from relaykit.commands.running import Lifetime, begin_serving
 from relaykit.commands.token import new_token
@@ -58,7 +58,7 @@ def run_quick(call: Call, around: Surroundings) -> int:
         return 1
     begin_serving(loaded.config.log, around, color=around.stdout.isatty())
     reactor = around.choose_reactor()
-    server = ServerMaker(loaded=loaded, token=token, types=types, state=state).make(reactor)
+    server = ServerAssembly(loaded=loaded, token=token, types=types, state=state).make(reactor)
     host = call["host"] or guessed_host()
 
     def begin() -> Deferred[None]:

@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly, read_client, read_server
 from relaykit.commands.loading import loaded_or_said
-from relaykit.commands.making import ClientMaker, RoleFiles, ServerMaker, read_client, read_server
 from relaykit.commands.running import Ending, Lifetime, begin_serving
 from relaykit.errors import RelaykitError
 
@@ -31,26 +31,26 @@ def run_server(call: Call, around: Surroundings) -> int:
 
         return run_quick(call, around)
     files = _files(call, around)
-    maker = loaded_or_said(lambda: read_server(files), around.complain) if files else None
-    if maker is None:
+    assembly = loaded_or_said(lambda: read_server(files), around.complain) if files else None
+    if assembly is None:
         return 1
-    begin_serving(maker.loaded.config.log, around, color=around.stdout.isatty())
-    return status_of(serve_server(maker, around.choose_reactor()), around.explain)
+    begin_serving(assembly.loaded.config.log, around, color=around.stdout.isatty())
+    return status_of(serve_server(assembly, around.choose_reactor()), around.explain)
 
 
 def run_client(call: Call, around: Surroundings) -> int:
     """Runs a client until a signal comes, or until its first login fails where that ends it."""
     files = _files(call, around)
-    maker = loaded_or_said(lambda: read_client(files), around.complain) if files else None
-    if maker is None:
+    assembly = loaded_or_said(lambda: read_client(files), around.complain) if files else None
+    if assembly is None:
         return 1
-    begin_serving(maker.loaded.config.log, around, color=around.stdout.isatty())
-    return status_of(serve_client(maker, around.choose_reactor()), around.explain)
+    begin_serving(assembly.loaded.config.log, around, color=around.stdout.isatty())
+    return status_of(serve_client(assembly, around.choose_reactor()), around.explain)
 
 
-def serve_server(maker: ServerMaker, reactor: Any) -> Ending:
+def serve_server(assembly: ServerAssembly, reactor: Any) -> Ending:
     """Runs a server, and the reactor, until one of them ends."""
-    server = maker.make(reactor)
+    server = assembly.make(reactor)
 
     def begin() -> Deferred[None]:
         server.privilegedStartService()
@@ -60,9 +60,9 @@ def serve_server(maker: ServerMaker, reactor: Any) -> Ending:
     return Lifetime(reactor, begin, server.stopService).run()
 
 
-def serve_client(maker: ClientMaker, reactor: Any) -> Ending:
+def serve_client(assembly: ClientAssembly, reactor: Any) -> Ending:
     """Runs a client, and the reactor, until one of them ends."""
-    client = maker.make(reactor)
+    client = assembly.make(reactor)
 
     def begin() -> Deferred[None]:
         client.privilegedStartService()

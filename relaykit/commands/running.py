@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import gc
 import os
 import signal
 import sys
@@ -18,27 +17,21 @@ from twisted.python.failure import Failure
 
 from relaykit.commands.surroundings import Surroundings
 from relaykit.logs.observers import CONSOLE, LogSettings, log_writer
+from relaykit.tuning import prepare_process
 
 if TYPE_CHECKING:
     from relaykit.config.sections import LogConfig
 
 __all__ = [
-    "COLLECT_AFTER",
     "DRAIN_LIMIT_S",
     "Ending",
     "Lifetime",
     "begin_logging",
     "begin_serving",
-    "prepare_process",
 ]
 
 DRAIN_LIMIT_S = 30.0
 """The longest that stopping may take.  Services bound their draining themselves, below this."""
-
-
-COLLECT_AFTER = (10_000, 20, 20)
-"""When garbage is looked for, as ``gc.set_threshold`` has it.  Python's own 700 objects come together with
-every few users; connections free their memory without it, and the search was a tenth of what one costs."""
 
 
 def _signals(*names: str) -> tuple[signal.Signals, ...]:
@@ -84,30 +77,6 @@ def _to_console(settings: LogSettings) -> LogSettings:
     return LogSettings(
         to=CONSOLE, level=settings.level, max_days=0, color=settings.color, format=settings.format
     )
-
-
-def prepare_process() -> None:
-    """Makes this process fit for many users; call it once everything is imported.
-
-    It may open as many descriptors as the system lets it, for every user of a proxy takes several, and
-    looks for garbage less often, and not in what it was made of.
-    """
-    _raise_descriptor_limit()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
-
-
-def _raise_descriptor_limit() -> None:
-    try:
-        import resource
-    except ImportError:  # this system has no such limit
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):  # some systems have "unlimited" here and do not mean it
-        return
 
 
 @define

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from relaykit.clock import tick_monotonically
-from relaykit.commands.making import RoleFiles, ServerMaker, read_server
+from relaykit.assembly import read_server
 from relaykit.tap.options import RoleOptions
 from relaykit.tap.starting import EndingProgram
 
@@ -14,15 +13,9 @@ class Options(RoleOptions):
     """The command line of ``relaykit-server``."""
 
     longdesc = "Runs a relay server that clients behind a NAT log in to."
-
-    def read(self, files: RoleFiles) -> ServerMaker:
-        return read_server(files)
+    read = staticmethod(read_server)
 
 
 def makeService(options: Options) -> EndingProgram:
     """The relay server; it opens nothing before it is started."""
-    from twisted.internet import reactor
-
-    tick_monotonically(reactor)
-    server = options["maker"].make(reactor)
-    return EndingProgram(server, server.when_ready, reactor)
+    return EndingProgram.of(options["assembly"], lambda server: server.when_ready())

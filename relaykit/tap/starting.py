@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from relaykit.commands.running import prepare_process
+from relaykit.assembly import ClientAssembly, ServerAssembly
+from relaykit.clock import tick_monotonically
+from relaykit.tuning import prepare_process
 
 __all__ = ["EndingProgram"]
 
@@ -32,6 +34,15 @@ class EndingProgram(MultiService):
         self._outcome = outcome
         self._reactor = reactor
         role.setServiceParent(self)
+
+    @classmethod
+    def of(cls, assembly: ServerAssembly | ClientAssembly, outcome: Callable[[Any], Deferred[Any]]) -> Self:
+        """The program of a role, with the installed reactor."""
+        from twisted.internet import reactor
+
+        tick_monotonically(reactor)
+        role = assembly.make(reactor)
+        return cls(role, lambda: outcome(role), reactor)
 
     def privilegedStartService(self) -> None:
         prepare_process()

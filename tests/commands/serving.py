@@ -12,7 +12,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogBeginne
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from relaykit.commands.making import ClientMaker, ServerMaker
+from relaykit.assembly import ClientAssembly, ServerAssembly
 from tests.commands.fakes import FakeRole, RunningReactor
 from tests.commands.terminal import Printed, run_printed
 
@@ -30,8 +30,8 @@ class ServingTestCase(SynchronousTestCase):
         self.role = FakeRole()
         self.handlers: dict[int, Any] = {}
         self.events: list[str] = []
-        self.patch(ServerMaker, "make", self.make)
-        self.patch(ClientMaker, "make", self.make)
+        self.patch(ServerAssembly, "make", self.make)
+        self.patch(ClientAssembly, "make", self.make)
         self.patch(signal, "signal", self.handlers.__setitem__)
         self.patch(resource, "setrlimit", lambda which, limit: None)
         self.patch(globalLogBeginner, "beginLoggingTo", self.begin_logging)

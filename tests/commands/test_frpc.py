@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from relaykit.commands.making import ClientMaker
+from relaykit.assembly import ClientAssembly
 from relaykit.errors import ConnectionFailed, LoginRefusedError, RefusalCode
 from tests.commands.fakes import FakeRole
 from tests.commands.serving import ServingTestCase
@@ -21,13 +21,13 @@ class FrpcTests(ServingTestCase):
     def setUp(self) -> None:
         """Keeps what clients are made of."""
         super().setUp()
-        self.made: list[ClientMaker] = []
+        self.made: list[ClientAssembly] = []
 
-        def make(maker: ClientMaker, reactor: Any) -> FakeRole:
-            self.made.append(maker)
+        def make(assembly: ClientAssembly, reactor: Any) -> FakeRole:
+            self.made.append(assembly)
             return self.role
 
-        self.patch(ClientMaker, "make", make)
+        self.patch(ClientAssembly, "make", make)
 
     def test_file(self) -> None:
         """The log begins and ends with the path of the file; a signal ends the program as such."""
@@ -108,10 +108,10 @@ class FolderTests(ServingTestCase):
         os.mkfifo(self.folder / "fifo")
         self.roles: dict[str, FakeRole] = {}
 
-        def make(maker: ClientMaker, reactor: Any) -> FakeRole:
-            return self.roles.setdefault(maker.loaded.config.server_addr, FakeRole())
+        def make(assembly: ClientAssembly, reactor: Any) -> FakeRole:
+            return self.roles.setdefault(assembly.loaded.config.server_addr, FakeRole())
 
-        self.patch(ClientMaker, "make", make)
+        self.patch(ClientAssembly, "make", make)
 
     def path(self, *names: str) -> str:
         """A file of the folder, as it is told."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from relaykit.commands.making import ServerMaker
+from relaykit.assembly import ServerAssembly
 from relaykit.errors import ConnectionFailed
 from relaykit.values import Secret
 from tests.commands.fakes import FakeRole
@@ -18,13 +18,13 @@ class FrpsTests(ServingTestCase):
     def setUp(self) -> None:
         """Keeps what servers are made of."""
         super().setUp()
-        self.made: list[ServerMaker] = []
+        self.made: list[ServerAssembly] = []
 
-        def make(maker: ServerMaker, reactor: Any) -> FakeRole:
-            self.made.append(maker)
+        def make(assembly: ServerAssembly, reactor: Any) -> FakeRole:
+            self.made.append(assembly)
             return self.role
 
-        self.patch(ServerMaker, "make", make)
+        self.patch(ServerAssembly, "make", make)
 
     def test_file(self) -> None:
         """With a file, the log begins with its path, and a signal ends the program as such."""

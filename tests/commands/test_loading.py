@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.loading import LARGEST_SECRET_FILE, loaded_or_said, read_secret_file
+from relaykit.commands.loading import loaded_or_said
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
-from relaykit.errors import BrokenProxyType, RelaykitError
+from relaykit.errors import BrokenProxyType
 
 ODD = ConfigurationProblem(what="is odd", key="a")
 BAD = ConfigurationProblem(what="is bad", key="b")
@@ -50,28 +48,3 @@ class LoadedOrSaidTests(SynchronousTestCase):
 
         self.assertIsNone(loaded_or_said(load, said.append))
         self.assertEqual(said, ["cannot be used"])
-
-
-class ReadTokenFileTests(SynchronousTestCase):
-    """Tests for :func:`read_secret_file`."""
-
-    def file(self, content: bytes) -> str:
-        """The path of a file with this content."""
-        path = Path(self.mktemp())
-        path.write_bytes(content)
-        return str(path)
-
-    def test_token(self) -> None:
-        """White space around a token does not count; bytes that are no text are kept."""
-        self.assertEqual(read_secret_file(self.file(b" s3cret\xff \r\n")).to_bytes(), b"s3cret\xff")
-
-    def test_refused(self) -> None:
-        """A file that is not there, is empty or far too large is told with its path."""
-        for path, reason in (
-            ("nosuch", "cannot read the token file nosuch: No such file or directory"),
-            (self.file(b" \n"), "it is empty"),
-            (self.file(b"x" * (LARGEST_SECRET_FILE + 1)), "it is larger"),
-        ):
-            with self.assertRaises(RelaykitError) as caught:
-                read_secret_file(path)
-            self.assertIn(reason, str(caught.exception))

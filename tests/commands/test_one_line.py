@@ -7,11 +7,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.assembly import ClientAssembly
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState
 from relaykit.commands.forms import CONNECTION_FLAGS
 from relaykit.commands.grammar import Call, Command, parse
 from relaykit.commands.logins import Login, Logins, ServerName
-from relaykit.commands.making import ClientMaker
 from relaykit.commands.one_line import login_for
 from relaykit.errors import ConnectionFailed, RelaykitError
 from relaykit.state import StateDirectory
@@ -79,14 +79,14 @@ class RunTests(ServingTestCase):
     def setUp(self) -> None:
         """Takes the place of the client, and notes what it is made of."""
         super().setUp()
-        self.made: list[ClientMaker] = []
+        self.made: list[ClientAssembly] = []
         case = self
 
-        def make(maker: ClientMaker, reactor: Any) -> FakeRole:
-            case.made.append(maker)
+        def make(assembly: ClientAssembly, reactor: Any) -> FakeRole:
+            case.made.append(assembly)
             return case.role
 
-        self.patch(ClientMaker, "make", make)
+        self.patch(ClientAssembly, "make", make)
         self.role.now = ClientStatus(
             connected=True,
             since=0.0,
@@ -105,10 +105,10 @@ class RunTests(ServingTestCase):
                 "connected to relay.example:7000\n[ssh] open: relay.example:6000 -> 127.0.0.1:22\n",
             ),
         )
-        (maker,) = self.made
-        config = maker.loaded.config
+        (assembly,) = self.made
+        config = assembly.loaded.config
         self.assertEqual((config.server_addr, config.server_port), ("relay.example", 7000))
-        self.assertEqual((maker.token, config.login_fail_exit), (Secret("t"), True))
+        self.assertEqual((assembly.token, config.login_fail_exit), (Secret("t"), True))
         self.assertEqual(config.transport.tls.server_fingerprint, "ab" * 32)
         self.assertEqual(self.role.done, ["started", "stopped"])
 

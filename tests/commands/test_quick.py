@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.making import ServerMaker
+from relaykit.assembly import ServerAssembly
 from relaykit.commands.quick import TOKEN_FILE, guessed_host, kept_token
 from relaykit.dataplane.listening import PortInUse
 from relaykit.state import StateDirectory, StateUnavailable
@@ -24,15 +24,15 @@ class RunTests(ServingTestCase):
     def setUp(self) -> None:
         """Takes the place of the server, and notes what it is made of."""
         super().setUp()
-        self.made: list[ServerMaker] = []
+        self.made: list[ServerAssembly] = []
         self.folder = str(Path(self.mktemp()).absolute())
         case = self
 
-        def make(maker: ServerMaker, reactor: Any) -> FakeRole:
-            case.made.append(maker)
+        def make(assembly: ServerAssembly, reactor: Any) -> FakeRole:
+            case.made.append(assembly)
             return case.role
 
-        self.patch(ServerMaker, "make", make)
+        self.patch(ServerAssembly, "make", make)
 
     def test_invitation(self) -> None:
         """The one line for the other machine has everything in it: server, token, fingerprint."""
@@ -40,15 +40,15 @@ class RunTests(ServingTestCase):
         self.role.port = 7009
         printed = self.serve(*words, "--state-dir", self.folder)
         self.assertEqual((printed.status, printed.stderr), (0, ""))
-        (maker,) = self.made
-        token = maker.token.reveal()
+        (assembly,) = self.made
+        token = assembly.token.reveal()
         self.assertIn(
             f"    RELAYKIT_TOKEN={token} relaykit tcp 22 --server relay.example:7009 "
             f"--fingerprint {self.role.fingerprint} --remote-port 6000\n",
             printed.stdout,
         )
-        self.assertEqual(maker.loaded.config.bind_port, 7009)
-        self.assertTrue(maker.loaded.config.transport.tls.force)
+        self.assertEqual(assembly.loaded.config.bind_port, 7009)
+        self.assertTrue(assembly.loaded.config.transport.tls.force)
         self.assertNotIn("--host NAME", printed.stdout)
 
     def test_again(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import resource
 import signal
 from collections.abc import Callable
@@ -15,13 +14,11 @@ from twisted.logger import globalLogBeginner
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.running import (
-    COLLECT_AFTER,
     DRAIN_LIMIT_S,
     Ending,
     Lifetime,
     begin_logging,
     begin_serving,
-    prepare_process,
 )
 from relaykit.commands.surroundings import Surroundings
 from relaykit.config.sections import LogConfig
@@ -189,35 +186,3 @@ class LoggingTests(SynchronousTestCase):
         self.patch(globalLogBeginner, "beginLoggingTo", lambda found, **options: None)
         begin_serving(LogConfig(), Surroundings(StringIO(), StringIO(), {}), color=False)
         self.assertEqual(len(limits), 1)
-
-
-class ProcessTests(SynchronousTestCase):
-    """Tests for :func:`prepare_process`."""
-
-    def setUp(self) -> None:
-        """Keeps the collector of this process as it is."""
-        self.collector: list[Any] = []
-        self.patch(gc, "freeze", lambda: self.collector.append("freeze"))
-        self.patch(gc, "set_threshold", lambda *after: self.collector.append(after))
-
-    def test_raised(self) -> None:
-        """The soft limit becomes the hard one."""
-        limits: list[Any] = []
-        self.patch(resource, "getrlimit", lambda which: (64, 4096))
-        self.patch(resource, "setrlimit", lambda which, limit: limits.append((which, limit)))
-        prepare_process()
-        self.assertEqual(limits, [(resource.RLIMIT_NOFILE, (4096, 4096))])
-
-    def test_collector(self) -> None:
-        """What is there from the start is never searched for garbage, and the rest less often."""
-        prepare_process()
-        self.assertEqual(self.collector, ["freeze", COLLECT_AFTER])
-
-    def test_refused(self) -> None:
-        """A system that does not let it be raised is lived with."""
-
-        def refuse(which: int, limit: tuple[int, int]) -> None:
-            raise ValueError("current limit exceeds maximum limit")
-
-        self.patch(resource, "setrlimit", refuse)
-        prepare_process()

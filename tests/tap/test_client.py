@@ -36,7 +36,7 @@ class ClientTests(SynchronousTestCase):
     def test_made(self) -> None:
         """The service holds a client that does not run yet, and that will try to log in for ever."""
         options = self.options()
-        self.assertIsNone(options["maker"].loaded.config.login_fail_exit)
+        self.assertIsNone(options["assembly"].loaded.config.login_fail_exit)
         program = makeService(options)
         verifyObject(IService, program)
         (client,) = program

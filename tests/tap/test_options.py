@@ -7,11 +7,12 @@ import os
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.making import RoleFiles, ServerMaker
+from relaykit.assembly import RoleFiles, ServerAssembly
 from relaykit.config.load import server_from_table
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
+from relaykit.config.schema import ServerConfig
 from relaykit.plugins import ProxyTypes
-from relaykit.tap.options import RoleOptions
+from relaykit.tap.options import RoleOptions, with_absolute_paths
 from relaykit.values import Secret
 
 
@@ -21,7 +22,7 @@ class Options(RoleOptions):
     files: RoleFiles
     error: Exception | None = None
 
-    def read(self, files: RoleFiles) -> ServerMaker:
+    def read(self, files: RoleFiles) -> ServerAssembly:
         self.files = files
         if self.error is not None:
             raise self.error
@@ -29,7 +30,7 @@ class Options(RoleOptions):
         loaded = server_from_table(
             {"transport": {"tls": {"certFile": "a.crt", "keyFile": "/k"}}}, types=types
         )
-        return ServerMaker(loaded=loaded, token=Secret("s"), types=types, state=None)
+        return ServerAssembly(loaded=loaded, token=Secret("s"), types=types, state=None)
 
 
 class RoleOptionsTests(SynchronousTestCase):
@@ -58,7 +59,8 @@ class RoleOptionsTests(SynchronousTestCase):
     def test_all(self) -> None:
         """Each option has its place."""
         files = self.files(
-            "--config relay.toml --lenient --allow-unsafe TokenSourceExec,X --state-dir s --token-file t"
+            "--config relay.toml --strict-config=false --allow-unsafe TokenSourceExec,X "
+            "--state-dir s --token-file t"
         )
         self.assertEqual(
             (files.config, files.strict, list(files.allow_unsafe), files.state_dir, files.token_file),
@@ -69,8 +71,17 @@ class RoleOptionsTests(SynchronousTestCase):
         """Files that are read later are named from the root: a daemon changes its folder."""
         options = Options()
         options.parseOptions(["-c", "relay.toml"])
-        tls = options["maker"].loaded.config.transport.tls
+        tls = options["assembly"].loaded.config.transport.tls
         self.assertEqual((tls.cert_file, tls.key_file), (os.path.abspath("a.crt"), "/k"))
+
+    def test_strictness(self) -> None:
+        """Whether unknown keys are refused is said as on the command line of relaykit."""
+        self.assertTrue(self.files("-c relay.toml --strict-config=true").strict)
+        self.assertIn("true or false", self.refusal("-c relay.toml --strict-config=maybe"))
+
+    def test_nothing_named(self) -> None:
+        """A configuration without files is as it was."""
+        self.assertEqual(with_absolute_paths(ServerConfig()), ServerConfig())
 
     def test_no_file(self) -> None:
         """A configuration file is needed."""

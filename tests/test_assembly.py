@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.making import RoleFiles, read_client, read_server
+from relaykit.assembly import LARGEST_SECRET_FILE, RoleFiles, read_client, read_secret_file, read_server
 from relaykit.config.problems import ConfigurationProblems
 from relaykit.errors import RelaykitError
 from relaykit.values import Secret
@@ -33,12 +33,12 @@ class ReadTests(SynchronousTestCase):
     def test_server(self) -> None:
         """A server has its configuration, its token, the installed types and a state directory."""
         path = self.file("s.toml", 'auth.token = "s3cret"\nstateDir = "/configured"\nbindPort = 7009\n')
-        maker = read_server(RoleFiles(config=path, environ={}))
-        self.assertEqual(maker.token, Secret("s3cret"))
-        self.assertEqual(maker.loaded.config.bind_port, 7009)
-        self.assertIn("tcp", maker.types)
-        assert maker.state is not None
-        self.assertEqual(maker.state.path, Path("/configured"))
+        assembly = read_server(RoleFiles(config=path, environ={}))
+        self.assertEqual(assembly.token, Secret("s3cret"))
+        self.assertEqual(assembly.loaded.config.bind_port, 7009)
+        self.assertIn("tcp", assembly.types)
+        assert assembly.state is not None
+        self.assertEqual(assembly.state.path, Path("/configured"))
 
     def test_client(self) -> None:
         """A client has its proxies, too."""
@@ -46,11 +46,11 @@ class ReadTests(SynchronousTestCase):
             "c.toml",
             'auth.token = "s3cret"\n[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 22\nremotePort = 1\n',
         )
-        maker = read_client(RoleFiles(config=path, environ={"HOME": "/h"}))
-        self.assertEqual(maker.token, Secret("s3cret"))
-        self.assertEqual([proxy.common.name for proxy in maker.loaded.proxies], ["a"])
-        assert maker.state is not None
-        self.assertEqual(maker.state.path, Path("/h/.local/state/relaykit"))
+        assembly = read_client(RoleFiles(config=path, environ={"HOME": "/h"}))
+        self.assertEqual(assembly.token, Secret("s3cret"))
+        self.assertEqual([proxy.common.name for proxy in assembly.loaded.proxies], ["a"])
+        assert assembly.state is not None
+        self.assertEqual(assembly.state.path, Path("/h/.local/state/relaykit"))
 
     def test_said_beside_the_file(self) -> None:
         """A state directory and a token that were named beside the file come first."""
@@ -58,9 +58,9 @@ class ReadTests(SynchronousTestCase):
         files = RoleFiles(
             config=config, environ={}, state_dir="/named", token_file=self.file("token", "other\n")
         )
-        for maker in (read_server(files), read_client(files)):
-            assert maker.state is not None
-            self.assertEqual((maker.token, maker.state.path), (Secret("other"), Path("/named")))
+        for assembly in (read_server(files), read_client(files)):
+            assert assembly.state is not None
+            self.assertEqual((assembly.token, assembly.state.path), (Secret("other"), Path("/named")))
 
     def test_no_false_warning(self) -> None:
         """A file without a token is not warned about when the token comes from elsewhere."""
@@ -134,5 +134,30 @@ class MakeTests(SynchronousTestCase):
             self.assertIn("auth.bound", str(error))
             path = Path(self.mktemp())
             path.write_text("sesame")
-            maker = read(evolve(config, token_file=str(path)))
-            self.assertEqual(maker.token, Secret("sesame"))
+            assembly = read(evolve(config, token_file=str(path)))
+            self.assertEqual(assembly.token, Secret("sesame"))
+
+
+class ReadSecretFileTests(SynchronousTestCase):
+    """Tests for :func:`read_secret_file`."""
+
+    def file(self, content: bytes) -> str:
+        """The path of a file with this content."""
+        path = Path(self.mktemp())
+        path.write_bytes(content)
+        return str(path)
+
+    def test_token(self) -> None:
+        """White space around a token does not count; bytes that are no text are kept."""
+        self.assertEqual(read_secret_file(self.file(b" s3cret\xff \r\n")).to_bytes(), b"s3cret\xff")
+
+    def test_refused(self) -> None:
+        """A file that is not there, is empty or far too large is told with its path."""
+        for path, reason in (
+            ("nosuch", "cannot read the token file nosuch: No such file or directory"),
+            (self.file(b" \n"), "it is empty"),
+            (self.file(b"x" * (LARGEST_SECRET_FILE + 1)), "it is larger"),
+        ):
+            with self.assertRaises(RelaykitError) as caught:
+                read_secret_file(path)
+            self.assertIn(reason, str(caught.exception))

@@ -1,0 +1,185 @@
+"""A server or a client made of a configuration: what the commands, the daemons and other programs begin with.
+
+::
+
+    client = read_client(RoleFiles(config="frpc.toml", environ=os.environ)).make(reactor)
+
+Reading finds every mistake before anything is opened; making opens nothing either.  The roles' own modules
+are imported when one is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from relaykit.config.load import LoadedClient, LoadedServer, load_client, load_server
+from relaykit.config.problems import ConfigurationProblem
+from relaykit.config.tokens import WEAK_BITS, resolve_token, strength_bits
+from relaykit.errors import RelaykitError
+from relaykit.plugins import ProxyTypes
+from relaykit.state import StateDirectory
+from relaykit.values import Secret
+
+if TYPE_CHECKING:
+    from relaykit.client.service import RelayClient
+    from relaykit.server.service import RelayServer
+
+__all__ = [
+    "LARGEST_SECRET_FILE",
+    "ClientAssembly",
+    "RoleFiles",
+    "ServerAssembly",
+    "read_client",
+    "read_secret_file",
+    "read_server",
+]
+
+LARGEST_SECRET_FILE = 64 * 1024
+"""Bytes of a file with a secret; one has a few dozen.  Guards against a wrong path."""
+
+log = Logger()
+
+LoadedT = TypeVar("LoadedT", LoadedServer, LoadedClient)
+
+
+@frozen(kw_only=True)
+class RoleFiles:
+    """The files that a role is read from, and how; relative paths are those of the current folder.
+
+    :ivar state_dir: comes before what the configuration says; empty for that.
+    :ivar token_file: likewise.
+    """
+
+    config: str
+    environ: Mapping[str, str]
+    strict: bool = True
+    allow_unsafe: Collection[str] = ()
+    state_dir: str = ""
+    token_file: str = ""
+
+
+@frozen(kw_only=True)
+class _Assembly(Generic[LoadedT]):
+    """All that a role is made of, but the reactor."""
+
+    loaded: LoadedT
+    token: Secret
+    types: ProxyTypes
+    state: StateDirectory | None
+
+    @classmethod
+    def of(
+        cls,
+        loaded: LoadedT,
+        types: ProxyTypes,
+        environ: Mapping[str, str],
+        *,
+        state_dir: str = "",
+        token_file: str = "",
+    ) -> Self:
+        """The assembly for a configuration; ``state_dir`` and ``token_file`` come before what it says.
+
+        :raises RelaykitError: its token cannot be read.
+        """
+        config = loaded.config
+        token = read_secret_file(token_file) if token_file else resolve_token(config.auth, environ=environ)
+        state = StateDirectory.find(state_dir or config.state_dir, environ)
+        return cls(loaded=loaded, token=token, types=types, state=state)
+
+    @property
+    def warnings(self) -> tuple[ConfigurationProblem, ...]:
+        """What to say of the configuration."""
+        return self.loaded.warnings
+
+    def _warn_of_weak_token(self) -> None:
+        if self.token and strength_bits(self.token) < WEAK_BITS:
+            log.warn(
+                "THE TOKEN IS WEAK: who gets between a client and its server, or sees one login without TLS, "
+                "can find it out by guessing; make a strong one with: relaykit token"
+            )
+
+
+class ServerAssembly(_Assembly[LoadedServer]):
+    """All that a relay server is made of, but the reactor."""
+
+    def make(self, reactor: Any) -> RelayServer:
+        """The server; nothing is opened before it is started."""
+        from relaykit.server.service import RelayServer
+
+        if not self.token:
+            log.warn(
+                "NO TOKEN IS SET: whoever reaches this server may publish services on it; "
+                "make a token with: relaykit token"
+            )
+        self._warn_of_weak_token()
+        loaded = self.loaded
+        return RelayServer(loaded.config, self.token, self.types, reactor, self.state, loaded.ingress_options)
+
+
+class ClientAssembly(_Assembly[LoadedClient]):
+    """All that a client is made of, but the reactor."""
+
+    def make(self, reactor: Any) -> RelayClient:
+        """The client; nothing is opened before it is started."""
+        from relaykit.client.service import RelayClient
+
+        self._warn_of_weak_token()
+        loaded = self.loaded
+        return RelayClient(
+            loaded.config, loaded.proxies, loaded.visitors, self.token, self.types, reactor, self.state
+        )
+
+
+def read_server(files: RoleFiles) -> ServerAssembly:
+    """Reads what a server needs.
+
+    :raises ConfigurationProblems: its configuration cannot be used.
+    :raises RelaykitError: its token cannot be read.
+    """
+    types = ProxyTypes.installed()
+    loaded = load_server(files.config, types=types, **_reading(files))
+    return ServerAssembly.of(loaded, types, files.environ, **_beside(files))
+
+
+def read_client(files: RoleFiles) -> ClientAssembly:
+    """Reads what a client needs; see :func:`read_server`."""
+    types = ProxyTypes.installed()
+    loaded = load_client(files.config, types=types, **_reading(files))
+    return ClientAssembly.of(loaded, types, files.environ, **_beside(files))
+
+
+def read_secret_file(path: str, what: str = "token") -> Secret:
+    """The token, or another secret, in a file, without white space around it.
+
+    :raises RelaykitError: the file cannot be read, or is empty.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", errors="surrogateescape") as file:
+            secret = file.read(LARGEST_SECRET_FILE + 1)
+    except OSError as error:
+        raise RelaykitError(f"cannot read the {what} file {path}: {error.strerror}") from error
+    if len(secret) > LARGEST_SECRET_FILE:
+        raise RelaykitError(
+            f"cannot use the {what} file {path}: it is larger than {LARGEST_SECRET_FILE} bytes"
+        )
+    if not secret.strip():
+        raise RelaykitError(f"cannot use the {what} file {path}: it is empty")
+    return Secret(secret.strip())
+
+
+def _reading(files: RoleFiles) -> dict[str, Any]:
+    return {
+        "environ": files.environ,
+        "strict": files.strict,
+        "allow_unsafe": files.allow_unsafe,
+        "token_given": bool(files.token_file),
+    }
+
+
+def _beside(files: RoleFiles) -> dict[str, str]:
+    return {"state_dir": files.state_dir, "token_file": files.token_file}
