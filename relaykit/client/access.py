@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from relaykit.client.remembered import RememberedServers
     from relaykit.config.schema import ClientConfig
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IStreamLeg, IStreamPath
     from relaykit.sansio.control.events import SessionEvent
     from relaykit.sansio.control.identity import Signer
     from relaykit.token_key import TokenKey
@@ -110,6 +110,7 @@ class Access:
             self._forget_if_told()
             version = self._choice.version(self._clock.seconds())
             path = await self._route.open_path()
+            leg: IStreamLeg | None = None
             session: Session | None = None
             try:
                 leg = await path.open_leg(True)
@@ -119,7 +120,7 @@ class Access:
                 )
                 await session.log_in()
             except SessionLost as error:
-                path.close()
+                _drop(path, leg)
                 if session is not None and session.peer_answered:
                     self._choice.answered(version, self._clock.seconds())
                     raise
@@ -129,12 +130,12 @@ class Access:
                     continue
                 raise SessionLost(f"{error}; {self._no_answer()}") from error
             except BindingFailedError as error:
-                path.close()
+                _drop(path, leg)
                 raise self._unbound(error, session) from None
             except Exception:
                 if session is not None and session.peer_answered:
                     self._choice.answered(version, self._clock.seconds())
-                path.close()
+                _drop(path, leg)
                 raise
             self._choice.answered(version, self._clock.seconds())
             if session.is_bound:
@@ -243,6 +244,15 @@ class Access:
             ),
             proofs=self._proofs(carrier, yields) if version == 2 else NOTHING_PROVEN,
         )
+
+
+def _drop(path: IStreamPath, leg: IStreamLeg | None) -> None:
+    """Ends what a login that failed, or was cancelled, has opened; closing the path alone is not enough
+    where each stream is a connection of its own.
+    """
+    if leg is not None:
+        leg.abort()
+    path.close()
 
 
 def _fingerprint(session: Session) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from relaykit.nat.examining import lookup
 from relaykit.nat.meetings import ClientMeetings
@@ -18,6 +19,8 @@ from relaykit.nat.surveying import Surveyor
 from relaykit.values import Address
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from relaykit.client.session import Session
     from relaykit.interfaces import IMeetings, ISignalPeer
     from relaykit.nat.punch import Surroundings
@@ -34,6 +37,8 @@ class DirectPaths(MultiService):
     :param session: answers the session with the server, if there is one at the moment.
     :param server: the name of the server, which may have an address of either family.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -74,7 +79,7 @@ class DirectPaths(MultiService):
         if self._meetings and session is not None and session.peer is not None:
             self._surveyor.begin([session.peer])
             found = self._network.call_in_thread(partial(lookup, self._server, session.peer.port))
-            found.addCallback(self._resolved)
+            found.addCallbacks(self._resolved, self._not_resolved)
 
     def network_changed(self) -> None:
         """Nothing that was known of the network counts any more."""
@@ -105,3 +110,11 @@ class DirectPaths(MultiService):
 
     def _resolved(self, addresses: Sequence[Address]) -> None:
         self._hosts = [each.host for each in addresses]
+
+    def _not_resolved(self, failure: Failure) -> None:
+        """Its other address is worth a try, nothing else: without it a path may still be found."""
+        self.log.debug(
+            "the addresses of {server} cannot be looked up: {reason}",
+            server=self._server,
+            reason=failure.getErrorMessage(),
+        )

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from twisted.application.service import MultiService
 from twisted.logger import Logger
 
 from relaykit.client.flows import ToldFlows
 from relaykit.client.hosts import BackendHost
+from relaykit.client.starting import GuardedServices
 from relaykit.client.status import ProxyStatus
 from relaykit.client.work import Offered
 from relaykit.options import to_wire
@@ -52,7 +52,7 @@ class _Offer:
     offered: Offered
 
 
-class Offers(MultiService):
+class Offers(GuardedServices):
     """Has every configured proxy registered while there is a session, and knows their backends."""
 
     log = Logger()
@@ -79,12 +79,19 @@ class Offers(MultiService):
             flows = ToldFlows(data_plane, session, proxy.common.name)
             host = BackendHost(clock, flows, session, proxy.common, name, dial)
             backend = types.get(proxy.type_name).make_backend(proxy.options, host)
-            backend.setServiceParent(self)
             fields = {**to_wire(proxy.common), **to_wire(proxy.options)}
             self._offers[name] = _Offer(
                 proxy.common.name, proxy.type_name, fields, Offered(backend, host, proxy.common.transport)
             )
             self._registering.offer(name, clock.seconds())
+            self.adopt(backend, proxy.common.name)
+
+    def startService(self) -> None:
+        super().startService()
+        for name, offer in self._offers.items():
+            if offer.name in self.failed:
+                # Its users would reach nobody.
+                self._registering.withdraw(name)
 
     @property
     def names(self) -> list[str]:
@@ -93,7 +100,7 @@ class Offers(MultiService):
 
     def status(self) -> tuple[ProxyStatus, ...]:
         """How each proxy stands, in the order of the configuration."""
-        return tuple(self._status(name, state) for name, state in self._registering)
+        return tuple(self._status(name, self._registering.state(name)) for name in self._offers)
 
     def find(self, name: str) -> Offered | None:
         """The proxy that the server calls this, if it is exposed."""
@@ -136,14 +143,17 @@ class Offers(MultiService):
         self._registering.refused(name, text, self._clock.seconds())
         self._settle()
 
-    def _status(self, name: str, state: RegistrationState) -> ProxyStatus:
+    def _status(self, name: str, state: RegistrationState | None) -> ProxyStatus:
         offer, answer = self._offers[name], self._answers.get(name)
+        failed = self.failed.get(offer.name, "")
+        if failed:
+            state = RegistrationState.REFUSED
         return ProxyStatus(
             name=offer.name,
             type=offer.type,
-            state=state,
+            state=state or RegistrationState.OFFLINE,
             address=answer.address if isinstance(answer, Registered) else "",
-            reason=answer.reason if isinstance(answer, RefusedProxy) else "",
+            reason=answer.reason if isinstance(answer, RefusedProxy) else failed,
         )
 
     def _settle(self) -> None:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, Role
 from relaykit.dataplane.dialing import dial
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
+from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ISecureLeg, IStreamPath
 from relaykit.nat.stream_punch import share_port
 from relaykit.sansio.parsers.first_bytes import CUSTOM_TLS_BYTE
@@ -91,17 +93,21 @@ class Dialer:
     restart.
     """
 
+    log = Logger()
+
     def __init__(self, config: ClientConfig, poller: Poller) -> None:
         self._config = config
         self._poller = poller
         self._context: TlsContext | None = None
         self._stamps: list[int] = []
+        self._reported = False
 
     def connect(self) -> Deferred[IStreamLeg]:
         """A new connection.
 
-        Fails with :class:`relaykit.errors.ConnectionFailed`,
-        :class:`relaykit.errors.TransportSecurityError` or an OSError that names a file.
+        Fails with :class:`relaykit.errors.ConnectionFailed` or
+        :class:`relaykit.errors.TransportSecurityError`, also where a file of TLS cannot be read and never
+        could be.
         """
         return Deferred.fromCoroutine(self._connect())
 
@@ -123,18 +129,48 @@ class Dialer:
         return await start_tls(self._poller, leg, context, server_side=False)
 
     def _tls_context(self) -> TlsContext:
+        """What TLS needs, from files that are as new as they can be read.
+
+        A renewal may take a file away for a moment, or replace two files one after the other: until they
+        can be used again the context that was made last serves.
+        """
+        try:
+            self._read_files()
+            self._reported = False
+        except TransportSecurityError as error:
+            if self._context is None:
+                raise
+            if not self._reported:
+                self._reported = True
+                self.log.warn(
+                    "the files of transport.tls cannot be used, so what was read before serves on: {reason}",
+                    reason=str(error),
+                )
+        assert self._context is not None
+        return self._context
+
+    def _read_files(self) -> None:
+        try:
+            stamps = [Path(each).stat().st_mtime_ns for each in self._files]
+            if self._context is None or stamps != self._stamps:
+                self._context = self._read_context()
+                self._stamps = stamps
+        except OSError as error:
+            raise TransportSecurityError(f"cannot read {error.filename}: {error.strerror}") from error
+
+    @property
+    def _files(self) -> list[str]:
+        tls = self._config.transport.tls
+        own = [tls.cert_file, tls.key_file] if tls.cert_file and tls.key_file else []
+        return [*own, tls.trusted_ca_file] if tls.trusted_ca_file else own
+
+    def _read_context(self) -> TlsContext:
         tls = self._config.transport.tls
         own = bool(tls.cert_file and tls.key_file)
-        files = [tls.cert_file, tls.key_file] if own else []
-        files += [tls.trusted_ca_file] if tls.trusted_ca_file else []
-        stamps = [Path(each).stat().st_mtime_ns for each in files]
-        if self._context is None or stamps != self._stamps:
-            self._context = client_context(
-                certificate=Path(tls.cert_file).read_bytes() if own else None,
-                key=Path(tls.key_file).read_bytes() if own else None,
-                authorities=Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None,
-                fingerprint=tls.server_fingerprint,
-                server_name=tls.server_name or self._config.server_addr,
-            )
-            self._stamps = stamps
-        return self._context
+        return client_context(
+            certificate=Path(tls.cert_file).read_bytes() if own else None,
+            key=Path(tls.key_file).read_bytes() if own else None,
+            authorities=Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None,
+            fingerprint=tls.server_fingerprint,
+            server_name=tls.server_name or self._config.server_addr,
+        )

@@ -246,11 +246,11 @@ class RelayClient(MultiService):
         while not self._stopping:
             try:
                 delay_s = await self._have_session()
-            except (RelaykitError, OSError) as error:
+            except RelaykitError as error:
                 self.log.warn(
                     "connect to server error: {reason}",
                     run=self._run_id,
-                    reason=_reason(error),
+                    reason=str(error),
                     ended=ended_by(error).value,
                 )
                 next_s = YIELD_S if self._yields else self._backoff.failed()
@@ -290,7 +290,12 @@ class RelayClient(MultiService):
             self._access.log_in(self._run_id, self._happened, yields=self._yields)
         )
         session: Session = await self._pending
-        self._begin(session)
+        try:
+            self._begin(session)
+        except Exception:
+            session.close(Ended.INTERNAL_ERROR)
+            self._finish()
+            raise
         why, text = await session.over()
         self._finish()
         say = self.log.info if self._stopping else self.log.warn
@@ -336,6 +341,8 @@ class RelayClient(MultiService):
             self.log.info(
                 "[{run}] proxy added: [{proxies}]", run=self._run_id, proxies=" ".join(self._offers.names)
             )
+        self._offers.session_started(session)
+        self._direct.session_started()
         if self._visitors.parent is None:
             self._visitors.setServiceParent(self)
             if self._visitors.names:
@@ -344,8 +351,6 @@ class RelayClient(MultiService):
                     run=self._run_id,
                     visitors=" ".join(self._visitors.names),
                 )
-        self._offers.session_started(session)
-        self._direct.session_started()
         self._visitors.session_started()
         self._first_login = self._first_login or session.run_id
         awaiting, self._awaiting_login = self._awaiting_login, []
@@ -406,10 +411,3 @@ class RelayClient(MultiService):
         awaiting, self._awaiting_login = self._awaiting_login, []
         for each in awaiting:
             each.errback(why)
-
-
-def _reason(error: Exception) -> str:
-    """Why, in words; an error of the operating system names the file it is about."""
-    if isinstance(error, OSError) and error.filename:
-        return f"cannot read {error.filename}: {error.strerror}"
-    return str(error)

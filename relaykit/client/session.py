@@ -142,7 +142,7 @@ class Session:
         the server had: it could else start work itself.
 
         :raises ConnectionFailed: there is no connection.
-        :raises TransportSecurityError: the server is not the expected one.
+        :raises TransportSecurityError: TLS failed, or the server is not the expected one.
         """
         leg: IStreamLeg = await self.path.open_leg(False)
         bound = self._core.bound

@@ -24,7 +24,7 @@ class ProxyStatus:
     """One proxy.
 
     :ivar address: what the server says that users dial, while it runs; empty if nothing is public.
-    :ivar reason: why the server refused it, while it does.
+    :ivar reason: why the server refused it, while it does, or why its backend could not start.
     """
 
     name: str

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from twisted.application.service import MultiService
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
 from relaykit.client.flows import ToldFlows
 from relaykit.client.hosts import VisitorHost
 from relaykit.client.offers import wire_name
+from relaykit.client.starting import GuardedServices
 from relaykit.client.status import VisitorStatus
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefusedError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Visitors", "visit"]
 
 
-class Visitors(MultiService):
+class Visitors(GuardedServices):
     """The configured visitors, by name."""
 
     log = Logger()
@@ -61,8 +61,8 @@ class Visitors(MultiService):
             flows = ToldFlows(data_plane, session, common.name)
             host = VisitorHost(clock, flows, session, common, name, listen)
             visitor = proxy_type.make_visitor(configured.options, host)
-            visitor.setServiceParent(self)
             self._visitors[common.name] = (visitor, host)
+            self.adopt(visitor, common.name)
 
     @property
     def names(self) -> list[str]:

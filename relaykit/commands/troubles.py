@@ -92,8 +92,9 @@ _TLS = (
             "the TLS private key cannot be read as PEM",
             "the TLS private key is not that of the certificate",
             "the trusted CA file cannot be read as PEM",
+            "the files of transport.tls cannot be used",
         ),
-        means="A file of transport.tls does not hold what it should.",
+        means="A file of transport.tls is not there or does not hold what it should.",
         remedy="Give PEM files: the certificate chain with the own certificate first, its private key "
         "without a password, the authorities' certificates.",
     ),
@@ -571,8 +572,9 @@ _WRAPPING = (
     ),
     Trouble(
         anchor="cannot-start",
-        says=("the server cannot start:", "the program ends:"),
-        means="The program cannot do what it was started for, for the reason given.",
+        says=("the server cannot start:", "the program ends:", "cannot start: "),
+        means="The program, or one proxy or visitor of it, cannot do what it was started for, for the reason "
+        "given.",
         remedy="Look the reason up on this page.",
     ),
     Trouble(

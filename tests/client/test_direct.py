@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client import direct
@@ -99,6 +100,16 @@ class DirectPathsTests(SynchronousTestCase):
         for path in found:
             self.assertIsInstance(path, PunchedPath)
             path.close()
+
+    def test_unknown_name(self) -> None:
+        """A server whose name cannot be looked up has fewer addresses, and the log says why."""
+        self.patch(direct, "lookup", lambda host, port: "".encode("idna") + "a..b".encode("idna"))
+        paths = self.client(1)
+        peer: Any = _Peer()
+        with capturedLogs() as logged:
+            paths.make_meetings(peer)
+        (event,) = [each for each in logged if "looked up" in each["log_format"]]
+        self.assertEqual(event["server"], "relay.example")
 
     def test_without_session(self) -> None:
         """Without a session nobody is asked; what is known of the network is still offered."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Any
+
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.carriers.muxing import MuxLink
-from relaykit.client.paths import DirectPath, Route
-from relaykit.errors import ConnectionFailed
+from relaykit.client.paths import Dialer, DirectPath, Route
+from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
+from relaykit.errors import ConnectionFailed, TransportSecurityError
 from relaykit.interfaces import IStreamLeg
-from tests.server.scene import Client, Scene
+from tests.server.scene import Client, Scene, certificate
 
 
 class RouteTests(SynchronousTestCase):
@@ -51,3 +57,48 @@ class RouteTests(SynchronousTestCase):
         """A server that cannot be reached fails the path."""
         route = Route(lambda: fail(ConnectionFailed("no")), True, self.scene.network, self.scene.clock)
         self.failureResultOf(Deferred.fromCoroutine(route.open_path()), ConnectionFailed)
+
+
+class DialerTests(SynchronousTestCase):
+    """What becomes of the files of TLS while connections are made."""
+
+    def setUp(self) -> None:
+        self.authority = Path(self.mktemp())
+        self.written = 0
+        nothing: Any = None
+        tls = ClientTls(trusted_ca_file=str(self.authority))
+        self.dialer = Dialer(ClientConfig(transport=ClientTransport(tls=tls)), nothing)
+
+    def write(self, content: bytes) -> None:
+        """Writes the file as if at a time of its own."""
+        self.authority.write_bytes(content)
+        self.written += 1
+        os.utime(self.authority, (self.written, self.written))
+
+    def test_read_again(self) -> None:
+        """A file that was replaced is read, one that was not is not."""
+        self.write(certificate("one").certificate)
+        first = self.dialer._tls_context()
+        self.assertIs(self.dialer._tls_context(), first)
+        self.write(certificate("two").certificate + b"\n")
+        self.assertIsNot(self.dialer._tls_context(), first)
+
+    def test_away_for_a_moment(self) -> None:
+        """While a file is away or unfinished what was read before serves, which is logged once."""
+        self.write(certificate("one").certificate)
+        first = self.dialer._tls_context()
+        with capturedLogs() as logged:
+            self.authority.unlink()
+            self.assertIs(self.dialer._tls_context(), first)
+            self.write(b"-----BEGIN CERT")
+            self.assertIs(self.dialer._tls_context(), first)
+        (event,) = logged
+        self.assertEqual(event["log_level"], LogLevel.warn)
+        self.assertIn(f"cannot read {self.authority}: No such file", event["reason"])
+        self.write(certificate("two").certificate)
+        self.assertIsNot(self.dialer._tls_context(), first)
+
+    def test_never_read(self) -> None:
+        """Where there is no earlier one, a connection fails with the name of the file."""
+        error = self.failureResultOf(self.dialer.connect(), TransportSecurityError)
+        self.assertEqual(str(error.value), f"cannot read {self.authority}: No such file or directory")

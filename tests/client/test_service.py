@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.client.service import DRAIN_S
+from relaykit.client.service import DRAIN_S, RelayClient
+from relaykit.client.status import RegistrationState
 from relaykit.client.visits import Visitors
 from relaykit.errors import ConnectionFailed, LoginRefusedError
+from relaykit.proxies.stcp import StcpVisitor
+from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.sansio.control.liveness import HOPELESS_TIMEOUT_S, PROBE_TIMEOUT_S
 from relaykit.sansio.control.session import Heartbeat
 from relaykit.testing.memory import RecordingReceiver
@@ -242,6 +249,92 @@ class HurryTests(SynchronousTestCase):
         self.scene.advance(1)
         self.successResultOf(stopping)
         self.assertEqual(self.machine.dialed, 1)
+
+
+class CutShortTests(SynchronousTestCase):
+    """Logins that are given up before they are through, after every turn that one takes."""
+
+    def every_turn(self, muxed: bool, tls: bool) -> Iterator[tuple[Scene, Machine, RelayClient]]:
+        """A client after each turn of its login, which is bound where there is TLS, the last one included."""
+        for turns in range(100):
+            scene = Scene()
+            machine = Machine(scene, muxed, tls)
+            client = make_client(machine, pool_count=0)
+            client.startService()
+            for _ in range(turns):
+                scene.network.turn()
+            connected = client.status().connected
+            yield scene, machine, client
+            if connected:
+                self.assertGreater(turns, 1)
+                return
+        raise AssertionError("no login within 100 turns")
+
+    def check_nothing_left(self, scene: Scene) -> None:
+        """At the server nothing is left but the timers that it has without clients."""
+        self.assertEqual((len(scene.sessions), scene.network.connections), (0, []))
+        self.assertEqual(scene.clock.getDelayedCalls(), [])
+
+    def test_stopped(self) -> None:
+        """A client that is stopped during its login leaves no session, connection or timer."""
+        for way in product((True, False), repeat=2):
+            for scene, _, client in self.every_turn(*way):
+                stopping = client.stopService()
+                scene.flush()
+                self.successResultOf(stopping)
+                self.check_nothing_left(scene)
+
+    def test_network_changed(self) -> None:
+        """A login that is begun again on another network leaves nothing of the first one."""
+        for way in product((True, False), repeat=2):
+            for scene, machine, client in self.every_turn(*way):
+                machine.network_changed("the network has changed")
+                scene.flush()
+                self.assertTrue(client.status().connected)
+                self.assertEqual((len(scene.sessions), len(scene.network.connections)), (1, 1))
+                self.successResultOf(self._stopped(scene, client))
+                self.check_nothing_left(scene)
+
+    def _stopped(self, scene: Scene, client: RelayClient) -> Deferred[None]:
+        stopping = client.stopService()
+        scene.flush()
+        return stopping
+
+
+class BrokenPluginTests(SynchronousTestCase):
+    """Backends and visitors that cannot start."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.machine = Machine(self.scene)
+
+    def start(self, broken: type[Service]) -> RelayClient:
+        """A client with a proxy and a visitor of which one cannot start."""
+
+        def start(service: Service) -> None:
+            raise ValueError("a defect")
+
+        self.patch(broken, "startService", start)
+        client = started(self.machine, stcp_proxy(), stcp_visitor())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertTrue(client.status().connected)
+        self.assertEqual((len(self.scene.sessions), len(self.scene.network.connections)), (1, 1))
+        return client
+
+    def test_visitor(self) -> None:
+        """With a visitor that cannot start the proxies are registered, and there is one session."""
+        (proxy,) = self.start(StcpVisitor).status().proxies
+        self.assertIs(proxy.state, RegistrationState.RUNNING)
+
+    def test_backend(self) -> None:
+        """A proxy whose backend cannot start is not registered, and says why; the visitors start."""
+        client = self.start(LocalServiceBackend)
+        (proxy,) = client.status().proxies
+        self.assertEqual(
+            (proxy.state, proxy.reason),
+            (RegistrationState.REFUSED, "a defect while it was started: a defect"),
+        )
+        self.assertEqual(list(self.machine.ports), [7000])
 
 
 class HalfOpenTests(SynchronousTestCase):
