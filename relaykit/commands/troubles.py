@@ -80,6 +80,12 @@ _TLS = (
         "hexadecimal digits.",
     ),
     Trouble(
+        anchor="server-name",
+        says=("no server can be asked for by its name",),
+        means="What is given as the server's name cannot be the name of a host.",
+        remedy="Write the name alone in transport.tls.serverName or serverAddr: no port, scheme or blank.",
+    ),
+    Trouble(
         anchor="certificate-name",
         says=("the server's certificate is not for",),
         means="The certificate is valid, but for another name than the one that the client asked for.",

@@ -18,9 +18,10 @@ from zope.interface import implementer
 
 from relaykit.dataplane.poller import WRITE
 from relaykit.dataplane.shortage import SHORTAGES
-from relaykit.dataplane.sockets import SocketLeg, address_of, tune
+from relaykit.dataplane.sockets import SocketLeg, address_of, meets_itself, reason_of, reset_on_close, tune
 from relaykit.dataplane.transports import connect_foreign
 from relaykit.errors import ConnectionFailed, OutOfDescriptors
+from relaykit.sansio.hostnames import encode_host_name
 from relaykit.values import Address
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ def dial(
     if numeric is not None:
         numbered = _Dial(poller, f"{Address(host, port)}", timeout_s, source, prepare)
         return numbered.start([(numeric, (host, port))])
+    try:
+        _check_name(host)
+    except ValueError as error:
+        return fail(ConnectionFailed(f"cannot connect to {host}:{port}: {error}"))
     return _Dial(poller, f"{host}:{port}", timeout_s, source, prepare).resolve(host, port)
 
 
@@ -157,10 +162,19 @@ def _split(endpoint: str) -> list[str]:
 
 
 @functools.lru_cache(maxsize=1024)
+def _check_name(host: str) -> None:
+    """Refuses what a resolver would choke on.
+
+    :raises ValueError: no host can have this name.
+    """
+    encode_host_name(host)
+
+
+@functools.lru_cache(maxsize=1024)
 def _numeric(host: str) -> socket.AddressFamily | None:
     """The family of an IP address; None for a name."""
     for family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             socket.inet_pton(family, host.partition("%")[0])
             return family
     return None
@@ -214,28 +228,29 @@ class _Dial:
             self._try_next()
 
     def connected(self, attempt: _Attempt, plain: socket.socket, target: Any) -> None:
-        """An attempt succeeded: the others are given up."""
-        self._attempts.remove(attempt)
-        self._finish()
+        """An attempt succeeded, unless it met itself: the others are given up."""
         try:
-            leg = self._make_leg(plain, target)
+            own = plain.getsockname()
+            if meets_itself(plain, own):
+                # Without the reset the port would stay taken for a minute, and the service could not start.
+                reset_on_close(plain)
+                raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         except OSError as error:
             plain.close()
-            self._answer.errback(self._failed(os.strerror(error.errno or 0)))
-        else:
-            self._answer.callback(leg)
+            self.attempt_failed(attempt, error)
+            return
+        self._attempts.remove(attempt)
+        self._finish()
+        host = address_of(own)
+        peer = None if host is None else address_of(target)
+        self._answer.callback(SocketLeg(self.poller, plain, peer, host))
 
-    def attempt_failed(self, attempt: _Attempt | None, number: int) -> None:
+    def attempt_failed(self, attempt: _Attempt | None, error: OSError | ValueError) -> None:
         """An attempt failed: the next one starts at once."""
         if attempt is not None:
             self._attempts.remove(attempt)
-        self._why = os.strerror(number).lower()
+        self._why = reason_of(error)
         self._try_next()
-
-    def _make_leg(self, plain: socket.socket, target: Any) -> SocketLeg:
-        if plain.family == getattr(socket, "AF_UNIX", None):
-            return SocketLeg(self.poller, plain)
-        return SocketLeg(self.poller, plain, address_of(target), address_of(plain.getsockname()))
 
     def _try_next(self) -> None:
         if self._next is not None:
@@ -252,11 +267,11 @@ class _Dial:
         family, target = self._left.popleft()
         try:
             attempt = _Attempt(self, family, target)
-        except OSError as error:
-            if error.errno in SHORTAGES:
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in SHORTAGES:
                 self._short = True
                 self.poller.shortage.met("made", error.strerror or "")
-            self.attempt_failed(None, error.errno or 0)
+            self.attempt_failed(None, error)
             return
         self.poller.shortage.passed()
         self._attempts.append(attempt)
@@ -315,16 +330,21 @@ class _Attempt:
 
     def start(self) -> None:
         """Connects; a local peer may answer at once, which asking again finds out."""
-        state = self._socket.connect_ex(self._target)
-        if state in _IN_PROGRESS:
+        try:
             state = self._socket.connect_ex(self._target)
+            if state in _IN_PROGRESS:
+                state = self._socket.connect_ex(self._target)
+        except (OSError, ValueError) as error:
+            # It is not what the system says of the peer: the target itself makes no sense.
+            self._socket.close()
+            self._dial.attempt_failed(self, error)
+            return
         if state in _CONNECTED:
             self._dial.connected(self, self._socket, self._target)
         elif state in _IN_PROGRESS:
             self._dial.poller.watch(self, WRITE)
         else:
-            self._socket.close()
-            self._dial.attempt_failed(self, state)
+            self._refused(state)
 
     def give_up(self) -> None:
         """Ends the attempt."""
@@ -338,13 +358,16 @@ class _Attempt:
         state = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._dial.poller.forget(self, closing=bool(state))
         if state:
-            self._socket.close()
-            self._dial.attempt_failed(self, state)
+            self._refused(state)
         else:
             self._dial.connected(self, self._socket, self._target)
 
     def failed(self) -> None:
         """Nothing more: the dial has been answered, or its deadline will be."""
+
+    def _refused(self, state: int) -> None:
+        self._socket.close()
+        self._dial.attempt_failed(self, OSError(state, os.strerror(state)))
 
     def _bind(self, source: str) -> None:
         no_port = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", None)

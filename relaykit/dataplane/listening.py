@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.poller import READ
 from relaykit.dataplane.shortage import SHORTAGES
-from relaykit.dataplane.sockets import INHERITS_OPTIONS, SocketLeg, address_of, tune
+from relaykit.dataplane.sockets import INHERITS_OPTIONS, SocketLeg, address_of, reason_of, tune
 from relaykit.errors import RelaykitError
 from relaykit.interfaces import IListeningPort
 from relaykit.values import Address, Origin
@@ -81,8 +81,8 @@ _WHY: dict[int, tuple[type[ListenFailed], str]] = {
 }
 
 
-def _listen_failed(where: str, error: OSError) -> ListenFailed:
-    kind, why = _WHY.get(error.errno or 0, (PortUnavailable, os.strerror(error.errno or 0)))
+def _listen_failed(where: str, error: OSError | ValueError) -> ListenFailed:
+    kind, why = _WHY.get(getattr(error, "errno", 0) or 0, (PortUnavailable, reason_of(error)))
     return kind(f"cannot listen on {where}: {why}")
 
 
@@ -244,6 +244,8 @@ def listen_tcp(
     where = f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"
     try:
         plain = _bind_any(port) if host in _ANY else _bind(host, port)
+    except (socket.gaierror, ValueError) as error:
+        raise PortUnavailable(f"cannot listen on {where}: {host} is not an IP address") from error
     except OSError as error:
         raise _listen_failed(where, error) from error
     try:
@@ -292,7 +294,7 @@ def listen_unix(
             plain.bind(path)
         os.chmod(path, mode)
         plain.listen(backlog)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         plain.close()
         raise _listen_failed(path, error) from error
     return ListeningPort(poller, plain, acceptor, None)

@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from relaykit.dataplane.poller import Poller
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["INHERITS_OPTIONS", "SocketLeg", "address_of", "ending_of", "tune"]
+__all__ = [
+    "INHERITS_OPTIONS",
+    "SocketLeg",
+    "address_of",
+    "ending_of",
+    "meets_itself",
+    "reason_of",
+    "reset_on_close",
+    "tune",
+]
 
 HIGH_WATER_BYTES = 64 * 1024
 """Queued output at which the producer is paused; the kernel's own buffer is full before any is queued."""
@@ -108,6 +117,26 @@ _ENDINGS = {
 def ending_of(error: OSError) -> Ended:
     """What an error of an established connection means."""
     return _ENDINGS.get(error.errno or 0, Ended.RESET)
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """What the system says of an error, for a sentence; ValueError is for names that no host can have."""
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def reset_on_close(plain: socket.socket) -> None:
+    """Lets closing drop what is unsent and reset the connection."""
+    with contextlib.suppress(OSError):
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+
+def meets_itself(plain: socket.socket, own: object) -> bool:
+    """Whether a connected socket, whose name is ``own``, is its own peer.
+
+    A dial of a port in the ephemeral range where nobody listens may be given this very port as its own,
+    and TCP lets it connect to itself (simultaneous open, RFC 9293 section 3.5).
+    """
+    return isinstance(own, tuple) and own == plain.getpeername()
 
 
 def address_of(name: object) -> Address | None:
@@ -279,8 +308,7 @@ class SocketLeg(StreamLeg):
 
     def abort(self) -> None:
         if self._number >= 0:
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            reset_on_close(self._socket)
         self._silence()
         self._dispose(Ended.CANCELLED)
 
@@ -515,8 +543,7 @@ class SocketLeg(StreamLeg):
         self._linger = None
         unsent = bool(self._queue)
         if unsent:
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            reset_on_close(self._socket)
         self._dispose(Ended.TIMEOUT if unsent else Ended.FINISHED)
 
     def _dispose(self, reason: Ended) -> None:

@@ -26,6 +26,7 @@ from relaykit.dataplane.records import RECORD_BYTES, borrow, give_back, read_pay
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ILegReceiver, ISecureLeg
 from relaykit.sansio.control.binding import EXPORTER_LABEL, EXPORTER_LENGTH
+from relaykit.sansio.hostnames import encode_host_name
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class TlsContext:
 
     context: SSL.Context = field(repr=False)
     server_name: str = ""
-    """Whom the peer must prove to be; where nothing is verified, only sent to it (SNI)."""
-    verify_name: bool = False
+    """Whom the peer must prove to be; empty where nothing is verified."""
+    asked_name: bytes = b""
+    """The name that the peer is asked for (SNI); empty for an address.  Source: RFC 6066 section 3."""
     fingerprint: bytes = b""
     """SHA-256 of the one certificate that the peer may have; empty for any."""
 
@@ -102,15 +104,16 @@ def client_context(
     that asks.
 
     :raises TransportSecurityError: something is not PEM, the key is not that of the certificate, or the
-        fingerprint makes no sense.
+        fingerprint or the name makes no sense.
     """
+    asked_name = _asked_name(server_name)
     context = _make_context(certificate, key, authorities)
     if authorities is not None:
         context.set_verify(SSL.VERIFY_PEER, _as_verified)
     return TlsContext(
         context,
-        server_name=server_name,
-        verify_name=authorities is not None and bool(server_name),
+        server_name="" if authorities is None else asked_name.decode("ascii") or server_name,
+        asked_name=asked_name,
         fingerprint=_digest(fingerprint),
     )
 
@@ -177,8 +180,8 @@ class TlsLeg(StreamLeg):
             self._connection.set_accept_state()
         else:
             self._connection.set_connect_state()
-            if context.server_name and not _is_address(context.server_name):
-                self._connection.set_tlsext_host_name(context.server_name.encode("idna"))
+            if context.asked_name:
+                self._connection.set_tlsext_host_name(context.asked_name)
         self._established: Deferred[ISecureLeg] | None = None
         self._deadline: IDelayedCall | None = None
         self._finishing = False
@@ -336,7 +339,7 @@ class TlsLeg(StreamLeg):
                     f"the server's certificate is sha256:{digest.hex()}, not the pinned one: either its "
                     "certificate was replaced (then pin the new one) or somebody is in between"
                 )
-        if context.verify_name:
+        if context.server_name:
             _verify_name(self._connection, context.server_name)
 
     def _fail(self, reason: str) -> None:
@@ -508,10 +511,27 @@ def _verify_name(connection: SSL.Connection, name: str) -> None:
             verify_ip_address(connection, name)
         else:
             verify_hostname(connection, name)
-    except (CertificateError, VerificationError) as error:
+    except (CertificateError, VerificationError, ValueError) as error:
+        # ValueError is for names, such as numbers, that no certificate can be for.
         raise TransportSecurityError(
             f'the server\'s certificate is not for "{name}": set transport.tls.serverName to a name that '
             "it is for, or give the server a certificate with this name"
+        ) from error
+
+
+def _asked_name(server_name: str) -> bytes:
+    """The name as it is sent to the server; empty for an address.
+
+    :raises TransportSecurityError: no host can have it.
+    """
+    if not server_name or _is_address(server_name):
+        return b""
+    try:
+        return encode_host_name(server_name).removesuffix(b".")
+    except ValueError as error:
+        raise TransportSecurityError(
+            f"no server can be asked for by its name: {error}; correct transport.tls.serverName, or "
+            "serverAddr where that is empty"
         ) from error
 
 

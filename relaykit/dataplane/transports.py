@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import error
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, maybeDeferred
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -25,7 +25,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from zope.interface import implementer
 
 from relaykit.dataplane.legs import OutputGate, StreamLeg
-from relaykit.dataplane.sockets import END_LINGER_S, FLUSH_LINGER_S, SocketLeg, tune
+from relaykit.dataplane.sockets import END_LINGER_S, FLUSH_LINGER_S, SocketLeg, meets_itself, tune
 from relaykit.errors import ConnectionFailed
 from relaykit.values import Address, Ended
 
@@ -60,9 +60,9 @@ def connect_foreign(poller: Poller, endpoint: str, timeout_s: float) -> Deferred
             why = f"no answer within {timeout_s:g} seconds"
         raise ConnectionFailed(f"cannot connect to {endpoint}: {why}") from failure.value
 
-    connecting: Deferred[Any] = found.connect(Factory.forProtocol(lambda: _Adapter(poller)))
+    connecting: Deferred[Any] = maybeDeferred(found.connect, Factory.forProtocol(lambda: _Adapter(poller)))
     connecting.addTimeout(timeout_s, poller.reactor)
-    return connecting.addCallbacks(_Adapter.to_leg, failed)
+    return connecting.addCallback(_Adapter.to_leg).addErrback(failed)
 
 
 @implementer(IHalfCloseableProtocol)
@@ -75,11 +75,17 @@ class _Adapter(Protocol):
         self._touched = False
 
     def to_leg(self) -> IStreamLeg:
-        """The leg on this connection; the socket's own where it is a plain one and still fresh."""
+        """The leg on this connection; the socket's own where it is a plain one and still fresh.
+
+        :raises ConnectionRefusedError: it is connected to itself.
+        """
         transport = cast(Any, self.transport)
         plain = None if self._touched else _plain_socket(transport)
         if plain is None:
             return self._made_leg()
+        if meets_itself(plain, plain.getsockname()):
+            transport.abortConnection()
+            raise error.ConnectionRefusedError("connection refused")
         host, peer = _address(transport.getHost()), _address(transport.getPeer())
         tune(plain)
         # The paused transport is in nobody's list any more; it goes when this protocol goes.

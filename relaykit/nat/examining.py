@@ -227,7 +227,7 @@ def lookup(host: str, port: int) -> list[Address]:
     """One address of each family; blocks."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError:
+    except (OSError, UnicodeError):
         return []
     first = {family: Address(str(name[0]), int(name[1])) for family, _, _, _, name in reversed(found)}
     return [first[family] for family in (socket.AF_INET, socket.AF_INET6) if family in first]

@@ -22,7 +22,6 @@ ELSEWHERE = frozenset(
         "cannot connect to ...: connection timed out",
         "cannot connect to ...: it has no address",
         "cannot connect to ...: no answer within",
-        "cannot listen on",
         "cannot read ...: No such file",
         "cannot read ...: Permission denied",
         "open ...:",

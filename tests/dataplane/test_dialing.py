@@ -107,6 +107,31 @@ class NameTests(SynchronousTestCase):
         self.assertIn("nowhere.example:22", str(failure.value))
         self.assertEqual(self.poller.clock.getDelayedCalls(), [])
 
+    def test_impossible_name(self) -> None:
+        """What cannot be a name fails at once with the name in the text; no resolver is asked."""
+        for name in ("a..b", "a" * 64, "host:7000", "[::1]", " host ", "nul\0"):
+            failure = self.failureResultOf(dial(self.poller, name, 22), ConnectionFailed)
+            self.assertIn(f'cannot connect to {name}:22: "{name}" is not', str(failure.value))
+        self.assertFalse(hasattr(self.resolver, "receiver"))
+
+    def test_impossible_target(self) -> None:
+        """A source, a scope or a path that makes no sense is a failed connection, too."""
+        for failed in (
+            dial(self.poller, "192.0.2.1", 22, source="a..b"),
+            dial(self.poller, "192.0.2.1", 22, source="not an address"),
+            dial(self.poller, "fe80::1%nowhere", 22),
+            dial_endpoint(self.poller, "unix:/nul\0"),
+            dial_endpoint(self.poller, f"unix:/{'a' * 200}"),
+        ):
+            text = str(self.failureResultOf(failed, ConnectionFailed).value)
+            self.assertNotIn("unknown error", text)
+        self.assertEqual(self.poller.clock.getDelayedCalls(), [])
+
+    def test_foreign_name(self) -> None:
+        """The parser of other endpoint strings may raise when it connects: that is a failed connection."""
+        failure = self.failureResultOf(dial_endpoint(self.poller, "tls:a..b:443"), ConnectionFailed)
+        self.assertIn("a..b", str(failure.value))
+
     def test_slow_resolver(self) -> None:
         """The deadline counts the resolver's time; its late answer is ignored."""
         dialling = dial(self.poller, "slow.example", 22)

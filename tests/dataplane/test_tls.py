@@ -407,6 +407,27 @@ class TlsTests(TlsTestCase):
         self.assertIn("other.example", text)
         self.assertIn("transport.tls.serverName", text)
 
+    def test_impossible_name(self) -> None:
+        """A name that no server can have is refused before any connection, and the text says which key."""
+        for name in ("a..b", "a" * 64 + ".example", "relay example", "a*b"):
+            error = self.assertRaises(TransportSecurityError, client_context, server_name=name)
+            self.assertIn(name, str(error))
+            self.assertIn("transport.tls.serverName", str(error))
+
+    def test_names_that_differ_in_form(self) -> None:
+        """A final dot and letters beyond ASCII are sent and verified without it, in ASCII."""
+        context = client_context(authorities=authority(), server_name="büro.example.")
+        self.assertEqual(
+            (context.asked_name, context.server_name), (b"xn--bro-hoa.example", "xn--bro-hoa.example")
+        )
+        self.assertIn("xn--bro-hoa.example", self.refused(context))
+
+    def test_number(self) -> None:
+        """A name that is a number is asked for, and refused like any wrong one."""
+        self.assertIn(
+            'not for "123"', self.refused(client_context(authorities=authority(), server_name="123"))
+        )
+
     def test_unknown_authority(self) -> None:
         """A certificate that no trusted authority signed is refused."""
         pair = nameless()

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat import examining
-from relaykit.nat.examining import Examiner, NatReport, PortMappingReport, parse_server
+from relaykit.nat.examining import Examiner, NatReport, PortMappingReport, lookup, parse_server
 from relaykit.sansio.nat.behavior import Filtering, Mapping, NatBehavior, PortAllocation
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address
@@ -37,6 +37,14 @@ class ParseServerTests(SynchronousTestCase):
         for text in ("", ":7000", "host:", "host:port", "host:0", "host:65536", "[2001:db8::1]7000", "[]:1"):
             error = self.assertRaises(ValueError, parse_server, text)
             self.assertIn("is no server", str(error))
+
+
+class LookupTests(SynchronousTestCase):
+    """Tests for :func:`lookup`."""
+
+    def test_impossible_name(self) -> None:
+        """What cannot be a name has no address."""
+        self.assertEqual(lookup("a..b", 3478), [])
 
 
 class ExaminerTests(SynchronousTestCase):

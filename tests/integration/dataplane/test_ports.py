@@ -165,6 +165,24 @@ class PortTests(SocketWaiting, TestCase):
             await dial(self.poller, "127.0.0.1", number)
         self.assertEqual(str(caught.exception), f"cannot connect to 127.0.0.1:{number}: connection refused")
 
+    async def test_itself(self) -> None:
+        """A connection that meets itself is refused and gone: whose port it is can listen there."""
+        host = "127.0.0.1"
+        service = socket.socket()
+        self.addCleanup(service.close)
+        service.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        service.bind((host, 0))
+        number = service.getsockname()[1]
+
+        def bind_there(plain: socket.socket) -> None:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            plain.bind((host, number))
+
+        with self.assertRaises(ConnectionFailed) as caught:
+            await dial(self.poller, host, number, prepare=bind_there)
+        self.assertEqual(str(caught.exception), f"cannot connect to {host}:{number}: connection refused")
+        service.listen()
+
     async def test_deadline_and_cancel(self) -> None:
         """Who does not answer is given up after the deadline, or when nobody waits any more."""
         full = socket.socket()
@@ -191,7 +209,9 @@ class PortTests(SocketWaiting, TestCase):
         self.assertRaises(PortInUse, self.listen, "127.0.0.1", self.number(port))
         self.assertRaises(PortInUse, self.listen, "", self.number(port))
         self.assertRaises(PortUnavailable, self.listen, UNROUTABLE)
-        self.assertRaises(PortUnavailable, self.listen, "not an address")
+        for nonsense in ("not an address", "[::]", "a..b", "nul\0"):
+            error = self.assertRaises(PortUnavailable, self.listen, nonsense)
+            self.assertIn(f"{nonsense} is not an IP address", str(error))
         if os.geteuid():
             self.assertRaises(PortForbidden, self.listen, "127.0.0.1", 1)
 

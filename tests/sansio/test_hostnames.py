@@ -1,0 +1,45 @@
+"""Tests for names of hosts."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.sansio.hostnames import encode_host_name
+
+
+class HostNameTests(SynchronousTestCase):
+    """Tests for :func:`encode_host_name`."""
+
+    def test_names(self) -> None:
+        """Names stay as they are, those beyond ASCII are encoded; a final dot is kept."""
+        for name, encoded in {
+            "relay.example": b"relay.example",
+            "Relay_1.example.": b"Relay_1.example.",
+            "localhost": b"localhost",
+            "büro.example": b"xn--bro-hoa.example",
+            "192.0.2.1": b"192.0.2.1",
+            f"{'a' * 63}.example": b"a" * 63 + b".example",
+        }.items():
+            self.assertEqual(encode_host_name(name), encoded)
+
+    def test_nonsense(self) -> None:
+        """What no host can be named is refused, and the text has it in quotes."""
+        for name in (
+            *("", ".", "a..b", ".a", f"{'a' * 64}.example", "a." * 127 + "a", "\udc80"),
+            *("host:7000", "http://host", " host ", "[::1]", "a\0b", "*.example", "a,b"),
+        ):
+            error = self.assertRaises(ValueError, encode_host_name, name)
+            self.assertIn(f'"{name}" is not the name of a host', str(error))
+
+    @given(st.text())
+    def test_junk(self, name: str) -> None:
+        """Any text is encoded to what resolvers take, or refused by the documented error."""
+        try:
+            encoded = encode_host_name(name)
+        except ValueError as error:
+            self.assertIn("is not the name of a host", str(error))
+        else:
+            self.assertLessEqual(len(encoded), 254)
+            self.assertNotIn(b"..", encoded)
