@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -11,10 +12,8 @@ from relaykit.interfaces import IDataPlane
 from relaykit.values import Origin
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
     from relaykit.client.hosts import CurrentSession
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IFlow, IStreamLeg
     from relaykit.values import Traffic
 
 __all__ = ["ToldFlows"]
@@ -35,6 +34,11 @@ class ToldFlows:
         self._name = name
         self._origins: dict[IStreamLeg, Origin] = {}
 
+    @property
+    def flows(self) -> Collection[IFlow]:
+        flows: Collection[IFlow] = self._data_plane.flows
+        return flows
+
     def began(self, near: IStreamLeg, origin: Origin) -> None:
         """Names where the user of a leg came from; where nobody does, it is the leg's peer."""
         self._origins[near] = origin
@@ -43,11 +47,13 @@ class ToldFlows:
         """Nothing will happen to this leg any more."""
         self._origins.pop(near, None)
 
-    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
+    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
         origin = self._origins.get(near) or Origin(near.peer)
-        return self._data_plane.forward(near, far, half_close).addCallback(self._ended, origin)
+        flow: IFlow = self._data_plane.forward(near, far, half_close)
+        flow.when_ended().addCallback(self._ended, origin)
+        return flow
 
-    def _ended(self, traffic: Traffic, origin: Origin) -> Traffic:
+    def _ended(self, traffic: Traffic, origin: Origin) -> None:
         self.log.debug(
             "[{run}] [{proxy}] flow from {origin} ended: {ended}",
             run=self._session.identity.run_id,
@@ -58,4 +64,3 @@ class ToldFlows:
             received=traffic.far_to_near,
             seconds=traffic.seconds,
         )
-        return traffic

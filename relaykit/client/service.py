@@ -168,7 +168,7 @@ class RelayClient(MultiService):
         if self._data_plane.flows:
             self.log.info(
                 "no new users from now on; {flows} flows get {seconds:g} s to end",
-                flows=self._data_plane.flows,
+                flows=len(self._data_plane.flows),
                 seconds=DRAIN_S,
             )
         with contextlib.suppress(DeadlinePassed):

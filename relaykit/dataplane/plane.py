@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.splicing import SpliceForwarder, can_splice
 from relaykit.errors import LocalProtocolError
-from relaykit.interfaces import IDataPlane, IMeasuringForwarder
+from relaykit.interfaces import IDataPlane
 from relaykit.values import Traffic
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import IForwarder, IStreamLeg
+    from relaykit.interfaces import IFlow, IForwarder, IStreamLeg
+    from relaykit.values import Ended
 
 __all__ = ["DataPlane", "FlowCounts", "make_data_plane"]
 
@@ -43,33 +45,34 @@ class FlowCounts:
 class DataPlane:
     """Forwards by the first of its forwarders that can."""
 
+    log = Logger()
+
     def __init__(self, forwarders: Sequence[IForwarder]) -> None:
         self._forwarders = tuple(forwarders)
         self._waiting: list[Deferred[None]] = []
-        self.flows = 0
-        """How many flows there are at the moment."""
+        self.flows: set[IFlow] = set()
         self._total = 0
         self._near_to_far = 0
         self._far_to_near = 0
 
-    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
+    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
         for forwarder in self._forwarders:
             if forwarder.can_forward(near, far):
-                self.flows += 1
+                flow: IFlow = forwarder.forward(near, far, half_close)
                 self._total += 1
-                return forwarder.forward(near, far, half_close).addBoth(self._ended)
+                self.flows.add(flow)
+                flow.when_ended().addBoth(self._ended, flow)
+                return flow
         raise LocalProtocolError("no forwarder can serve these two legs: CopyForwarder serves any")
 
     def counts(self) -> FlowCounts:
         """Flows and bytes up to now; adds up the present flows, so it costs something."""
-        moving = [
-            forwarder.moving() for forwarder in self._forwarders if IMeasuringForwarder.providedBy(forwarder)
-        ]
+        moved = [flow.moved() for flow in self.flows]
         return FlowCounts(
-            present=self.flows,
+            present=len(self.flows),
             total=self._total,
-            near_to_far=self._near_to_far + sum(to_far for to_far, _ in moving),
-            far_to_near=self._far_to_near + sum(to_near for _, to_near in moving),
+            near_to_far=self._near_to_far + sum(to_far for to_far, _ in moved),
+            far_to_near=self._far_to_near + sum(to_near for _, to_near in moved),
         )
 
     def when_idle(self) -> Deferred[None]:
@@ -80,16 +83,22 @@ class DataPlane:
         self._waiting.append(waiting)
         return waiting
 
-    def _ended(self, result: Traffic | Failure) -> Traffic | Failure:
-        self.flows -= 1
+    def end_all(self, why: Ended) -> None:
+        """Ends every flow."""
+        for flow in list(self.flows):
+            flow.end(why)
+
+    def _ended(self, result: Traffic | Failure, flow: IFlow) -> None:
+        self.flows.discard(flow)
         if isinstance(result, Traffic):
             self._near_to_far += result.near_to_far
             self._far_to_near += result.far_to_near
+        else:
+            self.log.failure("a defect in a flow", result)
         if not self.flows:
             waiting, self._waiting = self._waiting, []
             for each in waiting:
                 each.callback(None)
-        return result
 
 
 def make_data_plane() -> DataPlane:

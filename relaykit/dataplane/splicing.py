@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, cast
 
 from zope.interface import implementer
 
-from relaykit.dataplane.copying import Direction, Flow, moved_by
-from relaykit.interfaces import IKernelLeg, IMeasuringForwarder
+from relaykit.dataplane.flows import Direction, Flow
+from relaykit.interfaces import IForwarder, IKernelLeg
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
-    from relaykit.values import Ended, Traffic
+    from relaykit.values import Ended
 
 __all__ = ["Pipe", "PipePool", "SpliceForwarder", "can_splice"]
 
@@ -271,11 +269,10 @@ class _SplicedFlow(Flow):
         far: IStreamLeg,
         half_close: bool,
         clock: Callable[[], float],
-        flows: set[Flow],
         pool: PipePool,
     ) -> None:
         self._pool = pool
-        super().__init__(near, far, half_close, clock, flows)
+        super().__init__(near, far, half_close, clock)
 
     def _direction(self, near: IStreamLeg, far: IStreamLeg) -> Direction:
         return SplicedDirection(self, cast(IKernelLeg, near), cast(IKernelLeg, far), self._pool)
@@ -286,7 +283,7 @@ class _SplicedFlow(Flow):
         super()._end(why)
 
 
-@implementer(IMeasuringForwarder)
+@implementer(IForwarder)
 class SpliceForwarder:
     """Splices between two legs that the kernel can move bytes of.
 
@@ -296,16 +293,12 @@ class SpliceForwarder:
     def __init__(self, pool: PipePool | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool = PipePool(clock=clock) if pool is None else pool
         self._clock = clock
-        self._flows: set[Flow] = set()
 
     def can_forward(self, near: IStreamLeg, far: IStreamLeg) -> bool:
         return can_splice() and IKernelLeg.providedBy(near) and IKernelLeg.providedBy(far)
 
-    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
-        return _SplicedFlow(near, far, half_close, self._clock, self._flows, self._pool).start()
-
-    def moving(self) -> tuple[int, int]:
-        return moved_by(self._flows)
+    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Flow:
+        return _SplicedFlow(near, far, half_close, self._clock, self._pool).start()
 
 
 _FLAGS = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)

@@ -3,7 +3,7 @@
 Each may be imported from here.
 """
 
-from relaykit.interfaces.forwarding import IDataPlane, IForwarder, IMeasuringForwarder
+from relaykit.interfaces.forwarding import IDataPlane, IFlow, IForwarder
 from relaykit.interfaces.hosts import (
     ICaller,
     IClientHost,
@@ -49,6 +49,7 @@ __all__ = [
     "IClientHost",
     "IDataPlane",
     "IExposure",
+    "IFlow",
     "IForwarder",
     "IHost",
     "IIngress",
@@ -57,7 +58,6 @@ __all__ = [
     "ILegReceiver",
     "IListeningPort",
     "IMeasuredPath",
-    "IMeasuringForwarder",
     "IMeetingPoint",
     "IMeetings",
     "IMuxedLeg",

@@ -1,18 +1,38 @@
-"""Moving bytes between two legs."""
+"""Moving bytes between two legs, and the handle of what moves."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from relaykit.interfaces.legs import IStreamLeg
-    from relaykit.values import Traffic
+    from relaykit.values import Ended, Traffic
 
-__all__ = ["IDataPlane", "IForwarder", "IMeasuringForwarder"]
+__all__ = ["IDataPlane", "IFlow", "IForwarder"]
+
+
+class IFlow(Interface):
+    """The handle of what is forwarded between two legs, from when they are joined until both are gone."""
+
+    def moved() -> tuple[int, int]:
+        """Bytes of payload up to now: near to far, and far to near."""
+
+    def when_ended() -> Deferred[Traffic]:
+        """Fires once both legs are gone; at once if they are.
+
+        A lost leg is an ending, not a failure: only a defect fails it.
+        """
+
+    def end(why: Ended) -> None:
+        """Drops both legs at once; their ends are told by a reset, and the traffic names ``why``.
+
+        Harmless once the flow has ended.
+        """
 
 
 class IForwarder(Interface):
@@ -21,26 +41,19 @@ class IForwarder(Interface):
     def can_forward(near: IStreamLeg, far: IStreamLeg) -> bool:
         """Whether this forwarder can serve these two legs."""
 
-    def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
+    def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
         """Owns both legs from now on and moves bytes until both are gone.
 
         Bytes not yet delivered go first.  With ``half_close`` the end of one direction passes
         through and the other goes on; without, the end of one direction ends the flow after what
-        was received has been written.  A lost leg is an ending, not a failure: the Deferred fires
-        with the traffic after both legs are gone.  Memory is bounded in each direction.
-        Cancelling aborts both legs.
+        was received has been written.  Memory is bounded in each direction.
         """
-
-
-class IMeasuringForwarder(IForwarder):
-    """A forwarder that can say what its flows have moved while they last."""
-
-    def moving() -> tuple[int, int]:
-        """Bytes that the present flows have moved so far: near to far, and far to near."""
 
 
 class IDataPlane(Interface):
     """The only way to move bytes."""
 
-    def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
+    flows: Collection[IFlow] = Attribute("The :class:`IFlow` of each pair of legs that is forwarded.")
+
+    def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
         """Moves bytes between two legs by the first forwarder that can; see :class:`IForwarder`."""

@@ -55,7 +55,7 @@ class LocalServiceBackend(Service):
         except ConnectionFailed:
             leg.close()
             return
-        await self.host.data_plane.forward(leg, local, self.host.half_close)
+        await self.host.data_plane.forward(leg, local, self.host.half_close).when_ended()
 
 
 @implementer(IExposure, ILegAcceptor)

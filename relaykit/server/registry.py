@@ -129,7 +129,7 @@ class RegisteredProxy:
             user.abort()
             raise
         else:
-            traffic = await self._data_plane.forward(user, work, self._session.half_close)
+            traffic = await self._data_plane.forward(user, work, self._session.half_close).when_ended()
         finally:
             self.flows -= 1
         self.log.debug(

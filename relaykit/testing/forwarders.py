@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from relaykit.interfaces import IForwarder, IMeasuringForwarder, IStreamLeg
+from relaykit.interfaces import IFlow, IForwarder, IStreamLeg
 from relaykit.testing.legs import BULK, MOST_HELD_BYTES, ExactPrefix, RecordingProducer
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Ended, Traffic
@@ -28,9 +28,15 @@ class _Scene:
 
     user: IStreamLeg
     service: IStreamLeg
-    done: Deferred[Traffic]
+    flow: IFlow
+    done: Deferred[Traffic] = field(init=False)
     at_user: RecordingReceiver = field(factory=RecordingReceiver)
     at_service: RecordingReceiver = field(factory=RecordingReceiver)
+
+    @done.default
+    def _when_ended(self) -> Deferred[Traffic]:
+        done: Deferred[Traffic] = self.flow.when_ended()
+        return done
 
     def both_receive(self) -> _Scene:
         """Lets both ends take what comes."""
@@ -86,23 +92,20 @@ class ForwarderTests(_TestCase):
         far.abort()
         await self.rest()
 
-    async def test_moving(self) -> None:
-        """A forwarder that measures counts what a flow has moved so far, and forgets a flow that ended."""
-        forwarder = self.make_forwarder()
-        if not IMeasuringForwarder.providedBy(forwarder):
-            return
-        user, near = await self.make_pair()
-        far, service = await self.make_pair()
-        scene = _Scene(user, service, forwarder.forward(near, far, True)).both_receive()
+    async def test_moved(self) -> None:
+        """A flow counts what it has moved so far, and knows it when it has ended."""
+        scene = (await self.scene()).both_receive()
+        user, service = scene.user, scene.service
         user.write(b"ping")
         await self.until(lambda: scene.at_service.data == b"ping")
         service.write(b"pong!")
         await self.until(lambda: scene.at_user.data == b"pong!")
-        self.assertEqual(forwarder.moving(), (4, 5))
+        self.assertEqual(scene.flow.moved(), (4, 5))
         user.finish_writing()
         service.finish_writing()
-        await self.traffic(scene)
-        self.assertEqual(forwarder.moving(), (0, 0))
+        traffic = await self.traffic(scene)
+        self.assertEqual(scene.flow.moved(), (4, 5))
+        self.assertEqual(await scene.flow.when_ended(), traffic)
 
     async def test_small(self) -> None:
         """Small bytes pass both ways; the traffic counts them, and the flow ends in order."""
@@ -234,15 +237,15 @@ class ForwarderTests(_TestCase):
         scene.service.close()
         await self.traffic(scene)
 
-    async def test_cancelled(self) -> None:
-        """Cancelling aborts both legs."""
+    async def test_ended_by_policy(self) -> None:
+        """Ending a flow drops both legs at once, and the traffic says why; once more changes nothing."""
         scene = (await self.scene()).both_receive()
         scene.user.write(BULK)
         await self.rest()
-        failures: list[Any] = []
-        scene.done.addErrback(failures.append)
-        scene.done.cancel()
-        self.assertIsNotNone(failures[0].check(CancelledError))
+        scene.flow.end(Ended.WITHDRAWN)
+        scene.flow.end(Ended.STOPPED)
+        await self.until(lambda: scene.done.called)
+        self.assertIs((await scene.done).ended, Ended.WITHDRAWN)
         at_user, at_service = scene.at_user, scene.at_service
         await self.until(lambda: (at_user.lost or at_user.ended) and (at_service.lost or at_service.ended))
         scene.user.close()

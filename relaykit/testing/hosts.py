@@ -36,6 +36,7 @@ from relaykit.errors import (
 from relaykit.interfaces import (
     IClientHost,
     IDataPlane,
+    IFlow,
     ILegReceiver,
     IListeningPort,
     IMeetings,
@@ -289,9 +290,13 @@ class MemoryRelay:
 class _CopyingPlane:
     def __init__(self, clock: Clock) -> None:
         self._forwarder = CopyForwarder(clock.seconds)
+        self.flows: set[IFlow] = set()
 
-    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
-        return self._forwarder.forward(near, far, half_close)
+    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
+        flow = self._forwarder.forward(near, far, half_close)
+        self.flows.add(flow)
+        flow.when_ended().addCallback(lambda _: self.flows.discard(flow))
+        return flow
 
 
 @implementer(IListeningPort)
@@ -447,7 +452,7 @@ class MemoryProxy(_Peer):
                 0, 0, 0.0, Ended.TIMEOUT if isinstance(error, NoWorkConnection) else Ended.SESSION_ENDED
             )
         else:
-            traffic = await self._relay.data_plane.forward(user, work, self._relay.half_close)
+            traffic = await self._relay.data_plane.forward(user, work, self._relay.half_close).when_ended()
         if published is not None:
             published.flows.append(traffic)
         return traffic

@@ -30,7 +30,7 @@ class ToldFlowsTests(SynchronousTestCase):
         if origin is not None:
             self.flows.began(near, origin)
         with capturedLogs() as logged:
-            ended = self.flows.forward(near, far, half_close=True)
+            ended = self.flows.forward(near, far, half_close=True).when_ended()
             user.abort()
             far.other.close()
             self.network.flush()

@@ -212,7 +212,7 @@ class WorkConnectionTests(SynchronousTestCase):
         flows = self.flows
 
         async def forward(leg: IStreamLeg, origin: Origin) -> None:
-            await flows.forward(leg, near, half_close=True)
+            await flows.forward(leg, near, half_close=True).when_ended()
 
         self.patch(self.backend, "work_assigned", forward)
         with capturedLogs() as logged:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane import plane
 from relaykit.dataplane.copying import CopyForwarder
-from relaykit.dataplane.plane import DataPlane, make_data_plane
+from relaykit.dataplane.plane import DataPlane, FlowCounts, make_data_plane
 from relaykit.dataplane.splicing import SpliceForwarder
 from relaykit.errors import LocalProtocolError
-from relaykit.interfaces import IDataPlane, IForwarder, IStreamLeg
+from relaykit.interfaces import IDataPlane, IFlow, IForwarder, IStreamLeg
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Ended, Traffic
-
-TRAFFIC = Traffic(near_to_far=1, far_to_near=2, seconds=3.0, ended=Ended.FINISHED)
 
 
 @implementer(IForwarder)
@@ -30,23 +28,24 @@ class Forwarder:
     def can_forward(self, near: IStreamLeg, far: IStreamLeg) -> bool:
         return self.able
 
-    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
+    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
         self.asked.append(half_close)
-        return succeed(TRAFFIC)
+        return CopyForwarder().forward(near, far, half_close)
 
 
 class DataPlaneTests(SynchronousTestCase):
     """Planes of several forwarders."""
 
     def setUp(self) -> None:
-        self.near, self.far = MemoryNetwork().pair()
+        self.network = MemoryNetwork()
+        self.near, self.far = self.network.pair()
 
     def test_first_that_can(self) -> None:
         """The first forwarder that can serve the legs gets them."""
         unable, able, second = Forwarder(False), Forwarder(True), Forwarder(True)
         data_plane = DataPlane([unable, able, second])
         verifyObject(IDataPlane, data_plane)
-        self.assertIs(self.successResultOf(data_plane.forward(self.near, self.far, True)), TRAFFIC)
+        data_plane.forward(self.near, self.far, True)
         self.assertEqual((unable.asked, able.asked, second.asked), ([], [True], []))
 
     def test_nobody_can(self) -> None:
@@ -59,12 +58,55 @@ class DataPlaneTests(SynchronousTestCase):
         data_plane = DataPlane([CopyForwarder()])
         self.successResultOf(data_plane.when_idle())
         flow = data_plane.forward(self.near, self.far, True)
+        ended = flow.when_ended()
         waiting, impatient = data_plane.when_idle(), data_plane.when_idle()
         impatient.addErrback(lambda failure: None).cancel()
-        self.assertEqual(data_plane.flows, 1)
+        self.assertEqual(data_plane.flows, {flow})
         self.assertNoResult(waiting)
-        flow.addErrback(lambda failure: None).cancel()
-        self.assertEqual((data_plane.flows, self.successResultOf(waiting)), (0, None))
+        data_plane.end_all(Ended.STOPPED)
+        self.network.flush()
+        self.assertEqual((data_plane.flows, self.successResultOf(waiting)), (set(), None))
+        self.assertIs(self.successResultOf(ended).ended, Ended.STOPPED)
+
+    def test_defect(self) -> None:
+        """A flow that fails is over like any other, and the log has the defect."""
+        failing: Deferred[Traffic] = Deferred()
+
+        @implementer(IFlow)
+        class Failing:
+            def moved(self) -> tuple[int, int]:
+                return 0, 0
+
+            def when_ended(self) -> Deferred[Traffic]:
+                return failing
+
+            def end(self, why: Ended) -> None:
+                """Nothing."""
+
+        forwarder = Forwarder(True)
+        self.patch(forwarder, "forward", lambda *_: Failing())
+        data_plane = DataPlane([forwarder])
+        data_plane.forward(self.near, self.far, True)
+        failing.errback(ZeroDivisionError())
+        self.successResultOf(data_plane.when_idle())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_counts(self) -> None:
+        """It counts the flows that were and those that are, with what they moved."""
+        data_plane = DataPlane([CopyForwarder()])
+        for _ in range(2):
+            user, near = (network := MemoryNetwork()).pair()
+            far, service = network.pair()
+            data_plane.forward(near, far, True)
+            user.write(b"four")
+            network.flush()
+        present = FlowCounts(present=2, total=2, near_to_far=8)
+        self.assertEqual(data_plane.counts(), present)
+        user.abort()
+        network.flush()
+        service.close()
+        network.flush()
+        self.assertEqual(data_plane.counts(), FlowCounts(present=1, total=2, near_to_far=8))
 
     def test_by_capability(self) -> None:
         """Legs in memory are copied; without splice in the system nothing is spliced."""

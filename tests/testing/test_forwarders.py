@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
 from twisted.trial.reporter import TestResult
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from relaykit.dataplane.copying import CopyForwarder
-from relaykit.interfaces import IForwarder, IStreamLeg
+from relaykit.interfaces import IFlow, IForwarder, IStreamLeg
 from relaykit.testing.forwarders import ForwarderTests
 from relaykit.testing.legs import MemoryWaiting
-from relaykit.values import Traffic
 
 
 class BrokenForwarderTests(SynchronousTestCase):
     """Forwarders with one defect each."""
 
-    def failing(self, test: str, forward: Callable[..., Deferred[Traffic]] | None = None) -> int:
+    def failing(self, test: str, forward: Callable[..., IFlow] | None = None) -> int:
         """How many problems a test of the suite has with a forwarder that forwards like this."""
 
         class Suite(MemoryWaiting, ForwarderTests, TestCase):
@@ -42,7 +40,7 @@ class BrokenForwarderTests(SynchronousTestCase):
     def test_half_close_ignored(self) -> None:
         """A forwarder that ends both directions at the first end is found."""
 
-        def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
+        def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
             return CopyForwarder().forward(near, far, False)
 
         self.assertEqual(self.failing("test_half_close", forward), 1)
@@ -50,7 +48,7 @@ class BrokenForwarderTests(SynchronousTestCase):
     def test_unread_bytes_lost(self) -> None:
         """A forwarder that drops what was read before is found."""
 
-        def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Deferred[Traffic]:
+        def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
             near._held.clear()  # type: ignore[attr-defined]  # a leg of the data plane
             return CopyForwarder().forward(near, far, half_close)
 
