@@ -14,13 +14,13 @@ from zope.interface import implementer
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusalCode, RefusedError
 from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
-from relaykit.values import Ended
+from relaykit.values import Ended, Traffic
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
 
-    from relaykit.client.flows import ToldFlows
-    from relaykit.interfaces import ILegAcceptor, IListeningPort, IMeetings, IStreamLeg
+    from relaykit.interfaces import IDataPlane, IFlow, ILegAcceptor, IListeningPort, IMeetings, IStreamLeg
     from relaykit.options import ProxyCommon, VisitorCommon
     from relaykit.values import Address, ClientIdentity, Origin
 
@@ -60,10 +60,19 @@ class CurrentSession(Protocol):
 class _Host:
     """What both kinds of host have."""
 
+    log = Logger()
+
     reactor: IReactorTime
-    data_plane: ToldFlows
+    _data_plane: IDataPlane
     _session: CurrentSession
     _meetings: IMeetings | None = field(default=None, init=False)
+    flows: dict[IFlow, Origin] = field(factory=dict, init=False)
+    """The flows that there are, each with where its user comes from."""
+
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+        raise NotImplementedError
 
     @property
     def meetings(self) -> IMeetings:
@@ -76,12 +85,35 @@ class _Host:
         return self._session.identity
 
     @property
-    def half_close(self) -> bool:
-        return self._session.half_close
-
-    @property
     def takes_signals(self) -> bool:
         return self._session.takes_signals
+
+    def forward(self, near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
+        flow: IFlow = self._data_plane.forward(near, far, self._session.half_close)
+        self.flows[flow] = origin
+        flow.when_ended().addBoth(self._flow_ended, flow)
+        return flow
+
+    def end_flows(self, why: Ended) -> None:
+        """Ends every flow."""
+        for flow in list(self.flows):
+            flow.end(why)
+
+    def _flow_ended(self, traffic: Traffic | Failure, flow: IFlow) -> None:
+        origin = self.flows.pop(flow)
+        if not isinstance(traffic, Traffic):
+            # A defect, which the data plane has told of.
+            return
+        self.log.debug(
+            "[{run}] [{proxy}] flow from {origin} ended: {ended}",
+            run=self.identity.run_id,
+            proxy=self.name,
+            origin=origin,
+            ended=traffic.ended.value,
+            sent=traffic.near_to_far,
+            received=traffic.far_to_near,
+            seconds=traffic.seconds,
+        )
 
     def signal(self, body: Mapping[str, Any]) -> None:
         """Sends a signal to the server half of the proxy type."""
@@ -102,8 +134,6 @@ class BackendHost(_Host):
     _wire_name: str
     _dial: Callable[[str], Deferred[IStreamLeg]]
 
-    log = Logger()
-
     @property
     def name(self) -> str:
         return self.common.name
@@ -114,7 +144,7 @@ class BackendHost(_Host):
     def connect_local(self, origin: Origin) -> Deferred[IStreamLeg]:
         return self._dial(self.common.local_endpoint).addErrback(self._unreachable, origin)
 
-    def _ended(self, failure: Any, origin: Origin) -> dict[str, Any]:
+    def _ended(self, failure: Failure, origin: Origin) -> dict[str, Any]:
         return {
             "run": self.identity.run_id,
             "proxy": self.name,
@@ -123,7 +153,7 @@ class BackendHost(_Host):
             "ended": Ended.UNREACHABLE.value,
         }
 
-    def _unreachable(self, failure: Any, origin: Origin) -> Any:
+    def _unreachable(self, failure: Failure, origin: Origin) -> Any:
         if failure.check(OutOfDescriptors):
             # That has been told of once, for all.
             self.log.debug(
@@ -148,8 +178,6 @@ class VisitorHost(_Host):
     _listen: Callable[[str, int, ILegAcceptor], IListeningPort]
     listening: Address | None = field(default=None, init=False)
     """Where the visitor's port was opened."""
-
-    log = Logger()
 
     @property
     def name(self) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 from twisted.logger import Logger
 
-from relaykit.client.flows import ToldFlows
 from relaykit.client.hosts import BackendHost
 from relaykit.client.starting import GuardedServices
 from relaykit.client.status import ProxyStatus
@@ -76,8 +75,7 @@ class Offers(GuardedServices):
         self._answers: dict[str, Registered | RefusedProxy] = {}
         for proxy in proxies:
             name = wire_name(user, proxy.common.name)
-            flows = ToldFlows(data_plane, session, proxy.common.name)
-            host = BackendHost(clock, flows, session, proxy.common, name, dial)
+            host = BackendHost(clock, data_plane, session, proxy.common, name, dial)
             backend = types.get(proxy.type_name).make_backend(proxy.options, host)
             fields = {**to_wire(proxy.common), **to_wire(proxy.options)}
             self._offers[name] = _Offer(

@@ -173,6 +173,8 @@ class RelayClient(MultiService):
             )
         with contextlib.suppress(DeadlinePassed):
             await self._data_plane.when_idle().addTimeout(DRAIN_S, self._reactor)
+        self._data_plane.end_all(Ended.STOPPED)
+        await self._data_plane.when_idle()
         if self._session is not None:
             self._session.close(Ended.STOPPED)
         else:
@@ -275,7 +277,7 @@ class RelayClient(MultiService):
         """The way to the server may be another one: a session is tested, else one is tried at once."""
         self.log.info("{reason}", run=self._run_id, reason=reason)
         self._direct.network_changed()
-        self._backoff.hurry()
+        self._backoff.forget()
         session = self._session
         if session is not None:
             moved = session.host and session.peer and self._has_moved(session.host, session.peer)

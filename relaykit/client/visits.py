@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
-from relaykit.client.flows import ToldFlows
 from relaykit.client.hosts import VisitorHost
 from relaykit.client.offers import wire_name
 from relaykit.client.starting import GuardedServices
@@ -58,8 +57,7 @@ class Visitors(GuardedServices):
                     f'visitor "{common.name}": proxy type "{configured.type_name}" has no visitors'
                 )
             name = wire_name(common.server_user or user, common.server_name)
-            flows = ToldFlows(data_plane, session, common.name)
-            host = VisitorHost(clock, flows, session, common, name, listen)
+            host = VisitorHost(clock, data_plane, session, common, name, listen)
             visitor = proxy_type.make_visitor(configured.options, host)
             self._visitors[common.name] = (visitor, host)
             self.adopt(visitor, common.name)

@@ -130,11 +130,8 @@ class WorkConnections:
         transport = offered.transport
         key = self._key if transport.use_encryption else None
         work = transformed(leg, key, transport.use_compression, self._entropy)
-        flows = offered.host.data_plane
-        flows.began(work, answer.origin)
         served = Deferred.fromCoroutine(offered.backend.work_assigned(work, answer.origin))
         served.addErrback(self._defect, work, answer.proxy_name)
-        served.addCallback(lambda _: flows.over(work))
 
     def _served(self, result: Failure | None, opening: Deferred[None]) -> None:
         self._waiting.discard(opening)

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.legs import OutputGate, StreamLeg
-from relaykit.dataplane.records import BUFFERS, RECORD_BYTES, read_payload, take_output
+from relaykit.dataplane.records import RECORD_BYTES, borrow, give_back, read_payload, take_output
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ILegReceiver, ISecureLeg
 from relaykit.sansio.control.binding import EXPORTER_LABEL, EXPORTER_LENGTH
@@ -370,22 +370,22 @@ class TlsLeg(StreamLeg):
 
     def _decrypt(self, all_of_it: bool = False) -> None:
         """Delivers what there is, as long as it is wanted (or to be held until it is)."""
-        buffer = BUFFERS.acquire()
+        scratch = borrow()
         self._input_left = more = True
         try:
             while more and (self._reading or all_of_it) and not self._silent:
                 try:
-                    more = self._input_left = read_payload(self._connection, buffer)
+                    more = self._input_left = read_payload(self._connection, scratch)
                 except SSL.ZeroReturnError:
                     more = self._input_left = False
                     self._close_received = True
                 except SSL.Error as error:
                     more = self._input_left = False
                     self._broken(error)
-                if buffer.filled:
-                    self._arrived(buffer.view[: buffer.filled])
+                if scratch.filled:
+                    self._arrived(scratch.view[: scratch.filled])
         finally:
-            BUFFERS.release(buffer)
+            give_back(scratch)
         if self._close_received:
             self._ended()
         elif self._lower_ended and not self._input_left:
@@ -431,15 +431,15 @@ class TlsLeg(StreamLeg):
     def _flush(self) -> None:
         self._flush_due = False
         self._unsent = 0
-        buffer = BUFFERS.acquire()
+        scratch = borrow()
         try:
             more = True
             while more:
-                more = take_output(self._connection, buffer)
-                if buffer.filled:
-                    self._lower.write(buffer.view[: buffer.filled])
+                more = take_output(self._connection, scratch)
+                if scratch.filled:
+                    self._lower.write(scratch.view[: scratch.filled])
         finally:
-            BUFFERS.release(buffer)
+            give_back(scratch)
 
     def _end_output(self) -> None:
         self._finishing = True

@@ -7,6 +7,7 @@ from relaykit.interfaces.forwarding import IDataPlane, IFlow, IForwarder
 from relaykit.interfaces.hosts import (
     ICaller,
     IClientHost,
+    IForwardingHost,
     IHost,
     IPorts,
     IRegisteredProxy,
@@ -51,6 +52,7 @@ __all__ = [
     "IExposure",
     "IFlow",
     "IForwarder",
+    "IForwardingHost",
     "IHost",
     "IIngress",
     "IKernelLeg",

@@ -10,12 +10,14 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from relaykit.interfaces.forwarding import IFlow
     from relaykit.interfaces.legs import ILegAcceptor, IListeningPort, IStreamLeg
     from relaykit.values import Origin, Secret, Traffic
 
 __all__ = [
     "ICaller",
     "IClientHost",
+    "IForwardingHost",
     "IHost",
     "IPorts",
     "IRegisteredProxy",
@@ -80,24 +82,36 @@ class IHost(Interface):
     """What every half of every proxy type may use."""
 
     reactor = Attribute("An :class:`twisted.internet.interfaces.IReactorTime`.")
-    data_plane = Attribute("The :class:`IDataPlane`.")
 
 
 class IServerHost(IHost):
     """The relay server, as an ingress sees it."""
 
+    data_plane = Attribute("The :class:`IDataPlane`.")
     ports = Attribute("The :class:`IPorts` that policy is applied to.")
     public_name = Attribute("The name that users know this server by, or empty.")
     rendezvous = Attribute("The :class:`IRendezvous` of this server.")
 
 
-class IClientHost(IHost, ISignalPeer):
+class IForwardingHost(IHost, ISignalPeer):
+    """The client, as whoever joins a user with a service sees it."""
+
+    meetings = Attribute("The :class:`IMeetings` of this backend or visitor.")
+    flows = Attribute("The :class:`IFlow` of each user who is served, with the user's origin.")
+
+    def forward(near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
+        """Moves bytes between two legs, of which ``near`` is the one that the user is at.
+
+        Owns both legs.  The flow is metered, the log tells its end, and whoever has the right to may
+        end it before.
+        """
+
+
+class IClientHost(IForwardingHost):
     """The client, as a backend sees it."""
 
     name = Attribute("The proxy's name in the configuration, without user prefix.")
     common = Attribute("Its :class:`relaykit.options.ProxyCommon`.")
-    half_close = Attribute("Whether the server passes half-close through.")
-    meetings = Attribute("The :class:`IMeetings` of this backend.")
 
     def connect_local(origin: Origin) -> Deferred[IStreamLeg]:
         """A leg to the local service.
@@ -107,13 +121,11 @@ class IClientHost(IHost, ISignalPeer):
         """
 
 
-class IVisitorHost(IHost, ISignalPeer):
+class IVisitorHost(IForwardingHost):
     """The client, as a visitor sees it."""
 
     name = Attribute("The visitor's name in the configuration.")
     common = Attribute("Its :class:`relaykit.options.VisitorCommon`.")
-    half_close = Attribute("Whether the server passes half-close through.")
-    meetings = Attribute("The :class:`IMeetings` of this visitor.")
 
     def listen(acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:
         """Opens the visitor's port, retrying while it is taken; None when it has none."""

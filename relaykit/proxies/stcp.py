@@ -162,7 +162,7 @@ class StcpVisitor(Service):
             )
             leg.close()
             return
-        await self.host.data_plane.forward(leg, visit, self.host.half_close).when_ended()
+        await self.host.forward(leg, visit, origin).when_ended()
 
     def _defect(self, failure: Failure, leg: IStreamLeg) -> None:
         self.log.failure("[{visitor}] a defect during a visit", failure, visitor=self.host.name)

@@ -10,7 +10,7 @@ processes.  Nothing waits: each call runs until all is quiet, and time passes by
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -485,10 +485,8 @@ class MemoryClientHost(_Peer):
         super().__init__(relay, proxy.identity, self._exposure, lambda: proxy)
         self.reactor = relay.clock
         self.ports = relay.ports
-        self.data_plane = relay.data_plane
         self.name = name
         self.common = common
-        self.half_close = relay.half_close
         self.meetings = relay.make_meetings(self)
         self._proxy = proxy
         self._local = local
@@ -499,6 +497,13 @@ class MemoryClientHost(_Peer):
         here, there = self._relay.network.pair()
         self._local(there)
         return succeed(here)
+
+    @property
+    def flows(self) -> Collection[IFlow]:
+        return self._relay.data_plane.flows
+
+    def forward(self, near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
+        return self._relay.data_plane.forward(near, far, self._relay.half_close)
 
     def _exposure(self) -> object:
         published = self._relay._published.get(self._proxy.name)
@@ -513,10 +518,8 @@ class MemoryVisitorHost(_Peer):
         super().__init__(relay, identity, self._exposure, self._as_peer)
         self.reactor = relay.clock
         self.ports = relay.ports
-        self.data_plane = relay.data_plane
         self.name = common.name
         self.common = common
-        self.half_close = relay.half_close
         self.meetings = relay.make_meetings(self)
         self.visitor: IVisitor | None = None
 
@@ -524,6 +527,13 @@ class MemoryVisitorHost(_Peer):
         if self.common.bind_port < 0:
             return succeed(None)
         return succeed(self._relay.ports.open(self.common.bind_port, acceptor))
+
+    @property
+    def flows(self) -> Collection[IFlow]:
+        return self._relay.data_plane.flows
+
+    def forward(self, near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
+        return self._relay.data_plane.forward(near, far, self._relay.half_close)
 
     def open_visit(self, origin: Origin) -> Deferred[IStreamLeg]:
         exposure = self._exposure()

@@ -12,10 +12,13 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.hosts import BackendHost, VisitorHost
+from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import OutOfDescriptors, RefusedError
-from relaykit.interfaces import IMeetings, ISignalPeer, IStreamLeg
+from relaykit.interfaces import IFlow, IMeetings, ISignalPeer, IStreamLeg
 from relaykit.options import ProxyCommon, VisitorCommon
-from relaykit.values import ClientIdentity, Origin
+from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
+from relaykit.values import Address, ClientIdentity, Ended, Origin
 
 
 @define(eq=False)
@@ -53,18 +56,66 @@ class HostTests(SynchronousTestCase):
             self.dialed.append(endpoint)
             return succeed(nothing)
 
+        self.network = MemoryNetwork()
+        plane = DataPlane([CopyForwarder()])
         self.backend = BackendHost(
-            Clock(), nothing, self.session, ProxyCommon(name="web", local_port=80), "alice.web", dial
+            Clock(), plane, self.session, ProxyCommon(name="web", local_port=80), "alice.web", dial
         )
         self.visitor = VisitorHost(
-            Clock(), nothing, self.session, VisitorCommon(name="v"), "bob.db", lambda *args: nothing
+            Clock(), plane, self.session, VisitorCommon(name="v"), "bob.db", lambda *args: nothing
         )
 
     def test_names(self) -> None:
         """A host knows the configured name and the client's identity."""
         self.assertEqual((self.backend.name, self.visitor.name), ("web", "v"))
         self.assertEqual(self.backend.identity.user, "alice")
-        self.assertTrue(self.backend.half_close)
+
+    def forward(self, origin: Origin) -> tuple[IFlow, MemoryLeg, MemoryLeg]:
+        """A flow of the backend, with the ends of its user and of the local service."""
+        user, near = self.network.pair()
+        far, local = self.network.pair()
+        return self.backend.forward(near, far, origin), user, local
+
+    def test_flow(self) -> None:
+        """A flow is listed while it lasts; how it ended is logged with the proxy, the user and what moved."""
+        origin = Origin(Address("192.0.2.7", 7))
+        flow, user, local = self.forward(origin)
+        self.assertEqual(self.backend.flows, {flow: origin})
+        served = RecordingReceiver(local)
+        user.write(b"four")
+        local.write(b"eleven here")
+        self.network.flush()
+        with capturedLogs() as logged:
+            user.close()
+            local.close()
+            self.network.flush()
+        self.assertEqual((served.data, self.backend.flows), (b"four", {}))
+        (event,) = [each for each in logged if "ended" in each]
+        self.assertEqual(
+            (event["run"], event["proxy"], str(event["origin"]), event["ended"]),
+            ("run", "web", "192.0.2.7:7", "finished"),
+        )
+        self.assertEqual((event["sent"], event["received"]), (4, 11))
+
+    def test_half_close(self) -> None:
+        """The end of one direction passes through where the server lets it, and else ends the flow."""
+        for passes in (True, False):
+            self.session.half_close = passes
+            flow, user, local = self.forward(Origin())
+            served = RecordingReceiver(local)
+            user.finish_writing()
+            self.network.flush()
+            self.assertEqual((served.ended, flow in self.backend.flows), (True, passes))
+
+    def test_flows_ended(self) -> None:
+        """Every flow can be ended, for a reason that is told."""
+        flow, user, _ = self.forward(Origin())
+        ended = flow.when_ended()
+        received = RecordingReceiver(user)
+        self.backend.end_flows(Ended.WITHDRAWN)
+        self.network.flush()
+        self.assertIs(self.successResultOf(ended).ended, Ended.WITHDRAWN)
+        self.assertTrue(received.lost)
 
     def test_signals(self) -> None:
         """A backend signals for its proxy, a visitor for itself to the proxy that it visits."""

@@ -500,6 +500,18 @@ class StopTests(SynchronousTestCase):
         self.scene.flush()
         self.assertTrue(received.ended or received.lost)
 
+    def test_flow_is_cut_without_mux(self) -> None:
+        """Likewise where each flow has a connection of its own; once the client has stopped none is left."""
+        machine = Machine(self.scene, muxed=False)
+        client = started(machine, tcp_proxy())
+        _, received = self.scene.dial(6000)
+        stopping = client.stopService()
+        self.scene.advance(DRAIN_S + 1)
+        self.successResultOf(stopping)
+        self.assertEqual(client.status().flows.present, 0)
+        self.assertTrue(received.ended or received.lost)
+        self.assertEqual(len(self.scene.network.connections), 0)
+
     def test_while_unreachable(self) -> None:
         """A client that waits to dial again can be stopped."""
         self.machine.reachable = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import weakref
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -15,10 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.client import work
-from relaykit.client.flows import ToldFlows
 from relaykit.client.work import Offered, WorkConnections
-from relaykit.dataplane.copying import CopyForwarder
-from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IBackend, IStreamLeg
 from relaykit.options import ProxyTransport
@@ -28,7 +24,6 @@ from relaykit.sansio.wire.cipher import derive_key
 from relaykit.sansio.wire.framing import V2
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Ended, Origin, Secret
-from tests.client.test_hosts import Session
 
 TOKEN = Secret("t")
 
@@ -73,7 +68,6 @@ class WorkConnectionTests(SynchronousTestCase):
         self.server = Server()
         self.backend = Backend()
         self.transport = ProxyTransport()
-        self.flows = ToldFlows(DataPlane([CopyForwarder()]), Session(), "web")
         self.work = WorkConnections(
             self.server.open,
             V2,
@@ -86,7 +80,7 @@ class WorkConnectionTests(SynchronousTestCase):
 
     def find(self, name: str) -> Offered | None:
         """The one proxy of these tests."""
-        host: Any = SimpleNamespace(data_plane=self.flows)
+        host: Any = None
         return Offered(self.backend, host, self.transport) if name == "web" else None
 
     def assigned(self, name: str = "web", payload: bytes = b"") -> RecordingReceiver:
@@ -204,27 +198,3 @@ class WorkConnectionTests(SynchronousTestCase):
             self.work.open(10)
             self.work.open(10)
         self.assertEqual(len(self.server.legs), 3)
-
-    def test_flow_told(self) -> None:
-        """How a flow ended is told with the proxy, the user and what moved, once, whoever forwards it."""
-        near, far = self.server.network.pair()
-        local = RecordingReceiver(far)
-        flows = self.flows
-
-        async def forward(leg: IStreamLeg, origin: Origin) -> None:
-            await flows.forward(leg, near, half_close=True).when_ended()
-
-        self.patch(self.backend, "work_assigned", forward)
-        with capturedLogs() as logged:
-            received = self.assigned(payload=b"four")
-            far.write(b"eleven here")
-            far.close()
-            self.server.legs[-1].close()
-            self.server.network.flush()
-        self.assertEqual((local.data, received.lost), (b"four", Ended.FINISHED))
-        (event,) = [each for each in logged if "ended" in each]
-        self.assertEqual(
-            (event["run"], event["proxy"], str(event["origin"]), event["ended"]),
-            ("run", "web", "192.0.2.7:7", "finished"),
-        )
-        self.assertEqual((event["sent"], event["received"]), (4, 11))

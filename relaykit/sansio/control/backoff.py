@@ -48,7 +48,7 @@ class Backoff:
 
     Call :meth:`established` when a login succeeded, :meth:`ended` when that session ended, and
     :meth:`failed` when an attempt did not lead to a session.  Where the network has changed, call
-    :meth:`hurry` and dial at once.
+    :meth:`forget` and dial at once.
 
     ``entropy`` answers numbers from 0 up to but not including 1.  With ``login_fail_exit`` the
     client gives up when its very first attempt fails.
@@ -79,7 +79,7 @@ class Backoff:
             self._failures = 0
         return self._next_delay_s()
 
-    def hurry(self) -> None:
+    def forget(self) -> None:
         """Forgets the failures: there is a new reason to expect success."""
         self._failures = 0
 

@@ -58,12 +58,12 @@ class BackoffTests(SynchronousTestCase):
         backoff.established(1.0)
         self.assertEqual(backoff.ended(0.0), 2 * AGAIN.first_s)
 
-    def test_hurry(self) -> None:
+    def test_forget(self) -> None:
         """A change of the network makes the next delay the shortest."""
         backoff = Backoff(no_chance)
         for _ in range(4):
             backoff.failed()
-        backoff.hurry()
+        backoff.forget()
         self.assertEqual(backoff.failed(), FIRST_LOGIN.first_s)
 
     @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=40))

@@ -10,16 +10,16 @@ from twisted.logger import Logger
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["EXHAUSTED", "RECOVERED_AFTER_S", "Exhaustion"]
+__all__ = ["RECOVERED_AFTER_S", "SHORTAGES", "Shortage"]
 
 RECOVERED_AFTER_S = 10.0
 """How long all must go well until a lack of descriptors counts as over: it is told of once."""
 
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors of the system that mean that there are too many connections, and no fault of any of them."""
 
 
-class Exhaustion:
+class Shortage:
     """Whether this process has run out of descriptors; all that makes sockets shares one."""
 
     log = Logger()
