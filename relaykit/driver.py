@@ -1,9 +1,13 @@
-"""Runs a protocol core over a leg: the only caller of cores that live on a stream of their own."""
+"""Runs protocol cores: the only caller of what every core has.
+
+:class:`CoreDriver` is what all drivers are made of, and enough for a core without a wire of its own.
+:class:`LegDriver` runs a core over a leg.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, TypeVarTuple
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -11,28 +15,33 @@ from zope.interface import implementer
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import ILegReceiver
+from relaykit.timer import Timer
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
     from relaykit.interfaces import IStreamLeg
-    from relaykit.sansio.contract import Buffer, Core
+    from relaykit.sansio.contract import Buffer, Core, StreamCore
 
-__all__ = ["CoreDriver"]
+__all__ = ["CoreDriver", "LegDriver"]
 
 UNCONFIRMED_S = 60.0
 """Seconds for the peer's machine to take and confirm what a core sends: a second net below its pings."""
 
 EventT = TypeVar("EventT")
+InputT = TypeVarTuple("InputT")
 
 
-@implementer(ILegReceiver)
 class CoreDriver(Generic[EventT]):
-    """Feeds a core from a leg and the leg from the core, tells its events, and wakes it in time.
+    """Tells a core's events, sends its output, and wakes it in time: after every input.
 
-    Owns the leg from :meth:`start` on.  Whoever calls a command of the core calls :meth:`step`
-    afterwards; within ``on_event`` that is not needed.  Time is ``clock.seconds()``.
+    Whoever calls a command of the core calls :meth:`step` afterwards; within ``on_event`` that is not
+    needed.  Time is ``seconds()``, by default that of the clock, which waits.
+
+    An exception of the core or of ``on_event`` is a defect.  It is logged, and goes no further: the
+    events that follow are told, because one core may serve many.  A driver that owns something releases
+    it in :meth:`_failed`.
     """
 
     log = Logger()
@@ -40,24 +49,112 @@ class CoreDriver(Generic[EventT]):
     def __init__(
         self,
         core: Core[EventT],
-        leg: IStreamLeg,
         clock: IReactorTime,
-        on_event: Callable[[EventT], None],
+        on_event: Callable[[EventT], object],
+        seconds: Callable[[], float] | None = None,
     ) -> None:
         self._core = core
-        self._leg = leg
-        self._clock = clock
-        self._on_event = on_event
-        self._timer: IDelayedCall | None = None
+        self._seconds: Callable[[], float] = seconds or clock.seconds
+        self._on_event: Callable[[EventT], object] = on_event
+        self._timer = Timer(clock, self._wake, seconds)
         self._stepping = False
-        self._lost: Ended | None = None
-        self._why: Ended | None = None
-        self._waiting: list[Deferred[Ended]] = []
+        self._stopped = False
 
     @property
     def now(self) -> float:
         """The time that the core is told."""
-        return self._clock.seconds()
+        return self._seconds()
+
+    def step(self) -> None:
+        """Does what the core wants, until it wants nothing more."""
+        if self._stepping or self._stopped:
+            return
+        self._stepping = True
+        try:
+            while self._tell() or self._send():
+                pass
+            due = self._core.next_wakeup()
+        except Exception:
+            due = None
+            self._failed()
+        finally:
+            self._stepping = False
+        if not self._stopped:
+            self._timer.set(due)
+
+    def stop(self) -> None:
+        """Leaves the core alone from now on: no event is told, and no timer is left.
+
+        Within ``on_event``, what the core has to send already still goes out.
+        """
+        self._stopped = True
+        self._timer.stop()
+        # It mostly belongs to whoever has this driver: a reference cycle.
+        self._on_event = _ignore
+
+    # --- for drivers that know of a wire
+
+    def _send(self) -> bool:
+        """Sends what the core wants sent; whether there was anything."""
+        return False
+
+    def _failed(self) -> None:
+        """Logs the exception that is being handled, and releases what this driver owns."""
+        self.log.failure("a defect in {core}, or in acting on its events", core=type(self._core).__name__)
+
+    def _peer_erred(self, error: RemoteProtocolError) -> None:
+        """Acts on what the core says of the peer: that it broke the rules."""
+        self._failed()
+
+    def _feed(self, put: Callable[[*InputT, float], object], *what: *InputT) -> None:
+        """Gives the core an input, and steps."""
+        if self._stopped:
+            return
+        try:
+            put(*what, self.now)
+        except RemoteProtocolError as error:
+            self._peer_erred(error)
+        except Exception:
+            self._failed()
+        else:
+            self.step()
+
+    # --- inside
+
+    def _tell(self) -> bool:
+        events = self._core.events()
+        for event in events:
+            try:
+                self._on_event(event)
+            except Exception:
+                self._failed()
+        return bool(events)
+
+    def _wake(self) -> None:
+        self._feed(self._core.wake)
+
+
+@implementer(ILegReceiver)
+class LegDriver(CoreDriver[EventT]):
+    """Feeds a core from a leg, and the leg from the core.
+
+    Owns the leg from :meth:`start` on.  A defect costs the connection.
+    """
+
+    _core: StreamCore[EventT]
+
+    def __init__(
+        self,
+        core: StreamCore[EventT],
+        leg: IStreamLeg,
+        clock: IReactorTime,
+        on_event: Callable[[EventT], object],
+    ) -> None:
+        super().__init__(core, clock, on_event)
+        self._leg = leg
+        self._lost: Ended | None = None
+        self._why: Ended | None = None
+        self._waiting: list[Deferred[Ended]] = []
 
     def start(self) -> None:
         """Begins: what the core has to send goes out, what arrives goes in."""
@@ -75,33 +172,14 @@ class CoreDriver(Generic[EventT]):
             self._waiting.append(waiting)
         return waiting
 
-    def step(self) -> None:
-        """Tells the core's events, sends its output and re-arms its timer."""
-        if self._stepping:
-            return
-        self._stepping = True
-        try:
-            while events := self._core.events():
-                for event in events:
-                    self._on_event(event)
-        except Exception:
-            self.log.failure("a defect while acting on an event; the connection is dropped")
-            self.abort(Ended.INTERNAL_ERROR)
-        finally:
-            self._stepping = False
-        if self._lost is None:
-            pieces = self._core.to_send(self.now)
-            if pieces:
-                self._leg.write_sequence(pieces)
-            self._rearm()
-
     def close(self, why: Ended) -> None:
         """Sends what the core has to send, then ends the connection for this reason."""
         if self._lost is None:
             self._why = self._why or why
-            pieces = self._core.to_send(self.now)
-            if pieces:
-                self._leg.write_sequence(pieces)
+            try:
+                self._send()
+            except Exception:
+                self._failed()
             self._leg.close()
 
     def abort(self, why: Ended) -> None:
@@ -111,51 +189,35 @@ class CoreDriver(Generic[EventT]):
             self._leg.abort()
 
     def data_received(self, data: Buffer) -> None:
-        try:
-            self._core.receive(data, self.now)
-        except RemoteProtocolError as error:
-            self._peer_erred(error)
-            return
-        self.step()
+        self._feed(self._core.receive, data)
 
     def end_received(self) -> None:
-        try:
-            self._core.end_received(self.now)
-        except RemoteProtocolError as error:
-            self._peer_erred(error)
-            return
-        self.step()
+        self._feed(self._core.end_received)
         self.close(Ended.FINISHED)
 
     def leg_lost(self, reason: Ended) -> None:
         self._lost = self._why or reason
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.stop()
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(self._lost)
-        # It mostly belongs to whoever has this driver: a circle, which would be left to the garbage.
-        self._on_event = _told_nobody
+
+    def _send(self) -> bool:
+        pieces = () if self._stopped else self._core.to_send(self.now)
+        if pieces:
+            self._leg.write_sequence(pieces)
+        return bool(pieces)
+
+    def _failed(self) -> None:
+        super()._failed()
+        self.stop()
+        self.abort(Ended.INTERNAL_ERROR)
 
     def _peer_erred(self, error: RemoteProtocolError) -> None:
         self.log.warn("{peer} broke the rules: {reason}", peer=self._leg.peer, reason=str(error))
         self.step()
         self.close(Ended.PROTOCOL_ERROR)
 
-    def _rearm(self) -> None:
-        when = self._core.next_wakeup()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if when is not None:
-            self._timer = self._clock.callLater(max(0.0, when - self.now), self._wake)
 
-    def _wake(self) -> None:
-        self._timer = None
-        self._core.wake(self.now)
-        self.step()
-
-
-def _told_nobody(event: object) -> None:
-    """Takes what a core says once its leg is gone, and whoever waited for that has been told."""
+def _ignore(event: object) -> None:
+    """Takes what a core says that nobody runs any more."""

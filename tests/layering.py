@@ -50,6 +50,7 @@ LAYERS: Mapping[str, Layer] = {
             "nat",
             "dataplane",
             "driver",
+            "timer",
             "sansio",
             "logs",
             "certificates",
@@ -71,6 +72,7 @@ LAYERS: Mapping[str, Layer] = {
             "nat",
             "dataplane",
             "driver",
+            "timer",
             "sansio",
             "plugins",
             "certificates",
@@ -88,6 +90,7 @@ LAYERS: Mapping[str, Layer] = {
             "nat",
             "dataplane",
             "driver",
+            "timer",
             "sansio",
             "plugins",
             "certificates",
@@ -103,31 +106,35 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "proxies": Layer(
         "the built-in proxy types, on the same seam as foreign ones",
-        ("driver", "sansio", *_VOCABULARY),
+        ("driver", "timer", "sansio", *_VOCABULARY),
     ),
     "testing": Layer(
         "the public test kit",
-        ("nat", "dataplane", "driver", "sansio", "plugins", *_VOCABULARY),
+        ("nat", "dataplane", "driver", "timer", "sansio", "plugins", *_VOCABULARY),
     ),
     "carriers": Layer(
         "how a stream gets from the client to the server",
-        ("dataplane", "driver", "sansio", *_VOCABULARY),
+        ("dataplane", "driver", "timer", "sansio", *_VOCABULARY),
     ),
     "nat": Layer(
         "STUN and the discovery of NATs on real sockets",
-        ("driver", "sansio", *_VOCABULARY),
+        ("driver", "timer", "sansio", *_VOCABULARY),
     ),
     "dataplane": Layer(
         "moving bytes; knows nothing of sessions or proxy types",
-        ("driver", "sansio", *_VOCABULARY),
+        ("driver", "timer", "sansio", *_VOCABULARY),
     ),
     "logs": Layer(
         "where log events go, in frp's format and for machines",
         ("values", "errors", "options"),
     ),
     "driver": Layer(
-        "runs a protocol core over a leg",
-        ("sansio", *_VOCABULARY),
+        "runs protocol cores: tells their events, sends their output, wakes them in time",
+        ("timer", "sansio", *_VOCABULARY),
+    ),
+    "timer": Layer(
+        "a deadline that can be set again and again",
+        (),
     ),
     "plugins": Layer(
         "proxy types by name, found as Twisted plugins",

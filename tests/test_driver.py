@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.driver import CoreDriver
+from relaykit.driver import CoreDriver, LegDriver
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.contract import Buffer
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
@@ -24,9 +24,11 @@ class Parrot:
         self.out: list[Buffer] = [b"hi;"]
         self.heard: list[Any] = []
         self.at: float | None = None
-        self.ended = False
+        self.mute = False
 
     def receive(self, data: Buffer, now: float) -> None:
+        if bytes(data) == b"defect":
+            raise ValueError("a defect in the core")
         if bytes(data) == b"bad":
             self.out.append(b"sorry;")
             raise RemoteProtocolError("that was bad")
@@ -37,6 +39,8 @@ class Parrot:
         self.heard.append("end")
 
     def to_send(self, now: float) -> Sequence[Buffer]:
+        if self.mute:
+            raise ValueError("a defect in the core")
         out, self.out = self.out, []
         return out
 
@@ -53,13 +57,105 @@ class Parrot:
         return heard
 
 
+class Egg:
+    """A core without a wire: it tells that it is done when its time has come."""
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+        self.pending: list[str] = []
+        self.cracked = False
+
+    def next_wakeup(self) -> float | None:
+        return self.at
+
+    def wake(self, now: float) -> None:
+        if self.cracked:
+            raise ValueError("a defect in the core")
+        if self.at is not None and now >= self.at:
+            self.at = None
+            self.pending.append("done")
+
+    def events(self) -> Sequence[str]:
+        pending, self.pending = self.pending, []
+        return pending
+
+
+class CoreDriverTests(SynchronousTestCase):
+    """What a driver does with a core that has no wire of its own."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.core = Egg()
+        self.told: list[str] = []
+        self.driver = CoreDriver(self.core, self.clock, self.on_event)
+
+    def on_event(self, event: str) -> None:
+        """Notes an event; some make it do things."""
+        self.told.append(event)
+        if event == "boom":
+            raise RuntimeError("a defect")
+        if event == "stop":
+            self.driver.stop()
+
+    def test_events(self) -> None:
+        """Events are told after a command."""
+        self.core.pending = ["a", "b"]
+        self.driver.step()
+        self.assertEqual(self.told, ["a", "b"])
+
+    def test_waking(self) -> None:
+        """The core is woken when it asked for it, and its events are told."""
+        self.core.at = 5.0
+        self.driver.step()
+        self.clock.pump([2.0] * 3)
+        self.assertEqual((self.told, self.clock.getDelayedCalls()), (["done"], []))
+
+    def test_other_clock(self) -> None:
+        """The core's time can be that of another clock than the one that waits."""
+        driver = CoreDriver(self.core, self.clock, self.on_event, lambda: self.clock.seconds() + 1000.0)
+        self.core.at = 1005.0
+        driver.step()
+        self.clock.advance(5.0)
+        self.assertEqual((self.told, driver.now), (["done"], 1005.0))
+
+    def test_defect(self) -> None:
+        """A defect in acting on an event is logged; the events of others are told."""
+        self.core.pending = ["boom", "other"]
+        self.core.at = 5.0
+        self.driver.step()
+        self.clock.advance(5.0)
+        self.assertEqual(self.told, ["boom", "other", "done"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_defect_of_waking(self) -> None:
+        """A core that fails when it is woken is not woken again and again: the next input comes first."""
+        self.core.at = 5.0
+        self.core.cracked = True
+        self.driver.step()
+        self.clock.pump([5.0] * 3)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.core.cracked = False
+        self.driver.step()
+        self.clock.advance(0.0)
+        self.assertEqual(self.told, ["done"])
+
+    def test_stop(self) -> None:
+        """Once it is stopped, also by whom it tells, it tells no more, and no timer is left."""
+        self.core.at = 5.0
+        self.core.pending = ["stop", "other"]
+        self.driver.step()
+        self.core.pending = ["late"]
+        self.driver.step()
+        self.assertEqual((self.told, self.clock.getDelayedCalls()), (["stop"], []))
+
+
 class Owner:
     """Has a driver whose events it is told, as sessions do."""
 
     def __init__(self, network: MemoryNetwork) -> None:
         self.network = network
         self.peer, leg = network.pair()
-        self.driver: CoreDriver[Any] = CoreDriver(Parrot(), leg, Clock(), self.on_event)
+        self.driver: LegDriver[Any] = LegDriver(Parrot(), leg, Clock(), self.on_event)
         self.driver.start()
 
     def on_event(self, event: Any) -> None:
@@ -71,7 +167,7 @@ class Owner:
         self.network.flush()
 
 
-class DriverTests(SynchronousTestCase):
+class LegDriverTests(SynchronousTestCase):
     """What a driver does with a core and a leg."""
 
     def setUp(self) -> None:
@@ -81,7 +177,7 @@ class DriverTests(SynchronousTestCase):
         self.received = RecordingReceiver(self.peer)
         self.core = Parrot()
         self.told: list[Any] = []
-        self.driver: CoreDriver[Any] = CoreDriver(self.core, leg, self.clock, self.on_event)
+        self.driver: LegDriver[Any] = LegDriver(self.core, leg, self.clock, self.on_event)
         self.lost = self.driver.when_lost()
 
     def on_event(self, event: Any) -> None:
@@ -157,6 +253,42 @@ class DriverTests(SynchronousTestCase):
         self.say(b"boom")
         self.assertEqual(self.successResultOf(self.lost), Ended.INTERNAL_ERROR)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_no_event_after_a_defect(self) -> None:
+        """After a defect no event of that connection is told, and nothing of it waits for a time."""
+        self.start(at=5.0)
+        self.core.heard.append(b"before")
+        self.say(b"boom")
+        self.core.heard.append(b"after")
+        self.driver.step()
+        self.assertEqual(self.told, [b"before", b"boom"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_defect_of_the_core(self) -> None:
+        """A defect of the core while it receives costs the connection, and is logged once."""
+        self.start(at=5.0)
+        self.say(b"defect")
+        self.assertEqual(self.successResultOf(self.lost), Ended.INTERNAL_ERROR)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_defect_of_output(self) -> None:
+        """So does a defect while it gives its output, also where the connection is being closed."""
+        self.start()
+        self.core.mute = True
+        self.driver.close(Ended.STOPPED)
+        self.network.flush()
+        self.assertEqual(self.successResultOf(self.lost), Ended.STOPPED)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_defect_after_input(self) -> None:
+        """A defect in the output that an input causes costs the connection."""
+        self.start()
+        self.core.mute = True
+        self.say(b"hello")
+        self.assertEqual(self.successResultOf(self.lost), Ended.INTERNAL_ERROR)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_end(self) -> None:
         """The peer's end is told to the core, then the connection is closed."""

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from relaykit.client.paths import carrier_of, certificate_of
 from relaykit.dataplane.tls import channel_binding
-from relaykit.driver import CoreDriver
+from relaykit.driver import LegDriver
 from relaykit.errors import (
     BindingFailedError,
     LoginRefusedError,
@@ -72,7 +72,7 @@ class Session:
         self.run_id = ""
         self._core = core
         self._happened = happened
-        self._driver: CoreDriver[events.SessionEvent] = CoreDriver(core, leg, clock, self._told)
+        self._driver: LegDriver[events.SessionEvent] = LegDriver(core, leg, clock, self._told)
         self._login: Deferred[str] | None = Deferred()
         self._ended: tuple[Ended, str] | None = None
 

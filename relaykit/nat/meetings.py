@@ -13,13 +13,13 @@ from zope.interface import implementer
 
 from relaykit.errors import MeetingFailed, MeetingRefusedError, RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.interfaces import IMeetings
-from relaykit.nat.alarm import Alarm
 from relaykit.nat.punch import TraversalFailed
 from relaykit.sansio.nat import meetings as core
 from relaykit.sansio.nat.knocks import Role
 from relaykit.sansio.nat.meeting_messages import EndReason, from_body, proof_of, to_body
 from relaykit.sansio.nat.meetings import CallDeclined, Met, OfferReceived
 from relaykit.sansio.nat.punching import FailureReason
+from relaykit.timer import Timer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -74,7 +74,7 @@ class ClientMeetings:
         self._clock = clock
         self._traverse = traverse
         self._core = core.Meetings(entropy)
-        self._alarm = Alarm(clock, self._wake)
+        self._timer = Timer(clock, self._wake)
         self._meetings: dict[str, _Meeting] = {}
         self._taker: Callable[[Any], None] | None = None
 
@@ -126,7 +126,7 @@ class ClientMeetings:
                 self._peer.signal(to_body(message))
             except RefusedError as refusal:
                 self.log.debug("a meeting goes on without the server: {reason}", reason=refusal.text)
-        self._alarm.set(self._core.next_wakeup())
+        self._timer.set(self._core.next_wakeup())
 
     def _happened(self, event: core.MeetingEvent) -> None:
         if isinstance(event, Met):

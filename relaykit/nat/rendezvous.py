@@ -13,10 +13,10 @@ from zope.interface import implementer
 
 from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.interfaces import ICaller, IMeetingPoint, IRendezvous
-from relaykit.nat.alarm import Alarm
 from relaykit.sansio.nat.knocks import Role
 from relaykit.sansio.nat.meeting_messages import Call, from_body, proof_of, to_body
 from relaykit.sansio.nat.rendezvous import Party, Rendezvous
+from relaykit.timer import Timer
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class MeetingPlace:
     def __init__(self, core: Rendezvous, clock: IReactorTime) -> None:
         self._core = core
         self._clock = clock
-        self._alarm = Alarm(clock, self._wake)
+        self._timer = Timer(clock, self._wake)
 
     def open(self, proxy: IRegisteredProxy, admit: Callable[[ICaller], None]) -> IMeetingPoint:
         return _MeetingPoint(self, proxy, admit)
@@ -137,7 +137,7 @@ class MeetingPlace:
                 why=over.why.value,
                 seconds=over.seconds,
             )
-        self._alarm.set(self._core.next_wakeup())
+        self._timer.set(self._core.next_wakeup())
 
 
 @implementer(IMeetingPoint)

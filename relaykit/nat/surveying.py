@@ -11,10 +11,10 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from relaykit.nat.alarm import Alarm
 from relaykit.nat.examining import Examiner
 from relaykit.nat.mapping import PortMapper
 from relaykit.nat.upnp import UpnpRouter, is_available
+from relaykit.timer import Timer
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -62,7 +62,7 @@ class Surveyor(MultiService):
         self._mapper: PortMapper | None = None
         self._servers: Sequence[Address] = ()
         self._behavior: NatBehavior | None = None
-        self._again = Alarm(reactor, self._discover)
+        self._again = Timer(reactor, self._discover)
         self._discovering: Deferred[NatBehavior | None] | None = None
 
     @property

@@ -1,11 +1,11 @@
-"""The contract that every protocol core keeps, so that one driver can run them all."""
+"""The contract that every protocol core keeps, so that one kind of driver can run them all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-__all__ = ["Buffer", "Core", "PrefixParser"]
+__all__ = ["Buffer", "Core", "PrefixParser", "StreamCore"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Bytes that are lent for the duration of a call: keep a copy (``bytes(data)``) to keep them."""
@@ -14,15 +14,29 @@ EventT_co = TypeVar("EventT_co", covariant=True)
 
 
 class Core(Protocol[EventT_co]):
-    """What a driver calls, and in which order.
+    """What every core has that lives in time.
 
-    Inputs are :meth:`receive`, :meth:`end_received`, :meth:`wake` and the core's own commands.
-    After **every** input the driver takes :meth:`events` and acts on each of them at once; once
-    in a reactor turn it takes :meth:`to_send` and re-arms one timer from :meth:`next_wakeup`.
+    Inputs are :meth:`wake`, the core's own commands, and what it receives.  After **every** input the
+    driver takes :meth:`events` and acts on each of them at once, sends what the core wants sent, and
+    sets one timer by :meth:`next_wakeup`.  Output is put together further below, where many cores share
+    a connection: by the link, once in a turn of the reactor.
 
-    ``now`` is in seconds of a monotonic clock.  A core treats time that went back as no time
-    passed.  Randomness comes in as an argument.
+    ``now`` is in seconds of a monotonic clock, and always the last argument.  A core treats time that
+    went back as no time passed.  Randomness comes in as an argument.
     """
+
+    def next_wakeup(self) -> float | None:
+        """When :meth:`wake` must be called at the latest; None for never."""
+
+    def wake(self, now: float) -> None:
+        """Lets time-outs happen; early and repeated calls are harmless."""
+
+    def events(self) -> Sequence[EventT_co]:
+        """Takes what has happened since the last call."""
+
+
+class StreamCore(Core[EventT_co], Protocol[EventT_co]):
+    """A core at one end of a stream of bytes."""
 
     def receive(self, data: Buffer, now: float) -> None:
         """Feeds bytes of the peer, in any portions; an empty portion is legal.
@@ -36,15 +50,6 @@ class Core(Protocol[EventT_co]):
 
     def to_send(self, now: float) -> Sequence[Buffer]:
         """Takes what must go out, in order; the caller owns it."""
-
-    def next_wakeup(self) -> float | None:
-        """When :meth:`wake` must be called at the latest; None for never."""
-
-    def wake(self, now: float) -> None:
-        """Lets time-outs happen; early and repeated calls are harmless."""
-
-    def events(self) -> Sequence[EventT_co]:
-        """Takes what has happened since the last call."""
 
 
 class PrefixParser(Protocol):

@@ -11,7 +11,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from relaykit.driver import CoreDriver
+from relaykit.driver import LegDriver
 from relaykit.errors import ProxyRefusedError, RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.credentials import Proof, Scope
@@ -101,7 +101,7 @@ class Session:
         self._rules = rules
         self._ended = ended
         self._clock = rules.clock
-        self._driver: CoreDriver[SessionEvent] = CoreDriver(core, leg, rules.clock, self._happened)
+        self._driver: LegDriver[SessionEvent] = LegDriver(core, leg, rules.clock, self._happened)
         self._proxies: dict[str, RegisteredProxy] = {}
         self._steps: deque[ProxyOffered | ProxyWithdrawn] = deque()
         self._stepping = False

@@ -11,16 +11,16 @@ from attrs import define, field
 from relaykit.errors import RemoteProtocolError
 
 if TYPE_CHECKING:
-    from relaykit.sansio.contract import Core
+    from relaykit.sansio.contract import StreamCore
 
 __all__ = ["MOST_STEPS", "CorePair", "PairSide", "byte_by_byte", "whole"]
 
 MOST_STEPS = 100_000
 """Steps after which :meth:`CorePair.settle` calls the pair a loop that never comes to rest."""
 
-NearT = TypeVar("NearT", bound="Core[Any]")
-FarT = TypeVar("FarT", bound="Core[Any]")
-CoreT = TypeVar("CoreT", bound="Core[Any]")
+NearT = TypeVar("NearT", bound="StreamCore[Any]")
+FarT = TypeVar("FarT", bound="StreamCore[Any]")
+CoreT = TypeVar("CoreT", bound="StreamCore[Any]")
 
 
 def whole(data: bytes) -> Iterable[bytes]:

@@ -21,7 +21,7 @@ from relaykit.certificates import KeyPair, self_signed
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.tls import client_context, server_context, start_tls
-from relaykit.driver import CoreDriver
+from relaykit.driver import LegDriver
 from relaykit.interfaces import IIngress, IListeningPort, IProxyType, ISecureLeg, IServerHost, IStreamLeg
 from relaykit.nat.rendezvous import MeetingPlace
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
@@ -325,7 +325,7 @@ class Client:
             proofs=proofs,
         )
         self.leg = leg if leg is not None else scene.open(link)
-        self.driver: CoreDriver[events.SessionEvent] = CoreDriver(
+        self.driver: LegDriver[events.SessionEvent] = LegDriver(
             self.core, self.leg, scene.clock, self._happened
         )
         self.driver.start()

@@ -198,7 +198,7 @@ _OWN_MESSAGES: Mapping[str, type[Message]] = {SIGNAL: Signal, FAREWELL: Farewell
 
 
 class ControlSession:
-    """What both ends have; a :class:`relaykit.sansio.contract.Core`.
+    """What both ends have; a :class:`relaykit.sansio.contract.StreamCore`.
 
     A command of an ended session does nothing: nobody is left to hear it.  One that comes too early
     raises :class:`relaykit.errors.LocalProtocolError`; so does one whose message is too long.

@@ -1,6 +1,6 @@
 """The contract of cores that speak in datagrams over sockets of their own.
 
-It is that of :mod:`relaykit.sansio.contract` with an address and a socket beside the bytes.
+It is that of :class:`relaykit.sansio.contract.StreamCore` with an address and a socket beside the bytes.
 Sockets are numbers: a core says in its own words how many it needs, its driver opens them, and from
 then on ``via`` is a socket's place among them.
 """
@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from attrs import frozen
 
-from relaykit.sansio.contract import Buffer
+from relaykit.sansio.contract import Buffer, Core
 from relaykit.values import Address
 
 __all__ = ["Datagram", "DatagramCore"]
@@ -32,20 +32,11 @@ class Datagram:
     """How many routers may pass it on; None for the system's default."""
 
 
-class DatagramCore(Protocol[EventT_co]):
-    """What the driver calls.  Order, time and chance are as in :class:`relaykit.sansio.contract.Core`."""
+class DatagramCore(Core[EventT_co], Protocol[EventT_co]):
+    """What the driver calls, beside what every core has."""
 
     def receive(self, data: Buffer, source: Address, via: int, now: float) -> None:
         """Feeds one datagram.  One that means nothing to the core is ignored: it may be anybody's."""
 
     def to_send(self, now: float) -> Sequence[Datagram]:
         """Takes what must go out, in order."""
-
-    def next_wakeup(self) -> float | None:
-        """When :meth:`wake` must be called at the latest; None for never."""
-
-    def wake(self, now: float) -> None:
-        """Lets time-outs happen; early and repeated calls are harmless."""
-
-    def events(self) -> Sequence[EventT_co]:
-        """Takes what has happened since the last call."""

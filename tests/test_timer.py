@@ -1,0 +1,110 @@
+"""Tests of the timer."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.timer import Timer
+
+
+class Owner:
+    """Has a timer that calls it, as drivers do."""
+
+    def __init__(self) -> None:
+        self.timer = Timer(Clock(), self.on_due)
+        self.timer.set(1.0)
+
+    def on_due(self) -> None:
+        """Nothing to do."""
+
+
+class TimerTests(SynchronousTestCase):
+    """When it calls."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.called: list[float] = []
+        self.timer = Timer(self.clock, lambda: self.called.append(self.clock.seconds()))
+
+    def scheduled(self) -> list[float]:
+        """The times of the reactor's calls."""
+        return [call.getTime() for call in self.clock.getDelayedCalls()]
+
+    def test_once(self) -> None:
+        """It calls at the time that was set last, once, and has one call scheduled at most."""
+        for due in (5.0, 3.0, 3.0, 4.0):
+            self.timer.set(due)
+            self.assertEqual(len(self.scheduled()), 1)
+        self.clock.pump([1.0] * 10)
+        self.assertEqual(self.called, [4.0])
+
+    def test_later(self) -> None:
+        """A later time moves no call: it comes early, tells nobody, and waits for the rest."""
+        self.timer.set(2.0)
+        self.timer.set(5.0)
+        self.assertEqual(self.scheduled(), [2.0])
+        self.clock.advance(2.0)
+        self.assertEqual((self.called, self.scheduled()), ([], [5.0]))
+        self.clock.advance(3.0)
+        self.assertEqual(self.called, [5.0])
+
+    def test_sooner(self) -> None:
+        """A sooner time takes the place of the call that is scheduled."""
+        self.timer.set(5.0)
+        self.timer.set(2.0)
+        self.assertEqual(self.scheduled(), [2.0])
+
+    def test_passed(self) -> None:
+        """A time that has passed is due in the next turn."""
+        self.clock.advance(5.0)
+        self.timer.set(2.0)
+        self.assertEqual(self.called, [])
+        self.clock.advance(0.0)
+        self.assertEqual(self.called, [5.0])
+
+    def test_never(self) -> None:
+        """Set to never it does not call, and can be set again."""
+        self.timer.set(1.0)
+        self.timer.set(None)
+        self.assertEqual(self.scheduled(), [])
+        self.timer.set(1.0)
+        self.clock.advance(2.0)
+        self.timer.set(1.0)
+        self.clock.advance(0.0)
+        self.assertEqual(self.called, [2.0, 2.0])
+
+    def test_set_by_whom_it_calls(self) -> None:
+        """Whoever is called can set it again, to the same time too."""
+
+        def on_due() -> None:
+            self.called.append(self.clock.seconds())
+            if len(self.called) < 3:
+                timer.set(1.0)
+
+        timer = Timer(self.clock, on_due)
+        timer.set(1.0)
+        self.clock.advance(1.0)
+        self.assertEqual((self.called, self.scheduled()), ([1.0] * 3, []))
+
+    def test_other_clock(self) -> None:
+        """Times can be those of another clock than the one that waits."""
+        timer = Timer(self.clock, lambda: self.called.append(1.0), lambda: self.clock.seconds() + 1000.0)
+        timer.set(1002.0)
+        self.assertEqual(self.scheduled(), [2.0])
+
+    def test_stopped(self) -> None:
+        """Stopped it leaves nothing scheduled, cannot be set again, and has forgotten whom it called."""
+        self.addCleanup(gc.enable)
+        gc.disable()
+        owner = Owner()
+        gone, timer = weakref.ref(owner), owner.timer
+        timer.stop()
+        del owner
+        self.assertIsNone(gone())
+        timer.set(1.0)
+        self.clock.advance(2.0)
+        self.assertEqual((self.called, self.scheduled()), ([], []))
