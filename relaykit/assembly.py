@@ -100,7 +100,8 @@ class _Assembly(Generic[LoadedT]):
         if self.token and strength_bits(self.token) < WEAK_BITS:
             log.warn(
                 "THE TOKEN IS WEAK: who gets between a client and its server, or sees one login without TLS, "
-                "can find it out by guessing; make a strong one with: relaykit token"
+                "can find it out by guessing; make a strong one with: relaykit token",
+                problem="weak-token",
             )
 
 
@@ -114,7 +115,8 @@ class ServerAssembly(_Assembly[LoadedServer]):
         if not self.token:
             log.warn(
                 "NO TOKEN IS SET: whoever reaches this server may publish services on it; "
-                "make a token with: relaykit token"
+                "make a token with: relaykit token",
+                problem="no-token-set",
             )
         self._warn_of_weak_token()
         loaded = self.loaded
@@ -162,13 +164,16 @@ def read_secret_file(path: str, what: str = "token") -> Secret:
         with Path(path).open(encoding="utf-8", errors="surrogateescape") as file:
             secret = file.read(LARGEST_SECRET_FILE + 1)
     except OSError as error:
-        raise RelaykitError(f"cannot read the {what} file {path}: {error.strerror}") from error
+        raise RelaykitError(
+            f"cannot read the {what} file {path}: {error.strerror}", problem="token-file"
+        ) from error
     if len(secret) > LARGEST_SECRET_FILE:
         raise RelaykitError(
-            f"cannot use the {what} file {path}: it is larger than {LARGEST_SECRET_FILE} bytes"
+            f"cannot use the {what} file {path}: it is larger than {LARGEST_SECRET_FILE} bytes",
+            problem="token-file",
         )
     if not secret.strip():
-        raise RelaykitError(f"cannot use the {what} file {path}: it is empty")
+        raise RelaykitError(f"cannot use the {what} file {path}: it is empty", problem="token-file")
     return Secret(secret.strip())
 
 

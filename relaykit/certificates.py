@@ -93,6 +93,7 @@ def load_or_create(state: StateDirectory | None, now: datetime) -> KeyPair:
     log.warn(
         "this server has a new certificate at every start: {reason}; name a folder with --state-dir",
         reason=reason,
+        problem="state-directory",
     )
     return pair
 

@@ -214,7 +214,12 @@ class LegDriver(CoreDriver[EventT]):
         self.abort(Ended.INTERNAL_ERROR)
 
     def _peer_erred(self, error: RemoteProtocolError) -> None:
-        self.log.warn("{peer} broke the rules: {reason}", peer=self._leg.peer, reason=str(error))
+        self.log.warn(
+            "{peer} broke the rules: {reason}",
+            peer=self._leg.peer,
+            reason=str(error),
+            problem="broke-the-rules",
+        )
         self.step()
         self.close(Ended.PROTOCOL_ERROR)
 

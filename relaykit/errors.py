@@ -11,6 +11,7 @@ import enum
 from relaykit.values import Ended
 
 __all__ = [
+    "REFUSALS",
     "BindingFailedError",
     "BrokenProxyType",
     "ConfigurationError",
@@ -34,11 +35,23 @@ __all__ = [
     "UnknownProxyType",
     "VisitRefusedError",
     "ended_by",
+    "problem_of",
 ]
 
 
 class RelaykitError(Exception):
-    """The root: catch this to catch whatever relaykit raises on purpose."""
+    """The root: catch this to catch whatever relaykit raises on purpose.
+
+    :ivar problem: the id of the known problem that this is a case of, as :func:`problem_of` and the fields of
+        log events have it; empty for none.
+    """
+
+    problem: str = ""
+
+    def __init__(self, *args: object, problem: str = "") -> None:
+        super().__init__(*args)
+        if problem:
+            self.problem = problem
 
 
 class ConfigurationError(RelaykitError):
@@ -50,6 +63,8 @@ class ConfigurationError(RelaykitError):
 
 class ProtocolError(RelaykitError):
     """Somebody broke the rules of a protocol."""
+
+    problem = "broke-the-rules"
 
 
 class LocalProtocolError(ProtocolError):
@@ -85,7 +100,7 @@ class RefusedError(RelaykitError):
     """The server's no; ``text`` is what the peer is told (frp's words where frp has some)."""
 
     def __init__(self, code: RefusalCode, text: str) -> None:
-        super().__init__(text)
+        super().__init__(text, problem=problem_of(text))
         self.code = code
         self.text = text
 
@@ -109,6 +124,8 @@ class MeetingRefusedError(RefusedError):
 class MeetingFailed(RelaykitError):
     """Two clients did not come to a direct path; ``reason`` tells why, None if it is not known."""
 
+    problem = "meeting-failed"
+
     def __init__(self, text: str, reason: enum.Enum | None = None) -> None:
         super().__init__(text)
         self.reason = reason
@@ -117,33 +134,49 @@ class MeetingFailed(RelaykitError):
 class NoWorkConnection(RelaykitError):
     """The client offered no work connection before the deadline."""
 
+    problem = "no-work-connection"
+
 
 class SessionLost(RelaykitError):
     """The session that this belonged to ended."""
+
+    problem = "session-ended"
 
 
 class ConnectionFailed(RelaykitError):
     """A connection could not be made; the text says where to and why."""
 
+    problem = "cannot-connect"
+
 
 class OutOfDescriptors(ConnectionFailed):
     """A connection could not be made because this process has too many; the log has told of that once."""
+
+    problem = "too-many-files"
 
 
 class TransportSecurityError(RelaykitError):
     """TLS could not be agreed, or the peer's certificate is not the expected one."""
 
+    problem = "tls-failed"
+
 
 class BindingFailedError(RelaykitError):
     """A login should have been bound to its TLS session, and is not; the text names what may be the cause."""
+
+    problem = "bound-login"
 
 
 class PluginError(RelaykitError):
     """A proxy type cannot be used."""
 
+    problem = "broken-type"
+
 
 class UnknownProxyType(PluginError):
     """No installed package provides this type."""
+
+    problem = "unknown-type"
 
 
 class DuplicateProxyType(PluginError):
@@ -169,3 +202,66 @@ _ENDINGS: tuple[tuple[type[Exception], Ended], ...] = (
 def ended_by(error: BaseException) -> Ended:
     """Why something came to its end that this error ended; what nobody raises on purpose is a defect."""
     return next((ended for kind, ended in _ENDINGS if isinstance(error, kind)), Ended.INTERNAL_ERROR)
+
+
+REFUSALS: tuple[tuple[str, str], ...] = (
+    ("or TLS is ended in between", "bound-login"),
+    ("requires a bound login", "bound-login"),
+    ("doesn't match token from configuration", "wrong-token"),
+    ("invalid ping", "wrong-token"),
+    ("client with the same identity is online", "same-identity"),
+    ("is already online", "already-online"),
+    ("belongs to another client, which is online", "already-online"),
+    ("control was replaced during login", "already-online"),
+    ("too many logins from this address", "too-many-logins"),
+    ("missing v2 crypto negotiation", "not-a-relay-server"),
+    ("invalid NewWorkConn", "work-connections"),
+    ("no client control found for run id", "work-connections"),
+    ("client control for run id", "work-connections"),
+    ("does not belong to the session of run id", "work-connections"),
+    ("control manager is closed", "work-connections"),
+    ("work connection pool is full", "work-connections"),
+    ("] already exists", "name-in-use"),
+    ("was closed while it was being opened", "name-in-use"),
+    ("port already used", "port-in-use"),
+    ("port not allowed", "port-not-allowed"),
+    ("exceed the max_ports_per_client", "port-not-allowed"),
+    ("port unavailable", "port-unavailable"),
+    ("no available port", "port-unavailable"),
+    ("unknown proxy type", "unknown-type"),
+    ("cannot be used on this server", "unknown-type"),
+    ("] auth failed", "visit-secret"),
+    ("] not allowed", "visit-user"),
+    ("custom listener for [", "visit-nobody"),
+    ("the visitor's client is not logged in", "visit-nobody"),
+    ("register visitor conn error", "visit-refused"),
+    ("takes no signals", "signals"),
+    ("knows of no meetings", "no-meetings"),
+    ("too many calls", "too-many-meetings"),
+    ("too many meetings", "too-many-meetings"),
+    ("this call was made already", "call-refused"),
+    ("the server did not answer within", "visit-refused"),
+    ("proxy [", "start-error"),
+)
+"""Parts of refusals, and the known problem of each.
+
+The wire carries the text of a refusal and no code: frp's words, and ours in their manner, are the key.
+Source: frp's server."""
+
+_SYSTEM: tuple[tuple[type[OSError], str], ...] = (
+    (FileNotFoundError, "file-not-found"),
+    (PermissionError, "file-permission"),
+)
+
+
+def problem_of(cause: BaseException | str | None, otherwise: str = "") -> str:
+    """The id of the known problem behind an error, or behind the text of a refusal.
+
+    :param otherwise: is answered where it has none.
+    """
+    if isinstance(cause, str):
+        return next((problem for part, problem in REFUSALS if part in cause), otherwise)
+    if isinstance(cause, RelaykitError):
+        return cause.problem or otherwise
+    system = next((problem for kind, problem in _SYSTEM if isinstance(cause, kind)), "")
+    return system or ("open-file" if getattr(cause, "filename", None) and not otherwise else otherwise)

@@ -17,7 +17,7 @@ from typing import Any
 
 from attrs import frozen
 
-from relaykit.errors import RelaykitError
+from relaykit.errors import RelaykitError, problem_of
 
 __all__ = ["HeldFile", "StateDirectory", "StateUnavailable"]
 
@@ -32,6 +32,8 @@ _AS_IT_IS = getattr(os, "O_BINARY", 0)
 
 class StateUnavailable(RelaykitError):
     """A file of the state directory cannot be read or written; the text names it and why."""
+
+    problem = "state-directory"
 
 
 class HeldFile:
@@ -91,7 +93,9 @@ class StateDirectory:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StateUnavailable(f"cannot read {path}: {error.strerror}") from error
+            raise StateUnavailable(
+                f"cannot read {path}: {error.strerror}", problem=problem_of(error)
+            ) from error
         if len(content) > LARGEST_FILE:
             raise StateUnavailable(f"cannot read {path}: it is larger than {LARGEST_FILE} bytes")
         return content
@@ -114,7 +118,9 @@ class StateDirectory:
                 raise
             _flush_folder(self.path)
         except OSError as error:
-            raise StateUnavailable(f"cannot write {path}: {error.strerror}") from error
+            raise StateUnavailable(
+                f"cannot write {path}: {error.strerror}", problem=problem_of(error)
+            ) from error
 
     def hold(self, name: str) -> HeldFile | None:
         """Takes a file for this program alone, until it is closed or the program ends, however it ends.

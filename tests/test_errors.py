@@ -19,6 +19,7 @@ from relaykit.errors import (
     SessionLost,
     VisitRefusedError,
     ended_by,
+    problem_of,
 )
 from relaykit.values import Ended
 
@@ -34,7 +35,9 @@ class ErrorTests(SynchronousTestCase):
             if inspect.isclass(each) and issubclass(each, Exception)
         }
         self.assertTrue(all(issubclass(each, RelaykitError) for each in classes.values()))
-        self.assertEqual(set(errors.__all__) - {"RefusalCode", "ended_by"}, set(classes))
+        self.assertEqual(
+            set(errors.__all__) - {"RefusalCode", "REFUSALS", "ended_by", "problem_of"}, set(classes)
+        )
 
     def test_refusals(self) -> None:
         """A refusal has a code for programs and a text for the peer."""
@@ -44,6 +47,39 @@ class ErrorTests(SynchronousTestCase):
             self.assertEqual(
                 (refusal.code, refusal.text, str(refusal)), (RefusalCode.NAME_IN_USE, "taken", "taken")
             )
+
+
+class ProblemTests(SynchronousTestCase):
+    """Tests for :func:`problem_of`."""
+
+    def test_errors(self) -> None:
+        """An error has the problem that it was given, or else that of its class."""
+        self.assertEqual(problem_of(ConnectionFailed("x")), "cannot-connect")
+        self.assertEqual(problem_of(ConnectionFailed("x", problem="no-answer"), "other"), "no-answer")
+        self.assertEqual(problem_of(RelaykitError("x"), "other"), "other")
+        self.assertEqual(problem_of(None, "other"), "other")
+
+    def test_refusals(self) -> None:
+        """What a server refuses is told by its words, which are all that the wire carries."""
+        for text, problem in (
+            ("token in login doesn't match token from configuration", "wrong-token"),
+            (
+                "token in login doesn't match token from configuration, or TLS is ended in between",
+                "bound-login",
+            ),
+            ("proxy [ssh] already exists", "name-in-use"),
+            ("port already used", "port-in-use"),
+            ("visitor connection of [db] auth failed", "visit-secret"),
+            ("something that nobody foresaw", ""),
+        ):
+            self.assertEqual(problem_of(text), problem)
+            self.assertEqual(problem_of(LoginRefusedError(RefusalCode.OTHER, text)), problem)
+
+    def test_system(self) -> None:
+        """An error of the system has a problem where one is known for it."""
+        self.assertEqual(problem_of(FileNotFoundError(2, "no"), "other"), "file-not-found")
+        self.assertEqual(problem_of(OSError(5, "odd", "a.crt")), "open-file")
+        self.assertEqual(problem_of(OSError(5, "odd", "a.crt"), "other"), "other")
 
 
 class EndingTests(SynchronousTestCase):

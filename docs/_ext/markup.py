@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 
-from relaykit.commands.troubles import TROUBLES
+from docs._ext.messages import messages
+from relaykit.commands.known_problems import KNOWN_PROBLEMS
+from relaykit.errors import REFUSALS
 
-__all__ = ["escaped", "trouble_lines"]
+__all__ = ["escaped", "problem_lines"]
 
 
 def escaped(text: str) -> str:
@@ -15,9 +18,15 @@ def escaped(text: str) -> str:
     return re.sub(r"([*`|_\\])", r"\\\1", text)
 
 
-def trouble_lines() -> Iterator[str]:
-    """The explanations of all messages, in the order of their words."""
-    for trouble in sorted(TROUBLES, key=lambda trouble: re.sub(r"\W", "", trouble.says[0]).casefold()):
-        yield from (f".. _trouble-{trouble.anchor}:", "", f".. rubric:: {escaped(trouble.says[0])}", "")
-        yield from (f"| ``{said}``" for said in trouble.says[1:])
-        yield from ("", escaped(trouble.means), "", f"*What to do:* {escaped(trouble.remedy)}", "")
+def problem_lines() -> Iterator[str]:
+    """Every known problem by its title, with the messages that carry it."""
+    said: defaultdict[str, set[str]] = defaultdict(set)
+    for message in messages():
+        said[message.problem].add(message.text.replace("... ...", "...").removeprefix("[...] "))
+    for part, problem in REFUSALS:
+        if not any(part in text for text in said[problem]):
+            said[problem].add(part.removeprefix("] "))
+    for id_, known in sorted(KNOWN_PROBLEMS.items(), key=lambda item: item[1].title.casefold()):
+        yield from (f".. _problem-{id_}:", "", f".. rubric:: {escaped(known.title)}", "")
+        yield from (f"| ``{' '.join(text.split())}``" for text in sorted(said[id_]))
+        yield from ("", escaped(known.cause), "", f"*What to do:* {escaped(known.remedy)}", "")

@@ -15,7 +15,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from docs._ext.markup import escaped, trouble_lines
+from docs._ext.markup import escaped, problem_lines
 from docs._ext.state_diagram import Edge, draw
 from relaykit import values
 from relaykit.commands.forms import installed_forms
@@ -148,11 +148,11 @@ class Transitions(SphinxDirective):
         return [picture, *_parsed(self, table)]
 
 
-class Troubles(SphinxDirective):
-    """``.. troubles::`` explains every message, each at an anchor of its own."""
+class KnownProblems(SphinxDirective):
+    """``.. known-problems::`` explains every known problem, each at an anchor of its own."""
 
     def run(self) -> list[nodes.Node]:
-        return _parsed(self, trouble_lines())
+        return _parsed(self, problem_lines())
 
 
 class Commands(SphinxDirective):
@@ -352,6 +352,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("constants", Constants)
     app.add_directive("endings", Endings)
     app.add_directive("transitions", Transitions)
-    app.add_directive("troubles", Troubles)
+    app.add_directive("known-problems", KnownProblems)
     app.add_directive("commands", Commands)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -255,7 +255,12 @@ class MuxLink:
         try:
             session.receive(data, self._clock.seconds())
         except RemoteProtocolError as error:
-            self.log.warn("{peer} broke the rules: {reason}", peer=self.lower.peer, reason=str(error))
+            self.log.warn(
+                "{peer} broke the rules: {reason}",
+                peer=self.lower.peer,
+                reason=str(error),
+                problem="broke-the-rules",
+            )
         self._tell()
         if session.has_output and not self.flush_asked:
             self.flush_soon()

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.listening import ListenFailed
-from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusalCode, RefusedError
+from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusalCode, RefusedError, problem_of
 from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
 from relaykit.values import Ended, Traffic
 
@@ -164,6 +164,7 @@ class BackendHost(_Host):
                 "[{run}] [{proxy}] connect to local service [{endpoint}] error: {reason} (for {origin})",
                 endpoint=self.common.local_endpoint,
                 **self._ended(failure, origin),
+                problem="local-service",
             )
         return failure
 
@@ -204,6 +205,7 @@ class VisitorHost(_Host):
                     run=self.identity.run_id,
                     visitor=self.name,
                     reason=str(error),
+                    problem=problem_of(error, "start-error"),
                 )
             else:
                 self.listening = port.address

@@ -59,6 +59,7 @@ class Identity:
         log.warn(
             "this client has a new identity at every start: {reason}; name a folder with --state-dir",
             reason=reason,
+            problem="state-directory",
         )
         return cls(Ed25519PrivateKey.generate())
 
@@ -82,7 +83,7 @@ def _load_or_create(state: StateDirectory, name: str) -> Ed25519PrivateKey:
             key = None
         if isinstance(key, Ed25519PrivateKey):
             return key
-        log.warn("{path} holds no key and is made anew", path=state.path / name)
+        log.warn("{path} holds no key and is made anew", path=state.path / name, problem="state-directory")
     new = Ed25519PrivateKey.generate()
     state.write(name, new.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return new

@@ -12,6 +12,7 @@ from relaykit.client.hosts import BackendHost
 from relaykit.client.starting import GuardedServices
 from relaykit.client.status import ProxyStatus
 from relaykit.client.work import Offered
+from relaykit.errors import problem_of
 from relaykit.options import to_wire
 from relaykit.sansio.control.registering import (
     RefusedProxy,
@@ -188,6 +189,7 @@ class Offers(GuardedServices):
                     proxy=offer.name,
                     reason=event.reason,
                     ended=Ended.REFUSED.value,
+                    problem=problem_of(event.reason, "start-error"),
                 )
         self._rearm()
 

@@ -145,6 +145,7 @@ class Dialer:
                 self.log.warn(
                     "the files of transport.tls cannot be used, so what was read before serves on: {reason}",
                     reason=str(error),
+                    problem="tls-files",
                 )
         assert self._context is not None
         return self._context

@@ -116,7 +116,9 @@ class RememberedServers:
         if not self._complained:
             self._complained = True
             self.log.warn(
-                "what servers proved is remembered only until this program ends: {reason}", reason=reason
+                "what servers proved is remembered only until this program ends: {reason}",
+                reason=reason,
+                problem="state-directory",
             )
 
 

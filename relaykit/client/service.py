@@ -25,7 +25,7 @@ from relaykit.client.status import ClientStatus
 from relaykit.client.visits import Visitors, visit
 from relaykit.client.work import WorkConnections
 from relaykit.clock import monotonic
-from relaykit.errors import RelaykitError, RemoteProtocolError, SessionLost, ended_by
+from relaykit.errors import RelaykitError, RemoteProtocolError, SessionLost, ended_by, problem_of
 from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
 from relaykit.sansio.control.backoff import Backoff
@@ -254,6 +254,7 @@ class RelayClient(MultiService):
                     run=self._run_id,
                     reason=str(error),
                     ended=ended_by(error).value,
+                    problem=problem_of(error, "no-session"),
                 )
                 next_s = YIELD_S if self._yields else self._backoff.failed()
                 if next_s is None:
@@ -315,6 +316,7 @@ class RelayClient(MultiService):
             "its state directory copied?  This one stands back; every {seconds:g} s it asks whether the "
             "other one is gone",
             seconds=YIELD_S,
+            problem="same-identity",
         )
         return YIELD_S
 
@@ -398,6 +400,7 @@ class RelayClient(MultiService):
                 run=self._run_id,
                 name=name,
                 reason=failure.getErrorMessage(),
+                problem="broke-the-rules",
             )
         else:
             self.log.failure(

@@ -153,7 +153,8 @@ class Session:
             leg.abort()
             raise TransportSecurityError(
                 "who answers now has another certificate than the server of this session: its certificate "
-                "was replaced, or somebody is in between"
+                "was replaced, or somebody is in between",
+                problem="other-certificate",
             )
         return leg, bound.connection_proof(purpose, exporter, self.run_id)
 
@@ -231,4 +232,9 @@ class Session:
         login, self._login = self._login, None
         if login is not None:
             text = self._ended[1] if self._ended else ""
-            login.errback(SessionLost(text or f"the connection ended during the login: {why.value}"))
+            login.errback(
+                SessionLost(
+                    text or f"the connection ended during the login: {why.value}",
+                    problem="not-a-relay-server",
+                )
+            )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from twisted.application.service import MultiService, Service
 from twisted.logger import Logger
 
-from relaykit.errors import RelaykitError
+from relaykit.errors import RelaykitError, problem_of
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
@@ -44,7 +44,12 @@ class GuardedServices(MultiService):
             start()
         except (RelaykitError, OSError) as error:
             self.failed[name] = str(error)
-            self.log.error("[{name}] cannot start: {reason}", name=name, reason=str(error))
+            self.log.error(
+                "[{name}] cannot start: {reason}",
+                name=name,
+                reason=str(error),
+                problem=problem_of(error, "cannot-start"),
+            )
         except Exception as error:
             self.failed[name] = f"a defect while it was started: {error}"
             self.log.failure("[{name}] a defect while it was started", name=name)

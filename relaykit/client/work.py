@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import RelaykitError, RemoteProtocolError, ended_by
+from relaykit.errors import RelaykitError, RemoteProtocolError, ended_by, problem_of
 from relaykit.sansio.control.offering import Refusal, open_work, work_answer
 from relaykit.sansio.control.texts import POOL_FULL
 from relaykit.values import Ended
@@ -94,6 +94,7 @@ class WorkConnections:
                 run=self._run_id,
                 reason=str(error),
                 ended=ended_by(error).value,
+                problem=problem_of(error, "work-connections"),
             )
             return
         self._idle.add(leg)
@@ -114,6 +115,7 @@ class WorkConnections:
                 run=self._run_id,
                 reason=answer.text,
                 ended=Ended.REFUSED.value,
+                problem="work-connections",
             )
             return
         offered = self._find(answer.proxy_name)
@@ -124,6 +126,7 @@ class WorkConnections:
                 proxy=answer.proxy_name,
                 origin=answer.origin,
                 ended=Ended.REFUSED.value,
+                problem="user-for-nothing",
             )
             leg.close()
             return
@@ -147,6 +150,7 @@ class WorkConnections:
                 run=self._run_id,
                 reason=result.getErrorMessage(),
                 ended=Ended.RESET.value,
+                problem="work-connections",
             )
         result.cleanFailure()
 

@@ -31,7 +31,7 @@ from relaykit.commands.running import Lifetime, begin_logging
 from relaykit.commands.token import new_token
 from relaykit.config.load import client_from_table, server_from_table
 from relaykit.config.sections import LogConfig
-from relaykit.errors import ConnectionFailed, RelaykitError
+from relaykit.errors import ConnectionFailed, RelaykitError, problem_of
 from relaykit.plugins import ProxyTypes
 from relaykit.tuning import prepare_process
 
@@ -125,7 +125,9 @@ class Demo:
         started = self._reactor.seconds()
         answer = await self._fetch(f"http://{LOOPBACK}:{ports.public}/")
         if phrase.encode() not in answer:
-            raise RelaykitError(f"the relay delivered {answer!r}, which is not the page: it says {phrase!r}")
+            raise RelaykitError(
+                f"the relay delivered {answer!r}, which is not the page: it says {phrase!r}", problem="demo"
+            )
         milliseconds = (self._reactor.seconds() - started) * 1000
         say(f"fetched through the relay in {milliseconds:.0f} ms: {phrase}")
         if not once:
@@ -177,7 +179,10 @@ class Demo:
         while not all(each.state is RegistrationState.RUNNING for each in client.status().proxies):
             for each in client.status().proxies:
                 if each.reason:
-                    raise RelaykitError(f"[{each.name}] start error: {each.reason}")
+                    raise RelaykitError(
+                        f"[{each.name}] start error: {each.reason}",
+                        problem=problem_of(each.reason, "start-error"),
+                    )
             await deferLater(self._reactor, LOOK_S, lambda: None)
 
     def _follow(self, ports: _Ports) -> None:
@@ -206,7 +211,9 @@ class Demo:
             response = await Agent(self._reactor).request(b"GET", url.encode())
             body: bytes = await readBody(response)
         except (ConnectError, ResponseFailed) as error:
-            raise ConnectionFailed(f"the relay cut the connection to {url}") from error
+            raise ConnectionFailed(
+                f"the relay cut the connection to {url}", problem="connection-cut"
+            ) from error
         return body
 
 
@@ -253,7 +260,7 @@ class _Page(Resource):
 
 
 def _too_late(result: object, seconds: float) -> bool:
-    raise RelaykitError(f"the page was not there after {seconds:.0f} seconds")
+    raise RelaykitError(f"the page was not there after {seconds:.0f} seconds", problem="demo")
 
 
 def _port_of(listening: IListeningPort) -> int:

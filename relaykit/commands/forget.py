@@ -29,10 +29,10 @@ def run(call: Call, around: Surroundings) -> int:
         host, port = ServerName.split(call.arguments[0])
         forgotten = {*RememberedServers(state).forget(host, port), *Logins(state).forget(host, port)}
     except RelaykitError as error:
-        around.explain(str(error))
+        around.explain(error)
         return 1
     for server in sorted(forgotten):
         around.say(f"{server} is forgotten")
     if not forgotten:
-        around.explain(f"nothing is remembered of {call.arguments[0]}")
+        around.explain(f"nothing is remembered of {call.arguments[0]}", "nothing-remembered")
     return 0 if forgotten else 1

@@ -223,6 +223,9 @@ def _given_secret(option: OptionField, path: str, environ: Mapping[str, str]) ->
 
 def _secret_from_token(token: Secret, proxy: str, flag: str) -> Secret:
     if not token:
-        raise RelaykitError(f"a secret key is needed: --{flag} FILE; without a token, none can be made")
+        raise RelaykitError(
+            f"a secret key is needed: --{flag} FILE; without a token, none can be made",
+            problem="no-token-given",
+        )
     label = b"relaykit: secret of one proxy\0" + os.fsencode(proxy)
     return Secret(hmac.digest(token.to_bytes(), label, "sha256").hex())

@@ -15,8 +15,9 @@ from twisted.python.failure import Failure
 from relaykit.assembly import ClientAssembly
 from relaykit.commands.frpsettings import client_table, proxy_table, visitor_table
 from relaykit.commands.loading import loaded_or_said
-from relaykit.commands.roles import error_text, serve_client, status_of
+from relaykit.commands.roles import serve_client, status_of
 from relaykit.commands.running import Ending, Lifetime, begin_serving
+from relaykit.commands.surroundings import error_text
 from relaykit.config.load import client_from_table, load_client
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
@@ -116,7 +117,7 @@ def _serve(loaded: LoadedClient, around: Surroundings, types: ProxyTypes, stoppe
             "With loginFailExit enabled, no additional retries will be attempted"
         )
         return 1
-    return -ending.signal if ending.signal else status_of(ending, around.say)
+    return -ending.signal if ending.signal else status_of(ending, lambda error: around.say(error_text(error)))
 
 
 def _assembly(loaded: LoadedClient, around: Surroundings, types: ProxyTypes) -> ClientAssembly:
@@ -150,7 +151,7 @@ def _run_folder(call: Call, around: Surroundings) -> int:
         return 0
     begin_serving(next(iter(assemblies.values())).loaded.config.log, around, color=True)
     ending = _serve_all(assemblies, around)
-    return -ending.signal if ending.signal else status_of(ending, around.say)
+    return -ending.signal if ending.signal else status_of(ending, lambda error: around.say(error_text(error)))
 
 
 def _serve_all(assemblies: dict[str, ClientAssembly], around: Surroundings) -> Ending:

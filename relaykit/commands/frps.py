@@ -11,6 +11,7 @@ from relaykit.commands.frpsettings import server_table
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.roles import serve_server, status_of
 from relaykit.commands.running import begin_serving
+from relaykit.commands.surroundings import error_text
 from relaykit.config.load import load_server, server_from_table
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
@@ -42,7 +43,7 @@ def run(call: Call, around: Surroundings) -> int:
         around.say(str(error))
         return 1
     ending = serve_server(assembly, around.choose_reactor())
-    return -ending.signal if ending.signal else status_of(ending, around.say)
+    return -ending.signal if ending.signal else status_of(ending, lambda error: around.say(error_text(error)))
 
 
 def verify(call: Call, around: Surroundings) -> int:

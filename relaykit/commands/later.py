@@ -22,5 +22,5 @@ stop = not_available
 
 def unusable(call: Call, around: Surroundings) -> int:
     """Tells why a command cannot be used."""
-    around.explain(call.path[-1].summary)
+    around.explain(call.path[-1].summary, "not-available-yet")
     return 1

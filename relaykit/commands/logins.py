@@ -52,7 +52,9 @@ class ServerName:
         found = _SERVER.fullmatch(text)
         port = int(found["port"]) if found is not None and found["port"] else None
         if found is None or not (port is None or 0 < port <= _GREATEST_PORT):
-            raise RelaykitError(f'"{text}" names no server: it must be host or host:port')
+            raise RelaykitError(
+                f'"{text}" names no server: it must be host or host:port', problem="no-server-named"
+            )
         return found["host"].strip("[]"), port
 
     def __str__(self) -> str:

@@ -53,8 +53,8 @@ class Narrator:
 
 def advice_lines(problem: Problem) -> list[str]:
     """What a problem means and what to do, indented; nothing where that is not known."""
-    trouble = problem.trouble
-    return [] if trouble is None else [f"  {trouble.means}", f"  {trouble.remedy}"]
+    known = problem.known
+    return [] if known is None else [f"  {known.cause}", f"  {known.remedy}"]
 
 
 def _opened(entrance: Entrance) -> str:

@@ -51,7 +51,7 @@ def run(call: Call, around: Surroundings) -> int:
         login = login_for(call, around.environ, logins)
         table = {**_server_table(login, call), **form.table(call, around.environ, login.token)}
     except RelaykitError as error:
-        around.explain(str(error))
+        around.explain(error)
         return 1
     loaded = loaded_or_said(
         lambda: client_from_table(table, types=types, environ=around.environ), around.complain
@@ -72,7 +72,7 @@ def run(call: Call, around: Surroundings) -> int:
         return first.addCallback(lambda _: _keep(login, logins) if call["remember"] else None)
 
     ending = Lifetime(reactor, begin, lambda: Deferred.fromCoroutine(_stop(client, follower))).run()
-    return status_of(ending, lambda text: None if follower.has_told(text) else around.explain(text))
+    return status_of(ending, lambda error: None if follower.has_told(str(error)) else around.explain(error))
 
 
 def login_for(call: Call, environ: Mapping[str, str], logins: Logins) -> Login:
@@ -85,7 +85,9 @@ def login_for(call: Call, environ: Mapping[str, str], logins: Logins) -> Login:
     named = call["server"] or environ.get("RELAYKIT_SERVER", "")
     known = logins.find(ServerName.parse(named)) if named else logins.latest()
     if not named and known is None:
-        raise RelaykitError("no server is named: --server HOST:PORT, or RELAYKIT_SERVER")
+        raise RelaykitError(
+            "no server is named: --server HOST:PORT, or RELAYKIT_SERVER", problem="no-server-named"
+        )
     server = ServerName.parse(named) if named or known is None else known.server
     if call["token-file"]:
         token = read_secret_file(call["token-file"])
@@ -95,7 +97,8 @@ def login_for(call: Call, environ: Mapping[str, str], logins: Logins) -> Login:
         token = known.token
     else:
         raise RelaykitError(
-            f"no token is given for {server}: --token-file FILE, or RELAYKIT_TOKEN (empty for none)"
+            f"no token is given for {server}: --token-file FILE, or RELAYKIT_TOKEN (empty for none)",
+            problem="no-token-given",
         )
     fingerprint = call["fingerprint"] or environ.get("RELAYKIT_FINGERPRINT", "")
     return Login(
@@ -134,7 +137,7 @@ def _keep(login: Login, logins: Logins) -> None:
     try:
         logins.remember(login)
     except StateUnavailable as error:
-        log.warn("{reason}", reason=str(error))
+        log.warn("{reason}", reason=str(error), problem=error.problem)
 
 
 async def _stop(client: RelayClient, follower: Follower) -> None:

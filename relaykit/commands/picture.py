@@ -7,7 +7,6 @@ A picture is data; :mod:`relaykit.commands.narration` writes it in lines, and
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable
 
 from attrs import field, frozen
@@ -15,15 +14,12 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from zope.interface import implementer
 
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
-from relaykit.commands.advice import Trouble, trouble_of
+from relaykit.commands.known_problems import KNOWN_PROBLEMS, KnownProblem
 from relaykit.commands.logins import ServerName
 from relaykit.dataplane.plane import FlowCounts
 from relaykit.logs.lines import printable
 
 __all__ = ["Entrance", "Painter", "Picture", "Problem", "ProblemListener", "Standing", "standing_text"]
-
-_RUN_ID = re.compile(r"^\[[0-9a-f]{16}\] ")
-"""Every line of a session begins with it; people do not need it."""
 
 
 class Standing(enum.Enum):
@@ -59,7 +55,7 @@ class Problem:
     """The last thing that went wrong: what was logged, what to do about it, and when it was."""
 
     text: str
-    trouble: Trouble | None
+    known: KnownProblem | None
     at: float
 
 
@@ -196,6 +192,12 @@ class ProblemListener:
         if failure is not None:
             self._tell(failure.getTraceback())
         if level >= LogLevel.warn:
-            text = _RUN_ID.sub("", printable(formatEvent(event)))
-            self.problem = Problem(text=text, trouble=trouble_of(text), at=self._clock())
+            text = printable(formatEvent({**event, "log_format": _without_run(event)}))
+            known = KNOWN_PROBLEMS.get(event.get("problem", ""))
+            self.problem = Problem(text=text, known=known, at=self._clock())
         self._heard()
+
+
+def _without_run(event: LogEvent) -> str:
+    """The format of an event without the run id that those of a session begin with: people do not need it."""
+    return (event.get("log_format") or "").removeprefix("[{run}] ")

@@ -15,7 +15,7 @@ def run(call: Call, around: Surroundings) -> int:
     try:
         references = list(ProxyTypes.installed())
     except DuplicateProxyType as error:
-        around.explain(str(error))
+        around.explain(error)
         return 1
     width = max((len(reference.name) for reference in references), default=0)
     for reference in references:

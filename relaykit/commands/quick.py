@@ -39,14 +39,14 @@ _ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 def run_quick(call: Call, around: Surroundings) -> int:
     """Runs a server with a token of its own until a signal comes; says how to reach it."""
     if call["config"]:
-        around.explain("--quick runs without a file: leave out -c FILE, or --quick")
+        around.explain("--quick runs without a file: leave out -c FILE, or --quick", "no-file-given")
         return 1
     types = ProxyTypes.installed()
     state = StateDirectory.find(call["state-dir"], around.environ)
     try:
         token = kept_token(state)
     except StateUnavailable as error:
-        around.explain(str(error))
+        around.explain(error)
         return 1
     table = {
         "bindPort": call["port"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from relaykit.commands.grammar import Call
     from relaykit.commands.surroundings import Surroundings
 
-__all__ = ["error_text", "run_client", "run_server", "serve_client", "serve_server", "status_of"]
+__all__ = ["run_client", "run_server", "serve_client", "serve_server", "status_of"]
 
 log = Logger()
 
@@ -72,26 +71,19 @@ def serve_client(assembly: ClientAssembly, reactor: Any) -> Ending:
     return Lifetime(reactor, begin, client.stopService).run()
 
 
-def status_of(ending: Ending, say: Callable[[str], None]) -> int:
-    """The exit status for an ending that a signal makes a success; a failure is said."""
+def status_of(ending: Ending, report: Callable[[BaseException], None]) -> int:
+    """The exit status for an ending that a signal makes a success; a failure is reported."""
     if ending.failure is None:
         return 0
     if not isinstance(ending.failure, (RelaykitError, OSError)):
         log.failure("the program ended because of a defect", Failure(ending.failure))
-    say(error_text(ending.failure))
+    report(ending.failure)
     return 1
-
-
-def error_text(error: BaseException) -> str:
-    """What an error says; of the system's errors, which file and why, as frp writes it."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"open {os.fsdecode(error.filename)}: {error.strerror.lower()}"
-    return str(error)
 
 
 def _files(call: Call, around: Surroundings) -> RoleFiles | None:
     if not call["config"]:
-        around.explain("a configuration file is needed: -c FILE")
+        around.explain("a configuration file is needed: -c FILE", "no-file-given")
         return None
     return RoleFiles(
         config=call["config"],

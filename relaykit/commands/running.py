@@ -66,9 +66,9 @@ def begin_logging(config: LogConfig, color: bool, around: Surroundings) -> None:
         format=config.format,
     )
     try:
-        writer = log_writer(settings, around.stdout, around.complain)
+        writer = log_writer(settings, around.stdout, lambda text: around.explain(text, "log-full"))
     except OSError as error:
-        around.complain(f"cannot log to {config.to}: {error.strerror}; logging to the console")
+        around.explain(f"cannot log to {config.to}: {error.strerror}; logging to the console", "log-file")
         writer = log_writer(_to_console(settings), around.stdout)
     globalLogBeginner.beginLoggingTo([writer], discardBuffer=True, redirectStandardIO=False)
 

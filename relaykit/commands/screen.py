@@ -184,8 +184,8 @@ def _for_browsers(entrances: Sequence[Entrance]) -> list[Entrance]:
 def _problem(problem: Problem, now: float) -> Text:
     text = Text(f"\n{_duration(now - problem.at)} ago: ", style="yellow")
     text.append(problem.text)
-    if problem.trouble is not None:
-        text.append(f"\n{problem.trouble.means} {problem.trouble.remedy}", style="default")
+    if problem.known is not None:
+        text.append(f"\n{problem.known.cause} {problem.known.remedy}", style="default")
     return text
 
 

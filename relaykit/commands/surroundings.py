@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from attrs import frozen
 
-__all__ = ["Surroundings"]
+__all__ = ["Surroundings", "error_text"]
 
 
 def _installed_reactor() -> Any:
@@ -43,8 +43,17 @@ class Surroundings:
         """Prints a line about something that is wrong."""
         print(text, file=self.stderr, flush=True)
 
-    def explain(self, text: str) -> None:
-        """Prints the same, with what it means and what to do about it."""
-        from relaykit.commands.advice import explained  # only where something is wrong
+    def explain(self, what: BaseException | str, problem: str = "") -> None:
+        """Prints an error, or a text, with what is known of its problem and what to do about it."""
+        from relaykit.commands.known_problems import with_hint  # only where something is wrong
+        from relaykit.errors import problem_of
 
-        self.complain(explained(text))
+        text = error_text(what) if isinstance(what, BaseException) else what
+        self.complain(with_hint(text, problem or problem_of(what)))
+
+
+def error_text(error: BaseException) -> str:
+    """What an error says; of the system's errors, which file and why, as frp writes it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"open {os.fsdecode(error.filename)}: {error.strerror.lower()}"
+    return str(error)

@@ -92,15 +92,19 @@ def run(call: Call, around: Surroundings) -> int:
             else:
                 low = sorted(_low_client_ports(load_client(config, types=types, environ=around.environ)))
         except ConfigurationProblems as error:
-            around.explain(str(error))
+            around.explain(error)
             return 1
     else:
-        around.complain(f"note: {config} is not there yet; the unit allows no port below {FIRST_FREE_PORT}")
+        around.explain(
+            f"note: {config} is not there yet; the unit allows no port below {FIRST_FREE_PORT}",
+            "systemd-unit",
+        )
     command = _command()
     if command[0].startswith(HOMES):
-        around.complain(
+        around.explain(
             f"note: the service will not see {command[0]}, because home directories are hidden from it; "
-            "install relaykit elsewhere, such as in /opt/relaykit"
+            "install relaykit elsewhere, such as in /opt/relaykit",
+            "systemd-unit",
         )
     token_file = str(Path(call["token-file"]).absolute()) if call["token-file"] else ""
     around.stdout.write(unit(role, command, config, token_file, low))

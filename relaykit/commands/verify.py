@@ -24,10 +24,10 @@ def run(call: Call, around: Surroundings) -> int:
     """Checks a file as the configuration of a role: of the one it fits better, if none was named."""
     path, role = call["config"], call["role"]
     if not path:
-        around.explain("a configuration file is needed: -c FILE")
+        around.explain("a configuration file is needed: -c FILE", "no-file-given")
         return 1
     if role not in ("", *_LOADERS):
-        around.explain(f'there is no role "{role}": it is server or client')
+        around.complain(f'there is no role "{role}": it is server or client')
         return 1
     types = ProxyTypes.installed()
 

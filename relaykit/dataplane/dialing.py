@@ -47,6 +47,7 @@ HIGHEST_PORT = 65535
 
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY})
 _CONNECTED = frozenset({0, errno.EISCONN})
+_PROBLEMS = {errno.ECONNREFUSED: "connection-refused", errno.ETIMEDOUT: "no-answer"}
 
 
 def dial(
@@ -92,7 +93,7 @@ def dial_endpoint(poller: Poller, endpoint: str, timeout_s: float = DIAL_TIMEOUT
     try:
         target = _parse(endpoint)
     except ValueError as error:
-        return fail(ConnectionFailed(f'"{endpoint}" is not an endpoint: {error}'))
+        return fail(ConnectionFailed(f'"{endpoint}" is not an endpoint: {error}', problem="not-an-endpoint"))
     if target is None:
         return connect_foreign(poller, endpoint, timeout_s)
     if target.path:
@@ -203,6 +204,7 @@ class _Dial:
         self._next: IDelayedCall | None = None
         self._resolution: _Resolution | None = None
         self._why = "it has no address"
+        self._problem = "unknown-host"
         self._short = False
         self._done = False
 
@@ -250,6 +252,7 @@ class _Dial:
         if attempt is not None:
             self._attempts.remove(attempt)
         self._why = reason_of(error)
+        self._problem = _PROBLEMS.get(getattr(error, "errno", None) or 0, "cannot-connect")
         self._try_next()
 
     def _try_next(self) -> None:
@@ -262,7 +265,7 @@ class _Dial:
         if not self._left:
             if not self._attempts:
                 self._finish()
-                self._answer.errback(self._failed(self._why))
+                self._answer.errback(self._failed(self._why, self._problem))
             return
         family, target = self._left.popleft()
         try:
@@ -285,11 +288,11 @@ class _Dial:
 
     def _too_late(self) -> None:
         self._finish()
-        self._answer.errback(self._failed(f"no answer within {self._timeout_s:g} seconds"))
+        self._answer.errback(self._failed(f"no answer within {self._timeout_s:g} seconds", "no-answer"))
 
-    def _failed(self, why: str) -> ConnectionFailed:
-        kind = OutOfDescriptors if self._short else ConnectionFailed
-        return kind(f"cannot connect to {self.where}: {why}")
+    def _failed(self, why: str, problem: str) -> ConnectionFailed:
+        text = f"cannot connect to {self.where}: {why}"
+        return OutOfDescriptors(text) if self._short else ConnectionFailed(text, problem=problem)
 
     def _cancelled(self, _answer: Deferred[IStreamLeg]) -> None:
         self._finish()

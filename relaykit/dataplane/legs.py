@@ -257,7 +257,11 @@ class StreamLeg:
         parse, self._parse = self._parse, None
         if parse is not None:
             where = "the connection" if self.peer is None else f"the connection with {self.peer}"
-            parse.answer.errback(ConnectionFailed(f"{where} ended before it was understood: {reason}"))
+            parse.answer.errback(
+                ConnectionFailed(
+                    f"{where} ended before it was understood: {reason}", problem="connection-cut"
+                )
+            )
 
     def _try_parse(self, parse: _Parse) -> None:
         """Answers the question about the first bytes if they suffice."""

@@ -60,6 +60,8 @@ SHORTAGE_PAUSE_S = 0.5
 class ListenFailed(RelaykitError):
     """A port could not be opened; the text says which and why."""
 
+    problem = "cannot-listen"
+
 
 class PortInUse(ListenFailed):
     """Another socket listens there."""
@@ -179,7 +181,12 @@ class ListeningPort:
     def _accept_failed(self, error: OSError) -> None:
         """Waits a moment for descriptors; those who come when there still are none are refused."""
         if error.errno not in SHORTAGES:
-            self.log.warn("accepting on {port} failed: {reason}", port=self.address, reason=str(error))
+            self.log.warn(
+                "accepting on {port} failed: {reason}",
+                port=self.address,
+                reason=str(error),
+                problem="too-many-files",
+            )
         else:
             self._poller.shortage.met(f"accepted on {self.address}", error.strerror or "")
             if self._rested and _spare.refuse(self._socket):

@@ -39,6 +39,7 @@ class Shortage:
                 "(LimitNOFILE=, ulimit -n) or lower the number of users",
                 what=what,
                 reason=reason,
+                problem="too-many-files",
             )
 
     def passed(self) -> None:

@@ -337,7 +337,8 @@ class TlsLeg(StreamLeg):
             if not hmac.compare_digest(digest, context.fingerprint):
                 raise TransportSecurityError(
                     f"the server's certificate is sha256:{digest.hex()}, not the pinned one: either its "
-                    "certificate was replaced (then pin the new one) or somebody is in between"
+                    "certificate was replaced (then pin the new one) or somebody is in between",
+                    problem="other-certificate",
                 )
         if context.server_name:
             _verify_name(self._connection, context.server_name)
@@ -470,11 +471,15 @@ def _show(context: SSL.Context, certificate: bytes, key: bytes) -> None:
     try:
         chain = x509.load_pem_x509_certificates(certificate)
     except ValueError as error:
-        raise TransportSecurityError(f"the TLS certificate cannot be read as PEM: {error}") from error
+        raise TransportSecurityError(
+            f"the TLS certificate cannot be read as PEM: {error}", problem="tls-files"
+        ) from error
     try:
         private: Any = load_pem_private_key(key, password=None)
     except (ValueError, TypeError) as error:
-        raise TransportSecurityError(f"the TLS private key cannot be read as PEM: {error}") from error
+        raise TransportSecurityError(
+            f"the TLS private key cannot be read as PEM: {error}", problem="tls-files"
+        ) from error
     context.use_certificate(chain[0])
     for each in chain[1:]:
         context.add_extra_chain_cert(each)
@@ -482,14 +487,18 @@ def _show(context: SSL.Context, certificate: bytes, key: bytes) -> None:
         context.use_privatekey(private)
         context.check_privatekey()
     except SSL.Error as error:
-        raise TransportSecurityError("the TLS private key is not that of the certificate") from error
+        raise TransportSecurityError(
+            "the TLS private key is not that of the certificate", problem="tls-files"
+        ) from error
 
 
 def _trust(context: SSL.Context, authorities: bytes) -> None:
     try:
         certificates = x509.load_pem_x509_certificates(authorities)
     except ValueError as error:
-        raise TransportSecurityError(f"the trusted CA file cannot be read as PEM: {error}") from error
+        raise TransportSecurityError(
+            f"the trusted CA file cannot be read as PEM: {error}", problem="tls-files"
+        ) from error
     store = context.get_cert_store()
     assert store is not None, "a context without certificate store"
     for each in certificates:
@@ -515,7 +524,8 @@ def _verify_name(connection: SSL.Connection, name: str) -> None:
         # ValueError is for names, such as numbers, that no certificate can be for.
         raise TransportSecurityError(
             f'the server\'s certificate is not for "{name}": set transport.tls.serverName to a name that '
-            "it is for, or give the server a certificate with this name"
+            "it is for, or give the server a certificate with this name",
+            problem="certificate-name",
         ) from error
 
 
@@ -531,7 +541,8 @@ def _asked_name(server_name: str) -> bytes:
     except ValueError as error:
         raise TransportSecurityError(
             f"no server can be asked for by its name: {error}; correct transport.tls.serverName, or "
-            "serverAddr where that is empty"
+            "serverAddr where that is empty",
+            problem="server-name",
         ) from error
 
 
@@ -552,7 +563,8 @@ def _digest(fingerprint: str) -> bytes:
         digest = b""
     if len(digest) != hashlib.sha256().digest_size:
         raise TransportSecurityError(
-            f'"{fingerprint}" is not a fingerprint: it must be sha256: and 64 hexadecimal digits'
+            f'"{fingerprint}" is not a fingerprint: it must be sha256: and 64 hexadecimal digits',
+            problem="fingerprint",
         )
     return digest
 

@@ -121,6 +121,7 @@ class TransformLeg(StreamLeg):
                 "encryption and compression?",
                 peer=self.peer,
                 reason=str(error),
+                problem="broke-the-rules",
             )
             self._silence()
             self._lower.abort()

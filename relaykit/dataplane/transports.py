@@ -50,7 +50,7 @@ def connect_foreign(poller: Poller, endpoint: str, timeout_s: float) -> Deferred
     except Exception as reason:
         # The parser is somebody else's, and endpoint strings come from configuration files.
         why = str(reason) or type(reason).__name__
-        return fail(ConnectionFailed(f'"{endpoint}" is not an endpoint: {why}'))
+        return fail(ConnectionFailed(f'"{endpoint}" is not an endpoint: {why}', problem="not-an-endpoint"))
 
     def failed(failure: Failure) -> Failure:
         if failure.check(CancelledError):

@@ -94,7 +94,9 @@ def log_writer(
             Path(settings.to),
             settings.max_days,
             lambda reason: complain(f"the log {settings.to} cannot be written: {reason}"),
-            lambda lost: log.warn("{lines} lines of this log could not be written", lines=lost),
+            lambda lost: log.warn(
+                "{lines} lines of this log could not be written", lines=lost, problem="log-full"
+            ),
         )
         return LogWriter(form, file.write, settings.level)
     if settings.color and settings.format != "json":

@@ -28,6 +28,8 @@ __all__ = ["DiscoveryFailed", "discover", "host_and_port"]
 class DiscoveryFailed(RelaykitError):
     """The NAT could not be seen; the text is frp's."""
 
+    problem = "nat-address"
+
 
 def host_and_port(text: str) -> tuple[str, int]:
     """Host, which may be empty, and port of ``host:port``.
@@ -66,7 +68,9 @@ async def discover(
         bound = network.open_udp(host or "0.0.0.0", port, _drop)
     except CannotListenError as error:
         reason = getattr(error.socketError, "strerror", None) or error.socketError
-        raise DiscoveryFailed(f"listen udp4 {host}:{port}: bind: {str(reason).lower()}") from error
+        raise DiscoveryFailed(
+            f"listen udp4 {host}:{port}: bind: {str(reason).lower()}", problem="nat-local-address"
+        ) from error
     try:
         host, port = await _resolve(network, server)
         if not host:

@@ -77,7 +77,9 @@ class PortMapper(Service):
             if host:
                 self._socket = self._network.open_udp("0.0.0.0", 0, _drop)
         except CannotListenError:
-            self.log.warn("no socket could be opened to ask the router {router}", router=router)
+            self.log.warn(
+                "no socket could be opened to ask the router {router}", router=router, problem="traversal"
+            )
         if self._socket is None:
             self._try_upnp()
             return

@@ -83,6 +83,8 @@ MAPPING_WAIT_S = 0.2
 class TraversalFailed(MeetingFailed):
     """There is no direct path to the peer; ``reason`` is None if they did not even meet."""
 
+    problem = "traversal"
+
     reason: FailureReason | None
 
     @classmethod

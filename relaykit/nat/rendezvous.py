@@ -118,6 +118,7 @@ class MeetingPlace:
                 reason=refusal.text,
                 code=refusal.code.value,
                 ended=Ended.REFUSED.value,
+                problem="call-refused",
             )
 
     def _wake(self) -> None:

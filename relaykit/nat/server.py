@@ -84,7 +84,7 @@ class StunService(Service):
                 each.close()
             if not self._is_optional:
                 raise
-            self.log.warn("there is no stun server: {reason}", reason=str(error))
+            self.log.warn("there is no stun server: {reason}", reason=str(error), problem="stun-server")
             super().startService()
             return
         opened += self._open_second(opened[0].address.port)
@@ -124,7 +124,11 @@ class StunService(Service):
             except CannotListenError:
                 for each in opened:
                     each.close()
-        self.log.warn("stun has no second port beside {first}: frpc cannot punch by this server", first=first)
+        self.log.warn(
+            "stun has no second port beside {first}: frpc cannot punch by this server",
+            first=first,
+            problem="stun-second-port",
+        )
         return []
 
     def _open(self, host: str, port: int) -> UdpSocket:

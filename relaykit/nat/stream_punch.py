@@ -42,6 +42,8 @@ _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK)
 class StreamTraversalFailed(RelaykitError):
     """No connection to the peer came to stand."""
 
+    problem = "traversal"
+
 
 @frozen
 class PunchedStream:

@@ -34,6 +34,8 @@ _DESCRIPTION = "relaykit"
 class UpnpFailed(RelaykitError):
     """The router refused, vanished, or there is none."""
 
+    problem = "traversal"
+
 
 @frozen
 class _Found:

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.errors import RefusalCode, RelaykitError, VisitRefusedError, ended_by
+from relaykit.errors import RefusalCode, RelaykitError, VisitRefusedError, ended_by, problem_of
 from relaykit.interfaces import (
     IIngress,
     ILegAcceptor,
@@ -159,6 +159,7 @@ class StcpVisitor(Service):
                 origin=origin,
                 reason=str(error),
                 ended=ended_by(error).value,
+                problem=problem_of(error, "visit-refused"),
             )
             leg.close()
             return

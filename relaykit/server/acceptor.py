@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, Role
 from relaykit.dataplane.tls import channel_binding
-from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecurityError
+from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecurityError, problem_of
 from relaykit.interfaces import ILegAcceptor
 from relaykit.sansio.parsers.first_bytes import ACCEPTED_CONNECTION, WITHIN_TLS, Spoken
 from relaykit.sansio.yamux.session import MAX_STREAMS
@@ -148,7 +148,9 @@ class BindPort:
             leg = await self._secure(leg)
             spoken = await self._ask(leg.peek, WITHIN_TLS)
         elif self._tls_only:
-            raise TransportSecurityError(f"{spoken.value} without TLS, which transport.tls.force forbids")
+            raise TransportSecurityError(
+                f"{spoken.value} without TLS, which transport.tls.force forbids", problem="tls-only"
+            )
         if spoken is Spoken.MUX:
             self._start_link(leg, secure, place)
         elif spoken in (Spoken.WIRE_V1, Spoken.WIRE_V2):
@@ -157,11 +159,14 @@ class BindPort:
         elif spoken is Spoken.WEBSOCKET:
             leg.close()
             raise RemoteProtocolError(
-                'the transport protocol "websocket" is not available yet; clients must use "tcp"'
+                'the transport protocol "websocket" is not available yet; clients must use "tcp"',
+                problem="not-a-client",
             )
         else:
             leg.close()
-            raise RemoteProtocolError(f"this is {spoken.value}, not a client of this server")
+            raise RemoteProtocolError(
+                f"this is {spoken.value}, not a client of this server", problem="not-a-client"
+            )
 
     def _start_link(self, leg: IStreamLeg, secure: bool, place: Place) -> None:
         mux = MuxLink(leg, Role.SERVER, self._turns, self._clock, self._mux_keepalive_s)
@@ -219,6 +224,7 @@ class BindPort:
                 peer=leg.peer,
                 reason=failure.getErrorMessage(),
                 ended=Ended.PROTOCOL_ERROR.value,
+                problem=problem_of(failure.value, "connection-refused-here"),
             )
         else:
             self.log.failure("a defect while a connection was being understood", failure)

@@ -70,5 +70,9 @@ def load_or_create_salt(state: StateDirectory | None, entropy: Callable[[int], b
         if state is not None:
             state.write(FILE_NAME, salt)
     except StateUnavailable as error:
-        log.warn("the salt of this server is another one at every start: {reason}", reason=str(error))
+        log.warn(
+            "the salt of this server is another one at every start: {reason}",
+            reason=str(error),
+            problem="state-directory",
+        )
     return salt or entropy(MIN_SALT_LENGTH)

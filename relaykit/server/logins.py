@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from relaykit.errors import LoginRefusedError, RefusalCode
+from relaykit.errors import LoginRefusedError, RefusalCode, problem_of
 from relaykit.sansio.control.events import SessionEnded
 from relaykit.sansio.control.greeting import BOUND
 from relaykit.sansio.control.identity import identity_name
@@ -81,6 +81,7 @@ class Logins:
                 "the signature of the client from {origin} does not hold, so it has no identity here: "
                 "somebody ends TLS in between",
                 origin=origin,
+                problem="bound-login",
             )
         try:
             run_id = await self._run_id(core, origin)
@@ -165,6 +166,7 @@ class Logins:
                 identity=identity_name(core.identity),
                 holder=holder.identity.address,
                 origin=origin,
+                problem="same-identity",
             )
             text = IDENTITY_IN_USE.format(origin=holder.identity.address)
             return LoginRefusedError(RefusalCode.IDENTITY_IN_USE, text)
@@ -197,6 +199,7 @@ class Logins:
             reason=text,
             origin=origin,
             ended=Ended.REFUSED.value,
+            problem=problem_of(text, "no-session"),
         )
         leg.write_sequence(core.to_send(self._rules.clock.seconds()))
         leg.close()

@@ -61,7 +61,12 @@ class Arrival:
         try:
             self._opening.receive(data, self._clock.seconds())
         except RemoteProtocolError as error:
-            self.log.warn("{peer} broke the rules: {reason}", peer=self._leg.peer, reason=str(error))
+            self.log.warn(
+                "{peer} broke the rules: {reason}",
+                peer=self._leg.peer,
+                reason=str(error),
+                problem="broke-the-rules",
+            )
             self._answer()
             self._finish()
             self._leg.close()

@@ -20,6 +20,7 @@ from relaykit.errors import (
     UnknownProxyType,
     VisitRefusedError,
     ended_by,
+    problem_of,
 )
 from relaykit.interfaces import IRegisteredProxy, ISignalReceiver, IVisitable
 from relaykit.options import Options, ProxyCommon, from_wire
@@ -123,6 +124,7 @@ class RegisteredProxy:
                 origin=origin,
                 reason=str(error),
                 ended=ended.value,
+                problem=problem_of(error, "no-work-connection"),
             )
             return Traffic(0, 0, self._clock.seconds() - started, ended)
         except Exception:
@@ -248,7 +250,7 @@ class Registry:
         except UnknownProxyType as error:
             raise ProxyRefusedError(RefusalCode.UNKNOWN_TYPE, f"unknown proxy type: {type_name}") from error
         except PluginError as error:
-            self.log.error("{reason}", reason=str(error))
+            self.log.error("{reason}", reason=str(error), problem=problem_of(error))
             raise ProxyRefusedError(
                 RefusalCode.UNKNOWN_TYPE, f"proxy type {type_name} cannot be used on this server"
             ) from error

@@ -27,6 +27,7 @@ from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import make_data_plane
 from relaykit.dataplane.poller import make_poller
 from relaykit.dataplane.tls import TlsContext, server_context, start_tls
+from relaykit.errors import problem_of
 from relaykit.interfaces import IServerHost
 from relaykit.nat.rendezvous import MeetingPlace
 from relaykit.nat.server import RelayStun
@@ -180,7 +181,11 @@ class RelayServer(MultiService):
             self._build()
         except Exception as error:
             self._failure = error
-            self.log.error("the server cannot start: {reason}", reason=str(error))
+            self.log.error(
+                "the server cannot start: {reason}",
+                reason=str(error),
+                problem=problem_of(error, "cannot-start"),
+            )
 
     def _build(self) -> None:
         config = self._config

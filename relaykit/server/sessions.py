@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from relaykit.driver import LegDriver
-from relaykit.errors import ProxyRefusedError, RefusalCode, RefusedError, RemoteProtocolError
+from relaykit.errors import ProxyRefusedError, RefusalCode, RefusedError, RemoteProtocolError, problem_of
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
@@ -271,6 +271,7 @@ class Session:
                 reason=refusal.text,
                 code=refusal.code.value,
                 ended=Ended.REFUSED.value,
+                problem=problem_of(refusal, "start-error"),
             )
             self._core.refuse_proxy(name, refusal.text)
             return
@@ -314,6 +315,7 @@ class Session:
                 run=run_id,
                 proxy=name,
                 reason=failure.getErrorMessage(),
+                problem="broke-the-rules",
             )
         else:
             self.log.failure(
@@ -430,6 +432,7 @@ class Sessions:
             peer=leg.peer,
             reason=text,
             ended=Ended.REFUSED.value,
+            problem=problem_of(text, "work-connections"),
         )
         leg.write(refuse_work(framing, self._rules.texts.work(text)))
         leg.close()

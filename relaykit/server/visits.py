@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import VisitRefusedError
+from relaykit.errors import VisitRefusedError, problem_of
 from relaykit.interfaces import IVisit
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.opening import admit_visit, refuse_visit
@@ -121,5 +121,6 @@ class Visits:
             origin=visit.origin,
             reason=text,
             ended=Ended.REFUSED.value,
+            problem=problem_of(text, "visit-refused"),
         )
         visit.refuse(self._texts.visit(text))

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from relaykit.assembly import ClientAssembly, ServerAssembly
 from relaykit.clock import tick_monotonically
+from relaykit.errors import problem_of
 from relaykit.tuning import prepare_process
 
 __all__ = ["EndingProgram"]
@@ -63,5 +64,9 @@ class EndingProgram(MultiService):
             failure.raiseException()
 
     def _failed(self, failure: Failure) -> None:
-        self.log.error("the program ends: {reason}", reason=failure.getErrorMessage())
+        self.log.error(
+            "the program ends: {reason}",
+            reason=failure.getErrorMessage(),
+            problem=problem_of(failure.value, "cannot-start"),
+        )
         self._reactor.stop()

@@ -6,8 +6,9 @@ from typing import Any
 
 from attrs import evolve
 
-from relaykit.commands.advice import trouble_of
+from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.picture import Entrance, Picture, Problem, Standing
+from relaykit.errors import problem_of
 
 __all__ = ["CONNECTED", "CONNECTING", "OPEN", "problem", "with_entrances"]
 
@@ -23,4 +24,4 @@ def with_entrances(*entrances: Entrance, **changes: Any) -> Picture:
 
 def problem(text: str, at: float = 9.0) -> Problem:
     """Something that went wrong."""
-    return Problem(text=text, trouble=trouble_of(text), at=at)
+    return Problem(text=text, known=KNOWN_PROBLEMS.get(problem_of(text)), at=at)

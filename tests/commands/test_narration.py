@@ -71,10 +71,10 @@ class NarratorTests(SynchronousTestCase):
         first, again, other = problem(refused), problem(refused, 10.0), problem("nobody knows this", 11.0)
         for each in (first, first, again, other):
             self.narrator.show(evolve(CONNECTED, problem=each))
-        assert first.trouble is not None
+        assert first.known is not None
         self.assertEqual(
             self.err.getvalue(),
-            f"problem: {refused}\n  {first.trouble.means}\n  {first.trouble.remedy}\n"
+            f"problem: {refused}\n  {first.known.cause}\n  {first.known.remedy}\n"
             "problem: nobody knows this\n",
         )
 

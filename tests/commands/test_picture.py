@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
+from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.logins import ServerName
 from relaykit.commands.picture import Entrance, Painter, Picture, ProblemListener, Standing, standing_text
 from relaykit.dataplane.plane import FlowCounts
@@ -116,15 +117,15 @@ class ProblemListenerTests(SynchronousTestCase):
         self.heard += 1
 
     def test_problem(self) -> None:
-        """The last warning or error of ours is the problem, without the run id, with advice."""
+        """The last warning or error of ours is the problem, without the run id, with what is known of it."""
         log = Logger("relaykit.client.service")
         log.info("all is well")
         self.assertIsNone(self.listener.problem)
-        log.warn("[{run}] [ssh] start error: port already used", run="0123456789abcdef")
+        log.warn("[{run}] [ssh] start error: port already used", run="0123", problem="port-in-use")
         problem = self.listener.problem
-        assert problem is not None and problem.trouble is not None
+        assert problem is not None and problem.known is not None
         self.assertEqual((problem.text, problem.at), ("[ssh] start error: port already used", 7.0))
-        self.assertEqual(problem.trouble.anchor, "port-in-use")
+        self.assertIs(problem.known, KNOWN_PROBLEMS["port-in-use"])
         self.assertEqual(self.heard, 2)
 
     def test_strangers(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.commands.known_problems import with_hint
 from relaykit.errors import DuplicateProxyType
 from relaykit.plugins import ProxyTypes
 from tests.commands.terminal import Printed, run_printed, run_python
@@ -27,7 +28,9 @@ class PluginsTests(SynchronousTestCase):
             raise DuplicateProxyType("provided twice")
 
         self.patch(ProxyTypes, "installed", refuse)
-        self.assertEqual(run_printed(["plugins"]), Printed(1, "", "provided twice\n"))
+        self.assertEqual(
+            run_printed(["plugins"]), Printed(1, "", with_hint("provided twice", "broken-type") + "\n")
+        )
 
     def test_nothing_imported(self) -> None:
         """Listing imports no module of a type."""

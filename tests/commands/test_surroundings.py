@@ -6,12 +6,14 @@ import os
 import sys
 import time
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from twisted.python import runtime
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.surroundings import Surroundings
+from relaykit.commands.surroundings import Surroundings, error_text
+from relaykit.errors import ConnectionFailed
 
 
 class SurroundingsTests(SynchronousTestCase):
@@ -37,3 +39,27 @@ class SurroundingsTests(SynchronousTestCase):
         self.patch(reactor, "seconds", runtime.seconds)
         self.assertIs(Surroundings.of_process().choose_reactor(), reactor)
         self.assertEqual(reactor.seconds, time.monotonic)
+
+    def test_explained(self) -> None:
+        """An error is told with what is known of its problem."""
+        around = Surroundings(StringIO(), StringIO(), {})
+        around.explain(ConnectionFailed("no way", problem="connection-refused"))
+        around.explain("nobody knows")
+        assert isinstance(around.stderr, StringIO)
+        lines = around.stderr.getvalue().splitlines()
+        self.assertEqual((lines[0], lines[3], len(lines)), ("no way", "nobody knows", 4))
+
+
+class ErrorTextTests(SynchronousTestCase):
+    """Tests for :func:`error_text`."""
+
+    def test_system(self) -> None:
+        """An error of the system names the file, as frp does."""
+        with self.assertRaises(OSError) as caught:
+            Path("no.crt").read_bytes()
+        self.assertEqual(error_text(caught.exception), "open no.crt: no such file or directory")
+
+    def test_other(self) -> None:
+        """Any other error speaks for itself."""
+        self.assertEqual(error_text(ConnectionFailed("no")), "no")
+        self.assertEqual(error_text(OSError("odd")), "odd")

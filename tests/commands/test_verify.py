@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.advice import explained
+from relaykit.commands.known_problems import with_hint
 from tests.commands.terminal import Printed, run_printed
 
 SERVER = 'auth.token = "s"\nbindPort = 7001\n'
@@ -51,7 +51,7 @@ class VerifyTests(SynchronousTestCase):
         printed = self.verify(SERVER, "--role", "clown")
         self.assertEqual(
             (printed.status, printed.stderr),
-            (1, explained('there is no role "clown": it is server or client') + "\n"),
+            (1, 'there is no role "clown": it is server or client\n'),
         )
 
     def test_warnings(self) -> None:
@@ -65,5 +65,5 @@ class VerifyTests(SynchronousTestCase):
         self.assertIn("no such file", run_printed(["verify", "-c", "nosuch.toml"]).stderr)
         self.assertEqual(
             run_printed(["verify"]),
-            Printed(1, "", explained("a configuration file is needed: -c FILE") + "\n"),
+            Printed(1, "", with_hint("a configuration file is needed: -c FILE", "no-file-given") + "\n"),
         )

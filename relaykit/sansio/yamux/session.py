@@ -264,9 +264,14 @@ class YamuxSession:
         """
         self._pass_time(now)
         if self._over or not self._may_open:
-            raise ConnectionFailed("the peer of the mux link takes no more streams")
+            raise ConnectionFailed(
+                "the peer of the mux link takes no more streams", problem="too-many-streams"
+            )
         if self._next_number > _MAX_NUMBER or len(self._streams) >= self.max_streams:
-            raise ConnectionFailed(f"the mux link has {len(self._streams)} streams and can have no more")
+            raise ConnectionFailed(
+                f"the mux link has {len(self._streams)} streams and can have no more",
+                problem="too-many-streams",
+            )
         stream = Stream(self._next_number, self._now, urgent)
         self._next_number += 2
         self._streams[stream.id] = stream

@@ -1,4 +1,4 @@
-"""Every message that a user may see, taken from the source: texts of errors, of the log, of complaints."""
+"""Every message that a user may see, from the source, with the id of the known problem that it carries."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from attrs import frozen
+
 from relaykit import errors
-from relaykit.errors import ConfigurationError, ProtocolError, RelaykitError
+from relaykit.errors import ConfigurationError, ProtocolError, RefusedError, RelaykitError, problem_of
 from tests.layering import ROOT, modules
 
 __all__ = ["FIELD", "Message", "messages"]
 
-FIELD = "X"
+FIELD = "..."
 """Stands for whatever is put into a message."""
 
-Message = tuple[str, str]
-"""Where it comes from, and its text."""
-
 _LEVELS = frozenset({"warn", "error", "critical"})
-_SAYING = frozenset({"complain", "_complain", "explain"})
 _NOT_SHOWN = frozenset({"testing"})
+
+
+@frozen
+class Message:
+    """A text, the place in the source that it comes from, and the id that it has there."""
+
+    place: str
+    text: str
+    problem: str
 
 
 def messages() -> Iterator[Message]:
@@ -33,49 +40,77 @@ def messages() -> Iterator[Message]:
     shown = _shown_errors(trees.values())
     for path, tree in trees.items():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and (text := _text_of_call(node, shown)):
-                yield f"{path}:{node.lineno}", text
+            if isinstance(node, ast.Call) and (found := _of_call(node, shown)):
+                yield Message(f"{path}:{node.lineno}", *found)
         if path.name == "texts.py":
             yield from _constants(path, tree)
 
 
-def _shown_errors(trees: Iterable[ast.Module]) -> frozenset[str]:
-    """The names of errors whose text is for users: those of all modules, however often derived."""
-    names = {
-        name
+def _shown_errors(trees: Iterable[ast.Module]) -> dict[str, str]:
+    """The errors whose text is for users, those of all modules, each with its own problem."""
+    problems = {
+        name: "" if issubclass(cls, RefusedError) else cls.problem
         for name, cls in vars(errors).items()
         if isinstance(cls, type)
         and issubclass(cls, RelaykitError)
         and not issubclass(cls, (ProtocolError, ConfigurationError))
     }
-    classes = {
-        node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
+    classes = [
+        node
         for tree in trees
         for node in tree.body
         if isinstance(node, ast.ClassDef) and node.name not in vars(errors)
-    }
+    ]
     known = 0
-    while known < len(names):
-        known = len(names)
-        names |= {name for name, bases in classes.items() if bases & names}
-    return frozenset(names)
+    while known < len(problems):
+        known = len(problems)
+        for node in classes:
+            for base in node.bases:
+                if isinstance(base, ast.Name) and base.id in problems:
+                    problems[node.name] = _declared(node) or problems[base.id]
+    return problems
 
 
-def _text_of_call(node: ast.Call, shown: frozenset[str]) -> str:
+def _declared(node: ast.ClassDef) -> str:
+    for each in node.body:
+        match each:
+            case ast.Assign(targets=[ast.Name(id="problem")], value=ast.Constant(value=str(problem))):
+                return problem
+    return ""
+
+
+def _of_call(node: ast.Call, shown: dict[str, str]) -> tuple[str, str] | None:
     called = node.func
     name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
     texts = [text for argument in node.args if (text := _text(argument))]
-    if name in shown or name in _SAYING:
-        return texts[-1] if texts else ""
+    if not texts:
+        return None
+    if name in shown:
+        return texts[-1], _given(node) or shown[name] or problem_of(texts[-1])
+    if name == "explain" and _text(node.args[0]):
+        return texts[0], texts[1] if len(texts) > 1 else ""
     logs = isinstance(called, ast.Attribute) and _name(called.value) == "log" and name in _LEVELS
-    return _formatted(texts[0]) if logs and texts else ""
+    text = _formatted(texts[0])
+    return (text, _given(node)) if logs and text else None
+
+
+def _given(node: ast.Call) -> str:
+    """The problem that a call names: a constant, or what is meant where the cause has none of its own."""
+    for keyword in node.keywords:
+        if keyword.arg == "problem":
+            match keyword.value:
+                case ast.Constant(value=str(problem)):
+                    return problem
+                case ast.Call(args=[_, ast.Constant(value=str(problem))]):
+                    return problem
+    return ""
 
 
 def _constants(path: Path, tree: ast.Module) -> Iterator[Message]:
     """The texts that the server tells its clients, which these show."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and (text := _text(node.value)):
-            yield f"{path}:{node.lineno}", _formatted(text)
+            yield Message(f"{path}:{node.lineno}", _formatted(text), problem_of(text))
 
 
 def _name(node: ast.expr) -> str:

@@ -1,0 +1,412 @@
+"""The table of known problems: what is behind a message, and what to do.
+
+A message is not recognized by its words: the error or the log event that it comes from carries the id of
+its problem (:func:`relaykit.errors.problem_of`).  The page of the documentation is made of this table, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+__all__ = ["KNOWN_PROBLEMS", "KnownProblem", "with_hint"]
+
+
+@frozen
+class KnownProblem:
+    """One kind of problem.
+
+    :ivar cause: what happened, in a sentence or two.
+    :ivar remedy: what to do about it.
+    """
+
+    title: str
+    cause: str
+    remedy: str
+
+
+def with_hint(text: str, problem: str) -> str:
+    """A message with what its problem means and what to do, each on a line of its own."""
+    known = KNOWN_PROBLEMS.get(problem)
+    return text if known is None else f"{text}\n  {known.cause}\n  {known.remedy}"
+
+
+KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
+    "local-service": KnownProblem(
+        "The local service cannot be reached",
+        "A user came, but the client could not connect to the local service; the user was let go.",
+        "Start the service, or correct its address: localPort, localIP or local, or the word after the "
+        "command.",
+    ),
+    "not-an-endpoint": KnownProblem(
+        "Not an endpoint",
+        "The local service is named by a text that Twisted cannot connect to.",
+        "Write a port, host:port, or an endpoint string such as unix:/run/app.sock.",
+    ),
+    "other-certificate": KnownProblem(
+        "Another certificate than expected",
+        "Who answered has another certificate than the one that is expected: the server's was replaced, or "
+        "somebody is in between.",
+        "Ask whoever runs the server for the fingerprint, which it logs at its start; only if it is the "
+        "new one, pin that.",
+    ),
+    "fingerprint": KnownProblem(
+        "Not a fingerprint",
+        "A fingerprint is the SHA-256 of the server's certificate.",
+        'Copy it from the line "certificate fingerprint" of the server\'s log: sha256: and 64 hexadecimal '
+        "digits.",
+    ),
+    "server-name": KnownProblem(
+        "The server's name cannot be one",
+        "What is given as the server's name cannot be the name of a host.",
+        "Write the name alone in transport.tls.serverName or serverAddr: no port, scheme or blank.",
+    ),
+    "certificate-name": KnownProblem(
+        "The certificate is for another name",
+        "The certificate is valid, but for another name than the one that the client asked for.",
+        "Set transport.tls.serverName to a name in the certificate, or serverAddr to that name.",
+    ),
+    "tls-files": KnownProblem(
+        "A file of transport.tls cannot be used",
+        "A file of transport.tls is not there or does not hold what it should.",
+        "Give PEM files: the certificate chain with the own certificate first, its private key without a "
+        "password, the authorities' certificates.",
+    ),
+    "tls-failed": KnownProblem(
+        "TLS failed",
+        "The two ends could not agree on TLS, or one of them did not accept the other's certificate.",
+        "Use TLS at both ends or at neither (transport.tls.enable); look whether another program listens "
+        "at the port; with trustedCaFile, look whether the certificate comes from that authority and is "
+        "valid today.",
+    ),
+    "tls-only": KnownProblem(
+        "The server takes clients with TLS only",
+        "The server takes clients with TLS only, and this one came without.",
+        "Set transport.tls.enable = true at the client.",
+    ),
+    "bound-login": KnownProblem(
+        "The login cannot be bound to its TLS session",
+        "The two ends could not prove the token to each other within this TLS session: the tokens differ, "
+        "or somebody ends TLS in between, or one end cannot do it.",
+        "Compare the tokens first.  If they are the same and the server was replaced on purpose: relaykit "
+        "forget HOST.  Otherwise somebody is in between: do not go on from this network.",
+    ),
+    "wrong-token": KnownProblem(
+        "The token is another one",
+        "The server did not accept the login, most likely because the client's token is another one.",
+        "Give both ends the same token; white space around it does not count.  The log of the server says "
+        "more.",
+    ),
+    "same-identity": KnownProblem(
+        "Two clients have one identity",
+        "Two running clients have one identity: the same client runs twice, or a state directory was "
+        "copied to another machine.",
+        "Stop one of the two, or give it a state directory of its own (--state-dir).",
+    ),
+    "already-online": KnownProblem(
+        "The client is online already",
+        "Another client is logged in under this client id or run id.",
+        "Give each client a clientID of its own, or none.",
+    ),
+    "too-many-logins": KnownProblem(
+        "Too many logins",
+        "Clients at this address log in faster than the server allows, or many of them began at once.",
+        "Nothing: each tries again by itself.  If it lasts, look for one that logs in all the time.",
+    ),
+    "not-a-relay-server": KnownProblem(
+        "No relay server answers there",
+        "Something took the connection and ended it without an answer to the login.",
+        "Look whether host and port are those of the relay server, and not of one of its proxies or of a "
+        "web server.  With a real frps, transport.tcpMux must be the same at both ends.  Behind nginx or "
+        "HAProxy, pass the connection on as plain TCP.",
+    ),
+    "not-a-client": KnownProblem(
+        "No client of this server",
+        "Something that is no client of relaykit or frp dialed the server's port, or a client with a "
+        "transport that is not there; scanners of the internet do that all day.",
+        'Nothing, if it is nobody of yours.  A client must use transport.protocol = "tcp" and dial the '
+        "server's bindPort; users dial the ports of the proxies.",
+    ),
+    "connection-refused": KnownProblem(
+        "Connection refused",
+        "The machine answers, but nothing listens at this port.",
+        "Start the server there; compare host and port with what the server says at its start; look "
+        "whether a firewall rejects the port.",
+    ),
+    "no-answer": KnownProblem(
+        "No answer, or connection timed out",
+        "Nobody answered: the machine is off, or something on the way drops the packets.",
+        "Open the port in the firewall of the server and of its provider; look whether the address is right.",
+    ),
+    "unknown-host": KnownProblem(
+        "The server's name has no address",
+        "The name of the server has no address.",
+        "Correct the name, or look whether this machine can resolve names at all.",
+    ),
+    "cannot-connect": KnownProblem(
+        "The connection cannot be made",
+        "The connection could not be made, for the reason that the message ends with.",
+        "Look whether this machine has a network, and whether host and port are right.",
+    ),
+    "connection-cut": KnownProblem(
+        "The connection was cut",
+        "The other end closed the connection in the middle.",
+        "The log of the other end says why.",
+    ),
+    "name-in-use": KnownProblem(
+        "The proxy's name is in use",
+        "Another client of this server has a proxy of this name, or this one is only just going.",
+        "Choose another name (--name), or a user, which is put before all names of a client.  Nothing, if "
+        "it was this client itself: it tries again.",
+    ),
+    "port-in-use": KnownProblem(
+        "The port is in use by another proxy",
+        "Another proxy of the server has this port.",
+        "Ask for another remotePort, or for none: then the server picks one.",
+    ),
+    "port-not-allowed": KnownProblem(
+        "The port is not allowed",
+        "The server's configuration does not let this client have the port (allowPorts, maxPortsPerClient).",
+        "Ask for a port that is allowed, or have the server's configuration changed.",
+    ),
+    "port-unavailable": KnownProblem(
+        "The port cannot be opened at the server",
+        "The server could not open the port: another program has it, or the system forbids it.",
+        "Ask for another remotePort.  Ports below 1024 need CAP_NET_BIND_SERVICE at the server.",
+    ),
+    "unknown-type": KnownProblem(
+        "Unknown proxy type",
+        "This proxy type is not installed, here or on the server.",
+        "Correct the type, or install the package that has it on both machines; relaykit plugins lists "
+        "what is there.",
+    ),
+    "broken-type": KnownProblem(
+        "A proxy type cannot be used",
+        "An installed package announces a proxy type that cannot be used.",
+        "Update or uninstall the package that the message names.",
+    ),
+    "not-available-yet": KnownProblem(
+        "Not available yet",
+        "This is a part of frp that relaykit does not have yet.",
+        "Leave it out, or use another type; the page on differences from frp lists what is missing.",
+    ),
+    "visit-secret": KnownProblem(
+        "The visitor's secret key is another one",
+        "The visitor's secret key is not that of the proxy.",
+        "Give both the same secretKey.  With one-line commands: the same token and the same name, or the "
+        "same --secret-key-file.",
+    ),
+    "visit-user": KnownProblem(
+        "The visitor's user is not allowed",
+        "The proxy does not let in visitors of this user.",
+        "Add the user to allowUsers of the proxy, or * for everybody who knows the key.",
+    ),
+    "visit-nobody": KnownProblem(
+        "Nobody has the secret proxy",
+        "No client that is logged in has a secret proxy of this name.",
+        "Start the client that has it; compare the names; if that client has a user, name it with "
+        "serverUser (--server-user).",
+    ),
+    "user-for-nothing": KnownProblem(
+        "A user for a proxy that does not run",
+        "A user came for a proxy that this client does not offer at the moment.",
+        "Nothing: it happens when a proxy is being taken back.",
+    ),
+    "cannot-listen": KnownProblem(
+        "A port cannot be opened here",
+        "The port could not be opened, for the reason given.",
+        "End the other program or choose another port.  Ports below 1024 need root or CAP_NET_BIND_SERVICE.",
+    ),
+    "session-ended": KnownProblem(
+        "The session ended",
+        "The connection between client and server was lost, or one of them ended it.",
+        "Nothing: the client connects again by itself.  If it happens often, look at the network, and at "
+        "the other end's log for the same moment.",
+    ),
+    "broke-the-rules": KnownProblem(
+        "The other end broke the rules of the protocol",
+        "The other end sent something that its protocol does not allow here, or the two ends disagree "
+        "about encryption or compression.",
+        "Look whether token, secretKey, useEncryption and useCompression are the same at both ends, and "
+        "what program is at the other end.  If both are relaykit or frp, report it as a defect.",
+    ),
+    "work-connections": KnownProblem(
+        "A work connection cannot be had",
+        "A connection that is to carry a user could not be had.  Right after a session ended this is normal.",
+        "If it lasts: look whether the client can still reach the server, and whether a limit of open "
+        "files or of a firewall is reached.",
+    ),
+    "no-work-connection": KnownProblem(
+        "No work connection in time",
+        "A user came to a proxy, and the client offered no connection in time; the user was let go.",
+        "Look whether the client runs and can reach the server; a larger transport.poolCount helps where "
+        "many users come at once.",
+    ),
+    "too-many-streams": KnownProblem(
+        "Too many streams in one connection",
+        "One connection between client and server carries as many flows as it can.",
+        "Spread the users over several clients, or set transport.tcpMux = false.",
+    ),
+    "signals": KnownProblem(
+        "The other end takes no signals",
+        "The other end does not know relaykit's signals: it is frp, or not connected.",
+        "Use relaykit at both ends for this type of proxy.",
+    ),
+    "no-token-set": KnownProblem(
+        "The server has no token",
+        "The server has no token, so whoever reaches it may publish services on it.",
+        "Make a token with relaykit token, and give it to the server and to its clients.",
+    ),
+    "weak-token": KnownProblem(
+        "The token is weak",
+        "The token is so short or so regular that a program can find it out by guessing.",
+        "Make a strong one with relaykit token, and give it to the server and to its clients.",
+    ),
+    "no-token-given": KnownProblem(
+        "No token, or no secret key, is given",
+        "A one-line command needs the server's token, and a secret service a key.",
+        "Put the token into a file (--token-file FILE) or into the environment variable RELAYKIT_TOKEN.  "
+        "With --remember it is kept for the next time.",
+    ),
+    "no-server-named": KnownProblem(
+        "No server is named",
+        "A one-line command needs to know its server.",
+        "Give --server HOST or --server HOST:PORT; with --remember it is kept for the next time.",
+    ),
+    "no-file-given": KnownProblem(
+        "No configuration file is given",
+        "The program was started without a file, or with a file and --quick.",
+        "Give the file with -c FILE, or start a server without one: relaykit server --quick.",
+    ),
+    "systemd-unit": KnownProblem(
+        "The systemd unit needs something else",
+        "The unit that was printed will not do everything as it is.",
+        "Write the configuration file, or install relaykit outside of home directories; then print it again.",
+    ),
+    "nothing-remembered": KnownProblem(
+        "Nothing is remembered",
+        "The state directory knows nothing of this server.",
+        "Name it as on the command line that remembered it; name the folder with --state-dir.",
+    ),
+    "demo": KnownProblem(
+        "The demonstration failed",
+        "The demonstration did not come to its end on this machine.",
+        "Look whether a firewall or a proxy stands between programs of this machine, and report it if not.",
+    ),
+    "stun-second-port": KnownProblem(
+        "The STUN service has one port only",
+        "The server's STUN service could open only one port, and frpc's hole punching needs two.",
+        "Free the port after it, or choose another one.",
+    ),
+    "stun-server": KnownProblem(
+        "The STUN service cannot be started",
+        "The server's own STUN service could not be started, for the reason given.",
+        "Free its port, or choose another one; everything else goes on.",
+    ),
+    "nat-address": KnownProblem(
+        "Not an address to ask",
+        "The command frpc nathole discover was given an address that is none, or a name without one.",
+        "Write host:port for the server, and ip:port or :port for the local address.",
+    ),
+    "nat-local-address": KnownProblem(
+        "The local address cannot be used",
+        "The local address that frpc nathole discover was given cannot be used.",
+        "Name an address of this machine and a port that is free, or leave it out.",
+    ),
+    "traversal": KnownProblem(
+        "There is no direct path",
+        "A direct path between two clients could not be had; the relay goes on serving.",
+        "relaykit nat says what this network allows.",
+    ),
+    "no-meetings": KnownProblem(
+        "The other end knows of no direct paths",
+        "A visitor wanted a direct path, and the server or the proxy's client cannot take part: it is "
+        "older, or frp's own, or speaks the older version of the wire.",
+        "Nothing: everything goes through the relay.  For direct paths use relaykit at all three places.",
+    ),
+    "too-many-meetings": KnownProblem(
+        "Too many direct paths are asked for",
+        "Direct paths are asked for faster, or more of them at once, than the server or this client allows.",
+        "Nothing: it is tried again later.  If it lasts, look for a visitor that asks all the time.",
+    ),
+    "call-refused": KnownProblem(
+        "A direct path is refused",
+        "A visitor asked to meet a proxy's client directly and was not let in, for the reason given.",
+        "Compare secretKey at both ends, and allowUsers with the visitor's user.",
+    ),
+    "meeting-failed": KnownProblem(
+        "The attempt at a direct path failed",
+        "A defect ended an attempt at a direct path; the relay goes on.",
+        "Report it, with what the log says.",
+    ),
+    "too-many-files": KnownProblem(
+        "Too many open files",
+        "The process has as many files and connections open as the system allows it.",
+        "Raise the limit: LimitNOFILE= in a systemd unit, ulimit -n in a shell.",
+    ),
+    "file-not-found": KnownProblem(
+        "A file is not there",
+        "A file that the configuration names is not there; relative paths are those of the folder that the "
+        "program was started in.",
+        "Correct the path, or make it absolute.",
+    ),
+    "file-permission": KnownProblem(
+        "A file may not be read",
+        "The program may not read a file that it needs.",
+        "Let the user that the program runs as read it; in a systemd unit, hand secrets over with "
+        "LoadCredential=.",
+    ),
+    "token-file": KnownProblem(
+        "The file of a secret cannot be used",
+        "The file with the token, or with another secret, cannot be used.",
+        "Make it with relaykit token > FILE, and give the path.",
+    ),
+    "state-directory": KnownProblem(
+        "The state directory cannot be used",
+        "What is kept from one start to the next cannot be kept or read: there is no folder for it, or it "
+        "is not writable, full or damaged.",
+        "Name a folder of its own with --state-dir, writable for the user that the program runs as.",
+    ),
+    "log-full": KnownProblem(
+        "The log cannot be written",
+        "There was no room for the log, or its disk failed; the program went on without it.",
+        "Make room.  log.maxDays says how long old logs are kept.",
+    ),
+    "log-file": KnownProblem(
+        "The log file cannot be opened",
+        "The log file cannot be opened; the log goes to the console.",
+        "Correct log.to, or the permissions of its folder.",
+    ),
+    "visit-refused": KnownProblem(
+        "A visit is refused",
+        "A user of a visitor's port could not be brought to the secret service, for the reason given.",
+        "Look at the log of the server for its reason.",
+    ),
+    "start-error": KnownProblem(
+        "A proxy or visitor does not start",
+        "The server did not open this proxy, or the visitor's port could not be opened; it is tried again.",
+        "Correct the entry as the message says; the server's log may say more.",
+    ),
+    "cannot-start": KnownProblem(
+        "The program cannot start",
+        "The program, or a proxy or visitor of it, cannot do what it was started for, for the reason given.",
+        "Look the reason up on this page.",
+    ),
+    "no-session": KnownProblem(
+        "The client is not logged in",
+        "The client is not let in, or cannot reach its server, for the reason that the message ends with.",
+        "Look at the server's log for the same moment.",
+    ),
+    "connection-refused-here": KnownProblem(
+        "A connection is refused",
+        "The server did not understand a connection, and closed it.",
+        "Nothing, if it is nobody of yours: scanners of the internet do that all day.",
+    ),
+    "open-file": KnownProblem(
+        "A file cannot be opened",
+        "A file that the configuration names cannot be opened.",
+        "Correct the path or the file.",
+    ),
+}
+"""The known problems by id."""
