@@ -19,8 +19,6 @@ __all__ = [
     "DuplicateProxyType",
     "LocalProtocolError",
     "LoginRefusedError",
-    "MeetingFailed",
-    "MeetingRefusedError",
     "NoWorkConnection",
     "OutOfDescriptors",
     "PluginError",
@@ -30,6 +28,8 @@ __all__ = [
     "RefusedError",
     "RelaykitError",
     "RemoteProtocolError",
+    "RendezvousFailedError",
+    "RendezvousRefusedError",
     "SessionLost",
     "TransportSecurityError",
     "UnknownProxyType",
@@ -117,14 +117,14 @@ class VisitRefusedError(RefusedError):
     """The server does not connect this visit."""
 
 
-class MeetingRefusedError(RefusedError):
+class RendezvousRefusedError(RefusedError):
     """The server does not let a visitor meet the proxy's client."""
 
 
-class MeetingFailed(RelaykitError):
+class RendezvousFailedError(RelaykitError):
     """Two clients did not come to a direct path; ``reason`` tells why, None if it is not known."""
 
-    problem = "meeting-failed"
+    problem = "rendezvous-failed"
 
     def __init__(self, text: str, reason: enum.Enum | None = None) -> None:
         super().__init__(text)
@@ -236,10 +236,10 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     ("the visitor's client is not logged in", "visit-nobody"),
     ("register visitor conn error", "visit-refused"),
     ("takes no signals", "signals"),
-    ("knows of no meetings", "no-meetings"),
-    ("too many calls", "too-many-meetings"),
-    ("too many meetings", "too-many-meetings"),
-    ("this call was made already", "call-refused"),
+    ("knows of no rendezvous", "no-rendezvous"),
+    ("rendezvous are asked for too often", "too-many-rendezvous"),
+    ("too many rendezvous", "too-many-rendezvous"),
+    ("this rendezvous was asked for already", "rendezvous-refused"),
     ("the server did not answer within", "visit-refused"),
     ("proxy [", "start-error"),
 )

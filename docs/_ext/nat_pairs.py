@@ -8,7 +8,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from relaykit.sansio.nat.pairing import Part, Shape, part_of
+from relaykit.sansio.nat.pairing import NatType, Strategy, strategy_for
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -17,14 +17,14 @@ __all__ = ["setup"]
 
 
 class NatPairs(SphinxDirective):
-    """One row and one column for each shape; the cell is the part of the row's end."""
+    """One row and one column for each NAT type; the cell is the strategy of the row's end."""
 
     def run(self) -> list[nodes.Node]:
         """Draws the table."""
         lines = [".. list-table::", "   :header-rows: 1", "   :stub-columns: 1", ""]
-        lines += _row(["this end \\ the other", *(shape.value for shape in Shape)])
-        for own in Shape:
-            lines += _row([own.value, *(_cell(part_of(own, other)) for other in Shape)])
+        lines += _row(["this end \\ the other", *(each.value for each in NatType)])
+        for own in NatType:
+            lines += _row([own.value, *(_cell(strategy_for(own, other)) for other in NatType)])
         container = nodes.Element()
         self.state.nested_parse(StringList(lines, source="nat-pairs"), 0, container)
         return container.children
@@ -35,8 +35,8 @@ def _row(cells: list[str]) -> list[str]:
     return [f"   * - {first}", *(f"     - {cell}" for cell in others)]
 
 
-def _cell(part: Part) -> str:
-    return "--" if part is Part.GIVE_UP else part.value
+def _cell(strategy: Strategy) -> str:
+    return "--" if strategy is Strategy.GIVE_UP else strategy.value
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

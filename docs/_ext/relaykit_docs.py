@@ -142,9 +142,10 @@ class Transitions(SphinxDirective):
             for (state, step), following in module.TRANSITIONS.items()
             for actor in (module.ACTORS[step],)
         ]
+        states = type(next(iter(module.TRANSITIONS))[0])
         rows = [(edge.before, edge.label, edge.actor, edge.after) for edge in edges]
         table = _list_table(("State", "Step", "Whose", "Next state"), rows, (25, 25, 25, 25))
-        picture = nodes.raw("", draw([state.value for state in module.State], edges), format="html")
+        picture = nodes.raw("", draw([state.value for state in states], edges), format="html")
         return [picture, *_parsed(self, table)]
 
 

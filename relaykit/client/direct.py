@@ -1,4 +1,4 @@
-"""Direct paths to other clients: what this client knows of its network, and the meetings it takes part in."""
+"""Direct paths to other clients: what this client knows of its network, and its hole punching sessions."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from relaykit.nat.examining import lookup
-from relaykit.nat.meetings import ClientMeetings
-from relaykit.nat.punch import Traversal
-from relaykit.nat.surveying import Surveyor
+from relaykit.nat.detection import lookup
+from relaykit.nat.direct_paths import DirectPaths
+from relaykit.nat.periodic_detection import PeriodicDetection
+from relaykit.nat.session import HolePunchingSession
 from relaykit.values import Address
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.client.session import Session
-    from relaykit.interfaces import IMeetings, ISignalPeer
-    from relaykit.nat.punch import Surroundings
-    from relaykit.sansio.nat.meetings import Met
+    from relaykit.interfaces import IDirectPaths, ISignalPeer
+    from relaykit.nat.session import NetworkInfo
+    from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
 
-__all__ = ["DirectPaths"]
+__all__ = ["HolePunchingService"]
 
 
-class DirectPaths(MultiService):
-    """Makes the meetings of backends and visitors, and ends them when it stops.
+class HolePunchingService(MultiService):
+    """Makes the rendezvous of backends and visitors, and ends them when it stops.
 
-    A client without meetings asks nobody about its network.
+    A client without rendezvous asks nobody about its network.
 
     :param session: answers the session with the server, if there is one at the moment.
     :param server: the name of the server, which may have an address of either family.
@@ -43,7 +43,7 @@ class DirectPaths(MultiService):
     def __init__(
         self,
         reactor: Any,
-        surroundings: Surroundings,
+        network_info: NetworkInfo,
         session: Callable[[], Session | None],
         server: str,
     ) -> None:
@@ -51,54 +51,56 @@ class DirectPaths(MultiService):
         self._reactor = reactor
         self._session = session
         self._server = server
-        self._network = surroundings.network
+        self._network = network_info.network
         self._hosts: Sequence[str] = ()
-        self._surveyor = Surveyor(reactor, surroundings)
-        self._surveyor.setServiceParent(self)
-        self._meetings: list[ClientMeetings] = []
+        self._detection = PeriodicDetection(reactor, network_info)
+        self._detection.setServiceParent(self)
+        self._under_way: list[DirectPaths] = []
 
     def stopService(self) -> Deferred[None]:
-        for each in self._meetings:
+        for each in self._under_way:
             each.close()
         stopped: Deferred[None] = super().stopService()
         return stopped
 
-    def make_meetings(self, peer: ISignalPeer) -> IMeetings:
-        """The meetings of one backend or visitor."""
-        meetings = ClientMeetings(peer, self._reactor, self._traverse, os.urandom)
-        self._meetings.append(meetings)
+    def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
+        """The rendezvous of one backend or visitor."""
+        rendezvous = DirectPaths(peer, self._reactor, self._traverse, os.urandom)
+        self._under_way.append(rendezvous)
         self.session_started()
-        return meetings
+        return rendezvous
 
     def session_started(self) -> None:
         """There is a session: its server may be asked about the network, if anybody wants to know.
 
-        STUN is on the port of the server unless that says otherwise, which it does at a meeting.
+        STUN is on the port of the server unless that says otherwise, which it does at a rendezvous.
         """
         session = self._session()
-        if self._meetings and session is not None and session.peer is not None:
-            self._surveyor.begin([session.peer])
+        if self._under_way and session is not None and session.peer is not None:
+            self._detection.begin([session.peer])
             found = self._network.call_in_thread(partial(lookup, self._server, session.peer.port))
             found.addCallbacks(self._resolved, self._not_resolved)
 
     def network_changed(self) -> None:
         """Nothing that was known of the network counts any more."""
-        self._surveyor.network_changed()
+        self._detection.network_changed()
 
-    def _traverse(self, met: Met, send_offer: Callable[[dict[str, object]], None]) -> Traversal:
+    def _traverse(
+        self, met: RendezvousBegun, send_candidates: Callable[[dict[str, object]], None]
+    ) -> HolePunchingSession:
         session = self._session()
         shared = None if session is None else session.host
         servers = self._stun_servers(session, met.stun_ports)
-        if servers and self._surveyor.behavior is None:
-            self._surveyor.begin(servers)
-        surroundings = evolve(
-            self._surveyor.surroundings(),
+        if servers and self._detection.behavior is None:
+            self._detection.begin(servers)
+        network_info = evolve(
+            self._detection.network_info(),
             stun_servers=servers,
             stream_port=0 if shared is None else shared.port,
             stream_seen_as=met.seen_as,
             seconds=self._reactor.seconds,
         )
-        return Traversal(self._reactor, surroundings, met.role, met.key, send_offer)
+        return HolePunchingSession(self._reactor, network_info, met.role, met.key, send_candidates)
 
     def _stun_servers(self, session: Session | None, ports: Sequence[int]) -> Sequence[Address]:
         """The relay server's own, where it was reached, and at its address of the other family."""

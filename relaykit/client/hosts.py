@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import IDataPlane, IFlow, ILegAcceptor, IListeningPort, IMeetings, IStreamLeg
+    from relaykit.interfaces import IDataPlane, IDirectPaths, IFlow, ILegAcceptor, IListeningPort, IStreamLeg
     from relaykit.options import ProxyCommon, VisitorCommon
     from relaykit.values import Address, ClientIdentity, Origin
 
@@ -51,7 +51,7 @@ class CurrentSession(Protocol):
     def open_visit(self, common: VisitorCommon) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy that a visitor visits."""
 
-    def make_meetings(self, peer: ISignalPeer) -> IMeetings:
+    def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
         """What makes direct paths for one backend or visitor, which it can signal for."""
 
 
@@ -65,7 +65,7 @@ class _Host:
     reactor: IReactorTime
     _data_plane: IDataPlane
     _session: CurrentSession
-    _meetings: IMeetings | None = field(default=None, init=False)
+    _direct_paths: IDirectPaths | None = field(default=None, init=False)
     flows: dict[IFlow, Origin] = field(factory=dict, init=False)
     """The flows that there are, each with where its user comes from."""
 
@@ -75,10 +75,10 @@ class _Host:
         raise NotImplementedError
 
     @property
-    def meetings(self) -> IMeetings:
-        if self._meetings is None:
-            self._meetings = self._session.make_meetings(self)
-        return self._meetings
+    def direct_paths(self) -> IDirectPaths:
+        if self._direct_paths is None:
+            self._direct_paths = self._session.make_direct_paths(self)
+        return self._direct_paths
 
     @property
     def identity(self) -> ClientIdentity:

@@ -15,7 +15,7 @@ from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
 from relaykit.nat.network import HostNetwork
-from relaykit.nat.punch import Surroundings
+from relaykit.nat.session import NetworkInfo
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
@@ -42,7 +42,7 @@ class Network:
     listen: Callable[[str, int, ILegAcceptor], IListeningPort]
     data_plane: DataPlane
     watch: Callable[[Callable[[str], None]], IService]
-    surroundings: Surroundings
+    network_info: NetworkInfo
     """What direct paths are made through, and what is known of it before anybody was asked."""
     has_moved: Callable[[Address, Address], bool] = has_moved
     """Whether connections from an address to a peer can only come from another address now."""
@@ -63,5 +63,5 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
         make_data_plane(),
         lambda changed: NetworkWatch(reactor, changed),
-        Surroundings(network=HostNetwork(reactor)),
+        NetworkInfo(network=HostNetwork(reactor)),
     )

@@ -16,7 +16,7 @@ from relaykit.dataplane.dialing import dial
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ISecureLeg, IStreamPath
-from relaykit.nat.stream_punch import share_port
+from relaykit.nat.tcp_attempt import share_port
 from relaykit.sansio.parsers.first_bytes import CUSTOM_TLS_BYTE
 from relaykit.values import Ended
 

@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relaykit.client.access import Access
-from relaykit.client.direct import DirectPaths
+from relaykit.client.direct import HolePunchingService
 from relaykit.client.identity import Identity
 from relaykit.client.network import Network, make_network
 from relaykit.client.offers import Offers, wire_name
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
     from relaykit.config.schema import ClientConfig
-    from relaykit.interfaces import IMeetings, ISignalPeer, IStreamLeg
+    from relaykit.interfaces import IDirectPaths, ISignalPeer, IStreamLeg
     from relaykit.options import VisitorCommon
     from relaykit.plugins import ProxyTypes
     from relaykit.state import StateDirectory
@@ -119,8 +119,8 @@ class RelayClient(MultiService):
             RememberedServers(self._state),
             TokenKey(self._token, in_thread_of(self._reactor)),
         )
-        self._direct = DirectPaths(
-            self._reactor, network.surroundings, lambda: self._session, config.server_addr
+        self._direct = HolePunchingService(
+            self._reactor, network.network_info, lambda: self._session, config.server_addr
         )
         self._direct.setServiceParent(self)
         self._backoff = Backoff(random.random, login_fail_exit=bool(config.login_fail_exit))
@@ -238,9 +238,9 @@ class RelayClient(MultiService):
             visit(self._session, common, name, self._reactor, self._access.unix_time, os.urandom)
         )
 
-    def make_meetings(self, peer: ISignalPeer) -> IMeetings:
+    def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
         """What makes direct paths for one backend or visitor."""
-        return self._direct.make_meetings(peer)
+        return self._direct.make_direct_paths(peer)
 
     # --- one session after the other ----------------------------------------------------------------
 

@@ -314,28 +314,28 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The local address that frpc nathole discover was given cannot be used.",
         "Name an address of this machine and a port that is free, or leave it out.",
     ),
-    "traversal": KnownProblem(
+    "hole-punching": KnownProblem(
         "There is no direct path",
         "A direct path between two clients could not be had; the relay goes on serving.",
         "relaykit nat says what this network allows.",
     ),
-    "no-meetings": KnownProblem(
+    "no-rendezvous": KnownProblem(
         "The other end knows of no direct paths",
         "A visitor wanted a direct path, and the server or the proxy's client cannot take part: it is "
         "older, or frp's own, or speaks the older version of the wire.",
         "Nothing: everything goes through the relay.  For direct paths use relaykit at all three places.",
     ),
-    "too-many-meetings": KnownProblem(
+    "too-many-rendezvous": KnownProblem(
         "Too many direct paths are asked for",
         "Direct paths are asked for faster, or more of them at once, than the server or this client allows.",
         "Nothing: it is tried again later.  If it lasts, look for a visitor that asks all the time.",
     ),
-    "call-refused": KnownProblem(
+    "rendezvous-refused": KnownProblem(
         "A direct path is refused",
         "A visitor asked to meet a proxy's client directly and was not let in, for the reason given.",
         "Compare secretKey at both ends, and allowUsers with the visitor's user.",
     ),
-    "meeting-failed": KnownProblem(
+    "rendezvous-failed": KnownProblem(
         "The attempt at a direct path failed",
         "A defect ended an attempt at a direct path; the relay goes on.",
         "Report it, with what the log says.",

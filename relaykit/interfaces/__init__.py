@@ -5,10 +5,10 @@ Each may be imported from here.
 
 from relaykit.interfaces.forwarding import IDataPlane, IFlow, IForwarder
 from relaykit.interfaces.hosts import (
-    ICaller,
     IClientHost,
     IForwardingHost,
     IHost,
+    IInitiator,
     IPorts,
     IRegisteredProxy,
     IServerHost,
@@ -42,26 +42,25 @@ from relaykit.interfaces.proxy_types import (
     IVisitableProxyType,
     IVisitor,
 )
-from relaykit.interfaces.rendezvous import IMeetingPoint, IMeetings, IRendezvous
+from relaykit.interfaces.rendezvous import IDirectPaths, IRendezvous, IRendezvousPoint
 
 __all__ = [
     "IBackend",
-    "ICaller",
     "IClientHost",
     "IDataPlane",
+    "IDirectPaths",
     "IExposure",
     "IFlow",
     "IForwarder",
     "IForwardingHost",
     "IHost",
     "IIngress",
+    "IInitiator",
     "IKernelLeg",
     "ILegAcceptor",
     "ILegReceiver",
     "IListeningPort",
     "IMeasuredPath",
-    "IMeetingPoint",
-    "IMeetings",
     "IMuxedLeg",
     "IOneLineProxyType",
     "IPiecesReceiver",
@@ -70,6 +69,7 @@ __all__ = [
     "IProxyTypeReference",
     "IRegisteredProxy",
     "IRendezvous",
+    "IRendezvousPoint",
     "ISecureLeg",
     "IServerHost",
     "ISessionFollower",

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from relaykit.values import Origin, Secret, Traffic
 
 __all__ = [
-    "ICaller",
     "IClientHost",
     "IForwardingHost",
     "IHost",
+    "IInitiator",
     "IPorts",
     "IRegisteredProxy",
     "IServerHost",
@@ -62,14 +62,14 @@ class IRegisteredProxy(ISignalPeer):
         """
 
 
-class ICaller(ISignalPeer):
-    """A visitor that asks to be let in: for one flow, or for a meeting with the proxy's client."""
+class IInitiator(ISignalPeer):
+    """A visitor that asks to be let in: for one flow, or for a rendezvous with the proxy's client."""
 
     def proves(secret: Secret) -> bool:
         """Whether the visitor has shown that it knows the secret; constant time."""
 
 
-class IVisit(ICaller):
+class IVisit(IInitiator):
     """A visitor's request for one flow."""
 
     origin = Attribute("Where the visiting client's connection came from.")
@@ -96,7 +96,7 @@ class IServerHost(IHost):
 class IForwardingHost(IHost, ISignalPeer):
     """The client, as whoever joins a user with a service sees it."""
 
-    meetings = Attribute("The :class:`IMeetings` of this backend or visitor.")
+    direct_paths = Attribute("The :class:`IDirectPaths` of this backend or visitor.")
     flows = Attribute("The :class:`IFlow` of each user who is served, with the user's origin.")
 
     def forward(near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:

@@ -10,41 +10,41 @@ from zope.interface import Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from relaykit.interfaces.hosts import ICaller, IRegisteredProxy, ISignalPeer
+    from relaykit.interfaces.hosts import IInitiator, IRegisteredProxy, ISignalPeer
     from relaykit.values import Secret
 
-__all__ = ["IMeetingPoint", "IMeetings", "IRendezvous"]
+__all__ = ["IDirectPaths", "IRendezvous", "IRendezvousPoint"]
 
 
 class IRendezvous(Interface):
     """Where clients of a server meet that want a direct path to each other."""
 
-    def open(proxy: IRegisteredProxy, admit: Callable[[ICaller], None]) -> IMeetingPoint:
-        """A place where visitors may call the client of this proxy.
+    def open(proxy: IRegisteredProxy, admit: Callable[[IInitiator], None]) -> IRendezvousPoint:
+        """Lets visitors call the client of this proxy.
 
-        ``admit`` applies the type's own rules to each caller and raises
+        ``admit`` applies the type's own rules to each initiator and raises
         :class:`relaykit.errors.RefusedError`; the text goes to the visitor.
         """
 
 
-class IMeetingPoint(Interface):
+class IRendezvousPoint(Interface):
     """Where visitors meet the client of one proxy.  Its exposure hands on the signals that it gets."""
 
     def signal_received(sender: ISignalPeer, body: Mapping[str, Any]) -> bool:
-        """Takes a signal, and answers whether it was about a meeting.
+        """Takes a signal, and answers whether it was about a rendezvous.
 
         :raises RemoteProtocolError: it makes no sense.
         """
 
     def close() -> None:
-        """Ends the meetings that are under way: the proxy is not there any more."""
+        """Ends the rendezvous that are under way: the proxy is not there any more."""
 
 
-class IMeetings(Interface):
-    """The meetings of one backend or of one visitor, which hands on the signals that it gets.
+class IDirectPaths(Interface):
+    """The rendezvous of one backend or of one visitor, which hands on the signals that it gets.
 
-    What comes of a meeting is a :class:`relaykit.nat.paths.PunchedPath`, or where UDP is blocked a
-    :class:`relaykit.nat.stream_punch.PunchedStream`; either is whose meeting it was.  The peer is
+    What comes of a rendezvous is a :class:`relaykit.nat.paths.PunchedPath`, or where UDP is blocked a
+    :class:`relaykit.nat.tcp_attempt.PunchedStream`; either is whose rendezvous it was.  The peer is
     whoever the relay server brought: whoever trusts it less lets it prove who it is.
     """
 
@@ -52,19 +52,19 @@ class IMeetings(Interface):
         """For a visitor: calls the client of the proxy, and punches.  Fires with the path.
 
         ``secret`` is what its exposure may ask for.  Fails with
-        :class:`relaykit.errors.MeetingRefusedError`, with :class:`relaykit.errors.MeetingFailed`, or with
-        :class:`relaykit.errors.RefusedError` where the server takes no signals.  Cancelling ends the
-        meeting at both ends.
+        :class:`relaykit.errors.RendezvousRefusedError`, with
+        :class:`relaykit.errors.RendezvousFailedError`, or with :class:`relaykit.errors.RefusedError` where
+        the server takes no signals.  Cancelling ends the rendezvous at both ends.
         """
 
-    def answer(taker: Callable[[Any], None]) -> None:
-        """For a backend: takes part in meetings from now on; ``taker`` gets each path."""
+    def answer(on_path: Callable[[Any], None]) -> None:
+        """For a backend: takes part in rendezvous from now on; ``on_path`` gets each path."""
 
     def signal_received(body: Mapping[str, Any]) -> bool:
-        """Takes a signal, and answers whether it was about a meeting.
+        """Takes a signal, and answers whether it was about a rendezvous.
 
         :raises RemoteProtocolError: it makes no sense.
         """
 
     def close() -> None:
-        """Ends the meetings that are under way, and takes part in no others."""
+        """Ends the rendezvous that are under way, and takes part in no others."""

@@ -1,4 +1,4 @@
-"""Runs a datagram core over UDP sockets: the only caller of such cores."""
+"""Runs a datagram core over UDP sockets: the only initiator of such cores."""
 
 from __future__ import annotations
 

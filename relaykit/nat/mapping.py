@@ -78,7 +78,7 @@ class PortMapper(Service):
                 self._socket = self._network.open_udp("0.0.0.0", 0, _drop)
         except CannotListenError:
             self.log.warn(
-                "no socket could be opened to ask the router {router}", router=router, problem="traversal"
+                "no socket could be opened to ask the router {router}", router=router, problem="hole-punching"
             )
         if self._socket is None:
             self._try_upnp()

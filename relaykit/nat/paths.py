@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
-from relaykit.sansio.nat.knocks import is_knock
+from relaykit.sansio.nat.checks import is_check
 from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
     from relaykit.nat.driving import DatagramDriver
     from relaykit.nat.network import HostNetwork
     from relaykit.nat.sockets import DatagramReceiver, UdpSocket
-    from relaykit.sansio.nat.knocks import Role
-    from relaykit.sansio.nat.punching import Punched, PunchEvent
+    from relaykit.sansio.nat.checks import PeerRole
+    from relaykit.sansio.nat.punching import Punched, PunchingEvent
 
 __all__ = ["EARLY_MAX", "PunchedPath", "UdpPair"]
 
@@ -90,8 +90,8 @@ class PunchedPath:
         self,
         socket: UdpSocket,
         result: Punched,
-        role: Role,
-        driver: DatagramDriver[PunchEvent],
+        role: PeerRole,
+        driver: DatagramDriver[PunchingEvent],
         on_close: Callable[[], None] | None = None,
     ) -> None:
         self.socket = socket
@@ -148,7 +148,7 @@ class PunchedPath:
             on_close()
 
     def _arrived(self, data: bytes, source: Address, arrived_at: str) -> None:
-        if is_knock(data):
+        if is_check(data):
             self._driver.arrived(self.result.via, data, source, arrived_at)
         elif self._receiver is None:
             if source == self.peer:

@@ -1,4 +1,4 @@
-"""The relay server's half of meetings, between the signals of clients and the core."""
+"""The relay server's half of rendezvous, between the signals of clients and the core."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError
-from relaykit.interfaces import ICaller, IMeetingPoint, IRendezvous
-from relaykit.sansio.nat.knocks import Role
-from relaykit.sansio.nat.meeting_messages import Call, from_body, proof_of, to_body
-from relaykit.sansio.nat.rendezvous import Party, Rendezvous
+from relaykit.interfaces import IInitiator, IRendezvous, IRendezvousPoint
+from relaykit.sansio.nat.checks import PeerRole
+from relaykit.sansio.nat.rendezvous_messages import RendezvousRequest, from_body, proof_of, to_body
+from relaykit.sansio.nat.server_rendezvous import Party, ServerRendezvous
 from relaykit.timer import Timer
 from relaykit.values import ClientIdentity, Ended
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IRegisteredProxy, ISignalPeer
     from relaykit.values import Secret
 
-__all__ = ["MeetingPlace"]
+__all__ = ["RendezvousPoints"]
 
 
-@implementer(ICaller)
+@implementer(IInitiator)
 @define(eq=False)
-class _Caller:
-    """A visitor that calls, as the rules of a proxy look at it."""
+class _Initiator:
+    """A visitor that asks for a rendezvous, as the rules of a proxy look at it."""
 
     _peer: ISignalPeer
-    _call: Call
+    _request: RendezvousRequest
 
     @property
     def identity(self) -> ClientIdentity:
@@ -49,12 +49,12 @@ class _Caller:
         self._peer.signal(body)
 
     def proves(self, secret: Secret) -> bool:
-        expected = proof_of(secret.to_bytes(), self.identity.run_id, self._call.call)
-        return hmac.compare_digest(expected, self._call.proof)
+        expected = proof_of(secret.to_bytes(), self.identity.run_id, self._request.id)
+        return hmac.compare_digest(expected, self._request.proof)
 
 
 @implementer(IRendezvous)
-class MeetingPlace:
+class RendezvousPoints:
     """Where all clients of one server meet; a thin driver of the core.
 
     It needs no start and no end: once all proxies are withdrawn, nothing of it is left.
@@ -62,31 +62,31 @@ class MeetingPlace:
 
     log = Logger()
 
-    def __init__(self, core: Rendezvous, clock: IReactorTime) -> None:
+    def __init__(self, core: ServerRendezvous, clock: IReactorTime) -> None:
         self._core = core
         self._clock = clock
         self._timer = Timer(clock, self._wake)
 
-    def open(self, proxy: IRegisteredProxy, admit: Callable[[ICaller], None]) -> IMeetingPoint:
-        return _MeetingPoint(self, proxy, admit)
+    def open(self, proxy: IRegisteredProxy, admit: Callable[[IInitiator], None]) -> IRendezvousPoint:
+        return _RendezvousPoint(self, proxy, admit)
 
-    # --- for meeting points
+    # --- for rendezvous points
 
-    def received(self, point: _MeetingPoint, sender: ISignalPeer, body: Mapping[str, Any]) -> bool:
+    def received(self, point: _RendezvousPoint, sender: ISignalPeer, body: Mapping[str, Any]) -> bool:
         """A signal arrived at a proxy."""
         message = from_body(body)
         if message is None:
             return False
         proxy, now = point.proxy, self._clock.seconds()
-        is_callee = sender is proxy
-        party = _party(Role.CALLEE, proxy.name, sender) if is_callee else _caller(sender)
+        is_responder = sender is proxy
+        party = _party(PeerRole.RESPONDER, proxy.name, sender) if is_responder else _initiator(sender)
         try:
-            if not isinstance(message, Call):
+            if not isinstance(message, RendezvousRequest):
                 self._core.received(party, message, now)
-            elif is_callee:
-                raise RemoteProtocolError("the proxy's own client calls it")
+            elif is_responder:
+                raise RemoteProtocolError("the proxy's own client asks for it")
             else:
-                self._called(point, party, message, now)
+                self._requested(point, party, message, now)
         finally:
             self._settle()
         return True
@@ -98,27 +98,31 @@ class MeetingPlace:
 
     # --- inside
 
-    def _called(self, point: _MeetingPoint, caller: Party, call: Call, now: float) -> None:
+    def _requested(
+        self, point: _RendezvousPoint, initiator: Party, request: RendezvousRequest, now: float
+    ) -> None:
         proxy = point.proxy
 
         def admit() -> None:
             if not proxy.takes_signals:
                 raise RefusedError(
-                    RefusalCode.NOT_AVAILABLE, f"the client of [{proxy.name}] knows of no meetings"
+                    RefusalCode.NOT_AVAILABLE, f"the client of [{proxy.name}] knows of no rendezvous"
                 )
-            point.admit(_Caller(caller.peer, call))
+            point.admit(_Initiator(initiator.peer, request))
 
-        refusal = self._core.called(caller, call, _party(Role.CALLEE, proxy.name, proxy), admit, now)
+        refusal = self._core.requested(
+            initiator, request, _party(PeerRole.RESPONDER, proxy.name, proxy), admit, now
+        )
         if refusal is not None:
             self.log.warn(
-                "[{run}] [{proxy}] a call from {origin} is refused: {reason}",
-                run=caller.client,
+                "[{run}] [{proxy}] a rendezvous asked for by {origin} is refused: {reason}",
+                run=initiator.client,
                 proxy=proxy.name,
-                origin=caller.seen_as,
+                origin=initiator.seen_as,
                 reason=refusal.text,
                 code=refusal.code.value,
                 ended=Ended.REFUSED.value,
-                problem="call-refused",
+                problem="rendezvous-refused",
             )
 
     def _wake(self) -> None:
@@ -132,8 +136,8 @@ class MeetingPlace:
                 delivery.peer.signal(to_body(delivery.message))
         for over in self._core.events():
             self.log.debug(
-                "[{run}] [{proxy}] a meeting is over: {why}",
-                run=over.caller,
+                "[{run}] [{proxy}] a rendezvous is over: {why}",
+                run=over.initiator,
                 proxy=over.proxy,
                 why=over.why.value,
                 seconds=over.seconds,
@@ -141,26 +145,26 @@ class MeetingPlace:
         self._timer.set(self._core.next_wakeup())
 
 
-@implementer(IMeetingPoint)
+@implementer(IRendezvousPoint)
 @define(eq=False)
-class _MeetingPoint:
-    _place: MeetingPlace
+class _RendezvousPoint:
+    _points: RendezvousPoints
     proxy: IRegisteredProxy
-    admit: Callable[[ICaller], None]
+    admit: Callable[[IInitiator], None]
     _closed: bool = field(default=False, init=False)
 
     def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> bool:
-        return not self._closed and self._place.received(self, sender, body)
+        return not self._closed and self._points.received(self, sender, body)
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._place.withdrawn(self.proxy)
+            self._points.withdrawn(self.proxy)
 
 
-def _caller(sender: ISignalPeer) -> Party:
-    return _party(Role.CALLER, sender.identity.run_id, sender)
+def _initiator(sender: ISignalPeer) -> Party:
+    return _party(PeerRole.INITIATOR, sender.identity.run_id, sender)
 
 
-def _party(role: Role, of: str, peer: ISignalPeer) -> Party:
+def _party(role: PeerRole, of: str, peer: ISignalPeer) -> Party:
     return Party(role, of, peer.identity.run_id, peer.identity.address, peer)

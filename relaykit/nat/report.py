@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from relaykit.nat.examining import DEFAULT_SERVERS, Examiner, NatReport
+from relaykit.nat.detection import DEFAULT_SERVERS, NatDetector, NatReport
 from relaykit.sansio.nat.behavior import Filtering, Mapping, NatBehavior, PortAllocation
 from relaykit.sansio.nat.candidates import is_internet
-from relaykit.sansio.nat.pairing import NatView, Part, Shape, part_of, shape_of
+from relaykit.sansio.nat.pairing import NatType, NatView, Strategy, nat_type_of, strategy_for
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -46,34 +46,34 @@ _PORTS = {
 }
 
 _PEERS = {
-    Shape.OPEN: "lets others in (public address, full or restricted cone)",
-    Shape.STEADY: "keeps its port (port-restricted cone, firewall)",
-    Shape.STEPPED: "counts its ports (symmetric)",
-    Shape.BLOCK: "draws its ports from a small block (carrier)",
-    Shape.RANDOM: "draws its ports from all (symmetric)",
-    Shape.BLOCKED: "lets no UDP out",
+    NatType.OPEN: "lets others in (public address, full or restricted cone)",
+    NatType.STEADY: "keeps its port (port-restricted cone, firewall)",
+    NatType.STEPPED: "counts its ports (symmetric)",
+    NatType.BLOCK: "draws its ports from a small block (carrier)",
+    NatType.RANDOM: "draws its ports from all (symmetric)",
+    NatType.BLOCKED: "lets no UDP out",
 }
 
 _OUTCOMES = {
-    Part.KNOCK: "direct, at once",
-    Part.PREDICT: "direct, at once, by predicting ports",
-    Part.GUESS: "direct within seconds, by guessing ports",
-    Part.SPREAD: "direct within seconds, by opening many ports",
-    Part.SCATTER: "direct within seconds, mostly, by guessing on both sides",
-    Part.GIVE_UP: "through the relay",
+    Strategy.CHECK: "direct, at once",
+    Strategy.PREDICT: "direct, at once, by predicting ports",
+    Strategy.GUESS: "direct within seconds, by guessing ports",
+    Strategy.SPREAD: "direct within seconds, by opening many ports",
+    Strategy.SCATTER: "direct within seconds, mostly, by guessing on both sides",
+    Strategy.GIVE_UP: "through the relay",
 }
 
-_BEST: dict[tuple[Part, Part], Part] = {(Part.KNOCK, Part.PREDICT): Part.PREDICT}
-"""(own part, the peer's part): the one that says what happens, where it is not the own one."""
+_BEST: dict[tuple[Strategy, Strategy], Strategy] = {(Strategy.CHECK, Strategy.PREDICT): Strategy.PREDICT}
+"""(own strategy, the peer's strategy): the one that says what happens, where it is not the own one."""
 
 
-def expectations(behavior: NatBehavior) -> dict[Shape, Part]:
-    """How a peer of each shape will be reached."""
-    own = shape_of(NatView.of(behavior))
+def expectations(behavior: NatBehavior) -> dict[NatType, Strategy]:
+    """How a peer of each type will be reached."""
+    own = nat_type_of(NatView.of(behavior))
     found = {}
     for other in _PEERS:
-        part = part_of(own, other)
-        found[other] = _BEST.get((part, part_of(other, own)), part)
+        strategy = strategy_for(own, other)
+        found[other] = _BEST.get((strategy, strategy_for(other, own)), strategy)
     return found
 
 
@@ -87,8 +87,8 @@ def words(report: NatReport) -> str:
     best = report.four if report.four is not None else report.six
     if best is not None and best.udp_works:
         lines += ["", "A peer whose network ...                                       is reached"]
-        for shape, part in expectations(best).items():
-            lines.append(f"  {_PEERS[shape]:<60} {_OUTCOMES[part]}")
+        for nat_type, strategy in expectations(best).items():
+            lines.append(f"  {_PEERS[nat_type]:<60} {_OUTCOMES[strategy]}")
         lines += _advice(report, best)
     elif not report.works:
         lines += [
@@ -106,9 +106,9 @@ def to_json(report: NatReport) -> str:
     for family, behavior in (("four", report.four), ("six", report.six)):
         if behavior is not None:
             table[family]["is_translated"] = behavior.udp_works and behavior.is_translated
-            table[family]["shape"] = shape_of(NatView.of(behavior)).value
+            table[family]["type"] = nat_type_of(NatView.of(behavior)).value
             table[family]["peers"] = {
-                shape.value: part.value for shape, part in expectations(behavior).items()
+                nat_type.value: strategy.value for nat_type, strategy in expectations(behavior).items()
             }
     return json.dumps(table, indent=2)
 
@@ -125,7 +125,7 @@ async def run(
 
     :raises ValueError: a server is not written as one.
     """
-    report = await Examiner(reactor, network).examine(servers or DEFAULT_SERVERS, lifetime)
+    report = await NatDetector(reactor, network).report(servers or DEFAULT_SERVERS, lifetime)
     say(to_json(report) if as_json else words(report))
     return 0 if report.works else 1
 
@@ -186,7 +186,7 @@ def _port_mapping(report: NatReport) -> str:
 
 def _advice(report: NatReport, behavior: NatBehavior) -> Iterator[str]:
     """What would make it better, where it is not good."""
-    if shape_of(NatView.of(behavior)) in (Shape.OPEN, Shape.STEADY):
+    if nat_type_of(NatView.of(behavior)) in (NatType.OPEN, NatType.STEADY):
         return
     yield ""
     if report.port_mapping.works:

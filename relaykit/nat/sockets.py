@@ -139,7 +139,7 @@ class UdpSocket:
         return True
 
     def detach(self) -> socket.socket:
-        """Stops reading and hands the socket to the caller, who owns it from now on."""
+        """Stops reading and hands the socket to the initiator, who owns it from now on."""
         plain, self._socket = self._socket, None
         if plain is None:
             raise RuntimeError("the socket was closed")

@@ -34,7 +34,7 @@ _DESCRIPTION = "relaykit"
 class UpnpFailed(RelaykitError):
     """The router refused, vanished, or there is none."""
 
-    problem = "traversal"
+    problem = "hole-punching"
 
 
 @frozen

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import (
-        ICaller,
         IClientHost,
+        IInitiator,
         IListeningPort,
         IRegisteredProxy,
         IServerHost,
@@ -59,7 +59,7 @@ class StcpVisitorOptions(Options, frozen=True, kw_only=True):
     """The own keys of an ``stcp`` visitor: none beyond those that every visitor has."""
 
 
-def admit(proxy: IRegisteredProxy, caller: ICaller) -> None:
+def admit(proxy: IRegisteredProxy, caller: IInitiator) -> None:
     """Lets in whoever knows the secret of a proxy and is one of its users.
 
     :raises VisitRefusedError: the caller does not, or is not.

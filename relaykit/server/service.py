@@ -29,7 +29,7 @@ from relaykit.dataplane.poller import make_poller
 from relaykit.dataplane.tls import TlsContext, server_context, start_tls
 from relaykit.errors import problem_of
 from relaykit.interfaces import IServerHost
-from relaykit.nat.rendezvous import MeetingPlace
+from relaykit.nat.rendezvous import RendezvousPoints
 from relaykit.nat.server import RelayStun
 from relaykit.sansio.control.credentials import Scope, TokenVerifier
 from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
@@ -37,7 +37,7 @@ from relaykit.sansio.control.opening import ServerOpening
 from relaykit.sansio.control.proving import BoundLogin
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
-from relaykit.sansio.nat.rendezvous import Rendezvous
+from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
 from relaykit.server.acceptor import BindPort
 from relaykit.server.binding import ServerBinding, load_or_create_salt
 from relaykit.server.heartbeats import heartbeat_of
@@ -205,7 +205,7 @@ class RelayServer(MultiService):
             config.max_ports_per_client,
             self._release_if_silent,
         )
-        rendezvous = MeetingPlace(Rendezvous(os.urandom, self._stun_ports), self._reactor)
+        rendezvous = RendezvousPoints(ServerRendezvous(os.urandom, self._stun_ports), self._reactor)
         self._host = ServerHost(self._reactor, ports, self._data_plane, rendezvous)
         self._registry = Registry(self._types, self, self._data_plane, self._reactor, self._release_if_silent)
         texts = PeerTexts(config.detailed_errors_to_client)

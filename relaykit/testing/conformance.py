@@ -55,9 +55,9 @@ _NONSENSE: tuple[dict[str, Any], ...] = (
     {"": None},
     {"signal": ["a", 1]},
     {"signal": "no such thing"},
-    {"meeting": 5},
-    {"meeting": {"do": "end", "call": "nobody's", "why": "gone"}},
-    {"meeting": {"do": "granted", "call": "nobody's", "key": "short"}},
+    {"rendezvous": 5},
+    {"rendezvous": {"do": "end", "id": "nobody's", "why": "gone"}},
+    {"rendezvous": {"do": "grant", "id": "nobody's", "key": "short"}},
 )
 """Bodies of signals that no half of any type sends."""
 

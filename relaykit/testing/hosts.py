@@ -36,10 +36,10 @@ from relaykit.errors import (
 from relaykit.interfaces import (
     IClientHost,
     IDataPlane,
+    IDirectPaths,
     IFlow,
     ILegReceiver,
     IListeningPort,
-    IMeetings,
     IPorts,
     IRegisteredProxy,
     IServerHost,
@@ -49,11 +49,11 @@ from relaykit.interfaces import (
     IVisitable,
     IVisitorHost,
 )
-from relaykit.nat.meetings import ClientMeetings
-from relaykit.nat.rendezvous import MeetingPlace
+from relaykit.nat.direct_paths import DirectPaths
+from relaykit.nat.rendezvous import RendezvousPoints
 from relaykit.options import Options, ProxyCommon, VisitorCommon, from_wire, to_wire
-from relaykit.sansio.nat.rendezvous import Rendezvous
-from relaykit.testing.meetings import MemoryPunching
+from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
+from relaykit.testing.direct_paths import MemoryPunching
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Address, ClientIdentity, Ended, Origin, Traffic
 
@@ -68,9 +68,9 @@ if TYPE_CHECKING:
         IVisitableProxyType,
         IVisitor,
     )
-    from relaykit.sansio.nat.meetings import Met
+    from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
     from relaykit.sansio.nat.punching import FailureReason
-    from relaykit.testing.meetings import MemoryPath
+    from relaykit.testing.direct_paths import MemoryPath
     from relaykit.testing.memory import MemoryLeg
     from relaykit.values import Secret
 
@@ -159,7 +159,7 @@ class MemoryRelay:
         self.has_work_connections = True
         self.punching_fails: FailureReason | None = None
         """Why no two ends get a direct path; None: they do."""
-        self.rendezvous = MeetingPlace(Rendezvous(self._entropy), self.clock)
+        self.rendezvous = RendezvousPoints(ServerRendezvous(self._entropy), self.clock)
         # Held here, because nobody else may hold what waits for something that never comes.
         self._work: set[Deferred[None]] = set()
         self._published: dict[str, Published] = {}
@@ -253,12 +253,14 @@ class MemoryRelay:
         """Lets everything happen that does not need time to pass."""
         self.network.flush()
 
-    def make_meetings(self, peer: ISignalPeer) -> IMeetings:
-        """The meetings of one backend or visitor."""
-        return ClientMeetings(peer, self.clock, self._punch, self._entropy)
+    def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
+        """The direct paths of one backend or visitor."""
+        return DirectPaths(peer, self.clock, self._punch, self._entropy)
 
-    def _punch(self, met: Met, send_offer: Callable[[dict[str, object]], None]) -> MemoryPunching:
-        return MemoryPunching(met, send_offer, self.punching_fails, self._paths)
+    def _punch(
+        self, met: RendezvousBegun, send_candidates: Callable[[dict[str, object]], None]
+    ) -> MemoryPunching:
+        return MemoryPunching(met, send_candidates, self.punching_fails, self._paths)
 
     def _entropy(self, count: int) -> bytes:
         return self._chance.randbytes(count)
@@ -487,7 +489,7 @@ class MemoryClientHost(_Peer):
         self.ports = relay.ports
         self.name = name
         self.common = common
-        self.meetings = relay.make_meetings(self)
+        self.direct_paths = relay.make_direct_paths(self)
         self._proxy = proxy
         self._local = local
 
@@ -520,7 +522,7 @@ class MemoryVisitorHost(_Peer):
         self.ports = relay.ports
         self.name = common.name
         self.common = common
-        self.meetings = relay.make_meetings(self)
+        self.direct_paths = relay.make_direct_paths(self)
         self.visitor: IVisitor | None = None
 
     def listen(self, acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:

@@ -75,7 +75,7 @@ class _Segment:
 
 
 class LabNat:
-    """A NAT with the behaviors of RFC 4787; mapping and filtering each blank a part of a key.
+    """A NAT with the behaviors of RFC 4787; mapping and filtering each blank a strategy of a key.
 
     With ``keeps_unsolicited`` it does what a Linux router without a firewall does: it remembers a
     datagram that nobody inside asked for, and then gives a socket that sends to where that came
@@ -312,7 +312,7 @@ class LabReactor:
 class Lab:
     """The Internet: NATs and machines are attached to it, time passes in :meth:`run`.
 
-    ``delay_s`` is for one crossing, ``jitter_s`` varies it, ``loss`` is the part of all crossings
+    ``delay_s`` is for one crossing, ``jitter_s`` varies it, ``loss`` is the strategy of all crossings
     that are lost.  Two labs of one seed do the same.
     """
 

@@ -23,7 +23,7 @@ from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.tls import client_context, start_tls
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IListeningPort, IStreamLeg
-from relaykit.nat.punch import Surroundings
+from relaykit.nat.session import NetworkInfo
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
@@ -66,7 +66,7 @@ class Machine:
         self.moved = False
         """Whether its connections to the server can only come from another address than before."""
         nothing: Any = None
-        self.surroundings = Surroundings(network=nothing)
+        self.network_info = NetworkInfo(network=nothing)
         """What direct paths are made through, which few tests need."""
         self.network_changed: Callable[[str], None] = lambda reason: None
         """Tells the client that the way to the server may be another one."""
@@ -85,7 +85,7 @@ class Machine:
             self._listen,
             DataPlane([CopyForwarder()]),
             self._watch,
-            self.surroundings,
+            self.network_info,
             lambda host, peer: self.moved,
         )
 

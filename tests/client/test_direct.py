@@ -9,18 +9,18 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client import direct
-from relaykit.client.direct import DirectPaths
+from relaykit.client.direct import HolePunchingService
 from relaykit.client.service import RelayClient
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
-from relaykit.errors import MeetingFailed, MeetingRefusedError, RefusalCode, RefusedError
+from relaykit.errors import RefusalCode, RefusedError, RendezvousFailedError, RendezvousRefusedError
 from relaykit.nat.paths import PunchedPath
-from relaykit.nat.punch import Surroundings
+from relaykit.nat.session import NetworkInfo
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
-from relaykit.sansio.nat.knocks import KEY_BYTES, Role
-from relaykit.sansio.nat.meeting_messages import KEY, EndReason
-from relaykit.sansio.nat.meetings import Met
-from relaykit.testing.meetings import MemoryPath, MemoryPunching
+from relaykit.sansio.nat.checks import KEY_BYTES, PeerRole
+from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
+from relaykit.sansio.nat.rendezvous_messages import KEY, EndReason
+from relaykit.testing.direct_paths import MemoryPath, MemoryPunching
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address, ClientIdentity, Secret
 from tests.client.scene import SERVICE, Machine, started
@@ -52,7 +52,7 @@ class _Peer:
         self.heard.append(body[KEY])
 
 
-class DirectPathsTests(SynchronousTestCase):
+class HolePunchingServiceTests(SynchronousTestCase):
     """What a client does with what its server says."""
 
     def setUp(self) -> None:
@@ -61,11 +61,11 @@ class DirectPathsTests(SynchronousTestCase):
         self.session: _Session | None = _Session()
         self.patch(direct, "lookup", lambda host, port: [Address(SERVER, port), Address("2001:db8::2", port)])
 
-    def client(self, number: int) -> DirectPaths:
+    def client(self, number: int) -> HolePunchingService:
         """A client behind a NAT."""
         nat = self.lab.nat(f"198.51.100.{number}")
         network = MemoryNetwork(self.lab.machine(f"192.168.{number}.100", behind=nat))
-        surroundings = Surroundings(
+        network_info = NetworkInfo(
             network=network,
             opening_ttl=2,
             internet=lambda host: host.startswith("198."),
@@ -73,27 +73,27 @@ class DirectPathsTests(SynchronousTestCase):
             mapper=NoMapper(),
         )
         session: Any = lambda: self.session  # noqa: E731
-        direct = DirectPaths(self.lab.reactor, surroundings, session, "relay.example")
+        direct = HolePunchingService(self.lab.reactor, network_info, session, "relay.example")
         direct.startService()
         self.addCleanup(direct.stopService)
         return direct
 
     def test_punch(self) -> None:
-        """Both ends ask the relay server's STUN where the server was reached, offer, and have a path."""
-        offers: list[tuple[int, dict[str, Any]]] = []
+        """Both ends ask the STUN of the server that they reached, send candidates, and have a path."""
+        sent: list[tuple[int, dict[str, Any]]] = []
         found: list[Any] = []
         ends = []
-        for place, role in enumerate(Role):
-            met = Met("m", role, bytes(KEY_BYTES), Address(f"198.51.100.{place + 1}", 5), PORTS)
+        for place, role in enumerate(PeerRole):
+            met = RendezvousBegun("m", role, bytes(KEY_BYTES), Address(f"198.51.100.{place + 1}", 5), PORTS)
             paths: Any = self.client(place + 1)
-            end = paths._traverse(met, lambda offer, other=1 - place: offers.append((other, offer)))
+            end = paths._traverse(met, lambda candidates, other=1 - place: sent.append((other, candidates)))
             end.start().addCallback(found.append)
             ends.append(end)
 
         def carried() -> bool:
-            while offers:
-                place, offer = offers.pop(0)
-                ends[place].offer_received(offer, f"198.51.100.{2 - place}")
+            while sent:
+                place, candidates = sent.pop(0)
+                ends[place].candidates_received(candidates, f"198.51.100.{2 - place}")
             return len(found) == 2
 
         self.assertTrue(self.lab.run(2.0, until=carried))
@@ -107,83 +107,87 @@ class DirectPathsTests(SynchronousTestCase):
         paths = self.client(1)
         peer: Any = _Peer()
         with capturedLogs() as logged:
-            paths.make_meetings(peer)
+            paths.make_direct_paths(peer)
         (event,) = [each for each in logged if "looked up" in each["log_format"]]
         self.assertEqual(event["server"], "relay.example")
 
     def test_without_session(self) -> None:
-        """Without a session nobody is asked; what is known of the network is still offered."""
+        """Without a session nobody is asked; what is known of the network is still sent."""
         self.session = None
         paths: Any = self.client(1)
-        offers: list[dict[str, Any]] = []
-        end = paths._traverse(Met("m", Role.CALLER, bytes(KEY_BYTES), None, PORTS), offers.append)
+        sent: list[dict[str, Any]] = []
+        end = paths._traverse(
+            RendezvousBegun("m", PeerRole.INITIATOR, bytes(KEY_BYTES), None, PORTS), sent.append
+        )
         result = end.start()
-        self.assertEqual([each["kind"] for each in offers[0]["candidates"]], ["host"])
+        self.assertEqual([each["kind"] for each in sent[0]["udp"]], ["host"])
         result.cancel()
         self.failureResultOf(result, CancelledError)
 
     def test_who_is_asked(self) -> None:
-        """A client without meetings asks nobody; one that has some asks once there is a session."""
+        """A client without rendezvous asks nobody; one that has some asks once there is a session."""
         paths: Any = self.client(1)
-        sockets = paths._surveyor.surroundings().network.sockets
+        sockets = paths._detection.network_info().network.sockets
         paths.session_started()
         paths.network_changed()
         self.lab.run(10.0)
         self.assertEqual(sockets, [])
         session, self.session = self.session, None
         peer: Any = _Peer()
-        paths.make_meetings(peer)
+        paths.make_direct_paths(peer)
         self.assertEqual(sockets, [])
         self.session = session
         paths.session_started()
         self.lab.run(10.0)
         servers = paths._stun_servers(self.session, PORTS)
         self.assertEqual([each.host for each in servers], [SERVER, SERVER, "2001:db8::2", "2001:db8::2"])
-        known = paths._surveyor.behavior
+        known = paths._detection.behavior
         self.assertIsNotNone(known)
         paths.network_changed()
-        self.assertIsNone(paths._surveyor.behavior)
+        self.assertIsNone(paths._detection.behavior)
         self.lab.run(10.0)
-        self.assertIsNotNone(paths._surveyor.behavior)
+        self.assertIsNotNone(paths._detection.behavior)
 
     def test_streams(self) -> None:
-        """The port of the control connection is offered for TCP, as the server sees it."""
+        """The port of the control connection is a candidate for TCP, as the server sees it."""
         paths: Any = self.client(1)
         seen_as = Address("198.51.100.1", 4444)
-        offers: list[dict[str, Any]] = []
-        paths._traverse(Met("m", Role.CALLER, bytes(KEY_BYTES), seen_as, PORTS), offers.append).start()
-        self.lab.run(2.0, until=lambda: bool(offers))
-        streams = [(each["kind"], each["address"]["port"]) for each in offers[0]["streams"]]
+        sent: list[dict[str, Any]] = []
+        paths._traverse(
+            RendezvousBegun("m", PeerRole.INITIATOR, bytes(KEY_BYTES), seen_as, PORTS), sent.append
+        ).start()
+        self.lab.run(2.0, until=lambda: bool(sent))
+        streams = [(each["kind"], each["address"]["port"]) for each in sent[0]["tcp"]]
         self.assertEqual(streams, [("reflexive", 4444), ("host", 55555)])
 
     def test_stop(self) -> None:
-        """When it stops, all meetings of all halves end."""
+        """When it stops, all rendezvous of all halves end."""
         paths = self.client(1)
         peer: Any = _Peer()
-        called = paths.make_meetings(peer).call(Secret("s"))
+        called = paths.make_direct_paths(peer).call(Secret("s"))
         paths.stopService()
         self.failureResultOf(called, CancelledError)
-        self.assertEqual([each["do"] for each in peer.heard], ["call", "end"])
+        self.assertEqual([each["do"] for each in peer.heard], ["request", "end"])
 
 
-class MeetingTests(SynchronousTestCase):
+class RendezvousTests(SynchronousTestCase):
     """Two clients and a server that speak as they do over a network; what punches is in memory."""
 
     def setUp(self) -> None:
         self.scene = Scene()
         self.paths: dict[bytes, MemoryPath] = {}
-        self.patch(DirectPaths, "_traverse", self.traverse)
-        self.patch(DirectPaths, "session_started", lambda direct: None)
+        self.patch(HolePunchingService, "_traverse", self.traverse)
+        self.patch(HolePunchingService, "session_started", lambda direct: None)
 
-    def traverse(self, met: Met, send_offer: Any) -> MemoryPunching:
+    def traverse(self, met: RendezvousBegun, send_candidates: Any) -> MemoryPunching:
         """What punches."""
-        return MemoryPunching(met, send_offer, None, self.paths)
+        return MemoryPunching(met, send_candidates, None, self.paths)
 
     def meet(self, **settings: Any) -> tuple[RelayClient, Any, Any]:
         """A client with a proxy, its backend, and the visitor of another client."""
         options = StcpOptions(secret_key=Secret("k"))
-        offered = ConfiguredProxy(ProxyCommon(name="p", type="meet", local=SERVICE), options, "meet")
-        answering = started(Machine(self.scene), offered)
+        registered = ConfiguredProxy(ProxyCommon(name="p", type="meet", local=SERVICE), options, "meet")
+        answering = started(Machine(self.scene), registered)
         common = VisitorCommon(name="v", type="meet", server_name="p", secret_key=Secret("k"), bind_port=-1)
         visiting = ConfiguredVisitor(common, StcpVisitorOptions(), "meet")
         calling = started(Machine(self.scene), visiting, **settings)
@@ -200,11 +204,11 @@ class MeetingTests(SynchronousTestCase):
         heard: list[bytes] = []
         backend.paths[0].attach(lambda data, source, arrived_at: heard.append(data))
         here.send(b"hello")
-        self.assertEqual((heard, here.role), ([b"hello"], Role.CALLER))
-        self.assertEqual(len(self.scene.meeting_place._core), 0)
+        self.assertEqual((heard, here.role), ([b"hello"], PeerRole.INITIATOR))
+        self.assertEqual(len(self.scene.rendezvous_points._core), 0)
 
     def test_older_wire(self) -> None:
-        """Over the older version of the wire there are no meetings, which is told at once."""
+        """Over the older version of the wire there are no rendezvous, which is told at once."""
         _, _, visitor = self.meet(wire_protocol="v1")
         refusal = self.failureResultOf(visitor.call(), RefusedError).value
         self.assertIs(refusal.code, RefusalCode.NOT_AVAILABLE)
@@ -212,14 +216,14 @@ class MeetingTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """The server's rules are those of visits."""
         _, _, visitor = self.meet()
-        called = visitor.host.meetings.call(Secret("another"))
+        called = visitor.host.direct_paths.call(Secret("another"))
         self.scene.flush()
         self.assertIs(
-            self.failureResultOf(called, MeetingRefusedError).value.code, RefusalCode.BAD_CREDENTIALS
+            self.failureResultOf(called, RendezvousRefusedError).value.code, RefusalCode.BAD_CREDENTIALS
         )
 
-    def test_callee_is_gone(self) -> None:
-        """When the callee's client stops, the caller is told, and the server keeps nothing."""
+    def test_responder_is_gone(self) -> None:
+        """When the responder's client stops, the initiator is told, and the server keeps nothing."""
         answering, backend, visitor = self.meet()
         self.patch(backend, "signal_received", _ignore)
         called = visitor.call()
@@ -227,20 +231,20 @@ class MeetingTests(SynchronousTestCase):
         self.assertNoResult(called)
         answering.stopService()
         self.scene.flush()
-        self.assertIs(self.failureResultOf(called, MeetingFailed).value.reason, EndReason.GONE)
-        self.assertEqual(len(self.scene.meeting_place._core), 0)
+        self.assertIs(self.failureResultOf(called, RendezvousFailedError).value.reason, EndReason.GONE)
+        self.assertEqual(len(self.scene.rendezvous_points._core), 0)
 
     def test_cancelled(self) -> None:
-        """A caller that gives up ends the meeting at the server."""
+        """An initiator that gives up ends the rendezvous at the server."""
         _, backend, visitor = self.meet()
         self.patch(backend, "signal_received", _ignore)
         called = visitor.call()
         self.scene.flush()
-        self.assertEqual(len(self.scene.meeting_place._core), 1)
+        self.assertEqual(len(self.scene.rendezvous_points._core), 1)
         called.cancel()
         self.failureResultOf(called, CancelledError)
         self.scene.flush()
-        self.assertEqual(len(self.scene.meeting_place._core), 0)
+        self.assertEqual(len(self.scene.rendezvous_points._core), 0)
 
 
 async def _ignore(sender: Any, body: Any) -> None:

@@ -15,7 +15,7 @@ from relaykit.client.hosts import BackendHost, VisitorHost
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import OutOfDescriptors, RefusedError
-from relaykit.interfaces import IFlow, IMeetings, ISignalPeer, IStreamLeg
+from relaykit.interfaces import IDirectPaths, IFlow, ISignalPeer, IStreamLeg
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, ClientIdentity, Ended, Origin
@@ -30,7 +30,7 @@ class Session:
     takes_signals: bool = True
     sent: list[Any] = field(factory=list)
     visited: list[VisitorCommon] = field(factory=list)
-    meeting: list[ISignalPeer] = field(factory=list)
+    paths: list[ISignalPeer] = field(factory=list)
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         self.sent.append((proxy_name, visitor_name, body))
@@ -39,9 +39,9 @@ class Session:
         self.visited.append(common)
         return Deferred()
 
-    def make_meetings(self, peer: ISignalPeer) -> IMeetings:
-        self.meeting.append(peer)
-        return cast(IMeetings, object())
+    def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
+        self.paths.append(peer)
+        return cast(IDirectPaths, object())
 
 
 class HostTests(SynchronousTestCase):
@@ -123,12 +123,12 @@ class HostTests(SynchronousTestCase):
         self.visitor.signal({"b": 2})
         self.assertEqual(self.session.sent, [("alice.web", "", {"a": 1}), ("bob.db", "v", {"b": 2})])
 
-    def test_meetings(self) -> None:
-        """Each host has meetings of its own, which are made when they are wanted."""
-        self.assertEqual(self.session.meeting, [])
-        self.assertIs(self.backend.meetings, self.backend.meetings)
-        self.assertIsNot(self.backend.meetings, self.visitor.meetings)
-        self.assertEqual(self.session.meeting, [self.backend, self.visitor])
+    def test_direct_paths(self) -> None:
+        """Each host has direct paths of its own, which are made when they are wanted."""
+        self.assertEqual(self.session.paths, [])
+        self.assertIs(self.backend.direct_paths, self.backend.direct_paths)
+        self.assertIsNot(self.backend.direct_paths, self.visitor.direct_paths)
+        self.assertEqual(self.session.paths, [self.backend, self.visitor])
 
     def test_signals_refused(self) -> None:
         """Where the server takes no signals, sending one is refused."""

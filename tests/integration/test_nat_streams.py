@@ -11,10 +11,10 @@ from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import TestCase
 
 from relaykit.nat.network import HostNetwork
-from relaykit.nat.stream_punch import StreamTraversal, StreamTraversalFailed, share_port
-from relaykit.sansio.nat import stream_punching
-from relaykit.sansio.nat.knocks import Role
-from relaykit.sansio.nat.stream_punching import StreamPunch
+from relaykit.nat.tcp_attempt import TcpAttempt, TcpPunchingFailedError, share_port
+from relaykit.sansio.nat import tcp_punching
+from relaykit.sansio.nat.checks import PeerRole
+from relaykit.sansio.nat.tcp_punching import TcpPunching
 from relaykit.values import Address
 
 _reactor: Any = reactor
@@ -36,17 +36,17 @@ class StreamTraversalTests(TestCase):
             found.append(plain.getsockname()[1])
         return found
 
-    def end(self, role: Role, ports: list[int], key: bytes) -> StreamTraversal:
-        """One end; the caller has the first port."""
-        own, other = ports if role is Role.CALLER else reversed(ports)
-        core = StreamPunch(role, [Address("127.0.0.1", other)], key, os.urandom)
-        return StreamTraversal(_reactor, HostNetwork(_reactor), own, core, role)
+    def end(self, role: PeerRole, ports: list[int], key: bytes) -> TcpAttempt:
+        """One end; the initiator has the first port."""
+        own, other = ports if role is PeerRole.INITIATOR else reversed(ports)
+        core = TcpPunching(role, [Address("127.0.0.1", other)], key, os.urandom)
+        return TcpAttempt(_reactor, HostNetwork(_reactor), own, core, role)
 
     async def test_meeting(self) -> None:
         """Both ends get the two ends of one connection, and bytes pass."""
         ports = self.ports()
         key = os.urandom(32)
-        ends = [self.end(role, ports, key).start() for role in Role]
+        ends = [self.end(role, ports, key).start() for role in PeerRole]
         one, two = await gatherResults(ends)
         self.assertEqual(one.socket.getpeername(), two.socket.getsockname())
         two.socket.setblocking(True)
@@ -57,8 +57,8 @@ class StreamTraversalTests(TestCase):
 
     async def test_wrong_key(self) -> None:
         """Ends with different keys do not get a connection."""
-        self.patch(stream_punching, "TOTAL_S", 0.5)
+        self.patch(tcp_punching, "TOTAL_S", 0.5)
         ports = self.ports()
-        ends = [self.end(role, ports, os.urandom(32)).start() for role in Role]
+        ends = [self.end(role, ports, os.urandom(32)).start() for role in PeerRole]
         for each in ends:
-            await self.assertFailure(each, StreamTraversalFailed)
+            await self.assertFailure(each, TcpPunchingFailedError)

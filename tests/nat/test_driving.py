@@ -67,7 +67,7 @@ def _nobody(data: bytes, source: Address, arrived_at: str) -> None:
 
 
 class DatagramDriverTests(SynchronousTestCase):
-    """The one caller of datagram cores."""
+    """The one initiator of datagram cores."""
 
     def setUp(self) -> None:
         """Makes a driver over two sockets, whose clocks differ."""

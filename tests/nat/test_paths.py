@@ -10,13 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat.paths import EARLY_MAX, PunchedPath, UdpPair
 from relaykit.sansio.nat.candidates import CandidateKind
-from relaykit.sansio.nat.knocks import KnockKeys, KnockKind, Role
-from relaykit.sansio.nat.pairing import Part
+from relaykit.sansio.nat.checks import CheckKeys, CheckKind, PeerRole
+from relaykit.sansio.nat.pairing import Strategy
 from relaykit.sansio.nat.punching import Punched
 from relaykit.values import Address, Ended
 
 PEER, STRANGER = Address("198.51.100.3", 6000), Address("198.51.100.3", 6001)
-KNOCK = KnockKeys(bytes(32), Role.CALLER, b"").seal(KnockKind.PROBE, bytes(8), 0)
+CHECK = CheckKeys(bytes(32), PeerRole.INITIATOR, b"").seal(CheckKind.PROBE, bytes(8), 0)
 
 
 class _Socket:
@@ -74,10 +74,10 @@ class PunchedPathTests(SynchronousTestCase):
         """Makes a path on socket 7 of a punch."""
         self.socket = _Socket("0.0.0.0", 0, None)
         self.driver = _Driver()
-        result = Punched(7, PEER, CandidateKind.REFLEXIVE, Part.KNOCK, 0.1, 0.05)
+        result = Punched(7, PEER, CandidateKind.REFLEXIVE, Strategy.CHECK, 0.1, 0.05)
         socket: Any = self.socket
         driver: Any = self.driver
-        self.path = PunchedPath(socket, result, Role.CALLER, driver)
+        self.path = PunchedPath(socket, result, PeerRole.INITIATOR, driver)
         self.heard: list[bytes] = []
 
     def hear(self, data: bytes, source: Address, arrived_at: str) -> None:
@@ -88,11 +88,11 @@ class PunchedPathTests(SynchronousTestCase):
         """Something arrives."""
         self.socket.receiver(data, source, "")
 
-    def test_knocks_go_to_the_punch(self) -> None:
+    def test_checks_go_to_the_core(self) -> None:
         """The punch's own datagrams go to its core, with the number of its socket."""
         self.path.attach(self.hear)
-        self.arrive(KNOCK, STRANGER)
-        self.assertEqual((self.driver.heard, self.heard), ([(7, KNOCK)], []))
+        self.arrive(CHECK, STRANGER)
+        self.assertEqual((self.driver.heard, self.heard), ([(7, CHECK)], []))
 
     def test_early_datagrams(self) -> None:
         """What the peer sends before there is a receiver is kept, within bounds, in order."""

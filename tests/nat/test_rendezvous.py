@@ -1,4 +1,4 @@
-"""Tests of the server's half of meetings over signals, with a type that anybody could have written."""
+"""Tests of the server's half of rendezvous over signals, with a type that anybody could have written."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import MeetingFailed, MeetingRefusedError, RefusalCode, RemoteProtocolError
+from relaykit.errors import RefusalCode, RemoteProtocolError, RendezvousFailedError, RendezvousRefusedError
 from relaykit.options import VisitorCommon
 from relaykit.proxies.stcp import StcpOptions
-from relaykit.sansio.nat.meeting_messages import KEY, EndReason
-from relaykit.sansio.nat.meetings import CALL_S
-from relaykit.sansio.nat.rendezvous import CLIENT_CALLS_AT_ONCE, DEADLINES_S, State
+from relaykit.sansio.nat.client_rendezvous import REQUEST_S
+from relaykit.sansio.nat.rendezvous_messages import KEY, EndReason
+from relaykit.sansio.nat.server_rendezvous import CLIENT_REQUESTS_AT_ONCE, DEADLINES_S, RendezvousState
 from relaykit.testing.conformance import ProxyTypeTests
 from relaykit.testing.hosts import MemoryRelay, Published
 from relaykit.values import Secret
-from tests.nat.meet import MeetBackend, MeetVisitor, proxy_type
+from tests.nat.direct import MeetBackend, MeetVisitor, proxy_type
 
 SECRET = Secret("a secret")
 
@@ -28,7 +28,7 @@ class MeetConformanceTests(ProxyTypeTests, SynchronousTestCase):
     proxy_type = proxy_type
 
 
-class MeetingPlaceTests(SynchronousTestCase):
+class RendezvousPointsTests(SynchronousTestCase):
     """Visitors that call, and a proxy's client that is called."""
 
     def setUp(self) -> None:
@@ -48,9 +48,9 @@ class MeetingPlaceTests(SynchronousTestCase):
         assert isinstance(visitor, MeetVisitor)
         return visitor
 
-    def refused(self, called: Deferred[Any]) -> MeetingRefusedError:
+    def refused(self, called: Deferred[Any]) -> RendezvousRefusedError:
         """Why a call was refused."""
-        failure: MeetingRefusedError = self.failureResultOf(called, MeetingRefusedError).value
+        failure: RendezvousRefusedError = self.failureResultOf(called, RendezvousRefusedError).value
         return failure
 
     def backend(self) -> MeetBackend:
@@ -58,7 +58,7 @@ class MeetingPlaceTests(SynchronousTestCase):
         assert isinstance(self.published.backend, MeetBackend)
         return self.published.backend
 
-    def test_meeting(self) -> None:
+    def test_rendezvous(self) -> None:
         """A visitor that knows the secret gets a path to the backend, which gets its other end."""
         here = self.successResultOf(self.visitor().call())
         there = self.backend().paths.pop()
@@ -85,7 +85,7 @@ class MeetingPlaceTests(SynchronousTestCase):
     def test_rate(self) -> None:
         """A client that calls too often is told so, and may again later."""
         visitor = self.visitor()
-        for _ in range(CLIENT_CALLS_AT_ONCE):
+        for _ in range(CLIENT_REQUESTS_AT_ONCE):
             self.successResultOf(visitor.call())
         self.assertIs(self.refused(visitor.call()).code, RefusalCode.TOO_MANY)
         self.relay.clock.advance(10.0)
@@ -94,35 +94,35 @@ class MeetingPlaceTests(SynchronousTestCase):
     def test_no_such_proxy(self) -> None:
         """Nobody answers for a proxy that there is not; the call ends in time."""
         called = self.visitor("q").call()
-        self.relay.clock.advance(CALL_S)
-        self.assertIs(self.failureResultOf(called, MeetingFailed).value.reason, EndReason.TIMEOUT)
+        self.relay.clock.advance(REQUEST_S)
+        self.assertIs(self.failureResultOf(called, RendezvousFailedError).value.reason, EndReason.TIMEOUT)
 
     def test_backend_that_does_not_answer(self) -> None:
-        """Where the backend takes part in no meetings the caller is told at once."""
-        self.published.host.meetings.close()
+        """Where the backend takes part in no rendezvous the initiator is told at once."""
+        self.published.host.direct_paths.close()
         called = self.visitor().call()
-        self.assertIs(self.failureResultOf(called, MeetingFailed).value.reason, EndReason.GONE)
+        self.assertIs(self.failureResultOf(called, RendezvousFailedError).value.reason, EndReason.GONE)
 
     def test_withdrawn(self) -> None:
-        """A proxy that is withdrawn ends its meetings, and later signals go nowhere."""
+        """A proxy that is withdrawn ends its rendezvous, and later signals go nowhere."""
         self.deafen(self.published)
         called = self.visitor().call()
         self.assertNoResult(called)
         self.published.withdraw()
-        self.assertIs(self.failureResultOf(called, MeetingFailed).value.reason, EndReason.GONE)
+        self.assertIs(self.failureResultOf(called, RendezvousFailedError).value.reason, EndReason.GONE)
         self.assertEqual(self.relay.clock.getDelayedCalls(), [])
         exposure: Any = self.published.exposure
         late = Deferred.fromCoroutine(exposure.signal_received(self.published.proxy, {KEY: {}}))
         self.failureResultOf(late, RemoteProtocolError)
 
     def test_silent_end(self) -> None:
-        """A callee that says nothing is not waited for longer than the server's deadline."""
+        """A responder that says nothing is not waited for longer than the server's deadline."""
         self.deafen(self.published)
         called = self.visitor().call()
-        self.relay.clock.advance(DEADLINES_S[State.OFFERED] - 0.1)
+        self.relay.clock.advance(DEADLINES_S[RendezvousState.EXCHANGING] - 0.1)
         self.assertNoResult(called)
         self.relay.clock.advance(0.1)
-        self.assertIs(self.failureResultOf(called, MeetingFailed).value.reason, EndReason.TIMEOUT)
+        self.assertIs(self.failureResultOf(called, RendezvousFailedError).value.reason, EndReason.TIMEOUT)
 
     def test_nonsense(self) -> None:
         """Signals that make no sense are the peer's error and change nothing."""
@@ -137,7 +137,7 @@ class MeetingPlaceTests(SynchronousTestCase):
         self.successResultOf(self.visitor().call())
 
     def test_proxy_without_signals(self) -> None:
-        """Where the proxy's client takes no signals the caller is told that it knows of no meetings."""
+        """Where the proxy's client takes no signals the initiator is told that it knows of no rendezvous."""
         visitor = self.visitor()
         self.patch(type(self.published.proxy), "takes_signals", False)
         self.assertIs(self.refused(visitor.call()).code, RefusalCode.NOT_AVAILABLE)

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat import report as report_module
-from relaykit.nat.examining import DEFAULT_SERVERS, NatReport, PortMappingReport
+from relaykit.nat.detection import DEFAULT_SERVERS, NatReport, PortMappingReport
 from relaykit.nat.report import expectations, run, to_json, words
 from relaykit.sansio.nat.behavior import (
     Filtering,
@@ -20,7 +20,7 @@ from relaykit.sansio.nat.behavior import (
     PortAllocation,
     Ports,
 )
-from relaykit.sansio.nat.pairing import Part, Shape
+from relaykit.sansio.nat.pairing import NatType, Strategy
 from relaykit.values import Address
 
 CONE = NatBehavior(
@@ -112,10 +112,10 @@ class WordsTests(SynchronousTestCase):
 
     def test_expectations(self) -> None:
         """What is said of a peer is what the punch will do with it."""
-        self.assertIs(expectations(CONE)[Shape.RANDOM], Part.GUESS)
-        self.assertIs(expectations(SYMMETRIC)[Shape.STEADY], Part.PREDICT)
-        self.assertIs(expectations(SYMMETRIC)[Shape.OPEN], Part.KNOCK)
-        self.assertEqual(set(expectations(NatBehavior(udp_works=False)).values()), {Part.GIVE_UP})
+        self.assertIs(expectations(CONE)[NatType.RANDOM], Strategy.GUESS)
+        self.assertIs(expectations(SYMMETRIC)[NatType.STEADY], Strategy.PREDICT)
+        self.assertIs(expectations(SYMMETRIC)[NatType.OPEN], Strategy.CHECK)
+        self.assertEqual(set(expectations(NatBehavior(udp_works=False)).values()), {Strategy.GIVE_UP})
 
 
 class JsonTests(SynchronousTestCase):
@@ -126,7 +126,7 @@ class JsonTests(SynchronousTestCase):
         table = json.loads(to_json(NatReport(four=SYMMETRIC, servers=(Address("203.0.113.2", 3478),))))
         self.assertEqual(table["four"]["mapping"], "address-and-port-dependent")
         self.assertEqual(table["four"]["mapped"], {"host": "198.51.100.2", "port": 40000})
-        self.assertEqual(table["four"]["shape"], "stepped")
+        self.assertEqual(table["four"]["type"], "stepped")
         self.assertEqual(table["four"]["peers"]["steady"], "predict")
         self.assertIs(table["four"]["is_translated"], True)
         self.assertEqual((table["six"], table["works"]), (None, True))
@@ -141,18 +141,18 @@ class RunTests(SynchronousTestCase):
         asked: list[tuple[Any, bool]] = []
         reports = [NatReport(four=CONE), NatReport(four=CONE), NatReport()]
 
-        class Examiner:
+        class NatDetector:
             """Finds what the test wants."""
 
             def __init__(self, reactor: object, network: object) -> None:
                 """Nothing to keep."""
 
-            async def examine(self, servers: Any, lifetime: bool) -> NatReport:
+            async def report(self, servers: Any, lifetime: bool) -> NatReport:
                 """The next report."""
                 asked.append((servers, lifetime))
                 return reports.pop(0)
 
-        self.patch(report_module, "Examiner", Examiner)
+        self.patch(report_module, "NatDetector", NatDetector)
         nothing: Any = None
         said: list[str] = []
         for arguments, status in (

@@ -11,13 +11,13 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SkipTest, TestCase
 
 from relaykit.nat.driving import DatagramDriver
-from relaykit.nat.punch import Surroundings
 from relaykit.nat.server import StunService
+from relaykit.nat.session import NetworkInfo
 from relaykit.sansio.nat.behavior import BehaviorDiscovery, NatBehavior, sockets_needed
 from relaykit.values import Address
 from tests.natlab.lab import NatLab
 from tests.natlab.namespaces import entered, why_not
-from tests.natlab.rendezvous import STUN, Meeting, Result, known, surroundings
+from tests.natlab.rendezvous import STUN, Rendezvous, Result, known, network_info
 
 __all__ = ["NatLabCase"]
 
@@ -47,12 +47,12 @@ class NatLabCase(TestCase):
                 raise SkipTest(f"no delay can be made here: {error}") from error
         return lab
 
-    async def begin(self, lab: NatLab, *stun_hosts: str) -> Meeting:
+    async def begin(self, lab: NatLab, *stun_hosts: str) -> Rendezvous:
         """Starts the server of a laboratory."""
-        meeting = Meeting(lab, stun_hosts) if stun_hosts else Meeting(lab)
-        await meeting.begin()
-        self.addCleanup(lambda: Deferred.fromCoroutine(meeting.end()))
-        return meeting
+        rendezvous = Rendezvous(lab, stun_hosts) if stun_hosts else Rendezvous(lab)
+        await rendezvous.begin()
+        self.addCleanup(lambda: Deferred.fromCoroutine(rendezvous.end()))
+        return rendezvous
 
     def serve_stun(self, lab: NatLab, *hosts: str) -> None:
         """Starts a further STUN server."""
@@ -73,12 +73,12 @@ class NatLabCase(TestCase):
     ) -> Result:
         """One punch in a laboratory of its own."""
         lab = self.make_lab(a, b, delay_s, loss, **how)
-        meeting = await self.begin(lab)
+        rendezvous = await self.begin(lab)
         kinds = [a if role.startswith("ca") else b for role in roles]
-        ends: list[Surroundings] = []
+        ends: list[NetworkInfo] = []
         for role, kind, more in zip(roles, kinds, around, strict=True):
-            ends.append(surroundings(lab, role, **{"behavior": known(kind), **more}))
-        result = await meeting.punch(roles, (ends[0], ends[1]))
+            ends.append(network_info(lab, role, **{"behavior": known(kind), **more}))
+        result = await rendezvous.punch(roles, (ends[0], ends[1]))
         self.addCleanup(result.close)
         return result
 

@@ -18,8 +18,8 @@ from twisted.internet.task import react
 
 from tests.natlab.lab import NatLab
 from tests.natlab.namespaces import run, why_not, within
-from tests.natlab.relay import RelayMeeting
-from tests.natlab.rendezvous import Meeting, Result, known, surroundings
+from tests.natlab.relay import RelayRendezvous
+from tests.natlab.rendezvous import Rendezvous, Result, known, network_info
 
 __all__ = ["ROWS", "Row", "main"]
 
@@ -40,7 +40,7 @@ class Row:
     """Whether end A has done a thorough discovery before."""
     relay: bool = False
     """Whether real clients meet through the real relay server; then the time is that from the visitor's
-    wish to the path, otherwise that from the moment when both have the other's offer."""
+    wish to the path, otherwise that from the moment when both have the other's candidates."""
 
     @property
     def name(self) -> str:
@@ -108,21 +108,21 @@ async def measure(row: Row, runs: int) -> str:
     results: list[tuple[Result, int]] = []
     with NatLab(row.a, row.b, **row.how) as lab:
         lab.weather(reactor, DELAY_S, row.loss)
-        meeting: Meeting | RelayMeeting = RelayMeeting(lab) if row.relay else Meeting(lab)
-        await meeting.begin()
+        rendezvous: Rendezvous | RelayRendezvous = RelayRendezvous(lab) if row.relay else Rendezvous(lab)
+        await rendezvous.begin()
         more = {"opening_ttl": 3} if row.how.get("carrier") else {}
-        a = surroundings(lab, "ca", **{"behavior": known(row.a) if row.knows_a else None, **more})
-        b = surroundings(lab, "cb", **{"behavior": known(row.b), **more})
+        a = network_info(lab, "ca", **{"behavior": known(row.a) if row.knows_a else None, **more})
+        b = network_info(lab, "cb", **{"behavior": known(row.b), **more})
         for place in range(runs):
             for router in ("ra", "rb"):
                 run([*within(lab.space(router)), "conntrack", "-F"], check=False)
             if place % 2:
-                result = await meeting.punch(("ca", "cb"), (a, b))
+                result = await rendezvous.punch(("ca", "cb"), (a, b))
             else:
-                result = await meeting.punch(("cb", "ca"), (b, a))
+                result = await rendezvous.punch(("cb", "ca"), (b, a))
             results.append((result, max(lab.flows("a"), lab.flows("b"))))
             result.close()
-        await meeting.end()
+        await rendezvous.end()
     return _line(row, results)
 
 

@@ -17,21 +17,21 @@ from relaykit.client.service import RelayClient
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.dataplane.poller import EpollPoller
-from relaykit.nat.punch import Surroundings
+from relaykit.nat.session import NetworkInfo
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.server.service import RelayServer
 from relaykit.values import Secret
-from tests.nat.meet import MeetBackend, MeetVisitor
+from tests.nat.direct import MeetBackend, MeetVisitor
 from tests.nat.memory import NoMapper
 from tests.natlab.lab import SERVER, NatLab
 from tests.natlab.namespaces import entered
-from tests.natlab.rendezvous import Result, surroundings
+from tests.natlab.rendezvous import Result, network_info
 
-__all__ = ["RelayMeeting"]
+__all__ = ["RelayRendezvous"]
 
-_TYPES = ProxyTypes.from_references([ProxyTypeReference("meet", "tests.nat.meet")])
+_TYPES = ProxyTypes.from_references([ProxyTypeReference("meet", "tests.nat.direct")])
 _TOKEN = Secret("a token")
 _SECRET = Secret("a secret")
 
@@ -43,7 +43,7 @@ _reactor: Any = reactor
 
 
 @frozen
-class RelayMeeting:
+class RelayRendezvous:
     """A relay server, and two clients that meet through it as often as one likes.
 
     It has ended once the last of its connections is closed at both ends.
@@ -71,18 +71,18 @@ class RelayMeeting:
     async def punch(
         self,
         roles: tuple[str, str] = ("ca", "cb"),
-        around: tuple[Surroundings, Surroundings] | None = None,
+        around: tuple[NetworkInfo, NetworkInfo] | None = None,
     ) -> Result:
         """Two new clients; the first one's visitor calls the second one's proxy.
 
         The time is measured from the visitor's wish until both ends have the path.
         """
-        around = around or (surroundings(self.lab, roles[0]), surroundings(self.lab, roles[1]))
+        around = around or (network_info(self.lab, roles[0]), network_info(self.lab, roles[1]))
         common = VisitorCommon(name="v", type="meet", server_name="p", secret_key=_SECRET, bind_port=-1)
         calling = self._client(roles[0], around[0], ConfiguredVisitor(common, StcpVisitorOptions(), "meet"))
-        offered = ProxyCommon(name="p", type="meet", local_port=1)
+        registered = ProxyCommon(name="p", type="meet", local_port=1)
         answering = self._client(
-            roles[1], around[1], ConfiguredProxy(offered, StcpOptions(secret_key=_SECRET), "meet")
+            roles[1], around[1], ConfiguredProxy(registered, StcpOptions(secret_key=_SECRET), "meet")
         )
         for client in (answering, calling):
             client.startService()
@@ -100,7 +100,7 @@ class RelayMeeting:
                 await maybeDeferred(client.stopService)
 
     def _client(
-        self, role: str, around: Surroundings, configured: ConfiguredProxy | ConfiguredVisitor
+        self, role: str, around: NetworkInfo, configured: ConfiguredProxy | ConfiguredVisitor
     ) -> RelayClient:
         space = self.lab.space(role)
 
@@ -114,7 +114,7 @@ class RelayMeeting:
 
             route = evolve(made.route, connect=connect_there)
             # Seconds after its start a client knows that its router maps no ports; here that is now.
-            return evolve(made, route=route, surroundings=evolve(around, mapper=NoMapper()))
+            return evolve(made, route=route, network_info=evolve(around, mapper=NoMapper()))
 
         config = ClientConfig(server_addr=SERVER[0], server_port=7000)
         return RelayClient(

@@ -17,16 +17,16 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from relaykit.nat.paths import PunchedPath
-from relaykit.nat.punch import Surroundings, Traversal
 from relaykit.nat.server import StunService
-from relaykit.nat.stream_punch import PunchedStream, share_port
+from relaykit.nat.session import HolePunchingSession, NetworkInfo
+from relaykit.nat.tcp_attempt import PunchedStream, share_port
 from relaykit.sansio.nat.behavior import Filtering, NatBehavior, PortAllocation, Ports
-from relaykit.sansio.nat.knocks import Role
+from relaykit.sansio.nat.checks import PeerRole
 from relaykit.values import Address
 from tests.natlab.lab import SERVER, NatLab
 from tests.natlab.namespaces import entered
 
-__all__ = ["STUN", "Meeting", "Result", "known", "surroundings"]
+__all__ = ["STUN", "Rendezvous", "Result", "known", "network_info"]
 
 STUN = [Address(host, port) for host in SERVER for port in (3478, 3479)]
 
@@ -88,19 +88,19 @@ class _Control(LineReceiver):
 
     def __init__(self) -> None:
         self.seen_as: Deferred[Address] = Deferred()
-        self.on_offer: Callable[[object], None] | None = None
+        self.on_candidates: Callable[[object], None] | None = None
         self.lost: Deferred[None] = Deferred()
 
     def lineReceived(self, line: bytes) -> None:
         said = json.loads(line)
         if not self.seen_as.called:
             self.seen_as.callback(Address(said["host"], said["port"]))
-        elif self.on_offer is not None:
-            self.on_offer(said)
+        elif self.on_candidates is not None:
+            self.on_candidates(said)
 
-    def send_offer(self, offer: dict[str, object]) -> None:
-        """Sends an offer to the other end."""
-        self.sendLine(json.dumps(offer).encode())
+    def send_candidates(self, candidates: dict[str, object]) -> None:
+        """Sends candidates to the other end."""
+        self.sendLine(json.dumps(candidates).encode())
 
     def close(self) -> Deferred[None]:
         """Ends the connection; fires once it is gone."""
@@ -132,36 +132,36 @@ def is_public(host: str) -> bool:
     return not host.startswith(("192.168.", "100.64.", "10."))
 
 
-def surroundings(lab: NatLab, role: str, **more: Any) -> Surroundings:
-    """A machine's surroundings; the laboratory's Internet is one router deep."""
+def network_info(lab: NatLab, role: str, **more: Any) -> NetworkInfo:
+    """A machine's network_info; the laboratory's Internet is one router deep."""
     usual = {"stun_servers": STUN, "opening_ttl": 2, "internet": is_public}
-    return Surroundings(network=lab.network(role, reactor), **{**usual, **more})
+    return NetworkInfo(network=lab.network(role, reactor), **{**usual, **more})
 
 
 @frozen
 class Result:
-    """How a meeting ended: the paths of both ends, or why there are none."""
+    """How a rendezvous ended: the paths of both ends, or why there are none."""
 
-    caller: PunchedPath | PunchedStream | Failure
-    callee: PunchedPath | PunchedStream | Failure
+    initiator: PunchedPath | PunchedStream | Failure
+    responder: PunchedPath | PunchedStream | Failure
     seconds: float
-    """From the moment when the later end had the other's offer."""
+    """From the moment when the later end had the other's candidates."""
     total_s: float
 
     @property
     def worked(self) -> bool:
         """Whether both ends have a path."""
-        return not isinstance(self.caller, Failure) and not isinstance(self.callee, Failure)
+        return not isinstance(self.initiator, Failure) and not isinstance(self.responder, Failure)
 
     @property
     def paths(self) -> Sequence[PunchedPath]:
         """The paths there are."""
-        return [end for end in (self.caller, self.callee) if isinstance(end, PunchedPath)]
+        return [end for end in (self.initiator, self.responder) if isinstance(end, PunchedPath)]
 
     @property
     def streams(self) -> Sequence[PunchedStream]:
         """The streams there are."""
-        return [end for end in (self.caller, self.callee) if isinstance(end, PunchedStream)]
+        return [end for end in (self.initiator, self.responder) if isinstance(end, PunchedStream)]
 
     def close(self) -> None:
         """Closes all paths."""
@@ -172,7 +172,7 @@ class Result:
 
 
 @frozen
-class Meeting:
+class Rendezvous:
     """The server of a laboratory, and two machines that meet through it, as often as one likes."""
 
     lab: NatLab
@@ -216,22 +216,22 @@ class Meeting:
     async def punch(
         self,
         roles: tuple[str, str] = ("ca", "cb"),
-        around: tuple[Surroundings, Surroundings] | None = None,
+        around: tuple[NetworkInfo, NetworkInfo] | None = None,
         keys: tuple[bytes, bytes] | None = None,
     ) -> Result:
         """Both machines connect, and the first calls the second."""
-        around = around or (surroundings(self.lab, roles[0]), surroundings(self.lab, roles[1]))
+        around = around or (network_info(self.lab, roles[0]), network_info(self.lab, roles[1]))
         key = os.urandom(32)
         connected = [await self.connect(role) for role in roles]
         met: list[float] = []
         ends: list[Deferred[PunchedPath | PunchedStream]] = []
         began = reactor.seconds()
-        for place, role in enumerate(Role):
+        for place, role in enumerate(PeerRole):
             control, port, seen_as = connected[place]
             own_key = key if keys is None else keys[place]
             own = evolve(around[place], stream_port=port, stream_seen_as=seen_as)
-            traversal = Traversal(_reactor, own, role, own_key, control.send_offer)
-            control.on_offer = partial(_note, met, traversal)
+            traversal = HolePunchingSession(_reactor, own, role, own_key, control.send_candidates)
+            control.on_candidates = partial(_note, met, traversal)
             ends.append(traversal.start())
         ends[0].addErrback(partial(_cancel, ends[1]))
         outcome = await DeferredList(ends, consumeErrors=True)
@@ -246,12 +246,12 @@ def _factory(make: Callable[[], Any]) -> ServerFactory:
     return factory
 
 
-def _note(met: list[float], traversal: Traversal, wire: object) -> None:
+def _note(met: list[float], traversal: HolePunchingSession, wire: object) -> None:
     met.append(reactor.seconds())
-    traversal.offer_received(wire)
+    traversal.candidates_received(wire)
 
 
 def _cancel(other: Deferred[Any], why: Failure) -> Failure:
-    """A caller that has given up tells the callee, as a rendezvous would."""
+    """An initiator that has given up tells the responder, as a rendezvous would."""
     other.cancel()
     return why

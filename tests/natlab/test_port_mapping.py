@@ -17,7 +17,7 @@ from tests.natlab.case import NatLabCase
 from tests.natlab.igd import PROGRAM, forget_pcp, start_igd
 from tests.natlab.lab import NatLab
 from tests.natlab.namespaces import run, within
-from tests.natlab.rendezvous import known, surroundings
+from tests.natlab.rendezvous import known, network_info
 
 START_S = 0.5
 """What the router program needs to begin; it says nothing when it is ready."""
@@ -125,17 +125,17 @@ class PortMappingTests(NatLabCase):
         lab = await self.router(kind="symrnd", upnp=False)
         mapper = self.mapper(lab)
         await mapper.when_asked()
-        meeting = await self.begin(lab)
+        rendezvous = await self.begin(lab)
         behavior = known("symrnd")
-        result = await meeting.punch(
+        result = await rendezvous.punch(
             around=(
-                surroundings(lab, "ca", behavior=behavior, mapper=mapper),
-                surroundings(lab, "cb", behavior=behavior),
+                network_info(lab, "ca", behavior=behavior, mapper=mapper),
+                network_info(lab, "cb", behavior=behavior),
             )
         )
         self.assertTrue(result.worked, result)
         kinds = {path.role.value: path.result.kind for path in result.paths}
-        self.assertEqual(kinds["callee"], CandidateKind.MAPPED)
+        self.assertEqual(kinds["responder"], CandidateKind.MAPPED)
         self.assertEqual(len(self.table(lab)), 1)
         result.close()
         await deferLater(reactor, 0.2, lambda: None)

@@ -6,15 +6,15 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from relaykit.nat.punch import TraversalFailed
+from relaykit.nat.session import HolePunchingFailedError
 from relaykit.sansio.nat import punching
 from relaykit.sansio.nat.candidates import CandidateKind
-from relaykit.sansio.nat.pairing import Part
+from relaykit.sansio.nat.pairing import Strategy
 from relaykit.sansio.nat.punching import FailureReason
 from relaykit.values import Address
 from tests.natlab.case import NatLabCase
 from tests.natlab.lab import SERVER_6
-from tests.natlab.rendezvous import STUN, Result, surroundings
+from tests.natlab.rendezvous import STUN, Result, network_info
 
 BUSY_S = 1.5
 """What a plain punch may take on a busy machine; on an idle one it takes 0.1 s."""
@@ -52,7 +52,9 @@ class PairTests(NatLabCase):
         pairs = [("port", "symrnd"), ("symblk", "port"), ("symaddr", "fw")]
         for pair, result in (await self.several(pairs)).items():
             self.assertTrue(result.worked, (pair, result))
-            self.assertEqual({path.result.part for path in result.paths}, {Part.GUESS, Part.SPREAD}, pair)
+            self.assertEqual(
+                {path.result.strategy for path in result.paths}, {Strategy.GUESS, Strategy.SPREAD}, pair
+            )
 
     async def test_streams(self) -> None:
         """Where UDP is blocked TCP is punched, and what one end sends the other receives."""
@@ -70,9 +72,9 @@ class PairTests(NatLabCase):
         """Two that draw their ports are told so, and so is who has only web pages."""
         pairs = [("symrnd", "symrnd"), ("symseq", "symrnd"), ("symblk", "symrnd")]
         for pair, result in (await self.several(pairs)).items():
-            for end in (result.caller, result.callee):
+            for end in (result.initiator, result.responder):
                 assert isinstance(end, Failure), (pair, end)
-                assert isinstance(end.value, TraversalFailed), (pair, end)
+                assert isinstance(end.value, HolePunchingFailedError), (pair, end)
                 self.assertIs(end.value.reason, FailureReason.IMPOSSIBLE)
             self.assertLess(result.total_s, 5.0, pair)
 
@@ -129,7 +131,7 @@ class PlaceTests(NatLabCase):
 
     async def test_carrier(self) -> None:
         """Behind a carrier's NAT the stricter one of both counts."""
-        for carrier, part in (("portshift", Part.KNOCK), ("symblk", Part.SPREAD)):
+        for carrier, strategy in (("portshift", Strategy.CHECK), ("symblk", Strategy.SPREAD)):
             result = await self.punch(
                 "port",
                 "port",
@@ -137,8 +139,8 @@ class PlaceTests(NatLabCase):
                 around=({"behavior": None, "opening_ttl": 3}, {}),
             )
             self.assertTrue(result.worked, (carrier, result))
-            path = next(path for path in result.paths if path.role.value == "caller")
-            self.assertIs(path.result.part, part)
+            path = next(path for path in result.paths if path.role.value == "initiator")
+            self.assertIs(path.result.strategy, strategy)
 
     async def test_one_carrier(self) -> None:
         """Behind one carrier's NAT they meet, since that turns datagrams around."""
@@ -154,14 +156,14 @@ class PlaceTests(NatLabCase):
             self.assertLess(path.result.seconds, BUSY_S)
 
     async def test_ipv6_by_servers(self) -> None:
-        """What a STUN server sees of IPv6 is enough to meet, where no address of an interface is offered."""
+        """What a STUN server sees of IPv6 is enough, where no address of an interface is a candidate."""
         lab = self.make_lab("symrnd", "symrnd", 0.025, six=True)
-        meeting = await self.begin(lab)
+        rendezvous = await self.begin(lab)
         self.serve_stun(lab, SERVER_6)
         servers = [*STUN, Address(SERVER_6, 3478)]
         only = {"stun_servers": servers, "ignored_interfaces": ("*",)}
-        result = await meeting.punch(
-            around=(surroundings(lab, "ca", **only), surroundings(lab, "cb", **only))
+        result = await rendezvous.punch(
+            around=(network_info(lab, "ca", **only), network_info(lab, "cb", **only))
         )
         self.addCleanup(result.close)
         self.assertTrue(result.worked, result)
@@ -173,6 +175,6 @@ class PlaceTests(NatLabCase):
         """An end without the session's key gets no path."""
         self.patch(punching, "QUIET_S", 1.0)
         lab = self.make_lab("none", "none")
-        meeting = await self.begin(lab)
-        result = await meeting.punch(keys=(bytes(32), b"x" * 32))
+        rendezvous = await self.begin(lab)
+        result = await rendezvous.punch(keys=(bytes(32), b"x" * 32))
         self.assertFalse(result.worked)

@@ -6,27 +6,27 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from relaykit.nat.punch import TraversalFailed
+from relaykit.nat.session import HolePunchingFailedError
 from relaykit.sansio.nat.punching import FailureReason
 from tests.natlab.case import NatLabCase
-from tests.natlab.relay import RelayMeeting
-from tests.natlab.rendezvous import Result, known, surroundings
+from tests.natlab.relay import RelayRendezvous
+from tests.natlab.rendezvous import Result, known, network_info
 
 BUSY_S = 3.0
-"""What a meeting may take on a busy machine; on an idle one it takes 0.3 s."""
+"""What a rendezvous may take on a busy machine; on an idle one it takes 0.3 s."""
 
 
 class RelayTests(NatLabCase):
     """From the visitor's wish to the path, 25 ms apart."""
 
     async def meet(self, a: str, b: str, **how: Any) -> Result:
-        """One meeting in a laboratory of its own."""
+        """One rendezvous in a laboratory of its own."""
         lab = self.make_lab(a, b, 0.025, **how)
-        meeting = RelayMeeting(lab)
-        self.addCleanup(lambda: Deferred.fromCoroutine(meeting.end()))
-        await meeting.begin()
-        ends = surroundings(lab, "ca", behavior=known(a)), surroundings(lab, "cb", behavior=known(b))
-        result = await meeting.punch(around=ends)
+        rendezvous = RelayRendezvous(lab)
+        self.addCleanup(lambda: Deferred.fromCoroutine(rendezvous.end()))
+        await rendezvous.begin()
+        ends = network_info(lab, "ca", behavior=known(a)), network_info(lab, "cb", behavior=known(b))
+        result = await rendezvous.punch(around=ends)
         self.addCleanup(result.close)
         return result
 
@@ -41,7 +41,7 @@ class RelayTests(NatLabCase):
         one.send(b"hello")
         self.assertEqual(await heard, b"hello")
 
-    async def test_symmetric_caller(self) -> None:
+    async def test_symmetric_initiator(self) -> None:
         """A symmetric router towards an open one."""
         result = await self.meet("symrnd", "full")
         self.assertTrue(result.worked, result)
@@ -54,7 +54,7 @@ class RelayTests(NatLabCase):
     async def test_impossible(self) -> None:
         """What cannot work is told in words, before the visitor has waited for long."""
         result = await self.meet("symrnd", "symrnd")
-        why: Any = result.caller
-        self.assertIs(why.check(TraversalFailed), TraversalFailed)
+        why: Any = result.initiator
+        self.assertIs(why.check(HolePunchingFailedError), HolePunchingFailedError)
         self.assertIs(why.value.reason, FailureReason.IMPOSSIBLE)
         self.assertLess(result.total_s, 5.0)

@@ -31,8 +31,8 @@ class ReportTests(NatLabCase):
         )
         found = json.loads(said[0])
         self.assertEqual(status, 0)
-        self.assertEqual((found["four"]["shape"], found["four"]["is_translated"]), ("stepped", True))
-        self.assertEqual((found["six"]["shape"], found["six"]["is_translated"]), ("steady", False))
+        self.assertEqual((found["four"]["type"], found["four"]["is_translated"]), ("stepped", True))
+        self.assertEqual((found["six"]["type"], found["six"]["is_translated"]), ("steady", False))
         if PROGRAM:
             self.assertEqual(
                 found["port_mapping"], {"protocol": "PCP", "works": True, "external_host": "192.0.1.2"}

@@ -23,7 +23,7 @@ from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.tls import client_context, server_context, start_tls
 from relaykit.driver import LegDriver
 from relaykit.interfaces import IIngress, IListeningPort, IProxyType, ISecureLeg, IServerHost, IStreamLeg
-from relaykit.nat.rendezvous import MeetingPlace
+from relaykit.nat.rendezvous import RendezvousPoints
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.sansio.control import events
 from relaykit.sansio.control.binding import derive_token_key
@@ -35,7 +35,7 @@ from relaykit.sansio.control.opening import ServerOpening
 from relaykit.sansio.control.proving import NOTHING_PROVEN, BoundLogin, ClientProofs
 from relaykit.sansio.control.session import Heartbeat, SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
-from relaykit.sansio.nat.rendezvous import Rendezvous
+from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
 from relaykit.sansio.wire.framing import V1, V2, Framing
 from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import Login
@@ -74,7 +74,7 @@ TYPES = ProxyTypes.from_references(
     [
         ProxyTypeReference("tcp", "relaykit.proxies.tcp"),
         ProxyTypeReference("stcp", "relaykit.proxies.stcp"),
-        ProxyTypeReference("meet", "tests.nat.meet"),
+        ProxyTypeReference("meet", "tests.nat.direct"),
         ProxyTypeReference("broken", "tests.server.no_such_module"),
     ]
 )
@@ -149,7 +149,7 @@ class Scene:
         self.certificate_name = OWN
         self.salt = b"" if bound is BoundLogin.OFF else SALT
         self.server_ports = ServerPorts(self._listen, self.clock, lambda below: 0, release=self._release)
-        self.meeting_place = MeetingPlace(Rendezvous(self.entropy), self.clock)
+        self.rendezvous_points = RendezvousPoints(ServerRendezvous(self.entropy), self.clock)
         self.registry = Registry(TYPES, self, self.data_plane, self.clock, self._release)
         rules = SessionRules(
             clock=self.clock,
@@ -264,8 +264,8 @@ class ServerHost:
         return self._scene.data_plane
 
     @property
-    def rendezvous(self) -> MeetingPlace:
-        return self._scene.meeting_place
+    def rendezvous(self) -> RendezvousPoints:
+        return self._scene.rendezvous_points
 
     public_name = "relay.example"
 

@@ -141,7 +141,7 @@ class NatTests(SynchronousTestCase):
         self.assertEqual(came, [ONE])
 
     def test_loss_is_seeded(self) -> None:
-        """Loss loses its part, and the same datagrams each time."""
+        """Loss loses its strategy, and the same datagrams each time."""
         counts = []
         for _ in range(2):
             lab = Lab(seed=3, loss=0.5)

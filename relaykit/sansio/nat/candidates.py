@@ -1,7 +1,7 @@
 """Candidates: addresses where a peer may be reached, which of ours to offer, which of theirs to try.
 
 What a peer offers is a list of places that this machine will send datagrams to, so it is filtered:
-a peer must not be able to aim us at others.
+a peer must not be able to target us at others.
 
 Source: RFC 8445 5.1 (kinds), 19.5 (attacks by candidates).
 """

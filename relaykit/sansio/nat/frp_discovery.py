@@ -15,7 +15,7 @@ from attrs import frozen
 
 from relaykit.sansio.nat.candidates import Interface
 from relaykit.sansio.nat.probing import Answered, Inquiry, Question, Schedule, Unanswered
-from relaykit.sansio.nat.stun import Kind
+from relaykit.sansio.nat.stun import StunClass
 from relaykit.values import Address
 
 __all__ = [
@@ -151,7 +151,7 @@ class FrpDiscovery(Inquiry):
 
     def _answered(self, answer: Answered, now: float) -> None:
         message, is_first = answer.message, not self._seen
-        if message.kind is Kind.ERROR:
+        if message.kind is StunClass.ERROR:
             failure = message.failure
             said = "" if failure is None else f" {failure.code}: {failure.reason}"
             self._events.append(NotSeen(f"STUN binding error{said}"))

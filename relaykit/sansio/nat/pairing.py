@@ -12,13 +12,13 @@ from attrs import field, frozen
 
 from relaykit.sansio.nat.behavior import Filtering, Mapping, NatBehavior, PortAllocation, Ports
 
-__all__ = ["BLOCK_PAIR_MAX", "PARTS", "NatView", "Part", "Shape", "part_of", "shape_of"]
+__all__ = ["BLOCK_PAIR_MAX", "STRATEGIES", "NatType", "NatView", "Strategy", "nat_type_of", "strategy_for"]
 
 BLOCK_PAIR_MAX = 2048
 """Largest port blocks that are tried against each other: the effort grows with their product."""
 
 
-class Shape(enum.Enum):
+class NatType(enum.Enum):
     """What of a NAT matters to a peer."""
 
     BLOCKED = "blocked"
@@ -35,10 +35,10 @@ class Shape(enum.Enum):
     """Takes any port."""
 
 
-class Part(enum.Enum):
-    """What one side does, besides knocking at all candidates of the other, which both always do."""
+class Strategy(enum.Enum):
+    """What one side does, besides checking all candidates of the other, which both always do."""
 
-    KNOCK = "knock"
+    CHECK = "check"
     """Nothing else is needed."""
     PREDICT = "predict"
     """Sends to the ports that the other's NAT will take next."""
@@ -52,27 +52,27 @@ class Part(enum.Enum):
     """Nothing works between these two but a relay, or a way around the NATs."""
 
 
-PARTS: MappingType[tuple[Shape, Shape], Part] = {
-    (Shape.OPEN, Shape.OPEN): Part.KNOCK,
-    (Shape.OPEN, Shape.STEADY): Part.KNOCK,
-    (Shape.OPEN, Shape.STEPPED): Part.KNOCK,
-    (Shape.OPEN, Shape.BLOCK): Part.KNOCK,
-    (Shape.OPEN, Shape.RANDOM): Part.KNOCK,
-    (Shape.STEADY, Shape.OPEN): Part.KNOCK,
-    (Shape.STEADY, Shape.STEADY): Part.KNOCK,
-    (Shape.STEADY, Shape.STEPPED): Part.PREDICT,
-    (Shape.STEADY, Shape.BLOCK): Part.GUESS,
-    (Shape.STEADY, Shape.RANDOM): Part.GUESS,
-    (Shape.STEPPED, Shape.OPEN): Part.KNOCK,
-    (Shape.STEPPED, Shape.STEADY): Part.KNOCK,
-    (Shape.STEPPED, Shape.STEPPED): Part.PREDICT,
-    (Shape.BLOCK, Shape.OPEN): Part.KNOCK,
-    (Shape.BLOCK, Shape.STEADY): Part.SPREAD,
-    (Shape.BLOCK, Shape.BLOCK): Part.SCATTER,
-    (Shape.RANDOM, Shape.OPEN): Part.KNOCK,
-    (Shape.RANDOM, Shape.STEADY): Part.SPREAD,
+STRATEGIES: MappingType[tuple[NatType, NatType], Strategy] = {
+    (NatType.OPEN, NatType.OPEN): Strategy.CHECK,
+    (NatType.OPEN, NatType.STEADY): Strategy.CHECK,
+    (NatType.OPEN, NatType.STEPPED): Strategy.CHECK,
+    (NatType.OPEN, NatType.BLOCK): Strategy.CHECK,
+    (NatType.OPEN, NatType.RANDOM): Strategy.CHECK,
+    (NatType.STEADY, NatType.OPEN): Strategy.CHECK,
+    (NatType.STEADY, NatType.STEADY): Strategy.CHECK,
+    (NatType.STEADY, NatType.STEPPED): Strategy.PREDICT,
+    (NatType.STEADY, NatType.BLOCK): Strategy.GUESS,
+    (NatType.STEADY, NatType.RANDOM): Strategy.GUESS,
+    (NatType.STEPPED, NatType.OPEN): Strategy.CHECK,
+    (NatType.STEPPED, NatType.STEADY): Strategy.CHECK,
+    (NatType.STEPPED, NatType.STEPPED): Strategy.PREDICT,
+    (NatType.BLOCK, NatType.OPEN): Strategy.CHECK,
+    (NatType.BLOCK, NatType.STEADY): Strategy.SPREAD,
+    (NatType.BLOCK, NatType.BLOCK): Strategy.SCATTER,
+    (NatType.RANDOM, NatType.OPEN): Strategy.CHECK,
+    (NatType.RANDOM, NatType.STEADY): Strategy.SPREAD,
 }
-"""(own shape, the other's shape): own part.  Pairs that are missing: :attr:`Part.GIVE_UP`."""
+"""(own type, the other's type): own strategy.  Pairs that are missing: :attr:`Strategy.GIVE_UP`."""
 
 
 @frozen
@@ -105,19 +105,19 @@ class NatView:
         return self.mapping is not Mapping.NOT_PORT_DEPENDENT
 
 
-def shape_of(nat: NatView) -> Shape:
+def nat_type_of(nat: NatView) -> NatType:
     """What of a NAT matters to a peer."""
     if not nat.udp_works:
-        return Shape.BLOCKED
+        return NatType.BLOCKED
     if nat.mapping.is_steady or nat.mapping is Mapping.UNKNOWN:
-        return Shape.OPEN if nat.filtering.ignores_port else Shape.STEADY
+        return NatType.OPEN if nat.filtering.ignores_port else NatType.STEADY
     if nat.ports.allocation is PortAllocation.STEPPED and nat.latest_port:
-        return Shape.STEPPED
+        return NatType.STEPPED
     if nat.ports.allocation is PortAllocation.BLOCK and nat.ports.count <= BLOCK_PAIR_MAX:
-        return Shape.BLOCK
-    return Shape.RANDOM
+        return NatType.BLOCK
+    return NatType.RANDOM
 
 
-def part_of(own: Shape, other: Shape) -> Part:
-    """What the side of shape ``own`` does."""
-    return PARTS.get((own, other), Part.GIVE_UP)
+def strategy_for(own: NatType, other: NatType) -> Strategy:
+    """What the side of type ``own`` does."""
+    return STRATEGIES.get((own, other), Strategy.GIVE_UP)

@@ -53,7 +53,7 @@ REQUESTS = 4
 """A request is repeated after a quarter of a second, then after twice the time; given up after 3.75 s."""
 
 RENEW_AT = 0.5
-"""Part of the life after which a mapping is renewed, as both RFCs ask."""
+"""Strategy of the life after which a mapping is renewed, as both RFCs ask."""
 
 RETRY_S = 60.0
 """Pause before a mapping that the router refused or did not answer for is asked for again."""

@@ -14,7 +14,7 @@ from relaykit.errors import LocalProtocolError
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat import stun
 from relaykit.sansio.nat.datagrams import Datagram
-from relaykit.sansio.nat.stun import Change, Kind, StunMessage
+from relaykit.sansio.nat.stun import Change, StunClass, StunMessage
 from relaykit.values import Address
 
 __all__ = [
@@ -99,7 +99,7 @@ class Answered:
     @property
     def mapped(self) -> Address | None:
         """The mapped address, if this is a success."""
-        return self.message.mapped if self.message.kind is Kind.SUCCESS else None
+        return self.message.mapped if self.message.kind is StunClass.SUCCESS else None
 
 
 @frozen
@@ -167,10 +167,10 @@ class Prober:
             message = stun.decode(data)
         except stun.StunError:
             return
-        if message.kind is Kind.REQUEST:
+        if message.kind is StunClass.REQUEST:
             if question.answer_via is None or bytes(data) != pending.payload:
                 return
-        elif message.kind is Kind.INDICATION or (not question.change and source != question.server):
+        elif message.kind is StunClass.INDICATION or (not question.change and source != question.server):
             return
         del self._pending[message.transaction]
         trip = now - pending.sent_at if pending.sent == 1 else None

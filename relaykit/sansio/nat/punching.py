@@ -1,16 +1,16 @@
 """Hole punching: whom to send to and when, which path wins, when to give up.
 
-Both ends run this core with the roles exchanged, from the moment each has the other's offer.  The
-callee has it first and so begins first: its first datagrams have a low TTL, so that they open its
-own NAT and die before they reach the caller's, where an early datagram may spoil the port that the
-caller's NAT is about to use.  From then on:
+Both ends run this core with the roles exchanged, from the moment each has the other's candidates.  The
+responder has them first and so begins first: its first datagrams have a low TTL, so that they open its
+own NAT and die before they reach the initiator's, where an early datagram may spoil the port that the
+initiator's NAT is about to use.  From then on:
 
-- every candidate of the peer is knocked at, over and over;
+- every candidate of the peer is checked, over and over;
 - what else is done depends on both NATs, see :mod:`relaykit.sansio.nat.pairing`;
-- every probe of the peer is answered to where it came from, and that address is knocked at, too: a
+- every probe of the peer is answered to where it came from, and that address is checked, too: a
   NAT that takes another port for us is found by what comes from it;
-- an answer proves a path in both directions; the caller nominates the best proven path, and with the
-  callee's acceptance the punch is done;
+- an answer proves a path in both directions; the initiator nominates the best proven path, and with the
+  responder's acceptance the punch is done;
 - from then on the path is kept: a question now and then, which the other end answers, so that no NAT
   forgets it, and both ends notice when it is gone.
 
@@ -27,11 +27,11 @@ from attrs import define, frozen
 
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat.candidates import Candidate, CandidateKind
+from relaykit.sansio.nat.checks import Check, CheckKeys, CheckKind, PeerRole
 from relaykit.sansio.nat.datagrams import Datagram
-from relaykit.sansio.nat.knocks import Knock, KnockKeys, KnockKind, Role
-from relaykit.sansio.nat.offers import Offer
-from relaykit.sansio.nat.pairing import Part, Shape, part_of, shape_of
-from relaykit.sansio.nat.sweeping import SOCKETS, Sweep
+from relaykit.sansio.nat.exchange import Candidates
+from relaykit.sansio.nat.pairing import NatType, Strategy, nat_type_of, strategy_for
+from relaykit.sansio.nat.port_scan import SOCKETS, PortScan
 from relaykit.values import Address
 
 __all__ = [
@@ -41,15 +41,15 @@ __all__ = [
     "SILENT_S",
     "TRANSITIONS",
     "FailureReason",
+    "HolePunching",
     "PathLost",
-    "Punch",
-    "PunchEvent",
-    "PunchFailed",
     "Punched",
+    "PunchingEvent",
+    "PunchingFailed",
+    "PunchingState",
+    "PunchingStep",
     "SocketsWanted",
-    "State",
-    "Step",
-    "stages_of",
+    "phases_of",
 ]
 
 TICK_S = 0.05
@@ -59,30 +59,30 @@ OPENING_TTL = 4
 """TTL that gets through one's own NATs, a carrier's included, and not to the peer's."""
 
 OPENING_S = 1.0
-"""How long the callee's datagrams die on the way, unless the caller is heard before: the time that
-the callee's offer may take to the caller."""
+"""How long the responder's datagrams die on the way, unless the initiator is heard before: the time that
+the responder's candidates may take to the initiator."""
 
 SHORT_OPENING_S = 0.1
-"""The same where the caller cannot be heard before, because only the callee can find the other."""
+"""The same where the initiator cannot be heard before, because only the responder can find the other."""
 
-BRISK_KNOCKS = 40
-"""Knocks at one address, one each tick, before the pace slows down."""
+BRISK_CHECKS = 40
+"""Probes of one address, one each tick, before the pace slows down."""
 
-SLOW_KNOCK_S = 0.2
+SLOW_CHECK_S = 0.2
 """Pace after that."""
 
-KNOCKS_MAX = 150
-"""Most knocks at one address that never answered."""
+CHECKS_MAX = 150
+"""Most probes of one address that never answered."""
 
 REFLEXIVE_MAX = 8
 """Most addresses that are learned from the peer's datagrams."""
 
 FALLBACK_S = (1.5, 6.0)
 """When a side whose NAT was only seen from one address plays the one of unforeseeable ports after
-all: first the caller, then the callee."""
+all: first the initiator, then the responder."""
 
 PATIENCE_S = 0.05
-"""How long the caller waits for a better path than the first one."""
+"""How long the initiator waits for a better path than the first one."""
 
 PAUSE_S = 1.0
 """How long guessing rests after the peer was heard."""
@@ -91,11 +91,11 @@ HOPELESS_S = 2.0
 """How long the remaining candidates are tried where the NATs cannot be punched."""
 
 QUIET_S = 10.0
-"""How long the caller goes on without hearing the peer."""
+"""How long the initiator goes on without hearing the peer."""
 
-CALLEE_QUIET_S = 20.0
-"""How long the callee does: its offer may take seconds to the caller, if the rendezvous loses
-something, and a caller that begins anew tells it."""
+RESPONDER_QUIET_S = 20.0
+"""How long the responder does: its candidates may take seconds to the initiator, if the rendezvous loses
+something, and an initiator that begins anew tells it."""
 
 TOTAL_S = 30.0
 """When to give up although the peer is heard."""
@@ -111,20 +111,20 @@ AGAIN_S = 1.0
 """Pause before a question over a path that stands is repeated."""
 
 
-class State(enum.Enum):
+class PunchingState(enum.Enum):
     """Where a punch stands."""
 
     IDLE = "idle"
-    KNOCKING = "knocking"
+    CHECKING = "checking"
     NOMINATING = "nominating"
-    STANDING = "standing"
+    CONNECTED = "connected"
     ENDED = "ended"
 
 
-class Step(enum.Enum):
+class PunchingStep(enum.Enum):
     """What takes a punch from one state to the next."""
 
-    START = "both offers are there"
+    START = "both ends' candidates are there"
     NOMINATE = "nominates a proven path"
     ACCEPT = "accepts the nomination"
     HEAR_ACCEPTANCE = "hears the acceptance"
@@ -132,24 +132,24 @@ class Step(enum.Enum):
     LOSE = "hears nothing any more"
 
 
-TRANSITIONS: Mapping[tuple[State, Step], State] = {
-    (State.IDLE, Step.START): State.KNOCKING,
-    (State.KNOCKING, Step.NOMINATE): State.NOMINATING,
-    (State.KNOCKING, Step.ACCEPT): State.STANDING,
-    (State.KNOCKING, Step.GIVE_UP): State.ENDED,
-    (State.NOMINATING, Step.HEAR_ACCEPTANCE): State.STANDING,
-    (State.NOMINATING, Step.GIVE_UP): State.ENDED,
-    (State.STANDING, Step.LOSE): State.ENDED,
+TRANSITIONS: Mapping[tuple[PunchingState, PunchingStep], PunchingState] = {
+    (PunchingState.IDLE, PunchingStep.START): PunchingState.CHECKING,
+    (PunchingState.CHECKING, PunchingStep.NOMINATE): PunchingState.NOMINATING,
+    (PunchingState.CHECKING, PunchingStep.ACCEPT): PunchingState.CONNECTED,
+    (PunchingState.CHECKING, PunchingStep.GIVE_UP): PunchingState.ENDED,
+    (PunchingState.NOMINATING, PunchingStep.HEAR_ACCEPTANCE): PunchingState.CONNECTED,
+    (PunchingState.NOMINATING, PunchingStep.GIVE_UP): PunchingState.ENDED,
+    (PunchingState.CONNECTED, PunchingStep.LOSE): PunchingState.ENDED,
 }
 """The life of a punch; what is missing here does not happen."""
 
-ACTORS: Mapping[Step, Role | None] = {
-    Step.START: None,
-    Step.NOMINATE: Role.CALLER,
-    Step.ACCEPT: Role.CALLEE,
-    Step.HEAR_ACCEPTANCE: Role.CALLER,
-    Step.GIVE_UP: None,
-    Step.LOSE: None,
+ACTORS: Mapping[PunchingStep, PeerRole | None] = {
+    PunchingStep.START: None,
+    PunchingStep.NOMINATE: PeerRole.INITIATOR,
+    PunchingStep.ACCEPT: PeerRole.RESPONDER,
+    PunchingStep.HEAR_ACCEPTANCE: PeerRole.INITIATOR,
+    PunchingStep.GIVE_UP: None,
+    PunchingStep.LOSE: None,
 }
 """Whose step it is; None for both ends'."""
 
@@ -167,7 +167,7 @@ class FailureReason(enum.Enum):
 
 @frozen
 class SocketsWanted:
-    """So many sockets are needed in all; tell :meth:`Punch.opened` how many there are."""
+    """So many sockets are needed in all; tell :meth:`HolePunching.opened` how many there are."""
 
     count: int
 
@@ -179,13 +179,13 @@ class Punched:
     via: int
     peer: Address
     kind: CandidateKind
-    part: Part
+    strategy: Strategy
     seconds: float
     round_trip_s: float | None
 
 
 @frozen
-class PunchFailed:
+class PunchingFailed:
     """There will be no path."""
 
     reason: FailureReason
@@ -197,7 +197,7 @@ class PathLost:
     """After :class:`Punched`: the peer has been silent for too long, or is gone."""
 
 
-PunchEvent: TypeAlias = SocketsWanted | Punched | PunchFailed | PathLost
+PunchingEvent: TypeAlias = SocketsWanted | Punched | PunchingFailed | PathLost
 
 
 @define(eq=False)
@@ -214,20 +214,20 @@ class _Path:
     proven_at: float | None = None
 
 
-def stages_of(role: Role, own: Offer, peer: Offer) -> tuple[tuple[float, Part], ...]:
-    """What this end does, and from when on (seconds): one part, or more where a NAT is not sure."""
-    part = part_of(shape_of(own.nat), shape_of(peer.nat))
-    stages = [(0.0, part)]
-    if part is Part.KNOCK:
+def phases_of(role: PeerRole, own: Candidates, peer: Candidates) -> tuple[tuple[float, Strategy], ...]:
+    """What this end does, and from when on (seconds): one strategy, or more where a NAT is not sure."""
+    strategy = strategy_for(nat_type_of(own.nat), nat_type_of(peer.nat))
+    phases = [(0.0, strategy)]
+    if strategy is Strategy.CHECK:
         unsure = {role: not own.nat.is_sure, role.other: not peer.nat.is_sure}
         begins = iter(FALLBACK_S)
-        for each in Role:
+        for each in PeerRole:
             if unsure[each]:
-                stages.append((next(begins), Part.SPREAD if each is role else Part.GUESS))
-    return tuple(stages)
+                phases.append((next(begins), Strategy.SPREAD if each is role else Strategy.GUESS))
+    return tuple(phases)
 
 
-class Punch:
+class HolePunching:
     """One end of one punch; a core by :class:`relaykit.sansio.nat.datagrams.DatagramCore`.
 
     ``targets`` are the peer's candidates that may be sent to, see
@@ -238,9 +238,9 @@ class Punch:
 
     def __init__(
         self,
-        role: Role,
-        own: Offer,
-        peer: Offer,
+        role: PeerRole,
+        own: Candidates,
+        peer: Candidates,
         targets: Sequence[Candidate],
         key: bytes,
         entropy: Callable[[int], bytes],
@@ -249,29 +249,29 @@ class Punch:
         self._role = role
         self._own = own
         self._peer = peer
-        self._keys = KnockKeys(key, role, entropy(32))
+        self._keys = CheckKeys(key, role, entropy(32))
         self._entropy = entropy
         self._opening_ttl = opening_ttl
-        self._stages = stages_of(role, own, peer)
-        self._must_find = shape_of(peer.nat) is Shape.OPEN and shape_of(own.nat) not in (
-            Shape.OPEN,
-            Shape.STEADY,
+        self._phases = phases_of(role, own, peer)
+        self._must_find = nat_type_of(peer.nat) is NatType.OPEN and nat_type_of(own.nat) not in (
+            NatType.OPEN,
+            NatType.STEADY,
         )
         self._sockets = 1
-        self._patience_s = QUIET_S if role is Role.CALLER else CALLEE_QUIET_S
-        self._state = State.IDLE
+        self._patience_s = QUIET_S if role is PeerRole.INITIATOR else RESPONDER_QUIET_S
+        self._state = PunchingState.IDLE
         self._began = self._tick_due = self._deadline = 0.0
         self._heard_at: float | None = None
         self._nominated: _Path | None = None
         self._wanted = 1
         self._outbox: list[Datagram] = []
-        self._events: list[PunchEvent] = []
+        self._events: list[PunchingEvent] = []
         self._reflexive = next(
             (each.address for each in targets if _is_behind_nat(each)),
             None,
         )
-        self._sweep = None if self._reflexive is None else Sweep(self._reflexive, peer.nat, entropy)
-        skipped = self._reflexive if self._stages[0][1] is Part.PREDICT else None
+        self._scan = None if self._reflexive is None else PortScan(self._reflexive, peer.nat, entropy)
+        skipped = self._reflexive if self._phases[0][1] is Strategy.PREDICT else None
         self._paths = {
             (0, each.address): _Path(0, each.address, each.kind)
             for each in targets
@@ -279,16 +279,16 @@ class Punch:
         }
 
     @property
-    def state(self) -> State:
+    def state(self) -> PunchingState:
         """Where it stands."""
         return self._state
 
     def start(self, now: float) -> None:
-        """Begins to knock.  Call it as soon as the peer's offer is there."""
-        self._take(Step.START)
+        """Begins to check.  Call it as soon as the peer's candidates are there."""
+        self._take(PunchingStep.START)
         self._began = self._tick_due = now
         self._deadline = now + self._patience_s
-        if self._stages[0][1] is Part.GIVE_UP:
+        if self._phases[0][1] is Strategy.GIVE_UP:
             self._deadline = now + (HOPELESS_S if self._is_there_a_way_around() else 0.0)
         self.wake(now)
 
@@ -298,21 +298,21 @@ class Punch:
 
     def receive(self, data: Buffer, source: Address, via: int, now: float) -> None:
         """Feeds one datagram."""
-        if self._state in (State.IDLE, State.ENDED):
+        if self._state in (PunchingState.IDLE, PunchingState.ENDED):
             return
-        knock = self._keys.open(data)
-        if knock is None:
+        check = self._keys.open(data)
+        if check is None:
             return
-        path = self._path(via, source, knock)
+        path = self._path(via, source, check)
         if path is None:
             return
         path.is_heard = True
-        if self._state is not State.STANDING:
+        if self._state is not PunchingState.CONNECTED:
             self._heard_at = now
             self._deadline = min(now + self._patience_s, self._began + TOTAL_S)
         elif path is self._nominated:
             self._stand(now)
-        _ACTIONS[knock.kind](self, path, knock, now)
+        _ACTIONS[check.kind](self, path, check, now)
 
     def to_send(self, now: float) -> Sequence[Datagram]:
         """Takes what must go out."""
@@ -321,34 +321,34 @@ class Punch:
 
     def next_wakeup(self) -> float | None:
         """When the next round is due."""
-        if self._state in (State.IDLE, State.ENDED):
+        if self._state in (PunchingState.IDLE, PunchingState.ENDED):
             return None
         return min(self._tick_due, self._deadline)
 
     def wake(self, now: float) -> None:
         """Sends the round that is due, chooses a path, keeps it, gives up."""
-        if self._state in (State.IDLE, State.ENDED):
+        if self._state in (PunchingState.IDLE, PunchingState.ENDED):
             return
         if now >= self._deadline:
             self._end(now)
             return
         if now < self._tick_due:
             return
-        if self._state is State.STANDING:
+        if self._state is PunchingState.CONNECTED:
             assert self._nominated is not None
             self._tick_due = now + AGAIN_S
-            self._say(self._nominated, KnockKind.PROBE, now)
+            self._say(self._nominated, CheckKind.PROBE, now)
             return
         self._tick_due = now + TICK_S
-        if self._state is State.KNOCKING:
+        if self._state is PunchingState.CHECKING:
             self._choose(now)
         if self._nominated is not None:
-            self._say(self._nominated, KnockKind.NOMINATION, now)
+            self._say(self._nominated, CheckKind.NOMINATION, now)
             return
-        self._knock(now)
-        self._sweep_ports(now)
+        self._check(now)
+        self._scan_ports(now)
 
-    def events(self) -> Sequence[PunchEvent]:
+    def events(self) -> Sequence[PunchingEvent]:
         """Takes what has happened since the last call."""
         taken, self._events = self._events, []
         return taken
@@ -356,11 +356,11 @@ class Punch:
     def _is_there_a_way_around(self) -> bool:
         """Whether either end has a candidate that does not depend on the NATs' behavior."""
         others = any(path.address != self._reflexive for path in self._paths.values())
-        return others or any(each.kind is CandidateKind.MAPPED for each in self._own.candidates)
+        return others or any(each.kind is CandidateKind.MAPPED for each in self._own.udp)
 
     # --- the peer's datagrams
 
-    def _path(self, via: int, source: Address, knock: Knock) -> _Path | None:
+    def _path(self, via: int, source: Address, check: Check) -> _Path | None:
         """The path that a datagram came by; a new one if it is a sign of the peer and there is room."""
         path = self._paths.get((via, source))
         if path is None:
@@ -371,41 +371,41 @@ class Punch:
             self._paths[via, source] = path
         return path
 
-    def _probed(self, path: _Path, knock: Knock, now: float) -> None:
+    def _probed(self, path: _Path, check: Check, now: float) -> None:
         self._outbox.append(
-            Datagram(self._keys.seal(KnockKind.ANSWER, knock.token, knock.stamp), path.address, path.via)
+            Datagram(self._keys.seal(CheckKind.ANSWER, check.token, check.stamp), path.address, path.via)
         )
-        if path.proven_at is None and self._state is State.KNOCKING and path.due - now > 0.5 * TICK_S:
+        if path.proven_at is None and self._state is PunchingState.CHECKING and path.due - now > 0.5 * TICK_S:
             path.due = now
-            self._knock_at(path, now)
+            self._check_path(path, now)
 
-    def _answered(self, path: _Path, knock: Knock, now: float) -> None:
-        if knock.token != self._token(path.via, path.address) or path.proven_at is not None:
+    def _answered(self, path: _Path, check: Check, now: float) -> None:
+        if check.token != self._token(path.via, path.address) or path.proven_at is not None:
             return
         path.proven_at = now
-        path.round_trip_s = ((_milliseconds(now) - knock.stamp) & 0xFFFFFFFF) / 1000
-        if self._state is State.KNOCKING:
+        path.round_trip_s = ((_milliseconds(now) - check.stamp) & 0xFFFFFFFF) / 1000
+        if self._state is PunchingState.CHECKING:
             self._choose(now)
 
-    def _nominated_by_peer(self, path: _Path, knock: Knock, now: float) -> None:
-        if self._role is not Role.CALLEE:
+    def _nominated_by_peer(self, path: _Path, check: Check, now: float) -> None:
+        if self._role is not PeerRole.RESPONDER:
             return
         if self._nominated is None:
             self._nominated = path
-            self._finish(path, Step.ACCEPT, now)
+            self._finish(path, PunchingStep.ACCEPT, now)
         if path is self._nominated:
-            self._say(path, KnockKind.ACCEPTANCE, now)
+            self._say(path, CheckKind.ACCEPTANCE, now)
 
-    def _accepted(self, path: _Path, knock: Knock, now: float) -> None:
-        if self._state is State.NOMINATING and path is self._nominated:
-            self._finish(path, Step.HEAR_ACCEPTANCE, now)
+    def _accepted(self, path: _Path, check: Check, now: float) -> None:
+        if self._state is PunchingState.NOMINATING and path is self._nominated:
+            self._finish(path, PunchingStep.HEAR_ACCEPTANCE, now)
 
     # --- choosing
 
     def _choose(self, now: float) -> None:
-        """The caller: nominates the best proven path, once no better one can be hoped for."""
+        """The initiator: nominates the best proven path, once no better one can be hoped for."""
         proven = [path for path in self._paths.values() if path.proven_at is not None]
-        if self._role is not Role.CALLER or not proven:
+        if self._role is not PeerRole.INITIATOR or not proven:
             return
         best = min(proven, key=lambda path: (path.kind.rank, path.proven_at or 0.0))
         hoped = any(
@@ -415,20 +415,20 @@ class Punch:
         if hoped and now < patient_until:
             self._tick_due = min(self._tick_due, patient_until)
             return
-        self._take(Step.NOMINATE)
+        self._take(PunchingStep.NOMINATE)
         self._nominated = best
         self._tick_due = now + TICK_S
-        self._say(best, KnockKind.NOMINATION, now)
+        self._say(best, CheckKind.NOMINATION, now)
 
-    def _take(self, step: Step) -> None:
+    def _take(self, step: PunchingStep) -> None:
         self._state = TRANSITIONS[self._state, step]
 
-    def _finish(self, path: _Path, step: Step, now: float) -> None:
+    def _finish(self, path: _Path, step: PunchingStep, now: float) -> None:
         self._take(step)
         self._stand(now)
-        part, _ = self._part(now)
+        strategy, _ = self._strategy(now)
         self._events.append(
-            Punched(path.via, path.address, path.kind, part, now - self._began, path.round_trip_s)
+            Punched(path.via, path.address, path.kind, strategy, now - self._began, path.round_trip_s)
         )
 
     def _stand(self, now: float) -> None:
@@ -437,74 +437,74 @@ class Punch:
         self._deadline = now + SILENT_S
 
     def _end(self, now: float) -> None:
-        if self._state is State.STANDING:
-            self._take(Step.LOSE)
+        if self._state is PunchingState.CONNECTED:
+            self._take(PunchingStep.LOSE)
             self._events.append(PathLost())
         else:
-            self._take(Step.GIVE_UP)
+            self._take(PunchingStep.GIVE_UP)
             reason = FailureReason.SILENCE if self._heard_at is None else FailureReason.ONE_WAY
-            if self._stages[0][1] is Part.GIVE_UP:
+            if self._phases[0][1] is Strategy.GIVE_UP:
                 reason = FailureReason.IMPOSSIBLE
-            self._events.append(PunchFailed(reason, now - self._began))
+            self._events.append(PunchingFailed(reason, now - self._began))
 
     # --- sending
 
-    def _part(self, now: float) -> tuple[Part, float]:
-        """What this end does beside knocking, and since when."""
-        begun = [stage for stage in self._stages if now >= self._began + stage[0]]
-        begins, part = begun[-1] if begun else self._stages[0]
-        return part, self._began + begins
+    def _strategy(self, now: float) -> tuple[Strategy, float]:
+        """What this end does beside checking, and since when."""
+        begun = [phase for phase in self._phases if now >= self._began + phase[0]]
+        begins, strategy = begun[-1] if begun else self._phases[0]
+        return strategy, self._began + begins
 
-    def _knock(self, now: float) -> None:
+    def _check(self, now: float) -> None:
         for path in self._paths.values():
-            if now >= path.due and path.proven_at is None and (path.is_heard or path.sent < KNOCKS_MAX):
-                self._knock_at(path, now)
+            if now >= path.due and path.proven_at is None and (path.is_heard or path.sent < CHECKS_MAX):
+                self._check_path(path, now)
 
-    def _knock_at(self, path: _Path, now: float) -> None:
+    def _check_path(self, path: _Path, now: float) -> None:
         path.sent += 1
-        path.due = now + (TICK_S if path.sent < BRISK_KNOCKS else SLOW_KNOCK_S)
+        path.due = now + (TICK_S if path.sent < BRISK_CHECKS else SLOW_CHECK_S)
         self._probe(path.via, path.address, now, is_opening=not path.is_heard)
 
     def _probe(self, via: int, address: Address, now: float, is_opening: bool = True) -> None:
         ttl = self._opening_ttl if is_opening and self._is_opening(now) else None
-        payload = self._keys.seal(KnockKind.PROBE, self._token(via, address), _milliseconds(now))
+        payload = self._keys.seal(CheckKind.PROBE, self._token(via, address), _milliseconds(now))
         self._outbox.append(Datagram(payload, address, via, ttl))
 
     def _is_opening(self, now: float) -> bool:
         """Whether datagrams that were not asked for shall die on the way."""
-        if self._part(now)[0] is Part.SPREAD:
-            return self._sweep is None or self._sweep.is_opening
-        if self._role is Role.CALLER or self._heard_at is not None:
+        if self._strategy(now)[0] is Strategy.SPREAD:
+            return self._scan is None or self._scan.is_opening
+        if self._role is PeerRole.INITIATOR or self._heard_at is not None:
             return False
         return now - self._began < (SHORT_OPENING_S if self._must_find else OPENING_S)
 
-    def _say(self, path: _Path, kind: KnockKind, now: float) -> None:
+    def _say(self, path: _Path, kind: CheckKind, now: float) -> None:
         payload = self._keys.seal(kind, self._token(path.via, path.address), _milliseconds(now))
         self._outbox.append(Datagram(payload, path.address, path.via))
 
     def _token(self, via: int, address: Address) -> bytes:
         return self._keys.token(f"{via} {address}".encode())
 
-    def _sweep_ports(self, now: float) -> None:
-        """What the part asks for besides knocking."""
-        part, since = self._part(now)
-        if self._sweep is None or (self._heard_at is not None and now - self._heard_at < PAUSE_S):
+    def _scan_ports(self, now: float) -> None:
+        """What the strategy asks for besides checking."""
+        strategy, since = self._strategy(now)
+        if self._scan is None or (self._heard_at is not None and now - self._heard_at < PAUSE_S):
             return
-        wanted = SOCKETS.get(part, 1)
+        wanted = SOCKETS.get(strategy, 1)
         if wanted > self._wanted:
             self._wanted = wanted
             self._events.append(SocketsWanted(wanted))
         if wanted > 1 and self._sockets == 1:
             return
-        for aim in self._sweep.aims(part, now - since, TICK_S, self._sockets):
-            self._probe(aim.via, aim.address, now, aim.is_opening)
+        for target in self._scan.targets(strategy, now - since, TICK_S, self._sockets):
+            self._probe(target.via, target.address, now, target.is_opening)
 
 
-_ACTIONS: dict[KnockKind, Callable[[Punch, _Path, Knock, float], None]] = {
-    KnockKind.PROBE: Punch._probed,
-    KnockKind.ANSWER: Punch._answered,
-    KnockKind.NOMINATION: Punch._nominated_by_peer,
-    KnockKind.ACCEPTANCE: Punch._accepted,
+_ACTIONS: dict[CheckKind, Callable[[HolePunching, _Path, Check, float], None]] = {
+    CheckKind.PROBE: HolePunching._probed,
+    CheckKind.ANSWER: HolePunching._answered,
+    CheckKind.NOMINATION: HolePunching._nominated_by_peer,
+    CheckKind.ACCEPTANCE: HolePunching._accepted,
 }
 
 

@@ -30,7 +30,7 @@ __all__ = [
     "Attribute",
     "Change",
     "Integrity",
-    "Kind",
+    "StunClass",
     "StunError",
     "StunFailure",
     "StunMessage",
@@ -69,7 +69,7 @@ class StunError(RemoteProtocolError):
     """A datagram is not a STUN message, or a malformed one."""
 
 
-class Kind(enum.IntEnum):
+class StunClass(enum.IntEnum):
     """The class of a message, as its two bits stand in the type field."""
 
     REQUEST = 0x0000
@@ -141,7 +141,7 @@ class StunMessage:
     attributes the first counts.  Source: RFC 8489 14.
     """
 
-    kind: Kind
+    kind: StunClass
     transaction: bytes
     attributes: tuple[tuple[int, bytes], ...] = ()
     method: int = BINDING
@@ -269,7 +269,7 @@ def decode(datagram: Buffer) -> StunMessage:
     if length % 4 or length != len(raw) - HEADER_BYTES:
         raise StunError(f"a STUN message of {len(raw)} bytes does not have {length} bytes of attributes")
     return StunMessage(
-        kind=Kind(type_ & _KIND_BITS),
+        kind=StunClass(type_ & _KIND_BITS),
         transaction=raw[8:20] if raw[4:8] == COOKIE else raw[4:20],
         attributes=tuple(_attributes(raw)),
         method=type_ & 0xF | (type_ & 0xE0) >> 1 | (type_ & 0x3E00) >> 2,
@@ -316,7 +316,7 @@ def binding_request(
         attributes.append((int(Attribute.CHANGE_REQUEST), pack_change(change)))
     if response_port is not None:
         attributes.append((int(Attribute.RESPONSE_PORT), pack_port(response_port)))
-    return encode(StunMessage(Kind.REQUEST, transaction, tuple(attributes)))
+    return encode(StunMessage(StunClass.REQUEST, transaction, tuple(attributes)))
 
 
 # --- values of attributes ---------------------------------------------------------------------

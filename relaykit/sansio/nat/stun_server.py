@@ -17,7 +17,7 @@ from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat import stun
 from relaykit.sansio.nat.datagrams import Datagram
 from relaykit.sansio.nat.rates import RateLimit, subscriber
-from relaykit.sansio.nat.stun import Attribute, Change, Kind, StunMessage
+from relaykit.sansio.nat.stun import Attribute, Change, StunClass, StunMessage
 from relaykit.values import Address
 
 __all__ = [
@@ -113,9 +113,9 @@ class StunServer:
             unknown = (*unknown, Attribute.CHANGE_REQUEST)
         if unknown or sender is None:
             room = self._room(request, source) + _mapped_size(source)
-            return self._reply(request, Kind.ERROR, _refusal(unknown, room), target, via)
+            return self._reply(request, StunClass.ERROR, _refusal(unknown, room), target, via)
         attributes = tuple(self._observations(request, source, via, sender, arrived_at))
-        return self._reply(request, Kind.SUCCESS, attributes, target, sender)
+        return self._reply(request, StunClass.SUCCESS, attributes, target, sender)
 
     def _place(self, via: int) -> _Place:
         here = self._sockets[via]
@@ -165,7 +165,7 @@ class StunServer:
     def _reply(
         self,
         request: StunMessage,
-        kind: Kind,
+        kind: StunClass,
         attributes: tuple[tuple[int, bytes], ...],
         target: Address,
         sender: int,

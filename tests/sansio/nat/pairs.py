@@ -13,10 +13,10 @@ from relaykit.sansio.nat.behavior import (
     Ports,
 )
 from relaykit.sansio.nat.candidates import Candidate, CandidateKind, Interface, admitted
-from relaykit.sansio.nat.knocks import Role
-from relaykit.sansio.nat.offers import Offer
+from relaykit.sansio.nat.checks import PeerRole
+from relaykit.sansio.nat.exchange import Candidates
 from relaykit.sansio.nat.pairing import NatView
-from relaykit.sansio.nat.punching import Punch, Punched, PunchEvent, PunchFailed, SocketsWanted
+from relaykit.sansio.nat.punching import HolePunching, Punched, PunchingEvent, PunchingFailed, SocketsWanted
 from relaykit.testing.natlab import Lab, LabMachine, LabNat, LabNode
 from relaykit.values import Address
 
@@ -64,13 +64,13 @@ KINDS = {
 
 @define
 class Side:
-    """One machine, its NAT and what it offers."""
+    """One machine, its NAT and its candidates."""
 
     machine: LabMachine
     nat: LabNat | None
     port: int
     kind: Kind
-    offer: Offer
+    candidates: Candidates
     interfaces: list[Interface]
 
 
@@ -78,15 +78,15 @@ class Side:
 class Outcome:
     """How a punch ended at both ends, the time it took since the first end began, and what it cost."""
 
-    caller: PunchEvent | None
-    callee: PunchEvent | None
+    initiator: PunchingEvent | None
+    responder: PunchingEvent | None
     seconds: float
     sent: int
 
     @property
     def worked(self) -> bool:
         """Whether both ends have a path."""
-        return isinstance(self.caller, Punched) and isinstance(self.callee, Punched)
+        return isinstance(self.initiator, Punched) and isinstance(self.responder, Punched)
 
 
 def make_side(
@@ -99,7 +99,7 @@ def make_side(
     host: str = "",
     mapped: list[Address] | None = None,
 ) -> Side:
-    """Attaches a machine with its NAT, asks the STUN servers and writes the offer."""
+    """Attaches a machine with its NAT, asks the STUN servers and writes the candidates."""
     if nat is None and not kind.public:
         wan = f"100.64.0.{number + 1}" if behind is not None else f"198.51.100.{number + 1}"
         nat = lab.nat(
@@ -135,17 +135,19 @@ def make_side(
     if found.mapped is not None:
         candidates.append(Candidate(CandidateKind.REFLEXIVE, found.mapped))
     candidates += [Candidate(CandidateKind.MAPPED, address) for address in mapped or ()]
-    offer = Offer(NatView.of(found, thorough), tuple(candidates))
-    return Side(machine, nat, port, kind, offer, [Interface("eth0", host, 24)])
+    sent = Candidates(NatView.of(found, thorough), tuple(candidates))
+    return Side(machine, nat, port, kind, sent, [Interface("eth0", host, 24)])
 
 
-def _start(lab: Lab, role: Role, own: Side, peer: Side, key: bytes) -> LabNode:
-    hosts = {each.address.host for each in own.offer.candidates if each.kind is CandidateKind.REFLEXIVE}
-    same_site = any(each.address.host in hosts for each in peer.offer.candidates)
-    targets = admitted(peer.offer.candidates, own.interfaces, same_site, lambda host: host[:4] != "192.")
+def _start(lab: Lab, role: PeerRole, own: Side, peer: Side, key: bytes) -> LabNode:
+    hosts = {each.address.host for each in own.candidates.udp if each.kind is CandidateKind.REFLEXIVE}
+    same_site = any(each.address.host in hosts for each in peer.candidates.udp)
+    targets = admitted(peer.candidates.udp, own.interfaces, same_site, lambda host: host[:4] != "192.")
     if peer.kind.public:
-        targets = peer.offer.candidates[-1:]
-    core = Punch(role, own.offer, peer.offer, targets, key, lab.chance.randbytes, opening_ttl=2)
+        targets = peer.candidates.udp[-1:]
+    core = HolePunching(
+        role, own.candidates, peer.candidates, targets, key, lab.chance.randbytes, opening_ttl=2
+    )
     node = own.machine.run(core, [own.port])
     core.start(lab.now)
     node.flush()
@@ -153,14 +155,18 @@ def _start(lab: Lab, role: Role, own: Side, peer: Side, key: bytes) -> LabNode:
 
 
 def punch(
-    lab: Lab, caller: Side, callee: Side, skew_s: float | None = None, keys: tuple[bytes, bytes] = (KEY, KEY)
+    lab: Lab,
+    initiator: Side,
+    responder: Side,
+    skew_s: float | None = None,
+    keys: tuple[bytes, bytes] = (KEY, KEY),
 ) -> Outcome:
-    """Lets both punch; the callee begins first by one delay of the lab, or by ``skew_s``."""
+    """Lets both punch; the responder begins first by one delay of the lab, or by ``skew_s``."""
     began = lab.now
-    nodes = [_start(lab, Role.CALLEE, callee, caller, keys[0])]
+    nodes = [_start(lab, PeerRole.RESPONDER, responder, initiator, keys[0])]
     lab.run(skew_s if skew_s is not None else lab.delay_s)
-    nodes.insert(0, _start(lab, Role.CALLER, caller, callee, keys[1]))
-    ends: list[PunchEvent | None] = [None, None]
+    nodes.insert(0, _start(lab, PeerRole.INITIATOR, initiator, responder, keys[1]))
+    ends: list[PunchingEvent | None] = [None, None]
 
     def look() -> bool:
         for place, node in enumerate(nodes):
@@ -168,9 +174,9 @@ def punch(
                 _, event = node.events.pop(0)
                 if isinstance(event, SocketsWanted):
                     node.open(event.count)
-                    assert isinstance(node.core, Punch)
+                    assert isinstance(node.core, HolePunching)
                     node.core.opened(event.count)
-                elif isinstance(event, Punched | PunchFailed):
+                elif isinstance(event, Punched | PunchingFailed):
                     ends[place] = ends[place] or event
         return None not in ends
 

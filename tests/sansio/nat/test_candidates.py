@@ -1,4 +1,4 @@
-"""Tests of candidates: what is offered, and what of a peer's offer may be sent to."""
+"""Tests of candidates: what is sent, and what of a peer's candidates may be sent to."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class HostCandidateTests(SynchronousTestCase):
 
 
 class AdmissionTests(SynchronousTestCase):
-    """A peer cannot aim us at others."""
+    """A peer cannot target us at others."""
 
     def test_never(self) -> None:
         """No address of this machine itself, of many machines or of none is admitted, nor a low port."""

@@ -19,7 +19,7 @@ from relaykit.sansio.nat.frp_discovery import (
     classify,
     local_hosts,
 )
-from relaykit.sansio.nat.stun import Attribute, Kind, StunMessage
+from relaykit.sansio.nat.stun import Attribute, StunClass, StunMessage
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address
 
@@ -69,7 +69,9 @@ class FrpDiscoveryTests(SynchronousTestCase):
         self.core = FrpDiscovery(S1, lambda count: bytes(range(count)))
         self.core.start(0.0)
 
-    def answer(self, source: Address, *attributes: tuple[int, bytes], kind: Kind = Kind.SUCCESS) -> None:
+    def answer(
+        self, source: Address, *attributes: tuple[int, bytes], kind: StunClass = StunClass.SUCCESS
+    ) -> None:
         """The server's answer."""
         transaction = bytes(range(12))
         self.core.receive(stun.encode(StunMessage(kind, transaction, attributes)), source, 0, 0.1)
@@ -113,7 +115,7 @@ class FrpDiscoveryTests(SynchronousTestCase):
         self.answer(S1)
         self.assertEqual(self.core.events(), [NotSeen("no external address found")])
         self.setUp()
-        self.answer(S1, (Attribute.ERROR_CODE, stun.pack_error(500, "Server Error")), kind=Kind.ERROR)
+        self.answer(S1, (Attribute.ERROR_CODE, stun.pack_error(500, "Server Error")), kind=StunClass.ERROR)
         self.assertEqual(self.core.events(), [NotSeen("STUN binding error 500: Server Error")])
 
     def test_second_answer_without_address(self) -> None:

@@ -1,70 +1,70 @@
-"""Tests of the table of parts: it fits itself from both sides, and shapes follow from behaviors."""
+"""Tests of the table of strategies: it fits itself from both sides, and types follow from behaviors."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.nat.behavior import Filtering, Mapping, NatBehavior, PortAllocation, Ports
-from relaykit.sansio.nat.pairing import PARTS, NatView, Part, Shape, part_of, shape_of
+from relaykit.sansio.nat.pairing import STRATEGIES, NatType, NatView, Strategy, nat_type_of, strategy_for
 from relaykit.values import Address
 
 COUNTERPARTS = {
-    Part.KNOCK: {Part.KNOCK, Part.PREDICT},
-    Part.PREDICT: {Part.PREDICT, Part.KNOCK},
-    Part.SPREAD: {Part.GUESS},
-    Part.GUESS: {Part.SPREAD},
-    Part.SCATTER: {Part.SCATTER},
-    Part.GIVE_UP: {Part.GIVE_UP},
+    Strategy.CHECK: {Strategy.CHECK, Strategy.PREDICT},
+    Strategy.PREDICT: {Strategy.PREDICT, Strategy.CHECK},
+    Strategy.SPREAD: {Strategy.GUESS},
+    Strategy.GUESS: {Strategy.SPREAD},
+    Strategy.SCATTER: {Strategy.SCATTER},
+    Strategy.GIVE_UP: {Strategy.GIVE_UP},
 }
 
 
-class PartTests(SynchronousTestCase):
+class StrategyTests(SynchronousTestCase):
     """The table."""
 
     def test_both_sides_agree(self) -> None:
-        """What one end does is what the other end's part needs, for every pair of shapes."""
-        for own in Shape:
-            for other in Shape:
-                self.assertIn(part_of(other, own), COUNTERPARTS[part_of(own, other)], (own, other))
+        """What one end does is what the other end's strategy needs, for every pair of types."""
+        for own in NatType:
+            for other in NatType:
+                self.assertIn(strategy_for(other, own), COUNTERPARTS[strategy_for(own, other)], (own, other))
 
     def test_nothing_is_given_up_twice(self) -> None:
         """Hopeless pairs are simply missing."""
-        self.assertNotIn(Part.GIVE_UP, PARTS.values())
-        for other in Shape:
-            self.assertIs(part_of(Shape.BLOCKED, other), Part.GIVE_UP)
-        self.assertIs(part_of(Shape.RANDOM, Shape.RANDOM), Part.GIVE_UP)
+        self.assertNotIn(Strategy.GIVE_UP, STRATEGIES.values())
+        for other in NatType:
+            self.assertIs(strategy_for(NatType.BLOCKED, other), Strategy.GIVE_UP)
+        self.assertIs(strategy_for(NatType.RANDOM, NatType.RANDOM), Strategy.GIVE_UP)
 
     def test_open_ends_reach_everybody(self) -> None:
-        """An open end only knocks, whatever the other is."""
-        for other in set(Shape) - {Shape.BLOCKED}:
-            self.assertIs(part_of(Shape.OPEN, other), Part.KNOCK)
+        """An open end only checks, whatever the other is."""
+        for other in set(NatType) - {NatType.BLOCKED}:
+            self.assertIs(strategy_for(NatType.OPEN, other), Strategy.CHECK)
 
 
-class ShapeTests(SynchronousTestCase):
+class NatTypeTests(SynchronousTestCase):
     """What matters of a NAT."""
 
-    def test_shapes(self) -> None:
-        """Each behavior has its shape."""
+    def test_types(self) -> None:
+        """Each behavior has its type."""
         steady, every = Mapping.ENDPOINT_INDEPENDENT, Mapping.ADDRESS_AND_PORT_DEPENDENT
         strict = Filtering.ADDRESS_AND_PORT_DEPENDENT
         block = Ports(PortAllocation.BLOCK, low=20480, high=21503)
         wide = Ports(PortAllocation.BLOCK, low=16384, high=32767)
         steps = Ports(PortAllocation.STEPPED, step=1)
-        for view, shape in (
-            (NatView(udp_works=False), Shape.BLOCKED),
-            (NatView(mapping=steady, filtering=Filtering.ENDPOINT_INDEPENDENT), Shape.OPEN),
-            (NatView(mapping=steady, filtering=Filtering.NOT_PORT_DEPENDENT), Shape.OPEN),
-            (NatView(mapping=steady, filtering=strict), Shape.STEADY),
-            (NatView(mapping=steady), Shape.STEADY),
-            (NatView(), Shape.STEADY),
-            (NatView(mapping=every, ports=steps, latest_port=20000), Shape.STEPPED),
-            (NatView(mapping=every, ports=steps), Shape.RANDOM),
-            (NatView(mapping=every, ports=block), Shape.BLOCK),
-            (NatView(mapping=every, ports=wide), Shape.RANDOM),
-            (NatView(mapping=Mapping.DEPENDENT), Shape.RANDOM),
-            (NatView(mapping=every, filtering=Filtering.ENDPOINT_INDEPENDENT), Shape.RANDOM),
+        for view, nat_type in (
+            (NatView(udp_works=False), NatType.BLOCKED),
+            (NatView(mapping=steady, filtering=Filtering.ENDPOINT_INDEPENDENT), NatType.OPEN),
+            (NatView(mapping=steady, filtering=Filtering.NOT_PORT_DEPENDENT), NatType.OPEN),
+            (NatView(mapping=steady, filtering=strict), NatType.STEADY),
+            (NatView(mapping=steady), NatType.STEADY),
+            (NatView(), NatType.STEADY),
+            (NatView(mapping=every, ports=steps, latest_port=20000), NatType.STEPPED),
+            (NatView(mapping=every, ports=steps), NatType.RANDOM),
+            (NatView(mapping=every, ports=block), NatType.BLOCK),
+            (NatView(mapping=every, ports=wide), NatType.RANDOM),
+            (NatView(mapping=Mapping.DEPENDENT), NatType.RANDOM),
+            (NatView(mapping=every, filtering=Filtering.ENDPOINT_INDEPENDENT), NatType.RANDOM),
         ):
-            self.assertIs(shape_of(view), shape, view)
+            self.assertIs(nat_type_of(view), nat_type, view)
 
     def test_view(self) -> None:
         """The short question's result is completed by what the thorough discovery found earlier."""

@@ -8,7 +8,7 @@ from relaykit.errors import LocalProtocolError
 from relaykit.sansio.nat import probing, stun
 from relaykit.sansio.nat.datagrams import Datagram
 from relaykit.sansio.nat.probing import Answered, Prober, Question, Unanswered
-from relaykit.sansio.nat.stun import Attribute, Change, Kind, StunMessage
+from relaykit.sansio.nat.stun import Attribute, Change, StunClass, StunMessage
 from relaykit.values import Address
 
 SERVER, ELSEWHERE = Address("203.0.113.2", 3478), Address("203.0.113.3", 3479)
@@ -26,10 +26,10 @@ class _Entropy:
         return self.calls.to_bytes(size, "big")
 
 
-def _answer(request: bytes, kind: Kind = Kind.SUCCESS) -> bytes:
+def _answer(request: bytes, kind: StunClass = StunClass.SUCCESS) -> bytes:
     transaction = stun.decode(request).transaction
     attributes = ((int(Attribute.XOR_MAPPED_ADDRESS), stun.pack_xor_address(MAPPED, transaction)),)
-    if kind is Kind.ERROR:
+    if kind is StunClass.ERROR:
         attributes = ((int(Attribute.ERROR_CODE), stun.pack_error(420, "no")),)
     return stun.encode(StunMessage(kind, transaction, attributes))
 
@@ -85,7 +85,7 @@ class ProberTests(SynchronousTestCase):
     def test_error_is_an_answer(self) -> None:
         """An error response ends the question without an address."""
         sent = self.ask()
-        self.prober.receive(_answer(sent.payload, Kind.ERROR), SERVER, 0, 0.03)
+        self.prober.receive(_answer(sent.payload, StunClass.ERROR), SERVER, 0, 0.03)
         (event,) = self.prober.events()
         assert isinstance(event, Answered)
         self.assertIsNone(event.mapped)
@@ -101,7 +101,7 @@ class ProberTests(SynchronousTestCase):
             (stranger, SERVER, 0),
             (good[:-1], SERVER, 0),
             (sent.payload, SERVER, 0),
-            (_answer(sent.payload, Kind.INDICATION), SERVER, 0),
+            (_answer(sent.payload, StunClass.INDICATION), SERVER, 0),
             (b"", SERVER, 0),
         ):
             self.prober.receive(data, source, via, 0.01)
@@ -125,7 +125,7 @@ class ProberTests(SynchronousTestCase):
         self.prober.receive(sent.payload, MAPPED, 3, 0.01)
         (event,) = self.prober.events()
         assert isinstance(event, Answered)
-        self.assertIs(event.message.kind, Kind.REQUEST)
+        self.assertIs(event.message.kind, StunClass.REQUEST)
 
     def test_delay(self) -> None:
         """A question can wait before it is asked."""

@@ -9,24 +9,24 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.nat.behavior import Filtering, Mapping
 from relaykit.sansio.nat.candidates import Candidate, CandidateKind
-from relaykit.sansio.nat.knocks import KnockKeys, KnockKind, Role
-from relaykit.sansio.nat.offers import Offer
-from relaykit.sansio.nat.pairing import NatView, Part
+from relaykit.sansio.nat.checks import CheckKeys, CheckKind, PeerRole
+from relaykit.sansio.nat.exchange import Candidates
+from relaykit.sansio.nat.pairing import NatView, Strategy
 from relaykit.sansio.nat.punching import (
+    CHECKS_MAX,
     KEEPALIVE_S,
-    KNOCKS_MAX,
     OPENING_S,
     QUIET_S,
     REFLEXIVE_MAX,
     SILENT_S,
     TOTAL_S,
     FailureReason,
+    HolePunching,
     PathLost,
-    Punch,
     Punched,
-    PunchFailed,
-    State,
-    stages_of,
+    PunchingFailed,
+    PunchingState,
+    phases_of,
 )
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address
@@ -86,7 +86,9 @@ class TableTests(SynchronousTestCase):
                 for seed in (0, 1):
                     outcome = try_pair(KINDS[a], KINDS[b], seed)
                     if how == NEVER:
-                        self.assertEqual(outcome.caller, PunchFailed(FailureReason.IMPOSSIBLE, 0.0), (a, b))
+                        self.assertEqual(
+                            outcome.initiator, PunchingFailed(FailureReason.IMPOSSIBLE, 0.0), (a, b)
+                        )
                         self.assertEqual(outcome.sent, 0, (a, b))
                     else:
                         self.assertTrue(outcome.worked, (a, b, outcome))
@@ -116,7 +118,7 @@ class TableTests(SynchronousTestCase):
         self.assertLess(sorted(each.seconds for each in outcomes)[15], 3.0)
 
     def test_careless_routers(self) -> None:
-        """Routers that remember unsolicited datagrams spoil nothing, however late the caller begins."""
+        """Routers that remember unsolicited datagrams spoil nothing, however late the initiator begins."""
         for skew_s in (0.0, 0.025, 0.1, 0.3, 0.7):
             for a, b in (("port", "port"), ("port", "portshift"), ("port", "symseq")):
                 outcome = try_pair(
@@ -134,8 +136,8 @@ class TableTests(SynchronousTestCase):
         outcomes = [try_pair(kinds[0], kinds[1], seed) for seed in range(20)]
         self.assertGreaterEqual(sum(each.worked for each in outcomes), 18)
 
-    def test_late_caller(self) -> None:
-        """A caller whose offer came seconds later still meets."""
+    def test_late_initiator(self) -> None:
+        """An initiator whose candidates came seconds later still meets."""
         outcome = try_pair(KINDS["port"], KINDS["port"], seed=1, skew_s=8.0)
         self.assertTrue(outcome.worked)
         self.assertLess(outcome.seconds, 8.5)
@@ -155,11 +157,11 @@ class SameSiteTests(SynchronousTestCase):
         for name in ("port", "symrnd", "udpblock"):
             lab = Lab(1, delay_s=0.025)
             lab.stun_server(GRID)
-            caller = make_side(lab, KINDS[name], 1, GRID)
-            callee = make_side(lab, KINDS[name], 1, GRID, nat=caller.nat, host="192.168.1.101")
-            outcome = punch(lab, caller, callee)
-            assert isinstance(outcome.caller, Punched), (name, outcome)
-            self.assertIs(outcome.caller.kind, CandidateKind.HOST)
+            initiator = make_side(lab, KINDS[name], 1, GRID)
+            responder = make_side(lab, KINDS[name], 1, GRID, nat=initiator.nat, host="192.168.1.101")
+            outcome = punch(lab, initiator, responder)
+            assert isinstance(outcome.initiator, Punched), (name, outcome)
+            self.assertIs(outcome.initiator.kind, CandidateKind.HOST)
             self.assertLess(outcome.seconds, 0.1)
 
     def test_one_carrier(self) -> None:
@@ -188,34 +190,34 @@ class _End:
 
     TARGET = Candidate(CandidateKind.REFLEXIVE, Address("198.51.100.3", 6000))
 
-    def __init__(self, role: Role = Role.CALLER, targets: int = 1) -> None:
+    def __init__(self, role: PeerRole = PeerRole.INITIATOR, targets: int = 1) -> None:
         self.role = role
-        self.peer = KnockKeys(KEY, role.other, b"p" * 32)
+        self.peer = CheckKeys(KEY, role.other, b"p" * 32)
         mapping = NatView(mapping=Mapping.ENDPOINT_INDEPENDENT)
-        offer = Offer(mapping)
+        known = Candidates(mapping)
         self.targets = [
             Candidate(self.TARGET.kind, Address(self.TARGET.address.host, 6000 + place))
             for place in range(targets)
         ]
-        self.core = Punch(role, offer, offer, self.targets, KEY, lambda size: b"e" * size)
+        self.core = HolePunching(role, known, known, self.targets, KEY, lambda size: b"e" * size)
         self.core.start(0.0)
         self.now = 0.0
 
-    def hear(self, kind: KnockKind, token: bytes = bytes(8), source: Address | None = None) -> None:
+    def hear(self, kind: CheckKind, token: bytes = bytes(8), source: Address | None = None) -> None:
         """The peer sends something."""
         data = self.peer.seal(kind, token, 0)
         self.core.receive(data, source or self.TARGET.address, 0, self.now)
 
-    def said(self) -> list[tuple[KnockKind, Address, int | None, bytes]]:
+    def said(self) -> list[tuple[CheckKind, Address, int | None, bytes]]:
         """What it sends: kind, destination, TTL, token."""
         found = []
         for each in self.core.to_send(self.now):
-            knock = self.peer.open(each.payload)
-            assert knock is not None
-            found.append((knock.kind, each.destination, each.ttl, knock.token))
+            check = self.peer.open(each.payload)
+            assert check is not None
+            found.append((check.kind, each.destination, each.ttl, check.token))
         return found
 
-    def run(self, seconds: float) -> list[tuple[KnockKind, Address, int | None, bytes]]:
+    def run(self, seconds: float) -> list[tuple[CheckKind, Address, int | None, bytes]]:
         """Lets time pass and collects what it sends."""
         end, found = self.now + seconds, self.said()
         while (wakeup := self.core.next_wakeup()) is not None and wakeup <= end:
@@ -230,108 +232,110 @@ class CoreTests(SynchronousTestCase):
     """The rules one by one."""
 
     def test_handshake(self) -> None:
-        """The caller probes, nominates what was answered, and is done when that is accepted."""
+        """The initiator probes, nominates what was answered, and is done when that is accepted."""
         end = _End()
         ((kind, target, ttl, token),) = end.said()
-        self.assertEqual((kind, target, ttl), (KnockKind.PROBE, end.TARGET.address, None))
+        self.assertEqual((kind, target, ttl), (CheckKind.PROBE, end.TARGET.address, None))
         end.now = 0.03
-        end.hear(KnockKind.ANSWER, token)
-        self.assertEqual([each[:2] for each in end.said()], [(KnockKind.NOMINATION, target)])
+        end.hear(CheckKind.ANSWER, token)
+        self.assertEqual([each[:2] for each in end.said()], [(CheckKind.NOMINATION, target)])
         self.assertEqual(list(end.core.events()), [])
-        end.hear(KnockKind.ACCEPTANCE)
+        end.hear(CheckKind.ACCEPTANCE)
         (event,) = end.core.events()
-        self.assertEqual(event, Punched(0, target, CandidateKind.REFLEXIVE, Part.KNOCK, 0.03, 0.03))
-        self.assertIs(end.core.state, State.STANDING)
+        self.assertEqual(event, Punched(0, target, CandidateKind.REFLEXIVE, Strategy.CHECK, 0.03, 0.03))
+        self.assertIs(end.core.state, PunchingState.CONNECTED)
 
     def test_nomination_is_repeated(self) -> None:
         """A lost nomination or acceptance is repaired by repetition."""
         end = _End()
         ((_, _, _, token),) = end.said()
-        end.hear(KnockKind.ANSWER, token)
+        end.hear(CheckKind.ANSWER, token)
         kinds = [each[0] for each in end.run(0.21)]
-        self.assertEqual(kinds, [KnockKind.NOMINATION] * 5)
+        self.assertEqual(kinds, [CheckKind.NOMINATION] * 5)
 
-    def test_callee(self) -> None:
-        """The callee answers probes, never nominates, accepts one nomination and repeats that."""
-        end = _End(Role.CALLEE)
+    def test_responder(self) -> None:
+        """The responder answers probes, never nominates, accepts one nomination and repeats that."""
+        end = _End(PeerRole.RESPONDER)
         ((_, _, _, token),) = end.said()
-        end.hear(KnockKind.PROBE, b"TOKEN678")
+        end.hear(CheckKind.PROBE, b"TOKEN678")
         answer = end.said()[0]
-        self.assertEqual((answer[0], answer[3]), (KnockKind.ANSWER, b"TOKEN678"))
-        end.hear(KnockKind.ANSWER, token)
-        self.assertNotIn(KnockKind.NOMINATION, [each[0] for each in end.run(0.3)])
-        end.hear(KnockKind.NOMINATION)
+        self.assertEqual((answer[0], answer[3]), (CheckKind.ANSWER, b"TOKEN678"))
+        end.hear(CheckKind.ANSWER, token)
+        self.assertNotIn(CheckKind.NOMINATION, [each[0] for each in end.run(0.3)])
+        end.hear(CheckKind.NOMINATION)
         self.assertIsInstance(end.core.events()[0], Punched)
-        self.assertEqual([each[0] for each in end.said()], [KnockKind.ACCEPTANCE])
-        end.hear(KnockKind.NOMINATION)
-        self.assertEqual([each[0] for each in end.said()], [KnockKind.ACCEPTANCE])
-        end.hear(KnockKind.NOMINATION, source=Address("198.51.100.3", 7777))
+        self.assertEqual([each[0] for each in end.said()], [CheckKind.ACCEPTANCE])
+        end.hear(CheckKind.NOMINATION)
+        self.assertEqual([each[0] for each in end.said()], [CheckKind.ACCEPTANCE])
+        end.hear(CheckKind.NOMINATION, source=Address("198.51.100.3", 7777))
         self.assertEqual((end.said(), list(end.core.events())), ([], []))
 
     def test_opening(self) -> None:
-        """The callee's first datagrams have a low TTL, until it hears the caller or for a second."""
-        end = _End(Role.CALLEE)
+        """The responder's first datagrams have a low TTL, until it hears the initiator or for a second."""
+        end = _End(PeerRole.RESPONDER)
         opening = end.run(OPENING_S - 0.1)
         self.assertEqual({each[2] for each in opening}, {4})
         later = end.run(0.5)
         self.assertEqual(later[-1][2], None)
-        end = _End(Role.CALLEE)
+        end = _End(PeerRole.RESPONDER)
         end.run(0.1)
-        end.hear(KnockKind.PROBE)
+        end.hear(CheckKind.PROBE)
         self.assertEqual({each[2] for each in end.said()}, {None})
         self.assertEqual({each[2] for each in _End().said()}, {None})
 
     def test_better_path(self) -> None:
-        """The caller waits a moment for a better candidate, and then takes what it has."""
+        """The initiator waits a moment for a better candidate, and then takes what it has."""
         reflexive = Candidate(CandidateKind.REFLEXIVE, Address("198.51.100.3", 6000))
         host = Candidate(CandidateKind.HOST, Address("192.168.1.7", 6000))
         for host_answers in (False, True):
-            offer = Offer(NatView(mapping=Mapping.ENDPOINT_INDEPENDENT))
+            known = Candidates(NatView(mapping=Mapping.ENDPOINT_INDEPENDENT))
             end = _End()
-            end.core = Punch(Role.CALLER, offer, offer, [host, reflexive], KEY, lambda size: b"e" * size)
+            end.core = HolePunching(
+                PeerRole.INITIATOR, known, known, [host, reflexive], KEY, lambda size: b"e" * size
+            )
             end.core.start(0.0)
             tokens = {each[1]: each[3] for each in end.said()}
-            end.hear(KnockKind.ANSWER, tokens[reflexive.address], reflexive.address)
+            end.hear(CheckKind.ANSWER, tokens[reflexive.address], reflexive.address)
             self.assertEqual(end.said(), [])
             end.now = 0.01
             if host_answers:
-                end.hear(KnockKind.ANSWER, tokens[host.address], host.address)
-            nominated = [each[1] for each in end.run(0.06) if each[0] is KnockKind.NOMINATION]
+                end.hear(CheckKind.ANSWER, tokens[host.address], host.address)
+            nominated = [each[1] for each in end.run(0.06) if each[0] is CheckKind.NOMINATION]
             self.assertEqual(nominated[0], host.address if host_answers else reflexive.address)
 
     def test_answer_from_elsewhere_proves_nothing(self) -> None:
         """An answer counts only for the path that its probe went."""
         end = _End()
         ((_, _, _, token),) = end.said()
-        end.hear(KnockKind.ANSWER, token, Address("198.51.100.3", 7777))
-        self.assertNotIn(KnockKind.NOMINATION, [each[0] for each in end.said()])
+        end.hear(CheckKind.ANSWER, token, Address("198.51.100.3", 7777))
+        self.assertNotIn(CheckKind.NOMINATION, [each[0] for each in end.said()])
 
     def test_silence(self) -> None:
-        """Without a sign of the peer it gives up after a while, having knocked a bounded number of times."""
+        """Without a sign of the peer it gives up after a while, having checked a bounded number of times."""
         end = _End(targets=2)
         sent = end.run(60.0)
         (event,) = end.core.events()
-        assert isinstance(event, PunchFailed)
+        assert isinstance(event, PunchingFailed)
         self.assertIs(event.reason, FailureReason.SILENCE)
         self.assertAlmostEqual(event.seconds, QUIET_S, 1)
-        self.assertLessEqual(len(sent), 2 * KNOCKS_MAX)
-        self.assertEqual((end.core.state, end.core.next_wakeup()), (State.ENDED, None))
+        self.assertLessEqual(len(sent), 2 * CHECKS_MAX)
+        self.assertEqual((end.core.state, end.core.next_wakeup()), (PunchingState.ENDED, None))
 
     def test_one_way(self) -> None:
         """Being heard keeps it going, but not for ever."""
         end = _End()
         for _ in range(40):
             end.run(1.0)
-            end.hear(KnockKind.PROBE)
+            end.hear(CheckKind.PROBE)
         (event,) = end.core.events()
-        assert isinstance(event, PunchFailed)
+        assert isinstance(event, PunchingFailed)
         self.assertIs(event.reason, FailureReason.ONE_WAY)
         self.assertLessEqual(event.seconds, TOTAL_S + 0.1)
 
     def standing(self) -> _End:
         """An end whose path stands."""
-        end = _End(Role.CALLEE)
-        end.hear(KnockKind.NOMINATION)
+        end = _End(PeerRole.RESPONDER)
+        end.hear(CheckKind.NOMINATION)
         end.core.events()
         end.said()
         return end
@@ -340,9 +344,9 @@ class CoreTests(SynchronousTestCase):
         """A path that stands is asked over now and then, more often when there is no answer."""
         end = self.standing()
         self.assertEqual(end.run(KEEPALIVE_S - 0.1), [])
-        self.assertEqual([each[0] for each in end.run(2.2)], [KnockKind.PROBE] * 3)
-        end.hear(KnockKind.PROBE)
-        self.assertEqual([each[0] for each in end.said()], [KnockKind.ANSWER])
+        self.assertEqual([each[0] for each in end.run(2.2)], [CheckKind.PROBE] * 3)
+        end.hear(CheckKind.PROBE)
+        self.assertEqual([each[0] for each in end.said()], [CheckKind.ANSWER])
         self.assertEqual(end.run(KEEPALIVE_S - 0.1), [])
         self.assertLess(KEEPALIVE_S, 30.0)
 
@@ -350,7 +354,7 @@ class CoreTests(SynchronousTestCase):
         """A path over which nothing is heard is lost; what comes by other paths is no sign of it."""
         end = self.standing()
         end.run(SILENT_S - 1.0)
-        end.hear(KnockKind.PROBE, source=Address("198.51.100.3", 7777))
+        end.hear(CheckKind.PROBE, source=Address("198.51.100.3", 7777))
         self.assertEqual(list(end.core.events()), [])
         end.run(1.1)
         self.assertEqual(list(end.core.events()), [PathLost()])
@@ -361,10 +365,10 @@ class CoreTests(SynchronousTestCase):
         end = _End()
         end.said()
         before = end.core.next_wakeup()
-        stranger = KnockKeys(bytes(32), Role.CALLEE, b"s" * 32)
+        stranger = CheckKeys(bytes(32), PeerRole.RESPONDER, b"s" * 32)
         for data in (
-            stranger.seal(KnockKind.NOMINATION, bytes(8), 0),
-            KnockKeys(KEY, Role.CALLER, b"s" * 32).seal(KnockKind.PROBE, bytes(8), 0),
+            stranger.seal(CheckKind.NOMINATION, bytes(8), 0),
+            CheckKeys(KEY, PeerRole.INITIATOR, b"s" * 32).seal(CheckKind.PROBE, bytes(8), 0),
             b"",
             b"\x08rk1" + bytes(36),
         ):
@@ -377,14 +381,14 @@ class CoreTests(SynchronousTestCase):
         end = _End()
         end.said()
         for place in range(100):
-            end.hear(KnockKind.PROBE, source=Address("192.0.2.66", 2000 + place))
+            end.hear(CheckKind.PROBE, source=Address("192.0.2.66", 2000 + place))
         places = {each[1] for each in end.run(1.0)} - {end.TARGET.address}
         self.assertEqual(len(places), REFLEXIVE_MAX)
 
     def test_idle(self) -> None:
         """Before its start it is quiet and deaf."""
-        offer = Offer(NatView())
-        core = Punch(Role.CALLER, offer, offer, [], KEY, bytes)
+        known = Candidates(NatView())
+        core = HolePunching(PeerRole.INITIATOR, known, known, [], KEY, bytes)
         core.receive(b"", Address("192.0.2.1", 1), 0, 0.0)
         core.wake(5.0)
         self.assertEqual((core.next_wakeup(), core.to_send(0.0), core.events()), (None, [], []))
@@ -401,34 +405,44 @@ class CoreTests(SynchronousTestCase):
 
     def test_hopeless_pair_with_another_candidate(self) -> None:
         """Where the NATs cannot meet, another candidate is still tried, for a short time."""
-        hard = Offer(NatView(mapping=Mapping.ADDRESS_AND_PORT_DEPENDENT))
+        hard = Candidates(NatView(mapping=Mapping.ADDRESS_AND_PORT_DEPENDENT))
         six = Candidate(CandidateKind.HOST, Address("2001:db8::5", 6000))
         end = _End()
-        end.core = Punch(Role.CALLER, hard, hard, [six, end.TARGET], KEY, lambda size: b"e" * size)
+        end.core = HolePunching(
+            PeerRole.INITIATOR, hard, hard, [six, end.TARGET], KEY, lambda size: b"e" * size
+        )
         end.core.start(0.0)
         self.assertIn(six.address, {each[1] for each in end.run(0.1)})
         end.run(5.0)
         (event,) = end.core.events()
-        assert isinstance(event, PunchFailed)
+        assert isinstance(event, PunchingFailed)
         self.assertIs(event.reason, FailureReason.IMPOSSIBLE)
         self.assertLess(event.seconds, 2.2)
 
-    def test_stages(self) -> None:
-        """Only a NAT that is not sure gets a second part, the caller's first."""
-        sure = Offer(NatView(mapping=Mapping.ENDPOINT_INDEPENDENT))
-        unsure = Offer(NatView(mapping=Mapping.NOT_PORT_DEPENDENT))
-        self.assertEqual(stages_of(Role.CALLER, sure, sure), ((0.0, Part.KNOCK),))
-        self.assertEqual(stages_of(Role.CALLEE, sure, unsure), ((0.0, Part.KNOCK), (1.5, Part.GUESS)))
-        self.assertEqual(stages_of(Role.CALLER, unsure, sure), ((0.0, Part.KNOCK), (1.5, Part.SPREAD)))
-        caller, callee = (stages_of(role, unsure, unsure) for role in Role)
-        self.assertEqual([part for _, part in caller], [Part.KNOCK, Part.SPREAD, Part.GUESS])
-        self.assertEqual([part for _, part in callee], [Part.KNOCK, Part.GUESS, Part.SPREAD])
+    def test_phases(self) -> None:
+        """Only a NAT that is not sure gets a second strategy, the initiator's first."""
+        sure = Candidates(NatView(mapping=Mapping.ENDPOINT_INDEPENDENT))
+        unsure = Candidates(NatView(mapping=Mapping.NOT_PORT_DEPENDENT))
+        self.assertEqual(phases_of(PeerRole.INITIATOR, sure, sure), ((0.0, Strategy.CHECK),))
+        self.assertEqual(
+            phases_of(PeerRole.RESPONDER, sure, unsure), ((0.0, Strategy.CHECK), (1.5, Strategy.GUESS))
+        )
+        self.assertEqual(
+            phases_of(PeerRole.INITIATOR, unsure, sure), ((0.0, Strategy.CHECK), (1.5, Strategy.SPREAD))
+        )
+        initiator, responder = (phases_of(role, unsure, unsure) for role in PeerRole)
+        self.assertEqual(
+            [strategy for _, strategy in initiator], [Strategy.CHECK, Strategy.SPREAD, Strategy.GUESS]
+        )
+        self.assertEqual(
+            [strategy for _, strategy in responder], [Strategy.CHECK, Strategy.GUESS, Strategy.SPREAD]
+        )
 
-    @given(st.lists(st.tuples(st.sampled_from(KnockKind), st.integers(0, 3), st.floats(0, 2)), max_size=30))
+    @given(st.lists(st.tuples(st.sampled_from(CheckKind), st.integers(0, 3), st.floats(0, 2)), max_size=30))
     @settings(max_examples=50)
-    def test_any_order(self, inputs: list[tuple[KnockKind, int, float]]) -> None:
+    def test_any_order(self, inputs: list[tuple[CheckKind, int, float]]) -> None:
         """Whatever an authentic peer sends in whatever order, the punch ends once and in bounded time."""
-        for role in Role:
+        for role in PeerRole:
             end = _End(role)
             ((_, _, _, token),) = end.said()
             for kind, port, wait in inputs:
@@ -436,5 +450,5 @@ class CoreTests(SynchronousTestCase):
                 end.hear(kind, token, Address("198.51.100.3", 6000 + port))
             end.run(TOTAL_S + SILENT_S + 1.0)
             events = list(end.core.events())
-            self.assertIs(end.core.state, State.ENDED)
-            self.assertIn([type(event) for event in events], ([PunchFailed], [Punched, PathLost]), events)
+            self.assertIs(end.core.state, PunchingState.ENDED)
+            self.assertIn([type(event) for event in events], ([PunchingFailed], [Punched, PathLost]), events)

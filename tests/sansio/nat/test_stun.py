@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.nat import stun
-from relaykit.sansio.nat.stun import Attribute, Change, Integrity, Kind, StunError, StunMessage
+from relaykit.sansio.nat.stun import Attribute, Change, Integrity, StunClass, StunError, StunMessage
 from relaykit.values import Address
 
 REQUEST = bytes.fromhex(
@@ -79,7 +79,7 @@ class PublishedVectorsTests(SynchronousTestCase):
     def test_request(self) -> None:
         """A signed request of RFC 5769 is read and its signature and checksum hold."""
         message = stun.decode(REQUEST)
-        self.assertEqual((message.kind, message.method), (Kind.REQUEST, stun.BINDING))
+        self.assertEqual((message.kind, message.method), (StunClass.REQUEST, stun.BINDING))
         self.assertEqual(message.transaction, TRANSACTION)
         self.assertEqual((message.software, message.username), ("STUN test client", "evtj:h6vY"))
         self.assertTrue(message.has_fingerprint())
@@ -91,7 +91,7 @@ class PublishedVectorsTests(SynchronousTestCase):
         """The mapped addresses of both families are found behind their XOR."""
         for raw, host in ((ANSWER_4, "192.0.2.1"), (ANSWER_6, "2001:db8:1234:5678:11:2233:4455:6677")):
             message = stun.decode(raw)
-            self.assertEqual(message.kind, Kind.SUCCESS)
+            self.assertEqual(message.kind, StunClass.SUCCESS)
             self.assertEqual(message.mapped, Address(host, 32853))
             self.assertTrue(message.has_fingerprint())
             self.assertTrue(message.is_signed(PASSWORD, Integrity.SHA1))
@@ -142,7 +142,7 @@ class CodecTests(SynchronousTestCase):
     def test_error(self) -> None:
         """An error response carries its code, its reason and what was not understood."""
         sent = StunMessage(
-            Kind.ERROR,
+            StunClass.ERROR,
             TRANSACTION,
             (
                 (Attribute.ERROR_CODE, stun.pack_error(420, "Unknown Attribute")),
@@ -162,7 +162,7 @@ class CodecTests(SynchronousTestCase):
                 (int(Attribute.SOURCE_ADDRESS), stun.pack_address(Address("203.0.113.2", 3478))),
                 (int(Attribute.CHANGED_ADDRESS), stun.pack_address(Address("203.0.113.3", 3479))),
             )
-            message = stun.decode(stun.encode(StunMessage(Kind.SUCCESS, transaction, attributes)))
+            message = stun.decode(stun.encode(StunMessage(StunClass.SUCCESS, transaction, attributes)))
             self.assertEqual(message.transaction, transaction)
             self.assertEqual(message.is_classic, transaction != TRANSACTION)
             self.assertEqual(message.mapped, Address("192.0.2.7", 4660))
@@ -171,7 +171,7 @@ class CodecTests(SynchronousTestCase):
 
     def test_both_signatures_and_a_checksum(self) -> None:
         """A message may be signed twice, and nothing behind the signatures counts."""
-        message = StunMessage(Kind.REQUEST, TRANSACTION, ((Attribute.USERNAME, b"me"),))
+        message = StunMessage(StunClass.REQUEST, TRANSACTION, ((Attribute.USERNAME, b"me"),))
         raw = stun.encode(message, key=b"k", integrity=[Integrity.SHA256, Integrity.SHA1], fingerprint=True)
         read = stun.decode(raw)
         self.assertTrue(read.is_signed(b"k", Integrity.SHA1))
@@ -185,7 +185,7 @@ class CodecTests(SynchronousTestCase):
 
     def test_short_sha256_signature(self) -> None:
         """A SHA-256 signature may be truncated to sixteen bytes."""
-        raw = stun.encode(StunMessage(Kind.REQUEST, TRANSACTION), key=b"k", integrity=[Integrity.SHA256])
+        raw = stun.encode(StunMessage(StunClass.REQUEST, TRANSACTION), key=b"k", integrity=[Integrity.SHA256])
         head = raw[:2] + (20).to_bytes(2, "big") + raw[4:20]
         short = stun.decode(head + b"\x00\x1c\x00\x10" + bytes(16))
         self.assertFalse(short.is_signed(b"k", Integrity.SHA256))
@@ -197,20 +197,20 @@ class CodecTests(SynchronousTestCase):
     def test_first_of_equal_attributes_counts(self) -> None:
         """A second attribute of one type is ignored."""
         attributes = ((Attribute.SOFTWARE, b"one"), (Attribute.SOFTWARE, b"two"))
-        read = stun.decode(stun.encode(StunMessage(Kind.SUCCESS, TRANSACTION, attributes)))
+        read = stun.decode(stun.encode(StunMessage(StunClass.SUCCESS, TRANSACTION, attributes)))
         self.assertEqual(read.software, "one")
 
     def test_unknown_required(self) -> None:
         """Only unknown attributes below 0x8000 must be understood, and each is named once."""
         attributes = ((0x7000, b""), (0x7000, b""), (0xF000, b""), (int(Attribute.CHANGE_REQUEST), bytes(4)))
-        read = stun.decode(stun.encode(StunMessage(Kind.REQUEST, TRANSACTION, attributes)))
+        read = stun.decode(stun.encode(StunMessage(StunClass.REQUEST, TRANSACTION, attributes)))
         self.assertEqual(read.unknown_required({Attribute.CHANGE_REQUEST}), (0x7000,))
 
     def test_mapped_ipv4_is_ipv4(self) -> None:
         """An IPv4 address inside an IPv6 one is shown as IPv4."""
         value = stun.pack_address(Address("::ffff:192.0.2.1", 1))
         read = stun.decode(
-            stun.encode(StunMessage(Kind.SUCCESS, TRANSACTION, ((Attribute.MAPPED_ADDRESS, value),)))
+            stun.encode(StunMessage(StunClass.SUCCESS, TRANSACTION, ((Attribute.MAPPED_ADDRESS, value),)))
         )
         self.assertEqual(read.mapped, Address("192.0.2.1", 1))
 
@@ -222,12 +222,12 @@ class CodecTests(SynchronousTestCase):
             (Attribute.MAPPED_ADDRESS, stun.pack_address(address)),
             (Attribute.XOR_MAPPED_ADDRESS, stun.pack_xor_address(address, transaction)),
         ):
-            message = StunMessage(Kind.SUCCESS, transaction, ((attribute, value),))
+            message = StunMessage(StunClass.SUCCESS, transaction, ((attribute, value),))
             self.assertEqual(stun.decode(stun.encode(message)).mapped, address)
 
-    @given(st.integers(0, 0xFFF), st.sampled_from(Kind))
+    @given(st.integers(0, 0xFFF), st.sampled_from(StunClass))
     @settings(max_examples=50)
-    def test_type_bits(self, method: int, kind: Kind) -> None:
+    def test_type_bits(self, method: int, kind: StunClass) -> None:
         """Method and class share the type field without touching each other."""
         read = stun.decode(stun.encode(StunMessage(kind, TRANSACTION, method=method)))
         self.assertEqual((read.method, read.kind), (method, kind))
@@ -261,13 +261,13 @@ class MalformedTests(SynchronousTestCase):
             (Attribute.MESSAGE_INTEGRITY_SHA256, bytes(18)),
             (Attribute.USERNAME, bytes(514)),
         ):
-            raw = stun.encode(StunMessage(Kind.SUCCESS, TRANSACTION, ((attribute, value),)))
+            raw = stun.encode(StunMessage(StunClass.SUCCESS, TRANSACTION, ((attribute, value),)))
             self.assertRaises(StunError, stun.decode, raw)
 
     def test_too_many_attributes(self) -> None:
         """The number of attributes is bounded."""
         attributes = ((0x8000, b""),) * (stun.ATTRIBUTES_MAX + 1)
-        raw = stun.encode(StunMessage(Kind.REQUEST, TRANSACTION, attributes))
+        raw = stun.encode(StunMessage(StunClass.REQUEST, TRANSACTION, attributes))
         self.assertRaises(StunError, stun.decode, raw)
 
     def test_recognition(self) -> None:

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.sansio.nat import stun
 from relaykit.sansio.nat.datagrams import Datagram
 from relaykit.sansio.nat.rates import RateLimit
-from relaykit.sansio.nat.stun import Attribute, Change, Kind, StunMessage
+from relaykit.sansio.nat.stun import Attribute, Change, StunClass, StunMessage
 from relaykit.sansio.nat.stun_server import (
     AMPLIFICATION_MAX,
     BURST,
@@ -81,7 +81,7 @@ class AnswerTests(SynchronousTestCase):
     def test_unknown_attribute(self) -> None:
         """What must be understood and is not gives error 420 with its type."""
         for type_ in (0x7FFF, int(Attribute.PADDING)):
-            request = stun.encode(StunMessage(Kind.REQUEST, TRANSACTION, ((type_, b"1234"),)))
+            request = stun.encode(StunMessage(StunClass.REQUEST, TRANSACTION, ((type_, b"1234"),)))
             answer = ask(StunServer([S1]), request)
             assert answer.failure is not None
             self.assertEqual((answer.failure.code, answer.not_understood), (420, (type_,)))
@@ -99,7 +99,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_credentials_do_not_matter(self) -> None:
         """A signed request is answered like any other."""
-        message = StunMessage(Kind.REQUEST, TRANSACTION, ((Attribute.USERNAME, b"me"),))
+        message = StunMessage(StunClass.REQUEST, TRANSACTION, ((Attribute.USERNAME, b"me"),))
         request = stun.encode(message, key=b"k", integrity=stun.Integrity, fingerprint=True)
         answer = ask(StunServer([S1]), request)
         self.assertEqual(answer.mapped, USER)
@@ -107,7 +107,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_classic_client(self) -> None:
         """A client of RFC 3489 gets what it understands."""
-        request = stun.encode(StunMessage(Kind.REQUEST, b"fedcba9876543210"))
+        request = stun.encode(StunMessage(StunClass.REQUEST, b"fedcba9876543210"))
         answer = ask(StunServer([S1, S1B]), request)
         self.assertTrue(answer.is_classic)
         self.assertEqual(answer.get(Attribute.XOR_MAPPED_ADDRESS), None)
@@ -139,9 +139,9 @@ class AnswerTests(SynchronousTestCase):
             b"\0\1",
             FRPC[:-1],
             FRPC + b"\0",
-            stun.encode(StunMessage(Kind.INDICATION, TRANSACTION)),
-            stun.encode(StunMessage(Kind.SUCCESS, TRANSACTION)),
-            stun.encode(StunMessage(Kind.REQUEST, TRANSACTION, method=3)),
+            stun.encode(StunMessage(StunClass.INDICATION, TRANSACTION)),
+            stun.encode(StunMessage(StunClass.SUCCESS, TRANSACTION)),
+            stun.encode(StunMessage(StunClass.REQUEST, TRANSACTION, method=3)),
         ):
             self.assertIsNone(server.answer(data, USER, 0, 0.0), data)
 
@@ -157,7 +157,7 @@ class AnswerTests(SynchronousTestCase):
         shapes = {0x8028: 4, 8: 20}
         attributes = tuple((type_, bytes(shapes.get(type_, size))) for type_ in types)
         transaction = b"fedcba9876543210" if classic else TRANSACTION
-        request = stun.encode(StunMessage(Kind.REQUEST, transaction, attributes))
+        request = stun.encode(StunMessage(StunClass.REQUEST, transaction, attributes))
         host = "2001:db8::2" if ":" in source.host else "203.0.113.2"
         answer = StunServer([Address(host, 1), Address(host, 2)]).answer(request, source, 0, 0.0)
         assert answer is not None

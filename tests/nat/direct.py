@@ -45,7 +45,7 @@ class MeetExposure:
 
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
         if not self._point.signal_received(sender, body):
-            raise RemoteProtocolError("this type knows only meetings")
+            raise RemoteProtocolError("this type knows only rendezvous")
 
     async def withdraw(self) -> None:
         self._point.close()
@@ -53,7 +53,7 @@ class MeetExposure:
 
 @implementer(IIngress)
 class MeetIngress(Service):
-    """Exposes proxies to callers."""
+    """Exposes proxies to initiators."""
 
     def __init__(self, host: IServerHost) -> None:
         self._host = host
@@ -73,7 +73,7 @@ class MeetBackend(Service):
 
     def startService(self) -> None:
         super().startService()
-        self.host.meetings.answer(self._met)
+        self.host.direct_paths.answer(self._met)
 
     def next_path(self) -> Deferred[Any]:
         """Fires with the next path that there is."""
@@ -89,14 +89,14 @@ class MeetBackend(Service):
 
     def stopService(self) -> None:
         super().stopService()
-        self.host.meetings.close()
+        self.host.direct_paths.close()
 
     async def work_assigned(self, leg: IStreamLeg, origin: Origin) -> None:
         leg.close()
 
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
-        if not self.host.meetings.signal_received(body):
-            raise RemoteProtocolError("this type knows only meetings")
+        if not self.host.direct_paths.signal_received(body):
+            raise RemoteProtocolError("this type knows only rendezvous")
 
 
 @implementer(IVisitor, ISignalReceiver)
@@ -108,19 +108,19 @@ class MeetVisitor(Service):
 
     def call(self) -> Deferred[Any]:
         """Calls the proxy's client."""
-        called: Deferred[Any] = self.host.meetings.call(self.host.common.secret_key)
+        called: Deferred[Any] = self.host.direct_paths.call(self.host.common.secret_key)
         return called
 
     def stopService(self) -> None:
         super().stopService()
-        self.host.meetings.close()
+        self.host.direct_paths.close()
 
     def user_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
         leg.close()
 
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
-        if not self.host.meetings.signal_received(body):
-            raise RemoteProtocolError("this type knows only meetings")
+        if not self.host.direct_paths.signal_received(body):
+            raise RemoteProtocolError("this type knows only rendezvous")
 
 
 @implementer(IVisitableProxyType)

@@ -6,43 +6,43 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.nat.punch import TraversalFailed
-from relaykit.sansio.nat.knocks import Role
-from relaykit.sansio.nat.meetings import Met
+from relaykit.nat.session import HolePunchingFailedError
+from relaykit.sansio.nat.checks import PeerRole
+from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
 from relaykit.sansio.nat.punching import FailureReason
-from relaykit.testing.meetings import EARLY_MAX, MemoryPath, MemoryPunching
+from relaykit.testing.direct_paths import EARLY_MAX, MemoryPath, MemoryPunching
 from relaykit.values import Ended
 
 KEY = bytes(32)
 
 
 class MemoryPunchingTests(SynchronousTestCase):
-    """Both ends of a meeting in memory."""
+    """Both ends of a rendezvous in memory."""
 
     def punch(self, failure: FailureReason | None = None) -> list[Any]:
         """What both ends get."""
         paths: dict[bytes, MemoryPath] = {}
-        offers: list[tuple[int, object]] = []
+        sent: list[tuple[int, object]] = []
         ends = [
             MemoryPunching(
-                Met("m", role, KEY),
-                lambda offer, other=1 - place: offers.append((other, offer)),  # type: ignore[misc]
+                RendezvousBegun("m", role, KEY),
+                lambda candidates, other=1 - place: sent.append((other, candidates)),  # type: ignore[misc]
                 failure,
                 paths,
             )
-            for place, role in enumerate(Role)
+            for place, role in enumerate(PeerRole)
         ]
         results = [end.start() for end in ends]
-        while offers:
-            place, offer = offers.pop(0)
-            ends[place].offer_received(offer)
+        while sent:
+            place, candidates = sent.pop(0)
+            ends[place].candidates_received(candidates)
         self.assertEqual(paths, {})
         return results
 
     def test_paths(self) -> None:
         """Both ends have a path; datagrams go both ways, early ones are kept, lost ones are not."""
         here, there = map(self.successResultOf, self.punch())
-        self.assertEqual([here.role, there.role], list(Role))
+        self.assertEqual([here.role, there.role], list(PeerRole))
         for number in range(EARLY_MAX + 1):
             self.assertTrue(here.send(b"%d" % number))
         heard: list[bytes] = []
@@ -71,10 +71,12 @@ class MemoryPunchingTests(SynchronousTestCase):
     def test_failure(self) -> None:
         """Where a test wants no path, both ends are told why."""
         paths: dict[bytes, MemoryPath] = {}
-        for role in Role:
-            end = MemoryPunching(Met("m", role, KEY), lambda offer: None, FailureReason.SILENCE, paths)
+        for role in PeerRole:
+            end = MemoryPunching(
+                RendezvousBegun("m", role, KEY), lambda candidates: None, FailureReason.SILENCE, paths
+            )
             result = end.start()
-            end.offer_received({})
-            end.offer_received({})
-            reason = self.failureResultOf(result, TraversalFailed).value.reason
+            end.candidates_received({})
+            end.candidates_received({})
+            reason = self.failureResultOf(result, HolePunchingFailedError).value.reason
             self.assertIs(reason, FailureReason.SILENCE)

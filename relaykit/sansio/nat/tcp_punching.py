@@ -2,7 +2,7 @@
 
 Each end dials the other's address from the port whose outer address the other knows, over and over,
 and listens on that port.  Connections that come to stand, dialed or accepted, prove the key in forty
-bytes each way; the caller nominates the first that does.  After the callee's acceptance the
+bytes each way; the initiator nominates the first that does.  After the responder's acceptance the
 connection belongs to whoever wanted it.
 
 Source: RFC 9293 3.5 (simultaneous open), RFC 5128 4.4 (TCP hole punching), RFC 6544 4.1 and 5.2.
@@ -16,17 +16,17 @@ from typing import TypeAlias
 from attrs import define, frozen
 
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.nat.knocks import KNOCK_BYTES, Knock, KnockKeys, KnockKind, Role
+from relaykit.sansio.nat.checks import CHECK_BYTES, Check, CheckKeys, CheckKind, PeerRole
 from relaykit.values import Address
 
 __all__ = [
     "CONNECTIONS_MAX",
     "Dial",
     "Drop",
-    "StreamPunch",
-    "StreamPunchEvent",
-    "StreamPunchFailed",
-    "StreamPunched",
+    "TcpPunched",
+    "TcpPunching",
+    "TcpPunchingEvent",
+    "TcpPunchingFailed",
 ]
 
 AGAIN_S = 0.1
@@ -42,7 +42,7 @@ CONNECTIONS_MAX = 8
 
 @frozen
 class Dial:
-    """Connect to this address; tell :meth:`StreamPunch.opened` or :meth:`StreamPunch.refused`."""
+    """Connect to this address; tell :meth:`TcpPunching.opened` or :meth:`TcpPunching.refused`."""
 
     address: Address
 
@@ -55,7 +55,7 @@ class Drop:
 
 
 @frozen
-class StreamPunched:
+class TcpPunched:
     """This connection is the path; what arrived behind the proof is ``leftover``."""
 
     number: int
@@ -64,13 +64,13 @@ class StreamPunched:
 
 
 @frozen
-class StreamPunchFailed:
+class TcpPunchingFailed:
     """There will be no connection; close all."""
 
     seconds: float
 
 
-StreamPunchEvent: TypeAlias = Dial | Drop | StreamPunched | StreamPunchFailed
+TcpPunchingEvent: TypeAlias = Dial | Drop | TcpPunched | TcpPunchingFailed
 
 
 @define(eq=False)
@@ -79,7 +79,7 @@ class _Connection:
     is_proven: bool = False
 
 
-class StreamPunch:
+class TcpPunching:
     """One end of one punch over TCP.
 
     The driver numbers connections as it likes, tells what happens to them, and acts on the events.
@@ -87,17 +87,17 @@ class StreamPunch:
     """
 
     def __init__(
-        self, role: Role, targets: Sequence[Address], key: bytes, entropy: Callable[[int], bytes]
+        self, role: PeerRole, targets: Sequence[Address], key: bytes, entropy: Callable[[int], bytes]
     ) -> None:
         self._role = role
-        self._keys = KnockKeys(key, role, entropy(32))
+        self._keys = CheckKeys(key, role, entropy(32))
         self._due: dict[Address, float | None] = dict.fromkeys(targets)
         self._connections: dict[int, _Connection] = {}
         self._nominated: int | None = None
         self._began = 0.0
         self._is_running = False
         self._outbox: list[tuple[int, bytes]] = []
-        self._events: list[StreamPunchEvent] = []
+        self._events: list[TcpPunchingEvent] = []
 
     def start(self, now: float) -> None:
         """Begins to dial."""
@@ -113,8 +113,8 @@ class StreamPunch:
             self._events.append(Drop(number))
             return
         self._connections[number] = _Connection()
-        if self._role is Role.CALLER:
-            self._say(number, KnockKind.PROBE)
+        if self._role is PeerRole.INITIATOR:
+            self._say(number, CheckKind.PROBE)
 
     def refused(self, address: Address, now: float) -> None:
         """Dialing did not work; it is tried again after a pause."""
@@ -127,13 +127,13 @@ class StreamPunch:
         if connection is None:
             return
         connection.received += bytes(data)
-        while self._is_running and len(connection.received) >= KNOCK_BYTES:
-            knock = self._keys.open(connection.received[:KNOCK_BYTES])
-            connection.received = connection.received[KNOCK_BYTES:]
-            if knock is None:
+        while self._is_running and len(connection.received) >= CHECK_BYTES:
+            check = self._keys.open(connection.received[:CHECK_BYTES])
+            connection.received = connection.received[CHECK_BYTES:]
+            if check is None:
                 self._drop(number, now)
                 return
-            _ACTIONS[knock.kind](self, number, connection, knock, now)
+            _ACTIONS[check.kind](self, number, connection, check, now)
 
     def lost(self, number: int, now: float) -> None:
         """A connection is gone."""
@@ -160,50 +160,50 @@ class StreamPunch:
             return
         if now >= self._began + TOTAL_S:
             self._is_running = False
-            self._events.append(StreamPunchFailed(now - self._began))
+            self._events.append(TcpPunchingFailed(now - self._began))
             return
         for address, due in self._due.items():
             if due is not None and now >= due:
                 self._due[address] = None
                 self._events.append(Dial(address))
 
-    def events(self) -> Sequence[StreamPunchEvent]:
+    def events(self) -> Sequence[TcpPunchingEvent]:
         """Takes what is to be done and what has happened."""
         taken, self._events = self._events, []
         return taken
 
     # --- what the peer says
 
-    def _probed(self, number: int, connection: _Connection, knock: Knock, now: float) -> None:
-        if self._role is Role.CALLEE:
-            self._outbox.append((number, self._keys.seal(KnockKind.ANSWER, knock.token, knock.stamp)))
+    def _probed(self, number: int, connection: _Connection, check: Check, now: float) -> None:
+        if self._role is PeerRole.RESPONDER:
+            self._outbox.append((number, self._keys.seal(CheckKind.ANSWER, check.token, check.stamp)))
 
-    def _answered(self, number: int, connection: _Connection, knock: Knock, now: float) -> None:
-        is_ours = knock.token == self._keys.token(b"stream %d" % number)
-        if self._role is Role.CALLER and is_ours:
+    def _answered(self, number: int, connection: _Connection, check: Check, now: float) -> None:
+        is_ours = check.token == self._keys.token(b"stream %d" % number)
+        if self._role is PeerRole.INITIATOR and is_ours:
             connection.is_proven = True
             self._nominate()
 
     def _nominate(self) -> None:
-        """The caller chooses the first connection that has proven the key, if none is chosen."""
+        """The initiator chooses the first connection that has proven the key, if none is chosen."""
         proven = [number for number, each in self._connections.items() if each.is_proven]
         if self._nominated is None and proven:
             self._nominated = proven[0]
-            self._say(proven[0], KnockKind.NOMINATION)
+            self._say(proven[0], CheckKind.NOMINATION)
 
-    def _nominated_by_peer(self, number: int, connection: _Connection, knock: Knock, now: float) -> None:
-        if self._role is Role.CALLEE:
-            self._say(number, KnockKind.ACCEPTANCE)
+    def _nominated_by_peer(self, number: int, connection: _Connection, check: Check, now: float) -> None:
+        if self._role is PeerRole.RESPONDER:
+            self._say(number, CheckKind.ACCEPTANCE)
             self._finish(number, connection, now)
 
-    def _accepted(self, number: int, connection: _Connection, knock: Knock, now: float) -> None:
-        if self._role is Role.CALLER and number == self._nominated:
+    def _accepted(self, number: int, connection: _Connection, check: Check, now: float) -> None:
+        if self._role is PeerRole.INITIATOR and number == self._nominated:
             self._finish(number, connection, now)
 
     def _finish(self, number: int, connection: _Connection, now: float) -> None:
         self._is_running = False
         leftover, connection.received = connection.received, b""
-        self._events.append(StreamPunched(number, leftover, now - self._began))
+        self._events.append(TcpPunched(number, leftover, now - self._began))
         for other in self._connections:
             if other != number:
                 self._events.append(Drop(other))
@@ -212,13 +212,13 @@ class StreamPunch:
         self.lost(number, now)
         self._events.append(Drop(number))
 
-    def _say(self, number: int, kind: KnockKind) -> None:
+    def _say(self, number: int, kind: CheckKind) -> None:
         self._outbox.append((number, self._keys.seal(kind, self._keys.token(b"stream %d" % number), 0)))
 
 
-_ACTIONS: dict[KnockKind, Callable[[StreamPunch, int, _Connection, Knock, float], None]] = {
-    KnockKind.PROBE: StreamPunch._probed,
-    KnockKind.ANSWER: StreamPunch._answered,
-    KnockKind.NOMINATION: StreamPunch._nominated_by_peer,
-    KnockKind.ACCEPTANCE: StreamPunch._accepted,
+_ACTIONS: dict[CheckKind, Callable[[TcpPunching, int, _Connection, Check, float], None]] = {
+    CheckKind.PROBE: TcpPunching._probed,
+    CheckKind.ANSWER: TcpPunching._answered,
+    CheckKind.NOMINATION: TcpPunching._nominated_by_peer,
+    CheckKind.ACCEPTANCE: TcpPunching._accepted,
 }

@@ -13,9 +13,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.nat.stream_punch import StreamTraversal, StreamTraversalFailed
-from relaykit.sansio.nat.knocks import Role
-from relaykit.sansio.nat.stream_punching import TOTAL_S, StreamPunch
+from relaykit.nat.tcp_attempt import TcpAttempt, TcpPunchingFailedError
+from relaykit.sansio.nat.checks import PeerRole
+from relaykit.sansio.nat.tcp_punching import TOTAL_S, TcpPunching
 from relaykit.values import Address
 
 TARGET = Address("198.51.100.3", 6000)
@@ -81,23 +81,23 @@ class _Reactor(Clock):
         self.removeReader = self.removeWriter = self.watched.discard
 
 
-class StreamTraversalTests(SynchronousTestCase):
+class TcpAttemptTests(SynchronousTestCase):
     """One end alone."""
 
     def begin(self, code: int) -> None:
         """Starts one whose connecting answers this."""
         self.reactor = _Reactor()
         self.network = _Network(code)
-        core = StreamPunch(Role.CALLER, [TARGET], bytes(32), bytes)
+        core = TcpPunching(PeerRole.INITIATOR, [TARGET], bytes(32), bytes)
         reactor: Any = self.reactor
         network: Any = self.network
-        traversal = StreamTraversal(reactor, network, 7000, core, Role.CALLER, self.reactor.seconds)
+        traversal = TcpAttempt(reactor, network, 7000, core, PeerRole.INITIATOR, self.reactor.seconds)
         self.result = traversal.start()
 
     def finish(self) -> None:
         """Time is up, and nothing is left open."""
         self.reactor.pump([0.05] * int(TOTAL_S / 0.05 + 5))
-        self.failureResultOf(self.result, StreamTraversalFailed)
+        self.failureResultOf(self.result, TcpPunchingFailedError)
         self.assertTrue(all(each.closed for each in self.network.sockets))
         self.assertEqual((self.reactor.watched, self.reactor.getDelayedCalls()), (set(), []))
 

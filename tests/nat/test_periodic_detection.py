@@ -8,9 +8,9 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.nat import surveying
-from relaykit.nat.punch import Surroundings
-from relaykit.nat.surveying import BEHAVIOR_S, Surveyor, upnp_router
+from relaykit.nat import periodic_detection
+from relaykit.nat.periodic_detection import BEHAVIOR_S, PeriodicDetection, upnp_router
+from relaykit.nat.session import NetworkInfo
 from relaykit.sansio.nat.behavior import Filtering, NatBehavior
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address
@@ -42,7 +42,7 @@ class _Upnp:
         return succeed(None)
 
 
-class SurveyorTests(SynchronousTestCase):
+class PeriodicDetectionTests(SynchronousTestCase):
     """One machine behind one router."""
 
     def setUp(self) -> None:
@@ -51,89 +51,89 @@ class SurveyorTests(SynchronousTestCase):
         nat = self.lab.nat("198.51.100.2", filtering=Filtering.ADDRESS_AND_PORT_DEPENDENT)
         self.network = MemoryNetwork(self.lab.machine("192.168.1.100", behind=nat))
         self.upnp = _Upnp()
-        self.around = Surroundings(network=self.network)
-        self.surveyor = self.make()
+        self.around = NetworkInfo(network=self.network)
+        self.detection = self.make()
 
-    def make(self, **known: Any) -> Surveyor:
-        """A surveyor at work."""
+    def make(self, **known: Any) -> PeriodicDetection:
+        """A detection at work."""
         reactor: Any = self.lab.reactor
         upnp: Any = self.upnp
-        surveyor = Surveyor(
+        detection = PeriodicDetection(
             reactor, evolve(self.around, **known), lambda network: upnp, self.lab.chance.randbytes
         )
-        surveyor.startService()
-        self.addCleanup(lambda: surveyor.running and surveyor.stopService())
-        return surveyor
+        detection.startService()
+        self.addCleanup(lambda: detection.running and detection.stopService())
+        return detection
 
     def test_nothing_by_itself(self) -> None:
         """As long as nobody wants anything no socket is opened, whatever happens to the network."""
-        self.surveyor.network_changed()
+        self.detection.network_changed()
         self.lab.run(DISCOVERY_S)
-        self.assertEqual((self.network.sockets, self.surveyor.surroundings().mapper), ([], None))
-        self.surveyor.stopService()
-        self.surveyor.begin(SERVERS)
+        self.assertEqual((self.network.sockets, self.detection.network_info().mapper), ([], None))
+        self.detection.stopService()
+        self.detection.begin(SERVERS)
         self.assertEqual(self.network.sockets, [])
 
     def test_discovered_once(self) -> None:
         """The NAT is examined once, however often it is wanted; nothing is left open."""
         for _ in range(3):
-            self.surveyor.begin(SERVERS[:1])
-        self.assertIsNone(self.surveyor.behavior)
+            self.detection.begin(SERVERS[:1])
+        self.assertIsNone(self.detection.behavior)
         self.lab.run(DISCOVERY_S)
-        behavior = self.surveyor.behavior
+        behavior = self.detection.behavior
         assert behavior is not None
         self.assertIs(behavior.filtering, Filtering.ADDRESS_AND_PORT_DEPENDENT)
         opened = len(self.network.sockets)
-        self.surveyor.begin(SERVERS[:1])
+        self.detection.begin(SERVERS[:1])
         self.lab.run(DISCOVERY_S)
         self.assertEqual((len(self.network.sockets), self.network.open), (opened, 0))
-        self.assertIs(self.surveyor.surroundings().behavior, behavior)
+        self.assertIs(self.detection.network_info().behavior, behavior)
 
     def test_renewed(self) -> None:
         """The NAT is examined again now and then; what was found counts until there is something new."""
-        self.surveyor.begin(SERVERS[:1])
+        self.detection.begin(SERVERS[:1])
         self.lab.run(BEHAVIOR_S)
-        before = self.surveyor.behavior
+        before = self.detection.behavior
         self.assertIsNotNone(before)
         self.lab.run(1.0)
-        self.assertIs(self.surveyor.behavior, before)
+        self.assertIs(self.detection.behavior, before)
         self.lab.run(2 * DISCOVERY_S)
-        self.assertIsNot(self.surveyor.behavior, before)
-        self.assertIsNotNone(self.surveyor.behavior)
+        self.assertIsNot(self.detection.behavior, before)
+        self.assertIsNotNone(self.detection.behavior)
 
     def test_silent_server(self) -> None:
         """A server that does not answer tells nothing, and is not asked again for long; another one is."""
-        self.surveyor.begin([Address("203.0.113.9", 7000)])
+        self.detection.begin([Address("203.0.113.9", 7000)])
         self.lab.run(DISCOVERY_S)
-        self.assertIsNone(self.surveyor.behavior)
+        self.assertIsNone(self.detection.behavior)
         asked = len(self.network.sockets)
-        self.surveyor.begin([Address("203.0.113.9", 7000)])
+        self.detection.begin([Address("203.0.113.9", 7000)])
         self.assertEqual(len(self.network.sockets), asked)
         self.lab.run(BEHAVIOR_S)
         self.assertGreater(len(self.network.sockets), asked)
-        self.surveyor.begin(SERVERS)
+        self.detection.begin(SERVERS)
         self.lab.run(DISCOVERY_S)
-        self.assertIsNotNone(self.surveyor.behavior)
+        self.assertIsNotNone(self.detection.behavior)
 
     def test_network_changed(self) -> None:
         """In another network everything is found out anew, also in the middle of finding it out."""
-        self.surveyor.begin(SERVERS[:1])
-        mapper = self.surveyor.surroundings().mapper
+        self.detection.begin(SERVERS[:1])
+        mapper = self.detection.network_info().mapper
         self.lab.run(0.1)
-        self.surveyor.network_changed()
-        self.assertIsNone(self.surveyor.behavior)
-        self.assertIsNot(self.surveyor.surroundings().mapper, mapper)
+        self.detection.network_changed()
+        self.assertIsNone(self.detection.behavior)
+        self.assertIsNot(self.detection.network_info().mapper, mapper)
         self.lab.run(DISCOVERY_S)
-        self.assertIsNotNone(self.surveyor.behavior)
+        self.assertIsNotNone(self.detection.behavior)
         self.assertEqual(self.network.open, 0)
 
     def test_mapper(self) -> None:
         """Ports are mapped by the router that was found, and given back at the end."""
-        self.surveyor.begin(SERVERS[:1])
-        mapper = self.surveyor.surroundings().mapper
+        self.detection.begin(SERVERS[:1])
+        mapper = self.detection.network_info().mapper
         assert mapper is not None
         self.assertEqual(self.successResultOf(mapper.map(5000)), [Address("198.51.100.2", 5000)])
-        self.surveyor.stopService()
+        self.detection.stopService()
         self.assertEqual((self.upnp.mapped, self.upnp.unmapped), ([5000], [5000]))
         self.assertEqual(self.network.open, 0)
 
@@ -141,26 +141,26 @@ class SurveyorTests(SynchronousTestCase):
         """What is known from the start is not asked for."""
         mapper: Any = object()
         behavior = NatBehavior(udp_works=True)
-        surveyor = self.make(mapper=mapper, behavior=behavior)
-        surveyor.begin(SERVERS)
-        surveyor.network_changed()
+        detection = self.make(mapper=mapper, behavior=behavior)
+        detection.begin(SERVERS)
+        detection.network_changed()
         self.lab.run(DISCOVERY_S)
         self.assertEqual(self.network.sockets, [])
-        self.assertIs(surveyor.surroundings().mapper, mapper)
-        self.assertIs(surveyor.behavior, behavior)
+        self.assertIs(detection.network_info().mapper, mapper)
+        self.assertIs(detection.behavior, behavior)
 
     def test_stopped_while_asking(self) -> None:
         """Stopping in the middle closes everything."""
-        self.surveyor.begin(SERVERS)
+        self.detection.begin(SERVERS)
         self.lab.run(0.05)
         self.assertGreater(self.network.open, 0)
-        self.surveyor.stopService()
+        self.detection.stopService()
         self.assertEqual(self.network.open, 0)
 
     def test_upnp(self) -> None:
         """UPnP is asked where the library for it is there."""
         found: list[bool] = []
         for there in (True, False):
-            self.patch(surveying, "is_available", lambda there=there: there)
+            self.patch(periodic_detection, "is_available", lambda there=there: there)
             found.append(upnp_router(self.network) is not None)
         self.assertEqual(found, [True, False])

@@ -1,4 +1,4 @@
-"""Direct paths in memory, for tests of proxy types: meetings are real, punching is not."""
+"""Direct paths in memory, for tests of proxy types: rendezvous are real, punching is not."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from relaykit.nat.punch import TraversalFailed
-from relaykit.sansio.nat.knocks import Role
+from relaykit.nat.session import HolePunchingFailedError
+from relaykit.sansio.nat.checks import PeerRole
 from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
-    from relaykit.sansio.nat.meetings import Met
+    from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
     from relaykit.sansio.nat.punching import FailureReason
 
 __all__ = ["EARLY_MAX", "MemoryPath", "MemoryPunching"]
@@ -30,7 +30,7 @@ class MemoryPath:
     Datagrams arrive at once, in order; the test may lose them by setting ``loses``.
     """
 
-    def __init__(self, role: Role, peer: Address) -> None:
+    def __init__(self, role: PeerRole, peer: Address) -> None:
         self.role = role
         self.peer = peer
         self.other: MemoryPath | None = None
@@ -83,38 +83,38 @@ class MemoryPath:
 
 
 class MemoryPunching:
-    """What punches in memory: both ends have a path as soon as each has the other's offer.
+    """What punches in memory: both ends have a path as soon as each has the other's candidates.
 
     With ``failure`` both find that there is none.
     """
 
     def __init__(
         self,
-        met: Met,
-        send_offer: Callable[[dict[str, object]], None],
+        met: RendezvousBegun,
+        send_candidates: Callable[[dict[str, object]], None],
         failure: FailureReason | None,
         paths: dict[bytes, MemoryPath],
     ) -> None:
         self._met = met
-        self._send_offer = send_offer
+        self._send_candidates = send_candidates
         self._failure = failure
         self._paths = paths
         self._result: Deferred[Any] = Deferred()
 
     def start(self) -> Deferred[Any]:
-        """Begins; the caller offers."""
-        if self._met.role is Role.CALLER:
-            self._send_offer({"in": "memory"})
+        """Begins; the initiator sends its candidates."""
+        if self._met.role is PeerRole.INITIATOR:
+            self._send_candidates({"in": "memory"})
         return self._result
 
-    def offer_received(self, wire: object, seen_at: str = "") -> None:
-        """The other end's offer is there."""
-        if self._met.role is Role.CALLEE and not self._result.called:
-            self._send_offer({"in": "memory"})
+    def candidates_received(self, wire: object, seen_at: str = "") -> None:
+        """The other end's candidates are there."""
+        if self._met.role is PeerRole.RESPONDER and not self._result.called:
+            self._send_candidates({"in": "memory"})
         if self._result.called:
             return
         if self._failure is not None:
-            self._result.errback(TraversalFailed.because(self._failure))
+            self._result.errback(HolePunchingFailedError.because(self._failure))
             return
         path = MemoryPath(self._met.role, Address("198.51.100.99", 40_000))
         path.other = self._paths.pop(self._met.key, None)

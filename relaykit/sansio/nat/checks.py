@@ -26,17 +26,17 @@ from attrs import frozen
 from relaykit.sansio.contract import Buffer
 
 __all__ = [
+    "CHECK_BYTES",
     "GENERATION_MAX",
     "KEY_BYTES",
-    "KNOCK_BYTES",
-    "Knock",
-    "KnockKeys",
-    "KnockKind",
-    "Role",
-    "is_knock",
+    "Check",
+    "CheckKeys",
+    "CheckKind",
+    "PeerRole",
+    "is_check",
 ]
 
-KNOCK_BYTES = 40
+CHECK_BYTES = 40
 """Size of every datagram of a punch."""
 
 KEY_BYTES = 32
@@ -50,19 +50,19 @@ _MARK = b"rk1"
 _TAG_BYTES = 16
 
 
-class Role(enum.Enum):
-    """Which end this is: the caller wanted the path and chooses it."""
+class PeerRole(enum.Enum):
+    """Which end this is: the initiator wanted the path and chooses it."""
 
-    CALLER = "caller"
-    CALLEE = "callee"
+    INITIATOR = "initiator"
+    RESPONDER = "responder"
 
     @property
-    def other(self) -> Role:
+    def other(self) -> PeerRole:
         """The peer's role."""
-        return Role.CALLEE if self is Role.CALLER else Role.CALLER
+        return PeerRole.RESPONDER if self is PeerRole.INITIATOR else PeerRole.INITIATOR
 
 
-class KnockKind(enum.IntEnum):
+class CheckKind(enum.IntEnum):
     """What a datagram says."""
 
     PROBE = 8
@@ -70,26 +70,26 @@ class KnockKind(enum.IntEnum):
     ANSWER = 9
     """"I heard you"."""
     NOMINATION = 10
-    """The caller: "this path shall it be"."""
+    """The initiator: "this path shall it be"."""
     ACCEPTANCE = 11
-    """The callee: "agreed"."""
+    """The responder: "agreed"."""
 
 
 @frozen
-class Knock:
+class Check:
     """What a datagram of the peer says, its tag checked."""
 
-    kind: KnockKind
+    kind: CheckKind
     token: bytes
     stamp: int
 
 
-class KnockKeys:
+class CheckKeys:
     """The keys of one session, as one of its two ends has them."""
 
     __slots__ = ("_own", "_peer", "_prefix", "_tokens")
 
-    def __init__(self, key: bytes, role: Role, token_key: bytes) -> None:
+    def __init__(self, key: bytes, role: PeerRole, token_key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a session key has {KEY_BYTES} bytes")
         self._own = hmac.digest(key, b"relaykit punch " + role.value.encode(), "sha256")
@@ -101,23 +101,23 @@ class KnockKeys:
         """The token of a path; nothing needs to be remembered to know it again."""
         return hmac.digest(self._tokens, path, "sha256")[:8]
 
-    def seal(self, kind: KnockKind, token: bytes, stamp: int) -> bytes:
+    def seal(self, kind: CheckKind, token: bytes, stamp: int) -> bytes:
         """Writes a datagram to the peer."""
         head = _HEAD.pack(kind, self._prefix[:3], self._prefix[3:], token, stamp & 0xFFFFFFFF)
         return head + hmac.digest(self._own, head, "sha256")[:_TAG_BYTES]
 
-    def open(self, data: Buffer) -> Knock | None:
+    def open(self, data: Buffer) -> Check | None:
         """Reads a datagram of the peer; None if it is not the peer's, which costs next to nothing."""
-        if len(data) != KNOCK_BYTES or bytes(data[1:12]) != self._prefix or not 8 <= data[0] <= 11:
+        if len(data) != CHECK_BYTES or bytes(data[1:12]) != self._prefix or not 8 <= data[0] <= 11:
             return None
         head = bytes(data[: _HEAD.size])
         tag = hmac.digest(self._peer, head, "sha256")[:_TAG_BYTES]
         if not hmac.compare_digest(tag, bytes(data[_HEAD.size :])):
             return None
         kind, _, _, token, stamp = _HEAD.unpack(head)
-        return Knock(KnockKind(kind), token, stamp)
+        return Check(CheckKind(kind), token, stamp)
 
 
-def is_knock(data: Buffer) -> bool:
+def is_check(data: Buffer) -> bool:
     """Whether a datagram on a shared socket belongs to some punch, by its first bytes."""
-    return len(data) == KNOCK_BYTES and 8 <= data[0] <= 11 and bytes(data[1:4]) == _MARK
+    return len(data) == CHECK_BYTES and 8 <= data[0] <= 11 and bytes(data[1:4]) == _MARK

@@ -15,13 +15,13 @@ from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from zope.interface import implementer
 
 from relaykit.errors import RelaykitError
-from relaykit.sansio.nat.knocks import Role
-from relaykit.sansio.nat.stream_punching import (
+from relaykit.sansio.nat.checks import PeerRole
+from relaykit.sansio.nat.tcp_punching import (
     Dial,
     Drop,
-    StreamPunch,
-    StreamPunched,
-    StreamPunchFailed,
+    TcpPunched,
+    TcpPunching,
+    TcpPunchingFailed,
 )
 from relaykit.values import Address
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from relaykit.nat.network import HostNetwork, NatReactor
 
 
-__all__ = ["PunchedStream", "StreamTraversal", "StreamTraversalFailed", "share_port"]
+__all__ = ["PunchedStream", "TcpAttempt", "TcpPunchingFailedError", "share_port"]
 
 _READ_BYTES = 4096
 _BACKLOG = 5
 _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK)
 
 
-class StreamTraversalFailed(RelaykitError):
+class TcpPunchingFailedError(RelaykitError):
     """No connection to the peer came to stand."""
 
-    problem = "traversal"
+    problem = "hole-punching"
 
 
 @frozen
@@ -51,7 +51,7 @@ class PunchedStream:
 
     socket: socket.socket
     leftover: bytes
-    role: Role
+    role: PeerRole
     seconds: float
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ def share_port(plain: socket.socket) -> None:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
-class StreamTraversal:
+class TcpAttempt:
     """One end of one punch over TCP.
 
     ``port`` is the local port whose outer address the peer dials, shared by :func:`share_port`.
@@ -80,8 +80,8 @@ class StreamTraversal:
         reactor: NatReactor,
         network: HostNetwork,
         port: int,
-        core: StreamPunch,
-        role: Role,
+        core: TcpPunching,
+        role: PeerRole,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reactor = reactor
@@ -99,7 +99,7 @@ class StreamTraversal:
         self._stepping = False
 
     def start(self) -> Deferred[PunchedStream]:
-        """Begins.  Fails with :class:`StreamTraversalFailed`; cancelling closes everything."""
+        """Begins.  Fails with :class:`TcpPunchingFailedError`; cancelling closes everything."""
         result = self._result = Deferred[PunchedStream](lambda _: self._close())
         try:
             self._listening = _Listening(self._reactor, self._bound(_BACKLOG), self.connected)
@@ -169,7 +169,7 @@ class StreamTraversal:
                     self._dial(event.address)
                 elif isinstance(event, Drop):
                     self._connections.pop(event.number).close()
-                elif isinstance(event, StreamPunched):
+                elif isinstance(event, TcpPunched):
                     self._punched(event)
                     return
                 else:
@@ -203,18 +203,18 @@ class StreamTraversal:
             raise
         return plain
 
-    def _punched(self, event: StreamPunched) -> None:
+    def _punched(self, event: TcpPunched) -> None:
         plain = self._connections.pop(event.number).detach()
         result, self._result = self._result, None
         self._close()
         assert result is not None
         result.callback(PunchedStream(plain, event.leftover, self._role, event.seconds))
 
-    def _failed(self, event: StreamPunchFailed) -> None:
+    def _failed(self, event: TcpPunchingFailed) -> None:
         result, self._result = self._result, None
         self._close()
         assert result is not None
-        result.errback(StreamTraversalFailed("no TCP connection to the peer came to stand"))
+        result.errback(TcpPunchingFailedError("no TCP connection to the peer came to stand"))
 
     def _close(self) -> None:
         self._result = None
@@ -297,7 +297,7 @@ class _Dialing(_Descriptor):
     """A connection under way."""
 
     def __init__(
-        self, reactor: NatReactor, plain: socket.socket, address: Address, owner: StreamTraversal
+        self, reactor: NatReactor, plain: socket.socket, address: Address, owner: TcpAttempt
     ) -> None:
         super().__init__(plain, lambda: reactor.removeWriter(self))
         self.address = address
@@ -322,9 +322,7 @@ class _Dialing(_Descriptor):
 class _Connection(_Descriptor):
     """A connection that stands and has to prove the key."""
 
-    def __init__(
-        self, reactor: NatReactor, plain: socket.socket, number: int, owner: StreamTraversal
-    ) -> None:
+    def __init__(self, reactor: NatReactor, plain: socket.socket, number: int, owner: TcpAttempt) -> None:
         super().__init__(plain, lambda: reactor.removeReader(self))
         self._own_number = number
         self._owner = owner

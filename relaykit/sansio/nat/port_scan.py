@@ -1,4 +1,4 @@
-"""What is sent besides knocking, where a NAT's port has to be found: from which sockets to which ports.
+"""What is sent besides checking, where a NAT's port has to be found: from which sockets to which ports.
 
 Source: RFC 5128 3.6 (port prediction); the guessing is the birthday paradox.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from attrs import frozen
 
-from relaykit.sansio.nat.pairing import NatView, Part
+from relaykit.sansio.nat.pairing import NatView, Strategy
 from relaykit.values import Address
 
 __all__ = [
@@ -23,12 +23,12 @@ __all__ = [
     "SPREAD_AT_ONCE",
     "SPREAD_LOW_ROUNDS",
     "SPREAD_ROUNDS_S",
-    "Aim",
-    "Sweep",
+    "PortScan",
+    "Target",
 ]
 
-SOCKETS: Mapping[Part, int] = {Part.SPREAD: 256, Part.SCATTER: 64}
-"""Sockets that a part wants; one otherwise.  With 256 one guess in 252 hits one of them."""
+SOCKETS: Mapping[Strategy, int] = {Strategy.SPREAD: 256, Strategy.SCATTER: 64}
+"""Sockets that a strategy wants; one otherwise.  With 256 one guess in 252 hits one of them."""
 
 PREDICTION_WINDOW = 10
 """Ports beyond the last known one: others use the NAT at the same time."""
@@ -62,7 +62,7 @@ _PORT_MIN, _PORT_MAX = 1024, 65535
 
 
 @frozen
-class Aim:
+class Target:
     """One datagram: from which socket, to which address, and whether it only opens the own NAT."""
 
     via: int
@@ -70,8 +70,8 @@ class Aim:
     is_opening: bool
 
 
-class Sweep:
-    """The aims of one end, tick by tick.
+class PortScan:
+    """The targets of one end, tick by tick.
 
     ``target`` is where servers saw the peer, ``nat`` what the peer knows of its NAT, ``entropy``
     gives unpredictable bytes.
@@ -91,19 +91,19 @@ class Sweep:
         """Whether what is sent while spreading shall die on the way."""
         return self._round < SPREAD_LOW_ROUNDS
 
-    def aims(self, part: Part, since_s: float, tick_s: float, sockets: int) -> Iterable[Aim]:
-        """What to send in this tick; ``since_s`` is how long the part has been played."""
-        if part is Part.PREDICT:
+    def targets(self, strategy: Strategy, since_s: float, tick_s: float, sockets: int) -> Iterable[Target]:
+        """What to send in this tick; ``since_s`` is how long the strategy has been played."""
+        if strategy is Strategy.PREDICT:
             return self._predicted(since_s)
-        if part is Part.SPREAD:
+        if strategy is Strategy.SPREAD:
             return self._spread(since_s, sockets)
-        if part is Part.GUESS:
+        if strategy is Strategy.GUESS:
             return self._guessed(round(GUESSES_PER_S * tick_s), GUESSES_MAX, 1)
-        if part is Part.SCATTER:
+        if strategy is Strategy.SCATTER:
             return self._guessed(round(SCATTER_PER_S * tick_s), SCATTER_MAX, sockets)
         return ()
 
-    def _predicted(self, since_s: float) -> Iterator[Aim]:
+    def _predicted(self, since_s: float) -> Iterator[Target]:
         """The ports that the peer's NAT takes next, in the order in which it will take them.
 
         Where both ends predict, the order decides which of their ports meet.
@@ -116,9 +116,9 @@ class Sweep:
         for place in range(1, PREDICTION_WINDOW + 1):
             port = self._nat.latest_port + self._nat.ports.step * place
             if _PORT_MIN <= port <= _PORT_MAX:
-                yield Aim(0, Address(self._target.host, port), is_opening=True)
+                yield Target(0, Address(self._target.host, port), is_opening=True)
 
-    def _spread(self, since_s: float, sockets: int) -> Iterator[Aim]:
+    def _spread(self, since_s: float, sockets: int) -> Iterator[Target]:
         if self._next_socket >= sockets:
             following = self._round + 1
             if following >= len(SPREAD_ROUNDS_S) or since_s < SPREAD_ROUNDS_S[following]:
@@ -126,15 +126,15 @@ class Sweep:
             self._round, self._next_socket = following, 0
         begin, self._next_socket = self._next_socket, self._next_socket + SPREAD_AT_ONCE
         for via in range(begin, min(self._next_socket, sockets)):
-            yield Aim(via, self._target, is_opening=True)
+            yield Target(via, self._target, is_opening=True)
 
-    def _guessed(self, count: int, most: int, sockets: int) -> Iterator[Aim]:
+    def _guessed(self, count: int, most: int, sockets: int) -> Iterator[Target]:
         ports = self._nat.ports
         low = max(ports.low, _PORT_MIN)
         for _ in range(min(count, most - self._guesses)):
             self._guesses += 1
             port = low + self._chance(max(1, ports.high - low + 1))
-            yield Aim(self._chance(sockets), Address(self._target.host, port), is_opening=False)
+            yield Target(self._chance(sockets), Address(self._target.host, port), is_opening=False)
 
     def _chance(self, below: int) -> int:
         return int.from_bytes(self._entropy(4), "big") % below if below > 1 else 0

@@ -1,4 +1,4 @@
-"""Knows the network that this machine is in, so that an offer needs no discovery of its own."""
+"""Knows the network that this machine is in, so that candidates needs no discovery of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from relaykit.nat.examining import Examiner
+from relaykit.nat.detection import NatDetector
 from relaykit.nat.mapping import PortMapper
 from relaykit.nat.upnp import UpnpRouter, is_available
 from relaykit.timer import Timer
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.nat.network import HostNetwork, NatReactor
-    from relaykit.nat.punch import Surroundings
+    from relaykit.nat.session import NetworkInfo
     from relaykit.sansio.nat.behavior import NatBehavior
     from relaykit.values import Address
 
-__all__ = ["BEHAVIOR_S", "Surveyor", "upnp_router"]
+__all__ = ["BEHAVIOR_S", "PeriodicDetection", "upnp_router"]
 
 BEHAVIOR_S = 3600.0
 """How long a discovery is good for: a NAT changes when the network does, which is noticed, or when its
@@ -36,7 +36,7 @@ def upnp_router(network: HostNetwork) -> UpnpRouter | None:
     return UpnpRouter(network) if is_available() else None
 
 
-class Surveyor(MultiService):
+class PeriodicDetection(MultiService):
     """Keeps the router's port mappings and the last thorough discovery of the NAT.
 
     Nobody is asked anything before :meth:`begin`.  When it stops, mapped ports are given back.
@@ -49,7 +49,7 @@ class Surveyor(MultiService):
     def __init__(
         self,
         reactor: NatReactor,
-        around: Surroundings,
+        around: NetworkInfo,
         make_upnp: Callable[[HostNetwork], UpnpRouter | None] = upnp_router,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -94,7 +94,7 @@ class Surveyor(MultiService):
             self._start_mapper()
             self._discover()
 
-    def surroundings(self) -> Surroundings:
+    def network_info(self) -> NetworkInfo:
         """All that is known at this moment."""
         return evolve(self._around, behavior=self.behavior, mapper=self._mapper or self._around.mapper)
 
@@ -121,9 +121,9 @@ class Surveyor(MultiService):
     def _discover(self) -> None:
         if self._discovering is not None or self._around.behavior is not None or not self._servers:
             return
-        examiner = Examiner(self._reactor, self._around.network, self._entropy, self._reactor.seconds)
+        detector = NatDetector(self._reactor, self._around.network, self._entropy, self._reactor.seconds)
         servers = [each for each in self._servers if ":" not in each.host]
-        self._discovering = Deferred.fromCoroutine(examiner.behavior(servers))
+        self._discovering = Deferred.fromCoroutine(detector.behavior(servers))
         self._discovering.addCallbacks(self._discovered, self._not_discovered)
 
     def _discovered(self, found: NatBehavior | None) -> None:

@@ -1,7 +1,7 @@
 """Makes a path to one peer: finds out how this end is seen, meets the peer, punches.
 
-The cores decide everything; this opens sockets, and carries offers between the rendezvous and the
-cores.  How an offer reaches the peer is the owner's affair: it hands in a function that sends one
+The cores decide everything; this opens sockets, and carries candidates between the rendezvous and the
+cores.  How candidates reach the peer is the owner's affair: it hands in a function that sends them
 and tells what arrives.
 """
 
@@ -18,10 +18,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from relaykit.errors import MeetingFailed
+from relaykit.errors import RendezvousFailedError
 from relaykit.nat.driving import DatagramDriver
 from relaykit.nat.paths import PunchedPath, UdpPair
-from relaykit.nat.stream_punch import PunchedStream, StreamTraversal
+from relaykit.nat.tcp_attempt import PunchedStream, TcpAttempt
 from relaykit.sansio.nat.behavior import MappingDiscovery, NatBehavior
 from relaykit.sansio.nat.candidates import (
     CANDIDATES_MAX,
@@ -32,19 +32,19 @@ from relaykit.sansio.nat.candidates import (
     host_candidates,
     is_internet,
 )
-from relaykit.sansio.nat.knocks import Role
-from relaykit.sansio.nat.offers import Offer
-from relaykit.sansio.nat.pairing import NatView, Shape, shape_of
+from relaykit.sansio.nat.checks import PeerRole
+from relaykit.sansio.nat.exchange import Candidates
+from relaykit.sansio.nat.pairing import NatType, NatView, nat_type_of
 from relaykit.sansio.nat.punching import (
     OPENING_TTL,
     FailureReason,
-    Punch,
+    HolePunching,
     Punched,
-    PunchEvent,
-    PunchFailed,
+    PunchingEvent,
+    PunchingFailed,
     SocketsWanted,
 )
-from relaykit.sansio.nat.stream_punching import StreamPunch
+from relaykit.sansio.nat.tcp_punching import TcpPunching
 from relaykit.values import Address
 
 if TYPE_CHECKING:
@@ -59,36 +59,36 @@ __all__ = [
     "MAPPING_WAIT_S",
     "RENDEZVOUS_TIMEOUT_S",
     "SIX_WAIT_S",
+    "HolePunchingFailedError",
+    "HolePunchingSession",
+    "NetworkInfo",
     "PortMapping",
-    "Surroundings",
-    "Traversal",
-    "TraversalFailed",
 ]
 
 ATTEMPTS = 2
 """How often a session tries, each time with other ports: a port that went wrong stays wrong as long
-as the peer knocks at it."""
+as the peer checks it."""
 
 RENDEZVOUS_TIMEOUT_S = 20.0
-"""How long an end waits for the peer's next offer: lost segments of a control connection cost it
+"""How long an end waits for the peer's next candidates: lost segments of a control connection cost it
 seconds."""
 
 SIX_WAIT_S = 0.2
-"""How long the offer waits for STUN over IPv6 once that over IPv4 is done: where it works, it is as quick."""
+"""How long the candidates wait for STUN over IPv6 once that over IPv4 is done: usually it is as quick."""
 
 MAPPING_WAIT_S = 0.2
-"""How long the offer waits for a router that maps ports: those that are known answer at once."""
+"""How long the candidates wait for a router that maps ports: those that are known answer at once."""
 
 
-class TraversalFailed(MeetingFailed):
+class HolePunchingFailedError(RendezvousFailedError):
     """There is no direct path to the peer; ``reason`` is None if they did not even meet."""
 
-    problem = "traversal"
+    problem = "hole-punching"
 
     reason: FailureReason | None
 
     @classmethod
-    def because(cls, reason: FailureReason) -> TraversalFailed:
+    def because(cls, reason: FailureReason) -> HolePunchingFailedError:
         """With the reason in words."""
         return cls(_EXPLANATIONS[reason], reason)
 
@@ -104,7 +104,7 @@ class PortMapping(Protocol):
 
 
 @frozen(kw_only=True)
-class Surroundings:
+class NetworkInfo:
     """What a client knows of the network that it is in, and what it may do there.
 
     ``stun_servers`` are numeric addresses; of IPv4 two hosts tell most, two ports of one host less.
@@ -122,7 +122,7 @@ class Surroundings:
     """What asks the router to map ports; usually a :class:`relaykit.nat.mapping.PortMapper`."""
     stream_port: int = 0
     """The local TCP port of the control connection, if it is shared by
-    :func:`relaykit.nat.stream_punch.share_port`."""
+    :func:`relaykit.nat.tcp_attempt.share_port`."""
     stream_seen_as: Address | None = None
     """Where the relay server sees the control connection come from."""
     entropy: Callable[[int], bytes] = os.urandom
@@ -134,19 +134,19 @@ class _Session:
     """What stays the same over all attempts."""
 
     reactor: NatReactor
-    surroundings: Surroundings
-    role: Role
+    network_info: NetworkInfo
+    role: PeerRole
     key: bytes = field(repr=False)
 
 
-class Traversal:
+class HolePunchingSession:
     """One end of one session that shall become a path.
 
-    Both find out how they are seen.  The caller sends the first offer; the callee answers when that
-    arrives.  ``send_offer`` takes an offer to the peer's :meth:`offer_received`; both ends have the
-    same ``key``, which nobody else has.
+    Both find out how they are seen.  The initiator sends its candidates first; the responder answers
+    when they arrive.  ``send_candidates`` takes them to the peer's :meth:`candidates_received`; both ends
+    have the same ``key``, which nobody else has.
 
-    Offers of a later generation make the callee begin anew, so that the caller alone decides on
+    Candidates of a later generation make the responder begin anew, so that the initiator alone decides on
     further attempts.
     """
 
@@ -155,32 +155,32 @@ class Traversal:
     def __init__(
         self,
         reactor: NatReactor,
-        surroundings: Surroundings,
-        role: Role,
+        network_info: NetworkInfo,
+        role: PeerRole,
         key: bytes,
-        send_offer: Callable[[dict[str, object]], None],
+        send_candidates: Callable[[dict[str, object]], None],
     ) -> None:
-        self._session = _Session(reactor, surroundings, role, key)
+        self._session = _Session(reactor, network_info, role, key)
         self._role = role
-        self._send_offer = send_offer
+        self._send_candidates = send_candidates
         self._attempt: _Attempt | None = None
         self._generation = -1
         self._timer: IDelayedCall | None = None
         self._result: Deferred[PunchedPath | PunchedStream] | None = None
 
     def start(self) -> Deferred[PunchedPath | PunchedStream]:
-        """Begins.  Fires with the path; fails with :class:`TraversalFailed`.  Cancelling gives up.
+        """Begins.  Fires with the path; fails with :class:`HolePunchingFailedError`.  Cancelling gives up.
 
         The path is a stream where UDP is blocked and both ends can punch TCP.
 
-        A callee that never hears of the caller waits for ever: cancel it.
+        A responder that never hears of the initiator waits for ever: cancel it.
         """
         result = self._result = Deferred[PunchedPath | PunchedStream](lambda _: self._clean_up())
         self._begin(0, None)
         return result
 
-    def offer_received(self, wire: object, seen_at: str = "") -> None:
-        """The rendezvous brought the peer's offer.
+    def candidates_received(self, wire: object, seen_at: str = "") -> None:
+        """The rendezvous brought the peer's candidates.
 
         ``seen_at`` is the host that the relay server sees the peer's control connection come from,
         if it tells: of all hosts that a peer may name, this one counts first.
@@ -189,42 +189,42 @@ class Traversal:
         """
         if self._result is None:
             return
-        offer = Offer.from_wire(wire)
-        if self._role is Role.CALLEE and offer.generation > self._generation:
+        candidates = Candidates.from_wire(wire)
+        if self._role is PeerRole.RESPONDER and candidates.generation > self._generation:
             self._stop_timer()
-            self._begin(offer.generation, _Seen(offer, seen_at))
-        elif offer.generation == self._generation and self._attempt:
+            self._begin(candidates.generation, _Seen(candidates, seen_at))
+        elif candidates.generation == self._generation and self._attempt:
             self._stop_timer()
-            self._attempt.meet(_Seen(offer, seen_at))
+            self._attempt.meet(_Seen(candidates, seen_at))
 
     def _begin(self, generation: int, peer: _Seen | None) -> None:
         self._generation = generation
         if self._attempt is not None:
             self._attempt.abandon()
         try:
-            self._attempt = _Attempt(self._session, generation, self._offered, self._ended)
+            self._attempt = _Attempt(self._session, generation, self._on_candidates, self._on_end)
         except CannotListenError as error:
-            self._fail(TraversalFailed(f"no UDP socket could be opened: {error}"))
+            self._fail(HolePunchingFailedError(f"no UDP socket could be opened: {error}"))
             return
         if peer is not None:
             self._attempt.meet(peer)
 
-    def _offered(self, offer: Offer) -> None:
-        self._send_offer(offer.to_wire())
-        if self._role is Role.CALLER:
-            self._wait("the peer did not answer the offer")
+    def _on_candidates(self, candidates: Candidates) -> None:
+        self._send_candidates(candidates.to_wire())
+        if self._role is PeerRole.INITIATOR:
+            self._wait("the peer did not answer with its candidates")
 
     def _wait(self, otherwise: str) -> None:
-        """Gives the peer's next offer its time."""
+        """Gives the peer's next candidates their time."""
         self._stop_timer()
         self._timer = self._session.reactor.callLater(RENDEZVOUS_TIMEOUT_S, self._unanswered, otherwise)
 
     def _unanswered(self, text: str) -> None:
         self._timer = None
-        self._fail(TraversalFailed(text))
+        self._fail(HolePunchingFailedError(text))
 
-    def _ended(self, end: PunchedPath | PunchedStream | PunchFailed) -> None:
-        if isinstance(end, PunchFailed):
+    def _on_end(self, end: PunchedPath | PunchedStream | PunchingFailed) -> None:
+        if isinstance(end, PunchingFailed):
             self._failed(end)
             return
         result, self._result = self._result, None
@@ -233,15 +233,15 @@ class Traversal:
         if result is not None:
             result.callback(end)
 
-    def _failed(self, end: PunchFailed) -> None:
+    def _failed(self, end: PunchingFailed) -> None:
         if end.reason is FailureReason.IMPOSSIBLE or self._generation + 1 >= ATTEMPTS:
-            self._fail(TraversalFailed.because(end.reason))
-        elif self._role is Role.CALLER:
+            self._fail(HolePunchingFailedError.because(end.reason))
+        elif self._role is PeerRole.INITIATOR:
             self._begin(self._generation + 1, None)
         else:
             self._wait("the peer made no second attempt")
 
-    def _fail(self, error: TraversalFailed) -> None:
+    def _fail(self, error: HolePunchingFailedError) -> None:
         result, self._result = self._result, None
         self._clean_up()
         if result is not None:
@@ -269,14 +269,14 @@ _EXPLANATIONS = {
 
 @frozen
 class _Seen:
-    """A peer's offer, and where the relay server sees the peer."""
+    """A peer's candidates, and where the relay server sees the peer."""
 
-    offer: Offer
+    candidates: Candidates
     seen_at: str
 
 
 class _Attempt:
-    """One set of sockets: asks the STUN servers, offers, punches."""
+    """One set of sockets: asks the STUN servers, sends candidates, punches."""
 
     log = Logger()
 
@@ -284,37 +284,37 @@ class _Attempt:
         self,
         session: _Session,
         generation: int,
-        on_offer: Callable[[Offer], None],
-        on_end: Callable[[PunchedPath | PunchedStream | PunchFailed], None],
+        on_candidates: Callable[[Candidates], None],
+        on_end: Callable[[PunchedPath | PunchedStream | PunchingFailed], None],
     ) -> None:
         self._session = session
-        self._surroundings = session.surroundings
-        self._network = session.surroundings.network
+        self._network_info = session.network_info
+        self._network = session.network_info.network
         self._generation = generation
-        self._on_offer = on_offer
+        self._on_candidates = on_candidates
         self._on_end = on_end
         self._interfaces = self._network.interfaces()
         self._pairs = [UdpPair(self._network, any(":" in each.host for each in self._interfaces))]
-        self._own: Offer | None = None
+        self._own: Candidates | None = None
         self._peer: _Seen | None = None
         self._asking: dict[bool, DatagramDriver[NatBehavior]] = {}
         self._seen: dict[bool, NatBehavior] = {}
         self._overdue: IDelayedCall | None = None
-        self._driver: DatagramDriver[PunchEvent] | None = None
+        self._driver: DatagramDriver[PunchingEvent] | None = None
         self._mapped: Deferred[Sequence[Address]] | None = None
-        self._streaming: Deferred[PunchedStream] | None = None
+        self._tcp: Deferred[PunchedStream] | None = None
         self._path: PunchedPath | None = None
         self._abandoned = False
         self._ask()
 
     def meet(self, peer: _Seen) -> None:
-        """The peer's offer is there; punches as soon as the own one is, too."""
+        """The peer's candidates are there; punches as soon as the own ones are, too."""
         if self._peer is None:
             self._peer = peer
             if self._own is not None:
-                if self._session.role is Role.CALLEE:
-                    self._on_offer(self._own)
-                self._punch(self._own, peer.offer)
+                if self._session.role is PeerRole.RESPONDER:
+                    self._on_candidates(self._own)
+                self._punch(self._own, peer.candidates)
 
     def abandon(self) -> None:
         """Stops everything and closes all sockets."""
@@ -326,22 +326,22 @@ class _Attempt:
             self._driver.stop()
         if self._mapped is not None:
             self._mapped.cancel()
-        if self._streaming is not None:
-            self._streaming.cancel()
+        if self._tcp is not None:
+            self._tcp.cancel()
         self._release()
         for pair in self._pairs:
             pair.close()
 
     def _release(self) -> None:
         """Gives the mapped port back."""
-        if self._surroundings.mapper is not None:
-            self._surroundings.mapper.release(self._pairs[0].four.address.port)
+        if self._network_info.mapper is not None:
+            self._network_info.mapper.release(self._pairs[0].four.address.port)
 
     # --- how this end is seen
 
     def _ask(self) -> None:
-        if self._surroundings.mapper is not None:
-            self._mapped = self._surroundings.mapper.map(self._pairs[0].four.address.port)
+        if self._network_info.mapper is not None:
+            self._mapped = self._network_info.mapper.map(self._pairs[0].four.address.port)
             self._mapped.addTimeout(MAPPING_WAIT_S, self._session.reactor)
         for each in self._pairs[0]:
             self._ask_through(each)
@@ -353,18 +353,18 @@ class _Attempt:
     def _ask_through(self, own: UdpSocket) -> None:
         """Asks the servers of a socket's family."""
         is_six = ":" in own.address.host
-        servers = [each for each in self._surroundings.stun_servers if (":" in each.host) == is_six]
+        servers = [each for each in self._network_info.stun_servers if (":" in each.host) == is_six]
         host = self._network.local_host_towards(servers[0]) if servers else ""
         if not host:
             return
-        core = MappingDiscovery(servers, [Address(host, own.address.port)], self._surroundings.entropy)
-        seconds = self._surroundings.seconds
+        core = MappingDiscovery(servers, [Address(host, own.address.port)], self._network_info.entropy)
+        seconds = self._network_info.seconds
         self._asking[is_six] = DatagramDriver(
-            core, [own], self._session.reactor, partial(self._answered, is_six), seconds
+            core, [own], self._session.reactor, partial(self._on_behavior, is_six), seconds
         )
         core.start(seconds())
 
-    def _answered(self, is_six: bool, behavior: NatBehavior) -> None:
+    def _on_behavior(self, is_six: bool, behavior: NatBehavior) -> None:
         """What a family's servers saw; IPv6 is not waited for as long as IPv4, which says what is blocked."""
         self._seen[is_six] = behavior
         if len(self._seen) == len(self._asking):
@@ -376,12 +376,12 @@ class _Attempt:
         self._stop_asking()
         found = [self._seen[is_six] for is_six in (False, True) if is_six in self._seen]
         reflexive = [each.mapped for each in found if each.mapped is not None]
-        view = NatView.of(found[0] if found else NatBehavior(udp_works=False), self._surroundings.behavior)
+        view = NatView.of(found[0] if found else NatBehavior(udp_works=False), self._network_info.behavior)
         if self._mapped is None:
-            self._offer(view, reflexive, ())
+            self._announce(view, reflexive, ())
         else:
             self._mapped.addErrback(lambda _: ())
-            self._mapped.addCallback(partial(self._offer, view, reflexive))
+            self._mapped.addCallback(partial(self._announce, view, reflexive))
 
     def _stop_asking(self) -> None:
         if self._overdue is not None and self._overdue.active():
@@ -390,7 +390,7 @@ class _Attempt:
         for driver in self._asking.values():
             driver.stop()
 
-    def _offer(self, view: NatView, reflexive: Sequence[Address], mapped: Sequence[Address]) -> None:
+    def _announce(self, view: NatView, reflexive: Sequence[Address], mapped: Sequence[Address]) -> None:
         if self._abandoned:
             return
         self._mapped = None
@@ -401,54 +401,56 @@ class _Attempt:
             candidates += host_candidates(
                 [one for one in self._interfaces if (":" in one.host) == is_six],
                 each.address.port,
-                self._surroundings.ignored_interfaces,
+                self._network_info.ignored_interfaces,
             )
-        self._own = Offer(view, tuple(candidates[:CANDIDATES_MAX]), self._generation, tuple(self._streams()))
-        if self._session.role is Role.CALLER or self._peer is not None:
-            self._on_offer(self._own)
+        self._own = Candidates(
+            view, tuple(candidates[:CANDIDATES_MAX]), self._generation, tuple(self._tcp_candidates())
+        )
+        if self._session.role is PeerRole.INITIATOR or self._peer is not None:
+            self._on_candidates(self._own)
         if self._peer is not None:
-            self._punch(self._own, self._peer.offer)
+            self._punch(self._own, self._peer.candidates)
 
-    def _streams(self) -> Iterator[Candidate]:
+    def _tcp_candidates(self) -> Iterator[Candidate]:
         """Where this end can be reached by TCP."""
-        port, seen_as = self._surroundings.stream_port, self._surroundings.stream_seen_as
+        port, seen_as = self._network_info.stream_port, self._network_info.stream_seen_as
         if port and seen_as is not None:
             yield Candidate(CandidateKind.REFLEXIVE, seen_as)
             four = [one for one in self._interfaces if ":" not in one.host]
-            yield from host_candidates(four, port, self._surroundings.ignored_interfaces)
+            yield from host_candidates(four, port, self._network_info.ignored_interfaces)
 
     # --- punching
 
-    def _punch(self, own: Offer, peer: Offer) -> None:
+    def _punch(self, own: Candidates, peer: Candidates) -> None:
         if self._abandoned:
             return
         self._compare(peer)
-        targets = self._admitted(peer.candidates)
-        core = Punch(
+        targets = self._admitted(peer.udp)
+        core = HolePunching(
             self._session.role,
             own,
             peer,
             targets,
             self._session.key,
-            self._surroundings.entropy,
-            self._surroundings.opening_ttl,
+            self._network_info.entropy,
+            self._network_info.opening_ttl,
         )
-        self._driver = driver = DatagramDriver[PunchEvent](
+        self._driver = driver = DatagramDriver[PunchingEvent](
             core,
             self._pairs,
             self._session.reactor,
-            lambda event: self._punched(core, driver, event),
-            self._surroundings.seconds,
+            lambda event: self._on_punching(core, driver, event),
+            self._network_info.seconds,
         )
         core.start(driver.now)
         driver.start()
 
-    def _compare(self, peer: Offer) -> None:
+    def _compare(self, peer: Candidates) -> None:
         """Notes where a peer is elsewhere for its datagrams than for its control connection."""
         seen_at = "" if self._peer is None else self._peer.seen_at
         said = {
             each.address.host
-            for each in peer.candidates
+            for each in peer.udp
             if each.kind is CandidateKind.REFLEXIVE and (":" in each.address.host) == (":" in seen_at)
         }
         if seen_at and said and seen_at not in said:
@@ -458,7 +460,9 @@ class _Attempt:
                 said=", ".join(sorted(said)),
             )
 
-    def _punched(self, core: Punch, driver: DatagramDriver[PunchEvent], event: PunchEvent) -> None:
+    def _on_punching(
+        self, core: HolePunching, driver: DatagramDriver[PunchingEvent], event: PunchingEvent
+    ) -> None:
         if isinstance(event, SocketsWanted):
             self._open_more(event.count)
             driver.add(self._pairs[1:])
@@ -475,44 +479,44 @@ class _Attempt:
             release = self._release if is_mapped else None
             self._path = PunchedPath(kept, event, self._session.role, driver, release)
             self._on_end(self._path)
-        elif isinstance(event, PunchFailed):
+        elif isinstance(event, PunchingFailed):
             driver.stop()
             self._failed(event)
         else:
             assert self._path is not None
             self._path.went_silent()
 
-    def _failed(self, failure: PunchFailed) -> None:
+    def _failed(self, failure: PunchingFailed) -> None:
         """UDP does not work; where it is blocked, TCP may."""
         assert self._own is not None and self._peer is not None
-        shapes = (shape_of(self._own.nat), shape_of(self._peer.offer.nat))
-        targets = self._admitted(self._peer.offer.streams)
-        if Shape.BLOCKED not in shapes or not self._own.streams or not targets:
+        types = (nat_type_of(self._own.nat), nat_type_of(self._peer.candidates.nat))
+        targets = self._admitted(self._peer.candidates.tcp)
+        if NatType.BLOCKED not in types or not self._own.tcp or not targets:
             self.abandon()
             self._on_end(failure)
             return
         session = self._session
-        core = StreamPunch(
-            session.role, [each.address for each in targets], session.key, self._surroundings.entropy
+        core = TcpPunching(
+            session.role, [each.address for each in targets], session.key, self._network_info.entropy
         )
-        traversal = StreamTraversal(
+        attempt = TcpAttempt(
             session.reactor,
             self._network,
-            self._surroundings.stream_port,
+            self._network_info.stream_port,
             core,
             session.role,
-            self._surroundings.seconds,
+            self._network_info.seconds,
         )
-        self._streaming = traversal.start()
-        self._streaming.addCallbacks(self._streamed, lambda why: self._not_streamed(failure, why))
+        self._tcp = attempt.start()
+        self._tcp.addCallbacks(self._on_tcp_punched, lambda why: self._on_tcp_failed(failure, why))
 
-    def _streamed(self, stream: PunchedStream) -> None:
-        self._streaming = None
+    def _on_tcp_punched(self, stream: PunchedStream) -> None:
+        self._tcp = None
         self.abandon()
         self._on_end(stream)
 
-    def _not_streamed(self, failure: PunchFailed, why: Failure) -> None:
-        self._streaming = None
+    def _on_tcp_failed(self, failure: PunchingFailed, why: Failure) -> None:
+        self._tcp = None
         if not self._abandoned:
             self.abandon()
             self._on_end(failure)
@@ -520,8 +524,8 @@ class _Attempt:
     def _admitted(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         """Those of the peer's candidates that may be sent to."""
         assert self._own is not None and self._peer is not None
-        same_site = _share_a_site(self._own, self._peer.offer)
-        internet, seen_at = self._surroundings.internet, self._peer.seen_at
+        same_site = _share_a_site(self._own, self._peer.candidates)
+        internet, seen_at = self._network_info.internet, self._peer.seen_at
         return admitted(candidates, self._interfaces, same_site, internet, seen_at)
 
     def _open_more(self, count: int) -> None:
@@ -532,14 +536,10 @@ class _Attempt:
             return
 
 
-def _share_a_site(own: Offer, peer: Offer) -> bool:
+def _share_a_site(own: Candidates, peer: Candidates) -> bool:
     """Whether both are seen from one public address, and so may reach each other inside."""
     hosts = [
-        {
-            each.address.host
-            for each in (*offer.candidates, *offer.streams)
-            if each.kind is CandidateKind.REFLEXIVE
-        }
-        for offer in (own, peer)
+        {each.address.host for each in (*each_end.udp, *each_end.tcp) if each.kind is CandidateKind.REFLEXIVE}
+        for each_end in (own, peer)
     ]
     return bool(hosts[0] & hosts[1])

@@ -1,4 +1,4 @@
-"""Tests of examining a network, on machines in memory."""
+"""Tests of detection a network, on machines in memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.nat import examining
-from relaykit.nat.examining import Examiner, NatReport, PortMappingReport, lookup, parse_server
+from relaykit.nat import detection
+from relaykit.nat.detection import NatDetector, NatReport, PortMappingReport, lookup, parse_server
 from relaykit.sansio.nat.behavior import Filtering, Mapping, NatBehavior, PortAllocation
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address
@@ -47,14 +47,14 @@ class LookupTests(SynchronousTestCase):
         self.assertEqual(lookup("a..b", 3478), [])
 
 
-class ExaminerTests(SynchronousTestCase):
+class NatDetectorTests(SynchronousTestCase):
     """Whole examinations."""
 
     def setUp(self) -> None:
         """Names are looked up in a table, and there is no UPnP."""
         self.names = {"one": ["203.0.113.2"], "two": ["203.0.113.3"], "dead": ["203.0.113.99"]}
         self.patch(socket, "getaddrinfo", self.lookup)
-        self.patch(examining, "is_available", lambda: False)
+        self.patch(detection, "is_available", lambda: False)
 
     def lookup(self, host: str, port: int, **_: object) -> list[Any]:
         """Looks a name up."""
@@ -65,15 +65,15 @@ class ExaminerTests(SynchronousTestCase):
             for each in self.names[host]
         ]
 
-    def examine(self, *servers: str, **nat: Any) -> NatReport:
+    def report(self, *servers: str, **nat: Any) -> NatReport:
         """Examines from behind a NAT; all sockets are closed afterwards."""
         lab = Lab(seed=1, delay_s=0.02)
         lab.stun_server(GRID)
         machine = lab.machine("192.168.1.100", behind=lab.nat("198.51.100.2", **nat))
         network = MemoryNetwork(machine)
         reactor: Any = lab.reactor
-        examiner = Examiner(reactor, network, lab.chance.randbytes, lambda: lab.now)
-        result = Deferred.fromCoroutine(examiner.examine(servers))
+        detector = NatDetector(reactor, network, lab.chance.randbytes, lambda: lab.now)
+        result = Deferred.fromCoroutine(detector.report(servers))
         done: list[object] = []
         result.addBoth(done.append)
         lab.run(60.0, until=lambda: bool(done))
@@ -84,7 +84,7 @@ class ExaminerTests(SynchronousTestCase):
 
     def test_everything(self) -> None:
         """The NAT is found, with who was asked and how long it took."""
-        report = self.examine(
+        report = self.report(
             "one",
             "two",
             mapping=Mapping.ADDRESS_AND_PORT_DEPENDENT,
@@ -107,19 +107,19 @@ class ExaminerTests(SynchronousTestCase):
 
     def test_dead_server(self) -> None:
         """A server that does not answer is passed over, a name without address is told."""
-        report = self.examine("dead", "nowhere", "one")
+        report = self.report("dead", "nowhere", "one")
         assert report.four is not None
         self.assertIs(report.four.mapping, Mapping.ENDPOINT_INDEPENDENT)
         self.assertEqual(report.unknown_names, ("nowhere",))
 
     def test_nothing_answers(self) -> None:
         """Without any answer it is told that nothing works, soon."""
-        report = self.examine("dead")
+        report = self.report("dead")
         self.assertEqual(report.four, NatBehavior(udp_works=False))
         self.assertFalse(report.works)
         self.assertLess(report.seconds, 5.0)
 
     def test_no_servers(self) -> None:
         """Names without addresses leave nobody to ask."""
-        report = self.examine("nowhere")
+        report = self.report("nowhere")
         self.assertEqual((report.four, report.six, report.works), (None, None, False))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_SERVERS",
     "STUN_PORT",
-    "Examiner",
+    "NatDetector",
     "NatReport",
     "PortMappingReport",
     "lookup",
@@ -97,7 +97,7 @@ def parse_server(text: str) -> tuple[str, int]:
     return host, int(rest[1:]) if rest else STUN_PORT
 
 
-class Examiner:
+class NatDetector:
     """Asks servers and the router.  Everything that it opens is closed again."""
 
     def __init__(
@@ -112,7 +112,7 @@ class Examiner:
         self._entropy = entropy
         self._seconds = seconds
 
-    async def examine(self, servers: Sequence[str], lifetime: bool = False) -> NatReport:
+    async def report(self, servers: Sequence[str], lifetime: bool = False) -> NatReport:
         """Finds out everything; takes up to 10 s, and five minutes more with ``lifetime``.
 
         :raises ValueError: a server is not written as one.

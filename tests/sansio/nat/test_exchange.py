@@ -1,4 +1,4 @@
-"""Tests of offers: they survive JSON, and what is none is refused."""
+"""Tests of candidates: they survive JSON, and what is none is refused."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.nat.behavior import Filtering, Mapping, PortAllocation, Ports
 from relaykit.sansio.nat.candidates import CANDIDATES_MAX, Candidate, CandidateKind
-from relaykit.sansio.nat.knocks import GENERATION_MAX
-from relaykit.sansio.nat.offers import Offer
+from relaykit.sansio.nat.checks import GENERATION_MAX
+from relaykit.sansio.nat.exchange import Candidates
 from relaykit.sansio.nat.pairing import NatView
 from relaykit.values import Address
 
-OFFER = Offer(
+CANDIDATES = Candidates(
     NatView(
         True,
         Mapping.ADDRESS_AND_PORT_DEPENDENT,
@@ -41,17 +41,17 @@ json_values = st.recursive(
 )
 
 
-class OfferTests(SynchronousTestCase):
+class CandidatesTests(SynchronousTestCase):
     """The value and its JSON form."""
 
     def test_round_trip(self) -> None:
         """What is written is read again, through JSON."""
-        self.assertEqual(Offer.from_wire(json.loads(json.dumps(OFFER.to_wire()))), OFFER)
+        self.assertEqual(Candidates.from_wire(json.loads(json.dumps(CANDIDATES.to_wire()))), CANDIDATES)
 
     def test_golden(self) -> None:
         """The words on the wire are these."""
         self.assertEqual(
-            json.loads(json.dumps(OFFER.to_wire())),
+            json.loads(json.dumps(CANDIDATES.to_wire())),
             {
                 "nat": {
                     "udp_works": True,
@@ -60,22 +60,24 @@ class OfferTests(SynchronousTestCase):
                     "ports": {"allocation": "stepped", "step": -2, "low": 1024, "high": 65535},
                     "latest_port": 20000,
                 },
-                "candidates": [
+                "udp": [
                     {"kind": "host", "address": {"host": "192.168.1.100", "port": 5000}},
                     {"kind": "reflexive", "address": {"host": "2001:db8::5", "port": 20000}},
                 ],
                 "generation": 2,
-                "streams": [],
+                "tcp": [],
             },
         )
 
     def test_later_versions(self) -> None:
         """Keys that are not known are ignored."""
-        self.assertEqual(Offer.from_wire({"nat": {"color": 5}, "weather": "fine"}), Offer(NatView()))
+        self.assertEqual(
+            Candidates.from_wire({"nat": {"color": 5}, "weather": "fine"}), Candidates(NatView())
+        )
 
     def test_impossible(self) -> None:
         """What cannot be is refused as the peer's fault."""
-        wire = json.loads(json.dumps(OFFER.to_wire()))
+        wire = json.loads(json.dumps(CANDIDATES.to_wire()))
         for path, value in (
             (("nat", "mapping"), "round"),
             (("nat", "latest_port"), 65536),
@@ -84,11 +86,11 @@ class OfferTests(SynchronousTestCase):
             (("nat", "ports", "high"), 70000),
             (("nat", "ports", "low"), 65535 + 1),
             (("nat", "ports", "step"), 5000),
-            (("candidates",), [wire["candidates"][0]] * (CANDIDATES_MAX + 1)),
-            (("streams",), [wire["candidates"][0]] * (CANDIDATES_MAX + 1)),
-            (("candidates", 0, "address", "host"), "example.com"),
-            (("candidates", 0, "address", "port"), 0),
-            (("candidates", 0, "kind"), None),
+            (("udp",), [wire["udp"][0]] * (CANDIDATES_MAX + 1)),
+            (("tcp",), [wire["udp"][0]] * (CANDIDATES_MAX + 1)),
+            (("udp", 0, "address", "host"), "example.com"),
+            (("udp", 0, "address", "port"), 0),
+            (("udp", 0, "kind"), None),
             (("generation",), GENERATION_MAX + 1),
             (("generation",), -1),
             (("nat",), None),
@@ -98,16 +100,16 @@ class OfferTests(SynchronousTestCase):
             for step in path[:-1]:
                 place = place[step]
             place[path[-1]] = value
-            self.assertRaises(RemoteProtocolError, Offer.from_wire, changed)
+            self.assertRaises(RemoteProtocolError, Candidates.from_wire, changed)
 
     @given(
         st.one_of(
             json_values,
-            st.fixed_dictionaries({"nat": json_values, "candidates": json_values, "generation": json_values}),
+            st.fixed_dictionaries({"nat": json_values, "udp": json_values, "generation": json_values}),
         )
     )
     @settings(max_examples=100)
     def test_junk(self, wire: object) -> None:
         """Junk is read or refused, and never anything else."""
         with contextlib.suppress(RemoteProtocolError):
-            self.assertIsInstance(Offer.from_wire(wire), Offer)
+            self.assertIsInstance(Candidates.from_wire(wire), Candidates)

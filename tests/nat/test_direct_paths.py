@@ -1,4 +1,4 @@
-"""Tests of the client's half of meetings over signals: who owns what, and what is told when."""
+"""Tests of the client's half of rendezvous over signals: who owns what, and what is told when."""
 
 from __future__ import annotations
 
@@ -10,28 +10,34 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from relaykit.errors import LocalProtocolError, MeetingFailed, MeetingRefusedError, RefusalCode, RefusedError
+from relaykit.errors import (
+    LocalProtocolError,
+    RefusalCode,
+    RefusedError,
+    RendezvousFailedError,
+    RendezvousRefusedError,
+)
 from relaykit.interfaces import ISignalPeer
-from relaykit.nat.meetings import ClientMeetings
-from relaykit.nat.punch import TraversalFailed
-from relaykit.sansio.nat.knocks import Role
-from relaykit.sansio.nat.meeting_messages import (
+from relaykit.nat.direct_paths import DirectPaths
+from relaykit.nat.session import HolePunchingFailedError
+from relaykit.sansio.nat.checks import PeerRole
+from relaykit.sansio.nat.client_rendezvous import LIFE_S, RENDEZVOUS_MAX, REQUEST_S, RendezvousBegun
+from relaykit.sansio.nat.exchange import Candidates
+from relaykit.sansio.nat.punching import FailureReason
+from relaykit.sansio.nat.rendezvous_messages import (
     KEY,
-    Call,
-    Declined,
-    EndOfMeeting,
+    CandidatesPassed,
     EndReason,
-    Granted,
-    Invitation,
-    MeetingMessage,
-    OfferPassed,
+    RendezvousEnd,
+    RendezvousGrant,
+    RendezvousInvitation,
+    RendezvousMessage,
+    RendezvousRefusal,
+    RendezvousRequest,
     from_body,
     proof_of,
     to_body,
 )
-from relaykit.sansio.nat.meetings import CALL_S, LIFE_S, MEETINGS_MAX, Met
-from relaykit.sansio.nat.offers import Offer
-from relaykit.sansio.nat.punching import FailureReason
 from relaykit.values import ClientIdentity, Secret
 
 SECRET = Secret("a secret")
@@ -45,7 +51,7 @@ class _Server:
     def __init__(self) -> None:
         self.identity = ClientIdentity("run-1")
         self.takes_signals = True
-        self.heard: list[MeetingMessage] = []
+        self.heard: list[RendezvousMessage] = []
 
     def signal(self, body: Mapping[str, Any]) -> None:
         """Hears."""
@@ -56,13 +62,13 @@ class _Server:
         self.heard.append(message)
 
 
-class _Punching:
+class _Session:
     """What punches as a test says."""
 
-    def __init__(self, met: Met, send: Any) -> None:
+    def __init__(self, met: RendezvousBegun, send: Any) -> None:
         self.met = met
         self.send = send
-        self.offers: list[tuple[object, str]] = []
+        self.received: list[tuple[object, str]] = []
         self.cancelled = 0
         self.result: Deferred[Any] = Deferred(self._cancel)
 
@@ -70,95 +76,96 @@ class _Punching:
         """Begins."""
         return self.result
 
-    def offer_received(self, wire: object, seen_at: str = "") -> None:
-        """Takes an offer, if it is one."""
+    def candidates_received(self, wire: object, seen_at: str = "") -> None:
+        """Takes candidates, if it is one."""
         if wire == {"bad": 1}:
-            Offer.from_wire(wire)
-        self.offers.append((wire, seen_at))
+            Candidates.from_wire(wire)
+        self.received.append((wire, seen_at))
 
     def _cancel(self, _: object) -> None:
         self.cancelled += 1
 
 
-class ClientMeetingsTests(SynchronousTestCase):
-    """One backend's or one visitor's meetings."""
+class DirectPathsTests(SynchronousTestCase):
+    """One backend's or one visitor's rendezvous."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.server = _Server()
-        self.punched: list[_Punching] = []
+        self.punched: list[_Session] = []
         numbers = iter(range(1, 1000))
-        self.meetings = ClientMeetings(
+        self.rendezvous = DirectPaths(
             self.server, self.clock, self.punch, lambda count: next(numbers).to_bytes(count, "big")
         )
 
-    def punch(self, met: Met, send: Any) -> _Punching:
+    def punch(self, met: RendezvousBegun, send: Any) -> _Session:
         """What the client punches with."""
-        self.punched.append(_Punching(met, send))
+        self.punched.append(_Session(met, send))
         return self.punched[-1]
 
-    def hear(self, message: MeetingMessage) -> None:
+    def hear(self, message: RendezvousMessage) -> None:
         """The server says something."""
-        self.assertTrue(self.meetings.signal_received(to_body(message)))
+        self.assertTrue(self.rendezvous.signal_received(to_body(message)))
 
     def called(self) -> tuple[Deferred[Any], str]:
         """A call that went out."""
-        result = self.meetings.call(SECRET)
-        return result, self.server.heard[-1].call
+        result = self.rendezvous.call(SECRET)
+        return result, self.server.heard[-1].id
 
-    def granted(self) -> tuple[Deferred[Any], str, _Punching]:
+    def granted(self) -> tuple[Deferred[Any], str, _Session]:
         """A call that was granted."""
         result, call = self.called()
-        self.hear(Granted(call, KEY_32))
+        self.hear(RendezvousGrant(call, KEY_32))
         return result, call, self.punched[-1]
 
-    def invited(self, call: str = "theirs") -> _Punching:
-        """A meeting that this end was invited to."""
-        self.hear(Invitation(call, KEY_32))
+    def invited(self, call: str = "theirs") -> _Session:
+        """A rendezvous that this end was invited to."""
+        self.hear(RendezvousInvitation(call, KEY_32))
         return self.punched[-1]
 
     def test_call(self) -> None:
         """A call proves the secret for this client; nothing is opened before it is granted."""
         _, call = self.called()
         proof = proof_of(SECRET.to_bytes(), "run-1", call)
-        self.assertEqual((self.server.heard, self.punched), ([Call(call, proof)], []))
+        self.assertEqual((self.server.heard, self.punched), ([RendezvousRequest(call, proof)], []))
 
     def test_path(self) -> None:
-        """The caller gets the path, and the server is told that this end has one."""
+        """The initiator gets the path, and the server is told that this end has one."""
         result, call, punching = self.granted()
-        self.assertIs(punching.met.role, Role.CALLER)
+        self.assertIs(punching.met.role, PeerRole.INITIATOR)
         punching.send({"mine": 1})
-        self.hear(OfferPassed(call, {"theirs": 2}, "203.0.113.9"))
-        self.assertEqual(punching.offers, [({"theirs": 2}, "203.0.113.9")])
+        self.hear(CandidatesPassed(call, {"theirs": 2}, "203.0.113.9"))
+        self.assertEqual(punching.received, [({"theirs": 2}, "203.0.113.9")])
         path = object()
         punching.result.callback(path)
         self.assertIs(self.successResultOf(result), path)
         self.assertEqual(
-            self.server.heard[1:], [OfferPassed(call, {"mine": 1}), EndOfMeeting(call, EndReason.SETTLED)]
+            self.server.heard[1:],
+            [CandidatesPassed(call, {"mine": 1}), RendezvousEnd(call, EndReason.SETTLED)],
         )
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_answering(self) -> None:
-        """The callee's taker gets each path; without a taker an invitation is declined."""
-        self.hear(Invitation("first", KEY_32))
-        self.assertEqual(self.server.heard, [EndOfMeeting("first", EndReason.GONE)])
+        """The responder's on_path gets each path; without a on_path an invitation is declined."""
+        self.hear(RendezvousInvitation("first", KEY_32))
+        self.assertEqual(self.server.heard, [RendezvousEnd("first", EndReason.GONE)])
         taken: list[Any] = []
-        self.meetings.answer(taken.append)
+        self.rendezvous.answer(taken.append)
         punching = self.invited()
-        self.assertIs(punching.met.role, Role.CALLEE)
+        self.assertIs(punching.met.role, PeerRole.RESPONDER)
         punching.result.callback("path")
         self.assertEqual(taken, ["path"])
-        self.assertEqual(self.server.heard[1:], [EndOfMeeting("theirs", EndReason.SETTLED)])
+        self.assertEqual(self.server.heard[1:], [RendezvousEnd("theirs", EndReason.SETTLED)])
 
     def test_taker_with_a_defect(self) -> None:
-        """A taker that raises is logged, and the next path is taken all the same."""
+        """A on_path that raises is logged, and the next path is taken all the same."""
         taken: list[Any] = []
 
         def take(path: Any) -> None:
             taken.append(path)
             raise ValueError("a defect")
 
-        self.meetings.answer(take)
+        self.rendezvous.answer(take)
         for name in ("one", "two"):
             self.invited(name).result.callback(name)
         self.assertEqual(taken, ["one", "two"])
@@ -167,15 +174,15 @@ class ClientMeetingsTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """A refusal has the server's code and text."""
         result, call = self.called()
-        self.hear(Declined(call, "user-not-allowed", "not you"))
-        refusal = self.failureResultOf(result, MeetingRefusedError).value
+        self.hear(RendezvousRefusal(call, "user-not-allowed", "not you"))
+        refusal = self.failureResultOf(result, RendezvousRefusedError).value
         self.assertEqual((refusal.code, refusal.text), (RefusalCode.USER_NOT_ALLOWED, "not you"))
 
     def test_not_available(self) -> None:
         """Where the server takes no signals a call fails at once."""
         self.server.takes_signals = False
         self.assertIs(
-            self.failureResultOf(self.meetings.call(SECRET), RefusedError).value.code,
+            self.failureResultOf(self.rendezvous.call(SECRET), RefusedError).value.code,
             RefusalCode.NOT_AVAILABLE,
         )
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -183,39 +190,43 @@ class ClientMeetingsTests(SynchronousTestCase):
     def test_punch_failed(self) -> None:
         """Both ends learn why punching failed, whichever found it out."""
         result, call, punching = self.granted()
-        punching.result.errback(TraversalFailed.because(FailureReason.IMPOSSIBLE))
-        self.assertIs(self.failureResultOf(result, TraversalFailed).value.reason, FailureReason.IMPOSSIBLE)
-        self.assertEqual(self.server.heard[-1], EndOfMeeting(call, EndReason.FAILED, "impossible"))
+        punching.result.errback(HolePunchingFailedError.because(FailureReason.IMPOSSIBLE))
+        self.assertIs(
+            self.failureResultOf(result, HolePunchingFailedError).value.reason, FailureReason.IMPOSSIBLE
+        )
+        self.assertEqual(self.server.heard[-1], RendezvousEnd(call, EndReason.FAILED, "impossible"))
         result, call, punching = self.granted()
-        self.hear(EndOfMeeting(call, EndReason.FAILED, "impossible"))
-        self.assertIs(self.failureResultOf(result, TraversalFailed).value.reason, FailureReason.IMPOSSIBLE)
+        self.hear(RendezvousEnd(call, EndReason.FAILED, "impossible"))
+        self.assertIs(
+            self.failureResultOf(result, HolePunchingFailedError).value.reason, FailureReason.IMPOSSIBLE
+        )
         self.assertEqual(punching.cancelled, 1)
 
     def test_defect(self) -> None:
-        """A defect while punching is logged and ends the meeting."""
+        """A defect while punching is logged and ends the rendezvous."""
         result, call, punching = self.granted()
         punching.result.errback(LocalProtocolError("a defect"))
-        self.failureResultOf(result, MeetingFailed)
-        self.assertEqual(self.server.heard[-1], EndOfMeeting(call, EndReason.FAILED))
+        self.failureResultOf(result, RendezvousFailedError)
+        self.assertEqual(self.server.heard[-1], RendezvousEnd(call, EndReason.FAILED))
         self.assertEqual(len(self.flushLoggedErrors(LocalProtocolError)), 1)
 
     def test_other_end(self) -> None:
         """When the other end is gone, cancels or is busy, this one stops and says why."""
         for why in (EndReason.GONE, EndReason.CANCELLED, EndReason.BUSY, EndReason.TIMEOUT):
             result, call, punching = self.granted()
-            self.hear(EndOfMeeting(call, why))
-            self.assertIs(self.failureResultOf(result, MeetingFailed).value.reason, why)
+            self.hear(RendezvousEnd(call, why))
+            self.assertIs(self.failureResultOf(result, RendezvousFailedError).value.reason, why)
             self.assertEqual(punching.cancelled, 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_invitation_that_comes_to_nothing(self) -> None:
-        """A callee whose caller gives up stops; one that finds no path tells the caller why."""
-        self.meetings.answer(lambda path: None)
+        """A responder whose initiator gives up stops; one that finds no path tells the initiator why."""
+        self.rendezvous.answer(lambda path: None)
         punching = self.invited("one")
-        self.hear(EndOfMeeting("one", EndReason.CANCELLED))
+        self.hear(RendezvousEnd("one", EndReason.CANCELLED))
         self.assertEqual((punching.cancelled, self.server.heard), (1, []))
-        self.invited("two").result.errback(TraversalFailed.because(FailureReason.SILENCE))
-        self.assertEqual(self.server.heard, [EndOfMeeting("two", EndReason.FAILED, "silence")])
+        self.invited("two").result.errback(HolePunchingFailedError.because(FailureReason.SILENCE))
+        self.assertEqual(self.server.heard, [RendezvousEnd("two", EndReason.FAILED, "silence")])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cancel(self) -> None:
@@ -223,63 +234,63 @@ class ClientMeetingsTests(SynchronousTestCase):
         result, call = self.called()
         result.cancel()
         self.failureResultOf(result, CancelledError)
-        self.assertEqual(self.server.heard[-1], EndOfMeeting(call, EndReason.CANCELLED))
+        self.assertEqual(self.server.heard[-1], RendezvousEnd(call, EndReason.CANCELLED))
         result, call, punching = self.granted()
         result.cancel()
         self.failureResultOf(result, CancelledError)
         self.assertEqual(punching.cancelled, 1)
-        self.assertEqual(self.server.heard[-1], EndOfMeeting(call, EndReason.CANCELLED))
+        self.assertEqual(self.server.heard[-1], RendezvousEnd(call, EndReason.CANCELLED))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_close(self) -> None:
         """Closing ends everything on both sides, and nothing is answered any more."""
-        self.meetings.answer(lambda path: None)
+        self.rendezvous.answer(lambda path: None)
         result, _, calling = self.granted()
         invited = self.invited()
-        self.meetings.close()
+        self.rendezvous.close()
         self.failureResultOf(result, CancelledError)
         self.assertEqual((calling.cancelled, invited.cancelled), (1, 1))
         self.assertEqual([each.why for each in self.ends()], [EndReason.CANCELLED] * 2)
-        self.hear(Invitation("late", KEY_32))
+        self.hear(RendezvousInvitation("late", KEY_32))
         self.assertIs(self.ends()[-1].why, EndReason.GONE)
 
-    def test_bad_offer(self) -> None:
-        """An offer that is none ends the meeting: whoever sends such is no peer."""
+    def test_bad_candidates(self) -> None:
+        """Candidates that is none ends the rendezvous: whoever sends such is no peer."""
         result, call, punching = self.granted()
-        self.hear(OfferPassed(call, {"bad": 1}))
-        self.assertIs(self.failureResultOf(result, MeetingFailed).value.reason, EndReason.BROKEN)
+        self.hear(CandidatesPassed(call, {"bad": 1}))
+        self.assertIs(self.failureResultOf(result, RendezvousFailedError).value.reason, EndReason.BROKEN)
         self.assertEqual((self.ends()[-1].why, punching.cancelled), (EndReason.BROKEN, 1))
 
     def test_deadlines(self) -> None:
-        """A call that is not answered, and a meeting that does not end, are given up in time."""
+        """A call that is not answered, and a rendezvous that does not end, are given up in time."""
         result, _ = self.called()
-        self.clock.advance(CALL_S)
-        self.assertIs(self.failureResultOf(result, MeetingFailed).value.reason, EndReason.TIMEOUT)
+        self.clock.advance(REQUEST_S)
+        self.assertIs(self.failureResultOf(result, RendezvousFailedError).value.reason, EndReason.TIMEOUT)
         result, _, punching = self.granted()
         self.clock.advance(LIFE_S)
-        self.failureResultOf(result, MeetingFailed)
+        self.failureResultOf(result, RendezvousFailedError)
         self.assertEqual(punching.cancelled, 1)
 
     def test_session_is_lost(self) -> None:
-        """A meeting whose offers are exchanged goes on without the server."""
+        """A rendezvous whose candidates are exchanged goes on without the server."""
         result, call, punching = self.granted()
-        self.hear(OfferPassed(call, {}))
+        self.hear(CandidatesPassed(call, {}))
         self.server.takes_signals = False
         punching.result.callback("path")
         self.assertEqual(self.successResultOf(result), "path")
 
     def test_bounded(self) -> None:
-        """So many meetings at once, and no more."""
-        for _ in range(MEETINGS_MAX):
+        """So many rendezvous at once, and no more."""
+        for _ in range(RENDEZVOUS_MAX):
             self.granted()
-        refusal = self.failureResultOf(self.meetings.call(SECRET), MeetingRefusedError).value
+        refusal = self.failureResultOf(self.rendezvous.call(SECRET), RendezvousRefusedError).value
         self.assertIs(refusal.code, RefusalCode.TOO_MANY)
 
     def test_other_signals(self) -> None:
         """Signals of the type's own are left to it."""
-        self.assertFalse(self.meetings.signal_received({"mine": 1}))
-        self.assertTrue(self.meetings.signal_received({KEY: {"do": "end", "call": "x", "why": "gone"}}))
+        self.assertFalse(self.rendezvous.signal_received({"mine": 1}))
+        self.assertTrue(self.rendezvous.signal_received({KEY: {"do": "end", "id": "x", "why": "gone"}}))
 
-    def ends(self) -> list[EndOfMeeting]:
+    def ends(self) -> list[RendezvousEnd]:
         """What the server was told of ends."""
-        return [each for each in self.server.heard if isinstance(each, EndOfMeeting)]
+        return [each for each in self.server.heard if isinstance(each, RendezvousEnd)]

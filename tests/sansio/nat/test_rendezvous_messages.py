@@ -1,4 +1,4 @@
-"""Tests of what is said about meetings: it survives JSON, and what is none is refused."""
+"""Tests of what is said about rendezvous: it survives JSON, and what is none is refused."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.sansio.nat.meeting_messages import (
-    CALL_MAX,
+from relaykit.sansio.nat.rendezvous_messages import (
     FAILURE_MAX,
+    ID_MAX,
     KEY,
-    Call,
-    Declined,
-    EndOfMeeting,
+    CandidatesPassed,
     EndReason,
-    Granted,
-    Invitation,
-    MeetingMessage,
-    OfferPassed,
+    RendezvousEnd,
+    RendezvousGrant,
+    RendezvousInvitation,
+    RendezvousMessage,
+    RendezvousRefusal,
+    RendezvousRequest,
     from_body,
     proof_of,
     to_body,
 )
 from relaykit.values import Address
-from tests.sansio.nat.test_offers import json_values
+from tests.sansio.nat.test_exchange import json_values
 
-ALL: tuple[MeetingMessage, ...] = (
-    Call("c", b"\x00\xff" * 16),
-    Granted("c", bytes(32), Address("198.51.100.7", 5000), (7000, 7001)),
-    Declined("c", "too-many", "later"),
-    Invitation("c", bytes(range(32))),
-    OfferPassed("c", {"any": ["JSON", 1, None]}, "2001:db8::5"),
-    EndOfMeeting("c", EndReason.FAILED, "silence"),
+ALL: tuple[RendezvousMessage, ...] = (
+    RendezvousRequest("c", b"\x00\xff" * 16),
+    RendezvousGrant("c", bytes(32), Address("198.51.100.7", 5000), (7000, 7001)),
+    RendezvousRefusal("c", "too-many", "later"),
+    RendezvousInvitation("c", bytes(range(32))),
+    CandidatesPassed("c", {"any": ["JSON", 1, None]}, "2001:db8::5"),
+    RendezvousEnd("c", EndReason.FAILED, "silence"),
 )
 
 
@@ -55,27 +55,27 @@ class MessageTests(SynchronousTestCase):
 
     def test_golden(self) -> None:
         """The form does not change by accident: other versions read it."""
-        self.assertEqual(to_body(ALL[0])[KEY], {"do": "call", "call": "c", "proof": "AP8A/wD/" * 5 + "AP8="})
+        self.assertEqual(to_body(ALL[0])[KEY], {"do": "request", "id": "c", "proof": "AP8A/wD/" * 5 + "AP8="})
         self.assertEqual(
-            to_body(ALL[5]), {KEY: {"do": "end", "call": "c", "why": "failed", "failure": "silence"}}
+            to_body(ALL[5]), {KEY: {"do": "end", "id": "c", "why": "failed", "failure": "silence"}}
         )
 
     def test_about_something_else(self) -> None:
-        """A signal of the type's own is none of a meeting's."""
+        """A signal of the type's own is none of a rendezvous's."""
         self.assertIsNone(from_body({}))
         self.assertIsNone(from_body({"mine": 1}))
 
     def test_impossible(self) -> None:
         """Names, keys, ports and failures have their bounds."""
         for message in (
-            Call(""),
-            Call("c" * (CALL_MAX + 1)),
-            Granted("c", bytes(31)),
-            Invitation("c", bytes(33)),
-            Granted("c", bytes(32), None, (0,)),
-            Granted("c", bytes(32), None, (65536,)),
-            Granted("c", bytes(32), None, (1, 2, 3, 4, 5)),
-            EndOfMeeting("c", EndReason.FAILED, "x" * (FAILURE_MAX + 1)),
+            RendezvousRequest(""),
+            RendezvousRequest("c" * (ID_MAX + 1)),
+            RendezvousGrant("c", bytes(31)),
+            RendezvousInvitation("c", bytes(33)),
+            RendezvousGrant("c", bytes(32), None, (0,)),
+            RendezvousGrant("c", bytes(32), None, (65536,)),
+            RendezvousGrant("c", bytes(32), None, (1, 2, 3, 4, 5)),
+            RendezvousEnd("c", EndReason.FAILED, "x" * (FAILURE_MAX + 1)),
         ):
             self.assertRaises(RemoteProtocolError, from_body, to_body(message))
 
@@ -86,7 +86,7 @@ class MessageTests(SynchronousTestCase):
             from_body({KEY: junk})
 
     @given(st.sampled_from(ALL), st.data())
-    def test_damaged(self, message: MeetingMessage, data: st.DataObject) -> None:
+    def test_damaged(self, message: RendezvousMessage, data: st.DataObject) -> None:
         """A message with one field replaced is a message or its peer's error."""
         body = to_body(message)
         body[KEY][data.draw(st.sampled_from(sorted(body[KEY])))] = data.draw(json_values)
@@ -97,13 +97,13 @@ class MessageTests(SynchronousTestCase):
 class ProofTests(SynchronousTestCase):
     """Proofs of a secret."""
 
-    def test_good_for_one_call(self) -> None:
-        """A proof is another one for another secret, client or call."""
+    def test_good_for_one_rendezvous(self) -> None:
+        """A proof is another one for another secret, client or id."""
         proofs = [
-            proof_of(secret, client, call)
+            proof_of(secret, client, id_)
             for secret in (b"s", b"t")
             for client in ("a", "ab")
-            for call in ("c", "bc")
+            for id_ in ("c", "bc")
         ]
         self.assertEqual(len(set(proofs)), len(proofs))
         self.assertEqual(proofs[0], proof_of(b"s", "a", "c"))

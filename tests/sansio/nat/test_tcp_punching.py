@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.nat.knocks import KNOCK_BYTES, Role
-from relaykit.sansio.nat.stream_punching import (
+from relaykit.sansio.nat.checks import CHECK_BYTES, PeerRole
+from relaykit.sansio.nat.tcp_punching import (
     AGAIN_S,
     CONNECTIONS_MAX,
     TOTAL_S,
     Dial,
     Drop,
-    StreamPunch,
-    StreamPunched,
-    StreamPunchEvent,
-    StreamPunchFailed,
+    TcpPunched,
+    TcpPunching,
+    TcpPunchingEvent,
+    TcpPunchingFailed,
 )
 from relaykit.values import Address
 
@@ -29,10 +29,10 @@ class _Pair:
 
     def __init__(self, keys: tuple[bytes, bytes] = (KEY, KEY)) -> None:
         self.ends = [
-            StreamPunch(role, [TARGET], key, lambda size, role=role: role.value[-1:].encode() * size)  # type: ignore[misc]
-            for role, key in zip(Role, keys, strict=True)
+            TcpPunching(role, [TARGET], key, lambda size, role=role: role.value[-1:].encode() * size)  # type: ignore[misc]
+            for role, key in zip(PeerRole, keys, strict=True)
         ]
-        self.events: list[list[StreamPunchEvent]] = [[], []]
+        self.events: list[list[TcpPunchingEvent]] = [[], []]
         self.now = 0.0
         self.is_cut = False
         for end in self.ends:
@@ -55,23 +55,23 @@ class _Pair:
         for place, end in enumerate(self.ends):
             self.events[place] += end.events()
 
-    def results(self, place: int) -> list[StreamPunchEvent]:
+    def results(self, place: int) -> list[TcpPunchingEvent]:
         """What an end told, without its dialing."""
         return [event for event in self.events[place] if not isinstance(event, Dial)]
 
 
-class StreamPunchTests(SynchronousTestCase):
+class TcpPunchingTests(SynchronousTestCase):
     """Both ends."""
 
     def test_one_connection(self) -> None:
         """A connection that stands becomes the path at both ends, however its bytes are cut."""
-        for piece in (1, 7, KNOCK_BYTES, 1000):
+        for piece in (1, 7, CHECK_BYTES, 1000):
             pair = _Pair()
             self.assertEqual(list(pair.ends[0].events()), [Dial(TARGET)])
             pair.open(1)
             pair.exchange(piece)
             for place in (0, 1):
-                self.assertEqual(pair.results(place), [StreamPunched(1, b"", 0.0)])
+                self.assertEqual(pair.results(place), [TcpPunched(1, b"", 0.0)])
                 self.assertIsNone(pair.ends[place].next_wakeup())
 
     def test_several_connections(self) -> None:
@@ -81,36 +81,36 @@ class StreamPunchTests(SynchronousTestCase):
             pair.open(number)
         pair.exchange()
         for place in (0, 1):
-            self.assertEqual(pair.results(place), [StreamPunched(1, b"", 0.0), Drop(2), Drop(3)])
+            self.assertEqual(pair.results(place), [TcpPunched(1, b"", 0.0), Drop(2), Drop(3)])
 
     def test_nominated_connection_is_lost(self) -> None:
         """If the nominated connection breaks before it is accepted, another one is nominated."""
         pair = _Pair()
         pair.open(1)
         pair.open(2)
-        caller, callee = pair.ends
-        for number, payload in caller.to_send(0.0):
-            callee.received(number, payload, 0.0)
-        for number, payload in callee.to_send(0.0):
-            caller.received(number, payload, 0.0)
-        self.assertEqual([number for number, _ in caller.to_send(0.0)], [1])
-        caller.lost(1, 0.0)
-        callee.lost(1, 0.0)
+        initiator, responder = pair.ends
+        for number, payload in initiator.to_send(0.0):
+            responder.received(number, payload, 0.0)
+        for number, payload in responder.to_send(0.0):
+            initiator.received(number, payload, 0.0)
+        self.assertEqual([number for number, _ in initiator.to_send(0.0)], [1])
+        initiator.lost(1, 0.0)
+        responder.lost(1, 0.0)
         pair.exchange()
         for place in (0, 1):
-            self.assertEqual(pair.results(place), [StreamPunched(2, b"", 0.0)])
+            self.assertEqual(pair.results(place), [TcpPunched(2, b"", 0.0)])
 
     def test_leftover(self) -> None:
         """What follows the proof at once is not lost."""
         pair = _Pair()
         pair.open(1)
-        caller, callee = pair.ends
-        for sender, receiver in ((caller, callee), (callee, caller), (caller, callee)):
+        initiator, responder = pair.ends
+        for sender, receiver in ((initiator, responder), (responder, initiator), (initiator, responder)):
             ((_, payload),) = sender.to_send(0.0)
             receiver.received(1, payload, 0.0)
-        ((_, acceptance),) = callee.to_send(0.0)
-        caller.received(1, acceptance + b"hello", 0.0)
-        self.assertIn(StreamPunched(1, b"hello", 0.0), caller.events())
+        ((_, acceptance),) = responder.to_send(0.0)
+        initiator.received(1, acceptance + b"hello", 0.0)
+        self.assertIn(TcpPunched(1, b"hello", 0.0), initiator.events())
 
     def test_strangers(self) -> None:
         """A connection that does not prove the key is dropped, and nothing is said on it but probes."""
@@ -123,41 +123,41 @@ class StreamPunchTests(SynchronousTestCase):
     def test_reflection(self) -> None:
         """What an end said cannot be thrown back at it."""
         pair = _Pair()
-        caller = pair.ends[0]
-        caller.opened(1, 0.0)
-        ((_, payload),) = caller.to_send(0.0)
-        caller.received(1, payload, 0.0)
-        self.assertIn(Drop(1), caller.events())
+        initiator = pair.ends[0]
+        initiator.opened(1, 0.0)
+        ((_, payload),) = initiator.to_send(0.0)
+        initiator.received(1, payload, 0.0)
+        self.assertIn(Drop(1), initiator.events())
 
     def test_dialing_again(self) -> None:
         """An address that refused is dialed again after a pause, until time is up."""
-        caller = _Pair().ends[0]
-        self.assertEqual(list(caller.events()), [Dial(TARGET)])
+        initiator = _Pair().ends[0]
+        self.assertEqual(list(initiator.events()), [Dial(TARGET)])
         dials, now = 0, 0.0
         while True:
-            caller.refused(TARGET, now)
-            wakeup = caller.next_wakeup()
+            initiator.refused(TARGET, now)
+            wakeup = initiator.next_wakeup()
             assert wakeup is not None
             now = wakeup
-            caller.wake(now)
-            (event,) = caller.events()
-            if isinstance(event, StreamPunchFailed):
+            initiator.wake(now)
+            (event,) = initiator.events()
+            if isinstance(event, TcpPunchingFailed):
                 break
             self.assertEqual(event, Dial(TARGET))
             dials += 1
         self.assertAlmostEqual(now, TOTAL_S)
         self.assertAlmostEqual(dials, TOTAL_S / AGAIN_S, delta=1)
-        caller.wake(now + 1)
-        caller.opened(7, now)
-        self.assertEqual(list(caller.events()), [Drop(7)])
+        initiator.wake(now + 1)
+        initiator.opened(7, now)
+        self.assertEqual(list(initiator.events()), [Drop(7)])
 
     def test_bound(self) -> None:
         """The number of connections that have proven nothing is bounded."""
-        caller = _Pair().ends[0]
-        caller.events()
+        initiator = _Pair().ends[0]
+        initiator.events()
         for number in range(CONNECTIONS_MAX + 2):
-            caller.opened(number, 0.0)
-        self.assertEqual(list(caller.events()), [Drop(CONNECTIONS_MAX), Drop(CONNECTIONS_MAX + 1)])
+            initiator.opened(number, 0.0)
+        self.assertEqual(list(initiator.events()), [Drop(CONNECTIONS_MAX), Drop(CONNECTIONS_MAX + 1)])
 
     @given(st.lists(st.tuples(st.integers(1, 4), st.binary(max_size=100)), max_size=10))
     @settings(max_examples=50)
@@ -168,4 +168,4 @@ class StreamPunchTests(SynchronousTestCase):
                 end.opened(number, 0.0)
             for number, data in inputs:
                 end.received(number, data, 0.0)
-            self.assertFalse(any(isinstance(event, StreamPunched) for event in end.events()))
+            self.assertFalse(any(isinstance(event, TcpPunched) for event in end.events()))

@@ -1,0 +1,234 @@
+"""Direct paths of one backend or visitor: between its signals, the rendezvous core and hole punching."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.errors import (
+    RefusalCode,
+    RefusedError,
+    RemoteProtocolError,
+    RendezvousFailedError,
+    RendezvousRefusedError,
+)
+from relaykit.interfaces import IDirectPaths
+from relaykit.nat.session import HolePunchingFailedError
+from relaykit.sansio.nat import client_rendezvous as core
+from relaykit.sansio.nat.checks import PeerRole
+from relaykit.sansio.nat.client_rendezvous import CandidatesReceived, RendezvousBegun, RendezvousRefused
+from relaykit.sansio.nat.punching import FailureReason
+from relaykit.sansio.nat.rendezvous_messages import EndReason, from_body, proof_of, to_body
+from relaykit.timer import Timer
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from relaykit.interfaces import ISignalPeer
+    from relaykit.values import Secret
+
+__all__ = ["DirectPaths", "MakeSession", "PathSession"]
+
+
+class PathSession(Protocol):
+    """What a rendezvous needs of a :class:`relaykit.nat.session.HolePunchingSession`."""
+
+    def start(self) -> Deferred[Any]:
+        """Begins; fires with the path."""
+
+    def candidates_received(self, wire: object, seen_at: str = "") -> None:
+        """The peer's candidates are there."""
+
+
+MakeSession: TypeAlias = Callable[[RendezvousBegun, Callable[[dict[str, object]], None]], PathSession]
+"""Makes what punches, given what the server said and what sends candidates."""
+
+
+@define
+class _Rendezvous:
+    """One that is under way.  ``result`` is the initiator's."""
+
+    result: Deferred[Any] | None = None
+    session: PathSession | None = None
+    path: Deferred[Any] | None = None
+
+
+@implementer(IDirectPaths)
+class DirectPaths:
+    """A thin driver of :class:`relaykit.sansio.nat.client_rendezvous.ClientRendezvous`.
+
+    It owns the hole punching sessions.
+
+    :param peer: the server's half of the proxy type.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        peer: ISignalPeer,
+        clock: IReactorTime,
+        make_session: MakeSession,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._peer = peer
+        self._clock = clock
+        self._make_session = make_session
+        self._core = core.ClientRendezvous(entropy)
+        self._timer = Timer(clock, self._wake)
+        self._under_way: dict[str, _Rendezvous] = {}
+        self._on_path: Callable[[Any], None] | None = None
+
+    def call(self, secret: Secret) -> Deferred[Any]:
+        if not self._peer.takes_signals:
+            return fail(RefusedError(RefusalCode.NOT_AVAILABLE, "the server knows of no rendezvous"))
+        client = self._peer.identity.run_id
+        id_ = self._core.request(partial(proof_of, secret.to_bytes(), client), self._clock.seconds())
+        if id_ is None:
+            return fail(
+                RendezvousRefusedError(RefusalCode.TOO_MANY, "this visitor has too many rendezvous already")
+            )
+        result: Deferred[Any] = Deferred(lambda _: self._cancel(id_))
+        self._under_way[id_] = _Rendezvous(result)
+        self._settle()
+        return result
+
+    def answer(self, on_path: Callable[[Any], None]) -> None:
+        self._on_path = on_path
+
+    def signal_received(self, body: Mapping[str, Any]) -> bool:
+        message = from_body(body)
+        if message is None:
+            return False
+        self._core.received(message, self._clock.seconds())
+        self._settle()
+        return True
+
+    def close(self) -> None:
+        self._on_path = None
+        for id_, rendezvous in list(self._under_way.items()):
+            if rendezvous.result is not None:
+                rendezvous.result.cancel()
+            else:
+                self._cancel(id_)
+
+    # --- the core
+
+    def _wake(self) -> None:
+        self._core.wake(self._clock.seconds())
+        self._settle()
+
+    def _settle(self) -> None:
+        while events := self._core.events():
+            for event in events:
+                self._on_event(event)
+        for message in self._core.to_send():
+            try:
+                self._peer.signal(to_body(message))
+            except RefusedError as refusal:
+                self.log.debug("a rendezvous goes on without the server: {reason}", reason=refusal.text)
+        self._timer.set(self._core.next_wakeup())
+
+    def _on_event(self, event: core.RendezvousEvent) -> None:
+        if isinstance(event, RendezvousBegun):
+            self._begin(event)
+            return
+        rendezvous = self._under_way.get(event.id)
+        if rendezvous is None:
+            return
+        if isinstance(event, CandidatesReceived):
+            self._on_candidates(rendezvous, event)
+        elif isinstance(event, RendezvousRefused):
+            self._fail(event.id, RendezvousRefusedError(event.code, event.text))
+        elif event.why is EndReason.FAILED and event.failure is not None:
+            self._fail(event.id, HolePunchingFailedError.because(event.failure))
+        else:
+            self._fail(event.id, RendezvousFailedError(_WORDS[event.why], event.why))
+
+    def _begin(self, event: RendezvousBegun) -> None:
+        if event.role is PeerRole.RESPONDER:
+            if self._on_path is None:
+                self._core.end(event.id, EndReason.GONE)
+                return
+            self._under_way[event.id] = _Rendezvous()
+        rendezvous = self._under_way[event.id]
+        session = rendezvous.session = self._make_session(event, partial(self._send_candidates, event.id))
+        path = rendezvous.path = session.start()
+        path.addCallbacks(
+            self._on_punched, self._on_failed, callbackArgs=(event.id,), errbackArgs=(event.id,)
+        )
+        path.addErrback(lambda failure: self.log.failure("a defect where a path was handed on", failure))
+
+    def _on_candidates(self, rendezvous: _Rendezvous, event: CandidatesReceived) -> None:
+        assert rendezvous.session is not None
+        try:
+            rendezvous.session.candidates_received(event.candidates, event.seen_at)
+        except RemoteProtocolError as error:
+            self._core.end(event.id, EndReason.BROKEN)
+            self._fail(event.id, RendezvousFailedError(str(error), EndReason.BROKEN))
+
+    # --- punching
+
+    def _send_candidates(self, id_: str, candidates: dict[str, object]) -> None:
+        self._core.send_candidates(id_, candidates)
+        self._settle()
+
+    def _on_punched(self, path: Any, id_: str) -> None:
+        rendezvous = self._under_way.pop(id_)
+        self._core.end(id_, EndReason.SETTLED)
+        self._settle()
+        if rendezvous.result is not None:
+            rendezvous.result.callback(path)
+        else:
+            assert self._on_path is not None, "closed, and yet there is a path"
+            self._on_path(path)
+
+    def _on_failed(self, failure: Failure, id_: str) -> None:
+        if failure.check(CancelledError):
+            return
+        error = failure.value
+        if not isinstance(error, RendezvousFailedError):
+            self.log.failure("a defect while punching", failure)
+            error = RendezvousFailedError("this end failed; its log says why")
+        reason = error.reason if isinstance(error.reason, FailureReason) else None
+        self._core.end(id_, EndReason.FAILED, reason)
+        self._settle()
+        self._fail(id_, error)
+
+    # --- the end
+
+    def _cancel(self, id_: str) -> None:
+        self._core.end(id_, EndReason.CANCELLED)
+        self._drop(self._under_way.pop(id_, None))
+        self._settle()
+
+    def _fail(self, id_: str, why: Exception) -> None:
+        rendezvous = self._under_way.pop(id_, None)
+        self._drop(rendezvous)
+        if rendezvous is not None and rendezvous.result is not None:
+            rendezvous.result.errback(why)
+        elif rendezvous is not None:
+            self.log.debug("a rendezvous failed: {reason}", reason=str(why))
+
+    def _drop(self, rendezvous: _Rendezvous | None) -> None:
+        """Stops what punches; its own end is no news."""
+        if rendezvous is not None and rendezvous.path is not None:
+            rendezvous.path.cancel()
+
+
+_WORDS = {
+    EndReason.SETTLED: "the other end believes that there is a path",
+    EndReason.FAILED: "the other end found no path",
+    EndReason.CANCELLED: "the other end gave the rendezvous up",
+    EndReason.GONE: "the proxy takes part in no rendezvous, or is gone",
+    EndReason.TIMEOUT: "the server or the other end took too long",
+    EndReason.BUSY: "the proxy's client has too many rendezvous",
+    EndReason.BROKEN: "one end broke the rules of the rendezvous",
+}
