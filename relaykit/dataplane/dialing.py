@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from zope.interface import implementer
 
+from relaykit.dataplane.exhaustion import EXHAUSTED
 from relaykit.dataplane.poller import WRITE
-from relaykit.dataplane.shortage import SHORTAGES
 from relaykit.dataplane.sockets import SocketLeg, address_of, meets_itself, reason_of, reset_on_close, tune
 from relaykit.dataplane.transports import connect_foreign
 from relaykit.errors import ConnectionFailed, OutOfDescriptors
@@ -271,12 +271,12 @@ class _Dial:
         try:
             attempt = _Attempt(self, family, target)
         except (OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno in SHORTAGES:
+            if isinstance(error, OSError) and error.errno in EXHAUSTED:
                 self._short = True
-                self.poller.shortage.met("made", error.strerror or "")
+                self.poller.exhaustion.met("made", error.strerror or "")
             self.attempt_failed(None, error)
             return
-        self.poller.shortage.passed()
+        self.poller.exhaustion.passed()
         self._attempts.append(attempt)
         if self._left:
             self._next = self.poller.reactor.callLater(NEXT_ADDRESS_S, self._try_next)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.dataplane.exhaustion import EXHAUSTED
 from relaykit.dataplane.poller import READ
-from relaykit.dataplane.shortage import SHORTAGES
 from relaykit.dataplane.sockets import INHERITS_OPTIONS, SocketLeg, address_of, reason_of, tune
 from relaykit.errors import RelaykitError
 from relaykit.interfaces import IListeningPort
@@ -53,7 +53,7 @@ KEPT_AT_LEAST = 32
 
 _KEPT = "the last open files are kept for connections that serve users"
 
-SHORTAGE_PAUSE_S = 0.5
+EXHAUSTION_PAUSE_S = 0.5
 """How long accepting rests when there are no descriptors left; whoever waits longer is refused."""
 
 
@@ -147,7 +147,7 @@ class ListeningPort:
             taken += 1
             self._accepted(plain, name)
         if taken:
-            self._poller.shortage.passed()
+            self._poller.exhaustion.passed()
             _spare.restore()
 
     def failed(self) -> None:
@@ -158,7 +158,7 @@ class ListeningPort:
     def _accepted(self, plain: socket.socket, name: object) -> None:
         if self._highest is not None and plain.fileno() > self._highest:
             plain.close()
-            self._poller.shortage.met(f"accepted on {self.address}", _KEPT)
+            self._poller.exhaustion.met(f"accepted on {self.address}", _KEPT)
             return
         plain.setblocking(False)
         peer = host = None
@@ -180,7 +180,7 @@ class ListeningPort:
 
     def _accept_failed(self, error: OSError) -> None:
         """Waits a moment for descriptors; those who come when there still are none are refused."""
-        if error.errno not in SHORTAGES:
+        if error.errno not in EXHAUSTED:
             self.log.warn(
                 "accepting on {port} failed: {reason}",
                 port=self.address,
@@ -188,12 +188,12 @@ class ListeningPort:
                 problem="too-many-files",
             )
         else:
-            self._poller.shortage.met(f"accepted on {self.address}", error.strerror or "")
+            self._poller.exhaustion.met(f"accepted on {self.address}", error.strerror or "")
             if self._rested and _spare.refuse(self._socket):
                 return
         self._rested = False
         self._poller.watch(self, 0)
-        self._resumption = self._poller.reactor.callLater(SHORTAGE_PAUSE_S, self._resume)
+        self._resumption = self._poller.reactor.callLater(EXHAUSTION_PAUSE_S, self._resume)
 
     def _resume(self) -> None:
         self._resumption = None

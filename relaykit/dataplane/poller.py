@@ -17,8 +17,8 @@ from twisted.internet.interfaces import IReadDescriptor, IReadWriteDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.dataplane.shortage import Shortage
-from relaykit.dataplane.vanished import VanishedPeers
+from relaykit.dataplane.dead_peers import DeadPeers
+from relaykit.dataplane.exhaustion import Exhaustion
 from relaykit.interfaces import ITurns
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ class Poller:
         self.reactor = reactor
         self.buffer = memoryview(bytearray(PIECE_BYTES))
         """Where input is read to; its content is lent until the next descriptor is called."""
-        self.shortage = Shortage(reactor)
+        self.exhaustion = Exhaustion(reactor)
         """Whether there are descriptors left, for all that makes sockets."""
-        self.vanished = VanishedPeers(reactor)
+        self.dead_peers = DeadPeers(reactor)
         """Looks after the TCP connections of all legs."""
         self.taken_bytes = 0
         """Bytes read since output last went out; descriptors count them."""

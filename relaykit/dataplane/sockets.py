@@ -184,18 +184,18 @@ class SocketLeg(StreamLeg):
     """A leg on a connected, non-blocking stream socket, which it owns from now on."""
 
     __slots__ = (
-        "_bulky",
         "_closing",
         "_finishing",
         "_is_tcp",
         "_linger",
         "_number",
+        "_on_writable",
         "_peer_done",
         "_poller",
-        "_pull",
-        "_push",
         "_queue",
         "_queued",
+        "_read_full",
+        "_read_instead",
         "_reason",
         "_socket",
         "_write_done",
@@ -217,21 +217,21 @@ class SocketLeg(StreamLeg):
         self._number = plain.fileno()
         self._is_tcp = peer is not None
         if peer is not None:
-            poller.vanished.watch(self)
+            poller.dead_peers.watch(self)
             if _is_local(peer, host) and _is_paced():
                 with contextlib.suppress(OSError):
                     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _UNPACED)
         self._queue: deque[Buffer] = deque()
         self._queued = 0
-        self._bulky = False
+        self._read_full = False
         self._finishing = False
         self._write_done = False
         self._peer_done = False
         self._closing = False
         self._reason: Ended | None = None
         self._linger: IDelayedCall | None = None
-        self._pull: Callable[[], int] | None = None
-        self._push: Callable[[], None] | None = None
+        self._read_instead: Callable[[], int] | None = None
+        self._on_writable: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._number} {self.host} - {self.peer}>"
@@ -293,7 +293,7 @@ class SocketLeg(StreamLeg):
         if self._closing:
             return
         self._closing = self._finishing = True
-        self._pull = self._push = None
+        self._read_instead = self._on_writable = None
         self._silence()
         if self._reason is not None:
             # It failed while there may have been more to read, which nobody wants now.
@@ -339,23 +339,23 @@ class SocketLeg(StreamLeg):
         """
         return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, count)
 
-    def peer_vanished(self) -> None:
+    def peer_died(self) -> None:
         """Ends the leg: its peer is gone."""
         self._dispose(Ended.TIMEOUT)
 
     # --- for who moves bytes inside the kernel ----------------------------------------------------
 
-    def divert(self, pull: Callable[[], int] | None) -> None:
-        """Lets ``pull`` take the input in place of this leg, or (None) no longer.
+    def read_with(self, read: Callable[[], int] | None) -> None:
+        """Lets ``read`` take the input in place of this leg, or (None) no longer.
 
         It is called when there is something to read and the leg may deliver; it answers how many
         bytes it moved, 0 for the end, and raises OSError as ``recv`` would.
         """
-        self._pull = pull
+        self._read_instead = read
 
-    def await_writable(self, push: Callable[[], None]) -> None:
-        """Calls ``push`` once the socket takes output again and all that was written is sent."""
-        self._push = push
+    def await_writable(self, on_writable: Callable[[], None]) -> None:
+        """Calls ``on_writable`` once the socket takes output again and all that was written is sent."""
+        self._on_writable = on_writable
         self._update_interest()
 
     @property
@@ -368,12 +368,12 @@ class SocketLeg(StreamLeg):
         self._finishing = self._write_done = True
         self._queue.clear()
         self._queued = 0
-        self._push = None
+        self._on_writable = None
         if self._reason is None:
             self._reason = ending_of(error)
             # After a reset there may be bytes to read that came before it; else the socket is of no use.
             reset = error.errno in (errno.EPIPE, errno.ECONNRESET)
-            self._poller.at_turn_end(self._settle if reset else self._give_up)
+            self._poller.at_turn_end(self._lose_after_input if reset else self._give_up)
 
     # --- for the poller -------------------------------------------------------------------------
 
@@ -396,13 +396,13 @@ class SocketLeg(StreamLeg):
 
     def _read_piece(self) -> bool:
         """Takes a piece of input; whether there may be more at once."""
-        pull = self._pull
+        read = self._read_instead
         try:
-            if pull is not None and self._flowing:
-                if pull():
+            if read is not None and self._flowing:
+                if read():
                     return False
                 count = 0
-            elif self._bulky:
+            elif self._read_full:
                 data: Buffer = self._socket.recv(PIECE_BYTES)
                 count = len(data)
             else:
@@ -417,12 +417,12 @@ class SocketLeg(StreamLeg):
             self._peer_ended()
             return False
         self._poller.taken_bytes += count
-        self._bulky = count == PIECE_BYTES
+        self._read_full = count == PIECE_BYTES
         if self._flowing:
             self._receiver.data_received(data)  # type: ignore[union-attr]  # flowing implies one
         else:
             self._arrived(data)
-        return self._bulky
+        return self._read_full
 
     def _peer_ended(self) -> None:
         self._peer_done = True
@@ -444,7 +444,7 @@ class SocketLeg(StreamLeg):
         interest = 0
         if (self._reading or self._closing) and not self._peer_done:
             interest = READ
-        if self._queue or self._push is not None:
+        if self._queue or self._on_writable is not None:
             interest |= WRITE
         if interest != self.interest:
             self._poller.watch(self, interest)
@@ -504,9 +504,9 @@ class SocketLeg(StreamLeg):
             self._output_drained()
         if queue:
             return
-        push, self._push = self._push, None
-        if push is not None:
-            push()
+        on_writable, self._on_writable = self._on_writable, None
+        if on_writable is not None:
+            on_writable()
         if self._finishing and not self._queue:
             self._end_output()
             if self._linger is not None and self._linger.active():
@@ -528,9 +528,9 @@ class SocketLeg(StreamLeg):
 
     def _finish_soon(self) -> None:
         self._reason = Ended.FINISHED
-        self._poller.at_turn_end(self._settle)
+        self._poller.at_turn_end(self._lose_after_input)
 
-    def _settle(self) -> None:
+    def _lose_after_input(self) -> None:
         """Tells the loss, unless there may be bytes to read before it."""
         if self._number >= 0 and self._reading and not self._peer_done:
             return
@@ -551,13 +551,13 @@ class SocketLeg(StreamLeg):
         if self._number >= 0:
             self._poller.forget(self)
             if self._is_tcp:
-                self._poller.vanished.forget(self)
+                self._poller.dead_peers.forget(self)
             self._number = -1
             self._socket.close()
             self._queue.clear()
             self._queued = 0
             self._finishing = self._write_done = True
-            self._pull = self._push = None
+            self._read_instead = self._on_writable = None
             if self._linger is not None:
                 if self._linger.active():
                     self._linger.cancel()

@@ -1,7 +1,7 @@
 """Forwarding inside the kernel: ``splice(2)`` between two plain sockets; Linux.
 
-A pipe is needed in between, and pipes are few, so a flow begins by copying.  A direction that proves
-bulky borrows a pipe, and gives it back when it goes quiet: small requests and idle connections use
+A pipe is needed in between, and pipes are few, so a flow begins by copying.  A direction whose pieces are
+large acquires a pipe, and releases it once its pieces are small: small requests and idle connections use
 none.
 """
 
@@ -34,15 +34,15 @@ MOST_PIPES = 128
 """Pipes of one pool: half of what the kernel lets an ordinary user have at this size
 (``/proc/sys/fs/pipe-user-pages-soft``, 64 MiB), so that a server and a client run by one user both do."""
 
-BULKY_BYTES = 16 * 1024
+LARGE_BYTES = 16 * 1024
 """A piece from here on is a large one: copying it costs more than moving it.  A full segment of the loopback
 (65,483 bytes), which is what one of many streams gets in its turn, counts."""
 
-BULKY_AFTER = 4
-"""Large pieces in a row after which a direction is bulky."""
+SPLICE_AFTER = 4
+"""Large pieces in a row after which a direction splices."""
 
-QUIET_AFTER = 16
-"""Small pieces in a row after which a bulky direction is quiet."""
+COPY_AFTER = 16
+"""Small pieces in a row after which a direction that splices copies again."""
 
 IDLE_AFTER_S = 1.0
 """Time without a piece after which another direction may have the pipe."""
@@ -89,7 +89,7 @@ class PipePool:
         """How many pipes are in use."""
         return len(self._lent)
 
-    def borrow(self, holder: SplicedDirection) -> Pipe | None:
+    def acquire(self, holder: SplicedDirection) -> Pipe | None:
         """A pipe; None when all are in use, or the system has none worth having."""
         if not self._free and len(self._lent) >= self._limit:
             self._reclaim()
@@ -108,7 +108,7 @@ class PipePool:
         self._lent[holder] = self._clock()
         self._lent.move_to_end(holder)
 
-    def give_back(self, holder: SplicedDirection, pipe: Pipe) -> None:
+    def release(self, holder: SplicedDirection, pipe: Pipe) -> None:
         """Takes an empty pipe back."""
         del self._lent[holder]
         self._free.append(pipe)
@@ -127,7 +127,7 @@ class PipePool:
         """Asks the holder that has moved nothing for the longest time to do without."""
         longest = next(iter(self._lent))
         if self._clock() - self._lent[longest] >= IDLE_AFTER_S:
-            longest.go_quiet()
+            longest.stop_splicing()
 
 
 def _make_pipe() -> Pipe | None:
@@ -146,7 +146,7 @@ def _make_pipe() -> Pipe | None:
 
 
 class SplicedDirection(Direction):
-    """A direction that copies until it is bulky, then splices until it is quiet."""
+    """A direction that copies small pieces and splices large ones."""
 
     __slots__ = ("_from", "_in_pipe", "_large", "_pipe", "_pool", "_small", "_to")
 
@@ -164,30 +164,30 @@ class SplicedDirection(Direction):
         size = len(data)
         self.moved += size
         self._write(data)
-        if size < BULKY_BYTES:
+        if size < LARGE_BYTES:
             self._large = 0
             return
         self._large += 1
-        if self._large >= BULKY_AFTER:
-            self._become_bulky()
+        if self._large >= SPLICE_AFTER:
+            self._start_splicing()
 
     def end_received(self) -> None:
-        self.settle()
+        self.drain()
         super().end_received()
 
     def leg_lost(self, reason: Ended) -> None:
-        self.settle()
+        self.drain()
         super().leg_lost(reason)
 
-    def go_quiet(self) -> None:
+    def stop_splicing(self) -> None:
         """Gives the pipe back and copies again; where bytes are in it, nothing happens."""
         if self._pipe is not None and not self._in_pipe:
-            self._from.divert(None)
-            self._pool.give_back(self, self._pipe)
+            self._from.read_with(None)
+            self._pool.release(self, self._pipe)
             self._pipe = None
             self._large = 0
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Lets the far leg queue what is in the pipe, which is given back; before a leg is closed."""
         pipe = self._pipe
         if pipe is None:
@@ -203,17 +203,17 @@ class SplicedDirection(Direction):
             self.moved += len(data)
             self._write(data)
         self._in_pipe = 0
-        self.go_quiet()
+        self.stop_splicing()
 
-    def _become_bulky(self) -> None:
-        self._pipe = self._pool.borrow(self)
+    def _start_splicing(self) -> None:
+        self._pipe = self._pool.acquire(self)
         if self._pipe is None:
             self._large = -_RETRY_AFTER
         else:
             self._small = 0
-            self._from.divert(self._pull)
+            self._from.read_with(self._splice_in)
 
-    def _pull(self) -> int:
+    def _splice_in(self) -> int:
         """Moves what the near leg has received; the pipe is empty, because else the leg is paused."""
         pipe = cast(Pipe, self._pipe)
         if self._to.output_queued:
@@ -224,18 +224,18 @@ class SplicedDirection(Direction):
         if count:
             self._in_pipe = count
             self._pool.used(self)
-            if self._push():
-                if count >= BULKY_BYTES:
+            if self._splice_out():
+                if count >= LARGE_BYTES:
                     self._small = 0
                 else:
                     self._small += 1
-                    if self._small >= QUIET_AFTER:
-                        self.go_quiet()
+                    if self._small >= COPY_AFTER:
+                        self.stop_splicing()
             else:
                 self._from.pauseProducing()
         return count
 
-    def _push(self) -> bool:
+    def _splice_out(self) -> bool:
         """Moves what is in the pipe to the far leg; whether all of it could be."""
         pipe = cast(Pipe, self._pipe)
         to = self._to.fileno()
@@ -245,18 +245,18 @@ class SplicedDirection(Direction):
                 self._in_pipe -= count
                 self.moved += count
         except BlockingIOError:
-            self._to.await_writable(self._push_on)
+            self._to.await_writable(self._splice_on)
             return False
         except OSError as error:
-            self._from.divert(None)
+            self._from.read_with(None)
             self._pool.discard(self, pipe)
             self._pipe = None
             self._in_pipe = 0
             self._to.output_failed(error)
         return True
 
-    def _push_on(self) -> None:
-        if self._pipe is not None and self._push():
+    def _splice_on(self) -> None:
+        if self._pipe is not None and self._splice_out():
             self._from.resumeProducing()
 
 
@@ -278,8 +278,8 @@ class _SplicedFlow(Flow):
         return SplicedDirection(self, cast(IKernelLeg, near), cast(IKernelLeg, far), self._pool)
 
     def _end(self, why: Ended) -> None:
-        cast(SplicedDirection, self.near).settle()
-        cast(SplicedDirection, self.far).settle()
+        cast(SplicedDirection, self.near).drain()
+        cast(SplicedDirection, self.far).drain()
         super()._end(why)
 
 

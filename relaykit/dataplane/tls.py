@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.legs import OutputGate, StreamLeg
-from relaykit.dataplane.records import RECORD_BYTES, borrow, give_back, read_payload, take_output
+from relaykit.dataplane.records import BUFFERS, RECORD_BYTES, read_payload, take_output
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ILegReceiver, ISecureLeg
 from relaykit.sansio.control.binding import EXPORTER_LABEL, EXPORTER_LENGTH
@@ -371,22 +371,22 @@ class TlsLeg(StreamLeg):
 
     def _decrypt(self, all_of_it: bool = False) -> None:
         """Delivers what there is, as long as it is wanted (or to be held until it is)."""
-        scratch = borrow()
+        buffer = BUFFERS.acquire()
         self._input_left = more = True
         try:
             while more and (self._reading or all_of_it) and not self._silent:
                 try:
-                    more = self._input_left = read_payload(self._connection, scratch)
+                    more = self._input_left = read_payload(self._connection, buffer)
                 except SSL.ZeroReturnError:
                     more = self._input_left = False
                     self._close_received = True
                 except SSL.Error as error:
                     more = self._input_left = False
                     self._broken(error)
-                if scratch.filled:
-                    self._arrived(scratch.view[: scratch.filled])
+                if buffer.filled:
+                    self._arrived(buffer.view[: buffer.filled])
         finally:
-            give_back(scratch)
+            BUFFERS.release(buffer)
         if self._close_received:
             self._ended()
         elif self._lower_ended and not self._input_left:
@@ -432,15 +432,15 @@ class TlsLeg(StreamLeg):
     def _flush(self) -> None:
         self._flush_due = False
         self._unsent = 0
-        scratch = borrow()
+        buffer = BUFFERS.acquire()
         try:
             more = True
             while more:
-                more = take_output(self._connection, scratch)
-                if scratch.filled:
-                    self._lower.write(scratch.view[: scratch.filled])
+                more = take_output(self._connection, buffer)
+                if buffer.filled:
+                    self._lower.write(buffer.view[: buffer.filled])
         finally:
-            give_back(scratch)
+            BUFFERS.release(buffer)
 
     def _end_output(self) -> None:
         self._finishing = True

@@ -70,7 +70,7 @@ class IStreamLeg(IPushProducer, IConsumer):
     """A byte stream: a socket, a TLS session, a stream of a mux link, a transformed leg.
 
     A leg is made paused and delivers nothing until it was attached to a receiver.  It is a
-    Twisted push producer (``pauseProducing`` stops delivery, ``resumeProducing`` goes on) and a
+    Twisted on_writable producer (``pauseProducing`` stops delivery, ``resumeProducing`` goes on) and a
     consumer (``registerProducer(producer, True)`` names who to pause while its output is full).
     Until a receiver is attached, loss of the peer is remembered and told then.
     """
@@ -145,15 +145,15 @@ class IKernelLeg(IStreamLeg):
     def fileno() -> int:
         """The descriptor of the socket; the leg stays its owner."""
 
-    def divert(pull: Callable[[], int] | None) -> None:
-        """Lets ``pull`` take the input in place of this leg, or (None) no longer.
+    def read_with(read: Callable[[], int] | None) -> None:
+        """Lets ``read`` take the input in place of this leg, or (None) no longer.
 
         It is called when there is something to read and the leg may deliver; it answers how many
         bytes it moved, 0 for the end, and raises OSError as ``recv`` would.
         """
 
-    def await_writable(push: Callable[[], None]) -> None:
-        """Calls ``push`` once, when what was written is sent and the socket takes more."""
+    def await_writable(on_writable: Callable[[], None]) -> None:
+        """Calls ``on_writable`` once, when what was written is sent and the socket takes more."""
 
     def output_failed(error: OSError) -> None:
         """Is told by whoever wrote to the descriptor that it failed, as if this leg had written."""

@@ -166,7 +166,7 @@ class NameTests(SynchronousTestCase):
         self.failureResultOf(dialling, ConnectionFailed)
         self.assertEqual(len(tried), 2)
 
-    def test_shortage(self) -> None:
+    def test_exhaustion(self) -> None:
         """A lack of descriptors is told of once, however many connections fail, and is an own failure."""
 
         def refuse(*arguments: Any) -> None:

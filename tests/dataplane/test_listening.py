@@ -13,13 +13,13 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane import listening
+from relaykit.dataplane.exhaustion import RECOVERED_AFTER_S
 from relaykit.dataplane.listening import (
     ACCEPTED_AT_ONCE,
-    SHORTAGE_PAUSE_S,
+    EXHAUSTION_PAUSE_S,
     ListeningPort,
 )
 from relaykit.dataplane.poller import READ
-from relaykit.dataplane.shortage import RECOVERED_AFTER_S
 from relaykit.interfaces import ILegAcceptor, IListeningPort, IStreamLeg
 from relaykit.values import Address, Origin
 from tests.dataplane.fakes import FakePoller, FakeSocket, os_error
@@ -46,13 +46,13 @@ class Listening(FakeSocket):
     def __init__(self) -> None:
         super().__init__(number=3)
         self.waiting: list[Accepted | OSError] = []
-        self.shortage = False
+        self.exhaustion = False
 
     def accept(self) -> tuple[Accepted, tuple[str, int]]:
         """The next connection, or its error."""
         if not self.waiting:
             raise os_error(errno.EAGAIN)
-        if self.shortage:
+        if self.exhaustion:
             raise os_error(errno.EMFILE)
         first = self.waiting.pop(0)
         if isinstance(first, OSError):
@@ -131,21 +131,21 @@ class ListeningPortTests(SynchronousTestCase):
         self.assertEqual((len(self.acceptor.origins), self.socket.closed), (1, True))
         self.port.close()
 
-    def test_shortage(self) -> None:
+    def test_exhaustion(self) -> None:
         """Without descriptors the port rests, then refuses who still waits, recovers, and says each once."""
         self.socket.waiting = [Accepted() for _ in range(3)]
-        self.socket.shortage = True
+        self.socket.exhaustion = True
         with capturedLogs() as events:
             self.port.ready(READ)
             self.assertEqual(self.port.interest, 0)
-            self.poller.clock.advance(SHORTAGE_PAUSE_S)
+            self.poller.clock.advance(EXHAUSTION_PAUSE_S)
             self.assertEqual(self.port.interest, READ)
             # Still short: who waits is refused with the spare descriptor, which is taken again.
             refused = self.socket.waiting[0]
             self.patch(self.socket, "accept", self.accept_with_spare)
             self.port.ready(READ)
             self.assertEqual((cast(Accepted, refused).closed, len(self.socket.waiting)), (True, 2))
-            self.socket.shortage = False
+            self.socket.exhaustion = False
             self.port.ready(READ)
             self.poller.clock.advance(RECOVERED_AFTER_S)
             self.socket.waiting = [Accepted()]
@@ -156,10 +156,10 @@ class ListeningPortTests(SynchronousTestCase):
 
     def accept_with_spare(self) -> tuple[Accepted, tuple[str, int]]:
         """Fails the first time, then finds the descriptor that was given up."""
-        if self.socket.shortage:
-            self.socket.shortage = False
+        if self.socket.exhaustion:
+            self.socket.exhaustion = False
             raise os_error(errno.EMFILE)
-        self.socket.shortage = True
+        self.socket.exhaustion = True
         first = self.socket.waiting.pop(0)
         assert isinstance(first, Accepted)
         self.patch(self.socket, "accept", lambda: Listening.accept(self.socket))
@@ -188,14 +188,14 @@ class ListeningPortTests(SynchronousTestCase):
         with capturedLogs() as events:
             self.port.ready(READ)
         self.assertEqual([event["log_level"] for event in events], [LogLevel.warn])
-        self.poller.clock.advance(SHORTAGE_PAUSE_S)
+        self.poller.clock.advance(EXHAUSTION_PAUSE_S)
         self.port.ready(READ)
         self.assertEqual(len(self.acceptor.origins), 1)
 
     def test_closed_while_resting(self) -> None:
         """A port that is closed while it rests leaves no timer."""
         self.socket.waiting = [Accepted()]
-        self.socket.shortage = True
+        self.socket.exhaustion = True
         self.port.ready(READ)
         self.port.close()
         self.assertEqual(self.poller.clock.getDelayedCalls(), [])

@@ -10,7 +10,7 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane import records
-from relaykit.dataplane.records import SCRATCH_BYTES, borrow, give_back
+from relaykit.dataplane.records import BUFFER_BYTES, BUFFERS, BufferPool
 from relaykit.dataplane.tls import client_context, server_context
 from tests.dataplane.test_tls import signed
 
@@ -38,60 +38,60 @@ class DirectRecordsTests(SynchronousTestCase):
 
     def move(self, end: SSL.Connection, other: SSL.Connection) -> int:
         """Takes all output of one end to the other; how often there was more."""
-        scratch, more = borrow(), 0
+        buffer, more = BUFFERS.acquire(), 0
         while True:
-            again = self.take(end, scratch)
-            if scratch.filled:
-                other.bio_write(bytes(scratch.view[: scratch.filled]))
+            again = self.take(end, buffer)
+            if buffer.filled:
+                other.bio_write(bytes(buffer.view[: buffer.filled]))
             if not again:
                 break
             more += 1
-        give_back(scratch)
+        BUFFERS.release(buffer)
         return more
 
     def test_round_trip(self) -> None:
         """What one end writes the other end reads, in several fillings."""
         self.near.sendall(PAYLOAD)
         self.assertGreater(self.move(self.near, self.far), 0)
-        scratch, got, fillings = borrow(), b"", 0
+        buffer, got, fillings = BUFFERS.acquire(), b"", 0
         more = True
         while more:
-            more = self.read(self.far, scratch)
-            got += bytes(scratch.view[: scratch.filled])
+            more = self.read(self.far, buffer)
+            got += bytes(buffer.view[: buffer.filled])
             fillings += 1
-        give_back(scratch)
+        BUFFERS.release(buffer)
         self.assertEqual(got, PAYLOAD)
-        self.assertGreater(fillings, len(PAYLOAD) // SCRATCH_BYTES)
+        self.assertGreater(fillings, len(PAYLOAD) // BUFFER_BYTES)
 
     def test_nothing(self) -> None:
         """Where there is nothing, nothing is read or taken."""
-        scratch = borrow()
-        self.assertFalse(self.read(self.far, scratch))
-        self.assertEqual(scratch.filled, 0)
-        self.assertFalse(self.take(self.near, scratch))
-        self.assertEqual(scratch.filled, 0)
-        give_back(scratch)
+        buffer = BUFFERS.acquire()
+        self.assertFalse(self.read(self.far, buffer))
+        self.assertEqual(buffer.filled, 0)
+        self.assertFalse(self.take(self.near, buffer))
+        self.assertEqual(buffer.filled, 0)
+        BUFFERS.release(buffer)
 
     def test_end(self) -> None:
         """The peer's close_notify is told by an exception, and what came before it is there."""
         self.near.sendall(b"last words")
         self.near.shutdown()
         self.move(self.near, self.far)
-        scratch = borrow()
-        self.assertRaises(SSL.ZeroReturnError, self.read, self.far, scratch)
-        self.assertEqual(bytes(scratch.view[: scratch.filled]), b"last words")
-        give_back(scratch)
+        buffer = BUFFERS.acquire()
+        self.assertRaises(SSL.ZeroReturnError, self.read, self.far, buffer)
+        self.assertEqual(bytes(buffer.view[: buffer.filled]), b"last words")
+        BUFFERS.release(buffer)
 
     def test_tampered(self) -> None:
         """A record that was tampered with is an error."""
         self.near.sendall(b"words")
-        scratch = borrow()
-        self.take(self.near, scratch)
-        record = bytearray(scratch.view[: scratch.filled])
+        buffer = BUFFERS.acquire()
+        self.take(self.near, buffer)
+        record = bytearray(buffer.view[: buffer.filled])
         record[-1] ^= 1
         self.far.bio_write(bytes(record))
-        self.assertRaises(SSL.Error, self.read, self.far, scratch)
-        give_back(scratch)
+        self.assertRaises(SSL.Error, self.read, self.far, buffer)
+        BUFFERS.release(buffer)
 
 
 class PublicRecordsTests(DirectRecordsTests):
@@ -101,15 +101,13 @@ class PublicRecordsTests(DirectRecordsTests):
     take = staticmethod(records._take_publicly)
 
 
-class ScratchTests(SynchronousTestCase):
-    """The memory that is lent."""
+class BufferPoolTests(SynchronousTestCase):
+    """Buffers that are used again."""
 
     def test_reused(self) -> None:
-        """Memory that was given back is lent again; two uses at once have two."""
-        first = borrow()
-        second = borrow()
-        self.assertIsNot(first, second)
-        give_back(first)
-        self.assertIs(borrow(), first)
-        give_back(first)
-        give_back(second)
+        """A buffer that was released is used again; two uses at once have two."""
+        pool = BufferPool()
+        first = pool.acquire()
+        self.assertIsNot(first, pool.acquire())
+        pool.release(first)
+        self.assertIs(pool.acquire(), first)

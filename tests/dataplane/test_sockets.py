@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane import sockets
+from relaykit.dataplane.dead_peers import LOOK_EVERY_S
 from relaykit.dataplane.poller import PIECE_BYTES, READ, WRITE
 from relaykit.dataplane.sockets import (
     END_LINGER_S,
@@ -20,7 +21,6 @@ from relaykit.dataplane.sockets import (
     ending_of,
     tune,
 )
-from relaykit.dataplane.vanished import LOOK_EVERY_S
 from relaykit.interfaces import IKernelLeg
 from relaykit.sansio.contract import Buffer
 from relaykit.testing.legs import RecordingProducer
@@ -272,7 +272,7 @@ class SocketLegTests(SynchronousTestCase):
         self.poller.end_turn()
         self.assertEqual((receiver.lost, self.socket.reset_on_close), (Ended.TIMEOUT, True))
 
-    def test_peer_vanished(self) -> None:
+    def test_dead_peer(self) -> None:
         """A peer whose machine confirms nothing any more is lost; the socket is given back."""
         receiver = self.attached()
         self.socket.repeated, self.socket.silent_ms = 9, 125_000
@@ -351,18 +351,18 @@ class SocketLegTests(SynchronousTestCase):
         self.poller.end_turn()
         self.assertIs(receiver.lost, Ended.INTERNAL_ERROR)
 
-    def test_diverted(self) -> None:
-        """While diverted, input is left to another, whose end and errors are those of the leg."""
+    def test_read_with(self) -> None:
+        """While another reads, input is left to another, whose end and errors are those of the leg."""
         receiver = self.attached()
         results: list[int | OSError] = [5, os_error(errno.EAGAIN), 0]
 
-        def pull() -> int:
+        def read() -> int:
             result = results.pop(0)
             if isinstance(result, OSError):
                 raise result
             return result
 
-        self.leg.divert(pull)
+        self.leg.read_with(read)
         for _ in range(3):
             self.leg.ready(READ)
         self.assertEqual((receiver.data, receiver.ended, results), (b"", True, []))

@@ -19,15 +19,15 @@ class Holder:
         self.willing = willing
         self.pipe: Pipe | None = None
 
-    def borrow(self) -> bool:
+    def acquire(self) -> bool:
         """Whether it got a pipe."""
-        self.pipe = self.pool.borrow(self.as_direction())
+        self.pipe = self.pool.acquire(self.as_direction())
         return self.pipe is not None
 
-    def go_quiet(self) -> None:
+    def stop_splicing(self) -> None:
         """Gives the pipe back."""
         if self.willing and self.pipe is not None:
-            self.pool.give_back(self.as_direction(), self.pipe)
+            self.pool.release(self.as_direction(), self.pipe)
             self.pipe = None
 
     def as_direction(self) -> SplicedDirection:
@@ -54,49 +54,49 @@ class PipePoolTests(SynchronousTestCase):
     def test_reused(self) -> None:
         """A pipe that was given back is lent again; none is made beyond the limit."""
         first, second, third = (Holder(self.pool) for _ in range(3))
-        self.assertEqual([each.borrow() for each in (first, second, third)], [True, True, False])
-        first.go_quiet()
-        self.assertEqual((third.borrow(), self.made, self.pool.lent), (True, 2, 2))
+        self.assertEqual([each.acquire() for each in (first, second, third)], [True, True, False])
+        first.stop_splicing()
+        self.assertEqual((third.acquire(), self.made, self.pool.lent), (True, 2, 2))
 
     def test_taken_from_who_is_idle(self) -> None:
         """When all are lent, whoever moved nothing for a while gives his up; others do not."""
         first, second, third = (Holder(self.pool) for _ in range(3))
-        first.borrow()
-        second.borrow()
+        first.acquire()
+        second.acquire()
         self.time += IDLE_AFTER_S / 2
         self.pool.used(first.as_direction())
-        self.assertFalse(third.borrow())
+        self.assertFalse(third.acquire())
         self.time += IDLE_AFTER_S / 2
-        self.assertTrue(third.borrow())
+        self.assertTrue(third.acquire())
         self.assertEqual((first.pipe is None, second.pipe is None), (False, True))
 
     def test_not_willing(self) -> None:
         """A holder with bytes in its pipe keeps it; the asker copies."""
         first, second, third = Holder(self.pool, False), Holder(self.pool, False), Holder(self.pool)
-        first.borrow()
-        second.borrow()
+        first.acquire()
+        second.acquire()
         self.time += 2 * IDLE_AFTER_S
-        self.assertFalse(third.borrow())
+        self.assertFalse(third.acquire())
 
     def test_discarded(self) -> None:
         """A pipe that may have bytes in it is closed, and another may be made."""
         first = Holder(self.pool)
-        first.borrow()
+        first.acquire()
         self.pool.discard(first.as_direction(), cast(Pipe, first.pipe))
         self.assertEqual((self.closed, self.pool.lent), ([10, 11], 0))
-        self.assertTrue(first.borrow())
+        self.assertTrue(first.acquire())
         self.assertEqual(self.made, 2)
 
     def test_closed(self) -> None:
         """Closing the pool closes what nobody has."""
         first, second = Holder(self.pool), Holder(self.pool)
-        first.borrow()
-        second.borrow()
-        first.go_quiet()
+        first.acquire()
+        second.acquire()
+        first.stop_splicing()
         self.pool.close()
         self.assertEqual(self.closed, [10, 11])
 
     def test_no_pipes(self) -> None:
         """Where the system has no pipe left the direction goes on copying."""
         self.patch(splicing, "_make_pipe", lambda: None)
-        self.assertFalse(Holder(self.pool).borrow())
+        self.assertFalse(Holder(self.pool).acquire())

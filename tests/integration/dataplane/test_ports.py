@@ -1,4 +1,4 @@
-"""Listening and dialling on the loopback: versions of IP, unix sockets, endpoints, refusals, shortage."""
+"""Listening and dialling on the loopback: versions of IP, unix sockets, endpoints, refusals, exhaustion."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ class PortTests(SocketWaiting, TestCase):
         await self.until(lambda: len(self.accepting.legs) == 200)
         await self.drop(*near, *self.accepting.legs)
 
-    async def test_shortage_of_descriptors(self) -> None:
+    async def test_descriptor_exhaustion(self) -> None:
         """Without descriptors nobody hangs: who comes is refused; afterwards all is as before."""
         port = self.listen("127.0.0.1")
         # The reactor needs descriptors itself when it begins to run.

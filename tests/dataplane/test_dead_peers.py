@@ -1,4 +1,4 @@
-"""Tests for finding connections whose peer has vanished."""
+"""Tests for finding connections whose peer is dead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import define, field
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.dataplane.vanished import LOOK_EVERY_S, VANISHED_AFTER_S, VanishedPeers, has_vanished
+from relaykit.dataplane.dead_peers import DEAD_AFTER_S, LOOK_EVERY_S, DeadPeers, is_dead
 
 
 def told(repeated: int = 0, asked: int = 0, silent_s: float = 0.0) -> bytes:
@@ -18,28 +18,28 @@ def told(repeated: int = 0, asked: int = 0, silent_s: float = 0.0) -> bytes:
 
 
 class ToldTests(SynchronousTestCase):
-    """Tests for :func:`has_vanished`."""
+    """Tests for :func:`is_dead`."""
 
-    def test_vanished(self) -> None:
+    def test_dead(self) -> None:
         """A peer is gone when several repetitions, or questions, have gone unanswered for long enough."""
-        self.assertTrue(has_vanished(told(9, 0, VANISHED_AFTER_S)))
-        self.assertTrue(has_vanished(told(0, 3, VANISHED_AFTER_S * 3)))
+        self.assertTrue(is_dead(told(9, 0, DEAD_AFTER_S)))
+        self.assertTrue(is_dead(told(0, 3, DEAD_AFTER_S * 3)))
 
     def test_there(self) -> None:
         """It is there when it answered a while ago, when it was not asked, and when one answer is missing."""
-        self.assertFalse(has_vanished(told(9, 0, VANISHED_AFTER_S - 1)))
-        self.assertFalse(has_vanished(told(0, 0, 36_000.0)))
-        self.assertFalse(has_vanished(told(0, 1, VANISHED_AFTER_S + 120)))
+        self.assertFalse(is_dead(told(9, 0, DEAD_AFTER_S - 1)))
+        self.assertFalse(is_dead(told(0, 0, 36_000.0)))
+        self.assertFalse(is_dead(told(0, 1, DEAD_AFTER_S + 120)))
 
 
 @define(eq=False)
 class Leg:
     """A leg that notes that it ended."""
 
-    peers: VanishedPeers
+    peers: DeadPeers
     info: bytes = told()
     looks: int = field(default=0, init=False)
-    vanished: bool = field(default=False, init=False)
+    dead: bool = field(default=False, init=False)
 
     def tcp_info(self, count: int) -> bytes:
         """What the kernel tells."""
@@ -48,19 +48,19 @@ class Leg:
             raise OSError(9, os.strerror(9))
         return self.info[:count]
 
-    def peer_vanished(self) -> None:
+    def peer_died(self) -> None:
         """Is noted."""
-        self.vanished = True
+        self.dead = True
         self.peers.forget(self)
 
 
-class VanishedPeersTests(SynchronousTestCase):
-    """Tests for :class:`VanishedPeers`."""
+class DeadPeersTests(SynchronousTestCase):
+    """Tests for :class:`DeadPeers`."""
 
     def setUp(self) -> None:
         """Looks at nothing yet."""
         self.clock = Clock()
-        self.peers = VanishedPeers(self.clock)
+        self.peers = DeadPeers(self.clock)
 
     def legs(self, count: int, info: bytes = told()) -> list[Leg]:
         """Legs that are looked after."""
@@ -82,19 +82,19 @@ class VanishedPeersTests(SynchronousTestCase):
             self.clock.advance(0.1)
         self.assertEqual({leg.looks for leg in made}, {2})
 
-    def test_vanished(self) -> None:
+    def test_dead(self) -> None:
         """Those whose peer is gone end, the others live on."""
         (gone,) = self.legs(1, told(9, 0, 500.0))
         (there,) = self.legs(1)
         self.clock.advance(LOOK_EVERY_S)
-        self.assertEqual((gone.vanished, there.vanished), (True, False))
+        self.assertEqual((gone.dead, there.dead), (True, False))
 
     def test_no_answer(self) -> None:
         """A connection of which the kernel tells nothing does not keep the others from being looked at."""
         self.legs(3, b"")
         (gone,) = self.legs(1, told(9, 0, 500.0))
         self.clock.advance(LOOK_EVERY_S)
-        self.assertTrue(gone.vanished)
+        self.assertTrue(gone.dead)
 
     def test_idle(self) -> None:
         """Without connections there is nothing to wait for."""

@@ -1,4 +1,4 @@
-"""Finds connections whose peer has vanished while bytes were on their way to it.
+"""Finds connections whose peer is dead while bytes were on their way to it.
 
 The kernel goes on sending them for a quarter of an hour.  Its own remedy, ``TCP_USER_TIMEOUT``, would also
 end the connection of a peer that is alive and takes its time to read: a paused download.  What tells the
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["VanishedPeers", "has_vanished"]
+__all__ = ["DeadPeers", "is_dead"]
 
-VANISHED_AFTER_S = 120.0
+DEAD_AFTER_S = 120.0
 """Seconds without a word of the peer's machine after which it is gone, if it was asked meanwhile; the
 keepalive of an idle connection takes as long."""
 
@@ -49,18 +49,18 @@ class _Leg(Protocol):
     def tcp_info(self, count: int) -> bytes:
         """So many bytes of what the kernel tells of the connection."""
 
-    def peer_vanished(self) -> None:
+    def peer_died(self) -> None:
         """Ends the leg: its peer is gone."""
 
 
-def has_vanished(info: bytes) -> bool:
+def is_dead(info: bytes) -> bool:
     """Whether the peer is gone, by what the kernel tells of a connection."""
     repeated, asked = _REPETITIONS.unpack_from(info)
     (silent_ms,) = _LAST_ANSWER_MS.unpack_from(info)
-    return bool(repeated + asked >= UNANSWERED and silent_ms >= VANISHED_AFTER_S * 1000)
+    return bool(repeated + asked >= UNANSWERED and silent_ms >= DEAD_AFTER_S * 1000)
 
 
-class VanishedPeers:
+class DeadPeers:
     """Looks at every connection now and then; for Linux, elsewhere it does nothing."""
 
     def __init__(self, reactor: IReactorTime) -> None:
@@ -93,8 +93,8 @@ class VanishedPeers:
             looked_at += 1
             if leg in self._legs:
                 with contextlib.suppress(OSError):
-                    if has_vanished(leg.tcp_info(_TCP_INFO_BYTES)):
-                        leg.peer_vanished()
+                    if is_dead(leg.tcp_info(_TCP_INFO_BYTES)):
+                        leg.peer_died()
         if not self._legs:
             return
         if looked_at == _AT_ONCE:

@@ -10,16 +10,16 @@ from twisted.logger import Logger
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["RECOVERED_AFTER_S", "SHORTAGES", "Shortage"]
+__all__ = ["EXHAUSTED", "RECOVERED_AFTER_S", "Exhaustion"]
 
 RECOVERED_AFTER_S = 10.0
 """How long all must go well until a lack of descriptors counts as over: it is told of once."""
 
-SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors of the system that mean that there are too many connections, and no fault of any of them."""
 
 
-class Shortage:
+class Exhaustion:
     """Whether this process has run out of descriptors; all that makes sockets shares one."""
 
     log = Logger()
