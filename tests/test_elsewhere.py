@@ -45,8 +45,7 @@ visitor = {"name": "v", "type": "stcp", "serverName": "b", "bindPort": 1}
 client = client_from_table({"proxies": proxies, "visitors": [visitor]}, types=types, environ={})
 RelayClient(client.config, client.proxies, client.visitors, Secret("t"), types, reactor)
 RelayServer(server_from_table({}, types=types).config, Secret("t"), types, reactor)
-make_poller(reactor)
-print(len(make_data_plane()._forwarders))
+print(len(make_data_plane(make_poller(reactor))._forwarders))
 """
 
 

@@ -61,7 +61,7 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         ),
         lambda endpoint: dial_endpoint(poller, endpoint),
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
-        make_data_plane(),
+        make_data_plane(poller),
         lambda changed: NetworkWatch(reactor, changed),
         NetworkInfo(network=HostNetwork(reactor)),
     )

@@ -181,6 +181,7 @@ class RelayClient(MultiService):
             loop.cancel()
         await loop
         self._identity.release()
+        self._data_plane.close()
         for service in list(self):
             service.disownServiceParent()
 

@@ -32,3 +32,6 @@ class CopyForwarder:
 
     def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Flow:
         return Flow(near, far, half_close, self._clock).start()
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
-from relaykit.dataplane.splicing import SpliceForwarder, can_splice
+from relaykit.dataplane.splicing import PipePool, SpliceForwarder, can_splice
 from relaykit.errors import LocalProtocolError
 from relaykit.interfaces import IDataPlane
 from relaykit.values import Traffic
@@ -19,6 +19,7 @@ from relaykit.values import Traffic
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IFlow, IForwarder, IStreamLeg
     from relaykit.values import Ended
 
@@ -43,12 +44,16 @@ class FlowCounts:
 
 @implementer(IDataPlane)
 class DataPlane:
-    """Forwards by the first of its forwarders that can."""
+    """Forwards by the first of its forwarders that can.
+
+    It owns ``poller``, which serves the legs of the kernel, if there are any.
+    """
 
     log = Logger()
 
-    def __init__(self, forwarders: Sequence[IForwarder]) -> None:
+    def __init__(self, forwarders: Sequence[IForwarder], poller: Poller | None = None) -> None:
         self._forwarders = tuple(forwarders)
+        self._poller = poller
         self._waiting: list[Deferred[None]] = []
         self.flows: set[IFlow] = set()
         self._total = 0
@@ -88,6 +93,13 @@ class DataPlane:
         for flow in list(self.flows):
             flow.end(why)
 
+    def close(self) -> None:
+        """Gives back the pipes and the poller, as soon as the last leg has let go of them."""
+        for forwarder in self._forwarders:
+            forwarder.close()
+        if self._poller is not None:
+            self._poller.close()
+
     def _ended(self, result: Traffic | Failure, flow: IFlow) -> None:
         self.flows.discard(flow)
         if isinstance(result, Traffic):
@@ -101,9 +113,9 @@ class DataPlane:
                 each.callback(None)
 
 
-def make_data_plane() -> DataPlane:
+def make_data_plane(poller: Poller) -> DataPlane:
     """The forwarders that this platform has, the fastest first."""
     forwarders: list[IForwarder] = [CopyForwarder()]
     if can_splice():
-        forwarders.insert(0, SpliceForwarder())
-    return DataPlane(forwarders)
+        forwarders.insert(0, SpliceForwarder(PipePool(poller.reactor)))
+    return DataPlane(forwarders, poller)

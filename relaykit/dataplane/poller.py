@@ -115,7 +115,7 @@ class Poller:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Gives back what the poller itself holds, and watches nothing any more."""
+        """Gives back what the poller itself holds, once nothing is watched any more."""
 
     def at_turn_end(self, call: Callable[[], None]) -> None:
         self._calls[call] = None
@@ -164,6 +164,7 @@ class EpollPoller(Poller):
         self._epoll = select.epoll() if make_epoll is None else make_epoll()
         self._descriptors: dict[int, Descriptor] = {}
         self._changed: dict[Descriptor, None] = {}
+        self._closing = False
 
     def watch(self, descriptor: Descriptor, interest: int) -> None:
         descriptor.interest = interest
@@ -187,10 +188,8 @@ class EpollPoller(Poller):
             self._apply(descriptor)
 
     def close(self) -> None:
-        if self._descriptors:
-            self._descriptors.clear()
-            self.reactor.removeReader(self)
-        self._epoll.close()
+        self._closing = True
+        self._close_if_idle()
 
     # --- for the reactor ------------------------------------------------------------------------
 
@@ -252,8 +251,9 @@ class EpollPoller(Poller):
             else:
                 self._epoll.unregister(number)
                 self._drop(number)
-        except OSError:
-            # Such as too many watches for this user: that costs one connection, not all of them.
+        except (OSError, ValueError):
+            # Such as too many watches for this user: that costs one connection, not all of them.  ValueError
+            # is for a poller that was closed.
             self.log.failure("{descriptor!r} cannot be watched; it is dropped", descriptor=descriptor)
             self.at_turn_end(descriptor.failed)
         else:
@@ -262,6 +262,15 @@ class EpollPoller(Poller):
     def _drop(self, number: int) -> None:
         if self._descriptors.pop(number, None) is not None and not self._descriptors:
             self.reactor.removeReader(self)
+            if self._closing:
+                self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if self._in_turn:
+            # The turn may ask for more events.
+            self.reactor.callLater(0, self._close_if_idle)
+        elif not self._descriptors and not self._changed:
+            self._epoll.close()
 
     def _discard(self, number: int) -> None:
         """Takes out what was closed here while another process still has it open."""
@@ -294,10 +303,6 @@ class ReactorPoller(Poller):
 
     def forget(self, descriptor: Descriptor, closing: bool = True) -> None:
         self.watch(descriptor, 0)
-
-    def close(self) -> None:
-        for descriptor in tuple(self._adapters):
-            self.watch(descriptor, 0)
 
 
 @implementer(IReadWriteDescriptor)

@@ -20,6 +20,8 @@ from relaykit.dataplane.flows import Direction, Flow
 from relaykit.interfaces import IForwarder, IKernelLeg
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.values import Ended
@@ -46,6 +48,9 @@ COPY_AFTER = 16
 
 IDLE_AFTER_S = 1.0
 """Time without a piece after which another direction may have the pipe."""
+
+UNNEEDED_AFTER_S = 30.0
+"""How long pipes that nobody needs stay open for the next burst; twice as long at most."""
 
 _RETRY_AFTER = 256
 """Large pieces until a direction that got no pipe asks again."""
@@ -76,12 +81,22 @@ class Pipe:
 
 
 class PipePool:
-    """At most ``limit`` pipes, lent to directions; empty when lent and when given back."""
+    """At most ``limit`` pipes, lent to directions; empty when lent and when given back.
 
-    def __init__(self, limit: int = MOST_PIPES, clock: Callable[[], float] = time.monotonic) -> None:
+    ``clock`` is in seconds and monotonic.
+    """
+
+    def __init__(
+        self, reactor: IReactorTime, limit: int = MOST_PIPES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._reactor = reactor
         self._limit = limit
         self._clock = clock
         self._free: list[Pipe] = []
+        self._unneeded = 0
+        """How many of the free pipes have been free since the pool last shrank."""
+        self._shrinking: IDelayedCall | None = None
+        self._closed = False
         self._lent: OrderedDict[SplicedDirection, float] = OrderedDict()
 
     @property
@@ -95,6 +110,7 @@ class PipePool:
             self._reclaim()
         if self._free:
             pipe: Pipe | None = self._free.pop()
+            self._unneeded = min(self._unneeded, len(self._free))
         elif len(self._lent) < self._limit:
             pipe = _make_pipe()
         else:
@@ -111,7 +127,12 @@ class PipePool:
     def release(self, holder: SplicedDirection, pipe: Pipe) -> None:
         """Takes an empty pipe back."""
         del self._lent[holder]
+        if self._closed:
+            pipe.close()
+            return
         self._free.append(pipe)
+        if self._shrinking is None:
+            self._shrinking = self._reactor.callLater(UNNEEDED_AFTER_S, self._shrink)
 
     def discard(self, holder: SplicedDirection, pipe: Pipe) -> None:
         """Takes back a pipe that may have bytes in it."""
@@ -119,9 +140,20 @@ class PipePool:
         pipe.close()
 
     def close(self) -> None:
-        """Closes the pipes that nobody has."""
+        """Closes the pipes that nobody has, and each other one when it is released."""
+        self._closed = True
+        if self._shrinking is not None:
+            self._shrinking.cancel()
+            self._shrinking = None
         while self._free:
             self._free.pop().close()
+
+    def _shrink(self) -> None:
+        for pipe in self._free[: self._unneeded]:
+            pipe.close()
+        del self._free[: self._unneeded]
+        self._unneeded = len(self._free)
+        self._shrinking = self._reactor.callLater(UNNEEDED_AFTER_S, self._shrink) if self._free else None
 
     def _reclaim(self) -> None:
         """Asks the holder that has moved nothing for the longest time to do without."""
@@ -290,8 +322,8 @@ class SpliceForwarder:
     ``clock`` measures how long a flow lasts: seconds, monotonic.
     """
 
-    def __init__(self, pool: PipePool | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pool = PipePool(clock=clock) if pool is None else pool
+    def __init__(self, pool: PipePool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pool = pool
         self._clock = clock
 
     def can_forward(self, near: IStreamLeg, far: IStreamLeg) -> bool:
@@ -299,6 +331,9 @@ class SpliceForwarder:
 
     def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> Flow:
         return _SplicedFlow(near, far, half_close, self._clock, self._pool).start()
+
+    def close(self) -> None:
+        self._pool.close()
 
 
 _FLAGS = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)

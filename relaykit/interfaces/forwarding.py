@@ -49,6 +49,9 @@ class IForwarder(Interface):
         was received has been written.  Memory is bounded in each direction.
         """
 
+    def close() -> None:
+        """Gives back what it holds of the system, as its flows end; there will be no more of them."""
+
 
 class IDataPlane(Interface):
     """The only way to move bytes."""

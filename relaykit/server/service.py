@@ -170,6 +170,7 @@ class RelayServer(MultiService):
                 await self._data_plane.when_idle().addTimeout(DRAIN_S, self._reactor)
             await self._sessions.end_all()
             self._acceptor.close_links()
+            self._data_plane.close()
         await MultiService.stopService(self)
 
     # --- building ---------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ class RelayServer(MultiService):
     def _build(self) -> None:
         config = self._config
         poller = make_poller(self._reactor)
-        self._data_plane = make_data_plane()
+        self._data_plane = make_data_plane(poller)
         context = self._make_context()
         proxy_bind_addr = config.proxy_bind_addr or config.bind_addr
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -10,11 +11,13 @@ from zope.interface.verify import verifyObject
 from relaykit.dataplane import plane
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane, FlowCounts, make_data_plane
-from relaykit.dataplane.splicing import SpliceForwarder
+from relaykit.dataplane.poller import Poller
+from relaykit.dataplane.splicing import PipePool, SpliceForwarder
 from relaykit.errors import LocalProtocolError
 from relaykit.interfaces import IDataPlane, IFlow, IForwarder, IStreamLeg
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Ended, Traffic
+from tests.dataplane.fakes import FakePoller
 
 
 @implementer(IForwarder)
@@ -24,6 +27,7 @@ class Forwarder:
     def __init__(self, able: bool) -> None:
         self.able = able
         self.asked: list[bool] = []
+        self.closed = False
 
     def can_forward(self, near: IStreamLeg, far: IStreamLeg) -> bool:
         return self.able
@@ -31,6 +35,9 @@ class Forwarder:
     def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
         self.asked.append(half_close)
         return CopyForwarder().forward(near, far, half_close)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class DataPlaneTests(SynchronousTestCase):
@@ -91,6 +98,14 @@ class DataPlaneTests(SynchronousTestCase):
         self.successResultOf(data_plane.when_idle())
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_close(self) -> None:
+        """It gives back what its forwarders and its poller hold."""
+        forwarder, poller = Forwarder(True), FakePoller()
+        closed: list[Poller] = []
+        self.patch(poller, "close", lambda: closed.append(poller))
+        DataPlane([forwarder], poller).close()
+        self.assertEqual((forwarder.closed, closed), (True, [poller]))
+
     def test_counts(self) -> None:
         """It counts the flows that were and those that are, with what they moved."""
         data_plane = DataPlane([CopyForwarder()])
@@ -110,7 +125,7 @@ class DataPlaneTests(SynchronousTestCase):
 
     def test_by_capability(self) -> None:
         """Legs in memory are copied; without splice in the system nothing is spliced."""
-        self.assertFalse(SpliceForwarder().can_forward(self.near, self.far))
+        self.assertFalse(SpliceForwarder(PipePool(Clock())).can_forward(self.near, self.far))
         self.patch(plane, "can_splice", lambda: False)
-        data_plane = make_data_plane()
+        data_plane = make_data_plane(FakePoller())
         self.assertEqual([type(each) for each in data_plane._forwarders], [CopyForwarder])

@@ -232,6 +232,17 @@ class EpollPollerTests(SynchronousTestCase):
         self.poller.close()
         self.assertTrue(self.epoll.closed)
 
+    def test_close_with_watched(self) -> None:
+        """What is still watched, as a leg that sends its last bytes, is served before the epoll set goes."""
+        last = Watched(1)
+        self.poller.watch(last, READ)
+        self.poller.close()
+        self.turn([(1, READ)])
+        self.assertEqual((last.events, self.epoll.closed), ([READ], False))
+        self.poller.forget(last)
+        self.reactor.advance(0)
+        self.assertEqual((self.epoll.closed, self.reactor.readers), (True, []))
+
     def test_for_the_reactor(self) -> None:
         """The reactor may ask for a name, and tell that it is stopping."""
         self.assertEqual(self.poller.logPrefix(), "relaykit")

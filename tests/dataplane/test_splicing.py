@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import cast
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane import splicing
-from relaykit.dataplane.splicing import IDLE_AFTER_S, Pipe, PipePool, SplicedDirection
+from relaykit.dataplane.splicing import IDLE_AFTER_S, UNNEEDED_AFTER_S, Pipe, PipePool, SplicedDirection
 
 
 class Holder:
@@ -40,11 +41,12 @@ class PipePoolTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.time = 0.0
+        self.clock = Clock()
         self.made = 0
         self.closed: list[int] = []
         self.patch(splicing, "_make_pipe", self.make)
         self.patch(os, "close", self.closed.append)
-        self.pool = PipePool(limit=2, clock=lambda: self.time)
+        self.pool = PipePool(self.clock, limit=2, clock=lambda: self.time)
 
     def make(self) -> Pipe:
         """Makes a pipe with numbers of its own."""
@@ -95,6 +97,30 @@ class PipePoolTests(SynchronousTestCase):
         first.stop_splicing()
         self.pool.close()
         self.assertEqual(self.closed, [10, 11])
+        second.stop_splicing()
+        self.assertEqual((self.closed, self.clock.getDelayedCalls()), ([10, 11, 20, 21], []))
+
+    def test_shrinks(self) -> None:
+        """Pipes that nobody needed for a while are closed, with one timer for all; those in use stay."""
+        first, second = Holder(self.pool), Holder(self.pool)
+        first.acquire()
+        second.acquire()
+        first.stop_splicing()
+        second.stop_splicing()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(UNNEEDED_AFTER_S)
+        # One is needed now and then.
+        first.acquire()
+        first.stop_splicing()
+        self.clock.advance(UNNEEDED_AFTER_S)
+        self.assertEqual(self.closed, [10, 11])
+        self.assertTrue(first.acquire())
+        self.clock.advance(UNNEEDED_AFTER_S)
+        self.assertEqual((self.closed, self.made, self.clock.getDelayedCalls()), ([10, 11], 2, []))
+        first.stop_splicing()
+        self.clock.advance(2 * UNNEEDED_AFTER_S)
+        self.clock.advance(UNNEEDED_AFTER_S)
+        self.assertEqual((self.closed, self.clock.getDelayedCalls()), ([10, 11, 20, 21], []))
 
     def test_no_pipes(self) -> None:
         """Where the system has no pipe left the direction goes on copying."""

@@ -142,7 +142,7 @@ class SpliceTests(ForwarderTests):
 
     def make_forwarder(self) -> IForwarder:
         """A forwarder with a pool of two pipes, so that they are taken away from each other, too."""
-        self.pool = PipePool(limit=2)
+        self.pool = PipePool(reactor, limit=2)
         self.addCleanup(self.pool.close)
         self.addCleanup(lambda: self.assertEqual(self.pool.lent, 0))
         return SpliceForwarder(self.pool)

@@ -1,0 +1,79 @@
+"""A server and a client inside of a process that lives longer than they do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SkipTest, TestCase
+
+from relaykit.client.service import RelayClient
+from relaykit.config.load import client_from_table, server_from_table
+from relaykit.plugins import ProxyTypes
+from relaykit.server.service import RelayServer
+from relaykit.values import Secret
+from tests.integration.programs import PATIENCE_S, free_port
+from tests.integration.traffic import LOOPBACK, Service, obey, order_download
+
+reactor: Any = installed_reactor
+
+TYPES = ProxyTypes.installed()
+BULK_BYTES = 4 * 1024 * 1024
+LOOK_EVERY_S = 0.01
+
+
+def descriptors() -> set[str]:
+    """The descriptors of this process."""
+    return set(os.listdir("/proc/self/fd"))
+
+
+class EmbeddingTests(TestCase):
+    """Tests with both roles in this process."""
+
+    def setUp(self) -> None:
+        if not os.path.isdir("/proc/self/fd"):
+            raise SkipTest("this platform does not tell which descriptors a process has")
+        self.service = Service(obey)
+        self.addCleanup(self.service.stop)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Returns once the condition holds."""
+        deadline = reactor.seconds() + PATIENCE_S
+        while not condition():
+            assert reactor.seconds() < deadline, "what was waited for has not come"
+            await deferLater(reactor, LOOK_EVERY_S)
+
+    async def serve_once(self, mux: bool) -> None:
+        """Starts both, downloads through them, stops both."""
+        bind_port, remote_port = free_port(), free_port()
+        transport = {"tcpMux": mux}
+        table: dict[str, Any] = {"bindAddr": LOOPBACK, "bindPort": bind_port, "transport": transport}
+        server = RelayServer(server_from_table(table, types=TYPES).config, Secret("t"), TYPES, reactor)
+        server.startService()
+        proxy = {"name": "a", "type": "tcp", "localPort": self.service.port, "remotePort": remote_port}
+        table = {
+            "serverAddr": LOOPBACK,
+            "serverPort": bind_port,
+            "transport": {**transport, "tls": {"enable": mux}},
+            "proxies": [proxy],
+        }
+        loaded = client_from_table(table, types=TYPES, environ={})
+        client = RelayClient(loaded.config, loaded.proxies, loaded.visitors, Secret("t"), TYPES, reactor)
+        client.startService()
+        await self.until(lambda: any(each.address for each in client.status().proxies))
+        await deferToThread(order_download, remote_port, BULK_BYTES)
+        await client.stopService()
+        await server.stopService()
+
+    async def test_descriptors(self) -> None:
+        """Whoever starts and stops them again and again has the descriptors afterwards that it had before."""
+        for mux in (False, True):
+            await self.serve_once(mux)
+        before = descriptors()
+        for mux in (False, True, False, True):
+            await self.serve_once(mux)
+        await self.until(lambda: len(descriptors()) <= len(before))
