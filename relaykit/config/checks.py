@@ -15,7 +15,7 @@ from relaykit.config.credentials import ClientAuth, ServerAuth, TokenSource
 from relaykit.config.endpoints import endpoint_trouble
 from relaykit.config.problems import Findings
 from relaykit.config.schema import ClientConfig, ServerConfig
-from relaykit.config.sections import choice_problems, port_problems
+from relaykit.config.sections import choice_problems
 from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
 
 __all__ = [
@@ -135,8 +135,6 @@ def _proxy_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
             "transport.proxyProtocolVersion", transport.proxy_protocol_version, _PROXY_PROTOCOLS
         )
     yield from choice_problems("transport.bandwidthLimitMode", transport.bandwidth_limit_mode, _LIMITING_ENDS)
-    if not has_plugin:
-        yield from port_problems("localPort", common.local_port)
     yield from _local_problems(common, has_plugin)
     if health.type:
         yield from choice_problems("healthCheck.type", health.type, _HEALTH_CHECKS)

@@ -192,6 +192,9 @@ class Reader:
         converted = self._value(value, each.type, path, subject)
         if converted is _FAILED or options_class(each.type) is not None:
             return converted
+        if isinstance(converted, int | float) and not _within(converted, each):
+            self.problem(path, f"must be {_range(each)}, not {converted}", subject=subject)
+            return _FAILED
         try:
             return convert(converted, each.declared)
         except msgspec.ValidationError as error:
@@ -276,6 +279,17 @@ def _hint(value: Any, declared: Any) -> str:
     ):
         return "leave out the quotes"
     return ""
+
+
+def _within(value: float, each: OptionField) -> bool:
+    return (each.least is None or value >= each.least) and (each.greatest is None or value <= each.greatest)
+
+
+def _range(each: OptionField) -> str:
+    """The limits of a number, as an error says them."""
+    if each.least is None or each.greatest is None:
+        return f"at least {each.least}" if each.greatest is None else f"at most {each.greatest}"
+    return f"in the range {each.least}..{each.greatest}"
 
 
 def _lowered(text: str) -> str:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from relaykit.config.local_plugins import HeaderChanges
 from relaykit.config.sections import choice_problems
-from relaykit.options import Options, Problem, doc
+from relaykit.options import CountOrOff, Options, Port, Problem, SecondsOrOff, doc
 from relaykit.values import Secret
 
 __all__ = ["LATER_TYPES", "LaterType"]
@@ -25,7 +25,7 @@ _TUNNEL_PROTOCOLS = ("kcp", "quic")
 class UdpOptions(Options, frozen=True, kw_only=True):
     """The own keys of a ``udp`` proxy."""
 
-    remote_port: Annotated[int, doc("Port on the server; 0 lets the server pick one.")] = 0
+    remote_port: Annotated[Port, doc("Port on the server; 0 lets the server pick one.")] = 0
 
 
 class DomainOptions(Options, frozen=True, kw_only=True):
@@ -98,10 +98,10 @@ class XtcpVisitorOptions(Options, frozen=True, kw_only=True):
 
     protocol: Annotated[str, doc("Protocol of the direct path: quic or kcp.")] = "quic"
     keep_tunnel_open: Annotated[bool, doc("Opens the path before it is needed, and again.")] = False
-    max_retries_an_hour: Annotated[int, doc("Most attempts in an hour, with keepTunnelOpen.")] = 8
-    min_retry_interval: Annotated[int, doc("Seconds between two attempts.")] = 90
+    max_retries_an_hour: Annotated[CountOrOff, doc("Most attempts in an hour, with keepTunnelOpen.")] = 8
+    min_retry_interval: Annotated[SecondsOrOff, doc("Seconds between two attempts.")] = 90
     fallback_to: Annotated[str, doc("Visitor that serves if there is no direct path.")] = ""
-    fallback_timeout_ms: Annotated[int, doc("Milliseconds until that visitor serves.")] = 1000
+    fallback_timeout_ms: Annotated[CountOrOff, doc("Milliseconds until that visitor serves.")] = 1000
     nat_traversal: NatTraversal = NatTraversal()
 
     def problems(self) -> Iterable[Problem]:

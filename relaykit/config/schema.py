@@ -19,9 +19,19 @@ from relaykit.config.sections import (
     QuicConfig,
     WebServerConfig,
     choice_problems,
-    port_problems,
 )
-from relaykit.options import Options, Problem, doc
+from relaykit.options import (
+    Count,
+    CountOrOff,
+    ListeningPort,
+    ListeningPortOrOff,
+    Options,
+    Port,
+    Problem,
+    Seconds,
+    SecondsOrOff,
+    doc,
+)
 
 __all__ = [
     "HTTP_PLUGIN_OPERATIONS",
@@ -54,9 +64,9 @@ HTTP_PLUGIN_OPERATIONS = ("Login", "NewProxy", "CloseProxy", "Ping", "NewWorkCon
 class PortRange(Options, frozen=True, kw_only=True):
     """Ports that proxies may ask for: one, or a range with both ends."""
 
-    start: Annotated[int, doc("First port.")] = 0
-    end: Annotated[int, doc("Last port; below start, the range allows nothing.")] = 0
-    single: Annotated[int, doc("One port; if it is positive, start and end do not count.")] = 0
+    start: Annotated[CountOrOff, doc("First port.")] = 0
+    end: Annotated[CountOrOff, doc("Last port; below start, the range allows nothing.")] = 0
+    single: Annotated[CountOrOff, doc("One port; if it is positive, start and end do not count.")] = 0
 
     @property
     def ports(self) -> range:
@@ -89,7 +99,7 @@ class HttpPlugin(Options, frozen=True, kw_only=True):
 class SshTunnelGateway(Options, frozen=True, kw_only=True):
     """The gateway for SSH clients without frpc."""
 
-    bind_port: Annotated[int, doc("Port to listen on; 0 or less for no gateway.")] = 0
+    bind_port: Annotated[ListeningPortOrOff, doc("Port to listen on; 0 or less for no gateway.")] = 0
     private_key_file: Annotated[str, doc("Host key (PEM or OpenSSH).")] = ""
     auto_gen_private_key_path: Annotated[str, doc("Where a host key is generated if there is none.")] = (
         "./.autogen_ssh_key"
@@ -116,11 +126,11 @@ class ServerTransport(Options, frozen=True, kw_only=True):
     tcp_mux: Annotated[
         bool, doc("Many streams over one connection; relaykit recognizes either kind of client.")
     ] = True
-    tcp_mux_keepalive_interval: Annotated[int, doc("Seconds between two pings of a mux link.")] = 30
-    tcp_keepalive: Annotated[int, doc("Seconds between two TCP keepalives; negative: none.")] = 7200
-    max_pool_count: Annotated[int, doc("Most idle work connections that a client may ask for.")] = 5
+    tcp_mux_keepalive_interval: Annotated[Seconds, doc("Seconds between two pings of a mux link.")] = 30
+    tcp_keepalive: Annotated[SecondsOrOff, doc("Seconds between two TCP keepalives; negative: none.")] = 7200
+    max_pool_count: Annotated[CountOrOff, doc("Most idle work connections that a client may ask for.")] = 5
     heartbeat_timeout: Annotated[
-        int,
+        SecondsOrOff,
         doc("Seconds of silence until a client without mux is lost; negative: not checked; 0: 90."),
     ] = 0
     quic: QuicConfig = QuicConfig()
@@ -133,35 +143,39 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     version: Annotated[str, doc("Accepted for frp's files; unused.")] = ""
     auth: ServerAuth = ServerAuth()
     bind_addr: Annotated[str, doc("Address to listen on for clients.")] = "0.0.0.0"
-    bind_port: Annotated[int, doc("TCP port to listen on for clients.")] = 7000
-    kcp_bind_port: Annotated[int, doc("UDP port for KCP; 0: off.")] = 0
-    quic_bind_port: Annotated[int, doc("UDP port for QUIC; 0: off.")] = 0
+    bind_port: Annotated[ListeningPort, doc("TCP port to listen on for clients.")] = 7000
+    kcp_bind_port: Annotated[ListeningPort, doc("UDP port for KCP; 0: off.")] = 0
+    quic_bind_port: Annotated[ListeningPort, doc("UDP port for QUIC; 0: off.")] = 0
     stun_port: Annotated[
-        int, doc("UDP port of the STUN server, which tells clients how they are seen; 0: bindPort, -1: off.")
+        ListeningPortOrOff,
+        doc("UDP port of the STUN server, which tells clients how they are seen; 0: bindPort, -1: off."),
     ] = 0
     proxy_bind_addr: Annotated[str, doc("Address of the proxies' ports; empty: bindAddr.")] = ""
-    vhost_http_port: Annotated[int, doc("Port of the proxy type http; 0: off.")] = msgspec.field(
+    vhost_http_port: Annotated[ListeningPort, doc("Port of the proxy type http; 0: off.")] = msgspec.field(
         default=0, name="vhostHTTPPort"
     )
-    vhost_http_timeout: Annotated[int, doc("Seconds to wait for the head of a response.")] = msgspec.field(
-        default=60, name="vhostHTTPTimeout"
+    vhost_http_timeout: Annotated[SecondsOrOff, doc("Seconds to wait for the head of a response.")] = (
+        msgspec.field(default=60, name="vhostHTTPTimeout")
     )
-    vhost_https_port: Annotated[int, doc("Port of the proxy type https; 0: off.")] = msgspec.field(
+    vhost_https_port: Annotated[ListeningPort, doc("Port of the proxy type https; 0: off.")] = msgspec.field(
         default=0, name="vhostHTTPSPort"
     )
-    tcpmux_http_connect_port: Annotated[int, doc("Port of the proxy type tcpmux; 0: off.")] = msgspec.field(
-        default=0, name="tcpmuxHTTPConnectPort"
+    tcpmux_http_connect_port: Annotated[ListeningPort, doc("Port of the proxy type tcpmux; 0: off.")] = (
+        msgspec.field(default=0, name="tcpmuxHTTPConnectPort")
     )
     tcpmux_passthrough: Annotated[bool, doc("Hands the CONNECT request on to the service.")] = False
     sub_domain_host: Annotated[str, doc("Domain that the key subdomain of proxies is put before.")] = ""
     custom_404_page: Annotated[str, doc("HTML file that answers for unknown hosts.")] = ""
     enable_prometheus: Annotated[bool, doc("Metrics at /metrics of the web server.")] = False
     detailed_errors_to_client: Annotated[bool, doc("Tells clients the reason of a refusal.")] = True
-    max_ports_per_client: Annotated[int, doc("Most ports that one client may have; 0: no limit.")] = 0
-    user_conn_timeout: Annotated[int, doc("Seconds that a user waits for a work connection.")] = 10
-    udp_packet_size: Annotated[int, doc("Largest datagram; the same at both ends.")] = 1500
+    max_ports_per_client: Annotated[CountOrOff, doc("Most ports that one client may have; 0: no limit.")] = 0
+    user_conn_timeout: Annotated[
+        SecondsOrOff,
+        doc("Seconds that a user waits for a work connection; negative: only idle ones are used."),
+    ] = 10
+    udp_packet_size: Annotated[Count, doc("Largest datagram; the same at both ends.")] = 1500
     nathole_analysis_data_reserve_hours: Annotated[
-        int, doc("Hours that results of hole punching are kept.")
+        CountOrOff, doc("Hours that results of hole punching are kept.")
     ] = 168
     allow_ports: Annotated[tuple[PortRange, ...], doc("Ports that proxies may have; empty: all.")] = ()
     http_plugins: Annotated[tuple[HttpPlugin, ...], doc("Web services to ask.")] = ()
@@ -173,18 +187,6 @@ class ServerConfig(Options, frozen=True, kw_only=True):
         dict[str, dict[str, Any]], doc("The server's options of a proxy type, in [proxyTypes.NAME].")
     ] = msgspec.field(default_factory=dict)
     state_dir: Annotated[str, doc("Directory of what outlives a restart: keys, certificates.")] = ""
-
-    def problems(self) -> Iterable[Problem]:
-        for key, port in (
-            ("bindPort", self.bind_port),
-            ("kcpBindPort", self.kcp_bind_port),
-            ("quicBindPort", self.quic_bind_port),
-            ("vhostHTTPPort", self.vhost_http_port),
-            ("vhostHTTPSPort", self.vhost_https_port),
-            ("tcpmuxHTTPConnectPort", self.tcpmux_http_connect_port),
-        ):
-            yield from port_problems(key, port)
-        yield from port_problems("stunPort", max(0, self.stun_port))
 
 
 class ClientTls(Options, frozen=True, kw_only=True):
@@ -221,23 +223,25 @@ class ClientTransport(Options, frozen=True, kw_only=True):
     wire_protocol: Annotated[str, doc("v1, v2, or auto: v2, and v1 with a server that does not know v2.")] = (
         "auto"
     )
-    dial_server_timeout: Annotated[int, doc("Seconds until a connection to the server is given up.")] = 10
-    dial_server_keepalive: Annotated[int, doc("Seconds between two TCP keepalives; negative: none.")] = 7200
+    dial_server_timeout: Annotated[Seconds, doc("Seconds until a connection to the server is given up.")] = 10
+    dial_server_keepalive: Annotated[
+        SecondsOrOff, doc("Seconds between two TCP keepalives; negative: none.")
+    ] = 7200
     connect_server_local_ip: Annotated[str, doc("Address to connect from.")] = msgspec.field(
         default="", name="connectServerLocalIP"
     )
     proxy_url: Annotated[str, doc("Proxy to the server; empty: the environment variable http_proxy.")] = (
         msgspec.field(default="", name="proxyURL")
     )
-    pool_count: Annotated[int, doc("Idle work connections to keep.")] = 1
+    pool_count: Annotated[CountOrOff, doc("Idle work connections to keep.")] = 1
     tcp_mux: Annotated[bool, doc("Many streams over one connection.")] = True
-    tcp_mux_keepalive_interval: Annotated[int, doc("Seconds between two pings of a mux link.")] = 30
+    tcp_mux_keepalive_interval: Annotated[Seconds, doc("Seconds between two pings of a mux link.")] = 30
     heartbeat_interval: Annotated[
-        int,
+        SecondsOrOff,
         doc("Seconds between heartbeats, and between pings with mux; negative: none; 0: 30, -1 with mux."),
     ] = 0
     heartbeat_timeout: Annotated[
-        int,
+        SecondsOrOff,
         doc(
             "Seconds of silence until the server is lost; negative: not checked; 0: two heartbeat intervals, "
             "at most 90, -1 with mux."
@@ -278,7 +282,7 @@ class ClientConfig(Options, frozen=True, kw_only=True):
         default="", name="clientID"
     )
     server_addr: Annotated[str, doc("Host of the server.")] = "0.0.0.0"
-    server_port: Annotated[int, doc("Port of the server.")] = 7000
+    server_port: Annotated[Port, doc("Port of the server.")] = 7000
     nat_hole_stun_server: Annotated[str, doc("STUN server of frpc nathole discover, host:port.")] = (
         "stun.easyvoip.com:3478"
     )
@@ -296,7 +300,7 @@ class ClientConfig(Options, frozen=True, kw_only=True):
         default_factory=dict
     )
     store: StoreConfig = StoreConfig()
-    udp_packet_size: Annotated[int, doc("Largest datagram; the same at both ends.")] = 1500
+    udp_packet_size: Annotated[Count, doc("Largest datagram; the same at both ends.")] = 1500
     metadatas: Annotated[dict[str, str], doc("Values handed to the server's plugins at login.")] = (
         msgspec.field(default_factory=dict)
     )

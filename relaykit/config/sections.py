@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
-from relaykit.options import Options, Problem, doc
+from relaykit.options import Count, CountOrOff, ListeningPort, Options, Problem, Seconds, doc
 from relaykit.values import Secret
 
 __all__ = [
-    "GREATEST_PORT",
     "LOG_FORMATS",
     "LOG_LEVELS",
     "LogConfig",
@@ -20,23 +19,13 @@ __all__ = [
     "WebServerConfig",
     "WebServerTls",
     "choice_problems",
-    "port_problems",
 ]
-
-GREATEST_PORT = 65535
-"""Ports are 16 bits wide."""
 
 LOG_LEVELS = ("trace", "debug", "info", "warn", "error")
 """What ``log.level`` may be, from the most to the least talkative."""
 
 LOG_FORMATS = ("text", "json")
 """What ``log.format`` may be."""
-
-
-def port_problems(key: str, port: int) -> Iterator[Problem]:
-    """What is wrong with a port; 0 is allowed and means "off" or "pick one"."""
-    if not 0 <= port <= GREATEST_PORT:
-        yield Problem(key, f"port number {port} must be in the range 0..{GREATEST_PORT}")
 
 
 def choice_problems(key: str, value: str, choices: tuple[str, ...]) -> Iterator[Problem]:
@@ -51,7 +40,7 @@ class LogConfig(Options, frozen=True, kw_only=True):
 
     to: Annotated[str, doc("console for standard output, else the path of a file.")] = "console"
     level: Annotated[str, doc("Least severity: trace, debug, info, warn or error.")] = "info"
-    max_days: Annotated[int, doc("Days that rotated files are kept; negative keeps all.")] = 3
+    max_days: Annotated[CountOrOff, doc("Days that rotated files are kept; negative keeps all.")] = 3
     disable_print_color: Annotated[bool, doc("Leaves out the colors on the console.")] = False
     format: Annotated[str, doc("text for frp's lines, json for one JSON object a line.")] = "text"
 
@@ -78,7 +67,7 @@ class WebServerConfig(Options, frozen=True, kw_only=True):
     """The web server of the dashboard and of the administration API."""
 
     addr: Annotated[str, doc("Address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, doc("Port to listen on; 0 for no web server.")] = 0
+    port: Annotated[ListeningPort, doc("Port to listen on; 0 for no web server.")] = 0
     user: Annotated[
         str, doc("User name that must be given; with an empty password too, nobody is asked.")
     ] = ""
@@ -87,13 +76,10 @@ class WebServerConfig(Options, frozen=True, kw_only=True):
     pprof_enable: Annotated[bool, doc("Profiling pages.")] = False
     tls: WebServerTls | None = None
 
-    def problems(self) -> Iterable[Problem]:
-        yield from port_problems("port", self.port)
-
 
 class QuicConfig(Options, frozen=True, kw_only=True):
     """Properties of QUIC connections."""
 
-    keepalive_period: Annotated[int, doc("Seconds between two keepalives.")] = 10
-    max_idle_timeout: Annotated[int, doc("Seconds of silence after which a connection is lost.")] = 30
-    max_incoming_streams: Annotated[int, doc("Most streams that the peer may have open.")] = 100_000
+    keepalive_period: Annotated[Seconds, doc("Seconds between two keepalives.")] = 10
+    max_idle_timeout: Annotated[Seconds, doc("Seconds of silence after which a connection is lost.")] = 30
+    max_incoming_streams: Annotated[Count, doc("Most streams that the peer may have open.")] = 100_000

@@ -42,6 +42,9 @@ def keys(found: Findings) -> list[str]:
     return [problem.key for problem in (*found.problems, *found.unavailable)]
 
 
+WEB = WebServerConfig(tls=WebServerTls(key_file="k"))
+
+
 class Plain(Options, frozen=True, kw_only=True):
     """A type's options that nothing is wrong with."""
 
@@ -82,10 +85,8 @@ class ServerTests(SynchronousTestCase):
 
     def test_unavailable(self) -> None:
         """What is not available is kept apart from what is wrong, and not warned about as well."""
-        found = check_server(
-            ServerConfig(auth=TOKEN, quic_bind_port=7000, web_server=WebServerConfig(port=70000))
-        )
-        self.assertEqual([problem.key for problem in found.problems], ["webServer.port"])
+        found = check_server(ServerConfig(auth=TOKEN, quic_bind_port=7000, web_server=WEB))
+        self.assertEqual([problem.key for problem in found.problems], ["webServer.tls.certFile"])
         self.assertEqual([problem.key for problem in found.unavailable], ["quicBindPort"])
         self.assertEqual(found.warnings, [])
 
@@ -130,14 +131,13 @@ class ProxyTests(SynchronousTestCase):
 
     def test_right(self) -> None:
         """A name and a local service are enough."""
-        found = check_proxy(ProxyCommon(name="a", local_port=22), TcpOptions(remote_port=70000))
+        found = check_proxy(ProxyCommon(name="a", local_port=22), TcpOptions(remote_port=7000))
         self.assertEqual((keys(found), found.warnings), ([], []))
 
     def test_problems(self) -> None:
         """Each rule blames its key."""
         for common, blamed in (
             (ProxyCommon(local_port=22), "name"),
-            (ProxyCommon(name="a", local_port=-1), "localPort"),
             (ProxyCommon(name="a", local_port=1, annotations={"a b": "x"}), "annotations"),
             (
                 ProxyCommon(name="a", local_port=1, transport=ProxyTransport(proxy_protocol_version="v3")),
@@ -158,9 +158,9 @@ class ProxyTests(SynchronousTestCase):
             self.assertEqual(problems, [blamed])
 
     def test_local(self) -> None:
-        """An endpoint string stands for host and port; with a plugin, no port is looked at."""
+        """An endpoint string stands for host and port, and so does a plugin."""
         self.assertEqual(keys(check_proxy(ProxyCommon(name="a", local="unix:/x"), Plain())), [])
-        found = check_proxy(ProxyCommon(name="a", local_port=70000), Plain(), has_plugin=True)
+        found = check_proxy(ProxyCommon(name="a"), Plain(), has_plugin=True)
         self.assertEqual((keys(found), found.warnings), ([], []))
         self.assertEqual(
             keys(check_proxy(ProxyCommon(name="a", local="unix:/x"), Plain(), has_plugin=True)), ["local"]
@@ -177,6 +177,6 @@ class ProxyTests(SynchronousTestCase):
     def test_visitor(self) -> None:
         """A visitor needs a name, a proxy to visit, and a port or none by intention."""
         self.assertEqual(keys(check_visitor(VisitorCommon(), Plain())), ["name", "serverName", "bindPort"])
-        for port in (9000, -1, 70000):
+        for port in (9000, -1):
             common = VisitorCommon(name="v", server_name="s", bind_port=port)
             self.assertEqual(keys(check_visitor(common, Plain())), [])

@@ -122,7 +122,7 @@ class ReaderTests(SynchronousTestCase):
                 "text: must be a text, not a number (5) (put it in quotes)",
                 "secret: must be a text, not a number (put it in quotes)",
                 "number: must be a whole number, not true",
-                "limited: expected `int` <= 9",
+                "limited: must be in the range 0..9, not 10",
                 "switch: must be true or false, not a number (1)",
                 "names[1]: must be a text, not a number (1) (put it in quotes)",
                 "names[2]: must be a text, not false (put it in quotes)",

@@ -120,8 +120,7 @@ class ClientTests(ConfigurationTestCase):
                 'frpc.toml:2: serverPort: must be a whole number, not the text "7000" (leave out the quotes)',
                 "frpc.toml:3: token: unknown key (did you mean auth.token?)",
                 'frpc.toml:5: transport.protocol: "ws" is not one of tcp, kcp, quic, websocket, wss',
-                'frpc.toml:9: proxies[0].localPort (proxy "a"): '
-                "port number 70000 must be in the range 0..65535",
+                'frpc.toml:9: proxies[0].localPort (proxy "a"): must be in the range 0..65535, not 70000',
                 'frpc.toml:10: proxies[0].customDomains (proxy "a"): unknown key '
                 "(it is a key of the proxy types http, https, tcpmux)",
                 'frpc.toml:13: proxies[1].type (proxy "a"): unknown proxy type "tpc" '
@@ -139,8 +138,8 @@ class ClientTests(ConfigurationTestCase):
         """What is switched off, or not in ``start``, is left out and not checked, but must make sense."""
         text = (
             'start = ["a"]\n[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 1\n'
-            '[[proxies]]\nname = "b"\ntype = "tcp"\nlocalPort = 70000\n'
-            '[[proxies]]\nname = "c"\ntype = "tcp"\nenabled = false\nlocalPort = 70000\n'
+            '[[proxies]]\nname = "b"\ntype = "tcp"\nlocal = "nobody:1"\n'
+            '[[proxies]]\nname = "c"\ntype = "tcp"\nenabled = false\nlocal = "nobody:1"\n'
         )
         loaded = self.client(text)
         self.assertEqual([proxy.common.name for proxy in loaded.proxies], ["a"])
@@ -236,7 +235,7 @@ class ClientTests(ConfigurationTestCase):
             environ={},
         )
         self.assertEqual(
-            str(error), 'proxies[0].localPort (proxy "a"): port number 70000 must be in the range 0..65535'
+            str(error), 'proxies[0].localPort (proxy "a"): must be in the range 0..65535, not 70000'
         )
 
 
@@ -304,7 +303,7 @@ class ForeignTypeTests(ConfigurationTestCase):
             problems,
             [
                 'frpc.toml:1: proxies[0].phrase (proxy "a"): must be given',
-                'frpc.toml:5: proxies[0].knocks (proxy "a"): expected `int` <= 9',
+                'frpc.toml:5: proxies[0].knocks (proxy "a"): must be in the range 1..9, not 10',
                 'frpc.toml:6: proxies[0].frase (proxy "a"): unknown key (did you mean phrase?)',
             ],
         )

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.credentials import ClientAuth
+from relaykit.config.later import LATER_TYPES
+from relaykit.config.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.config.schema import (
     ClientConfig,
     ClientTls,
@@ -14,13 +17,20 @@ from relaykit.config.schema import (
     ServerConfig,
     port_allowed,
 )
-from relaykit.options import Options, option_fields, options_class
+from relaykit.options import Options, ProxyCommon, VisitorCommon, option_fields, options_class
+from relaykit.plugins import ProxyTypes
 
 
 def tables(cls: type[Options]) -> list[type[Options]]:
     """An options class, and all inside of it."""
-    inner = [options_class(each.type) for each in option_fields(cls)]
+    inner = [options_class(each) for field in option_fields(cls) for each in _plain_types(field.type)]
     return [cls, *(table for found in inner if found is not None for table in tables(found))]
+
+
+def _plain_types(declared: Any) -> set[Any]:
+    """A field's type, or what a list, a table of values, or an optional one of it consists of."""
+    arguments = typing.get_args(declared)
+    return {declared} if not arguments else {plain for each in arguments for plain in _plain_types(each)}
 
 
 class SchemaTests(SynchronousTestCase):
@@ -66,20 +76,26 @@ class SchemaTests(SynchronousTestCase):
                 if table.__name__ not in ("WebServerTls", "TokenSource"):
                     self.assertEqual(list(table().problems()), [], table)
 
-    def test_ports(self) -> None:
-        """Every port of the server is checked."""
-        wrong: dict[str, Any] = dict.fromkeys(
-            (
-                "bind_port",
-                "kcp_bind_port",
-                "quic_bind_port",
-                "vhost_http_port",
-                "vhost_https_port",
-                "tcpmux_http_connect_port",
-            ),
-            65536,
-        )
-        self.assertEqual(len(list(ServerConfig(**wrong).problems())), len(wrong))
+    def test_limits(self) -> None:
+        """Every number of every table has limits: of both programs, of proxies and visitors, of each type."""
+        types = ProxyTypes.installed()
+        installed = [types.get(reference.name) for reference in types]
+        roots: list[type[Options]] = [ServerConfig, ClientConfig, ProxyCommon, VisitorCommon]
+        for each in (*installed, *LATER_TYPES.values()):
+            for name in ("proxy_options", "visitor_options", "ingress_options"):
+                roots += [cls] if (cls := getattr(each, name, None)) is not None else []
+        roots += [*PROXY_PLUGINS.values(), *VISITOR_PLUGINS.values()]
+        numbers = [
+            (each, f"{cls.__name__}.{each.name}")
+            for root in roots
+            for cls in tables(root)
+            for each in option_fields(cls)
+            if {int, float} & _plain_types(each.type)
+        ]
+        self.assertGreater(len(numbers), 40)
+        for each, name in numbers:
+            self.assertIsNotNone(each.least, name)
+            self.assertIsNotNone(each.greatest, name)
 
     def test_client_transport(self) -> None:
         """Protocols are known words, and a time-out leaves room for a heartbeat."""

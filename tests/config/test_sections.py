@@ -8,9 +8,7 @@ from relaykit.config.sections import (
     WebServerConfig,
     WebServerTls,
     choice_problems,
-    port_problems,
 )
-from relaykit.options import Problem
 
 
 class SectionTests(SynchronousTestCase):
@@ -31,15 +29,6 @@ class SectionTests(SynchronousTestCase):
         self.assertEqual([each.key for each in WebServerTls().problems()], ["certFile", "keyFile"])
         self.assertEqual([each.key for each in WebServerTls(cert_file="c").problems()], ["keyFile"])
         self.assertEqual(list(WebServerTls(cert_file="c", key_file="k").problems()), [])
-
-    def test_ports(self) -> None:
-        """Ports have 16 bits."""
-        for port in (0, 1, 65535):
-            self.assertEqual(list(port_problems("port", port)), [])
-        for port in (-1, 65536):
-            expected = [Problem("port", f"port number {port} must be in the range 0..65535")]
-            self.assertEqual(list(port_problems("port", port)), expected)
-            self.assertEqual(list(WebServerConfig(port=port).problems()), expected)
 
     def test_choices(self) -> None:
         """What is not there must be given, what is wrong is repeated."""

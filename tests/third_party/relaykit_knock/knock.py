@@ -25,7 +25,7 @@ from relaykit.interfaces import (
     IVisitableProxyType,
     IVisitor,
 )
-from relaykit.options import OneLine, Options, Problem, doc, extension, wire
+from relaykit.options import OneLine, Options, Port, Problem, doc, extension, wire
 from relaykit.proxies.stcp import StcpVisitor
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.values import Secret
@@ -76,13 +76,11 @@ SHORTEST_PAUSE_S = 0.5
 class KnockOptions(Options, frozen=True, kw_only=True):
     """The own keys of a ``knock`` proxy."""
 
-    remote_port: Annotated[
-        int, msgspec.Meta(ge=0, le=65535), wire("remote_port"), doc("Port on the server; 0 picks one.")
-    ] = 0
+    remote_port: Annotated[Port, wire("remote_port"), doc("Port on the server; 0 picks one.")] = 0
     secret_key: Annotated[Secret, wire("sk"), doc("What a visitor must know.")] = Secret("")
     open_seconds: Annotated[
         int,
-        msgspec.Meta(ge=1),
+        msgspec.Meta(ge=1, le=86_400),
         extension("open_seconds"),
         doc("Seconds that a knock opens the port for."),
     ] = 60
@@ -97,7 +95,7 @@ class KnockIngressOptions(Options, frozen=True, kw_only=True):
     """The server's table ``[proxyTypes.knock]``."""
 
     most_seconds: Annotated[
-        int, msgspec.Meta(ge=1), doc("The longest that a knock opens a port, in seconds.")
+        int, msgspec.Meta(ge=1, le=86_400), doc("The longest that a knock opens a port, in seconds.")
     ] = 3600
 
 

@@ -1,0 +1,84 @@
+"""Options: how a class declares its configuration keys, their limits, and what of them travels.
+
+Every table of a configuration file is a frozen subclass of :class:`Options`.  A field's
+configuration key is its name in camel case (or ``msgspec.field(name=...)``).  What a proxy's
+options send to the other end is declared at the field too::
+
+    class KnockOptions(Options, frozen=True, kw_only=True):
+        remote_port: Annotated[Port, wire("remote_port"), doc("Port on the server; 0 picks one.")] = 0
+        open_seconds: Annotated[
+            Seconds, extension("open_seconds"), doc("Seconds that a knock opens it for.")
+        ] = 60
+        greeting: Annotated[str, doc("A line that each user gets first.")] = ""
+
+:func:`wire` names a field of frp's NewProxy message, so that real ``frps`` and ``frpc`` understand
+it; :func:`extension` a field of relaykit's own part of that message, which only relaykit reads.  A
+field with neither stays on its side.  :func:`server_key` gives a field of ``ingress_options`` a place
+of its own in the server's file.  Every number has limits: those of :data:`Port`, :data:`Seconds` and the
+like, or its own.  Limits that msgspec knows are checked at both ends.
+"""
+
+from relaykit.options.entries import (
+    HealthCheck,
+    HttpHeader,
+    LoadBalancer,
+    ProxyCommon,
+    ProxyTransport,
+    VisitorCommon,
+    VisitorTransport,
+)
+from relaykit.options.fields import (
+    Count,
+    CountOrOff,
+    ListeningPort,
+    ListeningPortOrOff,
+    OptionField,
+    Options,
+    Port,
+    PortOrOff,
+    Problem,
+    Seconds,
+    SecondsOrOff,
+    doc,
+    extension,
+    listened_ports,
+    option_fields,
+    options_class,
+    server_key,
+    wire,
+)
+from relaykit.options.one_line import OneLine
+from relaykit.options.travel import EXTENSION_KEY, convert, from_wire, to_wire
+
+__all__ = [
+    "EXTENSION_KEY",
+    "Count",
+    "CountOrOff",
+    "HealthCheck",
+    "HttpHeader",
+    "ListeningPort",
+    "ListeningPortOrOff",
+    "LoadBalancer",
+    "OneLine",
+    "OptionField",
+    "Options",
+    "Port",
+    "PortOrOff",
+    "Problem",
+    "ProxyCommon",
+    "ProxyTransport",
+    "Seconds",
+    "SecondsOrOff",
+    "VisitorCommon",
+    "VisitorTransport",
+    "convert",
+    "doc",
+    "extension",
+    "from_wire",
+    "listened_ports",
+    "option_fields",
+    "options_class",
+    "server_key",
+    "to_wire",
+    "wire",
+]

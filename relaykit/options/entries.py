@@ -1,0 +1,134 @@
+"""The keys that every proxy and every visitor has, whatever its type."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from relaykit.options.fields import (
+    CountOrOff,
+    ListeningPortOrOff,
+    Options,
+    Port,
+    SecondsOrOff,
+    doc,
+    wire,
+)
+from relaykit.values import Secret
+
+__all__ = [
+    "HealthCheck",
+    "HttpHeader",
+    "LoadBalancer",
+    "ProxyCommon",
+    "ProxyTransport",
+    "VisitorCommon",
+    "VisitorTransport",
+]
+
+
+class ProxyTransport(Options, frozen=True, kw_only=True):
+    """How the work connections of a proxy carry their bytes."""
+
+    use_encryption: Annotated[
+        bool,
+        wire("use_encryption"),
+        doc("Encrypt work connections with a key made from the token (frp's cipher, no integrity)."),
+    ] = False
+    use_compression: Annotated[
+        bool, wire("use_compression"), doc("Compress work connections with snappy.")
+    ] = False
+    bandwidth_limit: Annotated[
+        str, wire("bandwidth_limit"), doc("Bytes a second, such as 1MB or 512KB; empty for no limit.")
+    ] = ""
+    bandwidth_limit_mode: Annotated[
+        str, wire("bandwidth_limit_mode"), doc("Which end limits: client or server.")
+    ] = "client"
+    proxy_protocol_version: Annotated[
+        str, doc("Announce the user's address to the local service: v1, v2 or empty.")
+    ] = ""
+
+
+class LoadBalancer(Options, frozen=True, kw_only=True):
+    """Several proxies behind one exposure."""
+
+    group: Annotated[str, wire("group"), doc("Proxies of the same group share one exposure.")] = ""
+    group_key: Annotated[Secret, wire("group_key"), doc("What a proxy must know to join the group.")] = (
+        Secret("")
+    )
+
+
+class HttpHeader(Options, frozen=True, kw_only=True):
+    """One header of a health check's request."""
+
+    name: Annotated[str, doc("Name of the header.")] = ""
+    value: Annotated[str, doc("Its value.")] = ""
+
+
+class HealthCheck(Options, frozen=True, kw_only=True):
+    """Registers the proxy only while its local service answers."""
+
+    type: Annotated[str, doc("tcp, http, or empty for no check.")] = ""
+    timeout_seconds: Annotated[SecondsOrOff, doc("Seconds until a check counts as failed.")] = 0
+    max_failed: Annotated[CountOrOff, doc("Failures in a row that withdraw the proxy.")] = 0
+    interval_seconds: Annotated[SecondsOrOff, doc("Seconds between two checks.")] = 0
+    path: Annotated[str, doc("Path that an http check asks for.")] = ""
+    http_headers: Annotated[tuple[HttpHeader, ...], doc("Headers that an http check sends.")] = ()
+
+
+class ProxyCommon(Options, frozen=True, kw_only=True):
+    """The keys that every proxy has, whatever its type."""
+
+    name: Annotated[str, doc("Name of the proxy, unique in the file.")] = ""
+    type: Annotated[str, doc("The proxy type, such as tcp or stcp.")] = ""
+    enabled: Annotated[bool, doc("False leaves this entry out.")] = True
+    annotations: Annotated[
+        dict[str, str], wire("annotations"), doc("Labels for people and programs that watch the server.")
+    ] = msgspec.field(default_factory=dict)
+    metadatas: Annotated[dict[str, str], wire("metas"), doc("Values handed to the server's plugins.")] = (
+        msgspec.field(default_factory=dict)
+    )
+    transport: ProxyTransport = ProxyTransport()
+    load_balancer: LoadBalancer = LoadBalancer()
+    health_check: HealthCheck = HealthCheck()
+    local: Annotated[
+        str, doc("The local service as a Twisted endpoint string, such as unix:/run/app.sock.")
+    ] = ""
+    local_ip: Annotated[str, doc("Host of the local service.")] = msgspec.field(
+        default="127.0.0.1", name="localIP"
+    )
+    local_port: Annotated[Port, doc("Port of the local service.")] = 0
+
+    @property
+    def local_endpoint(self) -> str:
+        """The endpoint string of the local service, whichever way it was configured."""
+        if self.local:
+            return self.local
+        host = self.local_ip.replace("\\", "\\\\").replace(":", "\\:").replace("=", "\\=")
+        return f"tcp:{host}:{self.local_port}"
+
+
+class VisitorTransport(Options, frozen=True, kw_only=True):
+    """How the visits of a visitor carry their bytes."""
+
+    use_encryption: Annotated[
+        bool, doc("Encrypt visits with a key made from the secret (frp's cipher, no integrity).")
+    ] = False
+    use_compression: Annotated[bool, doc("Compress visits with snappy.")] = False
+
+
+class VisitorCommon(Options, frozen=True, kw_only=True):
+    """The keys that every visitor has, whatever its type."""
+
+    name: Annotated[str, doc("Name of the visitor, unique in the file.")] = ""
+    type: Annotated[str, doc("The proxy type that it visits, such as stcp.")] = ""
+    enabled: Annotated[bool, doc("False leaves this entry out.")] = True
+    transport: VisitorTransport = VisitorTransport()
+    secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = Secret("")
+    server_user: Annotated[str, doc("User of the client that has the proxy; empty for the own user.")] = ""
+    server_name: Annotated[str, doc("Name of the proxy to visit, without its user.")] = ""
+    bind_addr: Annotated[str, doc("Address to listen on.")] = "127.0.0.1"
+    bind_port: Annotated[
+        ListeningPortOrOff, doc("Port to listen on; negative: no port, only what other code hands over.")
+    ] = 0

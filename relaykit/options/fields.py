@@ -1,0 +1,190 @@
+"""How a class declares its configuration keys, and the limits of their numbers."""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from attrs import frozen
+
+__all__ = [
+    "Count",
+    "CountOrOff",
+    "ListeningPort",
+    "ListeningPortOrOff",
+    "OptionField",
+    "Options",
+    "Port",
+    "PortOrOff",
+    "Problem",
+    "Seconds",
+    "SecondsOrOff",
+    "doc",
+    "extension",
+    "listened_ports",
+    "option_fields",
+    "options_class",
+    "server_key",
+    "wire",
+]
+
+GREATEST_PORT = 65535
+"""Ports are 16 bits wide."""
+
+GREATEST_NUMBER = 2**31 - 1
+"""Of seconds and of what is counted: 68 years, or more of anything than there is memory for."""
+
+LEAST_NUMBER = -(2**31)
+"""Of numbers whose negative values mean "off": as frp, all of them do."""
+
+_LISTENED = {"listened": True}
+
+Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_PORT)]
+"""A port; 0 means "off" or "pick one"."""
+
+PortOrOff: TypeAlias = Annotated[int, msgspec.Meta(ge=LEAST_NUMBER, le=GREATEST_PORT)]
+"""A port; a negative one means "off"."""
+
+ListeningPort: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_PORT, extra=_LISTENED)]
+"""A port that is listened on; see :func:`listened_ports`."""
+
+ListeningPortOrOff: TypeAlias = Annotated[
+    int, msgspec.Meta(ge=LEAST_NUMBER, le=GREATEST_PORT, extra=_LISTENED)
+]
+"""A port that is listened on; a negative one means "off"."""
+
+Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_NUMBER)]
+"""A time in whole seconds."""
+
+SecondsOrOff: TypeAlias = Annotated[int, msgspec.Meta(ge=LEAST_NUMBER, le=GREATEST_NUMBER)]
+"""A time in whole seconds, whose negative values have a meaning of their own."""
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_NUMBER)]
+"""How many, or how large in bytes."""
+
+CountOrOff: TypeAlias = Annotated[int, msgspec.Meta(ge=LEAST_NUMBER, le=GREATEST_NUMBER)]
+"""How many, where negative values have a meaning of their own."""
+
+
+def doc(text: str) -> msgspec.Meta:
+    """Says what a key means, for the generated reference: one sentence, with the unit."""
+    return msgspec.Meta(description=text)
+
+
+def wire(key: str) -> msgspec.Meta:
+    """Lets a field travel as field ``key`` of frp's NewProxy."""
+    return msgspec.Meta(extra={"wire": key})
+
+
+def extension(key: str) -> msgspec.Meta:
+    """Lets a field travel as field ``key`` of relaykit's own part of NewProxy."""
+    return msgspec.Meta(extra={"extension": key})
+
+
+def server_key(path: str) -> msgspec.Meta:
+    """Places a field of ``ingress_options`` at a key of the server's file, beside ``[proxyTypes.NAME]``.
+
+    ``path`` is dotted from the top of the file, such as ``vhostHTTPPort``; the field's own key is not
+    in the type's table then.  Types may share a key: each of them gets its value, by its own declaration.
+    """
+    return msgspec.Meta(extra={"server_key": path})
+
+
+@frozen
+class Problem:
+    """One thing that is wrong with a value: its key, dotted from the table it is in, and why."""
+
+    key: str
+    reason: str
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A table of options; see the module for how its fields are declared."""
+
+    def problems(self) -> Iterable[Problem]:
+        """What single values cannot tell: rules between fields, ranges, required fields."""
+        return ()
+
+
+@frozen
+class OptionField:
+    """One field of an options class, as loaders, codecs and the reference see it.
+
+    ``declared`` is its type with all annotations, such as limits: what :func:`~relaykit.options.convert`
+    checks.  ``least`` and ``greatest`` are the limits of a number, None where it has none.
+    ``server_key`` and ``listened`` are what :func:`server_key` and :data:`ListeningPort` declare.
+    """
+
+    name: str
+    key: str
+    type: Any
+    declared: Any
+    default: Any
+    required: bool
+    wire: str | None
+    extension: str | None
+    description: str
+    server_key: str | None
+    listened: bool
+    least: float | None
+    greatest: float | None
+
+
+@functools.cache
+def option_fields(cls: type[Options]) -> tuple[OptionField, ...]:
+    """The fields of an options class, in order of declaration."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return tuple(_option_field(info, hints[info.name]) for info in msgspec.structs.fields(cls))
+
+
+def options_class(declared: Any) -> type[Options] | None:
+    """The options class behind a field's type (``X``, ``X | None``), or None for plain values."""
+    if isinstance(declared, type) and issubclass(declared, Options):
+        return declared
+    if typing.get_origin(declared) in (typing.Union, types.UnionType):
+        for member in typing.get_args(declared):
+            found = options_class(member)
+            if found is not None:
+                return found
+    return None
+
+
+def listened_ports(options: Options) -> frozenset[int]:
+    """The ports that these options, and those inside them, ask to listen on."""
+    found: set[int] = set()
+    for each in option_fields(type(options)):
+        value = getattr(options, each.name)
+        if isinstance(value, Options):
+            found |= listened_ports(value)
+        elif each.listened and value > 0:
+            found.add(value)
+    return frozenset(found)
+
+
+def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField:
+    plain, *metas = typing.get_args(declared) if typing.get_origin(declared) is Annotated else (declared,)
+    extra: dict[str, Any] = {}
+    for meta in metas:
+        extra |= meta.extra or {}
+    default = info.default
+    if info.default_factory is not msgspec.NODEFAULT:
+        default = info.default_factory()
+    return OptionField(
+        name=info.name,
+        key=info.encode_name,
+        type=plain,
+        declared=declared,
+        default=default,
+        required=info.required,
+        wire=extra.get("wire"),
+        extension=extra.get("extension"),
+        description=next((meta.description for meta in reversed(metas) if meta.description), ""),
+        server_key=extra.get("server_key"),
+        listened=extra.get("listened", False),
+        least=next((meta.ge for meta in metas if meta.ge is not None), None),
+        greatest=next((meta.le for meta in metas if meta.le is not None), None),
+    )

@@ -1,0 +1,23 @@
+"""Tests for :mod:`relaykit.options.entries`."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.options import ProxyCommon
+
+
+class LocalEndpointTests(SynchronousTestCase):
+    """Tests for the endpoint string of the local service."""
+
+    def test_given(self) -> None:
+        """An endpoint string counts as it is."""
+        self.assertEqual(ProxyCommon(local="unix:/run/app.sock").local_endpoint, "unix:/run/app.sock")
+
+    def test_made(self) -> None:
+        """Host and port make one, in which the host's colons are quoted."""
+        self.assertEqual(ProxyCommon(local_port=22).local_endpoint, "tcp:127.0.0.1:22")
+        self.assertEqual(
+            ProxyCommon(local_ip="2001:db8::1", local_port=22).local_endpoint,
+            "tcp:2001\\:db8\\:\\:1:22",
+        )
