@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from relaykit.commands.loading import loaded_or_said
-from relaykit.config.load import load_client, load_server
+from relaykit.config.load import load_client, load_server, role_of
 from relaykit.config.problems import ConfigurationProblems
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
@@ -21,7 +21,7 @@ _LOADERS: dict[str, Callable[..., Any]] = {"server": load_server, "client": load
 
 
 def run(call: Call, around: Surroundings) -> int:
-    """Checks a file as the configuration of a role: of the one it fits better, if none was named."""
+    """Checks a file as the configuration of a role: of the one whose keys it has, if none was named."""
     path, role = call["config"], call["role"]
     if not path:
         around.explain("a configuration file is needed: -c FILE", "no-file-given")
@@ -40,6 +40,7 @@ def run(call: Call, around: Surroundings) -> int:
             allow_unsafe=call["allow-unsafe"],
         )
 
+    role = role or role_of(path, environ=around.environ, strict=call["strict-config"])
     role = role or min(_LOADERS, key=lambda each: _problem_count(load, each))
     if loaded_or_said(lambda: load(role), around.complain) is None:
         return 1

@@ -6,15 +6,15 @@ command line alike.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from relaykit.config.addresses import endpoint_problem
 from relaykit.config.annotations import annotation_problems
 from relaykit.config.availability import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.bandwidth import parse_bandwidth
 from relaykit.config.credentials import ClientAuth, ServerAuth, TokenSource
-from relaykit.config.endpoints import endpoint_trouble
 from relaykit.config.problems import Findings
-from relaykit.config.schema import ClientConfig, ServerConfig
+from relaykit.config.schema import ClientConfig, PortRange, ServerConfig
 from relaykit.config.sections import choice_problems
 from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
 
@@ -68,6 +68,7 @@ def check_server(
         found.add(_unbindable(config.auth))
         if _has_no_token(config.auth) and config.auth.method == "token":
             found.warn((Problem("auth.token", "is empty: whoever reaches the port may log in"),))
+    found.warn(_empty_ranges(config.allow_ports))
     _add_unavailable(found, availability_findings(config, SERVER_KEYS))
     return found
 
@@ -147,7 +148,7 @@ def _local_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
         return
     if common.local_port or has_plugin:
         yield Problem("local", "cannot be given together with localPort or plugin")
-    if reason := endpoint_trouble(common.local):
+    if reason := endpoint_problem(common.local):
         yield Problem("local", f'"{common.local}" is not an endpoint: {reason}')
 
 
@@ -157,6 +158,12 @@ def value_problems(common: ProxyCommon) -> Iterator[Problem]:
         parse_bandwidth(common.transport.bandwidth_limit)
     except ValueError as error:
         yield Problem("transport.bandwidthLimit", str(error))
+
+
+def _empty_ranges(ranges: Iterable[PortRange]) -> Iterator[Problem]:
+    for position, each in enumerate(ranges):
+        if not each.ports:
+            yield Problem(f"allowPorts[{position}]", f"allows no port: {each.end} is below {each.start}")
 
 
 def _has_no_token(auth: ServerAuth | ClientAuth) -> bool:

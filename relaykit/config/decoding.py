@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from attrs import define, field, frozen
 
+from relaykit.config.addresses import bare_host, host_and_port_problem, host_problem
 from relaykit.config.documents import Document, Format, KeyPath, dotted, key_path, kind_of, shown
 from relaykit.config.numerals import GREATEST_INTEGER, LEAST_INTEGER
 from relaykit.config.problems import ConfigurationProblem, Findings, Report
@@ -86,7 +87,9 @@ class Reader:
             if not self.is_blamed(full):
                 self.problem(full, each.reason, subject=subject)
         for each in found.warnings:
-            self.warning((*path, *key_path(each.key)), each.reason, subject=subject)
+            full = (*path, *key_path(each.key))
+            if self._blamed.isdisjoint(_beginnings(full)):
+                self.warning(full, each.reason, subject=subject)
 
     def is_blamed(self, path: KeyPath) -> bool:
         """Whether a problem was reported about the value at this path, or about one below it."""
@@ -142,7 +145,9 @@ class Reader:
                     self.problem((*path, each.key), "must be given", subject=subject)
                 continue
             value = self._field(each, found.value, (*path, each.key), subject)
-            if value is not _FAILED:
+            if value is _FAILED:
+                self._blamed.add((*path, each.key))
+            else:
                 values[each.name] = value
         if any(each.required and each.name not in values for each in option_fields(cls)):
             return None
@@ -195,11 +200,26 @@ class Reader:
         if isinstance(converted, int | float) and not _within(converted, each):
             self.problem(path, f"must be {_range(each)}, not {converted}", subject=subject)
             return _FAILED
+        if each.names:
+            converted = self._hosts(converted, each, path, subject)
+            if converted is _FAILED:
+                return _FAILED
         try:
             return convert(converted, each.declared)
         except msgspec.ValidationError as error:
             self.problem(path, _lowered(str(error)), subject=subject)
             return _FAILED
+
+    def _hosts(self, value: Any, each: OptionField, path: KeyPath, subject: str) -> Any:
+        """What names a host, or a list of that: without brackets, and only if it can be a host."""
+        if isinstance(value, tuple):
+            hosts = [self._hosts(host, each, (*path, at), subject) for at, host in enumerate(value)]
+            return _FAILED if any(host is _FAILED for host in hosts) else tuple(hosts)
+        check = host_and_port_problem if each.names == "host and port" else host_problem
+        if value and (reason := check(value)):
+            self.problem(path, reason, subject=subject)
+            return _FAILED
+        return bare_host(value)
 
     def _value(self, value: Any, declared: Any, path: KeyPath, subject: str) -> Any:
         origin, arguments = typing.get_origin(declared), typing.get_args(declared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Mapping
 
@@ -56,7 +57,7 @@ def _text(path: str) -> str:
     if len(content) > MOST_BYTES:
         raise FormatError(f"has more than {MOST_BYTES} bytes")
     try:
-        return content.decode("utf-8").replace("\r\n", "\n")
+        return content.removeprefix(codecs.BOM_UTF8).decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise FormatError("is not text in UTF-8", line) from None

@@ -12,8 +12,6 @@ from relaykit.config.toml_text import read_toml
 
 __all__ = ["parse_document"]
 
-_BYTE_ORDER_MARK = "\ufeff"
-
 
 def parse_document(text: str, extension: str, *, strict: bool) -> Document:
     """Parses a text from a file with this extension (with its dot).
@@ -26,7 +24,6 @@ def parse_document(text: str, extension: str, *, strict: bool) -> Document:
         as_toml = error
     if as_toml.key or extension.lower() == ".toml":
         raise as_toml
-    text = text.removeprefix(_BYTE_ORDER_MARK)
     if text.lstrip().startswith("{"):
         return read_json(text, whole=not strict)
     return _as_yaml(text, extension, as_toml)

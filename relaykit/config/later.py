@@ -14,7 +14,7 @@ from attrs import frozen
 
 from relaykit.config.local_plugins import HeaderChanges
 from relaykit.config.sections import choice_problems
-from relaykit.options import CountOrOff, Options, Port, Problem, SecondsOrOff, doc
+from relaykit.options import CountOrOff, HostNames, Options, Problem, RemotePort, SecondsOrOff, doc
 from relaykit.values import Secret
 
 __all__ = ["LATER_TYPES", "LaterType"]
@@ -25,13 +25,13 @@ _TUNNEL_PROTOCOLS = ("kcp", "quic")
 class UdpOptions(Options, frozen=True, kw_only=True):
     """The own keys of a ``udp`` proxy."""
 
-    remote_port: Annotated[Port, doc("Port on the server; 0 lets the server pick one.")] = 0
+    remote_port: Annotated[RemotePort, doc("Port on the server; 0 lets the server pick one.")] = 0
 
 
 class DomainOptions(Options, frozen=True, kw_only=True):
     """The own keys of an ``https`` proxy, which ``http`` and ``tcpmux`` have too."""
 
-    custom_domains: Annotated[tuple[str, ...], doc("Host names that lead to the proxy.")] = ()
+    custom_domains: Annotated[HostNames, doc("Host names that lead to the proxy.")] = ()
     subdomain: Annotated[str, doc("Name put before the server's subDomainHost.")] = ""
 
     def problems(self) -> Iterable[Problem]:

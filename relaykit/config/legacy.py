@@ -19,7 +19,7 @@ _VALUE_QUOTES = ('"""', "`")
 def is_legacy(text: str) -> bool:
     """Whether a text is INI throughout and has a section named exactly ``common``."""
     found = False
-    lines = iter(text.removeprefix("\ufeff").split("\n"))
+    lines = iter(text.split("\n"))
     for raw in lines:
         line = raw.strip()
         if not line or line[0] in "#;":

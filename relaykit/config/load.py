@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 from attrs import define, field, frozen
 
@@ -31,6 +31,7 @@ __all__ = [
     "client_from_table",
     "load_client",
     "load_server",
+    "role_of",
     "server_from_table",
 ]
 
@@ -121,6 +122,23 @@ def load_client(
     if reader is None:
         raise report.to_error()
     return _Client(report, types, environ, allow_unsafe, strict, cwd, token_given).load(reader)
+
+
+def role_of(
+    path: str, *, environ: Mapping[str, str], strict: bool = True, cwd: str = ""
+) -> Literal["server", "client", ""]:
+    """Whose configuration a file is, by its keys; an empty text if they do not tell, or it cannot be read."""
+    reader = read_file(path, Report(), environ=environ, strict=strict, cwd=cwd)
+    if reader is None or not isinstance(reader.document.value, Mapping):
+        return ""
+    given = {key.casefold() for key in reader.document.value}
+    server, client = (
+        {each.key.casefold() for each in option_fields(cls)} for cls in (ServerConfig, ClientConfig)
+    )
+    if given & {"serveraddr", *_LISTS}:
+        return "client"
+    more = len(given & (server - client)) - len(given & (client - server))
+    return "" if not more else "server" if more > 0 else "client"
 
 
 def server_from_table(
@@ -218,6 +236,7 @@ class _Client:
             for entry in self._proxies
             if _is_started(entry, config)
         ]
+        self._check_exclusive(each for each in self._proxies if _is_started(each, config))
         visitors = [
             ConfiguredVisitor(entry.completed(config.user), entry.options, entry.common.type)
             for entry in self._visitors
@@ -253,6 +272,19 @@ class _Client:
             )
             if included is not None:
                 self._read(included)
+
+    def _check_exclusive(self, entries: Iterable[ProxyEntry]) -> None:
+        """Warns of proxies of one type that want the same port of the server."""
+        first: dict[tuple[str, str, int], ProxyEntry] = {}
+        for entry in entries:
+            for each in option_fields(type(entry.options)):
+                port = getattr(entry.options, each.name)
+                if not each.exclusive or not port:
+                    continue
+                other = first.setdefault((entry.common.type, each.key, port), entry)
+                if other is not entry:
+                    what = f"{other.subject} wants the port {port} too: the server gives it to one of them"
+                    entry.reader.warning((*entry.path, each.key), what, subject=entry.subject)
 
     def _check_names(self, entries: Sequence[ProxyEntry] | Sequence[VisitorEntry]) -> None:
         """Reports names that were given before, in any file, switched off or not."""

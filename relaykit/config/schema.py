@@ -23,6 +23,8 @@ from relaykit.config.sections import (
 from relaykit.options import (
     Count,
     CountOrOff,
+    Host,
+    HostAndPort,
     ListeningPort,
     ListeningPortOrOff,
     Options,
@@ -142,7 +144,7 @@ class ServerConfig(Options, frozen=True, kw_only=True):
 
     version: Annotated[str, doc("Accepted for frp's files; unused.")] = ""
     auth: ServerAuth = ServerAuth()
-    bind_addr: Annotated[str, doc("Address to listen on for clients.")] = "0.0.0.0"
+    bind_addr: Annotated[Host, doc("Address to listen on for clients.")] = "0.0.0.0"
     bind_port: Annotated[ListeningPort, doc("TCP port to listen on for clients.")] = 7000
     kcp_bind_port: Annotated[ListeningPort, doc("UDP port for KCP; 0: off.")] = 0
     quic_bind_port: Annotated[ListeningPort, doc("UDP port for QUIC; 0: off.")] = 0
@@ -150,7 +152,7 @@ class ServerConfig(Options, frozen=True, kw_only=True):
         ListeningPortOrOff,
         doc("UDP port of the STUN server, which tells clients how they are seen; 0: bindPort, -1: off."),
     ] = 0
-    proxy_bind_addr: Annotated[str, doc("Address of the proxies' ports; empty: bindAddr.")] = ""
+    proxy_bind_addr: Annotated[Host, doc("Address of the proxies' ports; empty: bindAddr.")] = ""
     vhost_http_port: Annotated[ListeningPort, doc("Port of the proxy type http; 0: off.")] = msgspec.field(
         default=0, name="vhostHTTPPort"
     )
@@ -201,7 +203,7 @@ class ClientTls(Options, frozen=True, kw_only=True):
     trusted_ca_file: Annotated[
         str, doc("Authorities (PEM) that the server's certificate must come from; empty: any is accepted.")
     ] = ""
-    server_name: Annotated[str, doc("Name that the server's certificate must have; empty: serverAddr.")] = ""
+    server_name: Annotated[Host, doc("Name that the server's certificate must have; empty: serverAddr.")] = ""
     server_fingerprint: Annotated[
         str, doc("SHA-256 of the server's certificate, in hexadecimal: only that one is accepted.")
     ] = ""
@@ -227,7 +229,7 @@ class ClientTransport(Options, frozen=True, kw_only=True):
     dial_server_keepalive: Annotated[
         SecondsOrOff, doc("Seconds between two TCP keepalives; negative: none.")
     ] = 7200
-    connect_server_local_ip: Annotated[str, doc("Address to connect from.")] = msgspec.field(
+    connect_server_local_ip: Annotated[Host, doc("Address to connect from.")] = msgspec.field(
         default="", name="connectServerLocalIP"
     )
     proxy_url: Annotated[str, doc("Proxy to the server; empty: the environment variable http_proxy.")] = (
@@ -281,12 +283,12 @@ class ClientConfig(Options, frozen=True, kw_only=True):
     client_id: Annotated[str, doc("Name of this client on the server's dashboard.")] = msgspec.field(
         default="", name="clientID"
     )
-    server_addr: Annotated[str, doc("Host of the server.")] = "0.0.0.0"
+    server_addr: Annotated[Host, doc("Host of the server.")] = "0.0.0.0"
     server_port: Annotated[Port, doc("Port of the server.")] = 7000
-    nat_hole_stun_server: Annotated[str, doc("STUN server of frpc nathole discover, host:port.")] = (
+    nat_hole_stun_server: Annotated[HostAndPort, doc("STUN server of frpc nathole discover, host:port.")] = (
         "stun.easyvoip.com:3478"
     )
-    dns_server: Annotated[str, doc("Name server to resolve names with, host or host:port.")] = ""
+    dns_server: Annotated[HostAndPort, doc("Name server to resolve names with, host or host:port.")] = ""
     login_fail_exit: Annotated[
         bool | None,
         doc("Ends the program if the first login fails; absent: true for relaykit frpc, false elsewhere."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
-from relaykit.options import Count, CountOrOff, ListeningPort, Options, Problem, Seconds, doc
+from relaykit.options import Count, CountOrOff, Host, ListeningPort, Options, Problem, Seconds, doc
 from relaykit.values import Secret
 
 __all__ = [
@@ -66,7 +66,7 @@ class WebServerTls(Options, frozen=True, kw_only=True):
 class WebServerConfig(Options, frozen=True, kw_only=True):
     """The web server of the dashboard and of the administration API."""
 
-    addr: Annotated[str, doc("Address to listen on.")] = "127.0.0.1"
+    addr: Annotated[Host, doc("Address to listen on.")] = "127.0.0.1"
     port: Annotated[ListeningPort, doc("Port to listen on; 0 for no web server.")] = 0
     user: Annotated[
         str, doc("User name that must be given; with an empty password too, nobody is asked.")

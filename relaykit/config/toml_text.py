@@ -26,7 +26,6 @@ _PLAINER = {
 }
 """What the standard library says too tersely."""
 
-_BYTE_ORDER_MARK = "\ufeff"
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _KEYS = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
 _HEADER = re.compile(rf"[ \t]*(?P<brackets>\[\[?)[ \t]*(?P<keys>{_KEYS})[ \t]*\]")
@@ -43,8 +42,6 @@ def read_toml(text: str) -> Document:
 
     :raises FormatError: it is no TOML.
     """
-    if text.startswith(_BYTE_ORDER_MARK):
-        raise FormatError("TOML must not begin with a byte-order mark", 1, 1)
     try:
         parsed = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

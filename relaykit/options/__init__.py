@@ -15,7 +15,7 @@ options send to the other end is declared at the field too::
 it; :func:`extension` a field of relaykit's own part of that message, which only relaykit reads.  A
 field with neither stays on its side.  :func:`server_key` gives a field of ``ingress_options`` a place
 of its own in the server's file.  Every number has limits: those of :data:`Port`, :data:`Seconds` and the
-like, or its own.  Limits that msgspec knows are checked at both ends.
+like, or its own; what names a host is a :data:`Host`.  Limits that msgspec knows are checked at both ends.
 """
 
 from relaykit.options.entries import (
@@ -30,6 +30,9 @@ from relaykit.options.entries import (
 from relaykit.options.fields import (
     Count,
     CountOrOff,
+    Host,
+    HostAndPort,
+    HostNames,
     ListeningPort,
     ListeningPortOrOff,
     OptionField,
@@ -37,6 +40,7 @@ from relaykit.options.fields import (
     Port,
     PortOrOff,
     Problem,
+    RemotePort,
     Seconds,
     SecondsOrOff,
     doc,
@@ -55,6 +59,9 @@ __all__ = [
     "Count",
     "CountOrOff",
     "HealthCheck",
+    "Host",
+    "HostAndPort",
+    "HostNames",
     "HttpHeader",
     "ListeningPort",
     "ListeningPortOrOff",
@@ -67,6 +74,7 @@ __all__ = [
     "Problem",
     "ProxyCommon",
     "ProxyTransport",
+    "RemotePort",
     "Seconds",
     "SecondsOrOff",
     "VisitorCommon",

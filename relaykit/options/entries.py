@@ -8,6 +8,7 @@ import msgspec
 
 from relaykit.options.fields import (
     CountOrOff,
+    Host,
     ListeningPortOrOff,
     Options,
     Port,
@@ -95,7 +96,7 @@ class ProxyCommon(Options, frozen=True, kw_only=True):
     local: Annotated[
         str, doc("The local service as a Twisted endpoint string, such as unix:/run/app.sock.")
     ] = ""
-    local_ip: Annotated[str, doc("Host of the local service.")] = msgspec.field(
+    local_ip: Annotated[Host, doc("Host of the local service.")] = msgspec.field(
         default="127.0.0.1", name="localIP"
     )
     local_port: Annotated[Port, doc("Port of the local service.")] = 0
@@ -128,7 +129,7 @@ class VisitorCommon(Options, frozen=True, kw_only=True):
     secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = Secret("")
     server_user: Annotated[str, doc("User of the client that has the proxy; empty for the own user.")] = ""
     server_name: Annotated[str, doc("Name of the proxy to visit, without its user.")] = ""
-    bind_addr: Annotated[str, doc("Address to listen on.")] = "127.0.0.1"
+    bind_addr: Annotated[Host, doc("Address to listen on.")] = "127.0.0.1"
     bind_port: Annotated[
         ListeningPortOrOff, doc("Port to listen on; negative: no port, only what other code hands over.")
     ] = 0

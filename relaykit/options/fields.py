@@ -14,6 +14,9 @@ from attrs import frozen
 __all__ = [
     "Count",
     "CountOrOff",
+    "Host",
+    "HostAndPort",
+    "HostNames",
     "ListeningPort",
     "ListeningPortOrOff",
     "OptionField",
@@ -21,6 +24,7 @@ __all__ = [
     "Port",
     "PortOrOff",
     "Problem",
+    "RemotePort",
     "Seconds",
     "SecondsOrOff",
     "doc",
@@ -57,6 +61,9 @@ ListeningPortOrOff: TypeAlias = Annotated[
 ]
 """A port that is listened on; a negative one means "off"."""
 
+RemotePort: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_PORT, extra={"exclusive": True})]
+"""A port of the server that one proxy has to itself, among those of its type; 0: the server picks one."""
+
 Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_NUMBER)]
 """A time in whole seconds."""
 
@@ -68,6 +75,15 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_NUMBER)]
 
 CountOrOff: TypeAlias = Annotated[int, msgspec.Meta(ge=LEAST_NUMBER, le=GREATEST_NUMBER)]
 """How many, where negative values have a meaning of their own."""
+
+Host: TypeAlias = Annotated[str, msgspec.Meta(extra={"names": "host"})]
+"""A host name, an IP address without a port, or empty; a file may have brackets around it."""
+
+HostAndPort: TypeAlias = Annotated[str, msgspec.Meta(extra={"names": "host and port"})]
+"""A host with or without a port, such as ``example.com:3478`` or ``[2001:db8::1]:3478``, or empty."""
+
+HostNames: TypeAlias = Annotated[tuple[str, ...], msgspec.Meta(extra={"names": "host"})]
+"""A list of host names."""
 
 
 def doc(text: str) -> msgspec.Meta:
@@ -116,7 +132,9 @@ class OptionField:
 
     ``declared`` is its type with all annotations, such as limits: what :func:`~relaykit.options.convert`
     checks.  ``least`` and ``greatest`` are the limits of a number, None where it has none.
-    ``server_key`` and ``listened`` are what :func:`server_key` and :data:`ListeningPort` declare.
+    ``names`` is "host" or "host and port" for a text that must be that, else empty.
+    ``server_key``, ``listened`` and ``exclusive`` are what :func:`server_key`, :data:`ListeningPort` and
+    :data:`RemotePort` declare.
     """
 
     name: str
@@ -128,8 +146,10 @@ class OptionField:
     wire: str | None
     extension: str | None
     description: str
+    names: str
     server_key: str | None
     listened: bool
+    exclusive: bool
     least: float | None
     greatest: float | None
 
@@ -183,8 +203,10 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
         wire=extra.get("wire"),
         extension=extra.get("extension"),
         description=next((meta.description for meta in reversed(metas) if meta.description), ""),
+        names=extra.get("names", ""),
         server_key=extra.get("server_key"),
         listened=extra.get("listened", False),
+        exclusive=extra.get("exclusive", False),
         least=next((meta.ge for meta in metas if meta.ge is not None), None),
         greatest=next((meta.le for meta in metas if meta.le is not None), None),
     )

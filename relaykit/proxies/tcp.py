@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IBackend, IExposure, IIngress, ILegAcceptor, IOneLineProxyType
-from relaykit.options import OneLine, Options, Port, doc, wire
+from relaykit.options import OneLine, Options, RemotePort, doc, wire
 
 if TYPE_CHECKING:
     from relaykit.interfaces import (
@@ -34,7 +34,7 @@ class TcpOptions(Options, frozen=True, kw_only=True):
     """The own keys of a ``tcp`` proxy."""
 
     remote_port: Annotated[
-        Port, wire("remote_port"), doc("Port on the server; 0 lets the server pick one.")
+        RemotePort, wire("remote_port"), doc("Port on the server; 0 lets the server pick one.")
     ] = 0
 
 

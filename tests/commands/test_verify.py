@@ -45,6 +45,20 @@ class VerifyTests(SynchronousTestCase):
         self.assertIn("bindPort", self.verify(SERVER + 'bindPort_ = 1\nallowPorts = "x"\n').stderr)
         self.assertNotIn("bindPort", self.verify(CLIENT + "remotePortt = 1\n").stderr)
 
+    def test_role_by_keys(self) -> None:
+        """A file with proxies is a client's, however many mistakes are in them, and each is told."""
+        printed = self.verify(
+            'serverAddr = "127.0.0.1"\n[[proxies]]\nname = "a"\ntype = "tcp"\n'
+            'local_ip = "127.0.0.1"\nlocal_port = 22\nremote_port = 6000\n'
+        )
+        for key in ("localIP", "localPort", "remotePort"):
+            self.assertIn(f"did you mean {key}?", printed.stderr)
+        self.assertNotIn("key of the client", printed.stderr)
+
+    def test_wrong_token(self) -> None:
+        """A token that is a number is an error, and not warned about as an empty one."""
+        self.assertNotIn("is empty", self.verify("auth.token = 5\nbindPort = 7000\n").stderr)
+
     def test_wrong_role(self) -> None:
         """A file that is not for the role that was named is refused."""
         self.assertEqual(self.verify(SERVER, "--role", "client").status, 1)

@@ -27,6 +27,14 @@ class ReadFileTests(ConfigurationTestCase):
         self.assertEqual(reader.document.value, {"bindPort": 7001})
         self.assertIs(reader.document.format, Format.TOML)
 
+    def test_byte_order_mark(self) -> None:
+        """A byte-order mark is no part of the text, whatever the format."""
+        for name, text in (("a.toml", "a = 1"), ("a.yaml", "a: 1"), ("a.json", '{"a": 1}')):
+            self.write(name, f"\ufeff{text}\r\n")
+            reader = read_file(name, Report(), environ={}, strict=True, cwd=self.directory)
+            assert reader is not None
+            self.assertEqual(reader.document.value, {"a": 1})
+
     def test_null(self) -> None:
         """Nothing at all, and null, are a table without keys."""
         for name, text in (("a.yaml", "~\n"), ("a.json", "null"), ("a.toml", "")):

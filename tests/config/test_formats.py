@@ -17,9 +17,9 @@ class DetectionTests(SynchronousTestCase):
             ("", ".json", Format.TOML),
             ("[1]", ".json", Format.TOML),
             ("bindPort: 7000", ".json", Format.YAML),
-            ("\ufeffbindPort: 7000", "", Format.YAML),
+            ("bindPort: 7000", "", Format.YAML),
             ('{"bindPort": 7000}', ".yaml", Format.JSON),
-            ('\ufeff {"bindPort": 7000}', ".ini", Format.JSON),
+            (' {"bindPort": 7000}', ".ini", Format.JSON),
         ):
             self.assertIs(parse_document(text, extension, strict=True).format, format, text)
 

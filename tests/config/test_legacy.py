@@ -14,7 +14,7 @@ class LegacyTests(SynchronousTestCase):
         """INI throughout with a section [common] is an INI file, whatever else it could be."""
         for text in (
             "[common]\n",
-            "\ufeff[common]\r\nbind_port = 7000\r\n",
+            "[common]\r\nbind_port = 7000\r\n",
             "; comment\n# comment\n  [common]\nbind_port: 7000\n",
             'bindPort = 7000\n[common]\nx = "a"\n',
             '{"a": 1}\n[common]\n',

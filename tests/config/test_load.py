@@ -8,7 +8,7 @@ from attrs import frozen
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from relaykit.config.load import client_from_table, server_from_table
+from relaykit.config.load import client_from_table, role_of, server_from_table
 from relaykit.config.problems import ConfigurationProblems
 from relaykit.errors import BrokenProxyType
 from relaykit.interfaces import IBackend, IClientHost, IIngress, IProxyType, IProxyTypeReference, IServerHost
@@ -128,6 +128,51 @@ class ClientTests(ConfigurationTestCase):
             ],
         )
 
+    def test_hosts(self) -> None:
+        """What names a host is checked when the file is read, and loses its brackets."""
+        for key, table in (
+            ("serverAddr", ""),
+            ("natHoleStunServer", ""),
+            ("transport.connectServerLocalIP", ""),
+            ("transport.tls.serverName", ""),
+            ("webServer.addr", ""),
+            ("localIP", '[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 1\n'),
+            ("bindAddr", '[[visitors]]\nname = "a"\ntype = "stcp"\nserverName = "a"\nbindPort = 1\n'),
+        ):
+            for value in ("a..b", "b" * 64, "http://a", "a b"):
+                (problem,) = self.client_problems(f'{table}{key} = "{value}"\n')
+                line = table.count("\n") + 1
+                self.assertTrue(problem.startswith(f"frpc.toml:{line}: "), problem)
+                self.assertIn(key, problem)
+        for key in ("bindAddr", "proxyBindAddr"):
+            self.assertEqual(len(self.server_problems(f'{key} = "[::]:7000"\n')), 1)
+        self.assertEqual(self.server('bindAddr = "[::]"\n').config.bind_addr, "::")
+        proxy = '[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 1\n'
+        loaded = self.client(f'serverAddr = "[::1]"\n{proxy}localIP = "[::1]"\n')
+        self.assertEqual(loaded.config.server_addr, "::1")
+        self.assertEqual(loaded.proxies[0].common.local_ip, "::1")
+
+    def test_domains(self) -> None:
+        """Host names in a list are blamed one by one."""
+        (problem,) = self.client_problems(
+            '[[proxies]]\nname = "a"\ntype = "http"\ncustomDomains = ["a.example", "a..b", "*.example"]\n'
+        )
+        self.assertIn("proxies[0].customDomains[1]", problem)
+
+    def test_same_port(self) -> None:
+        """Two proxies of a type that want the same port of the server are warned about, if started."""
+        first, second = (f'[[proxies]]\nname = "{name}"\ntype = "tcp"\nlocalPort = 1\n' for name in "ab")
+        loaded = self.client(f"{first}remotePort = 6000\n{second}remotePort = 6000\n")
+        self.assertEqual(
+            [str(each) for each in loaded.warnings],
+            [
+                'frpc.toml:10: proxies[1].remotePort (proxy "b"): proxy "a" wants the port 6000 too: '
+                "the server gives it to one of them"
+            ],
+        )
+        disabled = self.client(f"{first}remotePort = 6000\n{second}remotePort = 6000\nenabled = false\n")
+        self.assertEqual(disabled.warnings, ())
+
     def test_secrets_are_not_shown(self) -> None:
         """A secret of the wrong kind is not repeated, neither in words nor by the loaded options."""
         (problem,) = self.client_problems("auth.token = 12345\n")
@@ -237,6 +282,29 @@ class ClientTests(ConfigurationTestCase):
         self.assertEqual(
             str(error), 'proxies[0].localPort (proxy "a"): must be in the range 0..65535, not 70000'
         )
+
+
+class RoleTests(ConfigurationTestCase):
+    """Tests for whose configuration a file is."""
+
+    def role(self, text: str) -> str:
+        """The role of a file with this text."""
+        self.write("it", text)
+        return role_of("it", environ={}, cwd=self.directory)
+
+    def test_by_keys(self) -> None:
+        """A server's address, proxies or visitors make a client's file; else the keys of one role count."""
+        for text, role in (
+            ("bindPort = 7000\nserveraddr = 'h'\n", "client"),
+            ("[[proxies]]\nlocal_ip = '127.0.0.1'\nlocal_port = 22\nremote_port = 6000\n", "client"),
+            ("visitors = 5\n", "client"),
+            ("serverPort = 7000\n", "client"),
+            ("bindPort = 7000\nuser = 'u'\nmaxPortsPerClient = 1\n", "server"),
+            ("auth.token = 's'\n", ""),
+            ("bindPort = \n", ""),
+            ("- 1\n", ""),
+        ):
+            self.assertEqual(self.role(text), role, text)
 
 
 class ServerTests(ConfigurationTestCase):

@@ -87,7 +87,6 @@ class TomlTests(SynchronousTestCase):
             ("bindPort = 7000\nbindPort: 7001\n", 2, "="),
             ("a = 1\na = 2\n", 2, "has a value already"),
             ("a = 1\n{}\n", 2, "neither a key"),
-            ("\ufeffa = 1\n", 1, "byte-order mark"),
             ("a =", None, ""),
             ("a = nan\n", 1, "nan"),
         ):

@@ -1,0 +1,136 @@
+"""Hosts, and endpoint strings: whether anybody can make sense of them, found out before the first user comes.
+
+A host that cannot be one would fail at its first use only, in the encoder of host names (IDNA), which
+name resolution and TLS call far from the configuration.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from encodings import idna
+
+from attrs import define
+
+__all__ = ["bare_host", "endpoint_problem", "host_and_port_problem", "host_problem"]
+
+MOST_LABEL = 63
+"""Characters between two dots.  Source: RFC 1035, section 2.3.4."""
+
+MOST_NAME = 253
+"""Characters of a host name.  Source: RFC 1035, section 2.3.4, without the two that frame it on the wire."""
+
+_DOT = re.compile("[.\u3002\uff0e\uff61]")
+"""What ends a label.  Source: RFC 3490, section 3.1."""
+
+_ENDPOINTS = {"tcp": "tcp:HOST:PORT", "unix": "unix:PATH"}
+"""Kinds that are dialed without asking Twisted, which takes the same arguments."""
+
+_ALWAYS = ("ssl",)
+"""A kind that Twisted itself takes besides those; all others are plugins."""
+
+_FRACTION = re.compile(r"(?<!\\)(:timeout=\d+)\.\d+(?=:|$)")
+"""A part of a second, which Twisted does not take."""
+
+
+def bare_host(text: str) -> str:
+    """A host without the brackets that people put around IPv6 addresses, and that no host name can have."""
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+
+
+def host_problem(text: str) -> str:
+    """Why a text is no host name and no IP address; empty if it may be one."""
+    if any(character.isspace() for character in text):
+        return f'"{text}" must be a host, without blanks'
+    if "/" in text:
+        return f'"{text}" must be a host, not a URL or a path'
+    host = bare_host(text)
+    if host != text or host.count(":") > 1:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            return f'"{text}" is neither a host name nor an IPv6 address without a port'
+        return ""
+    if ":" in host:
+        return f'"{text}" must be a host without a port'
+    return _name_problem(host)
+
+
+def host_and_port_problem(text: str) -> str:
+    """Why a text is no host with or without a port, such as ``example.com:3478``; empty if it may be one."""
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in bare_host(host) and host == bare_host(host)):
+        return host_problem(text)
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
+        return f'the port "{port}" must be a number from 1 to 65535'
+    return host_problem(host)
+
+
+def _name_problem(name: str) -> str:
+    if len(name) > MOST_NAME:
+        return f"a host name has at most {MOST_NAME} characters, not {len(name)}"
+    labels = _DOT.split(name)
+    if len(labels) > 1 and not labels[-1]:
+        del labels[-1]
+    for label in labels:
+        if not label:
+            return f'"{name}" is no host name: one of its labels, the parts between dots, is empty'
+        try:
+            idna.ToASCII(label)
+        except UnicodeError as error:
+            reason = f"more than {MOST_LABEL} characters" if _is_too_long(label) else str(error)
+            return f'"{name}" is no host name, because of its label "{label}": {reason}'
+    return ""
+
+
+def _is_too_long(label: str) -> bool:
+    return len(label if label.isascii() else label.encode("punycode").decode("ascii") + "xn--") > MOST_LABEL
+
+
+def endpoint_problem(endpoint: str) -> str:
+    """What is wrong with an endpoint string of a client; empty if somebody takes it.
+
+    Arguments are looked at where they are ours; those of other kinds are their parser's affair, which may
+    want a reactor, or files that only the daemon can read.
+    """
+    kind, colon, _ = endpoint.partition(":")
+    if not colon or not kind.isidentifier():
+        return "it does not begin as tcp:127.0.0.1:22 does, or unix:/run/app.sock"
+    # Twisted is slow to import, and few configurations have endpoint strings.
+    from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor
+    from twisted.plugin import getPlugins
+
+    if kind.lower() in _ENDPOINTS:
+        return _our_endpoint_problem(kind.lower(), endpoint)
+    plugins = (each.prefix for each in getPlugins(IStreamClientEndpointStringParserWithReactor))
+    kinds = {*_ALWAYS, *(each.lower() for each in plugins)}
+    if kind.lower() in kinds:
+        return ""
+    return f"nobody takes {kind}: here; there are {', '.join(sorted({*_ENDPOINTS, *kinds}))}"
+
+
+def _our_endpoint_problem(kind: str, endpoint: str) -> str:
+    from twisted.internet.endpoints import clientFromString
+    from twisted.internet.protocol import Factory
+
+    dialed = _Dialed()
+    try:
+        clientFromString(dialed, _FRACTION.sub(r"\1", endpoint)).connect(Factory())
+    except TypeError:
+        return f"it should look like {_ENDPOINTS[kind]}"
+    except ValueError as error:
+        return str(error)
+    return host_problem(dialed.host) if dialed.host else ""
+
+
+@define
+class _Dialed:
+    """Stands for a reactor: learns which host an endpoint would dial."""
+
+    host: str = ""
+
+    def connectTCP(self, host: str, *others: object, **named: object) -> None:
+        self.host = host
+
+    def connectUNIX(self, *others: object, **named: object) -> None:
+        pass
