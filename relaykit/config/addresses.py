@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from encodings import idna
 
 from attrs import define
 
+from relaykit.sansio.hostnames import encode_host_name
+
 __all__ = ["bare_host", "endpoint_problem", "host_and_port_problem", "host_problem"]
 
-MOST_LABEL = 63
-"""Characters between two dots.  Source: RFC 1035, section 2.3.4."""
-
-MOST_NAME = 253
-"""Characters of a host name.  Source: RFC 1035, section 2.3.4, without the two that frame it on the wire."""
-
-_DOT = re.compile("[.\u3002\uff0e\uff61]")
-"""What ends a label.  Source: RFC 3490, section 3.1."""
+_WILDCARD = "*."
+"""What the domains of a proxy may begin with."""
 
 _ENDPOINTS = {"tcp": "tcp:HOST:PORT", "unix": "unix:PATH"}
 """Kinds that are dialed without asking Twisted, which takes the same arguments."""
@@ -67,24 +62,11 @@ def host_and_port_problem(text: str) -> str:
 
 
 def _name_problem(name: str) -> str:
-    if len(name) > MOST_NAME:
-        return f"a host name has at most {MOST_NAME} characters, not {len(name)}"
-    labels = _DOT.split(name)
-    if len(labels) > 1 and not labels[-1]:
-        del labels[-1]
-    for label in labels:
-        if not label:
-            return f'"{name}" is no host name: one of its labels, the parts between dots, is empty'
-        try:
-            idna.ToASCII(label)
-        except UnicodeError as error:
-            reason = f"more than {MOST_LABEL} characters" if _is_too_long(label) else str(error)
-            return f'"{name}" is no host name, because of its label "{label}": {reason}'
+    try:
+        encode_host_name(name.removeprefix(_WILDCARD))
+    except ValueError as error:
+        return str(error)
     return ""
-
-
-def _is_too_long(label: str) -> bool:
-    return len(label if label.isascii() else label.encode("punycode").decode("ascii") + "xn--") > MOST_LABEL
 
 
 def endpoint_problem(endpoint: str) -> str:

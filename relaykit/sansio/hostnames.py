@@ -9,6 +9,12 @@ __all__ = ["encode_host_name"]
 HIGHEST_NAME_BYTES = 253
 """Most bytes of a name.  Source: RFC 1035 section 2.3.4, as text and without the final dot."""
 
+HIGHEST_LABEL_BYTES = 63
+"""Most bytes between two dots.  Source: RFC 1035 section 2.3.4."""
+
+_DOT = re.compile("[.\u3002\uff0e\uff61]")
+"""What ends a label.  Source: RFC 3490 section 3.1."""
+
 _LEGAL = re.compile(rb"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 """Labels of letters, digits and hyphens, and the underscore that real names have in spite of RFC 1123."""
 
@@ -26,11 +32,20 @@ def encode_host_name(name: str) -> bytes:
     except UnicodeError:
         encoded = b""
     if len(encoded.removesuffix(b".")) > HIGHEST_NAME_BYTES:
-        raise ValueError(
-            f'"{name}" is not the name of a host: it is longer than {HIGHEST_NAME_BYTES} characters'
-        )
-    if _LEGAL.fullmatch(encoded) is None:
-        raise ValueError(
-            f'"{name}" is not the name of a host: it must be 1 to 63 letters, digits and hyphens between dots'
-        )
-    return encoded
+        reason = f"it is longer than {HIGHEST_NAME_BYTES} characters"
+    elif _LEGAL.fullmatch(encoded) is None:
+        reason = _wrong_label(name)
+    else:
+        return encoded
+    raise ValueError(f'"{name}" is not the name of a host: {reason}')
+
+
+def _wrong_label(name: str) -> str:
+    """Which label, a part between dots, keeps a text from being a name."""
+    labels = _DOT.split(name)
+    if not all(labels[:-1]) or not labels[0]:
+        return "a part between its dots is empty"
+    long = next((label for label in labels if len(label) > HIGHEST_LABEL_BYTES), None)
+    if long is not None:
+        return f'its part "{long}" is longer than {HIGHEST_LABEL_BYTES} characters'
+    return f"it must be 1 to {HIGHEST_LABEL_BYTES} letters, digits and hyphens between dots"

@@ -38,10 +38,10 @@ class HostTests(SynchronousTestCase):
             ("a..b", "is empty"),
             (".a", "is empty"),
             (".", "is empty"),
-            (f"a.{'b' * 64}.c", "more than 63 characters"),
-            ("\u00fc" * 64, "more than 63 characters"),
-            (".".join(["a" * 60] * 5), "at most 253 characters"),
-            ("xn--\u00fc", "no host name"),
+            (f"a.{'b' * 64}.c", "longer than 63 characters"),
+            ("\u00fc" * 64, "longer than 63 characters"),
+            (".".join(["a" * 60] * 5), "longer than 253 characters"),
+            ("xn--\u00fc", "not the name of a host"),
         ):
             self.assertIn(reason, host_problem(text), text)
 
@@ -51,7 +51,7 @@ class HostTests(SynchronousTestCase):
         @given(strategies.text())
         def check(name: str) -> None:
             if name and not host_problem(name):
-                bare_host(name).encode("idna")
+                bare_host(name).removeprefix("*.").encode("idna")
 
         check()
 

@@ -33,6 +33,17 @@ class HostNameTests(SynchronousTestCase):
             error = self.assertRaises(ValueError, encode_host_name, name)
             self.assertIn(f'"{name}" is not the name of a host', str(error))
 
+    def test_reasons(self) -> None:
+        """An empty part and one that is too long are told as such, any other with the rule for all."""
+        for name, reason in (
+            ("a..b", "is empty"),
+            ("a." + "b" * 64, "longer than 63"),
+            ("a." * 127 + "a", "longer than 253"),
+            ("a,b", "letters, digits and hyphens"),
+        ):
+            error = self.assertRaises(ValueError, encode_host_name, name)
+            self.assertIn(reason, str(error))
+
     @given(st.text())
     def test_junk(self, name: str) -> None:
         """Any text is encoded to what resolvers take, or refused by the documented error."""
