@@ -150,7 +150,7 @@ class Logins:
                     raise self._in_use(core, holder, run_id, origin)
                 if self._under_way.get(run_id) is not core:
                     raise LoginRefusedError(RefusalCode.IDENTITY_IN_USE, REPLACED_DURING_LOGIN)
-            if self._sessions.stopped:
+            if self._sessions.draining:
                 raise LoginRefusedError(RefusalCode.NOT_AVAILABLE, STOPPED)
         finally:
             if self._under_way.get(run_id) is core:

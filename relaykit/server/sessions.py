@@ -353,8 +353,10 @@ class Sessions:
         self._registry = registry
         self._rules = rules
         self._sessions: dict[str, Session] = {}
+        self._by_key: dict[bytes, Session] = {}
+        self._by_client_id: dict[tuple[str, str], Session] = {}
         self._sources: Counter[str] = Counter()
-        self.stopped = False
+        self.draining = False
         """Whether nobody is let in any more."""
 
     def __len__(self) -> int:
@@ -364,9 +366,13 @@ class Sessions:
         """The session of this run id, if it is logged in."""
         return self._sessions.get(run_id)
 
+    def drain(self) -> None:
+        """Lets nobody in any more; who is in stays."""
+        self.draining = True
+
     def end_all(self) -> Deferred[None]:
         """Ends every session and lets nobody in any more; fires when all have ended."""
-        self.stopped = True
+        self.drain()
 
         async def ended() -> None:
             for session in list(self._sessions.values()):
@@ -388,7 +394,7 @@ class Sessions:
         """A client opened a work connection."""
         session = self._sessions.get(message.run_id)
         if session is None:
-            text = STOPPED if self.stopped else UNKNOWN_SESSION.format(run_id=message.run_id)
+            text = STOPPED if self.draining else UNKNOWN_SESSION.format(run_id=message.run_id)
             self._refuse_work(text, framing, leg)
             return
         try:
@@ -403,9 +409,14 @@ class Sessions:
         session.work_offered(leg, framing)
 
     def add(self, session: Session) -> None:
-        """A client was let in."""
-        self._sessions[session.identity.run_id] = session
-        self._sources[source_of(Origin(session.identity.address))] += 1
+        """A client was let in: nobody else has its run id, its identity or its client id."""
+        identity = session.identity
+        self._sessions[identity.run_id] = session
+        if identity.key:
+            self._by_key[identity.key] = session
+        if identity.client_id:
+            self._by_client_id[identity.user, identity.client_id] = session
+        self._sources[source_of(Origin(identity.address))] += 1
 
     def is_known(self, source: str) -> bool:
         """Whether a client is logged in from there."""
@@ -413,18 +424,15 @@ class Sessions:
 
     def holder(self, login: Login, run_id: str, key: bytes) -> Session | None:
         """A session that has the run id, the identity or the client id of a client that logs in."""
-        present = self._sessions.get(run_id) or self.of_identity(key)
-        if present is not None or not login.client_id:
-            return present
-        wanted = (login.user, login.client_id)
-        return self._first(lambda each: (each.user, each.client_id) == wanted)
+        return (
+            self._sessions.get(run_id)
+            or self._by_key.get(key)
+            or self._by_client_id.get((login.user, login.client_id))
+        )
 
     def of_identity(self, key: bytes) -> Session | None:
-        """The session whose client proved to have this key."""
-        return self._first(lambda each: each.key == key) if key else None
-
-    def _first(self, wanted: Callable[[ClientIdentity], bool]) -> Session | None:
-        return next((each for each in self._sessions.values() if wanted(each.identity)), None)
+        """The session whose client proved to have this key; none has an empty one."""
+        return self._by_key.get(key)
 
     def _refuse_work(self, text: str, framing: Framing, leg: IStreamLeg) -> None:
         self.log.warn(
@@ -439,9 +447,13 @@ class Sessions:
 
     def forget(self, session: Session) -> None:
         """A session has ended."""
-        if self._sessions.get(session.identity.run_id) is session:
-            del self._sessions[session.identity.run_id]
-            source = source_of(Origin(session.identity.address))
-            self._sources[source] -= 1
-            if not self._sources[source]:
-                del self._sources[source]
+        identity = session.identity
+        if self._sessions.get(identity.run_id) is not session:
+            return
+        del self._sessions[identity.run_id]
+        self._by_key.pop(identity.key, None)
+        self._by_client_id.pop((identity.user, identity.client_id), None)
+        source = source_of(Origin(identity.address))
+        self._sources[source] -= 1
+        if not self._sources[source]:
+            del self._sources[source]
