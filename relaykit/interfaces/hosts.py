@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from relaykit.interfaces.forwarding import IFlow
     from relaykit.interfaces.legs import ILegAcceptor, IListeningPort, IStreamLeg
-    from relaykit.values import Origin, Secret, Traffic
+    from relaykit.values import Origin, Secret
 
 __all__ = [
     "IClientHost",
@@ -49,16 +49,20 @@ class IRegisteredProxy(ISignalPeer):
     common = Attribute("What travelled of its :class:`relaykit.options.ProxyCommon`.")
     options = Attribute("A checked instance of the type's ``proxy_options``.")
 
-    def open_work_leg(origin: Origin) -> Deferred[IStreamLeg]:
-        """A leg to the proxy's backend, transforms included.
+    flows = Attribute("The :class:`IFlow` of each user, from ``serve`` or ``open_work_leg`` on.")
 
-        Fails with :class:`relaykit.errors.NoWorkConnection` or
-        :class:`relaykit.errors.SessionLost`.
+    def serve(user: IStreamLeg, origin: Origin) -> IFlow:
+        """Gives a user what the proxy offers: a work connection, forwarding, accounting.
+
+        Owns the leg, and logs what goes wrong.  Whoever does not want to end the user can drop the answer.
         """
 
-    def serve(user: IStreamLeg, origin: Origin) -> Deferred[Traffic]:
-        """Gives a user what the proxy offers: work leg, forwarding, accounting.  Never fails
-        because of a peer; owns the leg.
+    def open_work_leg(origin: Origin) -> Deferred[IStreamLeg]:
+        """A leg to the proxy's backend, transforms included, for who speaks over it.
+
+        Its bytes are counted like those of a user who is served, and it may be ended like one.
+        Cancelling ends the wait.  Fails with :class:`relaykit.errors.NoWorkConnection` or
+        :class:`relaykit.errors.SessionLost`.
         """
 
 

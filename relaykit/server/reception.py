@@ -138,6 +138,6 @@ class Reception:
         if first.unsent:
             leg.write(first.unsent)
         if isinstance(message, NewWorkConn):
-            self._sessions.work_offered(message, first.framing, leg, link)
+            self._sessions.work_opened(message, first.framing, leg, link)
         elif isinstance(message, NewVisitorConn):
             self._visits.asked(message, first.framing, leg, origin, link)

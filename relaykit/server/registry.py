@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,19 +13,18 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.errors import (
-    NoWorkConnection,
     PluginError,
     ProxyRefusedError,
     RefusalCode,
-    SessionLost,
     UnknownProxyType,
     VisitRefusedError,
-    ended_by,
     problem_of,
 )
 from relaykit.interfaces import IRegisteredProxy, ISignalReceiver, IVisitable
 from relaykit.options import Options, ProxyCommon, from_wire
-from relaykit.values import Ended, Traffic
+from relaykit.sansio.control.texts import STOPPED
+from relaykit.server.flows import UserFlow, WorkLegFlow, WorkSource
+from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from relaykit.interfaces import (
@@ -37,12 +37,28 @@ if TYPE_CHECKING:
         IVisit,
     )
     from relaykit.plugins import ProxyTypes
-    from relaykit.values import ClientIdentity, Origin
+    from relaykit.server.flows import ProxyFlow
+    from relaykit.values import ClientIdentity, Origin, Traffic
 
-__all__ = ["Entrances", "ProxySession", "RegisteredProxy", "Registry"]
+__all__ = [
+    "MAX_PROXIES",
+    "MAX_PROXIES_PER_CLIENT",
+    "Ingresses",
+    "ProxySession",
+    "RegisteredProxy",
+    "Registry",
+]
 
 
-class ProxySession(Protocol):
+MAX_PROXIES = 65_536
+"""Proxies of all clients together: as many as there are ports.  Each costs some 2 KB, without its port."""
+
+MAX_PROXIES_PER_CLIENT = 4096
+"""Proxies of one client, those that are being exposed included: several ranges of a thousand ports, and yet
+no single client can have a sixteenth of what the server takes."""
+
+
+class ProxySession(WorkSource, Protocol):
     """What a registered proxy needs of the session that registered it."""
 
     @property
@@ -50,21 +66,14 @@ class ProxySession(Protocol):
         """Who the client is."""
 
     @property
-    def half_close(self) -> bool:
-        """Whether the client passes half-close through."""
-
-    @property
     def takes_signals(self) -> bool:
         """Whether the client takes signals."""
-
-    def open_work_leg(self, proxy: RegisteredProxy, origin: Origin) -> Deferred[IStreamLeg]:
-        """A work connection, told which proxy it serves, transforms included."""
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to this client."""
 
 
-class Entrances(Protocol):
+class Ingresses(Protocol):
     """The running server halves of proxy types."""
 
     def ingress_of(self, proxy_type: IProxyType) -> IIngress:
@@ -74,77 +83,70 @@ class Entrances(Protocol):
 @implementer(IRegisteredProxy)
 @define(eq=False)
 class RegisteredProxy:
-    """The server's view of one proxy."""
+    """The server's view of one proxy, and the flows of its users."""
 
     name: str
     type: str
     common: ProxyCommon
     options: Options
-    _session: ProxySession
-    _data_plane: IDataPlane
-    _clock: Any
+    session: ProxySession
+    data_plane: IDataPlane
+    clock: Any
     exposure: IExposure | None = field(default=None, init=False)
-    flows: int = field(default=0, init=False)
+    flows: set[ProxyFlow] = field(factory=set, init=False)
 
     log = Logger()
 
     @property
     def identity(self) -> ClientIdentity:
-        return self._session.identity
+        return self.session.identity
 
     @property
     def takes_signals(self) -> bool:
-        return self._session.takes_signals
+        return self.session.takes_signals
 
     def signal(self, body: Mapping[str, Any]) -> None:
-        self._session.signal(self.name, "", body)
+        self.session.signal(self.name, "", body)
 
     def open_work_leg(self, origin: Origin) -> Deferred[IStreamLeg]:
-        return self._session.open_work_leg(self, origin)
+        flow = WorkLegFlow(self, origin)
+        flow.start()
+        return flow.answer
 
-    def serve(self, user: IStreamLeg, origin: Origin) -> Deferred[Traffic]:
-        return Deferred.fromCoroutine(self._serve(user, origin))
+    def serve(self, user: IStreamLeg, origin: Origin) -> UserFlow:
+        flow = UserFlow(self, user, origin)
+        flow.start()
+        return flow
 
-    async def _serve(self, user: IStreamLeg, origin: Origin) -> Traffic:
-        run_id = self._session.identity.run_id
-        started = self._clock.seconds()
+    def end_flows(self, why: Ended, waiting_only: bool = False) -> None:
+        """Ends its flows, or those that have no work connection yet."""
+        for flow in list(self.flows):
+            if flow.is_waiting or not waiting_only:
+                flow.end(why)
+
+    def flow_began(self, flow: ProxyFlow) -> None:
+        """A user is there, and waits for a work connection."""
+        self.flows.add(flow)
         self.log.debug(
-            "[{run}] [{proxy}] get a user connection [{origin}]", run=run_id, proxy=self.name, origin=origin
+            "[{run}] [{proxy}] get a user connection [{origin}]",
+            run=self.identity.run_id,
+            proxy=self.name,
+            origin=flow.origin,
         )
-        self.flows += 1
-        try:
-            work = await self.open_work_leg(origin)
-        except (NoWorkConnection, SessionLost) as error:
-            user.close()
-            ended = ended_by(error)
-            self.log.warn(
-                "[{run}] [{proxy}] no work connection for {origin}: {reason}",
-                run=run_id,
-                proxy=self.name,
-                origin=origin,
-                reason=str(error),
-                ended=ended.value,
-                problem=problem_of(error, "no-work-connection"),
-            )
-            return Traffic(0, 0, self._clock.seconds() - started, ended)
-        except Exception:
-            user.abort()
-            raise
-        else:
-            traffic = await self._data_plane.forward(user, work, self._session.half_close).when_ended()
-        finally:
-            self.flows -= 1
+
+    def flow_ended(self, flow: ProxyFlow, traffic: Traffic) -> None:
+        """A user is gone, or could not be served."""
+        self.flows.discard(flow)
         self.log.debug(
             "[{run}] [{proxy}] flow from {origin} ended: {ended}",
-            run=run_id,
+            run=self.identity.run_id,
             proxy=self.name,
-            origin=origin,
+            origin=flow.origin,
             ended=traffic.ended.value,
             sent=traffic.near_to_far,
             received=traffic.far_to_near,
             seconds=traffic.seconds,
         )
-        return traffic
 
 
 class Registry:
@@ -159,17 +161,20 @@ class Registry:
     def __init__(
         self,
         types: ProxyTypes,
-        entrances: Entrances,
+        ingresses: Ingresses,
         data_plane: IDataPlane,
         clock: Any,
         release: Callable[[str], Deferred[bool]] = lambda run_id: succeed(False),
     ) -> None:
         self._release = release
         self._types = types
-        self._entrances = entrances
+        self._ingresses = ingresses
         self._data_plane = data_plane
         self._clock = clock
         self._proxies: dict[str, RegisteredProxy] = {}
+        self._per_client: Counter[str] = Counter()
+        self.draining = False
+        """Whether no proxy is taken any more."""
 
     def __iter__(self) -> Iterator[RegisteredProxy]:
         return iter(list(self._proxies.values()))
@@ -191,22 +196,22 @@ class Registry:
         present = self._proxies.get(name)
         if present is not None and present.identity.run_id != session.identity.run_id:
             await self._release(present.identity.run_id)
-        if name in self._proxies:
-            raise ProxyRefusedError(RefusalCode.NAME_IN_USE, f"proxy [{name}] already exists")
+        self._admit(proxy)
         self._proxies[name] = proxy
+        self._per_client[proxy.identity.run_id] += 1
         try:
-            ingress = self._entrances.ingress_of(self._types.get(type_name))
+            ingress = self._ingresses.ingress_of(self._types.get(type_name))
             proxy.exposure = await ingress.expose(proxy)
         except Exception:
             self._forget(proxy)
             raise
-        if self._proxies.get(name) is not proxy:
-            await proxy.exposure.withdraw()
+        if self.draining or self._proxies.get(name) is not proxy:
+            await self.withdraw(proxy, Ended.CANCELLED)
             raise ProxyRefusedError(RefusalCode.OTHER, f"proxy [{name}] was closed while it was being opened")
         return proxy
 
     async def withdraw(self, proxy: RegisteredProxy, why: Ended) -> None:
-        """Closes a proxy to new users and frees its name; running flows go on.
+        """Closes a proxy to new users and frees its name; running flows go on, as with frp.
 
         That is logged once, with the reason, however often it is withdrawn.
         """
@@ -242,6 +247,23 @@ class Registry:
         if exposure is not None and ISignalReceiver.providedBy(exposure):
             await exposure.signal_received(sender, body)
 
+    def _admit(self, proxy: RegisteredProxy) -> None:
+        """Lets a proxy take its name.
+
+        :raises ProxyRefusedError: it may not.
+        """
+        name, run_id = proxy.name, proxy.identity.run_id
+        if self.draining:
+            raise ProxyRefusedError(RefusalCode.NOT_AVAILABLE, STOPPED)
+        if name in self._proxies:
+            raise ProxyRefusedError(RefusalCode.NAME_IN_USE, f"proxy [{name}] already exists")
+        if self._per_client[run_id] >= MAX_PROXIES_PER_CLIENT:
+            text = f"proxy [{name}]: this client has {MAX_PROXIES_PER_CLIENT} proxies, more are not taken"
+            raise ProxyRefusedError(RefusalCode.TOO_MANY, text)
+        if len(self._proxies) >= MAX_PROXIES:
+            text = f"proxy [{name}]: this server has {MAX_PROXIES} proxies, more are not taken"
+            raise ProxyRefusedError(RefusalCode.TOO_MANY, text)
+
     def _check(
         self, session: ProxySession, name: str, type_name: str, fields: Mapping[str, Any]
     ) -> RegisteredProxy:
@@ -268,3 +290,7 @@ class Registry:
     def _forget(self, proxy: RegisteredProxy) -> None:
         if self._proxies.get(proxy.name) is proxy:
             del self._proxies[proxy.name]
+            run_id = proxy.identity.run_id
+            self._per_client[run_id] -= 1
+            if not self._per_client[run_id]:
+                del self._per_client[run_id]

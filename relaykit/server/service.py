@@ -158,6 +158,8 @@ class RelayServer(MultiService):
         if self._bind_port is not None:
             self._bind_port.close()
             self._bind_port = None
+            self._sessions.drain()
+            self._registry.draining = True
             for proxy in self._registry:
                 await self._registry.withdraw(proxy, Ended.STOPPED)
             if self._data_plane.flows:
@@ -168,6 +170,7 @@ class RelayServer(MultiService):
                 )
             with contextlib.suppress(DeadlinePassed):
                 await self._data_plane.when_idle().addTimeout(DRAIN_S, self._reactor)
+            self._data_plane.end_all(Ended.STOPPED)
             await self._sessions.end_all()
             self._acceptor.close_links()
             self._data_plane.close()

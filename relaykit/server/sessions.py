@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.wire.messages import Login, NewWorkConn
     from relaykit.server.acceptor import Link
     from relaykit.server.binding import ServerBinding
+    from relaykit.server.flows import ProxyFlow
     from relaykit.server.registry import RegisteredProxy, Registry
 
 __all__ = ["Session", "SessionRules", "Sessions"]
@@ -175,14 +176,18 @@ class Session:
 
     # --- work connections -------------------------------------------------------------------------
 
-    def open_work_leg(self, proxy: RegisteredProxy, origin: Origin) -> Deferred[IStreamLeg]:
-        """A work connection that serves this proxy and this user, transforms included."""
-        return self._work.open(proxy, origin)
+    def want_work(self, flow: ProxyFlow) -> None:
+        """A flow needs a work connection."""
+        self._work.want(flow)
 
-    def work_offered(self, leg: IStreamLeg, framing: Framing) -> None:
+    def cancel_work(self, flow: ProxyFlow) -> None:
+        """A flow needs none any more."""
+        self._work.cancel(flow)
+
+    def work_opened(self, leg: IStreamLeg, framing: Framing) -> None:
         """The client opened a work connection."""
         self._sign.heard()
-        self._work.offered(leg, framing)
+        self._work.opened(leg, framing)
 
     def owns(self, link: Link, purpose: Purpose, proof: bytes) -> bool:
         """Whether a connection may belong to this session, for all that its login demands.
@@ -297,6 +302,7 @@ class Session:
         proxy = self._proxies.pop(name, None)
         if proxy is not None:
             await self._registry.withdraw(proxy, Ended.WITHDRAWN)
+            proxy.end_flows(Ended.WITHDRAWN, waiting_only=True)
             self.log.info("[{run}] close proxy [{proxy}] success", run=self.identity.run_id, proxy=name)
 
     def _signaled(self, event: SignalReceived) -> None:
@@ -390,7 +396,7 @@ class Sessions:
         session = self._sessions.get(run_id)
         return succeed(True) if session is None else Deferred.fromCoroutine(session.give_way())
 
-    def work_offered(self, message: NewWorkConn, framing: Framing, leg: IStreamLeg, link: Link) -> None:
+    def work_opened(self, message: NewWorkConn, framing: Framing, leg: IStreamLeg, link: Link) -> None:
         """A client opened a work connection."""
         session = self._sessions.get(message.run_id)
         if session is None:
@@ -406,7 +412,7 @@ class Sessions:
         except RefusedError as refusal:
             self._refuse_work(refusal.text, framing, leg)
             return
-        session.work_offered(leg, framing)
+        session.work_opened(leg, framing)
 
     def add(self, session: Session) -> None:
         """A client was let in: nobody else has its run id, its identity or its client id."""

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
+from attrs import frozen
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.wire.framing import Framing
-    from relaykit.server.registry import RegisteredProxy
-    from relaykit.values import Origin
+    from relaykit.server.flows import ProxyFlow
 
-__all__ = ["Offer", "User", "WorkConnections"]
+__all__ = ["IdleConnection", "WorkConnections"]
 
 
 FRESH_S = 2.0
@@ -47,8 +45,8 @@ LOOK_EVERY_S = 0.05
 
 
 @frozen(eq=False)
-class Offer:
-    """A work connection, the version of the wire that it began with, and when it came."""
+class IdleConnection:
+    """A work connection that waits for a user: the version of the wire that it began with, when it came."""
 
     leg: IStreamLeg
     framing: Framing
@@ -57,29 +55,29 @@ class Offer:
 
 @implementer(ILegReceiver)
 @frozen(eq=False)
-class _Idle:
+class _IdleWatch:
     """Watches a work connection while it waits for a user."""
 
-    _offer: Offer
-    _lost: Callable[[Offer], None]
+    _idle: IdleConnection
+    _on_lost: Callable[[IdleConnection], None]
 
     def data_received(self, data: Buffer) -> None:
         """Nothing may come before a user does: the client broke the rules."""
-        self._offer.leg.abort()
+        self._idle.leg.abort()
 
     def end_received(self) -> None:
-        self._lost(self._offer)
-        self._offer.leg.close()
+        self._on_lost(self._idle)
+        self._idle.leg.close()
 
     def leg_lost(self, reason: Ended) -> None:
-        self._lost(self._offer)
+        self._on_lost(self._idle)
 
 
 @implementer(ILegReceiver)
 class _Check:
     """Waits until the client's machine confirms an assignment, or anything comes from the client.
 
-    ``confirmed()`` is called once, or ``broken(silently)``: then the assignment has not reached the
+    ``on_confirmed()`` is called once, or ``on_broken(silently)``: then the assignment has not reached the
     client, of which nothing was heard at all if it broke silently.
     """
 
@@ -87,13 +85,13 @@ class _Check:
         self,
         leg: IStreamLeg,
         clock: IReactorTime,
-        confirmed: Callable[[], None],
-        broken: Callable[[bool], None],
+        on_confirmed: Callable[[], None],
+        on_broken: Callable[[bool], None],
     ) -> None:
         self._leg = leg
         self._clock = clock
-        self._confirmed = confirmed
-        self._broken = broken
+        self._on_confirmed = on_confirmed
+        self._on_broken = on_broken
         self._over = False
         self._pause_s = FIRST_LOOK_S
         self._deadline = clock.seconds() + CONFIRMED_WITHIN_S
@@ -102,25 +100,25 @@ class _Check:
 
     def data_received(self, data: Buffer) -> None:
         self._leg.unread(bytes(data))
-        self._end(self._confirmed)
+        self._end(self._on_confirmed)
 
     def end_received(self) -> None:
         # The client has ended this connection, for a reason that another would not do away with.
-        self._end_soon(self._confirmed)
+        self._end_soon(self._on_confirmed)
 
     def leg_lost(self, reason: Ended) -> None:
         if reason is Ended.FINISHED:
-            self._end_soon(self._confirmed)
+            self._end_soon(self._on_confirmed)
         else:
-            self._end(self._broken, False)
+            self._end(self._on_broken, False)
 
     def _look(self) -> None:
         self._timer = None
         if not self._leg.unconfirmed:
             self._leg.pauseProducing()
-            self._end(self._confirmed)
+            self._end(self._on_confirmed)
         elif self._clock.seconds() >= self._deadline:
-            self._end(self._broken, True)
+            self._end(self._on_broken, True)
             self._leg.abort()
         else:
             self._pause_s = min(2 * self._pause_s, LOOK_EVERY_S)
@@ -141,15 +139,6 @@ class _Check:
         tell(*what)
 
 
-@define(eq=False)
-class User:
-    """Somebody who waits for a work connection."""
-
-    proxy: RegisteredProxy
-    origin: Origin
-    answer: Deferred[IStreamLeg] = field(init=False)
-
-
 _UNSERVED = {
     WhyUnserved.TIMEOUT: "the client offered no work connection in time",
     WhyUnserved.CROWDED: "too many users wait for this client already",
@@ -167,7 +156,7 @@ class WorkConnections:
 
     def __init__(
         self,
-        pool: WorkPool[User, Offer],
+        pool: WorkPool[ProxyFlow, IdleConnection],
         request: Callable[[int], None],
         clock: IReactorTime,
         key: bytes,
@@ -191,22 +180,21 @@ class WorkConnections:
         self._pool.close()
         self._settle()
 
-    def open(self, proxy: RegisteredProxy, origin: Origin) -> Deferred[IStreamLeg]:
-        """A work connection that serves this proxy and this user, transforms included.
-
-        Fails with :class:`relaykit.errors.NoWorkConnection` or :class:`relaykit.errors.SessionLost`.
-        """
-        user = User(proxy, origin)
-        user.answer = Deferred(lambda _answer: self._pool.cancel(user))
-        self._pool.want(user, self._clock.seconds())
+    def want(self, flow: ProxyFlow) -> None:
+        """A flow needs a work connection; it is told when it has one, transforms included, or gets none."""
+        self._pool.want(flow, self._clock.seconds())
         self._settle()
-        return user.answer
 
-    def offered(self, leg: IStreamLeg, framing: Framing) -> None:
+    def cancel(self, flow: ProxyFlow) -> None:
+        """A flow needs none any more; nothing happens to one that does not wait."""
+        self._pool.cancel(flow)
+        self._settle()
+
+    def opened(self, leg: IStreamLeg, framing: Framing) -> None:
         """The client opened a work connection, of which the opening has been read."""
-        offer = Offer(leg, framing, self._clock.seconds())
-        leg.attach(_Idle(offer, self._pool.lost))
-        self._pool.offer(offer, self._clock.seconds())
+        idle = IdleConnection(leg, framing, self._clock.seconds())
+        leg.attach(_IdleWatch(idle, self._pool.lost))
+        self._pool.offer(idle, self._clock.seconds())
         self._settle()
 
     def _settle(self) -> None:
@@ -234,26 +222,26 @@ class WorkConnections:
         self._pool.wake(self._clock.seconds())
         self._settle()
 
-    def _assign(self, event: Assigned[User, Offer]) -> None:
-        user, offer = event.user, event.leg
-        leg, now = offer.leg, self._clock.seconds()
+    def _assign(self, event: Assigned[ProxyFlow, IdleConnection]) -> None:
+        flow, idle = event.user, event.leg
+        leg, now = idle.leg, self._clock.seconds()
         leg.pauseProducing()
-        leg.write(assign_work(offer.framing, user.proxy.name, user.origin))
-        if now - offer.since <= FRESH_S or leg.unconfirmed is None:
-            self._serve(user, leg)
+        leg.write(assign_work(idle.framing, flow.proxy.name, flow.origin))
+        if now - idle.since <= FRESH_S or leg.unconfirmed is None:
+            self._serve(flow, leg)
         else:
-            _Check(leg, self._clock, partial(self._serve, user, leg), partial(self._broken, event))
+            _Check(leg, self._clock, partial(self._serve, flow, leg), partial(self._broken, event))
 
-    def _serve(self, user: User, leg: IStreamLeg) -> None:
-        if user.answer.called:
-            # Who wanted it has given up meanwhile.
+    def _serve(self, flow: ProxyFlow, leg: IStreamLeg) -> None:
+        if not flow.is_waiting:
+            # It was ended meanwhile.
             leg.close()
             return
-        transport = user.proxy.common.transport
+        transport = flow.proxy.common.transport
         key = self._key if transport.use_encryption else None
-        user.answer.callback(transformed(leg, key, transport.use_compression, self._entropy))
+        flow.on_work_leg(transformed(leg, key, transport.use_compression, self._entropy))
 
-    def _broken(self, event: Assigned[User, Offer], silently: bool) -> None:
+    def _broken(self, event: Assigned[ProxyFlow, IdleConnection], silently: bool) -> None:
         """A work connection died while it was idle, and has served nobody: the user gets another one.
 
         Where it died silently others will have, too, and the user must not wait for each of them.
@@ -265,20 +253,21 @@ class WorkConnections:
             proxy=event.user.proxy.name,
             origin=event.user.origin,
         )
-        for offer in self._pool.idle_legs if silently else ():
-            if now - offer.since > FRESH_S:
-                self._pool.lost(offer)
-                offer.leg.abort()
-        self._pool.retry(event, now)
+        for idle in self._pool.idle_legs if silently else ():
+            if now - idle.since > FRESH_S:
+                self._pool.lost(idle)
+                idle.leg.abort()
+        if event.user.is_waiting:
+            self._pool.retry(event, now)
         self._settle()
 
-    def _leave_unserved(self, event: Unserved[User]) -> None:
+    def _leave_unserved(self, event: Unserved[ProxyFlow]) -> None:
         if event.why is WhyUnserved.SESSION_ENDED:
-            event.user.answer.errback(SessionLost("the client's session ended"))
+            event.user.on_unserved(SessionLost("the client's session ended"))
         else:
-            event.user.answer.errback(NoWorkConnection(_UNSERVED[event.why]))
+            event.user.on_unserved(NoWorkConnection(_UNSERVED[event.why]))
 
-    def _discard(self, event: Discarded[Offer]) -> None:
+    def _discard(self, event: Discarded[IdleConnection]) -> None:
         if event.surplus:
             event.leg.leg.write(refuse_work(event.leg.framing, self._texts.work(POOL_FULL)))
         event.leg.leg.close()

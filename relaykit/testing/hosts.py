@@ -32,6 +32,7 @@ from relaykit.errors import (
     RemoteProtocolError,
     SessionLost,
     VisitRefusedError,
+    ended_by,
 )
 from relaykit.interfaces import (
     IClientHost,
@@ -410,6 +411,24 @@ class _Peer:
             self.log.failure("a signal was not taken", failure)
 
 
+@implementer(IFlow)
+class _Unserved:
+    """The flow of a user who got no work connection."""
+
+    def __init__(self, user: IStreamLeg, why: Ended) -> None:
+        user.close()
+        self._traffic = Traffic(0, 0, 0.0, why)
+
+    def moved(self) -> tuple[int, int]:
+        return 0, 0
+
+    def when_ended(self) -> Deferred[Traffic]:
+        return succeed(self._traffic)
+
+    def end(self, why: Ended) -> None:
+        """It has ended."""
+
+
 @implementer(IRegisteredProxy)
 class MemoryProxy(_Peer):
     """The server's view of a proxy: signals go to its backend."""
@@ -429,6 +448,10 @@ class MemoryProxy(_Peer):
         self.common = common
         self.options = options
 
+    @property
+    def flows(self) -> Collection[IFlow]:
+        return self._relay.data_plane.flows
+
     def open_work_leg(self, origin: Origin) -> Deferred[IStreamLeg]:
         published = self._relay._published.get(self.name)
         if published is None:
@@ -441,23 +464,17 @@ class MemoryProxy(_Peer):
         work.addBoth(self._worked, work)
         return succeed(here)
 
-    def serve(self, user: IStreamLeg, origin: Origin) -> Deferred[Traffic]:
-        return Deferred.fromCoroutine(self._serve(user, origin))
-
-    async def _serve(self, user: IStreamLeg, origin: Origin) -> Traffic:
+    def serve(self, user: IStreamLeg, origin: Origin) -> IFlow:
         published = self._relay._published.get(self.name)
-        try:
-            work = await self.open_work_leg(origin)
-        except (NoWorkConnection, SessionLost) as error:
-            user.close()
-            traffic = Traffic(
-                0, 0, 0.0, Ended.TIMEOUT if isinstance(error, NoWorkConnection) else Ended.SESSION_ENDED
-            )
-        else:
-            traffic = await self._relay.data_plane.forward(user, work, self._relay.half_close).when_ended()
+        made: list[IFlow] = []
+        self.open_work_leg(origin).addCallbacks(
+            lambda work: made.append(self._relay.data_plane.forward(user, work, self._relay.half_close)),
+            lambda failure: made.append(_Unserved(user, ended_by(failure.value))),
+        )
+        (flow,) = made  # in memory that is done at once
         if published is not None:
-            published.flows.append(traffic)
-        return traffic
+            flow.when_ended().addCallback(published.flows.append)
+        return flow
 
     def _worked(self, outcome: Any, work: Deferred[None]) -> None:
         self._relay._work.discard(work)

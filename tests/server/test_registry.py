@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,11 +15,13 @@ from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
-from relaykit.errors import NoWorkConnection, ProxyRefusedError, RefusalCode, SessionLost, VisitRefusedError
+from relaykit.errors import ProxyRefusedError, RefusalCode, VisitRefusedError
 from relaykit.interfaces import IExposure, IIngress, IStreamLeg
+from relaykit.sansio.control.texts import STOPPED
+from relaykit.server import registry
+from relaykit.server.flows import ProxyFlow
 from relaykit.server.registry import RegisteredProxy, Registry
-from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
-from relaykit.values import ClientIdentity, Ended, Origin
+from relaykit.values import ClientIdentity, Ended
 from tests.server.scene import TYPES
 
 
@@ -52,14 +54,25 @@ class Entrance(Service):
 class Session:
     """A session with the work connections that the test puts into it."""
 
-    work: list[Deferred[IStreamLeg]] = field(factory=list)
+    work: list[IStreamLeg | Exception] = field(factory=list)
+    wanted: list[ProxyFlow] = field(factory=list)
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("r1"))
     half_close: bool = True
     takes_signals: bool = True
     sent: list[Any] = field(factory=list)
 
-    def open_work_leg(self, proxy: RegisteredProxy, origin: Origin) -> Deferred[IStreamLeg]:
-        return self.work.pop(0)
+    def want_work(self, flow: ProxyFlow) -> None:
+        if not self.work:
+            self.wanted.append(flow)
+            return
+        work = self.work.pop(0)
+        if isinstance(work, Exception):
+            flow.on_unserved(work)
+        else:
+            flow.on_work_leg(work)
+
+    def cancel_work(self, flow: ProxyFlow) -> None:
+        self.wanted.remove(flow)
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         self.sent.append((proxy_name, visitor_name, body))
@@ -116,6 +129,37 @@ class RegistryTests(RegistryTestCase):
         self.assertTrue(exposed.withdrawn)
         self.assertEqual(list(self.registry), [])
 
+    def test_too_many_of_one_client(self) -> None:
+        """A client has so many proxies and no more; one that it takes back makes room for another."""
+        self.patch(registry, "MAX_PROXIES_PER_CLIENT", 2)
+        first = self.register("a")
+        self.register("b")
+        refused = self.failureResultOf(self.register("c"), ProxyRefusedError).value
+        self.assertEqual(refused.code, RefusalCode.TOO_MANY)
+        self.assertEqual(refused.text, "proxy [c]: this client has 2 proxies, more are not taken")
+        self.entrance.waiting[0].errback(ProxyRefusedError(RefusalCode.OTHER, "no"))
+        self.failureResultOf(first, ProxyRefusedError)
+        self.assertNoResult(self.register("c"))
+
+    def test_too_many_of_all(self) -> None:
+        """A server has so many proxies and no more."""
+        self.patch(registry, "MAX_PROXIES", 1)
+        self.register("a")
+        refused = self.failureResultOf(self.register("b"), ProxyRefusedError).value
+        self.assertEqual(refused.text, "proxy [b]: this server has 1 proxies, more are not taken")
+
+    def test_draining(self) -> None:
+        """While the server drains no proxy is taken, not even one that is just being exposed."""
+        first = self.register("a")
+        self.registry.draining = True
+        exposed = Exposed()
+        self.entrance.waiting[0].callback(exposed)
+        self.failureResultOf(first, ProxyRefusedError)
+        self.assertTrue(exposed.withdrawn)
+        refused = self.failureResultOf(self.register("b"), ProxyRefusedError).value
+        self.assertEqual((refused.code, refused.text), (RefusalCode.NOT_AVAILABLE, STOPPED))
+        self.assertEqual(len(self.registry), 0)
+
     def test_visits_need_a_visitable_exposure(self) -> None:
         """A visit to a proxy without visitors is refused."""
         registered = self.register()
@@ -134,46 +178,14 @@ class RegistryTests(RegistryTestCase):
             self.assertIsNone(self.successResultOf(signaled))
 
 
-class ServeTests(RegistryTestCase):
-    """What becomes of users."""
+class SignalTests(RegistryTestCase):
+    """What the server half says to the client half."""
 
     def setUp(self) -> None:
         super().setUp()
         registered = self.register()
         self.entrance.waiting.pop().callback(Exposed())
         self.proxy = self.successResultOf(registered)
-        self.network = MemoryNetwork()
-        self.user, self.user_leg = self.network.pair()
-        self.received = RecordingReceiver(self.user)
-
-    def test_served(self) -> None:
-        """A user is forwarded to a work connection; what was moved is told."""
-        provider, work = self.network.pair()
-        self.session.work.append(succeed(work))
-        serving = self.proxy.serve(self.user_leg, Origin())
-        RecordingReceiver(provider)
-        self.user.write(b"abc")
-        provider.write(b"defg")
-        self.network.flush()
-        self.assertEqual(self.proxy.flows, 1)
-        self.user.close()
-        provider.close()
-        self.network.flush()
-        traffic = self.successResultOf(serving)
-        self.assertEqual((traffic.near_to_far, traffic.far_to_near), (3, 4))
-        self.assertEqual(self.proxy.flows, 0)
-
-    def test_no_work_connection(self) -> None:
-        """A user without work connection is let go, and that is no failure."""
-        for error, ended in (
-            (NoWorkConnection("none in time"), Ended.TIMEOUT),
-            (SessionLost("it is gone"), Ended.SESSION_ENDED),
-        ):
-            self.session.work.append(fail(error))
-            serving = self.proxy.serve(self.user_leg, Origin())
-            self.network.flush()
-            self.assertEqual(self.successResultOf(serving).ended, ended)
-            self.assertTrue(self.received.ended)
 
     def test_signal_to_the_client(self) -> None:
         """A signal of the exposure goes to the client's backend of this proxy."""

@@ -10,30 +10,52 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import NoWorkConnection, SessionLost
+from relaykit.interfaces import IStreamLeg
 from relaykit.options import ProxyCommon
 from relaykit.sansio.control.pool import WorkPool
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.wire.framing import V2
+from relaykit.server.flows import ProxyFlow, WorkLegFlow
 from relaykit.server.work import (
     CONFIRMED_WITHIN_S,
     FIRST_LOOK_S,
     FRESH_S,
     LOOK_EVERY_S,
-    Offer,
-    User,
+    IdleConnection,
     WorkConnections,
 )
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
-from relaykit.values import ClientIdentity, Origin
+from relaykit.values import ClientIdentity, Origin, Traffic
 
 
 @define(eq=False)
 class Proxy:
     """As much of a registered proxy as work connections look at."""
 
+    work: WorkConnections
+    clock: Clock
     name: str = "web"
     common: ProxyCommon = field(factory=ProxyCommon)
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("run"))
+    data_plane: Any = None
+    half_close: bool = True
+
+    @property
+    def session(self) -> Proxy:
+        """Where its work connections come from: here."""
+        return self
+
+    def want_work(self, flow: ProxyFlow) -> None:
+        self.work.want(flow)
+
+    def cancel_work(self, flow: ProxyFlow) -> None:
+        self.work.cancel(flow)
+
+    def flow_began(self, flow: ProxyFlow) -> None:
+        """Nothing."""
+
+    def flow_ended(self, flow: ProxyFlow, traffic: Traffic) -> None:
+        """Nothing."""
 
 
 class WorkTestCase(SynchronousTestCase):
@@ -43,21 +65,27 @@ class WorkTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.network = MemoryNetwork()
         self.asked = 0
-        pool: WorkPool[User, Offer] = WorkPool(1, 0.0, 10.0)
+        pool: WorkPool[ProxyFlow, IdleConnection] = WorkPool(1, 0.0, 10.0)
         self.work = WorkConnections(
             pool, self.request, self.clock, b"\0" * 16, lambda length: b"\1" * length, PeerTexts()
         )
-        self.proxy: Any = Proxy()
+        self.proxy = Proxy(self.work, self.clock)
 
     def request(self, count: int) -> None:
         """The client is asked for so many."""
         self.asked += count
 
+    def open(self) -> Deferred[IStreamLeg]:
+        """Somebody wants a work connection."""
+        flow = WorkLegFlow(self.proxy, Origin())
+        flow.start()
+        return flow.answer
+
     def offer(self) -> tuple[MemoryLeg, RecordingReceiver]:
         """The client opens one: its end of it."""
         near, far = self.network.pair()
         received = RecordingReceiver(near)
-        self.work.offered(far, V2)
+        self.work.opened(far, V2)
         self.network.flush()
         return near, received
 
@@ -73,7 +101,7 @@ class WorkConnectionsTests(WorkTestCase):
 
     def test_first_come_first_served(self) -> None:
         """Users get work connections in the order in which they came."""
-        first, second = (self.work.open(self.proxy, Origin()) for _ in range(2))
+        first, second = (self.open() for _ in range(2))
         self.offer()
         self.successResultOf(first)
         self.assertNoResult(second)
@@ -82,12 +110,12 @@ class WorkConnectionsTests(WorkTestCase):
 
     def test_cancelled(self) -> None:
         """A user who gave up takes nobody's work connection."""
-        gone = self.work.open(self.proxy, Origin())
+        gone = self.open()
         gone.cancel()
-        self.failureResultOf(gone)
+        self.failureResultOf(gone, NoWorkConnection)
         _, received = self.offer()
         self.assertEqual(received.data, b"")
-        waiting = self.work.open(self.proxy, Origin())
+        waiting = self.open()
         self.successResultOf(waiting)
 
     def test_ended_while_idle(self) -> None:
@@ -96,13 +124,13 @@ class WorkConnectionsTests(WorkTestCase):
         leg.finish_writing()
         self.network.flush()
         self.assertTrue(received.ended)
-        self.assertNoResult(self.work.open(self.proxy, Origin()))
+        self.assertNoResult(self.open())
 
     def test_timeout(self) -> None:
         """A user waits as long as configured, and one timer serves all of them."""
-        first = self.work.open(self.proxy, Origin())
+        first = self.open()
         self.clock.advance(5)
-        second = self.work.open(self.proxy, Origin())
+        second = self.open()
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(5)
         self.failureResultOf(first, NoWorkConnection)
@@ -114,11 +142,11 @@ class WorkConnectionsTests(WorkTestCase):
     def test_closed(self) -> None:
         """When the session ends, users are let go and idle connections closed."""
         _, received = self.offer()
-        self.successResultOf(self.work.open(self.proxy, Origin()))
-        waiting = self.work.open(self.proxy, Origin())
+        self.successResultOf(self.open())
+        waiting = self.open()
         self.work.close()
         self.failureResultOf(waiting, SessionLost)
-        self.failureResultOf(self.work.open(self.proxy, Origin()), SessionLost)
+        self.failureResultOf(self.open(), SessionLost)
         self.network.flush()
         self.assertIn(b"web", received.data)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -133,9 +161,9 @@ class DeadWhileIdleTests(WorkTestCase):
         self.clock.advance(60.0)
         return made
 
-    def user(self) -> Deferred[Any]:
+    def user(self) -> Deferred[IStreamLeg]:
         """Somebody who wants a work connection."""
-        wanted = self.work.open(self.proxy, Origin())
+        wanted = self.open()
         self.network.flush()
         return wanted
 

@@ -1,0 +1,267 @@
+"""What a proxy's users have: a work connection each, and the flow over it, until both legs are gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.dataplane.transforms import TransformLeg
+from relaykit.errors import NoWorkConnection, ended_by, problem_of
+from relaykit.interfaces import IFlow
+from relaykit.values import Ended, Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.python.failure import Failure
+
+    from relaykit.interfaces import IDataPlane, IStreamLeg
+    from relaykit.options import ProxyCommon
+    from relaykit.sansio.contract import Buffer
+    from relaykit.values import ClientIdentity, Origin
+
+__all__ = ["FlowOwner", "ProxyFlow", "UserFlow", "WorkLeg", "WorkLegFlow", "WorkSource"]
+
+
+class WorkSource(Protocol):
+    """Whoever has the work connections of a client."""
+
+    @property
+    def half_close(self) -> bool:
+        """Whether the client passes half-close through."""
+
+    def want_work(self, flow: ProxyFlow) -> None:
+        """A flow needs a work connection: its ``on_work_leg`` or ``on_unserved`` is called, maybe at once."""
+
+    def cancel_work(self, flow: ProxyFlow) -> None:
+        """A flow needs none any more."""
+
+
+class FlowOwner(Protocol):
+    """The proxy that flows belong to."""
+
+    name: str
+    common: ProxyCommon
+    clock: Any
+    data_plane: IDataPlane
+
+    @property
+    def identity(self) -> ClientIdentity:
+        """Who its client is."""
+
+    @property
+    def session(self) -> WorkSource:
+        """Where work connections come from."""
+
+    def flow_began(self, flow: ProxyFlow) -> None:
+        """A flow is there, and waits for its work connection."""
+
+    def flow_ended(self, flow: ProxyFlow, traffic: Traffic) -> None:
+        """A flow is over."""
+
+
+@implementer(IFlow)
+class ProxyFlow:
+    """One flow of a proxy: it waits for a work connection, moves bytes over it, and ends once."""
+
+    __slots__ = ("_since", "_traffic", "_waiting", "origin", "proxy")
+
+    log = Logger()
+
+    def __init__(self, proxy: FlowOwner, origin: Origin) -> None:
+        self.proxy = proxy
+        self.origin = origin
+        self._since = proxy.clock.seconds()
+        self._traffic: Traffic | None = None
+        self._waiting: list[Deferred[Traffic]] = []
+
+    def start(self) -> None:
+        """Asks for a work connection."""
+        self.proxy.flow_began(self)
+        self.proxy.session.want_work(self)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is no work connection yet, and one is wanted."""
+        raise NotImplementedError
+
+    def moved(self) -> tuple[int, int]:
+        raise NotImplementedError
+
+    def end(self, why: Ended) -> None:
+        raise NotImplementedError
+
+    def on_work_leg(self, leg: IStreamLeg) -> None:
+        """The client has opened a work connection and knows what it is for; transforms are included."""
+        raise NotImplementedError
+
+    def when_ended(self) -> Deferred[Traffic]:
+        if self._traffic is not None:
+            return succeed(self._traffic)
+        waiting: Deferred[Traffic] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def on_unserved(self, error: Exception) -> None:
+        """There is no work connection for this user."""
+        self.log.warn(
+            "[{run}] [{proxy}] no work connection for {origin}: {reason}",
+            run=self.proxy.identity.run_id,
+            proxy=self.proxy.name,
+            origin=self.origin,
+            reason=str(error),
+            ended=ended_by(error).value,
+            problem=problem_of(error, "no-work-connection"),
+        )
+        self._end(ended_by(error))
+
+    def _end(self, why: Ended) -> None:
+        """Notes the end of what has or had no flow in the data plane."""
+        self._on_ended(Traffic(*self.moved(), self.proxy.clock.seconds() - self._since, why))
+
+    def _on_ended(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self.proxy.flow_ended(self, traffic)
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(traffic)
+
+
+class UserFlow(ProxyFlow):
+    """A user who is served: forwarded to a work connection, once there is one."""
+
+    __slots__ = ("_flow", "_leg")
+
+    def __init__(self, proxy: FlowOwner, leg: IStreamLeg, origin: Origin) -> None:
+        super().__init__(proxy, origin)
+        self._leg = leg
+        self._flow: IFlow | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._flow is None and self._traffic is None
+
+    def moved(self) -> tuple[int, int]:
+        if self._flow is None:
+            return 0, 0
+        moved: tuple[int, int] = self._flow.moved()
+        return moved
+
+    def end(self, why: Ended) -> None:
+        if self._flow is not None:
+            self._flow.end(why)
+        elif self._traffic is None:
+            self._leg.abort()
+            self.proxy.session.cancel_work(self)
+            self._end(why)
+
+    def on_work_leg(self, leg: IStreamLeg) -> None:
+        try:
+            flow: IFlow = self.proxy.data_plane.forward(self._leg, leg, self.proxy.session.half_close)
+        except Exception:
+            self._log_defect(None)
+            self._leg.abort()
+            leg.abort()
+            self._end(Ended.INTERNAL_ERROR)
+            return
+        self._flow = flow
+        flow.when_ended().addCallbacks(self._on_ended, self._on_defect)
+
+    def on_unserved(self, error: Exception) -> None:
+        self._leg.close()
+        super().on_unserved(error)
+
+    def _on_defect(self, failure: Failure) -> None:
+        self._log_defect(failure)
+        self._leg.abort()
+        self._end(Ended.INTERNAL_ERROR)
+
+    def _log_defect(self, failure: Failure | None) -> None:
+        self.log.failure(
+            "[{run}] [{proxy}] a defect while {origin} was forwarded",
+            failure,
+            run=self.proxy.identity.run_id,
+            proxy=self.proxy.name,
+            origin=self.origin,
+        )
+
+
+class WorkLeg(TransformLeg):
+    """A work connection whose bytes are counted; its flow has the counts and may end it."""
+
+    __slots__ = ("_counts", "received", "sent")
+
+    def __init__(self, lower: IStreamLeg, flow: WorkLegFlow) -> None:
+        super().__init__(lower, (), ())
+        self._counts: WorkLegFlow | None = flow
+        self.sent = 0
+        self.received = 0
+
+    def write(self, data: Buffer) -> None:
+        self.sent += len(data)
+        super().write(data)
+
+    def write_sequence(self, pieces: Sequence[Buffer]) -> None:
+        self.sent += sum(map(len, pieces))
+        self._lower.write_sequence(pieces)
+
+    def data_received(self, data: Buffer) -> None:
+        self.received += len(data)
+        super().data_received(data)
+
+    def leg_lost(self, reason: Ended) -> None:
+        super().leg_lost(reason)
+        flow, self._counts = self._counts, None
+        if flow is not None:
+            flow.on_leg_lost(reason)
+
+
+class WorkLegFlow(ProxyFlow):
+    """A work connection that a proxy type speaks over itself: counted, and ended like any other flow."""
+
+    __slots__ = ("_answer", "_leg", "_why")
+
+    def __init__(self, proxy: FlowOwner, origin: Origin) -> None:
+        super().__init__(proxy, origin)
+        self._answer: Deferred[IStreamLeg] = Deferred(lambda _answer: self.end(Ended.CANCELLED))
+        self._leg: WorkLeg | None = None
+        self._why: Ended | None = None
+
+    @property
+    def answer(self) -> Deferred[IStreamLeg]:
+        """The leg, as :meth:`relaykit.interfaces.IRegisteredProxy.open_work_leg` promises it."""
+        return self._answer
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._leg is None and self._traffic is None
+
+    def moved(self) -> tuple[int, int]:
+        return (0, 0) if self._leg is None else (self._leg.sent, self._leg.received)
+
+    def end(self, why: Ended) -> None:
+        if self._traffic is not None:
+            return
+        if self._leg is not None:
+            self._why = self._why or why
+            self._leg.abort()
+            return
+        self.proxy.session.cancel_work(self)
+        self._end(why)
+        if not self._answer.called:
+            self._answer.errback(NoWorkConnection(f"the wait for a work connection was ended: {why.value}"))
+
+    def on_work_leg(self, leg: IStreamLeg) -> None:
+        self._leg = WorkLeg(leg, self)
+        self._answer.callback(self._leg)
+
+    def on_unserved(self, error: Exception) -> None:
+        super().on_unserved(error)
+        self._answer.errback(error)
+
+    def on_leg_lost(self, reason: Ended) -> None:
+        """The work connection is gone."""
+        self._end(self._why or (reason if reason is Ended.FINISHED else Ended.FAR_LOST))

@@ -1,0 +1,208 @@
+"""Tests of the flows of a proxy: waiting, being forwarded, being ended, whatever fails meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.plane import DataPlane
+from relaykit.errors import LocalProtocolError, NoWorkConnection, SessionLost
+from relaykit.interfaces import IFlow
+from relaykit.options import ProxyCommon
+from relaykit.server.flows import ProxyFlow, UserFlow, WorkLegFlow
+from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
+from relaykit.values import ClientIdentity, Ended, Origin, Traffic
+
+
+class Proxy:
+    """A proxy, and the session that has its work connections."""
+
+    name = "web"
+    identity = ClientIdentity("r1")
+    half_close = True
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.common = ProxyCommon()
+        self.data_plane: Any = DataPlane([CopyForwarder()])
+        self.wanted: list[ProxyFlow] = []
+        self.present: set[ProxyFlow] = set()
+        self.ended: list[Traffic] = []
+
+    @property
+    def session(self) -> Proxy:
+        """Where its work connections come from: here."""
+        return self
+
+    def want_work(self, flow: ProxyFlow) -> None:
+        self.wanted.append(flow)
+
+    def cancel_work(self, flow: ProxyFlow) -> None:
+        self.wanted.remove(flow)
+
+    def flow_began(self, flow: ProxyFlow) -> None:
+        self.present.add(flow)
+
+    def flow_ended(self, flow: ProxyFlow, traffic: Traffic) -> None:
+        self.present.remove(flow)
+        self.ended.append(traffic)
+
+
+class Unfit:
+    """A data plane with a defect."""
+
+    def forward(self, near: Any, far: Any, half_close: bool) -> Any:
+        raise LocalProtocolError("a defect")
+
+
+class UserFlowTests(SynchronousTestCase):
+    """What becomes of users."""
+
+    def setUp(self) -> None:
+        self.proxy = Proxy()
+        self.network = MemoryNetwork()
+        self.user, leg = self.network.pair()
+        self.received = RecordingReceiver(self.user)
+        self.flow = UserFlow(self.proxy, leg, Origin())
+        self.flow.start()
+        self.provider, self.work = self.network.pair()
+
+    def test_is_a_flow(self) -> None:
+        """It is a flow like any other, from when the user came."""
+        verifyObject(IFlow, self.flow)
+        self.assertEqual(self.proxy.present, {self.flow})
+        self.assertTrue(self.flow.is_waiting)
+        self.assertEqual(self.flow.moved(), (0, 0))
+
+    def test_served(self) -> None:
+        """A user is forwarded to a work connection; what was moved is told, to whoever asks and whenever."""
+        done = self.flow.when_ended()
+        self.proxy.wanted.pop().on_work_leg(self.work)
+        self.assertFalse(self.flow.is_waiting)
+        RecordingReceiver(self.provider)
+        self.user.write(b"abc")
+        self.provider.write(b"defg")
+        self.network.flush()
+        self.assertEqual(self.flow.moved(), (3, 4))
+        self.assertNoResult(done)
+        self.user.close()
+        self.provider.close()
+        self.network.flush()
+        traffic = self.successResultOf(done)
+        self.assertEqual((traffic.near_to_far, traffic.far_to_near), (3, 4))
+        self.assertEqual((self.proxy.ended, self.proxy.present), ([traffic], set()))
+        self.assertIs(self.successResultOf(self.flow.when_ended()), traffic)
+
+    def test_no_work_connection(self) -> None:
+        """A user without work connection is let go, and that is no failure."""
+        self.proxy.clock.advance(10.0)
+        self.flow.on_unserved(NoWorkConnection("none in time"))
+        self.network.flush()
+        self.assertEqual(self.proxy.ended, [Traffic(0, 0, 10.0, Ended.TIMEOUT)])
+        self.assertTrue(self.received.ended)
+
+    def test_session_lost(self) -> None:
+        """A user whose client is gone is let go for that reason."""
+        self.flow.on_unserved(SessionLost("it is gone"))
+        self.assertEqual(self.proxy.ended[0].ended, Ended.SESSION_ENDED)
+
+    def test_ended_while_waiting(self) -> None:
+        """A user who waits can be ended; a work connection that comes afterwards is for somebody else."""
+        for _ in range(2):
+            self.flow.end(Ended.WITHDRAWN)
+        self.network.flush()
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.WITHDRAWN])
+        self.assertEqual(self.proxy.wanted, [])
+        self.assertFalse(self.flow.is_waiting)
+        self.assertTrue(self.received.lost)
+
+    def test_ended_while_served(self) -> None:
+        """A user who is served can be ended: both legs go at once."""
+        self.flow.on_work_leg(self.work)
+        at_provider = RecordingReceiver(self.provider)
+        self.flow.end(Ended.WITHDRAWN)
+        self.network.flush()
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.WITHDRAWN])
+        self.assertTrue(at_provider.lost and self.received.lost)
+        self.flow.end(Ended.STOPPED)
+        self.assertEqual(len(self.proxy.ended), 1)
+
+    def test_defect(self) -> None:
+        """A data plane that raises costs both legs; the log tells it once, and nobody else is told of it."""
+        self.proxy.data_plane = Unfit()
+        self.flow.on_work_leg(self.work)
+        at_provider = RecordingReceiver(self.provider)
+        self.network.flush()
+        self.assertEqual(len(self.flushLoggedErrors(LocalProtocolError)), 1)
+        self.assertTrue(at_provider.lost and self.received.lost)
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.INTERNAL_ERROR])
+
+
+class WorkLegFlowTests(SynchronousTestCase):
+    """What becomes of work connections that a proxy type speaks over."""
+
+    def setUp(self) -> None:
+        self.proxy = Proxy()
+        self.network = MemoryNetwork()
+        self.flow = WorkLegFlow(self.proxy, Origin())
+        self.flow.start()
+        self.provider, self.work = self.network.pair()
+
+    def test_counted(self) -> None:
+        """What goes over it is counted, both ways."""
+        verifyObject(IFlow, self.flow)
+        self.assertEqual(self.flow.moved(), (0, 0))
+        self.flow.on_work_leg(self.work)
+        leg = self.successResultOf(self.flow.answer)
+        received, at_provider = RecordingReceiver(leg), RecordingReceiver(self.provider)
+        leg.write(b"ab")
+        leg.write_sequence([b"c", b"d"])
+        self.provider.write(b"efg")
+        self.network.flush()
+        self.assertEqual((at_provider.data, received.data), (b"abcd", b"efg"))
+        self.assertEqual(self.flow.moved(), (4, 3))
+        leg.close()
+        self.network.flush()
+        (traffic,) = self.proxy.ended
+        self.assertEqual((traffic.near_to_far, traffic.far_to_near), (4, 3))
+        self.assertEqual(traffic.ended, Ended.FINISHED)
+
+    def test_lost(self) -> None:
+        """A work connection that breaks is told to who speaks over it, and is over."""
+        self.flow.on_work_leg(self.work)
+        received = RecordingReceiver(self.successResultOf(self.flow.answer))
+        self.provider.abort()
+        self.network.flush()
+        self.assertTrue(received.lost)
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.FAR_LOST])
+
+    def test_ended(self) -> None:
+        """It is ended like any other flow."""
+        self.flow.on_work_leg(self.work)
+        received = RecordingReceiver(self.successResultOf(self.flow.answer))
+        for why in (Ended.WITHDRAWN, Ended.STOPPED):
+            self.flow.end(why)
+        self.network.flush()
+        self.assertTrue(received.lost)
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.WITHDRAWN])
+
+    def test_ended_while_waiting(self) -> None:
+        """Who waits for one that is ended, or does not want it any more, gets none."""
+        self.flow.end(Ended.WITHDRAWN)
+        self.failureResultOf(self.flow.answer, NoWorkConnection)
+        self.flow = WorkLegFlow(self.proxy, Origin())
+        self.flow.start()
+        self.flow.answer.cancel()
+        self.failureResultOf(self.flow.answer, NoWorkConnection)
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.WITHDRAWN, Ended.CANCELLED])
+        self.assertEqual(self.proxy.wanted, [])
+
+    def test_unserved(self) -> None:
+        """Who waits is told why there is none."""
+        self.flow.on_unserved(SessionLost("it is gone"))
+        self.failureResultOf(self.flow.answer, SessionLost)
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.SESSION_ENDED])
