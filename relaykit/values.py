@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import enum
 import hmac
+from typing import Final
 
 from attrs import field, frozen
 
-__all__ = ["Address", "ClientIdentity", "Ended", "Origin", "Secret", "Traffic"]
+__all__ = ["LOST_LINGER_S", "Address", "ClientIdentity", "Ended", "Origin", "Secret", "Traffic"]
+
+LOST_LINGER_S: Final = 0.4
+"""Seconds between the end and the reset of a leg whose counterpart is lost: a reset may cost the peer what
+it has not read yet.  Also how long it may take none of that.  Short: each hop of a visit waits as long."""
 
 
 class Secret:

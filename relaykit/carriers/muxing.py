@@ -93,6 +93,11 @@ class MuxStreamLeg(StreamLeg):
         self._session.close(self._stream, self._link.now)
         self._link.flush_soon()
 
+    def break_off(self) -> None:
+        self._silence()
+        self._session.break_off(self._stream, self._link.now)
+        self._link.flush_soon()
+
     def abort(self) -> None:
         self._silence()
         self._session.reset(self._stream)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from relaykit.interfaces import IFlow, IPiecesReceiver
+from relaykit.interfaces import IFlow, ILossReceiver, IPiecesReceiver
 from relaykit.values import Ended, Traffic
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Direction", "Flow"]
 
 
-@implementer(IPiecesReceiver)
+@implementer(IPiecesReceiver, ILossReceiver)
 class Direction:
     """Takes what one leg delivers and writes it to the other."""
 
@@ -44,6 +44,10 @@ class Direction:
     def end_received(self) -> None:
         self.ended = True
         self.flow.direction_ended(self)
+
+    def loss_noted(self, reason: Ended) -> None:
+        # What the near leg holds is as much as its peer's window; how long the far leg keeps it is bounded.
+        self.near.resumeProducing()
 
     def leg_lost(self, reason: Ended) -> None:
         self.lost = reason
@@ -114,6 +118,7 @@ class Flow:
         lost = direction.lost
         if lost is not Ended.FINISHED:
             self._end(Ended.NEAR_LOST if direction is self.near else Ended.FAR_LOST)
+            direction.far.break_off()
         elif not direction.ended:
             self._end(Ended.FINISHED)
         if self.near.lost is not None and self.far.lost is not None:

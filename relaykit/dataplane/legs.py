@@ -15,14 +15,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from relaykit.errors import ConnectionFailed, LocalProtocolError, RemoteProtocolError
-from relaykit.interfaces import IStreamLeg
+from relaykit.interfaces import ILossReceiver, IStreamLeg
+from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProducer
 
     from relaykit.interfaces import ILegReceiver
     from relaykit.sansio.contract import Buffer, PrefixParser
-    from relaykit.values import Address, Ended
+    from relaykit.values import Address
 
 __all__ = ["OutputGate", "StreamLeg"]
 
@@ -42,13 +43,14 @@ class _Parse:
 class StreamLeg:
     """The half of a leg that does not depend on what carries it.
 
-    A subclass provides ``write``, ``write_sequence``, ``finish_writing``, ``close``, ``abort`` and
+    A subclass provides ``write``, ``write_sequence``, ``finish_writing``, ``close``, ``break_off``,
+    ``abort`` and
 
     - reports input by :meth:`_arrived`, :meth:`_ended` and :meth:`_lost`, in this order and never
       within a call of its own public methods, so that no receiver is called from inside its call;
     - is told by :meth:`_reading_wanted` when to read on and when to stop, and may still report
       what it already has;
-    - calls :meth:`_silence` in ``close`` and ``abort``, which drops input from then on;
+    - calls :meth:`_silence` in ``close``, ``break_off`` and ``abort``, which drops input from then on;
     - calls :meth:`_output_full` and :meth:`_output_drained` as its output queue grows and shrinks.
 
     Where input costs credit that must be given back (a mux stream), :meth:`_released` tells how
@@ -148,6 +150,9 @@ class StreamLeg:
     def close(self) -> None:
         raise NotImplementedError
 
+    def break_off(self) -> None:
+        raise NotImplementedError
+
     def abort(self) -> None:
         raise NotImplementedError
 
@@ -207,6 +212,10 @@ class StreamLeg:
         if self._loss is None:
             self._loss = reason
             self._advance()
+            receiver = self._receiver
+            waits = self._paused and not self._loss_told and reason is not Ended.FINISHED
+            if waits and ILossReceiver.providedBy(receiver):
+                receiver.loss_noted(reason)
 
     def _silence(self) -> None:
         """Drops what is held and what will arrive: this side has closed the leg."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "LOSS",
     "PIECE_BYTES",
     "READ",
     "TAKEN_AT_ONCE_BYTES",
@@ -46,6 +47,10 @@ READ = 1
 
 WRITE = 4
 """Interest in room for output; the value of ``EPOLLOUT``."""
+
+LOSS = 8
+"""Interest in nothing but the loss of the connection; the value of ``EPOLLERR``, which epoll tells anyway.
+Without epoll nothing is told."""
 
 PIECE_BYTES = 256 * 1024
 """Most bytes read at once: smaller pieces cost system calls and wake who sends and who receives more often,
@@ -77,7 +82,7 @@ class Descriptor(Protocol):
         """The descriptor, as long as it is open."""
 
     def ready(self, events: int) -> None:
-        """Something it waits for may be possible: READ, WRITE or both; spurious calls happen."""
+        """Something it waits for may be possible, or have happened; spurious calls occur."""
 
     def failed(self) -> None:
         """:meth:`ready` raised, which has been logged: drop the connection."""
@@ -107,7 +112,7 @@ class Poller:
         self._end_scheduled = False
 
     def watch(self, descriptor: Descriptor, interest: int) -> None:
-        """Waits for READ, WRITE, both or (0) nothing on behalf of a descriptor."""
+        """Waits for READ, WRITE, both, LOSS or (0) nothing on behalf of a descriptor."""
         raise NotImplementedError
 
     def forget(self, descriptor: Descriptor, closing: bool = True) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import os
 import socket
 import struct
 import sys
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from relaykit.dataplane.legs import StreamLeg
-from relaykit.dataplane.poller import PIECE_BYTES, READ, WRITE
+from relaykit.dataplane.poller import LOSS, PIECE_BYTES, READ, WRITE
 from relaykit.interfaces import IKernelLeg
-from relaykit.values import Address, Ended
+from relaykit.values import LOST_LINGER_S, Address, Ended
 
 if sys.platform != "win32":
     import fcntl
@@ -88,6 +89,12 @@ choice stands."""
 
 _UNCONFIRMED: int | None = None if sys.platform == "win32" else termios.TIOCOUTQ
 """The question how many bytes in a socket's buffer the peer has not confirmed.  Source: tcp(7)."""
+
+_UNREAD: int | None = None if sys.platform == "win32" else termios.FIONREAD
+"""The question how many bytes a socket has received that were not read.  Source: tcp(7)."""
+
+_LOOKS = int(FLUSH_LINGER_S / LOST_LINGER_S)
+"""How often to look whether what is left of a lost connection still gets less."""
 
 INHERITS_OPTIONS = sys.platform.startswith("linux")
 """Whether accepted sockets have the options of the listening one."""
@@ -187,7 +194,9 @@ class SocketLeg(StreamLeg):
         "_closing",
         "_finishing",
         "_is_tcp",
+        "_left_bytes",
         "_linger",
+        "_looks_left",
         "_number",
         "_on_writable",
         "_peer_done",
@@ -198,6 +207,7 @@ class SocketLeg(StreamLeg):
         "_read_instead",
         "_reason",
         "_socket",
+        "_watches_loss",
         "_write_done",
         "interest",
         "watched",
@@ -232,6 +242,10 @@ class SocketLeg(StreamLeg):
         self._linger: IDelayedCall | None = None
         self._read_instead: Callable[[], int] | None = None
         self._on_writable: Callable[[], None] | None = None
+        self._watches_loss = True
+        # While it is broken off: what the peer has not confirmed, and how often to look again.
+        self._left_bytes: int | None = None
+        self._looks_left = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._number} {self.host} - {self.peer}>"
@@ -305,6 +319,19 @@ class SocketLeg(StreamLeg):
             delay = FLUSH_LINGER_S if self._queue else END_LINGER_S
             self._linger = self._poller.reactor.callLater(delay, self._linger_over)
             self._update_interest()
+
+    def break_off(self) -> None:
+        ended_before = self._write_done
+        self.close()
+        if self._linger is None or self._left_bytes is not None:
+            return
+        self._left_bytes = self._unsent()
+        self._looks_left = _LOOKS
+        if ended_before and not self._left_bytes:
+            reset_on_close(self._socket)
+            self._dispose(Ended.FINISHED)
+        else:
+            self._linger.reset(LOST_LINGER_S)
 
     def abort(self) -> None:
         if self._number >= 0:
@@ -382,6 +409,8 @@ class SocketLeg(StreamLeg):
             self._flush()
         if events & READ and self.interest & READ:
             self._read()
+        elif events & LOSS and self.interest & LOSS:
+            self._loss_noticed()
 
     def failed(self) -> None:
         self._silence()
@@ -446,6 +475,8 @@ class SocketLeg(StreamLeg):
             interest = READ
         if self._queue or self._on_writable is not None:
             interest |= WRITE
+        if not interest and self._watches_loss:
+            interest = LOSS
         if interest != self.interest:
             self._poller.watch(self, interest)
 
@@ -510,7 +541,7 @@ class SocketLeg(StreamLeg):
         if self._finishing and not self._queue:
             self._end_output()
             if self._linger is not None and self._linger.active():
-                self._linger.reset(END_LINGER_S)
+                self._linger.reset(END_LINGER_S if self._left_bytes is None else LOST_LINGER_S)
         self._update_interest()
 
     def _end_output(self) -> None:
@@ -532,9 +563,48 @@ class SocketLeg(StreamLeg):
 
     def _lose_after_input(self) -> None:
         """Tells the loss, unless there may be bytes to read before it."""
-        if self._number >= 0 and self._reading and not self._peer_done:
-            return
-        self._give_up()
+        if self._number < 0 or self._peer_done or self._closing:
+            self._give_up()
+        elif self._linger is None:
+            self._looks_left = _LOOKS
+            self._await_reader(self._unread())
+
+    def _await_reader(self, left: int) -> None:
+        """Gives whoever has paused this leg, or will, time to take what came before its loss."""
+        self._linger = self._poller.reactor.callLater(LOST_LINGER_S, self._reader_waited_for, left)
+
+    def _reader_waited_for(self, before: int) -> None:
+        self._linger = None
+        self._looks_left -= 1
+        left = self._unread()
+        if 0 < left < before and self._looks_left:
+            self._await_reader(left)
+        else:
+            self._give_up()
+
+    def _loss_noticed(self) -> None:
+        """The connection is gone, or has ended both ways, while nothing was waited for."""
+        self._watches_loss = False
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self.output_failed(OSError(code, os.strerror(code)))
+        self._update_interest()
+
+    def _unread(self) -> int:
+        """Bytes that have arrived and were not read."""
+        if _UNREAD is None:
+            return 0
+        count = bytearray(4)
+        try:
+            fcntl.ioctl(self._number, _UNREAD, count)
+        except OSError:
+            return 0
+        return int.from_bytes(count, sys.byteorder)
+
+    def _unsent(self) -> int:
+        """Bytes that were written and that the peer's machine has not confirmed, as far as is known."""
+        unconfirmed = self.unconfirmed
+        return self._queued if unconfirmed is None else unconfirmed
 
     def _give_up(self) -> None:
         self._dispose(self._reason or Ended.RESET)
@@ -542,7 +612,14 @@ class SocketLeg(StreamLeg):
     def _linger_over(self) -> None:
         self._linger = None
         unsent = bool(self._queue)
-        if unsent:
+        if self._left_bytes is not None:
+            left = self._unsent()
+            self._looks_left -= 1
+            if 0 < left < self._left_bytes and self._looks_left:
+                self._left_bytes = left
+                self._linger = self._poller.reactor.callLater(LOST_LINGER_S, self._linger_over)
+                return
+        if unsent or self._left_bytes is not None:
             reset_on_close(self._socket)
         self._dispose(Ended.TIMEOUT if unsent else Ended.FINISHED)
 

@@ -24,7 +24,7 @@ from zope.interface import implementer
 from relaykit.dataplane.legs import OutputGate, StreamLeg
 from relaykit.dataplane.records import BUFFERS, RECORD_BYTES, read_payload, take_output
 from relaykit.errors import TransportSecurityError
-from relaykit.interfaces import ILegReceiver, ISecureLeg
+from relaykit.interfaces import ILossReceiver, ISecureLeg
 from relaykit.sansio.control.binding import EXPORTER_LABEL, EXPORTER_LENGTH
 from relaykit.sansio.hostnames import encode_host_name
 from relaykit.values import Ended
@@ -145,7 +145,7 @@ def channel_binding(leg: IStreamLeg) -> bytes:
     return binding
 
 
-@implementer(ISecureLeg, ILegReceiver)
+@implementer(ISecureLeg, ILossReceiver)
 class TlsLeg(StreamLeg):
     """The payload of a TLS session; see :func:`start_tls`."""
 
@@ -264,6 +264,12 @@ class TlsLeg(StreamLeg):
             self._end_output()
         self._lower.close()
 
+    def break_off(self) -> None:
+        self._silence()
+        if not self._finishing:
+            self._end_output()
+        self._lower.break_off()
+
     def abort(self) -> None:
         self._finishing = True
         self._silence()
@@ -286,6 +292,9 @@ class TlsLeg(StreamLeg):
             self._fail("the peer ended the connection during the TLS handshake")
         elif not self._close_received and not self._input_left:
             self._truncated()
+
+    def loss_noted(self, reason: Ended) -> None:
+        self._lower.resumeProducing()
 
     def leg_lost(self, reason: Ended) -> None:
         if self._established is not None:

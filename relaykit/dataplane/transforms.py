@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import ILegReceiver
+from relaykit.interfaces import ILossReceiver
 from relaykit.sansio.wire.cipher import IV_LENGTH
 from relaykit.sansio.wire.coders import Stack, inbound_coders, outbound_coders
 from relaykit.values import Ended
@@ -57,7 +57,7 @@ class _Source:
         """Nothing to do: the loss of the lower leg is told as such."""
 
 
-@implementer(ILegReceiver)
+@implementer(ILossReceiver)
 class TransformLeg(StreamLeg):
     """Passes output and input of a leg, which it owns, through coders."""
 
@@ -105,6 +105,11 @@ class TransformLeg(StreamLeg):
         self._watch_lower()
         self._lower.close()
 
+    def break_off(self) -> None:
+        self._silence()
+        self._watch_lower()
+        self._lower.break_off()
+
     def abort(self) -> None:
         self._silence()
         self._watch_lower()
@@ -132,6 +137,9 @@ class TransformLeg(StreamLeg):
 
     def end_received(self) -> None:
         self._ended()
+
+    def loss_noted(self, reason: Ended) -> None:
+        self._lower.resumeProducing()
 
     def leg_lost(self, reason: Ended) -> None:
         self._lost(reason)

@@ -176,6 +176,12 @@ class TransportLeg(StreamLeg):
             self._transport.resumeProducing()
         self._linger = self._poller.reactor.callLater(FLUSH_LINGER_S, self._linger_over)
 
+    def break_off(self) -> None:
+        self.close()
+        if self._linger is not None:
+            # How much of the output is left a transport does not tell.
+            self._linger.reset(END_LINGER_S)
+
     def abort(self) -> None:
         self._silence()
         self._reason = Ended.CANCELLED

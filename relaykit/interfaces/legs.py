@@ -23,6 +23,7 @@ __all__ = [
     "ILegAcceptor",
     "ILegReceiver",
     "IListeningPort",
+    "ILossReceiver",
     "IMeasuredPath",
     "IMuxedLeg",
     "IPiecesReceiver",
@@ -64,6 +65,16 @@ class IPiecesReceiver(ILegReceiver):
 
     def pieces_received(pieces: Sequence[Buffer]) -> None:
         """The same as so many calls of ``data_received``; at least two pieces, all of them lent."""
+
+
+class ILossReceiver(ILegReceiver):
+    """A receiver that wants to know at once when a leg that it has paused is lost."""
+
+    def loss_noted(reason: Ended) -> None:
+        """The peer is gone for another reason than that both directions ended.
+
+        The leg holds what came before: resumed, it delivers that and tells its loss.
+        """
 
 
 class IStreamLeg(IPushProducer, IConsumer):
@@ -131,6 +142,14 @@ class IStreamLeg(IPushProducer, IConsumer):
         """Sends what was written, then ends both directions; nothing is delivered any more.
 
         Bounded in time: what cannot be sent within the linger time is dropped.
+        """
+
+    def break_off() -> None:
+        """Like :meth:`close`, for a leg whose counterpart is lost: nobody is left to talk to its peer.
+
+        The peer is told by a reset, once it has ended its direction, had
+        ``LOST_LINGER_S`` to read the rest, or taken nothing for so long.  After
+        ``close`` it hastens what that began.
         """
 
     def abort() -> None:

@@ -70,6 +70,9 @@ class ForwarderTests(_TestCase):
         """Returns when nothing moves any more."""
         raise NotImplementedError
 
+    async def linger(self) -> None:
+        """Lets pass what a leg that is broken off may take, where that time is not the real one."""
+
     async def scene(self, half_close: bool = True) -> _Scene:
         """A user and a service, and a flow between them."""
         user, near = await self.make_pair()
@@ -214,6 +217,22 @@ class ForwarderTests(_TestCase):
             await self.until(lambda: at_other.ended or at_other.lost)  # noqa: B023  # called at once
             getattr(scene, second).close()
             self.assertIs((await self.traffic(scene)).ended, why if self.resets else Ended.FINISHED)
+
+    async def test_lost_while_stuck(self) -> None:
+        """A cut leg ends the flow, and its other end is told, though neither reads nor says anything more."""
+        if not self.resets:
+            return
+        for first, second in (("user", "service"), ("service", "user")):
+            scene = await self.scene()
+            cut, other = getattr(scene, first), getattr(scene, second)
+            for leg in (cut, other):
+                leg.write(BULK * 8)
+            await self.rest()
+            cut.abort()
+            await self.linger()
+            await self.until(lambda: scene.done.called)  # noqa: B023  # called at once
+            scene.both_receive()
+            await self.traffic(scene)
 
     async def test_bounded(self) -> None:
         """A writer is paused while the other end does not read, also in the middle of bulk."""

@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IStreamLeg
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
-from relaykit.values import Ended
+from relaykit.values import LOST_LINGER_S, Ended
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as _TestCase
@@ -95,6 +95,10 @@ class MemoryWaiting:
         """Returns when nothing moves any more."""
         self.network.flush()
 
+    async def linger(self) -> None:
+        """Lets pass what a leg that is broken off may take to drop what its peer does not read."""
+        self.network.advance(2 * LOST_LINGER_S)
+
 
 class LegTests(_TestCase):
     """Tests for any kind of leg."""
@@ -116,6 +120,9 @@ class LegTests(_TestCase):
     async def rest(self) -> None:
         """Returns when nothing moves any more."""
         raise NotImplementedError
+
+    async def linger(self) -> None:
+        """Lets pass what a leg that is broken off may take, where that time is not the real one."""
 
     async def test_provides(self) -> None:
         """The leg provides IStreamLeg."""
@@ -223,6 +230,28 @@ class LegTests(_TestCase):
         near.close()
         near.abort()
         await self.rest()
+
+    async def test_break_off(self) -> None:
+        """Breaking off sends what was written, then both ends are told, whatever the peer does."""
+        near, far = await self.make_pair()
+        here, there = RecordingReceiver(near), RecordingReceiver(far)
+        near.write(BULK)
+        near.break_off()
+        near.write(b"ignored")
+        far.write(b"not delivered")
+        await self.until(lambda: len(there.data) == len(BULK))
+        await self.linger()
+        await self.until(lambda: here.lost is not None)
+        self.assertEqual((there.data == BULK, here.data), (True, b""))
+
+        def told() -> bool:
+            far.write(b"anybody there?")
+            return there.lost is not None
+
+        if self.resets:
+            await self.until(told)
+            self.assertIs(there.lost, Ended.RESET)
+        await self.end(near, far)
 
     async def test_abort(self) -> None:
         """Aborting drops the leg at once; both ends are told, the peer that it was cut."""

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.dataplane.poller import Poller
 from relaykit.interfaces import ILegReceiver
-from relaykit.values import Address, Ended
+from relaykit.values import LOST_LINGER_S, Address, Ended
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
@@ -146,6 +146,7 @@ class MemoryLeg(StreamLeg):
     """One end of a pair; see :meth:`MemoryNetwork.pair`."""
 
     __slots__ = (
+        "_breaking_off",
         "_capacity",
         "_closing",
         "_end_sent",
@@ -171,7 +172,7 @@ class MemoryLeg(StreamLeg):
         self._capacity = capacity
         self._queue: list[bytes] = []
         self._queued = 0
-        self._finishing = self._end_sent = self._closing = False
+        self._finishing = self._end_sent = self._closing = self._breaking_off = False
         self._gone: Ended | None = None
 
     @property
@@ -207,6 +208,12 @@ class MemoryLeg(StreamLeg):
         if self._gone is None:
             self._finishing = self._closing = True
             self._silence()
+
+    def break_off(self) -> None:
+        self.close()
+        if self._gone is None and not self._breaking_off:
+            self._breaking_off = True
+            self.network.clock.callLater(LOST_LINGER_S, self._break)
 
     def abort(self) -> None:
         self._silence()
@@ -302,10 +309,16 @@ class MemoryLeg(StreamLeg):
 
     def _finish(self) -> bool:
         """Notes that both directions have ended, if they have."""
-        if self._gone is not None or not self._end_sent or not (self._closing or self.other._end_sent):
+        done = self._closing and not self._breaking_off
+        if self._gone is not None or not self._end_sent or not (done or self.other._end_sent):
             return False
         self._gone = Ended.FINISHED
         return True
+
+    def _break(self) -> None:
+        """Ends what was broken off and is not over yet."""
+        if self._gone is None:
+            self.cut(Ended.FINISHED if self._end_sent else Ended.TIMEOUT, Ended.RESET)
 
     def _take_lent(self, data: bytes) -> None:
         if self._gone is not None:

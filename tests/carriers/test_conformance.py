@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from relaykit.carriers.muxing import MuxLink, Role
@@ -30,8 +29,8 @@ class MuxPairs(MemoryWaiting):
 
     def _connect(self) -> tuple[MuxLink, Accepting]:
         here, there = self.network.pair()
-        near = MuxLink(here, Role.CLIENT, self.network, Clock())
-        far = MuxLink(there, Role.SERVER, self.network, Clock())
+        near = MuxLink(here, Role.CLIENT, self.network, self.network.clock)
+        far = MuxLink(there, Role.SERVER, self.network, self.network.clock)
         accepting = Accepting()
         far.accept_legs(accepting)
         near.start()

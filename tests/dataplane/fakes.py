@@ -81,6 +81,7 @@ class FakeSocket:
         self.calls = 0
         self.input: list[bytes | OSError] = []
         self.write_error: OSError | None = None
+        self.error = 0
         self.shut = False
         self.closed = False
         self.reset_on_close = False
@@ -90,8 +91,11 @@ class FakeSocket:
         self.silent_ms = 0
         """Milliseconds since the peer's machine last confirmed anything."""
 
-    def getsockopt(self, level: int, option: int, size: int) -> bytes:
-        """What the kernel tells of the connection."""
+    def getsockopt(self, level: int, option: int, size: int = 0) -> bytes | int:
+        """What the kernel tells of the connection; its error is told once."""
+        if option == socket.SO_ERROR:
+            error, self.error = self.error, 0
+            return error
         return struct.pack("=xxBB52xI", self.repeated, 0, self.silent_ms)[:size]
 
     def fileno(self) -> int:

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from relaykit.dataplane import sockets
 from relaykit.dataplane.dead_peers import LOOK_EVERY_S
-from relaykit.dataplane.poller import PIECE_BYTES, READ, WRITE
+from relaykit.dataplane.poller import LOSS, PIECE_BYTES, READ, WRITE
 from relaykit.dataplane.sockets import (
     END_LINGER_S,
     FLUSH_LINGER_S,
@@ -25,7 +25,7 @@ from relaykit.interfaces import IKernelLeg
 from relaykit.sansio.contract import Buffer
 from relaykit.testing.legs import RecordingProducer
 from relaykit.testing.memory import RecordingReceiver
-from relaykit.values import Address, Ended
+from relaykit.values import LOST_LINGER_S, Address, Ended
 from tests.dataplane.fakes import FakePoller, FakeSocket, os_error
 
 
@@ -64,7 +64,7 @@ class SocketLegTests(SynchronousTestCase):
         self.attached()
         self.assertEqual(self.leg.interest, READ)
         self.leg.pauseProducing()
-        self.assertEqual(self.leg.interest, 0)
+        self.assertEqual(self.leg.interest, LOSS)
         self.leg.resumeProducing()
         self.socket.room = 1
         self.leg.write(b"ab")
@@ -177,14 +177,53 @@ class SocketLegTests(SynchronousTestCase):
         self.assertEqual((receiver.data, receiver.ended, receiver.lost), (b"last words", False, Ended.RESET))
 
     def test_write_fails_while_paused(self) -> None:
-        """A paused leg whose output fails is lost at once: nobody would read."""
+        """A paused leg whose output fails is lost once its reader had time to go on and did not."""
         receiver = self.attached()
         self.leg.pauseProducing()
         self.socket.write_error = os_error(errno.ECONNRESET)
         self.leg.write(b"x")
         self.assertIsNone(receiver.lost)
         self.poller.end_turn()
-        self.assertIs(receiver.lost, Ended.RESET)
+        self.assertIsNone(receiver.lost)
+        self.poller.clock.advance(LOST_LINGER_S)
+        self.poller.end_turn()
+        self.assertEqual((receiver.lost, self.poller.clock.getDelayedCalls()), (Ended.RESET, []))
+
+    def test_lost_while_paused(self) -> None:
+        """The loss of a paused leg is noticed; a reader that goes on in time gets what came before."""
+        receiver = self.attached()
+        self.leg.pauseProducing()
+        self.socket.error = errno.ECONNRESET
+        self.leg.ready(LOSS)
+        self.poller.end_turn()
+        self.assertEqual((self.leg.interest, receiver.lost), (0, None))
+        self.leg.resumeProducing()
+        self.readable(b"last words", b"")
+        self.poller.end_turn()
+        self.assertEqual((receiver.data, receiver.lost), (b"last words", Ended.RESET))
+        self.assertEqual(self.poller.clock.getDelayedCalls(), [])
+
+    def test_lost_after_the_peers_end(self) -> None:
+        """A peer that ended and is gone later is noticed though there is nothing to read or write."""
+        receiver = self.attached()
+        self.readable(b"")
+        self.socket.error = errno.EPIPE
+        self.leg.ready(LOSS)
+        self.poller.end_turn()
+        self.assertEqual((receiver.ended, receiver.lost), (True, Ended.RESET))
+
+    def test_hung_up(self) -> None:
+        """A hang-up without an error is the orderly end of both directions: unread bytes stay."""
+        receiver = self.attached()
+        self.leg.pauseProducing()
+        self.leg.finish_writing()
+        self.leg.ready(LOSS)
+        self.poller.end_turn()
+        self.assertEqual((self.leg.interest, receiver.lost), (0, None))
+        self.leg.resumeProducing()
+        self.readable(b"rest", b"")
+        self.poller.end_turn()
+        self.assertEqual((receiver.data, receiver.ended, receiver.lost), (b"rest", True, Ended.FINISHED))
 
     def test_write_fails_before_closing(self) -> None:
         """A leg whose output failed and that is closed before its input has ended gives the socket back."""
@@ -197,6 +236,17 @@ class SocketLegTests(SynchronousTestCase):
         self.poller.end_turn()
         self.assertTrue(self.socket.closed)
         self.assertIs(receiver.lost, Ended.RESET)
+
+    def test_write_fails_while_closing(self) -> None:
+        """A leg that is closing and whose peer is gone gives the socket back at once."""
+        receiver = self.attached()
+        self.socket.room = 0
+        self.leg.write(b"x")
+        self.leg.close()
+        self.socket.write_error = os_error(errno.ECONNRESET)
+        self.leg.ready(WRITE)
+        self.poller.end_turn()
+        self.assertEqual((receiver.lost, self.poller.clock.getDelayedCalls()), (Ended.RESET, []))
 
     def test_unreachable(self) -> None:
         """An error that is no reset ends the leg at once."""
@@ -217,7 +267,7 @@ class SocketLegTests(SynchronousTestCase):
         self.setUp()
         receiver = self.attached()
         self.readable(b"")
-        self.assertEqual((receiver.ended, self.leg.interest), (True, 0))
+        self.assertEqual((receiver.ended, self.leg.interest), (True, LOSS))
         self.leg.write(b"answer")
         self.leg.finish_writing()
         self.poller.end_turn()
@@ -333,6 +383,67 @@ class SocketLegTests(SynchronousTestCase):
         self.poller.end_turn()
         self.assertIs(receiver.lost, Ended.FINISHED)
 
+    def test_break_off(self) -> None:
+        """A leg that is broken off sends what was queued, ends, and is reset soon after."""
+        receiver = self.attached()
+        self.socket.room = 2
+        self.leg.write(b"queued")
+        self.leg.break_off()
+        self.leg.break_off()
+        self.writable()
+        self.readable(b"swallowed")
+        self.assertEqual((self.socket.sent, self.socket.shut, self.socket.closed), (b"queued", True, False))
+        self.poller.clock.advance(LOST_LINGER_S)
+        self.poller.end_turn()
+        self.assertEqual((receiver.data, receiver.lost), (b"", Ended.FINISHED))
+        self.assertEqual((self.socket.closed, self.socket.reset_on_close), (True, True))
+
+    def test_break_off_after_the_end(self) -> None:
+        """A peer that has all that was written, and the end, is reset at once."""
+        receiver = self.attached()
+        self.leg.finish_writing()
+        self.leg.break_off()
+        self.poller.end_turn()
+        self.assertEqual((receiver.lost, self.socket.reset_on_close), (Ended.FINISHED, True))
+        self.assertEqual(self.poller.clock.getDelayedCalls(), [])
+
+    def test_break_off_towards_a_slow_peer(self) -> None:
+        """What was queued goes on being sent as long as the peer takes some of it; then it is reset."""
+        receiver = self.attached()
+        self.socket.room = 0
+        self.leg.write(b"queued")
+        self.leg.close()
+        self.leg.break_off()
+        for _ in range(3):
+            self.writable(1)
+            self.poller.clock.advance(LOST_LINGER_S)
+            self.assertFalse(self.socket.closed)
+        self.poller.clock.advance(LOST_LINGER_S)
+        self.poller.end_turn()
+        self.assertEqual((self.socket.sent, receiver.lost), (b"que", Ended.TIMEOUT))
+        self.assertTrue(self.socket.reset_on_close)
+
+    def test_break_off_is_bounded(self) -> None:
+        """A peer that takes a byte now and then does not keep a leg for ever."""
+        self.attached()
+        self.socket.room = 0
+        self.leg.write(bytes(1000))
+        self.leg.break_off()
+        for _ in range(int(FLUSH_LINGER_S / LOST_LINGER_S)):
+            self.assertFalse(self.socket.closed)
+            self.writable(1)
+            self.poller.clock.advance(LOST_LINGER_S)
+        self.assertTrue(self.socket.closed)
+
+    def test_break_off_what_is_gone(self) -> None:
+        """A leg that is gone needs no breaking off."""
+        receiver = self.attached()
+        self.leg.abort()
+        self.leg.break_off()
+        self.poller.end_turn()
+        self.assertIs(receiver.lost, Ended.CANCELLED)
+        self.assertEqual(self.poller.clock.getDelayedCalls(), [])
+
     def test_abort(self) -> None:
         """Aborting resets, drops the queue, and tells the loss later."""
         receiver = self.attached()
@@ -377,7 +488,7 @@ class SocketLegTests(SynchronousTestCase):
         self.assertEqual(calls, [])
         self.writable()
         self.writable()
-        self.assertEqual((calls, self.leg.interest), ([b"first"], 0))
+        self.assertEqual((calls, self.leg.interest), ([b"first"], LOSS))
 
 
 class AddressTests(SynchronousTestCase):

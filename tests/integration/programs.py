@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
@@ -221,6 +222,15 @@ class Program:
     def descriptors(self) -> int:
         """How many descriptors it has open."""
         return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+
+    def sockets(self) -> int:
+        """How many of them are sockets: without the pipes that it keeps for the next flows."""
+        folder = Path(f"/proc/{self._process.pid}/fd")
+        links = []
+        for each in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(each))
+        return sum(link.startswith("socket:") for link in links)
 
     def listening_ports(self) -> set[int]:
         """The TCP ports that it listens on."""

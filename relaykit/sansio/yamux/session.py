@@ -42,7 +42,7 @@ from relaykit.sansio.yamux.streams import (
     StreamOpened,
 )
 from relaykit.sansio.yamux.timing import Deadlines, Keepalive
-from relaykit.values import Ended
+from relaykit.values import LOST_LINGER_S, Ended
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +123,8 @@ class YamuxSession:
         self._lingering = Deadlines(LINGER_S)
         self._closing = Deadlines(CLOSE_TIMEOUT_S)
         self._unwanted = Deadlines(UNWANTED_TIMEOUT_S)
-        self._waits = (self._opening, self._lingering, self._closing, self._unwanted)
+        self._breaking_off = Deadlines(LOST_LINGER_S)
+        self._waits = (self._opening, self._lingering, self._closing, self._unwanted, self._breaking_off)
         self._keepalive = Keepalive(keepalive_s, now)
         # Receiving.
         self._header = bytearray()
@@ -211,6 +212,12 @@ class YamuxSession:
             return
         for waits in (self._lingering, self._closing, self._unwanted):
             for stream in waits.expired(now):
+                self._reset(stream, Ended.TIMEOUT)
+        for stream in self._breaking_off.expired(now):
+            if 0 < stream.queued_bytes < stream.unsent_bytes:
+                stream.unsent_bytes = stream.queued_bytes
+                self._breaking_off.begin(stream, now)
+            else:
                 self._reset(stream, Ended.TIMEOUT)
 
     def next_wakeup(self) -> float | None:
@@ -322,6 +329,17 @@ class YamuxSession:
             self._lingering.begin(stream, self._now)
         elif not stream.closed:
             self._let_go(stream)
+
+    def break_off(self, stream: Stream, now: float) -> None:
+        """Closes the stream because nobody is left on this side of it.
+
+        It is reset soon after its end, unless the peer ends it first, or once the peer takes nothing
+        of what was written.  After :meth:`close` it hastens what that began.
+        """
+        self.close(stream, now)
+        if not stream.closed:
+            stream.unsent_bytes = stream.queued_bytes
+            self._breaking_off.begin(stream, self._now)
 
     def reset(self, stream: Stream) -> None:
         """Drops the stream at once, and tells the peer."""
@@ -497,6 +515,11 @@ class YamuxSession:
         """Tells the application that a closed stream is done; the session waits for the peer's end."""
         self._lingering.end(stream)
         self._closing.begin(stream, self._now)
+        if not stream.receive_window:
+            # Whoever has filled it sends nothing more, and has to be stopped all the same.
+            self._unwanted.begin(stream, self._now)
+        if self._breaking_off.end(stream):
+            self._breaking_off.begin(stream, self._now)
         self._tell_loss(stream, Ended.FINISHED)
 
     # --- the end --------------------------------------------------------------------------------
@@ -515,6 +538,7 @@ class YamuxSession:
         self._lingering.end(stream)
         self._closing.end(stream)
         self._unwanted.end(stream)
+        self._breaking_off.end(stream)
         if self._payload_stream is stream:
             self._payload_stream = None
         if self._opening.end(stream):

@@ -43,6 +43,7 @@ class Stream:
     ``context`` belongs to the driver: what stands for the stream in its world.  ``congested`` says
     that more is queued than should be, until :class:`StreamWritable`; ``discarding`` that this side
     has closed it; ``deaf`` that payload is delivered no more, for whatever reason.
+    ``unsent_bytes`` is what was queued when a stream that is broken off was last looked at.
     """
 
     __slots__ = (
@@ -63,6 +64,7 @@ class Stream:
         "scheduled",
         "send_window",
         "sending",
+        "unsent_bytes",
         "urgent",
         "window_bytes",
     )
@@ -89,6 +91,7 @@ class Stream:
         self.send_window = INITIAL_WINDOW_BYTES
         self.queue: deque[Buffer] = deque()
         self.queued_bytes = 0
+        self.unsent_bytes = 0
         self.scheduled = False
         self.congested = False
 

@@ -26,7 +26,7 @@ from relaykit.sansio.yamux.streams import (
     StreamWritable,
 )
 from relaykit.testing.cuts import feed_every_cut
-from relaykit.values import Ended
+from relaykit.values import LOST_LINGER_S, Ended
 from tests import recorded
 from tests.sansio.yamux.dialogue import (
     Frame,
@@ -630,6 +630,74 @@ class EndingTests(SynchronousTestCase):
         self.assertEqual(sent(session), b"")
         session.wake(40.0)
         self.assertEqual(sent(session), rst(1))
+        self.assertIsNone(session.next_wakeup())
+
+    def test_peer_has_filled_the_window(self) -> None:
+        """A peer that can send nothing more when the stream is closed is stopped half a minute later, too."""
+        session = client()
+        stream = opened(session)
+        session.receive(data(1, bytes(INITIAL_WINDOW_BYTES)), 0.0)
+        session.close(stream, 5.0)
+        self.assertEqual(sent(session, 5.0), fin(1))
+        self.assertEqual(session.next_wakeup(), 5.0 + UNWANTED_TIMEOUT_S)
+        session.wake(5.0 + UNWANTED_TIMEOUT_S)
+        self.assertEqual(sent(session), rst(1))
+
+    def test_breaking_off(self) -> None:
+        """A stream that is broken off sends what was written and its end, then it is reset."""
+        session = client()
+        stream = opened(session)
+        session.write(stream, b"bye")
+        session.break_off(stream, 1.0)
+        session.break_off(stream, 1.0)
+        session.receive(data(1, b"nobody listens"), 1.0)
+        self.assertEqual(sent(session, 3.0), data(1, b"bye") + fin(1))
+        self.assertEqual(told(session.events()), [("StreamLost", 1, Ended.FINISHED)])
+        session.wake(3.0 + LOST_LINGER_S - 0.01)
+        self.assertEqual(sent(session), b"")
+        session.wake(3.0 + LOST_LINGER_S)
+        self.assertEqual(sent(session), rst(1))
+        self.assertEqual(told(session.events()), [])
+        self.assertIsNone(session.next_wakeup())
+
+    def test_breaking_off_after_the_ends(self) -> None:
+        """After the own end nothing is sent but the reset, and after the peer's end not even that."""
+        session = client()
+        stream = opened(session)
+        session.finish(stream)
+        self.assertEqual(sent(session), fin(1))
+        session.break_off(stream, 1.0)
+        self.assertEqual(session.next_wakeup(), 1.0 + LOST_LINGER_S)
+        session.receive(fin(1), 1.2)
+        self.assertIsNone(session.next_wakeup())
+        session.break_off(stream, 1.3)
+        self.assertEqual(sent(session), b"")
+
+    def test_breaking_off_what_is_closed(self) -> None:
+        """A stream that was closed before its counterpart was lost is reset sooner."""
+        session = client()
+        stream = opened(session)
+        session.close(stream, 0.0)
+        self.assertEqual(sent(session), fin(1))
+        session.break_off(stream, 1.0)
+        session.wake(1.0 + LOST_LINGER_S)
+        self.assertEqual(sent(session), rst(1))
+
+    def test_breaking_off_towards_a_slow_peer(self) -> None:
+        """What was written goes on being sent as long as the peer takes some of it."""
+        session = client()
+        stream = opened(session)
+        session.write(stream, bytes(INITIAL_WINDOW_BYTES + 3))
+        sent(session, budget_bytes=1 << 30)
+        session.break_off(stream, 0.0)
+        for number in (1, 2):
+            session.receive(update(1, credit=1), 0.0)
+            self.assertEqual(sent(session, budget_bytes=1 << 30), data(1, b"\0"))
+            session.wake(number * LOST_LINGER_S)
+            self.assertEqual(sent(session), b"")
+        session.wake(3 * LOST_LINGER_S)
+        self.assertEqual(sent(session), rst(1))
+        self.assertEqual(told(session.events())[-1], ("StreamLost", 1, Ended.TIMEOUT))
         self.assertIsNone(session.next_wakeup())
 
     def test_linger(self) -> None:
