@@ -130,7 +130,10 @@ class Endings(SphinxDirective):
 
 
 class Transitions(SphinxDirective):
-    """``.. transitions:: MODULE`` draws a module's ``TRANSITIONS`` and ``ACTORS``: a picture and a table."""
+    """``.. transitions:: MODULE`` draws a module's ``TRANSITIONS`` and ``ACTORS``: a picture and a table.
+
+    The table has the module's ``ACTIONS``, too, if there are some.
+    """
 
     required_arguments = 1
 
@@ -142,9 +145,15 @@ class Transitions(SphinxDirective):
             for (state, step), following in module.TRANSITIONS.items()
             for actor in (module.ACTORS[step],)
         ]
+        actions = getattr(module, "ACTIONS", {})
+        said = [", ".join(action.value for action in actions.get(cell, ())) for cell in module.TRANSITIONS]
+        rows = [
+            (edge.before, edge.label, edge.actor, *([done] if actions else []), edge.after)
+            for edge, done in zip(edges, said, strict=True)
+        ]
+        heads = ("State", "Step", "Whose", *(["What is done"] if actions else []), "Next state")
+        table = _list_table(heads, rows, (100 // len(heads),) * len(heads))
         states = type(next(iter(module.TRANSITIONS))[0])
-        rows = [(edge.before, edge.label, edge.actor, edge.after) for edge in edges]
-        table = _list_table(("State", "Step", "Whose", "Next state"), rows, (25, 25, 25, 25))
         picture = nodes.raw("", draw([state.value for state in states], edges), format="html")
         return [picture, *_parsed(self, table)]
 

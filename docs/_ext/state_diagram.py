@@ -10,6 +10,7 @@ from attrs import frozen
 __all__ = ["Edge", "draw"]
 
 _WIDTH, _BOX, _HEIGHT, _STEP, _LEFT, _LINE = 760, 150, 44, 130, 300, 14
+_LANE, _LABEL = 18, 200
 
 
 @frozen
@@ -25,18 +26,21 @@ class Edge:
 def draw(states: Sequence[str], edges: Sequence[Edge]) -> str:
     """The picture; a step to the state itself stands at its left, all others at their arrows."""
     tops = {state: 20 + number * _STEP for number, state in enumerate(states)}
+    grouped: dict[tuple[str, str], list[Edge]] = {}
+    for edge in edges:
+        grouped.setdefault((edge.before, edge.after), []).append(edge)
+    lanes = [pair for pair in grouped if _needs_lane(states, *pair)]
+    width = max(_WIDTH, _LEFT + _BOX + 16 + len(lanes) * _LANE + _LABEL)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {len(states) * _STEP - 40}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {len(states) * _STEP - 40}" '
         f'width="100%" role="img" font-family="sans-serif" font-size="12" fill="currentColor">',
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" '
         'orient="auto"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>',
     ]
-    grouped: dict[tuple[str, str], list[Edge]] = {}
-    for edge in edges:
-        grouped.setdefault((edge.before, edge.after), []).append(edge)
-    for number, ((before, after), group) in enumerate(grouped.items()):
+    for (before, after), group in grouped.items():
         # The first arrow takes the outermost lane, so that none crosses a later one.
-        parts += _arrow(tops, states, before, after, group, lane=len(grouped) - number)
+        lane = len(lanes) - lanes.index((before, after)) if (before, after) in lanes else 0
+        parts += _arrow(tops, states, before, after, group, lane)
     for state, top in tops.items():
         parts.append(
             f'<rect x="{_LEFT}" y="{top}" width="{_BOX}" height="{_HEIGHT}" rx="8" fill="none" '
@@ -45,6 +49,11 @@ def draw(states: Sequence[str], edges: Sequence[Edge]) -> str:
             f'font-weight="bold">{escape(state)}</text>'
         )
     return "\n".join([*parts, "</svg>"])
+
+
+def _needs_lane(states: Sequence[str], before: str, after: str) -> bool:
+    """Whether an arrow goes around others: neither to the state itself nor to the next one."""
+    return states.index(after) - states.index(before) not in (0, 1)
 
 
 def _arrow(
@@ -56,12 +65,12 @@ def _arrow(
     if before == after:
         path = f"M{_LEFT},{top + 12} h-30 v20 h28"
         return [f'<path d="{path}" {line}/>', *_texts(labels, _LEFT - 38, top + 10, "end")]
-    if states.index(after) == states.index(before) + 1:
+    if not lane:
         middle = _LEFT + _BOX / 2
         path = f"M{middle},{top + _HEIGHT} V{end - 2}"
         return [f'<path d="{path}" {line}/>', *_texts(labels, middle - 8, top + _HEIGHT + 30, "end")]
     right = _LEFT + _BOX
-    out = right + 16 + lane * 18
+    out = right + 16 + lane * _LANE
     path = f"M{right},{top + 22} H{out} V{end + 38 - lane * 4} H{right + 2}"
     return [f'<path d="{path}" {line}/>', *_texts(labels, out + 6, top + 26, "start")]
 

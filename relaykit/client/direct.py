@@ -70,6 +70,12 @@ class HolePunchingService(MultiService):
         self.session_started()
         return rendezvous
 
+    def drop_direct_paths(self, direct_paths: IDirectPaths) -> None:
+        """Ends the rendezvous of a backend or visitor that is gone."""
+        if isinstance(direct_paths, DirectPaths) and direct_paths in self._under_way:
+            self._under_way.remove(direct_paths)
+            direct_paths.close()
+
     def session_started(self) -> None:
         """There is a session: its server may be asked about the network, if anybody wants to know.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
@@ -14,6 +14,7 @@ from zope.interface import implementer
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusalCode, RefusedError, problem_of
 from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
+from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.values import Ended, Traffic
 
 if TYPE_CHECKING:
@@ -21,17 +22,24 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import IDataPlane, IDirectPaths, IFlow, ILegAcceptor, IListeningPort, IStreamLeg
-    from relaykit.options import ProxyCommon, VisitorCommon
     from relaykit.values import Address, ClientIdentity, Origin
 
-__all__ = ["BackendHost", "CurrentSession", "VisitorHost"]
+__all__ = ["BackendHost", "HostedClient", "VisitorHost"]
 
 PORT_RETRY_S = 10.0
 """Seconds until a visitor's port that could not be opened is tried again; frp's figure."""
 
 
-class CurrentSession(Protocol):
-    """The client's session with its server, whichever it is at the moment."""
+class HostedClient(Protocol):
+    """The client, as its hosts see it: with the session that it has at the moment, if any."""
+
+    @property
+    def clock(self) -> IReactorTime:
+        """What waits."""
+
+    @property
+    def data_plane(self) -> IDataPlane:
+        """What moves bytes."""
 
     @property
     def identity(self) -> ClientIdentity:
@@ -45,6 +53,15 @@ class CurrentSession(Protocol):
     def takes_signals(self) -> bool:
         """Whether there is a server that takes signals."""
 
+    def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
+        """A leg to a local service."""
+
+    def listen(self, host: str, port: int, acceptor: ILegAcceptor) -> IListeningPort:
+        """Opens a port of this machine.
+
+        :raises ListenFailed: it cannot be opened.
+        """
+
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to the server."""
 
@@ -54,42 +71,51 @@ class CurrentSession(Protocol):
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
         """What makes direct paths for one backend or visitor, which it can signal for."""
 
+    def drop_direct_paths(self, direct_paths: IDirectPaths) -> None:
+        """Ends them, with all direct paths that are being made."""
+
+
+CommonT = TypeVar("CommonT", ProxyCommon, VisitorCommon)
+
 
 @implementer(ISignalPeer)
 @define(eq=False)
-class _Host:
+class _Host(Generic[CommonT]):
     """What both kinds of host have."""
 
     log = Logger()
 
-    reactor: IReactorTime
-    _data_plane: IDataPlane
-    _session: CurrentSession
+    _client: HostedClient
+    common: CommonT
+    _wire_name: str
     _direct_paths: IDirectPaths | None = field(default=None, init=False)
     flows: dict[IFlow, Origin] = field(factory=dict, init=False)
     """The flows that there are, each with where its user comes from."""
 
     @property
+    def reactor(self) -> IReactorTime:
+        return self._client.clock
+
+    @property
     def name(self) -> str:
-        """What the configuration calls it."""
-        raise NotImplementedError
+        return self.common.name
 
     @property
     def direct_paths(self) -> IDirectPaths:
         if self._direct_paths is None:
-            self._direct_paths = self._session.make_direct_paths(self)
+            self._direct_paths = self._client.make_direct_paths(self)
         return self._direct_paths
 
     @property
     def identity(self) -> ClientIdentity:
-        return self._session.identity
+        return self._client.identity
 
     @property
     def takes_signals(self) -> bool:
-        return self._session.takes_signals
+        return self._client.takes_signals
 
     def forward(self, near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
-        flow: IFlow = self._data_plane.forward(near, far, self._session.half_close)
+        flow: IFlow = self._client.data_plane.forward(near, far, self._client.half_close)
         self.flows[flow] = origin
         flow.when_ended().addBoth(self._flow_ended, flow)
         return flow
@@ -115,6 +141,11 @@ class _Host:
             seconds=traffic.seconds,
         )
 
+    def close(self) -> None:
+        """Its proxy or visitor is gone; the flows that run go on."""
+        if self._direct_paths is not None:
+            self._client.drop_direct_paths(self._direct_paths)
+
     def signal(self, body: Mapping[str, Any]) -> None:
         """Sends a signal to the server half of the proxy type."""
         raise NotImplementedError
@@ -122,27 +153,19 @@ class _Host:
     def _signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         if not self.takes_signals:
             raise RefusedError(RefusalCode.NOT_AVAILABLE, "the server takes no signals, or is not connected")
-        self._session.signal(proxy_name, visitor_name, body)
+        self._client.signal(proxy_name, visitor_name, body)
 
 
 @implementer(IClientHost)
 @define(eq=False)
-class BackendHost(_Host):
+class BackendHost(_Host[ProxyCommon]):
     """The client, as the backend of one proxy sees it."""
-
-    common: ProxyCommon
-    _wire_name: str
-    _dial: Callable[[str], Deferred[IStreamLeg]]
-
-    @property
-    def name(self) -> str:
-        return self.common.name
 
     def signal(self, body: Mapping[str, Any]) -> None:
         self._signal(self._wire_name, "", body)
 
     def connect_local(self, origin: Origin) -> Deferred[IStreamLeg]:
-        return self._dial(self.common.local_endpoint).addErrback(self._unreachable, origin)
+        return self._client.dial(self.common.local_endpoint).addErrback(self._unreachable, origin)
 
     def _ended(self, failure: Failure, origin: Origin) -> dict[str, Any]:
         return {
@@ -171,18 +194,11 @@ class BackendHost(_Host):
 
 @implementer(IVisitorHost)
 @define(eq=False)
-class VisitorHost(_Host):
+class VisitorHost(_Host[VisitorCommon]):
     """The client, as one visitor sees it."""
 
-    common: VisitorCommon
-    _wire_name: str
-    _listen: Callable[[str, int, ILegAcceptor], IListeningPort]
     listening: Address | None = field(default=None, init=False)
     """Where the visitor's port was opened."""
-
-    @property
-    def name(self) -> str:
-        return self.common.name
 
     def signal(self, body: Mapping[str, Any]) -> None:
         self._signal(self._wire_name, self.name, body)
@@ -193,12 +209,12 @@ class VisitorHost(_Host):
         return Deferred.fromCoroutine(self._listen_until_open(acceptor))
 
     def open_visit(self, origin: Origin) -> Deferred[IStreamLeg]:
-        return self._session.open_visit(self.common)
+        return self._client.open_visit(self.common)
 
     async def _listen_until_open(self, acceptor: ILegAcceptor) -> IListeningPort | None:
         while True:
             try:
-                port = self._listen(self.common.bind_addr, self.common.bind_port, acceptor)
+                port = self._client.listen(self.common.bind_addr, self.common.bind_port, acceptor)
             except ListenFailed as error:
                 self.log.warn(
                     "[{run}] [{visitor}] start error: {reason}",

@@ -43,7 +43,7 @@ __all__ = ["Session"]
 class Session:
     """A login on one control connection and what follows.
 
-    ``happened(event)`` gets the events that are the client's business; ``token`` is needed where the
+    ``on_event(event)`` gets the events that are the client's business; ``token`` is needed where the
     login may be bound.  Owns the path.
     """
 
@@ -55,7 +55,7 @@ class Session:
         path: IStreamPath,
         leg: IStreamLeg,
         clock: IReactorTime,
-        happened: Callable[[events.SessionEvent], None],
+        on_event: Callable[[events.SessionEvent], None],
         token: TokenKey | None = None,
     ) -> None:
         self.path = path
@@ -71,8 +71,8 @@ class Session:
         self._token = token
         self.run_id = ""
         self._core = core
-        self._happened = happened
-        self._driver: LegDriver[events.SessionEvent] = LegDriver(core, leg, clock, self._told)
+        self._on_event = on_event
+        self._driver: LegDriver[events.SessionEvent] = LegDriver(core, leg, clock, self._on_core_event)
         self._login: Deferred[str] | None = Deferred()
         self._ended: tuple[Ended, str] | None = None
 
@@ -170,6 +170,10 @@ class Session:
         self._driver.step()
         self._driver.close(why)
 
+    def abort(self, why: Ended) -> None:
+        """Drops the session: nothing is said to the server."""
+        self._driver.abort(why)
+
     def probe(self, within_s: float = PROBE_TIMEOUT_S) -> None:
         """Asks the server for a sign of life, because it may be out of reach; without it the session ends."""
         self._core.probe(self._driver.now, within_s)
@@ -190,7 +194,7 @@ class Session:
         self._core.signal(proxy_name, visitor_name, body)
         self._driver.step()
 
-    def _told(self, event: events.SessionEvent) -> None:
+    def _on_core_event(self, event: events.SessionEvent) -> None:
         login = self._login
         if isinstance(event, events.LoggedIn):
             self._login = None
@@ -213,7 +217,7 @@ class Session:
             if login is not None:
                 login.errback(BindingFailedError(event.text or event.why.value))
         else:
-            self._happened(event)
+            self._on_event(event)
 
     def _derive_key(self, salt: bytes) -> None:
         assert self._token is not None, "a bound login without token"

@@ -7,12 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.application.service import MultiService, Service
+from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
 from relaykit.errors import RelaykitError, problem_of
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
+    from twisted.python.failure import Failure
 
 __all__ = ["GuardedServices"]
 
@@ -36,6 +38,14 @@ class GuardedServices(MultiService):
         """Takes one more, and starts it if the others run."""
         service.setName(name)
         self._start(service, partial(service.setServiceParent, self))
+
+    def dismiss(self, service: IService) -> None:
+        """Stops one, and takes it no more."""
+        self.failed.pop(str(service.name), None)
+        maybeDeferred(service.disownServiceParent).addErrback(self._not_stopped, service.name)
+
+    def _not_stopped(self, failure: Failure, name: str) -> None:
+        self.log.failure("[{name}] a defect while it was stopped", failure, name=name)
 
     def _start(self, service: IService, start: Callable[[], object]) -> None:
         name = str(service.name)

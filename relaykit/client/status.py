@@ -24,6 +24,7 @@ class ProxyStatus:
     """One proxy.
 
     :ivar address: what the server says that users dial, while it runs; empty if nothing is public.
+    :ivar users: how many are served at the moment.
     :ivar reason: why the server refused it, while it does, or why its backend could not start.
     """
 
@@ -32,17 +33,20 @@ class ProxyStatus:
     state: RegistrationState
     address: str = ""
     reason: str = ""
+    users: int = 0
 
 
 @frozen(kw_only=True)
 class VisitorStatus:
     """One visitor.
 
+    :ivar users: how many of them are served at the moment.
     :ivar listening: where its users come in; None while there is no port.
     """
 
     name: str
     listening: Address | None = None
+    users: int = 0
 
 
 @frozen(kw_only=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from attrs import frozen
 from twisted.internet.defer import TimeoutError as DeadlinePassed
-from twisted.logger import Logger
 
 from relaykit.client.hosts import VisitorHost
-from relaykit.client.offers import wire_name
+from relaykit.client.registrar import wire_name
 from relaykit.client.starting import GuardedServices
 from relaykit.client.status import VisitorStatus
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefusedError
+from relaykit.errors import BrokenProxyType, PluginError, RefusalCode, RelaykitError, VisitRefusedError
 from relaykit.interfaces import ISessionFollower, IVisitableProxyType
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.offering import VISIT_TIMEOUT_S, Refusal, open_visit, visit_answer
@@ -22,45 +22,85 @@ from relaykit.sansio.wire.cipher import derive_key
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.client.hosts import CurrentSession
+    from relaykit.client.hosts import HostedClient
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredVisitor
-    from relaykit.interfaces import IDataPlane, ILegAcceptor, IListeningPort, IStreamLeg, IVisitor
+    from relaykit.interfaces import IStreamLeg, IVisitor
     from relaykit.options import VisitorCommon
     from relaykit.plugins import ProxyTypes
 
-__all__ = ["Visitors", "visit"]
+__all__ = ["LocalVisitor", "Visitors", "visit"]
+
+
+@frozen(eq=False)
+class LocalVisitor:
+    """A configured visitor, and what it may use."""
+
+    configured: ConfiguredVisitor
+    visitor: IVisitor
+    host: VisitorHost
 
 
 class Visitors(GuardedServices):
-    """The configured visitors, by name."""
+    """The visitors of this client, by name."""
 
-    log = Logger()
-
-    def __init__(
-        self,
-        visitors: Sequence[ConfiguredVisitor],
-        user: str,
-        types: ProxyTypes,
-        session: CurrentSession,
-        data_plane: IDataPlane,
-        listen: Callable[[str, int, ILegAcceptor], IListeningPort],
-        clock: IReactorTime,
-    ) -> None:
+    def __init__(self, client: HostedClient, types: ProxyTypes, user: str) -> None:
         super().__init__()
-        self._visitors: dict[str, tuple[IVisitor, VisitorHost]] = {}
+        self._client = client
+        self._types = types
+        self._user = user
+        self._visitors: dict[str, LocalVisitor] = {}
+        self._online = False
+
+    def planned(self, visitors: Sequence[ConfiguredVisitor]) -> dict[str, LocalVisitor]:
+        """What :meth:`update` makes of a configuration: new visitors, and what is there as it is.
+
+        :raises PluginError: a visitor cannot be made; the text names it.
+        """
+        plan: dict[str, LocalVisitor] = {}
         for configured in visitors:
-            common = configured.common
-            proxy_type = types.get(configured.type_name)
-            if not IVisitableProxyType.providedBy(proxy_type):
-                raise BrokenProxyType(
-                    f'visitor "{common.name}": proxy type "{configured.type_name}" has no visitors'
-                )
-            name = wire_name(common.server_user or user, common.server_name)
-            host = VisitorHost(clock, data_plane, session, common, name, listen)
+            name = configured.common.name
+            present = self._visitors.get(name)
+            unchanged = present is not None and present.configured == configured
+            plan[name] = present if present and unchanged else self._make(configured)
+        return plan
+
+    def update(self, plan: Mapping[str, LocalVisitor]) -> tuple[list[str], list[str]]:
+        """Replaces the visitors; answers the names that went and those that came, sorted.
+
+        What is in the plan already stays as it is.  The ports of what is not are closed; the flows that
+        run go on, as with frp's reload.
+        """
+        gone = [name for name, visitor in self._visitors.items() if plan.get(name) is not visitor]
+        came = [name for name, visitor in plan.items() if self._visitors.get(name) is not visitor]
+        for name in gone:
+            self.dismiss(self._visitors[name].visitor)
+            self._visitors[name].host.close()
+        self._visitors = dict(plan)
+        for name in came:
+            self.adopt(plan[name].visitor, name)
+        if self._online:
+            for name, follower in self._followers(came):
+                self._tell(name, follower.session_started)
+        return sorted(gone), sorted(came)
+
+    def _make(self, configured: ConfiguredVisitor) -> LocalVisitor:
+        common = configured.common
+        proxy_type = self._types.get(configured.type_name)
+        if not IVisitableProxyType.providedBy(proxy_type):
+            raise BrokenProxyType(
+                f'visitor "{common.name}": proxy type "{configured.type_name}" has no visitors'
+            )
+        host = VisitorHost(
+            self._client, common, wire_name(common.server_user or self._user, common.server_name)
+        )
+        try:
             visitor = proxy_type.make_visitor(configured.options, host)
-            self._visitors[common.name] = (visitor, host)
-            self.adopt(visitor, common.name)
+        except RelaykitError:
+            raise
+        except Exception as error:
+            raise PluginError(f'visitor "{common.name}" cannot be made: {error}') from error
+        return LocalVisitor(configured, visitor, host)
 
     @property
     def names(self) -> list[str]:
@@ -70,34 +110,39 @@ class Visitors(GuardedServices):
     def status(self) -> tuple[VisitorStatus, ...]:
         """How each visitor stands, in the order of the configuration."""
         return tuple(
-            VisitorStatus(name=name, listening=host.listening) for name, (_, host) in self._visitors.items()
+            VisitorStatus(name=name, listening=each.host.listening, users=len(each.host.flows))
+            for name, each in self._visitors.items()
         )
 
     def session_started(self) -> None:
         """Tells those who follow the session that there is one."""
-        for name, follower in self._followers():
+        self._online = True
+        for name, follower in self._followers(self._visitors):
             self._tell(name, follower.session_started)
 
     def session_ended(self) -> None:
         """Tells them that there is none any more."""
-        for name, follower in self._followers():
+        self._online = False
+        for name, follower in self._followers(self._visitors):
             self._tell(name, follower.session_ended)
-
-    def _followers(self) -> Iterator[tuple[str, ISessionFollower]]:
-        for name, (visitor, _) in self._visitors.items():
-            if ISessionFollower.providedBy(visitor):
-                yield name, visitor
-
-    def _tell(self, name: str, told: Callable[[], None]) -> None:
-        try:
-            told()
-        except Exception:
-            # The visitor may be somebody else's.
-            self.log.failure("[{visitor}] a defect while it was told of the session", visitor=name)
 
     def find(self, name: str) -> tuple[IVisitor, VisitorHost] | None:
         """A visitor and what it may use."""
-        return self._visitors.get(name)
+        found = self._visitors.get(name)
+        return None if found is None else (found.visitor, found.host)
+
+    def _followers(self, names: Iterable[str]) -> Iterator[tuple[str, ISessionFollower]]:
+        for name in names:
+            visitor = self._visitors[name].visitor
+            if ISessionFollower.providedBy(visitor):
+                yield name, visitor
+
+    def _tell(self, name: str, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception:
+            # The visitor may be somebody else's.
+            self.log.failure("[{visitor}] a defect while it was told of the session", visitor=name)
 
 
 async def visit(

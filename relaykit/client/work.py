@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import RelaykitError, RemoteProtocolError, ended_by, problem_of
+from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.offering import Refusal, open_work, work_answer
 from relaykit.sansio.control.texts import POOL_FULL
 from relaykit.values import Ended
@@ -18,51 +18,34 @@ from relaykit.values import Ended
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from relaykit.client.hosts import BackendHost
-    from relaykit.interfaces import IBackend, IStreamLeg
-    from relaykit.options import ProxyTransport
-    from relaykit.sansio.control.credentials import Prover
-    from relaykit.sansio.wire.framing import Framing
+    from relaykit.client.registrar import LocalProxy
+    from relaykit.client.session import Session
+    from relaykit.interfaces import IStreamLeg
 
-__all__ = ["Offered", "WorkConnections"]
+__all__ = ["WorkConnections"]
 
 MAX_WAITING = 4096
 """Work connections that wait for a user at once: as many as users of one client may wait at the server."""
 
 
-@frozen(eq=False)
-class Offered:
-    """A proxy as work connections and signals need it: its backend and what that may use."""
-
-    backend: IBackend
-    host: BackendHost
-    transport: ProxyTransport
-
-
 class WorkConnections:
     """The work connections of one session.
 
-    ``open_leg()`` opens one and answers what proves that it belongs to the session.  ``find(name)``
-    answers the proxy that has this name on the server, or None.  ``key`` is what encrypted proxies use.
+    :param exposed: answers the proxy that has this name on the server, if it is exposed.
+    :param key: what encrypted proxies use.
     """
 
     log = Logger()
 
     def __init__(
         self,
-        open_leg: Callable[[], Awaitable[tuple[IStreamLeg, bytes]]],
-        framing: Framing,
-        run_id: str,
-        prover: Prover,
-        find: Callable[[str], Offered | None],
+        session: Session,
+        exposed: Callable[[str], LocalProxy | None],
         key: bytes,
         entropy: Callable[[int], bytes],
     ) -> None:
-        self._open_leg = open_leg
-        self._framing = framing
-        self._run_id = run_id
-        self._prover = prover
-        self._find = find
+        self._session = session
+        self._exposed = exposed
         self._key = key
         self._entropy = entropy
         self._waiting: set[Deferred[None]] = set()
@@ -86,12 +69,13 @@ class WorkConnections:
             opening.cancel()
 
     async def _open(self) -> None:
+        session = self._session
         try:
-            leg, binding = await self._open_leg()
+            leg, binding = await session.open_leg(Purpose.WORK)
         except RelaykitError as error:
             self.log.warn(
                 "[{run}] a work connection cannot be opened: {reason}",
-                run=self._run_id,
+                run=self._session.run_id,
                 reason=str(error),
                 ended=ended_by(error).value,
                 problem=problem_of(error, "work-connections"),
@@ -99,8 +83,8 @@ class WorkConnections:
             return
         self._idle.add(leg)
         try:
-            leg.write(open_work(self._framing, self._run_id, self._prover, binding))
-            answer = await leg.take(work_answer(self._framing))
+            leg.write(open_work(session.framing, session.run_id, session.prover, binding))
+            answer = await leg.take(work_answer(session.framing))
         except Exception:
             leg.close()
             raise
@@ -112,17 +96,17 @@ class WorkConnections:
             level = self.log.debug if answer.text == POOL_FULL else self.log.warn
             level(
                 "[{run}] the server refused a work connection: {reason}",
-                run=self._run_id,
+                run=self._session.run_id,
                 reason=answer.text,
                 ended=Ended.REFUSED.value,
                 problem="work-connections",
             )
             return
-        offered = self._find(answer.proxy_name)
-        if offered is None:
+        proxy = self._exposed(answer.proxy_name)
+        if proxy is None:
             self.log.warn(
                 "[{run}] the server sent a user for [{proxy}], which does not run",
-                run=self._run_id,
+                run=self._session.run_id,
                 proxy=answer.proxy_name,
                 origin=answer.origin,
                 ended=Ended.REFUSED.value,
@@ -130,10 +114,10 @@ class WorkConnections:
             )
             leg.close()
             return
-        transport = offered.transport
+        transport = proxy.configured.common.transport
         key = self._key if transport.use_encryption else None
         work = transformed(leg, key, transport.use_compression, self._entropy)
-        served = Deferred.fromCoroutine(offered.backend.work_assigned(work, answer.origin))
+        served = Deferred.fromCoroutine(proxy.backend.work_assigned(work, answer.origin))
         served.addErrback(self._defect, work, answer.proxy_name)
 
     def _served(self, result: Failure | None, opening: Deferred[None]) -> None:
@@ -147,7 +131,7 @@ class WorkConnections:
             level = self.log.warn if result.check(RemoteProtocolError) else self.log.debug
             level(
                 "[{run}] a work connection ended: {reason}",
-                run=self._run_id,
+                run=self._session.run_id,
                 reason=result.getErrorMessage(),
                 ended=Ended.RESET.value,
                 problem="work-connections",

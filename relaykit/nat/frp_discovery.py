@@ -13,7 +13,6 @@ from twisted.internet.error import CannotListenError
 
 from relaykit.errors import RelaykitError
 from relaykit.nat.driving import DatagramDriver
-from relaykit.nat.sockets import drop
 from relaykit.sansio.nat.frp_discovery import FrpDiscovery, NotSeen, Seen
 from relaykit.values import Address
 
@@ -66,7 +65,7 @@ async def discover(
     """
     host, port = await _resolve(network, local) if local else ("", 0)
     try:
-        bound = network.open_udp(host or "0.0.0.0", port, drop)
+        bound = network.open_udp(host or "0.0.0.0", port, _drop)
     except CannotListenError as error:
         reason = getattr(error.socketError, "strerror", None) or error.socketError
         raise DiscoveryFailed(
@@ -107,3 +106,7 @@ def _lookup(host: str, port: int) -> str:
     except (OSError, UnicodeError) as error:
         raise DiscoveryFailed(f"lookup {host}: no such host") from error
     return str(found[0][4][0])
+
+
+def _drop(data: bytes, source: Address, arrived_at: str) -> None:
+    """Receives nothing yet."""

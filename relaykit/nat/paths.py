@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
-from relaykit.nat.sockets import drop
 from relaykit.sansio.nat.checks import is_check
 from relaykit.values import Address, Ended
 
@@ -30,11 +29,11 @@ class UdpPair:
     """A socket of each family behind one number of a core, on one port if that can be had."""
 
     def __init__(self, network: HostNetwork, with_six: bool) -> None:
-        self.four = network.open_udp("0.0.0.0", 0, drop)
+        self.four = network.open_udp("0.0.0.0", 0, _drop)
         self.six: UdpSocket | None = None
         for port in (self.four.address.port, 0) if with_six else ():
             try:
-                self.six = network.open_udp("::", port, drop)
+                self.six = network.open_udp("::", port, _drop)
             except CannotListenError:
                 continue
             break
@@ -156,3 +155,7 @@ class PunchedPath:
                 self._early.append((data, source, arrived_at))
         elif self._any_source or source == self.peer:
             self._receiver(data, source, arrived_at)
+
+
+def _drop(data: bytes, source: Address, arrived_at: str) -> None:
+    """Receives nothing yet."""

@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
+from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.driver import CoreDriver
 from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.interfaces import IInitiator, IRendezvous, IRendezvousPoint
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.rendezvous_messages import RendezvousRequest, from_body, proof_of, to_body
-from relaykit.sansio.nat.server_rendezvous import Party, RendezvousRecord, ServerRendezvous
+from relaykit.sansio.nat.server_rendezvous import Party, ServerRendezvous
+from relaykit.timer import Timer
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
@@ -53,16 +54,18 @@ class _Initiator:
 
 
 @implementer(IRendezvous)
-class RendezvousPoints(CoreDriver[RendezvousRecord]):
+class RendezvousPoints:
     """Where all clients of one server meet; a thin driver of the core.
 
     It needs no start and no end: once all proxies are withdrawn, nothing of it is left.
     """
 
-    _core: ServerRendezvous
+    log = Logger()
 
     def __init__(self, core: ServerRendezvous, clock: IReactorTime) -> None:
-        super().__init__(core, clock, self._on_record)
+        self._core = core
+        self._clock = clock
+        self._timer = Timer(clock, self._wake)
 
     def open(self, proxy: IRegisteredProxy, admit: Callable[[IInitiator], None]) -> IRendezvousPoint:
         return _RendezvousPoint(self, proxy, admit)
@@ -74,7 +77,7 @@ class RendezvousPoints(CoreDriver[RendezvousRecord]):
         message = from_body(body)
         if message is None:
             return False
-        proxy, now = point.proxy, self.now
+        proxy, now = point.proxy, self._clock.seconds()
         is_responder = sender is proxy
         party = _party(PeerRole.RESPONDER, proxy.name, sender) if is_responder else _initiator(sender)
         try:
@@ -85,13 +88,13 @@ class RendezvousPoints(CoreDriver[RendezvousRecord]):
             else:
                 self._requested(point, party, message, now)
         finally:
-            self.step()
+            self._settle()
         return True
 
     def withdrawn(self, proxy: IRegisteredProxy) -> None:
         """A proxy is gone."""
-        self._core.withdrawn(proxy.name, self.now)
-        self.step()
+        self._core.withdrawn(proxy.name, self._clock.seconds())
+        self._settle()
 
     # --- inside
 
@@ -122,22 +125,24 @@ class RendezvousPoints(CoreDriver[RendezvousRecord]):
                 problem="rendezvous-refused",
             )
 
-    def _send(self) -> bool:
-        deliveries = self._core.to_send()
-        for delivery in deliveries:
+    def _wake(self) -> None:
+        self._core.wake(self._clock.seconds())
+        self._settle()
+
+    def _settle(self) -> None:
+        for delivery in self._core.to_send():
             # Whoever takes no signals any more is not there any more.
             with contextlib.suppress(RefusedError):
                 delivery.peer.signal(to_body(delivery.message))
-        return bool(deliveries)
-
-    def _on_record(self, record: RendezvousRecord) -> None:
-        self.log.debug(
-            "[{run}] [{proxy}] a rendezvous is over: {why}",
-            run=record.initiator,
-            proxy=record.proxy,
-            why=record.why.value,
-            seconds=record.seconds,
-        )
+        for over in self._core.events():
+            self.log.debug(
+                "[{run}] [{proxy}] a rendezvous is over: {why}",
+                run=over.initiator,
+                proxy=over.proxy,
+                why=over.why.value,
+                seconds=over.seconds,
+            )
+        self._timer.set(self._core.next_wakeup())
 
 
 @implementer(IRendezvousPoint)

@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.certificates import fingerprint
 from relaykit.client.remembered import Remembered, RememberedServers
-from relaykit.client.service import YIELD_S
 from relaykit.errors import BindingFailedError, SessionLost
+from relaykit.sansio.control.client_life import STAND_BY_S
 from relaykit.sansio.control.proving import BoundLogin
 from relaykit.state import StateDirectory
 from relaykit.testing.memory import RecordingReceiver
@@ -48,8 +48,8 @@ class BoundSessionTests(SynchronousTestCase):
             scene = Scene(bound=BoundLogin.REQUIRE)
             machine = Machine(scene, muxed, tls=True)
             client = started(machine, tcp_proxy(), bound="require")
-            assert client._session is not None
-            self.assertTrue(client._session.is_bound)
+            assert client._run is not None and client._run.session is not None
+            self.assertTrue(client._run.session.is_bound)
             self.check_user(scene, machine)
 
     def test_visits(self) -> None:
@@ -202,15 +202,15 @@ class ReplacedTests(SynchronousTestCase):
         return lines(logged)
 
     def test_no_fight(self) -> None:
-        """The one that was there is told, stands back, and does not take anything again."""
+        """The one that was there is told, stands by, and does not take anything again."""
         said = self.start_copy()
         self.assertTrue(any("was its state directory copied?" in line for line in said))
-        self.assertIsNone(self.first._session)
+        self.assertFalse(self.first.status().connected)
         self.assertIn(6000, self.scene.ports)
         dialed = self.machines[0].dialed
-        self.scene.advance(10 * YIELD_S + 5)
-        self.assertIsNone(self.first._session)
-        self.assertIsNotNone(self.second._session)
+        self.scene.advance(10 * STAND_BY_S + 5)
+        self.assertFalse(self.first.status().connected)
+        self.assertTrue(self.second.status().connected)
         self.assertEqual(self.machines[1].dialed, 1)
         self.assertEqual(self.machines[0].dialed - dialed, 10)
 
@@ -218,7 +218,7 @@ class ReplacedTests(SynchronousTestCase):
         """While both live the server says so, and names them."""
         self.start_copy()
         with capturedLogs() as logged:
-            self.scene.advance(YIELD_S + 1)
+            self.scene.advance(STAND_BY_S + 1)
         self.assertTrue(any("two clients have the same identity" in line for line in lines(logged)))
 
     def test_free_again(self) -> None:
@@ -227,8 +227,8 @@ class ReplacedTests(SynchronousTestCase):
         stopping = self.second.stopService()
         self.scene.flush()
         self.successResultOf(stopping)
-        self.scene.advance(YIELD_S + 1)
-        self.assertIsNotNone(self.first._session)
+        self.scene.advance(STAND_BY_S + 1)
+        self.assertTrue(self.first.status().connected)
         self.assertIn(6000, self.scene.ports)
 
     def test_lost_afterwards(self) -> None:
@@ -236,11 +236,11 @@ class ReplacedTests(SynchronousTestCase):
         self.test_free_again()
         self.machines[0].connections[-1].cut()
         self.scene.advance(2)
-        self.assertIsNotNone(self.first._session)
+        self.assertTrue(self.first.status().connected)
 
     def test_restarted(self) -> None:
         """A client that is started again after a crash takes over what its dead session still has."""
         self.machines[0].connections[-1].pauseProducing()
         self.start_copy()
-        self.assertIsNotNone(self.second._session)
+        self.assertTrue(self.second.status().connected)
         self.assertIn(6000, self.scene.ports)

@@ -191,9 +191,7 @@ class RendezvousTests(SynchronousTestCase):
         common = VisitorCommon(name="v", type="meet", server_name="p", secret_key=Secret("k"), bind_port=-1)
         visiting = ConfiguredVisitor(common, StcpVisitorOptions(), "meet")
         calling = started(Machine(self.scene), visiting, **settings)
-        backend, visitor = answering._offers.backend("p"), calling._visitors.find("v")
-        assert backend is not None and visitor is not None
-        return answering, backend.backend, visitor[0]
+        return answering, answering.backend("p"), calling.visitor("v")
 
     def test_path(self) -> None:
         """A call crosses both control connections, and both ends have the path."""

@@ -15,22 +15,36 @@ from relaykit.client.hosts import BackendHost, VisitorHost
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import OutOfDescriptors, RefusedError
-from relaykit.interfaces import IDirectPaths, IFlow, ISignalPeer, IStreamLeg
+from relaykit.interfaces import IDirectPaths, IFlow, ILegAcceptor, IListeningPort, ISignalPeer, IStreamLeg
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, ClientIdentity, Ended, Origin
 
 
 @define(eq=False)
-class Session:
-    """The client's session, as hosts see it."""
+class Client:
+    """The client, as hosts see it."""
+
+    network: MemoryNetwork = field(factory=MemoryNetwork)
+    clock: Clock = field(factory=Clock)
+    data_plane: DataPlane = field(factory=lambda: DataPlane([CopyForwarder()]))
 
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("run", "alice"))
     half_close: bool = True
     takes_signals: bool = True
     sent: list[Any] = field(factory=list)
     visited: list[VisitorCommon] = field(factory=list)
-    paths: list[ISignalPeer] = field(factory=list)
+    meeting: list[ISignalPeer] = field(factory=list)
+    dropped: list[IDirectPaths] = field(factory=list)
+    dialed: list[str] = field(factory=list)
+    failure: Exception | None = None
+
+    def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
+        self.dialed.append(endpoint)
+        return succeed(self.network.pair()[0]) if self.failure is None else fail(self.failure)
+
+    def listen(self, host: str, port: int, acceptor: ILegAcceptor) -> IListeningPort:
+        raise NotImplementedError
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         self.sent.append((proxy_name, visitor_name, body))
@@ -40,30 +54,21 @@ class Session:
         return Deferred()
 
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
-        self.paths.append(peer)
+        self.meeting.append(peer)
         return cast(IDirectPaths, object())
+
+    def drop_direct_paths(self, direct_paths: IDirectPaths) -> None:
+        self.dropped.append(direct_paths)
 
 
 class HostTests(SynchronousTestCase):
     """What goes through to the session."""
 
     def setUp(self) -> None:
-        self.session = Session()
-        nothing: Any = None
-        self.dialed: list[str] = []
-
-        def dial(endpoint: str) -> Deferred[IStreamLeg]:
-            self.dialed.append(endpoint)
-            return succeed(nothing)
-
-        self.network = MemoryNetwork()
-        plane = DataPlane([CopyForwarder()])
-        self.backend = BackendHost(
-            Clock(), plane, self.session, ProxyCommon(name="web", local_port=80), "alice.web", dial
-        )
-        self.visitor = VisitorHost(
-            Clock(), plane, self.session, VisitorCommon(name="v"), "bob.db", lambda *args: nothing
-        )
+        self.client = Client()
+        self.network = self.client.network
+        self.backend = BackendHost(self.client, ProxyCommon(name="web", local_port=80), "alice.web")
+        self.visitor = VisitorHost(self.client, VisitorCommon(name="v"), "bob.db")
 
     def test_names(self) -> None:
         """A host knows the configured name and the client's identity."""
@@ -100,7 +105,7 @@ class HostTests(SynchronousTestCase):
     def test_half_close(self) -> None:
         """The end of one direction passes through where the server lets it, and else ends the flow."""
         for passes in (True, False):
-            self.session.half_close = passes
+            self.client.half_close = passes
             flow, user, local = self.forward(Origin())
             served = RecordingReceiver(local)
             user.finish_writing()
@@ -121,24 +126,26 @@ class HostTests(SynchronousTestCase):
         """A backend signals for its proxy, a visitor for itself to the proxy that it visits."""
         self.backend.signal({"a": 1})
         self.visitor.signal({"b": 2})
-        self.assertEqual(self.session.sent, [("alice.web", "", {"a": 1}), ("bob.db", "v", {"b": 2})])
+        self.assertEqual(self.client.sent, [("alice.web", "", {"a": 1}), ("bob.db", "v", {"b": 2})])
 
     def test_direct_paths(self) -> None:
         """Each host has direct paths of its own, which are made when they are wanted."""
-        self.assertEqual(self.session.paths, [])
+        self.assertEqual(self.client.meeting, [])
         self.assertIs(self.backend.direct_paths, self.backend.direct_paths)
         self.assertIsNot(self.backend.direct_paths, self.visitor.direct_paths)
-        self.assertEqual(self.session.paths, [self.backend, self.visitor])
+        self.assertEqual(self.client.meeting, [self.backend, self.visitor])
+        self.backend.close()
+        self.assertEqual(self.client.dropped, [self.backend.direct_paths])
 
     def test_signals_refused(self) -> None:
         """Where the server takes no signals, sending one is refused."""
-        self.session.takes_signals = False
+        self.client.takes_signals = False
         self.assertRaises(RefusedError, self.backend.signal, {})
         self.assertRaises(RefusedError, self.visitor.signal, {})
 
     def test_too_few_descriptors(self) -> None:
         """That there are too few descriptors is told where they are made, not for each user again."""
-        self.patch(self.backend, "_dial", lambda endpoint: fail(OutOfDescriptors("too many open files")))
+        self.client.failure = OutOfDescriptors("too many open files")
         with capturedLogs() as logged:
             self.failureResultOf(self.backend.connect_local(Origin()), OutOfDescriptors)
         self.assertEqual([event["log_level"] for event in logged], [LogLevel.debug])
@@ -146,9 +153,9 @@ class HostTests(SynchronousTestCase):
     def test_local(self) -> None:
         """The local service is what the configuration says."""
         self.successResultOf(self.backend.connect_local(Origin()))
-        self.assertEqual(self.dialed, ["tcp:127.0.0.1:80"])
+        self.assertEqual(self.client.dialed, ["tcp:127.0.0.1:80"])
 
     def test_visit(self) -> None:
         """A visit is opened by the session, as the visitor is configured."""
         self.visitor.open_visit(Origin())
-        self.assertEqual([each.name for each in self.session.visited], ["v"])
+        self.assertEqual([each.name for each in self.client.visited], ["v"])

@@ -7,17 +7,18 @@ from itertools import product
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.client.service import DRAIN_S, RelayClient
+from relaykit.client.service import RelayClient
 from relaykit.client.status import RegistrationState
 from relaykit.client.visits import Visitors
-from relaykit.errors import ConnectionFailed, LoginRefusedError
+from relaykit.errors import ConnectionFailed, LocalProtocolError, LoginRefusedError
 from relaykit.proxies.stcp import StcpVisitor
 from relaykit.proxies.tcp import LocalServiceBackend
-from relaykit.sansio.control.liveness import HOPELESS_TIMEOUT_S, PROBE_TIMEOUT_S
+from relaykit.sansio.control.client_life import CLOSE_S, DRAIN_S
+from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S, UNREACHABLE_TIMEOUT_S
 from relaykit.sansio.control.session import Heartbeat
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Secret
@@ -82,7 +83,8 @@ class SessionTests(SynchronousTestCase):
                 self.machine.services[SERVICE][0].write(b"welcome")
                 self.scene.flush()
                 self.assertEqual((service.data, received.data), (b"hello", b"welcome"))
-                self.assertEqual(client.half_close, wire_protocol != "v1")
+                assert client._run is not None
+                self.assertEqual(client._run.half_close, wire_protocol != "v1")
 
     def test_again_after_a_loss(self) -> None:
         """A client whose session is lost logs in under the same run id and registers everything."""
@@ -123,6 +125,20 @@ class SessionTests(SynchronousTestCase):
         refused = self.failureResultOf(client.when_first_login(), LoginRefusedError)
         self.assertEqual(refused.value.text, "token in login doesn't match token from configuration")
 
+    def test_defect(self) -> None:
+        """A defect while logging in is logged as one and tried again like any other failure."""
+        broken = [ValueError("a defect")]
+        connect = self.machine._connect
+
+        def fails_once() -> Deferred[Any]:
+            return fail(broken.pop()) if broken else connect()
+
+        self.patch(self.machine, "_connect", fails_once)
+        client = started(self.machine)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.scene.advance(3)
+        self.assertTrue(client.status().connected)
+
     def test_later_failures_do_not_end_it(self) -> None:
         """After the first login no failure ends the client."""
         client = started(self.machine, tcp_proxy(), login_fail_exit=True)
@@ -147,14 +163,14 @@ class SessionTests(SynchronousTestCase):
         self.assertIn(6000, self.scene.ports)
 
 
-class HurryTests(SynchronousTestCase):
+class ReconnectTests(SynchronousTestCase):
     """What a client does when the way to its server may be another one."""
 
     def setUp(self) -> None:
         self.scene = Scene()
         self.machine = Machine(self.scene)
 
-    def hurry(self) -> None:
+    def change_network(self) -> None:
         """The network changes."""
         self.machine.network_changed("the network has changed")
         self.scene.flush()
@@ -168,7 +184,7 @@ class HurryTests(SynchronousTestCase):
         dialed = self.machine.dialed
         self.machine.reachable = True
         with capturedLogs() as logged:
-            self.hurry()
+            self.change_network()
         self.assertEqual(self.machine.dialed, dialed + 1)
         self.assertIn(6000, self.scene.ports)
         self.assertEqual(
@@ -181,7 +197,7 @@ class HurryTests(SynchronousTestCase):
         self.machine.reachable = False
         self.machine.connections[0].cut()
         self.scene.advance(300)
-        self.hurry()
+        self.change_network()
         dialed = self.machine.dialed
         self.scene.advance(2)
         self.assertGreaterEqual(self.machine.dialed, dialed + 2)
@@ -191,7 +207,7 @@ class HurryTests(SynchronousTestCase):
         self.machine.answered = False
         started(self.machine, tcp_proxy())
         self.machine.answered = True
-        self.hurry()
+        self.change_network()
         self.assertEqual(self.machine.dialed, 2)
         self.assertIn(6000, self.scene.ports)
 
@@ -235,17 +251,17 @@ class HurryTests(SynchronousTestCase):
                     connection.stall()
             machine.moved = True
             machine.network_changed("the network has changed")
-            scene.advance(HOPELESS_TIMEOUT_S - 0.5)
+            scene.advance(UNREACHABLE_TIMEOUT_S - 0.5)
             self.assertEqual(machine.dialed, dialed)
             scene.advance(1.5)
             self.assertEqual(machine.dialed > dialed, stalled)
             self.assertEqual((len(scene.sessions), list(scene.ports)), (1, [6000]))
 
     def test_stopping(self) -> None:
-        """A client that stops is in no hurry."""
+        """A client that stops dials no more."""
         client = started(self.machine)
         stopping = client.stopService()
-        self.hurry()
+        self.change_network()
         self.scene.advance(1)
         self.successResultOf(stopping)
         self.assertEqual(self.machine.dialed, 1)
@@ -511,6 +527,36 @@ class StopTests(SynchronousTestCase):
         self.assertEqual(client.status().flows.present, 0)
         self.assertTrue(received.ended or received.lost)
         self.assertEqual(len(self.scene.network.connections), 0)
+
+    def test_dead_network(self) -> None:
+        """A client whose server does not take the end of its session drops it after a few seconds."""
+        for muxed in (True, False):
+            machine = Machine(Scene(), muxed)
+            client = started(machine, tcp_proxy())
+            machine.scene.dial(6000)
+            for connection in machine.connections:
+                connection.stall()
+            stopping = client.stopService()
+            machine.scene.advance(DRAIN_S + CLOSE_S + 1)
+            self.successResultOf(stopping)
+
+    def test_twice(self) -> None:
+        """Stopping what stops, or does not run, is no mistake."""
+        client = make_client(self.machine)
+        self.successResultOf(client.stopService())
+        client.startService()
+        self.scene.flush()
+        first, second = client.stopService(), client.stopService()
+        self.scene.flush()
+        self.successResultOf(first)
+        self.successResultOf(second)
+
+    def test_started_while_stopping(self) -> None:
+        """A client that is still stopping cannot be started yet."""
+        client = started(self.machine, tcp_proxy())
+        self.scene.dial(6000)
+        client.stopService()
+        self.assertRaises(LocalProtocolError, client.startService)
 
     def test_while_unreachable(self) -> None:
         """A client that waits to dial again can be stopped."""

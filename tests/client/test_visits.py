@@ -117,9 +117,7 @@ class VisitorsTests(SynchronousTestCase):
         nothing: Any = None
         configured = stcp_visitor()
         wrong = type(configured)(configured.common, configured.options, "tcp")
-        error = self.assertRaises(
-            BrokenProxyType, Visitors, [wrong], "", TYPES, nothing, nothing, nothing, Clock()
-        )
+        error = self.assertRaises(BrokenProxyType, Visitors(nothing, TYPES, "").planned, [wrong])
         self.assertEqual(str(error), 'visitor "v": proxy type "tcp" has no visitors')
 
     def test_session(self) -> None:
@@ -143,16 +141,21 @@ class VisitorsTests(SynchronousTestCase):
         nothing: Any = None
         types: Any = {"stcp": FollowingType()}
         configured = [stcp_visitor("a"), stcp_visitor("b")]
-        visitors = Visitors(configured, "", types, nothing, nothing, nothing, Clock())
+        visitors = Visitors(nothing, types, "")
+        visitors.update(visitors.planned(configured))
         visitors.session_started()
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         visitors.session_ended()
         self.assertEqual(told, ["started", "started", "ended", "ended"])
+        visitors.session_started()
+        visitors.update(visitors.planned([*configured, stcp_visitor("c")]))
+        self.assertEqual(told[4:], ["started"] * 3)
 
     def test_found(self) -> None:
         """A visitor is found by its name."""
         nothing: Any = None
-        visitors = Visitors([stcp_visitor()], "", TYPES, nothing, nothing, nothing, Clock())
+        visitors = Visitors(nothing, TYPES, "")
+        visitors.update(visitors.planned([stcp_visitor()]))
         self.assertEqual(visitors.names, ["v"])
         self.assertIsNotNone(visitors.find("v"))
         self.assertIsNone(visitors.find("w"))

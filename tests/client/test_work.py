@@ -14,16 +14,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.client import work
-from relaykit.client.work import Offered, WorkConnections
+from relaykit.client.registrar import LocalProxy
+from relaykit.client.work import WorkConnections
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IBackend, IStreamLeg
 from relaykit.options import ProxyTransport
+from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.credentials import TokenProver
 from relaykit.sansio.control.opening import assign_work, refuse_work
 from relaykit.sansio.wire.cipher import derive_key
 from relaykit.sansio.wire.framing import V2
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Ended, Origin, Secret
+from tests.client.scene import tcp_proxy
 
 TOKEN = Secret("t")
 
@@ -44,7 +47,7 @@ class Backend(Service):
 
 @define(eq=False)
 class Server:
-    """The other end of the client's connections."""
+    """The other end of the client's connections, and the session that they belong to."""
 
     network: MemoryNetwork = field(factory=MemoryNetwork)
     legs: list[MemoryLeg] = field(factory=list)
@@ -53,7 +56,12 @@ class Server:
     binding: bytes = b""
     """What proves that a connection belongs to the session."""
 
-    async def open(self) -> tuple[IStreamLeg, bytes]:
+    framing = V2
+    run_id = "run"
+    prover = TokenProver(TOKEN, lambda: 0.0)
+
+    async def open_leg(self, purpose: Purpose) -> tuple[IStreamLeg, bytes]:
+        assert purpose is Purpose.WORK
         if self.reason:
             raise ConnectionFailed(self.reason)
         near, far = self.network.pair()
@@ -68,20 +76,16 @@ class WorkConnectionTests(SynchronousTestCase):
         self.server = Server()
         self.backend = Backend()
         self.transport = ProxyTransport()
+        session: Any = self.server
         self.work = WorkConnections(
-            self.server.open,
-            V2,
-            "run",
-            TokenProver(TOKEN, lambda: 0.0),
-            self.find,
-            derive_key(TOKEN.to_bytes()),
-            lambda length: b"\x01" * length,
+            session, self.exposed, derive_key(TOKEN.to_bytes()), lambda length: b"\x01" * length
         )
 
-    def find(self, name: str) -> Offered | None:
+    def exposed(self, name: str) -> LocalProxy | None:
         """The one proxy of these tests."""
         host: Any = None
-        return Offered(self.backend, host, self.transport) if name == "web" else None
+        configured = tcp_proxy("web", transport=self.transport)
+        return LocalProxy(configured, {}, self.backend, host) if name == "web" else None
 
     def assigned(self, name: str = "web", payload: bytes = b"") -> RecordingReceiver:
         """Opens one and has the server assign it; what the server gets on it."""

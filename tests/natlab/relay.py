@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from relaykit.client.network import Network, make_network
 from relaykit.client.service import RelayClient
+from relaykit.client.status import RegistrationState
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.dataplane.poller import EpollPoller
@@ -87,11 +88,9 @@ class RelayRendezvous:
         for client in (answering, calling):
             client.startService()
             await client.when_first_login()
-        found, published = calling._visitors.find("v"), answering._offers.backend("p")
-        assert found is not None and published is not None
-        visitor: Any = found[0]
-        backend: Any = published.backend
-        while answering._offers.find("p") is None:
+        visitor: Any = calling.visitor("v")
+        backend: Any = answering.backend("p")
+        while answering.status().proxies[0].state is not RegistrationState.RUNNING:
             await deferLater(_reactor, _POLL_S)
         try:
             return await _meet(visitor, backend)

@@ -6,7 +6,7 @@ import enum
 
 from relaykit.sansio.lateness import mercy_until
 
-__all__ = ["HOPELESS_TIMEOUT_S", "PROBE_TIMEOUT_S", "SILENT_INTERVALS", "Due", "Liveness"]
+__all__ = ["PROBE_TIMEOUT_S", "SILENT_INTERVALS", "UNREACHABLE_TIMEOUT_S", "Due", "Liveness"]
 
 SILENT_INTERVALS = 2.0
 """Intervals between pings after which a silent peer is lost, where no time is configured: it may die right
@@ -17,7 +17,7 @@ PROBE_TIMEOUT_S = 5.0
 machine was suspended.  Two losses on a slow mobile link take four."""
 
 
-HOPELESS_TIMEOUT_S = 1.0
+UNREACHABLE_TIMEOUT_S = 1.0
 """The same where this end's address is gone and there is another way: no answer arrives unless the address
 comes back, as it does at once where a daemon only renews it."""
 

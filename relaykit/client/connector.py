@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from relaykit.token_key import TokenKey
     from relaykit.values import Secret
 
-__all__ = ["Access"]
+__all__ = ["Connector"]
 
 NO_ANSWER = "frp's server wants transport.tcpMux to be the same at both ends"
 """What may be wrong where a server ends a connection without having said anything."""
@@ -51,7 +51,7 @@ GO_ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "ar
 """What frp calls processors, for its dashboard."""
 
 
-class Access:
+class Connector:
     """One server, and how this client gets in.
 
     :param identity: what the client signs its logins with.
@@ -93,12 +93,12 @@ class Access:
         )
 
     async def log_in(
-        self, run_id: str, happened: Callable[[SessionEvent], None], *, yields: bool = False
+        self, run_id: str, on_event: Callable[[SessionEvent], None], *, stand_by: bool = False
     ) -> Session:
         """Connects and logs in, again with the run id that an earlier session had.
 
         Tries the older version of the wire at once where the server does not seem to know the newer.
-        With ``yields`` it takes nothing from another client with the same identity that is alive.
+        With ``stand_by`` it takes nothing from another client with the same identity that is alive.
 
         :raises ConnectionFailed: the server cannot be reached.
         :raises TransportSecurityError: TLS failed, or the server is not the expected one.
@@ -114,9 +114,9 @@ class Access:
             session: Session | None = None
             try:
                 leg = await path.open_leg(True)
-                core = self._make_core(version, run_id, carrier_of(path, leg), yields)
+                core = self._make_core(version, run_id, carrier_of(path, leg), stand_by)
                 session = Session(
-                    core, path, leg, self._clock, self._watched(version, happened), self._token_key
+                    core, path, leg, self._clock, self._watched(version, on_event), self._token_key
                 )
                 await session.log_in()
             except SessionLost as error:
@@ -150,7 +150,7 @@ class Access:
         self._spoke_v2 = spoke_v2
 
     def _watched(
-        self, version: int, happened: Callable[[SessionEvent], None]
+        self, version: int, on_event: Callable[[SessionEvent], None]
     ) -> Callable[[SessionEvent], None]:
         """What gets the events of a session, and remembers what the first one proves.
 
@@ -159,14 +159,14 @@ class Access:
         """
         learned = version != 2
 
-        def told(event: SessionEvent) -> None:
+        def watched(event: SessionEvent) -> None:
             nonlocal learned
             if not learned:
                 learned = True
                 self._servers.learn(self.server, Remembered(speaks_v2=True))
-            happened(event)
+            on_event(event)
 
-        return told
+        return watched
 
     def _learn_proof(self, certificate: str) -> None:
         """Remembers that the server proved itself in a bound login, and with which certificate."""
@@ -198,7 +198,7 @@ class Access:
             f"if it was replaced by an older server, then: relaykit forget {self.server}"
         )
 
-    def _proofs(self, carrier: IStreamLeg, yields: bool) -> ClientProofs:
+    def _proofs(self, carrier: IStreamLeg, stand_by: bool) -> ClientProofs:
         """What this client can prove on a connection.
 
         :raises BindingFailedError: a bound login is required and not possible there.
@@ -211,9 +211,9 @@ class Access:
             raise BindingFailedError(self._binding.impossible(tls_version))
         # Before TLS 1.3 a signature would be good for another TLS session, too.
         signer = self._identity if exporter or not secure else None
-        return ClientProofs(exporter=exporter, signer=signer, bound=mode, yields=yields)
+        return ClientProofs(exporter=exporter, signer=signer, bound=mode, yields=stand_by)
 
-    def _make_core(self, version: int, run_id: str, carrier: IStreamLeg, yields: bool) -> ClientControl:
+    def _make_core(self, version: int, run_id: str, carrier: IStreamLeg, stand_by: bool) -> ClientControl:
         config, transport = self._config, self._config.transport
         login = Login(
             version=__version__,
@@ -242,7 +242,7 @@ class Access:
                 tls=ISecureLeg.providedBy(carrier),
                 tcp_mux=transport.tcp_mux,
             ),
-            proofs=self._proofs(carrier, yields) if version == 2 else NOTHING_PROVEN,
+            proofs=self._proofs(carrier, stand_by) if version == 2 else NOTHING_PROVEN,
         )
 
 

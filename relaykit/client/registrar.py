@@ -1,0 +1,244 @@
+"""The proxies of this client: their backends, and having them registered in every session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from relaykit.client.hosts import BackendHost
+from relaykit.client.starting import GuardedServices
+from relaykit.client.status import ProxyStatus
+from relaykit.driver import CoreDriver
+from relaykit.errors import PluginError, RelaykitError, problem_of
+from relaykit.options import to_wire
+from relaykit.sansio.control.registering import (
+    RefusedProxy,
+    Register,
+    Registered,
+    Registering,
+    RegistrationEvent,
+    RegistrationState,
+    Withdraw,
+)
+from relaykit.values import Ended
+
+if TYPE_CHECKING:
+    from relaykit.client.hosts import HostedClient
+    from relaykit.client.session import Session
+    from relaykit.config.load import ConfiguredProxy
+    from relaykit.interfaces import IBackend
+    from relaykit.plugins import ProxyTypes
+
+__all__ = ["LocalProxy", "ProxyRegistrar", "wire_name"]
+
+
+def wire_name(user: str, name: str) -> str:
+    """What a proxy is called on the server: unique over all clients, so users prefix theirs."""
+    return f"{user}.{name}" if user else name
+
+
+@frozen(eq=False)
+class LocalProxy:
+    """A configured proxy: its backend, and what that may use."""
+
+    configured: ConfiguredProxy
+    fields: Mapping[str, Any]
+    """What the server is told of it."""
+    backend: IBackend
+    host: BackendHost
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration."""
+        return self.configured.common.name
+
+
+class ProxyRegistrar(GuardedServices):
+    """Has every proxy registered while there is a session, and knows their backends."""
+
+    def __init__(self, client: HostedClient, types: ProxyTypes, user: str) -> None:
+        super().__init__()
+        self._client = client
+        self._types = types
+        self._user = user
+        self._session: Session | None = None
+        self._proxies: dict[str, LocalProxy] = {}
+        self._answers: dict[str, Registered | RefusedProxy] = {}
+        self._registering = Registering()
+        self._driver: CoreDriver[RegistrationEvent] = CoreDriver(
+            self._registering, client.clock, self._on_event
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all proxies as configured, sorted."""
+        return sorted(proxy.name for proxy in self._proxies.values())
+
+    def status(self) -> tuple[ProxyStatus, ...]:
+        """How each proxy stands, in the order of the configuration."""
+        return tuple(self._status(name, proxy) for name, proxy in self._proxies.items())
+
+    def exposed(self, name: str) -> LocalProxy | None:
+        """The proxy that the server calls this, if it is exposed."""
+        is_exposed = self._registering.state(name) is RegistrationState.RUNNING
+        return self._proxies.get(name) if is_exposed else None
+
+    def find(self, name: str) -> tuple[IBackend, BackendHost] | None:
+        """The backend of the proxy that the server calls this, and what it may use; exposed or not."""
+        proxy = self._proxies.get(name)
+        return None if proxy is None else (proxy.backend, proxy.host)
+
+    # --- what is registered ---------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        super().startService()
+        for name in self._proxies:
+            self._offer(name)
+        self._driver.step()
+
+    def planned(self, proxies: Sequence[ConfiguredProxy]) -> dict[str, LocalProxy]:
+        """What :meth:`update` makes of a configuration: new backends, and what is there as it is.
+
+        :raises PluginError: a backend cannot be made; the text names the proxy.
+        """
+        plan: dict[str, LocalProxy] = {}
+        for configured in proxies:
+            name = wire_name(self._user, configured.common.name)
+            present = self._proxies.get(name)
+            unchanged = present is not None and present.configured == configured
+            plan[name] = present if present and unchanged else self._make(configured, name)
+        return plan
+
+    def update(self, plan: Mapping[str, LocalProxy]) -> tuple[list[str], list[str]]:
+        """Replaces what is registered; answers the names that went and those that came, sorted.
+
+        What is in the plan already stays as it is.  What is not is taken back: the flows that run go
+        on, as with frp's reload.
+        """
+        gone = [name for name, proxy in self._proxies.items() if plan.get(name) is not proxy]
+        came = [name for name, proxy in plan.items() if self._proxies.get(name) is not proxy]
+        removed = sorted(self._proxies[name].name for name in gone)
+        for name in gone:
+            self._registering.withdraw(name)
+        self._driver.step()
+        for name in gone:
+            self.dismiss(self._proxies[name].backend)
+            self._proxies[name].host.close()
+        self._proxies = dict(plan)
+        for name in came:
+            self.adopt(plan[name].backend, plan[name].name)
+            if self.running:
+                self._offer(name)
+        self._driver.step()
+        return removed, sorted(plan[name].name for name in came)
+
+    def withdraw_all(self) -> None:
+        """Takes every proxy back: no new users come, those that are there go on."""
+        for name in self._proxies:
+            self._registering.withdraw(name)
+        self._driver.step()
+
+    def _make(self, configured: ConfiguredProxy, name: str) -> LocalProxy:
+        common, options = configured.common, configured.options
+        host = BackendHost(self._client, common, name)
+        try:
+            backend = self._types.get(configured.type_name).make_backend(options, host)
+        except RelaykitError:
+            raise
+        except Exception as error:
+            raise PluginError(f'proxy "{common.name}": its backend cannot be made: {error}') from error
+        return LocalProxy(configured, {**to_wire(common), **to_wire(options)}, backend, host)
+
+    def _offer(self, name: str) -> None:
+        if self._proxies[name].name not in self.failed:
+            # Where the backend does not run its users would reach nobody.
+            self._registering.offer(name, self._driver.now)
+
+    # --- sessions -------------------------------------------------------------------------------------
+
+    def session_started(self, session: Session) -> None:
+        """There is a session: everything is registered in it."""
+        self._session = session
+        self._registering.session_started(self._driver.now)
+        self._driver.step()
+
+    def session_ended(self) -> None:
+        """The session is over, and so is every registration."""
+        for name in list(self._answers):
+            self._not_published(name, Ended.SESSION_ENDED)
+        self._session = None
+        self._registering.session_ended()
+        self._driver.step()
+
+    def accepted(self, name: str, address: str) -> None:
+        """The server exposed a proxy."""
+        self._registering.accepted(name, address)
+        self._driver.step()
+
+    def refused(self, name: str, text: str) -> None:
+        """The server did not expose a proxy."""
+        self._registering.refused(name, text, self._driver.now)
+        self._driver.step()
+
+    # --- inside ---------------------------------------------------------------------------------------
+
+    def _status(self, name: str, proxy: LocalProxy) -> ProxyStatus:
+        answer = self._answers.get(name)
+        failed = self.failed.get(proxy.name, "")
+        state = self._registering.state(name) or RegistrationState.OFFLINE
+        return ProxyStatus(
+            name=proxy.name,
+            type=proxy.configured.type_name,
+            state=RegistrationState.REFUSED if failed else state,
+            address=answer.address if isinstance(answer, Registered) else "",
+            reason=answer.reason if isinstance(answer, RefusedProxy) else failed,
+            users=len(proxy.host.flows),
+        )
+
+    def _on_event(self, event: RegistrationEvent) -> None:
+        session = self._session
+        if session is None:
+            return
+        proxy = self._proxies[event.name]
+        if isinstance(event, Register):
+            session.register(event.name, proxy.configured.type_name, proxy.fields)
+        elif isinstance(event, Withdraw):
+            session.withdraw(event.name)
+            self._not_published(event.name, Ended.WITHDRAWN)
+        elif isinstance(event, Registered):
+            self._answers[event.name] = event
+            self.log.info(
+                "[{run}] [{proxy}] start proxy success",
+                run=session.run_id,
+                proxy=proxy.name,
+                address=event.address,
+            )
+            if event.address:
+                self.log.info(
+                    "[{run}] [{proxy}] users reach it at {address} of the server",
+                    run=session.run_id,
+                    proxy=proxy.name,
+                    address=event.address,
+                )
+        elif isinstance(event, RefusedProxy):
+            self._answers[event.name] = event
+            self.log.warn(
+                "[{run}] [{proxy}] start error: {reason}",
+                run=session.run_id,
+                proxy=proxy.name,
+                reason=event.reason,
+                ended=Ended.REFUSED.value,
+                problem=problem_of(event.reason, "start-error"),
+            )
+
+    def _not_published(self, name: str, why: Ended) -> None:
+        """Tells that a proxy is not published any more, if it was."""
+        if isinstance(self._answers.pop(name, None), Registered) and self._session is not None:
+            self.log.debug(
+                "[{run}] [{proxy}] is not published any more: {ended}",
+                run=self._session.run_id,
+                proxy=self._proxies[name].name,
+                ended=why.value,
+            )

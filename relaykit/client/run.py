@@ -1,0 +1,238 @@
+"""One run of a client, from its start to its end: its parts, and the session that there is at the moment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+
+from relaykit.client.connector import Connector
+from relaykit.client.direct import HolePunchingService
+from relaykit.client.identity import Identity
+from relaykit.client.registrar import ProxyRegistrar, wire_name
+from relaykit.client.remembered import RememberedServers
+from relaykit.client.visits import Visitors, visit
+from relaykit.client.work import WorkConnections
+from relaykit.errors import RemoteProtocolError, SessionLost
+from relaykit.interfaces import ISignalReceiver
+from relaykit.sansio.control import events
+from relaykit.sansio.wire.cipher import derive_key
+from relaykit.token_key import TokenKey, in_thread_of
+from relaykit.values import ClientIdentity, Ended
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from relaykit.client.network import Network
+    from relaykit.client.session import Session
+    from relaykit.config.schema import ClientConfig
+    from relaykit.dataplane.plane import DataPlane
+    from relaykit.interfaces import IDirectPaths, ILegAcceptor, IListeningPort, ISignalPeer, IStreamLeg
+    from relaykit.options import VisitorCommon
+    from relaykit.plugins import ProxyTypes
+    from relaykit.state import StateDirectory
+    from relaykit.values import Secret
+
+__all__ = ["ClientRun"]
+
+
+class ClientRun(MultiService):
+    """What a client consists of while it runs.  It provides what hosts want of the client.
+
+    :param run_id: answers what the server calls this client.
+    :ivar session: the session with the server, if there is one.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        token: Secret,
+        types: ProxyTypes,
+        reactor: Any,
+        state: StateDirectory | None,
+        network: Network,
+        run_id: Callable[[], str],
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._run_id = run_id
+        self.clock: IReactorTime = reactor
+        self.network = network
+        self.data_plane: DataPlane = network.data_plane
+        self.session: Session | None = None
+        self._work: WorkConnections | None = None
+        self._key = derive_key(token.to_bytes())
+        self._identity = Identity.taken(state)
+        self._connector = Connector(
+            config,
+            token,
+            network.route,
+            reactor,
+            self._identity,
+            RememberedServers(state),
+            TokenKey(token, in_thread_of(reactor)),
+        )
+        self.direct = HolePunchingService(
+            reactor, network.network_info, lambda: self.session, config.server_addr
+        )
+        self.direct.setServiceParent(self)
+        self.proxies = ProxyRegistrar(self, types, config.user)
+        self.proxies.setServiceParent(self)
+        self.visitors = Visitors(self, types, config.user)
+
+    # --- sessions -------------------------------------------------------------------------------------
+
+    def log_in(self, *, stand_by: bool) -> Deferred[Session]:
+        """A new session, under the run id that the last one had; see :meth:`Connector.log_in`."""
+        return Deferred.fromCoroutine(
+            self._connector.log_in(self._run_id(), self._on_event, stand_by=stand_by)
+        )
+
+    def serve(self) -> None:
+        """Registers the proxies in the session, and starts the visitors at the first one.
+
+        What cannot begin because of a defect ends the session.
+        """
+        session = self.session
+        assert session is not None
+        try:
+            self._serve(session)
+        except Exception:
+            self.log.failure("[{run}] a defect at the beginning of a session", run=session.run_id)
+            session.close(Ended.INTERNAL_ERROR)
+
+    def _serve(self, session: Session) -> None:
+        run = session.run_id
+        self._work = WorkConnections(session, self.proxies.exposed, self._key, os.urandom)
+        self.log.info(
+            "[{run}] login to server success, get run id [{run}]",
+            run=run,
+            wire=session.framing.version,
+            bound=session.is_bound,
+        )
+        if self.proxies.names:
+            self.log.info("[{run}] proxy added: [{proxies}]", run=run, proxies=" ".join(self.proxies.names))
+        self.proxies.session_started(session)
+        self.direct.session_started()
+        if self.visitors.parent is None:
+            self.visitors.setServiceParent(self)
+            if self.visitors.names:
+                self.log.info(
+                    "[{run}] visitor added: [{visitors}]", run=run, visitors=" ".join(self.visitors.names)
+                )
+        self.visitors.session_started()
+
+    def session_ended(self) -> None:
+        """The session is gone, and with it every registration and whatever waited for a user."""
+        self.session = None
+        if self._work is not None:
+            self._work.close()
+            self._work = None
+        self.proxies.session_ended()
+        self.visitors.session_ended()
+
+    def abort_session(self, why: Ended) -> None:
+        """Drops the session, if there is one."""
+        if self.session is not None:
+            self.session.abort(why)
+
+    def release(self) -> None:
+        """Gives back what a next run may want to have, and what would stay open."""
+        self.data_plane.close()
+        self._identity.release()
+
+    # --- what hosts see of the client -----------------------------------------------------------------
+
+    @property
+    def identity(self) -> ClientIdentity:
+        """Who this client is to its server."""
+        return ClientIdentity(self._run_id(), self._config.user, self._config.client_id)
+
+    @property
+    def half_close(self) -> bool:
+        """Whether the server passes half-close through."""
+        return self.session is not None and self.session.half_close
+
+    @property
+    def takes_signals(self) -> bool:
+        """Whether there is a server that takes signals."""
+        return self.session is not None and self.session.takes_signals
+
+    def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
+        """A leg to a local service."""
+        return self.network.dial(endpoint)
+
+    def listen(self, host: str, port: int, acceptor: ILegAcceptor) -> IListeningPort:
+        """Opens a port of this machine."""
+        return self.network.listen(host, port, acceptor)
+
+    def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
+        """Sends a signal to the server half of a proxy type; lost where there is no session."""
+        if self.session is not None:
+            self.session.signal(proxy_name, visitor_name, body)
+
+    def open_visit(self, common: VisitorCommon) -> Deferred[IStreamLeg]:
+        """A leg through the server to the proxy that a visitor visits, transforms included."""
+        if self.session is None:
+            return fail(SessionLost("there is no session with the server at the moment"))
+        name = wire_name(common.server_user or self._config.user, common.server_name)
+        return Deferred.fromCoroutine(
+            visit(self.session, common, name, self.clock, self._connector.unix_time, os.urandom)
+        )
+
+    def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
+        """What makes direct paths for one backend or visitor."""
+        return self.direct.make_direct_paths(peer)
+
+    def drop_direct_paths(self, direct_paths: IDirectPaths) -> None:
+        """Ends them, with all direct paths that are being made."""
+        self.direct.drop_direct_paths(direct_paths)
+
+    # --- what the server says -------------------------------------------------------------------------
+
+    def _on_event(self, event: events.SessionEvent) -> None:
+        if isinstance(event, events.WorkRequested):
+            if self._work is not None:
+                self._work.open(1)
+        elif isinstance(event, events.ProxyRegistered):
+            self.proxies.accepted(event.name, event.address)
+        elif isinstance(event, events.ProxyRefused):
+            self.proxies.refused(event.name, event.text)
+        elif isinstance(event, events.SignalReceived):
+            self._on_signal(event)
+
+    def _on_signal(self, event: events.SignalReceived) -> None:
+        found: tuple[object, ISignalPeer] | None
+        if event.visitor_name:
+            found = self.visitors.find(event.visitor_name)
+        else:
+            found = self.proxies.find(event.proxy_name)
+        if found is None:
+            return
+        receiver, host = found
+        if ISignalReceiver.providedBy(receiver):
+            Deferred.fromCoroutine(receiver.signal_received(host, event.body)).addErrback(
+                self._signal_failed, event.visitor_name or event.proxy_name
+            )
+
+    def _signal_failed(self, failure: Failure, name: str) -> None:
+        run = self._run_id()
+        if failure.check(RemoteProtocolError):
+            self.log.warn(
+                "[{run}] [{name}] a signal makes no sense: {reason}",
+                run=run,
+                name=name,
+                reason=failure.getErrorMessage(),
+                problem="broke-the-rules",
+            )
+        else:
+            self.log.failure(
+                "[{run}] [{name}] a defect while a signal was taken", failure, run=run, name=name
+            )

@@ -1,0 +1,185 @@
+"""Tests of the proxies of a client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.client.registrar import ProxyRegistrar, wire_name
+from relaykit.config.load import ConfiguredProxy
+from relaykit.errors import PluginError, UnknownProxyType
+from relaykit.options import ProxyTransport
+from relaykit.proxies.tcp import LocalServiceBackend
+from tests.client.scene import tcp_proxy
+from tests.server.scene import TYPES
+
+
+class Session:
+    """Notes what it is asked for."""
+
+    run_id = "run"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self.fields: Mapping[str, Any] = {}
+
+    def register(self, name: str, type_name: str, fields: Mapping[str, Any]) -> None:
+        self.asked.append(("register", name, type_name))
+        self.fields = fields
+
+    def withdraw(self, name: str) -> None:
+        self.asked.append(("withdraw", name))
+
+
+class ProxyRegistrarTests(SynchronousTestCase):
+    """Registering, again and again."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        client: Any = SimpleNamespace(clock=self.clock)
+        self.proxies = ProxyRegistrar(client, TYPES, "alice")
+        self.update(tcp_proxy(transport=ProxyTransport(use_encryption=True)))
+        self.proxies.startService()
+        self.session = Session()
+
+    def update(self, *configured: ConfiguredProxy) -> tuple[list[str], list[str]]:
+        """These are to be registered, and no others."""
+        return self.proxies.update(self.proxies.planned(configured))
+
+    def start(self) -> None:
+        """A session starts."""
+        session: Any = self.session
+        self.proxies.session_started(session)
+
+    def test_names(self) -> None:
+        """On the server a name has its user in front."""
+        self.assertEqual((wire_name("", "web"), wire_name("alice", "web")), ("web", "alice.web"))
+        self.assertEqual(self.proxies.names, ["web"])
+
+    def test_registered(self) -> None:
+        """With the session everything is registered, with what travels of its options."""
+        self.start()
+        self.assertEqual(self.session.asked, [("register", "alice.web", "tcp")])
+        self.assertEqual(self.session.fields, {"remote_port": 6000, "use_encryption": True})
+
+    def test_found_while_it_runs(self) -> None:
+        """A proxy is found by the server's name for it, between its registration and the session's end."""
+        self.start()
+        self.assertIsNone(self.proxies.exposed("alice.web"))
+        self.proxies.accepted("alice.web", ":6000")
+        found = self.proxies.exposed("alice.web")
+        assert found is not None
+        self.assertIsInstance(found.backend, LocalServiceBackend)
+        self.assertIsNone(self.proxies.exposed("web"))
+        self.proxies.session_ended()
+        self.assertIsNone(self.proxies.exposed("alice.web"))
+        self.assertEqual(self.proxies.find("alice.web"), (found.backend, found.host))
+
+    def test_retried(self) -> None:
+        """A refused proxy is asked for again after a while, one without answer too."""
+        self.start()
+        self.proxies.refused("alice.web", "port already used")
+        self.clock.advance(29)
+        self.assertEqual(len(self.session.asked), 1)
+        self.clock.advance(2)
+        self.assertEqual(len(self.session.asked), 2)
+        self.clock.advance(21)
+        self.assertEqual(len(self.session.asked), 3)
+
+    def test_not_after_the_session(self) -> None:
+        """Without a session nothing is asked and no timer is left."""
+        self.start()
+        self.proxies.session_ended()
+        self.clock.advance(100)
+        self.assertEqual(len(self.session.asked), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_withdrawn(self) -> None:
+        """Taking everything back tells the server and is final."""
+        self.start()
+        self.proxies.accepted("alice.web", ":6000")
+        self.proxies.withdraw_all()
+        self.assertEqual(self.session.asked[-1], ("withdraw", "alice.web"))
+        self.assertIsNone(self.proxies.exposed("alice.web"))
+
+
+class UpdateTests(ProxyRegistrarTests):
+    """Changes while there is a session: all of the above holds after one, too."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.update()
+        self.update(tcp_proxy(transport=ProxyTransport(use_encryption=True)))
+
+    def running(self, *configured: ConfiguredProxy) -> None:
+        """These run."""
+        self.update(*configured)
+        self.start()
+        for each in configured:
+            self.proxies.accepted(f"alice.{each.common.name}", ":6000")
+        self.session.asked.clear()
+
+    def test_unchanged(self) -> None:
+        """What stays the same keeps its registration, its backend and its flows."""
+        self.running(tcp_proxy("a"), tcp_proxy("b"))
+        before = self.proxies.find("alice.a")
+        self.assertEqual(self.update(tcp_proxy("b"), tcp_proxy("a")), ([], []))
+        self.assertEqual((self.session.asked, self.proxies.find("alice.a")), ([], before))
+        self.assertEqual([each.name for each in self.proxies.status()], ["b", "a"])
+
+    def test_changed(self) -> None:
+        """What changed is withdrawn and registered again, with a backend of its own; so is what is new."""
+        self.running(tcp_proxy("a"), tcp_proxy("b"))
+        before = self.proxies.find("alice.a")
+        assert before is not None
+        changed = tcp_proxy("a", local="unix:/run/other.sock")
+        self.assertEqual(self.update(changed, tcp_proxy("c")), (["a", "b"], ["a", "c"]))
+        self.assertEqual(
+            self.session.asked,
+            [
+                ("withdraw", "alice.a"),
+                ("withdraw", "alice.b"),
+                ("register", "alice.a", "tcp"),
+                ("register", "alice.c", "tcp"),
+            ],
+        )
+        after = self.proxies.find("alice.a")
+        assert after is not None
+        self.assertEqual((before[0].running, after[0].running), (0, 1))
+        self.assertIsNone(self.proxies.find("alice.b"))
+        self.proxies.accepted("alice.a", ":6000")
+        self.assertIsNotNone(self.proxies.exposed("alice.a"))
+
+    def test_old_answer(self) -> None:
+        """The answer to a registration that was taken back meanwhile counts for nothing."""
+        self.start()
+        self.update(tcp_proxy(local="unix:/run/other.sock"))
+        self.proxies.accepted("alice.web", ":6000")
+        self.assertIsNone(self.proxies.exposed("alice.web"))
+        self.proxies.accepted("alice.web", ":6000")
+        self.assertIsNotNone(self.proxies.exposed("alice.web"))
+
+    def test_cannot_be_made(self) -> None:
+        """A configuration with an entry that cannot be used changes nothing."""
+        self.running(tcp_proxy("a"))
+        good = tcp_proxy("b")
+        unknown = ConfiguredProxy(good.common, good.options, "nosuch")
+        self.assertRaises(UnknownProxyType, self.update, good, unknown)
+
+        def broken(self: object, options: object, host: object) -> None:
+            raise ValueError("a defect")
+
+        self.patch(type(TYPES.get("tcp")), "make_backend", broken)
+        error = self.assertRaises(PluginError, self.update, good)
+        self.assertEqual(str(error), 'proxy "b": its backend cannot be made: a defect')
+        self.assertEqual((self.proxies.names, self.session.asked), (["a"], []))
+
+    def test_between_sessions(self) -> None:
+        """What changes while there is no session is what the next one registers."""
+        self.update(tcp_proxy("other"))
+        self.start()
+        self.assertEqual(self.session.asked, [("register", "alice.other", "tcp")])

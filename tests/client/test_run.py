@@ -1,0 +1,63 @@
+"""Tests of one run of a client: what its parts have of the session that there is at the moment."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.client.registrar import ProxyRegistrar
+from relaykit.client.run import ClientRun
+from relaykit.client.service import RelayClient
+from relaykit.errors import RefusedError, SessionLost
+from relaykit.values import Origin
+from tests.client.scene import Machine, make_client, started, stcp_proxy, stcp_visitor
+from tests.server.scene import Scene
+
+
+class ClientRunTests(SynchronousTestCase):
+    """Tests for :class:`ClientRun`."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.machine = Machine(self.scene)
+
+    def run_of(self, client: RelayClient) -> ClientRun:
+        """What a client that was started runs with."""
+        assert client._run is not None
+        return client._run
+
+    def test_hosts(self) -> None:
+        """Backends and visitors have hosts, which know the session that there is."""
+        run = self.run_of(started(self.machine, stcp_proxy(), stcp_visitor()))
+        backend, visitor = run.proxies.find("db"), run.visitors.find("v")
+        assert backend is not None and visitor is not None
+        self.assertTrue(backend[1].takes_signals)
+        self.assertEqual(visitor[1].identity.run_id, run.identity.run_id)
+
+    def test_without_session(self) -> None:
+        """While there is no session nothing is signaled, visited or passed through."""
+        self.machine.reachable = False
+        run = self.run_of(started(self.machine, stcp_visitor()))
+        found = run.visitors.find("v")
+        assert found is not None
+        self.failureResultOf(found[1].open_visit(Origin()), SessionLost)
+        self.assertRaises(RefusedError, found[1].signal, {})
+        self.assertFalse(run.half_close)
+
+    def test_defect_at_the_beginning(self) -> None:
+        """A session that cannot be begun because of a defect is closed, and another one is tried."""
+        begin = ProxyRegistrar.session_started
+        defects = [ValueError("a defect")]
+
+        def fails_once(registrar: ProxyRegistrar, session: object) -> None:
+            if defects:
+                raise defects.pop()
+            begin(registrar, session)  # type: ignore[arg-type]  # it is one
+
+        self.patch(ProxyRegistrar, "session_started", fails_once)
+        client = make_client(self.machine, stcp_proxy())
+        client.startService()
+        self.scene.flush()
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual((len(self.scene.sessions), client.status().connected), (0, False))
+        self.scene.advance(1)
+        self.assertEqual((len(self.scene.sessions), client.status().connected), (1, True))
