@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from relaykit.client.session import Session
     from relaykit.interfaces import IDirectPaths, ISignalPeer
-    from relaykit.nat.session import NetworkInfo
+    from relaykit.nat.network_info import NetworkInfo
     from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
 
 __all__ = ["HolePunchingService"]

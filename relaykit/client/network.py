@@ -15,7 +15,7 @@ from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
 from relaykit.nat.network import HostNetwork
-from relaykit.nat.session import NetworkInfo
+from relaykit.nat.network_info import NetworkInfo
 
 if TYPE_CHECKING:
     from twisted.application.service import IService

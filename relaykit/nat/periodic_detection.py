@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.nat.network import HostNetwork, NatReactor
-    from relaykit.nat.session import NetworkInfo
+    from relaykit.nat.network_info import NetworkInfo
     from relaykit.sansio.nat.behavior import NatBehavior
     from relaykit.values import Address
 

@@ -1,69 +1,32 @@
-"""Makes a path to one peer: finds out how this end is seen, meets the peer, punches.
+"""Makes a path to one peer, by one attempt or more.
 
-The cores decide everything; this opens sockets, and carries candidates between the rendezvous and the
-cores.  How candidates reach the peer is the owner's affair: it hands in a function that sends them
-and tells what arrives.
+How candidates reach the peer is the owner's affair: it hands in a function that sends them and tells
+what arrives.
 """
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from relaykit.errors import RendezvousFailedError
-from relaykit.nat.driving import DatagramDriver
-from relaykit.nat.paths import PunchedPath, UdpPair
-from relaykit.nat.tcp_attempt import PunchedStream, TcpAttempt
-from relaykit.sansio.nat.behavior import MappingDiscovery, NatBehavior
-from relaykit.sansio.nat.candidates import (
-    CANDIDATES_MAX,
-    UNINTERESTING_INTERFACES,
-    Candidate,
-    CandidateKind,
-    admitted,
-    host_candidates,
-    is_internet,
-)
+from relaykit.nat.attempt import Attempt, Seen, Terms
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.exchange import Candidates
-from relaykit.sansio.nat.pairing import NatType, NatView, nat_type_of
-from relaykit.sansio.nat.punching import (
-    OPENING_TTL,
-    FailureReason,
-    HolePunching,
-    Punched,
-    PunchingEvent,
-    PunchingFailed,
-    SocketsWanted,
-)
-from relaykit.sansio.nat.tcp_punching import TcpPunching
-from relaykit.values import Address
+from relaykit.sansio.nat.punching import FailureReason, PunchingFailed
+from relaykit.timer import Timer
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
-    from twisted.python.failure import Failure
+    from relaykit.nat.network import NatReactor
+    from relaykit.nat.network_info import NetworkInfo
+    from relaykit.nat.paths import PunchedPath
+    from relaykit.nat.tcp_attempt import PunchedStream
 
-    from relaykit.nat.network import HostNetwork, NatReactor
-    from relaykit.nat.sockets import UdpSocket
-
-__all__ = [
-    "ATTEMPTS",
-    "MAPPING_WAIT_S",
-    "RENDEZVOUS_TIMEOUT_S",
-    "SIX_WAIT_S",
-    "HolePunchingFailedError",
-    "HolePunchingSession",
-    "NetworkInfo",
-    "PortMapping",
-]
+__all__ = ["ATTEMPTS", "RENDEZVOUS_TIMEOUT_S", "HolePunchingFailedError", "HolePunchingSession"]
 
 ATTEMPTS = 2
 """How often a session tries, each time with other ports: a port that went wrong stays wrong as long
@@ -72,12 +35,6 @@ as the peer checks it."""
 RENDEZVOUS_TIMEOUT_S = 20.0
 """How long an end waits for the peer's next candidates: lost segments of a control connection cost it
 seconds."""
-
-SIX_WAIT_S = 0.2
-"""How long the candidates wait for STUN over IPv6 once that over IPv4 is done: usually it is as quick."""
-
-MAPPING_WAIT_S = 0.2
-"""How long the candidates wait for a router that maps ports: those that are known answer at once."""
 
 
 class HolePunchingFailedError(RendezvousFailedError):
@@ -91,52 +48,6 @@ class HolePunchingFailedError(RendezvousFailedError):
     def because(cls, reason: FailureReason) -> HolePunchingFailedError:
         """With the reason in words."""
         return cls(_EXPLANATIONS[reason], reason)
-
-
-class PortMapping(Protocol):
-    """Maps ports of this machine, where the router does such things."""
-
-    def map(self, port: int) -> Deferred[Sequence[Address]]:
-        """Fires with the external addresses of a UDP port, maybe none."""
-
-    def release(self, port: int) -> None:
-        """Gives a port back."""
-
-
-@frozen(kw_only=True)
-class NetworkInfo:
-    """What a client knows of the network that it is in, and what it may do there.
-
-    ``stun_servers`` are numeric addresses; of IPv4 two hosts tell most, two ports of one host less.
-    """
-
-    network: HostNetwork
-    stun_servers: Sequence[Address] = ()
-    behavior: NatBehavior | None = None
-    """What a thorough discovery found earlier."""
-    ignored_interfaces: Sequence[str] = UNINTERESTING_INTERFACES
-    opening_ttl: int = OPENING_TTL
-    internet: Callable[[str], bool] = is_internet
-    """Tells public addresses; a laboratory has others."""
-    mapper: PortMapping | None = None
-    """What asks the router to map ports; usually a :class:`relaykit.nat.mapping.PortMapper`."""
-    stream_port: int = 0
-    """The local TCP port of the control connection, if it is shared by
-    :func:`relaykit.nat.tcp_attempt.share_port`."""
-    stream_seen_as: Address | None = None
-    """Where the relay server sees the control connection come from."""
-    entropy: Callable[[int], bytes] = os.urandom
-    seconds: Callable[[], float] = time.monotonic
-
-
-@frozen
-class _Session:
-    """What stays the same over all attempts."""
-
-    reactor: NatReactor
-    network_info: NetworkInfo
-    role: PeerRole
-    key: bytes = field(repr=False)
 
 
 class HolePunchingSession:
@@ -160,12 +71,14 @@ class HolePunchingSession:
         key: bytes,
         send_candidates: Callable[[dict[str, object]], None],
     ) -> None:
-        self._session = _Session(reactor, network_info, role, key)
+        self._terms = Terms(reactor, network_info, role, key)
         self._role = role
         self._send_candidates = send_candidates
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._generation = -1
-        self._timer: IDelayedCall | None = None
+        self._timer = Timer(reactor, self._unanswered)
+        self._reactor = reactor
+        self._otherwise = ""
         self._result: Deferred[PunchedPath | PunchedStream] | None = None
 
     def start(self) -> Deferred[PunchedPath | PunchedStream]:
@@ -191,18 +104,18 @@ class HolePunchingSession:
             return
         candidates = Candidates.from_wire(wire)
         if self._role is PeerRole.RESPONDER and candidates.generation > self._generation:
-            self._stop_timer()
-            self._begin(candidates.generation, _Seen(candidates, seen_at))
+            self._timer.set(None)
+            self._begin(candidates.generation, Seen(candidates, seen_at))
         elif candidates.generation == self._generation and self._attempt:
-            self._stop_timer()
-            self._attempt.meet(_Seen(candidates, seen_at))
+            self._timer.set(None)
+            self._attempt.meet(Seen(candidates, seen_at))
 
-    def _begin(self, generation: int, peer: _Seen | None) -> None:
+    def _begin(self, generation: int, peer: Seen | None) -> None:
         self._generation = generation
         if self._attempt is not None:
             self._attempt.abandon()
         try:
-            self._attempt = _Attempt(self._session, generation, self._on_candidates, self._on_end)
+            self._attempt = Attempt(self._terms, generation, self._on_candidates, self._on_end)
         except CannotListenError as error:
             self._fail(HolePunchingFailedError(f"no UDP socket could be opened: {error}"))
             return
@@ -216,19 +129,18 @@ class HolePunchingSession:
 
     def _wait(self, otherwise: str) -> None:
         """Gives the peer's next candidates their time."""
-        self._stop_timer()
-        self._timer = self._session.reactor.callLater(RENDEZVOUS_TIMEOUT_S, self._unanswered, otherwise)
+        self._otherwise = otherwise
+        self._timer.set(self._reactor.seconds() + RENDEZVOUS_TIMEOUT_S)
 
-    def _unanswered(self, text: str) -> None:
-        self._timer = None
-        self._fail(HolePunchingFailedError(text))
+    def _unanswered(self) -> None:
+        self._fail(HolePunchingFailedError(self._otherwise))
 
     def _on_end(self, end: PunchedPath | PunchedStream | PunchingFailed) -> None:
         if isinstance(end, PunchingFailed):
             self._failed(end)
             return
         result, self._result = self._result, None
-        self._stop_timer()
+        self._timer.set(None)
         self._attempt = None
         if result is not None:
             result.callback(end)
@@ -249,15 +161,10 @@ class HolePunchingSession:
 
     def _clean_up(self) -> None:
         self._result = None
-        self._stop_timer()
+        self._timer.set(None)
         if self._attempt is not None:
             self._attempt.abandon()
             self._attempt = None
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 _EXPLANATIONS = {
@@ -265,281 +172,3 @@ _EXPLANATIONS = {
     FailureReason.SILENCE: "nothing was heard of the peer",
     FailureReason.ONE_WAY: "datagrams passed in one direction only",
 }
-
-
-@frozen
-class _Seen:
-    """A peer's candidates, and where the relay server sees the peer."""
-
-    candidates: Candidates
-    seen_at: str
-
-
-class _Attempt:
-    """One set of sockets: asks the STUN servers, sends candidates, punches."""
-
-    log = Logger()
-
-    def __init__(
-        self,
-        session: _Session,
-        generation: int,
-        on_candidates: Callable[[Candidates], None],
-        on_end: Callable[[PunchedPath | PunchedStream | PunchingFailed], None],
-    ) -> None:
-        self._session = session
-        self._network_info = session.network_info
-        self._network = session.network_info.network
-        self._generation = generation
-        self._on_candidates = on_candidates
-        self._on_end = on_end
-        self._interfaces = self._network.interfaces()
-        self._pairs = [UdpPair(self._network, any(":" in each.host for each in self._interfaces))]
-        self._own: Candidates | None = None
-        self._peer: _Seen | None = None
-        self._asking: dict[bool, DatagramDriver[NatBehavior]] = {}
-        self._seen: dict[bool, NatBehavior] = {}
-        self._overdue: IDelayedCall | None = None
-        self._driver: DatagramDriver[PunchingEvent] | None = None
-        self._mapped: Deferred[Sequence[Address]] | None = None
-        self._tcp: Deferred[PunchedStream] | None = None
-        self._path: PunchedPath | None = None
-        self._abandoned = False
-        self._ask()
-
-    def meet(self, peer: _Seen) -> None:
-        """The peer's candidates are there; punches as soon as the own ones are, too."""
-        if self._peer is None:
-            self._peer = peer
-            if self._own is not None:
-                if self._session.role is PeerRole.RESPONDER:
-                    self._on_candidates(self._own)
-                self._punch(self._own, peer.candidates)
-
-    def abandon(self) -> None:
-        """Stops everything and closes all sockets."""
-        if self._abandoned:
-            return
-        self._abandoned = True
-        self._stop_asking()
-        if self._driver is not None:
-            self._driver.stop()
-        if self._mapped is not None:
-            self._mapped.cancel()
-        if self._tcp is not None:
-            self._tcp.cancel()
-        self._release()
-        for pair in self._pairs:
-            pair.close()
-
-    def _release(self) -> None:
-        """Gives the mapped port back."""
-        if self._network_info.mapper is not None:
-            self._network_info.mapper.release(self._pairs[0].four.address.port)
-
-    # --- how this end is seen
-
-    def _ask(self) -> None:
-        if self._network_info.mapper is not None:
-            self._mapped = self._network_info.mapper.map(self._pairs[0].four.address.port)
-            self._mapped.addTimeout(MAPPING_WAIT_S, self._session.reactor)
-        for each in self._pairs[0]:
-            self._ask_through(each)
-        if not self._asking:
-            self._asked()
-        for driver in list(self._asking.values()):
-            driver.start()
-
-    def _ask_through(self, own: UdpSocket) -> None:
-        """Asks the servers of a socket's family."""
-        is_six = ":" in own.address.host
-        servers = [each for each in self._network_info.stun_servers if (":" in each.host) == is_six]
-        host = self._network.local_host_towards(servers[0]) if servers else ""
-        if not host:
-            return
-        core = MappingDiscovery(servers, [Address(host, own.address.port)], self._network_info.entropy)
-        seconds = self._network_info.seconds
-        self._asking[is_six] = DatagramDriver(
-            core, [own], self._session.reactor, partial(self._on_behavior, is_six), seconds
-        )
-        core.start(seconds())
-
-    def _on_behavior(self, is_six: bool, behavior: NatBehavior) -> None:
-        """What a family's servers saw; IPv6 is not waited for as long as IPv4, which says what is blocked."""
-        self._seen[is_six] = behavior
-        if len(self._seen) == len(self._asking):
-            self._asked()
-        elif not is_six:
-            self._overdue = self._session.reactor.callLater(SIX_WAIT_S, self._asked)
-
-    def _asked(self) -> None:
-        self._stop_asking()
-        found = [self._seen[is_six] for is_six in (False, True) if is_six in self._seen]
-        reflexive = [each.mapped for each in found if each.mapped is not None]
-        view = NatView.of(found[0] if found else NatBehavior(udp_works=False), self._network_info.behavior)
-        if self._mapped is None:
-            self._announce(view, reflexive, ())
-        else:
-            self._mapped.addErrback(lambda _: ())
-            self._mapped.addCallback(partial(self._announce, view, reflexive))
-
-    def _stop_asking(self) -> None:
-        if self._overdue is not None and self._overdue.active():
-            self._overdue.cancel()
-        self._overdue = None
-        for driver in self._asking.values():
-            driver.stop()
-
-    def _announce(self, view: NatView, reflexive: Sequence[Address], mapped: Sequence[Address]) -> None:
-        if self._abandoned:
-            return
-        self._mapped = None
-        candidates = [Candidate(CandidateKind.REFLEXIVE, each) for each in reflexive]
-        candidates += [Candidate(CandidateKind.MAPPED, each) for each in mapped]
-        for each in self._pairs[0]:
-            is_six = ":" in each.address.host
-            candidates += host_candidates(
-                [one for one in self._interfaces if (":" in one.host) == is_six],
-                each.address.port,
-                self._network_info.ignored_interfaces,
-            )
-        self._own = Candidates(
-            view, tuple(candidates[:CANDIDATES_MAX]), self._generation, tuple(self._tcp_candidates())
-        )
-        if self._session.role is PeerRole.INITIATOR or self._peer is not None:
-            self._on_candidates(self._own)
-        if self._peer is not None:
-            self._punch(self._own, self._peer.candidates)
-
-    def _tcp_candidates(self) -> Iterator[Candidate]:
-        """Where this end can be reached by TCP."""
-        port, seen_as = self._network_info.stream_port, self._network_info.stream_seen_as
-        if port and seen_as is not None:
-            yield Candidate(CandidateKind.REFLEXIVE, seen_as)
-            four = [one for one in self._interfaces if ":" not in one.host]
-            yield from host_candidates(four, port, self._network_info.ignored_interfaces)
-
-    # --- punching
-
-    def _punch(self, own: Candidates, peer: Candidates) -> None:
-        if self._abandoned:
-            return
-        self._compare(peer)
-        targets = self._admitted(peer.udp)
-        core = HolePunching(
-            self._session.role,
-            own,
-            peer,
-            targets,
-            self._session.key,
-            self._network_info.entropy,
-            self._network_info.opening_ttl,
-        )
-        self._driver = driver = DatagramDriver[PunchingEvent](
-            core,
-            self._pairs,
-            self._session.reactor,
-            lambda event: self._on_punching(core, driver, event),
-            self._network_info.seconds,
-        )
-        core.start(driver.now)
-        driver.start()
-
-    def _compare(self, peer: Candidates) -> None:
-        """Notes where a peer is elsewhere for its datagrams than for its control connection."""
-        seen_at = "" if self._peer is None else self._peer.seen_at
-        said = {
-            each.address.host
-            for each in peer.udp
-            if each.kind is CandidateKind.REFLEXIVE and (":" in each.address.host) == (":" in seen_at)
-        }
-        if seen_at and said and seen_at not in said:
-            self.log.debug(
-                "a peer that the relay server sees at {seen_at} says that its datagrams come from {said}",
-                seen_at=seen_at,
-                said=", ".join(sorted(said)),
-            )
-
-    def _on_punching(
-        self, core: HolePunching, driver: DatagramDriver[PunchingEvent], event: PunchingEvent
-    ) -> None:
-        if isinstance(event, SocketsWanted):
-            self._open_more(event.count)
-            driver.add(self._pairs[1:])
-            core.opened(len(self._pairs))
-        elif isinstance(event, Punched):
-            winner = self._pairs[event.via]
-            for pair in self._pairs:
-                if pair is not winner:
-                    pair.close()
-            kept = winner.keep(event.peer)
-            is_mapped = kept is self._pairs[0].four
-            if not is_mapped:
-                self._release()
-            release = self._release if is_mapped else None
-            self._path = PunchedPath(kept, event, self._session.role, driver, release)
-            self._on_end(self._path)
-        elif isinstance(event, PunchingFailed):
-            driver.stop()
-            self._failed(event)
-        else:
-            assert self._path is not None
-            self._path.went_silent()
-
-    def _failed(self, failure: PunchingFailed) -> None:
-        """UDP does not work; where it is blocked, TCP may."""
-        assert self._own is not None and self._peer is not None
-        types = (nat_type_of(self._own.nat), nat_type_of(self._peer.candidates.nat))
-        targets = self._admitted(self._peer.candidates.tcp)
-        if NatType.BLOCKED not in types or not self._own.tcp or not targets:
-            self.abandon()
-            self._on_end(failure)
-            return
-        session = self._session
-        core = TcpPunching(
-            session.role, [each.address for each in targets], session.key, self._network_info.entropy
-        )
-        attempt = TcpAttempt(
-            session.reactor,
-            self._network,
-            self._network_info.stream_port,
-            core,
-            session.role,
-            self._network_info.seconds,
-        )
-        self._tcp = attempt.start()
-        self._tcp.addCallbacks(self._on_tcp_punched, lambda why: self._on_tcp_failed(failure, why))
-
-    def _on_tcp_punched(self, stream: PunchedStream) -> None:
-        self._tcp = None
-        self.abandon()
-        self._on_end(stream)
-
-    def _on_tcp_failed(self, failure: PunchingFailed, why: Failure) -> None:
-        self._tcp = None
-        if not self._abandoned:
-            self.abandon()
-            self._on_end(failure)
-
-    def _admitted(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
-        """Those of the peer's candidates that may be sent to."""
-        assert self._own is not None and self._peer is not None
-        same_site = _share_a_site(self._own, self._peer.candidates)
-        internet, seen_at = self._network_info.internet, self._peer.seen_at
-        return admitted(candidates, self._interfaces, same_site, internet, seen_at)
-
-    def _open_more(self, count: int) -> None:
-        try:
-            while len(self._pairs) < count:
-                self._pairs.append(UdpPair(self._network, with_six=False))
-        except CannotListenError:
-            return
-
-
-def _share_a_site(own: Candidates, peer: Candidates) -> bool:
-    """Whether both are seen from one public address, and so may reach each other inside."""
-    hosts = [
-        {each.address.host for each in (*each_end.udp, *each_end.tcp) if each.kind is CandidateKind.REFLEXIVE}
-        for each_end in (own, peer)
-    ]
-    return bool(hosts[0] & hosts[1])

@@ -23,7 +23,7 @@ from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.tls import client_context, start_tls
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IListeningPort, IStreamLeg
-from relaykit.nat.session import NetworkInfo
+from relaykit.nat.network_info import NetworkInfo
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions

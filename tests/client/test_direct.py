@@ -13,8 +13,8 @@ from relaykit.client.direct import HolePunchingService
 from relaykit.client.service import RelayClient
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
 from relaykit.errors import RefusalCode, RefusedError, RendezvousFailedError, RendezvousRefusedError
+from relaykit.nat.network_info import NetworkInfo
 from relaykit.nat.paths import PunchedPath
-from relaykit.nat.session import NetworkInfo
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.sansio.nat.checks import KEY_BYTES, PeerRole

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat import periodic_detection
+from relaykit.nat.network_info import NetworkInfo
 from relaykit.nat.periodic_detection import BEHAVIOR_S, PeriodicDetection, upnp_router
-from relaykit.nat.session import NetworkInfo
 from relaykit.sansio.nat.behavior import Filtering, NatBehavior
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SkipTest, TestCase
 
 from relaykit.nat.driving import DatagramDriver
+from relaykit.nat.network_info import NetworkInfo
 from relaykit.nat.server import StunService
-from relaykit.nat.session import NetworkInfo
 from relaykit.sansio.nat.behavior import BehaviorDiscovery, NatBehavior, sockets_needed
 from relaykit.values import Address
 from tests.natlab.lab import NatLab

@@ -18,7 +18,7 @@ from relaykit.client.status import RegistrationState
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.dataplane.poller import EpollPoller
-from relaykit.nat.session import NetworkInfo
+from relaykit.nat.network_info import NetworkInfo
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions

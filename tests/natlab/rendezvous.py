@@ -16,9 +16,10 @@ from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
+from relaykit.nat.network_info import NetworkInfo
 from relaykit.nat.paths import PunchedPath
 from relaykit.nat.server import StunService
-from relaykit.nat.session import HolePunchingSession, NetworkInfo
+from relaykit.nat.session import HolePunchingSession
 from relaykit.nat.tcp_attempt import PunchedStream, share_port
 from relaykit.sansio.nat.behavior import Filtering, NatBehavior, PortAllocation, Ports
 from relaykit.sansio.nat.checks import PeerRole
