@@ -88,7 +88,8 @@ class HolePunchingSession:
 
         A responder that never hears of the initiator waits for ever: cancel it.
         """
-        result = self._result = Deferred[PunchedPath | PunchedStream](lambda _: self._clean_up())
+        result: Deferred[PunchedPath | PunchedStream] = Deferred(lambda _: self._clean_up())
+        self._result = result
         self._begin(0, None)
         return result
 
