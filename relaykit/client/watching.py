@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.nat.sockets import local_host_towards
+from relaykit.nat.sockets import ANYWHERE, local_host_towards
 from relaykit.sansio.parsers.netlink import GROUPS, RouteChanges
 from relaykit.values import Address
 
@@ -40,9 +40,6 @@ SETTLE_S = 0.5
 QUIET_S = 5.0
 """Seconds between two changes that are told, at least: a link that flaps must not make a client dial
 without pause."""
-
-ANYWHERE = (Address("192.0.2.1", 9), Address("2001:db8::1", 9))
-"""Addresses that only the default routes lead to.  Source: RFC 5737, RFC 3849."""
 
 _DATAGRAM_BYTES = 64 * 1024
 _DATAGRAMS_AT_ONCE = 64

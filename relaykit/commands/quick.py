@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import platform
-import socket
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -16,6 +15,7 @@ from relaykit.commands.roles import status_of
 from relaykit.commands.running import Lifetime, begin_serving
 from relaykit.commands.token import new_token
 from relaykit.config.load import server_from_table
+from relaykit.nat.sockets import ANYWHERE, local_host_towards
 from relaykit.plugins import ProxyTypes
 from relaykit.state import StateDirectory, StateUnavailable
 from relaykit.values import Secret
@@ -31,9 +31,6 @@ TOKEN_FILE = "token"
 
 EXAMPLE_PORT = 6000
 """The port of the server that the line asks for."""
-
-_ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
-"""Addresses of nobody (RFC 5737, RFC 3849): the way to them is the way out.  Nothing is sent."""
 
 
 def run_quick(call: Call, around: Surroundings) -> int:
@@ -90,15 +87,7 @@ def kept_token(state: StateDirectory | None) -> Secret:
 
 def guessed_host() -> str:
     """The address that this machine has towards the world; its name where it has no way there."""
-    for family, elsewhere in _ELSEWHERE:
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((elsewhere, 9))
-                host: str = probe.getsockname()[0]
-                return host
-        except OSError:
-            continue
-    return platform.node()
+    return next(filter(None, map(local_host_towards, ANYWHERE)), platform.node())
 
 
 def _invitation(server: ServerName, token: Secret, fingerprint: str, *, guessed: bool) -> str:

@@ -15,6 +15,7 @@ from twisted.internet.error import CannotListenError
 
 from relaykit.nat.driving import DatagramDriver
 from relaykit.nat.mapping import PortMapper
+from relaykit.nat.sockets import drop
 from relaykit.nat.upnp import UpnpRouter, is_available
 from relaykit.sansio.nat.behavior import BehaviorDiscovery, NatBehavior, sockets_needed
 from relaykit.sansio.nat.probing import QUICK, Answered, ProbeEvent, Prober, Question
@@ -159,7 +160,7 @@ class NatDetector:
         try:
             wildcard = "::" if ":" in host else "0.0.0.0"
             while len(sockets) < sockets_needed(lifetime):
-                sockets.append(self._network.open_udp(wildcard, 0, _drop))
+                sockets.append(self._network.open_udp(wildcard, 0, drop))
             return await self._discover(servers, host, sockets, lifetime)
         except CannotListenError:
             return NatBehavior(udp_works=False)
@@ -231,7 +232,3 @@ def lookup(host: str, port: int) -> list[Address]:
         return []
     first = {family: Address(str(name[0]), int(name[1])) for family, _, _, _, name in reversed(found)}
     return [first[family] for family in (socket.AF_INET, socket.AF_INET6) if family in first]
-
-
-def _drop(data: bytes, source: Address, arrived_at: str) -> None:
-    """Receives nothing yet."""

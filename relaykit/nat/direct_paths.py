@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.driver import CoreDriver
 from relaykit.errors import (
     RefusalCode,
     RefusedError,
@@ -25,7 +25,6 @@ from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.client_rendezvous import CandidatesReceived, RendezvousBegun, RendezvousRefused
 from relaykit.sansio.nat.punching import FailureReason
 from relaykit.sansio.nat.rendezvous_messages import EndReason, from_body, proof_of, to_body
-from relaykit.timer import Timer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -61,7 +60,7 @@ class _Rendezvous:
 
 
 @implementer(IDirectPaths)
-class DirectPaths:
+class DirectPaths(CoreDriver[core.RendezvousEvent]):
     """A thin driver of :class:`relaykit.sansio.nat.client_rendezvous.ClientRendezvous`.
 
     It owns the hole punching sessions.
@@ -69,7 +68,7 @@ class DirectPaths:
     :param peer: the server's half of the proxy type.
     """
 
-    log = Logger()
+    _core: core.ClientRendezvous
 
     def __init__(
         self,
@@ -78,11 +77,9 @@ class DirectPaths:
         make_session: MakeSession,
         entropy: Callable[[int], bytes],
     ) -> None:
+        super().__init__(core.ClientRendezvous(entropy), clock, self._on_rendezvous)
         self._peer = peer
-        self._clock = clock
         self._make_session = make_session
-        self._core = core.ClientRendezvous(entropy)
-        self._timer = Timer(clock, self._wake)
         self._under_way: dict[str, _Rendezvous] = {}
         self._on_path: Callable[[Any], None] | None = None
 
@@ -90,14 +87,14 @@ class DirectPaths:
         if not self._peer.takes_signals:
             return fail(RefusedError(RefusalCode.NOT_AVAILABLE, "the server knows of no rendezvous"))
         client = self._peer.identity.run_id
-        id_ = self._core.request(partial(proof_of, secret.to_bytes(), client), self._clock.seconds())
+        id_ = self._core.request(partial(proof_of, secret.to_bytes(), client), self.now)
         if id_ is None:
             return fail(
                 RendezvousRefusedError(RefusalCode.TOO_MANY, "this visitor has too many rendezvous already")
             )
         result: Deferred[Any] = Deferred(lambda _: self._cancel(id_))
         self._under_way[id_] = _Rendezvous(result)
-        self._settle()
+        self.step()
         return result
 
     def answer(self, on_path: Callable[[Any], None]) -> None:
@@ -107,8 +104,8 @@ class DirectPaths:
         message = from_body(body)
         if message is None:
             return False
-        self._core.received(message, self._clock.seconds())
-        self._settle()
+        self._core.received(message, self.now)
+        self.step()
         return True
 
     def close(self) -> None:
@@ -121,22 +118,16 @@ class DirectPaths:
 
     # --- the core
 
-    def _wake(self) -> None:
-        self._core.wake(self._clock.seconds())
-        self._settle()
-
-    def _settle(self) -> None:
-        while events := self._core.events():
-            for event in events:
-                self._on_event(event)
-        for message in self._core.to_send():
+    def _send(self) -> bool:
+        messages = self._core.to_send()
+        for message in messages:
             try:
                 self._peer.signal(to_body(message))
             except RefusedError as refusal:
                 self.log.debug("a rendezvous goes on without the server: {reason}", reason=refusal.text)
-        self._timer.set(self._core.next_wakeup())
+        return bool(messages)
 
-    def _on_event(self, event: core.RendezvousEvent) -> None:
+    def _on_rendezvous(self, event: core.RendezvousEvent) -> None:
         if isinstance(event, RendezvousBegun):
             self._begin(event)
             return
@@ -178,12 +169,12 @@ class DirectPaths:
 
     def _send_candidates(self, id_: str, candidates: dict[str, object]) -> None:
         self._core.send_candidates(id_, candidates)
-        self._settle()
+        self.step()
 
     def _on_punched(self, path: Any, id_: str) -> None:
         rendezvous = self._under_way.pop(id_)
         self._core.end(id_, EndReason.SETTLED)
-        self._settle()
+        self.step()
         if rendezvous.result is not None:
             rendezvous.result.callback(path)
         else:
@@ -199,7 +190,7 @@ class DirectPaths:
             error = RendezvousFailedError("this end failed; its log says why")
         reason = error.reason if isinstance(error.reason, FailureReason) else None
         self._core.end(id_, EndReason.FAILED, reason)
-        self._settle()
+        self.step()
         self._fail(id_, error)
 
     # --- the end
@@ -207,7 +198,7 @@ class DirectPaths:
     def _cancel(self, id_: str) -> None:
         self._core.end(id_, EndReason.CANCELLED)
         self._drop(self._under_way.pop(id_, None))
-        self._settle()
+        self.step()
 
     def _fail(self, id_: str, why: Exception) -> None:
         rendezvous = self._under_way.pop(id_, None)

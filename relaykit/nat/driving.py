@@ -1,16 +1,17 @@
-"""Runs a datagram core over UDP sockets: the only initiator of such cores."""
+"""Runs a datagram core over UDP sockets: the only caller of such cores."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from twisted.logger import Logger
+from relaykit.driver import CoreDriver
+from relaykit.nat.sockets import drop
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
     from relaykit.nat.sockets import DatagramReceiver
     from relaykit.sansio.nat.datagrams import DatagramCore
@@ -30,38 +31,26 @@ class DatagramSocket(Protocol):
         """Sends one datagram, or loses it."""
 
 
-class DatagramDriver(Generic[EventT]):
-    """Feeds a core what arrives, sends what it wants sent, tells its events, wakes it in time.
+class DatagramDriver(CoreDriver[EventT]):
+    """Feeds a core what arrives, and sends what it wants sent.
 
-    It becomes the sockets' receiver, but whoever opened them closes them.  Whoever calls a command of
-    the core calls :meth:`step` afterwards; within ``on_event`` that is not needed.
+    It becomes the sockets' receiver, but whoever opened them closes them.  A defect ends it.
     ``seconds`` is a monotonic clock, ``reactor`` only waits.
     """
 
-    log = Logger()
+    _core: DatagramCore[EventT]
 
     def __init__(
         self,
         core: DatagramCore[EventT],
         sockets: Sequence[DatagramSocket],
         reactor: IReactorTime,
-        on_event: Callable[[EventT], None],
+        on_event: Callable[[EventT], object],
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._core = core
+        super().__init__(core, reactor, on_event, seconds)
         self._sockets = list(sockets)
         self._receivers: list[DatagramReceiver] = []
-        self._reactor = reactor
-        self._on_event = on_event
-        self._seconds = seconds
-        self._timer: IDelayedCall | None = None
-        self._stepping = False
-        self._stopped = False
-
-    @property
-    def now(self) -> float:
-        """The time that the core is told."""
-        return self._seconds()
 
     def start(self) -> None:
         """Begins to listen on the sockets and does what the core wants."""
@@ -77,55 +66,21 @@ class DatagramDriver(Generic[EventT]):
 
     def stop(self) -> None:
         """Leaves the core alone from now on; what arrives on sockets that are still its own is dropped."""
-        self._stopped = True
+        super().stop()
         for each, receiver in zip(self._sockets, self._receivers, strict=False):
             if each.receiver is receiver:
-                each.receiver = _drop
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+                each.receiver = drop
 
     def arrived(self, via: int, data: bytes, source: Address, arrived_at: str) -> None:
         """Feeds a datagram that came in through a socket, also one that somebody else received."""
-        if not self._stopped:
-            self._core.receive(data, source, via, self.now)
-            self.step()
+        self._feed(self._core.receive, data, source, via)
 
-    def step(self) -> None:
-        """Tells the core's events, sends its output and re-arms its timer."""
-        if self._stepping or self._stopped:
-            return
-        self._stepping = True
-        try:
-            while events := self._core.events():
-                for event in events:
-                    self._on_event(event)
-        except Exception:
-            self.log.failure("a defect while acting on an event")
-            self.stop()
-        finally:
-            self._stepping = False
-        self._send()
-        if not self._stopped:
-            self._rearm()
-
-    def _send(self) -> None:
-        for datagram in self._core.to_send(self.now):
+    def _send(self) -> bool:
+        datagrams = self._core.to_send(self.now)
+        for datagram in datagrams:
             self._sockets[datagram.via].send(datagram.payload, datagram.destination, datagram.ttl)
+        return bool(datagrams)
 
-    def _rearm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        when = self._core.next_wakeup()
-        if when is not None:
-            self._timer = self._reactor.callLater(max(0.0, when - self.now), self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self._core.wake(self.now)
-        self.step()
-
-
-def _drop(data: bytes, source: Address, arrived_at: str) -> None:
-    """Receives nothing any more."""
+    def _failed(self) -> None:
+        super()._failed()
+        self.stop()

@@ -13,6 +13,7 @@ from twisted.internet.error import CannotListenError
 
 from relaykit.errors import RelaykitError
 from relaykit.nat.driving import DatagramDriver
+from relaykit.nat.sockets import drop
 from relaykit.sansio.nat.frp_discovery import FrpDiscovery, NotSeen, Seen
 from relaykit.values import Address
 
@@ -65,7 +66,7 @@ async def discover(
     """
     host, port = await _resolve(network, local) if local else ("", 0)
     try:
-        bound = network.open_udp(host or "0.0.0.0", port, _drop)
+        bound = network.open_udp(host or "0.0.0.0", port, drop)
     except CannotListenError as error:
         reason = getattr(error.socketError, "strerror", None) or error.socketError
         raise DiscoveryFailed(
@@ -106,7 +107,3 @@ def _lookup(host: str, port: int) -> str:
     except (OSError, UnicodeError) as error:
         raise DiscoveryFailed(f"lookup {host}: no such host") from error
     return str(found[0][4][0])
-
-
-def _drop(data: bytes, source: Address, arrived_at: str) -> None:
-    """Receives nothing yet."""

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from relaykit.errors import LocalProtocolError
 from relaykit.nat.driving import DatagramDriver
+from relaykit.nat.sockets import drop
 from relaykit.nat.upnp import LEASE_S, UpnpFailed, UpnpRouter
 from relaykit.sansio.nat.portmap import (
     PortMap,
@@ -75,7 +76,7 @@ class PortMapper(Service):
         host = self._network.local_host_towards(Address(router, 1)) if router else ""
         try:
             if host:
-                self._socket = self._network.open_udp("0.0.0.0", 0, _drop)
+                self._socket = self._network.open_udp("0.0.0.0", 0, drop)
         except CannotListenError:
             self.log.warn(
                 "no socket could be opened to ask the router {router}", router=router, problem="hole-punching"
@@ -239,7 +240,3 @@ class PortMapper(Service):
     def _answer_all(self) -> None:
         for port in list(self._waiting):
             self._answer(port)
-
-
-def _drop(data: bytes, source: Address, arrived_at: str) -> None:
-    """Receives nothing yet."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import ifaddr
-from twisted.internet.threads import deferToThread
+from twisted.internet.threads import deferToThreadPool
 
 from relaykit.nat.sockets import DatagramReceiver, UdpSocket, local_host_towards
 from relaykit.sansio.nat.candidates import Interface
@@ -18,10 +18,13 @@ from relaykit.values import Address
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IReactorFDSet, IReactorTime
+    from twisted.internet.interfaces import IReactorFDSet, IReactorThreads, IReactorTime
 
     class NatReactor(IReactorFDSet, IReactorTime):
         """A reactor that watches descriptors and waits."""
+
+    class HostReactor(IReactorFDSet, IReactorThreads):
+        """A reactor that watches descriptors and has threads."""
 
 
 __all__ = ["HostNetwork", "default_gateway", "gateway_of", "own_interfaces"]
@@ -36,7 +39,7 @@ _FLAG_UP, _FLAG_GATEWAY = 1, 2
 class HostNetwork:
     """This machine's network."""
 
-    def __init__(self, reactor: IReactorFDSet) -> None:
+    def __init__(self, reactor: HostReactor) -> None:
         self._reactor = reactor
 
     def open_udp(self, host: str, port: int, receiver: DatagramReceiver) -> UdpSocket:
@@ -66,7 +69,7 @@ class HostNetwork:
 
     def call_in_thread(self, function: Callable[[], ResultT]) -> Deferred[ResultT]:
         """Runs what blocks, in a thread that sees the same network."""
-        found: Deferred[ResultT] = deferToThread(function)
+        found: Deferred[ResultT] = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
         return found
 
 

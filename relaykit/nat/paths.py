@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
+from relaykit.nat.sockets import drop
 from relaykit.sansio.nat.checks import is_check
 from relaykit.values import Address, Ended
 
@@ -29,11 +30,11 @@ class UdpPair:
     """A socket of each family behind one number of a core, on one port if that can be had."""
 
     def __init__(self, network: HostNetwork, with_six: bool) -> None:
-        self.four = network.open_udp("0.0.0.0", 0, _drop)
+        self.four = network.open_udp("0.0.0.0", 0, drop)
         self.six: UdpSocket | None = None
         for port in (self.four.address.port, 0) if with_six else ():
             try:
-                self.six = network.open_udp("::", port, _drop)
+                self.six = network.open_udp("::", port, drop)
             except CannotListenError:
                 continue
             break
@@ -155,7 +156,3 @@ class PunchedPath:
                 self._early.append((data, source, arrived_at))
         elif self._any_source or source == self.peer:
             self._receiver(data, source, arrived_at)
-
-
-def _drop(data: bytes, source: Address, arrived_at: str) -> None:
-    """Receives nothing yet."""

@@ -8,15 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
-from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.driver import CoreDriver
 from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.interfaces import IInitiator, IRendezvous, IRendezvousPoint
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.rendezvous_messages import RendezvousRequest, from_body, proof_of, to_body
-from relaykit.sansio.nat.server_rendezvous import Party, ServerRendezvous
-from relaykit.timer import Timer
+from relaykit.sansio.nat.server_rendezvous import Party, RendezvousRecord, ServerRendezvous
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
@@ -54,18 +53,16 @@ class _Initiator:
 
 
 @implementer(IRendezvous)
-class RendezvousPoints:
+class RendezvousPoints(CoreDriver[RendezvousRecord]):
     """Where all clients of one server meet; a thin driver of the core.
 
     It needs no start and no end: once all proxies are withdrawn, nothing of it is left.
     """
 
-    log = Logger()
+    _core: ServerRendezvous
 
     def __init__(self, core: ServerRendezvous, clock: IReactorTime) -> None:
-        self._core = core
-        self._clock = clock
-        self._timer = Timer(clock, self._wake)
+        super().__init__(core, clock, self._on_record)
 
     def open(self, proxy: IRegisteredProxy, admit: Callable[[IInitiator], None]) -> IRendezvousPoint:
         return _RendezvousPoint(self, proxy, admit)
@@ -77,7 +74,7 @@ class RendezvousPoints:
         message = from_body(body)
         if message is None:
             return False
-        proxy, now = point.proxy, self._clock.seconds()
+        proxy, now = point.proxy, self.now
         is_responder = sender is proxy
         party = _party(PeerRole.RESPONDER, proxy.name, sender) if is_responder else _initiator(sender)
         try:
@@ -88,13 +85,13 @@ class RendezvousPoints:
             else:
                 self._requested(point, party, message, now)
         finally:
-            self._settle()
+            self.step()
         return True
 
     def withdrawn(self, proxy: IRegisteredProxy) -> None:
         """A proxy is gone."""
-        self._core.withdrawn(proxy.name, self._clock.seconds())
-        self._settle()
+        self._core.withdrawn(proxy.name, self.now)
+        self.step()
 
     # --- inside
 
@@ -125,24 +122,22 @@ class RendezvousPoints:
                 problem="rendezvous-refused",
             )
 
-    def _wake(self) -> None:
-        self._core.wake(self._clock.seconds())
-        self._settle()
-
-    def _settle(self) -> None:
-        for delivery in self._core.to_send():
+    def _send(self) -> bool:
+        deliveries = self._core.to_send()
+        for delivery in deliveries:
             # Whoever takes no signals any more is not there any more.
             with contextlib.suppress(RefusedError):
                 delivery.peer.signal(to_body(delivery.message))
-        for over in self._core.events():
-            self.log.debug(
-                "[{run}] [{proxy}] a rendezvous is over: {why}",
-                run=over.initiator,
-                proxy=over.proxy,
-                why=over.why.value,
-                seconds=over.seconds,
-            )
-        self._timer.set(self._core.next_wakeup())
+        return bool(deliveries)
+
+    def _on_record(self, record: RendezvousRecord) -> None:
+        self.log.debug(
+            "[{run}] [{proxy}] a rendezvous is over: {why}",
+            run=record.initiator,
+            proxy=record.proxy,
+            why=record.why.value,
+            seconds=record.seconds,
+        )
 
 
 @implementer(IRendezvousPoint)

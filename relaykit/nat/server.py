@@ -11,7 +11,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from relaykit.nat.sockets import UdpSocket
+from relaykit.nat.sockets import UdpSocket, drop
 from relaykit.sansio.nat.rates import RateLimit
 from relaykit.sansio.nat.stun_server import StunServer
 from relaykit.values import Address
@@ -132,7 +132,7 @@ class StunService(Service):
         return []
 
     def _open(self, host: str, port: int) -> UdpSocket:
-        return UdpSocket(self._reactor, host or "0.0.0.0", port, _not_yet, tells_arrival=host in ANY_HOSTS)
+        return UdpSocket(self._reactor, host or "0.0.0.0", port, drop, tells_arrival=host in ANY_HOSTS)
 
     def _arrived(self, via: int, data: bytes, source: Address, arrived_at: str) -> None:
         reply = self._core.answer(data, source, via, self._seconds(), arrived_at)
@@ -165,7 +165,3 @@ class RelayStun(MultiService):
     def ports(self) -> Sequence[int]:
         """The ports that are open, the first one first; none where they could not be had."""
         return tuple(dict.fromkeys(each.port for family in self._families for each in family.addresses))
-
-
-def _not_yet(data: bytes, source: Address, arrived_at: str) -> None:
-    """Drops what comes before the service knows all its sockets."""

@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorFDSet
     from twisted.python.failure import Failure
 
-__all__ = ["BATCH", "DATAGRAM_MAX", "DatagramReceiver", "UdpSocket", "local_host_towards"]
+__all__ = ["ANYWHERE", "BATCH", "DATAGRAM_MAX", "DatagramReceiver", "UdpSocket", "drop", "local_host_towards"]
 
 BATCH = 64
 """Datagrams read before the reactor's other work goes on."""
 
 DATAGRAM_MAX = 65535
 """Largest datagram that is read whole."""
+
+ANYWHERE = (Address("192.0.2.1", 9), Address("2001:db8::1", 9))
+"""Addresses that only the default routes lead to.  Source: RFC 5737, RFC 3849."""
 
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _PKTINFO_4 = struct.Struct("=I4s4s")
@@ -83,7 +86,7 @@ class UdpSocket:
     here: a socket has one family.  ``port`` 0 takes a random one.  With ``tells_arrival`` the
     receiver learns which local address each datagram came to.
 
-    :raises CannotListenError: the address cannot be bound.
+    :raises CannotListenError: the address cannot be bound, or no descriptor is left.
     """
 
     log = Logger()
@@ -102,7 +105,10 @@ class UdpSocket:
         self._family = _V6 if ":" in host else _V4
         self._socket: socket.socket | None = None
         self._ttl_by_message = True
-        plain = socket.socket(self._family.number, socket.SOCK_DGRAM)
+        try:
+            plain = socket.socket(self._family.number, socket.SOCK_DGRAM)
+        except OSError as error:
+            raise CannotListenError(host, port, error) from error
         try:
             plain.setblocking(False)
             if self._family is _V6:
@@ -217,13 +223,17 @@ class UdpSocket:
         return ""
 
 
+def drop(data: bytes, source: Address, arrived_at: str) -> None:
+    """Receives for whoever does not receive yet, or no longer."""
+
+
 def local_host_towards(destination: Address) -> str:
     """The local address that datagrams to a destination come from; empty if there is no way there.
 
     Sends nothing: it asks the kernel's routing table.
     """
     family = socket.AF_INET6 if ":" in destination.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as plain, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as plain:
         plain.connect((destination.host, destination.port or 9))
         host: str = plain.getsockname()[0]
         return host

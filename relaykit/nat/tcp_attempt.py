@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from zope.interface import implementer
 
+from relaykit.driver import CoreDriver
 from relaykit.errors import RelaykitError
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.tcp_punching import (
@@ -21,12 +22,11 @@ from relaykit.sansio.nat.tcp_punching import (
     Drop,
     TcpPunched,
     TcpPunching,
-    TcpPunchingFailed,
+    TcpPunchingEvent,
 )
 from relaykit.values import Address
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
     from relaykit.nat.network import HostNetwork, NatReactor
@@ -69,11 +69,13 @@ def share_port(plain: socket.socket) -> None:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
-class TcpAttempt:
-    """One end of one punch over TCP.
+class TcpAttempt(CoreDriver[TcpPunchingEvent]):
+    """One end of one punch over TCP: runs a core over its connections.
 
     ``port`` is the local port whose outer address the peer dials, shared by :func:`share_port`.
     """
+
+    _core: TcpPunching
 
     def __init__(
         self,
@@ -84,19 +86,16 @@ class TcpAttempt:
         role: PeerRole,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(core, reactor, self._on_punching, seconds)
         self._reactor = reactor
         self._network = network
         self._port = port
-        self._core = core
         self._role = role
-        self._seconds = seconds
         self._connections: dict[int, _Connection] = {}
         self._dialing: list[_Dialing] = []
         self._listening: _Listening | None = None
-        self._timer: IDelayedCall | None = None
         self._result: Deferred[PunchedStream] | None = None
         self._count = 0
-        self._stepping = False
 
     def start(self) -> Deferred[PunchedStream]:
         """Begins.  Fails with :class:`TcpPunchingFailedError`; cancelling closes everything."""
@@ -105,8 +104,7 @@ class TcpAttempt:
             self._listening = _Listening(self._reactor, self._bound(_BACKLOG), self.connected)
         except OSError:
             self._listening = None
-        self._core.start(self._seconds())
-        self._step()
+        self._feed(self._core.start)
         return result
 
     # --- what the descriptors tell
@@ -116,14 +114,12 @@ class TcpAttempt:
         self._count += 1
         plain.setblocking(False)
         self._connections[self._count] = _Connection(self._reactor, plain, self._count, self)
-        self._core.opened(self._count, self._seconds())
-        self._step()
+        self._feed(self._core.opened, self._count)
 
     def refused(self, dialing: _Dialing) -> None:
         """Dialing did not work."""
         self._dialing.remove(dialing)
-        self._core.refused(dialing.address, self._seconds())
-        self._step()
+        self._feed(self._core.refused, dialing.address)
 
     def dialed(self, dialing: _Dialing, plain: socket.socket) -> None:
         """Dialing worked."""
@@ -136,52 +132,42 @@ class TcpAttempt:
         if connection is None:
             return
         if data:
-            self._core.received(number, data, self._seconds())
+            self._feed(self._core.received, number, data)
         else:
             del self._connections[number]
             connection.close()
-            self._core.lost(number, self._seconds())
-        self._step()
+            self._feed(self._core.lost, number)
 
     # --- the core
 
-    def _step(self) -> None:
-        if self._stepping or self._result is None:
-            return
-        self._stepping = True
-        try:
-            self._act()
-        finally:
-            self._stepping = False
-        if self._result is not None:
-            self._rearm()
+    def _send(self) -> bool:
+        pieces = () if self._result is None else self._core.to_send(self.now)
+        for number, payload in pieces:
+            if number in self._connections:
+                self._connections[number].send(payload)
+        return bool(pieces)
 
-    def _act(self) -> None:
-        while self._result is not None:
-            for number, payload in self._core.to_send(self._seconds()):
-                if number in self._connections:
-                    self._connections[number].send(payload)
-            events = self._core.events()
-            if not events:
-                return
-            for event in events:
-                if isinstance(event, Dial):
-                    self._dial(event.address)
-                elif isinstance(event, Drop):
-                    self._connections.pop(event.number).close()
-                elif isinstance(event, TcpPunched):
-                    self._punched(event)
-                    return
-                else:
-                    self._failed(event)
-                    return
+    def _on_punching(self, event: TcpPunchingEvent) -> None:
+        if isinstance(event, Dial):
+            self._dial(event.address)
+        elif isinstance(event, Drop):
+            self._connections.pop(event.number).close()
+        elif isinstance(event, TcpPunched):
+            self._send()
+            self._punched(event)
+        else:
+            self._give_up("no TCP connection to the peer came to stand")
+
+    def _failed(self) -> None:
+        super()._failed()
+        self._give_up("this end failed; its log says why")
 
     def _dial(self, address: Address) -> None:
         try:
             plain = self._bound(0, six=":" in address.host)
             code = plain.connect_ex((address.host, address.port))
         except OSError:
-            self._core.refused(address, self._seconds())
+            self._core.refused(address, self.now)
             return
         if code == 0:
             self.connected(plain)
@@ -189,7 +175,7 @@ class TcpAttempt:
             self._dialing.append(_Dialing(self._reactor, plain, address, self))
         else:
             plain.close()
-            self._core.refused(address, self._seconds())
+            self._core.refused(address, self.now)
 
     def _bound(self, backlog: int, six: bool = False) -> socket.socket:
         plain = self._network.open_tcp(six)
@@ -210,36 +196,21 @@ class TcpAttempt:
         assert result is not None
         result.callback(PunchedStream(plain, event.leftover, self._role, event.seconds))
 
-    def _failed(self, event: TcpPunchingFailed) -> None:
+    def _give_up(self, why: str) -> None:
         result, self._result = self._result, None
         self._close()
-        assert result is not None
-        result.errback(TcpPunchingFailedError("no TCP connection to the peer came to stand"))
+        if result is not None:
+            result.errback(TcpPunchingFailedError(why))
 
     def _close(self) -> None:
         self._result = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.stop()
         if self._listening is not None:
             self._listening.close()
         for dialing in self._dialing:
             dialing.close()
         for connection in self._connections.values():
             connection.close()
-
-    def _rearm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        when = self._core.next_wakeup()
-        if when is not None:
-            self._timer = self._reactor.callLater(max(0.0, when - self._seconds()), self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self._core.wake(self._seconds())
-        self._step()
 
 
 class _Descriptor:

@@ -136,7 +136,7 @@ class DatagramDriverTests(SynchronousTestCase):
             self.core,
             self.sockets,
             self.clock,
-            lambda event: 1 // 0,  # type: ignore[arg-type]
+            lambda event: 1 // 0,
         )
         self.driver.start()
         self.sockets[0].receiver(b"x", PEER, "")

@@ -5,10 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 import ifaddr
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat.network import HostNetwork, gateway_of
 from relaykit.sansio.nat.candidates import Interface
+
+
+class _Pool:
+    """A pool whose one thread is the test."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Any, Any]] = []
+
+    def callInThreadWithCallback(self, on_result: Any, function: Any, *arguments: Any) -> None:
+        """Notes it."""
+        self.jobs.append((on_result, lambda: function(*arguments)))
+
+    def run(self) -> None:
+        """Does what there is to do."""
+        for on_result, function in self.jobs:
+            on_result(True, function())
 
 
 class HostNetworkTests(SynchronousTestCase):
@@ -26,6 +43,18 @@ class HostNetworkTests(SynchronousTestCase):
         found = HostNetwork(reactor).interfaces()
         self.assertEqual(found, [Interface("eth0", "192.0.2.7", 24), Interface("eth0", "2001:db8::7", 64)])
         self.assertEqual([str(each.network) for each in found], ["192.0.2.0/24", "2001:db8::/64"])
+
+    def test_threads(self) -> None:
+        """What blocks runs in a thread of the reactor that was handed in."""
+        reactor: Any = Clock()
+        pool = _Pool()
+        reactor.getThreadPool = lambda: pool
+        reactor.callFromThread = lambda function, *arguments: function(*arguments)
+        found = HostNetwork(reactor).call_in_thread(lambda: 5)
+        self.assertNoResult(found)
+        pool.run()
+
+        self.assertEqual(self.successResultOf(found), 5)
 
     def test_gateway(self) -> None:
         """The default route with the smallest metric that has a gateway and is up counts."""

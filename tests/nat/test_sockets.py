@@ -10,7 +10,7 @@ from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.nat.sockets import BATCH, UdpSocket
+from relaykit.nat.sockets import BATCH, UdpSocket, local_host_towards
 from relaykit.values import Address
 
 PEER = Address("192.0.2.1", 9)
@@ -127,6 +127,16 @@ class UdpSocketTests(SynchronousTestCase):
         self.kernel.error = OSError(errno.EADDRINUSE, "in use")
         self.assertRaises(CannotListenError, self.open)
         self.assertTrue(self.kernel.closed)
+
+    def test_no_descriptor(self) -> None:
+        """So is a process that has no descriptor left."""
+
+        def refuse(family: int, kind: int) -> None:
+            raise OSError(errno.EMFILE, "too many open files")
+
+        self.patch(socket, "socket", refuse)
+        self.assertRaises(CannotListenError, self.open)
+        self.assertEqual(local_host_towards(PEER), "")
 
     def test_batch(self) -> None:
         """Datagrams are read until there are none, but not more than a batch at once."""

@@ -107,6 +107,13 @@ class TcpAttemptTests(SynchronousTestCase):
         self.finish()
         self.assertGreater(len(self.network.sockets), TOTAL_S * 5)
 
+    def test_defect(self) -> None:
+        """A defect is logged, and ends the attempt at once."""
+        self.patch(TcpPunching, "wake", lambda core, now: 1 // 0)
+        self.begin(errno.ECONNREFUSED)
+        self.finish()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_refused_later(self) -> None:
         """So is one that refuses later, whichever way the reactor tells it."""
         for told in (lambda each: each.doWrite(), lambda each: each.connectionLost(Failure(OSError()))):

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     import socket
 
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IReactorFDSet
+
+    from relaykit.nat.network import HostReactor
 
 __all__ = ["SERVER", "SERVER_6", "NamespaceNetwork", "NatLab"]
 
@@ -309,7 +310,7 @@ class NatLab:
 class NamespaceNetwork(HostNetwork):
     """The network of one machine of the laboratory."""
 
-    def __init__(self, reactor: IReactorFDSet, space: str) -> None:
+    def __init__(self, reactor: HostReactor, space: str) -> None:
         super().__init__(reactor)
         self._space = space
 

@@ -33,7 +33,7 @@ class Datagram:
 
 
 class DatagramCore(Core[EventT_co], Protocol[EventT_co]):
-    """What the driver calls, beside what every core has."""
+    """A core that speaks in datagrams."""
 
     def receive(self, data: Buffer, source: Address, via: int, now: float) -> None:
         """Feeds one datagram.  One that means nothing to the core is ignored: it may be anybody's."""
