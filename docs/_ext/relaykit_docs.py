@@ -225,7 +225,7 @@ def _proxy_type(proxy_type: IProxyType) -> Iterator[str]:
         if cls is not None and option_fields(cls):
             yield from (f"{title}:", "")
             yield from _key_table(
-                (field.key, type_text(field.type), _plain(field.default), field.description)
+                (field.file_key or field.key, type_text(field.type), _plain(field.default), field.description)
                 for field in option_fields(cls)
             )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from relaykit.commands.running import DRAIN_LIMIT_S
 from relaykit.config.load import load_client, load_server
 from relaykit.config.problems import ConfigurationProblems
+from relaykit.options import listened_ports
 from relaykit.plugins import ProxyTypes
 
 if TYPE_CHECKING:
@@ -142,18 +143,9 @@ def _command() -> list[str]:
 
 def _low_server_ports(loaded: LoadedServer) -> Iterator[int]:
     config = loaded.config
-    ports = {
-        config.bind_port,
-        config.kcp_bind_port,
-        config.quic_bind_port,
-        config.vhost_http_port,
-        config.vhost_https_port,
-        config.tcpmux_http_connect_port,
-        config.web_server.port,
-        config.ssh_tunnel_gateway.bind_port,
-        *(port for each in config.allow_ports for port in each.ports if port < FIRST_FREE_PORT),
-    }
-    return (port for port in ports if 0 < port < FIRST_FREE_PORT)
+    ports = listened_ports(config).union(*map(listened_ports, loaded.ingress_options.values()))
+    allowed = {port for each in config.allow_ports for port in each.ports if port < FIRST_FREE_PORT}
+    return (port for port in ports | allowed if 0 < port < FIRST_FREE_PORT)
 
 
 def _low_client_ports(loaded: LoadedClient) -> Iterator[int]:

@@ -6,7 +6,7 @@ from attrs import evolve
 
 from relaykit.commands.forms import Form, find_form, installed_forms
 from relaykit.commands.grammar import Command
-from relaykit.config.later import LATER_TYPES
+from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.errors import PluginError
 from relaykit.plugins import ProxyTypes
 
@@ -26,7 +26,7 @@ def tree_for(root: Command, word: str) -> Command:
         return evolve(root, children=(*root.children, *([_unusable(word, str(error))] if named else [])))
     if form is not None:
         return tree_with(root, [form])
-    if word in LATER_TYPES and word not in types:
+    if word in NOT_IMPLEMENTED_TYPES and word not in types:
         return evolve(root, children=(*root.children, _later(word)))
     return tree_with(root, installed_forms(types))
 

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from relaykit.config.addresses import endpoint_problem
 from relaykit.config.annotations import annotation_problems
-from relaykit.config.availability import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.bandwidth import parse_bandwidth
 from relaykit.config.credentials import ClientAuth, ServerAuth, TokenSource
+from relaykit.config.not_implemented.keys import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.problems import Findings
 from relaykit.config.schema import ClientConfig, PortRange, ServerConfig
 from relaykit.config.sections import choice_problems

@@ -14,18 +14,22 @@ import msgspec
 from attrs import define, field, frozen
 
 from relaykit.config.addresses import bare_host, host_and_port_problem, host_problem
-from relaykit.config.documents import Document, Format, KeyPath, dotted, key_path, kind_of, shown
+from relaykit.config.documents import Document, Format, KeyPath, dotted, fold, key_path, kind_of, shown
 from relaykit.config.numerals import GREATEST_INTEGER, LEAST_INTEGER
 from relaykit.config.problems import ConfigurationProblem, Findings, Report
 from relaykit.config.template.values import write_value
+from relaykit.config.type_keys import TypeKeys
 from relaykit.options import OptionField, Options, convert, option_fields, options_class
 from relaykit.values import Secret
 
-__all__ = ["Given", "Reader"]
+__all__ = ["ABSENT", "Given", "Reader", "own_keys"]
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 _FAILED = object()
+ABSENT = object()
+"""What stands for a value that is not there, or of no use."""
+
 _SCALARS: Mapping[Any, tuple[str, tuple[type, ...]]] = {
     str: ("a text", (str,)),
     Secret: ("a text", (str,)),
@@ -48,8 +52,10 @@ class Reader:
     """Turns the tables of one document into options; what is wrong goes to the report.
 
     ``source_line`` maps the lines of the document to those of the file; ``elsewhere`` says where a key
-    belongs that is not known where it stands, or answers an empty text.  Without ``strict``, unknown
-    keys are ignored.  With ``texts_from_scalars``, a number or a boolean passes for a text.
+    belongs that is not known where it stands, or answers an empty text.  ``type_keys`` answers the keys of
+    proxy types, and is asked only about keys that nobody else knows; ``type_keys_met`` is which of them there
+    were.  ``main`` reads the file that includes this one, and has these keys for both.  Without ``strict``,
+    unknown keys are ignored.  With ``texts_from_scalars``, a number or a boolean passes for a text.
     """
 
     report: Report
@@ -59,6 +65,9 @@ class Reader:
     texts_from_scalars: bool = False
     source_line: Callable[[int], int] = lambda line: line
     elsewhere: Callable[[str], str] = lambda key: ""
+    type_keys: Callable[[], TypeKeys] = dict
+    main: Reader | None = None
+    type_keys_met: set[KeyPath] = field(factory=set, init=False)
     _blamed: set[KeyPath] = field(factory=set, init=False)
     _around_blamed: set[KeyPath] = field(factory=set, init=False)
 
@@ -114,11 +123,8 @@ class Reader:
 
         "Last" is by order in JSON, else by the bytes of the key.
         """
-        entries: Iterable[tuple[str, Any]] = table.items()
-        if self.document.format is not Format.JSON:
-            entries = sorted(table.items(), key=lambda entry: entry[0].encode("utf-8", "surrogateescape"))
         given: dict[str, Given] = {}
-        for key, value in entries:
+        for key, value in self._ordered(table):
             folded = key.casefold()
             if folded in given:
                 self.warning((*path, key), f"is also given as {given[folded].key}; {key} counts")
@@ -139,19 +145,47 @@ class Reader:
         """
         values: dict[str, Any] = {}
         for each in option_fields(cls):
-            found = given.get(each.key.casefold())
-            if found is None or found.value is None:
-                if each.required:
-                    self.problem((*path, each.key), "must be given", subject=subject)
-                continue
-            value = self._field(each, found.value, (*path, each.key), subject)
-            if value is _FAILED:
-                self._blamed.add((*path, each.key))
+            if each.file_key is not None:
+                value = (self.main or self).file_value(each)
             else:
+                value = self._given_value(each, given, path, subject)
+            if value is not ABSENT:
                 values[each.name] = value
         if any(each.required and each.name not in values for each in option_fields(cls)):
             return None
         return cls(**values)
+
+    def _given_value(self, each: OptionField, given: Mapping[str, Given], path: KeyPath, subject: str) -> Any:
+        found = given.get(each.key.casefold())
+        path = (*path, each.key)
+        if found is None or found.value is None:
+            if each.required:
+                self.problem(path, "must be given", subject=subject)
+            return ABSENT
+        value = self._field(each, found.value, path, subject)
+        if value is _FAILED:
+            self._blamed.add(path)
+            return ABSENT
+        return value
+
+    def file_value(self, each: OptionField) -> Any:
+        """The value of a type's key at the top of the file; ``ABSENT`` if that is the default or no use."""
+        value: Any = self.document.value
+        path = key_path(each.file_key or "")
+        for key in path:
+            if not isinstance(value, Mapping):
+                return ABSENT
+            same = [entry for name, entry in self._ordered(value) if name.casefold() == str(key).casefold()]
+            value = same[-1] if same else None
+        if (not value and value is not False) or path in self._blamed:
+            return ABSENT
+        value = self._field(each, value, path, "")
+        return ABSENT if value is _FAILED else value
+
+    def _ordered(self, table: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+        if self.document.format is Format.JSON:
+            return table.items()
+        return sorted(table.items(), key=lambda entry: entry[0].encode("utf-8", "surrogateescape"))
 
     def unknown_keys(
         self,
@@ -163,17 +197,41 @@ class Reader:
         elsewhere: Callable[[str], str] | None = None,
     ) -> None:
         """Reports keys that are not known; ``elsewhere`` may say whose key it is."""
-        if not self.strict:
-            return
         known = tuple(known)
         folded = {each.casefold() for each in known}
         for key, each in given.items():
-            if key not in folded:
-                hint = (elsewhere or self.elsewhere)(each.key)
-                if not hint and (meant := _nearest(each.key, known)):
+            here = (*path, each.key)
+            if key not in folded and not self._is_of_type(here, each.value) and self.strict:
+                hint = self._at_the_top(key) or (elsewhere or self.elsewhere)(each.key)
+                if not hint and (meant := _nearest(each.key, (*known, *self._type_keys_in(path)))):
                     hint = f"did you mean {meant}?"
                 what = "unknown key" if each.key else "the empty text is no key"
-                self.problem((*path, each.key), what, hint=hint, subject=subject)
+                self.problem(here, what, hint=hint, subject=subject)
+
+    def _is_of_type(self, path: KeyPath, value: Any) -> bool:
+        """Whether a key is one of a proxy type, or a table with such keys, which is looked into."""
+        path = fold(path)
+        known = self.type_keys()
+        if path in known:
+            self.type_keys_met.add(path)
+            return True
+        if not isinstance(value, Mapping) or not any(each[: len(path)] == path for each in known):
+            return False
+        self.unknown_keys(self.keys(value, path), (), path)
+        return True
+
+    def _at_the_top(self, key: str) -> str:
+        """Says where a type's key belongs that is in a table of the type by mistake."""
+        for owner, *_ in self.type_keys().values():
+            place = owner.option.file_key or ""
+            if key in (owner.option.key.casefold(), place.casefold()):
+                return f"it belongs at the top of the file, as {place}"
+        return ""
+
+    def _type_keys_in(self, path: KeyPath) -> Iterator[str]:
+        for each, (owner, *_) in self.type_keys().items():
+            if each[:-1] == fold(path):
+                yield str(key_path(owner.option.file_key or "")[-1])
 
     def table(
         self,
@@ -188,7 +246,7 @@ class Reader:
             self.problem(path, f"must be a table, not {kind_of(table)}", subject=subject)
             return None
         given = self.keys(table, path)
-        self.unknown_keys(given, (each.key for each in option_fields(cls)), path, subject=subject)
+        self.unknown_keys(given, own_keys(cls), path, subject=subject)
         return self.options(cls, given, path, subject=subject)
 
     # --- values -----------------------------------------------------------------------------
@@ -275,6 +333,11 @@ class Reader:
             self.problem(path, "the number is too large", subject=subject)
             return _FAILED
         return value
+
+
+def own_keys(cls: type[Options]) -> tuple[str, ...]:
+    """The keys that the table of an options class has."""
+    return tuple(each.key for each in option_fields(cls) if each.file_key is None)
 
 
 def _beginnings(path: KeyPath) -> Iterator[KeyPath]:

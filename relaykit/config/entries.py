@@ -10,10 +10,10 @@ from attrs import define, frozen
 
 from relaykit.config.checks import check_proxy, check_visitor, value_problems
 from relaykit.config.completing import complete_proxy, complete_visitor
-from relaykit.config.decoding import Given, Reader
+from relaykit.config.decoding import Given, Reader, own_keys
 from relaykit.config.documents import KeyPath, kind_of, shown
-from relaykit.config.later import LATER_TYPES
 from relaykit.config.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS, LocalPlugin
+from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import Findings
 from relaykit.errors import PluginError
 from relaykit.interfaces import IVisitableProxyType
@@ -176,7 +176,7 @@ class EntryReader:
     def _proxy_type(self, name: str) -> _Type | None:
         if name in self.types:
             return _Type(self.types.get(name).proxy_options, True)
-        later = LATER_TYPES.get(name)
+        later = NOT_IMPLEMENTED_TYPES.get(name)
         return None if later is None else _Type(later.proxy_options, False)
 
     def _visitor_type(self, name: str) -> _Type | None:
@@ -185,13 +185,13 @@ class EntryReader:
             return (
                 _Type(installed.visitor_options, True) if IVisitableProxyType.providedBy(installed) else None
             )
-        later = LATER_TYPES.get(name)
+        later = NOT_IMPLEMENTED_TYPES.get(name)
         if later is None or later.visitor_options is None:
             return None
         return _Type(later.visitor_options, False)
 
     def _known_types(self, kind: str) -> Iterable[str]:
-        for name in {reference.name for reference in self.types} | set(LATER_TYPES):
+        for name in {reference.name for reference in self.types} | set(NOT_IMPLEMENTED_TYPES):
             try:
                 if kind == "proxy" or self._visitor_type(name) is not None:
                     yield name
@@ -208,24 +208,24 @@ class EntryReader:
         subject: str,
         owners: Callable[[str], str],
     ) -> None:
-        known = [each.key for cls in classes for each in option_fields(cls)]
+        known = [key for cls in classes for key in own_keys(cls)]
         self.reader.unknown_keys(given, [*known, _PLUGIN], path, subject=subject, elsewhere=owners)
 
     def _owners(self, key: str) -> str:
         """Which types of proxies have a key."""
         owners = sorted(
             name
-            for name in {reference.name for reference in self.types} | set(LATER_TYPES)
-            if any(each.key.casefold() == key.casefold() for each in self._own_fields(name))
+            for name in {reference.name for reference in self.types} | set(NOT_IMPLEMENTED_TYPES)
+            if key.casefold() in (each.casefold() for each in self._own_keys(name))
         )
         return f"it is a key of the proxy types {', '.join(owners)}" if owners else ""
 
-    def _own_fields(self, name: str) -> Iterable[Any]:
+    def _own_keys(self, name: str) -> tuple[str, ...]:
         try:
             found = self._proxy_type(name)
         except PluginError:
             return ()
-        return () if found is None else option_fields(found.options)
+        return () if found is None else own_keys(found.options)
 
     def _plugin(
         self,

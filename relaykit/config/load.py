@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -9,16 +10,17 @@ from attrs import define, field, frozen
 
 from relaykit.config.checks import check_client, check_server, nested_problems
 from relaykit.config.completing import complete_client, complete_server
-from relaykit.config.decoding import Given, Reader
+from relaykit.config.decoding import ABSENT, Given, Reader, own_keys
 from relaykit.config.documents import Document, Format, KeyPath
 from relaykit.config.entries import EntryReader, ProxyEntry, VisitorEntry
 from relaykit.config.files import read_file
 from relaykit.config.includes import included_files
-from relaykit.config.later import LATER_TYPES
+from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import ConfigurationProblem, Findings, Report
 from relaykit.config.schema import ClientConfig, ServerConfig
+from relaykit.config.type_keys import CLIENT_HALVES, SERVER_HALVES, type_keys
 from relaykit.errors import PluginError
-from relaykit.options import Options, ProxyCommon, VisitorCommon, option_fields
+from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
 from relaykit.plugins import ProxyTypes
 
 ConfigT = TypeVar("ConfigT", ServerConfig, ClientConfig)
@@ -177,21 +179,30 @@ def client_from_table(
 def _server(
     reader: Reader, types: ProxyTypes, allow_unsafe: Collection[str], token_given: bool = False
 ) -> LoadedServer:
-    config = _common(reader, ServerConfig, "server", reader.keys(reader.document.value, ()))
+    reader.type_keys = functools.cache(lambda: type_keys(types, SERVER_HALVES))
+    config = _common(reader, ServerConfig, "server", reader.keys(reader.document.value, ()), types)
     ingress_options = _ingress_options(reader, config, types)
     config = complete_server(config)
-    reader.findings(check_server(config, allow_unsafe, token_given=token_given), ())
+    found = check_server(config, allow_unsafe, token_given=token_given)
+    _add_not_implemented(found, reader)
+    reader.findings(found, ())
     reader.report.raise_problems()
     return LoadedServer(config, ingress_options, tuple(reader.report.warnings))
 
 
 def _ingress_options(reader: Reader, config: ServerConfig, types: ProxyTypes) -> dict[str, Options]:
     found: dict[str, Options] = {}
-    for name, table in config.proxy_types.items():
+    met: dict[str, dict[str, Any]] = {
+        each.type_name: {}
+        for path in sorted(reader.type_keys_met)
+        for each in reader.type_keys()[path]
+        if each.is_installed
+    }
+    for name, table in {**met, **config.proxy_types}.items():
         path = ("proxyTypes", name)
         if name not in types:
             known = ", ".join(reference.name for reference in types)
-            what = "not available yet" if name in LATER_TYPES else f'unknown proxy type "{name}"'
+            what = "not available yet" if name in NOT_IMPLEMENTED_TYPES else f'unknown proxy type "{name}"'
             reader.problem(path, what, hint=f"installed: {known}")
             continue
         try:
@@ -223,11 +234,13 @@ class _Client:
     _visitors: list[VisitorEntry] = field(factory=list, init=False)
 
     def load(self, reader: Reader) -> LoadedClient:
+        reader.type_keys = functools.cache(lambda: type_keys(self._types, CLIENT_HALVES))
         config = self._read(reader)
         for position, pattern in enumerate(config.includes):
             self._include(reader, ("includes", position), pattern)
         config = complete_client(config)
         found = check_client(config, self._allow_unsafe, self._environ, token_given=self._token_given)
+        _add_not_implemented(found, reader)
         reader.findings(found, ())
         self._check_names(self._proxies)
         self._check_names(self._visitors)
@@ -248,7 +261,7 @@ class _Client:
     def _read(self, reader: Reader) -> ClientConfig:
         """Reads the keys of one file, its proxies and visitors included."""
         given = reader.keys(reader.document.value, ())
-        config = _common(reader, ClientConfig, "client", given, _LISTS)
+        config = _common(reader, ClientConfig, "client", given, self._types, _LISTS)
         entries = EntryReader(reader, self._types)
         if "proxies" in given:
             self._proxies.extend(entries.proxies(given["proxies"].value))
@@ -271,6 +284,7 @@ class _Client:
                 file, self._report, environ=self._environ, strict=self._strict, cwd=self._cwd
             )
             if included is not None:
+                included.main, included.type_keys = reader, reader.type_keys
                 self._read(included)
 
     def _check_exclusive(self, entries: Iterable[ProxyEntry]) -> None:
@@ -317,20 +331,37 @@ def _common(
     cls: type[ConfigT],
     program: str,
     given: Mapping[str, Given],
+    types: ProxyTypes,
     besides: Sequence[str] = (),
 ) -> ConfigT:
     """Makes options of the keys of a file's top level; ``besides`` are read by somebody else."""
 
     def elsewhere(key: str) -> str:
-        return _where(key, program)
+        return _where(key, program, types)
 
     reader.elsewhere = elsewhere
     options: type[Options] = cls
-    reader.unknown_keys(given, (*(each.key for each in option_fields(options)), *besides), ())
+    reader.unknown_keys(given, (*own_keys(options), *besides), ())
     return reader.options(cls, given, ()) or cls()
 
 
-def _where(key: str, program: str) -> str:
+def _add_not_implemented(found: Findings, reader: Reader) -> None:
+    """Adds the keys of types that are not implemented yet, as far as a file uses them."""
+    for path in sorted(reader.type_keys_met):
+        owners = reader.type_keys()[path]
+        option = owners[0].option
+        value = reader.file_value(option)
+        if owners[0].is_installed or value in (ABSENT, option.default):
+            continue
+        names = ", ".join(dict.fromkeys(each.type_name for each in owners))
+        what = f"the proxy type{'s' if ',' in names else ''} {names}: not available yet"
+        if not option.listened:
+            found.warn((Problem(option.file_key or "", what),))
+        elif value > 0:
+            found.unavailable.append(Problem(option.file_key or "", what))
+
+
+def _where(key: str, program: str, types: ProxyTypes) -> str:
     """Says where a key belongs that is not known where it stands."""
     # Only a mistake needs the whole reference.
     from relaykit.config.reference import homes_of
@@ -339,7 +370,12 @@ def _where(key: str, program: str) -> str:
     here = [home.path for home in homes if home.program == program]
     if here:
         return f"did you mean {' or '.join(here)}?"
-    return f"it is a key of the {homes[0].program}" if homes else ""
+    if homes:
+        return f"it is a key of the {homes[0].program}"
+    other, halves = ("client", CLIENT_HALVES) if program == "server" else ("server", SERVER_HALVES)
+    if any(path[-1] == key.casefold() for path in type_keys(types, halves)):
+        return f"it is a key of the {other}"
+    return ""
 
 
 def _reason(error: OSError) -> str:

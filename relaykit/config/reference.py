@@ -11,11 +11,13 @@ from typing import Any
 
 from attrs import frozen
 
-from relaykit.config.availability import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, Unavailable
-from relaykit.config.later import LATER_TYPES
 from relaykit.config.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
+from relaykit.config.not_implemented.keys import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, Unavailable
+from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.schema import ClientConfig, ServerConfig
-from relaykit.options import Options, ProxyCommon, VisitorCommon, option_fields, options_class
+from relaykit.config.type_keys import CLIENT_HALVES, SERVER_HALVES, type_keys
+from relaykit.options import OptionField, Options, ProxyCommon, VisitorCommon, option_fields, options_class
+from relaykit.plugins import ProxyTypes
 from relaykit.values import Secret
 
 __all__ = ["Home", "ReferenceEntry", "homes_of", "reference", "type_text"]
@@ -58,14 +60,14 @@ class Home:
 
 def reference() -> Iterator[ReferenceEntry]:
     """Every key of both programs, in the order of declaration; tables after the keys beside them."""
-    yield from _entries("server", "", ServerConfig, SERVER_KEYS, "")
-    yield from _entries("client", "", ClientConfig, CLIENT_KEYS, "")
+    yield from _program("server", ServerConfig, SERVER_KEYS, SERVER_HALVES)
+    yield from _program("client", ClientConfig, CLIENT_KEYS, CLIENT_HALVES)
     yield from _entries("client", "proxies[]", ProxyCommon, PROXY_KEYS, "")
     yield from _entries("client", "visitors[]", VisitorCommon, (), "")
     later = "not available yet"
-    for name, each in LATER_TYPES.items():
+    for name, each in NOT_IMPLEMENTED_TYPES.items():
         yield from _entries("client", f"proxies[] with type {name}", each.proxy_options, (), later)
-    for name, each in LATER_TYPES.items():
+    for name, each in NOT_IMPLEMENTED_TYPES.items():
         if each.visitor_options is not None:
             yield from _entries("client", f"visitors[] with type {name}", each.visitor_options, (), later)
     for name, cls in PROXY_PLUGINS.items():
@@ -105,6 +107,34 @@ def homes_of(key: str) -> tuple[Home, ...]:
     )
 
 
+def _program(
+    program: str, cls: type[Options], unavailable: Iterable[Unavailable], halves: Iterable[str]
+) -> Iterator[ReferenceEntry]:
+    """The keys of a program's file, with those of types that are not implemented yet after the top level."""
+    top = [entry for entry in _entries(program, "", cls, unavailable, "") if not entry.table]
+    yield from top
+    for owner, *_ in type_keys(ProxyTypes(), halves).values():
+        refused = "refused" if owner.option.listened else "no effect"
+        option = owner.option
+        yield _entry(program, "", top[0].table_doc, option, f"not available yet, {refused}", option.file_key)
+    yield from (entry for entry in _entries(program, "", cls, unavailable, "") if entry.table)
+
+
+def _entry(
+    program: str, table: str, about: str, option: OptionField, availability: str, key: str | None = None
+) -> ReferenceEntry:
+    return ReferenceEntry(
+        program=program,
+        table=table,
+        table_doc=about,
+        key=key or option.key,
+        type=type_text(option.type),
+        default=_default_text(option.default, option.required),
+        doc=option.description,
+        availability=availability,
+    )
+
+
 def _entries(
     program: str, table: str, cls: type[Options], unavailable: Iterable[Unavailable], state: str
 ) -> Iterator[ReferenceEntry]:
@@ -117,17 +147,9 @@ def _entries(
             marker = "" if options_class(each.type) else "[]"
             path = f"{table}.{each.key}{marker}" if table else f"{each.key}{marker}"
             nested.append((path, inner, below))
-        if options_class(each.type) is None:
-            yield ReferenceEntry(
-                program=program,
-                table=table,
-                table_doc=inspect.cleandoc(cls.__doc__ or ""),
-                key=each.key,
-                type=type_text(each.type),
-                default=_default_text(each.default, each.required),
-                doc=each.description,
-                availability=state or _availability(entry for entry in unavailable if entry.key == each.key),
-            )
+        if options_class(each.type) is None and each.file_key is None:
+            own = state or _availability(entry for entry in unavailable if entry.key == each.key)
+            yield _entry(program, table, inspect.cleandoc(cls.__doc__ or ""), each, own)
     whole = {entry.key for entry in unavailable}
     for path, inner, below in nested:
         key = path.rpartition(".")[2].removesuffix("[]")

@@ -2,7 +2,8 @@
 
 :class:`ServerConfig` is what ``frps.toml`` holds, :class:`ClientConfig` what ``frpc.toml`` holds
 besides ``[[proxies]]`` and ``[[visitors]]``, whose keys are in :mod:`relaykit.options` and in the
-options classes of the proxy types.
+options classes of the proxy types.  Keys of types, such as ``vhostHTTPPort``, are declared by the types
+(:func:`relaykit.options.file_key`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from relaykit.config.sections import (
     choice_problems,
 )
 from relaykit.options import (
-    Count,
     CountOrOff,
     Host,
     HostAndPort,
@@ -153,21 +153,6 @@ class ServerConfig(Options, frozen=True, kw_only=True):
         doc("UDP port of the STUN server, which tells clients how they are seen; 0: bindPort, -1: off."),
     ] = 0
     proxy_bind_addr: Annotated[Host, doc("Address of the proxies' ports; empty: bindAddr.")] = ""
-    vhost_http_port: Annotated[ListeningPort, doc("Port of the proxy type http; 0: off.")] = msgspec.field(
-        default=0, name="vhostHTTPPort"
-    )
-    vhost_http_timeout: Annotated[SecondsOrOff, doc("Seconds to wait for the head of a response.")] = (
-        msgspec.field(default=60, name="vhostHTTPTimeout")
-    )
-    vhost_https_port: Annotated[ListeningPort, doc("Port of the proxy type https; 0: off.")] = msgspec.field(
-        default=0, name="vhostHTTPSPort"
-    )
-    tcpmux_http_connect_port: Annotated[ListeningPort, doc("Port of the proxy type tcpmux; 0: off.")] = (
-        msgspec.field(default=0, name="tcpmuxHTTPConnectPort")
-    )
-    tcpmux_passthrough: Annotated[bool, doc("Hands the CONNECT request on to the service.")] = False
-    sub_domain_host: Annotated[str, doc("Domain that the key subdomain of proxies is put before.")] = ""
-    custom_404_page: Annotated[str, doc("HTML file that answers for unknown hosts.")] = ""
     enable_prometheus: Annotated[bool, doc("Metrics at /metrics of the web server.")] = False
     detailed_errors_to_client: Annotated[bool, doc("Tells clients the reason of a refusal.")] = True
     max_ports_per_client: Annotated[CountOrOff, doc("Most ports that one client may have; 0: no limit.")] = 0
@@ -175,10 +160,6 @@ class ServerConfig(Options, frozen=True, kw_only=True):
         SecondsOrOff,
         doc("Seconds that a user waits for a work connection; negative: only idle ones are used."),
     ] = 10
-    udp_packet_size: Annotated[Count, doc("Largest datagram; the same at both ends.")] = 1500
-    nathole_analysis_data_reserve_hours: Annotated[
-        CountOrOff, doc("Hours that results of hole punching are kept.")
-    ] = 168
     allow_ports: Annotated[tuple[PortRange, ...], doc("Ports that proxies may have; empty: all.")] = ()
     http_plugins: Annotated[tuple[HttpPlugin, ...], doc("Web services to ask.")] = ()
     log: LogConfig = LogConfig()
@@ -302,7 +283,6 @@ class ClientConfig(Options, frozen=True, kw_only=True):
         default_factory=dict
     )
     store: StoreConfig = StoreConfig()
-    udp_packet_size: Annotated[Count, doc("Largest datagram; the same at both ends.")] = 1500
     metadatas: Annotated[dict[str, str], doc("Values handed to the server's plugins at login.")] = (
         msgspec.field(default_factory=dict)
     )

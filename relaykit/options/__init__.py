@@ -13,9 +13,10 @@ options send to the other end is declared at the field too::
 
 :func:`wire` names a field of frp's NewProxy message, so that real ``frps`` and ``frpc`` understand
 it; :func:`extension` a field of relaykit's own part of that message, which only relaykit reads.  A
-field with neither stays on its side.  :func:`server_key` gives a field of ``ingress_options`` a place
-of its own in the server's file.  Every number has limits: those of :data:`Port`, :data:`Seconds` and the
-like, or its own; what names a host is a :data:`Host`.  Limits that msgspec knows are checked at both ends.
+field with neither stays on its side.  :func:`file_key` gives a field a place at the top of the file, such
+as the ``vhostHTTPPort`` of a type that has one port for all its proxies.  Every number has limits: those of
+:data:`Port`, :data:`Seconds` and the like, or its own; what names a host is a :data:`Host`.  Limits that
+msgspec knows are checked at both ends.
 """
 
 from relaykit.options.entries import (
@@ -45,10 +46,10 @@ from relaykit.options.fields import (
     SecondsOrOff,
     doc,
     extension,
+    file_key,
     listened_ports,
     option_fields,
     options_class,
-    server_key,
     wire,
 )
 from relaykit.options.one_line import OneLine
@@ -82,11 +83,11 @@ __all__ = [
     "convert",
     "doc",
     "extension",
+    "file_key",
     "from_wire",
     "listened_ports",
     "option_fields",
     "options_class",
-    "server_key",
     "to_wire",
     "wire",
 ]

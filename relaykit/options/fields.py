@@ -29,10 +29,10 @@ __all__ = [
     "SecondsOrOff",
     "doc",
     "extension",
+    "file_key",
     "listened_ports",
     "option_fields",
     "options_class",
-    "server_key",
     "wire",
 ]
 
@@ -101,13 +101,14 @@ def extension(key: str) -> msgspec.Meta:
     return msgspec.Meta(extra={"extension": key})
 
 
-def server_key(path: str) -> msgspec.Meta:
-    """Places a field of ``ingress_options`` at a key of the server's file, beside ``[proxyTypes.NAME]``.
+def file_key(path: str) -> msgspec.Meta:
+    """Places a field at a key of the file, beside the table that its class is for.
 
-    ``path`` is dotted from the top of the file, such as ``vhostHTTPPort``; the field's own key is not
-    in the type's table then.  Types may share a key: each of them gets its value, by its own declaration.
+    ``path`` is dotted from the top: of the server's file for ``ingress_options``, such as ``vhostHTTPPort``;
+    of the client's file for ``proxy_options`` and ``visitor_options``.  As everywhere there, 0 and an empty
+    text mean the default.  Types may share a key: each of them gets its value, by its own declaration.
     """
-    return msgspec.Meta(extra={"server_key": path})
+    return msgspec.Meta(extra={"file_key": path})
 
 
 @frozen
@@ -133,7 +134,7 @@ class OptionField:
     ``declared`` is its type with all annotations, such as limits: what :func:`~relaykit.options.convert`
     checks.  ``least`` and ``greatest`` are the limits of a number, None where it has none.
     ``names`` is "host" or "host and port" for a text that must be that, else empty.
-    ``server_key``, ``listened`` and ``exclusive`` are what :func:`server_key`, :data:`ListeningPort` and
+    ``file_key``, ``listened`` and ``exclusive`` are what :func:`file_key`, :data:`ListeningPort` and
     :data:`RemotePort` declare.
     """
 
@@ -147,7 +148,7 @@ class OptionField:
     extension: str | None
     description: str
     names: str
-    server_key: str | None
+    file_key: str | None
     listened: bool
     exclusive: bool
     least: float | None
@@ -204,7 +205,7 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
         extension=extra.get("extension"),
         description=next((meta.description for meta in reversed(metas) if meta.description), ""),
         names=extra.get("names", ""),
-        server_key=extra.get("server_key"),
+        file_key=extra.get("file_key"),
         listened=extra.get("listened", False),
         exclusive=extra.get("exclusive", False),
         least=next((meta.ge for meta in metas if meta.ge is not None), None),

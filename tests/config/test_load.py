@@ -12,7 +12,7 @@ from relaykit.config.load import client_from_table, role_of, server_from_table
 from relaykit.config.problems import ConfigurationProblems
 from relaykit.errors import BrokenProxyType
 from relaykit.interfaces import IBackend, IClientHost, IIngress, IProxyType, IProxyTypeReference, IServerHost
-from relaykit.options import Options, doc
+from relaykit.options import Count, Host, ListeningPort, Options, SecondsOrOff, doc, file_key
 from relaykit.plugins import ProxyTypes
 from relaykit.proxies.stcp import StcpOptions
 from relaykit.proxies.tcp import TcpOptions
@@ -48,12 +48,17 @@ class KnockOptions(Options, frozen=True, kw_only=True):
 
     phrase: Annotated[Secret, doc("What a user says first.")]
     knocks: Annotated[int, msgspec.Meta(ge=1, le=9), doc("How often.")] = 3
+    size: Annotated[Count, file_key("knockSize"), doc("Of all proxies of the type.")] = 5
 
 
 class KnockIngressOptions(Options, frozen=True, kw_only=True):
     """The server's keys of a foreign type."""
 
     door: str = "front"
+    bell_port: Annotated[ListeningPort, file_key("bellPort"), doc("A port of the type's own.")] = 0
+    wait: Annotated[SecondsOrOff, file_key("knock.timing.wait"), doc("Deep in the file.")] = 60
+    domain: Annotated[Host, file_key("subDomainHost"), doc("A key that other types have, too.")] = ""
+    tries: Annotated[Count, file_key("transport.knockTries"), doc("In a table of everybody's.")] = 1
 
 
 @implementer(IProxyType)
@@ -335,9 +340,9 @@ class ServerTests(ConfigurationTestCase):
 
     def test_numbers_as_text(self) -> None:
         """In YAML without strictness, a server takes numbers for texts; a client never does."""
-        loaded = self.server("auth:\n  token: 123\nsubDomainHost: 1.50\n", "frps.yaml", strict=False)
+        loaded = self.server("auth:\n  token: 123\nstateDir: 1.50\n", "frps.yaml", strict=False)
         self.assertEqual(loaded.config.auth.token, Secret("123"))
-        self.assertEqual(loaded.config.sub_domain_host, "1.5")
+        self.assertEqual(loaded.config.state_dir, "1.5")
         self.assertEqual(len(self.server_problems("auth:\n  token: 123\n", "frps.yaml")), 1)
         self.assertEqual(len(self.client_problems("user: 5\n", "frpc.yaml", strict=False)), 1)
 
@@ -400,4 +405,77 @@ class ForeignTypeTests(ConfigurationTestCase):
                 "proxyTypes.http",
                 "proxyTypes.broken",
             ],
+        )
+
+    def test_keys_of_the_server(self) -> None:
+        """Keys that a type declares at the top of the server's file, or deeper, reach its ingress."""
+        loaded = self.server(
+            'BELLPORT = 80\nsubDomainHost = "a.example"\nknock.timing.wait = 0\ntransport.knockTries = 7\n'
+            '[proxyTypes.knock]\ndoor = "back"\n'
+        )
+        self.assertEqual(
+            loaded.ingress_options,
+            {"knock": KnockIngressOptions(door="back", bell_port=80, domain="a.example", tries=7)},
+        )
+        self.assertEqual([str(each) for each in loaded.warnings if "token" not in each.key], [])
+        self.assertEqual(self.server("bindPort = 1\n").ingress_options, {})
+
+    def test_problems_of_such_keys(self) -> None:
+        """They are checked as any other key, each has one place, and what is unknown around them is told."""
+        self.assertEqual(
+            self.server_problems(
+                "bellPort = 70000\nbelPort = 1\nknock.timing.wat = 5\ntransport.knockTries = -1\n"
+                "[proxyTypes.knock]\nbellPort = 80\n"
+            ),
+            [
+                "frps.toml:1: bellPort: must be in the range 0..65535, not 70000",
+                "frps.toml:2: belPort: unknown key (did you mean bellPort?)",
+                "frps.toml:3: knock.timing.wat: unknown key (did you mean wait?)",
+                "frps.toml:4: transport.knockTries: must be in the range 0..2147483647, not -1",
+                "frps.toml:6: proxyTypes.knock.bellPort: unknown key "
+                "(it belongs at the top of the file, as bellPort)",
+            ],
+        )
+        self.assertEqual(
+            self.client_problems("bellPort = 80\n"),
+            ["frpc.toml:1: bellPort: unknown key (it is a key of the server)"],
+        )
+
+    def test_keys_of_the_client(self) -> None:
+        """Keys at the top of the client's file reach every proxy of the type, those of included files too."""
+        self.write("more.toml", '[[proxies]]\nname = "b"\ntype = "knock"\nlocalPort = 1\nphrase = "p"\n')
+        loaded = self.client(
+            'knockSize = 9\nincludes = ["more.toml"]\n'
+            '[[proxies]]\nname = "a"\ntype = "knock"\nlocalPort = 1\nphrase = "p"\n'
+        )
+        expected = KnockOptions(phrase=Secret("p"), size=9)
+        self.assertEqual([each.options for each in loaded.proxies], [expected, expected])
+        problems = self.client_problems(
+            'knockSize = "x"\nincludes = ["more.toml"]\n'
+            '[[proxies]]\nname = "a"\ntype = "knock"\nlocalPort = 1\nphrase = "p"\nknockSize = 1\n'
+        )
+        self.assertEqual(
+            [each.partition(": must")[0] for each in problems],
+            [
+                "frpc.toml:1: knockSize",
+                'frpc.toml:8: proxies[0].knockSize (proxy "a"): unknown key '
+                "(it belongs at the top of the file, as knockSize)",
+            ],
+        )
+
+    def test_not_implemented(self) -> None:
+        """A key of types that are not there yet is told with their names: a port as an error, others not."""
+        loaded = self.server("udpPacketSize = 9000\nvhostHTTPTimeout = 60\nvhostHTTPPort = 0\n")
+        self.assertEqual(
+            [str(each) for each in loaded.warnings if each.key != "auth.token"],
+            ["frps.toml:1: udpPacketSize: the proxy type udp: not available yet"],
+        )
+        self.assertEqual(
+            self.server_problems("vhostHTTPSPort = 443\n"),
+            ["frps.toml:1: vhostHTTPSPort: the proxy type https: not available yet"],
+        )
+        loaded_client = self.client("udpPacketSize = 9000\n")
+        self.assertEqual(
+            [str(each) for each in loaded_client.warnings],
+            ["frpc.toml:1: udpPacketSize: the proxy types udp, sudp: not available yet"],
         )

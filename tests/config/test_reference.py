@@ -20,6 +20,8 @@ class ReferenceTests(SynchronousTestCase):
         self.assertEqual(entry.table_doc, "The relay server.")
         for place, availability in (
             (("server", "", "vhostHTTPPort"), "not available yet, refused"),
+            (("server", "", "vhostHTTPTimeout"), "not available yet, no effect"),
+            (("client", "", "udpPacketSize"), "not available yet, no effect"),
             (("server", "webServer", "port"), "not available yet, no effect"),
             (("client", "transport.quic", "keepalivePeriod"), "not available yet"),
             (

@@ -6,8 +6,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.credentials import ClientAuth
-from relaykit.config.later import LATER_TYPES
 from relaykit.config.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
+from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.schema import (
     ClientConfig,
     ClientTls,
@@ -54,12 +54,6 @@ class SchemaTests(SynchronousTestCase):
             for each in option_fields(cls)
         }
         for key in (
-            "vhostHTTPPort",
-            "vhostHTTPSPort",
-            "vhostHTTPTimeout",
-            "tcpmuxHTTPConnectPort",
-            "custom404Page",
-            "natholeAnalysisDataReserveHours",
             "clientID",
             "tokenEndpointURL",
             "proxyURL",
@@ -81,7 +75,7 @@ class SchemaTests(SynchronousTestCase):
         types = ProxyTypes.installed()
         installed = [types.get(reference.name) for reference in types]
         roots: list[type[Options]] = [ServerConfig, ClientConfig, ProxyCommon, VisitorCommon]
-        for each in (*installed, *LATER_TYPES.values()):
+        for each in (*installed, *NOT_IMPLEMENTED_TYPES.values()):
             for name in ("proxy_options", "visitor_options", "ingress_options"):
                 roots += [cls] if (cls := getattr(each, name, None)) is not None else []
         roots += [*PROXY_PLUGINS.values(), *VISITOR_PLUGINS.values()]

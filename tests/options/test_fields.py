@@ -16,10 +16,10 @@ from relaykit.options import (
     ProxyCommon,
     doc,
     extension,
+    file_key,
     listened_ports,
     option_fields,
     options_class,
-    server_key,
     wire,
 )
 from relaykit.values import Secret
@@ -65,7 +65,7 @@ class ListeningInside(Options, frozen=True, kw_only=True):
 class Listening(Options, frozen=True, kw_only=True):
     """Ports of all kinds."""
 
-    port: Annotated[ListeningPort, server_key("knock.port"), doc("A port.")] = 0
+    port: Annotated[ListeningPort, file_key("knock.port"), doc("A port.")] = 0
     other_port: Annotated[Port, doc("A port that is dialed.")] = 0
     inner: ListeningInside = ListeningInside()
 
@@ -111,10 +111,10 @@ class OptionFieldTests(SynchronousTestCase):
         self.assertEqual((_field("port", Listening).least, _field("port", Listening).greatest), (0, 65535))
         self.assertEqual((_field("local_name").least, _field("local_name").greatest), (None, None))
 
-    def test_server_key(self) -> None:
-        """A field may have its place at a key of the server's file."""
-        self.assertEqual(_field("port", Listening).server_key, "knock.port")
-        self.assertIsNone(_field("other_port", Listening).server_key)
+    def test_file_key(self) -> None:
+        """A field may have its place at a key at the top of the file."""
+        self.assertEqual(_field("port", Listening).file_key, "knock.port")
+        self.assertIsNone(_field("other_port", Listening).file_key)
 
 
 class ListenedPortsTests(SynchronousTestCase):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.later import (
-    LATER_TYPES,
+from relaykit.config.not_implemented.types import (
+    NOT_IMPLEMENTED_TYPES,
     DomainOptions,
     TcpmuxOptions,
     XtcpVisitorOptions,
@@ -17,12 +17,12 @@ def keys(options: Options) -> list[str]:
     return [problem.key for problem in options.problems()]
 
 
-class LaterTests(SynchronousTestCase):
+class NotImplementedTypeTests(SynchronousTestCase):
     """Tests for the types of frp that have no module yet."""
 
     def test_all_types(self) -> None:
         """Together with those that are tried here, there are frp's eight types, none of them twice."""
-        names = [*LATER_TYPES, *(reference.name for reference in builtin_types())]
+        names = [*NOT_IMPLEMENTED_TYPES, *(reference.name for reference in builtin_types())]
         self.assertEqual(sorted(names), ["http", "https", "stcp", "sudp", "tcp", "tcpmux", "udp", "xtcp"])
 
     def test_domains(self) -> None:
@@ -44,7 +44,7 @@ class LaterTests(SynchronousTestCase):
     def test_keys(self) -> None:
         """The types have the keys that frp's have."""
         self.assertEqual(
-            [each.key for each in option_fields(LATER_TYPES["http"].proxy_options)],
+            [each.key for each in option_fields(NOT_IMPLEMENTED_TYPES["http"].proxy_options)],
             [
                 "customDomains",
                 "subdomain",

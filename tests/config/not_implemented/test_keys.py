@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.availability import (
+from relaykit.config.not_implemented.keys import (
     CLIENT_KEYS,
     PROXY_KEYS,
     SERVER_KEYS,

@@ -7,22 +7,43 @@ Files that use them are checked in full, so that mistakes in them are found, and
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 from attrs import frozen
 
 from relaykit.config.local_plugins import HeaderChanges
 from relaykit.config.sections import choice_problems
-from relaykit.options import CountOrOff, HostNames, Options, Problem, RemotePort, SecondsOrOff, doc
+from relaykit.options import (
+    Count,
+    CountOrOff,
+    Host,
+    HostNames,
+    ListeningPort,
+    Options,
+    Problem,
+    RemotePort,
+    SecondsOrOff,
+    doc,
+    file_key,
+)
 from relaykit.values import Secret
 
-__all__ = ["LATER_TYPES", "LaterType"]
+__all__ = ["NOT_IMPLEMENTED_TYPES", "NotImplementedType"]
 
+_PacketSize: TypeAlias = Annotated[
+    Count, file_key("udpPacketSize"), doc("Largest datagram; the same at both ends.")
+]
 _TUNNEL_PROTOCOLS = ("kcp", "quic")
 
 
-class UdpOptions(Options, frozen=True, kw_only=True):
+class DatagramKeys(Options, frozen=True, kw_only=True):
+    """What both halves of ``udp``, and the client's of ``sudp``, share."""
+
+    udp_packet_size: _PacketSize = 1500
+
+
+class UdpOptions(DatagramKeys, frozen=True, kw_only=True):
     """The own keys of a ``udp`` proxy."""
 
     remote_port: Annotated[RemotePort, doc("Port on the server; 0 lets the server pick one.")] = 0
@@ -68,8 +89,59 @@ class TcpmuxOptions(DomainOptions, frozen=True, kw_only=True):
         yield from choice_problems("multiplexer", self.multiplexer, ("httpconnect",))
 
 
+class SubDomainKeys(Options, frozen=True, kw_only=True):
+    """The server's key of all types that tell their proxies by host name."""
+
+    sub_domain_host: Annotated[
+        Host, file_key("subDomainHost"), doc("Domain that the key subdomain of proxies is put before.")
+    ] = ""
+
+
+class HttpKeys(SubDomainKeys, frozen=True, kw_only=True):
+    """The server's keys of ``http``."""
+
+    vhost_http_port: Annotated[
+        ListeningPort, file_key("vhostHTTPPort"), doc("Port of the proxy type http; 0: off.")
+    ] = 0
+    vhost_http_timeout: Annotated[
+        SecondsOrOff, file_key("vhostHTTPTimeout"), doc("Seconds to wait for the head of a response.")
+    ] = 60
+    custom_404_page: Annotated[
+        str, file_key("custom404Page"), doc("HTML file that answers for unknown hosts.")
+    ] = ""
+
+
+class HttpsKeys(SubDomainKeys, frozen=True, kw_only=True):
+    """The server's keys of ``https``."""
+
+    vhost_https_port: Annotated[
+        ListeningPort, file_key("vhostHTTPSPort"), doc("Port of the proxy type https; 0: off.")
+    ] = 0
+
+
+class TcpmuxKeys(SubDomainKeys, frozen=True, kw_only=True):
+    """The server's keys of ``tcpmux``."""
+
+    http_connect_port: Annotated[
+        ListeningPort, file_key("tcpmuxHTTPConnectPort"), doc("Port of the proxy type tcpmux; 0: off.")
+    ] = 0
+    passthrough: Annotated[
+        bool, file_key("tcpmuxPassthrough"), doc("Hands the CONNECT request on to the service.")
+    ] = False
+
+
+class XtcpKeys(Options, frozen=True, kw_only=True):
+    """The server's keys of ``xtcp``."""
+
+    analysis_hours: Annotated[
+        CountOrOff,
+        file_key("natholeAnalysisDataReserveHours"),
+        doc("Hours that results of hole punching are kept."),
+    ] = 168
+
+
 class SecretOptions(Options, frozen=True, kw_only=True):
-    """The own keys of a ``sudp`` proxy, which ``xtcp`` has too."""
+    """What a ``sudp`` proxy and an ``xtcp`` proxy have both."""
 
     secret_key: Annotated[Secret, doc("What a visitor must know.")] = Secret("")
     allow_users: Annotated[
@@ -89,7 +161,13 @@ class XtcpOptions(SecretOptions, frozen=True, kw_only=True):
     nat_traversal: NatTraversal = NatTraversal()
 
 
-class SecretVisitorOptions(Options, frozen=True, kw_only=True):
+class SudpOptions(SecretOptions, frozen=True, kw_only=True):
+    """The own keys of a ``sudp`` proxy."""
+
+    udp_packet_size: _PacketSize = 1500
+
+
+class SudpVisitorOptions(DatagramKeys, frozen=True, kw_only=True):
     """The own keys of a ``sudp`` visitor: none beyond those that every visitor has."""
 
 
@@ -108,20 +186,27 @@ class XtcpVisitorOptions(Options, frozen=True, kw_only=True):
         yield from choice_problems("protocol", self.protocol or "quic", _TUNNEL_PROTOCOLS)
 
 
-@frozen
-class LaterType:
-    """The own keys of a proxy type, and of its visitors if it has any."""
+class NoKeys(Options, frozen=True, kw_only=True):
+    """The server's keys of a type that has none."""
+
+
+@frozen(kw_only=True)
+class NotImplementedType:
+    """The own keys of a proxy type, of its visitors if it has any, and of the server for it."""
 
     proxy_options: type[Options]
     visitor_options: type[Options] | None = None
+    ingress_options: type[Options] = NoKeys
 
 
-LATER_TYPES: Mapping[str, LaterType] = {
-    "udp": LaterType(UdpOptions),
-    "http": LaterType(HttpOptions),
-    "https": LaterType(DomainOptions),
-    "tcpmux": LaterType(TcpmuxOptions),
-    "sudp": LaterType(SecretOptions, SecretVisitorOptions),
-    "xtcp": LaterType(XtcpOptions, XtcpVisitorOptions),
+NOT_IMPLEMENTED_TYPES: Mapping[str, NotImplementedType] = {
+    "udp": NotImplementedType(proxy_options=UdpOptions, ingress_options=DatagramKeys),
+    "http": NotImplementedType(proxy_options=HttpOptions, ingress_options=HttpKeys),
+    "https": NotImplementedType(proxy_options=DomainOptions, ingress_options=HttpsKeys),
+    "tcpmux": NotImplementedType(proxy_options=TcpmuxOptions, ingress_options=TcpmuxKeys),
+    "sudp": NotImplementedType(proxy_options=SudpOptions, visitor_options=SudpVisitorOptions),
+    "xtcp": NotImplementedType(
+        proxy_options=XtcpOptions, visitor_options=XtcpVisitorOptions, ingress_options=XtcpKeys
+    ),
 }
 """By name; delete an entry when its type gets its module."""
