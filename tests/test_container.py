@@ -6,8 +6,7 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.grammar import Call, parse
-from relaykit.commands.main import RELAYKIT
+from relaykit.commands.program import RELAYKIT
 from tests.layering import ROOT
 
 
@@ -46,9 +45,8 @@ class ContainerTests(SynchronousTestCase):
         """What it runs is a command line that relaykit takes."""
         words = re.findall(r'"([^"]+)"', self.values("ENTRYPOINT")[0] + self.values("CMD")[0])
         self.assertEqual(words[0], "relaykit")
-        call = parse(RELAYKIT, words[1:])
-        assert isinstance(call, Call)
-        self.assertTrue(call["quick"])
+        command = RELAYKIT.commands[words[1]]
+        self.assertTrue(command.make_context(words[1], words[2:]).params["quick"])
 
     def test_context(self) -> None:
         """What the build needs is not kept from it."""

@@ -18,11 +18,8 @@ from sphinx.util.docutils import SphinxDirective
 from docs._ext.markup import escaped, problem_lines
 from docs._ext.state_diagram import Edge, draw
 from relaykit import values
-from relaykit.commands.forms import installed_forms
-from relaykit.commands.grammar import path_text
-from relaykit.commands.main import RELAYKIT
-from relaykit.commands.tree import tree_with
-from relaykit.commands.usage import usage_text
+from relaykit.commands.manual import command_contexts
+from relaykit.commands.tunnels.commands import is_built_in
 from relaykit.config.reference import reference, type_text
 from relaykit.options import option_fields
 from relaykit.plugins import ProxyTypes
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
 
     from sphinx.application import Sphinx
 
-    from relaykit.commands.grammar import Path as CommandPath
     from relaykit.interfaces import IProxyType
 
 __all__ = ["setup"]
@@ -169,18 +165,12 @@ class Commands(SphinxDirective):
     """``.. commands::`` shows the usage of every command of relaykit and of the built-in proxy types."""
 
     def run(self) -> list[nodes.Node]:
-        forms = [
-            form
-            for form in installed_forms(ProxyTypes.installed())
-            if type(form.type).__module__.startswith("relaykit.")
-        ]
-        tree = tree_with(RELAYKIT, forms)
         lines: list[str] = []
-        for child in sorted(tree.children, key=lambda child: child.name):
-            for path in _paths((tree, child)):
-                about = path[-1].summary
-                lines += [f".. rubric:: {path_text(path)}", "", f"{escaped(about)}.", "", "::", ""]
-                lines += [f"    {line}" if line else "" for line in usage_text(path).splitlines()] + [""]
+        for context in command_contexts(is_built_in):
+            about = context.command.help or ""
+            usage = context.get_help().replace(about, "", 1)
+            lines += [f".. rubric:: {context.command_path}", "", escaped(about), "", "::", ""]
+            lines += [f"    {line}" if line.strip() else "" for line in usage.splitlines()] + [""]
         return _parsed(self, lines)
 
 
@@ -228,13 +218,6 @@ def _proxy_type(proxy_type: IProxyType) -> Iterator[str]:
                 (field.file_key or field.key, type_text(field.type), _plain(field.default), field.description)
                 for field in option_fields(cls)
             )
-
-
-def _paths(path: CommandPath) -> Iterator[CommandPath]:
-    """A command and those below it, each with its parents."""
-    yield path
-    for child in path[-1].children:
-        yield from _paths((*path, child))
 
 
 def _plain(default: object) -> str:

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from relaykit.carriers.muxing import MuxLink, Role
 from relaykit.dataplane.dialing import dial
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
-from relaykit.errors import TransportSecurityError
+from relaykit.errors import TransportSecurityError, problem_of
 from relaykit.interfaces import ISecureLeg, IStreamPath
 from relaykit.nat.tcp_attempt import share_port
 from relaykit.sansio.parsers.first_bytes import CUSTOM_TLS_BYTE
@@ -157,7 +157,10 @@ class Dialer:
                 self._context = self._read_context()
                 self._stamps = stamps
         except OSError as error:
-            raise TransportSecurityError(f"cannot read {error.filename}: {error.strerror}") from error
+            why = (error.strerror or "").lower()
+            raise TransportSecurityError(
+                f"cannot read {error.filename}: {why}", problem=problem_of(error, "tls-files")
+            ) from error
 
     @property
     def _files(self) -> list[str]:

@@ -23,12 +23,12 @@ from twisted.web.server import Request, Site
 
 from relaykit.assembly import ClientAssembly, ServerAssembly
 from relaykit.client.status import RegistrationState
-from relaykit.commands.following import Follower, choose_show
-from relaykit.commands.logins import ServerName
-from relaykit.commands.picture import Painter
-from relaykit.commands.roles import status_of
-from relaykit.commands.running import Lifetime, begin_logging
+from relaykit.commands.runner import ProcessRunner, begin_logging
+from relaykit.commands.serve import status_of
+from relaykit.commands.status.follower import LogFollower, choose_renderer
+from relaykit.commands.status.view import StatusView
 from relaykit.commands.token import new_token
+from relaykit.commands.tunnels.logins import ServerName
 from relaykit.config.load import client_from_table, server_from_table
 from relaykit.config.sections import LogConfig
 from relaykit.errors import ConnectionFailed, RelaykitError, problem_of
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
 
     from relaykit.client.service import RelayClient
-    from relaykit.commands.grammar import Call
-    from relaykit.commands.surroundings import Surroundings
+    from relaykit.commands.context import CommandContext
     from relaykit.server.service import RelayServer
     from relaykit.values import Secret
 
@@ -58,15 +57,15 @@ PUBLIC, SECRET, VISITOR = "page", "secret-page", "visitor"
 """Names of the two proxies and of the visitor."""
 
 
-def run(call: Call, around: Surroundings) -> int:
+def run(context: CommandContext, once: bool) -> int:
     """Runs the demonstration; with ``--once``, it ends when the page was fetched."""
     prepare_process()
-    if call["once"]:
-        begin_logging(LogConfig(level="error"), around.stdout.isatty(), around)
-    reactor = around.choose_reactor()
-    demo = Demo(reactor, around)
-    ending = Lifetime(reactor, lambda: demo.begin(call["once"]), demo.stop).run()
-    return status_of(ending, around.explain)
+    if once:
+        begin_logging(LogConfig(level="error"), context.stdout.isatty(), context)
+    reactor = context.choose_reactor()
+    demo = Demo(reactor, context)
+    reason = ProcessRunner(reactor, lambda: demo.begin(once), demo.stop).run()
+    return status_of(reason, context.explain)
 
 
 @define
@@ -84,11 +83,11 @@ class Demo:
     """A page, a server, a client, and a user who asks for the page."""
 
     _reactor: Any
-    _around: Surroundings
+    _context: CommandContext
     _page: IListeningPort | None = field(default=None, init=False)
     _server: RelayServer | None = field(default=None, init=False)
     _client: RelayClient | None = field(default=None, init=False)
-    _follower: Follower | None = field(default=None, init=False)
+    _follower: LogFollower | None = field(default=None, init=False)
 
     def begin(self, once: bool) -> Deferred[bool]:
         """Starts everything and fetches the page; fires with ``once``.
@@ -110,7 +109,7 @@ class Demo:
         return DeferredList(stopping, consumeErrors=True).addCallback(self._stopped)
 
     async def _begin(self, once: bool) -> bool:
-        say = self._around.say
+        say = self._context.say
         phrase = f"Hello from behind the relay: {secrets.token_hex(8)}"
         self._page = await TCP4ServerEndpoint(self._reactor, 0, interface=LOOPBACK).listen(
             Site(_Page(phrase))
@@ -189,15 +188,15 @@ class Demo:
         """Shows what happens from now on, until a signal comes."""
         assert self._client is not None
         page = f"{LOOPBACK}:{ports.page}"
-        painter = Painter(
+        painter = StatusView(
             server=ServerName(LOOPBACK, ports.server),
             leads_to={PUBLIC: page, SECRET: page, VISITOR: SECRET},
             hints={SECRET: "only for visitors"},
             web=frozenset({PUBLIC, VISITOR}),
         )
-        self._around.say("see it in a browser, at either address (Ctrl-C ends this):")
-        show = choose_show(self._around, "relaykit demo", plain=False)
-        self._follower = Follower(self._client, painter, show, self._reactor)
+        self._context.say("see it in a browser, at either address (Ctrl-C ends this):")
+        show = choose_renderer(self._context, "relaykit demo", plain=False)
+        self._follower = LogFollower(self._client, painter, show, self._reactor)
         self._follower.begin()
 
     def _stopped(self, result: object) -> object:

@@ -5,34 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relaykit.client.remembered import RememberedServers
-from relaykit.commands.logins import Logins, ServerName
-from relaykit.commands.usage import usage_text
+from relaykit.commands.tunnels.logins import Logins, ServerName
 from relaykit.errors import RelaykitError
 from relaykit.state import StateDirectory
 
 if TYPE_CHECKING:
-    from relaykit.commands.grammar import Call
-    from relaykit.commands.surroundings import Surroundings
+    from relaykit.commands.context import CommandContext
 
 __all__ = ["run"]
 
-MISUSE_STATUS = 2
 
-
-def run(call: Call, around: Surroundings) -> int:
+def run(context: CommandContext, server: str, state_dir: str) -> int:
     """Forgets a server; all of a host, where no port is named."""
-    if not call.arguments:
-        around.complain(f"Error: HOST is missing\n{usage_text(call.path)}")
-        return MISUSE_STATUS
-    state = StateDirectory.find(call["state-dir"], around.environ)
+    state = StateDirectory.find(state_dir, context.environ)
     try:
-        host, port = ServerName.split(call.arguments[0])
+        host, port = ServerName.split(server)
         forgotten = {*RememberedServers(state).forget(host, port), *Logins(state).forget(host, port)}
     except RelaykitError as error:
-        around.explain(error)
+        context.explain(error)
         return 1
-    for server in sorted(forgotten):
-        around.say(f"{server} is forgotten")
+    for each in sorted(forgotten):
+        context.say(f"{each} is forgotten")
     if not forgotten:
-        around.explain(f"nothing is remembered of {call.arguments[0]}", "nothing-remembered")
+        context.explain(f"nothing is remembered of {server}", "nothing-remembered")
     return 0 if forgotten else 1

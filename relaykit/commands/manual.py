@@ -1,19 +1,22 @@
-"""``relaykit man``: the manual page relaykit(1), made from the tree of commands."""
+"""``relaykit man``: the manual page relaykit(1), made of the tree of commands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import click
+
 from relaykit import __version__
-from relaykit.commands.grammar import Command, Flag, Path, flags_of, path_text
-from relaykit.commands.usage import default_text, flag_form
+from relaykit.commands.program import RELAYKIT
 
 if TYPE_CHECKING:
-    from relaykit.commands.grammar import Call
-    from relaykit.commands.surroundings import Surroundings
+    from relaykit.commands.context import CommandContext
 
-__all__ = ["man_page", "run"]
+__all__ = ["command_contexts", "man_page", "run"]
+
+WIDTH = 100
+"""Columns of help texts that are printed into a page."""
 
 _EXAMPLES = (
     ("Try it on this machine, all of it:", "relaykit demo"),
@@ -64,32 +67,48 @@ _STATUS = (
 )
 
 
-def run(call: Call, around: Surroundings) -> int:
+def run(context: CommandContext) -> int:
     """Prints the page, with the commands of all installed proxy types."""
-    from relaykit.commands.tree import whole_tree
-
-    around.stdout.write(man_page(whole_tree(call.path[0])))
+    context.stdout.write(man_page())
     return 0
 
 
-def man_page(root: Command) -> str:
+def command_contexts(
+    wanted: Callable[[click.Command], bool] = lambda command: True,
+) -> Iterator[click.Context]:
+    """Every command of ``relaykit``, as click sees it when it is called, the parents first."""
+
+    def below(parent: click.Context) -> Iterator[click.Context]:
+        group = parent.command
+        assert isinstance(group, click.Group)
+        for name in group.list_commands(parent):
+            command = group.get_command(parent, name)
+            if command is not None and wanted(command):
+                context = click.Context(command, parent=parent, info_name=name, terminal_width=WIDTH)
+                yield context
+                if isinstance(command, click.Group):
+                    yield from below(context)
+
+    return below(click.Context(RELAYKIT, info_name="relaykit"))
+
+
+def man_page(wanted: Callable[[click.Command], bool] = lambda command: True) -> str:
     """The page in the macros of man(7)."""
-    children = sorted(root.children, key=lambda child: child.name)
     lines = [
         f'.TH RELAYKIT 1 "" "relaykit {__version__}" "User Commands"',
         ".SH NAME",
-        f"{root.name} \\- publishes services from behind a NAT through a relay server",
+        "relaykit \\- publishes services from behind a NAT through a relay server",
         ".SH SYNOPSIS",
-        f".B {root.name}",
+        ".B relaykit",
         ".I command",
-        "[\\fIargument\\fR] [\\fIflags\\fR]",
+        "[\\fIoptions\\fR] [\\fIargument\\fR]",
         ".SH DESCRIPTION",
-        _text(root.summary),
+        _text(RELAYKIT.help or ""),
         ".PP",
         "A client runs beside a service that the world cannot reach, and logs in to a server that it can.",
         "Whoever dials the server's port ends up at the service.",
         ".SH COMMANDS",
-        *(line for child in children for line in _command((root, child))),
+        *(line for context in command_contexts(wanted) for line in _command(context)),
         *_section("ENVIRONMENT", _ENVIRONMENT),
         *_section("FILES", _FILES, "They are in the state directory, which only its owner may read."),
         *_section("EXIT STATUS", _STATUS, "frps and frpc have the statuses of frp's programs."),
@@ -106,21 +125,18 @@ def man_page(root: Command) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command(path: Path) -> Iterator[str]:
-    command = path[-1]
-    words = " ".join(part for part in (path_text(path), command.arguments) if part)
-    yield f".SS {_text(words)}"
-    yield _text(command.summary) + "."
-    own, inherited = flags_of(path)
-    for flag in (*own, *inherited):
-        if flag.name != "help":
-            yield from _flag(flag)
-    for child in command.children:
-        yield from _command((*path, child))
-
-
-def _flag(flag: Flag) -> Iterable[str]:
-    return (".TP", f".B {_text(flag_form(flag).strip())}", _text(flag.summary + default_text(flag.default)))
+def _command(context: click.Context) -> Iterator[str]:
+    arguments = [
+        each.make_metavar(context)
+        for each in context.command.get_params(context)
+        if isinstance(each, click.Argument)
+    ]
+    yield f".SS {_text(' '.join([context.command_path, *arguments]))}"
+    yield _text(context.command.help or "")
+    for each in context.command.get_params(context):
+        record = each.get_help_record(context) if isinstance(each, click.Option) else None
+        if record is not None and "--help" not in each.opts:
+            yield from (".TP", f".B {_text(record[0])}", _text(record[1]))
 
 
 def _section(title: str, entries: Sequence[tuple[str, str]], before: str = "") -> Iterator[str]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attrs import define
 from twisted.internet.defer import Deferred, succeed
 
-from relaykit.commands.running import Lifetime
+from relaykit.commands.runner import ProcessRunner
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.report import run as examine
 
 if TYPE_CHECKING:
-    from relaykit.commands.grammar import Call
-    from relaykit.commands.surroundings import Surroundings
+    from relaykit.commands.context import CommandContext
 
 __all__ = ["run"]
 
@@ -25,19 +25,17 @@ class _Result:
     status: int = 1
 
 
-def run(call: Call, around: Surroundings) -> int:
+def run(context: CommandContext, server: Sequence[str], lifetime: bool, json: bool) -> int:
     """Examines the network and prints what was found."""
-    reactor = around.choose_reactor()
+    reactor = context.choose_reactor()
     result = _Result()
 
     async def examined() -> bool:
-        result.status = await examine(
-            reactor, HostNetwork(reactor), around.say, call["server"], call["lifetime"], call["json"]
-        )
+        result.status = await examine(reactor, HostNetwork(reactor), context.say, server, lifetime, json)
         return True
 
-    ending = Lifetime(reactor, lambda: Deferred.fromCoroutine(examined()), lambda: succeed(None)).run()
-    if ending.failure is not None:
-        around.complain(str(ending.failure))
+    reason = ProcessRunner(reactor, lambda: Deferred.fromCoroutine(examined()), lambda: succeed(None)).run()
+    if reason.failure is not None:
+        context.complain(str(reason.failure))
         return 1
-    return -ending.signal if ending.signal is not None else result.status
+    return -reason.signal if reason.signal is not None else result.status

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from relaykit.assembly import ServerAssembly
-from relaykit.commands.loading import loaded_or_said
-from relaykit.commands.logins import ServerName
-from relaykit.commands.roles import status_of
-from relaykit.commands.running import Lifetime, begin_serving
+from relaykit.commands.runner import ProcessRunner, begin_serving
+from relaykit.commands.serve import loaded_or_said, status_of
 from relaykit.commands.token import new_token
+from relaykit.commands.tunnels.logins import ServerName
 from relaykit.config.load import server_from_table
 from relaykit.nat.sockets import ANYWHERE, local_host_towards
 from relaykit.plugins import ProxyTypes
@@ -21,8 +20,7 @@ from relaykit.state import StateDirectory, StateUnavailable
 from relaykit.values import Secret
 
 if TYPE_CHECKING:
-    from relaykit.commands.grammar import Call
-    from relaykit.commands.surroundings import Surroundings
+    from relaykit.commands.context import CommandContext
 
 __all__ = ["guessed_host", "kept_token", "run_quick"]
 
@@ -33,41 +31,44 @@ EXAMPLE_PORT = 6000
 """The port of the server that the line asks for."""
 
 
-def run_quick(call: Call, around: Surroundings) -> int:
-    """Runs a server with a token of its own until a signal comes; says how to reach it."""
-    if call["config"]:
-        around.explain("--quick runs without a file: leave out -c FILE, or --quick", "no-file-given")
+def run_quick(context: CommandContext, port: int, host: str, *, config: str, state_dir: str) -> int:
+    """Runs a server with a token of its own until a signal comes; says how to reach it.
+
+    :param host: how clients know this machine; empty for a guess.
+    """
+    if config:
+        context.explain("--quick runs without a file: leave out -c FILE, or --quick", "no-file-given")
         return 1
     types = ProxyTypes.installed()
-    state = StateDirectory.find(call["state-dir"], around.environ)
+    state = StateDirectory.find(state_dir, context.environ)
     try:
         token = kept_token(state)
     except StateUnavailable as error:
-        around.explain(error)
+        context.explain(error)
         return 1
     table = {
-        "bindPort": call["port"],
+        "bindPort": port,
         "auth": {"token": token.reveal()},
         "transport": {"tls": {"force": True}},
     }
-    loaded = loaded_or_said(lambda: server_from_table(table, types=types), around.complain)
+    loaded = loaded_or_said(lambda: server_from_table(table, types=types), context.complain)
     if loaded is None:
         return 1
-    begin_serving(loaded.config.log, around, color=around.stdout.isatty())
-    reactor = around.choose_reactor()
+    begin_serving(loaded.config.log, context, color=context.stdout.isatty())
+    reactor = context.choose_reactor()
     server = ServerAssembly(loaded=loaded, token=token, types=types, state=state).make(reactor)
-    host = call["host"] or guessed_host()
+    known_as = host or guessed_host()
 
     def begin() -> Deferred[None]:
         server.privilegedStartService()
         server.startService()
-        name = ServerName(host, server.port)
+        name = ServerName(known_as, server.port)
         return server.when_ready().addCallback(
-            lambda _: around.say(_invitation(name, token, server.fingerprint, guessed=not call["host"]))
+            lambda _: context.say(_invitation(name, token, server.fingerprint, guessed=not host))
         )
 
-    ending = Lifetime(reactor, begin, server.stopService).run()
-    return status_of(ending, around.explain)
+    reason = ProcessRunner(reactor, begin, server.stopService).run()
+    return status_of(reason, context.explain)
 
 
 def kept_token(state: StateDirectory | None) -> Secret:

@@ -7,18 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relaykit.commands.running import DRAIN_LIMIT_S
+from relaykit.commands.runner import DRAIN_LIMIT_S
 from relaykit.config.load import load_client, load_server
 from relaykit.config.problems import ConfigurationProblems
 from relaykit.options import listened_ports
 from relaykit.plugins import ProxyTypes
 
 if TYPE_CHECKING:
-    from relaykit.commands.grammar import Call
-    from relaykit.commands.surroundings import Surroundings
+    from relaykit.commands.context import CommandContext
     from relaykit.config.load import LoadedClient, LoadedServer
 
-__all__ = ["run", "unit"]
+__all__ = ["run_client", "run_server", "unit"]
 
 FIRST_FREE_PORT = 1024
 """Ports below need a capability."""
@@ -80,35 +79,43 @@ WantedBy=multi-user.target
 """
 
 
-def run(call: Call, around: Surroundings) -> int:
-    """Prints the unit of a role, for a file that is there already or will be."""
-    role = call.path[-1].name
-    config = str(Path(call["config"]).absolute())
+def run_server(context: CommandContext, config: str, token_file: str) -> int:
+    """Prints the unit of a server, for a file that is there already or will be."""
+    return _run("server", context, config, token_file)
+
+
+def run_client(context: CommandContext, config: str, token_file: str) -> int:
+    """Prints the unit of a client; see :func:`run_server`."""
+    return _run("client", context, config, token_file)
+
+
+def _run(role: str, context: CommandContext, config: str, token_file: str) -> int:
+    config = str(Path(config).absolute())
     low: list[int] = []
     if Path(config).exists():
         types = ProxyTypes.installed()
         try:
             if role == "server":
-                low = sorted(_low_server_ports(load_server(config, types=types, environ=around.environ)))
+                low = sorted(_low_server_ports(load_server(config, types=types, environ=context.environ)))
             else:
-                low = sorted(_low_client_ports(load_client(config, types=types, environ=around.environ)))
+                low = sorted(_low_client_ports(load_client(config, types=types, environ=context.environ)))
         except ConfigurationProblems as error:
-            around.explain(error)
+            context.explain(error)
             return 1
     else:
-        around.explain(
+        context.explain(
             f"note: {config} is not there yet; the unit allows no port below {FIRST_FREE_PORT}",
             "systemd-unit",
         )
     command = _command()
     if command[0].startswith(HOMES):
-        around.explain(
+        context.explain(
             f"note: the service will not see {command[0]}, because home directories are hidden from it; "
             "install relaykit elsewhere, such as in /opt/relaykit",
             "systemd-unit",
         )
-    token_file = str(Path(call["token-file"]).absolute()) if call["token-file"] else ""
-    around.stdout.write(unit(role, command, config, token_file, low))
+    token_file = str(Path(token_file).absolute()) if token_file else ""
+    context.stdout.write(unit(role, command, config, token_file, low))
     return 0
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from relaykit.commands.grammar import Call
-from relaykit.commands.surroundings import Surroundings
+from relaykit.commands.context import CommandContext
 from relaykit.values import Secret
 
 __all__ = ["new_token", "run"]
@@ -14,9 +13,9 @@ STRENGTH_BYTES = 20
 """160 bits: nobody guesses it, not even offline from a recorded login."""
 
 
-def run(call: Call, around: Surroundings) -> int:
+def run(context: CommandContext) -> int:
     """Prints a new token."""
-    around.say(new_token().reveal())
+    context.say(new_token().reveal())
     return 0
 
 

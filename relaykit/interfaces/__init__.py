@@ -17,9 +17,6 @@ from relaykit.interfaces.hosts import (
     IVisitorHost,
 )
 from relaykit.interfaces.legs import (
-    IDatagramAcceptor,
-    IDatagramLeg,
-    IDatagramReceiver,
     IKernelLeg,
     ILegAcceptor,
     ILegReceiver,
@@ -52,9 +49,6 @@ __all__ = [
     "IBackend",
     "IClientHost",
     "IDataPlane",
-    "IDatagramAcceptor",
-    "IDatagramLeg",
-    "IDatagramReceiver",
     "IDirectPaths",
     "IExposure",
     "IFlow",

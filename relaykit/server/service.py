@@ -70,9 +70,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DRAIN_S", "RelayServer"]
 
-DRAIN_S = 6.0
-"""Seconds that running flows get to end when the server stops; then they are cut.  With what closing links
-takes it is less than the 10 s after which Docker kills."""
+DRAIN_S = 10.0
+"""Seconds that running flows get to end when the server stops; then they are cut."""
 
 
 @implementer(IServerHost)

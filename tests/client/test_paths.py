@@ -94,11 +94,11 @@ class DialerTests(SynchronousTestCase):
             self.assertIs(self.dialer._tls_context(), first)
         (event,) = logged
         self.assertEqual(event["log_level"], LogLevel.warn)
-        self.assertIn(f"cannot read {self.authority}: No such file", event["reason"])
+        self.assertIn(f"cannot read {self.authority}: no such file", event["reason"])
         self.write(certificate("two").certificate)
         self.assertIsNot(self.dialer._tls_context(), first)
 
     def test_never_read(self) -> None:
         """Where there is no earlier one, a connection fails with the name of the file."""
         error = self.failureResultOf(self.dialer.connect(), TransportSecurityError)
-        self.assertEqual(str(error.value), f"cannot read {self.authority}: No such file or directory")
+        self.assertEqual(str(error.value), f"cannot read {self.authority}: no such file or directory")

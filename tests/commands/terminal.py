@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from relaykit.commands.context import CommandContext
 from relaykit.commands.main import run
-from relaykit.commands.surroundings import Surroundings
 from tests.layering import ROOT
 
 __all__ = ["Printed", "run_printed", "run_python"]
@@ -38,7 +38,7 @@ def run_printed(
 ) -> Printed:
     """Runs ``relaykit WORDS`` in this process."""
     stdout, stderr = StringIO(), StringIO()
-    status = run(words, Surroundings(stdout, stderr, environ or {}, choose_reactor))
+    status = run(words, CommandContext(stdout, stderr, environ or {}, choose_reactor))
     return Printed(status, stdout.getvalue(), stderr.getvalue())
 
 

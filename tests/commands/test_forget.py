@@ -7,7 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.remembered import Remembered, RememberedServers
-from relaykit.commands.logins import Login, Logins, ServerName
+from relaykit.commands.tunnels.logins import Login, Logins, ServerName
 from relaykit.state import StateDirectory
 from relaykit.values import Secret
 from tests.commands.terminal import Printed, run_printed

@@ -12,10 +12,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands import nat
-from relaykit.commands.grammar import Call, parse
-from relaykit.commands.main import RELAYKIT
-from relaykit.commands.running import Ending
-from relaykit.commands.surroundings import Surroundings
+from relaykit.commands.context import CommandContext
+from relaykit.commands.main import run
+from relaykit.commands.runner import ExitReason
 
 
 class Life:
@@ -24,7 +23,7 @@ class Life:
     def __init__(self, reactor: Any, begin: Callable[[], Deferred[Any]], stop: Any) -> None:
         self._begin = begin
 
-    def run(self) -> Ending:
+    def run(self) -> ExitReason:
         failed: list[BaseException] = []
 
         def note(failure: Failure) -> None:
@@ -32,7 +31,7 @@ class Life:
             failed.append(failure.value)
 
         self._begin().addErrback(note)
-        return Ending(failure=failed[0] if failed else None)
+        return ExitReason(failure=failed[0] if failed else None)
 
 
 class NatCommandTests(SynchronousTestCase):
@@ -51,12 +50,10 @@ class NatCommandTests(SynchronousTestCase):
             say("what was found")
             return int(found)
 
-        call = parse(RELAYKIT, ["nat", *words])
-        assert isinstance(call, Call)
         stdout, stderr = StringIO(), StringIO()
-        around = Surroundings(stdout, stderr, {}, lambda: None)
-        with mock.patch.object(nat, "examine", examine), mock.patch.object(nat, "Lifetime", Life):
-            status = nat.run(call, around)
+        context = CommandContext(stdout, stderr, {}, lambda: None)
+        with mock.patch.object(nat, "examine", examine), mock.patch.object(nat, "ProcessRunner", Life):
+            status = run(["nat", *words], context)
         return status, stdout.getvalue() + stderr.getvalue(), asked
 
     def test_found(self) -> None:

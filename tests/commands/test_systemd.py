@@ -108,8 +108,10 @@ class RunTests(SynchronousTestCase):
         self.assertIn("\nExecStart=/home/me/venv/bin/python -m relaykit server", printed.stdout)
 
     def test_roles(self) -> None:
-        """Without a role, the command shows its help."""
-        self.assertIn("relaykit systemd [command]", run_printed(["systemd"]).stdout)
+        """Without a role, the command shows which there are."""
+        printed = run_printed(["systemd"])
+        self.assertEqual((printed.status, printed.stdout), (2, ""))
+        self.assertIn("  server  Unit that runs a server", printed.stderr)
 
 
 def visitor(port: int) -> str:

@@ -138,7 +138,7 @@ class ServerTests(CommandTestCase):
             time.sleep(0.05)  # a file tells nobody that something was written to it
         self.assertRegex(
             path.read_text().splitlines()[0],
-            r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[I\] \[commands/frps\.py:\d+\] "
+            r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[I\] \[frp/frps\.py:\d+\] "
             r"frps uses config file: relay\.toml$",
         )
         self.assertEqual(server.output, "")

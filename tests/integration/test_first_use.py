@@ -441,7 +441,7 @@ class ForeignTests(QuickTestCase):
         """They are listed beside those of the built-in types."""
         said = self.do("relaykit help")
         self.assertIn("\n  gate ", said)
-        self.assertIn("--open-seconds int", self.do("relaykit gate --help"))
+        self.assertIn("--open-seconds INTEGER", self.do("relaykit gate --help"))
 
 
 class DemoTests(WalkTestCase):

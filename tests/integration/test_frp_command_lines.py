@@ -13,7 +13,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.commands.cases import DEVIATIONS, PROCESS_GROUPS, Case, differences, read_cases
+from tests.commands.frp.cases import DEVIATIONS, PROCESS_GROUPS, Case, differences, read_cases
 from tests.commands.terminal import Printed
 from tests.layering import ROOT
 

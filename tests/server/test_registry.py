@@ -21,7 +21,6 @@ from relaykit.sansio.control.texts import STOPPED
 from relaykit.server import registry
 from relaykit.server.flows import ProxyFlow
 from relaykit.server.registry import RegisteredProxy, Registry
-from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import ClientIdentity, Ended
 from tests.server.scene import TYPES
 
@@ -85,7 +84,7 @@ class RegistryTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.entrance = Entrance()
         self.clock = Clock()
-        self.registry = Registry(TYPES, self, DataPlane([CopyForwarder()], MemoryNetwork()), self.clock)
+        self.registry = Registry(TYPES, self, DataPlane([CopyForwarder()]), self.clock)
         self.session = Session()
 
     def ingress_of(self, proxy_type: Any) -> Entrance:

@@ -1,0 +1,202 @@
+"""``relaykit frpc``: takes frp's command line for clients, and behaves as its client does to scripts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from attrs import evolve
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from relaykit.assembly import ClientAssembly
+from relaykit.commands.context import error_text
+from relaykit.commands.frp.settings import client_table, proxy_table, visitor_table
+from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving
+from relaykit.commands.serve import loaded_or_said, serve_client, status_of
+from relaykit.config.load import client_from_table, load_client
+from relaykit.errors import RelaykitError
+from relaykit.plugins import ProxyTypes
+
+if TYPE_CHECKING:
+    from relaykit.client.service import RelayClient
+    from relaykit.commands.context import CommandContext
+    from relaykit.commands.frp.grammar import Call
+    from relaykit.config.load import LoadedClient
+
+__all__ = ["run", "run_proxy", "run_visitor", "verify"]
+
+log = Logger()
+
+_STOPPED = "frpc service for config file [{path}] stopped"
+
+
+def run(call: Call, context: CommandContext) -> int:
+    """Runs the client of a file, or those of all files in a folder."""
+    if call["config-dir"]:
+        return _run_folder(call, context)
+    types = ProxyTypes.installed()
+    path = call["config"]
+    loaded = _load_file(path, call, context, types)
+    if loaded is None:
+        return 1
+    begin_serving(loaded.config.log, context, color=True)
+    log.info("start frpc service for config file [{path}] with aggregated configuration", path=path)
+    return _serve(loaded, context, types, lambda: log.info(_STOPPED, path=path))
+
+
+def run_proxy(call: Call, context: CommandContext) -> int:
+    """Publishes the one proxy that the flags describe; no file is read."""
+    table = {**client_table(call), "proxies": [proxy_table(call, call.path[-1].name)]}
+    return _run_table(table, call, context)
+
+
+def run_visitor(call: Call, context: CommandContext) -> int:
+    """Visits the one proxy that the flags describe; no file is read."""
+    table = {**client_table(call), "visitors": [visitor_table(call, call.path[-2].name)]}
+    return _run_table(table, call, context)
+
+
+def verify(call: Call, context: CommandContext) -> int:
+    """Checks a file."""
+    path = call["config"]
+    if not path:
+        context.say("frpc: the configuration file is not specified")
+        return 0
+    if _load_file(path, call, context, ProxyTypes.installed()) is None:
+        return 1
+    context.say(f"frpc: the configuration file {path} syntax is ok")
+    return 0
+
+
+def _load_file(path: str, call: Call, context: CommandContext, types: ProxyTypes) -> LoadedClient | None:
+    def load() -> LoadedClient:
+        return load_client(
+            path,
+            types=types,
+            environ=context.environ,
+            strict=call["strict-config"],
+            allow_unsafe=call["allow-unsafe"],
+        )
+
+    return loaded_or_said(load, context.say)
+
+
+def _run_table(table: dict[str, Any], call: Call, context: CommandContext) -> int:
+    types = ProxyTypes.installed()
+
+    def load() -> LoadedClient:
+        return client_from_table(
+            table, types=types, environ=context.environ, allow_unsafe=call["allow-unsafe"]
+        )
+
+    loaded = loaded_or_said(load, context.say)
+    if loaded is None:
+        return 1
+    begin_serving(loaded.config.log, context, color=True)
+    return _serve(loaded, context, types, lambda: None)
+
+
+def _serve(
+    loaded: LoadedClient, context: CommandContext, types: ProxyTypes, stopped: Callable[[], None]
+) -> int:
+    """Runs a client; the reason of its end is printed last, without time or level, as frp does."""
+    try:
+        assembly = _assembly(loaded, context, types)
+    except RelaykitError as error:
+        stopped()
+        context.say(str(error))
+        return 1
+    reason = serve_client(assembly, context.choose_reactor())
+    stopped()
+    if isinstance(reason.failure, (RelaykitError, OSError)):
+        context.say(
+            f"login to the server failed: {error_text(reason.failure)}. "
+            "With loginFailExit enabled, no additional retries will be attempted"
+        )
+        return 1
+    return (
+        -reason.signal if reason.signal else status_of(reason, lambda error: context.say(error_text(error)))
+    )
+
+
+def _assembly(loaded: LoadedClient, context: CommandContext, types: ProxyTypes) -> ClientAssembly:
+    """The assembly of a client that ends when its first login fails, unless its file says otherwise.
+
+    :raises RelaykitError: the token cannot be had.
+    """
+    config = loaded.config
+    if config.login_fail_exit is None:
+        loaded = evolve(loaded, config=msgspec.structs.replace(config, login_fail_exit=True))
+    return ClientAssembly.of(loaded, types, context.environ)
+
+
+# --- one client for every file of a folder ---------------------------------------------------
+
+
+def _run_folder(call: Call, context: CommandContext) -> int:
+    """Runs the clients until all of them have failed; that is no failure of the program."""
+    types = ProxyTypes.installed()
+    assemblies: dict[str, ClientAssembly] = {}
+    for path in _files_below(call["config-dir"]):
+        loaded = _load_file(path, call, context, types)
+        try:
+            if loaded is not None:
+                assemblies[path] = _assembly(loaded, context, types)
+                continue
+        except RelaykitError as error:
+            context.say(str(error))
+        context.say(f"frpc service error for config file [{path}]")
+    if not assemblies:
+        return 0
+    begin_serving(next(iter(assemblies.values())).loaded.config.log, context, color=True)
+    reason = _serve_all(assemblies, context)
+    return (
+        -reason.signal if reason.signal else status_of(reason, lambda error: context.say(error_text(error)))
+    )
+
+
+def _serve_all(assemblies: dict[str, ClientAssembly], context: CommandContext) -> ExitReason:
+    reactor = context.choose_reactor()
+    clients = {path: assembly.make(reactor) for path, assembly in assemblies.items()}
+
+    def begin() -> Deferred[bool]:
+        lives = [_live(path, client, context) for path, client in clients.items()]
+        return DeferredList(lives).addCallback(lambda results: not any(alive for _, alive in results))
+
+    def stop() -> Deferred[Any]:
+        return DeferredList([client.stopService() for client in clients.values() if client.running])
+
+    return ProcessRunner(reactor, begin, stop).run()
+
+
+def _live(path: str, client: RelayClient, context: CommandContext) -> Deferred[bool]:
+    """Starts a client; fires with whether it lives on."""
+
+    def failed(failure: Failure) -> Deferred[bool]:
+        context.say(f"frpc service error for config file [{path}]")
+        stopped: Deferred[Any] = client.stopService()
+        return stopped.addCallback(lambda _: False)
+
+    log.info("start frpc service for config file [{path}] with aggregated configuration", path=path)
+    client.privilegedStartService()
+    client.startService()
+    return client.when_first_login().addCallbacks(lambda _: True, failed)
+
+
+def _files_below(path: str) -> Iterator[str]:
+    """The regular files in a folder and below, in order of their names; or the file itself."""
+    if os.path.isfile(path):
+        yield path
+    elif os.path.isdir(path):
+        with os.scandir(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            below = os.path.normpath(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_below(below)
+            elif entry.is_file():
+                yield below

@@ -1,0 +1,74 @@
+"""``relaykit frps``: takes frp's command line for servers, and behaves as its server does to scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from relaykit.assembly import ServerAssembly
+from relaykit.commands.context import error_text
+from relaykit.commands.frp.settings import server_table
+from relaykit.commands.runner import begin_serving
+from relaykit.commands.serve import loaded_or_said, serve_server, status_of
+from relaykit.config.load import load_server, server_from_table
+from relaykit.errors import RelaykitError
+from relaykit.plugins import ProxyTypes
+
+if TYPE_CHECKING:
+    from relaykit.commands.context import CommandContext
+    from relaykit.commands.frp.grammar import Call
+    from relaykit.config.load import LoadedServer
+
+__all__ = ["run", "verify"]
+
+log = Logger()
+
+
+def run(call: Call, context: CommandContext) -> int:
+    """Runs the server, of a file or of flags alone: with a file, the other flags do not count."""
+    types = ProxyTypes.installed()
+    loaded = _load(call, context, types)
+    if loaded is None:
+        return 1
+    begin_serving(loaded.config.log, context, color=True)
+    if call["config"]:
+        log.info("frps uses config file: {path}", path=call["config"])
+    else:
+        log.info("frps uses command line arguments for config")
+    try:
+        assembly = ServerAssembly.of(loaded, types, context.environ)
+    except RelaykitError as error:
+        context.say(str(error))
+        return 1
+    reason = serve_server(assembly, context.choose_reactor())
+    return (
+        -reason.signal if reason.signal else status_of(reason, lambda error: context.say(error_text(error)))
+    )
+
+
+def verify(call: Call, context: CommandContext) -> int:
+    """Checks a file; without one there is nothing wrong."""
+    path = call["config"]
+    if not path:
+        context.say("frps: the configuration file is not specified")
+        return 0
+    if _load(call, context, ProxyTypes.installed()) is None:
+        return 1
+    context.say(f"frps: the configuration file {path} syntax is ok")
+    return 0
+
+
+def _load(call: Call, context: CommandContext, types: ProxyTypes) -> LoadedServer | None:
+    def load() -> LoadedServer:
+        if not call["config"]:
+            return server_from_table(server_table(call), types=types, allow_unsafe=call["allow-unsafe"])
+        return load_server(
+            call["config"],
+            types=types,
+            environ=context.environ,
+            strict=call["strict-config"],
+            allow_unsafe=call["allow-unsafe"],
+        )
+
+    return loaded_or_said(load, context.say)

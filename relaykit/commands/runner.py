@@ -1,0 +1,164 @@
+"""The life of a program that serves: its log, its process, its signals, how it ends."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import globalLogBeginner
+from twisted.python.failure import Failure
+
+from relaykit.commands.context import CommandContext
+from relaykit.logs.observers import CONSOLE, LogSettings, log_writer
+from relaykit.tuning import prepare_process
+
+if TYPE_CHECKING:
+    from relaykit.config.sections import LogConfig
+
+__all__ = [
+    "DRAIN_LIMIT_S",
+    "ExitReason",
+    "ProcessRunner",
+    "begin_logging",
+    "begin_serving",
+]
+
+DRAIN_LIMIT_S = 30.0
+"""The longest that stopping may take.  Services bound their draining themselves, below this."""
+
+
+def _signals(*names: str) -> tuple[signal.Signals, ...]:
+    """Those of these signals that the system has."""
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
+
+
+_STOPPING = _signals("SIGINT", "SIGTERM", "SIGHUP")
+_IGNORED = _signals("SIGUSR1", "SIGUSR2", "SIGALRM")
+"""Signals that frp's programs live on through, where Python's default would be death."""
+
+_DUMPING = _signals("SIGQUIT")
+_DUMPED_STATUS = 2
+
+
+def begin_serving(config: LogConfig, context: CommandContext, color: bool) -> None:
+    """Prepares this process for a role; its log goes where the configuration says."""
+    prepare_process()
+    begin_logging(config, color, context)
+
+
+def begin_logging(config: LogConfig, color: bool, context: CommandContext) -> None:
+    """Sends the log of this process where its configuration says.
+
+    A file that cannot be opened does not stop the program: it says so, and logs to the console.
+    """
+    settings = LogSettings(
+        to=config.to,
+        level=config.level,
+        max_days=config.max_days,
+        color=color and not config.disable_print_color,
+        format=config.format,
+    )
+    try:
+        writer = log_writer(settings, context.stdout, lambda text: context.explain(text, "log-full"))
+    except OSError as error:
+        context.explain(f"cannot log to {config.to}: {error.strerror}; logging to the console", "log-file")
+        writer = log_writer(_to_console(settings), context.stdout)
+    globalLogBeginner.beginLoggingTo([writer], discardBuffer=True, redirectStandardIO=False)
+
+
+def _to_console(settings: LogSettings) -> LogSettings:
+    return LogSettings(
+        to=CONSOLE, level=settings.level, max_days=0, color=settings.color, format=settings.format
+    )
+
+
+@define
+class ExitReason:
+    """Why a program ended: a failure, a signal, or neither when its work was done."""
+
+    failure: BaseException | None = None
+    signal: int | None = None
+
+
+class ProcessRunner:
+    """Runs a service under a reactor until it fails, is done, or a signal comes.
+
+    The first SIGINT, SIGTERM or SIGHUP drains the service; a second one ends the program at once.
+    SIGHUP stays ignored where it was (``nohup``).
+
+    :param begin: starts the service.  When its Deferred fails the program ends with that failure;
+        when it fires with True the program is done.
+    :param stop: stops it; its Deferred fires when it has been drained.
+    """
+
+    def __init__(self, reactor: Any, begin: Callable[[], Deferred[Any]], stop: Callable[[], Any]) -> None:
+        self._reactor = reactor
+        self._begin = begin
+        self._stop = stop
+        self._stopping = False
+        self._stopped = False
+        self._reason = ExitReason()
+
+    def run(self) -> ExitReason:
+        """Runs the reactor; returns when everything has stopped."""
+        self._reactor.callWhenRunning(self._run)
+        self._reactor.run()
+        return self._reason
+
+    def end(self, number: int) -> None:
+        """Ends the program because of a signal: the first time in order, the second time at once."""
+        if self._stopping:
+            self._stop_reactor(None)
+            return
+        self._reason.signal = number
+        self._drain()
+
+    def _run(self) -> None:
+        for number in _STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._signaled)
+        for number in _IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        for number in _DUMPING:
+            signal.signal(number, _dump)
+        maybeDeferred(self._begin).addCallbacks(self._begun, self._failed)
+
+    def _signaled(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self.end, number)
+
+    def _begun(self, done: object) -> None:
+        if done is True and not self._stopping:
+            self._drain()
+
+    def _failed(self, failure: Failure) -> None:
+        if not self._stopping:
+            self._reason.failure = failure.value
+            self._drain()
+
+    def _drain(self) -> None:
+        self._stopping = True
+        stopped = maybeDeferred(self._stop)
+        stopped.addTimeout(DRAIN_LIMIT_S, self._reactor)
+        stopped.addErrback(self._not_drained)
+        stopped.addBoth(self._stop_reactor)
+
+    def _not_drained(self, failure: Failure) -> None:
+        self._reason.failure = self._reason.failure or failure.value
+
+    def _stop_reactor(self, result: object) -> None:
+        # The reactor still runs for a moment after it was stopped, and may not be stopped twice.
+        if self._reactor.running and not self._stopped:
+            self._stopped = True
+            self._reactor.stop()
+
+
+def _dump(number: int, frame: FrameType | None) -> None:
+    faulthandler.dump_traceback(sys.stderr)
+    os._exit(_DUMPED_STATUS)

@@ -1,0 +1,130 @@
+"""``relaykit server`` and ``relaykit client``, and how every command loads and runs the two roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly, read_client, read_server
+from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving
+from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
+from relaykit.errors import RelaykitError
+
+if TYPE_CHECKING:
+    from relaykit.commands.context import CommandContext
+
+__all__ = ["loaded_or_said", "run_client", "run_server", "serve_client", "serve_server", "status_of"]
+
+log = Logger()
+
+
+class Loaded(Protocol):
+    """What a loader answers: at least its warnings."""
+
+    @property
+    def warnings(self) -> tuple[ConfigurationProblem, ...]: ...
+
+
+LoadedT = TypeVar("LoadedT", bound=Loaded)
+
+
+def run_server(context: CommandContext, quick: bool, port: int, host: str, **files: Any) -> int:
+    """Runs a relay server until a signal comes."""
+    if quick:
+        from relaykit.commands.quick import run_quick
+
+        return run_quick(context, port, host, config=files["config"], state_dir=files["state_dir"])
+    return _run(context, read_server, serve_server, **files)
+
+
+def run_client(context: CommandContext, **files: Any) -> int:
+    """Runs a client until a signal comes, or until its first login fails where that ends it."""
+    return _run(context, read_client, serve_client, **files)
+
+
+def _run(
+    context: CommandContext,
+    read: Callable[[RoleFiles], Any],
+    serve: Callable[[Any, Any], ExitReason],
+    *,
+    config: str,
+    strict_config: bool,
+    allow_unsafe: Collection[str],
+    state_dir: str,
+    token_file: str,
+) -> int:
+    if not config:
+        context.explain("a configuration file is needed: -c FILE", "no-file-given")
+        return 1
+    files = RoleFiles(
+        config=config,
+        environ=context.environ,
+        strict=strict_config,
+        allow_unsafe=allow_unsafe,
+        state_dir=state_dir,
+        token_file=token_file,
+    )
+    assembly = loaded_or_said(lambda: read(files), context.complain)
+    if assembly is None:
+        return 1
+    begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
+    return status_of(serve(assembly, context.choose_reactor()), context.explain)
+
+
+def loaded_or_said(load: Callable[[], LoadedT], say: Callable[[str], None]) -> LoadedT | None:
+    """What ``load`` answers; None after having said every problem.  Warnings are said in any case."""
+    try:
+        loaded = load()
+    except ConfigurationProblems as error:
+        _warn(error.warnings, say)
+        for problem in error.problems:
+            say(str(problem))
+        return None
+    except RelaykitError as error:
+        say(str(error))
+        return None
+    _warn(loaded.warnings, say)
+    return loaded
+
+
+def _warn(warnings: tuple[ConfigurationProblem, ...], say: Callable[[str], None]) -> None:
+    for warning in warnings:
+        say(f"WARNING: {warning}")
+
+
+def serve_server(assembly: ServerAssembly, reactor: Any) -> ExitReason:
+    """Runs a server, and the reactor, until one of them ends."""
+    server = assembly.make(reactor)
+
+    def begin() -> Deferred[None]:
+        server.privilegedStartService()
+        server.startService()
+        return server.when_ready()
+
+    return ProcessRunner(reactor, begin, server.stopService).run()
+
+
+def serve_client(assembly: ClientAssembly, reactor: Any) -> ExitReason:
+    """Runs a client, and the reactor, until one of them ends."""
+    client = assembly.make(reactor)
+
+    def begin() -> Deferred[None]:
+        client.privilegedStartService()
+        client.startService()
+        return client.when_first_login().addCallback(lambda _: None)
+
+    return ProcessRunner(reactor, begin, client.stopService).run()
+
+
+def status_of(reason: ExitReason, report: Callable[[BaseException], None]) -> int:
+    """The exit status for an end that a signal makes a success; a failure is reported."""
+    if reason.failure is None:
+        return 0
+    if not isinstance(reason.failure, (RelaykitError, OSError)):
+        log.failure("the program ended because of a defect", Failure(reason.failure))
+    report(reason.failure)
+    return 1

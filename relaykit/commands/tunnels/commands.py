@@ -1,0 +1,325 @@
+"""The commands of the installed proxy types.
+
+Which commands there are, their flags, and what these set is what the types say of themselves
+(:class:`relaykit.options.OneLine`); here it becomes commands of click, and tables as files have them.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+from attrs import frozen
+
+from relaykit.assembly import read_secret_file
+from relaykit.commands.program import BOOLEAN_FLAG, PAIRS, SETTINGS, STATE_DIR, WORDS, several
+from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
+from relaykit.errors import BrokenProxyType, PluginError, RelaykitError
+from relaykit.interfaces import IOneLineProxyType
+from relaykit.options import OneLine, OptionField, Options, ProxyCommon, VisitorCommon, option_fields
+from relaykit.plugins import ProxyTypes
+from relaykit.values import Address, Secret
+
+__all__ = [
+    "TunnelCommand",
+    "command_named",
+    "find_tunnel",
+    "installed_tunnels",
+    "is_built_in",
+    "local_service",
+    "service_text",
+]
+
+_CONNECTION = (
+    click.Option(
+        ["-s", "--server"], default="", help="host or host:port of the server; else RELAYKIT_SERVER"
+    ),
+    click.Option(
+        ["--token-file"],
+        type=click.Path(),
+        default="",
+        help="file with the server's token; else RELAYKIT_TOKEN",
+    ),
+    click.Option(
+        ["--fingerprint"], default="", help="accept only the server whose certificate has this SHA-256"
+    ),
+    click.Option(["-u", "--user"], default="", help="put before the names of proxies, with a dot between"),
+    click.Option(
+        ["--remember"], is_flag=True, help="keep server, token and fingerprint for later command lines"
+    ),
+    STATE_DIR,
+    click.Option(["--web"], is_flag=True, help="the service is for browsers: show its address as a URL"),
+    click.Option(["--plain"], is_flag=True, help="print lines, on a terminal too"),
+)
+"""How the server is reached, and how the command shows itself."""
+
+_OF_PROXY = (
+    click.Option(["-n", "--name"], default="", help="name of the proxy on the server; made up if left out"),
+    click.Argument(["service"]),
+)
+_OF_VISITOR = (
+    click.Option(
+        ["-p", "--port"], type=int, default=0, help="port of this machine that leads to the service"
+    ),
+    click.Option(
+        ["--bind-addr"], default="127.0.0.1", show_default=True, help="address that this port is opened on"
+    ),
+    click.Option(
+        ["--server-user"], default="", help="user of the client that has the service, if not the own one"
+    ),
+    click.Argument(["proxy"]),
+)
+_VISITOR_SECRETS = ("secretKey",)
+"""Keys of :class:`VisitorCommon` that become flags; the others are in ``_OF_VISITOR``."""
+
+_FLAG_TYPES: Mapping[Any, dict[str, Any]] = {
+    int: {"type": int},
+    str: {"type": str},
+    bool: BOOLEAN_FLAG,
+    tuple[str, ...]: {"type": WORDS},
+    dict[str, str]: {"type": PAIRS},
+    Secret: {"type": click.Path()},
+}
+"""Keys of other types, such as tables, take a file."""
+
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^:=\[\]]+):(?P<port>[0-9]+)")
+
+
+class _OfType(click.Command):
+    """A command of a proxy type; ``module`` is where the type comes from."""
+
+    module = ""
+
+
+@frozen
+class TunnelCommand:
+    """One command of a proxy type."""
+
+    type: Any
+    line: OneLine
+
+    def command(self) -> click.Command:
+        """The command for click."""
+
+        def run(**values: Any) -> int:
+            from relaykit.commands.tunnels.run import run_tunnel
+
+            return run_tunnel(click.get_current_context().obj, self, **values)
+
+        own = (_option(self.line, each) for each in self._fields())
+        common = _OF_VISITOR if self.line.visits else _OF_PROXY
+        command = _OfType(
+            self.line.command,
+            callback=run,
+            params=[*common, *own, *_CONNECTION],
+            help=f"{self.line.summary}.",
+            short_help=self.line.summary,
+            context_settings=SETTINGS,
+        )
+        command.module = type(self.type).__module__
+        return command
+
+    def table(self, values: Mapping[str, Any], environ: Mapping[str, str], token: Secret) -> dict[str, Any]:
+        """What a client's file would have for these values of the flags: one proxy or one visitor.
+
+        :raises RelaykitError: the file of a secret cannot be read, or there is nothing to make one of.
+        """
+        entry: dict[str, Any] = {"type": self.type.name}
+        if self.line.visits:
+            proxy = values["proxy"]
+            entry |= {
+                "name": f"{proxy}-visitor",
+                "serverName": proxy,
+                "bindPort": values["port"],
+                "bindAddr": values["bind_addr"],
+                "serverUser": values["server_user"],
+            }
+        else:
+            service = values["service"]
+            proxy = values["name"] or _made_up_name(self.line.command, service)
+            entry |= {"name": proxy, **local_service(service)}
+        owner = entry.get("serverUser") or values["user"]
+        for each in self._fields():
+            value = values[_parameter(each)]
+            if each.type is Secret:
+                secret = _given_secret(each, value, environ)
+                if not secret and each.key in self.line.from_token:
+                    secret = _secret_from_token(token, f"{owner}.{proxy}", _flag_name(self.line, each))
+                entry[each.key] = secret.reveal()
+            elif each.type == dict[str, str] and value:
+                entry[each.key] = dict(value)
+            elif value not in (None, ()):
+                entry[each.key] = list(value) if isinstance(value, tuple) else value
+        return {"visitors" if self.line.visits else "proxies": [entry]}
+
+    def other_half(self, values: Mapping[str, Any], name: str) -> str:
+        """The beginning of the command line that visits a proxy of this type; empty if it has no visitors."""
+        visit = next((line for line in self.type.one_lines if line.visits), None)
+        if self.line.visits or visit is None:
+            return ""
+        local = local_service(values["service"]).get("localPort", "PORT")
+        return f"relaykit {visit.command} {name} --port {local}"
+
+    def _fields(self) -> Iterator[OptionField]:
+        options: type[Options] = self.type.visitor_options if self.line.visits else self.type.proxy_options
+        if self.line.visits:
+            yield from (each for each in option_fields(VisitorCommon) if each.key in _VISITOR_SECRETS)
+        yield from (each for each in option_fields(options) if each.type in _FLAG_TYPES)
+
+
+# --- which commands there are --------------------------------------------------------------------
+
+
+def installed_tunnels(types: ProxyTypes | None = None) -> list[TunnelCommand]:
+    """The commands of all installed types, by name; a type that cannot be used has none."""
+    tunnels: list[TunnelCommand] = []
+    try:
+        for reference in ProxyTypes.installed() if types is None else types:
+            for command in reference.commands:
+                try:
+                    tunnels.append(_tunnel(reference.load(), command))
+                except PluginError:
+                    continue
+    except PluginError:
+        return []
+    return sorted(tunnels, key=lambda tunnel: tunnel.line.command)
+
+
+def find_tunnel(types: ProxyTypes, command: str) -> TunnelCommand | None:
+    """The tunnel command of this name; imports the one type that has it.
+
+    :raises PluginError: the type cannot be used, or two have this command.
+    """
+    owners = [reference for reference in types if command in reference.commands]
+    if len(owners) > 1:
+        names = " and ".join(owner.name for owner in owners)
+        raise BrokenProxyType(
+            f'the command "{command}" is provided twice, by the proxy types {names}: '
+            "uninstall one of the two packages, or use a file"
+        )
+    return _tunnel(types.get(owners[0].name), command) if owners else None
+
+
+def command_named(name: str) -> click.Command | None:
+    """The command of a proxy type; one that says why it cannot be used, where that is so."""
+    try:
+        types = ProxyTypes.installed()
+        tunnel = find_tunnel(types, name)
+    except PluginError as error:
+        return _unusable(name, error, "")
+    if tunnel is not None:
+        return tunnel.command()
+    if name in NOT_IMPLEMENTED_TYPES and name not in types:
+        return _unusable(name, f"the proxy type {name} is not available yet", "not-available-yet")
+    return None
+
+
+def is_built_in(command: click.Command) -> bool:
+    """Whether a command comes with relaykit, itself or as that of one of its proxy types."""
+    return not isinstance(command, _OfType) or command.module.startswith("relaykit.")
+
+
+def _tunnel(proxy_type: Any, command: str) -> TunnelCommand:
+    lines = proxy_type.one_lines if IOneLineProxyType.providedBy(proxy_type) else ()
+    for line in lines:
+        if line.command == command:
+            return TunnelCommand(proxy_type, line)
+    raise BrokenProxyType(
+        f'proxy type "{proxy_type.name}" has no command "{command}", which its dropin announces'
+    )
+
+
+def _unusable(name: str, why: PluginError | str, problem: str) -> click.Command:
+    """A command that says why it is none, whatever flags it was given."""
+
+    @click.pass_context
+    def run(ctx: click.Context) -> int:
+        ctx.obj.explain(why, problem)
+        return 1
+
+    return click.Command(
+        name,
+        callback=run,
+        short_help=str(why),
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
+
+
+# --- what is typed -------------------------------------------------------------------------------
+
+
+def local_service(word: str) -> dict[str, Any]:
+    """The keys of a proxy for a local service: a port, host:port, or an endpoint string."""
+    if word.isascii() and word.isdigit():
+        return {"localPort": int(word)}
+    found = _HOST_AND_PORT.fullmatch(word)
+    if found is not None:
+        return {"localIP": found["host"].strip("[]"), "localPort": int(found["port"])}
+    return {"local": word}
+
+
+def service_text(common: ProxyCommon) -> str:
+    """A local service as people write it."""
+    if common.local:
+        return common.local
+    return str(Address(common.local_ip, common.local_port))
+
+
+def _made_up_name(command: str, word: str) -> str:
+    """Unique where one machine publishes a service once, and the same at the next start."""
+    return re.sub(r"[^\w.]+", "-", f"{platform.node()}-{command}-{word}").strip("-")
+
+
+# --- flags of options ----------------------------------------------------------------------------
+
+
+def _option(line: OneLine, option: OptionField) -> click.Option:
+    flag = f"--{_flag_name(line, option)}"
+    about = option.description.rstrip(".")
+    about = about[:1].lower() + about[1:]
+    if option.type is Secret:
+        made = "; else made of the token" if option.key in line.from_token else ""
+        about = f"file with it: {about}; else {_variable(option)}{made}"
+    kind = _FLAG_TYPES[option.type]
+    if kind["type"] in (WORDS, PAIRS):
+        return several(_parameter(option), flag, type=kind["type"], help=about)
+    if option.default and option.type is not Secret:
+        about += f"  [default: {option.default}]"
+    return click.Option([_parameter(option), flag], default=None, help=about, **kind)
+
+
+def _flag_name(line: OneLine, option: OptionField) -> str:
+    name = line.flags.get(option.key) or option.name.replace("_", "-")
+    return f"{name}-file" if option.type is Secret else name
+
+
+def _parameter(option: OptionField) -> str:
+    """The name of the value; it cannot be that of a flag that all commands have."""
+    return f"own_{option.name}"
+
+
+def _variable(option: OptionField) -> str:
+    """The environment variable that may hold a secret."""
+    return f"RELAYKIT_{option.name.upper()}"
+
+
+def _given_secret(option: OptionField, path: str | None, environ: Mapping[str, str]) -> Secret:
+    if path:
+        return read_secret_file(path, "secret")
+    return Secret(environ.get(_variable(option), ""))
+
+
+def _secret_from_token(token: Secret, proxy: str, flag: str) -> Secret:
+    if not token:
+        raise RelaykitError(
+            f"a secret key is needed: --{flag} FILE; without a token, none can be made",
+            problem="no-token-given",
+        )
+    label = b"relaykit: secret of one proxy\0" + os.fsencode(proxy)
+    return Secret(hmac.digest(token.to_bytes(), label, "sha256").hex())

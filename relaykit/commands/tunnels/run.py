@@ -1,0 +1,140 @@
+"""``relaykit tcp 22 --server relay.example --remote-port 6000`` and the like: a client without a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from relaykit.assembly import ClientAssembly, read_secret_file
+from relaykit.commands.runner import ProcessRunner
+from relaykit.commands.serve import loaded_or_said, status_of
+from relaykit.commands.status.follower import LogFollower, choose_renderer
+from relaykit.commands.status.view import StatusView
+from relaykit.commands.tunnels.commands import TunnelCommand, service_text
+from relaykit.commands.tunnels.logins import Login, Logins, ServerName
+from relaykit.config.load import client_from_table
+from relaykit.errors import RelaykitError
+from relaykit.plugins import ProxyTypes
+from relaykit.state import StateDirectory, StateUnavailable
+from relaykit.tuning import prepare_process
+from relaykit.values import Secret
+
+if TYPE_CHECKING:
+    from relaykit.client.service import RelayClient
+    from relaykit.commands.context import CommandContext
+    from relaykit.config.load import LoadedClient
+
+__all__ = ["login_for", "run_tunnel"]
+
+log = Logger()
+
+
+def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) -> int:
+    """Runs one proxy or one visitor until a signal comes, or until its first login fails."""
+    types = ProxyTypes.installed()
+    state = StateDirectory.find(values["state_dir"], context.environ)
+    logins = Logins(state)
+    try:
+        login = login_for(
+            logins, context.environ, values["server"], values["token_file"], values["fingerprint"]
+        )
+        table = {**_server_table(login, values["user"]), **tunnel.table(values, context.environ, login.token)}
+    except RelaykitError as error:
+        context.explain(error)
+        return 1
+    loaded = loaded_or_said(
+        lambda: client_from_table(table, types=types, environ=context.environ), context.complain
+    )
+    if loaded is None:
+        return 1
+    prepare_process()
+    reactor = context.choose_reactor()
+    client = ClientAssembly(loaded=loaded, token=login.token, types=types, state=state).make(reactor)
+    renderer = choose_renderer(context, f"relaykit {tunnel.line.command}", plain=values["plain"])
+    follower = LogFollower(client, _view(tunnel, values, login, loaded), renderer, reactor)
+
+    def begin() -> Deferred[Any]:
+        follower.begin()
+        client.startService()
+        first = client.when_first_login()
+        return first.addCallback(lambda _: _keep(login, logins) if values["remember"] else None)
+
+    reason = ProcessRunner(reactor, begin, lambda: Deferred.fromCoroutine(_stop(client, follower))).run()
+    return status_of(reason, lambda error: None if follower.has_told(str(error)) else context.explain(error))
+
+
+def login_for(
+    logins: Logins, environ: Mapping[str, str], server: str = "", token_file: str = "", fingerprint: str = ""
+) -> Login:
+    """The server that is meant, and what it takes to log in.
+
+    What is not on the command line comes from the environment, then from what is remembered.
+
+    :raises RelaykitError: no server is named, or no token is there for it.
+    """
+    named = server or environ.get("RELAYKIT_SERVER", "")
+    known = logins.find(ServerName.parse(named)) if named else logins.latest()
+    if not named and known is None:
+        raise RelaykitError(
+            "no server is named: --server HOST:PORT, or RELAYKIT_SERVER", problem="no-server-named"
+        )
+    meant = ServerName.parse(named) if named or known is None else known.server
+    if token_file:
+        token = read_secret_file(token_file)
+    elif "RELAYKIT_TOKEN" in environ:
+        token = Secret(environ["RELAYKIT_TOKEN"].strip())
+    elif known is not None:
+        token = known.token
+    else:
+        raise RelaykitError(
+            f"no token is given for {meant}: --token-file FILE, or RELAYKIT_TOKEN (empty for none)",
+            problem="no-token-given",
+        )
+    pinned = fingerprint or environ.get("RELAYKIT_FINGERPRINT", "")
+    return Login(
+        server=meant, token=token, fingerprint=pinned or ("" if known is None else known.fingerprint)
+    )
+
+
+def _server_table(login: Login, user: str) -> dict[str, Any]:
+    """What a client's file would say about the server.
+
+    Whoever types a line wants to see at once that it was wrong, so the first login decides.
+    """
+    return {
+        "serverAddr": login.server.host,
+        "serverPort": login.server.port,
+        "user": user,
+        "auth": {"token": login.token.reveal()},
+        "transport": {"tls": {"serverFingerprint": login.fingerprint}},
+        "loginFailExit": True,
+    }
+
+
+def _view(tunnel: TunnelCommand, values: Mapping[str, Any], login: Login, loaded: LoadedClient) -> StatusView:
+    leads_to = {each.common.name: service_text(each.common) for each in loaded.proxies}
+    leads_to |= {each.common.name: each.common.server_name for each in loaded.visitors}
+    hints: dict[str, str] = {}
+    for proxy in loaded.proxies:
+        other_half = tunnel.other_half(values, proxy.common.name)
+        if other_half:
+            hints[proxy.common.name] = f"{other_half} --server {login.server}"
+    web = frozenset(leads_to) if values["web"] else frozenset()
+    return StatusView(server=login.server, leads_to=leads_to, hints=hints, web=web)
+
+
+def _keep(login: Login, logins: Logins) -> None:
+    try:
+        logins.remember(login)
+    except StateUnavailable as error:
+        log.warn("{reason}", reason=str(error), problem=error.problem)
+
+
+async def _stop(client: RelayClient, follower: LogFollower) -> None:
+    try:
+        await client.stopService()
+    finally:
+        follower.end()

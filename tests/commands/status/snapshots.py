@@ -1,0 +1,27 @@
+"""Pictures for the tests of what shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+
+from relaykit.commands.known_problems import KNOWN_PROBLEMS
+from relaykit.commands.status.view import ConnectionState, EntryPoint, Problem, Snapshot
+from relaykit.errors import problem_of
+
+__all__ = ["CONNECTED", "CONNECTING", "OPEN", "problem", "with_entrances"]
+
+CONNECTING = Snapshot(at=10.0, server="relay.example:7000", standing=ConnectionState.CONNECTING, seconds=0.0)
+CONNECTED = evolve(CONNECTING, standing=ConnectionState.CONNECTED, seconds=3723.0)
+OPEN = EntryPoint(name="ssh", leads_to="127.0.0.1:22", open=True, address="relay.example:6000")
+
+
+def with_entrances(*entry_points: EntryPoint, **changes: Any) -> Snapshot:
+    """A client that is connected, and where its users come in."""
+    return evolve(CONNECTED, entry_points=entry_points, **changes)
+
+
+def problem(text: str, at: float = 9.0) -> Problem:
+    """Something that went wrong."""
+    return Problem(text=text, known=KNOWN_PROBLEMS.get(problem_of(text)), at=at)

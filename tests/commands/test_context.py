@@ -1,0 +1,67 @@
+"""Tests for what a command sees of its process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from twisted.python import runtime
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.commands.context import CommandContext, error_text
+from relaykit.errors import ConnectionFailed
+
+
+class SurroundingsTests(SynchronousTestCase):
+    """Tests for :class:`CommandContext`."""
+
+    def test_of_process(self) -> None:
+        """By default they are the process's own."""
+        context = CommandContext.of_process()
+        self.assertEqual(
+            (context.stdout, context.stderr, context.environ), (sys.stdout, sys.stderr, os.environ)
+        )
+
+    def test_streams(self) -> None:
+        """What is said and what is complained about go to different streams, a line each."""
+        context = CommandContext(StringIO(), StringIO(), {})
+        context.say("yes")
+        context.complain("no")
+        assert isinstance(context.stdout, StringIO) and isinstance(context.stderr, StringIO)
+        self.assertEqual((context.stdout.getvalue(), context.stderr.getvalue()), ("yes\n", "no\n"))
+
+    def test_reactor(self) -> None:
+        """The reactor that a command runs keeps monotonic time: nobody else has a say in it."""
+        reactor: Any = CommandContext.of_process().choose_reactor()
+        self.patch(reactor, "getDelayedCalls", lambda: [])
+        self.patch(reactor, "seconds", runtime.seconds)
+        self.assertIs(CommandContext.of_process().choose_reactor(), reactor)
+        self.assertEqual(reactor.seconds, time.monotonic)
+
+    def test_explained(self) -> None:
+        """An error is told with what is known of its problem."""
+        context = CommandContext(StringIO(), StringIO(), {})
+        context.explain(ConnectionFailed("no way", problem="connection-refused"))
+        context.explain("nobody knows")
+        assert isinstance(context.stderr, StringIO)
+        lines = context.stderr.getvalue().splitlines()
+        self.assertEqual((lines[0], lines[3], len(lines)), ("no way", "nobody knows", 4))
+
+
+class ErrorTextTests(SynchronousTestCase):
+    """Tests for :func:`error_text`."""
+
+    def test_system(self) -> None:
+        """An error of the system names the file, as frp does."""
+        with self.assertRaises(OSError) as caught:
+            Path("no.crt").read_bytes()
+        self.assertEqual(error_text(caught.exception), "open no.crt: no such file or directory")
+
+    def test_other(self) -> None:
+        """Any other error speaks for itself."""
+        self.assertEqual(error_text(ConnectionFailed("no")), "no")
+        self.assertEqual(error_text(OSError("odd")), "odd")

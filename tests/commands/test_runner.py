@@ -1,0 +1,188 @@
+"""Tests for the life of a program that serves."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import globalLogBeginner
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.commands.context import CommandContext
+from relaykit.commands.runner import (
+    DRAIN_LIMIT_S,
+    ExitReason,
+    ProcessRunner,
+    begin_logging,
+    begin_serving,
+)
+from relaykit.config.sections import LogConfig
+from relaykit.errors import ConnectionFailed
+from tests.commands.fakes import RunningReactor
+
+
+class LifetimeTests(SynchronousTestCase):
+    """Tests for :class:`ProcessRunner`; the reactor is in memory, and runs until it is told to stop."""
+
+    def setUp(self) -> None:
+        """Keeps the process's signal handlers as they are."""
+        self.reactor = RunningReactor()
+        self.set_signals: dict[int, Any] = {}
+        self.patch(signal, "signal", self.set_signals.__setitem__)
+        self.begun: Deferred[Any] = Deferred()
+        self.stopped: Deferred[Any] = Deferred()
+        self.stops = 0
+
+    def stop(self) -> Deferred[Any]:
+        """Counts how often the service was stopped."""
+        self.stops += 1
+        return self.stopped
+
+    def live(self, begin: Callable[[], Deferred[Any]] | None = None) -> ExitReason:
+        """Starts the program; its ending is filled in as it ends."""
+        lifetime = ProcessRunner(self.reactor, begin or (lambda: self.begun), self.stop)
+        return lifetime.run()
+
+    def send(self, number: int) -> None:
+        """Delivers a signal."""
+        self.set_signals[number](number, None)
+
+    def test_lives_on(self) -> None:
+        """A service that has begun runs on."""
+        ending = self.live()
+        self.begun.callback(None)
+        self.assertEqual((ending, self.stops, self.reactor.running), (ExitReason(), 0, True))
+
+    def test_done(self) -> None:
+        """A program whose work is done stops its service and ends without fault."""
+        ending = self.live()
+        self.begun.callback(True)
+        self.assertTrue(self.reactor.running)
+        self.stopped.callback(None)
+        self.assertEqual((ending, self.reactor.running), (ExitReason(), False))
+
+    def test_signal_drains(self) -> None:
+        """A signal stops the service; the program ends when that is done, and knows the signal."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self.setUp()
+            ending = self.live()
+            self.begun.callback(None)
+            self.send(number)
+            self.assertEqual((self.stops, self.reactor.running), (1, True))
+            self.stopped.callback(None)
+            self.assertEqual((ending, self.reactor.running), (ExitReason(signal=number), False))
+
+    def test_second_signal(self) -> None:
+        """Whoever sends a second signal does not wait for the draining."""
+        ending = self.live()
+        self.send(signal.SIGINT)
+        self.send(signal.SIGTERM)
+        self.assertEqual((ending.signal, self.stops, self.reactor.running), (signal.SIGINT, 1, False))
+
+    def test_signal_after_the_end(self) -> None:
+        """A signal that comes while the reactor is stopping already changes nothing."""
+        stops: list[bool] = []
+        self.patch(self.reactor, "stop", lambda: stops.append(self.reactor.running))
+        ending = self.live()
+        self.begun.callback(True)
+        self.stopped.callback(None)
+        self.send(signal.SIGTERM)
+        self.assertEqual((ending, stops), (ExitReason(), [True]))
+
+    def test_draining_is_bounded(self) -> None:
+        """A service that never stops does not keep the program alive."""
+        ending = self.live()
+        self.send(signal.SIGTERM)
+        self.reactor.advance(DRAIN_LIMIT_S)
+        self.assertFalse(self.reactor.running)
+        self.assertEqual(ending.signal, signal.SIGTERM)
+
+    def test_failure(self) -> None:
+        """A failure ends the program after the service was stopped."""
+        error = ConnectionFailed("no")
+        ending = self.live()
+        self.begun.errback(error)
+        self.assertEqual((self.stops, self.reactor.running), (1, True))
+        self.stopped.callback(None)
+        self.assertEqual((ending, self.reactor.running), (ExitReason(failure=error), False))
+
+    def test_raises(self) -> None:
+        """What raises while it is started fails likewise."""
+
+        def begin() -> Deferred[Any]:
+            raise ConnectionFailed("at once")
+
+        self.stopped = succeed(None)
+        self.assertIsInstance(self.live(begin).failure, ConnectionFailed)
+        self.assertFalse(self.reactor.running)
+
+    def test_failure_while_stopping(self) -> None:
+        """What fails because of a signal's draining is no failure of the program."""
+        ending = self.live()
+        self.send(signal.SIGTERM)
+        self.begun.errback(ConnectionFailed("stopped"))
+        self.stopped.callback(None)
+        self.assertEqual(ending, ExitReason(signal=signal.SIGTERM))
+
+    def test_stopping_fails(self) -> None:
+        """A failure to stop ends the program, and is told."""
+        error = ValueError("defect")
+        self.stopped = fail(error)
+        ending = self.live()
+        self.send(signal.SIGTERM)
+        self.assertEqual((ending.failure, self.reactor.running), (error, False))
+
+    def test_ignored_signals(self) -> None:
+        """The signals that frp lives on through are ignored."""
+        self.live()
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
+            self.assertIs(self.set_signals[number], signal.SIG_IGN)
+
+    def test_nohup(self) -> None:
+        """A hang-up that was ignored before stays ignored."""
+        self.patch(signal, "getsignal", lambda number: signal.SIG_IGN)
+        self.live()
+        self.assertNotIn(signal.SIGHUP, self.set_signals)
+
+
+class LoggingTests(SynchronousTestCase):
+    """Tests for :func:`begin_logging`."""
+
+    def begin(self, config: LogConfig) -> tuple[list[Any], str]:
+        """The observers that the log begins with, and what is complained about."""
+        observers: list[Any] = []
+        self.patch(globalLogBeginner, "beginLoggingTo", lambda found, **options: observers.extend(found))
+        stdout, stderr = StringIO(), StringIO()
+        begin_logging(config, True, CommandContext(stdout, stderr, {}))
+        observers[0]({"log_level": None})
+        return observers, stderr.getvalue()
+
+    def test_console(self) -> None:
+        """By default there is one observer, and nothing to complain about."""
+        observers, complaints = self.begin(LogConfig())
+        self.assertEqual((len(observers), complaints), (1, ""))
+
+    def test_unusable_file(self) -> None:
+        """A file that cannot be opened is told, and the log goes to the console."""
+        observers, complaints = self.begin(LogConfig(to="/dev/null/x.log"))
+        self.assertEqual(len(observers), 1)
+        self.assertIn("cannot log to /dev/null/x.log: ", complaints)
+
+    def test_file(self) -> None:
+        """A file is opened at once."""
+        path = Path(self.mktemp())
+        self.begin(LogConfig(to=str(path)))
+        self.assertTrue(path.exists())
+
+    def test_serving(self) -> None:
+        """A role begins with its log, in a process that is prepared."""
+        limits: list[Any] = []
+        self.patch(resource, "setrlimit", lambda which, limit: limits.append(limit))
+        self.patch(globalLogBeginner, "beginLoggingTo", lambda found, **options: None)
+        begin_serving(LogConfig(), CommandContext(StringIO(), StringIO(), {}), color=False)
+        self.assertEqual(len(limits), 1)

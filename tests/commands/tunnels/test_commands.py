@@ -1,0 +1,249 @@
+"""Tests for :mod:`relaykit.commands.tunnels.commands`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+from attrs import frozen
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from relaykit.commands.tunnels.commands import TunnelCommand, find_tunnel, installed_tunnels, local_service
+from relaykit.config.load import LoadedClient, client_from_table
+from relaykit.errors import BrokenProxyType, RelaykitError
+from relaykit.interfaces import IOneLineProxyType
+from relaykit.options import OneLine, Options, doc
+from relaykit.plugins import ProxyTypeReference, ProxyTypes
+from relaykit.proxies.stcp import StcpOptions
+from relaykit.proxies.tcp import TcpOptions
+from relaykit.values import Secret
+
+BUILT_IN = ProxyTypes.from_references(
+    [
+        ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",)),
+        ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit")),
+    ]
+)
+TOKEN = Secret("a token")
+
+
+class OddOptions(Options, frozen=True, kw_only=True):
+    """Options of every kind."""
+
+    domains: Annotated[tuple[str, ...], doc("Names that lead here.")] = ()
+    strict: Annotated[bool, doc("Whether to be strict.")] = False
+    labels: Annotated[dict[str, str], doc("Labels.")] = {}
+    pass_word: Annotated[Secret, doc("What users must know.")] = Secret("")
+    inner: TcpOptions = TcpOptions()
+
+
+@implementer(IOneLineProxyType)
+@frozen
+class Odd:
+    """A type with a form, and no halves."""
+
+    name = "odd"
+    summary = "odd"
+    proxy_options = OddOptions
+    ingress_options = Options
+    one_lines = (OneLine(command="odd", summary="Be odd", flags={"domains": "domain"}),)
+
+    def make_ingress(self, options: Any, host: Any) -> Any:
+        """There is none."""
+
+    def make_backend(self, options: Any, host: Any) -> Any:
+        """There is none."""
+
+
+def called(tunnel: TunnelCommand, *words: str) -> dict[str, Any]:
+    """The values of the flags that the words are."""
+    return tunnel.command().make_context("relaykit", list(words)).params
+
+
+def table(command: str, *words: str, token: Secret = TOKEN, **environ: str) -> dict[str, Any]:
+    """What a command line stands for."""
+    tunnel = find_tunnel(BUILT_IN, command)
+    assert tunnel is not None
+    return tunnel.table(called(tunnel, *words), environ, token)
+
+
+def loaded(table: dict[str, Any]) -> LoadedClient:
+    """The configuration that a table is."""
+    return client_from_table(table, types=BUILT_IN, environ={})
+
+
+class LocalServiceTests(SynchronousTestCase):
+    """Tests for :func:`local_service`."""
+
+    def test_forms(self) -> None:
+        """A port, a host with a port, or whatever Twisted can connect to."""
+        for word, keys in {
+            "22": {"localPort": 22},
+            "nas.lan:80": {"localIP": "nas.lan", "localPort": 80},
+            "192.0.2.1:8080": {"localIP": "192.0.2.1", "localPort": 8080},
+            "[::1]:22": {"localIP": "::1", "localPort": 22},
+            "unix:/run/app.sock": {"local": "unix:/run/app.sock"},
+            "tcp:host=nas.lan:port=80": {"local": "tcp:host=nas.lan:port=80"},
+            "tcp:127.0.0.1:80": {"local": "tcp:127.0.0.1:80"},
+        }.items():
+            self.assertEqual(local_service(word), keys, word)
+
+
+class PublishTests(SynchronousTestCase):
+    """Tests for forms that publish."""
+
+    def test_tcp(self) -> None:
+        """A port, a name, and the type's own key."""
+        (proxy,) = loaded(table("tcp", "22", "--remote-port", "6000", "--name", "ssh")).proxies
+        self.assertEqual((proxy.type_name, proxy.options), ("tcp", TcpOptions(remote_port=6000)))
+        self.assertEqual((proxy.common.name, proxy.common.local_endpoint), ("ssh", "tcp:127.0.0.1:22"))
+
+    def test_made_up_name(self) -> None:
+        """Without a name, the machine, the command and the service make one, always the same."""
+        first, again, other = (
+            table("tcp", word)["proxies"][0]["name"] for word in ("unix:/run/a b", "unix:/run/a b", "23")
+        )
+        self.assertEqual(first, again)
+        self.assertNotEqual(first, other)
+        self.assertTrue(first.endswith("tcp-unix-run-a-b"), first)
+
+    def test_secret_from_token(self) -> None:
+        """Both halves of a secret service make the same key of the token; another name has another key."""
+        (proxy,) = loaded(table("secret", "5432", "--name", "db")).proxies
+        (visitor,) = loaded(table("visit", "db", "--port", "5432")).visitors
+        assert isinstance(proxy.options, StcpOptions)
+        self.assertTrue(proxy.options.secret_key)
+        self.assertEqual(proxy.options.secret_key, visitor.common.secret_key)
+        (other,) = loaded(table("secret", "5432", "--name", "other")).proxies
+        assert isinstance(other.options, StcpOptions)
+        self.assertNotEqual(proxy.options.secret_key, other.options.secret_key)
+
+    def test_secret_of_another_user(self) -> None:
+        """A visitor of another user's service names that user, and makes that one's key."""
+        (proxy,) = table("secret", "5432", "--name", "db", "--user", "alice")["proxies"]
+        (visitor,) = table("visit", "db", "--port", "1", "--user", "bob", "--server-user", "alice")[
+            "visitors"
+        ]
+        self.assertEqual(proxy["secretKey"], visitor["secretKey"])
+        self.assertEqual(visitor["serverUser"], "alice")
+
+    def test_no_token_no_secret(self) -> None:
+        """Without a token, the key of a secret service has to be given."""
+        with self.assertRaisesRegex(RelaykitError, "--secret-key-file"):
+            table("secret", "5432", token=Secret(""))
+
+    def test_given_secret(self) -> None:
+        """A key comes from its file, or from the environment, never from the command line itself."""
+        path = Path(self.mktemp())
+        path.write_text("from a file\n")
+        found = table("secret", "1", "--secret-key-file", str(path), RELAYKIT_SECRET_KEY="from elsewhere")
+        self.assertEqual(found["proxies"][0]["secretKey"], "from a file")
+        found = table("secret", "1", RELAYKIT_SECRET_KEY="from elsewhere", token=Secret(""))
+        self.assertEqual(found["proxies"][0]["secretKey"], "from elsewhere")
+        with self.assertRaisesRegex(RelaykitError, "cannot read the secret file"):
+            table("secret", "1", "--secret-key-file", "no/such/file")
+
+    def test_other_half(self) -> None:
+        """A form that has visitors can say how to visit."""
+        for command, words, line in (
+            ("secret", ("5432",), "relaykit visit db --port 5432"),
+            ("secret", ("unix:/run/pg",), "relaykit visit db --port PORT"),
+            ("visit", ("db",), ""),
+            ("tcp", ("22",), ""),
+        ):
+            tunnel = find_tunnel(BUILT_IN, command)
+            assert tunnel is not None
+            self.assertEqual(tunnel.other_half(called(tunnel, *words), "db"), line)
+
+
+class VisitTests(SynchronousTestCase):
+    """Tests for forms that visit."""
+
+    def test_visit(self) -> None:
+        """A visitor has the proxy's name and a port of this machine."""
+        (visitor,) = loaded(table("visit", "db", "--port", "5432", "--bind-addr", "::1")).visitors
+        self.assertEqual((visitor.common.server_name, visitor.common.bind_addr), ("db", "::1"))
+        self.assertEqual(visitor.common.bind_port, 5432)
+
+
+class FlagTests(SynchronousTestCase):
+    """Tests for how options become flags."""
+
+    def setUp(self) -> None:
+        """Takes the odd type's form."""
+        self.tunnel = TunnelCommand(Odd(), Odd.one_lines[0])
+
+    def test_names(self) -> None:
+        """Flags have the names of their keys, or those that the form gives them; tables are left out."""
+        names = {name for each in self.tunnel.command().params for name in each.opts}
+        wanted = {"--domain", "--strict", "--labels", "--pass-word-file", "--name", "--server"}
+        self.assertLessEqual(wanted, names)
+        self.assertEqual({"--domains", "--pass-word", "--inner"} & names, set())
+
+    def test_summaries(self) -> None:
+        """What a flag says is what the key says; for a secret, also where else it may come from."""
+        options = self.tunnel.command().params
+        summaries = {each.opts[0]: each.help for each in options if isinstance(each, click.Option)}
+        self.assertEqual(summaries["--domain"], "names that lead here")
+        self.assertEqual(
+            summaries["--pass-word-file"], "file with it: what users must know; else RELAYKIT_PASS_WORD"
+        )
+
+    def test_values(self) -> None:
+        """Only what was given is set; a secret that nobody gave stays empty."""
+        words = ("80", "--name", "n", "--domain", "a.example,b.example", "--strict", "--labels", "k=v")
+        (entry,) = self.tunnel.table(called(self.tunnel, *words), {}, TOKEN)["proxies"]
+        self.assertEqual(
+            entry,
+            {
+                "type": "odd",
+                "name": "n",
+                "localPort": 80,
+                "domains": ["a.example", "b.example"],
+                "strict": True,
+                "labels": {"k": "v"},
+                "passWord": "",
+            },
+        )
+
+
+class FindTests(SynchronousTestCase):
+    """Tests for :func:`find_tunnel` and :func:`installed_tunnels`."""
+
+    def test_built_in(self) -> None:
+        """The built-in types have their commands, like any other."""
+        self.assertEqual(
+            [each.line.command for each in installed_tunnels(BUILT_IN)], ["secret", "tcp", "visit"]
+        )
+        self.assertIsNone(find_tunnel(BUILT_IN, "nosuch"))
+
+    def test_imports_one(self) -> None:
+        """Only the type that has the command is imported."""
+        types = ProxyTypes.from_references(
+            [
+                ProxyTypeReference("broken", "tests.commands.no_such_module", commands=("break",)),
+                ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",)),
+            ]
+        )
+        self.assertIsNotNone(find_tunnel(types, "tcp"))
+        with self.assertRaisesRegex(BrokenProxyType, "no_such_module"):
+            find_tunnel(types, "break")
+        self.assertEqual([each.line.command for each in installed_tunnels(types)], ["tcp"])
+
+    def test_twice(self) -> None:
+        """A command that two types have is nobody's."""
+        types = ProxyTypes.from_references(
+            [ProxyTypeReference(name, f"some.{name}", commands=("go",)) for name in ("one", "two")]
+        )
+        with self.assertRaisesRegex(BrokenProxyType, "by the proxy types one and two"):
+            find_tunnel(types, "go")
+
+    def test_announced_in_vain(self) -> None:
+        """A dropin that announces a command which its type does not have is told so."""
+        types = ProxyTypes.from_references(
+            [ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("udp",))]
+        )
+        with self.assertRaisesRegex(BrokenProxyType, 'no command "udp"'):
+            find_tunnel(types, "udp")

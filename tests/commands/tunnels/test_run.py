@@ -1,0 +1,175 @@
+"""Tests for the commands of one line; that tunnels work is shown in ``tests/integration``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.assembly import ClientAssembly
+from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState
+from relaykit.commands.tunnels.logins import Login, Logins, ServerName
+from relaykit.commands.tunnels.run import login_for
+from relaykit.errors import ConnectionFailed, RelaykitError
+from relaykit.state import StateDirectory
+from relaykit.values import Secret
+from tests.commands.fakes import FakeRole
+from tests.commands.serving import ServingTestCase
+from tests.commands.terminal import run_printed
+
+RELAY = ServerName("relay.example")
+
+
+class LoginForTests(SynchronousTestCase):
+    """Tests for :func:`login_for`."""
+
+    def setUp(self) -> None:
+        """Makes a state directory that knows a server."""
+        self.logins = Logins(StateDirectory(Path(self.mktemp())))
+        self.known = Login(server=RELAY, token=Secret("known"), fingerprint="sha256:known")
+
+    def login(self, server: str = "", token_file: str = "", fingerprint: str = "", **environ: str) -> Login:
+        """What a command line means."""
+        return login_for(self.logins, environ, server, token_file, fingerprint)
+
+    def test_given(self) -> None:
+        """The command line comes first, for the server, its token and its fingerprint."""
+        self.logins.remember(self.known)
+        path = Path(self.mktemp())
+        path.write_text("given\n")
+        words = ("relay.example", str(path), "sha256:given")
+        environ = {"RELAYKIT_SERVER": "e", "RELAYKIT_TOKEN": "e", "RELAYKIT_FINGERPRINT": "e"}
+        self.assertEqual(
+            self.login(*words, **environ),
+            Login(server=RELAY, token=Secret("given"), fingerprint="sha256:given"),
+        )
+
+    def test_environment(self) -> None:
+        """Then comes the environment; an empty token there is a token."""
+        self.logins.remember(self.known)
+        found = self.login(RELAYKIT_SERVER="other:1", RELAYKIT_TOKEN=" t\n", RELAYKIT_FINGERPRINT="sha256:e")
+        self.assertEqual(
+            found, Login(server=ServerName("other", 1), token=Secret("t"), fingerprint="sha256:e")
+        )
+        self.assertEqual(self.login("other", RELAYKIT_TOKEN="").token, Secret(""))
+
+    def test_remembered(self) -> None:
+        """Then comes what is remembered: of the server that is named, else of the last one."""
+        self.logins.remember(self.known)
+        self.logins.remember(Login(server=ServerName("other"), token=Secret("other")))
+        self.assertEqual(self.login("relay.example:7000"), self.known)
+        self.assertEqual(self.login().server, ServerName("other"))
+
+    def test_nothing(self) -> None:
+        """Without a server, or without a token for it, there is nothing to try."""
+        with self.assertRaisesRegex(RelaykitError, "no server is named"):
+            self.login()
+        with self.assertRaisesRegex(RelaykitError, "no token is given for relay.example:7000"):
+            self.login("relay.example")
+
+
+class RunTests(ServingTestCase):
+    """Tests for running one."""
+
+    def setUp(self) -> None:
+        """Takes the place of the client, and notes what it is made of."""
+        super().setUp()
+        self.made: list[ClientAssembly] = []
+        case = self
+
+        def make(assembly: ClientAssembly, reactor: Any) -> FakeRole:
+            case.made.append(assembly)
+            return case.role
+
+        self.patch(ClientAssembly, "make", make)
+        self.role.now = ClientStatus(
+            connected=True,
+            since=0.0,
+            proxies=(ProxyStatus(name="ssh", type="tcp", state=RegistrationState.RUNNING, address=":6000"),),
+        )
+
+    def test_tcp(self) -> None:
+        """A line runs a client with the one proxy, tells where it is, and ends well by a signal."""
+        words = ("tcp", "22", "--server", "relay.example", "--remote-port", "6000", "--name", "ssh")
+        printed = self.serve(*words, "--fingerprint", "ab" * 32, RELAYKIT_TOKEN="t")
+        self.assertEqual(
+            (printed.status, printed.stderr, printed.stdout),
+            (
+                0,
+                "",
+                "connected to relay.example:7000\n[ssh] open: relay.example:6000 -> 127.0.0.1:22\n",
+            ),
+        )
+        (assembly,) = self.made
+        config = assembly.loaded.config
+        self.assertEqual((config.server_addr, config.server_port), ("relay.example", 7000))
+        self.assertEqual((assembly.token, config.login_fail_exit), (Secret("t"), True))
+        self.assertEqual(config.transport.tls.server_fingerprint, "ab" * 32)
+        self.assertEqual(self.role.done, ["started", "stopped"])
+
+    def test_secret(self) -> None:
+        """A secret service tells how to visit it; with ``--web``, an address is a URL."""
+        status = ProxyStatus(name="db", type="stcp", state=RegistrationState.RUNNING)
+        self.role.now = ClientStatus(connected=True, proxies=(status,))
+        words = ("secret", "5432", "--server", "relay.example:7001", "--name", "db")
+        self.assertIn(
+            "[db] open: relaykit visit db --port 5432 --server relay.example:7001 -> 127.0.0.1:5432\n",
+            self.serve(*words, RELAYKIT_TOKEN="t").stdout,
+        )
+
+    def test_web(self) -> None:
+        """A service for browsers is shown as a URL."""
+        words = ("tcp", "80", "--server", "relay.example", "--name", "ssh", "--web")
+        self.assertIn("http://relay.example:6000/", self.serve(*words, RELAYKIT_TOKEN="t").stdout)
+
+    def test_fails(self) -> None:
+        """A first login that fails ends the program with the reason and what to do."""
+        self.role = FakeRole(ConnectionFailed("cannot connect to relay.example:7000: connection refused"))
+        words = ("tcp", "22", "--server", "relay.example")
+        printed = self.serve(*words, during=lambda: None, RELAYKIT_TOKEN="t")
+        self.assertEqual(printed.status, 1)
+        self.assertTrue(
+            printed.stderr.startswith("cannot connect to relay.example:7000: connection refused\n  The")
+        )
+
+    def test_remember(self) -> None:
+        """A server that let the client in is remembered, where that is asked for."""
+        folder = str(Path(self.mktemp()).absolute())
+        words = ("tcp", "22", "--state-dir", folder)
+        self.serve(*words, RELAYKIT_SERVER="relay.example", RELAYKIT_TOKEN="t")
+        self.assertEqual(run_printed(words).status, 1)
+        self.serve(*words, "--remember", RELAYKIT_SERVER="relay.example", RELAYKIT_TOKEN="t")
+        self.assertEqual(self.serve(*words).status, 0)
+        self.assertEqual(self.made[-1].token, Secret("t"))
+
+    def test_not_remembered(self) -> None:
+        """A server that did not let the client in is not remembered."""
+        self.role = FakeRole(ConnectionFailed("no"))
+        folder = str(Path(self.mktemp()).absolute())
+        words = ("tcp", "22", "--server", "relay.example", "--state-dir", folder, "--remember")
+        self.serve(*words, during=lambda: None, RELAYKIT_TOKEN="t")
+        self.assertIsNone(Logins(StateDirectory(Path(folder))).latest())
+
+    def test_cannot_remember(self) -> None:
+        """Where nothing can be remembered, the tunnel runs, and that is told."""
+        words = ("tcp", "22", "--server", "relay.example", "--remember")
+        printed = self.serve(*words, RELAYKIT_TOKEN="t")
+        self.assertEqual(printed.status, 0)
+        self.assertIn("problem: nothing can be remembered", printed.stderr)
+
+    def test_bad_values(self) -> None:
+        """What cannot be is told before anything is dialed."""
+        for words, status, said in (
+            (("tcp",), 2, "Missing argument 'SERVICE'"),
+            (("visit",), 2, "Missing argument 'PROXY'"),
+            (("tcp", "22", "23"), 2, "unexpected extra argument (23)"),
+            (("tcp", "22"), 1, "no server is named"),
+            (("tcp", "70000", "--server", "r"), 1, "localPort"),
+            (("tcp", "what", "--server", "r"), 1, "is not an endpoint"),
+            (("visit", "db", "--server", "r"), 1, "bindPort"),
+            (("secret", "1", "--server", "r", "--secret-key-file", "no"), 1, "cannot read the secret file"),
+        ):
+            printed = run_printed(words, {"RELAYKIT_TOKEN": "t"})
+            self.assertEqual((printed.status, printed.stdout), (status, ""), words)
+            self.assertIn(said, printed.stderr)
