@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -16,6 +17,7 @@ from relaykit.errors import (
     PluginError,
     ProxyRefusedError,
     RefusalCode,
+    RelaykitError,
     UnknownProxyType,
     VisitRefusedError,
     problem_of,
@@ -76,8 +78,11 @@ class ProxySession(WorkSource, Protocol):
 class Ingresses(Protocol):
     """The running server halves of proxy types."""
 
-    def ingress_of(self, proxy_type: IProxyType) -> IIngress:
-        """The ingress of a type, started on first use."""
+    async def ingress_of(self, proxy_type: IProxyType) -> IIngress:
+        """The ingress of a type, started.
+
+        :raises Exception: whatever its start fails with.
+        """
 
 
 @implementer(IRegisteredProxy)
@@ -200,7 +205,7 @@ class Registry:
         self._proxies[name] = proxy
         self._per_client[proxy.identity.run_id] += 1
         try:
-            ingress = self._ingresses.ingress_of(self._types.get(type_name))
+            ingress = await self._ingress_of(type_name)
             proxy.exposure = await ingress.expose(proxy)
         except Exception:
             self._forget(proxy)
@@ -246,6 +251,28 @@ class Registry:
         exposure = None if proxy is None else proxy.exposure
         if exposure is not None and ISignalReceiver.providedBy(exposure):
             await exposure.signal_received(sender, body)
+
+    async def _ingress_of(self, type_name: str) -> IIngress:
+        """The running server half of a type.
+
+        :raises ProxyRefusedError: it cannot start; the log says why.
+        """
+        try:
+            return await self._ingresses.ingress_of(self._types.get(type_name))
+        except ProxyRefusedError:
+            raise
+        except (RelaykitError, OSError, DeadlinePassed) as error:
+            self.log.error(
+                "proxy type {type} cannot start: {reason}",
+                type=type_name,
+                reason=str(error) or "it took too long",
+                problem=problem_of(error, "broken-type"),
+            )
+        except Exception:
+            self.log.failure("a defect while proxy type {type} was started", type=type_name)
+        raise ProxyRefusedError(
+            RefusalCode.NOT_AVAILABLE, f"proxy type {type_name} cannot be used on this server"
+        )
 
     def _admit(self, proxy: RegisteredProxy) -> None:
         """Lets a proxy take its name.

@@ -355,8 +355,7 @@ class Sessions:
 
     log = Logger()
 
-    def __init__(self, registry: Registry, rules: SessionRules) -> None:
-        self._registry = registry
+    def __init__(self, rules: SessionRules) -> None:
         self._rules = rules
         self._sessions: dict[str, Session] = {}
         self._by_key: dict[bytes, Session] = {}

@@ -162,7 +162,7 @@ class Scene:
             settings=lambda link: SessionSettings(token=token, entropy=self.entropy, heartbeat=heartbeat),
             binding=ServerBinding(bound, self.salt, TOKEN_KEY if token == TOKEN else token_key(token)),
         )
-        self.sessions = Sessions(self.registry, rules)
+        self.sessions = Sessions(rules)
         self.visits = Visits(self.sessions, self.registry, PeerTexts(detailed), self.entropy)
         logins = Logins(self.sessions, self.registry, rules)
         self.reception = Reception(self._opening, logins, self.sessions, self.visits, self.clock)
@@ -180,7 +180,7 @@ class Scene:
         """Bytes that never come twice."""
         return next(self._entropy).to_bytes(length, "big")
 
-    def ingress_of(self, proxy_type: IProxyType) -> IIngress:
+    async def ingress_of(self, proxy_type: IProxyType) -> IIngress:
         """The ingress of a type."""
         if proxy_type.name not in self._ingresses:
             host = ServerHost(self)

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.listening import ListenFailed
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import ProxyRefusedError, RefusalCode, VisitRefusedError
 from relaykit.interfaces import IExposure, IIngress, IStreamLeg
@@ -83,12 +84,15 @@ class RegistryTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.entrance = Entrance()
+        self.failure: Exception | None = None
         self.clock = Clock()
         self.registry = Registry(TYPES, self, DataPlane([CopyForwarder()]), self.clock)
         self.session = Session()
 
-    def ingress_of(self, proxy_type: Any) -> Entrance:
-        """The one ingress of these tests."""
+    async def ingress_of(self, proxy_type: Any) -> Entrance:
+        """The one ingress of these tests, unless there is a reason against it."""
+        if self.failure is not None:
+            raise self.failure
         return self.entrance
 
     def register(self, name: str = "web") -> Deferred[RegisteredProxy]:
@@ -128,6 +132,19 @@ class RegistryTests(RegistryTestCase):
         self.assertEqual([event["ended"] for event in logged], ["session-ended"])
         self.assertTrue(exposed.withdrawn)
         self.assertEqual(list(self.registry), [])
+
+    def test_type_cannot_start(self) -> None:
+        """A proxy whose type cannot start is refused; the log says why, and once more for a defect."""
+        with capturedLogs() as logged:
+            self.failure = ListenFailed("cannot listen on :80: another program listens there")
+            refused = self.failureResultOf(self.register(), ProxyRefusedError).value
+        self.assertEqual(refused.text, "proxy type tcp cannot be used on this server")
+        self.assertEqual(logged[0]["reason"], str(self.failure))
+        self.failure = ZeroDivisionError("a defect")
+        self.failureResultOf(self.register(), ProxyRefusedError)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.failure = None
+        self.assertNoResult(self.register())
 
     def test_too_many_of_one_client(self) -> None:
         """A client has so many proxies and no more; one that it takes back makes room for another."""

@@ -1,33 +1,245 @@
-"""Tests of the server as a service: what it does not do before it is started, how a start fails."""
+"""Tests of the server as a service: its life, what it says when, how a start fails."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from relaykit.config.schema import ServerConfig, ServerTls, ServerTransport
+from relaykit.dataplane.listening import ListenFailed
+from relaykit.errors import LocalProtocolError
+from relaykit.interfaces import IExposure, IIngress, IListeningPort
+from relaykit.options import Options
+from relaykit.sansio.control.server_life import CLOSE_S, DRAIN_S, State
+from relaykit.server import composition
 from relaykit.server.service import RelayServer
-from relaykit.values import Secret
-from tests.server.scene import TYPES
+from relaykit.testing.memory import MemoryNetwork
+from relaykit.values import Address, Secret
+
+
+@implementer(IListeningPort)
+@define(eq=False)
+class Port:
+    """A port that nobody can dial."""
+
+    address: Address
+    is_open: bool = field(default=True, init=False)
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+@implementer(IIngress)
+class Slow(Service):
+    """An ingress that starts and stops when the test says so."""
+
+    def __init__(self) -> None:
+        self.starting: Deferred[None] = Deferred()
+        self.stopping: Deferred[None] | None = None
+
+    def startService(self) -> Deferred[None]:
+        super().startService()
+        return self.starting
+
+    def stopService(self) -> Deferred[None] | None:
+        super().stopService()
+        return self.stopping
+
+    async def expose(self, proxy: Any) -> IExposure:
+        raise NotImplementedError
+
+
+class SlowType:
+    """A proxy type with one ingress."""
+
+    name = "slow"
+    ingress_options = Options
+
+    def __init__(self) -> None:
+        self.ingress = Slow()
+
+    def make_ingress(self, options: Any, host: Any) -> Slow:
+        return self.ingress
+
+
+@define
+class Types:
+    """Only the one."""
+
+    slow: SlowType
+
+    def get(self, name: str) -> Any:
+        return self.slow
 
 
 class RelayServerTests(SynchronousTestCase):
     """The life of the service."""
 
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.ports: list[Port] = []
+        self.failure: Exception | None = None
+        self.patch(composition, "listen_tcp", self.listen)
+        self.slow = SlowType()
+
+    def listen(self, poller: Any, host: str, port: int, acceptor: Any) -> Port:
+        """Opens a port of this test."""
+        if self.failure is not None:
+            raise self.failure
+        self.ports.append(Port(Address(host, port)))
+        return self.ports[-1]
+
+    def make(self, configured: bool = False, **config: Any) -> RelayServer:
+        """A server without STUN; its one proxy type may be configured."""
+        options: dict[str, Options] = {"slow": Options()} if configured else {}
+        made = ServerConfig(stun_port=-1, **config)
+        types: Any = Types(self.slow)
+        return RelayServer(made, Secret("t"), types, self.reactor, None, options)
+
     def test_constructing_opens_nothing(self) -> None:
         """A server that is not started has no port."""
-        reactor = MemoryReactorClock()
-        server = RelayServer(ServerConfig(), Secret("t"), TYPES, reactor)
-        self.assertEqual((server.port, server.fingerprint, list(reactor.readers)), (0, "", []))
+        server = self.make()
+        self.assertEqual((server.port, server.fingerprint, server.state), (0, "", State.STOPPED))
+        self.assertEqual((self.ports, list(self.reactor.readers)), ([], []))
+
+    def test_ready(self) -> None:
+        """Who waits is told once clients can log in, not before the start; then at once."""
+        server = self.make()
+        waiting = server.when_ready()
+        server.privilegedStartService()
+        self.assertNoResult(waiting)
+        self.assertEqual(server.port, 7000)
+        with capturedLogs() as logged:
+            server.startService()
+        self.assertEqual([event["log_format"] for event in logged], ["frps started successfully"])
+        self.successResultOf(waiting)
+        self.successResultOf(server.when_ready())
+        self.assertTrue(server.fingerprint)
+        self.successResultOf(server.stopService())
+
+    def test_started_again(self) -> None:
+        """A server that was stopped can be started again."""
+        server = self.make()
+        for count in (1, 2):
+            server.startService()
+            self.assertEqual(len(self.ports), count)
+            self.successResultOf(server.when_ready())
+            self.successResultOf(server.stopService())
+            self.assertFalse(self.ports[-1].is_open)
+            self.assertEqual((server.port, server.state), (0, State.STOPPED))
+        self.assertNoResult(server.when_ready())
 
     def test_start_fails(self) -> None:
         """A start that fails is told to who waits for it; stopping afterwards is harmless."""
         tls = ServerTls(cert_file="/nonexistent/cert.pem", key_file="/nonexistent/key.pem")
-        config = ServerConfig(transport=ServerTransport(tls=tls))
-        server = RelayServer(config, Secret("t"), TYPES, MemoryReactorClock())
+        server = self.make(transport=ServerTransport(tls=tls))
+        waiting = server.when_ready()
         server.privilegedStartService()
         server.startService()
-        failure = self.failureResultOf(server.when_ready(), FileNotFoundError)
-        self.assertEqual(failure.value.filename, "/nonexistent/cert.pem")
+        for ready in (waiting, server.when_ready()):
+            failure = self.failureResultOf(ready, FileNotFoundError)
+            self.assertEqual(failure.value.filename, "/nonexistent/cert.pem")
         self.assertEqual(server.port, 0)
         self.successResultOf(server.stopService())
+
+    def test_port_is_taken(self) -> None:
+        """A start that fails for a reason that passes succeeds later."""
+        server = self.make()
+        self.failure = ListenFailed("cannot listen")
+        server.startService()
+        self.failureResultOf(server.when_ready(), ListenFailed)
+        self.successResultOf(server.stopService())
+        self.failure = None
+        server.startService()
+        self.successResultOf(server.when_ready())
+        self.successResultOf(server.stopService())
+
+    def test_configured_types_start_first(self) -> None:
+        """A server is ready when the configured proxy types have started."""
+        server = self.make(configured=True)
+        server.startService()
+        waiting = server.when_ready()
+        self.assertNoResult(waiting)
+        self.assertEqual(server.state, State.STARTING)
+        self.slow.ingress.starting.callback(None)
+        self.successResultOf(waiting)
+        self.successResultOf(server.stopService())
+        self.assertFalse(self.slow.ingress.running)
+
+    def test_configured_type_fails(self) -> None:
+        """A configured proxy type that cannot start is the failure of the server, and nothing stays open."""
+        server = self.make(configured=True)
+        self.slow.ingress.starting.errback(ListenFailed("cannot listen on :80"))
+        server.startService()
+        self.failureResultOf(server.when_ready(), ListenFailed)
+        self.assertFalse(self.ports[0].is_open)
+        self.assertFalse(self.slow.ingress.running)
+        self.successResultOf(server.stopService())
+
+    def test_stopped_while_it_starts(self) -> None:
+        """A start that is cut short is given up, and is no failure."""
+        server = self.make(configured=True)
+        server.startService()
+        self.successResultOf(server.stopService())
+        self.assertEqual((server.state, self.slow.ingress.running), (State.STOPPED, 0))
+        self.assertNoResult(server.when_ready())
+        self.assertFalse(self.ports[0].is_open)
+
+    def test_stop_is_bounded(self) -> None:
+        """What does not stop is left after some seconds; before that the server cannot be started."""
+        server = self.make(configured=True)
+        self.slow.ingress.starting.callback(None)
+        self.slow.ingress.stopping = Deferred()
+        server.startService()
+        stopped = server.stopService()
+        self.assertNoResult(stopped)
+        self.assertNoResult(server.stopService())
+        self.assertRaises(LocalProtocolError, server.startService)
+        self.reactor.advance(CLOSE_S)
+        self.successResultOf(stopped)
+        server.startService()
+        self.successResultOf(server.when_ready())
+        self.slow.ingress.stopping.callback(None)
+        self.assertEqual(server.state, State.READY)
+        self.successResultOf(server.stopService())
+
+    def test_flows_are_cut(self) -> None:
+        """Running flows get some seconds to end; then they are cut, whatever they run over."""
+        server = self.make()
+        server.startService()
+        network = MemoryNetwork()
+        near, far = network.pair()[0], network.pair()[0]
+        assert server._parts is not None
+        flow = server._parts.data_plane.forward(near, far, True)
+        with capturedLogs() as logged:
+            stopped = server.stopService()
+        self.assertEqual([event["flows"] for event in logged], [1])
+        self.reactor.advance(DRAIN_S / 2)
+        self.assertNoResult(stopped)
+        self.assertNoResult(flow.when_ended())
+        self.reactor.advance(DRAIN_S / 2)
+        self.successResultOf(stopped)
+        network.flush()
+        self.assertEqual(self.successResultOf(flow.when_ended()).ended.value, "stopped")
+
+    def test_drained(self) -> None:
+        """A server whose last flow ends is stopped at once."""
+        server = self.make()
+        server.startService()
+        network = MemoryNetwork()
+        (user, near), (provider, far) = network.pair(), network.pair()
+        assert server._parts is not None
+        server._parts.data_plane.forward(near, far, True)
+        stopped = server.stopService()
+        self.assertNoResult(stopped)
+        user.abort()
+        provider.abort()
+        network.flush()
+        self.successResultOf(stopped)

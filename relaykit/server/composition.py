@@ -1,0 +1,297 @@
+"""What a relay server is made of: which part gets which, and what the parts do together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
+from twisted.internet.defer import maybeDeferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit import __version__
+from relaykit.certificates import fingerprint, load_or_create
+from relaykit.dataplane.listening import listen_tcp
+from relaykit.dataplane.plane import DataPlane, make_data_plane
+from relaykit.dataplane.poller import make_poller
+from relaykit.dataplane.tls import TlsContext, server_context, start_tls
+from relaykit.interfaces import IServerHost
+from relaykit.nat.rendezvous import RendezvousPoints
+from relaykit.nat.server import RelayStun
+from relaykit.sansio.control.credentials import Scope, TokenVerifier
+from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
+from relaykit.sansio.control.opening import ServerOpening
+from relaykit.sansio.control.proving import BoundLogin
+from relaykit.sansio.control.session import SessionSettings
+from relaykit.sansio.control.texts import PeerTexts
+from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
+from relaykit.server.acceptor import BindPort
+from relaykit.server.binding import ServerBinding, load_or_create_salt
+from relaykit.server.heartbeats import heartbeat_of
+from relaykit.server.ingresses import RunningIngresses
+from relaykit.server.logins import Logins
+from relaykit.server.ports import ServerPorts
+from relaykit.server.reception import Reception
+from relaykit.server.registry import Registry
+from relaykit.server.sessions import SessionRules, Sessions
+from relaykit.server.visits import Visits
+from relaykit.token_key import TokenKey, in_thread_of
+from relaykit.values import Ended, Secret
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from relaykit.config.schema import ServerConfig
+    from relaykit.dataplane.poller import Poller
+    from relaykit.interfaces import IDataPlane, ILegAcceptor, IListeningPort, IPorts, IRendezvous
+    from relaykit.options import Options
+    from relaykit.plugins import ProxyTypes
+    from relaykit.server.acceptor import Link
+    from relaykit.state import StateDirectory
+
+__all__ = ["Composition", "ServerParts"]
+
+
+@implementer(IServerHost)
+@frozen
+class ServerHost:
+    """What ingresses may use."""
+
+    reactor: IReactorTime
+    ports: IPorts
+    data_plane: IDataPlane
+    rendezvous: IRendezvous
+    public_name: str = ""
+
+
+@define(eq=False, kw_only=True)
+class ServerParts:
+    """The parts of one run of a server, from the opening of its ports to their end.
+
+    :ivar fingerprint: SHA-256 of the server's certificate; what clients may pin.
+    """
+
+    fingerprint: str
+    data_plane: DataPlane
+    registry: Registry
+    sessions: Sessions
+    _acceptor: BindPort
+    _ingresses: RunningIngresses
+    _composition: Composition
+    _poller: Poller
+    _bind_port: IListeningPort | None = field(default=None, init=False)
+    _stun: RelayStun | None = field(default=None, init=False)
+
+    log = Logger()
+
+    @property
+    def port(self) -> int:
+        """The port that clients dial; 0 while it is not open."""
+        return self._bind_port.address.port if self._bind_port is not None else 0
+
+    def open(self) -> None:
+        """Opens what may need privileges: the bind port, and the ports of the configured proxy types.
+
+        :raises Exception: it cannot be; nothing is left open.
+        """
+        config, types = self._composition.config, self._composition.types
+        try:
+            self._bind_port = listen_tcp(self._poller, config.bind_addr, config.bind_port, self._acceptor)
+            self._ingresses.open(types.get(name) for name in self._composition.ingress_options)
+        except Exception:
+            self.close_port()
+            self.release()
+            raise
+        self.log.info("frps tcp listen on {address}", address=self._bind_port.address)
+        self.log.info("certificate fingerprint {fingerprint}", fingerprint=self.fingerprint)
+
+    async def start(self) -> None:
+        """Starts what is more than a port.
+
+        :raises Exception: a configured proxy type cannot start.
+        """
+        config = self._composition.config
+        if config.stun_port >= 0:
+            self._stun = RelayStun(self._composition.reactor, config.bind_addr, config.stun_port or self.port)
+            self._stun.startService()
+        await self._ingresses.start()
+
+    def close_port(self) -> None:
+        """Takes no connections any more."""
+        bind_port, self._bind_port = self._bind_port, None
+        if bind_port is not None:
+            bind_port.close()
+
+    async def drain(self) -> None:
+        """Lets nobody in any more; done when no flow is left."""
+        self.close_port()
+        self.sessions.drain()
+        self.registry.draining = True
+        for proxy in self.registry:
+            await self.registry.withdraw(proxy, Ended.STOPPED)
+        await self.data_plane.when_idle()
+
+    async def close(self) -> None:
+        """Ends everything that is left."""
+        self.close_port()
+        self.data_plane.end_all(Ended.STOPPED)
+        await self.sessions.end_all()
+        self._acceptor.close_links()
+        if self._stun is not None:
+            await maybeDeferred(self._stun.stopService)
+        await self._ingresses.close()
+
+    def release(self) -> None:
+        """Gives back what the data plane holds, once its last leg is gone."""
+        self.data_plane.close()
+
+    def stun_ports(self) -> Sequence[int]:
+        """The ports of the STUN server, if there is one."""
+        return () if self._stun is None else self._stun.ports
+
+
+@frozen(kw_only=True)
+class Composition:
+    """All that a relay server is made of, and how: see :class:`relaykit.server.service.RelayServer`."""
+
+    config: ServerConfig
+    token: Secret
+    types: ProxyTypes
+    reactor: Any
+    state: StateDirectory | None
+    ingress_options: Mapping[str, Options]
+
+    def compose(self) -> ServerParts:
+        """The parts, wired; nothing is open yet.
+
+        :raises TransportSecurityError: the certificate cannot be used.
+        :raises OSError: a file cannot be read.
+        """
+        config, reactor = self.config, self.reactor
+        context, shown = self._tls()
+        poller = make_poller(reactor)
+        data_plane = make_data_plane(poller)
+        texts = PeerTexts(config.detailed_errors_to_client)
+        rules = self._rules(texts)
+        sessions = Sessions(rules)
+        host = ServerHost(
+            reactor,
+            self._ports(poller, sessions),
+            data_plane,
+            RendezvousPoints(ServerRendezvous(os.urandom, lambda: parts.stun_ports()), reactor),
+        )
+        ingresses = RunningIngresses(host, self.ingress_options, reactor)
+        registry = Registry(self.types, ingresses, data_plane, reactor, sessions.release_if_silent)
+        reception = Reception(
+            partial(_make_opening, rules.binding.salt),
+            Logins(sessions, registry, rules),
+            sessions,
+            Visits(sessions, registry, texts, os.urandom),
+            reactor,
+        )
+        acceptor = BindPort(
+            reception.opened,
+            lambda leg: start_tls(poller, leg, context, server_side=True),
+            poller,
+            reactor,
+            tls_only=config.transport.tls.force or bool(config.transport.tls.trusted_ca_file),
+            mux_keepalive_s=_positive(config.transport.tcp_mux_keepalive_interval),
+            is_known=sessions.is_known,
+        )
+        parts: ServerParts = ServerParts(
+            fingerprint=shown,
+            data_plane=data_plane,
+            registry=registry,
+            sessions=sessions,
+            acceptor=acceptor,
+            ingresses=ingresses,
+            composition=self,
+            poller=poller,
+        )
+        return parts
+
+    def _tls(self) -> tuple[TlsContext, str]:
+        """What TLS with this server is made of, and the fingerprint of its certificate."""
+        tls = self.config.transport.tls
+        if tls.cert_file and tls.key_file:
+            certificate, key = Path(tls.cert_file).read_bytes(), Path(tls.key_file).read_bytes()
+        else:
+            pair = load_or_create(self.state, datetime.now(UTC))
+            certificate, key = pair.certificate, pair.key
+        authorities = Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None
+        context = server_context(certificate, key, authorities)
+        return context, fingerprint(load_pem_x509_certificate(certificate).public_bytes(Encoding.DER))
+
+    def _ports(self, poller: Poller, sessions: Sessions) -> ServerPorts:
+        """The ports that proxies may open."""
+        config = self.config
+        address = config.proxy_bind_addr or config.bind_addr
+
+        def listen(port: int, acceptor: ILegAcceptor) -> IListeningPort:
+            return listen_tcp(poller, address, port, acceptor, for_users=True)
+
+        return ServerPorts(
+            listen,
+            self.reactor,
+            secrets.randbelow,
+            [each.ports for each in config.allow_ports],
+            config.max_ports_per_client,
+            sessions.release_if_silent,
+        )
+
+    def _rules(self, texts: PeerTexts) -> SessionRules:
+        """What all sessions have in common."""
+        config = self.config
+        return SessionRules(
+            clock=self.reactor,
+            entropy=os.urandom,
+            verifier=TokenVerifier(self.token, [Scope(scope) for scope in config.auth.additional_scopes]),
+            version=__version__,
+            texts=texts,
+            max_pool_count=config.transport.max_pool_count,
+            user_timeout_s=float(config.user_conn_timeout),
+            settings=self._session_settings,
+            binding=self._binding(),
+        )
+
+    def _session_settings(self, link: Link) -> SessionSettings:
+        return SessionSettings(
+            token=self.token,
+            entropy=os.urandom,
+            heartbeat=heartbeat_of(self.config.transport, link.muxed),
+        )
+
+    def _binding(self) -> ServerBinding:
+        """How logins are bound; the token is made a key right away, so that no login waits for it."""
+        auth = self.config.auth
+        # A bound login proves the token: where something else lets clients in, it must not.
+        token = self.token if auth.method == "token" else Secret("")
+        token_key = TokenKey(token, in_thread_of(self.reactor))
+        binding = ServerBinding.of(
+            BoundLogin(auth.bound), token, lambda: load_or_create_salt(self.state, os.urandom), token_key
+        )
+        if binding.salt:
+            self.reactor.callWhenRunning(binding.key)
+        return binding
+
+
+def _make_opening(salt: bytes, now: float, link: Link) -> ServerOpening:
+    """What reads the first message of a logical connection: a login is bound only to a TLS session."""
+    secure = bool(link.exporter)
+    extensions = EXTENSIONS | {BOUND, IDENTITY}
+    return ServerOpening(
+        now, __version__, os.urandom, extensions, salt=salt if secure else b"", secure=secure
+    )
+
+
+def _positive(seconds: int) -> float | None:
+    """A time of the configuration, where zero and less mean "not at all"."""
+    return float(seconds) if seconds > 0 else None
