@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-__all__ = ["Buffer", "Core", "PrefixParser", "StreamCore"]
+__all__ = ["Buffer", "Core", "PrefixParser", "Recognizer", "StreamCore"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Bytes that are lent for the duration of a call: keep a copy (``bytes(data)``) to keep them."""
@@ -66,3 +66,14 @@ class PrefixParser(Protocol):
 
         :raises RemoteProtocolError: it can never be recognized.
         """
+
+
+class Recognizer(Protocol):
+    """Tells by the first bytes of a stream whether it is for somebody; it keeps no state between calls."""
+
+    @property
+    def limit(self) -> int:
+        """Most bytes that may be needed; so many without an answer are a no."""
+
+    def recognizes(self, data: bytes) -> bool | None:
+        """Looks at all bytes so far, at least one: whether it is; None for "need more".  Never raises."""
