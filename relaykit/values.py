@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 __all__ = ["LOST_LINGER_S", "Address", "ClientIdentity", "Ended", "Origin", "Secret", "Traffic"]
 
-LOST_LINGER_S: Final = 0.4
+LOST_LINGER_S: Final = 0.3
 """Seconds between the end and the reset of a leg whose counterpart is lost: a reset may cost the peer what
 it has not read yet.  Also how long it may take none of that.  Short: each hop of a visit waits as long."""
 

@@ -2,7 +2,8 @@
 
 :class:`MuxLink` runs a :class:`~relaykit.sansio.yamux.session.YamuxSession` over any leg.  The
 rules of the protocol, the order of output and all limits are the session's; here its streams get
-legs, its output goes down once in a turn, and its timer is kept.
+legs, and its output goes down once in a turn, not after every input: that is why
+:class:`~relaykit.driver.LegDriver` does not run it.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from relaykit.sansio.yamux.streams import (
     StreamOpened,
     StreamWritable,
 )
+from relaykit.timer import Timer
 from relaykit.values import Ended, Origin
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
     from relaykit.interfaces import ILegAcceptor, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
@@ -45,6 +47,10 @@ a second net below the pings."""
 
 CLOSING_BYTES = 1024 * 1024
 """Payload that a link which is closed still takes from its streams: last words, not transfers."""
+
+CLOSING_S = 2.0
+"""Seconds for the last words of a link that is closed to go out, and for the peer to close it, too: whoever
+stops waits for that."""
 
 SLOW_AFTER_S = 0.005
 """A link that takes nothing for so long is slow (some 200 Mbit/s, by what its leg holds back).  Its turns are
@@ -164,8 +170,8 @@ class MuxLink:
         self._clock = clock
         self._acceptor: ILegAcceptor | None = None
         self._origin = Origin(lower.peer, lower.host)
-        self._timer: IDelayedCall | None = None
-        self._timer_at = 0.0
+        self._timer = Timer(clock, self._wake)
+        self._gone_at: float | None = None
         self.flush_asked = False
         self._output_paused = False
         self._paused_at = 0.0
@@ -278,13 +284,11 @@ class MuxLink:
         self._lost = self._reason or reason
         self.session.end(self._lost)
         self._tell()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.stop()
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(self._lost)
-        # It mostly knows the link, too: a circle, which would be left to the garbage.
+        # It mostly knows the link, too: a reference cycle.
         self._acceptor = None
 
     def pauseProducing(self) -> None:
@@ -356,7 +360,7 @@ class MuxLink:
             event.stream.context.told(event)
         elif isinstance(event, StreamLost):
             event.stream.context.told(event)
-            # A circle would be left to the garbage, and the link with it.
+            # Else a reference cycle would keep the link.
             event.stream.context = None
 
     def _take_stream(self, stream: Stream) -> None:
@@ -388,6 +392,7 @@ class MuxLink:
         """Ends the session for this reason and closes what is below; legs learn of it in their turn."""
         self._reason = reason
         self.session.end(reason)
+        self._gone_at = self.now + CLOSING_S
         self.flush_soon()
         if reason is Ended.TIMEOUT:
             self.lower.abort()
@@ -410,22 +415,13 @@ class MuxLink:
             self.lower.write_sequence(pieces)
 
     def _rearm(self) -> None:
-        """Keeps one timer; one that is early costs less than moving it in each turn."""
-        due = None if self._lost is not None else self.session.next_wakeup()
-        if due is None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            return
-        if self._timer is not None:
-            if self._timer_at <= due:
-                return
-            self._timer.cancel()
-        self._timer_at = due
-        self._timer = self._clock.callLater(max(0.0, due - self.now), self._wake)
+        if self._lost is None:
+            self._timer.set(self.session.next_wakeup() if self._gone_at is None else self._gone_at)
 
     def _wake(self) -> None:
-        self._timer = None
+        if self._gone_at is not None:
+            self.lower.abort()
+            return
         self.session.wake(self.now)
         self._tell()
         self.flush_soon()

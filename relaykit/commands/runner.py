@@ -30,8 +30,9 @@ __all__ = [
     "begin_serving",
 ]
 
-DRAIN_LIMIT_S = 30.0
-"""The longest that stopping may take.  Services bound their draining themselves, below this."""
+DRAIN_LIMIT_S = 9.5
+"""The longest that stopping may take: Docker kills after 10 s.  Services bound their draining themselves,
+below this."""
 
 
 def _signals(*names: str) -> tuple[signal.Signals, ...]:

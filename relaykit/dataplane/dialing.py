@@ -8,6 +8,7 @@ import functools
 import os
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from zope.interface import implementer
 
+from relaykit.dataplane.datagram_sockets import DatagramSocketLeg
 from relaykit.dataplane.exhaustion import EXHAUSTED
 from relaykit.dataplane.poller import WRITE
 from relaykit.dataplane.sockets import SocketLeg, address_of, meets_itself, reason_of, reset_on_close, tune
@@ -25,14 +27,19 @@ from relaykit.sansio.hostnames import encode_host_name
 from relaykit.values import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from twisted.internet.interfaces import IAddress, IDelayedCall, IHostResolution
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IDatagramLeg, IStreamLeg
 
-__all__ = ["DIAL_TIMEOUT_S", "dial", "dial_endpoint", "dial_unix"]
+__all__ = [
+    "DIAL_TIMEOUT_S",
+    "dial",
+    "dial_datagram_endpoint",
+    "dial_datagrams",
+    "dial_endpoint",
+    "dial_unix",
+]
 
 DIAL_TIMEOUT_S = 10.0
 """How long connecting may take, name resolution included, unless the caller says otherwise; as frp."""
@@ -65,22 +72,22 @@ def dial(
     The addresses of a name are tried in turn, each with a head start, the versions of IP mixed.
     Fails with :class:`relaykit.errors.ConnectionFailed`.  Cancelling gives up.
     """
-    if not 0 < port <= HIGHEST_PORT:
-        return fail(ConnectionFailed(f"cannot connect to {Address(host, port)}: invalid port"))
-    numeric = _numeric(host)
-    if numeric is not None:
-        numbered = _Dial(poller, f"{Address(host, port)}", timeout_s, source, prepare)
-        return numbered.start([(numeric, (host, port))])
-    try:
-        _check_name(host)
-    except ValueError as error:
-        return fail(ConnectionFailed(f"cannot connect to {host}:{port}: {error}"))
-    return _Dial(poller, f"{host}:{port}", timeout_s, source, prepare).resolve(host, port)
+    return _dial(poller, host, port, timeout_s, _Kind(socket.SOCK_STREAM, SocketLeg, source, prepare))
+
+
+def dial_datagrams(
+    poller: Poller, host: str, port: int, timeout_s: float = DIAL_TIMEOUT_S, source: str = ""
+) -> Deferred[IDatagramLeg]:
+    """A leg to a UDP port of a host; otherwise as :func:`dial`.
+
+    Nothing is sent, so the first address of a name that there is a way to is taken, whoever listens there.
+    """
+    return _dial(poller, host, port, timeout_s, _Kind(socket.SOCK_DGRAM, DatagramSocketLeg, source))
 
 
 def dial_unix(poller: Poller, path: str, timeout_s: float = DIAL_TIMEOUT_S) -> Deferred[IStreamLeg]:
     """A leg to a unix socket; otherwise as :func:`dial`."""
-    return _Dial(poller, path, timeout_s, "").start([(socket.AF_UNIX, path)])
+    return _Dial(poller, path, timeout_s, _STREAM).start([(socket.AF_UNIX, path)])
 
 
 def dial_endpoint(poller: Poller, endpoint: str, timeout_s: float = DIAL_TIMEOUT_S) -> Deferred[IStreamLeg]:
@@ -98,13 +105,60 @@ def dial_endpoint(poller: Poller, endpoint: str, timeout_s: float = DIAL_TIMEOUT
         return connect_foreign(poller, endpoint, timeout_s)
     if target.path:
         return dial_unix(poller, target.path, target.timeout_s or timeout_s)
+    if target.datagrams:
+        return fail(ConnectionFailed(f'"{endpoint}" takes datagrams, and this is a stream'))
     return dial(poller, target.host, target.port, target.timeout_s or timeout_s, target.source)
+
+
+def dial_datagram_endpoint(
+    poller: Poller, endpoint: str, timeout_s: float = DIAL_TIMEOUT_S
+) -> Deferred[IDatagramLeg]:
+    """A leg to what a ``udp:`` endpoint string names: ``udp:127.0.0.1:53``, with the arguments of ``tcp:``.
+
+    Fails with :class:`relaykit.errors.ConnectionFailed`.  Cancelling gives up.
+    """
+    try:
+        target = _parse(endpoint)
+    except ValueError as error:
+        return fail(ConnectionFailed(f'"{endpoint}" is not an endpoint: {error}'))
+    if target is None or not target.datagrams:
+        return fail(
+            ConnectionFailed(f'"{endpoint}" is not an endpoint for datagrams, as udp:127.0.0.1:53 is')
+        )
+    return dial_datagrams(poller, target.host, target.port, target.timeout_s or timeout_s, target.source)
+
+
+@frozen
+class _Kind:
+    """What sort of socket is connected, and what is made of it."""
+
+    kind: socket.SocketKind
+    make_leg: Callable[[Poller, socket.socket, Address | None, Address | None], Any]
+    source: str = ""
+    prepare: Callable[[socket.socket], None] | None = None
+
+
+_STREAM = _Kind(socket.SOCK_STREAM, SocketLeg)
+
+
+def _dial(poller: Poller, host: str, port: int, timeout_s: float, kind: _Kind) -> Deferred[Any]:
+    if not 0 < port <= HIGHEST_PORT:
+        return fail(ConnectionFailed(f"cannot connect to {Address(host, port)}: invalid port"))
+    numeric = _numeric(host)
+    if numeric is not None:
+        return _Dial(poller, f"{Address(host, port)}", timeout_s, kind).start([(numeric, (host, port))])
+    try:
+        _check_name(host)
+    except ValueError as error:
+        return fail(ConnectionFailed(f"cannot connect to {host}:{port}: {error}"))
+    return _Dial(poller, f"{host}:{port}", timeout_s, kind).resolve(host, port)
 
 
 @frozen
 class _Target:
-    """What a ``tcp:`` or ``unix:`` endpoint string says."""
+    """What a ``tcp:``, ``udp:`` or ``unix:`` endpoint string says."""
 
+    datagrams: bool = False
     host: str = ""
     port: int = 0
     path: str = ""
@@ -114,15 +168,18 @@ class _Target:
 
 @functools.lru_cache(maxsize=1024)
 def _parse(endpoint: str) -> _Target | None:
-    """Reads a ``tcp:`` or ``unix:`` string; None for any other kind.
+    """Reads a ``tcp:``, ``udp:`` or ``unix:`` string; None for any other kind.
+
+    Twisted's parser is private and knows no ``udp:``; what it makes of the other two, an endpoint, does not
+    tell host and port.
 
     :raises ValueError: an argument is missing or makes no sense.
     """
     kind, *arguments = _split(endpoint)
-    if kind not in ("tcp", "unix"):
+    if kind not in ("tcp", "udp", "unix"):
         return None
-    names = ["host", "port"] if kind == "tcp" else ["path"]
-    known = {*names, "timeout"} | ({"bindAddress"} if kind == "tcp" else set())
+    names = ["path"] if kind == "unix" else ["host", "port"]
+    known = {*names, "timeout"} | (set() if kind == "unix" else {"bindAddress"})
     values: dict[str, str] = {}
     for argument in arguments:
         key, separator, value = argument.partition("\0=")
@@ -138,6 +195,7 @@ def _parse(endpoint: str) -> _Target | None:
     if names:
         raise ValueError(f"{kind}: needs {' and '.join(names)}")
     return _Target(
+        datagrams=kind == "udp",
         host=values.get("host", ""),
         port=int(values.get("port", "0")),
         path=values.get("path", ""),
@@ -184,19 +242,11 @@ def _numeric(host: str) -> socket.AddressFamily | None:
 class _Dial:
     """One connection in the making: which addresses are left, which are being tried, until when."""
 
-    def __init__(
-        self,
-        poller: Poller,
-        where: str,
-        timeout_s: float,
-        source: str,
-        prepare: Callable[[socket.socket], None] | None = None,
-    ) -> None:
+    def __init__(self, poller: Poller, where: str, timeout_s: float, kind: _Kind) -> None:
         self.poller = poller
         self.where = where
-        self.source = source
-        self.prepare = prepare
-        self._answer: Deferred[IStreamLeg] = Deferred(self._cancelled)
+        self.kind = kind
+        self._answer: Deferred[Any] = Deferred(self._cancelled)
         self._left: deque[tuple[int, Any]] = deque()
         self._attempts: list[_Attempt] = []
         self._timeout_s = timeout_s
@@ -208,14 +258,14 @@ class _Dial:
         self._short = False
         self._done = False
 
-    def start(self, addresses: list[tuple[socket.AddressFamily, Any]]) -> Deferred[IStreamLeg]:
+    def start(self, addresses: list[tuple[socket.AddressFamily, Any]]) -> Deferred[Any]:
         """Tries these addresses."""
         self._left.extend(addresses)
         self._try_next()
         self._set_deadline()
         return self._answer
 
-    def resolve(self, host: str, port: int) -> Deferred[IStreamLeg]:
+    def resolve(self, host: str, port: int) -> Deferred[Any]:
         """Finds out the addresses of a name and tries them."""
         self._set_deadline()
         self._resolution = _Resolution(self, host, port)
@@ -245,7 +295,7 @@ class _Dial:
         self._finish()
         host = address_of(own)
         peer = None if host is None else address_of(target)
-        self._answer.callback(SocketLeg(self.poller, plain, peer, host))
+        self._answer.callback(self.kind.make_leg(self.poller, plain, peer, host))
 
     def attempt_failed(self, attempt: _Attempt | None, error: OSError | ValueError) -> None:
         """An attempt failed: the next one starts at once."""
@@ -294,7 +344,7 @@ class _Dial:
         text = f"cannot connect to {self.where}: {why}"
         return OutOfDescriptors(text) if self._short else ConnectionFailed(text, problem=problem)
 
-    def _cancelled(self, _answer: Deferred[IStreamLeg]) -> None:
+    def _cancelled(self, _answer: Deferred[Any]) -> None:
         self._finish()
 
     def _finish(self) -> None:
@@ -319,14 +369,16 @@ class _Attempt:
         self.interest = self.watched = 0
         self._dial = dial
         self._target = target
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        kind = dial.kind
+        self._socket = socket.socket(family, kind.kind)
         try:
             self._socket.setblocking(False)
-            tune(self._socket)
-            if dial.prepare is not None:
-                dial.prepare(self._socket)
-            if dial.source:
-                self._bind(dial.source)
+            if kind.kind == socket.SOCK_STREAM:
+                tune(self._socket)
+            if kind.prepare is not None:
+                kind.prepare(self._socket)
+            if kind.source:
+                self._bind(kind.source)
         except BaseException:
             self._socket.close()
             raise

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from relaykit.interfaces import ILegAcceptor
 
 __all__ = [
+    "ANY_HOST",
     "ListenFailed",
     "ListeningPort",
     "PortForbidden",
     "PortInUse",
     "PortUnavailable",
+    "bind",
     "listen_tcp",
     "listen_unix",
 ]
@@ -109,7 +111,7 @@ class ListeningPort:
         self._socket = plain
         self._acceptor = acceptor
         self._number = plain.fileno()
-        self._fixed_host = None if address is None or address.host in _ANY else address
+        self._fixed_host = None if address is None or address.host in ANY_HOST else address
         self._is_unix = address is None
         self._highest = highest
         self._rested = False
@@ -227,7 +229,8 @@ class _SpareDescriptor:
 
 _spare = _SpareDescriptor()
 
-_ANY = frozenset({"", "::", "0.0.0.0"})
+ANY_HOST = frozenset({"", "::", "0.0.0.0"})
+"""What stands for every address of this machine."""
 
 
 def listen_tcp(
@@ -248,19 +251,13 @@ def listen_tcp(
     :raises PortForbidden: this process may not listen there.
     :raises PortUnavailable: it is impossible for another reason.
     """
-    where = f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"
-    try:
-        plain = _bind_any(port) if host in _ANY else _bind(host, port)
-    except (socket.gaierror, ValueError) as error:
-        raise PortUnavailable(f"cannot listen on {where}: {host} is not an IP address") from error
-    except OSError as error:
-        raise _listen_failed(where, error) from error
+    plain = bind(host, port, socket.SOCK_STREAM)
     try:
         plain.listen(backlog)
         address = address_of(plain.getsockname())
     except OSError as error:
         plain.close()
-        raise _listen_failed(where, error) from error
+        raise _listen_failed(_where(host, port), error) from error
     return ListeningPort(poller, plain, acceptor, address, _highest_for_users() if for_users else None)
 
 
@@ -314,20 +311,40 @@ def _abandoned(path: str) -> bool:
         return probe.connect_ex(path) == errno.ECONNREFUSED
 
 
-def _bind(host: str, port: int, both: bool = False) -> socket.socket:
+def _where(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"
+
+
+def bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    """A non-blocking socket of a kind on an address of this machine, or on every one; see :func:`listen_tcp`.
+
+    :raises ListenFailed: it cannot be bound.
+    """
+    try:
+        return _bind_any(port, kind) if host in ANY_HOST else _bind(host, port, kind)
+    except (socket.gaierror, ValueError) as error:
+        raise PortUnavailable(
+            f"cannot listen on {_where(host, port)}: {host} is not an IP address"
+        ) from error
+    except OSError as error:
+        raise _listen_failed(_where(host, port), error) from error
+
+
+def _bind(host: str, port: int, kind: socket.SocketKind, both: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    plain = socket.socket(family, socket.SOCK_STREAM)
+    plain = socket.socket(family, kind)
     try:
         plain.setblocking(False)
-        if os.name == "posix":
-            # On Windows this option would let another program take the port over.
+        if os.name == "posix" and kind == socket.SOCK_STREAM:
+            # On Windows, and for datagrams, this option would let another program take the port over.
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             plain.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
-        tune(plain)
-        address = socket.getaddrinfo(
-            host, port, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST | socket.AI_PASSIVE
-        )[0][4]
+        if kind == socket.SOCK_STREAM:
+            tune(plain)
+        address = socket.getaddrinfo(host, port, family, kind, 0, socket.AI_NUMERICHOST | socket.AI_PASSIVE)[
+            0
+        ][4]
         plain.bind(address)
     except BaseException:
         plain.close()
@@ -338,11 +355,11 @@ def _bind(host: str, port: int, both: bool = False) -> socket.socket:
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENOPROTOOPT, errno.EINVAL})
 
 
-def _bind_any(port: int) -> socket.socket:
+def _bind_any(port: int, kind: socket.SocketKind) -> socket.socket:
     """Binds to every address, with both versions of IP where the machine has both."""
     try:
-        return _bind("::", port, both=True)
+        return _bind("::", port, kind, both=True)
     except OSError as error:
         if error.errno not in _NO_IPV6:
             raise
-    return _bind("0.0.0.0", port)
+    return _bind("0.0.0.0", port, kind)

@@ -11,6 +11,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.datagram_flows import DatagramForwarder
+from relaykit.dataplane.datagrams import FramedDatagramLeg
 from relaykit.dataplane.splicing import PipePool, SpliceForwarder, can_splice
 from relaykit.errors import LocalProtocolError
 from relaykit.interfaces import IDataPlane
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IFlow, IForwarder, IStreamLeg
+    from relaykit.interfaces import IDatagramLeg, IFlow, IForwarder, IStreamLeg
     from relaykit.values import Ended
 
 __all__ = ["DataPlane", "FlowCounts", "make_data_plane"]
@@ -46,14 +48,15 @@ class FlowCounts:
 class DataPlane:
     """Forwards by the first of its forwarders that can.
 
-    It owns ``poller``, which serves the legs of the kernel, if there are any.
+    It owns ``poller``, which serves the legs of the kernel and tells when a turn ends.
     """
 
     log = Logger()
 
-    def __init__(self, forwarders: Sequence[IForwarder], poller: Poller | None = None) -> None:
+    def __init__(self, forwarders: Sequence[IForwarder], poller: Poller) -> None:
         self._forwarders = tuple(forwarders)
         self._poller = poller
+        self._datagrams = DatagramForwarder(poller.reactor)
         self._waiting: list[Deferred[None]] = []
         self.flows: set[IFlow] = set()
         self._total = 0
@@ -63,12 +66,14 @@ class DataPlane:
     def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
         for forwarder in self._forwarders:
             if forwarder.can_forward(near, far):
-                flow: IFlow = forwarder.forward(near, far, half_close)
-                self._total += 1
-                self.flows.add(flow)
-                flow.when_ended().addBoth(self._ended, flow)
-                return flow
+                return self._began(forwarder.forward(near, far, half_close))
         raise LocalProtocolError("no forwarder can serve these two legs: CopyForwarder serves any")
+
+    def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg) -> IFlow:
+        return self._began(self._datagrams.forward(near, far))
+
+    def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
+        return FramedDatagramLeg(self._poller, leg)
 
     def counts(self) -> FlowCounts:
         """Flows and bytes up to now; adds up the present flows, so it costs something."""
@@ -97,8 +102,13 @@ class DataPlane:
         """Gives back the pipes and the poller, as soon as the last leg has let go of them."""
         for forwarder in self._forwarders:
             forwarder.close()
-        if self._poller is not None:
-            self._poller.close()
+        self._poller.close()
+
+    def _began(self, flow: IFlow) -> IFlow:
+        self._total += 1
+        self.flows.add(flow)
+        flow.when_ended().addBoth(self._ended, flow)
+        return flow
 
     def _ended(self, result: Traffic | Failure, flow: IFlow) -> None:
         self.flows.discard(flow)

@@ -331,6 +331,9 @@ class _Adapter:
         self._poller._tell(self._descriptor, WRITE)
 
     def connectionLost(self, reason: Failure) -> None:
+        # The reactor has taken it out by itself.
+        self._poller._adapters.pop(self._descriptor, None)
+        self._descriptor.watched = 0
         self._descriptor.failed()
 
 

@@ -17,6 +17,9 @@ from relaykit.interfaces.hosts import (
     IVisitorHost,
 )
 from relaykit.interfaces.legs import (
+    IDatagramAcceptor,
+    IDatagramLeg,
+    IDatagramReceiver,
     IKernelLeg,
     ILegAcceptor,
     ILegReceiver,
@@ -49,6 +52,9 @@ __all__ = [
     "IBackend",
     "IClientHost",
     "IDataPlane",
+    "IDatagramAcceptor",
+    "IDatagramLeg",
+    "IDatagramReceiver",
     "IDirectPaths",
     "IExposure",
     "IFlow",

@@ -10,7 +10,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from relaykit.interfaces.legs import IStreamLeg
+    from relaykit.interfaces.legs import IDatagramLeg, IStreamLeg
     from relaykit.values import Ended, Traffic
 
 __all__ = ["IDataPlane", "IFlow", "IForwarder"]
@@ -60,3 +60,12 @@ class IDataPlane(Interface):
 
     def forward(near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
         """Moves bytes between two legs by the first forwarder that can; see :class:`IForwarder`."""
+
+    def forward_datagrams(near: IDatagramLeg, far: IDatagramLeg) -> IFlow:
+        """Owns both legs from now on and moves datagrams until one is lost, or none has come for a minute."""
+
+    def datagrams_over(leg: IStreamLeg) -> IDatagramLeg:
+        """A datagram leg on a stream leg, which it owns; the peer must make one of its end, too.
+
+        Each datagram goes after its length in two bytes, most significant first.
+        """

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from relaykit.values import Ended, Origin
 
 __all__ = [
+    "IDatagramAcceptor",
+    "IDatagramLeg",
+    "IDatagramReceiver",
     "IKernelLeg",
     "ILegAcceptor",
     "ILegReceiver",
@@ -227,10 +230,55 @@ class IMeasuredPath(IStreamPath):
         """Asks for a new measurement; it is there once the peer has answered."""
 
 
+class IDatagramReceiver(Interface):
+    """Who gets the datagrams that arrive on a leg."""
+
+    def datagram_received(data: Buffer) -> None:
+        """A datagram arrived, maybe an empty one; ``data`` is lent for the duration of the call."""
+
+    def leg_lost(reason: Ended) -> None:
+        """The leg is gone; called once, last, also after close."""
+
+
+class IDatagramLeg(Interface):
+    """Datagrams to and from one peer: a UDP socket, one source on a port, frames in a stream.
+
+    Datagrams of up to 65,507 bytes pass whole or not at all, in any order, empty ones included.  None is
+    ever queued without bound: what cannot be sent or delivered soon is dropped and counted, as on the way.
+    A leg delivers nothing until it was attached to a receiver; a few datagrams are held until then.
+    """
+
+    peer = Attribute("The :class:`relaykit.values.Address` of the other end, or None.")
+    host = Attribute("The :class:`relaykit.values.Address` of this end, or None.")
+    dropped = Attribute("Datagrams that were dropped here up to now, both ways.")
+
+    def attach(receiver: IDatagramReceiver) -> None:
+        """Names the receiver (again, to hand the leg on) and resumes delivery; held ones come first."""
+
+    def send(data: Buffer) -> bool:
+        """Sends a datagram; whether it was taken.  Never raises because of the peer or the network."""
+
+    def pause() -> None:
+        """Delivers nothing for the time being; what arrives meanwhile is mostly dropped."""
+
+    def resume() -> None:
+        """Delivers again."""
+
+    def close() -> None:
+        """Ends the leg; what was taken is still sent, nothing is delivered any more."""
+
+
+class IDatagramAcceptor(Interface):
+    """Who takes the legs of a datagram port: one for each source that sends to it."""
+
+    def leg_accepted(leg: IDatagramLeg, origin: Origin) -> None:
+        """A new source, whose first datagram the leg holds; the acceptor owns it."""
+
+
 class IListeningPort(Interface):
     """A port that is open."""
 
     address = Attribute("The :class:`relaykit.values.Address` that is listened on.")
 
     def close() -> None:
-        """Closes the port at once; accepted legs live on."""
+        """Closes the port at once; accepted legs live on, but those of a datagram port are lost with it."""

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import (
     ConnectionFailed,
     NoWorkConnection,
@@ -36,7 +37,6 @@ from relaykit.errors import (
 )
 from relaykit.interfaces import (
     IClientHost,
-    IDataPlane,
     IDirectPaths,
     IFlow,
     ILegReceiver,
@@ -151,8 +151,8 @@ class MemoryRelay:
 
     def __init__(self, public_name: str = "relay.example") -> None:
         self.clock = Clock()
-        self.network = MemoryNetwork()
-        self.data_plane = _CopyingPlane(self.clock)
+        self.network = MemoryNetwork(clock=self.clock)
+        self.data_plane = DataPlane([CopyForwarder(self.clock.seconds)], self.network)
         self.ports = MemoryPorts(self)
         self.public_name = public_name
         self.takes_signals = True
@@ -287,19 +287,6 @@ class MemoryRelay:
         if not outcome:
             raise AssertionError("not done although all is quiet: does it wait for time to pass?")
         return outcome[0]
-
-
-@implementer(IDataPlane)
-class _CopyingPlane:
-    def __init__(self, clock: Clock) -> None:
-        self._forwarder = CopyForwarder(clock.seconds)
-        self.flows: set[IFlow] = set()
-
-    def forward(self, near: IStreamLeg, far: IStreamLeg, half_close: bool) -> IFlow:
-        flow = self._forwarder.forward(near, far, half_close)
-        self.flows.add(flow)
-        flow.when_ended().addCallback(lambda _: self.flows.discard(flow))
-        return flow
 
 
 @implementer(IListeningPort)

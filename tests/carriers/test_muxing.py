@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from relaykit.carriers.muxing import SLOW_AFTER_S, MuxLink, MuxStreamLeg, Role
+from relaykit.carriers.muxing import CLOSING_S, SLOW_AFTER_S, MuxLink, MuxStreamLeg, Role
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import (
     ILegAcceptor,
@@ -695,6 +695,21 @@ class PeerTests(RawTestCase):
         self.raw.close()
         self.network.flush()
         self.assertEqual(self.successResultOf(self.link.when_lost()), Ended.PROTOCOL_ERROR)
+
+    def test_peer_that_is_dead_at_the_end(self) -> None:
+        """Closing a link whose peer takes nothing any more takes a moment, not the linger time of its leg."""
+        self.feed(syn(1))
+        (leg,) = self.acceptor.legs
+        leg.write(bytes(INITIAL_WINDOW_BYTES))
+        self.raw.stall()
+        self.network.flush()
+        self.link.close()
+        self.network.flush()
+        lost = self.link.when_lost()
+        self.assertNoResult(lost)
+        self.clock.advance(CLOSING_S)
+        self.network.flush()
+        self.assertIs(self.successResultOf(lost), Ended.STOPPED)
 
     def test_peer_that_gives_up(self) -> None:
         """A go-away with an error ends the link."""

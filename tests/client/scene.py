@@ -83,7 +83,7 @@ class Machine:
             ),
             self._dial,
             self._listen,
-            DataPlane([CopyForwarder()]),
+            DataPlane([CopyForwarder()], self.scene.network),
             self._watch,
             self.network_info,
             lambda host, peer: self.moved,

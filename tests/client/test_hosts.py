@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
@@ -27,7 +27,9 @@ class Client:
 
     network: MemoryNetwork = field(factory=MemoryNetwork)
     clock: Clock = field(factory=Clock)
-    data_plane: DataPlane = field(factory=lambda: DataPlane([CopyForwarder()]))
+    data_plane: DataPlane = field(
+        default=Factory(lambda self: DataPlane([CopyForwarder()], self.network), takes_self=True)
+    )
 
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("run", "alice"))
     half_close: bool = True

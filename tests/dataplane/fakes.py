@@ -10,11 +10,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from relaykit.dataplane.poller import Descriptor, Poller
+from relaykit.interfaces import IDatagramLeg, IDatagramReceiver
 from relaykit.sansio.contract import Buffer
+from relaykit.values import Ended
 
-__all__ = ["FakePoller", "FakeReactor", "FakeSocket", "os_error"]
+__all__ = [
+    "FakeDatagramSocket",
+    "FakePoller",
+    "FakeReactor",
+    "FakeSocket",
+    "RecordingDatagrams",
+    "os_error",
+]
 
 
 def os_error(number: int) -> OSError:
@@ -147,6 +157,79 @@ class FakeSocket:
                 "an option that is not expected on a connected socket"
             )
             self.congestion_control = value
+
+    def close(self) -> None:
+        """Closes it; once."""
+        assert not self.closed, "closed twice"
+        self.closed = True
+
+
+@implementer(IDatagramReceiver)
+class RecordingDatagrams:
+    """Keeps the datagrams of a leg."""
+
+    def __init__(self, leg: IDatagramLeg | None = None) -> None:
+        self.got: list[bytes] = []
+        self.lost: Ended | None = None
+        if leg is not None:
+            leg.attach(self)
+
+    def datagram_received(self, data: Buffer) -> None:
+        """Keeps a copy."""
+        assert self.lost is None, "a datagram after the loss"
+        self.got.append(bytes(data))
+
+    def leg_lost(self, reason: Ended) -> None:
+        """Once."""
+        assert self.lost is None, "lost twice"
+        self.lost = reason
+
+
+class FakeDatagramSocket:
+    """A UDP socket: what is sent is kept, what arrives is in :attr:`input`, with its source."""
+
+    def __init__(self, number: int = 9) -> None:
+        self.number = number
+        self.sent: list[tuple[bytes, object]] = []
+        self.input: list[tuple[bytes, object] | OSError] = []
+        self.errors: list[OSError] = []
+        self.closed = False
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return -1 if self.closed else self.number
+
+    def send(self, data: Buffer) -> int:
+        """Sends to the peer."""
+        return self.sendto(data, None)
+
+    def sendto(self, data: Buffer, name: object) -> int:
+        """Sends, or raises the next error."""
+        if self.closed:
+            raise os_error(errno.EBADF)
+        if self.errors:
+            raise self.errors.pop(0)
+        self.sent.append((bytes(data), name))
+        return len(data)
+
+    def recvfrom_into(self, buffer: memoryview) -> tuple[int, object]:
+        """The next datagram and its source."""
+        if not self.input:
+            raise os_error(errno.EAGAIN)
+        first = self.input.pop(0)
+        if isinstance(first, OSError):
+            raise first
+        data, name = first
+        buffer[: len(data)] = data
+        return len(data), name
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """The next datagram."""
+        return self.recvfrom_into(buffer)[0]
+
+    def getsockopt(self, level: int, option: int) -> int:
+        """What was wrong, which is forgotten then."""
+        return 0
 
     def close(self) -> None:
         """Closes it; once."""

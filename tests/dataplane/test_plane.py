@@ -50,19 +50,19 @@ class DataPlaneTests(SynchronousTestCase):
     def test_first_that_can(self) -> None:
         """The first forwarder that can serve the legs gets them."""
         unable, able, second = Forwarder(False), Forwarder(True), Forwarder(True)
-        data_plane = DataPlane([unable, able, second])
+        data_plane = DataPlane([unable, able, second], self.network)
         verifyObject(IDataPlane, data_plane)
         data_plane.forward(self.near, self.far, True)
         self.assertEqual((unable.asked, able.asked, second.asked), ([], [True], []))
 
     def test_nobody_can(self) -> None:
         """A plane without a forwarder for these legs was put together wrongly."""
-        data_plane = DataPlane([Forwarder(False)])
+        data_plane = DataPlane([Forwarder(False)], self.network)
         self.assertRaises(LocalProtocolError, data_plane.forward, self.near, self.far, True)
 
     def test_idle(self) -> None:
         """Who waits for the last flow is told when it has ended."""
-        data_plane = DataPlane([CopyForwarder()])
+        data_plane = DataPlane([CopyForwarder()], self.network)
         self.successResultOf(data_plane.when_idle())
         flow = data_plane.forward(self.near, self.far, True)
         ended = flow.when_ended()
@@ -92,7 +92,7 @@ class DataPlaneTests(SynchronousTestCase):
 
         forwarder = Forwarder(True)
         self.patch(forwarder, "forward", lambda *_: Failing())
-        data_plane = DataPlane([forwarder])
+        data_plane = DataPlane([forwarder], self.network)
         data_plane.forward(self.near, self.far, True)
         failing.errback(ZeroDivisionError())
         self.successResultOf(data_plane.when_idle())
@@ -108,7 +108,7 @@ class DataPlaneTests(SynchronousTestCase):
 
     def test_counts(self) -> None:
         """It counts the flows that were and those that are, with what they moved."""
-        data_plane = DataPlane([CopyForwarder()])
+        data_plane = DataPlane([CopyForwarder()], self.network)
         for _ in range(2):
             user, near = (network := MemoryNetwork()).pair()
             far, service = network.pair()

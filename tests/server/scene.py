@@ -139,7 +139,7 @@ class Scene:
         self.clock = ThreadlessClock()
         self.network = MemoryNetwork(weather, self.clock)
         self.ports: dict[int, Any] = {}
-        self.data_plane = DataPlane([CopyForwarder()])
+        self.data_plane = DataPlane([CopyForwarder()], self.network)
         self.services = MultiService()
         self.services.startService()
         self._ingresses: dict[str, IIngress] = {}

@@ -28,7 +28,7 @@ class Proxy:
     def __init__(self) -> None:
         self.clock = Clock()
         self.common = ProxyCommon()
-        self.data_plane: Any = DataPlane([CopyForwarder()])
+        self.data_plane: Any = DataPlane([CopyForwarder()], MemoryNetwork())
         self.wanted: list[ProxyFlow] = []
         self.present: set[ProxyFlow] = set()
         self.ended: list[Traffic] = []

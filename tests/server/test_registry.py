@@ -22,6 +22,7 @@ from relaykit.sansio.control.texts import STOPPED
 from relaykit.server import registry
 from relaykit.server.flows import ProxyFlow
 from relaykit.server.registry import RegisteredProxy, Registry
+from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import ClientIdentity, Ended
 from tests.server.scene import TYPES
 
@@ -86,7 +87,7 @@ class RegistryTestCase(SynchronousTestCase):
         self.entrance = Entrance()
         self.failure: Exception | None = None
         self.clock = Clock()
-        self.registry = Registry(TYPES, self, DataPlane([CopyForwarder()]), self.clock)
+        self.registry = Registry(TYPES, self, DataPlane([CopyForwarder()], MemoryNetwork()), self.clock)
         self.session = Session()
 
     async def ingress_of(self, proxy_type: Any) -> Entrance:

@@ -34,10 +34,11 @@ STAND_BY_S = 60.0
 """Seconds between two questions whether another client with the same identity is gone: it may stay for
 long, and who stands by has nothing to gain from asking more often."""
 
-DRAIN_S = 10.0
-"""Seconds that running flows get to end when the client stops; then they are cut."""
+DRAIN_S = 6.0
+"""Seconds that running flows get to end when the client stops; then they are cut.  With :data:`CLOSE_S` it is
+less than the 10 s after which Docker kills."""
 
-CLOSE_S = 5.0
+CLOSE_S = 2.0
 """Seconds that the end of a session gets to be sent when the client stops: to a peer that is there it takes
 a round trip, and one that is not must not delay the end of the program."""
 

@@ -19,7 +19,7 @@ from tests.integration.traffic import LOOPBACK, PIECE_BYTES, dial, receive_exact
 GONE_WITHIN_S = 2.0
 """How long a flow may outlive its user."""
 
-TAKEN_BYTES = 1024 * 1024
+TAKEN_BYTES = 256 * 1024
 """What a user takes of a download before it leaves."""
 
 AT_ONCE = 10
@@ -189,7 +189,7 @@ class BrokenOffTests(FaultTestCase):
                 user.sendall(ORDER)
                 user.shutdown(socket.SHUT_WR)
                 for _ in range(5):
-                    self.assertEqual(len(receive_exactly(user, 4 * TAKEN_BYTES)), 4 * TAKEN_BYTES)
+                    self.assertEqual(len(receive_exactly(user, 16 * TAKEN_BYTES)), 16 * TAKEN_BYTES)
                     self.rest(GONE_WITHIN_S / 2)
 
 

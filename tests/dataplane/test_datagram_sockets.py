@@ -1,0 +1,240 @@
+"""UDP sockets that do what the test says."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import cast
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from relaykit.dataplane import datagram_sockets
+from relaykit.dataplane.datagram_sockets import READS_AT_ONCE, SOURCE_IDLE_S, DatagramPort, DatagramSocketLeg
+from relaykit.dataplane.datagrams import HELD_DATAGRAMS
+from relaykit.dataplane.poller import READ
+from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, IListeningPort
+from relaykit.values import Address, Ended, Origin
+from tests.dataplane.fakes import FakeDatagramSocket, FakePoller, RecordingDatagrams, os_error
+
+HOST = Address("192.0.2.2", 53)
+USER, OTHER, THIRD = (("192.0.2.1", number) for number in (1000, 1001, 1002))
+
+
+class DatagramSocketLegTests(SynchronousTestCase):
+    """A leg to a local service."""
+
+    def setUp(self) -> None:
+        self.poller = FakePoller()
+        self.socket = FakeDatagramSocket()
+        plain = cast(socket.socket, self.socket)
+        self.leg = DatagramSocketLeg(self.poller, plain, HOST, Address("192.0.2.2", 1))
+
+    def test_interface(self) -> None:
+        """It is a datagram leg that reads nothing until somebody wants it."""
+        verifyObject(IDatagramLeg, self.leg)
+        self.assertEqual((self.leg.interest, self.leg.fileno()), (0, 9))
+
+    def test_received(self) -> None:
+        """Datagrams are delivered one by one, empty ones too; a turn has an end."""
+        got = RecordingDatagrams(self.leg)
+        self.socket.input = [(b"a", None), (b"", None), *[(b"x", None)] * READS_AT_ONCE]
+        self.leg.ready(READ)
+        self.assertEqual((got.got[:3], len(got.got)), ([b"a", b"", b"x"], READS_AT_ONCE))
+        self.leg.ready(READ)
+        self.assertEqual(len(got.got), READS_AT_ONCE + 2)
+
+    def test_nobody_listens(self) -> None:
+        """An answer that nobody listens is about an earlier datagram: this one is sent all the same."""
+        got = RecordingDatagrams(self.leg)
+        self.socket.errors = [os_error(errno.ECONNREFUSED)]
+        self.assertTrue(self.leg.send(b"again"))
+        self.socket.input = [os_error(errno.ECONNREFUSED), (b"back", None)]
+        self.leg.ready(READ)
+        self.assertEqual((self.socket.sent, got.got, got.lost), ([(b"again", None)], [b"back"], None))
+
+    def test_dropped(self) -> None:
+        """What the system does not take is dropped and counted."""
+        for error in (errno.EAGAIN, errno.EMSGSIZE, errno.ENETUNREACH, errno.EPERM):
+            self.socket.errors = [os_error(error)]
+            self.assertFalse(self.leg.send(b"x"))
+        self.socket.errors = [os_error(errno.ECONNREFUSED)] * 2
+        self.assertFalse(self.leg.send(b"x"))
+        self.assertEqual(self.leg.dropped, 5)
+
+    def test_pause(self) -> None:
+        """A paused leg leaves to the kernel what arrives."""
+        RecordingDatagrams(self.leg)
+        self.assertEqual(self.leg.interest, READ)
+        self.leg.pause()
+        self.assertEqual(self.leg.interest, 0)
+        self.leg.resume()
+        self.assertEqual(self.leg.interest, READ)
+
+    def test_close(self) -> None:
+        """Closing gives the socket back, and is told when the turn ends; once."""
+        got = RecordingDatagrams(self.leg)
+        self.leg.close()
+        self.leg.close()
+        self.assertEqual((self.socket.closed, self.leg.send(b"x"), got.lost), (True, False, None))
+        self.poller.end_turn()
+        self.assertIs(got.lost, Ended.FINISHED)
+        self.leg.pause()
+        self.leg.resume()
+
+    def test_defect(self) -> None:
+        """A receiver that raised has lost one datagram; a reactor that gave up is asked again."""
+        got = RecordingDatagrams(self.leg)
+        self.leg.watched = 0
+        self.leg.failed()
+        self.assertEqual((self.leg.watched, got.lost), (READ, None))
+        self.leg.close()
+        self.leg.failed()
+        self.assertEqual(self.leg.watched, 0)
+
+
+@implementer(IDatagramAcceptor)
+class Accepting:
+    """Keeps the sources of a port."""
+
+    def __init__(self) -> None:
+        self.legs: list[IDatagramLeg] = []
+        self.origins: list[Origin] = []
+        self.broken = False
+
+    def leg_accepted(self, leg: IDatagramLeg, origin: Origin) -> None:
+        """Takes it."""
+        if self.broken:
+            raise ZeroDivisionError
+        self.legs.append(leg)
+        self.origins.append(origin)
+
+
+class DatagramPortTests(SynchronousTestCase):
+    """A port and its sources."""
+
+    def setUp(self) -> None:
+        self.poller = FakePoller()
+        self.socket = FakeDatagramSocket()
+        self.accepting = Accepting()
+        self.port = DatagramPort(self.poller, cast(socket.socket, self.socket), self.accepting, HOST)
+
+    def arrive(self, *datagrams: tuple[bytes, object]) -> None:
+        """Lets datagrams arrive."""
+        self.socket.input += datagrams
+        self.port.ready(READ)
+
+    def test_interface(self) -> None:
+        """It is a port that can be closed."""
+        verifyObject(IListeningPort, self.port)
+        self.assertEqual((self.port.address, self.port.interest), (HOST, READ))
+
+    def test_sources(self) -> None:
+        """Each source is a leg of its own, which has its origin and holds what came first."""
+        self.arrive((b"1", USER), (b"a", OTHER), (b"2", USER))
+        first, second = self.accepting.legs
+        self.assertEqual(
+            self.accepting.origins,
+            [Origin(Address("192.0.2.1", 1000), HOST), Origin(Address("192.0.2.1", 1001), HOST)],
+        )
+        self.assertEqual(RecordingDatagrams(first).got, [b"1", b"2"])
+        got = RecordingDatagrams(second)
+        self.arrive((b"", OTHER))
+        self.assertEqual(got.got, [b"a", b""])
+
+    def test_answers(self) -> None:
+        """An answer goes to the source of the leg; what the system does not take is counted."""
+        self.arrive((b"1", USER), (b"a", OTHER))
+        self.assertTrue(self.accepting.legs[1].send(b"answer"))
+        self.assertEqual(self.socket.sent, [(b"answer", OTHER)])
+        self.socket.errors = [os_error(errno.EAGAIN)]
+        self.assertFalse(self.accepting.legs[0].send(b"x"))
+        self.assertEqual([each.dropped for each in self.accepting.legs], [1, 0])
+
+    def test_mapped_addresses(self) -> None:
+        """An IPv4 user of a port for both versions is shown with its IPv4 address."""
+        self.arrive((b"1", ("::ffff:192.0.2.1", 1000, 0, 0)))
+        self.assertEqual(self.accepting.legs[0].peer, Address("192.0.2.1", 1000))
+
+    def test_every_address(self) -> None:
+        """On a port of every address nobody knows where a datagram went to."""
+        port = DatagramPort(
+            self.poller, cast(socket.socket, self.socket), self.accepting, Address("0.0.0.0", 53)
+        )
+        self.socket.input = [(b"1", USER)]
+        port.ready(READ)
+        self.assertEqual(self.accepting.origins, [Origin(Address("192.0.2.1", 1000), None)])
+
+    def test_held_without_receiver(self) -> None:
+        """Until somebody receives, a few datagrams are held; more are dropped and counted."""
+        self.arrive(*[(b"%d" % number, USER) for number in range(READS_AT_ONCE)])
+        self.arrive((b"one too many", USER))
+        (leg,) = self.accepting.legs
+        self.assertEqual(leg.dropped, READS_AT_ONCE + 1 - HELD_DATAGRAMS)
+        self.assertEqual(len(RecordingDatagrams(leg).got), HELD_DATAGRAMS)
+
+    def test_errors(self) -> None:
+        """What the system tells of earlier datagrams ends nothing."""
+        self.socket.input = [os_error(errno.ECONNRESET), (b"1", USER)]
+        self.port.ready(READ)
+        self.port.failed()
+        self.assertEqual(len(self.accepting.legs), 1)
+
+    def test_closed_leg(self) -> None:
+        """Who sends again after the leg was closed is a new source."""
+        self.arrive((b"1", USER))
+        got = RecordingDatagrams(self.accepting.legs[0])
+        self.accepting.legs[0].close()
+        self.assertFalse(self.accepting.legs[0].send(b"late"))
+        self.arrive((b"2", USER))
+        self.accepting.legs[0].close()
+        self.poller.end_turn()
+        self.assertEqual((got.got, got.lost, self.port.sources), ([b"1"], Ended.FINISHED, 1))
+        self.assertEqual(RecordingDatagrams(self.accepting.legs[1]).got, [b"2"])
+
+    def test_idle(self) -> None:
+        """Sources that are silent both ways are forgotten, with one timer for all; others stay."""
+        self.arrive((b"1", USER), (b"1", OTHER), (b"1", THIRD))
+        got = [RecordingDatagrams(leg) for leg in self.accepting.legs]
+        step = SOURCE_IDLE_S / 4
+        for _ in range(6):
+            self.assertEqual(len(self.poller.clock.getDelayedCalls()), 1)
+            self.poller.clock.advance(step)
+            self.arrive((b"2", OTHER))
+            self.accepting.legs[2].send(b"answer")
+        self.poller.end_turn()
+        self.assertEqual([each.lost for each in got], [Ended.TIMEOUT, None, None])
+        for _ in range(6):
+            self.poller.clock.advance(step)
+        self.assertEqual((self.port.sources, self.poller.clock.getDelayedCalls()), (0, []))
+
+    def test_full(self) -> None:
+        """Where the table is full, the source that has been silent for the longest time is let go."""
+        self.patch(datagram_sockets, "MOST_SOURCES", 2)
+        self.arrive((b"1", USER), (b"1", OTHER))
+        got = [RecordingDatagrams(leg) for leg in self.accepting.legs]
+        self.poller.clock.advance(SOURCE_IDLE_S / 4)
+        self.arrive((b"2", USER), (b"1", THIRD))
+        self.poller.end_turn()
+        self.assertEqual([each.lost for each in got], [None, Ended.REFUSED])
+        self.assertEqual((self.port.sources, self.port.evicted), (2, 1))
+
+    def test_defect_of_the_acceptor(self) -> None:
+        """An acceptor that raises loses the source, and the port goes on."""
+        self.accepting.broken = True
+        self.arrive((b"1", USER))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.accepting.broken = False
+        self.arrive((b"2", USER))
+        self.assertEqual((self.port.sources, len(self.accepting.legs)), (1, 1))
+
+    def test_close(self) -> None:
+        """Closing the port ends all its legs, and leaves no timer."""
+        self.arrive((b"1", USER))
+        got = RecordingDatagrams(self.accepting.legs[0])
+        self.port.close()
+        self.port.close()
+        self.poller.end_turn()
+        self.assertEqual((got.lost, self.socket.closed), (Ended.STOPPED, True))
+        self.assertEqual(self.poller.clock.getDelayedCalls(), [])
