@@ -14,10 +14,19 @@ import msgspec
 from attrs import define, field, frozen
 
 from relaykit.config.addresses import bare_host, host_and_port_problem, host_problem
-from relaykit.config.documents import Document, Format, KeyPath, dotted, fold, key_path, kind_of, shown
+from relaykit.config.documents import (
+    Document,
+    Format,
+    KeyPath,
+    dotted,
+    fold,
+    key_path,
+    kind_of,
+    shown,
+    written,
+)
 from relaykit.config.numerals import GREATEST_INTEGER, LEAST_INTEGER
 from relaykit.config.problems import ConfigurationProblem, Findings, Report
-from relaykit.config.template.values import write_value
 from relaykit.config.type_keys import TypeKeys
 from relaykit.options import OptionField, Options, convert, option_fields, options_class
 from relaykit.values import Secret
@@ -319,7 +328,7 @@ class Reader:
         if value is None:
             return accepted[0]()
         if str in accepted and self.texts_from_scalars and isinstance(value, bool | int | float):
-            value = write_value(value)
+            value = written(value)
         if not isinstance(value, accepted) or (isinstance(value, bool) and declared is not bool):
             found = kind_of(value) if declared is Secret else shown(value)
             self.problem(

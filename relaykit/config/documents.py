@@ -23,6 +23,7 @@ __all__ = [
     "kind_of",
     "refuse_non_finite",
     "shown",
+    "written",
 ]
 
 MOST_DEPTH = 64
@@ -134,6 +135,11 @@ def kind_of(value: Any) -> str:
         case list():
             return "a list"
     return "a table"
+
+
+def written(value: bool | int | float | None) -> str:
+    """A plain value as the text that it was in a file, more or less."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def shown(value: Any) -> str:

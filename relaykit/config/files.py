@@ -12,7 +12,7 @@ from relaykit.config.formats import parse_document
 from relaykit.config.legacy import LEGACY_HINT, LEGACY_REASON, is_legacy
 from relaykit.config.problems import ConfigurationProblem, Report
 from relaykit.config.template.rendering import Rendered, render
-from relaykit.config.template.source import TemplateError
+from relaykit.config.template.source import Missing, TemplateError
 
 __all__ = ["read_file"]
 
@@ -75,11 +75,16 @@ def _format_problem(path: str, error: FormatError, rendered: Rendered) -> Config
     return ConfigurationProblem(
         what=error.reason,
         key=error.key,
-        hint=error.hint,
+        hint=next((f"{each}: {_set_it(each)}" for each in rendered.missing if each.line == line), error.hint),
         file=path,
         line=line,
         column=error.column if line == error.line else None,
     )
+
+
+def _set_it(missing: Missing) -> str:
+    """What to do about an expression without a value."""
+    return f'set the variable, or write {{{{ or {missing.expression} "..." }}}}'
 
 
 def _template_problem(path: str, error: TemplateError) -> ConfigurationProblem:
@@ -90,14 +95,15 @@ def _template_problem(path: str, error: TemplateError) -> ConfigurationProblem:
 
 
 def _warn(reader: Reader, rendered: Rendered) -> None:
-    for each in rendered.undefined:
-        reader.report.warnings.append(
-            ConfigurationProblem(
-                what=f'{{{{ {each.expression} }}}} has no value and was written as "<no value>"',
-                hint=f'set the variable, or write {{{{ or {each.expression} "..." }}}}',
-                file=reader.file,
-                line=each.line,
+    for each in rendered.missing:
+        if each.written:
+            reader.report.warnings.append(
+                ConfigurationProblem(
+                    what=f'{each} and was written as "{each.written}"',
+                    hint=_set_it(each),
+                    file=reader.file,
+                    line=each.line,
+                )
             )
-        )
     for path in reader.document.repeated:
         reader.warning(path, "is given twice; the last one counts")

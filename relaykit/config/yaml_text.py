@@ -22,9 +22,9 @@ from relaykit.config.documents import (
     KeyPath,
     fold,
     refuse_non_finite,
+    written,
 )
 from relaykit.config.numerals import parse_float, parse_integer
-from relaykit.config.template.values import write_float
 
 __all__ = ["read_yaml"]
 
@@ -191,13 +191,9 @@ def _key(node: yaml.Node) -> str:
     match value:
         case str():
             return value
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return write_float(value)
         case None:
             raise _error("a key must be text", node)
-    return str(value)
+    return written(value)
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:

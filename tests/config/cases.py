@@ -1,4 +1,4 @@
-"""What frp 0.70.1 said to 834 configuration files, and how to ask relaykit the same.
+"""What frp 0.70.1 said to 817 configuration files, and how to ask relaykit the same.
 
 ``data/config-cases.jsonl`` has one recorded run of ``frps verify`` or ``frpc verify`` a line.
 """

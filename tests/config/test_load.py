@@ -260,6 +260,16 @@ class ClientTests(ConfigurationTestCase):
             ],
         )
 
+    def test_no_value(self) -> None:
+        """What a variable without a value breaks is told beside the variable, also if it is empty."""
+        text = "user = 'a'\nserverPort = {{ .Envs.X }}\n"
+        for environ in ({}, {"X": ""}):
+            (problem,) = self.client_problems(text, environ=environ)
+            self.assertTrue(problem.startswith("frpc.toml:2:"), problem)
+            self.assertIn(
+                '{{ .Envs.X }} has no value: set the variable, or write {{ or .Envs.X "..." }}', problem
+            )
+
     def test_template_lines(self) -> None:
         """Lines are those of the file, also behind a range that wrote many."""
         problems = self.client_problems(

@@ -1,44 +1,24 @@
-"""The functions that templates may call, except ``and`` and ``or``, which the evaluation knows itself."""
+"""The functions that templates may call, except ``and`` and ``or``, whose arguments are evaluated lazily."""
 
 from __future__ import annotations
 
-import itertools
-import math
-import urllib.parse
+import json
+import re
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
-
 from relaykit.config.numerals import parse_number_range
-from relaykit.config.template.formatting import format_text
-from relaykit.config.template.values import (
-    NumberPair,
-    Value,
-    decode_bytes,
-    encode_text,
-    is_true,
-    type_name,
-    write_value,
-)
+from relaykit.config.template.values import NumberPair, Value, is_true, type_name, write_value
 
-__all__ = ["FUNCTIONS", "Builtin", "FunctionError"]
+__all__ = ["FUNCTIONS", "NOT_SUPPORTED", "FunctionError"]
+
+NOT_SUPPORTED = frozenset({"call", "html", "js", "println", "slice", "urlquery"})
+"""Functions that Go's templates have besides."""
+
+_VERB = re.compile(r"%(?:(?P<flags>[-+ 0]*)(?P<width>[0-9]{0,4})(?P<letter>.?))", re.DOTALL)
 
 
 class FunctionError(Exception):
     """A function cannot do what it was called for; the text says why."""
-
-
-@frozen
-class Builtin:
-    """A function: how many arguments it takes, and how many of the first ones must be texts.
-
-    ``most`` is ``math.inf`` for a function that takes any number.
-    """
-
-    call: Callable[..., Value]
-    least: int
-    most: float
-    texts: int = 0
 
 
 def _not(value: Value) -> bool:
@@ -47,114 +27,60 @@ def _not(value: Value) -> bool:
 
 def _len(value: Value) -> int:
     if isinstance(value, str):
-        return len(encode_text(value))
+        return len(value.encode("utf-8", "surrogateescape"))
     if isinstance(value, list | Mapping):
         return len(value)
-    raise FunctionError("len of nil pointer" if value is None else f"len of type {type_name(value)}")
+    raise FunctionError(f"len of type {type_name(value)}")
 
 
 def _index(value: Value, *indexes: Value) -> Value:
-    if value is None:
-        raise FunctionError("index of untyped nil")
     for index in indexes:
-        if isinstance(value, Mapping):
-            if not isinstance(index, str):
-                raise FunctionError(f"value has type {type_name(index)}; should be string")
+        if isinstance(value, Mapping) and isinstance(index, str):
             value = value.get(index, "")
-        elif isinstance(value, str | list):
-            items = encode_text(value) if isinstance(value, str) else value
-            value = items[_checked_index(index, len(items) - 1)]
+        elif isinstance(value, list) and type(index) is int:
+            if not 0 <= index < len(value):
+                raise FunctionError(f"index out of range: {index}")
+            value = value[index]
         else:
-            raise FunctionError(f"can't index item of type {type_name(value)}")
+            raise FunctionError(f"can't index item of type {type_name(value)} with type {type_name(index)}")
     return value
 
 
-def _slice(value: Value, *indexes: Value) -> Value:
-    if value is None:
-        raise FunctionError("slice of untyped nil")
-    if not isinstance(value, str | list):
-        raise FunctionError(f"can't slice item of type {type_name(value)}")
-    if len(indexes) > 3:
-        raise FunctionError(f"too many slice indexes: {len(indexes)}")
-    if len(indexes) == 3 and isinstance(value, str):
-        raise FunctionError("cannot 3-index slice a string")
-    items = encode_text(value) if isinstance(value, str) else value
-    ends = [_checked_index(each, len(items)) for each in indexes]
-    for lower, upper in itertools.pairwise(ends):
-        if lower > upper:
-            raise FunctionError(f"invalid slice index: {lower} > {upper}")
-    part = items[slice(*ends[:2])] if len(ends) > 1 else items[ends[0] if ends else 0 :]
-    return decode_bytes(part) if isinstance(part, bytes) else part
-
-
-def _checked_index(index: Value, last: int) -> int:
-    if index is None:
-        raise FunctionError("cannot index slice/array with nil")
-    if isinstance(index, bool) or not isinstance(index, int):
-        raise FunctionError(f"cannot index slice/array with type {type_name(index)}")
-    if not 0 <= index <= last:
-        raise FunctionError(f"index out of range: {index}")
-    return index
-
-
-def _call(value: Value, *arguments: Value) -> Value:
-    if value is None:
-        raise FunctionError("call of nil")
-    raise FunctionError(f"non-function of type {type_name(value)}")
-
-
-def _kind(value: Value) -> str:
-    """What two values must have in common to be compared; empty for what has no order."""
-    if isinstance(value, bool):
-        return "bool"
-    return type_name(value) if isinstance(value, str | int | float) else ""
-
-
-def _incompatible(left: Value, right: Value) -> FunctionError:
-    return FunctionError(f"incompatible types for comparison: {type_name(left)} and {type_name(right)}")
-
-
-def _eq(left: Value, *others: Value) -> bool:
-    if not others:
-        raise FunctionError("missing argument for comparison")
-    return any(_same(left, other) for other in others)
+def _eq(left: Value, first: Value, *others: Value) -> bool:
+    return any(_same(left, other) for other in (first, *others))
 
 
 def _same(left: Value, right: Value) -> bool:
     if left is None or right is None:
         return left is right
-    if _kind(left) != _kind(right):
-        raise _incompatible(left, right)
-    if isinstance(left, list | Mapping):
-        raise FunctionError(
-            f"non-comparable types {write_value(left)}: {type_name(left)}, "
-            f"{type_name(right)}: {write_value(right)}"
-        )
-    return type(left) is type(right) and bool(left == right)
+    _check_comparable(left, right)
+    return left == right
 
 
 def _lt(left: Value, right: Value) -> bool:
-    if not _kind(left) or not _kind(right):
-        raise FunctionError("invalid type for comparison")
-    if _kind(left) != _kind(right):
-        raise _incompatible(left, right)
-    if isinstance(left, bool):
-        raise FunctionError("invalid type for comparison")
-    if isinstance(left, str):
-        return encode_text(left) < encode_text(right)
-    return bool(left < right)
+    _check_comparable(left, right)
+    if isinstance(left, str) and isinstance(right, str):
+        return left.encode("utf-8", "surrogateescape") < right.encode("utf-8", "surrogateescape")
+    if type(left) is int and type(right) is int:
+        return left < right
+    raise FunctionError("invalid type for comparison")
+
+
+def _check_comparable(left: Value, right: Value) -> None:
+    if type(left) is not type(right) or not isinstance(left, str | int):
+        raise FunctionError(f"incompatible types for comparison: {type_name(left)} and {type_name(right)}")
 
 
 def _ne(left: Value, right: Value) -> bool:
-    return not _eq(left, right)
+    return not _same(left, right)
 
 
 def _le(left: Value, right: Value) -> bool:
-    return _lt(left, right) or _eq(left, right)
+    return not _lt(right, left)
 
 
 def _gt(left: Value, right: Value) -> bool:
-    return not _le(left, right)
+    return _lt(right, left)
 
 
 def _ge(left: Value, right: Value) -> bool:
@@ -171,71 +97,69 @@ def _print(*values: Value) -> str:
     return "".join(written)
 
 
-def _println(*values: Value) -> str:
-    return " ".join(write_value(value) for value in values) + "\n"
+def _printf(template: Value, *values: Value) -> str:
+    left = list(values)
+
+    def written(match: re.Match[str]) -> str:
+        if match[0] == "%%":
+            return "%"
+        if not left:
+            raise FunctionError(f"there is no value for {match[0]}")
+        return _formatted(match, left.pop(0))
+
+    text = _VERB.sub(written, _text(template))
+    if left:
+        raise FunctionError(f"there is no verb for {write_value(left[0])}")
+    return text
 
 
-def _printf(template: str, *values: Value) -> str:
-    return format_text(template, values)
+def _formatted(verb: re.Match[str], value: Value) -> str:
+    flags, width, letter = verb.groups()
+    if letter in ("d", "x") and type(value) is int:
+        return str(f"%{flags}{width}{letter}" % value)
+    if letter == "q" and isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=False)
+    elif letter == "v" or (letter == "s" and isinstance(value, str)):
+        text = write_value(value)
+    else:
+        known = "%s and %q write texts, %d and %x numbers, %v anything"
+        raise FunctionError(f"{verb[0]} cannot write a value of type {type_name(value)}: {known}")
+    return text.ljust(int(width or 0)) if "-" in flags else text.rjust(int(width or 0))
 
 
-def _printed(values: tuple[Value, ...]) -> str:
-    return _print(*("<no value>" if value is None else value for value in values))
-
-
-_HTML = str.maketrans({"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
-_JS = {"\\": "\\\\", "'": "\\'", '"': '\\"'}
-_JS_CODES = frozenset("<>&=")
-
-
-def _html(*values: Value) -> str:
-    return _printed(values).translate(_HTML)
-
-
-def _js(*values: Value) -> str:
-    return "".join(
-        _JS.get(each, f"\\u{ord(each):04X}" if each in _JS_CODES or not each.isprintable() else each)
-        for each in _printed(values)
-    )
-
-
-def _urlquery(*values: Value) -> str:
-    return urllib.parse.quote_plus(encode_text(_printed(values)))
-
-
-def _parse_number_range(text: str) -> list[int]:
+def _parse_number_range(text: Value) -> list[int]:
     try:
-        return parse_number_range(text)
+        return parse_number_range(_text(text))
     except ValueError as error:
         raise FunctionError(str(error)) from None
 
 
-def _parse_number_range_pair(first: str, second: str) -> list[NumberPair]:
+def _parse_number_range_pair(first: Value, second: Value) -> list[NumberPair]:
     firsts, seconds = _parse_number_range(first), _parse_number_range(second)
     if len(firsts) != len(seconds):
         raise FunctionError("first and second range numbers are not in pairs")
     return [NumberPair(*pair) for pair in zip(firsts, seconds, strict=True)]
 
 
-FUNCTIONS: Mapping[str, Builtin] = {
-    "call": Builtin(_call, 1, math.inf),
-    "eq": Builtin(_eq, 1, math.inf),
-    "ge": Builtin(_ge, 2, 2),
-    "gt": Builtin(_gt, 2, 2),
-    "html": Builtin(_html, 0, math.inf),
-    "index": Builtin(_index, 1, math.inf),
-    "js": Builtin(_js, 0, math.inf),
-    "le": Builtin(_le, 2, 2),
-    "len": Builtin(_len, 1, 1),
-    "lt": Builtin(_lt, 2, 2),
-    "ne": Builtin(_ne, 2, 2),
-    "not": Builtin(_not, 1, 1),
-    "parseNumberRange": Builtin(_parse_number_range, 1, 1, texts=1),
-    "parseNumberRangePair": Builtin(_parse_number_range_pair, 2, 2, texts=2),
-    "print": Builtin(_print, 0, math.inf),
-    "printf": Builtin(_printf, 1, math.inf, texts=1),
-    "println": Builtin(_println, 0, math.inf),
-    "slice": Builtin(_slice, 1, math.inf),
-    "urlquery": Builtin(_urlquery, 0, math.inf),
+def _text(value: Value) -> str:
+    if not isinstance(value, str):
+        raise FunctionError(f"expected string; found {write_value(value)}")
+    return value
+
+
+FUNCTIONS: Mapping[str, Callable[..., Value]] = {
+    "eq": _eq,
+    "ge": _ge,
+    "gt": _gt,
+    "index": _index,
+    "le": _le,
+    "len": _len,
+    "lt": _lt,
+    "ne": _ne,
+    "not": _not,
+    "parseNumberRange": _parse_number_range,
+    "parseNumberRangePair": _parse_number_range_pair,
+    "print": _print,
+    "printf": _printf,
 }
 """Go's own functions, and frp's two for ranges of numbers."""

@@ -2,410 +2,255 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections import deque
-from collections.abc import Collection, Iterator, Mapping
-from typing import TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from relaykit.config.numerals import parse_float, parse_integer
+from relaykit.config.numerals import parse_integer
 from relaykit.config.template import nodes
+from relaykit.config.template.functions import FUNCTIONS, NOT_SUPPORTED
 from relaykit.config.template.lexing import Kind, Token, tokens
 from relaykit.config.template.source import Source, TemplateError
 
-__all__ = ["Template", "parse"]
+__all__ = ["parse"]
 
 MOST_NESTING = 100
 """Control words and parentheses inside each other: far below where the interpreter's stack would end."""
 
-_OPERANDS = frozenset(
-    {Kind.BOOLEAN, Kind.CHARACTER, Kind.DOT, Kind.FIELD, Kind.IDENTIFIER, Kind.NUMBER}
-    | {Kind.RAW_STRING, Kind.STRING, Kind.VARIABLE, Kind.OPEN}
+_BLOCKS = ("if", "range", "with")
+_JUMPS = {"break": True, "continue": False}
+_ENDS = ("end", "else")
+_NAMED = ("block", "define", "template")
+_LAZY = {"and": False, "or": True}
+_CONSTANTS = {"true": True, "false": False, "nil": None}
+_ESCAPES = re.compile(
+    r'"(?:[^\\]|\\(?:[abfnrtv\\"]|x[0-7][0-9a-fA-F]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4}))*"', re.DOTALL
 )
-_STRINGS = (Kind.STRING, Kind.RAW_STRING)
-_CONSTANTS = (nodes.Dot, nodes.Nil, nodes.Literal)
-_ESCAPE = re.compile(
-    r"\\(?:(?P<simple>[abfnrtv\\'\"])|x(?P<byte>[0-9a-fA-F]{2})|(?P<octal>[0-7]{3})"
-    r"|u(?P<short>[0-9a-fA-F]{4})|U(?P<long>[0-9a-fA-F]{8})|(?P<bad>.?))",
-    re.DOTALL,
-)
-_SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-
-BlockT = TypeVar("BlockT", nodes.If, nodes.With, nodes.Range)
+"""What Go and Python read alike in a text between double quotes."""
 
 
-@frozen
-class Template:
-    """A template that was read: its main body, and those that it defines by name."""
-
-    body: nodes.Body
-    definitions: Mapping[str, nodes.Body]
-
-
-def parse(source: Source, functions: Collection[str]) -> Template:
-    """Reads a template in which these functions may be called.
+def parse(source: Source) -> nodes.Body:
+    """Reads a template.
 
     :raises TemplateError: at the first thing that is wrong.
     """
-    return _Parser(source, functions, tokens(source)).template()
+    body, _ = _Parser(source, tokens(source)).body("")
+    return body
 
 
 @define
 class _Parser:
     _source: Source
-    _functions: Collection[str]
-    _tokens: Iterator[Token]
-    _ahead: deque[Token] = field(factory=deque, init=False)
-    _variables: list[str] = field(factory=lambda: ["$"], init=False)
-    _definitions: dict[str, nodes.Body] = field(factory=dict, init=False)
-    _nesting: int = field(default=0, init=False)
-    _ranges: int = field(default=0, init=False)
-    _end: int = field(default=0, init=False)
+    _tokens: list[Token]
+    _at: int = 0
+    _variables: list[str] = field(factory=lambda: ["$"])
+    _open: list[str] = field(factory=list)
 
-    def template(self) -> Template:
-        statements: list[nodes.Statement] = []
-        while (token := self._next()).kind is not Kind.END:
-            if token.kind is Kind.TEXT:
-                statements.append(nodes.Text(token.start, token.text))
-                continue
-            word = self._peek_word()
-            if word.text == "define" and word.kind is Kind.KEYWORD:
-                self._next_word()
-                self._define()
-                continue
-            if word.kind is Kind.KEYWORD and word.text in ("end", "else"):
-                raise self._source.error(f"unexpected {{{{{word.text}}}}}", word.start)
-            statements.extend(self._action(token))
-        return Template(tuple(statements), self._definitions)
-
-    # --- tokens -----------------------------------------------------------------------------
-
+    @property
     def _next(self) -> Token:
-        token = self._ahead.popleft() if self._ahead else next(self._tokens)
-        if token.kind is not Kind.SPACE:
-            self._end = token.end
+        return self._tokens[self._at]
+
+    def _take(self, kind: Kind | None = None) -> Token:
+        token = self._next
+        if kind is not None and token.kind is not kind:
+            raise self._unexpected(token)
+        self._at += token.kind is not Kind.END
         return token
 
-    def _peek(self) -> Token:
-        if not self._ahead:
-            self._ahead.append(next(self._tokens))
-        return self._ahead[0]
+    def _takes(self, *marks: str) -> str:
+        """Goes past one of these marks, if it is the next token, and answers it."""
+        found = self._next.text if self._next.kind is Kind.MARK and self._next.text in marks else ""
+        self._at += bool(found)
+        return found
 
-    def _next_word(self) -> Token:
-        """The next token that is no white space."""
-        self._skip_space()
-        return self._next()
+    def _unexpected(self, token: Token) -> TemplateError:
+        what = f'"{token.text}"' if token.text else "EOF"
+        return self._source.error(f"unexpected {what}", token.start)
 
-    def _peek_word(self) -> Token:
-        """The same, left where it is."""
-        self._skip_space()
-        return self._peek()
+    # --- statements -----------------------------------------------------------------------------
 
-    def _skip_space(self) -> None:
-        if self._peek().kind is Kind.SPACE:
-            self._next()
-
-    def _peek_after(self) -> tuple[Token, Token]:
-        """The token after the next one, and the first after the next one that is no white space."""
-        while len(self._ahead) < 2 or (len(self._ahead) == 2 and self._ahead[1].kind is Kind.SPACE):
-            self._ahead.append(next(self._tokens))
-        return self._ahead[1], self._ahead[-1]
-
-    def _expect(self, kind: Kind, context: str) -> Token:
-        token = self._next_word()
-        if token.kind is not kind:
-            raise self._unexpected(token, context)
-        return token
-
-    def _unexpected(self, token: Token, context: str) -> TemplateError:
-        return self._source.error(f"unexpected {token} in {context}", token.start)
-
-    def _enter(self, at: int) -> None:
-        self._nesting += 1
-        if self._nesting > MOST_NESTING:
-            raise self._source.error(f"nested more than {MOST_NESTING} deep", at)
-
-    # --- statements -------------------------------------------------------------------------
-
-    def _action(self, left: Token) -> list[nodes.Statement]:
-        """What follows ``{{``; ``{{else}}`` and ``{{end}}`` are not for here."""
-        word = self._peek_word()
-        if word.kind is not Kind.KEYWORD or word.text == "nil":
-            pipeline = self._pipeline("command", Kind.RIGHT)
-            return [nodes.Action(left.start, pipeline)]
-        self._next_word()
-        match word.text:
-            case "if":
-                return [self._block(nodes.If, left.start, word.text)]
-            case "with":
-                return [self._block(nodes.With, left.start, word.text)]
-            case "range":
-                return [self._block(nodes.Range, left.start, word.text)]
-            case "break" | "continue":
-                return [self._jump(word, left.start)]
-            case "template":
-                return [self._invocation(left.start)]
-            case "block":
-                return [self._defined_here(left.start)]
-        raise self._unexpected(word, "command")
-
-    def _block(self, kind: type[BlockT], start: int, word: str) -> BlockT:
-        self._enter(start)
-        known = len(self._variables)
-        pipeline = self._pipeline(word, Kind.RIGHT)
-        self._ranges += kind is nodes.Range
-        body, ending = self._body()
-        self._ranges -= kind is nodes.Range
-        otherwise: nodes.Body = ()
-        if ending == "else":
-            otherwise = self._otherwise(kind, start)
-        del self._variables[known:]
-        self._nesting -= 1
-        return kind(start, pipeline, body, otherwise)
-
-    def _otherwise(self, kind: type[BlockT], start: int) -> nodes.Body:
-        """What follows ``{{else``: a body of its own, or the next ``if`` or ``with`` of a chain."""
-        word = self._peek_word()
-        chained = {"if": nodes.If, "with": nodes.With}.get(word.text)
-        if word.kind is Kind.KEYWORD and chained is kind:
-            self._next_word()
-            return (self._block(kind, start, word.text),)
-        self._expect(Kind.RIGHT, "else")
-        body, ending = self._body()
-        if ending != "end":
-            raise self._source.error(f"expected end; found {{{{{ending}}}}}", self._end)
-        return body
-
-    def _body(self) -> tuple[nodes.Body, str]:
-        """Statements up to ``{{end}}``, which is taken, or ``{{else``; and which of the two it was."""
+    def body(self, opener: str) -> tuple[nodes.Body, str]:
+        """Statements, up to the word that ends them, or to the end of the template if nothing is open."""
         statements: list[nodes.Statement] = []
-        while (token := self._next()).kind is not Kind.END:
-            if token.kind is Kind.TEXT:
-                statements.append(nodes.Text(token.start, token.text))
-                continue
-            word = self._peek_word()
-            if word.kind is Kind.KEYWORD and word.text == "end":
-                self._next_word()
-                self._expect(Kind.RIGHT, "end")
-                return tuple(statements), "end"
-            if word.kind is Kind.KEYWORD and word.text == "else":
-                self._next_word()
-                return tuple(statements), "else"
-            statements.extend(self._action(token))
-        raise self._source.error("unexpected EOF", token.start)
-
-    def _jump(self, word: Token, start: int) -> nodes.Statement:
-        self._expect(Kind.RIGHT, f"{{{{{word.text}}}}}")
-        if not self._ranges:
-            raise self._source.error(f"{{{{{word.text}}}}} outside {{{{range}}}}", word.start)
-        return nodes.Break(start) if word.text == "break" else nodes.Continue(start)
-
-    def _invocation(self, start: int) -> nodes.Invocation:
-        name = self._name("template clause")
-        if self._peek_word().kind is Kind.RIGHT:
-            self._next_word()
-            return nodes.Invocation(start, name)
-        return nodes.Invocation(start, name, self._pipeline("template clause", Kind.RIGHT))
-
-    def _defined_here(self, start: int) -> nodes.Invocation:
-        name = self._name("block clause")
-        pipeline = self._pipeline("block clause", Kind.RIGHT)
-        self._definition(name, start)
-        return nodes.Invocation(start, name, pipeline)
-
-    def _define(self) -> None:
-        name = self._name("define clause")
-        self._definition(name, self._expect(Kind.RIGHT, "define clause").start)
-
-    def _definition(self, name: str, start: int) -> None:
-        """The body of a template with a name; it sees no variables and no range of its surroundings."""
-        self._enter(start)
-        variables, self._variables = self._variables, ["$"]
-        ranges, self._ranges = self._ranges, 0
-        body, ending = self._body()
-        if ending != "end":
-            raise self._source.error("unexpected {{else}} in define clause", self._end)
-        self._variables, self._ranges = variables, ranges
-        self._nesting -= 1
-        if body or name not in self._definitions:
-            self._definitions[name] = body
-
-    def _name(self, context: str) -> str:
-        token = self._next_word()
-        if token.kind not in _STRINGS:
-            raise self._unexpected(token, context)
-        return self._unquoted(token)
-
-    # --- expressions ------------------------------------------------------------------------
-
-    def _pipeline(self, context: str, closing: Kind) -> nodes.Pipeline:
-        """Commands with bars between them, up to and including ``}}`` or a parenthesis."""
-        start = self._peek_word().start
-        variables, assigns = self._declarations(context)
-        commands: list[nodes.Command] = []
-        while (token := self._peek_word()).kind is not closing:
-            if token.kind not in _OPERANDS and token != Token(Kind.KEYWORD, "nil", token.start):
-                raise self._unexpected(token, context)
-            commands.append(self._command())
-        end = self._end
-        self._next_word()
-        if not commands:
-            raise self._source.error(f"missing value for {context}", token.start)
-        for stage, command in enumerate(commands[1:], 2):
-            if isinstance(command.operands[0], _CONSTANTS):
-                raise self._source.error(
-                    f"non executable command in pipeline stage {stage}", command.start, command.end
-                )
-        return nodes.Pipeline(start, end, tuple(commands), tuple(variables), assigns)
-
-    def _declarations(self, context: str) -> tuple[list[str], bool]:
-        """``$x :=`` or, for a range, ``$i, $x :=``; and whether it was ``=``."""
-        names: list[str] = []
-        while (token := self._peek_word()).kind is Kind.VARIABLE:
-            after = self._peek_after()[1]
-            if after.kind in (Kind.DECLARE, Kind.ASSIGN):
-                names.append(self._take_declared(token))
-                return names, after.kind is Kind.ASSIGN
-            if after.text != "," or after.kind is not Kind.OTHER:
-                break
-            names.append(self._take_declared(token))
-            if context != "range" or len(names) > 1:
-                raise self._source.error(f"too many declarations in {context}", token.start)
-            if self._peek_word().kind not in (Kind.VARIABLE, Kind.RIGHT, Kind.CLOSE):
-                raise self._source.error("range can only initialize variables", token.start)
-        return names, False
-
-    def _take_declared(self, variable: Token) -> str:
-        self._next_word()
-        self._next_word()
-        self._variables.append(variable.text)
-        return variable.text
-
-    def _command(self) -> nodes.Command:
-        """Operands with white space between them, up to and including a bar."""
-        start = self._peek_word().start
-        operands: list[nodes.Operand] = []
-        end = start
+        known = len(self._variables)
         while True:
-            self._skip_space()
-            operand = self._operand()
-            if operand is not None:
-                operands.append(operand)
-                end = operand.end
-            token = self._peek()
-            if token.kind in (Kind.RIGHT, Kind.CLOSE):
-                break
-            self._next()
-            if token.kind is Kind.PIPE:
-                break
-            if token.kind is not Kind.SPACE:
-                raise self._unexpected(token, "operand")
-        if not operands:
-            raise self._source.error("empty command", start)
-        return nodes.Command(start, end, tuple(operands))
+            token = self._take()
+            if token.kind is Kind.TEXT:
+                statements.append(nodes.Text(token.text, token.start))
+                continue
+            if token.kind is Kind.END:
+                if opener:
+                    raise self._unexpected(token)
+                return statements, ""
+            word = self._next
+            if word.kind is Kind.NAME and word.text in _ENDS:
+                if not opener:
+                    raise self._source.error(f"unexpected {{{{{word.text}}}}}", word.start)
+                del self._variables[known:]
+                return statements, self._take().text
+            statements.append(self._statement(word))
 
-    def _operand(self) -> nodes.Operand | None:
-        """A term with the fields that directly follow it."""
-        term = self._term()
-        if term is None or self._peek().kind is not Kind.FIELD:
-            return term
-        if isinstance(term, _CONSTANTS):
-            what = self._source.text[term.start : term.end]
-            raise self._source.error(f"unexpected . after term {what}", self._peek().start)
+    def _statement(self, word: Token) -> nodes.Statement:
+        if word.kind is not Kind.NAME or word.text not in (*_BLOCKS, *_JUMPS, *_NAMED):
+            action = nodes.Action(self._pipeline())
+            self._take(Kind.RIGHT)
+            return action
+        self._take()
+        if word.text in _NAMED:
+            raise self._source.error(f"{{{{{word.text}}}}} is not supported", word.start)
+        if word.text in _BLOCKS:
+            return self._block(word)
+        if "range" not in self._open:
+            raise self._source.error(f"{{{{{word.text}}}}} outside {{{{range}}}}", word.start)
+        self._take(Kind.RIGHT)
+        return nodes.Jump(_JUMPS[word.text])
+
+    def _block(self, word: Token) -> nodes.Statement:
+        self._enter(word)
+        known = len(self._variables)
+        pipeline = self._pipeline(most_variables=2 if word.text == "range" else 1)
+        self._take(Kind.RIGHT)
+        body, end = self.body(word.text)
+        otherwise: nodes.Body = ()
+        chained = self._next if end == "else" and self._next.kind is Kind.NAME else None
+        if chained is not None and chained.text == word.text != "range":
+            otherwise = (self._block(self._take()),)
+        elif end == "else":
+            self._take(Kind.RIGHT)
+            self._open[-1] = end
+            otherwise, end = self.body(word.text)
+            if end == "else":
+                raise self._source.error("expected end; found {{else}}", self._next.start)
+            self._take(Kind.RIGHT)
+        else:
+            self._take(Kind.RIGHT)
+        del self._variables[known:]
+        self._open.pop()
+        if word.text == "range":
+            return nodes.Loop(pipeline, body, otherwise)
+        return nodes.Choice(pipeline, body, otherwise, word.text == "with")
+
+    def _enter(self, opener: Token) -> None:
+        self._open.append(opener.text)
+        if len(self._open) > MOST_NESTING:
+            raise self._source.error(f"nested more than {MOST_NESTING} deep", opener.start)
+
+    # --- expressions ----------------------------------------------------------------------------
+
+    def _pipeline(self, most_variables: int = 1) -> nodes.Pipeline:
+        start = self._next
+        names, mark = self._declared(most_variables)
+        expression = self._command(None)
+        while self._takes("|"):
+            expression = self._command(expression)
+        end = self._tokens[self._at - 1].end
+        if mark == ":=":
+            self._variables.extend(names)
+        return nodes.Pipeline(expression, names, mark == "=", start.start, end)
+
+    def _declared(self, most: int) -> tuple[tuple[str, ...], str]:
+        """The variables that a pipeline sets, and whether it declares or assigns them."""
+        begin = self._at
         names: list[str] = []
-        while self._peek().kind is Kind.FIELD:
-            names.append(self._next().text[1:])
-        if isinstance(term, nodes.FieldPath):
-            return nodes.FieldPath(term.start, self._end, term.names + tuple(names))
-        if isinstance(term, nodes.Variable):
-            return nodes.Variable(term.start, self._end, term.name, tuple(names))
-        return nodes.Chain(term.start, self._end, term, tuple(names))
+        while self._next.kind is Kind.VARIABLE:
+            names.append(self._take().text)
+            mark = self._takes(":=", "=", ",")
+            if mark == ",":
+                continue
+            if mark and len(names) > most:
+                raise self._source.error("too many declarations", self._tokens[begin].start)
+            if mark == "=":
+                self._check_known(names, self._tokens[begin])
+            if mark:
+                return tuple(names), mark
+            break
+        self._at = begin
+        return (), ""
 
-    def _term(self) -> nodes.Operand | None:
-        token = self._peek()
-        is_nil = token.kind is Kind.KEYWORD and token.text == "nil"
-        if token.kind not in _OPERANDS and not is_nil:
-            return None
-        self._next()
-        span = (token.start, token.end)
+    def _check_known(self, names: list[str], at: Token) -> None:
+        for name in names:
+            if name not in self._variables:
+                raise self._source.error(f'undefined variable "{name}"', at.start)
+
+    def _command(self, piped: nodes.Expression | None) -> nodes.Expression:
+        """An operand, or a function with its arguments, of which ``piped`` is the last."""
+        first = self._next
+        if first.kind in (Kind.RIGHT, Kind.CLOSE) or first.text == "|":
+            raise self._source.error("missing value for command", first.start)
+        if first.kind is Kind.NAME and first.text not in _CONSTANTS:
+            self._check_function(self._take())
+            arguments = [*self._arguments(), *([] if piped is None else [piped])]
+            return self._call(first, tuple(arguments), self._tokens[self._at - 1].end)
+        operand = self._operand()
+        if piped is not None or not self._ends_command():
+            what = self._source.text[first.start : self._tokens[self._at - 1].end]
+            raise self._source.error(
+                f"can't give argument to non-function {what}", first.start, first.start + len(what)
+            )
+        if first.text == "nil":
+            raise self._source.error("nil is not a command", first.start, first.end)
+        return operand
+
+    def _call(self, name: Token, arguments: tuple[nodes.Expression, ...], end: int) -> nodes.Expression:
+        if name.text not in _LAZY:
+            return nodes.Call(name.text, FUNCTIONS[name.text], arguments, name.start, end)
+        if not arguments:
+            raise self._source.error(f"wrong number of args for {name.text}: got 0", name.start, end)
+        return nodes.LazyCall(_LAZY[name.text], arguments)
+
+    def _check_function(self, name: Token) -> None:
+        if name.text in NOT_SUPPORTED:
+            raise self._source.error(f"the function {name.text} is not supported", name.start)
+        if name.text not in FUNCTIONS and name.text not in _LAZY:
+            raise self._source.error(f'function "{name.text}" not defined', name.start)
+
+    def _arguments(self) -> list[nodes.Expression]:
+        found: list[nodes.Expression] = []
+        while not self._ends_command():
+            found.append(self._operand())
+        return found
+
+    def _ends_command(self) -> bool:
+        return self._next.kind in (Kind.RIGHT, Kind.CLOSE) or self._next.text == "|"
+
+    def _operand(self) -> nodes.Expression:
+        token = self._take()
         match token.kind:
-            case Kind.IDENTIFIER:
-                if token.text not in self._functions:
-                    raise self._source.error(f'function "{token.text}" not defined', token.start)
-                return nodes.Function(*span, token.text)
-            case Kind.DOT:
-                return nodes.Dot(*span)
+            case Kind.STRING:
+                return nodes.Literal(self._unquoted(token))
+            case Kind.NUMBER:
+                return nodes.Literal(self._number(token))
             case Kind.FIELD:
-                return nodes.FieldPath(*span, (token.text[1:],))
+                return nodes.Fields(None, tuple(token.text.split(".")[1:]), token.start, token.end)
             case Kind.VARIABLE:
-                if token.text not in self._variables:
-                    raise self._source.error(f'undefined variable "{token.text}"', token.start)
-                return nodes.Variable(*span, token.text)
-            case Kind.OPEN:
-                return self._parenthesized(token)
-            case Kind.KEYWORD:
-                return nodes.Nil(*span)
-        return nodes.Literal(*span, self._constant(token))
+                name, *names = token.text.split(".")
+                self._check_known([name], token)
+                return nodes.Fields(nodes.Variable(name), tuple(names), token.start, token.end)
+            case Kind.NAME if token.text in _CONSTANTS:
+                return nodes.Literal(_CONSTANTS[token.text])
+            case Kind.NAME:
+                self._check_function(token)
+                return self._call(token, (), token.end)
+            case Kind.MARK if token.text == ".":
+                return nodes.Fields(None, (), token.start, token.end)
+            case Kind.MARK if token.text == "(":
+                self._enter(token)
+                inner = self._pipeline()
+                close = self._take(Kind.CLOSE)
+                self._open.pop()
+                return nodes.Fields(inner, tuple(close.text.split(".")[1:]), token.start, close.end)
+        raise self._unexpected(token)
 
-    def _parenthesized(self, opening: Token) -> nodes.Pipeline:
-        self._enter(opening.start)
-        pipeline = self._pipeline("parenthesized pipeline", Kind.CLOSE)
-        self._nesting -= 1
-        return nodes.Pipeline(
-            opening.start, self._end, pipeline.commands, pipeline.variables, pipeline.assigns
-        )
-
-    # --- constants --------------------------------------------------------------------------
-
-    def _constant(self, token: Token) -> str | int | float | bool:
-        if token.kind is Kind.BOOLEAN:
-            return token.text == "true"
-        if token.kind is Kind.NUMBER:
-            return self._number(token)
-        text = self._unquoted(token)
-        if token.kind is not Kind.CHARACTER:
-            return text
-        if len(text) != 1:
-            raise self._source.error(f"malformed character constant: {token.text}", token.start)
-        return ord(text)
-
-    def _number(self, token: Token) -> int | float:
+    def _number(self, token: Token) -> int:
         try:
             return parse_integer(token.text, prefixed=True)
         except ValueError:
-            pass
-        try:
-            value = parse_float(token.text)
-        except ValueError:
-            raise self._source.error(f'illegal number syntax: "{token.text}"', token.start) from None
-        if not any(character in token.text for character in ".eEpP"):
-            raise self._source.error(f'integer overflow: "{token.text}"', token.start)
-        return value
+            raise self._source.error(f'"{token.text}" is no whole number', token.start) from None
 
     def _unquoted(self, token: Token) -> str:
-        if token.kind is Kind.RAW_STRING:
+        if token.text[0] == "`":
             return token.text[1:-1].replace("\r", "")
-        other = "'" if token.kind is Kind.STRING else '"'
-        content = bytearray()
-        at = 1
-        for match in _ESCAPE.finditer(token.text, 1, len(token.text) - 1):
-            content += token.text[at : match.start()].encode("utf-8", "surrogateescape")
-            content += self._escaped(match, other, token)
-            at = match.end()
-        content += token.text[at:-1].encode("utf-8", "surrogateescape")
-        return content.decode("utf-8", "surrogateescape")
-
-    def _escaped(self, match: re.Match[str], forbidden: str, token: Token) -> bytes:
-        """What an escape stands for; a single byte may be a part of a character."""
-        if match["simple"] and match["simple"] != forbidden:
-            return _SIMPLE.get(match["simple"], match["simple"]).encode()
-        if match["byte"] or match["octal"]:
-            value = int(match["byte"], 16) if match["byte"] else int(match["octal"], 8)
-            if value < 256:
-                return bytes((value,))
-        elif code := match["short"] or match["long"]:
-            value = int(code, 16)
-            if value <= 0x10FFFF and not 0xD800 <= value < 0xE000:
-                return chr(value).encode()
-        raise self._source.error(f"invalid escape in {token.text}", token.start + match.start())
+        if not _ESCAPES.fullmatch(token.text):
+            raise self._source.error(f"invalid escape in {token.text}", token.start)
+        return str(ast.literal_eval(token.text))

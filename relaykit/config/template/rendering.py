@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
-from relaykit.config.template.source import Source, Undefined
+from relaykit.config.template.source import Missing, Source
 
 __all__ = ["Rendered", "render"]
 
 
 @frozen
 class Rendered:
-    """A rendered template; ``undefined`` is what had no value and was written as ``<no value>``."""
+    """A rendered template; ``missing`` is what had no value, or an empty one."""
 
     text: str
-    undefined: tuple[Undefined, ...] = ()
+    missing: tuple[Missing, ...] = ()
     _lines: Sequence[int] | None = field(default=None, repr=False)
 
     def source_line(self, line: int) -> int:
@@ -34,11 +34,13 @@ def render(text: str, environ: Mapping[str, str]) -> Rendered:
     if "{{" not in text:
         return Rendered(text)
     # Most files are no templates: they do without 30 ms of imports.
-    from relaykit.config.template.evaluation import FUNCTION_NAMES, Evaluation
+    from relaykit.config.template.nodes import Run
     from relaykit.config.template.parsing import parse
     from relaykit.config.template.values import Root
 
-    source = Source(text)
-    evaluation = Evaluation(source, parse(source, FUNCTION_NAMES))
-    evaluation.run(Root(environ))
-    return Rendered("".join(evaluation.pieces), tuple(evaluation.undefined), evaluation.lines)
+    source, root = Source(text), Root(environ)
+    body = parse(source)
+    run = Run(source)
+    run.variables.append(("$", root))
+    run.write_all(body, root)
+    return Rendered("".join(run.pieces), tuple(run.missing), run.lines)

@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 
 from relaykit.errors import ConfigurationError
 
-__all__ = ["Source", "TemplateError", "Undefined"]
+__all__ = ["Missing", "Source", "TemplateError"]
 
 
 class TemplateError(ConfigurationError):
@@ -28,11 +28,15 @@ class TemplateError(ConfigurationError):
 
 
 @frozen
-class Undefined:
-    """An expression that had no value and was written as ``<no value>``; on a line, from 1."""
+class Missing:
+    """An expression on a line, from 1, that had no value, or an empty one, and what was written for it."""
 
     expression: str
     line: int
+    written: str
+
+    def __str__(self) -> str:
+        return f"{{{{ {self.expression} }}}} has no value"
 
 
 @define

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.template.rendering import render
-from relaykit.config.template.source import TemplateError, Undefined
+from relaykit.config.template.source import Missing, TemplateError
 
 IDIOM = """serverAddr = "x"
 {{- range $_, $v := parseNumberRangePair "6000-6001" "7000-7001" }}
@@ -44,10 +44,12 @@ class RenderingTests(SynchronousTestCase):
         )
 
     def test_undefined(self) -> None:
-        """What had no value and was written is told, with its line."""
+        """What had no value, or an empty one, and was written is told, with its line."""
         rendered = render('a\n{{ .Envs.X }}{{ or .Envs.Y "z" }}{{ if .Envs.Z }}{{ end }}', {})
         self.assertEqual(rendered.text, "a\n<no value>z")
-        self.assertEqual(rendered.undefined, (Undefined(".Envs.X", 2),))
+        self.assertEqual(rendered.missing, (Missing(".Envs.X", 2, "<no value>"),))
+        rendered = render("{{ .Envs.X }}", {"X": ""})
+        self.assertEqual(rendered.missing, (Missing(".Envs.X", 1, ""),))
 
     @given(
         st.lists(
