@@ -30,6 +30,7 @@ from relaykit.sansio.control.credentials import Scope, TokenVerifier
 from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.opening import ServerOpening
 from relaykit.sansio.control.proving import BoundLogin
+from relaykit.sansio.control.server_life import DRAIN_S
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
@@ -137,6 +138,12 @@ class ServerParts:
         self.registry.draining = True
         for proxy in self.registry:
             await self.registry.withdraw(proxy, Ended.STOPPED)
+        if self.data_plane.flows:
+            self.log.info(
+                "no new users from now on; {flows} flows get {seconds:g} s to end",
+                flows=len(self.data_plane.flows),
+                seconds=DRAIN_S,
+            )
         await self.data_plane.when_idle()
 
     async def close(self) -> None:

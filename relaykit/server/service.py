@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from relaykit.clock import monotonic
 from relaykit.driver import CoreDriver
 from relaykit.errors import problem_of
-from relaykit.sansio.control.server_life import DRAIN_S, Action, ServerLife, State
+from relaykit.sansio.control.server_life import Action, ServerLife, State
 from relaykit.server.composition import Composition, ServerParts
 from relaykit.values import Ended
 
@@ -151,13 +151,6 @@ class RelayServer(Service):
 
     def _drain(self) -> None:
         assert self._parts is not None
-        flows = len(self._parts.data_plane.flows)
-        if flows:
-            self.log.info(
-                "no new users from now on; {flows} flows get {seconds:g} s to end",
-                flows=flows,
-                seconds=DRAIN_S,
-            )
         self._run(self._parts.drain(), self._life.drained).addErrback(self._defect)
 
     def _end_flows(self) -> None:
