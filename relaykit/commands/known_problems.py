@@ -248,6 +248,11 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "One connection between client and server carries as many flows as it can.",
         "Spread the users over several clients, or set transport.tcpMux = false.",
     ),
+    "too-many-sources": KnownProblem(
+        "Datagrams come from too many sources",
+        "More users than one port can tell apart send datagrams, or somebody forges their addresses.",
+        "Nothing, if all users are served.  Else keep out at the firewall what nobody should send.",
+    ),
     "signals": KnownProblem(
         "The other end takes no signals",
         "The other end does not know relaykit's signals: it is frp, or not connected.",

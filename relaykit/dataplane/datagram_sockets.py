@@ -274,6 +274,7 @@ class DatagramPort:
                 "{address} has datagrams of more than {most} sources: the longest silent ones are let go",
                 address=self.address,
                 most=MOST_SOURCES,
+                problem="too-many-sources",
             )
         oldest.end(Ended.REFUSED)
 

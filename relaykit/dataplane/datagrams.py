@@ -214,7 +214,12 @@ class FramedDatagramLeg(DatagramLeg):
         try:
             datagrams = self._frames.receive(data)
         except RemoteProtocolError as error:
-            self.log.warn("{peer} broke the rules: {reason}", peer=self.peer, reason=str(error))
+            self.log.warn(
+                "{peer} broke the rules: {reason}",
+                peer=self.peer,
+                reason=str(error),
+                problem="broke-the-rules",
+            )
             self._silence()
             self._lower.abort()
             self._lost(Ended.PROTOCOL_ERROR)
