@@ -37,10 +37,13 @@ def draw(states: Sequence[str], edges: Sequence[Edge]) -> str:
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" '
         'orient="auto"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>',
     ]
+    lines = dict.fromkeys(states, 0)
     for (before, after), group in grouped.items():
         # The first arrow takes the outermost lane, so that none crosses a later one.
         lane = len(lanes) - lanes.index((before, after)) if (before, after) in lanes else 0
-        parts += _arrow(tops, states, before, after, group, lane)
+        line = lines[before]
+        lines[before] += len(group) if lane else 0
+        parts += _arrow(tops, before, after, group, lane, line)
     for state, top in tops.items():
         parts.append(
             f'<rect x="{_LEFT}" y="{top}" width="{_BOX}" height="{_HEIGHT}" rx="8" fill="none" '
@@ -57,8 +60,9 @@ def _needs_lane(states: Sequence[str], before: str, after: str) -> bool:
 
 
 def _arrow(
-    tops: dict[str, int], states: Sequence[str], before: str, after: str, group: Sequence[Edge], lane: int
+    tops: dict[str, int], before: str, after: str, group: Sequence[Edge], lane: int, number: int
 ) -> list[str]:
+    """An arrow with its labels, the first of which is line ``number`` of those that leave at the right."""
     labels = [f"{edge.actor}: {edge.label}" for edge in group]
     line = 'fill="none" stroke="currentColor" marker-end="url(#arrow)"'
     top, end = tops[before], tops[after]
@@ -71,8 +75,9 @@ def _arrow(
         return [f'<path d="{path}" {line}/>', *_texts(labels, middle - 8, top + _HEIGHT + 30, "end")]
     right = _LEFT + _BOX
     out = right + 16 + lane * _LANE
-    path = f"M{right},{top + 22} H{out} V{end + 38 - lane * 4} H{right + 2}"
-    return [f'<path d="{path}" {line}/>', *_texts(labels, out + 6, top + 26, "start")]
+    leaves = top + 8 + number * _LINE
+    path = f"M{right},{leaves} H{out} V{end + _HEIGHT - 4 - lane % 9 * 4} H{right + 2}"
+    return [f'<path d="{path}" {line}/>', *_texts(labels, out + 6, leaves + 4, "start")]
 
 
 def _texts(labels: Sequence[str], x: float, y: float, anchor: str) -> list[str]:

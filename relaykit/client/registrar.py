@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from relaykit.client.hosts import BackendHost
-from relaykit.client.starting import GuardedServices
+from relaykit.client.starting import GuardedServices, differing, naming, planned
 from relaykit.client.status import ProxyStatus
 from relaykit.driver import CoreDriver
-from relaykit.errors import PluginError, RelaykitError, problem_of
+from relaykit.errors import BrokenProxyType, problem_of
 from relaykit.options import to_wire
 from relaykit.sansio.control.registering import (
     RefusedProxy,
@@ -28,15 +28,24 @@ if TYPE_CHECKING:
     from relaykit.client.hosts import HostedClient
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredProxy
-    from relaykit.interfaces import IBackend
+    from relaykit.interfaces import IBackend, IProxyType
     from relaykit.plugins import ProxyTypes
 
-__all__ = ["LocalProxy", "ProxyRegistrar", "wire_name"]
+__all__ = ["LocalProxy", "ProxyRegistrar", "proxy_type_of", "wire_name"]
 
 
 def wire_name(user: str, name: str) -> str:
     """What a proxy is called on the server: unique over all clients, so users prefix theirs."""
     return f"{user}.{name}" if user else name
+
+
+def proxy_type_of(types: ProxyTypes, configured: ConfiguredProxy) -> IProxyType:
+    """The type of a proxy.
+
+    :raises PluginError: it cannot be used; the text names the proxy.
+    """
+    with naming(f'proxy "{configured.common.name}"'):
+        return types.get(configured.type_name)
 
 
 @frozen(eq=False)
@@ -90,6 +99,10 @@ class ProxyRegistrar(GuardedServices):
         proxy = self._proxies.get(name)
         return None if proxy is None else (proxy.backend, proxy.host)
 
+    def hosts(self) -> Iterator[BackendHost]:
+        """What the backends may use."""
+        return (proxy.host for proxy in self._proxies.values())
+
     # --- what is registered ---------------------------------------------------------------------------
 
     def startService(self) -> None:
@@ -103,13 +116,8 @@ class ProxyRegistrar(GuardedServices):
 
         :raises PluginError: a backend cannot be made; the text names the proxy.
         """
-        plan: dict[str, LocalProxy] = {}
-        for configured in proxies:
-            name = wire_name(self._user, configured.common.name)
-            present = self._proxies.get(name)
-            unchanged = present is not None and present.configured == configured
-            plan[name] = present if present and unchanged else self._make(configured, name)
-        return plan
+        wanted = [(wire_name(self._user, each.common.name), each) for each in proxies]
+        return planned(self._proxies, wanted, self._make)
 
     def update(self, plan: Mapping[str, LocalProxy]) -> tuple[list[str], list[str]]:
         """Replaces what is registered; answers the names that went and those that came, sorted.
@@ -117,8 +125,7 @@ class ProxyRegistrar(GuardedServices):
         What is in the plan already stays as it is.  What is not is taken back: the flows that run go
         on, as with frp's reload.
         """
-        gone = [name for name, proxy in self._proxies.items() if plan.get(name) is not proxy]
-        came = [name for name, proxy in plan.items() if self._proxies.get(name) is not proxy]
+        gone, came = differing(self._proxies, plan), differing(plan, self._proxies)
         removed = sorted(self._proxies[name].name for name in gone)
         for name in gone:
             self._registering.withdraw(name)
@@ -143,12 +150,11 @@ class ProxyRegistrar(GuardedServices):
     def _make(self, configured: ConfiguredProxy, name: str) -> LocalProxy:
         common, options = configured.common, configured.options
         host = BackendHost(self._client, common, name)
+        proxy_type = proxy_type_of(self._types, configured)
         try:
-            backend = self._types.get(configured.type_name).make_backend(options, host)
-        except RelaykitError:
-            raise
+            backend = proxy_type.make_backend(options, host)
         except Exception as error:
-            raise PluginError(f'proxy "{common.name}": its backend cannot be made: {error}') from error
+            raise BrokenProxyType(f'proxy "{common.name}": its backend cannot be made: {error}') from error
         return LocalProxy(configured, {**to_wire(common), **to_wire(options)}, backend, host)
 
     def _offer(self, name: str) -> None:

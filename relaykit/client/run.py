@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
@@ -30,13 +30,21 @@ if TYPE_CHECKING:
 
     from relaykit.client.network import Network
     from relaykit.client.session import Session
+    from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.plane import DataPlane
-    from relaykit.interfaces import IDirectPaths, ILegAcceptor, IListeningPort, ISignalPeer, IStreamLeg
+    from relaykit.interfaces import (
+        IDirectPaths,
+        IFlow,
+        ILegAcceptor,
+        IListeningPort,
+        ISignalPeer,
+        IStreamLeg,
+    )
     from relaykit.options import VisitorCommon
     from relaykit.plugins import ProxyTypes
     from relaykit.state import StateDirectory
-    from relaykit.values import Secret
+    from relaykit.values import Origin, Secret
 
 __all__ = ["ClientRun"]
 
@@ -87,6 +95,35 @@ class ClientRun(MultiService):
         self.proxies.setServiceParent(self)
         self.visitors = Visitors(self, types, config.user)
 
+    # --- what is registered and visited -----------------------------------------------------------------
+
+    def update(self, proxies: Sequence[ConfiguredProxy], visitors: Sequence[ConfiguredVisitor]) -> None:
+        """Makes these what is registered and visited; see :meth:`RelayClient.update`."""
+        visitor_plan, proxy_plan = self.visitors.planned(visitors), self.proxies.planned(proxies)
+        removed, added = self.visitors.update(visitor_plan)
+        if self.visitors.parent is not None:
+            self._tell_changes("visitor", removed, added)
+        removed, added = self.proxies.update(proxy_plan)
+        if self.session is not None:
+            self._tell_changes("proxy", removed, added)
+
+    def flows(self) -> Iterator[tuple[str, IFlow, Origin]]:
+        """All flows: of which proxy or visitor, and where their users come from."""
+        for host in (*self.proxies.hosts(), *self.visitors.hosts()):
+            for flow, origin in host.flows.items():
+                yield host.name, flow, origin
+
+    def _tell_changes(self, kind: str, removed: Sequence[str], added: Sequence[str]) -> None:
+        for names, what in ((removed, "removed"), (added, "added")):
+            if names:
+                self.log.info(
+                    "[{run}] {kind} {what}: [{names}]",
+                    run=self._run_id(),
+                    kind=kind,
+                    what=what,
+                    names=" ".join(names),
+                )
+
     # --- sessions -------------------------------------------------------------------------------------
 
     def log_in(self, *, stand_by: bool) -> Deferred[Session]:
@@ -117,16 +154,12 @@ class ClientRun(MultiService):
             wire=session.framing.version,
             bound=session.is_bound,
         )
-        if self.proxies.names:
-            self.log.info("[{run}] proxy added: [{proxies}]", run=run, proxies=" ".join(self.proxies.names))
+        self._tell_changes("proxy", (), self.proxies.names)
         self.proxies.session_started(session)
         self.direct.session_started()
         if self.visitors.parent is None:
             self.visitors.setServiceParent(self)
-            if self.visitors.names:
-                self.log.info(
-                    "[{run}] visitor added: [{visitors}]", run=run, visitors=" ".join(self.visitors.names)
-                )
+            self._tell_changes("visitor", (), self.visitors.names)
         self.visitors.session_started()
 
     def session_ended(self) -> None:

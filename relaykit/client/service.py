@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
@@ -11,8 +11,10 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 
 from relaykit.client.network import Network, make_network
+from relaykit.client.registrar import proxy_type_of
 from relaykit.client.run import ClientRun
 from relaykit.client.status import ClientStatus
+from relaykit.client.visits import visited_type_of
 from relaykit.clock import monotonic
 from relaykit.driver import CoreDriver
 from relaykit.errors import RelaykitError, ended_by, problem_of
@@ -33,10 +35,10 @@ if TYPE_CHECKING:
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
     from relaykit.config.schema import ClientConfig
-    from relaykit.interfaces import IBackend, IVisitor
+    from relaykit.interfaces import IBackend, IFlow, IVisitor
     from relaykit.plugins import ProxyTypes
     from relaykit.state import StateDirectory
-    from relaykit.values import Secret
+    from relaykit.values import Origin, Secret
 
 __all__ = ["RelayClient"]
 
@@ -113,8 +115,7 @@ class RelayClient(MultiService):
             self._make_network(self._config, self._reactor),
             lambda: self._life.run_id,
         )
-        run.visitors.update(run.visitors.planned(self._visitors))
-        run.proxies.update(run.proxies.planned(self._proxies))
+        run.update(self._proxies, self._visitors)
         run.network.watch(self.reconnect_now).setServiceParent(run)
         run.setServiceParent(self)
         super().startService()
@@ -130,6 +131,24 @@ class RelayClient(MultiService):
         self._life.stop(self._driver.now)
         self._driver.step()
         return ended
+
+    def update(self, proxies: Sequence[ConfiguredProxy], visitors: Sequence[ConfiguredVisitor]) -> None:
+        """Replaces what is registered and what is visited, whatever the client does at the moment.
+
+        An entry that is as it was keeps its registration or its port.  One that changed is taken back
+        and comes anew.  Flows that run go on in any case.
+
+        :raises PluginError: an entry cannot be used, which the text names; nothing is changed then.
+        """
+        run = self._run
+        if run is None or self._life.state in (LifeState.STOPPED, LifeState.DRAINING, LifeState.CLOSING):
+            for proxy in proxies:
+                proxy_type_of(self._types, proxy)
+            for visitor in visitors:
+                visited_type_of(self._types, visitor)
+        else:
+            run.update(proxies, visitors)
+        self._proxies, self._visitors = proxies, visitors
 
     def when_first_login(self) -> Deferred[str]:
         """Fires with the run id once the server has let this client in.
@@ -171,6 +190,10 @@ class RelayClient(MultiService):
         """The visitor that is configured under a name, while the client runs: it takes users from anybody."""
         found = None if self._run is None else self._run.visitors.find(name)
         return None if found is None else found[0]
+
+    def flows(self) -> Iterator[tuple[str, IFlow, Origin]]:
+        """Whose user is served at the moment: by which proxy or visitor, the flow, and from where."""
+        return iter(()) if self._run is None else self._run.flows()
 
     def status(self) -> ClientStatus:
         """How the client stands at this moment."""

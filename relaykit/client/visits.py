@@ -10,10 +10,10 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from relaykit.client.hosts import VisitorHost
 from relaykit.client.registrar import wire_name
-from relaykit.client.starting import GuardedServices
+from relaykit.client.starting import GuardedServices, differing, naming, planned
 from relaykit.client.status import VisitorStatus
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import BrokenProxyType, PluginError, RefusalCode, RelaykitError, VisitRefusedError
+from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefusedError
 from relaykit.interfaces import ISessionFollower, IVisitableProxyType
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.offering import VISIT_TIMEOUT_S, Refusal, open_visit, visit_answer
@@ -29,7 +29,19 @@ if TYPE_CHECKING:
     from relaykit.options import VisitorCommon
     from relaykit.plugins import ProxyTypes
 
-__all__ = ["LocalVisitor", "Visitors", "visit"]
+__all__ = ["LocalVisitor", "Visitors", "visit", "visited_type_of"]
+
+
+def visited_type_of(types: ProxyTypes, configured: ConfiguredVisitor) -> IVisitableProxyType:
+    """The type of a visitor.
+
+    :raises PluginError: it cannot be used, or has no visitors; the text names the visitor.
+    """
+    with naming(f'visitor "{configured.common.name}"'):
+        found = types.get(configured.type_name)
+        if not IVisitableProxyType.providedBy(found):
+            raise BrokenProxyType(f'proxy type "{configured.type_name}" has no visitors')
+        return found
 
 
 @frozen(eq=False)
@@ -57,13 +69,7 @@ class Visitors(GuardedServices):
 
         :raises PluginError: a visitor cannot be made; the text names it.
         """
-        plan: dict[str, LocalVisitor] = {}
-        for configured in visitors:
-            name = configured.common.name
-            present = self._visitors.get(name)
-            unchanged = present is not None and present.configured == configured
-            plan[name] = present if present and unchanged else self._make(configured)
-        return plan
+        return planned(self._visitors, [(each.common.name, each) for each in visitors], self._make)
 
     def update(self, plan: Mapping[str, LocalVisitor]) -> tuple[list[str], list[str]]:
         """Replaces the visitors; answers the names that went and those that came, sorted.
@@ -71,8 +77,7 @@ class Visitors(GuardedServices):
         What is in the plan already stays as it is.  The ports of what is not are closed; the flows that
         run go on, as with frp's reload.
         """
-        gone = [name for name, visitor in self._visitors.items() if plan.get(name) is not visitor]
-        came = [name for name, visitor in plan.items() if self._visitors.get(name) is not visitor]
+        gone, came = differing(self._visitors, plan), differing(plan, self._visitors)
         for name in gone:
             self.dismiss(self._visitors[name].visitor)
             self._visitors[name].host.close()
@@ -84,28 +89,25 @@ class Visitors(GuardedServices):
                 self._tell(name, follower.session_started)
         return sorted(gone), sorted(came)
 
-    def _make(self, configured: ConfiguredVisitor) -> LocalVisitor:
+    def _make(self, configured: ConfiguredVisitor, name: str) -> LocalVisitor:
         common = configured.common
-        proxy_type = self._types.get(configured.type_name)
-        if not IVisitableProxyType.providedBy(proxy_type):
-            raise BrokenProxyType(
-                f'visitor "{common.name}": proxy type "{configured.type_name}" has no visitors'
-            )
-        host = VisitorHost(
-            self._client, common, wire_name(common.server_user or self._user, common.server_name)
-        )
+        visited = wire_name(common.server_user or self._user, common.server_name)
+        host = VisitorHost(self._client, common, visited)
+        proxy_type = visited_type_of(self._types, configured)
         try:
             visitor = proxy_type.make_visitor(configured.options, host)
-        except RelaykitError:
-            raise
         except Exception as error:
-            raise PluginError(f'visitor "{common.name}" cannot be made: {error}') from error
+            raise BrokenProxyType(f'visitor "{name}": it cannot be made: {error}') from error
         return LocalVisitor(configured, visitor, host)
 
     @property
     def names(self) -> list[str]:
         """The names of all visitors, sorted."""
         return sorted(self._visitors)
+
+    def hosts(self) -> Iterator[VisitorHost]:
+        """What the visitors may use."""
+        return (each.host for each in self._visitors.values())
 
     def status(self) -> tuple[VisitorStatus, ...]:
         """How each visitor stands, in the order of the configuration."""

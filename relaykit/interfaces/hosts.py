@@ -101,6 +101,7 @@ class IForwardingHost(IHost, ISignalPeer):
     """The client, as whoever joins a user with a service sees it."""
 
     direct_paths = Attribute("The :class:`IDirectPaths` of this backend or visitor.")
+    name = Attribute("What the configuration calls it, without user prefix.")
     flows = Attribute("The :class:`IFlow` of each user who is served, with the user's origin.")
 
     def forward(near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
@@ -114,7 +115,6 @@ class IForwardingHost(IHost, ISignalPeer):
 class IClientHost(IForwardingHost):
     """The client, as a backend sees it."""
 
-    name = Attribute("The proxy's name in the configuration, without user prefix.")
     common = Attribute("Its :class:`relaykit.options.ProxyCommon`.")
 
     def connect_local(origin: Origin) -> Deferred[IStreamLeg]:
@@ -128,7 +128,6 @@ class IClientHost(IForwardingHost):
 class IVisitorHost(IForwardingHost):
     """The client, as a visitor sees it."""
 
-    name = Attribute("The visitor's name in the configuration.")
     common = Attribute("Its :class:`relaykit.options.VisitorCommon`.")
 
     def listen(acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.registrar import ProxyRegistrar, wire_name
 from relaykit.config.load import ConfiguredProxy
-from relaykit.errors import PluginError, UnknownProxyType
+from relaykit.errors import BrokenProxyType, PluginError, UnknownProxyType
 from relaykit.options import ProxyTransport
 from relaykit.proxies.tcp import LocalServiceBackend
 from tests.client.scene import tcp_proxy
@@ -166,15 +166,18 @@ class UpdateTests(ProxyRegistrarTests):
     def test_cannot_be_made(self) -> None:
         """A configuration with an entry that cannot be used changes nothing."""
         self.running(tcp_proxy("a"))
-        good = tcp_proxy("b")
-        unknown = ConfiguredProxy(good.common, good.options, "nosuch")
-        self.assertRaises(UnknownProxyType, self.update, good, unknown)
+        good, other = tcp_proxy("b"), tcp_proxy("c")
+        unknown = ConfiguredProxy(other.common, other.options, "nosuch")
+        error: Exception = self.assertRaises(UnknownProxyType, self.update, good, unknown)
+        self.assertTrue(str(error).startswith('proxy "c": no proxy type "nosuch" is installed'))
+        error = self.assertRaises(PluginError, self.update, good, good)
+        self.assertEqual(str(error), '"alice.b" is there twice')
 
         def broken(self: object, options: object, host: object) -> None:
             raise ValueError("a defect")
 
         self.patch(type(TYPES.get("tcp")), "make_backend", broken)
-        error = self.assertRaises(PluginError, self.update, good)
+        error = self.assertRaises(BrokenProxyType, self.update, good)
         self.assertEqual(str(error), 'proxy "b": its backend cannot be made: a defect')
         self.assertEqual((self.proxies.names, self.session.asked), (["a"], []))
 

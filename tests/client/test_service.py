@@ -14,14 +14,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.client.service import RelayClient
 from relaykit.client.status import RegistrationState
 from relaykit.client.visits import Visitors
-from relaykit.errors import ConnectionFailed, LocalProtocolError, LoginRefusedError
+from relaykit.config.load import ConfiguredVisitor
+from relaykit.errors import BrokenProxyType, ConnectionFailed, LocalProtocolError, LoginRefusedError
 from relaykit.proxies.stcp import StcpVisitor
 from relaykit.proxies.tcp import LocalServiceBackend
-from relaykit.sansio.control.client_life import CLOSE_S, DRAIN_S
+from relaykit.sansio.control.client_life import CLOSE_S, DRAIN_S, LifeState
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S, UNREACHABLE_TIMEOUT_S
 from relaykit.sansio.control.session import Heartbeat
 from relaykit.testing.memory import RecordingReceiver
-from relaykit.values import Secret
+from relaykit.values import Ended, Secret
 from tests.client.scene import SERVICE, Machine, make_client, started, stcp_proxy, stcp_visitor, tcp_proxy
 from tests.server.scene import Scene
 
@@ -467,6 +468,144 @@ class FlowTests(SynchronousTestCase):
         """A visitor whose port is negative listens nowhere."""
         started(self.machine, stcp_visitor(bind_port=-1))
         self.assertEqual(self.machine.ports, {})
+
+
+class UpdateTests(SynchronousTestCase):
+    """Proxies and visitors that change while the client runs, or does not."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.machine = Machine(self.scene)
+        self.machine.services["tcp:127.0.0.1:81"] = []
+
+    def names(self, client: RelayClient) -> tuple[list[str], list[str]]:
+        """What a client registers and visits."""
+        status = client.status()
+        return [each.name for each in status.proxies], [each.name for each in status.visitors]
+
+    def test_changed(self) -> None:
+        """New users of a proxy that changed get what it is now; who is served already stays there."""
+        client = started(self.machine, tcp_proxy())
+        _, received = self.scene.dial(6000)
+        with capturedLogs() as logged:
+            client.update([tcp_proxy(local="tcp:127.0.0.1:81")], [])
+            self.scene.flush()
+        run = client.identity.run_id
+        for line in (f"[{run}] proxy removed: [web]", f"[{run}] proxy added: [web]"):
+            self.assertIn(line, lines(logged))
+        self.scene.dial(6000)
+        self.assertEqual(len(self.machine.services["tcp:127.0.0.1:81"]), 1)
+        self.machine.services[SERVICE][0].write(b"still there")
+        self.scene.flush()
+        self.assertEqual(received.data, b"still there")
+        self.assertEqual(self.machine.dialed, 1)
+
+    def test_removed(self) -> None:
+        """A proxy and a visitor that are gone let no user in; those that are served already stay."""
+        started(Machine(self.scene), stcp_proxy())
+        client = started(self.machine, tcp_proxy(), stcp_visitor())
+        _, received = self.machine.user(7000)
+        client.update([], [])
+        self.scene.flush()
+        self.assertEqual((self.scene.ports, self.machine.ports, self.names(client)), ({}, {}, ([], [])))
+        self.assertFalse(received.ended or received.lost)
+
+    def test_added(self) -> None:
+        """What is added is registered and opened at once; what was there keeps its port and its session."""
+        client = started(self.machine, stcp_proxy(), stcp_visitor())
+        port = self.machine.ports[7000]
+        with capturedLogs() as logged:
+            client.update([stcp_proxy(), tcp_proxy()], [stcp_visitor(), stcp_visitor("w", bind_port=7001)])
+            self.scene.flush()
+        self.assertEqual(self.names(client), (["db", "web"], ["v", "w"]))
+        self.assertIn(6000, self.scene.ports)
+        self.assertEqual((sorted(self.machine.ports), self.machine.ports[7000]), ([7000, 7001], port))
+        run = client.identity.run_id
+        said = [line for line in lines(logged) if "added" in line or "removed" in line]
+        self.assertEqual(said, [f"[{run}] visitor added: [w]", f"[{run}] proxy added: [web]"])
+
+    def test_changed_port(self) -> None:
+        """A visitor that changed has its port opened anew, the same one or another."""
+        client = started(self.machine, stcp_visitor())
+        client.update([], [stcp_visitor(key="another")])
+        self.assertEqual(list(self.machine.ports), [7000])
+        client.update([], [stcp_visitor(bind_port=7001)])
+        self.assertEqual(list(self.machine.ports), [7001])
+
+    def test_refused(self) -> None:
+        """With an entry that cannot be used nothing changes, whether the client runs or not."""
+        visitor = stcp_visitor("w")
+        wrong = ConfiguredVisitor(visitor.common, visitor.options, "tcp")
+        for running in (False, True):
+            client = make_client(self.machine, tcp_proxy())
+            if running:
+                client.startService()
+                self.scene.flush()
+            error = self.assertRaises(BrokenProxyType, client.update, [tcp_proxy("other")], [wrong])
+            self.assertEqual(str(error), 'visitor "w": proxy type "tcp" has no visitors')
+            if not running:
+                client.startService()
+                self.scene.flush()
+            self.assertEqual(self.names(client), (["web"], []))
+
+    def test_in_every_state(self) -> None:
+        """Whatever the client does when it is told, it has what it was told as soon as it is connected."""
+
+        def reached(state: LifeState, machine: Machine) -> RelayClient:
+            client = make_client(machine, tcp_proxy("old"), login_fail_exit=state is LifeState.GAVE_UP)
+            machine.answered = state is not LifeState.CONNECTING
+            machine.reachable = state not in (LifeState.WAITING, LifeState.GAVE_UP)
+            if state is not LifeState.STOPPED:
+                client.startService()
+                machine.scene.flush()
+            if state in (LifeState.STANDING_BY, LifeState.ASKING):
+                assert client._run is not None and client._run.session is not None
+                client._run.session.close(Ended.REPLACED)
+                machine.scene.flush()
+            if state is LifeState.ASKING:
+                machine.answered = False
+                machine.network_changed("the network has changed")
+            if state in (LifeState.DRAINING, LifeState.CLOSING):
+                machine.scene.dial(6000)
+                for connection in machine.connections:
+                    connection.stall()
+                client.stopService()
+                machine.scene.advance(DRAIN_S if state is LifeState.CLOSING else 1)
+            self.assertIs(client._life.state, state)
+            return client
+
+        for state in LifeState:
+            machine = Machine(Scene(), muxed=False)
+            client = reached(state, machine)
+            client.update([tcp_proxy("new")], [stcp_visitor()])
+            machine.answered = machine.reachable = True
+            if state in (LifeState.STOPPED, LifeState.DRAINING, LifeState.CLOSING, LifeState.GAVE_UP):
+                stopping = client.stopService()
+                machine.scene.advance(DRAIN_S + CLOSE_S)
+                self.successResultOf(stopping)
+                client.startService()
+            machine.network_changed("the network has changed")
+            # The server lets go of a session that is dead within seconds.
+            machine.scene.advance(40)
+            self.assertEqual(self.names(client), (["new"], ["v"]))
+            self.assertIs(client.status().proxies[0].state, RegistrationState.RUNNING)
+            self.assertEqual(list(machine.ports), [7000])
+
+    def test_flows(self) -> None:
+        """The users of all proxies and visitors are listed, counted, and can be ended one by one."""
+        client = started(self.machine, stcp_proxy(), stcp_visitor())
+        _, first = self.machine.user(7000)
+        self.machine.user(7000)
+        for service in self.machine.services[SERVICE]:
+            RecordingReceiver(service)
+        self.assertEqual(sorted(name for name, _, _ in client.flows()), ["db", "db", "v", "v"])
+        status = client.status()
+        self.assertEqual((status.proxies[0].users, status.visitors[0].users), (2, 2))
+        flow = next(flow for name, flow, _ in client.flows() if name == "v")
+        flow.end(Ended.STOPPED)
+        self.scene.advance(3)
+        self.assertTrue(first.lost)
+        self.assertEqual(sorted(name for name, _, _ in client.flows()), ["db", "v"])
 
 
 class StopTests(SynchronousTestCase):
