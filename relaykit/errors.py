@@ -21,6 +21,7 @@ __all__ = [
     "LoginRefusedError",
     "NoWorkConnection",
     "OutOfDescriptors",
+    "PeerUnprovenError",
     "PluginError",
     "ProtocolError",
     "ProxyRefusedError",
@@ -33,6 +34,7 @@ __all__ = [
     "SessionLost",
     "TransportSecurityError",
     "UnknownProxyType",
+    "UnsuitablePathError",
     "VisitRefusedError",
     "ended_by",
     "problem_of",
@@ -129,6 +131,16 @@ class RendezvousFailedError(RelaykitError):
     def __init__(self, text: str, reason: enum.Enum | None = None) -> None:
         super().__init__(text)
         self.reason = reason
+
+
+class UnsuitablePathError(RelaykitError):
+    """A direct path cannot carry what was asked of it."""
+
+
+class PeerUnprovenError(RelaykitError):
+    """The other end of a direct path did not show that it knows the secret."""
+
+    problem = "rendezvous-refused"
 
 
 class NoWorkConnection(RelaykitError):

@@ -73,6 +73,13 @@ class Origin:
         return "unknown" if self.source is None else str(self.source)
 
 
+class PathProtocol(enum.Enum):
+    """What a direct path is made of."""
+
+    UDP = "udp"
+    TCP = "tcp"
+
+
 class Ended(enum.Enum):
     """Why a leg, a flow, a session or a proxy came to its end."""
 

@@ -110,7 +110,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "testing": Layer(
         "the public test kit",
-        ("nat", "dataplane", "driver", "timer", "sansio", "plugins", *_VOCABULARY),
+        ("carriers", "nat", "dataplane", "driver", "timer", "sansio", "plugins", *_VOCABULARY),
     ),
     "carriers": Layer(
         "how a stream gets from the client to the server",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from relaykit.carriers.direct import streams_over_socket
 from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.paths import Dialer, Route
 from relaykit.client.watching import NetworkWatch, has_moved
@@ -63,5 +65,5 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
         make_data_plane(poller),
         lambda changed: NetworkWatch(reactor, changed),
-        NetworkInfo(network=HostNetwork(reactor)),
+        NetworkInfo(network=HostNetwork(reactor), stream_opener=partial(streams_over_socket, poller)),
     )

@@ -46,7 +46,13 @@ from relaykit.interfaces.proxy_types import (
     IVisitableProxyType,
     IVisitor,
 )
-from relaykit.interfaces.rendezvous import IDirectPaths, IRendezvous, IRendezvousPoint
+from relaykit.interfaces.rendezvous import (
+    IDatagramStreams,
+    IDirectPath,
+    IDirectPaths,
+    IRendezvous,
+    IRendezvousPoint,
+)
 
 __all__ = [
     "IBackend",
@@ -55,6 +61,8 @@ __all__ = [
     "IDatagramAcceptor",
     "IDatagramLeg",
     "IDatagramReceiver",
+    "IDatagramStreams",
+    "IDirectPath",
     "IDirectPaths",
     "IExposure",
     "IFlow",

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from relaykit.interfaces.hosts import IInitiator, IRegisteredProxy, ISignalPeer
-    from relaykit.values import Secret
+    from relaykit.interfaces.legs import IDatagramLeg, ILegAcceptor, IStreamPath
+    from relaykit.sansio.nat.checks import PeerRole
+    from relaykit.values import Ended, Secret
 
-__all__ = ["IDirectPaths", "IRendezvous", "IRendezvousPoint"]
+__all__ = ["IDatagramStreams", "IDirectPath", "IDirectPaths", "IRendezvous", "IRendezvousPoint"]
 
 
 class IRendezvous(Interface):
@@ -41,15 +43,14 @@ class IRendezvousPoint(Interface):
 
 
 class IDirectPaths(Interface):
-    """The rendezvous of one backend or of one visitor, which hands on the signals that it gets.
+    """The direct paths of one backend or of one visitor, which hands on the signals that it gets.
 
-    What comes of a rendezvous is a :class:`relaykit.nat.paths.PunchedPath`, or where UDP is blocked a
-    :class:`relaykit.nat.tcp_attempt.PunchedStream`; either is whose rendezvous it was.  The peer is
-    whoever the relay server brought: whoever trusts it less lets it prove who it is.
+    Who is at the other end of a path is known as well as the relay server is honest: it brought the two
+    together, and made the key that the path was found with.
     """
 
-    def call(secret: Secret) -> Deferred[Any]:
-        """For a visitor: calls the client of the proxy, and punches.  Fires with the path.
+    def call(secret: Secret) -> Deferred[IDirectPath]:
+        """For a visitor: a path to the client of the proxy, which the visitor owns.
 
         ``secret`` is what its exposure may ask for.  Fails with
         :class:`relaykit.errors.RendezvousRefusedError`, with
@@ -57,8 +58,8 @@ class IDirectPaths(Interface):
         the server takes no signals.  Cancelling ends the rendezvous at both ends.
         """
 
-    def answer(on_path: Callable[[Any], None]) -> None:
-        """For a backend: takes part in rendezvous from now on; ``on_path`` gets each path."""
+    def answer(on_path: Callable[[IDirectPath], None]) -> None:
+        """For a backend: takes part in rendezvous from now on; ``on_path`` gets each path, and owns it."""
 
     def signal_received(body: Mapping[str, Any]) -> bool:
         """Takes a signal, and answers whether it was about a rendezvous.
@@ -67,4 +68,57 @@ class IDirectPaths(Interface):
         """
 
     def close() -> None:
-        """Ends the rendezvous that are under way, and takes part in no others."""
+        """Ends the rendezvous that are under way, and takes part in no others; paths live on."""
+
+
+class IDirectPath(Interface):
+    """A way to one peer that does not lead through the relay server.
+
+    It is used once: by :meth:`open_streams`, or where it is made of UDP by :meth:`datagrams`.
+    """
+
+    protocol = Attribute("The :class:`relaykit.values.PathProtocol`.")
+    role = Attribute(
+        "Which end this is, a :class:`relaykit.sansio.nat.checks.PeerRole`: the visitor initiates."
+    )
+    peer = Attribute("The :class:`relaykit.values.Address` where the peer is reached.")
+    host = Attribute("The :class:`relaykit.values.Address` that is bound here.")
+
+    def open_streams(
+        secret: Secret, acceptor: ILegAcceptor, over: IDatagramStreams | None = None
+    ) -> Deferred[IStreamPath]:
+        """Makes a path of streams, both ends of which may open legs; ``acceptor`` gets the peer's.
+
+        Both ends call this.  TCP: each end first shows that it knows ``secret`` (see
+        :mod:`relaykit.sansio.nat.path_proof`, also for what this does not protect from), then yamux
+        carries the streams; nothing is encrypted.  UDP: ``over`` does all this.  The streams own the path.
+
+        Fails with :class:`relaykit.errors.PeerUnprovenError`, with
+        :class:`relaykit.errors.ConnectionFailed` where the peer goes away or takes too long, or with
+        :class:`relaykit.errors.UnsuitablePathError` where the path is made of UDP and there is no
+        ``over``, or is in use.  Cancelling closes the path.
+        """
+
+    def datagrams() -> IDatagramLeg:
+        """The leg whose datagrams the peer gets; it owns the path.  They are neither encrypted nor signed.
+
+        :raises UnsuitablePathError: the path is made of TCP.
+        """
+
+    def when_lost() -> Deferred[Ended]:
+        """Fires once the path is lost or closed, with why; at once if it is.  Cancelling changes nothing."""
+
+    def close() -> None:
+        """Closes the path and all that it carries; the peer of a UDP path is not told, but will notice."""
+
+
+class IDatagramStreams(Interface):
+    """A protocol that makes streams of datagrams, such as QUIC or KCP."""
+
+    def open_path(
+        datagrams: IDatagramLeg, role: PeerRole, secret: Secret, acceptor: ILegAcceptor
+    ) -> Deferred[IStreamPath]:
+        """As :meth:`IDirectPath.open_streams`; owns the leg.
+
+        It shows each end that the other knows ``secret``.
+        """

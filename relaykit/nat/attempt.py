@@ -15,8 +15,9 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from relaykit.nat.driving import DatagramDriver
-from relaykit.nat.paths import PunchedPath, UdpPair
-from relaykit.nat.tcp_attempt import PunchedStream, TcpAttempt
+from relaykit.nat.paths import TcpPath, UdpPath
+from relaykit.nat.tcp_attempt import TcpAttempt
+from relaykit.nat.udp_pair import UdpPair
 from relaykit.sansio.nat.behavior import MappingDiscovery, NatBehavior
 from relaykit.sansio.nat.candidates import (
     CANDIDATES_MAX,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
+    from relaykit.interfaces import IDirectPath
     from relaykit.nat.network import NatReactor
     from relaykit.nat.network_info import NetworkInfo
     from relaykit.nat.sockets import UdpSocket
@@ -83,7 +85,7 @@ class Attempt:
         terms: Terms,
         generation: int,
         on_candidates: Callable[[Candidates], None],
-        on_end: Callable[[PunchedPath | PunchedStream | PunchingFailed], None],
+        on_end: Callable[[IDirectPath | PunchingFailed], None],
     ) -> None:
         self._terms = terms
         self._network_info = terms.network_info
@@ -100,8 +102,8 @@ class Attempt:
         self._overdue: IDelayedCall | None = None
         self._driver: DatagramDriver[PunchingEvent] | None = None
         self._mapped: Deferred[Sequence[Address]] | None = None
-        self._tcp: Deferred[PunchedStream] | None = None
-        self._path: PunchedPath | None = None
+        self._tcp: Deferred[TcpPath] | None = None
+        self._path: UdpPath | None = None
         self._abandoned = False
         self._ask()
 
@@ -275,14 +277,14 @@ class Attempt:
             if not is_mapped:
                 self._release()
             release = self._release if is_mapped else None
-            self._path = PunchedPath(kept, event, self._terms.role, driver, release)
+            self._path = UdpPath(kept, event, self._terms.role, driver, release)
             self._on_end(self._path)
         elif isinstance(event, PunchingFailed):
             driver.stop()
             self._failed(event)
         else:
             assert self._path is not None
-            self._path.went_silent()
+            self._path.lose()
 
     def _failed(self, failure: PunchingFailed) -> None:
         """UDP does not work; where it is blocked, TCP may."""
@@ -299,19 +301,17 @@ class Attempt:
         )
         attempt = TcpAttempt(
             terms.reactor,
-            self._network,
-            self._network_info.stream_port,
+            self._network_info,
             core,
             terms.role,
-            self._network_info.seconds,
         )
         self._tcp = attempt.start()
         self._tcp.addCallbacks(self._on_tcp_punched, lambda why: self._on_tcp_failed(failure, why))
 
-    def _on_tcp_punched(self, stream: PunchedStream) -> None:
+    def _on_tcp_punched(self, path: TcpPath) -> None:
         self._tcp = None
         self.abandon()
-        self._on_end(stream)
+        self._on_end(path)
 
     def _on_tcp_failed(self, failure: PunchingFailed, why: Failure) -> None:
         self._tcp = None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import ISignalPeer
+    from relaykit.interfaces import IDirectPath, ISignalPeer
     from relaykit.values import Secret
 
 __all__ = ["DirectPaths", "MakeSession", "PathSession"]
@@ -39,7 +39,7 @@ __all__ = ["DirectPaths", "MakeSession", "PathSession"]
 class PathSession(Protocol):
     """What a rendezvous needs of a :class:`relaykit.nat.session.HolePunchingSession`."""
 
-    def start(self) -> Deferred[Any]:
+    def start(self) -> Deferred[IDirectPath]:
         """Begins; fires with the path."""
 
     def candidates_received(self, wire: object, seen_at: str = "") -> None:
@@ -54,9 +54,9 @@ MakeSession: TypeAlias = Callable[[RendezvousBegun, Callable[[dict[str, object]]
 class _Rendezvous:
     """One that is under way.  ``result`` is the initiator's."""
 
-    result: Deferred[Any] | None = None
+    result: Deferred[IDirectPath] | None = None
     session: PathSession | None = None
-    path: Deferred[Any] | None = None
+    path: Deferred[IDirectPath] | None = None
 
 
 @implementer(IDirectPaths)
@@ -81,9 +81,9 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
         self._peer = peer
         self._make_session = make_session
         self._under_way: dict[str, _Rendezvous] = {}
-        self._on_path: Callable[[Any], None] | None = None
+        self._on_path: Callable[[IDirectPath], None] | None = None
 
-    def call(self, secret: Secret) -> Deferred[Any]:
+    def call(self, secret: Secret) -> Deferred[IDirectPath]:
         if not self._peer.takes_signals:
             return fail(RefusedError(RefusalCode.NOT_AVAILABLE, "the server knows of no rendezvous"))
         client = self._peer.identity.run_id
@@ -92,12 +92,12 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
             return fail(
                 RendezvousRefusedError(RefusalCode.TOO_MANY, "this visitor has too many rendezvous already")
             )
-        result: Deferred[Any] = Deferred(lambda _: self._cancel(id_))
+        result: Deferred[IDirectPath] = Deferred(lambda _: self._cancel(id_))
         self._under_way[id_] = _Rendezvous(result)
         self.step()
         return result
 
-    def answer(self, on_path: Callable[[Any], None]) -> None:
+    def answer(self, on_path: Callable[[IDirectPath], None]) -> None:
         self._on_path = on_path
 
     def signal_received(self, body: Mapping[str, Any]) -> bool:
@@ -171,7 +171,7 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
         self._core.send_candidates(id_, candidates)
         self.step()
 
-    def _on_punched(self, path: Any, id_: str) -> None:
+    def _on_punched(self, path: IDirectPath, id_: str) -> None:
         rendezvous = self._under_way.pop(id_)
         self._core.end(id_, EndReason.SETTLED)
         self.step()

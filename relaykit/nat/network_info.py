@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from relaykit.nat.network import HostNetwork
+    from relaykit.nat.paths import StreamOpener
     from relaykit.sansio.nat.behavior import NatBehavior
     from relaykit.values import Address
 
@@ -54,5 +55,7 @@ class NetworkInfo:
     :func:`relaykit.nat.tcp_attempt.share_port`."""
     stream_seen_as: Address | None = None
     """Where the relay server sees the control connection come from."""
+    stream_opener: StreamOpener | None = None
+    """What makes streams of a punched TCP connection; without it such paths are of no use."""
     entropy: Callable[[int], bytes] = os.urandom
     seconds: Callable[[], float] = time.monotonic

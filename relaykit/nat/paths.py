@@ -1,91 +1,83 @@
-"""A punched path: one socket of ours, one address of the peer, and datagrams between them."""
+"""Direct paths: what a hole punching session made, and its owner uses."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred, fail
+from zope.interface import implementer
 
-from relaykit.nat.sockets import drop
+from relaykit.errors import UnsuitablePathError, ended_by
+from relaykit.interfaces import IDatagramLeg, IDirectPath
 from relaykit.sansio.nat.checks import is_check
-from relaykit.values import Address, Ended
+from relaykit.values import Address, Ended, PathProtocol
 
 if TYPE_CHECKING:
+    import socket
+
+    from twisted.python.failure import Failure
+
+    from relaykit.interfaces import IDatagramReceiver, IDatagramStreams, ILegAcceptor, IStreamPath
     from relaykit.nat.driving import DatagramDriver
-    from relaykit.nat.network import HostNetwork
-    from relaykit.nat.sockets import DatagramReceiver, UdpSocket
+    from relaykit.nat.sockets import UdpSocket
+    from relaykit.sansio.contract import Buffer
     from relaykit.sansio.nat.checks import PeerRole
     from relaykit.sansio.nat.punching import Punched, PunchingEvent
+    from relaykit.values import Secret
 
-__all__ = ["EARLY_MAX", "PunchedPath", "UdpPair"]
+__all__ = ["EARLY_MAX", "StreamOpener", "TcpPath", "UdpPath"]
 
 EARLY_MAX = 32
 """Datagrams kept for whoever is going to use a new path: the peer may be ready first."""
 
 
-class UdpPair:
-    """A socket of each family behind one number of a core, on one port if that can be had."""
+class StreamOpener(Protocol):
+    """Makes streams of a connected socket, which it owns from the call on."""
 
-    def __init__(self, network: HostNetwork, with_six: bool) -> None:
-        self.four = network.open_udp("0.0.0.0", 0, drop)
-        self.six: UdpSocket | None = None
-        for port in (self.four.address.port, 0) if with_six else ():
-            try:
-                self.six = network.open_udp("::", port, drop)
-            except CannotListenError:
-                continue
-            break
-
-    def __iter__(self) -> Iterator[UdpSocket]:
-        yield self.four
-        if self.six is not None:
-            yield self.six
-
-    @property
-    def receiver(self) -> DatagramReceiver:
-        """Who gets what arrives on either socket."""
-        return self.four.receiver
-
-    @receiver.setter
-    def receiver(self, receiver: DatagramReceiver) -> None:
-        for each in self:
-            each.receiver = receiver
-
-    def send(self, payload: bytes, destination: Address, ttl: int | None = None) -> bool:
-        """Sends through the socket of the destination's family."""
-        chosen = self.six if ":" in destination.host else self.four
-        return chosen is not None and chosen.send(payload, destination, ttl)
-
-    def close(self) -> None:
-        """Closes both."""
-        for each in self:
-            each.close()
-
-    def keep(self, destination: Address) -> UdpSocket:
-        """Answers the socket of the destination's family and closes the other one."""
-        kept = self.four
-        if ":" in destination.host:
-            assert self.six is not None
-            kept = self.six
-        for each in self:
-            if each is not kept:
-                each.close()
-        return kept
+    def __call__(
+        self, plain: socket.socket, leftover: bytes, role: PeerRole, secret: Secret, acceptor: ILegAcceptor
+    ) -> Deferred[IStreamPath]:
+        """``leftover`` is what the peer has sent already; the rest as :class:`IDirectPath` has it."""
 
 
-class PunchedPath:
-    """Datagrams to and from the peer, through whatever is between.
+class _Path:
+    """What paths of both protocols have: an end that is told once."""
 
-    The owner of the path owns the socket.  Until a receiver is attached, the first
-    ``EARLY_MAX`` datagrams are kept.  Datagrams of the punch itself are not shown; nor are
-    those of anybody but the peer's address, unless ``any_source`` is asked for, as protocols do
-    that can follow a peer whose NAT gave it another port.
+    def __init__(self, role: PeerRole, peer: Address, host: Address) -> None:
+        self.role = role
+        self.peer = peer
+        self.host = host
+        self._ended: Ended | None = None
+        self._waiting: list[Deferred[Ended]] = []
 
-    The punch keeps the path: it asks over it now and then, so that no NAT forgets it.
+    def when_lost(self) -> Deferred[Ended]:
+        waiting: Deferred[Ended] = Deferred()
+        if self._ended is not None:
+            waiting.callback(self._ended)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def _end(self, why: Ended) -> None:
+        self._ended = why
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.called:
+                each.callback(why)
+
+
+@implementer(IDirectPath, IDatagramLeg)
+class UdpPath(_Path):
+    """Datagrams to and from the peer, through whatever is between; itself the datagram leg on it.
+
+    Until a receiver is attached, and while it is paused, the last ``EARLY_MAX`` datagrams are kept.
+    Connectivity checks are not shown, nor datagrams of anybody but the peer.  The punching core keeps
+    the path: it asks over it now and then, so that no NAT forgets it.
     """
+
+    protocol = PathProtocol.UDP
 
     def __init__(
         self,
@@ -95,64 +87,146 @@ class PunchedPath:
         driver: DatagramDriver[PunchingEvent],
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        self.socket = socket
-        self.peer = result.peer
-        self.role = role
+        super().__init__(role, result.peer, socket.address)
         self.result = result
+        self.dropped = 0
+        self._socket = socket
         self._driver = driver
         self._on_close = on_close
-        self._receiver: DatagramReceiver | None = None
-        self._any_source = False
-        self._lost = False
-        self._waiting: list[Deferred[Ended]] = []
-        self._early: deque[tuple[bytes, Address, str]] = deque(maxlen=EARLY_MAX)
+        self._receiver: IDatagramReceiver | None = None
+        self._paused = False
+        self._early: deque[bytes] = deque()
         socket.receiver = self._arrived
 
-    def attach(self, receiver: DatagramReceiver, any_source: bool = False) -> None:
-        """Names who gets what arrives, and delivers what has arrived."""
-        self._receiver = receiver
-        self._any_source = any_source
-        while self._early:
-            self._arrived(*self._early.popleft())
+    # --- the path
 
-    def send(self, payload: bytes) -> bool:
-        """Sends one datagram to the peer, or loses it."""
-        return self.socket.send(payload, self.peer)
+    def open_streams(
+        self, secret: Secret, acceptor: ILegAcceptor, over: IDatagramStreams | None = None
+    ) -> Deferred[IStreamPath]:
+        if over is None:
+            why = "this direct path is made of UDP, and no protocol for streams over datagrams is at hand"
+            return fail(UnsuitablePathError(why))
+        opened: Deferred[IStreamPath] = over.open_path(self, self.role, secret, acceptor)
+        return opened
 
-    def when_lost(self) -> Deferred[Ended]:
-        """Fires once the peer has been silent for too long; the owner still closes the path.
-
-        Cancelling it changes nothing.
-        """
-        waiting: Deferred[Ended] = Deferred()
-        if self._lost:
-            waiting.callback(Ended.TIMEOUT)
-        else:
-            self._waiting.append(waiting)
-        return waiting
-
-    def went_silent(self) -> None:
-        """For who punches: nothing is heard of the peer any more."""
-        self._lost = True
-        self._driver.stop()
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.called:
-                each.callback(Ended.TIMEOUT)
+    def datagrams(self) -> IDatagramLeg:
+        return self
 
     def close(self) -> None:
-        """Closes the socket; the peer is not told, but will notice."""
+        self._finish(Ended.FINISHED)
+
+    def lose(self) -> None:
+        """For who punches: nothing is heard of the peer any more."""
+        self._finish(Ended.TIMEOUT)
+
+    # --- the leg
+
+    def attach(self, receiver: IDatagramReceiver) -> None:
+        self._receiver = receiver
+        self.resume()
+
+    def send(self, data: Buffer) -> bool:
+        if self._socket.send(bytes(data), self.peer):
+            return True
+        self.dropped += 1
+        return False
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        while self._early and self._receiver is not None and not self._paused:
+            self._receiver.datagram_received(self._early.popleft())
+
+    # --- inside
+
+    def _finish(self, why: Ended) -> None:
+        if self._ended is not None:
+            return
         self._driver.stop()
-        self.socket.close()
-        on_close, self._on_close = self._on_close, None
-        if on_close is not None:
-            on_close()
+        self._socket.close()
+        self._early.clear()
+        if self._on_close is not None:
+            self._on_close()
+        self._end(why)
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.leg_lost(why)
 
     def _arrived(self, data: bytes, source: Address, arrived_at: str) -> None:
         if is_check(data):
             self._driver.arrived(self.result.via, data, source, arrived_at)
-        elif self._receiver is None:
-            if source == self.peer:
-                self._early.append((data, source, arrived_at))
-        elif self._any_source or source == self.peer:
-            self._receiver(data, source, arrived_at)
+        elif source != self.peer or self._ended is not None:
+            return
+        elif self._receiver is not None and not self._paused:
+            self._receiver.datagram_received(data)
+        else:
+            self._early.append(data)
+            if len(self._early) > EARLY_MAX:
+                self._early.popleft()
+                self.dropped += 1
+
+
+@implementer(IDirectPath)
+class TcpPath(_Path):
+    """A connected socket to the peer, and bytes that it has sent already.
+
+    Nothing is read before :meth:`open_streams`, so that the loss of the peer is not noticed until then.
+    """
+
+    protocol = PathProtocol.TCP
+
+    def __init__(
+        self,
+        plain: socket.socket,
+        leftover: bytes,
+        role: PeerRole,
+        seconds: float,
+        opener: StreamOpener | None,
+    ) -> None:
+        """Takes the socket over.  ``seconds`` is how long it took to make it.
+
+        :raises OSError: the peer is gone already.
+        """
+        super().__init__(role, Address(*plain.getpeername()[:2]), Address(*plain.getsockname()[:2]))
+        self._leftover = leftover
+        self.seconds = seconds
+        self._socket: socket.socket | None = plain
+        self._opener = opener
+        self._opening: Deferred[IStreamPath] | None = None
+        self._streams: IStreamPath | None = None
+
+    def open_streams(
+        self, secret: Secret, acceptor: ILegAcceptor, over: IDatagramStreams | None = None
+    ) -> Deferred[IStreamPath]:
+        plain, self._socket = self._socket, None
+        if plain is None or self._opener is None:
+            self._socket = plain
+            return fail(UnsuitablePathError("this direct path is in use already, or closed"))
+        self._opening = self._opener(plain, self._leftover, self.role, secret, acceptor)
+        return self._opening.addCallbacks(self._opened, self._not_opened)
+
+    def datagrams(self) -> IDatagramLeg:
+        raise UnsuitablePathError("this direct path is made of TCP, which carries no datagrams")
+
+    def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+        elif self._streams is not None:
+            self._streams.close()
+        elif self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            self._end(Ended.FINISHED)
+
+    def _opened(self, streams: IStreamPath) -> IStreamPath:
+        self._opening = None
+        self._streams = streams
+        streams.when_lost().addCallback(self._end)
+        return streams
+
+    def _not_opened(self, failure: Failure) -> Failure:
+        self._opening = None
+        self._end(Ended.INTERNAL_ERROR if failure.value is None else ended_by(failure.value))
+        return failure

@@ -21,10 +21,9 @@ from relaykit.sansio.nat.punching import FailureReason, PunchingFailed
 from relaykit.timer import Timer
 
 if TYPE_CHECKING:
+    from relaykit.interfaces import IDirectPath
     from relaykit.nat.network import NatReactor
     from relaykit.nat.network_info import NetworkInfo
-    from relaykit.nat.paths import PunchedPath
-    from relaykit.nat.tcp_attempt import PunchedStream
 
 __all__ = ["ATTEMPTS", "RENDEZVOUS_TIMEOUT_S", "HolePunchingFailedError", "HolePunchingSession"]
 
@@ -79,16 +78,16 @@ class HolePunchingSession:
         self._timer = Timer(reactor, self._unanswered)
         self._reactor = reactor
         self._otherwise = ""
-        self._result: Deferred[PunchedPath | PunchedStream] | None = None
+        self._result: Deferred[IDirectPath] | None = None
 
-    def start(self) -> Deferred[PunchedPath | PunchedStream]:
+    def start(self) -> Deferred[IDirectPath]:
         """Begins.  Fires with the path; fails with :class:`HolePunchingFailedError`.  Cancelling gives up.
 
-        The path is a stream where UDP is blocked and both ends can punch TCP.
+        The path is made of TCP where UDP is blocked and both ends can punch TCP.
 
         A responder that never hears of the initiator waits for ever: cancel it.
         """
-        result: Deferred[PunchedPath | PunchedStream] = Deferred(lambda _: self._clean_up())
+        result: Deferred[IDirectPath] = Deferred(lambda _: self._clean_up())
         self._result = result
         self._begin(0, None)
         return result
@@ -136,7 +135,7 @@ class HolePunchingSession:
     def _unanswered(self) -> None:
         self._fail(HolePunchingFailedError(self._otherwise))
 
-    def _on_end(self, end: PunchedPath | PunchedStream | PunchingFailed) -> None:
+    def _on_end(self, end: IDirectPath | PunchingFailed) -> None:
         if isinstance(end, PunchingFailed):
             self._failed(end)
             return

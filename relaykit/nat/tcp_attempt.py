@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from zope.interface import implementer
 
 from relaykit.driver import CoreDriver
 from relaykit.errors import RelaykitError
+from relaykit.nat.paths import TcpPath
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.tcp_punching import (
     Dial,
@@ -29,10 +28,11 @@ from relaykit.values import Address
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from relaykit.nat.network import HostNetwork, NatReactor
+    from relaykit.nat.network import NatReactor
+    from relaykit.nat.network_info import NetworkInfo
 
 
-__all__ = ["PunchedStream", "TcpAttempt", "TcpPunchingFailedError", "share_port"]
+__all__ = ["TcpAttempt", "TcpPunchingFailedError", "share_port"]
 
 _READ_BYTES = 4096
 _BACKLOG = 5
@@ -43,20 +43,6 @@ class TcpPunchingFailedError(RelaykitError):
     """No connection to the peer came to stand."""
 
     problem = "hole-punching"
-
-
-@frozen
-class PunchedStream:
-    """A connected socket to the peer, and bytes that it has sent already; both are the owner's."""
-
-    socket: socket.socket
-    leftover: bytes
-    role: PeerRole
-    seconds: float
-
-    def close(self) -> None:
-        """Closes the socket, unless whoever uses it has closed it."""
-        self.socket.close()
 
 
 def share_port(plain: socket.socket) -> None:
@@ -72,7 +58,7 @@ def share_port(plain: socket.socket) -> None:
 class TcpAttempt(CoreDriver[TcpPunchingEvent]):
     """One end of one punch over TCP: runs a core over its connections.
 
-    ``port`` is the local port whose outer address the peer dials, shared by :func:`share_port`.
+    The peer dials the outer address of the local port ``stream_port``, shared by :func:`share_port`.
     """
 
     _core: TcpPunching
@@ -80,26 +66,23 @@ class TcpAttempt(CoreDriver[TcpPunchingEvent]):
     def __init__(
         self,
         reactor: NatReactor,
-        network: HostNetwork,
-        port: int,
+        network_info: NetworkInfo,
         core: TcpPunching,
         role: PeerRole,
-        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(core, reactor, self._on_punching, seconds)
+        super().__init__(core, reactor, self._on_punching, network_info.seconds)
         self._reactor = reactor
-        self._network = network
-        self._port = port
+        self._info = network_info
         self._role = role
         self._connections: dict[int, _Connection] = {}
         self._dialing: list[_Dialing] = []
         self._listening: _Listening | None = None
-        self._result: Deferred[PunchedStream] | None = None
+        self._result: Deferred[TcpPath] | None = None
         self._count = 0
 
-    def start(self) -> Deferred[PunchedStream]:
+    def start(self) -> Deferred[TcpPath]:
         """Begins.  Fails with :class:`TcpPunchingFailedError`; cancelling closes everything."""
-        result = self._result = Deferred[PunchedStream](lambda _: self._close())
+        result = self._result = Deferred[TcpPath](lambda _: self._close())
         try:
             self._listening = _Listening(self._reactor, self._bound(_BACKLOG), self.connected)
         except OSError:
@@ -178,10 +161,10 @@ class TcpAttempt(CoreDriver[TcpPunchingEvent]):
             self._core.refused(address, self.now)
 
     def _bound(self, backlog: int, six: bool = False) -> socket.socket:
-        plain = self._network.open_tcp(six)
+        plain = self._info.network.open_tcp(six)
         try:
             share_port(plain)
-            plain.bind(("::" if six else "0.0.0.0", self._port))
+            plain.bind(("::" if six else "0.0.0.0", self._info.stream_port))
             if backlog:
                 plain.listen(backlog)
         except OSError:
@@ -191,10 +174,16 @@ class TcpAttempt(CoreDriver[TcpPunchingEvent]):
 
     def _punched(self, event: TcpPunched) -> None:
         plain = self._connections.pop(event.number).detach()
+        try:
+            path = TcpPath(plain, event.leftover, self._role, event.seconds, self._info.stream_opener)
+        except OSError:
+            plain.close()
+            self._give_up("the connection to the peer was lost at once")
+            return
         result, self._result = self._result, None
         self._close()
         assert result is not None
-        result.callback(PunchedStream(plain, event.leftover, self._role, event.seconds))
+        result.callback(path)
 
     def _give_up(self, why: str) -> None:
         result, self._result = self._result, None

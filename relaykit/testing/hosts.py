@@ -37,6 +37,7 @@ from relaykit.errors import (
 )
 from relaykit.interfaces import (
     IClientHost,
+    IDirectPath,
     IDirectPaths,
     IFlow,
     ILegReceiver,
@@ -71,7 +72,6 @@ if TYPE_CHECKING:
     )
     from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
     from relaykit.sansio.nat.punching import FailureReason
-    from relaykit.testing.direct_paths import MemoryPath
     from relaykit.testing.memory import MemoryLeg
     from relaykit.values import Secret
 
@@ -160,6 +160,8 @@ class MemoryRelay:
         self.has_work_connections = True
         self.punching_fails: FailureReason | None = None
         """Why no two ends get a direct path; None: they do."""
+        self.paths_of_tcp = False
+        """Whether direct paths are made of TCP; otherwise they are of UDP."""
         self.rendezvous = RendezvousPoints(ServerRendezvous(self._entropy), self.clock)
         # Held here, because nobody else may hold what waits for something that never comes.
         self._work: set[Deferred[None]] = set()
@@ -167,7 +169,7 @@ class MemoryRelay:
         self._ingresses: dict[str, IIngress] = {}
         self._logins = 0
         self._chance = random.Random(0)
-        self._paths: dict[bytes, MemoryPath] = {}
+        self._paths: dict[bytes, IDirectPath] = {}
 
     @property
     def working(self) -> int:
@@ -261,7 +263,8 @@ class MemoryRelay:
     def _punch(
         self, met: RendezvousBegun, send_candidates: Callable[[dict[str, object]], None]
     ) -> MemoryPunching:
-        return MemoryPunching(met, send_candidates, self.punching_fails, self._paths)
+        network = self.network if self.paths_of_tcp else None
+        return MemoryPunching(met, send_candidates, self.punching_fails, self._paths, network)
 
     def _entropy(self, count: int) -> bytes:
         return self._chance.randbytes(count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,17 +13,19 @@ from relaykit.client.direct import HolePunchingService
 from relaykit.client.service import RelayClient
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
 from relaykit.errors import RefusalCode, RefusedError, RendezvousFailedError, RendezvousRefusedError
+from relaykit.interfaces import IDirectPath
 from relaykit.nat.network_info import NetworkInfo
-from relaykit.nat.paths import PunchedPath
+from relaykit.nat.paths import UdpPath
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.sansio.nat.checks import KEY_BYTES, PeerRole
 from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
 from relaykit.sansio.nat.rendezvous_messages import KEY, EndReason
-from relaykit.testing.direct_paths import MemoryPath, MemoryPunching
+from relaykit.testing.direct_paths import MemoryPunching
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address, ClientIdentity, Secret
 from tests.client.scene import SERVICE, Machine, started
+from tests.nat.direct import carry
 from tests.nat.memory import MemoryNetwork, NoMapper
 from tests.server.scene import Scene
 
@@ -98,7 +100,7 @@ class HolePunchingServiceTests(SynchronousTestCase):
 
         self.assertTrue(self.lab.run(2.0, until=carried))
         for path in found:
-            self.assertIsInstance(path, PunchedPath)
+            self.assertIsInstance(path, UdpPath)
             path.close()
 
     def test_unknown_name(self) -> None:
@@ -175,7 +177,7 @@ class RendezvousTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.scene = Scene()
-        self.paths: dict[bytes, MemoryPath] = {}
+        self.paths: dict[bytes, IDirectPath] = {}
         self.patch(HolePunchingService, "_traverse", self.traverse)
         self.patch(HolePunchingService, "session_started", lambda direct: None)
 
@@ -186,10 +188,10 @@ class RendezvousTests(SynchronousTestCase):
     def meet(self, **settings: Any) -> tuple[RelayClient, Any, Any]:
         """A client with a proxy, its backend, and the visitor of another client."""
         options = StcpOptions(secret_key=Secret("k"))
-        registered = ConfiguredProxy(ProxyCommon(name="p", type="meet", local=SERVICE), options, "meet")
+        registered = ConfiguredProxy(ProxyCommon(name="p", type="direct", local=SERVICE), options, "direct")
         answering = started(Machine(self.scene), registered)
-        common = VisitorCommon(name="v", type="meet", server_name="p", secret_key=Secret("k"), bind_port=-1)
-        visiting = ConfiguredVisitor(common, StcpVisitorOptions(), "meet")
+        common = VisitorCommon(name="v", type="direct", server_name="p", secret_key=Secret("k"), bind_port=-1)
+        visiting = ConfiguredVisitor(common, StcpVisitorOptions(), "direct")
         calling = started(Machine(self.scene), visiting, **settings)
         return answering, answering.backend("p"), calling.visitor("v")
 
@@ -199,10 +201,8 @@ class RendezvousTests(SynchronousTestCase):
         called = visitor.call()
         self.scene.flush()
         here = self.successResultOf(called)
-        heard: list[bytes] = []
-        backend.paths[0].attach(lambda data, source, arrived_at: heard.append(data))
-        here.send(b"hello")
-        self.assertEqual((heard, here.role), ([b"hello"], PeerRole.INITIATOR))
+        heard = Deferred.fromCoroutine(carry(here, backend.paths[0], b"hello", Secret("k")))
+        self.assertEqual((self.successResultOf(heard), here.role), (b"hello", PeerRole.INITIATOR))
         self.assertEqual(len(self.scene.rendezvous_points._core), 0)
 
     def test_older_wire(self) -> None:

@@ -88,7 +88,7 @@ class AttemptTests(SynchronousTestCase):
             self.assertLess(rendezvous.lab.now - began, 0.3 + MAPPING_WAIT_S)
             kinds = [each["kind"] for each in rendezvous.initiator.sent[0]["udp"]]
             self.assertEqual(kinds.count(CandidateKind.MAPPED.value), expected)
-            self.assertEqual(mapper.wanted, [rendezvous.initiator.path.socket.address.port])
+            self.assertEqual(mapper.wanted, [rendezvous.initiator.path.host.port])
             self.assertEqual(mapper.released, [])
             rendezvous.initiator.path.close()
             rendezvous.initiator.path.close()

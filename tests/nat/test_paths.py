@@ -1,54 +1,28 @@
-"""Tests of punched paths: who gets what arrives, and who owns the sockets."""
+"""Tests of direct paths: who gets what arrives, and who owns the sockets."""
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
-from twisted.internet.defer import CancelledError
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
-from relaykit.nat.paths import EARLY_MAX, PunchedPath, UdpPair
+from relaykit.errors import ConnectionFailed, UnsuitablePathError
+from relaykit.interfaces import IDatagramReceiver, IStreamPath
+from relaykit.nat.paths import EARLY_MAX, TcpPath, UdpPath
 from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.checks import CheckKeys, CheckKind, PeerRole
 from relaykit.sansio.nat.pairing import Strategy
 from relaykit.sansio.nat.punching import Punched
-from relaykit.values import Address, Ended
+from relaykit.values import Address, Ended, PathProtocol, Secret
+from tests.nat.fakes import FakeSocket
 
 PEER, STRANGER = Address("198.51.100.3", 6000), Address("198.51.100.3", 6001)
 CHECK = CheckKeys(bytes(32), PeerRole.INITIATOR, b"").seal(CheckKind.PROBE, bytes(8), 0)
-
-
-class _Socket:
-    """A socket that notes what is done to it."""
-
-    def __init__(self, host: str, port: int, receiver: Any) -> None:
-        self.address = Address(host, port or 5000)
-        self.receiver = receiver
-        self.sent: list[tuple[bytes, Address, int | None]] = []
-        self.closed = False
-
-    def send(self, payload: bytes, destination: Address, ttl: int | None = None) -> bool:
-        """Notes it."""
-        self.sent.append((payload, destination, ttl))
-        return True
-
-    def close(self) -> None:
-        """Notes it."""
-        self.closed = True
-
-
-class _Network:
-    """Opens such sockets, except those that are taken."""
-
-    def __init__(self, *taken: tuple[str, int]) -> None:
-        self.taken = taken
-
-    def open_udp(self, host: str, port: int, receiver: Any) -> _Socket:
-        """Opens one."""
-        if (host, port) in self.taken:
-            raise CannotListenError(host, port, OSError("taken"))
-        return _Socket(host, port, receiver)
+SECRET = Secret("a secret")
+NOBODY: Any = None
 
 
 class _Driver:
@@ -67,118 +41,224 @@ class _Driver:
         self.stopped = True
 
 
-class PunchedPathTests(SynchronousTestCase):
-    """One path."""
+@implementer(IDatagramReceiver)
+class _Receiver:
+    """Notes what it gets."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+        self.lost: list[Ended] = []
+
+    def datagram_received(self, data: Any) -> None:
+        self.heard.append(bytes(data))
+
+    def leg_lost(self, reason: Ended) -> None:
+        self.lost.append(reason)
+
+
+@implementer(IStreamPath)
+class _Streams:
+    """A path of streams that a test loses."""
+
+    def __init__(self) -> None:
+        self.lost: Deferred[Ended] = Deferred()
+        self.closed = False
+
+    def open_leg(self, urgent: bool) -> Any:
+        raise AssertionError("nobody opens a leg here")
+
+    def when_lost(self) -> Deferred[Ended]:
+        return self.lost
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class UdpPathTests(SynchronousTestCase):
+    """A path that is made of UDP."""
 
     def setUp(self) -> None:
         """Makes a path on socket 7 of a punch."""
-        self.socket = _Socket("0.0.0.0", 0, None)
+        self.socket = FakeSocket("0.0.0.0", 0, None)
         self.driver = _Driver()
         result = Punched(7, PEER, CandidateKind.REFLEXIVE, Strategy.CHECK, 0.1, 0.05)
         socket: Any = self.socket
         driver: Any = self.driver
-        self.path = PunchedPath(socket, result, PeerRole.INITIATOR, driver)
-        self.heard: list[bytes] = []
+        self.released = 0
+        self.path = UdpPath(socket, result, PeerRole.INITIATOR, driver, self.release)
+        self.receiver = _Receiver()
 
-    def hear(self, data: bytes, source: Address, arrived_at: str) -> None:
-        """Notes what arrives."""
-        self.heard.append(data)
+    def release(self) -> None:
+        """Notes that the port is given back."""
+        self.released += 1
 
     def arrive(self, data: bytes, source: Address = PEER) -> None:
         """Something arrives."""
         self.socket.receiver(data, source, "")
 
+    def test_ends(self) -> None:
+        """It says what it is made of, which end this is, and where both are."""
+        self.assertEqual((self.path.protocol, self.path.role), (PathProtocol.UDP, PeerRole.INITIATOR))
+        self.assertEqual((self.path.host, self.path.peer), (self.socket.address, PEER))
+
     def test_checks_go_to_the_core(self) -> None:
         """The punch's own datagrams go to its core, with the number of its socket."""
-        self.path.attach(self.hear)
+        self.path.datagrams().attach(self.receiver)
         self.arrive(CHECK, STRANGER)
-        self.assertEqual((self.driver.heard, self.heard), ([(7, CHECK)], []))
+        self.assertEqual((self.driver.heard, self.receiver.heard), ([(7, CHECK)], []))
 
     def test_early_datagrams(self) -> None:
         """What the peer sends before there is a receiver is kept, within bounds, in order."""
         for place in range(EARLY_MAX + 3):
             self.arrive(bytes([64, place]))
         self.arrive(b"@stranger", STRANGER)
-        self.path.attach(self.hear)
+        self.path.datagrams().attach(self.receiver)
         self.arrive(b"@later")
-        self.assertEqual(len(self.heard), EARLY_MAX + 1)
-        self.assertEqual((self.heard[0], self.heard[-1]), (bytes([64, 3]), b"@later"))
+        self.assertEqual(len(self.receiver.heard), EARLY_MAX + 1)
+        self.assertEqual((self.receiver.heard[0], self.receiver.heard[-1]), (bytes([64, 3]), b"@later"))
+        self.assertEqual(self.path.dropped, 3)
+
+    def test_pause(self) -> None:
+        """While it is paused nothing is delivered; a little is kept."""
+        leg = self.path.datagrams()
+        leg.attach(self.receiver)
+        leg.pause()
+        self.arrive(b"@1")
+        self.assertEqual(self.receiver.heard, [])
+        leg.resume()
+        self.assertEqual(self.receiver.heard, [b"@1"])
 
     def test_strangers(self) -> None:
-        """Others are heard only by those who want to hear them."""
-        self.path.attach(self.hear)
+        """Nobody but the peer is heard."""
+        self.path.datagrams().attach(self.receiver)
         self.arrive(b"@1", STRANGER)
-        self.path.attach(self.hear, any_source=True)
-        self.arrive(b"@2", STRANGER)
-        self.assertEqual(self.heard, [b"@2"])
+        self.assertEqual(self.receiver.heard, [])
 
     def test_sending_and_closing(self) -> None:
-        """What is sent goes to the peer; closing ends the punch, too."""
-        self.assertTrue(self.path.send(b"x"))
+        """What is sent goes to the peer; closing ends the punch, too, and tells everybody once."""
+        leg, lost = self.path.datagrams(), self.path.when_lost()
+        leg.attach(self.receiver)
+        self.assertTrue(leg.send(bytearray(b"x")))
         self.assertEqual(self.socket.sent, [(b"x", PEER, None)])
+        leg.close()
         self.path.close()
-        self.assertEqual((self.socket.closed, self.driver.stopped), (True, True))
+        self.assertEqual((self.socket.closed, self.driver.stopped, self.released), (True, True, 1))
+        self.assertIs(self.successResultOf(lost), Ended.FINISHED)
+        self.assertEqual(self.receiver.lost, [Ended.FINISHED])
 
     def test_lost(self) -> None:
-        """Who waits for the loss of the path is told, early and late."""
+        """Who waits for the loss of the path is told, early and late, and the path is closed."""
         early, given_up = self.path.when_lost(), self.path.when_lost()
         given_up.cancel()
         self.failureResultOf(given_up, CancelledError)
         self.assertNoResult(early)
-        self.path.went_silent()
+        self.path.datagrams().attach(self.receiver)
+        self.path.lose()
         for each in (early, self.path.when_lost()):
             self.assertIs(self.successResultOf(each), Ended.TIMEOUT)
-        self.assertTrue(self.driver.stopped)
+        self.assertEqual(self.receiver.lost, [Ended.TIMEOUT])
+        self.assertEqual((self.socket.closed, self.driver.stopped), (True, True))
+
+    def test_streams(self) -> None:
+        """Streams need a protocol that is handed in, which gets the leg; without one there are none."""
+        self.failureResultOf(self.path.open_streams(SECRET, NOBODY), UnsuitablePathError)
+        made: Any = _Streams()
+        asked: list[Any] = []
+
+        class Over:
+            """Makes streams."""
+
+            def open_path(self, *arguments: Any) -> Any:
+                """Notes what it is given."""
+                asked.append(arguments)
+                return succeed(made)
+
+        over: Any = Over()
+        self.assertIs(self.successResultOf(self.path.open_streams(SECRET, NOBODY, over)), made)
+        self.assertEqual(asked, [(self.path, PeerRole.INITIATOR, SECRET, NOBODY)])
 
 
-class UdpPairTests(SynchronousTestCase):
-    """Two families behind one number."""
+class _Plain:
+    """A connected socket."""
 
-    def make(self, with_six: bool, *taken: tuple[str, int]) -> UdpPair:
-        """Opens a pair."""
-        network: Any = _Network(*taken)
-        return UdpPair(network, with_six)
+    def __init__(self) -> None:
+        self.closed = False
 
-    def test_families(self) -> None:
-        """Each destination is reached through the socket of its family."""
-        pair = self.make(True)
-        six = Address("2001:db8::5", 9)
-        self.assertTrue(pair.send(b"4", PEER, 2) and pair.send(b"6", six))
-        four_socket, six_socket = pair
-        self.assertEqual(four_socket.sent, [(b"4", PEER, 2)])  # type: ignore[attr-defined]
-        self.assertEqual(six_socket.sent, [(b"6", six, None)])  # type: ignore[attr-defined]
-        self.assertEqual(six_socket.address.port, four_socket.address.port)
+    def getpeername(self) -> tuple[str, int]:
+        """The peer."""
+        return PEER.host, PEER.port
 
-    def test_no_ipv6(self) -> None:
-        """Without IPv6 what goes there is lost."""
-        pair = self.make(False)
-        self.assertFalse(pair.send(b"6", Address("2001:db8::5", 9)))
-        self.assertEqual(len(list(pair)), 1)
+    def getsockname(self) -> tuple[str, int]:
+        """This end."""
+        return "192.168.1.5", 7000
 
-    def test_port_taken(self) -> None:
-        """Where the same port cannot be had for IPv6, another one will do, or none."""
-        pair = self.make(True, ("::", 5000))
-        self.assertEqual(len(list(pair)), 2)
-        pair = self.make(True, ("::", 5000), ("::", 0))
-        self.assertEqual(len(list(pair)), 1)
+    def close(self) -> None:
+        """Notes it."""
+        self.closed = True
 
-    def test_receiver(self) -> None:
-        """Both sockets have one receiver."""
 
-        def hear(data: bytes, source: Address, arrived_at: str) -> None:
-            """Nothing."""
+class TcpPathTests(SynchronousTestCase):
+    """A path that is made of TCP."""
 
-        pair = self.make(True)
-        pair.receiver = hear
-        self.assertEqual([each.receiver for each in pair], [hear, hear])
-        self.assertIs(pair.receiver, hear)
+    def setUp(self) -> None:
+        """Makes a path whose streams a test opens."""
+        self.plain = _Plain()
+        self.asked: list[Any] = []
+        self.opening: Deferred[Any] = Deferred()
+        plain: Any = self.plain
+        self.path = TcpPath(plain, b"early", PeerRole.RESPONDER, 0.5, self.open)
 
-    def test_keep(self) -> None:
-        """One socket is kept for the path, the other is closed."""
-        for destination in (PEER, Address("2001:db8::5", 9)):
-            pair = self.make(True)
-            kept = pair.keep(destination)
-            self.assertEqual(":" in kept.address.host, ":" in destination.host)
-            self.assertEqual(sum(each.closed for each in pair), 1)  # type: ignore[attr-defined]
-        pair.close()
-        self.assertEqual(sum(each.closed for each in pair), 2)  # type: ignore[attr-defined]
+    def open(self, *arguments: Any, **_: Any) -> Any:
+        """Notes what it is given."""
+        self.asked.append(arguments)
+        return self.opening
+
+    def test_ends(self) -> None:
+        """It says what it is made of, which end this is, and where both are."""
+        self.assertEqual((self.path.protocol, self.path.role), (PathProtocol.TCP, PeerRole.RESPONDER))
+        self.assertEqual((self.path.host, self.path.peer), (Address("192.168.1.5", 7000), PEER))
+
+    def test_datagrams(self) -> None:
+        """It carries none."""
+        self.assertRaises(UnsuitablePathError, self.path.datagrams)
+
+    def test_streams(self) -> None:
+        """The socket and what was read of it go to what makes streams, which own the path then."""
+        opened, lost = self.path.open_streams(SECRET, NOBODY), self.path.when_lost()
+        self.assertEqual(self.asked, [(self.plain, b"early", PeerRole.RESPONDER, SECRET, NOBODY)])
+        self.failureResultOf(self.path.open_streams(SECRET, NOBODY), UnsuitablePathError)
+        made = _Streams()
+        self.opening.callback(made)
+        self.assertIs(self.successResultOf(opened), made)
+        self.path.close()
+        self.assertTrue(made.closed)
+        made.lost.callback(Ended.RESET)
+        self.assertIs(self.successResultOf(lost), Ended.RESET)
+
+    def test_streams_fail(self) -> None:
+        """Where the streams cannot be opened, the path is lost."""
+        opened, lost = self.path.open_streams(SECRET, NOBODY), self.path.when_lost()
+        self.opening.errback(ConnectionFailed("gone"))
+        self.failureResultOf(opened, ConnectionFailed)
+        self.assertIs(self.successResultOf(lost), Ended.UNREACHABLE)
+
+    def test_close_while_opening(self) -> None:
+        """Closing gives the opening up."""
+        opened = self.path.open_streams(SECRET, NOBODY)
+        self.path.close()
+        self.failureResultOf(opened, CancelledError)
+
+    def test_close(self) -> None:
+        """A path that nobody used closes its socket, and has no streams then."""
+        lost = self.path.when_lost()
+        self.path.close()
+        self.path.close()
+        self.assertTrue(self.plain.closed)
+        self.assertIs(self.successResultOf(lost), Ended.FINISHED)
+        self.failureResultOf(self.path.open_streams(SECRET, NOBODY), UnsuitablePathError)
+
+    def test_gone_already(self) -> None:
+        """A peer that is gone before there is a path makes none."""
+        plain: Any = socket.socket()
+        self.addCleanup(plain.close)
+        self.assertRaises(OSError, TcpPath, plain, b"", PeerRole.INITIATOR, 0.1, None)

@@ -17,7 +17,7 @@ from relaykit.sansio.nat.server_rendezvous import CLIENT_REQUESTS_AT_ONCE, DEADL
 from relaykit.testing.conformance import ProxyTypeTests
 from relaykit.testing.hosts import MemoryRelay, Published
 from relaykit.values import Secret
-from tests.nat.direct import MeetBackend, MeetVisitor, proxy_type
+from tests.nat.direct import DirectBackend, DirectVisitor, carry, proxy_type
 
 SECRET = Secret("a secret")
 
@@ -39,13 +39,15 @@ class RendezvousPointsTests(SynchronousTestCase):
         """A proxy."""
         return self.relay.publish(proxy_type, StcpOptions(secret_key=SECRET, **options), name=name)
 
-    def visitor(self, name: str = "p", secret: Secret = SECRET, user: str = "", **common: Any) -> MeetVisitor:
+    def visitor(
+        self, name: str = "p", secret: Secret = SECRET, user: str = "", **common: Any
+    ) -> DirectVisitor:
         """A visitor of it."""
         asked = VisitorCommon(
-            name="v", type="meet", server_name=name, secret_key=secret, bind_port=-1, **common
+            name="v", type="direct", server_name=name, secret_key=secret, bind_port=-1, **common
         )
         visitor = self.relay.visit(proxy_type, asked, user=user).visitor
-        assert isinstance(visitor, MeetVisitor)
+        assert isinstance(visitor, DirectVisitor)
         return visitor
 
     def refused(self, called: Deferred[Any]) -> RendezvousRefusedError:
@@ -53,20 +55,32 @@ class RendezvousPointsTests(SynchronousTestCase):
         failure: RendezvousRefusedError = self.failureResultOf(called, RendezvousRefusedError).value
         return failure
 
-    def backend(self) -> MeetBackend:
+    def backend(self) -> DirectBackend:
         """The backend."""
-        assert isinstance(self.published.backend, MeetBackend)
+        assert isinstance(self.published.backend, DirectBackend)
         return self.published.backend
 
     def test_rendezvous(self) -> None:
         """A visitor that knows the secret gets a path to the backend, which gets its other end."""
         here = self.successResultOf(self.visitor().call())
         there = self.backend().paths.pop()
-        heard: list[bytes] = []
-        there.attach(lambda data, source, arrived_at: heard.append(data))
-        here.send(b"hello")
-        self.assertEqual(heard, [b"hello"])
+        heard = Deferred.fromCoroutine(carry(here, there, b"hello", SECRET))
+        self.assertEqual(self.successResultOf(heard), b"hello")
         self.assertEqual(self.relay.clock.getDelayedCalls(), [])
+
+    def test_streams(self) -> None:
+        """A path of TCP carries streams, by one call at each end."""
+        self.relay.paths_of_tcp = True
+        here = self.successResultOf(self.visitor().call())
+        there = self.backend().paths.pop()
+        heard = Deferred.fromCoroutine(carry(here, there, b"hello", SECRET))
+        self.relay.settle()
+        self.assertEqual(self.successResultOf(heard), b"hello")
+        lost = [here.when_lost(), there.when_lost()]
+        here.close()
+        self.relay.settle()
+        for each in lost:
+            self.successResultOf(each)
 
     def test_rules(self) -> None:
         """Whoever does not know the secret, or is another user's, is told no; the backend hears nothing."""

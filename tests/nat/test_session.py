@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
@@ -10,7 +10,8 @@ from relaykit.nat.session import ATTEMPTS, RENDEZVOUS_TIMEOUT_S
 from relaykit.sansio.nat.exchange import Candidates
 from relaykit.sansio.nat.pairing import NatView, Strategy
 from relaykit.sansio.nat.punching import SILENT_S, FailureReason
-from relaykit.values import Ended
+from relaykit.values import Ended, Secret
+from tests.nat.direct import Hearing, carry
 from tests.nat.two_ends import TwoEnds
 from tests.sansio.nat.pairs import KEY, KINDS
 
@@ -39,14 +40,14 @@ class HolePunchingSessionTests(SynchronousTestCase):
         rendezvous = TwoEnds(KINDS["port"], KINDS["port"]).run()
         initiator, responder = rendezvous.initiator.path, rendezvous.responder.path
         assert initiator is not None and responder is not None
-        heard: list[tuple[str, bytes]] = []
-        responder.attach(lambda data, source, arrived_at: heard.append(("responder", data)))
-        initiator.send(b"one")
-        responder.send(b"two")
+        here, there = Hearing(), Hearing()
+        responder.datagrams().attach(there)
+        initiator.datagrams().send(b"one")
+        responder.datagrams().send(b"two")
         rendezvous.lab.run(1.0)
-        initiator.attach(lambda data, source, arrived_at: heard.append(("initiator", data)))
+        initiator.datagrams().attach(here)
         rendezvous.lab.run(10.0)
-        self.assertEqual(sorted(heard), [("initiator", b"two"), ("responder", b"one")])
+        self.assertEqual((here.heard, there.heard), ([b"two"], [b"one"]))
         initiator.close()
         responder.close()
         self.assertEqual((rendezvous.initiator.network.open, rendezvous.responder.network.open), (0, 0))
@@ -61,11 +62,9 @@ class HolePunchingSessionTests(SynchronousTestCase):
         assert initiator is not None and responder is not None
         lost = [initiator.when_lost(), responder.when_lost()]
         rendezvous.lab.run(600.0)
-        heard: list[bytes] = []
-        responder.attach(lambda data, source, arrived_at: heard.append(data))
-        initiator.send(b"still there")
+        heard = Deferred.fromCoroutine(carry(initiator, responder, b"still there", Secret("")))
         rendezvous.lab.run(1.0)
-        self.assertEqual(heard, [b"still there"])
+        self.assertEqual(self.successResultOf(heard), b"still there")
         for end in (rendezvous.initiator, rendezvous.responder):
             end.nat._blocks_udp = True
         rendezvous.lab.run(SILENT_S + 1.0)

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.nat.network_info import NetworkInfo
 from relaykit.nat.tcp_attempt import TcpAttempt, TcpPunchingFailedError
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.tcp_punching import TOTAL_S, TcpPunching
@@ -91,7 +92,8 @@ class TcpAttemptTests(SynchronousTestCase):
         core = TcpPunching(PeerRole.INITIATOR, [TARGET], bytes(32), bytes)
         reactor: Any = self.reactor
         network: Any = self.network
-        traversal = TcpAttempt(reactor, network, 7000, core, PeerRole.INITIATOR, self.reactor.seconds)
+        info = NetworkInfo(network=network, stream_port=7000, seconds=self.reactor.seconds)
+        traversal = TcpAttempt(reactor, info, core, PeerRole.INITIATOR)
         self.result = traversal.start()
 
     def finish(self) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
+from relaykit.interfaces import IDirectPath
 from relaykit.nat.network_info import NetworkInfo
-from relaykit.nat.paths import PunchedPath
+from relaykit.nat.paths import UdpPath
 from relaykit.nat.session import HolePunchingFailedError, HolePunchingSession
 from relaykit.sansio.nat.behavior import NatBehavior, PortAllocation, Ports
 from relaykit.sansio.nat.checks import PeerRole
@@ -61,7 +62,7 @@ class End:
             entropy=lab.chance.randbytes,
             seconds=lambda: lab.now,
         )
-        self.path: PunchedPath | None = None
+        self.path: UdpPath | None = None
         self.error: Failure | None = None
 
     def start(self, send: Callable[[dict[str, object]], None]) -> None:
@@ -71,7 +72,8 @@ class End:
         self.result = self.traversal.start()
         self.result.addCallbacks(self._worked, self._failed)
 
-    def _worked(self, path: PunchedPath) -> None:
+    def _worked(self, path: IDirectPath) -> None:
+        assert isinstance(path, UdpPath)
         self.path = path
 
     def _failed(self, why: Failure) -> None:

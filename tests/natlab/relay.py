@@ -24,7 +24,7 @@ from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.server.service import RelayServer
 from relaykit.values import Secret
-from tests.nat.direct import MeetBackend, MeetVisitor
+from tests.nat.direct import DirectBackend, DirectVisitor
 from tests.nat.memory import NoMapper
 from tests.natlab.lab import SERVER, NatLab
 from tests.natlab.namespaces import entered
@@ -32,7 +32,7 @@ from tests.natlab.rendezvous import Result, network_info
 
 __all__ = ["RelayRendezvous"]
 
-_TYPES = ProxyTypes.from_references([ProxyTypeReference("meet", "tests.nat.direct")])
+_TYPES = ProxyTypes.from_references([ProxyTypeReference("direct", "tests.nat.direct")])
 _TOKEN = Secret("a token")
 _SECRET = Secret("a secret")
 
@@ -79,11 +79,11 @@ class RelayRendezvous:
         The time is measured from the visitor's wish until both ends have the path.
         """
         around = around or (network_info(self.lab, roles[0]), network_info(self.lab, roles[1]))
-        common = VisitorCommon(name="v", type="meet", server_name="p", secret_key=_SECRET, bind_port=-1)
-        calling = self._client(roles[0], around[0], ConfiguredVisitor(common, StcpVisitorOptions(), "meet"))
-        registered = ProxyCommon(name="p", type="meet", local_port=1)
+        common = VisitorCommon(name="v", type="direct", server_name="p", secret_key=_SECRET, bind_port=-1)
+        calling = self._client(roles[0], around[0], ConfiguredVisitor(common, StcpVisitorOptions(), "direct"))
+        registered = ProxyCommon(name="p", type="direct", local_port=1)
         answering = self._client(
-            roles[1], around[1], ConfiguredProxy(registered, StcpOptions(secret_key=_SECRET), "meet")
+            roles[1], around[1], ConfiguredProxy(registered, StcpOptions(secret_key=_SECRET), "direct")
         )
         for client in (answering, calling):
             client.startService()
@@ -113,7 +113,11 @@ class RelayRendezvous:
 
             route = evolve(made.route, connect=connect_there)
             # Seconds after its start a client knows that its router maps no ports; here that is now.
-            return evolve(made, route=route, network_info=evolve(around, mapper=NoMapper()))
+            return evolve(
+                made,
+                route=route,
+                network_info=evolve(around, mapper=NoMapper(), stream_opener=made.network_info.stream_opener),
+            )
 
         config = ClientConfig(server_addr=SERVER[0], server_port=7000)
         return RelayClient(
@@ -127,7 +131,7 @@ class RelayRendezvous:
         )
 
 
-async def _meet(visitor: MeetVisitor, backend: MeetBackend) -> Result:
+async def _meet(visitor: DirectVisitor, backend: DirectBackend) -> Result:
     began = reactor.seconds()
     called, answered = visitor.call(), backend.next_path()
     called.addErrback(partial(_cancel, answered))

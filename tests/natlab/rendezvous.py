@@ -16,11 +16,14 @@ from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
+from relaykit.carriers.direct import streams_over_socket
+from relaykit.dataplane.poller import make_poller
+from relaykit.interfaces import IDirectPath
 from relaykit.nat.network_info import NetworkInfo
-from relaykit.nat.paths import PunchedPath
+from relaykit.nat.paths import TcpPath, UdpPath
 from relaykit.nat.server import StunService
 from relaykit.nat.session import HolePunchingSession
-from relaykit.nat.tcp_attempt import PunchedStream, share_port
+from relaykit.nat.tcp_attempt import share_port
 from relaykit.sansio.nat.behavior import Filtering, NatBehavior, PortAllocation, Ports
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.values import Address
@@ -135,7 +138,8 @@ def is_public(host: str) -> bool:
 
 def network_info(lab: NatLab, role: str, **more: Any) -> NetworkInfo:
     """A machine's network_info; the laboratory's Internet is one router deep."""
-    usual = {"stun_servers": STUN, "opening_ttl": 2, "internet": is_public}
+    opener = partial(streams_over_socket, make_poller(_reactor))
+    usual = {"stun_servers": STUN, "opening_ttl": 2, "internet": is_public, "stream_opener": opener}
     return NetworkInfo(network=lab.network(role, reactor), **{**usual, **more})
 
 
@@ -143,8 +147,8 @@ def network_info(lab: NatLab, role: str, **more: Any) -> NetworkInfo:
 class Result:
     """How a rendezvous ended: the paths of both ends, or why there are none."""
 
-    initiator: PunchedPath | PunchedStream | Failure
-    responder: PunchedPath | PunchedStream | Failure
+    initiator: IDirectPath | Failure
+    responder: IDirectPath | Failure
     seconds: float
     """From the moment when the later end had the other's candidates."""
     total_s: float
@@ -155,21 +159,19 @@ class Result:
         return not isinstance(self.initiator, Failure) and not isinstance(self.responder, Failure)
 
     @property
-    def paths(self) -> Sequence[PunchedPath]:
-        """The paths there are."""
-        return [end for end in (self.initiator, self.responder) if isinstance(end, PunchedPath)]
+    def paths(self) -> Sequence[UdpPath]:
+        """The paths of UDP there are."""
+        return [end for end in (self.initiator, self.responder) if isinstance(end, UdpPath)]
 
     @property
-    def streams(self) -> Sequence[PunchedStream]:
-        """The streams there are."""
-        return [end for end in (self.initiator, self.responder) if isinstance(end, PunchedStream)]
+    def streams(self) -> Sequence[TcpPath]:
+        """The paths of TCP there are."""
+        return [end for end in (self.initiator, self.responder) if isinstance(end, TcpPath)]
 
     def close(self) -> None:
         """Closes all paths."""
-        for path in self.paths:
+        for path in (*self.paths, *self.streams):
             path.close()
-        for stream in self.streams:
-            stream.socket.close()
 
 
 @frozen
@@ -225,7 +227,7 @@ class Rendezvous:
         key = os.urandom(32)
         connected = [await self.connect(role) for role in roles]
         met: list[float] = []
-        ends: list[Deferred[PunchedPath | PunchedStream]] = []
+        ends: list[Deferred[IDirectPath]] = []
         began = reactor.seconds()
         for place, role in enumerate(PeerRole):
             control, port, seen_as = connected[place]

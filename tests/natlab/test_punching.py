@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from relaykit.nat.session import HolePunchingFailedError
@@ -11,7 +10,8 @@ from relaykit.sansio.nat import punching
 from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.pairing import Strategy
 from relaykit.sansio.nat.punching import FailureReason
-from relaykit.values import Address
+from relaykit.values import Address, Secret
+from tests.nat.direct import carry
 from tests.natlab.case import NatLabCase
 from tests.natlab.lab import SERVER_6
 from tests.natlab.rendezvous import STUN, Result, network_info
@@ -62,11 +62,7 @@ class PairTests(NatLabCase):
         for pair, result in (await self.several(pairs)).items():
             self.assertTrue(result.worked, (pair, result))
             one, two = result.streams
-            one.socket.send(b"hello")
-            two.socket.setblocking(True)
-            two.socket.settimeout(5)
-            heard = await deferToThread(two.socket.recv, 5)
-            self.assertEqual(two.leftover + heard, b"hello", pair)
+            self.assertEqual(await carry(one, two, b"hello", Secret("a secret")), b"hello", pair)
 
     async def test_impossible(self) -> None:
         """Two that draw their ports are told so, and so is who has only web pages."""
@@ -107,10 +103,7 @@ class PairTests(NatLabCase):
         """What one end sends on its path the other receives."""
         result = await self.punch("port", "symseq")
         one, two = result.paths
-        heard: Deferred[bytes] = Deferred()
-        two.attach(lambda data, source, arrived_at: heard.callback(data))
-        self.assertTrue(one.send(b"@hello"))
-        self.assertEqual(await heard, b"@hello")
+        self.assertEqual(await carry(one, two, b"@hello", Secret("a secret")), b"@hello")
         self.assertGreater(one.result.round_trip_s or 0.0, 0.045)
 
 

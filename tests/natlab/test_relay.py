@@ -8,9 +8,13 @@ from twisted.internet.defer import Deferred
 
 from relaykit.nat.session import HolePunchingFailedError
 from relaykit.sansio.nat.punching import FailureReason
+from relaykit.values import Secret
+from tests.nat.direct import carry
 from tests.natlab.case import NatLabCase
 from tests.natlab.relay import RelayRendezvous
 from tests.natlab.rendezvous import Result, known, network_info
+
+SECRET = Secret("a secret")
 
 BUSY_S = 3.0
 """What a rendezvous may take on a busy machine; on an idle one it takes 0.3 s."""
@@ -36,10 +40,8 @@ class RelayTests(NatLabCase):
         self.assertTrue(result.worked, result)
         self.assertLess(result.seconds, BUSY_S)
         one, two = result.paths
-        heard: Deferred[bytes] = Deferred()
-        two.attach(lambda data, source, arrived_at: heard.callback(data))
-        one.send(b"hello")
-        self.assertEqual(await heard, b"hello")
+        for near, far in ((one, two), (two, one)):
+            self.assertEqual(await carry(near, far, b"hello", SECRET), b"hello")
 
     async def test_symmetric_initiator(self) -> None:
         """A symmetric router towards an open one."""
@@ -47,9 +49,11 @@ class RelayTests(NatLabCase):
         self.assertTrue(result.worked, result)
 
     async def test_streams(self) -> None:
-        """Where UDP is blocked the ports of the control connections are punched by TCP."""
+        """Where UDP is blocked the ports of the control connections are punched by TCP, for streams."""
         result = await self.meet("udpblock", "port")
         self.assertEqual((result.worked, len(result.streams)), (True, 2), result)
+        one, two = result.streams
+        self.assertEqual(await carry(one, two, b"hello", SECRET), b"hello")
 
     async def test_impossible(self) -> None:
         """What cannot work is told in words, before the visitor has waited for long."""

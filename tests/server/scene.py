@@ -74,7 +74,7 @@ TYPES = ProxyTypes.from_references(
     [
         ProxyTypeReference("tcp", "relaykit.proxies.tcp"),
         ProxyTypeReference("stcp", "relaykit.proxies.stcp"),
-        ProxyTypeReference("meet", "tests.nat.direct"),
+        ProxyTypeReference("direct", "tests.nat.direct"),
         ProxyTypeReference("broken", "tests.server.no_such_module"),
     ]
 )

@@ -4,24 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.errors import UnsuitablePathError
+from relaykit.interfaces import IDirectPath
 from relaykit.nat.session import HolePunchingFailedError
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
 from relaykit.sansio.nat.punching import FailureReason
-from relaykit.testing.direct_paths import EARLY_MAX, MemoryPath, MemoryPunching
-from relaykit.values import Ended
+from relaykit.testing.direct_paths import EARLY_MAX, MemoryPunching
+from relaykit.testing.memory import MemoryNetwork
+from relaykit.values import Ended, Secret
+from tests.nat.direct import Hearing, carry
 
 KEY = bytes(32)
+SECRET = Secret("a secret")
+
+
+class _Over:
+    """Makes streams of datagrams."""
+
+    def __init__(self) -> None:
+        self.legs: list[object] = []
+
+    def open_path(self, datagrams: object, *_: object) -> Deferred[str]:
+        """Notes the leg."""
+        self.legs.append(datagrams)
+        return succeed("streams")
 
 
 class MemoryPunchingTests(SynchronousTestCase):
     """Both ends of a rendezvous in memory."""
 
-    def punch(self, failure: FailureReason | None = None) -> list[Any]:
+    def punch(self, failure: FailureReason | None = None, network: MemoryNetwork | None = None) -> list[Any]:
         """What both ends get."""
-        paths: dict[bytes, MemoryPath] = {}
+        paths: dict[bytes, IDirectPath] = {}
         sent: list[tuple[int, object]] = []
         ends = [
             MemoryPunching(
@@ -29,6 +47,7 @@ class MemoryPunchingTests(SynchronousTestCase):
                 lambda candidates, other=1 - place: sent.append((other, candidates)),  # type: ignore[misc]
                 failure,
                 paths,
+                network,
             )
             for place, role in enumerate(PeerRole)
         ]
@@ -45,8 +64,9 @@ class MemoryPunchingTests(SynchronousTestCase):
         self.assertEqual([here.role, there.role], list(PeerRole))
         for number in range(EARLY_MAX + 1):
             self.assertTrue(here.send(b"%d" % number))
-        heard: list[bytes] = []
-        there.attach(lambda data, source, arrived_at: heard.append(data))
+        hearing = Hearing()
+        there.datagrams().attach(hearing)
+        heard = hearing.heard
         self.assertEqual(heard, [b"%d" % number for number in range(1, EARLY_MAX + 1)])
         here.loses = True
         here.send(b"lost")
@@ -61,16 +81,47 @@ class MemoryPunchingTests(SynchronousTestCase):
         """A path that the test loses carries nothing any more, and both ends notice."""
         here, there = map(self.successResultOf, self.punch())
         lost = [here.when_lost(), there.when_lost()]
-        heard: list[bytes] = []
-        there.attach(lambda data, source, arrived_at: heard.append(data))
+        hearing = Hearing()
+        there.datagrams().attach(hearing)
         here.lose()
         here.send(b"lost")
         self.assertEqual([self.successResultOf(each) for each in lost], [Ended.TIMEOUT] * 2)
-        self.assertEqual(heard, [])
+        self.assertEqual((hearing.heard, hearing.lost), ([], [Ended.TIMEOUT]))
+        self.assertIs(self.successResultOf(here.when_lost()), Ended.TIMEOUT)
+
+    def test_pause(self) -> None:
+        """A leg that is paused delivers nothing until it is resumed."""
+        here, there = map(self.successResultOf, self.punch())
+        hearing, leg = Hearing(), there.datagrams()
+        leg.attach(hearing)
+        leg.pause()
+        here.send(b"1")
+        self.assertEqual(hearing.heard, [])
+        leg.resume()
+        self.assertEqual(hearing.heard, [b"1"])
+
+    def test_streams(self) -> None:
+        """A path of TCP has streams, and no datagrams; one of UDP needs what makes streams."""
+        network = MemoryNetwork()
+        here, there = map(self.successResultOf, self.punch(network=network))
+        self.assertRaises(UnsuitablePathError, here.datagrams)
+        heard = Deferred.fromCoroutine(carry(here, there, b"hello", SECRET))
+        network.flush()
+        self.assertEqual(self.successResultOf(heard), b"hello")
+        here.close()
+        network.flush()
+
+    def test_streams_over_datagrams(self) -> None:
+        """What makes streams of datagrams gets the leg of a path of UDP; without it there are none."""
+        here, _ = map(self.successResultOf, self.punch())
+        self.failureResultOf(here.open_streams(SECRET, Hearing()), UnsuitablePathError)
+        over = _Over()
+        self.assertEqual(self.successResultOf(here.open_streams(SECRET, Hearing(), over)), "streams")
+        self.assertEqual(over.legs, [here])
 
     def test_failure(self) -> None:
         """Where a test wants no path, both ends are told why."""
-        paths: dict[bytes, MemoryPath] = {}
+        paths: dict[bytes, IDirectPath] = {}
         for role in PeerRole:
             end = MemoryPunching(
                 RendezvousBegun("m", role, KEY), lambda candidates: None, FailureReason.SILENCE, paths

@@ -1,0 +1,28 @@
+"""Sockets that note what is done to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relaykit.values import Address
+
+__all__ = ["FakeSocket"]
+
+
+class FakeSocket:
+    """A socket that notes what is done to it."""
+
+    def __init__(self, host: str, port: int, receiver: Any) -> None:
+        self.address = Address(host, port or 5000)
+        self.receiver = receiver
+        self.sent: list[tuple[bytes, Address, int | None]] = []
+        self.closed = False
+
+    def send(self, payload: bytes, destination: Address, ttl: int | None = None) -> bool:
+        """Notes it."""
+        self.sent.append((payload, destination, ttl))
+        return True
+
+    def close(self) -> None:
+        """Notes it."""
+        self.closed = True
