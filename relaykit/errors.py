@@ -16,6 +16,7 @@ __all__ = [
     "BrokenProxyType",
     "ConfigurationError",
     "ConnectionFailed",
+    "CredentialError",
     "DuplicateProxyType",
     "LocalProtocolError",
     "LoginRefusedError",
@@ -179,6 +180,12 @@ class BindingFailedError(RelaykitError):
     problem = "bound-login"
 
 
+class CredentialError(RelaykitError):
+    """What proves who this client is cannot be had; the text says from where, and why."""
+
+    problem = "no-credential"
+
+
 class PluginError(RelaykitError):
     """A proxy type cannot be used."""
 
@@ -202,6 +209,7 @@ class BrokenProxyType(PluginError):
 _ENDINGS: tuple[tuple[type[Exception], Ended], ...] = (
     (RefusedError, Ended.REFUSED),
     (BindingFailedError, Ended.REFUSED),
+    (CredentialError, Ended.REFUSED),
     (ProtocolError, Ended.PROTOCOL_ERROR),
     (TransportSecurityError, Ended.PROTOCOL_ERROR),
     (NoWorkConnection, Ended.TIMEOUT),

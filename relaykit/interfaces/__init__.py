@@ -1,8 +1,9 @@
-"""Every interface, by who it is for: legs, forwarding, authors of proxy types, their hosts, direct paths.
+"""Every interface, by who it is for: legs, forwarding, authors of proxy types, their hosts, authentication.
 
 Each may be imported from here.
 """
 
+from relaykit.interfaces.authentication import IProver, IVerifier
 from relaykit.interfaces.forwarding import IDataPlane, IFlow, IForwarder
 from relaykit.interfaces.hosts import (
     IClientHost,
@@ -82,6 +83,7 @@ __all__ = [
     "IPiecesReceiver",
     "IPorts",
     "IProxyType",
+    "IProver",
     "IProxyTypeReference",
     "IRegisteredProxy",
     "IRendezvous",
@@ -94,6 +96,7 @@ __all__ = [
     "IStreamLeg",
     "IStreamPath",
     "ITurns",
+    "IVerifier",
     "IVisit",
     "IVisitable",
     "IVisitableProxyType",

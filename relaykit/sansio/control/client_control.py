@@ -12,12 +12,13 @@ from relaykit.errors import LocalProtocolError, RemoteProtocolError
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.binding import BoundKeys
 from relaykit.sansio.control.channel import client_channel
-from relaykit.sansio.control.credentials import Prover, Scope, SilentProver
+from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
     BindingFailed,
     KeyNeeded,
     LoggedIn,
     LoginRefused,
+    ProofNeeded,
     ProxyRefused,
     ProxyRegistered,
     SessionEnded,
@@ -54,23 +55,24 @@ LOGIN_TIMEOUT_S = 10.0
 UNTOLD = Bootstrap()
 """For a client that does not tell how its connection was made."""
 
-_BEFORE_LOGIN = frozenset({State.GREETING, State.AGREED, State.LOGGING_IN})
+_BEFORE_LOGIN = frozenset({State.GREETING, State.LOGIN_AHEAD, State.AGREED, State.LOGGING_IN})
 _ANSWERS = OPENING_MESSAGES.extended(ProvenLoginResp)
 
 LoginT = TypeVar("LoginT", bound=Login)
 
 
 class ClientControl(ControlSession):
-    """Begins by sending its hello or its login, to which it adds the proofs.
+    """Begins by sending its hello, and its login as soon as there is a proof for it.
 
-    The first event is :class:`~relaykit.sansio.control.events.LoggedIn` or
-    :class:`~relaykit.sansio.control.events.LoginRefused`, or the end of the session.  Where the server
-    agrees to a bound login :class:`~relaykit.sansio.control.events.KeyNeeded` comes before, to be
-    answered with :meth:`prove`, and :class:`~relaykit.sansio.control.events.BindingFailed` if that leads
-    to nothing.
+    :class:`~relaykit.sansio.control.events.ProofNeeded` is to be answered with :meth:`proof_made`.  Then comes
+    :class:`~relaykit.sansio.control.events.LoggedIn` or :class:`~relaykit.sansio.control.events.LoginRefused`,
+    or the end of the session.  Where the server agrees to a bound login
+    :class:`~relaykit.sansio.control.events.KeyNeeded` comes first, to be answered with :meth:`key_derived`, and
+    :class:`~relaykit.sansio.control.events.BindingFailed` if that leads to nothing.
 
     :param bootstrap: how the connection was made, which version 2 tells the server.
     :param proofs: what this client can prove besides the token; with version 1 it counts for nothing.
+    :param scopes: what is proven besides the login.
     """
 
     role = Role.CLIENT
@@ -80,21 +82,21 @@ class ClientControl(ControlSession):
         login: Login,
         framing: Framing,
         settings: SessionSettings,
-        prover: Prover,
         now: float,
         *,
         bootstrap: Bootstrap = UNTOLD,
         extensions: frozenset[str] = EXTENSIONS,
         proofs: ClientProofs = NOTHING_PROVEN,
+        scopes: frozenset[Scope] = frozenset(),
     ) -> None:
-        super().__init__(State.LOGGING_IN if framing is V1 else State.GREETING, framing, settings)
+        super().__init__(State.AGREED if framing is V1 else State.GREETING, framing, settings)
         self.peer_answered = False
         """Whether the server has sent anything: if not, it may not know this version of the wire."""
         self.bound: BoundKeys | None = None
         """What proves further connections of the session; None where the login was not bound."""
-        self.prover = prover
-        """Proves the token in further messages; silent where the login was bound."""
         self._login = login
+        self._scopes = scopes
+        self._needed: ProofNeeded | None = None
         self._proofs = proofs
         self._client_proof = b""
         self._deadline = now + LOGIN_TIMEOUT_S
@@ -103,16 +105,26 @@ class ClientControl(ControlSession):
         required = proofs.bound is BoundLogin.REQUIRE
         if required and framing is V1:
             raise LocalProtocolError("there is no bound login in version 1 of the wire")
-        self._at_once = framing is V1 or not (required or proofs.extensions)
+        self._waits = framing is not V1 and (required or bool(proofs.extensions))
         if framing is not V1:
             offered = extensions | proofs.extensions
             self._greeting = ClientGreeting(bootstrap, settings.entropy(RANDOM_LENGTH), offered)
             self._decoder.messages = _ANSWERS
             self._out += [MAGIC, encode_hello(self._greeting.frame)]
-        if self._at_once:
-            self._send(self._with_proof(login))
+        if not self._waits:
+            self._need(Scope.LOGIN)
 
-    def prove(self, token_key: bytes) -> None:
+    def proof_made(self, needed: ProofNeeded, proof: Proof) -> None:
+        """Sends the message that needed a proof.  One that nobody waits for any more means nothing."""
+        if needed is not self._needed:
+            return
+        self._needed = None
+        if needed.scope is Scope.LOGIN:
+            self._log_in(proof)
+        elif self._step(Step.PING):
+            self._send(Ping(privilege_key=proof.privilege_key, timestamp=proof.timestamp))
+
+    def key_derived(self, token_key: bytes) -> None:
         """Logs in with the token's derived key, as :class:`KeyNeeded` asked for."""
         agreed = self._agreed
         if self.state is State.ENDED:
@@ -120,8 +132,7 @@ class ClientControl(ControlSession):
         if self.state is not State.AGREED or agreed is None:
             raise LocalProtocolError("nobody asked for a key")
         self.bound = BoundKeys(token_key, self._proofs.exporter, agreed.transcript)
-        self.prover = SilentProver()
-        self._log_in(agreed)
+        self._need(Scope.LOGIN)
 
     def register(self, name: str, type: str, fields: Mapping[str, Any]) -> None:
         """Asks the server to expose a proxy; ``fields`` as :func:`relaykit.options.to_wire` gives them."""
@@ -172,19 +183,25 @@ class ClientControl(ControlSession):
             raise RemoteProtocolError("a hello that nobody asked for")
         self._peer_steps(Step.GREET)
         agreed = self._agreed = self._greeting.conclude(frame)
+        if not self._waits:
+            return
         if BOUND in agreed.extensions:
             self._events.append(KeyNeeded(agreed.salt))
         elif self._proofs.bound is BoundLogin.REQUIRE:
             self._fail(BindingFailure.NOT_AGREED)
         else:
-            self._log_in(agreed)
+            self._need(Scope.LOGIN)
 
-    def _log_in(self, agreed: Agreement) -> None:
-        """Sends the login, unless it went out with the hello."""
-        if not self._step(Step.LOG_IN) or self._at_once:
+    def _need(self, scope: Scope) -> None:
+        self._needed = ProofNeeded(scope, self.bound is not None)
+        self._events.append(self._needed)
+
+    def _log_in(self, proof: Proof) -> None:
+        agreed = self._agreed
+        if not self._step(Step.LOG_IN):
             return
-        if not agreed.extensions & {BOUND, IDENTITY}:
-            self._send(self._with_proof(self._login))
+        if agreed is None or not agreed.extensions & {BOUND, IDENTITY}:
+            self._send(_proven(self._login, proof))
             return
         signer = self._proofs.signer if IDENTITY in agreed.extensions else None
         login = IdentifiedLogin(
@@ -192,17 +209,12 @@ class ClientControl(ControlSession):
             identity=b"" if signer is None else signer.public_key,
             yields=self._proofs.yields,
         )
-        body = (login if self.bound is not None else self._with_proof(login)).to_json()
+        body = _proven(login, proof).to_json()
         self._client_proof = b"" if self.bound is None else self.bound.client_proof(body)
         signature = b""
         if signer is not None:
             signature = signer.sign(statement(self._proofs.exporter, agreed.transcript, body))
         self._send(ProvenLogin(login=body, binding=self._client_proof, signature=signature))
-
-    def _with_proof(self, login: LoginT) -> LoginT:
-        """A login with frp's proof of the token."""
-        proof = self.prover.prove(Scope.LOGIN)
-        return msgspec.structs.replace(login, privilege_key=proof.privilege_key, timestamp=proof.timestamp)
 
     def _answered(self, answer: LoginResp, now: float) -> None:
         """Takes an answer that is not proven."""
@@ -262,9 +274,16 @@ class ClientControl(ControlSession):
                 self._received_by_both(message)
 
     def _ping(self) -> None:
-        if self._step(Step.PING):
-            proof = self.prover.prove(Scope.HEARTBEATS)
-            self._send(Ping(privilege_key=proof.privilege_key, timestamp=proof.timestamp))
+        if Scope.HEARTBEATS in self._scopes:
+            # One that is not there when the next ping is due is not waited for any more.
+            self._need(Scope.HEARTBEATS)
+        elif self._step(Step.PING):
+            self._send(Ping())
+
+
+def _proven(login: LoginT, proof: Proof) -> LoginT:
+    """A login with what proves who logs in."""
+    return msgspec.structs.replace(login, privilege_key=proof.privilege_key, timestamp=proof.timestamp)
 
 
 def _ending(why: str) -> Ended:

@@ -1,33 +1,17 @@
-"""How a client proves that it may log in, and how a server checks that: frp's token method.
-
-Sessions and openings use the two protocols :class:`Prover` and :class:`Verifier`; other methods
-(access tokens, plugins) provide the same.
-"""
+"""What proves who sends a message, as it travels, and frp's own way of proving to know a secret."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
-from typing import Protocol, Self
+import hashlib
+import hmac
+from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from relaykit.errors import RefusalCode, RefusedError
 from relaykit.sansio.wire.messages import Login, NewWorkConn, Ping
-from relaykit.sansio.wire.proofs import digest, proves
-from relaykit.values import Secret
 
-__all__ = [
-    "NO_PROOF",
-    "Proof",
-    "Prover",
-    "Scope",
-    "SilentProver",
-    "TokenProver",
-    "TokenVerifier",
-    "TrustingVerifier",
-    "Verifier",
-]
+__all__ = ["NO_PROOF", "Proof", "Scope", "digest", "proves"]
 
 
 class Scope(enum.Enum):
@@ -40,85 +24,38 @@ class Scope(enum.Enum):
 
 @frozen
 class Proof:
-    """``privilege_key`` and ``timestamp`` (seconds of the Unix era) of a message."""
+    """What came with a message: ``privilege_key``, and ``timestamp`` in seconds of the Unix era.
+
+    ``metas`` are those of a login.  ``bound`` tells that the peer has proven the token otherwise, because the
+    login is bound to its TLS session.
+    """
 
     privilege_key: str = field(default="", repr=False)
     timestamp: int = 0
+    metas: Mapping[str, str] = field(factory=dict, repr=False, kw_only=True)
+    bound: bool = field(default=False, kw_only=True)
 
     @classmethod
-    def of(cls, message: Login | NewWorkConn | Ping) -> Self:
+    def of(cls, message: Login | NewWorkConn | Ping, *, bound: bool = False) -> Proof:
         """What came with a message."""
-        return cls(message.privilege_key, message.timestamp)
+        metas = message.metas if isinstance(message, Login) else {}
+        return cls(message.privilege_key, message.timestamp, metas=metas, bound=bound)
 
 
 NO_PROOF = Proof()
-"""Where a scope is not authenticated."""
+"""Where nothing is to be proven."""
 
 
-class Prover(Protocol):
-    """The client's half."""
+def digest(secret: bytes, timestamp: int) -> str:
+    """frp's proof of a secret (a token, a proxy's secret key) for a time in seconds of the Unix era.
 
-    def prove(self, scope: Scope) -> Proof:
-        """The proof for one message, made now."""
-
-
-class Verifier(Protocol):
-    """The server's half."""
-
-    def verify(self, scope: Scope, proof: Proof) -> None:
-        """Checks what came with a message.
-
-        :raises RefusedError: it does not hold; the text is for the peer.
-        """
-
-
-_MISMATCHES = {
-    Scope.LOGIN: "token in login doesn't match token from configuration",
-    Scope.HEARTBEATS: "token in heartbeat doesn't match token from configuration",
-    Scope.WORK_CONNECTIONS: "token in NewWorkConn doesn't match token from configuration",
-}
-
-
-class TokenProver:
-    """Proves the token in every login, and in the additional scopes."""
-
-    def __init__(self, token: Secret, unix_time: Callable[[], float], scopes: Iterable[Scope] = ()) -> None:
-        self._token = token
-        self._unix_time = unix_time
-        self._scopes = frozenset({Scope.LOGIN, *scopes})
-
-    def prove(self, scope: Scope) -> Proof:
-        if scope not in self._scopes:
-            return NO_PROOF
-        timestamp = int(self._unix_time())
-        return Proof(digest(self._token.to_bytes(), timestamp), timestamp)
-
-
-class TokenVerifier:
-    """Checks the token in every login, and in the additional scopes.
-
-    Like frp it takes any timestamp, so a proof that was overheard can be used again: bound login is
-    what prevents that.
+    It can be replayed by whoever saw it, and nobody checks the time: it is no more than frp's
+    compatibility asks for, and is worth as much as the TLS around it.
     """
-
-    def __init__(self, token: Secret, scopes: Iterable[Scope] = ()) -> None:
-        self._token = token
-        self._scopes = frozenset({Scope.LOGIN, *scopes})
-
-    def verify(self, scope: Scope, proof: Proof) -> None:
-        if scope in self._scopes and not proves(self._token.to_bytes(), proof.timestamp, proof.privilege_key):
-            raise RefusedError(RefusalCode.BAD_CREDENTIALS, _MISMATCHES[scope])
+    return hashlib.md5(secret + str(timestamp).encode("ascii"), usedforsecurity=False).hexdigest()
 
 
-class SilentProver:
-    """Proves nothing: for sessions whose login was bound, in which frp's proof is not sent at all."""
-
-    def prove(self, scope: Scope) -> Proof:
-        return NO_PROOF
-
-
-class TrustingVerifier:
-    """Checks nothing: the same at the server, where more than frp's proof was proven already."""
-
-    def verify(self, scope: Scope, proof: Proof) -> None:
-        """Nothing is refused."""
+def proves(secret: bytes, timestamp: int, proof: str) -> bool:
+    """Whether a proof that came with a time is one of this secret.  Takes constant time."""
+    expected = digest(secret, timestamp).encode("ascii")
+    return hmac.compare_digest(expected, proof.encode("utf-8", "surrogatepass"))

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
+from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.proving import BindingFailure
 from relaykit.sansio.wire.messages import Login, Message
 from relaykit.values import Ended
@@ -23,6 +24,8 @@ __all__ = [
     "LoginRefused",
     "MessageReceived",
     "PeerPinged",
+    "ProofNeeded",
+    "ProofReceived",
     "ProxyOffered",
     "ProxyRefused",
     "ProxyRegistered",
@@ -34,9 +37,28 @@ __all__ = [
 ]
 
 
+@frozen(eq=False)
+class ProofNeeded:
+    """To the client: what proves who it is in a message of this scope.  Answer with ``proof_made``.
+
+    ``bound`` tells that the login is bound to its TLS session, which proves the token.
+    """
+
+    scope: Scope
+    bound: bool
+
+
+@frozen(eq=False)
+class ProofReceived:
+    """To the server: what came with a message.  Answer with ``accept_proof`` or ``refuse_proof``."""
+
+    scope: Scope
+    proof: Proof
+
+
 @frozen
 class LoginReceived:
-    """To the server, first: a client asks to be let in, and its proof of the token holds.
+    """To the server: a client asks to be let in, and what it proves holds.
 
     Answer with ``accept`` or ``refuse``.
     """
@@ -46,7 +68,7 @@ class LoginReceived:
 
 @frozen
 class KeyNeeded:
-    """To the client: the server agreed to a bound login.  Answer with ``prove``.
+    """To the client: the server agreed to a bound login.  Answer with ``key_derived``.
 
     ``salt`` is what the token is derived with; see :func:`relaykit.sansio.control.binding.derive_token_key`.
     """
@@ -153,7 +175,9 @@ class SessionEnded:
 
 
 SessionEvent: TypeAlias = (
-    LoginReceived
+    ProofNeeded
+    | ProofReceived
+    | LoginReceived
     | KeyNeeded
     | LoggedIn
     | BindingFailed

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.sansio.control.credentials import Prover, Scope
+from relaykit.sansio.control.credentials import NO_PROOF, Proof, digest
 from relaykit.sansio.control.opening import OPENING_MESSAGES
 from relaykit.sansio.wire.framing import MAGIC, MAX_PAYLOAD, V2, Framing
 from relaykit.sansio.wire.messages import (
@@ -23,7 +23,6 @@ from relaykit.sansio.wire.messages import (
     NewWorkConn,
     StartWorkConn,
 )
-from relaykit.sansio.wire.proofs import digest
 from relaykit.values import Address, Origin, Secret
 
 __all__ = [
@@ -75,12 +74,12 @@ def opening(framing: Framing, message: Message) -> bytes:
     return start + framing.encode(message)
 
 
-def open_work(framing: Framing, run_id: str, prover: Prover, binding: bytes = b"") -> bytes:
+def open_work(framing: Framing, run_id: str, proof: Proof = NO_PROOF, binding: bytes = b"") -> bytes:
     """Offers the server a work connection of the session with this run id.
 
-    ``binding`` is the proof of a bound session that this connection belongs to it.
+    ``proof`` is what is proven where that scope is; ``binding`` is the proof of a bound session that this
+    connection belongs to it.
     """
-    proof = prover.prove(Scope.WORK_CONNECTIONS)
     return opening(
         framing,
         NewWorkConn(

@@ -8,10 +8,11 @@ from relaykit.errors import LocalProtocolError, RefusalCode, RefusedError, Remot
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.binding import BoundKeys
 from relaykit.sansio.control.channel import server_channel
-from relaykit.sansio.control.credentials import Proof, Scope, TrustingVerifier, Verifier
+from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
     LoginReceived,
     PeerPinged,
+    ProofReceived,
     ProxyOffered,
     ProxyWithdrawn,
     SessionEnded,
@@ -22,7 +23,7 @@ from relaykit.sansio.control.liveness import Liveness
 from relaykit.sansio.control.opening import FirstMessage
 from relaykit.sansio.control.proving import NO_PROOFS, ServerProofs
 from relaykit.sansio.control.session import ControlSession, Role, SessionSettings, State, Step
-from relaykit.sansio.control.texts import BINDING_REQUIRED, DETAILED, NOT_BOUND, PeerTexts
+from relaykit.sansio.control.texts import BINDING_REQUIRED, DETAILED, NOT_BOUND, UNVERIFIED, PeerTexts
 from relaykit.sansio.wire.farewells import Farewell
 from relaykit.sansio.wire.gojson import MalformedMessage
 from relaykit.sansio.wire.messages import (
@@ -39,20 +40,29 @@ from relaykit.sansio.wire.messages import (
 from relaykit.sansio.wire.proven import IdentifiedLogin, ProvenLogin, ProvenLoginResp
 from relaykit.values import Ended
 
-__all__ = ["MAX_EARLY", "ServerControl"]
+__all__ = ["MAX_EARLY", "MAX_HELD", "VERIFY_TIMEOUT_S", "ServerControl"]
 
 MAX_EARLY = 65536
 """Bytes that a client may send before its login is answered; frp's sends none."""
+
+MAX_HELD = 1024 * 1024
+"""Bytes that a client may send while a ping is verified: a thousand proxies, which it registers meanwhile."""
+
+VERIFY_TIMEOUT_S = 8.0
+"""Seconds to decide whether a proof holds: the client waits ten for the answer to its login."""
 
 
 class ServerControl(ControlSession):
     """Begins with a login that :class:`~relaykit.sansio.control.opening.ServerOpening` has read.
 
-    The first event is :class:`~relaykit.sansio.control.events.LoginReceived`, to be answered with
-    :meth:`accept` or :meth:`refuse`; or, where a proof does not hold, the end of the session, of
-    which the client is told.
+    The first event is :class:`~relaykit.sansio.control.events.ProofReceived`, to be answered with
+    :meth:`accept_proof` or :meth:`refuse_proof` within :data:`VERIFY_TIMEOUT_S`; until then nothing else of
+    the connection is dealt with.  Then comes :class:`~relaykit.sansio.control.events.LoginReceived`, to be
+    answered with :meth:`accept` or :meth:`refuse`.  Where it is known at once that the client must not get in,
+    the session has ended, and the client is told why.
 
     :param proofs: what this end has for logins that carry more than frp's proof.
+    :param scopes: what is verified besides the login.
     """
 
     role = Role.SERVER
@@ -61,18 +71,22 @@ class ServerControl(ControlSession):
         self,
         first: FirstMessage,
         settings: SessionSettings,
-        verifier: Verifier,
         version: str,
+        now: float,
+        *,
         texts: PeerTexts = DETAILED,
         proofs: ServerProofs = NO_PROOFS,
+        scopes: frozenset[Scope] = frozenset(),
     ) -> None:
-        super().__init__(State.LOGGING_IN, first.framing, settings)
+        super().__init__(State.VERIFYING, first.framing, settings)
         self._out += [first.unsent] if first.unsent else []
         self._hello = first.hello
-        self._verifier = verifier
         self._version = version
         self._texts = texts
-        self._early = bytearray()
+        self._scopes = scopes
+        self._asked: ProofReceived | None = None
+        self._decide_by = now + VERIFY_TIMEOUT_S
+        self._held = bytearray()
         self._client_proof = b""
         self.login = Login()
         """Who logs in; empty until its proof holds, where it is bound."""
@@ -87,12 +101,46 @@ class ServerControl(ControlSession):
         except RefusedError as refusal:
             self.refuse(refusal.text)
         else:
-            self._events.append(LoginReceived(self.login))
+            self._ask(Scope.LOGIN, self.login, now)
 
     @property
     def yields(self) -> bool:
         """Whether the client takes nothing from another one with its identity that is alive."""
         return isinstance(self.login, IdentifiedLogin) and self.login.yields
+
+    def accept_proof(self, asked: ProofReceived, now: float) -> None:
+        """What came with a message holds.  An answer that is late means nothing."""
+        if asked is not self._asked or self.state is State.ENDED:
+            return
+        self._asked = None
+        if asked.scope is Scope.LOGIN:
+            self._step(Step.ACCEPT_PROOF)
+            self._events.append(LoginReceived(self.login))
+        else:
+            self._answer_ping(now)
+            self._release(now)
+
+    def refuse_proof(self, asked: ProofReceived, text: str, now: float) -> None:
+        """It does not, and the client is told this text."""
+        if asked is not self._asked or self.state is State.ENDED:
+            return
+        self._asked = None
+        if asked.scope is Scope.LOGIN:
+            self.refuse(text)
+        else:
+            self._send(Pong(error=self._texts.ping(text)))
+            self._release(now)
+
+    def next_wakeup(self) -> float | None:
+        due = super().next_wakeup()
+        if self._asked is None or self.state is State.ENDED:
+            return due
+        return self._decide_by if due is None else min(due, self._decide_by)
+
+    def wake(self, now: float) -> None:
+        if self._asked is not None and now >= self._decide_by:
+            self.refuse_proof(self._asked, UNVERIFIED, now)
+        super().wake(now)
 
     def accept(self, run_id: str, now: float) -> None:
         """Lets the client in, under this run id."""
@@ -105,11 +153,7 @@ class ServerControl(ControlSession):
             self._hello,
             Liveness(None, settings.heartbeat.timeout_s, now),
         )
-        early, self._early = self._early, bytearray()
-        try:
-            self._read_sealed(early, now)
-        except RemoteProtocolError as error:
-            self._end(Ended.PROTOCOL_ERROR, str(error))
+        self._release(now)
 
     def refuse(self, text: str) -> None:
         """Tells the client why it may not log in, and ends the session."""
@@ -156,7 +200,6 @@ class ServerControl(ControlSession):
             raise RefusedError(RefusalCode.BAD_CREDENTIALS, NOT_BOUND if BOUND in agreed else NOT_THE_KEY)
         else:
             self.login = message
-            self._verifier.verify(Scope.LOGIN, Proof.of(message))
 
     def _check_proven(self, message: ProvenLogin, agreed: frozenset[str], proofs: ServerProofs) -> None:
         assert self._hello is not None, "a proven login without hello"
@@ -167,7 +210,6 @@ class ServerControl(ControlSession):
             if not hmac.compare_digest(expected, message.binding):
                 raise RefusedError(RefusalCode.BAD_CREDENTIALS, NOT_BOUND)
             self.bound, self._client_proof = bound, expected
-            self._verifier = TrustingVerifier()
         elif proofs.required:
             raise RefusedError(RefusalCode.BAD_CREDENTIALS, BINDING_REQUIRED)
         try:
@@ -175,7 +217,6 @@ class ServerControl(ControlSession):
         except MalformedMessage as error:
             raise RefusedError(RefusalCode.OTHER, str(error)) from error
         self.login = login
-        self._verifier.verify(Scope.LOGIN, Proof.of(login))
         if IDENTITY in agreed:
             self._check_identity(login.identity, message, proofs.exporter, transcript)
 
@@ -202,16 +243,47 @@ class ServerControl(ControlSession):
         proof = self.bound.server_proof(self._client_proof, body)
         self._send(ProvenLoginResp(answer=body, binding=proof))
 
+    def _ask(self, scope: Scope, message: Login | Ping, now: float) -> None:
+        self._asked = ProofReceived(scope, Proof.of(message, bound=self.bound is not None))
+        self._decide_by = now + VERIFY_TIMEOUT_S
+        self._events.append(self._asked)
+
     def _read_plain(self, data: Buffer, now: float) -> None:
         """Keeps what comes before the login is answered: it is encrypted."""
-        self._early += data
-        if len(self._early) > MAX_EARLY:
-            raise RemoteProtocolError(f"more than {MAX_EARLY} bytes before the login was answered")
+        self._hold(data, MAX_EARLY)
+
+    def _read_sealed(self, data: Buffer, now: float) -> None:
+        if self._asked is None:
+            super()._read_sealed(data, now)
+        else:
+            self._hold(data, MAX_HELD)
+
+    def _hold(self, data: Buffer, most: int) -> None:
+        self._held += data
+        if len(self._held) > most:
+            raise RemoteProtocolError(f"more than {most} bytes before an answer")
+
+    def _release(self, now: float) -> None:
+        """Reads on: first what was decrypted already, then what was held."""
+        try:
+            super()._read_sealed(b"", now)
+            if self._asked is None:
+                held, self._held = self._held, bytearray()
+                super()._read_sealed(held, now)
+        except RemoteProtocolError as error:
+            self._end(Ended.PROTOCOL_ERROR, str(error))
+
+    @property
+    def _reading(self) -> bool:
+        return super()._reading and self._asked is None
 
     def _received(self, message: Message, now: float) -> None:
         match message:
             case Ping():
-                self._pinged(message, now)
+                if Scope.HEARTBEATS in self._scopes:
+                    self._ask(Scope.HEARTBEATS, message, now)
+                else:
+                    self._answer_ping(now)
                 return
             case NewProxy():
                 self._events.append(ProxyOffered(message.proxy_name, message.proxy_type, message.options))
@@ -221,12 +293,7 @@ class ServerControl(ControlSession):
                 self._received_by_both(message)
         self._liveness.heard(now)
 
-    def _pinged(self, message: Ping, now: float) -> None:
-        try:
-            self._verifier.verify(Scope.HEARTBEATS, Proof.of(message))
-        except RefusedError as refusal:
-            self._send(Pong(error=self._texts.ping(refusal.text)))
-        else:
-            self._liveness.heard(now)
-            self._send(Pong())
-            self._events.append(PeerPinged())
+    def _answer_ping(self, now: float) -> None:
+        self._liveness.heard(now)
+        self._send(Pong())
+        self._events.append(PeerPinged())

@@ -61,8 +61,12 @@ class State(enum.Enum):
 
     GREETING = "greeting"
     """The client's hello is sent; the server's hello is due."""
+    LOGIN_AHEAD = "login sent ahead"
+    """So is the login, which had no reason to wait for the server's hello."""
     AGREED = "agreed"
-    """Both hellos are known; the login is due, unless the client had no reason to wait with it."""
+    """Both hellos are known, or there are none; the login is due."""
+    VERIFYING = "verifying"
+    """Where the server begins: the login is known, whether its proof holds is not."""
     LOGGING_IN = "logging in"
     """The login is not answered."""
     ESTABLISHED = "established"
@@ -75,6 +79,7 @@ class Step(enum.Enum):
 
     GREET = "greet"
     LOG_IN = "log in"
+    ACCEPT_PROOF = "accept a proof"
     ADMIT = "admit"
     REFUSE = "refuse"
     REGISTER = "register"
@@ -93,6 +98,7 @@ class Step(enum.Enum):
 ACTORS: Mapping[Step, Role | None] = {
     Step.GREET: Role.SERVER,
     Step.LOG_IN: Role.CLIENT,
+    Step.ACCEPT_PROOF: Role.SERVER,
     Step.ADMIT: Role.SERVER,
     Step.REFUSE: Role.SERVER,
     Step.REGISTER: Role.CLIENT,
@@ -111,11 +117,18 @@ ACTORS: Mapping[Step, Role | None] = {
 
 TRANSITIONS: Mapping[tuple[State, Step], State] = {
     (State.GREETING, Step.GREET): State.AGREED,
+    (State.GREETING, Step.LOG_IN): State.LOGIN_AHEAD,
     (State.GREETING, Step.REFUSE): State.ENDED,
     (State.GREETING, Step.END): State.ENDED,
+    (State.LOGIN_AHEAD, Step.GREET): State.LOGGING_IN,
+    (State.LOGIN_AHEAD, Step.REFUSE): State.ENDED,
+    (State.LOGIN_AHEAD, Step.END): State.ENDED,
     (State.AGREED, Step.LOG_IN): State.LOGGING_IN,
     (State.AGREED, Step.REFUSE): State.ENDED,
     (State.AGREED, Step.END): State.ENDED,
+    (State.VERIFYING, Step.ACCEPT_PROOF): State.LOGGING_IN,
+    (State.VERIFYING, Step.REFUSE): State.ENDED,
+    (State.VERIFYING, Step.END): State.ENDED,
     (State.LOGGING_IN, Step.ADMIT): State.ESTABLISHED,
     (State.LOGGING_IN, Step.REFUSE): State.ENDED,
     (State.LOGGING_IN, Step.END): State.ENDED,
@@ -318,7 +331,7 @@ class ControlSession:
         assert self._channel is not None
         for piece in self._channel.inbound.process(data):
             self._decoder.receive(piece)
-        while self.state is State.ESTABLISHED:
+        while self._reading:
             message = self._decoder.next_message()
             if message is None:
                 return
@@ -328,6 +341,11 @@ class ControlSession:
             if step is not None and ACTORS[step] is not self.role:
                 self._peer_steps(step)
                 self._received(message, now)
+
+    @property
+    def _reading(self) -> bool:
+        """Whether messages are taken."""
+        return self.state is State.ESTABLISHED
 
     def _peer_steps(self, step: Step) -> None:
         """Takes a step of the peer."""

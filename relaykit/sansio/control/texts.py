@@ -20,6 +20,7 @@ __all__ = [
     "STOPPED",
     "TOO_MANY_LOGINS",
     "UNKNOWN_SESSION",
+    "UNVERIFIED",
     "PeerTexts",
 ]
 
@@ -46,6 +47,9 @@ It begins with what frp says to a wrong token."""
 
 NOT_OF_THIS_SESSION = "this connection does not belong to the session of run id [{run_id}]"
 """To a work connection or a visit that does not show what its bound session demands; to be formatted."""
+
+UNVERIFIED = "what proves who this client is could not be verified in time"
+"""To a login or a ping about which nobody has decided."""
 
 TOO_MANY_LOGINS = "too many logins from this address, try again in a moment"
 """To a login that is not looked at, because so many came before it."""
