@@ -24,7 +24,7 @@ _MISMATCHES = {
 class TokenProver:
     """Proves the token in every login, and in the additional scopes.
 
-    Where the login is bound to its TLS session that has proven it already, and frp's proof is not sent at all.
+    Where the login is bound to its TLS session that has proven it already, and frp's proof is not sent.
     """
 
     def __init__(self, token: Secret, unix_time: Callable[[], float], scopes: Iterable[Scope] = ()) -> None:

@@ -82,6 +82,10 @@ class CoreDriver(Generic[EventT]):
         if not self._stopped:
             self._timer.set(due)
 
+    def tell(self, on_event: Callable[[EventT], object]) -> None:
+        """Names another who is told the events from now on."""
+        self._on_event = on_event
+
     def stop(self) -> None:
         """Leaves the core alone from now on: no event is told, and no timer is left.
 

@@ -77,6 +77,7 @@ LAYERS: Mapping[str, Layer] = {
             "plugins",
             "certificates",
             "state",
+            "authentication",
             "token_key",
             "clock",
             *_VOCABULARY,
@@ -95,6 +96,7 @@ LAYERS: Mapping[str, Layer] = {
             "plugins",
             "certificates",
             "state",
+            "authentication",
             "token_key",
             "clock",
             *_VOCABULARY,
@@ -147,6 +149,10 @@ LAYERS: Mapping[str, Layer] = {
     "state": Layer(
         "what is kept from one start to the next",
         ("values", "errors"),
+    ),
+    "authentication": Layer(
+        "the token as what proves who a client is",
+        ("sansio", *_VOCABULARY),
     ),
     "token_key": Layer(
         "the token as a key, made in another thread",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from relaykit import __version__
+from relaykit.authentication import TokenProver
 from relaykit.certificates import fingerprint
 from relaykit.client.binding import BindingPolicy
 from relaykit.client.heartbeats import heartbeat_of
@@ -22,7 +23,7 @@ from relaykit.dataplane.tls import channel_binding
 from relaykit.errors import BindingFailedError, SessionLost
 from relaykit.interfaces import ISecureLeg
 from relaykit.sansio.control.client_control import ClientControl
-from relaykit.sansio.control.credentials import Scope, TokenProver
+from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.negotiation import Knowledge, WireChoice, WireProtocol
 from relaykit.sansio.control.proving import NOTHING_PROVEN, BoundLogin, ClientProofs
 from relaykit.sansio.control.session import SessionSettings
@@ -116,7 +117,13 @@ class Connector:
                 leg = await path.open_leg(True)
                 core = self._make_core(version, run_id, carrier_of(path, leg), stand_by)
                 session = Session(
-                    core, path, leg, self._clock, self._watched(version, on_event), self._token_key
+                    core,
+                    path,
+                    leg,
+                    self._clock,
+                    self._watched(version, on_event),
+                    self._prover,
+                    self._token_key,
                 )
                 await session.log_in()
             except SessionLost as error:
@@ -235,7 +242,6 @@ class Connector:
             login,
             V1 if version == 1 else V2,
             settings,
-            self._prover,
             self._clock.seconds(),
             bootstrap=Bootstrap(
                 transport=transport.protocol,
@@ -243,6 +249,7 @@ class Connector:
                 tcp_mux=transport.tcp_mux,
             ),
             proofs=self._proofs(carrier, stand_by) if version == 2 else NOTHING_PROVEN,
+            scopes=self._prover.scopes,
         )
 
 

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from relaykit.client.paths import carrier_of, certificate_of
@@ -14,6 +14,7 @@ from relaykit.dataplane.tls import channel_binding
 from relaykit.driver import LegDriver
 from relaykit.errors import (
     BindingFailedError,
+    CredentialError,
     LoginRefusedError,
     RefusalCode,
     SessionLost,
@@ -22,6 +23,7 @@ from relaykit.errors import (
 from relaykit.interfaces import IMeasuredPath
 from relaykit.sansio.control import events
 from relaykit.sansio.control.client_control import ClientControl
+from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
 from relaykit.sansio.control.greeting import HALF_CLOSE, SIGNAL
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.values import Ended
@@ -30,14 +32,16 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import IStreamLeg, IStreamPath
+    from relaykit.interfaces import IProver, IStreamLeg, IStreamPath
     from relaykit.sansio.control.binding import Purpose
-    from relaykit.sansio.control.credentials import Prover
     from relaykit.sansio.wire.framing import Framing
     from relaykit.token_key import TokenKey
     from relaykit.values import Address
 
-__all__ = ["Session"]
+__all__ = ["PROVE_TIMEOUT_S", "Session"]
+
+PROVE_TIMEOUT_S = 8.0
+"""Seconds to make a proof: a login is given up after ten, as is the wait for a work connection."""
 
 
 class Session:
@@ -56,6 +60,7 @@ class Session:
         leg: IStreamLeg,
         clock: IReactorTime,
         on_event: Callable[[events.SessionEvent], None],
+        prover: IProver,
         token: TokenKey | None = None,
     ) -> None:
         self.path = path
@@ -68,7 +73,10 @@ class Session:
         """The server's, in DER; empty without TLS."""
         self.binding_failure: events.BindingFailed | None = None
         """Why the login came to nothing, if that was because it could not be bound."""
+        self._prover = prover
+        self._proving: Deferred[Any] | None = None
         self._token = token
+        self._clock = clock
         self.run_id = ""
         self._core = core
         self._on_event = on_event
@@ -90,11 +98,6 @@ class Session:
     def is_bound(self) -> bool:
         """Whether the login was bound to its TLS session: both ends have proved the token."""
         return self._core.bound is not None
-
-    @property
-    def prover(self) -> Prover:
-        """Proves who this client is, in every message that needs it."""
-        return self._core.prover
 
     @property
     def peer_answered(self) -> bool:
@@ -134,6 +137,18 @@ class Session:
         self._driver.start()
         self.run_id = await login
         return self.run_id
+
+    def prove(self, scope: Scope) -> Proof | Deferred[Proof]:
+        """What proves who this client is in a message; nothing where that is not proven.
+
+        :raises CredentialError: there is none.  So may the Deferred fail.
+        """
+        if scope not in self._prover.scopes:
+            return NO_PROOF
+        proof: Proof | Deferred[Proof] = self._prover.prove(scope, self.is_bound)
+        if isinstance(proof, Deferred):
+            proof.addTimeout(PROVE_TIMEOUT_S, self._clock, _not_in_time)
+        return proof
 
     async def open_leg(self, purpose: Purpose) -> tuple[IStreamLeg, bytes]:
         """A further connection of the session, and what proves that it is one; empty if nothing must.
@@ -204,7 +219,10 @@ class Session:
             self._login = None
             if login is not None:
                 login.errback(LoginRefusedError(RefusalCode.OTHER, event.text))
+        elif isinstance(event, events.ProofNeeded):
+            self._prove(event)
         elif isinstance(event, events.SessionEnded):
+            self._stop_proving()
             self._ended = self._ended or (event.why, event.text)
             # A server that gave no sign of life is not waited for.
             end = self._driver.abort if event.why is Ended.TIMEOUT else self._driver.close
@@ -219,11 +237,45 @@ class Session:
         else:
             self._on_event(event)
 
+    def _prove(self, needed: events.ProofNeeded) -> None:
+        self._stop_proving()
+        proving = self._proving = maybeDeferred(self.prove, needed.scope)
+        proving.addCallback(self._proof_made, needed).addErrback(self._not_proven, needed)
+
+    def _proof_made(self, proof: Proof, needed: events.ProofNeeded) -> None:
+        self._core.proof_made(needed, proof)
+        self._driver.step()
+
+    def _not_proven(self, failure: Failure, needed: events.ProofNeeded) -> None:
+        if failure.check(CancelledError):
+            return
+        error = failure.value
+        if not isinstance(error, CredentialError):
+            self.log.failure("a defect while a proof was made", failure)
+            error = CredentialError("what proves who this client is failed; the log says why")
+        if needed.scope is not Scope.LOGIN:
+            self.log.warn(
+                "[{run}] no ping is sent: {reason}",
+                run=self.run_id,
+                reason=str(error),
+                problem="no-credential",
+            )
+            return
+        login, self._login = self._login, None
+        if login is not None:
+            login.errback(error)
+        self.close(Ended.REFUSED)
+
+    def _stop_proving(self) -> None:
+        proving, self._proving = self._proving, None
+        if proving is not None:
+            proving.cancel()
+
     def _derive_key(self, salt: bytes) -> None:
         assert self._token is not None, "a bound login without token"
 
         def made(key: bytes) -> None:
-            self._core.prove(key)
+            self._core.key_derived(key)
             self._driver.step()
 
         self._token.key(salt).addCallback(made).addErrback(self._key_failed)
@@ -233,6 +285,7 @@ class Session:
         self._driver.abort(Ended.INTERNAL_ERROR)
 
     def _lost(self, why: Ended) -> None:
+        self._stop_proving()
         login, self._login = self._login, None
         if login is not None:
             text = self._ended[1] if self._ended else ""
@@ -242,3 +295,7 @@ class Session:
                     problem="not-a-relay-server",
                 )
             )
+
+
+def _not_in_time(_: object, seconds: float) -> None:
+    raise CredentialError(f"what proves who this client is was not there within {seconds:g} seconds")

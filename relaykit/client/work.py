@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import RelaykitError, RemoteProtocolError, ended_by, problem_of
 from relaykit.sansio.control.binding import Purpose
+from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.offering import Refusal, open_work, work_answer
 from relaykit.sansio.control.texts import POOL_FULL
 from relaykit.values import Ended
@@ -71,6 +72,9 @@ class WorkConnections:
     async def _open(self) -> None:
         session = self._session
         try:
+            proof = session.prove(Scope.WORK_CONNECTIONS)
+            if isinstance(proof, Deferred):
+                proof = await proof
             leg, binding = await session.open_leg(Purpose.WORK)
         except RelaykitError as error:
             self.log.warn(
@@ -83,7 +87,7 @@ class WorkConnections:
             return
         self._idle.add(leg)
         try:
-            leg.write(open_work(session.framing, session.run_id, session.prover, binding))
+            leg.write(open_work(session.framing, session.run_id, proof, binding))
             answer = await leg.take(work_answer(session.framing))
         except Exception:
             leg.close()

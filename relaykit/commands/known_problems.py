@@ -98,6 +98,17 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Give both ends the same token; white space around it does not count.  The log of the server says "
         "more.",
     ),
+    "no-credential": KnownProblem(
+        "What proves who a client is cannot be had, or be verified",
+        "A service that the login depends on, an issuer of access tokens or a hook of the server, does not "
+        "answer or has failed.",
+        "Look whether that service runs and can be reached; the client tries again by itself.",
+    ),
+    "server-failed": KnownProblem(
+        "The server failed",
+        "Something in the server, or in a plugin of it, failed in a way that it should not.",
+        "Look for the traceback in the log of the server, and report it as a defect.",
+    ),
     "same-identity": KnownProblem(
         "Two clients have one identity",
         "Two running clients have one identity: the same client runs twice, or a state directory was "

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit import __version__
+from relaykit.authentication import TokenVerifier
 from relaykit.certificates import fingerprint, load_or_create
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
@@ -26,7 +27,7 @@ from relaykit.dataplane.tls import TlsContext, server_context, start_tls
 from relaykit.interfaces import IServerHost
 from relaykit.nat.rendezvous import RendezvousPoints
 from relaykit.nat.server import RelayStun
-from relaykit.sansio.control.credentials import Scope, TokenVerifier
+from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.opening import ServerOpening
 from relaykit.sansio.control.proving import BoundLogin

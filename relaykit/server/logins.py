@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from relaykit.driver import LegDriver
 from relaykit.errors import LoginRefusedError, RefusalCode, problem_of
-from relaykit.sansio.control.events import SessionEnded
+from relaykit.sansio.control.events import LoginReceived, ProofReceived, SessionEnded
 from relaykit.sansio.control.greeting import BOUND
 from relaykit.sansio.control.identity import identity_name
 from relaykit.sansio.control.opening import refuse_login
 from relaykit.sansio.control.proving import ServerProofs
 from relaykit.sansio.control.server_control import ServerControl
+from relaykit.sansio.control.session import State
 from relaykit.sansio.control.texts import (
     ALREADY_ONLINE,
     IDENTITY_IN_USE,
@@ -25,10 +27,12 @@ from relaykit.sansio.control.texts import (
 from relaykit.sansio.wire.cipher import derive_key
 from relaykit.server.admission import LoginRate
 from relaykit.server.sessions import Session
+from relaykit.server.verification import Verification
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
+    from relaykit.sansio.control.events import SessionEvent
     from relaykit.sansio.control.opening import FirstMessage
     from relaykit.server.acceptor import Link
     from relaykit.server.registry import Registry
@@ -70,12 +74,21 @@ class Logins:
     async def _decide(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
         rules = self._rules
         settings = rules.settings(link)
-        proofs = await self._proofs(first, link)
-        core = ServerControl(first, settings, rules.verifier, rules.version, rules.texts, proofs)
-        for event in core.events():
-            if isinstance(event, SessionEnded):
-                self._refused(core, leg, origin, event.text)
-                return
+        core = ServerControl(
+            first,
+            settings,
+            rules.version,
+            rules.clock.seconds(),
+            texts=rules.texts,
+            proofs=await self._proofs(first, link),
+            scopes=rules.verifier.scopes,
+        )
+        login = _Login(core, leg, origin, rules)
+        try:
+            await login.verified()
+        except LoginRefusedError as refusal:
+            self._refused(login, origin, refusal.text)
+            return
         if core.identity_failed:
             self.log.warn(
                 "the signature of the client from {origin} does not hold, so it has no identity here: "
@@ -87,12 +100,22 @@ class Logins:
             run_id = await self._run_id(core, origin)
         except LoginRefusedError as refusal:
             core.refuse(refusal.text)
-            self._refused(core, leg, origin, refusal.text)
+            self._refused(login, origin, refusal.text)
             return
-        login = core.login
-        identity = ClientIdentity(run_id, login.user, login.client_id, origin.source, core.identity)
+        if core.state is State.ENDED:
+            # It has gone while others were asked to make way for it.
+            return
         key = derive_key(settings.token.to_bytes())
-        session = Session(core, leg, link, identity, self._registry, rules, key, self._sessions.forget)
+        session = Session(
+            core,
+            login.driver,
+            link,
+            login.identity(run_id),
+            self._registry,
+            rules,
+            key,
+            self._sessions.forget,
+        )
         self._sessions.add(session)
         link.admit()
         self.log.info(
@@ -100,11 +123,11 @@ class Logins:
             "os [{os}] arch [{arch}]",
             run=run_id,
             origin=origin,
-            version=login.version,
-            hostname=login.hostname,
-            os=login.os,
-            arch=login.arch,
-            user=login.user,
+            version=core.login.version,
+            hostname=core.login.hostname,
+            os=core.login.os,
+            arch=core.login.arch,
+            user=core.login.user,
             wire=core.framing.version,
             bound=session.is_bound,
             identity=identity_name(core.identity),
@@ -193,7 +216,7 @@ class Logins:
         leg.write(refuse_login(first, self._rules.version, self._rules.texts.login(TOO_MANY_LOGINS)))
         leg.close()
 
-    def _refused(self, core: ServerControl, leg: IStreamLeg, origin: Origin, text: str) -> None:
+    def _refused(self, login: _Login, origin: Origin, text: str) -> None:
         self.log.warn(
             "register control error: {reason} (from {origin})",
             reason=text,
@@ -201,12 +224,58 @@ class Logins:
             ended=Ended.REFUSED.value,
             problem=problem_of(text, "no-session"),
         )
-        leg.write_sequence(core.to_send(self._rules.clock.seconds()))
-        leg.close()
+        login.driver.step()
+        login.driver.close(Ended.REFUSED)
 
     def _failed(self, failure: Any, leg: IStreamLeg) -> None:
         self.log.failure("a defect during a login", failure)
         leg.abort()
+
+
+class _Login:
+    """A login from its first message until it is decided; then its driver is the session's."""
+
+    __slots__ = ("_core", "_origin", "_verification", "_verified", "driver")
+
+    def __init__(self, core: ServerControl, leg: IStreamLeg, origin: Origin, rules: SessionRules) -> None:
+        self.driver: LegDriver[SessionEvent] = LegDriver(core, leg, rules.clock, self._on_event)
+        self._core = core
+        self._origin = origin
+        self._verification = Verification(rules.verifier, core, self.driver)
+        self._verified: Deferred[None] | None = Deferred()
+
+    def verified(self) -> Deferred[None]:
+        """Starts, and fires once what the client proves holds.  Fails with LoginRefusedError."""
+        verified = self._verified
+        assert verified is not None, "started twice"
+        self.driver.when_lost().addCallback(self._connection_lost)
+        self.driver.start()
+        return verified
+
+    def identity(self, run_id: str) -> ClientIdentity:
+        """Who logs in, with this run id."""
+        login = self._core.login
+        return ClientIdentity(run_id, login.user, login.client_id, self._origin.source, self._core.identity)
+
+    def _on_event(self, event: SessionEvent) -> None:
+        if isinstance(event, ProofReceived):
+            self._verification.ask(event, self.identity(self._core.login.run_id))
+        elif isinstance(event, LoginReceived):
+            verified, self._verified = self._verified, None
+            if verified is not None:
+                verified.callback(None)
+        elif isinstance(event, SessionEnded):
+            self._over(event.text)
+
+    def _connection_lost(self, why: Ended) -> None:
+        self._core.close(why)
+        self._over(f"the connection ended during the login: {why.value}")
+
+    def _over(self, text: str) -> None:
+        self._verification.cancel()
+        verified, self._verified = self._verified, None
+        if verified is not None:
+            verified.errback(LoginRefusedError(RefusalCode.BAD_CREDENTIALS, text))
 
 
 def _is_same(core: ServerControl, holder: Session) -> bool:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import hmac
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 
-from relaykit.driver import LegDriver
 from relaykit.errors import ProxyRefusedError, RefusalCode, RefusedError, RemoteProtocolError, problem_of
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
-    LoginReceived,
     PeerPinged,
+    ProofReceived,
     ProxyOffered,
     ProxyWithdrawn,
     SessionEnded,
@@ -27,7 +26,9 @@ from relaykit.sansio.control.greeting import HALF_CLOSE, SIGNAL
 from relaykit.sansio.control.opening import refuse_work
 from relaykit.sansio.control.pool import WorkPool
 from relaykit.sansio.control.texts import (
+    FAILED,
     NOT_OF_THIS_SESSION,
+    POOL_FULL,
     STOPPED,
     UNKNOWN_SESSION,
     PeerTexts,
@@ -35,6 +36,7 @@ from relaykit.sansio.control.texts import (
 from relaykit.server.admission import source_of
 from relaykit.server.peers import VisitorPeer
 from relaykit.server.silence import SignOfLife
+from relaykit.server.verification import Verification, refusal_text, verify_connection
 from relaykit.server.work import WorkConnections
 from relaykit.values import ClientIdentity, Ended, Origin
 
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import IStreamLeg
-    from relaykit.sansio.control.credentials import Verifier
+    from relaykit.driver import LegDriver
+    from relaykit.interfaces import IStreamLeg, IVerifier
     from relaykit.sansio.control.events import SessionEvent
     from relaykit.sansio.control.server_control import ServerControl
     from relaykit.sansio.control.session import SessionSettings
@@ -56,6 +58,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "SessionRules", "Sessions"]
 
+T = TypeVar("T")
+
+MAX_UNVERIFIED = 64
+"""Work connections of one client that wait for the answer of a slow verifier: more than any pool needs."""
+
 MAX_UNANSWERED_PROXIES = 1024
 """Registrations of one client that wait for their turn; they are done one at a time, in order."""
 
@@ -66,7 +73,7 @@ class SessionRules:
 
     clock: IReactorTime
     entropy: Callable[[int], bytes]
-    verifier: Verifier
+    verifier: IVerifier
     version: str
     texts: PeerTexts
     max_pool_count: int
@@ -87,7 +94,7 @@ class Session:
     def __init__(
         self,
         core: ServerControl,
-        leg: IStreamLeg,
+        driver: LegDriver[SessionEvent],
         link: Link,
         identity: ClientIdentity,
         registry: Registry,
@@ -102,7 +109,10 @@ class Session:
         self._rules = rules
         self._ended = ended
         self._clock = rules.clock
-        self._driver: LegDriver[SessionEvent] = LegDriver(core, leg, rules.clock, self._happened)
+        self._driver = driver
+        self._verification = Verification(rules.verifier, core, driver)
+        self.unverified = 0
+        """Work connections of which nobody has decided yet whether they are this client's."""
         self._proxies: dict[str, RegisteredProxy] = {}
         self._steps: deque[ProxyOffered | ProxyWithdrawn] = deque()
         self._stepping = False
@@ -136,9 +146,10 @@ class Session:
 
     def start(self) -> None:
         """Lets the client in and serves it."""
+        self._driver.tell(self._happened)
         self._core.accept(self.identity.run_id, self.now)
+        self._driver.step()
         self._driver.when_lost().addCallback(self._connection_lost)
-        self._driver.start()
         self._work.start()
 
     def end(self, why: Ended, text: str = "") -> Deferred[None]:
@@ -146,6 +157,7 @@ class Session:
         if not self._ending:
             self._ending = True
             self._sign.lost()
+            self._verification.cancel()
             self._core.close(why, text)
             self._driver.step()
             self._driver.close(why)
@@ -234,10 +246,12 @@ class Session:
             self._queue_step(event)
         elif isinstance(event, SignalReceived):
             self._signaled(event)
+        elif isinstance(event, ProofReceived):
+            self._verification.ask(event, self.identity)
         elif isinstance(event, SessionEnded):
             self.end(event.why, event.text)
         else:
-            assert isinstance(event, LoginReceived | PeerPinged), event
+            assert isinstance(event, PeerPinged), event
 
     def _queue_step(self, event: ProxyOffered | ProxyWithdrawn) -> None:
         if len(self._steps) >= MAX_UNANSWERED_PROXIES:
@@ -282,7 +296,7 @@ class Session:
             return
         except Exception:
             self.log.failure("[{run}] [{proxy}] a defect while it was exposed", run=run_id, proxy=name)
-            self._core.refuse_proxy(name, "the server failed; its log says why")
+            self._core.refuse_proxy(name, FAILED)
             return
         if self._ending:
             await self._registry.withdraw(proxy, Ended.SESSION_ENDED)
@@ -406,12 +420,42 @@ class Sessions:
             if not session.owns(link, Purpose.WORK, message.binding):
                 text = NOT_OF_THIS_SESSION.format(run_id=message.run_id)
                 raise RefusedError(RefusalCode.BAD_CREDENTIALS, text)
-            if not session.is_bound:
-                self._rules.verifier.verify(Scope.WORK_CONNECTIONS, Proof.of(message))
+            if self._answer_later(session, message, framing, leg):
+                return
         except RefusedError as refusal:
             self._refuse_work(refusal.text, framing, leg)
             return
         session.work_opened(leg, framing)
+
+    def _answer_later(
+        self, session: Session, message: NewWorkConn, framing: Framing, leg: IStreamLeg
+    ) -> bool:
+        """Has what came with a work connection verified, where that is proven; False: it is well.
+
+        :raises RefusedError: it does not hold, or too many wait for an answer.
+        """
+        verifier = self._rules.verifier
+        if Scope.WORK_CONNECTIONS not in verifier.scopes:
+            return False
+        if session.unverified >= MAX_UNVERIFIED:
+            raise RefusedError(RefusalCode.TOO_MANY, POOL_FULL)
+        proof = Proof.of(message, bound=session.is_bound)
+        answer = verifier.verify(Scope.WORK_CONNECTIONS, proof, session.identity)
+        if answer is None:
+            return False
+
+        def refused(failure: Failure) -> None:
+            if not failure.check(CancelledError):
+                self._refuse_work(refusal_text(failure), framing, leg)
+
+        def answered(result: T) -> T:
+            session.unverified -= 1
+            return result
+
+        session.unverified += 1
+        verified = verify_connection(leg, answer, self._rules.clock).addBoth(answered)
+        verified.addCallback(lambda _: session.work_opened(leg, framing)).addErrback(refused)
+        return True
 
     def add(self, session: Session) -> None:
         """A client was let in: nobody else has its run id, its identity or its client id."""

@@ -14,10 +14,10 @@ from relaykit.dataplane.transforms import transformed
 from relaykit.errors import VisitRefusedError, problem_of
 from relaykit.interfaces import IVisit
 from relaykit.sansio.control.binding import Purpose
+from relaykit.sansio.control.credentials import proves
 from relaykit.sansio.control.opening import admit_visit, refuse_visit
 from relaykit.sansio.control.texts import NOT_OF_THIS_SESSION, UNKNOWN_SESSION, PeerTexts
 from relaykit.sansio.wire.cipher import derive_key
-from relaykit.sansio.control.credentials import proves
 from relaykit.server.peers import VisitorPeer
 from relaykit.values import Ended
 

@@ -5,19 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
+from relaykit.authentication import TokenProver
 from relaykit.client.paths import DirectPath
-from relaykit.client.session import Session
-from relaykit.errors import SessionLost
+from relaykit.client.session import PROVE_TIMEOUT_S, Session
+from relaykit.errors import CredentialError, SessionLost
+from relaykit.interfaces import IProver
 from relaykit.sansio.control import events
 from relaykit.sansio.control.client_control import ClientControl
-from relaykit.sansio.control.credentials import TokenProver
-from relaykit.sansio.control.session import SessionSettings
+from relaykit.sansio.control.credentials import Proof, Scope
+from relaykit.sansio.control.session import Heartbeat, SessionSettings
 from relaykit.sansio.wire.framing import V2
 from relaykit.sansio.wire.messages import Login
 from relaykit.values import Ended
 from tests.server.scene import TOKEN, Scene
+
+PROVER = TokenProver(TOKEN, lambda: 0.0)
 
 
 class SessionTests(SynchronousTestCase):
@@ -31,11 +37,10 @@ class SessionTests(SynchronousTestCase):
             Login(version="0.0.0"),
             V2,
             SessionSettings(token=TOKEN, entropy=self.scene.entropy),
-            TokenProver(TOKEN, lambda: 0.0),
             0.0,
         )
         path = DirectPath(lambda: Deferred())
-        self.session = Session(core, path, self.leg, self.scene.clock, self.told.append)
+        self.session = Session(core, path, self.leg, self.scene.clock, self.told.append, PROVER)
 
     def log_in(self) -> Deferred[str]:
         """A login with the server of the scene."""
@@ -77,3 +82,106 @@ class SessionTests(SynchronousTestCase):
         self.scene.flush()
         self.assertEqual(self.successResultOf(over)[0], Ended.STOPPED)
         self.assertEqual(len(self.scene.sessions), 0)
+
+
+@implementer(IProver)
+class SlowProver:
+    """Proves when the test wants."""
+
+    def __init__(self) -> None:
+        self.scopes = frozenset(Scope)
+        self.answers: list[Deferred[Proof]] = []
+        self.cancelled = 0
+
+    def prove(self, scope: Scope, bound: bool) -> Deferred[Proof]:
+        self.answers.append(Deferred(self._cancelled))
+        return self.answers[-1]
+
+    def _cancelled(self, answer: Deferred[Proof]) -> None:
+        self.cancelled += 1
+
+
+class ProofTests(SynchronousTestCase):
+    """What proves who this client is may come later, from somebody else."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.prover = SlowProver()
+        self.leg = self.scene.open()
+        core = ClientControl(
+            Login(version="0.0.0"),
+            V2,
+            SessionSettings(token=TOKEN, entropy=self.scene.entropy, heartbeat=Heartbeat(interval_s=30.0)),
+            0.0,
+            scopes=self.prover.scopes,
+        )
+        path = DirectPath(lambda: Deferred())
+        self.session = Session(core, path, self.leg, self.scene.clock, lambda event: None, self.prover)
+        self.login = Deferred.fromCoroutine(self.session.log_in())
+        self.scene.flush()
+
+    def prove(self) -> None:
+        """What the server takes is there."""
+        self.prover.answers[-1].callback(PROVER.prove(Scope.LOGIN, False))
+        self.scene.flush()
+
+    def test_login(self) -> None:
+        """The login waits for its proof."""
+        self.assertNoResult(self.login)
+        self.prove()
+        self.assertEqual(self.successResultOf(self.login), self.session.run_id)
+
+    def test_none(self) -> None:
+        """Where there is none the login fails with what the prover says, and the connection ends."""
+        self.prover.answers[0].errback(CredentialError("the issuer does not answer"))
+        self.scene.flush()
+        self.assertEqual(
+            str(self.failureResultOf(self.login, CredentialError).value), "the issuer does not answer"
+        )
+        self.assertEqual(self.scene.network.connections, [])
+
+    def test_defect(self) -> None:
+        """A defect of the prover is logged, and fails the login as if there were none."""
+        self.prover.answers[0].errback(ZeroDivisionError())
+        self.failureResultOf(self.login, CredentialError)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_too_late(self) -> None:
+        """One that is not there in time is not waited for: it is cancelled."""
+        self.scene.advance(PROVE_TIMEOUT_S)
+        self.failureResultOf(self.login, CredentialError)
+        self.assertEqual(self.prover.cancelled, 1)
+
+    def test_lost(self) -> None:
+        """A connection that ends meanwhile cancels the question."""
+        self.leg.cut()
+        self.scene.flush()
+        self.failureResultOf(self.login, SessionLost)
+        self.assertEqual(self.prover.cancelled, 1)
+
+    def test_closed(self) -> None:
+        """So does whoever closes the session."""
+        self.session.close(Ended.STOPPED)
+        self.scene.flush()
+        self.failureResultOf(self.login, SessionLost)
+        self.assertEqual(self.prover.cancelled, 1)
+
+    def test_ping(self) -> None:
+        """A ping without proof is left out, and the session goes on."""
+        self.prove()
+        self.scene.advance(0.0)
+        self.assertEqual(len(self.prover.answers), 2)
+        with capturedLogs() as logged:
+            self.prover.answers[1].errback(CredentialError("the issuer does not answer"))
+        self.assertEqual([line["log_format"] for line in logged], ["[{run}] no ping is sent: {reason}"])
+        self.scene.advance(30.0)
+        self.assertEqual(len(self.prover.answers), 3)
+        self.prove()
+
+    def test_work_connection(self) -> None:
+        """So is what proves a work connection, within the same time."""
+        self.prove()
+        proof = self.session.prove(Scope.WORK_CONNECTIONS)
+        assert isinstance(proof, Deferred)
+        self.scene.advance(PROVE_TIMEOUT_S)
+        self.failureResultOf(proof, CredentialError)

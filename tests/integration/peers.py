@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from relaykit.authentication import TokenProver
 from relaykit.sansio.control import events
 from relaykit.sansio.control.client_control import ClientControl
-from relaykit.sansio.control.credentials import TokenProver
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.wire.framing import V1, V1Decoder
 from relaykit.sansio.wire.messages import Login, Message
@@ -59,9 +59,9 @@ class HandClient:
             login or Login(version="0"),
             V1,
             SessionSettings(token=secret, entropy=os.urandom),
-            TokenProver(secret, lambda: 1_700_000_000),
             0.0,
         )
+        self._prover = TokenProver(secret, lambda: 1_700_000_000)
         self._told: list[events.SessionEvent] = []
         self._flush()
         self.wait_for(events.LoggedIn)
@@ -84,7 +84,6 @@ class HandClient:
                 self._core.receive(data, 0.0)
             else:
                 self._core.end_received(0.0)
-            self._told += self._core.events()
             self._flush()
 
     def count(self, kind: type[object]) -> int:
@@ -94,6 +93,12 @@ class HandClient:
         return sum(isinstance(told, kind) for told in self._told)
 
     def _flush(self) -> None:
+        while events_ := self._core.events():
+            for event in events_:
+                if isinstance(event, events.ProofNeeded):
+                    self._core.proof_made(event, self._prover.prove(event.scope, event.bound))
+                else:
+                    self._told.append(event)
         self.socket.sendall(b"".join(self._core.to_send(0.0)))
 
 

@@ -16,19 +16,28 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from relaykit.authentication import TokenProver, TokenVerifier
 from relaykit.carriers.muxing import MuxLink, Role
 from relaykit.certificates import KeyPair, self_signed
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.tls import client_context, server_context, start_tls
 from relaykit.driver import LegDriver
-from relaykit.interfaces import IIngress, IListeningPort, IProxyType, ISecureLeg, IServerHost, IStreamLeg
+from relaykit.interfaces import (
+    IIngress,
+    IListeningPort,
+    IProxyType,
+    ISecureLeg,
+    IServerHost,
+    IStreamLeg,
+    IVerifier,
+)
 from relaykit.nat.rendezvous import RendezvousPoints
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.sansio.control import events
 from relaykit.sansio.control.binding import derive_token_key
 from relaykit.sansio.control.client_control import ClientControl
-from relaykit.sansio.control.credentials import Scope, TokenProver, TokenVerifier
+from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
 from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.offering import open_work, work_answer
 from relaykit.sansio.control.opening import ServerOpening
@@ -135,6 +144,7 @@ class Scene:
         bound: BoundLogin = BoundLogin.PREFER,
         token: Secret = TOKEN,
         weather: Weather | None = None,
+        verifier: IVerifier | None = None,
     ) -> None:
         self.clock = ThreadlessClock()
         self.network = MemoryNetwork(weather, self.clock)
@@ -154,7 +164,7 @@ class Scene:
         rules = SessionRules(
             clock=self.clock,
             entropy=self.entropy,
-            verifier=TokenVerifier(token, scopes),
+            verifier=verifier or TokenVerifier(token, scopes),
             version="0.0.0",
             texts=PeerTexts(detailed),
             max_pool_count=max_pool_count,
@@ -319,10 +329,10 @@ class Client:
             Login(run_id=run_id, user=user, client_id=client_id, pool_count=pool_count, version="0.0.0"),
             framing,
             SessionSettings(token=token, entropy=scene.entropy),
-            self.prover,
             scene.clock.seconds(),
             bootstrap=Bootstrap(tls=bool(proofs.exporter)),
             proofs=proofs,
+            scopes=self.prover.scopes,
         )
         self.leg = leg if leg is not None else scene.open(link)
         self.driver: LegDriver[events.SessionEvent] = LegDriver(
@@ -332,11 +342,18 @@ class Client:
         scene.flush()
 
     def _happened(self, event: events.SessionEvent) -> None:
+        if isinstance(event, events.ProofNeeded):
+            self.core.proof_made(event, self.prover.prove(event.scope, event.bound))
+            return
         self.told.append(event)
         if isinstance(event, events.KeyNeeded):
-            self.core.prove(DERIVED)
+            self.core.key_derived(DERIVED)
         elif isinstance(event, events.WorkRequested) and self.alive:
-            self.scene.open().write(open_work(self.framing, self.run_id, self.prover))
+            self.scene.open().write(open_work(self.framing, self.run_id, self._work_proof()))
+
+    def _work_proof(self) -> Proof:
+        scope = Scope.WORK_CONNECTIONS
+        return self.prover.prove(scope, False) if scope in self.prover.scopes else NO_PROOF
 
     def of(self, kind: type[Any]) -> list[Any]:
         """The events of one kind, so far."""
@@ -363,7 +380,7 @@ class Client:
     def offer_work(self) -> tuple[MemoryLeg, Deferred[Any]]:
         """Opens a work connection; the Deferred has its assignment or refusal."""
         leg = self.scene.open()
-        leg.write(open_work(self.framing, self.run_id, self.prover))
+        leg.write(open_work(self.framing, self.run_id, self._work_proof()))
         answer = leg.take(work_answer(self.framing))
         self.scene.flush()
         return leg, answer

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control import events
 from relaykit.sansio.control.binding import Purpose
-from relaykit.sansio.control.credentials import Scope, SilentProver
+from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.offering import Refusal, WorkAssigned, open_work, work_answer
 from relaykit.sansio.control.proving import BoundLogin, ClientProofs
 from relaykit.sansio.control.session import Heartbeat
@@ -83,7 +83,7 @@ class BoundTests(SynchronousTestCase):
     def offer(self, run_id: str, on: Link, binding: bytes = b"") -> str:
         """Offers a work connection; answers why it is refused, or nothing."""
         leg = self.scene.open(on)
-        leg.write(open_work(V2, run_id, SilentProver(), binding))
+        leg.write(open_work(V2, run_id, binding=binding))
         answer = leg.take(work_answer(V2))
         self.scene.flush()
         if not answer.called:

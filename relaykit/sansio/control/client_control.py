@@ -64,11 +64,12 @@ LoginT = TypeVar("LoginT", bound=Login)
 class ClientControl(ControlSession):
     """Begins by sending its hello, and its login as soon as there is a proof for it.
 
-    :class:`~relaykit.sansio.control.events.ProofNeeded` is to be answered with :meth:`proof_made`.  Then comes
-    :class:`~relaykit.sansio.control.events.LoggedIn` or :class:`~relaykit.sansio.control.events.LoginRefused`,
-    or the end of the session.  Where the server agrees to a bound login
-    :class:`~relaykit.sansio.control.events.KeyNeeded` comes first, to be answered with :meth:`key_derived`, and
-    :class:`~relaykit.sansio.control.events.BindingFailed` if that leads to nothing.
+    :class:`~relaykit.sansio.control.events.ProofNeeded` is to be answered with :meth:`proof_made`.  Then
+    comes :class:`~relaykit.sansio.control.events.LoggedIn` or
+    :class:`~relaykit.sansio.control.events.LoginRefused`, or the end of the session.  Where the server
+    agrees to a bound login :class:`~relaykit.sansio.control.events.KeyNeeded` comes first, to be answered
+    with :meth:`key_derived`, and :class:`~relaykit.sansio.control.events.BindingFailed` if that leads to
+    nothing.
 
     :param bootstrap: how the connection was made, which version 2 tells the server.
     :param proofs: what this client can prove besides the token; with version 1 it counts for nothing.

@@ -47,7 +47,7 @@ NO_PROOF = Proof()
 
 
 def digest(secret: bytes, timestamp: int) -> str:
-    """frp's proof of a secret (a token, a proxy's secret key) for a time in seconds of the Unix era.
+    """Frp's proof of a secret (a token, a proxy's secret key) for a time in seconds of the Unix era.
 
     It can be replayed by whoever saw it, and nobody checks the time: it is no more than frp's
     compatibility asks for, and is worth as much as the TLS around it.

@@ -58,8 +58,8 @@ class ServerControl(ControlSession):
     The first event is :class:`~relaykit.sansio.control.events.ProofReceived`, to be answered with
     :meth:`accept_proof` or :meth:`refuse_proof` within :data:`VERIFY_TIMEOUT_S`; until then nothing else of
     the connection is dealt with.  Then comes :class:`~relaykit.sansio.control.events.LoginReceived`, to be
-    answered with :meth:`accept` or :meth:`refuse`.  Where it is known at once that the client must not get in,
-    the session has ended, and the client is told why.
+    answered with :meth:`accept` or :meth:`refuse`.  Where it is known at once that the client must not get
+    in, the session has ended, and the client is told why.
 
     :param proofs: what this end has for logins that carry more than frp's proof.
     :param scopes: what is verified besides the login.

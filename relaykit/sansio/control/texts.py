@@ -8,6 +8,7 @@ __all__ = [
     "ALREADY_ONLINE",
     "BINDING_REQUIRED",
     "DETAILED",
+    "FAILED",
     "IDENTITY_IN_USE",
     "MISSING_HELLO",
     "NOT_BOUND",
@@ -56,6 +57,9 @@ TOO_MANY_LOGINS = "too many logins from this address, try again in a moment"
 
 REPLACED_DURING_LOGIN = "control was replaced during login"
 """To a login that another one with the same run id has overtaken."""
+
+FAILED = "the server failed; its log says why"
+"""To whatever a defect of the server kept it from answering."""
 
 MISSING_HELLO = "missing v2 crypto negotiation"
 """To a login in wire v2 that came without a hello."""

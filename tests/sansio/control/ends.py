@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from relaykit.authentication import TokenProver, TokenVerifier
+from relaykit.errors import RefusedError
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.client_control import ClientControl
-from relaykit.sansio.control.credentials import Scope, TokenProver, TokenVerifier
+from relaykit.sansio.control.credentials import Scope
+from relaykit.sansio.control.events import ProofNeeded, ProofReceived, SessionEvent
 from relaykit.sansio.control.greeting import EXTENSIONS
 from relaykit.sansio.control.opening import FirstMessage, OpeningEvent, ServerOpening
 from relaykit.sansio.control.server_control import ServerControl
@@ -16,7 +19,7 @@ from relaykit.sansio.control.texts import DETAILED, PeerTexts
 from relaykit.sansio.wire.framing import V1, V2, Framing
 from relaykit.sansio.wire.messages import CORE_MESSAGES, Login, MessageTable
 from relaykit.testing.pair import CorePair, whole
-from relaykit.values import Secret
+from relaykit.values import ClientIdentity, Secret
 
 __all__ = [
     "BOTH",
@@ -28,6 +31,8 @@ __all__ = [
     "VERSION",
     "Pair",
     "ServerEnd",
+    "TokenClient",
+    "TokenServer",
     "client",
     "established",
     "fixed",
@@ -64,6 +69,77 @@ def settings(
     return SessionSettings(token=token, entropy=entropy, heartbeat=heartbeat, messages=messages)
 
 
+class TokenClient(ClientControl):
+    """A client that proves at once, as its driver does with a token."""
+
+    def __init__(self, prover: TokenProver, *given: Any, **named: Any) -> None:
+        self.prover = prover
+        self._told: list[SessionEvent] = []
+        super().__init__(*given, scopes=prover.scopes, **named)
+        self._prove()
+
+    def receive(self, data: Buffer, now: float) -> None:
+        super().receive(data, now)
+        self._prove()
+
+    def wake(self, now: float) -> None:
+        super().wake(now)
+        self._prove()
+
+    def key_derived(self, token_key: bytes) -> None:
+        super().key_derived(token_key)
+        self._prove()
+
+    def events(self) -> Sequence[SessionEvent]:
+        self._prove()
+        told, self._told = self._told, []
+        return told
+
+    def _prove(self) -> None:
+        while events := super().events():
+            for event in events:
+                if isinstance(event, ProofNeeded):
+                    self.proof_made(event, self.prover.prove(event.scope, event.bound))
+                else:
+                    self._told.append(event)
+
+
+class TokenServer(ServerControl):
+    """A server that verifies at once, as its driver does with a token."""
+
+    def __init__(self, verifier: TokenVerifier, *given: Any, **named: Any) -> None:
+        self._verifier = verifier
+        self._told: list[SessionEvent] = []
+        super().__init__(*given, scopes=verifier.scopes, **named)
+        self._verify(0.0)
+
+    def receive(self, data: Buffer, now: float) -> None:
+        super().receive(data, now)
+        self._verify(now)
+
+    def accept(self, run_id: str, now: float) -> None:
+        super().accept(run_id, now)
+        self._verify(now)
+
+    def events(self) -> Sequence[SessionEvent]:
+        self._told += super().events()
+        told, self._told = self._told, []
+        return told
+
+    def _verify(self, now: float) -> None:
+        while events := super().events():
+            for event in events:
+                if not isinstance(event, ProofReceived):
+                    self._told.append(event)
+                    continue
+                try:
+                    self._verifier.verify(event.scope, event.proof, ClientIdentity(""))
+                except RefusedError as refusal:
+                    self.refuse_proof(event, refusal.text, now)
+                else:
+                    self.accept_proof(event, now)
+
+
 def client(
     framing: Framing,
     *,
@@ -75,7 +151,7 @@ def client(
     """A client at time 0, with chance of its own."""
     chosen = settings(**{"entropy": fixed(0), **given})
     prover = TokenProver(chosen.token, lambda: UNIX_TIME, scopes)
-    return ClientControl(login, framing, chosen, prover, 0.0, extensions=extensions)
+    return TokenClient(prover, login, framing, chosen, 0.0, extensions=extensions)
 
 
 def sent(core: ClientControl | ServerControl | ServerOpening, now: float = 0.0) -> bytes:
@@ -102,7 +178,7 @@ def server(
 ) -> ServerControl:
     """The server's end of a login."""
     chosen = settings(**given)
-    return ServerControl(first, chosen, TokenVerifier(chosen.token, scopes), VERSION, texts)
+    return TokenServer(TokenVerifier(chosen.token, scopes), first, chosen, VERSION, 0.0, texts=texts)
 
 
 class ServerEnd:

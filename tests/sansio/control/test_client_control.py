@@ -7,13 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.authentication import TokenProver
 from relaykit.errors import LocalProtocolError, RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.control.client_control import LOGIN_TIMEOUT_S, ClientControl
-from relaykit.sansio.control.credentials import Scope, TokenProver
+from relaykit.sansio.control.credentials import Proof, Scope, digest
 from relaykit.sansio.control.events import (
     LoggedIn,
     LoginRefused,
     MessageReceived,
+    PeerPinged,
+    ProofNeeded,
     ProxyRefused,
     ProxyRegistered,
     SessionEnded,
@@ -22,6 +25,7 @@ from relaykit.sansio.control.events import (
 )
 from relaykit.sansio.control.greeting import EXTENSIONS
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
+from relaykit.sansio.control.opening import FirstMessage, ServerOpening
 from relaykit.sansio.control.session import Heartbeat, State
 from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.framing import (
@@ -50,6 +54,7 @@ from relaykit.testing.cuts import feed_every_cut
 from relaykit.values import Ended, Secret
 from tests.sansio.control.ends import (
     BOTH,
+    LOGIN,
     TOKEN,
     UNIX_TIME,
     VERSION,
@@ -90,7 +95,7 @@ class LoginTests(SynchronousTestCase):
         self.assertTrue(data.startswith(MAGIC + b"\x00\x01\x00\x00"))
         first = opened(data)
         self.assertIsInstance(first.message, Login)
-        self.assertEqual(core.state, State.GREETING)
+        self.assertEqual(core.state, State.LOGIN_AHEAD)
 
     def test_let_in(self) -> None:
         """However the answer is cut, and though encrypted bytes share its pieces, nothing is lost."""
@@ -405,7 +410,7 @@ class EstablishedTests(SynchronousTestCase):
             opened(
                 encode_v1(
                     Login(
-                        privilege_key=TokenProver(TOKEN, lambda: 1).prove(Scope.LOGIN).privilege_key,
+                        privilege_key=TokenProver(TOKEN, lambda: 1).prove(Scope.LOGIN, False).privilege_key,
                         timestamp=1,
                     )
                 )
@@ -439,3 +444,95 @@ class SettingsTests(SynchronousTestCase):
             number = Signal.number
 
         self.assertRaises(ValueError, settings, messages=CORE_MESSAGES.extended(Impostor))
+
+
+class ProofTests(SynchronousTestCase):
+    """What proves who the client is is made by somebody else, and may take time."""
+
+    def make(self, framing: Framing, **given: Any) -> ClientControl:
+        """A client for which nothing is proven yet."""
+        return ClientControl(
+            LOGIN, framing, settings(entropy=fixed(0), **given), 0.0, scopes=frozenset(Scope)
+        )
+
+    def needed(self, core: ClientControl) -> ProofNeeded:
+        """The one proof that is asked for."""
+        (needed,) = core.events()
+        assert isinstance(needed, ProofNeeded)
+        return needed
+
+    def test_login(self) -> None:
+        """The login goes out with its proof, as soon as there is one; a hello goes out at once."""
+        for framing in BOTH:
+            core = self.make(framing)
+            needed = self.needed(core)
+            self.assertEqual((needed.scope, needed.bound), (Scope.LOGIN, False))
+            hello = sent(core)
+            self.assertEqual(bool(hello), framing is V2)
+            core.proof_made(needed, Proof("key", 5))
+            first = opened(hello + sent(core)).message
+            assert isinstance(first, Login)
+            self.assertEqual((first.privilege_key, first.timestamp), ("key", 5))
+
+    def test_hello_before_the_proof(self) -> None:
+        """The server's hello may come first."""
+        core = self.make(V2)
+        needed = self.needed(core)
+        opening = ServerOpening(0.0, VERSION, fixed(0x20))
+        opening.receive(sent(core), 0.0)
+        core.receive(sent(opening), 0.0)
+        self.assertEqual((core.state, core.events()), (State.AGREED, []))
+        core.proof_made(needed, Proof("key", 5))
+        self.assertEqual(core.state, State.LOGGING_IN)
+        opening.receive(sent(core), 0.0)
+        (first,) = opening.events()
+        assert isinstance(first, FirstMessage) and isinstance(first.message, Login)
+        self.assertEqual(first.message.privilege_key, "key")
+
+    def test_too_late(self) -> None:
+        """A login whose proof is not there in time is over; what comes later means nothing."""
+        for framing in BOTH:
+            core = self.make(framing)
+            needed = self.needed(core)
+            sent(core)
+            core.wake(LOGIN_TIMEOUT_S)
+            self.assertIsInstance(core.events()[0], SessionEnded)
+            core.proof_made(needed, Proof("key", 5))
+            self.assertEqual((sent(core), core.events()), (b"", []))
+
+    def test_closed(self) -> None:
+        """Closed in any state of its login it ends once, sends no login, and asks for nothing more."""
+        for framing in BOTH:
+            core = self.make(framing)
+            needed = self.needed(core)
+            sent(core)
+            core.close(Ended.CANCELLED)
+            self.assertEqual(core.events(), [SessionEnded(Ended.CANCELLED)])
+            core.proof_made(needed, Proof("key", 5))
+            self.assertEqual((sent(core), core.events(), core.next_wakeup()), (b"", [], None))
+            core = self.make(framing)
+            core.proof_made(self.needed(core), Proof("key", 5))
+            sent(core)
+            core.close(Ended.CANCELLED)
+            self.assertEqual(core.events(), [SessionEnded(Ended.CANCELLED)])
+            self.assertEqual((sent(core), core.next_wakeup()), (b"", None))
+
+    def test_ping(self) -> None:
+        """A ping waits for its proof, and one that has none when the next is due is left out."""
+        core = self.make(V1, heartbeat=Heartbeat(interval_s=30.0, timeout_s=90.0))
+        core.proof_made(self.needed(core), Proof(digest(TOKEN.to_bytes(), 5), 5))
+        far = server(opened(sent(core)))
+        far.accept(RUN_ID, 0.0)
+        core.receive(sent(far), 0.0)
+        core.events()
+        core.wake(0.0)
+        late = self.needed(core)
+        core.wake(30.0)
+        needed = self.needed(core)
+        self.assertEqual((needed.scope, needed.bound), (Scope.HEARTBEATS, False))
+        core.proof_made(late, Proof("late"))
+        self.assertEqual(sent(core), b"")
+        core.proof_made(needed, Proof("key"))
+        far.events()
+        far.receive(sent(core), 30.0)
+        self.assertEqual(far.events(), [PeerPinged()])

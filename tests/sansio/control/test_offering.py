@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.authentication import TokenProver
 from relaykit.errors import RemoteProtocolError
-from relaykit.sansio.control.credentials import Scope, TokenProver
+from relaykit.sansio.control.credentials import Scope, proves
 from relaykit.sansio.control.offering import (
     OneMessage,
     Refusal,
@@ -22,14 +23,12 @@ from relaykit.sansio.control.opening import admit_visit, assign_work, refuse_vis
 from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.framing import V1, V2, Framing
 from relaykit.sansio.wire.messages import NewVisitorConn, NewWorkConn, Pong
-from relaykit.sansio.wire.proofs import proves
 from relaykit.testing.cuts import recognize, refuse
 from relaykit.values import Address, Origin, Secret
 from tests import recorded
 from tests.sansio.control.ends import BOTH, TOKEN, opened
 
 RUN_ID = "0123456789abcdef"
-NO_SCOPES = TokenProver(TOKEN, lambda: 1700000000)
 ORIGIN = Origin(Address("2001:db8::1", 40000), Address("192.0.2.1", 6000))
 
 
@@ -39,18 +38,16 @@ class OfferTests(SynchronousTestCase):
     def test_golden_bytes(self) -> None:
         """A work connection in version 2 begins with the bytes of the specification."""
         self.assertEqual(
-            open_work(V2, RUN_ID, NO_SCOPES).hex(),
+            open_work(V2, RUN_ID).hex(),
             "46525000020d0a001000000000001f00067b2272756e5f6964223a2230313233343536373839616263646566227d",
         )
 
     def test_work(self) -> None:
         """A work connection names its session, with a proof where that is configured."""
-        proving = TokenProver(TOKEN, lambda: 1700000000, [Scope.WORK_CONNECTIONS])
+        proof = TokenProver(TOKEN, lambda: 1700000000).prove(Scope.WORK_CONNECTIONS, False)
         for framing in BOTH:
-            self.assertEqual(
-                opened(open_work(framing, RUN_ID, NO_SCOPES)).message, NewWorkConn(run_id=RUN_ID)
-            )
-            message = opened(open_work(framing, RUN_ID, proving)).message
+            self.assertEqual(opened(open_work(framing, RUN_ID)).message, NewWorkConn(run_id=RUN_ID))
+            message = opened(open_work(framing, RUN_ID, proof)).message
             self.assertEqual(message.privilege_key, "3d8aac6cc09d79da303be74c311e5808")  # type: ignore[union-attr]
 
     def test_visit(self) -> None:
@@ -73,7 +70,7 @@ class OfferTests(SynchronousTestCase):
             for name, fields in conversation.expect.get("c2s", ()):
                 if name == "NewWorkConn" and set(fields) == {"run_id"}:
                     framing = V1 if conversation.wire == 1 else V2
-                    made = open_work(framing, fields["run_id"], NO_SCOPES)
+                    made = open_work(framing, fields["run_id"])
                     if conversation.recording.name != "v2-hello-errors":
                         self.assertTrue(conversation.c2s.startswith(made), str(conversation))
                         seen += 1

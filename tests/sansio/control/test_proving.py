@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.authentication import TokenProver, TokenVerifier
 from relaykit.errors import LocalProtocolError, RemoteProtocolError
 from relaykit.sansio.control.binding import Purpose, derive_token_key
 from relaykit.sansio.control.client_control import ClientControl
-from relaykit.sansio.control.credentials import NO_PROOF, Scope, TokenProver, TokenVerifier
 from relaykit.sansio.control.events import (
     BindingFailed,
     KeyNeeded,
@@ -39,7 +39,17 @@ from relaykit.sansio.wire.messages import CORE_MESSAGES, Login, LoginResp, Pong
 from relaykit.sansio.wire.proven import IdentifiedLogin, ProvenLogin, ProvenLoginResp
 from relaykit.testing.cuts import feed_every_cut
 from relaykit.values import Ended, Secret
-from tests.sansio.control.ends import LOGIN, TOKEN, UNIX_TIME, VERSION, fixed, sent, settings
+from tests.sansio.control.ends import (
+    LOGIN,
+    TOKEN,
+    UNIX_TIME,
+    VERSION,
+    TokenClient,
+    TokenServer,
+    fixed,
+    sent,
+    settings,
+)
 
 RUN_ID = "0123456789abcdef"
 SALT = bytes(range(16))
@@ -72,11 +82,11 @@ def client(
 ) -> ClientControl:
     """A client with these proofs."""
     prover = TokenProver(token, lambda: UNIX_TIME)
-    return ClientControl(
+    return TokenClient(
+        prover,
         login,
         V2,
         settings(entropy=fixed(0), token=token),
-        prover,
         0.0,
         bootstrap=Bootstrap(tls=tls),
         proofs=proofs,
@@ -112,8 +122,14 @@ class Server:
         for event in self.opening.events():
             assert isinstance(event, FirstMessage)
             self.first = event
-            self.session = ServerControl(
-                event, settings(), TokenVerifier(TOKEN), VERSION, self._texts, self._proofs
+            self.session = TokenServer(
+                TokenVerifier(TOKEN),
+                event,
+                settings(),
+                VERSION,
+                0.0,
+                texts=self._texts,
+                proofs=self._proofs,
             )
             said += sent(self.session)
         return said
@@ -129,7 +145,7 @@ def greet(near: ClientControl, far: Server, token_key: bytes = DERIVED) -> bytes
     near.receive(far.answer(sent(near)), 0.0)
     for event in near.events():
         if isinstance(event, KeyNeeded):
-            near.prove(token_key)
+            near.key_derived(token_key)
     return sent(near)
 
 
@@ -180,7 +196,6 @@ class BoundLoginTests(SynchronousTestCase):
         assert body is not None
         self.assertEqual((body.privilege_key, body.timestamp), ("", 0))
         near.receive(far.answer(encode_v2(proven)), 0.0)
-        self.assertEqual(near.prover.prove(Scope.HEARTBEATS), NO_PROOF)
 
     def test_login_waits(self) -> None:
         """Before the server's hello, and before the key is there, nothing but the hello is sent."""
@@ -192,7 +207,7 @@ class BoundLoginTests(SynchronousTestCase):
             if proofs is not SIGNING:
                 self.assertEqual(near.events(), [KeyNeeded(SALT)])
                 self.assertEqual(sent(near), b"")
-                near.prove(DERIVED)
+                near.key_derived(DERIVED)
             self.assertIsInstance(message(sent(near)), ProvenLogin)
 
     def test_other_token(self) -> None:
@@ -341,15 +356,15 @@ class BoundLoginTests(SynchronousTestCase):
         near, far = client(BINDING), Server()
         near.receive(far.answer(sent(near)) + encode_v2(LoginResp(error="no")), 0.0)
         self.assertEqual(near.events()[1], LoginRefused("no"))
-        near.prove(DERIVED)
+        near.key_derived(DERIVED)
         self.assertEqual(sent(near), b"")
 
     def test_key_that_nobody_asked_for(self) -> None:
         """A key is given once, when it was asked for."""
         near, far = client(BINDING), Server()
-        self.assertRaises(LocalProtocolError, near.prove, DERIVED)
+        self.assertRaises(LocalProtocolError, near.key_derived, DERIVED)
         greet(near, far)
-        self.assertRaises(LocalProtocolError, near.prove, DERIVED)
+        self.assertRaises(LocalProtocolError, near.key_derived, DERIVED)
 
     def test_login_without_the_proof_agreed_on(self) -> None:
         """Who agreed to a bound login and then sends frp's is refused, and so is a proven login uninvited."""
@@ -409,10 +424,7 @@ class AgreementTests(SynchronousTestCase):
 
     def test_not_in_version_1(self) -> None:
         """Version 1 and a bound login exclude each other."""
-        prover = TokenProver(TOKEN, lambda: UNIX_TIME)
-        self.assertRaises(
-            LocalProtocolError, ClientControl, LOGIN, V1, settings(), prover, 0.0, proofs=REQUIRING
-        )
+        self.assertRaises(LocalProtocolError, ClientControl, LOGIN, V1, settings(), 0.0, proofs=REQUIRING)
 
     def test_server_requires(self) -> None:
         """A server that requires it lets nobody in otherwise, whatever else they prove."""

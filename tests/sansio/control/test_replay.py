@@ -14,9 +14,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.authentication import TokenProver, TokenVerifier
 from relaykit.sansio.control.channel import client_channel, server_channel
 from relaykit.sansio.control.client_control import ClientControl
-from relaykit.sansio.control.credentials import Scope, TokenProver, TokenVerifier
+from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.events import (
     LoggedIn,
     LoginRefused,
@@ -40,7 +41,7 @@ from relaykit.sansio.wire.nathole import NatHoleClient, NatHoleReport, NatHoleRe
 from relaykit.values import Ended, Secret
 from tests import recorded
 from tests.recorded import Conversation
-from tests.sansio.control.ends import ServerEnd, sent, settings
+from tests.sansio.control.ends import ServerEnd, TokenClient, TokenServer, sent, settings
 
 NAT_HOLES = {each.__name__: each for each in (NatHoleClient, NatHoleReport, NatHoleResp, NatHoleVisitor)}
 MESSAGES = CORE_MESSAGES.extended(*NAT_HOLES.values())
@@ -127,7 +128,7 @@ class ServerReplayTests(SynchronousTestCase):
 
         def make(first: FirstMessage) -> ServerControl:
             chosen = settings(token=token, entropy=entropy, messages=MESSAGES)
-            return ServerControl(first, chosen, TokenVerifier(token, scopes), "0.70.1")
+            return TokenServer(TokenVerifier(token, scopes), first, chosen, "0.70.1", 0.0)
 
         end = ServerEnd(make)
         end.opening._entropy = entropy
@@ -211,7 +212,7 @@ class ClientReplayTests(SynchronousTestCase):
         output = sent(core)
         self.assertTrue(conversation.c2s.startswith(output))
         rest = iter(conversation.s2c[place : place + 1] for place in range(len(conversation.s2c)))
-        while core.state in (State.GREETING, State.LOGGING_IN):
+        while core.state in (State.LOGIN_AHEAD, State.LOGGING_IN):
             core.receive(next(rest), 0.0)
         now = 0.0
         for name, fields in messages:
@@ -247,11 +248,11 @@ class ClientReplayTests(SynchronousTestCase):
             heartbeat=Heartbeat(interval_s=1.0) if pings else Heartbeat(),
             messages=MESSAGES,
         )
-        return ClientControl(
+        return TokenClient(
+            TokenProver(token, lambda: next(proven), scopes),
             message,
             V1 if conversation.wire == 1 else V2,
             chosen,
-            TokenProver(token, lambda: next(proven), scopes),
             0.0,
             bootstrap=Bootstrap(
                 transport=bootstrap.get("transport", ""),

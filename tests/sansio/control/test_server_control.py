@@ -12,15 +12,17 @@ from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.events import (
     LoginReceived,
+    LoginRefused,
     PeerPinged,
+    ProofReceived,
     ProxyOffered,
     ProxyWithdrawn,
     SessionEnded,
 )
 from relaykit.sansio.control.opening import FirstMessage
-from relaykit.sansio.control.server_control import MAX_EARLY, ServerControl
+from relaykit.sansio.control.server_control import MAX_EARLY, MAX_HELD, VERIFY_TIMEOUT_S, ServerControl
 from relaykit.sansio.control.session import Heartbeat, State
-from relaykit.sansio.control.texts import PeerTexts
+from relaykit.sansio.control.texts import UNVERIFIED, PeerTexts
 from relaykit.sansio.wire.framing import V1, V2, Framing, encode_v1, encode_v2
 from relaykit.sansio.wire.messages import (
     Login,
@@ -34,7 +36,7 @@ from relaykit.sansio.wire.messages import (
 )
 from relaykit.testing.cuts import feed_every_cut
 from relaykit.values import Ended, Secret
-from tests.sansio.control.ends import BOTH, VERSION, client, opened, sent, server
+from tests.sansio.control.ends import BOTH, UNIX_TIME, VERSION, client, opened, sent, server, settings
 
 RUN_ID = "0123456789abcdef"
 MISMATCH = "token in login doesn't match token from configuration"
@@ -295,3 +297,97 @@ class EstablishedTests(SynchronousTestCase):
             talk.core.receive(junk, 0.0)
         except RemoteProtocolError:
             self.assertEqual(talk.core.state, State.ENDED)
+
+
+class VerificationTests(SynchronousTestCase):
+    """What the client proves is a question that is answered later."""
+
+    def make(self, framing: Framing, *scopes: Scope) -> tuple[ClientControl, ServerControl]:
+        """Both ends, the login not verified."""
+        near = client(framing, scopes=scopes)
+        first = opened(sent(near))
+        return near, ServerControl(first, settings(), VERSION, 5.0, scopes=frozenset(scopes))
+
+    def test_login(self) -> None:
+        """The first event is the question; the login is told once it is answered, and only then let in."""
+        for framing in BOTH:
+            _, core = self.make(framing)
+            (asked,) = core.events()
+            assert isinstance(asked, ProofReceived)
+            self.assertEqual((asked.scope, asked.proof.timestamp), (Scope.LOGIN, UNIX_TIME))
+            self.assertRaises(LocalProtocolError, core.accept, RUN_ID, 5.0)
+            core.accept_proof(asked, 6.0)
+            self.assertEqual(core.events(), [LoginReceived(core.login)])
+            self.assertEqual(core.next_wakeup(), None)
+
+    def test_deadline(self) -> None:
+        """Without an answer in time the login is refused, and an answer that comes later means nothing."""
+        near, core = self.make(V2)
+        (asked,) = core.events()
+        assert isinstance(asked, ProofReceived)
+        self.assertEqual(core.next_wakeup(), 5.0 + VERIFY_TIMEOUT_S)
+        core.wake(5.0 + VERIFY_TIMEOUT_S)
+        self.assertEqual(core.events(), [SessionEnded(Ended.REFUSED, UNVERIFIED)])
+        core.accept_proof(asked, 99.0)
+        core.refuse_proof(asked, "no", 99.0)
+        self.assertEqual((core.events(), core.next_wakeup()), ([], None))
+        near.receive(sent(core), 0.0)
+        self.assertEqual(near.events()[0], LoginRefused(UNVERIFIED))
+
+    def test_closed(self) -> None:
+        """Closed in any state it says what it can, ends once, and asks for nothing more."""
+        for framing in BOTH:
+            near, core = self.make(framing)
+            core.events()
+            core.close(Ended.STOPPED, "stop")
+            self.assertEqual(core.events(), [SessionEnded(Ended.STOPPED, "stop")])
+            near, core = self.make(framing)
+            (asked,) = core.events()
+            assert isinstance(asked, ProofReceived)
+            core.accept_proof(asked, 5.0)
+            core.close(Ended.STOPPED)
+            self.assertEqual(core.events()[1:], [SessionEnded(Ended.STOPPED)])
+            self.assertEqual(core.next_wakeup(), None)
+            near, core = self.make(framing, Scope.HEARTBEATS)
+            core.accept_proof(core.events()[0], 5.0)  # type: ignore[arg-type]
+            core.accept(RUN_ID, 5.0)
+            near.receive(sent(core), 0.0)
+            near._send(Ping())
+            core.receive(sent(near), 6.0)
+            core.events()
+            core.close(Ended.REPLACED, "by another")
+            self.assertEqual(core.events(), [SessionEnded(Ended.REPLACED, "by another")])
+            self.assertEqual(core.next_wakeup(), None)
+            near.events()
+            near.receive(sent(core), 6.0)
+            goodbye = [SessionEnded(Ended.REPLACED, "by another")] if framing is V2 else []
+            self.assertEqual(near.events(), goodbye)
+
+    def test_ping(self) -> None:
+        """A ping that is not verified holds up what comes behind it, in any portions, within limits."""
+        for framing in BOTH:
+            near, core = self.make(framing, Scope.HEARTBEATS)
+            core.accept_proof(core.events()[0], 5.0)  # type: ignore[arg-type]
+            core.accept(RUN_ID, 5.0)
+            near.receive(sent(core), 0.0)
+            core.events()
+            near._send(Ping())
+            near.register("a", "tcp", {})
+            core.receive(sent(near), 6.0)
+            near._send(Ping())
+            near.register("b", "tcp", {})
+            core.receive(sent(near), 7.0)
+            (asked,) = core.events()
+            assert isinstance(asked, ProofReceived)
+            self.assertEqual(core.next_wakeup(), 6.0 + VERIFY_TIMEOUT_S)
+            core.accept_proof(asked, 8.0)
+            pinged, offered, again = core.events()
+            self.assertEqual((pinged, offered), (PeerPinged(), ProxyOffered("a", "tcp", {})))
+            assert isinstance(again, ProofReceived)
+            self.assertEqual(core.next_wakeup(), 8.0 + VERIFY_TIMEOUT_S)
+            core.wake(8.0 + VERIFY_TIMEOUT_S)
+            self.assertEqual(core.events(), [ProxyOffered("b", "tcp", {})])
+            near._send(Ping())
+            core.receive(sent(near), 20.0)
+            self.assertRaises(RemoteProtocolError, core.receive, bytes(MAX_HELD + 1), 20.0)
+            self.assertEqual(core.state, State.ENDED)

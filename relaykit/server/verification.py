@@ -1,0 +1,103 @@
+"""Asking the verifier what the proofs of clients are worth, whether it knows at once or later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.errors import RefusedError
+from relaykit.interfaces import ILegReceiver
+from relaykit.sansio.control.server_control import VERIFY_TIMEOUT_S
+from relaykit.sansio.control.texts import FAILED, UNVERIFIED
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from relaykit.driver import LegDriver
+    from relaykit.interfaces import IStreamLeg, IVerifier
+    from relaykit.sansio.contract import Buffer
+    from relaykit.sansio.control.events import ProofReceived, SessionEvent
+    from relaykit.sansio.control.server_control import ServerControl
+    from relaykit.values import ClientIdentity, Ended
+
+__all__ = ["Verification", "refusal_text", "verify_connection"]
+
+_log = Logger()
+
+
+class Verification:
+    """Has what one client proves on its control connection verified, one proof at a time."""
+
+    __slots__ = ("_answer", "_core", "_driver", "_verifier")
+
+    def __init__(self, verifier: IVerifier, core: ServerControl, driver: LegDriver[SessionEvent]) -> None:
+        self._verifier = verifier
+        self._core = core
+        self._driver = driver
+        self._answer: Deferred[None] | None = None
+
+    def ask(self, asked: ProofReceived, client: ClientIdentity) -> None:
+        """Asks, and tells the core the answer; how long that may take is for the core to say."""
+        self.cancel()
+        verify = cast("Callable[..., Deferred[None]]", self._verifier.verify)
+        answer = self._answer = maybeDeferred(verify, asked.scope, asked.proof, client)
+        answer.addCallback(self._accepted, asked).addErrback(self._refused, asked)
+
+    def cancel(self) -> None:
+        """The connection has ended, or the answer is not waited for any more."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.cancel()
+
+    def _accepted(self, _: None, asked: ProofReceived) -> None:
+        self._core.accept_proof(asked, self._driver.now)
+        self._driver.step()
+
+    def _refused(self, failure: Failure, asked: ProofReceived) -> None:
+        if not failure.check(CancelledError):
+            self._core.refuse_proof(asked, refusal_text(failure), self._driver.now)
+            self._driver.step()
+
+
+def verify_connection(leg: IStreamLeg, answer: Deferred[None], clock: IReactorTime) -> Deferred[None]:
+    """Waits for a verifier's answer about a further connection, on which nothing may arrive meanwhile.
+
+    Fails as the verifier's Deferred does, with TimeoutError, and with CancelledError where the connection
+    has ended.
+    """
+    leg.attach(_Unverified(leg, answer.cancel))
+    return answer.addTimeout(VERIFY_TIMEOUT_S, clock)
+
+
+def refusal_text(failure: Failure) -> str:
+    """What a client is told whose proof did not hold, or about which nobody could decide."""
+    error = failure.value
+    if isinstance(error, RefusedError):
+        return error.text
+    if isinstance(error, TimeoutError):
+        return UNVERIFIED
+    _log.failure("a defect while a proof was verified", failure)
+    return FAILED
+
+
+@implementer(ILegReceiver)
+class _Unverified:
+    """Watches a connection until it is known whose it is."""
+
+    def __init__(self, leg: IStreamLeg, on_end: Callable[[], None]) -> None:
+        self._leg = leg
+        self._on_end = on_end
+
+    def data_received(self, data: Buffer) -> None:
+        self._leg.abort()
+
+    def end_received(self) -> None:
+        self._leg.close()
+
+    def leg_lost(self, reason: Ended) -> None:
+        self._on_end()
