@@ -30,7 +30,7 @@ from relaykit.commands.status.view import StatusView
 from relaykit.commands.token import new_token
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.config.load import client_from_table, server_from_table
-from relaykit.config.sections import LogConfig
+from relaykit.config.schema.sections import LogConfig
 from relaykit.errors import ConnectionFailed, RelaykitError, problem_of
 from relaykit.plugins import ProxyTypes
 from relaykit.tuning import prepare_process

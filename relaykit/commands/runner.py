@@ -20,7 +20,7 @@ from relaykit.logs.observers import CONSOLE, LogSettings, log_writer
 from relaykit.tuning import prepare_process
 
 if TYPE_CHECKING:
-    from relaykit.config.sections import LogConfig
+    from relaykit.config.schema.sections import LogConfig
 
 __all__ = [
     "DRAIN_LIMIT_S",

@@ -8,17 +8,17 @@ from typing import Any, Literal, TypeVar
 
 from attrs import define, field, frozen
 
-from relaykit.config.checks import check_client, check_server, nested_problems
-from relaykit.config.completing import complete_client, complete_server
-from relaykit.config.decoding import ABSENT, Given, Reader, own_keys
-from relaykit.config.documents import Document, Format, KeyPath
-from relaykit.config.entries import EntryReader, ProxyEntry, VisitorEntry
-from relaykit.config.files import read_file
-from relaykit.config.includes import included_files
 from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import ConfigurationProblem, Findings, Report
+from relaykit.config.reading.decoding import ABSENT, Given, Reader, own_keys
+from relaykit.config.reading.entries import EntryReader, ProxyEntry, VisitorEntry
+from relaykit.config.reading.files import read_file
+from relaykit.config.reading.includes import included_files
+from relaykit.config.reading.type_keys import CLIENT_HALVES, SERVER_HALVES, type_keys
+from relaykit.config.rules.checking import check_client, check_server, nested_problems
+from relaykit.config.rules.completing import complete_client, complete_server
 from relaykit.config.schema import ClientConfig, ServerConfig
-from relaykit.config.type_keys import CLIENT_HALVES, SERVER_HALVES, type_keys
+from relaykit.config.text.documents import Document, Format, KeyPath
 from relaykit.errors import PluginError
 from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
 from relaykit.plugins import ProxyTypes

@@ -11,11 +11,11 @@ from typing import Any
 
 from attrs import frozen
 
-from relaykit.config.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.config.not_implemented.keys import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, Unavailable
 from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
+from relaykit.config.reading.type_keys import CLIENT_HALVES, SERVER_HALVES, type_keys
 from relaykit.config.schema import ClientConfig, ServerConfig
-from relaykit.config.type_keys import CLIENT_HALVES, SERVER_HALVES, type_keys
+from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.options import OptionField, Options, ProxyCommon, VisitorCommon, option_fields, options_class
 from relaykit.plugins import ProxyTypes
 from relaykit.values import Secret

@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Mapping
 from itertools import pairwise
 
-from relaykit.config.credentials import ClientAuth, ServerAuth, TokenCommand, TokenFile
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
+from relaykit.config.schema.auth import ClientAuth, ServerAuth, TokenCommand, TokenFile
 from relaykit.values import Secret
 
 __all__ = ["WEAK_BITS", "resolve_token", "strength_bits"]

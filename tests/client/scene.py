@@ -14,9 +14,9 @@ from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.network import Network
 from relaykit.client.paths import Route
 from relaykit.client.service import RelayClient
-from relaykit.config.credentials import ClientAuth
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
 from relaykit.config.schema import ClientConfig, ClientTransport
+from relaykit.config.schema.auth import ClientAuth
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.listening import PortInUse
 from relaykit.dataplane.plane import DataPlane

@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.binding import BindingPolicy
 from relaykit.client.remembered import Remembered
-from relaykit.config.credentials import ClientAuth
 from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
+from relaykit.config.schema.auth import ClientAuth
 from relaykit.sansio.control.events import BindingFailed
 from relaykit.sansio.control.proving import BindingFailure, BoundLogin
 from relaykit.sansio.control.texts import TOO_MANY_LOGINS

@@ -21,7 +21,7 @@ from relaykit.commands.runner import (
     begin_logging,
     begin_serving,
 )
-from relaykit.config.sections import LogConfig
+from relaykit.config.schema.sections import LogConfig
 from relaykit.errors import ConnectionFailed
 from tests.commands.fakes import RunningReactor
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.legacy import LEGACY_REASON
+from relaykit.config.text.legacy import LEGACY_REASON
 from tests.config.cases import Case, Verdict, blames, builtin_types, cases
 
 

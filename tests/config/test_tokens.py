@@ -8,7 +8,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config import tokens
-from relaykit.config.credentials import (
+from relaykit.config.problems import ConfigurationProblems
+from relaykit.config.schema.auth import (
     ClientAuth,
     CommandVariable,
     ServerAuth,
@@ -16,7 +17,6 @@ from relaykit.config.credentials import (
     TokenFile,
     TokenSource,
 )
-from relaykit.config.problems import ConfigurationProblems
 from relaykit.config.tokens import WEAK_BITS, resolve_token, strength_bits
 from relaykit.values import Secret
 from tests.config.tables import ConfigurationTestCase

@@ -12,8 +12,8 @@ from typing import Annotated, TypeAlias
 import msgspec
 from attrs import frozen
 
-from relaykit.config.local_plugins import HeaderChanges
-from relaykit.config.sections import choice_problems
+from relaykit.config.schema.local_plugins import HeaderChanges
+from relaykit.config.schema.sections import choice_problems
 from relaykit.options import (
     Count,
     CountOrOff,

@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Callable, Mapping
 
-from relaykit.config.numerals import parse_number_range
 from relaykit.config.template.values import NumberPair, Value, is_true, type_name, write_value
+from relaykit.config.text.numerals import parse_number_range
 
 __all__ = ["FUNCTIONS", "NOT_SUPPORTED", "FunctionError"]
 

@@ -7,11 +7,11 @@ import re
 
 from attrs import define, field
 
-from relaykit.config.numerals import parse_integer
 from relaykit.config.template import nodes
 from relaykit.config.template.functions import FUNCTIONS, NOT_SUPPORTED
 from relaykit.config.template.lexing import Kind, Token, tokens
 from relaykit.config.template.source import Source, TemplateError
+from relaykit.config.text.numerals import parse_integer
 
 __all__ = ["parse"]
 

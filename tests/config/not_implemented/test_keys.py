@@ -10,7 +10,7 @@ from relaykit.config.not_implemented.keys import (
     availability_findings,
 )
 from relaykit.config.schema import ClientConfig, ClientTransport, ServerConfig, SshTunnelGateway
-from relaykit.config.sections import QuicConfig, WebServerConfig
+from relaykit.config.schema.sections import QuicConfig, WebServerConfig
 from relaykit.options import LoadBalancer, Options, Problem, ProxyCommon
 
 

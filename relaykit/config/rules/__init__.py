@@ -1,0 +1,1 @@
+"""What the values of a complete configuration mean together: defaults, rules, what is not there yet."""

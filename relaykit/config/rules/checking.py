@@ -1,0 +1,201 @@
+"""What is wrong with options that single values cannot tell: rules of frp, permissions, availability.
+
+The functions take complete options (see :mod:`relaykit.config.rules.completing`), from a file or from a
+command line alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from relaykit.config.not_implemented.keys import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, availability_findings
+from relaykit.config.problems import Findings
+from relaykit.config.schema import ClientConfig, PortRange, ServerConfig
+from relaykit.config.schema.addresses import endpoint_problem
+from relaykit.config.schema.auth import ClientAuth, ServerAuth, TokenSource
+from relaykit.config.schema.sections import choice_problems
+from relaykit.config.schema.texts import annotation_problems, parse_bandwidth
+from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
+
+__all__ = [
+    "TOKEN_SOURCE_EXEC",
+    "check_client",
+    "check_proxy",
+    "check_server",
+    "check_visitor",
+    "nested_problems",
+    "value_problems",
+]
+
+TOKEN_SOURCE_EXEC = "TokenSourceExec"
+"""The feature that a token from a command needs: ``--allow-unsafe TokenSourceExec``."""
+
+PROXY_VARIABLE = "http_proxy"
+"""The environment variable that stands in for ``transport.proxyURL``; frp knows no other."""
+
+_NO_VARIABLES: Mapping[str, str] = {}
+_LIMITING_ENDS = ("client", "server")
+_PROXY_PROTOCOLS = ("v1", "v2")
+_HEALTH_CHECKS = ("tcp", "http")
+
+
+def nested_problems(options: Options, prefix: str = "") -> Iterator[Problem]:
+    """The problems of options and of all options inside them, by key from the outermost."""
+    for problem in options.problems():
+        yield Problem(prefix + problem.key, problem.reason)
+    for each in option_fields(type(options)):
+        value = getattr(options, each.name)
+        if isinstance(value, Options):
+            yield from nested_problems(value, f"{prefix}{each.key}.")
+        elif isinstance(value, tuple):
+            for position, item in enumerate(value):
+                if isinstance(item, Options):
+                    yield from nested_problems(item, f"{prefix}{each.key}[{position}].")
+
+
+def check_server(
+    config: ServerConfig, allow_unsafe: Collection[str] = (), *, token_given: bool = False
+) -> Findings:
+    """Everything that is wrong or worth a warning in a server's configuration.
+
+    ``token_given`` says that the token comes from elsewhere.
+    """
+    found = Findings()
+    found.add(nested_problems(config))
+    found.add(_unsafe_problems("auth.tokenSource", config.auth.token_source, allow_unsafe))
+    if not token_given:
+        found.add(_unbindable(config.auth))
+        if _has_no_token(config.auth) and config.auth.method == "token":
+            found.warn((Problem("auth.token", "is empty: whoever reaches the port may log in"),))
+    found.warn(_empty_ranges(config.allow_ports))
+    _add_unavailable(found, availability_findings(config, SERVER_KEYS))
+    return found
+
+
+def check_client(
+    config: ClientConfig,
+    allow_unsafe: Collection[str] = (),
+    environ: Mapping[str, str] = _NO_VARIABLES,
+    *,
+    token_given: bool = False,
+) -> Findings:
+    """Everything that is wrong or worth a warning in a client's configuration, proxies left out.
+
+    ``token_given`` as for :func:`check_server`.
+    """
+    found = Findings()
+    found.add(nested_problems(config))
+    found.add(_unsafe_problems("auth.tokenSource", config.auth.token_source, allow_unsafe))
+    found.add(_unsafe_problems("auth.oidc.tokenSource", config.auth.oidc.token_source, allow_unsafe))
+    if not token_given:
+        found.add(_unbindable(config.auth))
+    if config.virtual_net.address:
+        found.unavailable.append(Problem("virtualNet.address", "the virtual network: not available yet"))
+    found.warn(_idle_tls_keys(config))
+    if environ.get(PROXY_VARIABLE) and not config.transport.proxy_url:
+        reason = (
+            f"the environment variable {PROXY_VARIABLE} is not honored yet: the server is dialed directly"
+        )
+        found.warn((Problem("transport.proxyURL", reason),))
+    _add_unavailable(found, availability_findings(config, CLIENT_KEYS))
+    return found
+
+
+def check_proxy(common: ProxyCommon, options: Options, *, has_plugin: bool = False) -> Findings:
+    """Everything that is wrong or worth a warning in one proxy; a plugin stands for the local service."""
+    found = Findings()
+    found.add(_proxy_problems(common, has_plugin))
+    found.add(nested_problems(options))
+    if not has_plugin and not common.local and common.local_port == 0:
+        found.warn((Problem("localPort", "is 0: there is no local service to connect to"),))
+    _add_unavailable(found, availability_findings(common, PROXY_KEYS))
+    return found
+
+
+def check_visitor(common: VisitorCommon, options: Options) -> Findings:
+    """Everything that is wrong or worth a warning in one visitor."""
+    found = Findings()
+    for key, value in (("name", common.name), ("serverName", common.server_name)):
+        if not value:
+            found.add((Problem(key, "must be given"),))
+    if common.bind_port == 0:
+        found.add((Problem("bindPort", "must be given; -1 opens no port"),))
+    found.add(nested_problems(options))
+    return found
+
+
+def _proxy_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
+    transport, health = common.transport, common.health_check
+    if not common.name:
+        yield Problem("name", "must be given")
+    for reason in annotation_problems(common.annotations):
+        yield Problem("annotations", reason)
+    if transport.proxy_protocol_version:
+        yield from choice_problems(
+            "transport.proxyProtocolVersion", transport.proxy_protocol_version, _PROXY_PROTOCOLS
+        )
+    yield from choice_problems("transport.bandwidthLimitMode", transport.bandwidth_limit_mode, _LIMITING_ENDS)
+    yield from _local_problems(common, has_plugin)
+    if health.type:
+        yield from choice_problems("healthCheck.type", health.type, _HEALTH_CHECKS)
+    if health.type == "http" and not health.path:
+        yield Problem("healthCheck.path", "must be given for a check of type http")
+
+
+def _local_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
+    if not common.local:
+        return
+    if common.local_port or has_plugin:
+        yield Problem("local", "cannot be given together with localPort or plugin")
+    if reason := endpoint_problem(common.local):
+        yield Problem("local", f'"{common.local}" is not an endpoint: {reason}')
+
+
+def value_problems(common: ProxyCommon) -> Iterator[Problem]:
+    """What is wrong with texts of a proxy that stand for something else, whether it is started or not."""
+    try:
+        parse_bandwidth(common.transport.bandwidth_limit)
+    except ValueError as error:
+        yield Problem("transport.bandwidthLimit", str(error))
+
+
+def _empty_ranges(ranges: Iterable[PortRange]) -> Iterator[Problem]:
+    for position, each in enumerate(ranges):
+        if not each.ports:
+            yield Problem(f"allowPorts[{position}]", f"allows no port: {each.end} is below {each.start}")
+
+
+def _has_no_token(auth: ServerAuth | ClientAuth) -> bool:
+    return not auth.token and auth.token_source is None
+
+
+def _unbindable(auth: ServerAuth | ClientAuth) -> Iterator[Problem]:
+    if auth.bound == "require" and _has_no_token(auth):
+        yield Problem("auth.bound", 'is "require", which needs a token: auth.token or auth.tokenSource')
+
+
+def _unsafe_problems(key: str, source: TokenSource | None, allowed: Collection[str]) -> Iterator[Problem]:
+    if source is not None and source.type == "exec" and TOKEN_SOURCE_EXEC not in allowed:
+        yield Problem(
+            f"{key}.type", f"a token from a command needs permission: --allow-unsafe {TOKEN_SOURCE_EXEC}"
+        )
+
+
+def _idle_tls_keys(config: ClientConfig) -> Iterator[Problem]:
+    tls = config.transport.tls
+    if tls.enable:
+        return
+    for key, value in (
+        ("certFile", tls.cert_file),
+        ("keyFile", tls.key_file),
+        ("trustedCaFile", tls.trusted_ca_file),
+    ):
+        if value:
+            yield Problem(f"transport.tls.{key}", "has no effect while transport.tls.enable is false")
+
+
+def _add_unavailable(found: Findings, unavailable: Findings) -> None:
+    """Adds what is not available, without warnings about keys that frp's rules refuse."""
+    refused = {each.key for each in found.problems}
+    found.unavailable.extend(unavailable.unavailable)
+    found.warn(each for each in unavailable.warnings if each.key not in refused)

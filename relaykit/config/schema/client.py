@@ -1,0 +1,174 @@
+"""The keys of the client's file, ``frpc.toml``, but for ``[[proxies]]`` and ``[[visitors]]``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
+
+from relaykit.config.schema.auth import ClientAuth
+from relaykit.config.schema.sections import (
+    LogConfig,
+    QuicConfig,
+    WebServerConfig,
+    choice_problems,
+)
+from relaykit.config.schema.texts import parse_fingerprint
+from relaykit.options import (
+    CountOrOff,
+    Host,
+    HostAndPort,
+    Options,
+    Port,
+    Problem,
+    Seconds,
+    SecondsOrOff,
+    doc,
+)
+
+__all__ = [
+    "TRANSPORT_PROTOCOLS",
+    "WIRE_PROTOCOLS",
+    "ClientConfig",
+    "ClientTls",
+    "ClientTransport",
+    "StoreConfig",
+    "VirtualNet",
+]
+
+TRANSPORT_PROTOCOLS = ("tcp", "kcp", "quic", "websocket", "wss")
+"""What the client's ``transport.protocol`` may be."""
+
+WIRE_PROTOCOLS = ("auto", "v1", "v2")
+"""What the client's ``transport.wireProtocol`` may be."""
+
+
+class ClientTls(Options, frozen=True, kw_only=True):
+    """TLS between the client and the server."""
+
+    enable: Annotated[bool, doc("Uses TLS.")] = True
+    disable_custom_tls_first_byte: Annotated[
+        bool, doc("Leaves out the byte 0x17 that old servers expect before TLS.")
+    ] = msgspec.field(default=True, name="disableCustomTLSFirstByte")
+    cert_file: Annotated[str, doc("The client's certificate chain (PEM); used together with keyFile.")] = ""
+    key_file: Annotated[str, doc("The client's private key (PEM).")] = ""
+    trusted_ca_file: Annotated[
+        str, doc("Authorities (PEM) that the server's certificate must come from; empty: any is accepted.")
+    ] = ""
+    server_name: Annotated[Host, doc("Name that the server's certificate must have; empty: serverAddr.")] = ""
+    server_fingerprint: Annotated[
+        str, doc("SHA-256 of the server's certificate, in hexadecimal: only that one is accepted.")
+    ] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        if self.server_fingerprint:
+            try:
+                parse_fingerprint(self.server_fingerprint)
+            except ValueError as error:
+                yield Problem("serverFingerprint", str(error))
+            if not self.enable:
+                yield Problem("serverFingerprint", "cannot be checked while transport.tls.enable is false")
+
+
+class ClientTransport(Options, frozen=True, kw_only=True):
+    """How the client reaches the server."""
+
+    protocol: Annotated[str, doc("tcp, kcp, quic, websocket or wss.")] = "tcp"
+    wire_protocol: Annotated[str, doc("v1, v2, or auto: v2, and v1 with a server that does not know v2.")] = (
+        "auto"
+    )
+    dial_server_timeout: Annotated[Seconds, doc("Seconds until a connection to the server is given up.")] = 10
+    dial_server_keepalive: Annotated[
+        SecondsOrOff, doc("Seconds between two TCP keepalives; negative: none.")
+    ] = 7200
+    connect_server_local_ip: Annotated[Host, doc("Address to connect from.")] = msgspec.field(
+        default="", name="connectServerLocalIP"
+    )
+    proxy_url: Annotated[str, doc("Proxy to the server; empty: the environment variable http_proxy.")] = (
+        msgspec.field(default="", name="proxyURL")
+    )
+    pool_count: Annotated[CountOrOff, doc("Idle work connections to keep.")] = 1
+    tcp_mux: Annotated[bool, doc("Many streams over one connection.")] = True
+    tcp_mux_keepalive_interval: Annotated[Seconds, doc("Seconds between two pings of a mux link.")] = 30
+    heartbeat_interval: Annotated[
+        SecondsOrOff,
+        doc("Seconds between heartbeats, and between pings with mux; negative: none; 0: 30, -1 with mux."),
+    ] = 0
+    heartbeat_timeout: Annotated[
+        SecondsOrOff,
+        doc(
+            "Seconds of silence until the server is lost; negative: not checked; 0: two heartbeat intervals, "
+            "at most 90, -1 with mux."
+        ),
+    ] = 0
+    quic: QuicConfig = QuicConfig()
+    tls: ClientTls = ClientTls()
+
+    def problems(self) -> Iterable[Problem]:
+        yield from choice_problems("protocol", self.protocol, TRANSPORT_PROTOCOLS)
+        yield from choice_problems("wireProtocol", self.wire_protocol, WIRE_PROTOCOLS)
+        if 0 < self.heartbeat_timeout < self.heartbeat_interval:
+            yield Problem(
+                "heartbeatTimeout",
+                f"{self.heartbeat_timeout} s is less than heartbeatInterval, {self.heartbeat_interval} s",
+            )
+
+
+class VirtualNet(Options, frozen=True, kw_only=True):
+    """A virtual network device."""
+
+    address: Annotated[str, doc("Address and prefix length of the device.")] = ""
+
+
+class StoreConfig(Options, frozen=True, kw_only=True):
+    """Proxies and visitors that the administration API keeps."""
+
+    path: Annotated[str, doc("JSON file, relative to the configuration file's directory; empty: none.")] = ""
+
+
+class ClientConfig(Options, frozen=True, kw_only=True):
+    """The client."""
+
+    version: Annotated[str, doc("Accepted for frp's files; unused.")] = ""
+    auth: ClientAuth = ClientAuth()
+    user: Annotated[str, doc("Put before the names of the proxies, with a dot between.")] = ""
+    client_id: Annotated[str, doc("Name of this client on the server's dashboard.")] = msgspec.field(
+        default="", name="clientID"
+    )
+    server_addr: Annotated[Host, doc("Host of the server.")] = "0.0.0.0"
+    server_port: Annotated[Port, doc("Port of the server.")] = 7000
+    nat_hole_stun_server: Annotated[HostAndPort, doc("STUN server of frpc nathole discover, host:port.")] = (
+        "stun.easyvoip.com:3478"
+    )
+    dns_server: Annotated[HostAndPort, doc("Name server to resolve names with, host or host:port.")] = ""
+    login_fail_exit: Annotated[
+        bool | None,
+        doc("Ends the program if the first login fails; absent: true for relaykit frpc, false elsewhere."),
+    ] = None
+    start: Annotated[tuple[str, ...], doc("Names of the proxies and visitors to start; empty: all.")] = ()
+    log: LogConfig = LogConfig()
+    web_server: WebServerConfig = WebServerConfig()
+    transport: ClientTransport = ClientTransport()
+    virtual_net: VirtualNet = VirtualNet()
+    feature_gates: Annotated[dict[str, bool], doc("Experimental features to switch on.")] = msgspec.field(
+        default_factory=dict
+    )
+    store: StoreConfig = StoreConfig()
+    metadatas: Annotated[dict[str, str], doc("Values handed to the server's plugins at login.")] = (
+        msgspec.field(default_factory=dict)
+    )
+    includes: Annotated[
+        tuple[str, ...],
+        doc("Further files with proxies and visitors, DIRECTORY/PATTERN, from the working directory."),
+    ] = ()
+    state_dir: Annotated[str, doc("Directory of what outlives a restart: keys, remembered servers.")] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        if self.auth.bound == "require":
+            if not self.transport.tls.enable:
+                yield Problem("auth.bound", 'is "require", which needs TLS: transport.tls.enable is false')
+            if self.transport.wire_protocol == "v1":
+                yield Problem(
+                    "auth.bound", 'is "require", which needs version 2: transport.wireProtocol is "v1"'
+                )

@@ -1,0 +1,150 @@
+"""The keys of the server's file, ``frps.toml``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from relaykit.config.schema.auth import ServerAuth
+from relaykit.config.schema.sections import (
+    LogConfig,
+    QuicConfig,
+    WebServerConfig,
+    choice_problems,
+)
+from relaykit.options import (
+    CountOrOff,
+    Host,
+    ListeningPort,
+    ListeningPortOrOff,
+    Options,
+    Problem,
+    Seconds,
+    SecondsOrOff,
+    doc,
+)
+
+__all__ = [
+    "HTTP_PLUGIN_OPERATIONS",
+    "HttpPlugin",
+    "PortRange",
+    "ServerConfig",
+    "ServerTls",
+    "ServerTransport",
+    "SshTunnelGateway",
+    "port_allowed",
+]
+
+HTTP_PLUGIN_OPERATIONS = ("Login", "NewProxy", "CloseProxy", "Ping", "NewWorkConn", "NewUserConn")
+"""What ``ops`` of ``[[httpPlugins]]`` may name."""
+
+
+class PortRange(Options, frozen=True, kw_only=True):
+    """Ports that proxies may ask for: one, or a range with both ends."""
+
+    start: Annotated[CountOrOff, doc("First port.")] = 0
+    end: Annotated[CountOrOff, doc("Last port; below start, the range allows nothing.")] = 0
+    single: Annotated[CountOrOff, doc("One port; if it is positive, start and end do not count.")] = 0
+
+    @property
+    def ports(self) -> range:
+        """The ports themselves."""
+        return range(self.single, self.single + 1) if self.single > 0 else range(self.start, self.end + 1)
+
+
+def port_allowed(port: int, ranges: Sequence[PortRange]) -> bool:
+    """Whether ``allowPorts`` lets a proxy have this port; an empty list allows every port."""
+    return not ranges or any(port in each.ports for each in ranges)
+
+
+class HttpPlugin(Options, frozen=True, kw_only=True):
+    """A web service that is asked before the server does something."""
+
+    name: Annotated[str, doc("Name for the log.")] = ""
+    addr: Annotated[str, doc("host:port, or the beginning of a URL.")] = ""
+    path: Annotated[str, doc("Path that is appended to addr.")] = ""
+    ops: Annotated[
+        tuple[str, ...],
+        doc("Operations to ask about: Login, NewProxy, CloseProxy, Ping, NewWorkConn, NewUserConn."),
+    ] = ()
+    tls_verify: Annotated[bool, doc("Verifies the service's certificate.")] = False
+
+    def problems(self) -> Iterable[Problem]:
+        for operation in self.ops:
+            yield from choice_problems("ops", operation, HTTP_PLUGIN_OPERATIONS)
+
+
+class SshTunnelGateway(Options, frozen=True, kw_only=True):
+    """The gateway for SSH clients without frpc."""
+
+    bind_port: Annotated[ListeningPortOrOff, doc("Port to listen on; 0 or less for no gateway.")] = 0
+    private_key_file: Annotated[str, doc("Host key (PEM or OpenSSH).")] = ""
+    auto_gen_private_key_path: Annotated[str, doc("Where a host key is generated if there is none.")] = (
+        "./.autogen_ssh_key"
+    )
+    authorized_keys_file: Annotated[str, doc("Public keys that may log in; empty: everybody may.")] = ""
+
+
+class ServerTls(Options, frozen=True, kw_only=True):
+    """TLS between clients and the server."""
+
+    force: Annotated[bool, doc("Accepts clients with TLS only; true once trustedCaFile is given.")] = False
+    cert_file: Annotated[
+        str,
+        doc("Certificate chain (PEM); without it and keyFile, one is made and kept in the state directory."),
+    ] = ""
+    key_file: Annotated[str, doc("Private key (PEM).")] = ""
+    trusted_ca_file: Annotated[str, doc("Authorities (PEM) that client certificates must come from.")] = ""
+    server_name: Annotated[str, doc("Accepted for frp's files; unused.")] = ""
+
+
+class ServerTransport(Options, frozen=True, kw_only=True):
+    """How clients reach the server."""
+
+    tcp_mux: Annotated[
+        bool, doc("Many streams over one connection; relaykit recognizes either kind of client.")
+    ] = True
+    tcp_mux_keepalive_interval: Annotated[Seconds, doc("Seconds between two pings of a mux link.")] = 30
+    tcp_keepalive: Annotated[SecondsOrOff, doc("Seconds between two TCP keepalives; negative: none.")] = 7200
+    max_pool_count: Annotated[CountOrOff, doc("Most idle work connections that a client may ask for.")] = 5
+    heartbeat_timeout: Annotated[
+        SecondsOrOff,
+        doc("Seconds of silence until a client without mux is lost; negative: not checked; 0: 90."),
+    ] = 0
+    quic: QuicConfig = QuicConfig()
+    tls: ServerTls = ServerTls()
+
+
+class ServerConfig(Options, frozen=True, kw_only=True):
+    """The relay server."""
+
+    version: Annotated[str, doc("Accepted for frp's files; unused.")] = ""
+    auth: ServerAuth = ServerAuth()
+    bind_addr: Annotated[Host, doc("Address to listen on for clients.")] = "0.0.0.0"
+    bind_port: Annotated[ListeningPort, doc("TCP port to listen on for clients.")] = 7000
+    kcp_bind_port: Annotated[ListeningPort, doc("UDP port for KCP; 0: off.")] = 0
+    quic_bind_port: Annotated[ListeningPort, doc("UDP port for QUIC; 0: off.")] = 0
+    stun_port: Annotated[
+        ListeningPortOrOff,
+        doc("UDP port of the STUN server, which tells clients how they are seen; 0: bindPort, -1: off."),
+    ] = 0
+    proxy_bind_addr: Annotated[Host, doc("Address of the proxies' ports; empty: bindAddr.")] = ""
+    enable_prometheus: Annotated[bool, doc("Metrics at /metrics of the web server.")] = False
+    detailed_errors_to_client: Annotated[bool, doc("Tells clients the reason of a refusal.")] = True
+    max_ports_per_client: Annotated[CountOrOff, doc("Most ports that one client may have; 0: no limit.")] = 0
+    user_conn_timeout: Annotated[
+        SecondsOrOff,
+        doc("Seconds that a user waits for a work connection; negative: only idle ones are used."),
+    ] = 10
+    allow_ports: Annotated[tuple[PortRange, ...], doc("Ports that proxies may have; empty: all.")] = ()
+    http_plugins: Annotated[tuple[HttpPlugin, ...], doc("Web services to ask.")] = ()
+    log: LogConfig = LogConfig()
+    web_server: WebServerConfig = WebServerConfig()
+    transport: ServerTransport = ServerTransport()
+    ssh_tunnel_gateway: SshTunnelGateway = SshTunnelGateway()
+    proxy_types: Annotated[
+        dict[str, dict[str, Any]], doc("The server's options of a proxy type, in [proxyTypes.NAME].")
+    ] = msgspec.field(default_factory=dict)
+    state_dir: Annotated[str, doc("Directory of what outlives a restart: keys, certificates.")] = ""

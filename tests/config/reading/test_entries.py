@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.config.problems import Report
+from relaykit.config.reading.decoding import Reader
+from relaykit.config.reading.entries import EntryReader
+from relaykit.config.schema.local_plugins import UnixSocketPlugin
+from relaykit.config.text.documents import Document, Format
+from relaykit.proxies.tcp import TcpOptions
+from tests.config.cases import builtin_types
+
+
+def entries() -> EntryReader:
+    """A reader of entries with tcp and stcp."""
+    return EntryReader(Reader(Report(), Document({}, Format.TOML)), builtin_types())
+
+
+def problems(reading: EntryReader) -> list[str]:
+    """What was found to be wrong."""
+    return [str(problem) for problem in reading.reader.report.problems]
+
+
+class EntryTests(SynchronousTestCase):
+    """Tests for proxies and visitors."""
+
+    def test_proxy(self) -> None:
+        """A proxy has common keys, keys of its type and perhaps a plugin."""
+        reading = entries()
+        (entry,) = reading.proxies(
+            [
+                {
+                    "Name": "a",
+                    "TYPE": "tcp",
+                    "remotePort": 6000,
+                    "plugin": {"type": "unix_domain_socket", "unixPath": "/x"},
+                }
+            ]
+        )
+        self.assertEqual((entry.common.name, entry.options), ("a", TcpOptions(remote_port=6000)))
+        self.assertEqual(
+            (entry.plugin_type, entry.plugin), ("unix_domain_socket", UnixSocketPlugin(unix_path="/x"))
+        )
+        self.assertEqual((entry.subject, entry.available), ('proxy "a"', True))
+        self.assertEqual(entry.completed().local, "unix:/x")
+        self.assertEqual(problems(reading), [])
+
+    def test_no_entries(self) -> None:
+        """Null is no list, and as good as none."""
+        nothing: tuple[Any, ...] = (None, [])
+        for value in nothing:
+            self.assertEqual((entries().proxies(value), entries().visitors(value)), ([], []))
+
+    def test_malformed(self) -> None:
+        """What is no list, no table or has no type that is known is told with its index."""
+        table: dict[str, Any] = {"name": "a"}
+        cases: tuple[tuple[Any, str], ...] = (
+            (5, "proxies: must be a list of tables, not a number"),
+            ({}, "proxies: must be a list of tables, not a table"),
+            ([{**table, "type": "tcp"}, None], "proxies[1]: must be a table, not null"),
+            ([table], 'proxies[0].type (proxy "a"): must be given'),
+            ([{**table, "type": 5}], 'proxies[0].type (proxy "a"): must be a text, not a number (5)'),
+            ([{**table, "type": "TCP"}], 'proxies[0].type (proxy "a"): unknown proxy type "TCP"'),
+            ([{**table, "type": "tcp", "plugin": 5}], 'proxies[0].plugin (proxy "a"): must be a table'),
+            ([{**table, "type": "tcp", "plugin": {}}], 'proxies[0].plugin.type (proxy "a"): must be given'),
+            (
+                [{**table, "type": "tcp", "plugin": {"type": "x"}}],
+                'proxies[0].plugin.type (proxy "a"): unknown plugin type "x"',
+            ),
+        )
+        for value, problem in cases:
+            reading = entries()
+            reading.proxies(value)
+            (found,) = problems(reading)
+            self.assertTrue(found.startswith(problem), found)
+
+    def test_later_types(self) -> None:
+        """A type that is not available yet is checked in full, and refused when nothing else is wrong."""
+        for more, problem in (
+            ({"subdomain": "s"}, 'proxies[0].type (proxy "a"): the proxy type http: not available yet'),
+            ({}, 'proxies[0].customDomains (proxy "a"): customDomains or subdomain must be given'),
+            ({"subdomain": "s", "foo": 1}, 'proxies[0].foo (proxy "a"): unknown key'),
+        ):
+            reading = entries()
+            (entry,) = reading.proxies([{"name": "a", "type": "http", "localPort": 1, **more}])
+            entry.completed()
+            self.assertEqual(problems(reading), [problem])
+
+    def test_later_plugins(self) -> None:
+        """So is a plugin."""
+        for more, problem in (
+            ({"type": "static_file", "localPath": "x"}, "type"),
+            ({"type": "static_file"}, "localPath"),
+            ({"type": "static_file", "localPath": "x", "foo": 1}, "foo"),
+        ):
+            reading = entries()
+            (entry,) = reading.proxies([{"name": "a", "type": "tcp", "plugin": more}])
+            entry.completed()
+            (found,) = reading.reader.report.problems
+            self.assertEqual(found.key, f"proxies[0].plugin.{problem}")
+
+    def test_visitors(self) -> None:
+        """A visitor has a type that can be visited."""
+        reading = entries()
+        table = {"name": "v", "type": "stcp", "serverName": "s", "bindPort": 1}
+        (entry,) = reading.visitors([table, {**table, "type": "tcp"}])
+        self.assertEqual(entry.completed("me").server_user, "me")
+        self.assertEqual(
+            problems(reading),
+            ['visitors[1].type (visitor "v"): unknown visitor type "tcp" (known: stcp, sudp, xtcp)'],
+        )

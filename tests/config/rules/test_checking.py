@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.config.problems import Findings
+from relaykit.config.rules.checking import (
+    TOKEN_SOURCE_EXEC,
+    check_client,
+    check_proxy,
+    check_server,
+    check_visitor,
+    nested_problems,
+    value_problems,
+)
+from relaykit.config.schema import (
+    ClientConfig,
+    ClientTls,
+    ClientTransport,
+    HttpPlugin,
+    PortRange,
+    ServerConfig,
+    VirtualNet,
+)
+from relaykit.config.schema.auth import (
+    ClientAuth,
+    ClientOidc,
+    ServerAuth,
+    TokenCommand,
+    TokenFile,
+    TokenSource,
+)
+from relaykit.config.schema.sections import LogConfig, WebServerConfig, WebServerTls
+from relaykit.options import HealthCheck, Options, ProxyCommon, ProxyTransport, VisitorCommon
+from relaykit.proxies.tcp import TcpOptions
+from relaykit.values import Secret
+
+EXEC = TokenSource(type="exec", exec=TokenCommand(command="c"))
+TOKEN = ServerAuth(token=Secret("t"))
+
+
+def keys(found: Findings) -> list[str]:
+    """The keys that something is wrong with."""
+    return [problem.key for problem in (*found.problems, *found.unavailable)]
+
+
+WEB = WebServerConfig(tls=WebServerTls(key_file="k"))
+
+
+class Plain(Options, frozen=True, kw_only=True):
+    """A type's options that nothing is wrong with."""
+
+
+class ServerTests(SynchronousTestCase):
+    """Tests for the rules of servers."""
+
+    def test_nested(self) -> None:
+        """Problems of tables in tables and lists have the whole path of their key."""
+        config = ServerConfig(
+            log=LogConfig(level="x"),
+            web_server=WebServerConfig(tls=WebServerTls(cert_file="c")),
+            http_plugins=(HttpPlugin(), HttpPlugin(ops=("x",))),
+        )
+        found = [problem.key for problem in nested_problems(config)]
+        self.assertEqual(found, ["httpPlugins[1].ops", "log.level", "webServer.tls.keyFile"])
+
+    def test_permission(self) -> None:
+        """A token from a command needs permission."""
+        config = ServerConfig(auth=ServerAuth(token_source=EXEC))
+        self.assertEqual(keys(check_server(config)), ["auth.tokenSource.type"])
+        self.assertEqual(keys(check_server(config, ("other",))), ["auth.tokenSource.type"])
+        self.assertEqual(keys(check_server(config, (TOKEN_SOURCE_EXEC,))), [])
+
+    def test_empty_token(self) -> None:
+        """A server that lets everybody in is warned about."""
+        self.assertEqual([each.key for each in check_server(ServerConfig()).warnings], ["auth.token"])
+        self.assertEqual(check_server(ServerConfig(auth=TOKEN)).warnings, [])
+
+    def test_bound_without_token(self) -> None:
+        """Logins that must be bound need a token, unless it comes from elsewhere."""
+        required = ServerAuth(bound="require")
+        self.assertEqual(keys(check_server(ServerConfig(auth=required))), ["auth.bound"])
+        given = check_server(ServerConfig(auth=required), token_given=True)
+        self.assertEqual((keys(given), given.warnings), ([], []))
+        sourced = ServerAuth(bound="require", token_source=TokenSource(type="file", file=TokenFile(path="t")))
+        self.assertEqual(keys(check_server(ServerConfig(auth=sourced))), [])
+
+    def test_empty_ranges(self) -> None:
+        """A range of allowed ports from high to low is warned about."""
+        ranges = (PortRange(start=1, end=2), PortRange(start=6010, end=6000))
+        config = ServerConfig(auth=TOKEN, allow_ports=ranges)
+        self.assertEqual([each.key for each in check_server(config).warnings], ["allowPorts[1]"])
+
+    def test_unavailable(self) -> None:
+        """What is not available is kept apart from what is wrong, and not warned about as well."""
+        found = check_server(ServerConfig(auth=TOKEN, quic_bind_port=7000, web_server=WEB))
+        self.assertEqual([problem.key for problem in found.problems], ["webServer.tls.certFile"])
+        self.assertEqual([problem.key for problem in found.unavailable], ["quicBindPort"])
+        self.assertEqual(found.warnings, [])
+
+
+class ClientTests(SynchronousTestCase):
+    """Tests for the rules of clients."""
+
+    def test_permission(self) -> None:
+        """Both sources of tokens need permission."""
+        config = ClientConfig(auth=ClientAuth(token_source=EXEC, oidc=ClientOidc(token_source=EXEC)))
+        self.assertEqual(keys(check_client(config)), ["auth.tokenSource.type", "auth.oidc.tokenSource.type"])
+        self.assertEqual(keys(check_client(config, (TOKEN_SOURCE_EXEC,))), [])
+
+    def test_idle_tls_keys(self) -> None:
+        """Keys of TLS without TLS are warned about."""
+        tls = ClientTls(enable=False, cert_file="c", key_file="k", trusted_ca_file="t")
+        found = check_client(ClientConfig(transport=ClientTransport(tls=tls)))
+        self.assertEqual(
+            [each.key for each in found.warnings],
+            ["transport.tls.certFile", "transport.tls.keyFile", "transport.tls.trustedCaFile"],
+        )
+
+    def test_proxy_variable(self) -> None:
+        """A proxy to the server in the environment is told of, unless the file names one."""
+        environ = {"http_proxy": "http://p:1", "HTTP_PROXY": "http://q:1"}
+        self.assertEqual(
+            [each.key for each in check_client(ClientConfig(), (), environ).warnings], ["transport.proxyURL"]
+        )
+        self.assertEqual(check_client(ClientConfig(), (), {"HTTP_PROXY": "x"}).warnings, [])
+        config = ClientConfig(transport=ClientTransport(proxy_url="http://p:1"))
+        found = check_client(config, (), environ)
+        self.assertEqual((keys(found), found.warnings), (["transport.proxyURL"], []))
+
+    def test_virtual_net(self) -> None:
+        """There is no virtual network yet."""
+        config = ClientConfig(virtual_net=VirtualNet(address="10.0.0.1/24"))
+        self.assertEqual(keys(check_client(config)), ["virtualNet.address"])
+
+
+class ProxyTests(SynchronousTestCase):
+    """Tests for the rules of proxies and visitors."""
+
+    def test_right(self) -> None:
+        """A name and a local service are enough."""
+        found = check_proxy(ProxyCommon(name="a", local_port=22), TcpOptions(remote_port=7000))
+        self.assertEqual((keys(found), found.warnings), ([], []))
+
+    def test_problems(self) -> None:
+        """Each rule blames its key."""
+        for common, blamed in (
+            (ProxyCommon(local_port=22), "name"),
+            (ProxyCommon(name="a", local_port=1, annotations={"a b": "x"}), "annotations"),
+            (
+                ProxyCommon(name="a", local_port=1, transport=ProxyTransport(proxy_protocol_version="v3")),
+                "transport.proxyProtocolVersion",
+            ),
+            (
+                ProxyCommon(name="a", local_port=1, transport=ProxyTransport(bandwidth_limit_mode="x")),
+                "transport.bandwidthLimitMode",
+            ),
+            (ProxyCommon(name="a", local_port=1, health_check=HealthCheck(type="udp")), "healthCheck.type"),
+            (ProxyCommon(name="a", local_port=1, health_check=HealthCheck(type="http")), "healthCheck.path"),
+            (ProxyCommon(name="a", local="unix:/x", local_port=1), "local"),
+            (ProxyCommon(name="a", local="/run/x.sock"), "local"),
+            (ProxyCommon(name="a", local="/run:x"), "local"),
+            (ProxyCommon(name="a", local="nosuch:/run/x"), "local"),
+        ):
+            problems = [problem.key for problem in check_proxy(common, Plain()).problems]
+            self.assertEqual(problems, [blamed])
+
+    def test_local(self) -> None:
+        """An endpoint string stands for host and port, and so does a plugin."""
+        self.assertEqual(keys(check_proxy(ProxyCommon(name="a", local="unix:/x"), Plain())), [])
+        found = check_proxy(ProxyCommon(name="a"), Plain(), has_plugin=True)
+        self.assertEqual((keys(found), found.warnings), ([], []))
+        self.assertEqual(
+            keys(check_proxy(ProxyCommon(name="a", local="unix:/x"), Plain(), has_plugin=True)), ["local"]
+        )
+        found = check_proxy(ProxyCommon(name="a"), Plain())
+        self.assertEqual([each.key for each in found.warnings], ["localPort"])
+
+    def test_values(self) -> None:
+        """A limit of bandwidth must be one, whether the proxy is started or not."""
+        for text, found in (("1MB", []), ("", []), ("1mb", ["transport.bandwidthLimit"])):
+            common = ProxyCommon(transport=ProxyTransport(bandwidth_limit=text))
+            self.assertEqual([problem.key for problem in value_problems(common)], found)
+
+    def test_visitor(self) -> None:
+        """A visitor needs a name, a proxy to visit, and a port or none by intention."""
+        self.assertEqual(keys(check_visitor(VisitorCommon(), Plain())), ["name", "serverName", "bindPort"])
+        for port in (9000, -1):
+            common = VisitorCommon(name="v", server_name="s", bind_port=port)
+            self.assertEqual(keys(check_visitor(common, Plain())), [])

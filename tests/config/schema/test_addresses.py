@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from hypothesis import given, strategies
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.config.schema.addresses import bare_host, endpoint_problem, host_and_port_problem, host_problem
+
+
+class HostTests(SynchronousTestCase):
+    """Tests for names and addresses."""
+
+    def test_hosts(self) -> None:
+        """Names, IP addresses, IPv6 with and without brackets, and names of any language can be hosts."""
+        for text in (
+            "example.com",
+            "example.com.",
+            "my_host",
+            "*.example.com",
+            "192.0.2.1",
+            "2001:db8::1",
+            "[2001:db8::1]",
+            "fe80::1%eth0",
+            "b\u00fccher.example",
+            "a" * 63,
+        ):
+            self.assertEqual(host_problem(text), "", text)
+
+    def test_no_hosts(self) -> None:
+        """A port, a scheme, blanks, and labels that cannot be are told as what they are."""
+        for text, reason in (
+            ("example.com:7000", "without a port"),
+            ("[::1]:7000", "without a port"),
+            ("[example.com]", "neither"),
+            ("1:2:3", "neither"),
+            ("http://example.com", "not a URL"),
+            ("example.com/x", "not a URL or a path"),
+            (" example.com", "without blanks"),
+            ("a..b", "is empty"),
+            (".a", "is empty"),
+            (".", "is empty"),
+            (f"a.{'b' * 64}.c", "longer than 63 characters"),
+            ("\u00fc" * 64, "longer than 63 characters"),
+            (".".join(["a" * 60] * 5), "longer than 253 characters"),
+            ("xn--\u00fc", "not the name of a host"),
+        ):
+            self.assertIn(reason, host_problem(text), text)
+
+    def test_encoder(self) -> None:
+        """What passes can be encoded as name resolution and TLS do it."""
+
+        @given(strategies.text())
+        def check(name: str) -> None:
+            if name and not host_problem(name):
+                bare_host(name).removeprefix("*.").encode("idna")
+
+        check()
+
+    def test_brackets(self) -> None:
+        """Brackets are taken off where they surround everything."""
+        self.assertEqual(bare_host("[::1]"), "::1")
+        self.assertEqual(bare_host("[::1]:80"), "[::1]:80")
+        self.assertEqual(bare_host("example.com"), "example.com")
+
+    def test_ports(self) -> None:
+        """A host may have a port where that is asked for."""
+        for good in ("example.com", "example.com:3478", "[::1]:53", "::1", "[::1]"):
+            self.assertEqual(host_and_port_problem(good), "", good)
+        for wrong in ("example.com:", "example.com:0", "a:65536", "a..b:1", "[::1", "a b:1"):
+            self.assertNotEqual(host_and_port_problem(wrong), "", wrong)
+
+
+class EndpointTests(SynchronousTestCase):
+    """Tests for endpoint strings of local services."""
+
+    def test_good(self) -> None:
+        """What somebody takes is fine: the kinds of our own, of Twisted and of its plugins."""
+        for text in (
+            "tcp:127.0.0.1:22",
+            "tcp:host=relay.example:port=22:timeout=2.5:bindAddress=127.0.0.1",
+            "TCP:[\\:\\:1]:22",
+            "unix:/run/app.sock",
+            "unix:path=/run/app.sock:timeout=0.5:lockfile=0",
+            "ssl:relay.example:443",
+            "tls:relay.example:443",
+        ):
+            self.assertEqual(endpoint_problem(text), "", text)
+
+    def test_arguments(self) -> None:
+        """Arguments of our own kinds that are missing, too many or no numbers are found."""
+        for text, reason in (
+            ("tcp:127.0.0.1", "tcp:HOST:PORT"),
+            ("tcp:host=a:port=1:color=red", "tcp:HOST:PORT"),
+            ("tcp:127.0.0.1:ssh", "invalid literal"),
+            ("unix:/a:b:c:d:e", "unix:PATH"),
+            ("unix:/a:timeout=soon", "invalid literal"),
+            ("tcp:a..b:22", "is empty"),
+            ("tcp:host=a b:port=22", "without blanks"),
+        ):
+            self.assertIn(reason, endpoint_problem(text), text)
+
+    def test_nobody(self) -> None:
+        """A kind that nobody takes is named, with those that there are."""
+        said, _, kinds = endpoint_problem("nosuch:/x").partition("; there are ")
+        self.assertEqual(said, "nobody takes nosuch: here")
+        # Packages that are installed may bring more.
+        self.assertLessEqual({"ssl", "tcp", "tls", "unix"}, set(kinds.split(", ")))
+
+    def test_no_kind(self) -> None:
+        """What does not begin with a kind is told how an endpoint string begins."""
+        for text in ("", "22", "/run/x.sock", "/run:x", ":22"):
+            self.assertIn("tcp:127.0.0.1:22", endpoint_problem(text), text)

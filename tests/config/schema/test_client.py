@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
+from relaykit.config.schema.auth import ClientAuth
+
+
+class ClientSchemaTests(SynchronousTestCase):
+    """Tests for the rules between keys of the client."""
+
+    def test_transport(self) -> None:
+        """Protocols are known words, and a time-out leaves room for a heartbeat."""
+        for transport, found in (
+            (ClientTransport(protocol="ws", wire_protocol="v3"), ["protocol", "wireProtocol"]),
+            (ClientTransport(heartbeat_interval=30, heartbeat_timeout=20), ["heartbeatTimeout"]),
+            (ClientTransport(heartbeat_interval=30, heartbeat_timeout=30), []),
+            (ClientTransport(heartbeat_interval=-1, heartbeat_timeout=20), []),
+            (ClientTransport(wire_protocol="v2"), []),
+        ):
+            self.assertEqual([each.key for each in transport.problems()], found)
+
+    def test_bound(self) -> None:
+        """A login that must be bound needs TLS and version 2 of the wire; one that may be does not."""
+        for transport, wrong in (
+            (ClientTransport(), 0),
+            (ClientTransport(wire_protocol="v2"), 0),
+            (ClientTransport(wire_protocol="v1"), 1),
+            (ClientTransport(tls=ClientTls(enable=False)), 1),
+        ):
+            for bound, count in (("require", wrong), ("prefer", 0), ("off", 0)):
+                config = ClientConfig(auth=ClientAuth(bound=bound), transport=transport)
+                self.assertEqual([each.key for each in config.problems()], ["auth.bound"] * count)
+
+    def test_fingerprint(self) -> None:
+        """A pinned certificate needs TLS and a fingerprint that can be one."""
+        pin = "ab:" * 31 + "ab"
+        self.assertEqual(list(ClientTls(server_fingerprint=pin).problems()), [])
+        self.assertEqual(len(list(ClientTls(server_fingerprint="abc").problems())), 1)
+        self.assertEqual(len(list(ClientTls(server_fingerprint=pin, enable=False).problems())), 1)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
+from relaykit.config.schema import (
+    ClientConfig,
+    HttpPlugin,
+    PortRange,
+    ServerConfig,
+    port_allowed,
+)
+from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
+from relaykit.options import Options, ProxyCommon, VisitorCommon, option_fields, options_class
+from relaykit.plugins import ProxyTypes
+
+
+def tables(cls: type[Options]) -> list[type[Options]]:
+    """An options class, and all inside of it."""
+    inner = [options_class(each) for field in option_fields(cls) for each in _plain_types(field.type)]
+    return [cls, *(table for found in inner if found is not None for table in tables(found))]
+
+
+def _plain_types(declared: Any) -> set[Any]:
+    """A field's type, or what a list, a table of values, or an optional one of it consists of."""
+    arguments = typing.get_args(declared)
+    return {declared} if not arguments else {plain for each in arguments for plain in _plain_types(each)}
+
+
+class SchemaTests(SynchronousTestCase):
+    """Tests for the keys of both programs."""
+
+    def test_described(self) -> None:
+        """Every key says what it means, and every table what it is for."""
+        for program in (ServerConfig, ClientConfig):
+            for table in tables(program):
+                self.assertTrue(table.__doc__, table)
+                for each in option_fields(table):
+                    if options_class(each.type) is None:
+                        self.assertTrue(each.description.endswith("."), f"{table.__name__}.{each.key}")
+
+    def test_spellings(self) -> None:
+        """Keys that are no plain camel case are spelled as in frp's files."""
+        keys = {
+            each.key
+            for program in (ServerConfig, ClientConfig)
+            for cls in tables(program)
+            for each in option_fields(cls)
+        }
+        for key in (
+            "clientID",
+            "tokenEndpointURL",
+            "proxyURL",
+            "connectServerLocalIP",
+            "disableCustomTLSFirstByte",
+            "trustedCaFile",
+        ):
+            self.assertIn(key, keys)
+
+    def test_defaults(self) -> None:
+        """Defaults are right by themselves."""
+        for program in (ServerConfig, ClientConfig):
+            for table in tables(program):
+                if table.__name__ not in ("WebServerTls", "TokenSource"):
+                    self.assertEqual(list(table().problems()), [], table)
+
+    def test_limits(self) -> None:
+        """Every number of every table has limits: of both programs, of proxies and visitors, of each type."""
+        types = ProxyTypes.installed()
+        installed = [types.get(reference.name) for reference in types]
+        roots: list[type[Options]] = [ServerConfig, ClientConfig, ProxyCommon, VisitorCommon]
+        for each in (*installed, *NOT_IMPLEMENTED_TYPES.values()):
+            for name in ("proxy_options", "visitor_options", "ingress_options"):
+                roots += [cls] if (cls := getattr(each, name, None)) is not None else []
+        roots += [*PROXY_PLUGINS.values(), *VISITOR_PLUGINS.values()]
+        numbers = [
+            (each, f"{cls.__name__}.{each.name}")
+            for root in roots
+            for cls in tables(root)
+            for each in option_fields(cls)
+            if {int, float} & _plain_types(each.type)
+        ]
+        self.assertGreater(len(numbers), 40)
+        for each, name in numbers:
+            self.assertIsNotNone(each.least, name)
+            self.assertIsNotNone(each.greatest, name)
+
+    def test_http_plugin(self) -> None:
+        """Operations are spelled exactly so."""
+        self.assertEqual([each.key for each in HttpPlugin(ops=("Login", "login")).problems()], ["ops"])
+
+
+class PortRangeTests(SynchronousTestCase):
+    """Tests for allowed ports."""
+
+    def test_ranges(self) -> None:
+        """A range has both ends, a single port wins over it, and one from high to low has none."""
+        self.assertEqual(list(PortRange(start=10, end=12).ports), [10, 11, 12])
+        self.assertEqual(list(PortRange(start=10, end=12, single=5).ports), [5])
+        self.assertEqual(list(PortRange(start=10, end=2).ports), [])
+        self.assertEqual(list(PortRange(start=10, end=10, single=-1).ports), [10])
+
+    def test_allowed(self) -> None:
+        """Without ranges every port is allowed, else those of any range."""
+        ranges = (PortRange(start=10, end=12), PortRange(single=20))
+        self.assertTrue(port_allowed(7, ()))
+        self.assertEqual([port for port in range(30) if port_allowed(port, ranges)], [10, 11, 12, 20])
