@@ -137,6 +137,8 @@ class RendezvousFailedError(RelaykitError):
 class UnsuitablePathError(RelaykitError):
     """A direct path cannot carry what was asked of it."""
 
+    problem = "traversal"
+
 
 class PeerUnprovenError(RelaykitError):
     """The other end of a direct path did not show that it knows the secret."""

@@ -172,9 +172,9 @@ class Dialer:
         tls = self._config.transport.tls
         own = bool(tls.cert_file and tls.key_file)
         return client_context(
-            certificate=Path(tls.cert_file).read_bytes() if own else None,
-            key=Path(tls.key_file).read_bytes() if own else None,
-            authorities=Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None,
+            certificate=Path(tls.cert_file) if own else None,
+            key=Path(tls.key_file) if own else None,
+            authorities=Path(tls.trusted_ca_file) if tls.trusted_ca_file else None,
             fingerprint=tls.server_fingerprint,
             server_name=tls.server_name or self._config.server_addr,
         )

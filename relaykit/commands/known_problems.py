@@ -73,6 +73,11 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Give PEM files: the certificate chain with the own certificate first, its private key without a "
         "password, the authorities' certificates.",
     ),
+    "weak-certificate": KnownProblem(
+        "A certificate is too weak",
+        "OpenSSL on this system does not use certificates whose keys or digests can be broken.",
+        "Make a new key, RSA with 2048 bits or ECDSA, and have a certificate made for it with SHA-256.",
+    ),
     "tls-failed": KnownProblem(
         "TLS failed",
         "The two ends could not agree on TLS, or one of them did not accept the other's certificate.",

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -75,13 +76,19 @@ class TlsContext:
     """SHA-256 of the one certificate that the peer may have; empty for any."""
 
 
-def server_context(certificate: bytes, key: bytes, authorities: bytes | None = None) -> TlsContext:
+Pem = bytes | Path
+"""A text in PEM, or the file with it, which is then named where something is wrong with it."""
+
+
+def server_context(certificate: Pem, key: Pem, authorities: Pem | None = None) -> TlsContext:
     """For the end that is connected to.
 
     ``certificate`` (with the chain, if any) and ``key`` are PEM.  With ``authorities`` (PEM) peers must
     have a certificate that one of them signed.
 
-    :raises TransportSecurityError: something is not PEM, or the key is not that of the certificate.
+    :raises TransportSecurityError: something is not PEM or too weak, or the key is not that of the
+        certificate.
+    :raises OSError: a file cannot be read.
     """
     context = _make_context(certificate, key, authorities)
     if authorities is not None:
@@ -90,9 +97,9 @@ def server_context(certificate: bytes, key: bytes, authorities: bytes | None = N
 
 
 def client_context(
-    certificate: bytes | None = None,
-    key: bytes | None = None,
-    authorities: bytes | None = None,
+    certificate: Pem | None = None,
+    key: Pem | None = None,
+    authorities: Pem | None = None,
     fingerprint: str = "",
     server_name: str = "",
 ) -> TlsContext:
@@ -103,8 +110,9 @@ def client_context(
     very one.  With neither nothing is verified.  ``certificate`` and ``key`` (PEM) are shown to a server
     that asks.
 
-    :raises TransportSecurityError: something is not PEM, the key is not that of the certificate, or the
-        fingerprint or the name makes no sense.
+    :raises TransportSecurityError: something is not PEM or too weak, the key is not that of the certificate,
+        or the fingerprint or the name makes no sense.
+    :raises OSError: a file cannot be read.
     """
     asked_name = _asked_name(server_name)
     context = _make_context(certificate, key, authorities)
@@ -315,7 +323,7 @@ class TlsLeg(StreamLeg):
             return
         except SSL.Error as error:
             self._flush()
-            self._fail(_reason_of(error))
+            self._fail(_reason_of(error, self._connection.get_app_data()))
             return
         self._flush()
         certificate = self._connection.get_peer_certificate()
@@ -458,7 +466,7 @@ class TlsLeg(StreamLeg):
         self._flush()
 
 
-def _make_context(certificate: bytes | None, key: bytes | None, authorities: bytes | None) -> SSL.Context:
+def _make_context(certificate: Pem | None, key: Pem | None, authorities: Pem | None) -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(_TLS12_CIPHERS)
@@ -476,37 +484,50 @@ def _make_context(certificate: bytes | None, key: bytes | None, authorities: byt
     return context
 
 
-def _show(context: SSL.Context, certificate: bytes, key: bytes) -> None:
+def _content(pem: Pem) -> tuple[bytes, str]:
+    """What is in PEM, and the name of its file with a blank before it."""
+    return (pem.read_bytes(), f" {pem}") if isinstance(pem, Path) else (pem, "")
+
+
+def _show(context: SSL.Context, certificate: Pem, key: Pem) -> None:
+    content, file = _content(certificate)
+    secret, key_file = _content(key)
     try:
-        chain = x509.load_pem_x509_certificates(certificate)
+        chain = x509.load_pem_x509_certificates(content)
     except ValueError as error:
         raise TransportSecurityError(
-            f"the TLS certificate cannot be read as PEM: {error}", problem="tls-files"
+            f"the TLS certificate{file} cannot be read as PEM: {error}", problem="tls-files"
         ) from error
     try:
-        private: Any = load_pem_private_key(key, password=None)
+        private: Any = load_pem_private_key(secret, password=None)
     except (ValueError, TypeError) as error:
         raise TransportSecurityError(
-            f"the TLS private key cannot be read as PEM: {error}", problem="tls-files"
+            f"the TLS private key{key_file} cannot be read as PEM: {error}", problem="tls-files"
         ) from error
-    context.use_certificate(chain[0])
-    for each in chain[1:]:
-        context.add_extra_chain_cert(each)
+    try:
+        context.use_certificate(chain[0])
+        for each in chain[1:]:
+            context.add_extra_chain_cert(each)
+    except SSL.Error as error:
+        raise TransportSecurityError(
+            f"the TLS certificate{file} cannot be used: {_reason_of(error)}", problem="weak-certificate"
+        ) from error
     try:
         context.use_privatekey(private)
         context.check_privatekey()
     except SSL.Error as error:
         raise TransportSecurityError(
-            "the TLS private key is not that of the certificate", problem="tls-files"
+            f"the TLS private key{key_file} is not that of the certificate{file}", problem="tls-files"
         ) from error
 
 
-def _trust(context: SSL.Context, authorities: bytes) -> None:
+def _trust(context: SSL.Context, authorities: Pem) -> None:
+    content, file = _content(authorities)
     try:
-        certificates = x509.load_pem_x509_certificates(authorities)
+        certificates = x509.load_pem_x509_certificates(content)
     except ValueError as error:
         raise TransportSecurityError(
-            f"the trusted CA file cannot be read as PEM: {error}", problem="tls-files"
+            f"the trusted CA file{file} cannot be read as PEM: {error}", problem="tls-files"
         ) from error
     store = context.get_cert_store()
     assert store is not None, "a context without certificate store"
@@ -515,8 +536,11 @@ def _trust(context: SSL.Context, authorities: bytes) -> None:
 
 
 def _as_verified(
-    _connection: SSL.Connection, _certificate: crypto.X509, _error: int, _depth: int, verified: int
+    connection: SSL.Connection, _certificate: crypto.X509, error: int, _depth: int, verified: int
 ) -> bool:
+    """Decides as OpenSSL does, and keeps why a certificate was refused."""
+    if not verified:
+        connection.set_app_data(error)
     return bool(verified)
 
 
@@ -529,7 +553,13 @@ def _verify_name(connection: SSL.Connection, name: str) -> None:
             verify_ip_address(connection, name)
         else:
             verify_hostname(connection, name)
-    except (CertificateError, VerificationError, ValueError) as error:
+    except CertificateError as error:
+        raise TransportSecurityError(
+            "the server's certificate is not for any name, because it has no subjectAltName: give the server "
+            "a certificate that has one, or pin this one with transport.tls.serverFingerprint",
+            problem="certificate-name",
+        ) from error
+    except (VerificationError, ValueError) as error:
         # ValueError is for names, such as numbers, that no certificate can be for.
         raise TransportSecurityError(
             f'the server\'s certificate is not for "{name}": set transport.tls.serverName to a name that '
@@ -581,9 +611,10 @@ def _digest(fingerprint: str) -> bytes:
 _NOT_TLS = "the peer does not speak TLS: is TLS on at both ends, and is it the right port?"
 
 _ADVICE = {
-    "certificate verify failed": (
-        "the peer's certificate is not signed by a trusted CA, or has expired: check trustedCaFile"
+    "ee key too small": (
+        "its key is too short for this system's OpenSSL: make one of 2048 bits or more, or ECDSA"
     ),
+    "ca md too weak": "it is signed with a digest that this system's OpenSSL takes for broken",
     "wrong version number": _NOT_TLS,
     "packet length too long": _NOT_TLS,
     "http request": "the peer speaks HTTP, not TLS",
@@ -600,8 +631,29 @@ _ADVICE = {
 }
 
 
-def _reason_of(error: SSL.Error) -> str:
-    """What OpenSSL says, and what to do about it where that is known."""
+_UNTRUSTED = "is not signed by a trusted CA: check trustedCaFile"
+_NOT_VERIFIED = {
+    9: "is not valid yet: look at the clocks of both machines",
+    10: "has expired: renew it",
+    18: _UNTRUSTED,
+    19: _UNTRUSTED,
+    20: _UNTRUSTED,
+    21: _UNTRUSTED,
+    66: "has a key that is too short for this system's OpenSSL",
+    67: "comes from a CA whose key is too short for this system's OpenSSL",
+    68: "is signed with a digest that this system's OpenSSL takes for broken",
+}
+"""Why OpenSSL does not accept a certificate.  Source: X509_STORE_CTX_get_error(3)."""
+
+
+def _reason_of(error: SSL.Error, not_verified: int | None = None) -> str:
+    """What OpenSSL says, and what to do about it where that is known.
+
+    :param not_verified: why it refused a certificate, if it did.
+    """
+    if not_verified is not None:
+        why = _NOT_VERIFIED.get(not_verified, f"was refused by OpenSSL (error {not_verified})")
+        return f"the peer's certificate {why}"
     if error.args and isinstance(error.args[0], Sequence) and error.args[0]:
         reasons = [entry[-1] for entry in error.args[0] if entry[-1]]
         for reason in reasons:

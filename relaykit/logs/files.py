@@ -1,4 +1,9 @@
-"""A log file that is put aside at midnight; files put aside long ago are removed."""
+"""A log file that is put aside at midnight; files put aside long ago are removed.
+
+No library does it as frp does: the time in a name is that of the rotation, and old files go by their age.
+``TimedRotatingFileHandler`` names the day before and counts files, Twisted's ``DailyLogFile`` keeps all.  Nor
+does one tell that a full disk has swallowed lines.
+"""
 
 from __future__ import annotations
 

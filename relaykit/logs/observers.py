@@ -107,7 +107,10 @@ def log_writer(
 def _to_stream(stream: TextIO) -> Callable[[str, float], None]:
     def write(text: str, now: float) -> None:
         try:
-            stream.write(text)
+            try:
+                stream.write(text)
+            except UnicodeEncodeError as error:
+                stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
             stream.flush()
         except (OSError, ValueError):  # whoever read it is gone, or it was closed
             return

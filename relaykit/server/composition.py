@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_pem_x509_certificate
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -229,14 +227,12 @@ class Composition:
     def _tls(self) -> tuple[TlsContext, str]:
         """What TLS with this server is made of, and the fingerprint of its certificate."""
         tls = self.config.transport.tls
+        authorities = Path(tls.trusted_ca_file) if tls.trusted_ca_file else None
         if tls.cert_file and tls.key_file:
-            certificate, key = Path(tls.cert_file).read_bytes(), Path(tls.key_file).read_bytes()
-        else:
-            pair = load_or_create(self.state, datetime.now(UTC))
-            certificate, key = pair.certificate, pair.key
-        authorities = Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None
-        context = server_context(certificate, key, authorities)
-        return context, fingerprint(load_pem_x509_certificate(certificate).public_bytes(Encoding.DER))
+            context = server_context(Path(tls.cert_file), Path(tls.key_file), authorities)
+            return context, fingerprint(Path(tls.cert_file).read_bytes())
+        pair = load_or_create(self.state, datetime.now(UTC))
+        return server_context(pair.certificate, pair.key, authorities), pair.fingerprint
 
     def _ports(self, poller: Poller, sessions: Sessions) -> ServerPorts:
         """The ports that proxies may open."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,24 @@ class SurroundingsTests(SynchronousTestCase):
         self.patch(reactor, "seconds", runtime.seconds)
         self.assertIs(CommandContext.of_process().choose_reactor(), reactor)
         self.assertEqual(reactor.seconds, time.monotonic)
+
+    def test_no_streams(self) -> None:
+        """A process without standard streams has some that go nowhere."""
+        self.patch(sys, "stdout", None)
+        self.patch(sys, "stderr", None)
+        context = CommandContext.of_process()
+        self.addCleanup(context.stdout.close)
+        self.addCleanup(context.stderr.close)
+        context.say("anything")
+        context.complain("Büro")
+        self.assertFalse(context.stdout.isatty())
+
+    def test_any_letter(self) -> None:
+        """Letters that the encoding lacks are printed as escapes."""
+        written = BytesIO()
+        self.patch(sys, "stdout", TextIOWrapper(written, "latin-1"))
+        CommandContext.of_process().say("Büro-機器")
+        self.assertEqual(written.getvalue().decode("latin-1"), "Büro-\\u6a5f\\u5668\n")
 
     def test_explained(self) -> None:
         """An error is told with what is known of its problem."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
+from pathlib import Path
 from unittest import mock
 
 from attrs import frozen
@@ -65,6 +66,7 @@ def make_pair(
     issuer: x509.Name,
     signer: PrivateKey,
     authority: bool = False,
+    until: datetime.datetime = LATER,
 ) -> Pair:
     """Signs a certificate."""
     builder = (
@@ -74,7 +76,7 @@ def make_pair(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(NOW)
-        .not_valid_after(LATER)
+        .not_valid_after(until)
     )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -437,6 +439,29 @@ class TlsTests(TlsTestCase):
         )
         self.assertIn("trustedCaFile", text)
 
+    def test_no_names(self) -> None:
+        """A signed certificate that names nobody but in its subject is refused, and what it lacks is told."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay.example")])
+        pair = make_pair(key, [], subject, AUTHORITY_NAME, authority_key())
+        text = self.refused(
+            client_context(authorities=authority(), server_name="relay.example"),
+            server_context(pair.certificate, pair.key),
+        )
+        self.assertIn("it has no subjectAltName", text)
+
+    def test_expired(self) -> None:
+        """A signed certificate that has run out is refused for that."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.DNSName("relay.example")
+        ended = NOW + datetime.timedelta(days=1)
+        pair = make_pair(key, [name], x509.Name([]), AUTHORITY_NAME, authority_key(), until=ended)
+        text = self.refused(
+            client_context(authorities=authority(), server_name="relay.example"),
+            server_context(pair.certificate, pair.key),
+        )
+        self.assertIn("the peer's certificate has expired", text)
+
     def test_wrong_fingerprint(self) -> None:
         """Another certificate than the pinned one is refused, and its fingerprint is told."""
         text = self.refused(client_context(fingerprint="sha256:" + "00" * 32))
@@ -557,6 +582,33 @@ class ContextTests(SynchronousTestCase):
         self.assertRaises(TransportSecurityError, server_context, pair.certificate, other.key)
         self.assertRaises(TransportSecurityError, client_context, authorities=b"junk")
         self.assertRaises(TransportSecurityError, client_context, fingerprint="sha256:abc")
+
+    def test_file_is_named(self) -> None:
+        """What comes from a file is refused with its name."""
+        pair, other = signed(), nameless()
+        files = [Path(self.mktemp()) for _ in range(3)]
+        for file, content in zip(files, (pair.certificate, other.key, b"junk"), strict=True):
+            file.write_bytes(content)
+        certificate, key, junk = files
+        for make, said in (
+            (lambda: server_context(junk, key), f"the TLS certificate {junk} cannot be read as PEM"),
+            (lambda: server_context(certificate, junk), f"the TLS private key {junk} cannot be read as PEM"),
+            (
+                lambda: server_context(certificate, key),
+                f"{key} is not that of the certificate {certificate}",
+            ),
+            (lambda: client_context(authorities=junk), f"the trusted CA file {junk} cannot be read as PEM"),
+        ):
+            self.assertIn(said, str(self.assertRaises(TransportSecurityError, make)))
+
+    def test_weak(self) -> None:
+        """A key that OpenSSL takes for too short is refused, with what to do."""
+        key = rsa.generate_private_key(65537, 1024)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "weak")])
+        weak = make_pair(key, [], name, name, key)
+        error = self.assertRaises(TransportSecurityError, server_context, weak.certificate, weak.key)
+        self.assertIn("its key is too short for this system's OpenSSL: make one of 2048 bits", str(error))
+        self.assertEqual(error.problem, "weak-certificate")
 
     def test_private_parts_are_not_shown(self) -> None:
         """The repr of a context says nothing of its key."""

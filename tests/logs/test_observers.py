@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,13 @@ class LogWriterTests(SynchronousTestCase):
         console = StringIO()
         console.close()
         Logger("relaykit.x", observer=log_writer(LogSettings(), console)).info("x")
+
+    def test_any_letter(self) -> None:
+        """Letters that the encoding of the console lacks are written as escapes."""
+        written = BytesIO()
+        console = TextIOWrapper(written, "latin-1")
+        Logger("relaykit.x", observer=log_writer(LogSettings(), console)).info("Büro-機器")
+        self.assertIn("Büro-\\u6a5f\\u5668", written.getvalue().decode("latin-1"))
 
     def test_full_disk(self) -> None:
         """A file that takes nothing is complained about elsewhere, once; the log goes on without it."""
