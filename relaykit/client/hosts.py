@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import IDataPlane, IDirectPaths, IFlow, ILegAcceptor, IListeningPort, IStreamLeg
+    from relaykit.interfaces import (
+        IDatagramLeg,
+        IDataPlane,
+        IDirectPaths,
+        IFlow,
+        ILegAcceptor,
+        IListeningPort,
+        IStreamLeg,
+    )
     from relaykit.values import Address, ClientIdentity, Origin
 
 __all__ = ["BackendHost", "HostedClient", "VisitorHost"]
@@ -55,6 +63,9 @@ class HostedClient(Protocol):
 
     def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
         """A leg to a local service."""
+
+    def dial_datagrams(self, endpoint: str) -> Deferred[IDatagramLeg]:
+        """A datagram leg to a local service."""
 
     def listen(self, host: str, port: int, acceptor: ILegAcceptor) -> IListeningPort:
         """Opens a port of this machine.
@@ -115,7 +126,16 @@ class _Host(Generic[CommonT]):
         return self._client.takes_signals
 
     def forward(self, near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
-        flow: IFlow = self._client.data_plane.forward(near, far, self._client.half_close)
+        return self._began(self._client.data_plane.forward(near, far, self._client.half_close), origin)
+
+    def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg, origin: Origin) -> IFlow:
+        return self._began(self._client.data_plane.forward_datagrams(near, far), origin)
+
+    def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
+        datagrams: IDatagramLeg = self._client.data_plane.datagrams_over(leg)
+        return datagrams
+
+    def _began(self, flow: IFlow, origin: Origin) -> IFlow:
         self.flows[flow] = origin
         flow.when_ended().addBoth(self._flow_ended, flow)
         return flow
@@ -165,7 +185,12 @@ class BackendHost(_Host[ProxyCommon]):
         self._signal(self._wire_name, "", body)
 
     def connect_local(self, origin: Origin) -> Deferred[IStreamLeg]:
-        return self._client.dial(self.common.local_endpoint).addErrback(self._unreachable, origin)
+        endpoint = self.common.local_endpoint
+        return self._client.dial(endpoint).addErrback(self._unreachable, endpoint, origin)
+
+    def open_local_datagrams(self, origin: Origin) -> Deferred[IDatagramLeg]:
+        endpoint = self.common.local_datagram_endpoint
+        return self._client.dial_datagrams(endpoint).addErrback(self._unreachable, endpoint, origin)
 
     def _ended(self, failure: Failure, origin: Origin) -> dict[str, Any]:
         return {
@@ -176,7 +201,7 @@ class BackendHost(_Host[ProxyCommon]):
             "ended": Ended.UNREACHABLE.value,
         }
 
-    def _unreachable(self, failure: Failure, origin: Origin) -> Any:
+    def _unreachable(self, failure: Failure, endpoint: str, origin: Origin) -> Any:
         if failure.check(OutOfDescriptors):
             # That has been told of once, for all.
             self.log.debug(
@@ -185,7 +210,7 @@ class BackendHost(_Host[ProxyCommon]):
         elif failure.check(ConnectionFailed):
             self.log.error(
                 "[{run}] [{proxy}] connect to local service [{endpoint}] error: {reason} (for {origin})",
-                endpoint=self.common.local_endpoint,
+                endpoint=endpoint,
                 **self._ended(failure, origin),
                 problem="local-service",
             )

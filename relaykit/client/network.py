@@ -12,7 +12,7 @@ from relaykit.carriers.direct import streams_over_socket
 from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.paths import Dialer, Route
 from relaykit.client.watching import NetworkWatch, has_moved
-from relaykit.dataplane.dialing import dial_endpoint
+from relaykit.dataplane.dialing import dial_datagram_endpoint, dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from relaykit.config.schema import ClientConfig
-    from relaykit.interfaces import ILegAcceptor, IListeningPort, IStreamLeg
+    from relaykit.interfaces import IDatagramLeg, ILegAcceptor, IListeningPort, IStreamLeg
     from relaykit.values import Address
 
 __all__ = ["Network", "make_network"]
@@ -34,13 +34,15 @@ __all__ = ["Network", "make_network"]
 class Network:
     """The way to the server, to local services, and to users on this machine.
 
-    ``dial`` connects to what an endpoint string names; ``listen(host, port, acceptor)`` opens a
-    port and raises :class:`relaykit.dataplane.listening.ListenFailed`.  ``watch(changed)`` makes the
-    service that calls ``changed(reason)`` when the way to the server may be another one.
+    ``dial`` and ``dial_datagrams`` connect to what an endpoint string names; ``listen(host, port,
+    acceptor)`` opens a port and raises :class:`relaykit.dataplane.listening.ListenFailed`.
+    ``watch(on_change)`` makes the service that calls ``on_change(reason)`` when the way to the server may
+    be another one.
     """
 
     route: Route
     dial: Callable[[str], Deferred[IStreamLeg]]
+    dial_datagrams: Callable[[str], Deferred[IDatagramLeg]]
     listen: Callable[[str, int, ILegAcceptor], IListeningPort]
     data_plane: DataPlane
     watch: Callable[[Callable[[str], None]], IService]
@@ -62,6 +64,7 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
             keepalive_of(config.transport),
         ),
         lambda endpoint: dial_endpoint(poller, endpoint),
+        lambda endpoint: dial_datagram_endpoint(poller, endpoint),
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
         make_data_plane(poller),
         lambda changed: NetworkWatch(reactor, changed),

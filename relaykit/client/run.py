@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.plane import DataPlane
     from relaykit.interfaces import (
+        IDatagramLeg,
         IDirectPaths,
         IFlow,
         ILegAcceptor,
@@ -201,6 +202,10 @@ class ClientRun(MultiService):
     def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
         """A leg to a local service."""
         return self.network.dial(endpoint)
+
+    def dial_datagrams(self, endpoint: str) -> Deferred[IDatagramLeg]:
+        """A datagram leg to a local service."""
+        return self.network.dial_datagrams(endpoint)
 
     def listen(self, host: str, port: int, acceptor: ILegAcceptor) -> IListeningPort:
         """Opens a port of this machine."""

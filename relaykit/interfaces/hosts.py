@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from relaykit.interfaces.forwarding import IFlow
-    from relaykit.interfaces.legs import ILegAcceptor, IListeningPort, IStreamLeg
+    from relaykit.interfaces.legs import IDatagramLeg, ILegAcceptor, IListeningPort, IStreamLeg
     from relaykit.values import Origin, Secret
 
 __all__ = [
@@ -111,6 +111,12 @@ class IForwardingHost(IHost, ISignalPeer):
         end it before.
         """
 
+    def forward_datagrams(near: IDatagramLeg, far: IDatagramLeg, origin: Origin) -> IFlow:
+        """The same for datagrams: until one leg is lost, or none has come for a while."""
+
+    def datagrams_over(leg: IStreamLeg) -> IDatagramLeg:
+        """A datagram leg on a work connection or a visit; see :meth:`IDataPlane.datagrams_over`."""
+
 
 class IClientHost(IForwardingHost):
     """The client, as a backend sees it."""
@@ -122,6 +128,12 @@ class IClientHost(IForwardingHost):
 
         Fails with :class:`relaykit.errors.ConnectionFailed`, which has been logged with the
         proxy's name and for whom it was.
+        """
+
+    def open_local_datagrams(origin: Origin) -> Deferred[IDatagramLeg]:
+        """A datagram leg to the local service: ``local`` is a ``udp:`` endpoint string then.
+
+        Fails as :meth:`connect_local` does.
         """
 
 

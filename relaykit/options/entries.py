@@ -104,10 +104,16 @@ class ProxyCommon(Options, frozen=True, kw_only=True):
     @property
     def local_endpoint(self) -> str:
         """The endpoint string of the local service, whichever way it was configured."""
-        if self.local:
-            return self.local
+        return self.local or self._endpoint("tcp")
+
+    @property
+    def local_datagram_endpoint(self) -> str:
+        """The same for a service that takes datagrams."""
+        return self.local or self._endpoint("udp")
+
+    def _endpoint(self, kind: str) -> str:
         host = self.local_ip.replace("\\", "\\\\").replace(":", "\\:").replace("=", "\\=")
-        return f"tcp:{host}:{self.local_port}"
+        return f"{kind}:{host}:{self.local_port}"
 
 
 class VisitorTransport(Options, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ from relaykit.errors import (
 )
 from relaykit.interfaces import (
     IClientHost,
+    IDatagramLeg,
     IDirectPath,
     IDirectPaths,
     IFlow,
@@ -507,12 +508,21 @@ class MemoryClientHost(_Peer):
         self._local(there)
         return succeed(here)
 
+    def open_local_datagrams(self, origin: Origin) -> Deferred[IDatagramLeg]:
+        return fail(ConnectionFailed(f"the local service of [{self.name}] takes no datagrams"))
+
     @property
     def flows(self) -> Collection[IFlow]:
         return self._relay.data_plane.flows
 
     def forward(self, near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
         return self._relay.data_plane.forward(near, far, self._relay.half_close)
+
+    def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg, origin: Origin) -> IFlow:
+        return self._relay.data_plane.forward_datagrams(near, far)
+
+    def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
+        return self._relay.data_plane.datagrams_over(leg)
 
     def _exposure(self) -> object:
         published = self._relay._published.get(self._proxy.name)
@@ -543,6 +553,12 @@ class MemoryVisitorHost(_Peer):
 
     def forward(self, near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
         return self._relay.data_plane.forward(near, far, self._relay.half_close)
+
+    def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg, origin: Origin) -> IFlow:
+        return self._relay.data_plane.forward_datagrams(near, far)
+
+    def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
+        return self._relay.data_plane.datagrams_over(leg)
 
     def open_visit(self, origin: Origin) -> Deferred[IStreamLeg]:
         exposure = self._exposure()

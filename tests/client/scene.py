@@ -18,11 +18,12 @@ from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
 from relaykit.config.schema import ClientConfig, ClientTransport
 from relaykit.config.schema.auth import ClientAuth
 from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.datagrams import FramedDatagramLeg
 from relaykit.dataplane.listening import PortInUse
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.tls import client_context, start_tls
 from relaykit.errors import ConnectionFailed
-from relaykit.interfaces import IListeningPort, IStreamLeg
+from relaykit.interfaces import IDatagramLeg, IListeningPort, IStreamLeg
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
@@ -82,6 +83,7 @@ class Machine:
                 keepalive_of(config.transport),
             ),
             self._dial,
+            self._dial_datagrams,
             self._listen,
             DataPlane([CopyForwarder()], self.scene.network),
             self._watch,
@@ -119,6 +121,10 @@ class Machine:
         near, far = self.scene.network.pair()
         self.services[endpoint].append(far)
         return succeed(near)
+
+    def _dial_datagrams(self, endpoint: str) -> Deferred[IDatagramLeg]:
+        opened = self._dial(endpoint)
+        return opened.addCallback(lambda leg: FramedDatagramLeg(self.scene.network, leg))
 
     def _listen(self, host: str, port: int, acceptor: Any) -> LocalPort:
         if port in self.taken:

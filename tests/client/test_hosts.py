@@ -13,9 +13,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.hosts import BackendHost, VisitorHost
 from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.datagrams import FramedDatagramLeg
 from relaykit.dataplane.plane import DataPlane
-from relaykit.errors import OutOfDescriptors, RefusedError
-from relaykit.interfaces import IDirectPaths, IFlow, ILegAcceptor, IListeningPort, ISignalPeer, IStreamLeg
+from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusedError
+from relaykit.interfaces import (
+    IDatagramLeg,
+    IDirectPaths,
+    IFlow,
+    ILegAcceptor,
+    IListeningPort,
+    ISignalPeer,
+    IStreamLeg,
+)
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, ClientIdentity, Ended, Origin
@@ -44,6 +53,10 @@ class Client:
     def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
         self.dialed.append(endpoint)
         return succeed(self.network.pair()[0]) if self.failure is None else fail(self.failure)
+
+    def dial_datagrams(self, endpoint: str) -> Deferred[IDatagramLeg]:
+        opened = self.dial(endpoint)
+        return opened.addCallback(lambda leg: FramedDatagramLeg(self.network, leg))
 
     def listen(self, host: str, port: int, acceptor: ILegAcceptor) -> IListeningPort:
         raise NotImplementedError
@@ -113,6 +126,29 @@ class HostTests(SynchronousTestCase):
             user.finish_writing()
             self.network.flush()
             self.assertEqual((served.ended, flow in self.backend.flows), (True, passes))
+
+    def test_datagrams(self) -> None:
+        """Datagrams on a work connection go to the local service, in a flow like any other."""
+        origin = Origin(Address("192.0.2.7", 7))
+        work, server = self.network.pair()
+        local = self.successResultOf(self.backend.open_local_datagrams(origin))
+        self.assertEqual(self.client.dialed, ["udp:127.0.0.1:80"])
+        flow = self.backend.forward_datagrams(self.backend.datagrams_over(work), local, origin)
+        self.assertEqual(self.backend.flows, {flow: origin})
+        server.write(b"\x00\x05query")
+        self.network.flush()
+        self.assertEqual(flow.moved(), (5, 0))
+        self.backend.end_flows(Ended.STOPPED)
+        self.network.flush()
+        self.network.expire_linger()
+        self.assertEqual(self.backend.flows, {})
+
+    def test_datagrams_unreachable(self) -> None:
+        """A local service that cannot be opened for datagrams is told of as any other is."""
+        self.client.failure = ConnectionFailed("no such host")
+        with capturedLogs() as logged:
+            self.failureResultOf(self.backend.open_local_datagrams(Origin()), ConnectionFailed)
+        self.assertEqual([event["endpoint"] for event in logged], ["udp:127.0.0.1:80"])
 
     def test_flows_ended(self) -> None:
         """Every flow can be ended, for a reason that is told."""
