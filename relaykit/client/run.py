@@ -20,7 +20,6 @@ from relaykit.client.work import WorkConnections
 from relaykit.errors import RemoteProtocolError, SessionLost
 from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
-from relaykit.sansio.wire.cipher import derive_key
 from relaykit.token_key import TokenKey, in_thread_of
 from relaykit.values import ClientIdentity, Ended
 
@@ -77,7 +76,7 @@ class ClientRun(MultiService):
         self.data_plane: DataPlane = network.data_plane
         self.session: Session | None = None
         self._work: WorkConnections | None = None
-        self._key = derive_key(token.to_bytes())
+        self._token = token
         self._identity = Identity.taken(state)
         self._connector = Connector(
             config,
@@ -148,7 +147,7 @@ class ClientRun(MultiService):
 
     def _serve(self, session: Session) -> None:
         run = session.run_id
-        self._work = WorkConnections(session, self.proxies.exposed, self._key, os.urandom)
+        self._work = WorkConnections(session, self.proxies.exposed, self._token, os.urandom)
         self.log.info(
             "[{run}] login to server success, get run id [{run}]",
             run=run,

@@ -17,7 +17,6 @@ from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefusedError
 from relaykit.interfaces import ISessionFollower, IVisitableProxyType
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.offering import VISIT_TIMEOUT_S, Refusal, open_visit, visit_answer
-from relaykit.sansio.wire.cipher import derive_key
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -187,5 +186,4 @@ async def visit(
     if isinstance(answer, Refusal):
         leg.close()
         raise VisitRefusedError(RefusalCode.OTHER, answer.text)
-    key = derive_key(common.secret_key.to_bytes()) if transport.use_encryption else None
-    return transformed(leg, key, transport.use_compression, entropy)
+    return transformed(leg, transport, common.secret_key, entropy)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from relaykit.client.registrar import LocalProxy
     from relaykit.client.session import Session
     from relaykit.interfaces import IStreamLeg
+    from relaykit.values import Secret
 
 __all__ = ["WorkConnections"]
 
@@ -33,7 +34,7 @@ class WorkConnections:
     """The work connections of one session.
 
     :param exposed: answers the proxy that has this name on the server, if it is exposed.
-    :param key: what encrypted proxies use.
+    :param token: what encrypted proxies use.
     """
 
     log = Logger()
@@ -42,12 +43,12 @@ class WorkConnections:
         self,
         session: Session,
         exposed: Callable[[str], LocalProxy | None],
-        key: bytes,
+        token: Secret,
         entropy: Callable[[int], bytes],
     ) -> None:
         self._session = session
         self._exposed = exposed
-        self._key = key
+        self._token = token
         self._entropy = entropy
         self._waiting: set[Deferred[None]] = set()
         self._idle: set[IStreamLeg] = set()
@@ -118,9 +119,7 @@ class WorkConnections:
             )
             leg.close()
             return
-        transport = proxy.configured.common.transport
-        key = self._key if transport.use_encryption else None
-        work = transformed(leg, key, transport.use_compression, self._entropy)
+        work = transformed(leg, proxy.configured.common.transport, self._token, self._entropy)
         served = Deferred.fromCoroutine(proxy.backend.work_assigned(work, answer.origin))
         served.addErrback(self._defect, work, answer.proxy_name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
@@ -12,7 +12,7 @@ from zope.interface import implementer
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import ILossReceiver
-from relaykit.sansio.wire.cipher import IV_LENGTH
+from relaykit.sansio.wire.cipher import IV_LENGTH, derive_key
 from relaykit.sansio.wire.coders import Stack, inbound_coders, outbound_coders
 from relaykit.values import Ended
 
@@ -20,20 +20,35 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.wire.coders import StreamCoder
+    from relaykit.values import Secret
 
-__all__ = ["TransformLeg", "transformed"]
+__all__ = ["TransformLeg", "Transforms", "transformed"]
+
+
+class Transforms(Protocol):
+    """What is done to the bytes of a leg: the options of a proxy, of a visitor, or what one asks for."""
+
+    @property
+    def use_encryption(self) -> bool:
+        """Whether they are encrypted with a key that is made from a secret of both ends."""
+
+    @property
+    def use_compression(self) -> bool:
+        """Whether they are compressed before that."""
 
 
 def transformed(
-    leg: IStreamLeg, key: bytes | None, compression: bool, entropy: Callable[[int], bytes]
+    leg: IStreamLeg, transforms: Transforms, secret: Secret, entropy: Callable[[int], bytes]
 ) -> IStreamLeg:
-    """A leg whose peer compresses, then encrypts with this key; the leg itself where it does neither.
+    """A leg whose peer does the same to what it writes; the leg itself where nothing is to be done.
 
-    :param key: of :func:`relaykit.sansio.wire.cipher.derive_key`, or None for no encryption.
+    :param secret: the token, or what a visitor must know.
     :param entropy: answers this many random bytes.
     """
-    if key is None and not compression:
+    compression = transforms.use_compression
+    if not (transforms.use_encryption or compression):
         return leg
+    key = derive_key(secret.to_bytes()) if transforms.use_encryption else None
     iv = entropy(IV_LENGTH) if key is not None else b""
     return TransformLeg(leg, outbound_coders(key, compression, iv), inbound_coders(key, compression))
 

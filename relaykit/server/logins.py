@@ -24,7 +24,6 @@ from relaykit.sansio.control.texts import (
     STOPPED,
     TOO_MANY_LOGINS,
 )
-from relaykit.sansio.wire.cipher import derive_key
 from relaykit.server.admission import LoginRate
 from relaykit.server.sessions import Session
 from relaykit.server.verification import Verification
@@ -105,7 +104,6 @@ class Logins:
         if core.state is State.ENDED:
             # It has gone while others were asked to make way for it.
             return
-        key = derive_key(settings.token.to_bytes())
         session = Session(
             core,
             login.driver,
@@ -113,7 +111,7 @@ class Logins:
             login.identity(run_id),
             self._registry,
             rules,
-            key,
+            settings.token,
             self._sessions.forget,
         )
         self._sessions.add(session)

@@ -38,7 +38,7 @@ from relaykit.server.peers import VisitorPeer
 from relaykit.server.silence import SignOfLife
 from relaykit.server.verification import Verification, refusal_text, verify_connection
 from relaykit.server.work import WorkConnections
-from relaykit.values import ClientIdentity, Ended, Origin
+from relaykit.values import ClientIdentity, Ended, Origin, Secret
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -99,7 +99,7 @@ class Session:
         identity: ClientIdentity,
         registry: Registry,
         rules: SessionRules,
-        key: bytes,
+        token: Secret,
         ended: Callable[[Session], None],
     ) -> None:
         self.identity = identity
@@ -124,7 +124,7 @@ class Session:
             WorkPool(min(core.login.pool_count, rules.max_pool_count), self.now, rules.user_timeout_s),
             self._request_work,
             rules.clock,
-            key,
+            token,
             rules.entropy,
             rules.texts,
         )

@@ -17,7 +17,6 @@ from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.credentials import proves
 from relaykit.sansio.control.opening import admit_visit, refuse_visit
 from relaykit.sansio.control.texts import NOT_OF_THIS_SESSION, UNKNOWN_SESSION, PeerTexts
-from relaykit.sansio.wire.cipher import derive_key
 from relaykit.server.peers import VisitorPeer
 from relaykit.values import Ended
 
@@ -51,8 +50,7 @@ class Visit(VisitorPeer):
     def accept(self, secret: Secret) -> IStreamLeg:
         self.answered = True
         self._leg.write(admit_visit(self._framing, self._asked.proxy_name))
-        key = derive_key(secret.to_bytes()) if self._asked.use_encryption else None
-        return transformed(self._leg, key, self._asked.use_compression, self._entropy)
+        return transformed(self._leg, self._asked, secret, self._entropy)
 
     def abort(self) -> None:
         """Drops the visit."""

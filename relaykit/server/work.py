@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.wire.framing import Framing
     from relaykit.server.flows import ProxyFlow
+    from relaykit.values import Secret
 
 __all__ = ["IdleConnection", "WorkConnections"]
 
@@ -149,7 +150,7 @@ _UNSERVED = {
 class WorkConnections:
     """Drives the pool of one session.
 
-    ``request(count)`` asks the client for work connections; ``key`` is what encrypted proxies use.
+    ``request(count)`` asks the client for work connections; ``token`` is what encrypted proxies use.
     """
 
     log = Logger()
@@ -159,14 +160,14 @@ class WorkConnections:
         pool: WorkPool[ProxyFlow, IdleConnection],
         request: Callable[[int], None],
         clock: IReactorTime,
-        key: bytes,
+        token: Secret,
         entropy: Callable[[int], bytes],
         texts: PeerTexts,
     ) -> None:
         self._pool = pool
         self._request = request
         self._clock = clock
-        self._key = key
+        self._token = token
         self._entropy = entropy
         self._texts = texts
         self._timer: IDelayedCall | None = None
@@ -237,9 +238,7 @@ class WorkConnections:
             # It was ended meanwhile.
             leg.close()
             return
-        transport = flow.proxy.common.transport
-        key = self._key if transport.use_encryption else None
-        flow.on_work_leg(transformed(leg, key, transport.use_compression, self._entropy))
+        flow.on_work_leg(transformed(leg, flow.proxy.common.transport, self._token, self._entropy))
 
     def _broken(self, event: Assigned[ProxyFlow, IdleConnection], silently: bool) -> None:
         """A work connection died while it was idle, and has served nobody: the user gets another one.

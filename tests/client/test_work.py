@@ -22,7 +22,6 @@ from relaykit.options import ProxyTransport
 from relaykit.sansio.control.binding import Purpose
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
 from relaykit.sansio.control.opening import assign_work, refuse_work
-from relaykit.sansio.wire.cipher import derive_key
 from relaykit.sansio.wire.framing import V2
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Ended, Origin, Secret
@@ -80,9 +79,7 @@ class WorkConnectionTests(SynchronousTestCase):
         self.backend = Backend()
         self.transport = ProxyTransport()
         session: Any = self.server
-        self.work = WorkConnections(
-            session, self.exposed, derive_key(TOKEN.to_bytes()), lambda length: b"\x01" * length
-        )
+        self.work = WorkConnections(session, self.exposed, TOKEN, lambda length: b"\x01" * length)
 
     def exposed(self, name: str) -> LocalProxy | None:
         """The one proxy of these tests."""

@@ -8,9 +8,10 @@ from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.tls import client_context, server_context, start_tls
 from relaykit.dataplane.transforms import transformed
 from relaykit.interfaces import IForwarder, IStreamLeg
-from relaykit.sansio.wire.cipher import derive_key
+from relaykit.options import ProxyTransport
 from relaykit.testing.forwarders import ForwarderTests
 from relaykit.testing.legs import LegTests, MemoryWaiting
+from relaykit.values import Secret
 from tests.dataplane.test_tls import signed
 
 
@@ -41,8 +42,8 @@ class TransformedPairs(MemoryWaiting):
     async def make_pair(self) -> tuple[IStreamLeg, IStreamLeg]:
         """Two connected legs with transforms."""
         near, far = self.network.pair()
-        key = derive_key(b"secret")
-        return transformed(near, key, True, bytes), transformed(far, key, True, bytes)
+        both, secret = ProxyTransport(use_encryption=True, use_compression=True), Secret("secret")
+        return transformed(near, both, secret, bytes), transformed(far, both, secret, bytes)
 
 
 class MemoryLegTests(PlainPairs, LegTests, TestCase):

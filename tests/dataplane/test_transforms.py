@@ -9,11 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane.transforms import transformed
 from relaykit.interfaces import IStreamLeg
-from relaykit.sansio.wire.cipher import derive_key
+from relaykit.options import ProxyTransport
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
-from relaykit.values import Ended
+from relaykit.values import Ended, Secret
 
-KEY = derive_key(b"a token")
+TOKEN = Secret("a token")
+BOTH = ProxyTransport(use_encryption=True, use_compression=True)
 
 
 def entropy(length: int) -> bytes:
@@ -26,8 +27,8 @@ def pair(
 ) -> tuple[IStreamLeg, IStreamLeg]:
     """Two transformed legs that understand each other."""
     near, far = network.pair()
-    key = KEY if encryption else None
-    return transformed(near, key, compression, entropy), transformed(far, key, compression, entropy)
+    wanted = ProxyTransport(use_encryption=encryption, use_compression=compression)
+    return transformed(near, wanted, TOKEN, entropy), transformed(far, wanted, TOKEN, entropy)
 
 
 class TransformTests(SynchronousTestCase):
@@ -39,7 +40,7 @@ class TransformTests(SynchronousTestCase):
     def test_nothing_to_do(self) -> None:
         """Where neither is wanted the leg itself is the answer."""
         leg, _ = self.network.pair()
-        self.assertIs(transformed(leg, None, False, entropy), leg)
+        self.assertIs(transformed(leg, ProxyTransport(), TOKEN, entropy), leg)
 
     def test_each_combination(self) -> None:
         """What one end writes the other end reads, in both directions."""
@@ -54,7 +55,7 @@ class TransformTests(SynchronousTestCase):
     def test_not_in_clear(self) -> None:
         """What travels is neither the payload nor as long."""
         near, plain = self.network.pair()
-        leg = transformed(near, KEY, True, entropy)
+        leg = transformed(near, BOTH, TOKEN, entropy)
         seen = RecordingReceiver(plain)
         leg.write(b"secret words " * 100)
         self.network.flush()
@@ -64,12 +65,12 @@ class TransformTests(SynchronousTestCase):
     def test_order_of_frp(self) -> None:
         """Bytes are compressed first and encrypted then, behind the IV."""
         near, plain = self.network.pair()
-        leg = transformed(near, KEY, True, entropy)
+        leg = transformed(near, BOTH, TOKEN, entropy)
         seen = RecordingReceiver(plain)
         leg.write(b"hello")
         self.network.flush()
         other, far = self.network.pair()
-        decrypted = RecordingReceiver(transformed(far, KEY, False, entropy))
+        decrypted = RecordingReceiver(transformed(far, ProxyTransport(use_encryption=True), TOKEN, entropy))
         other.write(seen.data)
         self.network.flush()
         self.assertEqual(seen.data[:16], entropy(16))
@@ -78,7 +79,7 @@ class TransformTests(SynchronousTestCase):
     def test_different_keys(self) -> None:
         """A peer with another key is noticed; the log says what to compare."""
         near, far = self.network.pair()
-        leg = transformed(far, KEY, True, entropy)
+        leg = transformed(far, BOTH, TOKEN, entropy)
         received = RecordingReceiver(leg)
         with capturedLogs() as logged:
             near.write(b"\x00" * 64)

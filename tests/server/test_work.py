@@ -25,7 +25,7 @@ from relaykit.server.work import (
     WorkConnections,
 )
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
-from relaykit.values import ClientIdentity, Origin, Traffic
+from relaykit.values import ClientIdentity, Origin, Secret, Traffic
 
 
 @define(eq=False)
@@ -67,7 +67,7 @@ class WorkTestCase(SynchronousTestCase):
         self.asked = 0
         pool: WorkPool[ProxyFlow, IdleConnection] = WorkPool(1, 0.0, 10.0)
         self.work = WorkConnections(
-            pool, self.request, self.clock, b"\0" * 16, lambda length: b"\1" * length, PeerTexts()
+            pool, self.request, self.clock, Secret("t"), lambda length: b"\1" * length, PeerTexts()
         )
         self.proxy = Proxy(self.work, self.clock)
 
