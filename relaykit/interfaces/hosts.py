@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from relaykit.interfaces.forwarding import IFlow
-    from relaykit.interfaces.legs import IDatagramLeg, ILegAcceptor, IListeningPort, IStreamLeg
+    from relaykit.interfaces.legs import (
+        IDatagramAcceptor,
+        IDatagramLeg,
+        ILegAcceptor,
+        IListeningPort,
+        IStreamLeg,
+    )
+    from relaykit.sansio.contract import Recognizer
     from relaykit.values import Origin, Secret
 
 __all__ = [
@@ -19,6 +26,7 @@ __all__ = [
     "IForwardingHost",
     "IHost",
     "IInitiator",
+    "IPortHolder",
     "IPorts",
     "IRegisteredProxy",
     "IServerHost",
@@ -41,7 +49,14 @@ class ISignalPeer(Interface):
         """
 
 
-class IRegisteredProxy(ISignalPeer):
+class IPortHolder(Interface):
+    """Who has a port: rules and quotas go by it."""
+
+    name = Attribute("Its name on the server: under this one it gets back the port that it had.")
+    identity = Attribute("The :class:`relaykit.values.ClientIdentity` of its client.")
+
+
+class IRegisteredProxy(ISignalPeer, IPortHolder):
     """The server's view of one proxy."""
 
     name = Attribute("Its name on the server, user prefix included.")
@@ -156,10 +171,27 @@ class IVisitorHost(IForwardingHost):
 class IPorts(Interface):
     """The only way to open a port; rules and quotas are applied."""
 
-    def listen_stream(
-        port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy
-    ) -> Deferred[IListeningPort]:
+    def listen_stream(port: int, acceptor: ILegAcceptor, holder: IPortHolder) -> Deferred[IListeningPort]:
         """Opens a TCP port for a proxy; 0 picks one, the one that the same name had if it is free.
 
         Fails with :class:`relaykit.errors.ProxyRefusedError`.
+        """
+
+    def listen_datagrams(
+        port: int, acceptor: IDatagramAcceptor, holder: IPortHolder
+    ) -> Deferred[IListeningPort]:
+        """The same for a UDP port; a TCP port of this number is another one."""
+
+    def share_stream(
+        port: int, acceptor: ILegAcceptor, key: str, recognizer: Recognizer | None = None
+    ) -> IListeningPort:
+        """Opens a TCP port that belongs to no proxy, or takes part in one that is open, the bind port too.
+
+        The acceptor gets the connections that are recognized; without a recognizer those that nobody does.
+        Of two that recognize the same, the one that came first has it.  A connection that nobody recognizes
+        in time is closed.  An ingress that the server's file configures does this when it is made, so that
+        the failure is the server's.
+
+        :param key: the configuration key that names the port, for messages.
+        :raises ListenFailed: :class:`relaykit.dataplane.listening.ListenFailed` with key, address and port.
         """

@@ -18,9 +18,11 @@ from zope.interface import implementer
 from relaykit import __version__
 from relaykit.authentication import TokenVerifier
 from relaykit.certificates import fingerprint, load_or_create
+from relaykit.dataplane.datagram_sockets import listen_datagrams
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
+from relaykit.dataplane.shared_ports import SharedPorts
 from relaykit.dataplane.tls import TlsContext, server_context, start_tls
 from relaykit.interfaces import IServerHost
 from relaykit.nat.rendezvous import RendezvousPoints
@@ -38,7 +40,7 @@ from relaykit.server.binding import ServerBinding, load_or_create_salt
 from relaykit.server.heartbeats import heartbeat_of
 from relaykit.server.ingresses import RunningIngresses
 from relaykit.server.logins import Logins
-from relaykit.server.ports import ServerPorts
+from relaykit.server.ports import PortProtocol, ServerPorts
 from relaykit.server.reception import Reception
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 
     from relaykit.config.schema import ServerConfig
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IDataPlane, ILegAcceptor, IListeningPort, IPorts, IRendezvous
+    from relaykit.interfaces import IDataPlane, IListeningPort, IPorts, IRendezvous
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
     from relaykit.server.acceptor import Link
@@ -235,20 +237,20 @@ class Composition:
         return server_context(pair.certificate, pair.key, authorities), pair.fingerprint
 
     def _ports(self, poller: Poller, sessions: Sessions) -> ServerPorts:
-        """The ports that proxies may open."""
+        """The ports that proxies and their types may open."""
         config = self.config
         address = config.proxy_bind_addr or config.bind_addr
-
-        def listen(port: int, acceptor: ILegAcceptor) -> IListeningPort:
-            return listen_tcp(poller, address, port, acceptor, for_users=True)
-
         return ServerPorts(
-            listen,
+            {
+                PortProtocol.TCP: partial(listen_tcp, poller, address, for_users=True),
+                PortProtocol.UDP: partial(listen_datagrams, poller, address),
+            },
             self.reactor,
             secrets.randbelow,
             [each.ports for each in config.allow_ports],
             config.max_ports_per_client,
             sessions.release_if_silent,
+            partial(SharedPorts(partial(listen_tcp, poller), self.reactor).claim, address),
         )
 
     def _rules(self, texts: PeerTexts) -> SessionRules:

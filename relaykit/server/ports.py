@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
@@ -17,10 +18,11 @@ from relaykit.interfaces import IListeningPort, IPorts
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.interfaces import ILegAcceptor, IRegisteredProxy
+    from relaykit.interfaces import IDatagramAcceptor, ILegAcceptor, IPortHolder
+    from relaykit.sansio.contract import Recognizer
     from relaykit.values import Address
 
-__all__ = ["ServerPorts"]
+__all__ = ["PortProtocol", "ServerPorts"]
 
 REMEMBERED_NAMES = 10_000
 """Names whose last picked port is remembered; the oldest are forgotten first.  A few MB at most."""
@@ -33,8 +35,14 @@ PICK_ATTEMPTS = 5
 
 HIGHEST_PORT = 65535
 
-
 ANY_PORT = (range(1, HIGHEST_PORT + 1),)
+
+
+class PortProtocol(enum.Enum):
+    """What a port is one of: tcp 6000 and udp 6000 are two ports."""
+
+    TCP = "tcp"
+    UDP = "udp"
 
 
 @implementer(IListeningPort)
@@ -44,9 +52,9 @@ class _HeldPort:
 
     _ports: ServerPorts
     _port: IListeningPort
+    _protocol: PortProtocol
     _name: str
     _run_id: str
-    _number: int
     _open: bool = field(default=True, init=False)
 
     @property
@@ -57,107 +65,129 @@ class _HeldPort:
     def close(self) -> None:
         if self._open:
             self._open = False
+            number = self.address.port
             self._port.close()
-            self._ports.released(self._number, self._name, self._run_id)
+            self._ports.released(self._protocol, number, self._name, self._run_id)
 
 
 @implementer(IPorts)
 class ServerPorts:
     """Opens ports on one address, within the allowed ranges and each client's quota.
 
-    ``listen(port, acceptor)`` opens a TCP port and raises
-    :class:`relaykit.dataplane.listening.ListenFailed`; ``pick(n)`` answers a random number below ``n``.
-    ``release(run_id)`` takes from a client that gives no sign of life all that it holds, and answers
-    whether it did.
+    The ranges hold for each protocol, the quota for all ports of a client together, as at frp.
+
+    ``listen[protocol](port, acceptor)`` opens a port and raises
+    :class:`relaykit.dataplane.listening.ListenFailed`; ``share`` likewise opens or shares one that belongs to
+    no proxy, see :meth:`relaykit.dataplane.shared_ports.SharedPorts.claim`, its address left out.
+    ``pick(n)`` answers a random number below ``n``.  ``release(run_id)`` takes from a client that gives no
+    sign of life all that it holds, and answers whether it did.
     """
 
     def __init__(
         self,
-        listen: Callable[[int, ILegAcceptor], IListeningPort],
+        listen: Mapping[PortProtocol, Callable[[int, Any], IListeningPort]],
         clock: IReactorTime,
         pick: Callable[[int], int],
         allowed: Sequence[range] = (),
         most_per_client: int = 0,
         release: Callable[[str], Deferred[bool]] = lambda run_id: succeed(False),
+        share: Callable[[int, ILegAcceptor, str, Recognizer | None], IListeningPort] | None = None,
     ) -> None:
         self._listen = listen
+        self._share = share
         self._release = release
         self._clock = clock
         self._pick = pick
         self._allowed = tuple(allowed) or ANY_PORT
         self._most_per_client = most_per_client
-        self._held: dict[int, str] = {}
+        self._held: dict[tuple[PortProtocol, int], str] = {}
         """Ports that proxies have, each with the run id of the client."""
         self._per_client: Counter[str] = Counter()
-        self._last_port: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._last_port: OrderedDict[tuple[PortProtocol, str], tuple[int, float]] = OrderedDict()
 
     def listen_stream(
-        self, port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy
+        self, port: int, acceptor: ILegAcceptor, holder: IPortHolder
     ) -> Deferred[IListeningPort]:
-        return Deferred.fromCoroutine(self._open_released(port, acceptor, holder))
+        return self._listen_for(PortProtocol.TCP, port, acceptor, holder)
 
-    def released(self, number: int, name: str, run_id: str) -> None:
+    def listen_datagrams(
+        self, port: int, acceptor: IDatagramAcceptor, holder: IPortHolder
+    ) -> Deferred[IListeningPort]:
+        return self._listen_for(PortProtocol.UDP, port, acceptor, holder)
+
+    def share_stream(
+        self, port: int, acceptor: ILegAcceptor, key: str, recognizer: Recognizer | None = None
+    ) -> IListeningPort:
+        if self._share is None:
+            raise ListenFailed(f"{key}: nobody shares ports here")
+        return self._share(port, acceptor, key, recognizer)
+
+    def released(self, protocol: PortProtocol, number: int, name: str, run_id: str) -> None:
         """A proxy gave its port back; its name keeps a claim on it for a while."""
-        self._held.pop(number, None)
+        self._held.pop((protocol, number), None)
         self._per_client[run_id] -= 1
         if self._per_client[run_id] <= 0:
             del self._per_client[run_id]
-        self._last_port[name] = (number, self._clock.seconds() + REMEMBERED_S)
-        self._last_port.move_to_end(name)
+        last = protocol, name
+        self._last_port[last] = (number, self._clock.seconds() + REMEMBERED_S)
+        self._last_port.move_to_end(last)
         while len(self._last_port) > REMEMBERED_NAMES:
             self._last_port.popitem(last=False)
 
-    async def _open_released(
-        self, port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy
-    ) -> IListeningPort:
-        """Opens a port, if need be after having taken it from a client that is silent."""
-        present = self._held.get(port)
-        if present is not None and present != holder.identity.run_id:
-            await self._release(present)
-        return self._open(port, acceptor, holder)
+    def _listen_for(
+        self, protocol: PortProtocol, port: int, acceptor: object, holder: IPortHolder
+    ) -> Deferred[IListeningPort]:
+        request = _Request(protocol, port, acceptor, holder.name, holder.identity.run_id)
+        return Deferred.fromCoroutine(self._open_released(request))
 
-    def _open(self, port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy) -> IListeningPort:
-        run_id = holder.identity.run_id
+    async def _open_released(self, request: _Request) -> IListeningPort:
+        """Opens a port, if need be after having taken it from a client that is silent."""
+        present = self._held.get((request.protocol, request.port))
+        if present is not None and present != request.run_id:
+            await self._release(present)
+        return self._open(request)
+
+    def _open(self, request: _Request) -> IListeningPort:
+        run_id = request.run_id
         if self._most_per_client and self._per_client[run_id] >= self._most_per_client:
             raise ProxyRefusedError(RefusalCode.TOO_MANY_PORTS, "exceed the max_ports_per_client")
-        opened = self._open_given(port, acceptor) if port else self._open_any(holder.name, acceptor)
-        number = opened.address.port
-        self._held[number] = run_id
+        opened = self._open_given(request) if request.port else self._open_any(request)
+        self._held[request.protocol, opened.address.port] = run_id
         self._per_client[run_id] += 1
-        return _HeldPort(self, opened, holder.name, run_id, number)
+        return _HeldPort(self, opened, request.protocol, request.name, run_id)
 
-    def _open_given(self, port: int, acceptor: ILegAcceptor) -> IListeningPort:
-        if port in self._held:
+    def _open_given(self, request: _Request) -> IListeningPort:
+        if (request.protocol, request.port) in self._held:
             raise ProxyRefusedError(RefusalCode.PORT_IN_USE, "port already used")
-        if not any(port in each for each in self._allowed):
+        if not any(request.port in each for each in self._allowed):
             raise ProxyRefusedError(RefusalCode.PORT_NOT_ALLOWED, "port not allowed")
         try:
-            return self._listen(port, acceptor)
+            return self._listen[request.protocol](request.port, request.acceptor)
         except ListenFailed as error:
             raise ProxyRefusedError(RefusalCode.PORT_UNAVAILABLE, "port unavailable") from error
 
-    def _open_any(self, name: str, acceptor: ILegAcceptor) -> IListeningPort:
-        for port in self._candidates(name):
+    def _open_any(self, request: _Request) -> IListeningPort:
+        for port in self._candidates(request.protocol, request.name):
             try:
-                return self._listen(port, acceptor)
+                return self._listen[request.protocol](port, request.acceptor)
             except ListenFailed:
                 continue
         raise ProxyRefusedError(RefusalCode.PORT_UNAVAILABLE, "no available port")
 
-    def _candidates(self, name: str) -> Iterator[int]:
-        last = self._last_port.pop(name, None)
-        if last is not None and last[1] > self._clock.seconds() and self._is_free(last[0]):
+    def _candidates(self, protocol: PortProtocol, name: str) -> Iterator[int]:
+        last = self._last_port.pop((protocol, name), None)
+        if last is not None and last[1] > self._clock.seconds() and self._is_free(protocol, last[0]):
             yield last[0]
         total = sum(len(each) for each in self._allowed)
         for _ in range(PICK_ATTEMPTS if total else 0):
             port = self._nth(self._pick(total))
-            if self._is_free(port):
+            if self._is_free(protocol, port):
                 yield port
         if total <= PICK_ATTEMPTS:
-            yield from (port for port in map(self._nth, range(total)) if self._is_free(port))
+            yield from (port for port in map(self._nth, range(total)) if self._is_free(protocol, port))
 
-    def _is_free(self, port: int) -> bool:
-        return port not in self._held and any(port in each for each in self._allowed)
+    def _is_free(self, protocol: PortProtocol, port: int) -> bool:
+        return (protocol, port) not in self._held and any(port in each for each in self._allowed)
 
     def _nth(self, index: int) -> int:
         for each in self._allowed:
@@ -165,3 +195,14 @@ class ServerPorts:
                 return each[index]
             index -= len(each)
         raise IndexError(index)
+
+
+@frozen
+class _Request:
+    """What a proxy asks for."""
+
+    protocol: PortProtocol
+    port: int
+    acceptor: Any
+    name: str
+    run_id: str

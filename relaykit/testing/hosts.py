@@ -22,7 +22,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.datagrams import FramedDatagramLeg
+from relaykit.dataplane.listening import PortInUse
 from relaykit.dataplane.plane import DataPlane
+from relaykit.dataplane.shared_ports import SharedPorts
 from relaykit.errors import (
     ConnectionFailed,
     NoWorkConnection,
@@ -63,14 +66,18 @@ from relaykit.values import Address, ClientIdentity, Ended, Origin, Traffic
 if TYPE_CHECKING:
     from relaykit.interfaces import (
         IBackend,
+        IDatagramAcceptor,
+        IDatagramLeg,
         IExposure,
         IIngress,
         ILegAcceptor,
+        IPortHolder,
         IProxyType,
         IStreamLeg,
         IVisitableProxyType,
         IVisitor,
     )
+    from relaykit.sansio.contract import Recognizer
     from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
     from relaykit.sansio.nat.punching import FailureReason
     from relaykit.testing.memory import MemoryLeg
@@ -297,7 +304,7 @@ class MemoryRelay:
 @define(eq=False)
 class _MemoryPort:
     address: Address
-    acceptor: ILegAcceptor
+    acceptor: Any
     _open: dict[int, _MemoryPort] = field(repr=False)
 
     def close(self) -> None:
@@ -312,6 +319,8 @@ class MemoryPorts:
     def __init__(self, relay: MemoryRelay) -> None:
         self._relay = relay
         self._open: dict[int, _MemoryPort] = {}
+        self._open_datagrams: dict[int, _MemoryPort] = {}
+        self._shared = SharedPorts(self._listen, relay.clock)
         self.refused: set[int] = set()
         """Ports that the rules of this server forbid."""
 
@@ -320,27 +329,26 @@ class MemoryPorts:
         return iter(sorted(self._open))
 
     def listen_stream(
-        self, port: int, acceptor: ILegAcceptor, holder: IRegisteredProxy
+        self, port: int, acceptor: ILegAcceptor, holder: IPortHolder
     ) -> Deferred[IListeningPort]:
-        if port in self.refused:
-            return fail(ProxyRefusedError(RefusalCode.PORT_NOT_ALLOWED, "port not allowed"))
-        try:
-            return succeed(self.open(port, acceptor))
-        except OSError:
-            return fail(ProxyRefusedError(RefusalCode.PORT_IN_USE, "port already used"))
+        return self._open_for(port, acceptor, self._open)
+
+    def listen_datagrams(
+        self, port: int, acceptor: IDatagramAcceptor, holder: IPortHolder
+    ) -> Deferred[IListeningPort]:
+        return self._open_for(port, acceptor, self._open_datagrams)
+
+    def share_stream(
+        self, port: int, acceptor: ILegAcceptor, key: str, recognizer: Recognizer | None = None
+    ) -> IListeningPort:
+        return self._shared.claim("", port, acceptor, key, recognizer)
 
     def open(self, port: int, acceptor: ILegAcceptor) -> IListeningPort:
         """Opens a port; 0 picks one.
 
         :raises OSError: it is taken.
         """
-        while port == 0 or (port in self._open and port >= _FIRST_PICKED_PORT):
-            port = max(port + 1, _FIRST_PICKED_PORT)
-        if port in self._open:
-            raise OSError(f"port {port} is taken")
-        opened = _MemoryPort(Address("192.0.2.80", port), acceptor, self._open)
-        self._open[port] = opened
-        return opened
+        return self._open_in(self._open, port, acceptor)
 
     def dial(self, port: int, source: Address | None = None) -> MemoryLeg:
         """Connects a user to an open port; see :meth:`MemoryRelay.dial`."""
@@ -351,6 +359,42 @@ class MemoryPorts:
         listening.acceptor.leg_accepted(leg, Origin(source or leg.peer, listening.address))
         self._relay.settle()
         return user
+
+    def dial_datagrams(self, port: int, source: Address | None = None) -> IDatagramLeg:
+        """A user of an open datagram port; the port gets its leg at once, not with the first datagram."""
+        listening = self._open_datagrams.get(port)
+        if listening is None:
+            raise ConnectionFailed(f"nobody listens on datagram port {port}")
+        network = self._relay.network
+        user, leg = network.pair()
+        origin = Origin(source or leg.peer, listening.address)
+        listening.acceptor.leg_accepted(FramedDatagramLeg(network, leg), origin)
+        self._relay.settle()
+        return FramedDatagramLeg(network, user)
+
+    def _open_for(
+        self, port: int, acceptor: object, table: dict[int, _MemoryPort]
+    ) -> Deferred[IListeningPort]:
+        if port in self.refused:
+            return fail(ProxyRefusedError(RefusalCode.PORT_NOT_ALLOWED, "port not allowed"))
+        try:
+            return succeed(self._open_in(table, port, acceptor))
+        except OSError:
+            return fail(ProxyRefusedError(RefusalCode.PORT_IN_USE, "port already used"))
+
+    def _open_in(self, table: dict[int, _MemoryPort], port: int, acceptor: object) -> IListeningPort:
+        while port == 0 or (port in table and port >= _FIRST_PICKED_PORT):
+            port = max(port + 1, _FIRST_PICKED_PORT)
+        if port in table:
+            raise OSError(f"port {port} is taken")
+        opened = table[port] = _MemoryPort(Address("192.0.2.80", port), acceptor, table)
+        return opened
+
+    def _listen(self, host: str, port: int, acceptor: ILegAcceptor) -> IListeningPort:
+        try:
+            return self.open(port, acceptor)
+        except OSError as error:
+            raise PortInUse(f"cannot listen on :{port}: another program listens there") from error
 
 
 @implementer(IServerHost)

@@ -51,7 +51,7 @@ from relaykit.sansio.wire.messages import Login
 from relaykit.server.acceptor import BindPort, Link
 from relaykit.server.binding import ServerBinding
 from relaykit.server.logins import Logins
-from relaykit.server.ports import ServerPorts
+from relaykit.server.ports import PortProtocol, ServerPorts
 from relaykit.server.reception import Reception
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
@@ -158,7 +158,9 @@ class Scene:
         self.public_name = "relay.example"
         self.certificate_name = OWN
         self.salt = b"" if bound is BoundLogin.OFF else SALT
-        self.server_ports = ServerPorts(self._listen, self.clock, lambda below: 0, release=self._release)
+        self.server_ports = ServerPorts(
+            {PortProtocol.TCP: self._listen}, self.clock, lambda below: 0, release=self._release
+        )
         self.rendezvous_points = RendezvousPoints(ServerRendezvous(self.entropy), self.clock)
         self.registry = Registry(TYPES, self, self.data_plane, self.clock, self._release)
         rules = SessionRules(

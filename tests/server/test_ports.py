@@ -9,10 +9,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from relaykit.dataplane.listening import PortInUse
+from relaykit.dataplane.listening import ListenFailed, PortInUse
 from relaykit.errors import ProxyRefusedError, RefusalCode
 from relaykit.interfaces import IListeningPort
-from relaykit.server.ports import REMEMBERED_S, ServerPorts
+from relaykit.server.ports import REMEMBERED_S, PortProtocol, ServerPorts
 from relaykit.values import Address, ClientIdentity
 
 ACCEPTOR: Any = None
@@ -63,6 +63,8 @@ class ServerPortsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.network = Network()
+        self.datagrams = Network()
+        self.shared: list[Any] = []
         self.clock = Clock()
         self.picks: list[int] = []
 
@@ -72,7 +74,13 @@ class ServerPortsTests(SynchronousTestCase):
         def pick(below: int) -> int:
             return self.picks.pop(0) if self.picks else 0
 
-        return ServerPorts(self.network.listen, self.clock, pick, allowed, most_per_client)
+        listen = {PortProtocol.TCP: self.network.listen, PortProtocol.UDP: self.datagrams.listen}
+        return ServerPorts(listen, self.clock, pick, allowed, most_per_client, share=self.share)
+
+    def share(self, port: int, acceptor: Any, key: str, recognizer: Any) -> IListeningPort:
+        """Opens a port that belongs to no proxy."""
+        self.shared.append((port, key, recognizer))
+        return self.network.listen(port, acceptor)
 
     def open(self, ports: ServerPorts, number: int, name: str = "a", run_id: str = "r1") -> IListeningPort:
         """Opens a port that can be opened."""
@@ -101,6 +109,43 @@ class ServerPortsTests(SynchronousTestCase):
         self.assertEqual((refusal.code, refusal.text), (RefusalCode.PORT_IN_USE, "port already used"))
         first.close()
         self.open(ports, 6000, "b")
+
+    def open_datagrams(self, ports: ServerPorts, number: int, name: str = "a") -> IListeningPort:
+        """Opens a datagram port that can be opened."""
+        return self.successResultOf(ports.listen_datagrams(number, ACCEPTOR, holder(name)))
+
+    def test_protocols(self) -> None:
+        """A number of TCP and the same of UDP are two ports."""
+        ports = self.ports()
+        self.open(ports, 6000)
+        self.open_datagrams(ports, 6000, "b").close()
+        self.assertEqual((self.network.open, self.datagrams.open), ({6000}, set()))
+        self.assertIs(self.refusal(ports, 6000, "c").code, RefusalCode.PORT_IN_USE)
+
+    def test_remembered_by_protocol(self) -> None:
+        """A name gets back the port that it had of this protocol, whatever it had of the other."""
+        ports = self.ports(range(6000, 6100))
+        self.picks = [10, 20]
+        stream, datagrams = self.open(ports, 0), self.open_datagrams(ports, 0)
+        stream.close()
+        datagrams.close()
+        self.assertEqual(self.open_datagrams(ports, 0).address.port, 6020)
+        self.assertEqual(self.open(ports, 0).address.port, 6010)
+
+    def test_quota_of_both(self) -> None:
+        """The quota of a client counts its ports of both protocols."""
+        ports = self.ports(most_per_client=2)
+        self.open(ports, 6000)
+        self.open_datagrams(ports, 6000)
+        self.assertIs(self.refusal(ports, 6001).code, RefusalCode.TOO_MANY_PORTS)
+
+    def test_shared(self) -> None:
+        """A port that belongs to no proxy is opened or shared without a look at ranges and quotas."""
+        ports = self.ports(range(6000, 6001), most_per_client=1)
+        shared = ports.share_stream(80, ACCEPTOR, "vhostHTTPPort")
+        self.assertEqual((shared.address.port, self.shared), (80, [(80, "vhostHTTPPort", None)]))
+        alone = ServerPorts({}, self.clock, lambda below: 0)
+        self.assertRaises(ListenFailed, alone.share_stream, 80, ACCEPTOR, "vhostHTTPPort")
 
     def test_not_allowed(self) -> None:
         """A port outside every allowed range is refused."""

@@ -11,11 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from relaykit.dataplane.listening import PortInUse
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode, RefusedError, VisitRefusedError
 from relaykit.interfaces import (
     IBackend,
     IClientHost,
+    IDatagramAcceptor,
     IIngress,
+    ILegAcceptor,
     IRegisteredProxy,
     ISignalPeer,
     ISignalReceiver,
@@ -28,9 +31,23 @@ from relaykit.interfaces import (
 )
 from relaykit.options import VisitorCommon
 from relaykit.proxies import stcp, tcp
+from relaykit.sansio.parsers.recognizing import Opening
 from relaykit.testing.hosts import MemoryRelay, collecting, echoing
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.values import Address, Ended, Origin, Secret
+from tests.dataplane.fakes import RecordingDatagrams
+
+
+@implementer(ILegAcceptor, IDatagramAcceptor)
+class Accepted:
+    """Keeps what a port gave it."""
+
+    def __init__(self) -> None:
+        self.legs: list[Any] = []
+
+    def leg_accepted(self, leg: Any, origin: Origin) -> None:
+        """Keeps it."""
+        self.legs.append((leg, origin))
 
 
 class PublishTests(SynchronousTestCase):
@@ -71,6 +88,35 @@ class PublishTests(SynchronousTestCase):
                 ProxyRefusedError, relay.publish, tcp.proxy_type, tcp.TcpOptions(remote_port=port), name=name
             )
             self.assertIs(refusal.code, code)
+
+    def test_datagrams(self) -> None:
+        """A datagram port is apart from the TCP port of this number; its users are legs with an origin."""
+        relay, accepted = MemoryRelay(), Accepted()
+        relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), name="one")
+        holder: Any = None
+        self.assertRaises(ConnectionFailed, relay.ports.dial_datagrams, 6000)
+        self.successResultOf(relay.ports.listen_datagrams(6000, accepted, holder))
+        self.failureResultOf(relay.ports.listen_datagrams(6000, accepted, holder), ProxyRefusedError)
+        user = relay.ports.dial_datagrams(6000, Address("203.0.113.9", 4000))
+        ((leg, origin),) = accepted.legs
+        self.assertEqual(origin.source, Address("203.0.113.9", 4000))
+        received = RecordingDatagrams(leg)
+        user.send(b"hello")
+        relay.settle()
+        self.assertEqual(received.got, [b"hello"])
+
+    def test_shared_port(self) -> None:
+        """Several may share a port that belongs to no proxy."""
+        relay, http, rest = MemoryRelay(), Accepted(), Accepted()
+        relay.ports.share_stream(80, http, "vhostHTTPPort", Opening(b"GET "))
+        relay.ports.share_stream(80, rest, "vhostPort")
+        self.assertRaises(PortInUse, relay.ports.share_stream, 80, rest, "vhostPort")
+        relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), name="one")
+        self.assertRaises(PortInUse, relay.ports.share_stream, 6000, rest, "vhostPort")
+        relay.dial(80).write(b"GET / ")
+        relay.dial(80).write(b"SSH-")
+        relay.settle()
+        self.assertEqual((len(http.legs), len(rest.legs)), (1, 1))
 
     def test_no_local_service(self) -> None:
         """A local service that refuses ends the user's connection."""
