@@ -137,7 +137,7 @@ class RendezvousFailedError(RelaykitError):
 class UnsuitablePathError(RelaykitError):
     """A direct path cannot carry what was asked of it."""
 
-    problem = "traversal"
+    problem = "hole-punching"
 
 
 class PeerUnprovenError(RelaykitError):

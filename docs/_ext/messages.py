@@ -42,7 +42,7 @@ def messages() -> Iterator[Message]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and (found := _of_call(node, shown)):
                 yield Message(f"{path}:{node.lineno}", *found)
-        if path.name == "texts.py":
+        if path.parts[-2:] == ("control", "texts.py"):
             yield from _constants(path, tree)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.task import LoopingCall
-from twisted.logger import globalLogBeginner
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
+from zope.interface import implementer
 
+from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.status.plain import PlainRenderer
-from relaykit.commands.status.view import ProblemListener, Snapshot, StatusView
+from relaykit.commands.status.view import Problem, Snapshot, StatusView
+from relaykit.logs.lines import printable
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -26,13 +29,13 @@ class Renderer(Protocol):
     """Shows snapshots, in lines or drawn on a terminal."""
 
     period_s: float | None
-    """How often it wants a picture although nothing has happened, in seconds; None for never."""
+    """How often it wants a snapshot although nothing has happened, in seconds; None for never."""
 
-    def show(self, picture: Snapshot) -> None:
-        """Shows a picture."""
+    def show(self, snapshot: Snapshot) -> None:
+        """Shows a snapshot."""
 
     def tell(self, text: str) -> None:
-        """Shows a text that is no part of a picture."""
+        """Shows a text that is no part of a snapshot."""
 
     def close(self) -> None:
         """Leaves the terminal as it was."""
@@ -47,7 +50,7 @@ class Followed(Protocol):
 
 
 def choose_renderer(context: CommandContext, title: str, *, plain: bool) -> Renderer:
-    """A screen where there is a terminal that can be drawn on, lines elsewhere."""
+    """The live one where there is a terminal that can be drawn on, lines elsewhere."""
     if plain or not context.stdout.isatty() or context.environ.get("TERM") == "dumb":
         return PlainRenderer(context)
     from relaykit.commands.status.live import LiveRenderer
@@ -55,40 +58,42 @@ def choose_renderer(context: CommandContext, title: str, *, plain: bool) -> Rend
     return LiveRenderer(title, context.stdout)
 
 
+@implementer(ILogObserver)
 class LogFollower:
-    """Shows a client: when it logs something, and as often as the show wants.  Owns the show.
+    """Shows a client: when it logs something, and as often as the renderer wants.  Owns the renderer.
 
-    From :meth:`begin` on, the log of this process goes nowhere else.
+    From :meth:`begin` on, the log of this process comes here alone: the last warning or error is shown as the
+    problem, and the traceback of a defect, which nobody may miss, as a text.
     """
 
-    def __init__(self, client: Followed, painter: StatusView, show: Renderer, reactor: Any) -> None:
+    def __init__(self, client: Followed, view: StatusView, renderer: Renderer, reactor: Any) -> None:
+        self.problem: Problem | None = None
         self._client = client
-        self._painter = painter
-        self._show = show
+        self._view = view
+        self._renderer = renderer
         self._reactor = reactor
         self._soon: IDelayedCall | None = None
-        self._over = False
-        self._listener = ProblemListener(reactor.seconds, self._look_soon, show.tell)
+        self._ended = False
         self._looking = LoopingCall(self._look)
         self._measuring = LoopingCall(client.measure_round_trip)
         self._looking.clock = self._measuring.clock = reactor
 
     def begin(self) -> None:
         """Begins to show."""
-        globalLogBeginner.beginLoggingTo([self._listener], discardBuffer=True, redirectStandardIO=False)
-        if self._show.period_s is not None:
-            self._looking.start(self._show.period_s)
+        globalLogBeginner.beginLoggingTo([self], discardBuffer=True, redirectStandardIO=False)
+        if self._renderer.period_s is not None:
+            self._looking.start(self._renderer.period_s)
             self._measuring.start(MEASURE_S)
         else:
             self._look_soon()
 
     def has_told(self, text: str) -> bool:
         """Whether the last problem that was shown has this text in it."""
-        return self._listener.problem is not None and text in self._listener.problem.text
+        return self.problem is not None and text in self.problem.text
 
     def end(self) -> None:
         """Shows how it ended, and nothing more."""
-        self._over = True
+        self._ended = True
         for call in (self._looking, self._measuring):
             if call.running:
                 call.stop()
@@ -96,11 +101,29 @@ class LogFollower:
             self._soon.cancel()
             self._soon = None
         self._look()
-        self._show.close()
+        self._renderer.close()
+
+    def __call__(self, event: LogEvent) -> None:
+        """Takes an event of the log."""
+        level = event.get("log_level")
+        if self._ended or level is None or not str(event.get("log_namespace")).startswith("relaykit."):
+            return
+        failure = event.get("log_failure")
+        if failure is not None:
+            self._renderer.tell(failure.getTraceback())
+        if level >= LogLevel.warn:
+            # Every event of a session begins with its run id, which people do not need.
+            form = (event.get("log_format") or "").removeprefix("[{run}] ")
+            self.problem = Problem(
+                text=printable(formatEvent({**event, "log_format": form})),
+                known=KNOWN_PROBLEMS.get(event.get("problem", "")),
+                at=self._reactor.seconds(),
+            )
+        self._look_soon()
 
     def _look_soon(self) -> None:
         """What is logged is often said before it is done; at the end of this turn, both are."""
-        if self._soon is None and not self._over:
+        if self._soon is None:
             self._soon = self._reactor.callLater(0, self._look_now)
 
     def _look_now(self) -> None:
@@ -109,6 +132,6 @@ class LogFollower:
 
     def _look(self) -> None:
         status = self._client.status()
-        if self._show.period_s is not None and status.round_trip_s is None:
+        if self._renderer.period_s is not None and status.round_trip_s is None:
             self._client.measure_round_trip()
-        self._show.show(self._painter.paint(status, self._reactor.seconds(), self._listener.problem))
+        self._renderer.show(self._view.snapshot(status, self._reactor.seconds(), self.problem))

@@ -4,60 +4,56 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relaykit.commands.status.view import ConnectionState, EntryPoint, Snapshot, state_text
+from relaykit.commands.status.view import ConnectionState, EntryPoint, Snapshot
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
     from relaykit.commands.status.view import Problem
 
-__all__ = ["PlainRenderer", "advice_lines"]
+__all__ = ["PlainRenderer"]
 
 
 class PlainRenderer:
-    """Prints a line for whatever is new in a picture; problems go to standard error."""
+    """Prints a line for whatever is new in a snapshot; problems go to standard error."""
 
     period_s: float | None = None
     """Only changes are told, so there is nothing to do at regular times."""
 
     def __init__(self, context: CommandContext) -> None:
         self._context = context
-        self._standing: ConnectionState | None = None
+        self._state: ConnectionState | None = None
         self._open: set[str] = set()
-        self._problem: Problem | None = None
+        self._problem = ""
 
-    def show(self, picture: Snapshot) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Tells what is new."""
-        problem = picture.problem
-        if problem is not None and problem is not self._problem:
-            if self._problem is None or self._problem.text != problem.text:
-                self._context.complain("\n".join((f"problem: {problem.text}", *advice_lines(problem))))
-            self._problem = problem
-        if picture.standing is not self._standing:
-            before, self._standing = self._standing, picture.standing
-            if picture.standing is not ConnectionState.STOPPING or before is ConnectionState.CONNECTED:
-                self._context.say(state_text(picture))
-        for entry_point in picture.entry_points:
-            if entry_point.open and entry_point.name not in self._open:
-                self._open.add(entry_point.name)
-                self._context.say(_opened(entry_point))
-            elif not entry_point.open:
-                self._open.discard(entry_point.name)
+        problem = snapshot.problem
+        if problem is not None and problem.text != self._problem:
+            self._problem = problem.text
+            self._context.complain(_problem_text(problem))
+        if snapshot.state is not self._state:
+            before, self._state = self._state, snapshot.state
+            if snapshot.state is not ConnectionState.STOPPING or before is ConnectionState.CONNECTED:
+                self._context.say(snapshot.state_text)
+        for each in snapshot.entry_points:
+            if each.open and each.name not in self._open:
+                self._context.say(_opened(each))
+        self._open = {each.name for each in snapshot.entry_points if each.open}
 
     def tell(self, text: str) -> None:
-        """Prints what is no part of a picture."""
+        """Prints what is no part of a snapshot."""
         self._context.complain(text)
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-def advice_lines(problem: Problem) -> list[str]:
-    """What a problem means and what to do, indented; nothing where that is not known."""
+def _problem_text(problem: Problem) -> str:
     known = problem.known
-    return [] if known is None else [f"  {known.cause}", f"  {known.remedy}"]
+    hint = "" if known is None else f"\n  {known.cause}\n  {known.remedy}"
+    return f"problem: {problem.text}{hint}"
 
 
 def _opened(entry_point: EntryPoint) -> str:
-    where = entry_point.url or entry_point.address or entry_point.hint
     to = f" -> {entry_point.leads_to}" if entry_point.leads_to else ""
-    return f"[{entry_point.name}] open: {where}{to}"
+    return f"[{entry_point.name}] open: {entry_point.where}{to}"

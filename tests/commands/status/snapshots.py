@@ -1,4 +1,4 @@
-"""Pictures for the tests of what shows them."""
+"""Snapshots for the tests of what shows them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.status.view import ConnectionState, EntryPoint, Problem, Snapshot
 from relaykit.errors import problem_of
 
-__all__ = ["CONNECTED", "CONNECTING", "OPEN", "problem", "with_entrances"]
+__all__ = ["CONNECTED", "CONNECTING", "OPEN", "problem", "with_entry_points"]
 
-CONNECTING = Snapshot(at=10.0, server="relay.example:7000", standing=ConnectionState.CONNECTING, seconds=0.0)
-CONNECTED = evolve(CONNECTING, standing=ConnectionState.CONNECTED, seconds=3723.0)
-OPEN = EntryPoint(name="ssh", leads_to="127.0.0.1:22", open=True, address="relay.example:6000")
+CONNECTING = Snapshot(at=10.0, server="relay.example:7000", state=ConnectionState.CONNECTING, seconds=0.0)
+CONNECTED = evolve(CONNECTING, state=ConnectionState.CONNECTED, seconds=3723.0)
+OPEN = EntryPoint(name="ssh", leads_to="127.0.0.1:22", open=True, where="relay.example:6000")
 
 
-def with_entrances(*entry_points: EntryPoint, **changes: Any) -> Snapshot:
+def with_entry_points(*entry_points: EntryPoint, **changes: Any) -> Snapshot:
     """A client that is connected, and where its users come in."""
     return evolve(CONNECTED, entry_points=entry_points, **changes)
 

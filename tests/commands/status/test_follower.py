@@ -12,28 +12,29 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.status import ClientStatus
 from relaykit.commands.context import CommandContext
+from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.status.follower import MEASURE_S, LogFollower, choose_renderer
 from relaykit.commands.status.live import LiveRenderer
 from relaykit.commands.status.plain import PlainRenderer
-from relaykit.commands.status.view import ConnectionState, Snapshot, StatusView
+from relaykit.commands.status.view import ConnectionState, Problem, Snapshot, StatusView
 from relaykit.commands.tunnels.logins import ServerName
 from tests.commands.fakes import FakeRole
 
 CONNECTED = ClientStatus(connected=True, since=0.0, round_trip_s=0.01)
 
 
-class RecordingShow:
-    """Keeps the pictures."""
+class RecordingRenderer:
+    """Keeps the snapshots."""
 
     def __init__(self, period_s: float | None) -> None:
         self.period_s = period_s
-        self.pictures: list[Snapshot] = []
+        self.snapshots: list[Snapshot] = []
         self.told: list[str] = []
         self.closed = False
 
-    def show(self, picture: Snapshot) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Keeps it."""
-        self.pictures.append(picture)
+        self.snapshots.append(snapshot)
 
     def tell(self, text: str) -> None:
         """Keeps it."""
@@ -44,7 +45,7 @@ class RecordingShow:
         self.closed = True
 
 
-class FollowerTests(SynchronousTestCase):
+class LogFollowerTests(SynchronousTestCase):
     """Tests for :class:`LogFollower`."""
 
     def setUp(self) -> None:
@@ -60,42 +61,44 @@ class FollowerTests(SynchronousTestCase):
             globalLogPublisher.addObserver(observer)
             self.addCleanup(globalLogPublisher.removeObserver, observer)
 
-    def followed(self, period_s: float | None) -> tuple[LogFollower, RecordingShow]:
-        """A follower that has begun, and its show."""
-        show = RecordingShow(period_s)
-        follower = LogFollower(self.client, StatusView(server=ServerName("relay.example")), show, self.clock)
+    def followed(self, period_s: float | None) -> tuple[LogFollower, RecordingRenderer]:
+        """A follower that has begun, and its renderer."""
+        renderer = RecordingRenderer(period_s)
+        follower = LogFollower(
+            self.client, StatusView(server=ServerName("relay.example")), renderer, self.clock
+        )
         follower.begin()
-        return follower, show
+        return follower, renderer
 
     def test_lines(self) -> None:
-        """Without a period there is a picture at the start, and one for what is logged in one turn."""
-        follower, show = self.followed(None)
+        """Without a period there is a snapshot at the start, and one for what is logged in one turn."""
+        follower, renderer = self.followed(None)
         self.clock.advance(0)
-        self.assertEqual([each.standing for each in show.pictures], [ConnectionState.CONNECTING])
+        self.assertEqual([each.state for each in renderer.snapshots], [ConnectionState.CONNECTING])
         self.log.info("login to server success")
         self.log.warn("something else")
         self.client.now = CONNECTED
         self.clock.advance(0)
-        self.assertEqual([each.standing for each in show.pictures[1:]], [ConnectionState.CONNECTED])
-        assert show.pictures[1].problem is not None
-        self.assertEqual(show.pictures[1].problem.text, "something else")
+        self.assertEqual([each.state for each in renderer.snapshots[1:]], [ConnectionState.CONNECTED])
+        assert renderer.snapshots[1].problem is not None
+        self.assertEqual(renderer.snapshots[1].problem.text, "something else")
         self.clock.advance(100.0)
-        self.assertEqual((len(show.pictures), self.client.measured), (2, 0))
+        self.assertEqual((len(renderer.snapshots), self.client.measured), (2, 0))
         follower.end()
 
-    def test_screen(self) -> None:
-        """With a period there are pictures all the time, and round trips are measured."""
+    def test_live(self) -> None:
+        """With a period there are snapshots all the time, and round trips are measured."""
         self.client.now = CONNECTED
-        follower, show = self.followed(0.5)
+        follower, renderer = self.followed(0.5)
         self.clock.pump([0.5] * 4)
-        self.assertEqual(len(show.pictures), 5)
+        self.assertEqual(len(renderer.snapshots), 5)
         self.assertEqual(self.client.measured, 1)
         self.clock.pump([0.5] * int(MEASURE_S / 0.5))
         self.assertEqual(self.client.measured, 2)
         follower.end()
 
     def test_first_round_trip(self) -> None:
-        """Until there is a first measurement, one is asked for with every picture."""
+        """Until there is a first measurement, one is asked for with every snapshot."""
         self.client.now = evolve(CONNECTED, round_trip_s=None)
         follower, _ = self.followed(0.5)
         self.clock.pump([0.5] * 4)
@@ -103,14 +106,34 @@ class FollowerTests(SynchronousTestCase):
         follower.end()
 
     def test_end(self) -> None:
-        """The end is a last picture; then the show is closed, and no call is left."""
+        """The end is a last snapshot; then the renderer is closed, and no call is left."""
         for period_s in (None, 0.5):
-            follower, show = self.followed(period_s)
-            self.log.info("a picture is due")
-            before = len(show.pictures)
+            follower, renderer = self.followed(period_s)
+            self.log.info("a snapshot is due")
+            before = len(renderer.snapshots)
             follower.end()
-            self.assertEqual((len(show.pictures), show.closed), (before + 1, True))
+            self.assertEqual((len(renderer.snapshots), renderer.closed), (before + 1, True))
             self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_problem(self) -> None:
+        """The last warning or error of ours is the problem, without the run id, with what is known of it."""
+        follower, _ = self.followed(None)
+        self.log.info("all is well")
+        Logger("twisted.internet").error("something else")
+        self.assertIsNone(follower.problem)
+        self.clock.advance(7.0)
+        self.log.warn("[{run}] [ssh] start error: taken", run="0123", problem="port-in-use")
+        known = KNOWN_PROBLEMS["port-in-use"]
+        self.assertEqual(follower.problem, Problem(text="[ssh] start error: taken", known=known, at=7.0))
+        follower.end()
+
+    def test_controls(self) -> None:
+        """What a peer sent cannot speak to the terminal."""
+        follower, _ = self.followed(None)
+        self.log.warn("it said {text}", text="\x1b[2J\n")
+        assert follower.problem is not None
+        self.assertEqual(follower.problem.text, "it said \\x1b[2J\\n")
+        follower.end()
 
     def test_has_told(self) -> None:
         """What was shown as a problem need not be said again."""
@@ -121,14 +144,14 @@ class FollowerTests(SynchronousTestCase):
         follower.end()
 
     def test_defect(self) -> None:
-        """The traceback of a defect reaches the show as a text."""
-        follower, show = self.followed(None)
+        """The traceback of a defect is shown as a text."""
+        follower, renderer = self.followed(None)
         try:
             raise ZeroDivisionError("a defect")
         except ZeroDivisionError:
             self.log.failure("a defect in the client")
         follower.end()
-        self.assertIn("ZeroDivisionError", show.told[0])
+        self.assertIn("ZeroDivisionError", renderer.told[0])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
@@ -147,7 +170,7 @@ class ChooseTests(SynchronousTestCase):
         return type(choose_renderer(CommandContext(stream, StringIO(), environ), "relaykit", plain=plain))
 
     def test_choice(self) -> None:
-        """A screen is for terminals that can be drawn on, unless lines are asked for."""
+        """The live one is for terminals that can be drawn on, unless lines are asked for."""
         self.assertIs(self.chosen(Terminal()), LiveRenderer)
         self.assertIs(self.chosen(Terminal(), plain=True), PlainRenderer)
         self.assertIs(self.chosen(Terminal(), TERM="dumb"), PlainRenderer)

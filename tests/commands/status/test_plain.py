@@ -11,28 +11,28 @@ from relaykit.commands.context import CommandContext
 from relaykit.commands.status.plain import PlainRenderer
 from relaykit.commands.status.view import ConnectionState, Snapshot
 from relaykit.dataplane.plane import FlowCounts
-from tests.commands.status.snapshots import CONNECTED, CONNECTING, OPEN, problem, with_entrances
+from tests.commands.status.snapshots import CONNECTED, CONNECTING, OPEN, problem, with_entry_points
 
 
-class NarratorTests(SynchronousTestCase):
+class PlainRendererTests(SynchronousTestCase):
     """Tests for :class:`PlainRenderer`."""
 
     def setUp(self) -> None:
-        """Makes a narrator."""
+        """Makes a renderer."""
         self.out, self.err = StringIO(), StringIO()
-        self.narrator = PlainRenderer(CommandContext(self.out, self.err, {}))
+        self.renderer = PlainRenderer(CommandContext(self.out, self.err, {}))
 
-    def said(self, *pictures: Snapshot) -> str:
-        """What is said to these pictures."""
+    def said(self, *snapshots: Snapshot) -> str:
+        """What is said to these snapshots."""
         self.out.seek(0)
         self.out.truncate()
-        for picture in pictures:
-            self.narrator.show(picture)
+        for snapshot in snapshots:
+            self.renderer.show(snapshot)
         return self.out.getvalue()
 
-    def test_standing(self) -> None:
+    def test_state(self) -> None:
         """Each change of the connection is a line, and only a change."""
-        waiting = evolve(CONNECTING, standing=ConnectionState.WAITING, seconds=2.6)
+        waiting = evolve(CONNECTING, state=ConnectionState.WAITING, seconds=2.6)
         self.assertEqual(
             self.said(CONNECTING, evolve(CONNECTING, seconds=1.0), CONNECTED, waiting, CONNECTING),
             "connecting to relay.example:7000\n"
@@ -43,25 +43,27 @@ class NarratorTests(SynchronousTestCase):
 
     def test_stopping(self) -> None:
         """That a client stops is told where it was connected; else there is nothing to wait for."""
-        stopping = evolve(CONNECTING, standing=ConnectionState.STOPPING)
+        stopping = evolve(CONNECTING, state=ConnectionState.STOPPING)
         self.assertEqual(self.said(CONNECTED, stopping), "connected to relay.example:7000\nstopping\n")
         self.assertEqual(self.said(CONNECTING, stopping), "connecting to relay.example:7000\n")
 
-    def test_entrances(self) -> None:
+    def test_entry_points(self) -> None:
         """Where users come in is told when it opens, again after it was closed."""
         closed = evolve(OPEN, open=False)
         self.said(CONNECTED)
         line = "[ssh] open: relay.example:6000 -> 127.0.0.1:22\n"
-        self.assertEqual(self.said(with_entrances(closed), with_entrances(OPEN), with_entrances(OPEN)), line)
-        self.assertEqual(self.said(with_entrances(closed), with_entrances(OPEN)), line)
+        self.assertEqual(
+            self.said(with_entry_points(closed), with_entry_points(OPEN), with_entry_points(OPEN)), line
+        )
+        self.assertEqual(self.said(with_entry_points(closed), with_entry_points(OPEN)), line)
 
     def test_forms_of_address(self) -> None:
-        """A URL is better than an address, and a hint better than nothing."""
+        """What is dialed is told, and where it leads if that is known."""
         self.said(CONNECTED)
-        web = evolve(OPEN, name="web", url="http://relay.example:6000/")
-        hinted = evolve(OPEN, name="db", address="", hint="relaykit visit db", leads_to="")
+        web = evolve(OPEN, name="web", where="http://relay.example:6000/")
+        hinted = evolve(OPEN, name="db", where="relaykit visit db", leads_to="")
         self.assertEqual(
-            self.said(with_entrances(web, hinted)),
+            self.said(with_entry_points(web, hinted)),
             "[web] open: http://relay.example:6000/ -> 127.0.0.1:22\n[db] open: relaykit visit db\n",
         )
 
@@ -70,7 +72,7 @@ class NarratorTests(SynchronousTestCase):
         refused = "[ssh] start error: port already used"
         first, again, other = problem(refused), problem(refused, 10.0), problem("nobody knows this", 11.0)
         for each in (first, first, again, other):
-            self.narrator.show(evolve(CONNECTED, problem=each))
+            self.renderer.show(evolve(CONNECTED, problem=each))
         assert first.known is not None
         self.assertEqual(
             self.err.getvalue(),
@@ -85,6 +87,6 @@ class NarratorTests(SynchronousTestCase):
 
     def test_told(self) -> None:
         """Any other text goes to standard error, and closing says nothing."""
-        self.narrator.tell("Traceback")
-        self.narrator.close()
+        self.renderer.tell("Traceback")
+        self.renderer.close()
         self.assertEqual((self.out.getvalue(), self.err.getvalue()), ("", "Traceback\n"))
