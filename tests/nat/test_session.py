@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,7 +14,7 @@ from relaykit.sansio.nat.punching import SILENT_S, FailureReason
 from relaykit.values import Ended, Secret
 from tests.nat.direct import Hearing, carry
 from tests.nat.two_ends import TwoEnds
-from tests.sansio.nat.pairs import KEY, KINDS
+from tests.sansio.nat.pairs import GRID, KEY, KINDS
 
 
 class HolePunchingSessionTests(SynchronousTestCase):
@@ -69,6 +70,15 @@ class HolePunchingSessionTests(SynchronousTestCase):
             end.nat._blocks_udp = True
         rendezvous.lab.run(SILENT_S + 1.0)
         self.assertEqual([self.successResultOf(each) for each in lost], [Ended.TIMEOUT] * 2)
+
+    def test_one_server(self) -> None:
+        """A NAT that only one server could look at is played as one of unforeseeable ports after a while."""
+        rendezvous = TwoEnds(KINDS["symrnd"], KINDS["port"])
+        for end in (rendezvous.initiator, rendezvous.responder):
+            end.network_info = evolve(end.network_info, stun_servers=GRID[:1])
+        rendezvous.run()
+        for end in (rendezvous.initiator, rendezvous.responder):
+            self.assertIsNotNone(end.path, end.error)
 
     def test_time(self) -> None:
         """A plain punch takes a few round trips from the beginning to the path at both ends."""

@@ -101,8 +101,8 @@ class NatView:
 
     @property
     def is_sure(self) -> bool:
-        """Whether a steady mapping was seen from two addresses, not only from two ports of one."""
-        return self.mapping is not Mapping.NOT_PORT_DEPENDENT
+        """Whether it was seen from two addresses, not only from ports of one, what the mapping depends on."""
+        return self.mapping not in (Mapping.NOT_PORT_DEPENDENT, Mapping.UNKNOWN)
 
 
 def nat_type_of(nat: NatView) -> NatType:
