@@ -26,7 +26,7 @@ from relaykit.nat.session import HolePunchingSession
 from relaykit.nat.tcp_attempt import share_port
 from relaykit.sansio.nat.behavior import Filtering, NatBehavior, PortAllocation, Ports
 from relaykit.sansio.nat.checks import PeerRole
-from relaykit.values import Address
+from relaykit.values import Address, Ended
 from tests.natlab.lab import SERVER, NatLab
 from tests.natlab.namespaces import entered
 
@@ -168,10 +168,13 @@ class Result:
         """The paths of TCP there are."""
         return [end for end in (self.initiator, self.responder) if isinstance(end, TcpPath)]
 
-    def close(self) -> None:
-        """Closes all paths."""
-        for path in (*self.paths, *self.streams):
+    def close(self) -> Deferred[list[Ended]]:
+        """Closes all paths; fires once they are gone."""
+        paths = (*self.paths, *self.streams)
+        lost = gatherResults([path.when_lost() for path in paths])
+        for path in paths:
             path.close()
+        return lost
 
 
 @frozen

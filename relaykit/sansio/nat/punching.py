@@ -23,10 +23,11 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from attrs import define, frozen
+from attrs import frozen
 
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat.candidates import Candidate, CandidateKind
+from relaykit.sansio.nat.check_list import TICK_S, CandidatePair, CheckList
 from relaykit.sansio.nat.checks import Check, CheckKeys, CheckKind, PeerRole
 from relaykit.sansio.nat.datagrams import Datagram
 from relaykit.sansio.nat.exchange import Candidates
@@ -52,9 +53,6 @@ __all__ = [
     "phases_of",
 ]
 
-TICK_S = 0.05
-"""Time between two rounds of sending."""
-
 OPENING_TTL = 4
 """TTL that gets through one's own NATs, a carrier's included, and not to the peer's."""
 
@@ -65,24 +63,9 @@ the responder's candidates may take to the initiator."""
 SHORT_OPENING_S = 0.1
 """The same where the initiator cannot be heard before, because only the responder can find the other."""
 
-BRISK_CHECKS = 40
-"""Probes of one address, one each tick, before the pace slows down."""
-
-SLOW_CHECK_S = 0.2
-"""Pace after that."""
-
-CHECKS_MAX = 150
-"""Most probes of one address that never answered."""
-
-REFLEXIVE_MAX = 8
-"""Most addresses that are learned from the peer's datagrams."""
-
 FALLBACK_S = (1.5, 6.0)
 """When a side whose NAT was only seen from one address plays the one of unforeseeable ports after
 all: first the initiator, then the responder."""
-
-PATIENCE_S = 0.05
-"""How long the initiator waits for a better path than the first one."""
 
 PAUSE_S = 1.0
 """How long guessing rests after the peer was heard."""
@@ -200,20 +183,6 @@ class PathLost:
 PunchingEvent: TypeAlias = SocketsWanted | Punched | PunchingFailed | PathLost
 
 
-@define(eq=False)
-class _Path:
-    """One socket of ours and one address of the peer."""
-
-    via: int
-    address: Address
-    kind: CandidateKind
-    due: float = 0.0
-    sent: int = 0
-    is_heard: bool = False
-    round_trip_s: float | None = None
-    proven_at: float | None = None
-
-
 def phases_of(role: PeerRole, own: Candidates, peer: Candidates) -> tuple[tuple[float, Strategy], ...]:
     """What this end does, and from when on (seconds): one strategy, or more where a NAT is not sure."""
     strategy = strategy_for(nat_type_of(own.nat), nat_type_of(peer.nat))
@@ -231,7 +200,7 @@ class HolePunching:
     """One end of one punch; a core by :class:`relaykit.sansio.nat.datagrams.DatagramCore`.
 
     ``targets`` are the peer's candidates that may be sent to, see
-    :func:`relaykit.sansio.nat.candidates.admitted`.  Socket 0, whose candidates were offered, is
+    :func:`relaykit.sansio.nat.candidates.admitted`.  Socket 0, whose candidates were sent, is
     open from the start; more are asked for by :class:`SocketsWanted`.  ``key`` is the session's, the
     same at both ends, unknown to all others.  ``entropy`` gives unpredictable bytes.
     """
@@ -262,7 +231,7 @@ class HolePunching:
         self._state = PunchingState.IDLE
         self._began = self._tick_due = self._deadline = 0.0
         self._heard_at: float | None = None
-        self._nominated: _Path | None = None
+        self._nominated: CandidatePair | None = None
         self._wanted = 1
         self._outbox: list[Datagram] = []
         self._events: list[PunchingEvent] = []
@@ -272,11 +241,7 @@ class HolePunching:
         )
         self._scan = None if self._reflexive is None else PortScan(self._reflexive, peer.nat, entropy)
         skipped = self._reflexive if self._phases[0][1] is Strategy.PREDICT else None
-        self._paths = {
-            (0, each.address): _Path(0, each.address, each.kind)
-            for each in targets
-            if each.address != skipped
-        }
+        self._checks = CheckList(each for each in targets if each.address != skipped)
 
     @property
     def state(self) -> PunchingState:
@@ -303,7 +268,7 @@ class HolePunching:
         check = self._keys.open(data)
         if check is None:
             return
-        path = self._path(via, source, check)
+        path = self._checks.pair_of(via, source)
         if path is None:
             return
         path.is_heard = True
@@ -311,7 +276,7 @@ class HolePunching:
             self._heard_at = now
             self._deadline = min(now + self._patience_s, self._began + TOTAL_S)
         elif path is self._nominated:
-            self._stand(now)
+            self._refresh(now)
         _ACTIONS[check.kind](self, path, check, now)
 
     def to_send(self, now: float) -> Sequence[Datagram]:
@@ -345,7 +310,8 @@ class HolePunching:
         if self._nominated is not None:
             self._say(self._nominated, CheckKind.NOMINATION, now)
             return
-        self._check(now)
+        for path in self._checks.due(now):
+            self._check(path, now)
         self._scan_ports(now)
 
     def events(self) -> Sequence[PunchingEvent]:
@@ -355,31 +321,19 @@ class HolePunching:
 
     def _is_there_a_way_around(self) -> bool:
         """Whether either end has a candidate that does not depend on the NATs' behavior."""
-        others = any(path.address != self._reflexive for path in self._paths.values())
+        others = any(path.address != self._reflexive for path in self._checks)
         return others or any(each.kind is CandidateKind.MAPPED for each in self._own.udp)
 
     # --- the peer's datagrams
 
-    def _path(self, via: int, source: Address, check: Check) -> _Path | None:
-        """The path that a datagram came by; a new one if it is a sign of the peer and there is room."""
-        path = self._paths.get((via, source))
-        if path is None:
-            learned = sum(each.kind is CandidateKind.PEER_REFLEXIVE for each in self._paths.values())
-            if learned >= REFLEXIVE_MAX:
-                return None
-            path = _Path(via, source, CandidateKind.PEER_REFLEXIVE)
-            self._paths[via, source] = path
-        return path
-
-    def _probed(self, path: _Path, check: Check, now: float) -> None:
+    def _probed(self, path: CandidatePair, check: Check, now: float) -> None:
         self._outbox.append(
             Datagram(self._keys.seal(CheckKind.ANSWER, check.token, check.stamp), path.address, path.via)
         )
-        if path.proven_at is None and self._state is PunchingState.CHECKING and path.due - now > 0.5 * TICK_S:
-            path.due = now
-            self._check_path(path, now)
+        if self._state is PunchingState.CHECKING and path.is_due_earlier(now):
+            self._check(path, now)
 
-    def _answered(self, path: _Path, check: Check, now: float) -> None:
+    def _answered(self, path: CandidatePair, check: Check, now: float) -> None:
         if check.token != self._token(path.via, path.address) or path.proven_at is not None:
             return
         path.proven_at = now
@@ -387,7 +341,7 @@ class HolePunching:
         if self._state is PunchingState.CHECKING:
             self._choose(now)
 
-    def _nominated_by_peer(self, path: _Path, check: Check, now: float) -> None:
+    def _nominated_by_peer(self, path: CandidatePair, check: Check, now: float) -> None:
         if self._role is not PeerRole.RESPONDER:
             return
         if self._nominated is None:
@@ -396,7 +350,7 @@ class HolePunching:
         if path is self._nominated:
             self._say(path, CheckKind.ACCEPTANCE, now)
 
-    def _accepted(self, path: _Path, check: Check, now: float) -> None:
+    def _accepted(self, path: CandidatePair, check: Check, now: float) -> None:
         if self._state is PunchingState.NOMINATING and path is self._nominated:
             self._finish(path, PunchingStep.HEAR_ACCEPTANCE, now)
 
@@ -404,15 +358,11 @@ class HolePunching:
 
     def _choose(self, now: float) -> None:
         """The initiator: nominates the best proven path, once no better one can be hoped for."""
-        proven = [path for path in self._paths.values() if path.proven_at is not None]
-        if self._role is not PeerRole.INITIATOR or not proven:
+        found = self._checks.best()
+        if self._role is not PeerRole.INITIATOR or found is None:
             return
-        best = min(proven, key=lambda path: (path.kind.rank, path.proven_at or 0.0))
-        hoped = any(
-            path.proven_at is None and path.kind.rank < best.kind.rank for path in self._paths.values()
-        )
-        patient_until = PATIENCE_S + min(path.proven_at or 0.0 for path in proven)
-        if hoped and now < patient_until:
+        best, patient_until = found
+        if now < patient_until:
             self._tick_due = min(self._tick_due, patient_until)
             return
         self._take(PunchingStep.NOMINATE)
@@ -423,15 +373,15 @@ class HolePunching:
     def _take(self, step: PunchingStep) -> None:
         self._state = TRANSITIONS[self._state, step]
 
-    def _finish(self, path: _Path, step: PunchingStep, now: float) -> None:
+    def _finish(self, path: CandidatePair, step: PunchingStep, now: float) -> None:
         self._take(step)
-        self._stand(now)
+        self._refresh(now)
         strategy, _ = self._strategy(now)
         self._events.append(
             Punched(path.via, path.address, path.kind, strategy, now - self._began, path.round_trip_s)
         )
 
-    def _stand(self, now: float) -> None:
+    def _refresh(self, now: float) -> None:
         """The path works at this moment; whoever hears a question answers it, and need not ask."""
         self._tick_due = now + KEEPALIVE_S
         self._deadline = now + SILENT_S
@@ -455,14 +405,8 @@ class HolePunching:
         begins, strategy = begun[-1] if begun else self._phases[0]
         return strategy, self._began + begins
 
-    def _check(self, now: float) -> None:
-        for path in self._paths.values():
-            if now >= path.due and path.proven_at is None and (path.is_heard or path.sent < CHECKS_MAX):
-                self._check_path(path, now)
-
-    def _check_path(self, path: _Path, now: float) -> None:
-        path.sent += 1
-        path.due = now + (TICK_S if path.sent < BRISK_CHECKS else SLOW_CHECK_S)
+    def _check(self, path: CandidatePair, now: float) -> None:
+        path.checked(now)
         self._probe(path.via, path.address, now, is_opening=not path.is_heard)
 
     def _probe(self, via: int, address: Address, now: float, is_opening: bool = True) -> None:
@@ -478,7 +422,7 @@ class HolePunching:
             return False
         return now - self._began < (SHORT_OPENING_S if self._must_find else OPENING_S)
 
-    def _say(self, path: _Path, kind: CheckKind, now: float) -> None:
+    def _say(self, path: CandidatePair, kind: CheckKind, now: float) -> None:
         payload = self._keys.seal(kind, self._token(path.via, path.address), _milliseconds(now))
         self._outbox.append(Datagram(payload, path.address, path.via))
 
@@ -500,7 +444,7 @@ class HolePunching:
             self._probe(target.via, target.address, now, target.is_opening)
 
 
-_ACTIONS: dict[CheckKind, Callable[[HolePunching, _Path, Check, float], None]] = {
+_ACTIONS: dict[CheckKind, Callable[[HolePunching, CandidatePair, Check, float], None]] = {
     CheckKind.PROBE: HolePunching._probed,
     CheckKind.ANSWER: HolePunching._answered,
     CheckKind.NOMINATION: HolePunching._nominated_by_peer,

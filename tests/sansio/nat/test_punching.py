@@ -9,15 +9,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.nat.behavior import Filtering, Mapping
 from relaykit.sansio.nat.candidates import Candidate, CandidateKind
+from relaykit.sansio.nat.check_list import CHECKS_MAX, REFLEXIVE_MAX
 from relaykit.sansio.nat.checks import CheckKeys, CheckKind, PeerRole
 from relaykit.sansio.nat.exchange import Candidates
 from relaykit.sansio.nat.pairing import NatView, Strategy
 from relaykit.sansio.nat.punching import (
-    CHECKS_MAX,
     KEEPALIVE_S,
     OPENING_S,
     QUIET_S,
-    REFLEXIVE_MAX,
     SILENT_S,
     TOTAL_S,
     FailureReason,
@@ -423,6 +422,10 @@ class CoreTests(SynchronousTestCase):
         """Only a NAT that is not sure gets a second strategy, the initiator's first."""
         sure = Candidates(NatView(mapping=Mapping.ENDPOINT_INDEPENDENT))
         unsure = Candidates(NatView(mapping=Mapping.NOT_PORT_DEPENDENT))
+        unknown = Candidates(NatView(mapping=Mapping.UNKNOWN))
+        self.assertEqual(
+            phases_of(PeerRole.RESPONDER, sure, unknown), phases_of(PeerRole.RESPONDER, sure, unsure)
+        )
         self.assertEqual(phases_of(PeerRole.INITIATOR, sure, sure), ((0.0, Strategy.CHECK),))
         self.assertEqual(
             phases_of(PeerRole.RESPONDER, sure, unsure), ((0.0, Strategy.CHECK), (1.5, Strategy.GUESS))
