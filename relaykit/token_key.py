@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from relaykit.sansio.control.binding import derive_token_key
+from relaykit.sansio.control.channel_binding import derive_token_key
 from relaykit.values import Secret
 
 __all__ = ["KEYS_KEPT", "TokenKey", "in_thread_of"]

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.control.binding import derive_token_key
+from relaykit.sansio.control.channel_binding import derive_token_key
 from relaykit.token_key import KEYS_KEPT, TokenKey, in_thread_of
 from relaykit.values import Secret
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from relaykit.sansio.control.login_proofs import BindingFailure, BoundLogin
 from relaykit.sansio.control.negotiation import WireProtocol
-from relaykit.sansio.control.proving import BindingFailure, BoundLogin
 from relaykit.sansio.control.texts import TOO_MANY_LOGINS
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class BindingPolicy:
         return text
 
     def _cause(self, failure: BindingFailed) -> str:
-        if failure.why is BindingFailure.NOT_ADMITTED:
+        if failure.why is BindingFailure.REFUSED:
             return f"{_OTHER_TOKEN} (the answer was: {failure.text})"
         if failure.why is BindingFailure.NOT_PROVEN:
             return f"{_OTHER_TOKEN} (the answer was a yes without proof)"

@@ -24,8 +24,8 @@ from relaykit.errors import BindingFailedError, SessionLost
 from relaykit.interfaces import ISecureLeg
 from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope
+from relaykit.sansio.control.login_proofs import NOTHING_PROVEN, BoundLogin, ClientProofs
 from relaykit.sansio.control.negotiation import Knowledge, WireChoice, WireProtocol
-from relaykit.sansio.control.proving import NOTHING_PROVEN, BoundLogin, ClientProofs
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.sansio.wire.hello import Bootstrap
@@ -218,7 +218,7 @@ class Connector:
             raise BindingFailedError(self._binding.impossible(tls_version))
         # Before TLS 1.3 a signature would be good for another TLS session, too.
         signer = self._identity if exporter or not secure else None
-        return ClientProofs(exporter=exporter, signer=signer, bound=mode, yields=stand_by)
+        return ClientProofs(exporter=exporter, signer=signer, bound=mode, stands_by=stand_by)
 
     def _make_core(self, version: int, run_id: str, carrier: IStreamLeg, stand_by: bool) -> ClientControl:
         config, transport = self._config, self._config.transport

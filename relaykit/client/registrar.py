@@ -13,14 +13,14 @@ from relaykit.client.status import ProxyStatus
 from relaykit.driver import CoreDriver
 from relaykit.errors import BrokenProxyType, problem_of
 from relaykit.options import to_wire
-from relaykit.sansio.control.registering import (
-    RefusedProxy,
-    Register,
-    Registered,
-    Registering,
+from relaykit.sansio.control.registration import (
+    RegistrationAccepted,
+    RegistrationDue,
     RegistrationEvent,
+    RegistrationRefused,
+    Registrations,
     RegistrationState,
-    Withdraw,
+    WithdrawalDue,
 )
 from relaykit.values import Ended
 
@@ -74,10 +74,10 @@ class ProxyRegistrar(GuardedServices):
         self._user = user
         self._session: Session | None = None
         self._proxies: dict[str, LocalProxy] = {}
-        self._answers: dict[str, Registered | RefusedProxy] = {}
-        self._registering = Registering()
+        self._answers: dict[str, RegistrationAccepted | RegistrationRefused] = {}
+        self._registrations = Registrations()
         self._driver: CoreDriver[RegistrationEvent] = CoreDriver(
-            self._registering, client.clock, self._on_event
+            self._registrations, client.clock, self._on_event
         )
 
     @property
@@ -91,7 +91,7 @@ class ProxyRegistrar(GuardedServices):
 
     def exposed(self, name: str) -> LocalProxy | None:
         """The proxy that the server calls this, if it is exposed."""
-        is_exposed = self._registering.state(name) is RegistrationState.RUNNING
+        is_exposed = self._registrations.state(name) is RegistrationState.RUNNING
         return self._proxies.get(name) if is_exposed else None
 
     def find(self, name: str) -> tuple[IBackend, BackendHost] | None:
@@ -108,7 +108,7 @@ class ProxyRegistrar(GuardedServices):
     def startService(self) -> None:
         super().startService()
         for name in self._proxies:
-            self._offer(name)
+            self._register(name)
         self._driver.step()
 
     def planned(self, proxies: Sequence[ConfiguredProxy]) -> dict[str, LocalProxy]:
@@ -128,7 +128,7 @@ class ProxyRegistrar(GuardedServices):
         gone, came = differing(self._proxies, plan), differing(plan, self._proxies)
         removed = sorted(self._proxies[name].name for name in gone)
         for name in gone:
-            self._registering.withdraw(name)
+            self._registrations.withdraw(name)
         self._driver.step()
         for name in gone:
             self.dismiss(self._proxies[name].backend)
@@ -137,14 +137,14 @@ class ProxyRegistrar(GuardedServices):
         for name in came:
             self.adopt(plan[name].backend, plan[name].name)
             if self.running:
-                self._offer(name)
+                self._register(name)
         self._driver.step()
         return removed, sorted(plan[name].name for name in came)
 
     def withdraw_all(self) -> None:
         """Takes every proxy back: no new users come, those that are there go on."""
         for name in self._proxies:
-            self._registering.withdraw(name)
+            self._registrations.withdraw(name)
         self._driver.step()
 
     def _make(self, configured: ConfiguredProxy, name: str) -> LocalProxy:
@@ -157,17 +157,17 @@ class ProxyRegistrar(GuardedServices):
             raise BrokenProxyType(f'proxy "{common.name}": its backend cannot be made: {error}') from error
         return LocalProxy(configured, {**to_wire(common), **to_wire(options)}, backend, host)
 
-    def _offer(self, name: str) -> None:
+    def _register(self, name: str) -> None:
         if self._proxies[name].name not in self.failed:
             # Where the backend does not run its users would reach nobody.
-            self._registering.offer(name, self._driver.now)
+            self._registrations.add(name, self._driver.now)
 
     # --- sessions -------------------------------------------------------------------------------------
 
     def session_started(self, session: Session) -> None:
         """There is a session: everything is registered in it."""
         self._session = session
-        self._registering.session_started(self._driver.now)
+        self._registrations.session_started(self._driver.now)
         self._driver.step()
 
     def session_ended(self) -> None:
@@ -175,17 +175,17 @@ class ProxyRegistrar(GuardedServices):
         for name in list(self._answers):
             self._not_published(name, Ended.SESSION_ENDED)
         self._session = None
-        self._registering.session_ended()
+        self._registrations.session_ended()
         self._driver.step()
 
     def accepted(self, name: str, address: str) -> None:
         """The server exposed a proxy."""
-        self._registering.accepted(name, address)
+        self._registrations.accepted(name, address)
         self._driver.step()
 
     def refused(self, name: str, text: str) -> None:
         """The server did not expose a proxy."""
-        self._registering.refused(name, text, self._driver.now)
+        self._registrations.refused(name, text, self._driver.now)
         self._driver.step()
 
     # --- inside ---------------------------------------------------------------------------------------
@@ -193,13 +193,13 @@ class ProxyRegistrar(GuardedServices):
     def _status(self, name: str, proxy: LocalProxy) -> ProxyStatus:
         answer = self._answers.get(name)
         failed = self.failed.get(proxy.name, "")
-        state = self._registering.state(name) or RegistrationState.OFFLINE
+        state = self._registrations.state(name) or RegistrationState.OFFLINE
         return ProxyStatus(
             name=proxy.name,
             type=proxy.configured.type_name,
             state=RegistrationState.REFUSED if failed else state,
-            address=answer.address if isinstance(answer, Registered) else "",
-            reason=answer.reason if isinstance(answer, RefusedProxy) else failed,
+            address=answer.address if isinstance(answer, RegistrationAccepted) else "",
+            reason=answer.reason if isinstance(answer, RegistrationRefused) else failed,
             users=len(proxy.host.flows),
         )
 
@@ -208,12 +208,12 @@ class ProxyRegistrar(GuardedServices):
         if session is None:
             return
         proxy = self._proxies[event.name]
-        if isinstance(event, Register):
+        if isinstance(event, RegistrationDue):
             session.register(event.name, proxy.configured.type_name, proxy.fields)
-        elif isinstance(event, Withdraw):
+        elif isinstance(event, WithdrawalDue):
             session.withdraw(event.name)
             self._not_published(event.name, Ended.WITHDRAWN)
-        elif isinstance(event, Registered):
+        elif isinstance(event, RegistrationAccepted):
             self._answers[event.name] = event
             self.log.info(
                 "[{run}] [{proxy}] start proxy success",
@@ -228,7 +228,7 @@ class ProxyRegistrar(GuardedServices):
                     proxy=proxy.name,
                     address=event.address,
                 )
-        elif isinstance(event, RefusedProxy):
+        elif isinstance(event, RegistrationRefused):
             self._answers[event.name] = event
             self.log.warn(
                 "[{run}] [{proxy}] start error: {reason}",
@@ -241,7 +241,7 @@ class ProxyRegistrar(GuardedServices):
 
     def _not_published(self, name: str, why: Ended) -> None:
         """Tells that a proxy is not published any more, if it was."""
-        if isinstance(self._answers.pop(name, None), Registered) and self._session is not None:
+        if isinstance(self._answers.pop(name, None), RegistrationAccepted) and self._session is not None:
             self.log.debug(
                 "[{run}] [{proxy}] is not published any more: {ended}",
                 run=self._session.run_id,

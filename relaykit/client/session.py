@@ -24,7 +24,7 @@ from relaykit.interfaces import IMeasuredPath
 from relaykit.sansio.control import events
 from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
-from relaykit.sansio.control.greeting import HALF_CLOSE, SIGNAL
+from relaykit.sansio.control.extensions import HALF_CLOSE, SIGNAL
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.values import Ended
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import IProver, IStreamLeg, IStreamPath
-    from relaykit.sansio.control.binding import Purpose
+    from relaykit.sansio.control.channel_binding import Purpose
     from relaykit.sansio.wire.framing import Framing
     from relaykit.token_key import TokenKey
     from relaykit.values import Address

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from relaykit.dataplane.plane import FlowCounts
-from relaykit.sansio.control.registering import RegistrationState
+from relaykit.sansio.control.registration import RegistrationState
 
 if TYPE_CHECKING:
     from relaykit.values import Address

@@ -15,8 +15,8 @@ from relaykit.client.status import VisitorStatus
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefusedError
 from relaykit.interfaces import ISessionFollower, IVisitableProxyType
-from relaykit.sansio.control.binding import Purpose
-from relaykit.sansio.control.offering import VISIT_TIMEOUT_S, Refusal, open_visit, visit_answer
+from relaykit.sansio.control.channel_binding import Purpose
+from relaykit.sansio.control.client_opening import VISIT_TIMEOUT_S, Refusal, open_visit, visit_answer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

@@ -10,9 +10,9 @@ from twisted.logger import Logger
 
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import RelaykitError, RemoteProtocolError, ended_by, problem_of
-from relaykit.sansio.control.binding import Purpose
+from relaykit.sansio.control.channel_binding import Purpose
+from relaykit.sansio.control.client_opening import Refusal, open_work, work_answer
 from relaykit.sansio.control.credentials import Scope
-from relaykit.sansio.control.offering import Refusal, open_work, work_answer
 from relaykit.sansio.control.texts import POOL_FULL
 from relaykit.values import Ended
 

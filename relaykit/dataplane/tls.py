@@ -26,7 +26,7 @@ from relaykit.dataplane.legs import OutputGate, StreamLeg
 from relaykit.dataplane.records import BUFFERS, RECORD_BYTES, read_payload, take_output
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ILossReceiver, ISecureLeg
-from relaykit.sansio.control.binding import EXPORTER_LABEL, EXPORTER_LENGTH
+from relaykit.sansio.control.channel_binding import EXPORTER_LABEL, EXPORTER_LENGTH
 from relaykit.sansio.hostnames import encode_host_name
 from relaykit.values import Ended
 

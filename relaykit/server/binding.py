@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 from twisted.logger import Logger
 
-from relaykit.sansio.control.binding import MAX_SALT_LENGTH, MIN_SALT_LENGTH
-from relaykit.sansio.control.proving import BoundLogin
+from relaykit.sansio.control.channel_binding import MAX_SALT_LENGTH, MIN_SALT_LENGTH
+from relaykit.sansio.control.login_proofs import BoundLogin
 from relaykit.state import StateUnavailable
 
 if TYPE_CHECKING:

@@ -28,10 +28,10 @@ from relaykit.interfaces import IServerHost
 from relaykit.nat.rendezvous import RendezvousPoints
 from relaykit.nat.server import RelayStun
 from relaykit.sansio.control.credentials import Scope
-from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
-from relaykit.sansio.control.opening import ServerOpening
-from relaykit.sansio.control.proving import BoundLogin
+from relaykit.sansio.control.extensions import BOUND, EXTENSIONS, IDENTITY
+from relaykit.sansio.control.login_proofs import BoundLogin
 from relaykit.sansio.control.server_life import DRAIN_S
+from relaykit.sansio.control.server_opening import ServerOpening
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.nat.server_rendezvous import ServerRendezvous

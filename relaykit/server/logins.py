@@ -10,12 +10,12 @@ from twisted.logger import Logger
 from relaykit.driver import LegDriver
 from relaykit.errors import LoginRefusedError, RefusalCode, problem_of
 from relaykit.sansio.control.events import LoginReceived, ProofReceived, SessionEnded
-from relaykit.sansio.control.greeting import BOUND
+from relaykit.sansio.control.extensions import BOUND
 from relaykit.sansio.control.identity import identity_name
-from relaykit.sansio.control.opening import refuse_login
-from relaykit.sansio.control.proving import ServerProofs
+from relaykit.sansio.control.login_proofs import ServerProofs
 from relaykit.sansio.control.server_control import ServerControl
-from relaykit.sansio.control.session import State
+from relaykit.sansio.control.server_opening import refuse_login
+from relaykit.sansio.control.session import ControlState
 from relaykit.sansio.control.texts import (
     ALREADY_ONLINE,
     IDENTITY_IN_USE,
@@ -32,7 +32,7 @@ from relaykit.values import ClientIdentity, Ended
 if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.control.events import SessionEvent
-    from relaykit.sansio.control.opening import FirstMessage
+    from relaykit.sansio.control.server_opening import FirstMessage
     from relaykit.server.acceptor import Link
     from relaykit.server.registry import Registry
     from relaykit.server.sessions import SessionRules, Sessions
@@ -101,7 +101,7 @@ class Logins:
             core.refuse(refusal.text)
             self._refused(login, origin, refusal.text)
             return
-        if core.state is State.ENDED:
+        if core.state is ControlState.ENDED:
             # It has gone while others were asked to make way for it.
             return
         session = Session(
@@ -165,7 +165,7 @@ class Logins:
         self._under_way[run_id] = core
         try:
             while (holder := self._sessions.holder(core.login, run_id, core.identity)) is not None:
-                if _is_same(core, holder) and not core.yields:
+                if _is_same(core, holder) and not core.stands_by:
                     await holder.end(Ended.REPLACED, f"the same identity logged in again, from {origin}")
                 elif not await holder.give_way():
                     raise self._in_use(core, holder, run_id, origin)

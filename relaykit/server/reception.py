@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import ILegReceiver
-from relaykit.sansio.control.opening import FirstMessage, ServerOpening
+from relaykit.sansio.control.server_opening import FirstMessage, ServerOpening
 from relaykit.sansio.wire.messages import Login, NewVisitorConn, NewWorkConn
 from relaykit.sansio.wire.proven import ProvenLogin
 

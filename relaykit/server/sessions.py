@@ -12,19 +12,19 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 
 from relaykit.errors import ProxyRefusedError, RefusalCode, RefusedError, RemoteProtocolError, problem_of
-from relaykit.sansio.control.binding import Purpose
+from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
     PeerPinged,
     ProofReceived,
-    ProxyOffered,
     ProxyWithdrawn,
+    RegistrationRequested,
     SessionEnded,
     SignalReceived,
 )
-from relaykit.sansio.control.greeting import HALF_CLOSE, SIGNAL
-from relaykit.sansio.control.opening import refuse_work
+from relaykit.sansio.control.extensions import HALF_CLOSE, SIGNAL
 from relaykit.sansio.control.pool import WorkPool
+from relaykit.sansio.control.server_opening import refuse_work
 from relaykit.sansio.control.texts import (
     FAILED,
     NOT_OF_THIS_SESSION,
@@ -114,7 +114,7 @@ class Session:
         self.unverified = 0
         """Work connections of which nobody has decided yet whether they are this client's."""
         self._proxies: dict[str, RegisteredProxy] = {}
-        self._steps: deque[ProxyOffered | ProxyWithdrawn] = deque()
+        self._steps: deque[RegistrationRequested | ProxyWithdrawn] = deque()
         self._stepping = False
         self._ending = False
         self._finished = False
@@ -242,7 +242,7 @@ class Session:
     def _happened(self, event: SessionEvent) -> None:
         if not isinstance(event, SessionEnded):
             self._sign.heard()
-        if isinstance(event, ProxyOffered | ProxyWithdrawn):
+        if isinstance(event, RegistrationRequested | ProxyWithdrawn):
             self._queue_step(event)
         elif isinstance(event, SignalReceived):
             self._signaled(event)
@@ -253,7 +253,7 @@ class Session:
         else:
             assert isinstance(event, PeerPinged), event
 
-    def _queue_step(self, event: ProxyOffered | ProxyWithdrawn) -> None:
+    def _queue_step(self, event: RegistrationRequested | ProxyWithdrawn) -> None:
         if len(self._steps) >= MAX_UNANSWERED_PROXIES:
             self.end(Ended.PROTOCOL_ERROR, f"more than {MAX_UNANSWERED_PROXIES} registrations at once")
             return
@@ -269,7 +269,7 @@ class Session:
         try:
             while self._steps and not self._ending:
                 step = self._steps.popleft()
-                if isinstance(step, ProxyOffered):
+                if isinstance(step, RegistrationRequested):
                     await self._register(step)
                 else:
                     await self._withdraw(step.name)
@@ -277,7 +277,7 @@ class Session:
         finally:
             self._stepping = False
 
-    async def _register(self, offered: ProxyOffered) -> None:
+    async def _register(self, offered: RegistrationRequested) -> None:
         run_id, name = self.identity.run_id, offered.name
         try:
             proxy = await self._registry.register(self, name, offered.type, offered.fields)

@@ -13,9 +13,9 @@ from zope.interface import implementer
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import VisitRefusedError, problem_of
 from relaykit.interfaces import IVisit
-from relaykit.sansio.control.binding import Purpose
+from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import proves
-from relaykit.sansio.control.opening import admit_visit, refuse_visit
+from relaykit.sansio.control.server_opening import accept_visit, refuse_visit
 from relaykit.sansio.control.texts import NOT_OF_THIS_SESSION, UNKNOWN_SESSION, PeerTexts
 from relaykit.server.peers import VisitorPeer
 from relaykit.values import Ended
@@ -49,7 +49,7 @@ class Visit(VisitorPeer):
 
     def accept(self, secret: Secret) -> IStreamLeg:
         self.answered = True
-        self._leg.write(admit_visit(self._framing, self._asked.proxy_name))
+        self._leg.write(accept_visit(self._framing, self._asked.proxy_name))
         return transformed(self._leg, self._asked, secret, self._entropy)
 
     def abort(self) -> None:

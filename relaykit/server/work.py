@@ -13,8 +13,8 @@ from zope.interface import implementer
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import NoWorkConnection, SessionLost
 from relaykit.interfaces import ILegReceiver
-from relaykit.sansio.control.opening import assign_work, refuse_work
 from relaykit.sansio.control.pool import Asked, Assigned, Discarded, Unserved, WhyUnserved, WorkPool
+from relaykit.sansio.control.server_opening import assign_work, refuse_work
 from relaykit.sansio.control.texts import POOL_FULL, PeerTexts
 from relaykit.values import Ended
 

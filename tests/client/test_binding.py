@@ -11,7 +11,7 @@ from relaykit.client.remembered import Remembered
 from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
 from relaykit.config.schema.auth import ClientAuth
 from relaykit.sansio.control.events import BindingFailed
-from relaykit.sansio.control.proving import BindingFailure, BoundLogin
+from relaykit.sansio.control.login_proofs import BindingFailure, BoundLogin
 from relaykit.sansio.control.texts import TOO_MANY_LOGINS
 from relaykit.values import Secret
 
@@ -59,16 +59,16 @@ class ExplanationTests(SynchronousTestCase):
 
     def test_both_causes(self) -> None:
         """A wrong token, or TLS that is ended in between: nobody can tell which."""
-        for why in (BindingFailure.NOT_ADMITTED, BindingFailure.NOT_PROVEN):
+        for why in (BindingFailure.REFUSED, BindingFailure.NOT_PROVEN):
             text = policy().explained(BindingFailed(why, "go away"), UNKNOWN, "sha256:01")
             self.assertIn("token is another one", text)
             self.assertIn("TLS is ended in between", text)
-            self.assertEqual("go away" in text, why is BindingFailure.NOT_ADMITTED)
+            self.assertEqual("go away" in text, why is BindingFailure.REFUSED)
             self.assertNotIn("forget", text)
 
     def test_too_many_logins(self) -> None:
         """A server that does not look at the login says so without a proof; the token is not in doubt."""
-        failure = BindingFailed(BindingFailure.NOT_ADMITTED, TOO_MANY_LOGINS)
+        failure = BindingFailed(BindingFailure.REFUSED, TOO_MANY_LOGINS)
         text = policy().explained(failure, PROVEN, "sha256:01")
         self.assertIn(TOO_MANY_LOGINS, text)
         self.assertIn("without a proof", text)

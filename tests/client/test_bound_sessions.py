@@ -11,7 +11,7 @@ from relaykit.certificates import fingerprint
 from relaykit.client.remembered import Remembered, RememberedServers
 from relaykit.errors import BindingFailedError, SessionLost
 from relaykit.sansio.control.client_life import STAND_BY_S
-from relaykit.sansio.control.proving import BoundLogin
+from relaykit.sansio.control.login_proofs import BoundLogin
 from relaykit.state import StateDirectory
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Secret

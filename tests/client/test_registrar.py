@@ -36,7 +36,7 @@ class Session:
 
 
 class ProxyRegistrarTests(SynchronousTestCase):
-    """Registering, again and again."""
+    """Registrations, again and again."""
 
     def setUp(self) -> None:
         self.clock = Clock()

@@ -17,9 +17,9 @@ from relaykit.interfaces import ISessionFollower, IStreamLeg, IVisitor, IVisitor
 from relaykit.options import VisitorCommon, VisitorTransport
 from relaykit.proxies.stcp import StcpVisitor
 from relaykit.proxies.stcp import proxy_type as STCP
-from relaykit.sansio.control.binding import Purpose
-from relaykit.sansio.control.offering import VISIT_TIMEOUT_S
-from relaykit.sansio.control.opening import admit_visit, refuse_visit
+from relaykit.sansio.control.channel_binding import Purpose
+from relaykit.sansio.control.client_opening import VISIT_TIMEOUT_S
+from relaykit.sansio.control.server_opening import accept_visit, refuse_visit
 from relaykit.sansio.wire.framing import V2, Framing
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Secret
@@ -75,14 +75,14 @@ class VisitTests(SynchronousTestCase):
         self.network.flush()
         self.assertIn(b'"proxy_name":"db"', received.data)
         self.assertNotIn(b'"k"', received.data)
-        self.server[0].write(admit_visit(V2, "db") + b"early")
+        self.server[0].write(accept_visit(V2, "db") + b"early")
         self.network.flush()
         self.assertEqual(RecordingReceiver(self.successResultOf(visiting)).data, b"early")
 
     def test_transforms(self) -> None:
         """The transforms of the visitor apply to its leg."""
         visiting = self.visit(use_encryption=True)
-        self.server[0].write(admit_visit(V2, "db"))
+        self.server[0].write(accept_visit(V2, "db"))
         self.network.flush()
         received = RecordingReceiver(self.server[0])
         self.successResultOf(visiting).write(b"secret words")

@@ -19,9 +19,9 @@ from relaykit.client.work import WorkConnections
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IBackend, IStreamLeg
 from relaykit.options import ProxyTransport
-from relaykit.sansio.control.binding import Purpose
+from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
-from relaykit.sansio.control.opening import assign_work, refuse_work
+from relaykit.sansio.control.server_opening import assign_work, refuse_work
 from relaykit.sansio.wire.framing import V2
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Ended, Origin, Secret

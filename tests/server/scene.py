@@ -35,13 +35,13 @@ from relaykit.interfaces import (
 from relaykit.nat.rendezvous import RendezvousPoints
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.sansio.control import events
-from relaykit.sansio.control.binding import derive_token_key
+from relaykit.sansio.control.channel_binding import derive_token_key
 from relaykit.sansio.control.client_control import ClientControl
+from relaykit.sansio.control.client_opening import open_work, work_answer
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
-from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
-from relaykit.sansio.control.offering import open_work, work_answer
-from relaykit.sansio.control.opening import ServerOpening
-from relaykit.sansio.control.proving import NOTHING_PROVEN, BoundLogin, ClientProofs
+from relaykit.sansio.control.extensions import BOUND, EXTENSIONS, IDENTITY
+from relaykit.sansio.control.login_proofs import NOTHING_PROVEN, BoundLogin, ClientProofs
+from relaykit.sansio.control.server_opening import ServerOpening
 from relaykit.sansio.control.session import Heartbeat, SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.nat.server_rendezvous import ServerRendezvous

@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.internet.defer import succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.control.proving import BoundLogin
+from relaykit.sansio.control.login_proofs import BoundLogin
 from relaykit.server.binding import FILE_NAME, ServerBinding, load_or_create_salt
 from relaykit.state import StateDirectory
 from relaykit.token_key import TokenKey

@@ -7,7 +7,7 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control import events
-from relaykit.sansio.control.proving import BoundLogin, ClientProofs
+from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
 from relaykit.sansio.control.texts import TOO_MANY_LOGINS
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.server import admission
@@ -20,7 +20,7 @@ OWNER = ClientProofs(signer=Key(1))
 """A client with an identity, without TLS."""
 
 OTHER = ClientProofs(signer=Key(2))
-YIELDING = evolve(OWNER, yields=True)
+STANDING_BY = evolve(OWNER, stands_by=True)
 BOUND = ClientProofs(exporter=EXPORTER, bound=BoundLogin.PREFER)
 
 
@@ -59,7 +59,7 @@ class TakeoverTests(SynchronousTestCase):
         """A client that takes nothing from a live one is refused while that is alive, and both are named."""
         first = Client(self.scene, proofs=OWNER, alive=True)
         with capturedLogs() as logged:
-            second = Client(self.scene, proofs=YIELDING)
+            second = Client(self.scene, proofs=STANDING_BY)
         (refused,) = second.of(events.LoginRefused)
         self.assertIn("was a state directory copied?", refused.text)
         self.assertEqual(first.of(events.SessionEnded), [])
@@ -69,7 +69,7 @@ class TakeoverTests(SynchronousTestCase):
     def test_yielding_to_a_dead_one(self) -> None:
         """Once the other one gives no sign of life, it gets the session all the same."""
         Client(self.scene, proofs=OWNER)
-        second = Client(self.scene, proofs=YIELDING)
+        second = Client(self.scene, proofs=STANDING_BY)
         self.scene.advance(SILENCE_S)
         self.assertTrue(second.run_id)
         self.assertEqual(len(self.scene.sessions), 1)
@@ -77,7 +77,7 @@ class TakeoverTests(SynchronousTestCase):
     def test_twice_at_once(self) -> None:
         """Of two logins with one identity the later one stays."""
         Client(self.scene, proofs=OWNER)
-        second = Client(self.scene, proofs=YIELDING)
+        second = Client(self.scene, proofs=STANDING_BY)
         third = Client(self.scene, proofs=OWNER)
         self.assertEqual(second.of(events.LoginRefused)[0].text, "control was replaced during login")
         self.assertTrue(third.run_id)

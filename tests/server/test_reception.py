@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.control.offering import opening
-from relaykit.sansio.control.opening import OPENING_TIMEOUT_S
+from relaykit.sansio.control.client_opening import opening
+from relaykit.sansio.control.server_opening import OPENING_TIMEOUT_S
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.sansio.wire.messages import Login, NewWorkConn, Ping
 from relaykit.testing.memory import RecordingReceiver

@@ -5,10 +5,10 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control import events
-from relaykit.sansio.control.binding import Purpose
+from relaykit.sansio.control.channel_binding import Purpose
+from relaykit.sansio.control.client_opening import Refusal, WorkAssigned, open_work, work_answer
 from relaykit.sansio.control.credentials import Scope
-from relaykit.sansio.control.offering import Refusal, WorkAssigned, open_work, work_answer
-from relaykit.sansio.control.proving import BoundLogin, ClientProofs
+from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
 from relaykit.sansio.control.session import Heartbeat
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.server.acceptor import Link

@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control import events
-from relaykit.sansio.control.proving import NOTHING_PROVEN, ClientProofs
-from relaykit.sansio.control.session import Heartbeat, State
+from relaykit.sansio.control.login_proofs import NOTHING_PROVEN, ClientProofs
+from relaykit.sansio.control.session import ControlState, Heartbeat
 from relaykit.server.silence import SILENCE_S
 from relaykit.testing.memory import MemoryLeg
 from relaykit.values import Ended
@@ -140,7 +140,7 @@ class SessionsModel(RuleBasedStateMachine):
         assert set(self.scene.ports) == {NAMES[name] for name in self.names}
         assert len(self.scene.sessions) == len(self.holders)
         for holder in self.live():
-            assert holder.client.core.state is State.ESTABLISHED
+            assert holder.client.core.state is ControlState.ESTABLISHED
         for name, holder in self.names.items():
             owners = [each.identity.run_id for each in self.scene.registry if each.name == name]
             assert owners == [holder.client.run_id]

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control import events
-from relaykit.sansio.control.proving import ClientProofs
+from relaykit.sansio.control.login_proofs import ClientProofs
 from relaykit.server.silence import SILENCE_S
 from tests.server.scene import Client, Key, Scene
 

@@ -11,9 +11,9 @@ from zope.interface import implementer
 from relaykit.errors import RefusalCode, RefusedError
 from relaykit.interfaces import IVerifier
 from relaykit.sansio.control import events
+from relaykit.sansio.control.client_opening import Refusal
 from relaykit.sansio.control.credentials import Proof, Scope
-from relaykit.sansio.control.offering import Refusal
-from relaykit.sansio.control.proving import BoundLogin, ClientProofs
+from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
 from relaykit.sansio.control.server_control import VERIFY_TIMEOUT_S
 from relaykit.sansio.control.session import Heartbeat
 from relaykit.sansio.control.texts import FAILED, POOL_FULL, UNVERIFIED

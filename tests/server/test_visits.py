@@ -7,9 +7,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.control.binding import Purpose
-from relaykit.sansio.control.offering import Refusal, VisitAdmitted, open_visit, visit_answer
-from relaykit.sansio.control.proving import BoundLogin, ClientProofs
+from relaykit.sansio.control.channel_binding import Purpose
+from relaykit.sansio.control.client_opening import Refusal, VisitAccepted, open_visit, visit_answer
+from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
 from relaykit.sansio.wire.framing import V2
 from relaykit.server.acceptor import Link
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
@@ -54,7 +54,7 @@ class VisitTests(SynchronousTestCase):
             self.scene = Scene()
             provider, visitor = self.provider(), Client(self.scene)
             leg, answer = self.visit(visitor.run_id, framing=framing)
-            self.assertIsInstance(self.successResultOf(answer), VisitAdmitted)
+            self.assertIsInstance(self.successResultOf(answer), VisitAccepted)
             visiting = RecordingReceiver(leg)
             leg.write(b"select")
             work, assigned = provider.offer_work()
@@ -87,7 +87,7 @@ class VisitTests(SynchronousTestCase):
     def test_without_run_id(self) -> None:
         """A visit that names no session counts as one of the empty user, as with frp."""
         self.provider()
-        self.assertIsInstance(self.successResultOf(self.visit("")[1]), VisitAdmitted)
+        self.assertIsInstance(self.successResultOf(self.visit("")[1]), VisitAccepted)
 
     def test_users(self) -> None:
         """Only the own user, the users in the list, or with a star everybody, may visit."""
@@ -103,7 +103,7 @@ class VisitTests(SynchronousTestCase):
             self.provider(user=own, allow_users=allowed)
             answer = self.successResultOf(self.visit(Client(self.scene, user=visiting).run_id)[1])
             if admitted:
-                self.assertIsInstance(answer, VisitAdmitted)
+                self.assertIsInstance(answer, VisitAccepted)
             else:
                 self.assertEqual(answer.text, f"visitor connection of [db] user [{visiting}] not allowed")
 
@@ -122,7 +122,7 @@ class VisitTests(SynchronousTestCase):
         assert client.core.bound is not None
         other = bytes(range(1, 33))
         proof = client.core.bound.connection_proof(Purpose.VISIT, other, client.run_id)
-        for binding, answered in ((proof, VisitAdmitted), (b"", Refusal), (proof[:-1] + b"?", Refusal)):
+        for binding, answered in ((proof, VisitAccepted), (b"", Refusal), (proof[:-1] + b"?", Refusal)):
             leg = self.scene.open(Link(False, True, lambda: None, exporter=other))
             leg.write(open_visit(V2, client.run_id, "db", KEY, 1_700_000_000.0, binding=binding))
             answer = leg.take(visit_answer(V2))

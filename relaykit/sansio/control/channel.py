@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from relaykit.sansio.control.binding import BoundKeys
-from relaykit.sansio.control.greeting import Agreement
+from relaykit.sansio.control.channel_binding import BoundKeys
+from relaykit.sansio.control.extensions import Agreement
 from relaykit.sansio.wire.aead import Opener, Sealer
 from relaykit.sansio.wire.cipher import IV_LENGTH, Decryptor, Encryptor, derive_key
 from relaykit.sansio.wire.coders import StreamCoder

@@ -10,8 +10,8 @@ import msgspec
 
 from relaykit.errors import LocalProtocolError, RemoteProtocolError
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.control.binding import BoundKeys
 from relaykit.sansio.control.channel import client_channel
+from relaykit.sansio.control.channel_binding import BoundKeys
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
     BindingFailed,
@@ -24,14 +24,20 @@ from relaykit.sansio.control.events import (
     SessionEnded,
     WorkRequested,
 )
-from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY, Agreement, ClientGreeting
+from relaykit.sansio.control.extensions import BOUND, EXTENSIONS, IDENTITY, Agreement, ExtensionOffer
 from relaykit.sansio.control.identity import statement
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S, Liveness
-from relaykit.sansio.control.opening import OPENING_MESSAGES
-from relaykit.sansio.control.proving import NOTHING_PROVEN, BindingFailure, BoundLogin, ClientProofs
-from relaykit.sansio.control.session import ControlSession, Role, SessionSettings, State, Step
-from relaykit.sansio.wire.farewells import Farewell
+from relaykit.sansio.control.login_proofs import NOTHING_PROVEN, BindingFailure, BoundLogin, ClientProofs
+from relaykit.sansio.control.server_opening import OPENING_MESSAGES
+from relaykit.sansio.control.session import (
+    ControlRole,
+    ControlSession,
+    ControlState,
+    ControlStep,
+    SessionSettings,
+)
 from relaykit.sansio.wire.framing import MAGIC, V1, Framing, HelloFrame, encode_hello
+from relaykit.sansio.wire.goodbye import Goodbye
 from relaykit.sansio.wire.hello import RANDOM_LENGTH, Bootstrap
 from relaykit.sansio.wire.messages import (
     CloseProxy,
@@ -55,7 +61,9 @@ LOGIN_TIMEOUT_S = 10.0
 UNTOLD = Bootstrap()
 """For a client that does not tell how its connection was made."""
 
-_BEFORE_LOGIN = frozenset({State.GREETING, State.LOGIN_AHEAD, State.AGREED, State.LOGGING_IN})
+_BEFORE_LOGIN = frozenset(
+    {ControlState.HELLO_SENT, ControlState.LOGIN_AHEAD, ControlState.AGREED, ControlState.LOGGING_IN}
+)
 _ANSWERS = OPENING_MESSAGES.extended(ProvenLoginResp)
 
 LoginT = TypeVar("LoginT", bound=Login)
@@ -76,7 +84,7 @@ class ClientControl(ControlSession):
     :param scopes: what is proven besides the login.
     """
 
-    role = Role.CLIENT
+    role = ControlRole.CLIENT
 
     def __init__(
         self,
@@ -90,7 +98,7 @@ class ClientControl(ControlSession):
         proofs: ClientProofs = NOTHING_PROVEN,
         scopes: frozenset[Scope] = frozenset(),
     ) -> None:
-        super().__init__(State.AGREED if framing is V1 else State.GREETING, framing, settings)
+        super().__init__(ControlState.AGREED if framing is V1 else ControlState.HELLO_SENT, framing, settings)
         self.peer_answered = False
         """Whether the server has sent anything: if not, it may not know this version of the wire."""
         self.bound: BoundKeys | None = None
@@ -101,7 +109,7 @@ class ClientControl(ControlSession):
         self._proofs = proofs
         self._client_proof = b""
         self._deadline = now + LOGIN_TIMEOUT_S
-        self._greeting: ClientGreeting | None = None
+        self._offer: ExtensionOffer | None = None
         self._agreed: Agreement | None = None
         required = proofs.bound is BoundLogin.REQUIRE
         if required and framing is V1:
@@ -109,9 +117,9 @@ class ClientControl(ControlSession):
         self._waits = framing is not V1 and (required or bool(proofs.extensions))
         if framing is not V1:
             offered = extensions | proofs.extensions
-            self._greeting = ClientGreeting(bootstrap, settings.entropy(RANDOM_LENGTH), offered)
+            self._offer = ExtensionOffer(bootstrap, settings.entropy(RANDOM_LENGTH), offered)
             self._decoder.messages = _ANSWERS
-            self._out += [MAGIC, encode_hello(self._greeting.frame)]
+            self._out += [MAGIC, encode_hello(self._offer.frame)]
         if not self._waits:
             self._need(Scope.LOGIN)
 
@@ -122,32 +130,32 @@ class ClientControl(ControlSession):
         self._needed = None
         if needed.scope is Scope.LOGIN:
             self._log_in(proof)
-        elif self._step(Step.PING):
+        elif self._step(ControlStep.PING):
             self._send(Ping(privilege_key=proof.privilege_key, timestamp=proof.timestamp))
 
     def key_derived(self, token_key: bytes) -> None:
         """Logs in with the token's derived key, as :class:`KeyNeeded` asked for."""
         agreed = self._agreed
-        if self.state is State.ENDED:
+        if self.state is ControlState.ENDED:
             return
-        if self.state is not State.AGREED or agreed is None:
+        if self.state is not ControlState.AGREED or agreed is None:
             raise LocalProtocolError("nobody asked for a key")
         self.bound = BoundKeys(token_key, self._proofs.exporter, agreed.transcript)
         self._need(Scope.LOGIN)
 
     def register(self, name: str, type: str, fields: Mapping[str, Any]) -> None:
         """Asks the server to expose a proxy; ``fields`` as :func:`relaykit.options.to_wire` gives them."""
-        if self._step(Step.REGISTER):
+        if self._step(ControlStep.REGISTER):
             self._send(NewProxy(proxy_name=name, proxy_type=type, options=dict(fields)))
 
     def withdraw(self, name: str) -> None:
         """Takes a proxy back; not answered."""
-        if self._step(Step.WITHDRAW):
+        if self._step(ControlStep.WITHDRAW):
             self._send(CloseProxy(proxy_name=name))
 
     def probe(self, now: float, within_s: float = PROBE_TIMEOUT_S) -> None:
         """Has the server answer a ping soon, or be lost; before and after the session nothing happens."""
-        if self.state is State.ESTABLISHED:
+        if self.state is ControlState.ESTABLISHED:
             self._liveness.probe(now, within_s)
 
     def receive(self, data: Buffer, now: float) -> None:
@@ -171,7 +179,7 @@ class ClientControl(ControlSession):
             if received is None:
                 return
             if isinstance(received, HelloFrame):
-                self._greeted(received)
+                self._hello_received(received)
             elif isinstance(received, LoginResp):
                 self._answered(received, now)
             elif isinstance(received, ProvenLoginResp) and self.bound is not None:
@@ -179,11 +187,11 @@ class ClientControl(ControlSession):
             else:
                 raise RemoteProtocolError(f"{type(received).__name__} in answer to a login")
 
-    def _greeted(self, frame: HelloFrame) -> None:
-        if self._greeting is None or frame.sender != "server":
+    def _hello_received(self, frame: HelloFrame) -> None:
+        if self._offer is None or frame.sender != "server":
             raise RemoteProtocolError("a hello that nobody asked for")
-        self._peer_steps(Step.GREET)
-        agreed = self._agreed = self._greeting.conclude(frame)
+        self._peer_steps(ControlStep.HELLO)
+        agreed = self._agreed = self._offer.conclude(frame)
         if not self._waits:
             return
         if BOUND in agreed.extensions:
@@ -199,7 +207,7 @@ class ClientControl(ControlSession):
 
     def _log_in(self, proof: Proof) -> None:
         agreed = self._agreed
-        if not self._step(Step.LOG_IN):
+        if not self._step(ControlStep.LOG_IN):
             return
         if agreed is None or not agreed.extensions & {BOUND, IDENTITY}:
             self._send(_proven(self._login, proof))
@@ -208,7 +216,7 @@ class ClientControl(ControlSession):
         login = IdentifiedLogin(
             **msgspec.structs.asdict(self._login),
             identity=b"" if signer is None else signer.public_key,
-            yields=self._proofs.yields,
+            stands_by=self._proofs.stands_by,
         )
         body = _proven(login, proof).to_json()
         self._client_proof = b"" if self.bound is None else self.bound.client_proof(body)
@@ -220,10 +228,10 @@ class ClientControl(ControlSession):
     def _answered(self, answer: LoginResp, now: float) -> None:
         """Takes an answer that is not proven."""
         if self.bound is None:
-            self._peer_steps(Step.REFUSE if answer.error else Step.ADMIT)
+            self._peer_steps(ControlStep.REFUSE_LOGIN if answer.error else ControlStep.ACCEPT_LOGIN)
             self._login_answered(answer, now)
         elif answer.error:
-            self._fail(BindingFailure.NOT_ADMITTED, answer.error)
+            self._fail(BindingFailure.REFUSED, answer.error)
         else:
             self._fail(BindingFailure.NOT_PROVEN)
 
@@ -233,7 +241,7 @@ class ClientControl(ControlSession):
             self._fail(BindingFailure.NOT_PROVEN)
             return
         answer = LoginResp.from_json(proven.answer) or LoginResp()
-        self._peer_steps(Step.REFUSE if answer.error else Step.ADMIT)
+        self._peer_steps(ControlStep.REFUSE_LOGIN if answer.error else ControlStep.ACCEPT_LOGIN)
         self._login_answered(answer, now)
 
     def _fail(self, why: BindingFailure, text: str = "") -> None:
@@ -269,7 +277,7 @@ class ClientControl(ControlSession):
                 self._liveness.answered(now)
             case Pong():
                 self._end(Ended.REFUSED, message.error)
-            case Farewell():
+            case Goodbye():
                 self._events.append(SessionEnded(_ending(message.why), message.text))
             case _:
                 self._received_by_both(message)
@@ -278,7 +286,7 @@ class ClientControl(ControlSession):
         if Scope.HEARTBEATS in self._scopes:
             # One that is not there when the next ping is due is not waited for any more.
             self._need(Scope.HEARTBEATS)
-        elif self._step(Step.PING):
+        elif self._step(ControlStep.PING):
             self._send(Ping())
 
 
@@ -288,7 +296,7 @@ def _proven(login: LoginT, proof: Proof) -> LoginT:
 
 
 def _ending(why: str) -> Ended:
-    """What a server's farewell says; one that only a later version knows is an end like any other."""
+    """What a server's goodbye says; one that only a later version knows is an end like any other."""
     try:
         return Ended(why)
     except ValueError:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from relaykit.sansio.control.credentials import Proof, Scope
-from relaykit.sansio.control.proving import BindingFailure
+from relaykit.sansio.control.login_proofs import BindingFailure
 from relaykit.sansio.wire.messages import Login, Message
 from relaykit.values import Ended
 
@@ -26,10 +26,10 @@ __all__ = [
     "PeerPinged",
     "ProofNeeded",
     "ProofReceived",
-    "ProxyOffered",
     "ProxyRefused",
     "ProxyRegistered",
     "ProxyWithdrawn",
+    "RegistrationRequested",
     "SessionEnded",
     "SessionEvent",
     "SignalReceived",
@@ -70,7 +70,8 @@ class LoginReceived:
 class KeyNeeded:
     """To the client: the server agreed to a bound login.  Answer with ``key_derived``.
 
-    ``salt`` is what the token is derived with; see :func:`relaykit.sansio.control.binding.derive_token_key`.
+    ``salt`` is what the token is derived with; see
+    :func:`relaykit.sansio.control.channel_binding.derive_token_key`.
     """
 
     salt: bytes
@@ -103,7 +104,7 @@ class BindingFailed:
 
 
 @frozen
-class ProxyOffered:
+class RegistrationRequested:
     """To the server: register this proxy.  Answer with ``registered`` or ``refuse_proxy``.
 
     ``fields`` is what :func:`relaykit.options.from_wire` reads.
@@ -182,7 +183,7 @@ SessionEvent: TypeAlias = (
     | LoggedIn
     | BindingFailed
     | LoginRefused
-    | ProxyOffered
+    | RegistrationRequested
     | ProxyRegistered
     | ProxyRefused
     | ProxyWithdrawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from relaykit.sansio.lateness import mercy_until
+from relaykit.sansio.late_wakeup import grace_until
 
 __all__ = ["PROBE_TIMEOUT_S", "SILENT_INTERVALS", "UNREACHABLE_TIMEOUT_S", "Due", "Liveness"]
 
@@ -80,7 +80,7 @@ class Liveness:
         return None
 
     def _forgive(self, now: float) -> None:
-        forgiven = mercy_until(self.next_wakeup(), now)
+        forgiven = grace_until(self.next_wakeup(), now)
         if forgiven > now:
             if self._silent_at is not None:
                 self._silent_at = max(self._silent_at, forgiven)

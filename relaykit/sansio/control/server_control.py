@@ -6,26 +6,32 @@ import hmac
 
 from relaykit.errors import LocalProtocolError, RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.control.binding import BoundKeys
 from relaykit.sansio.control.channel import server_channel
+from relaykit.sansio.control.channel_binding import BoundKeys
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
     LoginReceived,
     PeerPinged,
     ProofReceived,
-    ProxyOffered,
     ProxyWithdrawn,
+    RegistrationRequested,
     SessionEnded,
 )
-from relaykit.sansio.control.greeting import BOUND, FAREWELL, IDENTITY
+from relaykit.sansio.control.extensions import BOUND, GOODBYE, IDENTITY
 from relaykit.sansio.control.identity import NOT_THE_KEY, check_signature, statement
 from relaykit.sansio.control.liveness import Liveness
-from relaykit.sansio.control.opening import FirstMessage
-from relaykit.sansio.control.proving import NO_PROOFS, ServerProofs
-from relaykit.sansio.control.session import ControlSession, Role, SessionSettings, State, Step
+from relaykit.sansio.control.login_proofs import NO_PROOFS, ServerProofs
+from relaykit.sansio.control.server_opening import FirstMessage
+from relaykit.sansio.control.session import (
+    ControlRole,
+    ControlSession,
+    ControlState,
+    ControlStep,
+    SessionSettings,
+)
 from relaykit.sansio.control.texts import BINDING_REQUIRED, DETAILED, NOT_BOUND, UNVERIFIED, PeerTexts
-from relaykit.sansio.wire.farewells import Farewell
 from relaykit.sansio.wire.gojson import MalformedMessage
+from relaykit.sansio.wire.goodbye import Goodbye
 from relaykit.sansio.wire.messages import (
     CloseProxy,
     Login,
@@ -53,7 +59,7 @@ VERIFY_TIMEOUT_S = 8.0
 
 
 class ServerControl(ControlSession):
-    """Begins with a login that :class:`~relaykit.sansio.control.opening.ServerOpening` has read.
+    """Begins with a login that :class:`~relaykit.sansio.control.server_opening.ServerOpening` has read.
 
     The first event is :class:`~relaykit.sansio.control.events.ProofReceived`, to be answered with
     :meth:`accept_proof` or :meth:`refuse_proof` within :data:`VERIFY_TIMEOUT_S`; until then nothing else of
@@ -65,7 +71,7 @@ class ServerControl(ControlSession):
     :param scopes: what is verified besides the login.
     """
 
-    role = Role.SERVER
+    role = ControlRole.SERVER
 
     def __init__(
         self,
@@ -78,7 +84,7 @@ class ServerControl(ControlSession):
         proofs: ServerProofs = NO_PROOFS,
         scopes: frozenset[Scope] = frozenset(),
     ) -> None:
-        super().__init__(State.VERIFYING, first.framing, settings)
+        super().__init__(ControlState.VERIFYING, first.framing, settings)
         self._out += [first.unsent] if first.unsent else []
         self._hello = first.hello
         self._version = version
@@ -104,17 +110,17 @@ class ServerControl(ControlSession):
             self._ask(Scope.LOGIN, self.login, now)
 
     @property
-    def yields(self) -> bool:
+    def stands_by(self) -> bool:
         """Whether the client takes nothing from another one with its identity that is alive."""
-        return isinstance(self.login, IdentifiedLogin) and self.login.yields
+        return isinstance(self.login, IdentifiedLogin) and self.login.stands_by
 
     def accept_proof(self, asked: ProofReceived, now: float) -> None:
         """What came with a message holds.  An answer that is late means nothing."""
-        if asked is not self._asked or self.state is State.ENDED:
+        if asked is not self._asked or self.state is ControlState.ENDED:
             return
         self._asked = None
         if asked.scope is Scope.LOGIN:
-            self._step(Step.ACCEPT_PROOF)
+            self._step(ControlStep.ACCEPT_PROOF)
             self._events.append(LoginReceived(self.login))
         else:
             self._answer_ping(now)
@@ -122,7 +128,7 @@ class ServerControl(ControlSession):
 
     def refuse_proof(self, asked: ProofReceived, text: str, now: float) -> None:
         """It does not, and the client is told this text."""
-        if asked is not self._asked or self.state is State.ENDED:
+        if asked is not self._asked or self.state is ControlState.ENDED:
             return
         self._asked = None
         if asked.scope is Scope.LOGIN:
@@ -133,7 +139,7 @@ class ServerControl(ControlSession):
 
     def next_wakeup(self) -> float | None:
         due = super().next_wakeup()
-        if self._asked is None or self.state is State.ENDED:
+        if self._asked is None or self.state is ControlState.ENDED:
             return due
         return self._decide_by if due is None else min(due, self._decide_by)
 
@@ -144,7 +150,7 @@ class ServerControl(ControlSession):
 
     def accept(self, run_id: str, now: float) -> None:
         """Lets the client in, under this run id."""
-        if not self._step(Step.ADMIT):
+        if not self._step(ControlStep.ACCEPT_LOGIN):
             return
         self._answer_login(LoginResp(version=self._version, run_id=run_id))
         settings = self._settings
@@ -157,31 +163,35 @@ class ServerControl(ControlSession):
 
     def refuse(self, text: str) -> None:
         """Tells the client why it may not log in, and ends the session."""
-        if self._step(Step.REFUSE):
+        if self._step(ControlStep.REFUSE_LOGIN):
             self._answer_login(LoginResp(version=self._version, error=self._texts.login(text)))
             self._events.append(SessionEnded(Ended.REFUSED, text))
 
     def close(self, why: Ended = Ended.STOPPED, text: str = "") -> None:
         """Ends the session; a client that can is told why, every other sees the connection closed."""
-        if self.state is State.ESTABLISHED and FAREWELL in self.extensions and self._step(Step.DISMISS):
-            self._send(Farewell(why=why.value, text=text))
+        if (
+            self.state is ControlState.ESTABLISHED
+            and GOODBYE in self.extensions
+            and self._step(ControlStep.GOODBYE)
+        ):
+            self._send(Goodbye(why=why.value, text=text))
             self._events.append(SessionEnded(why, text))
         super().close(why, text)
 
     def registered(self, name: str, address: str) -> None:
         """Tells the client that its proxy is open to users, and where; empty if nothing is public."""
-        if self._step(Step.CONFIRM):
+        if self._step(ControlStep.ACCEPT_PROXY):
             self._send(NewProxyResp(proxy_name=name, remote_addr=address))
 
     def refuse_proxy(self, name: str, text: str) -> None:
         """Tells the client that its proxy is not open to users, and why."""
-        if self._step(Step.DECLINE):
+        if self._step(ControlStep.REFUSE_PROXY):
             self._send(NewProxyResp(proxy_name=name, error=self._texts.proxy(name, text)))
 
     def request_work(self, count: int = 1) -> None:
         """Asks the client for work connections."""
         for _ in range(count):
-            if self._step(Step.REQUEST_WORK):
+            if self._step(ControlStep.REQUEST_WORK):
                 self._send(ReqWorkConn())
 
     def _check(self, message: Message, proofs: ServerProofs) -> None:
@@ -286,7 +296,9 @@ class ServerControl(ControlSession):
                     self._answer_ping(now)
                 return
             case NewProxy():
-                self._events.append(ProxyOffered(message.proxy_name, message.proxy_type, message.options))
+                self._events.append(
+                    RegistrationRequested(message.proxy_name, message.proxy_type, message.options)
+                )
             case CloseProxy():
                 self._events.append(ProxyWithdrawn(message.proxy_name))
             case _:

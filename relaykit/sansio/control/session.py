@@ -2,7 +2,7 @@
 
 One machine, seen from both ends.  :data:`TRANSITIONS` says which step leads where, :data:`ACTORS` whose
 step it is: for that role it is a command, for the other role something that it receives.  Both ends
-walk through the same states; a server's session begins where :mod:`relaykit.sansio.control.opening`
+walk through the same states; a server's session begins where :mod:`relaykit.sansio.control.server_opening`
 has taken the login.
 """
 
@@ -18,11 +18,11 @@ from relaykit.errors import LocalProtocolError, RefusalCode, RefusedError, Remot
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.channel import Channel
 from relaykit.sansio.control.events import MessageReceived, SessionEnded, SessionEvent, SignalReceived
-from relaykit.sansio.control.greeting import FAREWELL, SIGNAL, Agreement
+from relaykit.sansio.control.extensions import GOODBYE, SIGNAL, Agreement
 from relaykit.sansio.control.liveness import Due, Liveness
-from relaykit.sansio.control.opening import OPENING_MESSAGES
-from relaykit.sansio.wire.farewells import Farewell
+from relaykit.sansio.control.server_opening import OPENING_MESSAGES
 from relaykit.sansio.wire.framing import Framing
+from relaykit.sansio.wire.goodbye import Goodbye
 from relaykit.sansio.wire.messages import (
     CORE_MESSAGES,
     CloseProxy,
@@ -40,26 +40,26 @@ from relaykit.values import Ended, Secret
 __all__ = [
     "ACTORS",
     "TRANSITIONS",
+    "ControlRole",
     "ControlSession",
+    "ControlState",
+    "ControlStep",
     "Heartbeat",
-    "Role",
     "SessionSettings",
-    "State",
-    "Step",
 ]
 
 
-class Role(enum.Enum):
+class ControlRole(enum.Enum):
     """Which end of the session this is."""
 
     CLIENT = "client"
     SERVER = "server"
 
 
-class State(enum.Enum):
+class ControlState(enum.Enum):
     """How far the session is."""
 
-    GREETING = "greeting"
+    HELLO_SENT = "hello sent"
     """The client's hello is sent; the server's hello is due."""
     LOGIN_AHEAD = "login sent ahead"
     """So is the login, which had no reason to wait for the server's hello."""
@@ -74,99 +74,101 @@ class State(enum.Enum):
     ENDED = "ended"
 
 
-class Step(enum.Enum):
+class ControlStep(enum.Enum):
     """What one of the ends does."""
 
-    GREET = "greet"
+    HELLO = "send a hello"
     LOG_IN = "log in"
     ACCEPT_PROOF = "accept a proof"
-    ADMIT = "admit"
-    REFUSE = "refuse"
-    REGISTER = "register"
-    CONFIRM = "confirm"
-    DECLINE = "decline"
-    WITHDRAW = "withdraw"
+    ACCEPT_LOGIN = "accept a login"
+    REFUSE_LOGIN = "refuse a login"
+    REGISTER = "register a proxy"
+    ACCEPT_PROXY = "accept a proxy"
+    REFUSE_PROXY = "refuse a proxy"
+    WITHDRAW = "withdraw a proxy"
     REQUEST_WORK = "request work"
     PING = "ping"
     PONG = "pong"
     SIGNAL = "signal"
     MESSAGE = "message"
-    DISMISS = "dismiss"
+    GOODBYE = "say goodbye"
     END = "end"
 
 
-ACTORS: Mapping[Step, Role | None] = {
-    Step.GREET: Role.SERVER,
-    Step.LOG_IN: Role.CLIENT,
-    Step.ACCEPT_PROOF: Role.SERVER,
-    Step.ADMIT: Role.SERVER,
-    Step.REFUSE: Role.SERVER,
-    Step.REGISTER: Role.CLIENT,
-    Step.CONFIRM: Role.SERVER,
-    Step.DECLINE: Role.SERVER,
-    Step.WITHDRAW: Role.CLIENT,
-    Step.REQUEST_WORK: Role.SERVER,
-    Step.PING: Role.CLIENT,
-    Step.PONG: Role.SERVER,
-    Step.SIGNAL: None,
-    Step.MESSAGE: None,
-    Step.DISMISS: Role.SERVER,
-    Step.END: None,
+_State, _Step, _Role = ControlState, ControlStep, ControlRole
+
+ACTORS: Mapping[ControlStep, ControlRole | None] = {
+    _Step.HELLO: _Role.SERVER,
+    _Step.LOG_IN: _Role.CLIENT,
+    _Step.ACCEPT_PROOF: _Role.SERVER,
+    _Step.ACCEPT_LOGIN: _Role.SERVER,
+    _Step.REFUSE_LOGIN: _Role.SERVER,
+    _Step.REGISTER: _Role.CLIENT,
+    _Step.ACCEPT_PROXY: _Role.SERVER,
+    _Step.REFUSE_PROXY: _Role.SERVER,
+    _Step.WITHDRAW: _Role.CLIENT,
+    _Step.REQUEST_WORK: _Role.SERVER,
+    _Step.PING: _Role.CLIENT,
+    _Step.PONG: _Role.SERVER,
+    _Step.SIGNAL: None,
+    _Step.MESSAGE: None,
+    _Step.GOODBYE: _Role.SERVER,
+    _Step.END: None,
 }
 """Whose step it is; None: either's."""
 
-TRANSITIONS: Mapping[tuple[State, Step], State] = {
-    (State.GREETING, Step.GREET): State.AGREED,
-    (State.GREETING, Step.LOG_IN): State.LOGIN_AHEAD,
-    (State.GREETING, Step.REFUSE): State.ENDED,
-    (State.GREETING, Step.END): State.ENDED,
-    (State.LOGIN_AHEAD, Step.GREET): State.LOGGING_IN,
-    (State.LOGIN_AHEAD, Step.REFUSE): State.ENDED,
-    (State.LOGIN_AHEAD, Step.END): State.ENDED,
-    (State.AGREED, Step.LOG_IN): State.LOGGING_IN,
-    (State.AGREED, Step.REFUSE): State.ENDED,
-    (State.AGREED, Step.END): State.ENDED,
-    (State.VERIFYING, Step.ACCEPT_PROOF): State.LOGGING_IN,
-    (State.VERIFYING, Step.REFUSE): State.ENDED,
-    (State.VERIFYING, Step.END): State.ENDED,
-    (State.LOGGING_IN, Step.ADMIT): State.ESTABLISHED,
-    (State.LOGGING_IN, Step.REFUSE): State.ENDED,
-    (State.LOGGING_IN, Step.END): State.ENDED,
-    (State.ESTABLISHED, Step.REGISTER): State.ESTABLISHED,
-    (State.ESTABLISHED, Step.CONFIRM): State.ESTABLISHED,
-    (State.ESTABLISHED, Step.DECLINE): State.ESTABLISHED,
-    (State.ESTABLISHED, Step.WITHDRAW): State.ESTABLISHED,
-    (State.ESTABLISHED, Step.REQUEST_WORK): State.ESTABLISHED,
-    (State.ESTABLISHED, Step.PING): State.ESTABLISHED,
-    (State.ESTABLISHED, Step.PONG): State.ESTABLISHED,
-    (State.ESTABLISHED, Step.SIGNAL): State.ESTABLISHED,
-    (State.ESTABLISHED, Step.MESSAGE): State.ESTABLISHED,
-    (State.ESTABLISHED, Step.DISMISS): State.ENDED,
-    (State.ESTABLISHED, Step.END): State.ENDED,
+TRANSITIONS: Mapping[tuple[ControlState, ControlStep], ControlState] = {
+    (_State.HELLO_SENT, _Step.HELLO): _State.AGREED,
+    (_State.HELLO_SENT, _Step.LOG_IN): _State.LOGIN_AHEAD,
+    (_State.HELLO_SENT, _Step.REFUSE_LOGIN): _State.ENDED,
+    (_State.HELLO_SENT, _Step.END): _State.ENDED,
+    (_State.LOGIN_AHEAD, _Step.HELLO): _State.LOGGING_IN,
+    (_State.LOGIN_AHEAD, _Step.REFUSE_LOGIN): _State.ENDED,
+    (_State.LOGIN_AHEAD, _Step.END): _State.ENDED,
+    (_State.AGREED, _Step.LOG_IN): _State.LOGGING_IN,
+    (_State.AGREED, _Step.REFUSE_LOGIN): _State.ENDED,
+    (_State.AGREED, _Step.END): _State.ENDED,
+    (_State.VERIFYING, _Step.ACCEPT_PROOF): _State.LOGGING_IN,
+    (_State.VERIFYING, _Step.REFUSE_LOGIN): _State.ENDED,
+    (_State.VERIFYING, _Step.END): _State.ENDED,
+    (_State.LOGGING_IN, _Step.ACCEPT_LOGIN): _State.ESTABLISHED,
+    (_State.LOGGING_IN, _Step.REFUSE_LOGIN): _State.ENDED,
+    (_State.LOGGING_IN, _Step.END): _State.ENDED,
+    (_State.ESTABLISHED, _Step.REGISTER): _State.ESTABLISHED,
+    (_State.ESTABLISHED, _Step.ACCEPT_PROXY): _State.ESTABLISHED,
+    (_State.ESTABLISHED, _Step.REFUSE_PROXY): _State.ESTABLISHED,
+    (_State.ESTABLISHED, _Step.WITHDRAW): _State.ESTABLISHED,
+    (_State.ESTABLISHED, _Step.REQUEST_WORK): _State.ESTABLISHED,
+    (_State.ESTABLISHED, _Step.PING): _State.ESTABLISHED,
+    (_State.ESTABLISHED, _Step.PONG): _State.ESTABLISHED,
+    (_State.ESTABLISHED, _Step.SIGNAL): _State.ESTABLISHED,
+    (_State.ESTABLISHED, _Step.MESSAGE): _State.ESTABLISHED,
+    (_State.ESTABLISHED, _Step.GOODBYE): _State.ENDED,
+    (_State.ESTABLISHED, _Step.END): _State.ENDED,
 }
 """Every step that is possible.  Another one of this end is its defect; another one of the peer breaks
 the rules."""
 
 
-_STEPS: Mapping[type[Message], Step] = {
-    NewProxy: Step.REGISTER,
-    CloseProxy: Step.WITHDRAW,
-    ReqWorkConn: Step.REQUEST_WORK,
-    Ping: Step.PING,
-    Pong: Step.PONG,
-    Signal: Step.SIGNAL,
-    Farewell: Step.DISMISS,
+_STEPS: Mapping[type[Message], ControlStep] = {
+    NewProxy: ControlStep.REGISTER,
+    CloseProxy: ControlStep.WITHDRAW,
+    ReqWorkConn: ControlStep.REQUEST_WORK,
+    Ping: ControlStep.PING,
+    Pong: ControlStep.PONG,
+    Signal: ControlStep.SIGNAL,
+    Goodbye: ControlStep.GOODBYE,
 }
 _CORE_TYPES = frozenset(CORE_MESSAGES.by_number.values())
 
 
-def _step_of(message: Message) -> Step | None:
+def _step_of(message: Message) -> ControlStep | None:
     """Which step a message is; None for those that begin or answer connections, which frp ignores here."""
     if isinstance(message, NewProxyResp):
-        return Step.DECLINE if message.error else Step.CONFIRM
+        return ControlStep.REFUSE_PROXY if message.error else ControlStep.ACCEPT_PROXY
     step = _STEPS.get(type(message))
     if step is None and type(message) not in _CORE_TYPES:
-        return Step.MESSAGE
+        return ControlStep.MESSAGE
     return step
 
 
@@ -206,7 +208,7 @@ class SessionSettings:
         return self.messages.extended(*own) if own else self.messages
 
 
-_OWN_MESSAGES: Mapping[str, type[Message]] = {SIGNAL: Signal, FAREWELL: Farewell}
+_OWN_MESSAGES: Mapping[str, type[Message]] = {SIGNAL: Signal, GOODBYE: Goodbye}
 """relaykit's own messages of an established session, by the extension that makes them legal."""
 
 
@@ -220,9 +222,9 @@ class ControlSession:
     Where the connection is lost without an end, the core is not told and tells nothing.
     """
 
-    role: ClassVar[Role]
+    role: ClassVar[ControlRole]
 
-    def __init__(self, state: State, framing: Framing, settings: SessionSettings) -> None:
+    def __init__(self, state: ControlState, framing: Framing, settings: SessionSettings) -> None:
         self.framing = framing
         """The version of the wire; work connections and visits of the session use the same."""
         self.state = state
@@ -242,7 +244,7 @@ class ControlSession:
 
         :raises RemoteProtocolError: the peer broke the rules; the session has ended.
         """
-        if self.state is State.ENDED:
+        if self.state is ControlState.ENDED:
             return
         try:
             if self._channel is None:
@@ -264,11 +266,11 @@ class ControlSession:
 
     def next_wakeup(self) -> float | None:
         """When :meth:`wake` must be called at the latest; None for never."""
-        return self._liveness.next_wakeup() if self.state is State.ESTABLISHED else None
+        return self._liveness.next_wakeup() if self.state is ControlState.ESTABLISHED else None
 
     def wake(self, now: float) -> None:
         """Pings, and notices that the peer is silent."""
-        while self.state is State.ESTABLISHED and (due := self._liveness.due(now)) is not None:
+        while self.state is ControlState.ESTABLISHED and (due := self._liveness.due(now)) is not None:
             if due is Due.PING:
                 self._ping()
             else:
@@ -286,14 +288,14 @@ class ControlSession:
 
         :raises RefusedError: NOT_AVAILABLE, where the peer takes no signals.
         """
-        if self._step(Step.SIGNAL):
+        if self._step(ControlStep.SIGNAL):
             if SIGNAL not in self.extensions:
                 raise RefusedError(RefusalCode.NOT_AVAILABLE, "the peer takes no signals")
             self._send(Signal(proxy_name=proxy_name, visitor_name=visitor_name, body=dict(body)))
 
     def send(self, message: Message) -> None:
         """Sends a message of a type that a proxy type registered."""
-        if self._step(Step.MESSAGE):
+        if self._step(ControlStep.MESSAGE):
             self._send(message)
 
     def close(self, why: Ended = Ended.STOPPED, text: str = "") -> None:
@@ -302,9 +304,9 @@ class ControlSession:
 
     # For the two roles.
 
-    def _step(self, step: Step) -> bool:
+    def _step(self, step: ControlStep) -> bool:
         """Takes a step of this end; False where the session has ended."""
-        if self.state is State.ENDED:
+        if self.state is ControlState.ENDED:
             return False
         following = TRANSITIONS.get((self.state, step))
         if following is None or ACTORS[step] not in (self.role, None):
@@ -345,9 +347,9 @@ class ControlSession:
     @property
     def _reading(self) -> bool:
         """Whether messages are taken."""
-        return self.state is State.ESTABLISHED
+        return self.state is ControlState.ESTABLISHED
 
-    def _peer_steps(self, step: Step) -> None:
+    def _peer_steps(self, step: ControlStep) -> None:
         """Takes a step of the peer."""
         following = TRANSITIONS.get((self.state, step))
         if following is None:
@@ -368,5 +370,5 @@ class ControlSession:
         """A ping is due."""
 
     def _end(self, why: Ended, text: str = "") -> None:
-        if self._step(Step.END):
+        if self._step(ControlStep.END):
             self._events.append(SessionEnded(why, text))

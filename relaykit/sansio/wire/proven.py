@@ -15,11 +15,11 @@ class IdentifiedLogin(Login, frozen=True, kw_only=True):
     """The body of a login that carries proofs.
 
     ``identity`` is the public key (Ed25519, 32 bytes) that the client signs with, empty for none.
-    With ``yields`` the client takes nothing from another one with the same identity that is alive.
+    With ``stands_by`` the client takes nothing from another one with the same identity that is alive.
     """
 
     identity: bytes = b""
-    yields: bool = False
+    stands_by: bool = False
 
 
 class ProvenLogin(Message, frozen=True, kw_only=True):

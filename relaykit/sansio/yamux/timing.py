@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from relaykit.sansio.lateness import mercy_until
+from relaykit.sansio.late_wakeup import grace_until
 
 if TYPE_CHECKING:
     from relaykit.sansio.yamux.streams import Stream
@@ -77,7 +77,7 @@ class Keepalive:
         """Asks for a ping when it is time; false once the peer must be taken for dead."""
         if self._interval_s is None:
             return True
-        self._forgiven_until = max(self._forgiven_until, mercy_until(self.next_wakeup(), now))
+        self._forgiven_until = max(self._forgiven_until, grace_until(self.next_wakeup(), now))
         if self._wanted_at is None:
             if now >= self._next_at:
                 self.want(now)

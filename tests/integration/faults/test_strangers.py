@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 
-from relaykit.sansio.control.opening import OPENING_TIMEOUT_S
+from relaykit.sansio.control.server_opening import OPENING_TIMEOUT_S
 from relaykit.server.acceptor import FIRST_BYTES_TIMEOUT_S, LOGIN_TIMEOUT_S
 from relaykit.server.admission import LOGINS_AT_ONCE
 from tests.integration.faults.case import FaultTestCase, takes_long, why_short

@@ -11,9 +11,9 @@ from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.events import ProofNeeded, ProofReceived, SessionEvent
-from relaykit.sansio.control.greeting import EXTENSIONS
-from relaykit.sansio.control.opening import FirstMessage, OpeningEvent, ServerOpening
+from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.control.server_control import ServerControl
+from relaykit.sansio.control.server_opening import FirstMessage, OpeningEvent, ServerOpening
 from relaykit.sansio.control.session import Heartbeat, SessionSettings
 from relaykit.sansio.control.texts import DETAILED, PeerTexts
 from relaykit.sansio.wire.framing import V1, V2, Framing

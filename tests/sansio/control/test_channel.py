@@ -3,9 +3,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.sansio.control.binding import BoundKeys
 from relaykit.sansio.control.channel import Channel, client_channel, server_channel
-from relaykit.sansio.control.greeting import Agreement
+from relaykit.sansio.control.channel_binding import BoundKeys
+from relaykit.sansio.control.extensions import Agreement
 from relaykit.sansio.wire.aead import Algorithm
 from relaykit.sansio.wire.framing import encode_v1
 from relaykit.sansio.wire.messages import Pong, ReqWorkConn

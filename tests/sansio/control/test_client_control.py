@@ -23,10 +23,10 @@ from relaykit.sansio.control.events import (
     SignalReceived,
     WorkRequested,
 )
-from relaykit.sansio.control.greeting import EXTENSIONS
+from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
-from relaykit.sansio.control.opening import FirstMessage, ServerOpening
-from relaykit.sansio.control.session import Heartbeat, State
+from relaykit.sansio.control.server_opening import FirstMessage, ServerOpening
+from relaykit.sansio.control.session import ControlState, Heartbeat
 from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.framing import (
     MAGIC,
@@ -86,7 +86,7 @@ class LoginTests(SynchronousTestCase):
         proof = "3d8aac6cc09d79da303be74c311e5808"
         expected = Login(version=VERSION, user="ann", privilege_key=proof, timestamp=UNIX_TIME, pool_count=1)
         self.assertEqual(sent(core), encode_v1(expected))
-        self.assertEqual(core.state, State.LOGGING_IN)
+        self.assertEqual(core.state, ControlState.LOGGING_IN)
 
     def test_opening_of_version_2(self) -> None:
         """In version 2 magic, hello and login are sent at once."""
@@ -95,7 +95,7 @@ class LoginTests(SynchronousTestCase):
         self.assertTrue(data.startswith(MAGIC + b"\x00\x01\x00\x00"))
         first = opened(data)
         self.assertIsInstance(first.message, Login)
-        self.assertEqual(core.state, State.LOGIN_AHEAD)
+        self.assertEqual(core.state, ControlState.LOGIN_AHEAD)
 
     def test_let_in(self) -> None:
         """However the answer is cut, and though encrypted bytes share its pieces, nothing is lost."""
@@ -110,7 +110,7 @@ class LoginTests(SynchronousTestCase):
 
             events, state, extensions = feed_every_cut(answer, feed)
             self.assertEqual(events, [LoggedIn(RUN_ID, VERSION), WorkRequested(), WorkRequested()])
-            self.assertEqual(state, State.ESTABLISHED)
+            self.assertEqual(state, ControlState.ESTABLISHED)
             self.assertEqual(extensions, EXTENSIONS if framing is V2 else frozenset())
 
     def test_refused(self) -> None:
@@ -121,7 +121,7 @@ class LoginTests(SynchronousTestCase):
             core.receive(sent(far), 0.0)
             text = "token in login doesn't match token from configuration"
             self.assertEqual(core.events(), [LoginRefused(text), SessionEnded(Ended.REFUSED, text)])
-            self.assertEqual(core.state, State.ENDED)
+            self.assertEqual(core.state, ControlState.ENDED)
 
     def test_refused_without_hello(self) -> None:
         """A refusal may come in place of the server's hello."""
@@ -154,7 +154,7 @@ class LoginTests(SynchronousTestCase):
             b'"ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="},"relaykit":{"signal":true}}}'
         )
         core.receive(encode_hello(HelloFrame("server", hello)) + encode_v2(LoginResp(run_id="x")), 0.0)
-        self.assertEqual(core.state, State.ESTABLISHED)
+        self.assertEqual(core.state, ControlState.ESTABLISHED)
         self.assertEqual(core.extensions, frozenset())
 
     def test_other_answers(self) -> None:
@@ -215,7 +215,7 @@ class LoginTests(SynchronousTestCase):
         try:
             core.receive(junk, 0.0)
         except RemoteProtocolError:
-            self.assertEqual(core.state, State.ENDED)
+            self.assertEqual(core.state, ControlState.ENDED)
 
 
 class Dialogue:
@@ -264,7 +264,7 @@ class EstablishedTests(SynchronousTestCase):
         """A proxy whose options fit into no message is an error here, not a lost session."""
         talk = Dialogue(V1)
         self.assertRaises(MessageTooLong, talk.core.register, "web", "tcp", {"sk": "x" * 20000})
-        self.assertEqual(talk.core.state, State.ESTABLISHED)
+        self.assertEqual(talk.core.state, ControlState.ESTABLISHED)
         talk.core.register("web", "tcp", {})
         self.assertEqual(len(talk.says()), 1)
 
@@ -306,7 +306,7 @@ class EstablishedTests(SynchronousTestCase):
             else:
                 talk.hears(ReqWorkConn(), now=11.0)
             talk.core.wake(10.0 + PROBE_TIMEOUT_S)
-            self.assertEqual(talk.core.state, State.ESTABLISHED if answered else State.ENDED)
+            self.assertEqual(talk.core.state, ControlState.ESTABLISHED if answered else ControlState.ENDED)
 
     def test_no_probe(self) -> None:
         """Before the login is answered, and after the end, there is nothing to probe."""
@@ -346,7 +346,7 @@ class EstablishedTests(SynchronousTestCase):
             talk = Dialogue(framing)
             events = talk.hears(Login(), LoginResp(error="x"), StartWorkConn(proxy_name="x"))
             self.assertEqual(events, [])
-            self.assertEqual(talk.core.state, State.ESTABLISHED)
+            self.assertEqual(talk.core.state, ControlState.ESTABLISHED)
 
     def test_messages_of_proxy_types(self) -> None:
         """A message that a proxy type registered passes through; one of frp's that nobody did is skipped."""
@@ -383,7 +383,7 @@ class EstablishedTests(SynchronousTestCase):
         data = bytearray(sent(talk.far))
         data[-1] ^= 1
         self.assertRaises(RemoteProtocolError, talk.core.receive, bytes(data), 0.0)
-        self.assertEqual(talk.core.state, State.ENDED)
+        self.assertEqual(talk.core.state, ControlState.ENDED)
 
     def test_another_token(self) -> None:
         """In version 1 a server with another key speaks gibberish, which ends the session."""
@@ -402,7 +402,7 @@ class EstablishedTests(SynchronousTestCase):
         try:
             talk.core.receive(junk, 0.0)
         except RemoteProtocolError:
-            self.assertEqual(talk.core.state, State.ENDED)
+            self.assertEqual(talk.core.state, ControlState.ENDED)
 
     def test_fixed_bytes(self) -> None:
         """With chance fixed, the first encrypted bytes are those of the specification of version 1."""
@@ -481,9 +481,9 @@ class ProofTests(SynchronousTestCase):
         opening = ServerOpening(0.0, VERSION, fixed(0x20))
         opening.receive(sent(core), 0.0)
         core.receive(sent(opening), 0.0)
-        self.assertEqual((core.state, core.events()), (State.AGREED, []))
+        self.assertEqual((core.state, core.events()), (ControlState.AGREED, []))
         core.proof_made(needed, Proof("key", 5))
-        self.assertEqual(core.state, State.LOGGING_IN)
+        self.assertEqual(core.state, ControlState.LOGGING_IN)
         opening.receive(sent(core), 0.0)
         (first,) = opening.events()
         assert isinstance(first, FirstMessage) and isinstance(first.message, Login)

@@ -5,7 +5,7 @@ import typing
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control import events
-from relaykit.sansio.control.events import ProxyOffered, SessionEvent, SignalReceived
+from relaykit.sansio.control.events import RegistrationRequested, SessionEvent, SignalReceived
 
 
 class EventsTests(SynchronousTestCase):
@@ -18,9 +18,11 @@ class EventsTests(SynchronousTestCase):
 
     def test_values(self) -> None:
         """Two events that say the same are equal."""
-        self.assertEqual(ProxyOffered("web", "tcp", {"a": 1}), ProxyOffered("web", "tcp", {"a": 1}))
+        self.assertEqual(
+            RegistrationRequested("web", "tcp", {"a": 1}), RegistrationRequested("web", "tcp", {"a": 1})
+        )
 
     def test_secrets_do_not_show(self) -> None:
         """Neither options, which hold secret keys, nor the bodies of signals show in logs."""
-        self.assertNotIn("open sesame", repr(ProxyOffered("web", "stcp", {"sk": "open sesame"})))
+        self.assertNotIn("open sesame", repr(RegistrationRequested("web", "stcp", {"sk": "open sesame"})))
         self.assertNotIn("open sesame", repr(SignalReceived("web", "", {"phrase": "open sesame"})))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S, SILENT_INTERVALS, Due, Liveness
-from relaykit.sansio.lateness import LATE_S, MERCY_S
+from relaykit.sansio.late_wakeup import GRACE_S, LATE_WAKEUP_S
 
 
 def run(liveness: Liveness, until: float, heard: frozenset[float] = frozenset()) -> list[tuple[float, Due]]:
@@ -73,11 +73,11 @@ class LivenessTests(SynchronousTestCase):
             self.assertIsNone(liveness.due(600.0))
             if heard:
                 liveness.heard(600.5)
-            self.assertIs(liveness.due(600.0 + MERCY_S), None if heard else Due.SILENCE)
+            self.assertIs(liveness.due(600.0 + GRACE_S), None if heard else Due.SILENCE)
 
     def test_a_little_late(self) -> None:
         """A wake-up that is a little late is no pause."""
-        self.assertIs(Liveness(None, 90.0, 0.0).due(90.0 + LATE_S), Due.SILENCE)
+        self.assertIs(Liveness(None, 90.0, 0.0).due(90.0 + LATE_WAKEUP_S), Due.SILENCE)
 
     def test_late_for_a_ping(self) -> None:
         """A pause that made a ping late puts the silence off too, and the ping is due once."""
@@ -85,7 +85,7 @@ class LivenessTests(SynchronousTestCase):
         liveness.due(0.0)
         self.assertIs(liveness.due(95.0), Due.PING)
         self.assertIsNone(liveness.due(95.0))
-        self.assertIs(liveness.due(95.0 + MERCY_S), Due.SILENCE)
+        self.assertIs(liveness.due(95.0 + GRACE_S), Due.SILENCE)
 
     def test_doubt(self) -> None:
         """A probe makes a ping due at once; without its answer the peer is silent soon."""
@@ -132,7 +132,7 @@ class LivenessTests(SynchronousTestCase):
         liveness.probe(10.0)
         liveness.due(10.0)
         self.assertIsNone(liveness.due(100.0))
-        self.assertIs(liveness.due(100.0 + MERCY_S), Due.SILENCE)
+        self.assertIs(liveness.due(100.0 + GRACE_S), Due.SILENCE)
 
     def test_two_intervals(self) -> None:
         """A peer that dies right after an answer is lost when two intervals have passed."""

@@ -1,4 +1,4 @@
-"""Role replay: recorded sessions of frp's programs, with one of the two replaced by relaykit.
+"""ControlRole replay: recorded sessions of frp's programs, with one of the two replaced by relaykit.
 
 One direction of a recording is fed to our role, which decides as the recorded one did and is given the
 same chance.  What it then sends is compared with the other direction: byte by byte in version 1,
@@ -23,17 +23,17 @@ from relaykit.sansio.control.events import (
     LoginRefused,
     MessageReceived,
     PeerPinged,
-    ProxyOffered,
     ProxyRefused,
     ProxyRegistered,
     ProxyWithdrawn,
+    RegistrationRequested,
     SessionEnded,
     WorkRequested,
 )
-from relaykit.sansio.control.greeting import Agreement
-from relaykit.sansio.control.opening import FirstMessage
+from relaykit.sansio.control.extensions import Agreement
 from relaykit.sansio.control.server_control import ServerControl
-from relaykit.sansio.control.session import Heartbeat, State
+from relaykit.sansio.control.server_opening import FirstMessage
+from relaykit.sansio.control.session import ControlState, Heartbeat
 from relaykit.sansio.wire.framing import MAGIC, V1, V2, HelloFrame
 from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import CORE_MESSAGES, Login, Message
@@ -155,7 +155,7 @@ class ServerReplayTests(SynchronousTestCase):
 
     def act(self, session: ServerControl, name: str, fields: dict[str, Any]) -> None:
         """Does what frp's server was recorded to do."""
-        if name == "LoginResp" and session.state is State.LOGGING_IN:
+        if name == "LoginResp" and session.state is ControlState.LOGGING_IN:
             if "error" in fields:
                 session.refuse(fields["error"])
             else:
@@ -176,7 +176,7 @@ class ServerReplayTests(SynchronousTestCase):
         for name, fields in conversation.expect["c2s"]:
             if name == "NewProxy":
                 options = {key: fields[key] for key in fields if key not in ("proxy_name", "proxy_type")}
-                told.append(ProxyOffered(fields["proxy_name"], fields["proxy_type"], options))
+                told.append(RegistrationRequested(fields["proxy_name"], fields["proxy_type"], options))
             elif name == "CloseProxy":
                 told.append(ProxyWithdrawn(fields["proxy_name"]))
             elif name == "Ping" and refused_pings:
@@ -212,7 +212,7 @@ class ClientReplayTests(SynchronousTestCase):
         output = sent(core)
         self.assertTrue(conversation.c2s.startswith(output))
         rest = iter(conversation.s2c[place : place + 1] for place in range(len(conversation.s2c)))
-        while core.state in (State.LOGIN_AHEAD, State.LOGGING_IN):
+        while core.state in (ControlState.LOGIN_AHEAD, ControlState.LOGGING_IN):
             core.receive(next(rest), 0.0)
         now = 0.0
         for name, fields in messages:

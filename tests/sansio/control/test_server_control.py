@@ -15,13 +15,13 @@ from relaykit.sansio.control.events import (
     LoginRefused,
     PeerPinged,
     ProofReceived,
-    ProxyOffered,
     ProxyWithdrawn,
+    RegistrationRequested,
     SessionEnded,
 )
-from relaykit.sansio.control.opening import FirstMessage
 from relaykit.sansio.control.server_control import MAX_EARLY, MAX_HELD, VERIFY_TIMEOUT_S, ServerControl
-from relaykit.sansio.control.session import Heartbeat, State
+from relaykit.sansio.control.server_opening import FirstMessage
+from relaykit.sansio.control.session import ControlState, Heartbeat
 from relaykit.sansio.control.texts import UNVERIFIED, PeerTexts
 from relaykit.sansio.wire.framing import V1, V2, Framing, encode_v1, encode_v2
 from relaykit.sansio.wire.messages import (
@@ -81,7 +81,7 @@ class LoginTests(SynchronousTestCase):
             (event,) = core.events()
             assert isinstance(event, LoginReceived)
             self.assertEqual((event.login.user, event.login.pool_count), ("ann", 1))
-            self.assertEqual((core.state, core.next_wakeup()), (State.LOGGING_IN, None))
+            self.assertEqual((core.state, core.next_wakeup()), (ControlState.LOGGING_IN, None))
 
     def test_wrong_token(self) -> None:
         """A login whose proof does not hold is refused in the clear, and the session ends."""
@@ -102,7 +102,7 @@ class LoginTests(SynchronousTestCase):
         """A refusal by the server's own rules is told to the client, and ends the session."""
         core = server(opened(sent(client(V1))))
         core.refuse("client_id [a] for user [b] is already online")
-        self.assertEqual(core.state, State.ENDED)
+        self.assertEqual(core.state, ControlState.ENDED)
         self.assertIn(b"is already online", sent(core))
         core.accept(RUN_ID, 0.0)
         self.assertEqual(sent(core), b"")
@@ -165,7 +165,7 @@ class EarlyTests(SynchronousTestCase):
         core.receive(early, 0.0)
         self.assertEqual([type(event) for event in core.events()], [LoginReceived])
         core.accept(RUN_ID, 0.0)
-        self.assertEqual(core.events(), [ProxyOffered("web", "tcp", {})])
+        self.assertEqual(core.events(), [RegistrationRequested("web", "tcp", {})])
 
     def test_junk(self) -> None:
         """Junk is found out once the login is accepted, which then ends the session without raising."""
@@ -184,7 +184,7 @@ class EarlyTests(SynchronousTestCase):
         core = server(first)
         core.receive(bytes(MAX_EARLY), 0.0)
         self.assertRaises(RemoteProtocolError, core.receive, b"x", 0.0)
-        self.assertEqual(core.state, State.ENDED)
+        self.assertEqual(core.state, ControlState.ENDED)
 
 
 class EstablishedTests(SynchronousTestCase):
@@ -216,8 +216,8 @@ class EstablishedTests(SynchronousTestCase):
             self.assertEqual(
                 feed_every_cut(sent(near), feed),
                 [
-                    ProxyOffered("web", "http", {"custom_domains": ["a.example"]}),
-                    ProxyOffered("ssh", "tcp", {"remote_port": 6000}),
+                    RegistrationRequested("web", "http", {"custom_domains": ["a.example"]}),
+                    RegistrationRequested("ssh", "tcp", {"remote_port": 6000}),
                     ProxyWithdrawn("web"),
                 ],
             )
@@ -267,7 +267,7 @@ class EstablishedTests(SynchronousTestCase):
         talk = Dialogue(V1)
         self.assertEqual(talk.hears(Login(), Pong(), ReqWorkConn(), NewWorkConn()), [])
         self.assertEqual(talk.answers(), [])
-        self.assertEqual(talk.core.state, State.ESTABLISHED)
+        self.assertEqual(talk.core.state, ControlState.ESTABLISHED)
 
     def test_malformed(self) -> None:
         """A malformed message ends the session."""
@@ -278,7 +278,7 @@ class EstablishedTests(SynchronousTestCase):
         assert talk.near._channel is not None
         bad = b"".join(talk.near._channel.outbound.process(b"\x00\x10\x00\x00\x00\x00\x00\x04\x00\x03[]"))
         self.assertRaises(RemoteProtocolError, talk.core.receive, bad, 0.0)
-        self.assertEqual([type(event) for event in talk.core.events()], [ProxyOffered, SessionEnded])
+        self.assertEqual([type(event) for event in talk.core.events()], [RegistrationRequested, SessionEnded])
 
     def test_answers_after_the_end(self) -> None:
         """Answers that come too late go nowhere."""
@@ -296,7 +296,7 @@ class EstablishedTests(SynchronousTestCase):
         try:
             talk.core.receive(junk, 0.0)
         except RemoteProtocolError:
-            self.assertEqual(talk.core.state, State.ENDED)
+            self.assertEqual(talk.core.state, ControlState.ENDED)
 
 
 class VerificationTests(SynchronousTestCase):
@@ -382,12 +382,12 @@ class VerificationTests(SynchronousTestCase):
             self.assertEqual(core.next_wakeup(), 6.0 + VERIFY_TIMEOUT_S)
             core.accept_proof(asked, 8.0)
             pinged, offered, again = core.events()
-            self.assertEqual((pinged, offered), (PeerPinged(), ProxyOffered("a", "tcp", {})))
+            self.assertEqual((pinged, offered), (PeerPinged(), RegistrationRequested("a", "tcp", {})))
             assert isinstance(again, ProofReceived)
             self.assertEqual(core.next_wakeup(), 8.0 + VERIFY_TIMEOUT_S)
             core.wake(8.0 + VERIFY_TIMEOUT_S)
-            self.assertEqual(core.events(), [ProxyOffered("b", "tcp", {})])
+            self.assertEqual(core.events(), [RegistrationRequested("b", "tcp", {})])
             near._send(Ping())
             core.receive(sent(near), 20.0)
             self.assertRaises(RemoteProtocolError, core.receive, bytes(MAX_HELD + 1), 20.0)
-            self.assertEqual(core.state, State.ENDED)
+            self.assertEqual(core.state, ControlState.ENDED)

@@ -23,17 +23,25 @@ from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.events import (
     LoggedIn,
     PeerPinged,
-    ProxyOffered,
     ProxyRefused,
     ProxyRegistered,
     ProxyWithdrawn,
+    RegistrationRequested,
     SessionEnded,
     SignalReceived,
     WorkRequested,
 )
-from relaykit.sansio.control.opening import FirstMessage
 from relaykit.sansio.control.server_control import ServerControl
-from relaykit.sansio.control.session import ACTORS, TRANSITIONS, ControlSession, Heartbeat, Role, State, Step
+from relaykit.sansio.control.server_opening import FirstMessage
+from relaykit.sansio.control.session import (
+    ACTORS,
+    TRANSITIONS,
+    ControlRole,
+    ControlSession,
+    ControlState,
+    ControlStep,
+    Heartbeat,
+)
 from relaykit.sansio.wire.framing import V1, V2, Framing
 from relaykit.testing.pair import byte_by_byte, whole
 from relaykit.values import Ended
@@ -55,23 +63,25 @@ class TableTests(SynchronousTestCase):
 
     def test_every_state_is_reached(self) -> None:
         """Each state is where a role begins or some step leads, and each but the last can be left."""
-        self.assertEqual(set(TRANSITIONS.values()) | {State.GREETING, State.VERIFYING}, set(State))
-        self.assertEqual({state for state, _ in TRANSITIONS}, set(State) - {State.ENDED})
+        self.assertEqual(
+            set(TRANSITIONS.values()) | {ControlState.HELLO_SENT, ControlState.VERIFYING}, set(ControlState)
+        )
+        self.assertEqual({state for state, _ in TRANSITIONS}, set(ControlState) - {ControlState.ENDED})
 
     def test_every_step_has_an_actor(self) -> None:
         """It is known of each step whose it is, and each is possible somewhere."""
-        self.assertEqual(set(ACTORS), set(Step))
-        self.assertEqual({step for _, step in TRANSITIONS}, set(Step))
+        self.assertEqual(set(ACTORS), set(ControlStep))
+        self.assertEqual({step for _, step in TRANSITIONS}, set(ControlStep))
 
     def test_every_state_can_end(self) -> None:
         """Whatever state a session is in, either side can end it."""
-        for state in set(State) - {State.ENDED}:
-            self.assertEqual(TRANSITIONS[state, Step.END], State.ENDED)
-        self.assertIsNone(ACTORS[Step.END])
+        for state in set(ControlState) - {ControlState.ENDED}:
+            self.assertEqual(TRANSITIONS[state, ControlStep.END], ControlState.ENDED)
+        self.assertIsNone(ACTORS[ControlStep.END])
 
     def test_roles(self) -> None:
         """The two ends are the two roles."""
-        self.assertEqual((ClientControl.role, ServerControl.role), (Role.CLIENT, Role.SERVER))
+        self.assertEqual((ClientControl.role, ServerControl.role), (ControlRole.CLIENT, ControlRole.SERVER))
         self.assertTrue(issubclass(ClientControl, ControlSession))
 
 
@@ -83,9 +93,9 @@ class BothEndsTests(SynchronousTestCase):
         for framing in BOTH:
             for deliver in (whole, byte_by_byte):
                 pair = established(framing, deliver=deliver, latency=0.2)
-                self.assertEqual(pair.near.core.state, State.ESTABLISHED)
+                self.assertEqual(pair.near.core.state, ControlState.ESTABLISHED)
                 assert pair.far.core.session is not None
-                self.assertEqual(pair.far.core.session.state, State.ESTABLISHED)
+                self.assertEqual(pair.far.core.session.state, ControlState.ESTABLISHED)
                 self.assertEqual(pair.near.core.extensions, pair.far.core.session.extensions)
 
     def test_heartbeats(self) -> None:
@@ -108,7 +118,7 @@ class BothEndsTests(SynchronousTestCase):
         pair = established(V2, near=partial(client, heartbeat=HEARTBEAT))
         begin = pair.now
         core = pair.near.core
-        while core.state is State.ESTABLISHED:
+        while core.state is ControlState.ESTABLISHED:
             wakeup = core.next_wakeup()
             assert wakeup is not None
             core.wake(wakeup)
@@ -195,17 +205,17 @@ class SessionModel(RuleBasedStateMachine):
         self.near_will_tell.append(LoggedIn("run", "0.70.1"))
         self.collect()
 
-    @precondition(lambda self: self.near.state is State.ESTABLISHED)
+    @precondition(lambda self: self.near.state is ControlState.ESTABLISHED)
     @rule(options=st.dictionaries(st.sampled_from("abc"), st.text(max_size=3), max_size=2))
     def register(self, options: dict[str, str]) -> None:
         """The client registers a proxy."""
         self.number += 1
         name = f"proxy {self.number}"
         self.near.register(name, "tcp", options)
-        self.far_will_tell.append(ProxyOffered(name, "tcp", options))
+        self.far_will_tell.append(RegistrationRequested(name, "tcp", options))
         self.collect()
 
-    @precondition(lambda self: self.near.state is State.ESTABLISHED)
+    @precondition(lambda self: self.near.state is ControlState.ESTABLISHED)
     @rule()
     def withdraw(self) -> None:
         """The client takes a proxy back."""
@@ -235,7 +245,9 @@ class SessionModel(RuleBasedStateMachine):
         self.near_will_tell.extend([WorkRequested()] * count)
         self.collect()
 
-    @precondition(lambda self: self.near.state is State.ESTABLISHED and "signal" in self.near.extensions)
+    @precondition(
+        lambda self: self.near.state is ControlState.ESTABLISHED and "signal" in self.near.extensions
+    )
     @rule(body=st.dictionaries(st.text(max_size=3), st.integers(0, 9), max_size=2))
     def signal(self, body: dict[str, int]) -> None:
         """A proxy's client sends a signal."""

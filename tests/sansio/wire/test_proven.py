@@ -15,8 +15,8 @@ class ProvenLoginTests(SynchronousTestCase):
 
     def test_golden(self) -> None:
         """The body of the login travels as the bytes that the proofs are about."""
-        body = IdentifiedLogin(version="1", identity=b"\x01" * 6, yields=True).to_json()
-        self.assertEqual(body, b'{"version":"1","client_spec":{},"identity":"AQEBAQEB","yields":true}')
+        body = IdentifiedLogin(version="1", identity=b"\x01" * 6, stands_by=True).to_json()
+        self.assertEqual(body, b'{"version":"1","client_spec":{},"identity":"AQEBAQEB","stands_by":true}')
         frame = V2.encode(ProvenLogin(login=b"{}", binding=b"\x00" * 3, signature=b"\xff"))
         expected = b'{"login":"e30=","binding":"AAAA","signature":"/w=="}'
         self.assertEqual(frame, b"\x00\x10\x00\x00\x00\x00\x00\x36\x52\x02" + expected)

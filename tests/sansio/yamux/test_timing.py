@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.lateness import LATE_S, MERCY_S
+from relaykit.sansio.late_wakeup import GRACE_S, LATE_WAKEUP_S
 from relaykit.sansio.yamux.streams import Stream
 from relaykit.sansio.yamux.timing import PING_TIMEOUT_S, Deadlines, Keepalive
 
@@ -50,16 +50,16 @@ class KeepaliveTests(SynchronousTestCase):
             keepalive.wake(30.0)
             keepalive.send(30.0)
             self.assertTrue(keepalive.wake(600.0))
-            self.assertEqual(keepalive.next_wakeup(), 600.0 + MERCY_S)
+            self.assertEqual(keepalive.next_wakeup(), 600.0 + GRACE_S)
             if heard:
                 keepalive.answered(0, 600.5)
-            self.assertIs(keepalive.wake(600.0 + MERCY_S), heard)
+            self.assertIs(keepalive.wake(600.0 + GRACE_S), heard)
 
     def test_a_little_late(self) -> None:
         """A wake-up that is a little late is no pause."""
         keepalive = Keepalive(30.0, 0.0)
         keepalive.wake(30.0)
-        self.assertFalse(keepalive.wake(40.0 + LATE_S))
+        self.assertFalse(keepalive.wake(40.0 + LATE_WAKEUP_S))
 
     def test_unsent_ping(self) -> None:
         """A ping that a blocked link does not even take counts from when it was wanted."""

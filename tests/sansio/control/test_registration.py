@@ -12,26 +12,26 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import LocalProtocolError
-from relaykit.sansio.control.registering import (
+from relaykit.sansio.control.registration import (
     ANSWER_TIMEOUT_S,
     RETRY_S,
     TRANSITIONS,
     UNANSWERED_KEPT,
-    RefusedProxy,
-    Register,
-    Registered,
-    Registering,
+    RegistrationAccepted,
+    RegistrationDue,
+    RegistrationRefused,
+    Registrations,
     RegistrationState,
     RegistrationStep,
-    Withdraw,
+    WithdrawalDue,
 )
 
 
-def online(*names: str) -> Registering:
+def online(*names: str) -> Registrations:
     """A client that offers these and has just asked for them, at time 0."""
-    registering = Registering()
+    registering = Registrations()
     for name in names:
-        registering.offer(name, 0.0)
+        registering.add(name, 0.0)
     registering.session_started(0.0)
     registering.events()
     return registering
@@ -42,21 +42,21 @@ class RegisteringTests(SynchronousTestCase):
 
     def test_nothing_without_session(self) -> None:
         """Offers and withdrawals without a session cause nothing."""
-        registering = Registering()
-        registering.offer("web", 0.0)
-        registering.offer("ssh", 0.0)
+        registering = Registrations()
+        registering.add("web", 0.0)
+        registering.add("ssh", 0.0)
         registering.withdraw("ssh")
         self.assertEqual(registering.events(), [])
         self.assertIsNone(registering.next_wakeup())
 
     def test_session_registers_all(self) -> None:
         """Every offered proxy is registered in every session, in the order of the offers."""
-        registering = Registering()
-        registering.offer("web", 0.0)
-        registering.offer("ssh", 0.0)
+        registering = Registrations()
+        registering.add("web", 0.0)
+        registering.add("ssh", 0.0)
         for _ in range(2):
             registering.session_started(1.0)
-            self.assertEqual(registering.events(), [Register("web"), Register("ssh")])
+            self.assertEqual(registering.events(), [RegistrationDue("web"), RegistrationDue("ssh")])
             registering.session_ended()
         self.assertEqual(registering.events(), [])
 
@@ -67,15 +67,15 @@ class RegisteringTests(SynchronousTestCase):
     def test_offered_later(self) -> None:
         """A proxy that is offered during a session is registered at once, and only once."""
         registering = online()
-        registering.offer("web", 5.0)
-        registering.offer("web", 6.0)
-        self.assertEqual(registering.events(), [Register("web")])
+        registering.add("web", 5.0)
+        registering.add("web", 6.0)
+        self.assertEqual(registering.events(), [RegistrationDue("web")])
 
     def test_accepted(self) -> None:
         """A yes is told, and nothing is due any more."""
         registering = online("web")
         registering.accepted("web", ":80")
-        self.assertEqual(registering.events(), [Registered("web", ":80")])
+        self.assertEqual(registering.events(), [RegistrationAccepted("web", ":80")])
         self.assertEqual(registering.state("web"), RegistrationState.RUNNING)
         self.assertIsNone(registering.next_wakeup())
 
@@ -83,12 +83,12 @@ class RegisteringTests(SynchronousTestCase):
         """A no is told, and the proxy is registered again after 30 seconds."""
         registering = online("web")
         registering.refused("web", "port already used", 3.0)
-        self.assertEqual(registering.events(), [RefusedProxy("web", "port already used")])
+        self.assertEqual(registering.events(), [RegistrationRefused("web", "port already used")])
         self.assertEqual(registering.next_wakeup(), 3.0 + RETRY_S)
         registering.wake(3.0 + RETRY_S - 0.1)
         self.assertEqual(registering.events(), [])
         registering.wake(3.0 + RETRY_S)
-        self.assertEqual(registering.events(), [Register("web")])
+        self.assertEqual(registering.events(), [RegistrationDue("web")])
 
     def test_no_answer(self) -> None:
         """Without an answer the proxy is registered again every 20 seconds."""
@@ -96,7 +96,7 @@ class RegisteringTests(SynchronousTestCase):
         for turn in range(1, 4):
             self.assertEqual(registering.next_wakeup(), turn * ANSWER_TIMEOUT_S)
             registering.wake(turn * ANSWER_TIMEOUT_S)
-            self.assertEqual(registering.events(), [Register("web")])
+            self.assertEqual(registering.events(), [RegistrationDue("web")])
 
     def test_late_yes(self) -> None:
         """The first of two answers counts: a late yes is not undone by "already exists"."""
@@ -105,7 +105,7 @@ class RegisteringTests(SynchronousTestCase):
         registering.events()
         registering.accepted("web", ":80")
         registering.refused("web", "proxy [web] already exists", 21.0)
-        self.assertEqual(registering.events(), [Registered("web", ":80")])
+        self.assertEqual(registering.events(), [RegistrationAccepted("web", ":80")])
         self.assertEqual(registering.state("web"), RegistrationState.RUNNING)
 
     def test_yes_after_no(self) -> None:
@@ -116,7 +116,8 @@ class RegisteringTests(SynchronousTestCase):
         registering.refused("web", "port already used", 21.0)
         registering.accepted("web", ":80")
         self.assertEqual(
-            registering.events(), [RefusedProxy("web", "port already used"), Registered("web", ":80")]
+            registering.events(),
+            [RegistrationRefused("web", "port already used"), RegistrationAccepted("web", ":80")],
         )
         self.assertIsNone(registering.next_wakeup())
 
@@ -127,18 +128,18 @@ class RegisteringTests(SynchronousTestCase):
         registering.refused("web", "port already used", 21.0)
         registering.events()
         registering.withdraw("web")
-        self.assertEqual(registering.events(), [Withdraw("web")])
+        self.assertEqual(registering.events(), [WithdrawalDue("web")])
 
     def test_answer_to_an_earlier_offer(self) -> None:
         """The answer to what was taken back is not taken for the answer to the new offer."""
         registering = online("web")
         registering.withdraw("web")
-        registering.offer("web", 1.0)
-        self.assertEqual(registering.events(), [Withdraw("web"), Register("web")])
+        registering.add("web", 1.0)
+        self.assertEqual(registering.events(), [WithdrawalDue("web"), RegistrationDue("web")])
         registering.accepted("web", ":80")
         self.assertEqual(registering.events(), [])
         registering.refused("web", "port not allowed", 2.0)
-        self.assertEqual(registering.events(), [RefusedProxy("web", "port not allowed")])
+        self.assertEqual(registering.events(), [RegistrationRefused("web", "port not allowed")])
 
     def test_withdraw(self) -> None:
         """What runs or may run on the server is taken back there; what was refused is only forgotten."""
@@ -148,7 +149,7 @@ class RegisteringTests(SynchronousTestCase):
         registering.events()
         for name in ("waiting", "running", "refused", "unknown"):
             registering.withdraw(name)
-        self.assertEqual(registering.events(), [Withdraw("waiting"), Withdraw("running")])
+        self.assertEqual(registering.events(), [WithdrawalDue("waiting"), WithdrawalDue("running")])
         self.assertEqual(list(registering), [])
         self.assertIsNone(registering.next_wakeup())
 
@@ -158,7 +159,7 @@ class RegisteringTests(SynchronousTestCase):
         registering.accepted("mail", ":25")
         registering.accepted("web", ":80")
         registering.accepted("web", ":81")
-        self.assertEqual(registering.events(), [Registered("web", ":80")])
+        self.assertEqual(registering.events(), [RegistrationAccepted("web", ":80")])
 
     def test_answers_of_the_last_session(self) -> None:
         """A new session counts answers anew."""
@@ -168,7 +169,7 @@ class RegisteringTests(SynchronousTestCase):
         registering.session_started(100.0)
         registering.events()
         registering.accepted("web", ":80")
-        self.assertEqual(registering.events(), [Registered("web", ":80")])
+        self.assertEqual(registering.events(), [RegistrationAccepted("web", ":80")])
 
     def test_bounded(self) -> None:
         """A server that never answers makes nothing grow."""
@@ -196,7 +197,7 @@ class RegisteringModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.core = Registering()
+        self.core = Registrations()
         self.online = False
         self.offered: set[str] = set()
         self.told_running: set[str] = set()
@@ -207,21 +208,21 @@ class RegisteringModel(RuleBasedStateMachine):
         """Acts on the events as client and network do."""
         for event in self.core.events():
             match event:
-                case Register(name):
+                case RegistrationDue(name):
                     assert self.online and name in self.offered
                     self.requests.append((name, True))
-                case Withdraw(name):
+                case WithdrawalDue(name):
                     assert self.online
                     self.requests.append((name, False))
                     self.told_running.discard(name)
-                case Registered(name, _):
+                case RegistrationAccepted(name, _):
                     self.told_running.add(name)
 
     @rule(name=NAMES)
     def offer(self, name: str) -> None:
         """A proxy appears in the configuration."""
         self.offered.add(name)
-        self.core.offer(name, self.now)
+        self.core.add(name, self.now)
         self.settle()
 
     @rule(name=NAMES)

@@ -6,8 +6,8 @@ import enum
 
 from attrs import field, frozen
 
-from relaykit.sansio.control.binding import EXPORTER_LENGTH
-from relaykit.sansio.control.greeting import BOUND, IDENTITY
+from relaykit.sansio.control.channel_binding import EXPORTER_LENGTH
+from relaykit.sansio.control.extensions import BOUND, IDENTITY
 from relaykit.sansio.control.identity import Signer
 
 __all__ = ["NOTHING_PROVEN", "NO_PROOFS", "BindingFailure", "BoundLogin", "ClientProofs", "ServerProofs"]
@@ -28,7 +28,7 @@ class BindingFailure(enum.Enum):
 
     NOT_AGREED = "not agreed"
     """The server did not choose it; nothing was proven to it."""
-    NOT_ADMITTED = "not admitted"
+    REFUSED = "refused"
     """The server said no, and did not prove to be the server."""
     NOT_PROVEN = "not proven"
     """The server said yes, and did not prove to be the server."""
@@ -41,13 +41,13 @@ class ClientProofs:
     :ivar exporter: what tells the TLS session from any other; empty without TLS 1.3.
     :ivar signer: the client's identity, if it has one.
     :ivar bound: whether the login is to be bound, which takes an exporter and a token.
-    :ivar yields: take nothing from another client with the same identity that is alive.
+    :ivar stands_by: take nothing from another client with the same identity that is alive.
     """
 
     exporter: bytes = field(default=b"", repr=False)
     signer: Signer | None = field(default=None, repr=False)
     bound: BoundLogin = BoundLogin.OFF
-    yields: bool = False
+    stands_by: bool = False
 
     @property
     def extensions(self) -> frozenset[str]:

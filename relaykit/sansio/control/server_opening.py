@@ -14,7 +14,7 @@ from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY, Agreement, answer_greeting
+from relaykit.sansio.control.extensions import BOUND, EXTENSIONS, IDENTITY, Agreement, answer_offer
 from relaykit.sansio.control.texts import MISSING_HELLO
 from relaykit.sansio.parsers.first_bytes import LOGICAL_CONNECTION, Spoken
 from relaykit.sansio.wire.framing import (
@@ -50,7 +50,7 @@ __all__ = [
     "OpeningEvent",
     "ServerOpening",
     "StrangeProtocol",
-    "admit_visit",
+    "accept_visit",
     "assign_work",
     "refuse_visit",
     "refuse_work",
@@ -215,7 +215,7 @@ class ServerOpening:
         if frame.sender != "client":
             raise RemoteProtocolError("a server's hello from a client")
         try:
-            answer, self._hello = answer_greeting(
+            answer, self._hello = answer_offer(
                 frame, self._entropy(RANDOM_LENGTH), self._extensions, self._salt, secure=self._secure
             )
         except HelloRefused as refusal:
@@ -263,7 +263,7 @@ def refuse_work(framing: Framing, text: str) -> bytes:
     return framing.encode(StartWorkConn(error=text))
 
 
-def admit_visit(framing: Framing, proxy_name: str) -> bytes:
+def accept_visit(framing: Framing, proxy_name: str) -> bytes:
     """Tells the visitor that it is connected; payload follows."""
     return framing.encode(NewVisitorConnResp(proxy_name=proxy_name))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from relaykit.sansio.wire.messages import Message
 
-__all__ = ["Farewell"]
+__all__ = ["Goodbye"]
 
 
-class Farewell(Message, frozen=True, kw_only=True):
+class Goodbye(Message, frozen=True, kw_only=True):
     """From the server, last on a control connection: why it ends the session.  Not answered.
 
     ``why`` is the value of a :class:`relaykit.values.Ended`; ``text`` says more for the log.

@@ -6,14 +6,14 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.sansio.control.greeting import (
+from relaykit.sansio.control.extensions import (
     BOUND,
     EXTENSIONS,
     HALF_CLOSE,
     IDENTITY,
     SIGNAL,
-    ClientGreeting,
-    answer_greeting,
+    ExtensionOffer,
+    answer_offer,
 )
 from relaykit.sansio.wire.aead import Algorithm
 from relaykit.sansio.wire.framing import HelloFrame, V2Decoder
@@ -40,15 +40,15 @@ class GreetingTests(SynchronousTestCase):
             (EXTENSIONS, frozenset[str]()),
             (frozenset({SIGNAL}), frozenset({SIGNAL, HALF_CLOSE})),
         ):
-            greeting = ClientGreeting(BOOTSTRAP, fixed(0)(32), ours)
-            frame, at_server = answer_greeting(greeting.frame, fixed(0x20)(32), theirs)
+            greeting = ExtensionOffer(BOOTSTRAP, fixed(0)(32), ours)
+            frame, at_server = answer_offer(greeting.frame, fixed(0x20)(32), theirs)
             self.assertEqual(greeting.conclude(frame), at_server)
             self.assertEqual(at_server.extensions, ours & theirs)
             self.assertEqual(at_server.algorithm, Algorithm.AES_256_GCM)
 
     def test_offer(self) -> None:
         """Extensions are offered under a key of our own, which frp ignores."""
-        said = spoken(ClientGreeting(BOOTSTRAP, bytes(32)).frame)
+        said = spoken(ExtensionOffer(BOOTSTRAP, bytes(32)).frame)
         self.assertEqual(said["bootstrap"], {"transport": "tcp", "tls": True, "tcpMux": True})
         self.assertEqual(said["capabilities"]["relaykit"], dict.fromkeys(sorted(EXTENSIONS), True))
 
@@ -60,7 +60,7 @@ class GreetingTests(SynchronousTestCase):
             b'["json"]},"crypto":{"algorithms":["aes-256-gcm","xchacha20-poly1305"],"clientRandom":'
             b'"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}}}',
         )
-        answer, agreed = answer_greeting(frame, fixed(0x20)(32))
+        answer, agreed = answer_offer(frame, fixed(0x20)(32))
         self.assertEqual(
             answer.payload,
             b'{"selected":{"message":{"codec":"json"},"crypto":{"algorithm":"aes-256-gcm","serverRandom":'
@@ -73,10 +73,10 @@ class GreetingTests(SynchronousTestCase):
 
     def test_unknown_extensions(self) -> None:
         """What only a later version knows, or is not simply true, is left alone."""
-        said = spoken(ClientGreeting(BOOTSTRAP, bytes(32)).frame)
+        said = spoken(ExtensionOffer(BOOTSTRAP, bytes(32)).frame)
         said["capabilities"]["relaykit"] = {"signal": True, "half_close": 1, "bound": {"tls": "x"}}
         frame = HelloFrame("client", json.dumps(said).encode())
-        answer, agreed = answer_greeting(frame, bytes(32))
+        answer, agreed = answer_offer(frame, bytes(32))
         self.assertEqual(agreed.extensions, {SIGNAL})
         self.assertEqual(spoken(answer)["selected"]["relaykit"], {"signal": True})
 
@@ -84,40 +84,40 @@ class GreetingTests(SynchronousTestCase):
         """A bound login is agreed on where the server has a salt for it; the hello carries it."""
         offered = EXTENSIONS | {BOUND}
         for salt in (b"", bytes(range(16))):
-            greeting = ClientGreeting(BOOTSTRAP, fixed(0)(32), offered)
-            frame, at_server = answer_greeting(greeting.frame, bytes(32), offered, salt)
+            greeting = ExtensionOffer(BOOTSTRAP, fixed(0)(32), offered)
+            frame, at_server = answer_offer(greeting.frame, bytes(32), offered, salt)
             at_client = greeting.conclude(frame)
             self.assertEqual(at_client, at_server)
             self.assertEqual((at_client.salt, BOUND in at_client.extensions), (salt, bool(salt)))
 
     def test_salt_that_was_not_asked_for(self) -> None:
         """A server that chooses what was not offered chooses nothing."""
-        offer = ClientGreeting(BOOTSTRAP, fixed(0)(32), EXTENSIONS | {BOUND})
-        frame, _ = answer_greeting(offer.frame, bytes(32), EXTENSIONS | {BOUND}, bytes(16))
-        agreed = ClientGreeting(BOOTSTRAP, fixed(0)(32)).conclude(frame)
+        offer = ExtensionOffer(BOOTSTRAP, fixed(0)(32), EXTENSIONS | {BOUND})
+        frame, _ = answer_offer(offer.frame, bytes(32), EXTENSIONS | {BOUND}, bytes(16))
+        agreed = ExtensionOffer(BOOTSTRAP, fixed(0)(32)).conclude(frame)
         self.assertEqual((agreed.extensions, agreed.salt), (EXTENSIONS, b""))
 
     def test_identity(self) -> None:
         """A client whose TLS ends before the server has no identity there: it signs what it exported."""
         for tls, secure in ((False, False), (True, True), (True, False), (False, True)):
-            greeting = ClientGreeting(Bootstrap(tls=tls), bytes(32), frozenset({IDENTITY}))
-            _, agreed = answer_greeting(greeting.frame, bytes(32), frozenset({IDENTITY}), secure=secure)
+            greeting = ExtensionOffer(Bootstrap(tls=tls), bytes(32), frozenset({IDENTITY}))
+            _, agreed = answer_offer(greeting.frame, bytes(32), frozenset({IDENTITY}), secure=secure)
             self.assertEqual(agreed.extensions == {IDENTITY}, tls == secure)
 
     def test_nothing_fits(self) -> None:
         """A server says why it cannot agree."""
-        said = spoken(ClientGreeting(BOOTSTRAP, bytes(32)).frame)
+        said = spoken(ExtensionOffer(BOOTSTRAP, bytes(32)).frame)
         said["capabilities"]["crypto"]["algorithms"] = ["rot13"]
         frame = HelloFrame("client", json.dumps(said).encode())
-        refusal = self.assertRaises(HelloRefused, answer_greeting, frame, bytes(32))
+        refusal = self.assertRaises(HelloRefused, answer_offer, frame, bytes(32))
         self.assertEqual(refusal.text, "no supported crypto algorithm")
 
     def test_malformed(self) -> None:
         """A hello that is none is the peer's fault at both ends."""
         for payload in (b"", b"[]", b'{"capabilities":1}', b'{"selected":"x"}'):
             client, server = HelloFrame("client", payload), HelloFrame("server", payload)
-            self.assertRaises(RemoteProtocolError, answer_greeting, client, bytes(32))
-            greeting = ClientGreeting(BOOTSTRAP, bytes(32))
+            self.assertRaises(RemoteProtocolError, answer_offer, client, bytes(32))
+            greeting = ExtensionOffer(BOOTSTRAP, bytes(32))
             self.assertRaises(RemoteProtocolError, greeting.conclude, server)
 
     def test_recorded_transcripts(self) -> None:
@@ -133,7 +133,7 @@ class GreetingTests(SynchronousTestCase):
             decoder.receive(conversation.c2s[7:])
             frame = decoder.next_message()
             assert isinstance(frame, HelloFrame)
-            answer, agreed = answer_greeting(frame, bytes(32))
+            answer, agreed = answer_offer(frame, bytes(32))
             self.assertEqual(agreed.algorithm.value, spoken(frame)["capabilities"]["crypto"]["algorithms"][0])
             self.assertNotIn("relaykit", spoken(answer)["selected"])
             seen += 1

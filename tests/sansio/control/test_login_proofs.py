@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.authentication import TokenProver, TokenVerifier
 from relaykit.errors import LocalProtocolError, RemoteProtocolError
-from relaykit.sansio.control.binding import Purpose, derive_token_key
+from relaykit.sansio.control.channel_binding import Purpose, derive_token_key
 from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.events import (
     BindingFailed,
@@ -23,15 +23,15 @@ from relaykit.sansio.control.events import (
     LoginReceived,
     LoginRefused,
     PeerPinged,
-    ProxyOffered,
+    RegistrationRequested,
     SessionEnded,
 )
-from relaykit.sansio.control.greeting import BOUND, EXTENSIONS, IDENTITY
+from relaykit.sansio.control.extensions import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.identity import NOT_THE_KEY
-from relaykit.sansio.control.opening import FirstMessage, ServerOpening
-from relaykit.sansio.control.proving import BindingFailure, BoundLogin, ClientProofs, ServerProofs
+from relaykit.sansio.control.login_proofs import BindingFailure, BoundLogin, ClientProofs, ServerProofs
 from relaykit.sansio.control.server_control import ServerControl
-from relaykit.sansio.control.session import State
+from relaykit.sansio.control.server_opening import FirstMessage, ServerOpening
+from relaykit.sansio.control.session import ControlState
 from relaykit.sansio.control.texts import BINDING_REQUIRED, NOT_BOUND, PeerTexts
 from relaykit.sansio.wire.framing import V1, V2, V2Decoder, encode_v2
 from relaykit.sansio.wire.hello import Bootstrap
@@ -154,7 +154,7 @@ def login(near: ClientControl, far: Server, token_key: bytes = DERIVED) -> Serve
     near.receive(far.answer(greet(near, far, token_key)), 0.0)
     session = far.session
     assert session is not None
-    if session.state is State.LOGGING_IN:
+    if session.state is ControlState.LOGGING_IN:
         session.accept(RUN_ID, 0.0)
         near.receive(sent(session), 0.0)
     return session
@@ -181,7 +181,7 @@ class BoundLoginTests(SynchronousTestCase):
         self.assertEqual(session.login.user, "ann")
         near.register("web", "tcp", {"remote_port": 6000})
         session.receive(sent(near), 0.0)
-        self.assertEqual(session.events(), [ProxyOffered("web", "tcp", {"remote_port": 6000})])
+        self.assertEqual(session.events(), [RegistrationRequested("web", "tcp", {"remote_port": 6000})])
         assert near.bound is not None and session.bound is not None
         self.assertEqual(
             near.bound.connection_proof(Purpose.WORK, OTHER_EXPORTER, RUN_ID),
@@ -217,7 +217,7 @@ class BoundLoginTests(SynchronousTestCase):
         self.assertEqual(session.events(), [SessionEnded(Ended.REFUSED, NOT_BOUND)])
         self.assertEqual(
             near.events(),
-            [BindingFailed(BindingFailure.NOT_ADMITTED, NOT_BOUND), SessionEnded(Ended.REFUSED, NOT_BOUND)],
+            [BindingFailed(BindingFailure.REFUSED, NOT_BOUND), SessionEnded(Ended.REFUSED, NOT_BOUND)],
         )
         self.assertEqual(session.login, Login())
 
@@ -228,7 +228,7 @@ class BoundLoginTests(SynchronousTestCase):
         self.assertEqual(session.events(), [SessionEnded(Ended.REFUSED, NOT_BOUND)])
         failed = near.events()[0]
         assert isinstance(failed, BindingFailed)
-        self.assertEqual(failed.why, BindingFailure.NOT_ADMITTED)
+        self.assertEqual(failed.why, BindingFailure.REFUSED)
 
     def test_replayed(self) -> None:
         """A login that was seen holds for no other connection, not even one with the same exporter."""
@@ -251,7 +251,7 @@ class BoundLoginTests(SynchronousTestCase):
             greet(near, Server())
             near.receive(encode_v2(answer), 0.0)
             self.assertEqual(near.events()[0], BindingFailed(BindingFailure.NOT_PROVEN))
-            self.assertEqual(near.state, State.ENDED)
+            self.assertEqual(near.state, ControlState.ENDED)
 
     def test_reflected(self) -> None:
         """The client's own proof, sent back, is no proof of the server's."""
@@ -325,7 +325,7 @@ class BoundLoginTests(SynchronousTestCase):
 
         events, state = feed_every_cut(admitted, feed_client)
         self.assertEqual(events[0], LoggedIn(RUN_ID, VERSION))
-        self.assertEqual((len(events), state), (2, State.ESTABLISHED))
+        self.assertEqual((len(events), state), (2, ControlState.ESTABLISHED))
 
     @given(st.binary(max_size=200))
     def test_junk(self, junk: bytes) -> None:
@@ -336,8 +336,8 @@ class BoundLoginTests(SynchronousTestCase):
             try:
                 near.receive(data, 0.0)
             except RemoteProtocolError:
-                self.assertEqual(near.state, State.ENDED)
-            self.assertNotEqual(near.state, State.ESTABLISHED)
+                self.assertEqual(near.state, ControlState.ENDED)
+            self.assertNotEqual(near.state, ControlState.ESTABLISHED)
 
     @given(st.binary(max_size=200), st.binary(max_size=40))
     def test_junk_login(self, login: bytes, binding: bytes) -> None:
@@ -412,7 +412,7 @@ class AgreementTests(SynchronousTestCase):
             near = client(REQUIRING)
             near.receive(far.answer(sent(near)), 0.0)
             self.assertEqual(near.events()[0], BindingFailed(BindingFailure.NOT_AGREED))
-            self.assertEqual((sent(near), near.state), (b"", State.ENDED))
+            self.assertEqual((sent(near), near.state), (b"", ControlState.ENDED))
 
     def test_nothing_to_bind_to(self) -> None:
         """A client that requires it sends no login where there is nothing to bind it to."""
@@ -429,7 +429,7 @@ class AgreementTests(SynchronousTestCase):
     def test_server_requires(self) -> None:
         """A server that requires it lets nobody in otherwise, whatever else they prove."""
         required = evolve(AT_SERVER, required=True)
-        self.assertEqual(login(client(BINDING), Server(required)).state, State.ESTABLISHED)
+        self.assertEqual(login(client(BINDING), Server(required)).state, ControlState.ESTABLISHED)
         near = client(SIGNING)
         login(near, Server(required))
         self.assertEqual(near.events()[0], LoginRefused(BINDING_REQUIRED))
@@ -452,9 +452,7 @@ class AgreementTests(SynchronousTestCase):
         """A server that explains nothing does not explain this either."""
         near = client(BINDING)
         login(near, Server(texts=PeerTexts(False)), OTHER_DERIVED)
-        self.assertEqual(
-            near.events()[0], BindingFailed(BindingFailure.NOT_ADMITTED, "register control error")
-        )
+        self.assertEqual(near.events()[0], BindingFailed(BindingFailure.REFUSED, "register control error"))
 
 
 class IdentityTests(SynchronousTestCase):
@@ -489,7 +487,7 @@ class IdentityTests(SynchronousTestCase):
         """Where TLS ends elsewhere there is no identity, but a login."""
         near = client(SIGNING)
         session = login(near, Server(ServerProofs(), salt=b"", secure=False))
-        self.assertEqual((near.state, session.identity), (State.ESTABLISHED, b""))
+        self.assertEqual((near.state, session.identity), (ControlState.ESTABLISHED, b""))
 
     def test_somebody_elses(self) -> None:
         """Naming a key is not having it."""
@@ -523,11 +521,11 @@ class IdentityTests(SynchronousTestCase):
 
     def test_yielding(self) -> None:
         """A client can say that it takes nothing from one that is alive."""
-        for proofs, yields in ((BOTH, False), (evolve(BOTH, yields=True), True)):
-            self.assertEqual(login(client(proofs), Server()).yields, yields)
+        for proofs, stands_by in ((BOTH, False), (evolve(BOTH, stands_by=True), True)):
+            self.assertEqual(login(client(proofs), Server()).stands_by, stands_by)
 
 
-class FarewellTests(SynchronousTestCase):
+class GoodbyeTests(SynchronousTestCase):
     """Why a session ends."""
 
     def test_told(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from relaykit.sansio.control.binding import MAX_SALT_LENGTH, MIN_SALT_LENGTH
+from relaykit.sansio.control.channel_binding import MAX_SALT_LENGTH, MIN_SALT_LENGTH
 from relaykit.sansio.wire.aead import Algorithm
 from relaykit.sansio.wire.framing import HelloFrame
 from relaykit.sansio.wire.hello import (
@@ -29,14 +29,14 @@ from relaykit.sansio.wire.hello import (
 __all__ = [
     "BOUND",
     "EXTENSIONS",
-    "FAREWELL",
+    "GOODBYE",
     "HALF_CLOSE",
     "IDENTITY",
     "OPTIONS",
     "SIGNAL",
     "Agreement",
-    "ClientGreeting",
-    "answer_greeting",
+    "ExtensionOffer",
+    "answer_offer",
 ]
 
 SIGNAL = "signal"
@@ -48,7 +48,7 @@ HALF_CLOSE = "half_close"
 OPTIONS = "options"
 """relaykit's own part of a proxy's options is read."""
 
-FAREWELL = "farewell"
+GOODBYE = "goodbye"
 """The server says why it ends a session."""
 
 IDENTITY = "identity"
@@ -57,7 +57,7 @@ IDENTITY = "identity"
 BOUND = "bound"
 """The login is bound to its TLS session; what the server chooses is an object with its ``salt``."""
 
-EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, FAREWELL})
+EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE})
 """All that this program has and that needs nothing.  The other two are proofs, which need a key, a token
 and a TLS session, and for which the client's login waits for the server's hello."""
 
@@ -75,7 +75,7 @@ class Agreement:
     salt: bytes = b""
 
 
-class ClientGreeting:
+class ExtensionOffer:
     """The client's hello, and what it makes of the server's.
 
     :param random: 32 bytes of chance.
@@ -104,7 +104,7 @@ class ClientGreeting:
         return Agreement(algorithm, transcript_hash(self.frame, frame), extensions, salt)
 
 
-def answer_greeting(
+def answer_offer(
     frame: HelloFrame,
     random: bytes,
     extensions: frozenset[str] = EXTENSIONS,

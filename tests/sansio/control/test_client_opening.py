@@ -8,18 +8,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.authentication import TokenProver
 from relaykit.errors import RemoteProtocolError
-from relaykit.sansio.control.credentials import Scope, proves
-from relaykit.sansio.control.offering import (
+from relaykit.sansio.control.client_opening import (
     OneMessage,
     Refusal,
-    VisitAdmitted,
+    VisitAccepted,
     WorkAssigned,
     open_visit,
     open_work,
     visit_answer,
     work_answer,
 )
-from relaykit.sansio.control.opening import admit_visit, assign_work, refuse_visit, refuse_work
+from relaykit.sansio.control.credentials import Scope, proves
+from relaykit.sansio.control.server_opening import accept_visit, assign_work, refuse_visit, refuse_work
 from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.framing import V1, V2, Framing
 from relaykit.sansio.wire.messages import NewVisitorConn, NewWorkConn, Pong
@@ -98,7 +98,7 @@ class AnswerTests(SynchronousTestCase):
     def test_admitted(self) -> None:
         """A visit that is admitted is told so."""
         for framing in BOTH:
-            self.assertEqual(recognize(visit_answer(framing), admit_visit(framing, "ssh")), VisitAdmitted())
+            self.assertEqual(recognize(visit_answer(framing), accept_visit(framing, "ssh")), VisitAccepted())
 
     def test_other_answers(self) -> None:
         """Another message, or another version, is the server's fault."""

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, digest
-from relaykit.sansio.control.opening import OPENING_MESSAGES
+from relaykit.sansio.control.server_opening import OPENING_MESSAGES
 from relaykit.sansio.wire.framing import MAGIC, MAX_PAYLOAD, V2, Framing
 from relaykit.sansio.wire.messages import (
     Message,
@@ -29,7 +29,7 @@ __all__ = [
     "VISIT_TIMEOUT_S",
     "OneMessage",
     "Refusal",
-    "VisitAdmitted",
+    "VisitAccepted",
     "WorkAssigned",
     "open_visit",
     "open_work",
@@ -57,7 +57,7 @@ class WorkAssigned:
 
 
 @frozen
-class VisitAdmitted:
+class VisitAccepted:
     """The server connects the visit; payload may be sent."""
 
 
@@ -153,7 +153,7 @@ def work_answer(framing: Framing) -> OneMessage[StartWorkConn, WorkAssigned | Re
     return OneMessage(framing, StartWorkConn, _assignment)
 
 
-def visit_answer(framing: Framing) -> OneMessage[NewVisitorConnResp, VisitAdmitted | Refusal]:
+def visit_answer(framing: Framing) -> OneMessage[NewVisitorConnResp, VisitAccepted | Refusal]:
     """The parser of the answer to a visit."""
     return OneMessage(framing, NewVisitorConnResp, _admission)
 
@@ -167,8 +167,8 @@ def _assignment(message: StartWorkConn) -> WorkAssigned | Refusal:
     )
 
 
-def _admission(message: NewVisitorConnResp) -> VisitAdmitted | Refusal:
-    return Refusal(message.error) if message.error else VisitAdmitted()
+def _admission(message: NewVisitorConnResp) -> VisitAccepted | Refusal:
+    return Refusal(message.error) if message.error else VisitAccepted()
 
 
 def _address(host: str, port: int) -> Address | None:

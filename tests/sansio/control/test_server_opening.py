@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.sansio.control.greeting import EXTENSIONS, ClientGreeting
-from relaykit.sansio.control.opening import (
+from relaykit.sansio.control.extensions import EXTENSIONS, ExtensionOffer
+from relaykit.sansio.control.server_opening import (
     OPENING_TIMEOUT_S,
     FirstMessage,
     OpeningEnded,
     ServerOpening,
     StrangeProtocol,
-    admit_visit,
+    accept_visit,
     assign_work,
     refuse_visit,
     refuse_work,
@@ -52,7 +52,7 @@ FIRST_MESSAGES: Sequence[Message] = (
     NewWorkConn(run_id="0123456789abcdef"),
     NewVisitorConn(run_id="0123456789abcdef", proxy_name="ssh", timestamp=1),
 )
-HELLO = encode_hello(ClientGreeting(Bootstrap(transport="tcp"), bytes(32)).frame)
+HELLO = encode_hello(ExtensionOffer(Bootstrap(transport="tcp"), bytes(32)).frame)
 
 
 def opening() -> ServerOpening:
@@ -247,7 +247,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_admit(self) -> None:
         """A visit that is admitted is told its proxy's name."""
-        self.assertTrue(admit_visit(V1, "ssh").endswith(b'{"proxy_name":"ssh"}'))
+        self.assertTrue(accept_visit(V1, "ssh").endswith(b'{"proxy_name":"ssh"}'))
 
 
 class RecordedOpeningTests(SynchronousTestCase):
@@ -310,7 +310,7 @@ class RecordedOpeningTests(SynchronousTestCase):
                 elif name == "NewVisitorConnResp" and "error" in fields:
                     made = refuse_visit(framing, fields["proxy_name"], fields["error"])
                 elif name == "NewVisitorConnResp":
-                    made = admit_visit(framing, fields["proxy_name"])
+                    made = accept_visit(framing, fields["proxy_name"])
                 else:
                     continue
                 self.assertIn(made, conversation.s2c, str(conversation))

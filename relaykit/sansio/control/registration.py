@@ -15,14 +15,14 @@ __all__ = [
     "ANSWER_TIMEOUT_S",
     "RETRY_S",
     "TRANSITIONS",
-    "RefusedProxy",
-    "Register",
-    "Registered",
-    "Registering",
+    "RegistrationAccepted",
+    "RegistrationDue",
     "RegistrationEvent",
+    "RegistrationRefused",
     "RegistrationState",
     "RegistrationStep",
-    "Withdraw",
+    "Registrations",
+    "WithdrawalDue",
 ]
 
 ANSWER_TIMEOUT_S = 20.0
@@ -76,21 +76,21 @@ TRANSITIONS: Mapping[tuple[RegistrationState, RegistrationStep], RegistrationSta
 
 
 @frozen
-class Register:
+class RegistrationDue:
     """Ask the server to register this proxy."""
 
     name: str
 
 
 @frozen
-class Withdraw:
+class WithdrawalDue:
     """Tell the server that this proxy is taken back."""
 
     name: str
 
 
 @frozen
-class Registered:
+class RegistrationAccepted:
     """The server lets users in; ``address`` is what they dial, empty if nothing is public."""
 
     name: str
@@ -98,14 +98,14 @@ class Registered:
 
 
 @frozen
-class RefusedProxy:
+class RegistrationRefused:
     """The server said no; the proxy is tried again after :data:`RETRY_S`."""
 
     name: str
     reason: str
 
 
-RegistrationEvent: TypeAlias = Register | Withdraw | Registered | RefusedProxy
+RegistrationEvent: TypeAlias = RegistrationDue | WithdrawalDue | RegistrationAccepted | RegistrationRefused
 
 
 @define
@@ -116,7 +116,7 @@ class _Proxy:
 
 
 @define
-class Registering:
+class Registrations:
     """The proxies of one client across its sessions, by the name that the server knows them by.
 
     Tell it of sessions, of answers and of time, and take :meth:`events` after every call.
@@ -132,11 +132,11 @@ class Registering:
         return iter([(name, proxy.state) for name, proxy in self._proxies.items()])
 
     def state(self, name: str) -> RegistrationState | None:
-        """Where this proxy stands; None if it is not offered."""
+        """Where this proxy stands; None if it is unknown."""
         proxy = self._proxies.get(name)
         return None if proxy is None else proxy.state
 
-    def offer(self, name: str, now: float) -> None:
+    def add(self, name: str, now: float) -> None:
         """This proxy is to be registered, in this session and all later ones."""
         if name not in self._proxies:
             self._generation += 1
@@ -145,12 +145,12 @@ class Registering:
                 self._step(name, RegistrationStep.SESSION_STARTED, now)
 
     def withdraw(self, name: str) -> None:
-        """This proxy is not offered any more.  Unknown names are ignored."""
+        """This proxy is to be registered no more.  Unknown names are ignored."""
         proxy = self._proxies.pop(name, None)
         if proxy is not None and (
             proxy.state is RegistrationState.RUNNING or proxy.generation in self._unanswered.get(name, ())
         ):
-            self._events.append(Withdraw(name))
+            self._events.append(WithdrawalDue(name))
 
     def session_started(self, now: float) -> None:
         """The client is logged in."""
@@ -171,12 +171,12 @@ class Registering:
     def accepted(self, name: str, address: str) -> None:
         """The server registered a proxy."""
         if self._answered(name, RegistrationStep.ACCEPTED, None):
-            self._events.append(Registered(name, address))
+            self._events.append(RegistrationAccepted(name, address))
 
     def refused(self, name: str, reason: str, now: float) -> None:
         """The server refused a proxy."""
         if self._answered(name, RegistrationStep.REFUSED, now):
-            self._events.append(RefusedProxy(name, reason))
+            self._events.append(RegistrationRefused(name, reason))
 
     def next_wakeup(self) -> float | None:
         """When :meth:`wake` must be called at the latest; None for never."""
@@ -194,7 +194,7 @@ class Registering:
         return events
 
     def _answered(self, name: str, step: RegistrationStep, now: float | None) -> bool:
-        """Takes an answer, if it is about the present offer and not too late.
+        """Takes an answer, if it is about the present request and not too late.
 
         Answers come in the order of the requests.  Where a proxy was asked for twice, a yes to
         either makes it run, and a no to the other means that it runs already.
@@ -216,7 +216,7 @@ class Registering:
         if proxy.state is RegistrationState.WAITING:
             unanswered = self._unanswered.setdefault(name, deque(maxlen=UNANSWERED_KEPT))
             unanswered.append(proxy.generation)
-            self._events.append(Register(name))
+            self._events.append(RegistrationDue(name))
             proxy.at = now + ANSWER_TIMEOUT_S
         else:
             proxy.at = now + RETRY_S

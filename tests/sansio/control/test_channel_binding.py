@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.control.binding import BoundKeys, Purpose, derive_token_key
+from relaykit.sansio.control.channel_binding import BoundKeys, Purpose, derive_token_key
 from relaykit.sansio.wire.aead import Algorithm
 
 SALT = bytes(range(16))
