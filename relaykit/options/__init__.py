@@ -47,9 +47,11 @@ from relaykit.options.fields import (
     doc,
     extension,
     file_key,
+    limits_of,
     listened_ports,
     option_fields,
     options_class,
+    plain_type,
     wire,
 )
 from relaykit.options.one_line import OneLine
@@ -85,9 +87,11 @@ __all__ = [
     "extension",
     "file_key",
     "from_wire",
+    "limits_of",
     "listened_ports",
     "option_fields",
     "options_class",
+    "plain_type",
     "to_wire",
     "wire",
 ]

@@ -30,9 +30,11 @@ __all__ = [
     "doc",
     "extension",
     "file_key",
+    "limits_of",
     "listened_ports",
     "option_fields",
     "options_class",
+    "plain_type",
     "wire",
 ]
 
@@ -162,16 +164,28 @@ def option_fields(cls: type[Options]) -> tuple[OptionField, ...]:
     return tuple(_option_field(info, hints[info.name]) for info in msgspec.structs.fields(cls))
 
 
+def plain_type(declared: Any) -> Any:
+    """A type without annotations, and without the None of one that may be absent."""
+    origin = typing.get_origin(declared)
+    if origin is Annotated:
+        return plain_type(typing.get_args(declared)[0])
+    if origin in (typing.Union, types.UnionType):
+        members = [each for each in typing.get_args(declared) if each is not type(None)]
+        return plain_type(members[0]) if len(members) == 1 else declared
+    return declared
+
+
 def options_class(declared: Any) -> type[Options] | None:
     """The options class behind a field's type (``X``, ``X | None``), or None for plain values."""
-    if isinstance(declared, type) and issubclass(declared, Options):
-        return declared
-    if typing.get_origin(declared) in (typing.Union, types.UnionType):
-        for member in typing.get_args(declared):
-            found = options_class(member)
-            if found is not None:
-                return found
-    return None
+    plain = plain_type(declared)
+    return plain if isinstance(plain, type) and issubclass(plain, Options) else None
+
+
+def limits_of(declared: Any) -> tuple[float | None, float | None]:
+    """The least and the greatest number that a type has, None for none."""
+    metas = typing.get_args(declared)[1:] if typing.get_origin(declared) is Annotated else ()
+    least = next((meta.ge for meta in metas if meta.ge is not None), None)
+    return least, next((meta.le for meta in metas if meta.le is not None), None)
 
 
 def listened_ports(options: Options) -> frozenset[int]:
@@ -191,6 +205,7 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
     extra: dict[str, Any] = {}
     for meta in metas:
         extra |= meta.extra or {}
+    least, greatest = limits_of(declared)
     default = info.default
     if info.default_factory is not msgspec.NODEFAULT:
         default = info.default_factory()
@@ -208,6 +223,6 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
         file_key=extra.get("file_key"),
         listened=extra.get("listened", False),
         exclusive=extra.get("exclusive", False),
-        least=next((meta.ge for meta in metas if meta.ge is not None), None),
-        greatest=next((meta.le for meta in metas if meta.le is not None), None),
+        least=least,
+        greatest=greatest,
     )

@@ -5,7 +5,6 @@ Keys are compared without regard to case; null is as good as absent.
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -27,8 +26,15 @@ from relaykit.config.text.documents import (
     shown,
     written,
 )
-from relaykit.config.text.numerals import GREATEST_INTEGER, LEAST_INTEGER
-from relaykit.options import OptionField, Options, convert, option_fields, options_class
+from relaykit.options import (
+    OptionField,
+    Options,
+    convert,
+    limits_of,
+    option_fields,
+    options_class,
+    plain_type,
+)
 from relaykit.values import Secret
 
 __all__ = ["ABSENT", "Given", "Reader", "nearest", "own_keys"]
@@ -42,13 +48,15 @@ _FAILED = object()
 ABSENT = object()
 """What stands for a value that is not there, or of no use."""
 
-_SCALARS: Mapping[Any, tuple[str, tuple[type, ...]]] = {
-    str: ("a text", (str,)),
-    Secret: ("a text", (str,)),
-    bool: ("true or false", (bool,)),
-    int: ("a whole number", (int,)),
-    float: ("a number", (int, float)),
+_WORDS = {
+    str: "a text",
+    Secret: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
 }
+_ZEROS: Mapping[type, object] = {str: "", Secret: "", bool: False, int: 0, float: 0.0}
+"""What null is in a list or a map; for a key, it is as good as absent."""
 
 
 @frozen
@@ -264,87 +272,60 @@ class Reader:
     # --- values -----------------------------------------------------------------------------
 
     def _field(self, each: OptionField, value: Any, path: KeyPath, subject: str) -> Any:
-        converted = self._value(value, each.type, path, subject)
-        if converted is _FAILED or options_class(each.type) is not None:
+        converted = self._value(value, each.declared, path, subject)
+        if converted is _FAILED or not each.names:
             return converted
-        if isinstance(converted, int | float) and not _within(converted, each):
-            self.problem(path, f"must be {_range(each)}, not {converted}", subject=subject)
-            return _FAILED
-        if each.names:
-            converted = self._hosts(converted, each, path, subject)
-            if converted is _FAILED:
-                return _FAILED
+        return self._hosts(converted, each, path, subject)
+
+    def _value(self, value: Any, declared: Any, path: KeyPath, subject: str) -> Any:
+        """What a field, an element or an entry of this type gets; nothing else converts or checks it."""
+        plain = plain_type(declared)
+        nested = options_class(plain)
+        if nested is not None:
+            found = self.table(nested, {} if value is None else value, path, subject=subject)
+            return _FAILED if found is None else found
+        if typing.get_origin(plain) is tuple:
+            return self._elements(value, typing.get_args(plain)[0], path, subject)
+        if typing.get_origin(plain) is dict:
+            return self._entries(value, typing.get_args(plain)[1], path, subject)
+        if value is None and plain in _ZEROS:
+            value = _ZEROS[plain]
+        if plain in (str, Secret) and self.texts_from_scalars and isinstance(value, bool | int | float):
+            value = written(value)
         try:
-            return convert(converted, each.declared)
+            if plain is int and isinstance(value, float):
+                raise msgspec.ValidationError("has a fraction, if only .0")
+            return convert(value, declared)
         except msgspec.ValidationError as error:
-            self.problem(path, _lowered(str(error)), subject=subject)
+            self.problem(path, _reason(value, declared, error), hint=_hint(value, plain), subject=subject)
             return _FAILED
+
+    def _elements(self, value: Any, declared: Any, path: KeyPath, subject: str) -> Any:
+        if not isinstance(value, list):
+            self.problem(path, f"must be a list, not {kind_of(value)}", subject=subject)
+            return _FAILED
+        items = tuple(self._value(each, declared, (*path, at), subject) for at, each in enumerate(value))
+        return _FAILED if _FAILED in items else items
+
+    def _entries(self, value: Any, declared: Any, path: KeyPath, subject: str) -> Any:
+        if not isinstance(value, Mapping):
+            self.problem(path, f"must be a table, not {kind_of(value)}", subject=subject)
+            return _FAILED
+        texts_from_scalars, self.texts_from_scalars = self.texts_from_scalars, False
+        entries = {key: self._value(each, declared, (*path, key), subject) for key, each in value.items()}
+        self.texts_from_scalars = texts_from_scalars
+        return _FAILED if _FAILED in entries.values() else entries
 
     def _hosts(self, value: Any, each: OptionField, path: KeyPath, subject: str) -> Any:
         """What names a host, or a list of that: without brackets, and only if it can be a host."""
         if isinstance(value, tuple):
-            hosts = [self._hosts(host, each, (*path, at), subject) for at, host in enumerate(value)]
-            return _FAILED if any(host is _FAILED for host in hosts) else tuple(hosts)
+            hosts = tuple(self._hosts(host, each, (*path, at), subject) for at, host in enumerate(value))
+            return _FAILED if _FAILED in hosts else hosts
         check = host_and_port_problem if each.names == "host and port" else host_problem
         if value and (reason := check(value)):
             self.problem(path, reason, subject=subject)
             return _FAILED
         return bare_host(value)
-
-    def _value(self, value: Any, declared: Any, path: KeyPath, subject: str) -> Any:
-        origin, arguments = typing.get_origin(declared), typing.get_args(declared)
-        if origin is typing.Annotated:
-            return self._value(value, arguments[0], path, subject)
-        if origin in (typing.Union, types.UnionType):
-            choices = [each for each in arguments if each is not type(None)]
-            return self._value(value, choices[0], path, subject) if len(choices) == 1 else value
-        if origin is tuple:
-            return self._list(value, arguments[0], path, subject)
-        if origin is dict:
-            return self._map(value, arguments[1], path, subject)
-        nested = options_class(declared)
-        if nested is not None:
-            found = self.table(nested, {} if value is None else value, path, subject=subject)
-            return _FAILED if found is None else found
-        return self._scalar(value, declared, path, subject)
-
-    def _list(self, value: Any, declared: Any, path: KeyPath, subject: str) -> Any:
-        if not isinstance(value, list):
-            self.problem(path, f"must be a list, not {kind_of(value)}", subject=subject)
-            return _FAILED
-        items = [self._value(each, declared, (*path, at), subject) for at, each in enumerate(value)]
-        return _FAILED if any(each is _FAILED for each in items) else tuple(items)
-
-    def _map(self, value: Any, declared: Any, path: KeyPath, subject: str) -> Any:
-        if not isinstance(value, Mapping):
-            self.problem(path, f"must be a table, not {kind_of(value)}", subject=subject)
-            return _FAILED
-        strict_texts, self.texts_from_scalars = self.texts_from_scalars, False
-        entries = {key: self._value(each, declared, (*path, key), subject) for key, each in value.items()}
-        self.texts_from_scalars = strict_texts
-        return _FAILED if any(each is _FAILED for each in entries.values()) else entries
-
-    def _scalar(self, value: Any, declared: Any, path: KeyPath, subject: str) -> Any:
-        if declared not in _SCALARS:
-            return value
-        wanted, accepted = _SCALARS[declared]
-        if value is None:
-            return accepted[0]()
-        if str in accepted and self.texts_from_scalars and isinstance(value, bool | int | float):
-            value = written(value)
-        if not isinstance(value, accepted) or (isinstance(value, bool) and declared is not bool):
-            found = kind_of(value) if declared is Secret else shown(value)
-            self.problem(
-                path,
-                f"must be {wanted}, not {found}",
-                hint=_hint(value, declared),
-                subject=subject,
-            )
-            return _FAILED
-        if isinstance(value, int) and not LEAST_INTEGER <= value <= GREATEST_INTEGER:
-            self.problem(path, "the number is too large", subject=subject)
-            return _FAILED
-        return value
 
 
 def own_keys(cls: type[Options]) -> tuple[str, ...]:
@@ -371,28 +352,22 @@ def _plain(key: str) -> str:
     return key.replace("_", "").replace("-", "").casefold()
 
 
-def _hint(value: Any, declared: Any) -> str:
-    if declared in (str, Secret) and isinstance(value, bool | int | float):
+def _reason(value: Any, declared: Any, error: msgspec.ValidationError) -> str:
+    """Why a value does not fit: in the words of all messages where that is its kind, or its limits."""
+    plain = plain_type(declared)
+    if type(value) is int and plain in (int, float):
+        least, greatest = limits_of(declared)
+        if least is not None and greatest is not None:
+            return f"must be in the range {least}..{greatest}, not {value}"
+        return f"{error}"
+    if plain not in _WORDS:
+        return f"{error}"
+    return f"must be {_WORDS[plain]}, not {kind_of(value) if plain is Secret else shown(value)}"
+
+
+def _hint(value: Any, plain: Any) -> str:
+    if plain in (str, Secret) and isinstance(value, bool | int | float):
         return "put it in quotes"
-    if (
-        declared in (int, bool)
-        and isinstance(value, str)
-        and (value.isdecimal() or value in ("true", "false"))
-    ):
+    if plain in (int, bool) and isinstance(value, str) and (value.isdecimal() or value in ("true", "false")):
         return "leave out the quotes"
     return ""
-
-
-def _within(value: float, each: OptionField) -> bool:
-    return (each.least is None or value >= each.least) and (each.greatest is None or value <= each.greatest)
-
-
-def _range(each: OptionField) -> str:
-    """The limits of a number, as an error says them."""
-    if each.least is None or each.greatest is None:
-        return f"at least {each.least}" if each.greatest is None else f"at most {each.greatest}"
-    return f"in the range {each.least}..{each.greatest}"
-
-
-def _lowered(text: str) -> str:
-    return text[:1].lower() + text[1:]

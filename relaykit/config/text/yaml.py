@@ -1,7 +1,7 @@
-"""YAML, with the lines of its keys and with the scalar rules of the library that frp uses.
+"""YAML by PyYAML, with the rules for scalars of the library that frp uses.
 
-Those are YAML 1.1's without base 60, plus ``0o17``; dates and times stay text.  Values are made of
-PyYAML's nodes, because its own constructors have other rules.
+Those are YAML 1.1's without base 60, plus ``0o17``; dates and times stay text.  The lines of keys are those
+of PyYAML's nodes.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from relaykit.config.text.documents import (
     refuse_non_finite,
     written,
 )
-from relaykit.config.text.numerals import parse_float, parse_integer
+from relaykit.config.text.numerals import parse_integer
 
-__all__ = ["read_yaml"]
+__all__ = ["Places", "read_yaml"]
 
 MOST_NODES = 200_000
 """Values of one document, each use of an alias counted: aliases of aliases grow without bound else."""
@@ -35,8 +35,8 @@ _ANCHOR_HOLDER = "."
 """Keys of the top level that begin so hold values for aliases, and are no keys of the configuration."""
 
 _TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
 _PLAIN = "plain"
-_NO_RESOLUTION = "!"
 _YAML_VERSION = (1, 1)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _WORDS: Mapping[str, bool | float | None] = {
@@ -47,11 +47,11 @@ _WORDS: Mapping[str, bool | float | None] = {
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
-_TYPED: Mapping[str, type | tuple[type, ...]] = {
-    "int": int,
+_TYPED: Mapping[str, tuple[type, ...]] = {
+    "int": (int,),
     "float": (int, float),
-    "bool": bool,
-    "null": type(None),
+    "bool": (bool,),
+    "null": (type(None),),
 }
 
 
@@ -60,10 +60,12 @@ def read_yaml(text: str) -> Document:
 
     :raises FormatError: it is no YAML.
     """
-    builder = _Builder()
+    places = Places()
+    loader = _Loader(text)
     try:
-        node = _first_node(text)
-        value = None if node is None else builder.value(node, (), 0)
+        node = _first_node(loader)
+        places.visit(node, ())
+        value = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = error.problem or error.context or "not YAML"
@@ -72,18 +74,72 @@ def read_yaml(text: str) -> Document:
         raise FormatError(" ".join(str(error).split())) from None
     except RecursionError:
         raise FormatError("lists and tables are nested too deeply") from None
+    finally:
+        loader.dispose()
     if isinstance(value, dict):
         value = {key: each for key, each in value.items() if not key.startswith(_ANCHOR_HOLDER)}
-    return refuse_non_finite(Document(value, Format.YAML, builder.lines, tuple(builder.repeated)))
+    return refuse_non_finite(Document(value, Format.YAML, places.lines, tuple(places.repeated)))
 
 
-class _Loader(yaml.BaseLoader):
-    """Composes nodes and leaves open what plain scalars mean."""
+@define
+class Places:
+    """Where the keys of a document are, and which were given twice."""
 
-    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+    lines: dict[KeyPath, int] = field(factory=dict)
+    repeated: list[KeyPath] = field(factory=list)
+    _count: int = 0
+
+    def visit(self, node: yaml.Node | None, path: KeyPath) -> None:
+        """Notes the places below a node; what is nested too deeply, or is too much, is an error."""
+        self._count += 1
+        if len(path) > MOST_DEPTH:
+            raise _error("lists and tables are nested too deeply, or contain themselves", node)
+        if self._count > MOST_NODES:
+            raise _error(f"the document has more than {MOST_NODES} values", node)
+        if isinstance(node, yaml.SequenceNode):
+            for position, each in enumerate(node.value):
+                self._note(each, (*path, position))
+                self.visit(each, (*path, position))
+        elif isinstance(node, yaml.MappingNode):
+            self._visit_mapping(node, path)
+
+    def _visit_mapping(self, node: yaml.MappingNode, path: KeyPath) -> None:
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                continue
+            name = _key(key)
+            here = (*path, name)
+            if name in seen:
+                self.repeated.append(here)
+            seen.add(name)
+            self._note(key, here)
+            self.visit(value, here)
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                for each in value.value if isinstance(value, yaml.SequenceNode) else (value,):
+                    self._visit_merged(each, path)
+
+    def _visit_merged(self, node: yaml.Node, path: KeyPath) -> None:
+        """What ``<<`` adds: where the keys are that the table has not itself."""
+        if not isinstance(node, yaml.MappingNode):
+            raise _error("map merge requires map or sequence of maps as the value", node)
+        merged = Places(count=self._count)
+        merged.visit(node, path)
+        self._count = merged._count
+        self.lines = merged.lines | self.lines
+
+    def _note(self, node: yaml.Node, path: KeyPath) -> None:
+        self.lines[fold(path)] = node.start_mark.line + 1
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's loader, with the meaning of scalars left to :func:`_plain`."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode and implicit[0]:
-            return _PLAIN
-        return super().resolve(kind, value, implicit)
+            return _MERGE if value == "<<" else _PLAIN
+        return str(super().resolve(kind, value, (False, True)))
 
     def scan_to_next_token(self) -> None:
         # Unlike PyYAML, frp's library takes a tab for a space between tokens.
@@ -94,109 +150,48 @@ class _Loader(yaml.BaseLoader):
             self.forward()
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
-        is_text = self.peek_event().tag == _NO_RESOLUTION
+        is_text = self.peek_event().tag == "!"
         node = super().compose_scalar_node(anchor)
         if is_text:
             node.tag = f"{_TAG}str"
         return node
 
-
-def _first_node(text: str) -> yaml.Node | None:
-    loader = _Loader(text)
-    try:
-        loader.get_event()
-        if loader.check_event(yaml.StreamEndEvent):
-            return None
-        start = loader.peek_event()
-        version = getattr(start, "version", None)
-        if version is not None and version > _YAML_VERSION:
-            raise FormatError("found incompatible YAML document (version 1.1 is required)", 1)
-        return loader.compose_document()
-    finally:
-        loader.dispose()
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        self.flatten_mapping(node)
+        return {_key(key): self.construct_object(value, deep=True) for key, value in node.value}
 
 
-@define
-class _Builder:
-    """Makes values of nodes."""
-
-    lines: dict[KeyPath, int] = field(factory=dict)
-    repeated: list[KeyPath] = field(factory=list)
-    _count: int = 0
-
-    def value(self, node: yaml.Node, path: KeyPath, depth: int) -> Any:
-        self._count += 1
-        if depth > MOST_DEPTH:
-            raise _error("lists and tables are nested too deeply, or contain themselves", node)
-        if self._count > MOST_NODES:
-            raise _error(f"the document has more than {MOST_NODES} values", node)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path, depth)
-        if isinstance(node, yaml.SequenceNode):
-            items = []
-            for position, each in enumerate(node.value):
-                here = (*path, position)
-                self.lines[fold(here)] = each.start_mark.line + 1
-                items.append(self.value(each, here, depth + 1))
-            return items
-        assert isinstance(node, yaml.ScalarNode)
-        return _scalar(node)
-
-    def _mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> dict[str, Any]:
-        table: dict[str, Any] = {}
-        merged: list[yaml.Node] = []
-        for key_node, value_node in node.value:
-            if _is_merge(key_node):
-                merged.append(value_node)
-                continue
-            key = _key(key_node)
-            here = (*path, key)
-            if key in table:
-                self.repeated.append(here)
-            self.lines[fold(here)] = key_node.start_mark.line + 1
-            table[key] = self.value(value_node, here, depth + 1)
-        for each in merged:
-            for key, value in self._merged(each, path, depth).items():
-                table.setdefault(key, value)
-        return table
-
-    def _merged(self, node: yaml.Node, path: KeyPath, depth: int) -> dict[str, Any]:
-        """What ``<<`` adds; of several tables, the first one that has a key counts."""
-        if isinstance(node, yaml.MappingNode):
-            known = dict(self.lines)
-            table = self._mapping(node, path, depth + 1)
-            self.lines |= known
-            return table
-        together: dict[str, Any] = {}
-        if not isinstance(node, yaml.SequenceNode) or depth > MOST_DEPTH:
-            raise _error("map merge requires map or sequence of maps as the value", node)
-        for each in node.value:
-            if not isinstance(each, yaml.MappingNode):
-                raise _error("map merge requires map or sequence of maps as the value", each)
-            for key, value in self._merged(each, path, depth + 1).items():
-                together.setdefault(key, value)
-        return together
+def _construct(loader: _Loader, tag: str, node: yaml.Node) -> Any:
+    """The value of a node of any tag: what a tag says counts for scalars only."""
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return _scalar(node)
 
 
-def _is_merge(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and (
-        (node.tag == _PLAIN and node.value == "<<") or node.tag == f"{_TAG}merge"
-    )
+_Loader.yaml_constructors = {}
+_Loader.add_multi_constructor("", _construct)
+
+
+def _first_node(loader: _Loader) -> yaml.Node | None:
+    loader.get_event()
+    if loader.check_event(yaml.StreamEndEvent):
+        return None
+    version = getattr(loader.peek_event(), "version", None)
+    if version is not None and version > _YAML_VERSION:
+        raise FormatError("found incompatible YAML document (version 1.1 is required)", 1)
+    return loader.compose_document()
 
 
 def _key(node: yaml.Node) -> str:
-    if not isinstance(node, yaml.ScalarNode):
+    value = _scalar(node) if isinstance(node, yaml.ScalarNode) else None
+    if value is None:
         raise _error("a key must be text", node)
-    value = _scalar(node)
-    match value:
-        case str():
-            return value
-        case None:
-            raise _error("a key must be text", node)
-    return written(value)
+    return value if isinstance(value, str) else written(value)
 
 
-def _scalar(node: yaml.ScalarNode) -> Any:
+def _scalar(node: yaml.Node) -> Any:
     text = node.value
     tag = node.tag.removeprefix(_TAG)
     if tag == _PLAIN:
@@ -224,16 +219,14 @@ def _plain(text: str) -> Any:
     try:
         return parse_integer(bare, prefixed=True)
     except ValueError:
-        pass
-    if not _FLOAT.match(bare):
-        return text
-    try:
-        value = parse_float(bare)
-    except ValueError:
+        if not _FLOAT.match(bare):
+            return text
+    value = float(bare)
+    if value in (float("inf"), float("-inf")):
         return text
     return int(value) if value.is_integer() else value
 
 
-def _error(reason: str, node: yaml.Node) -> FormatError:
-    mark = node.start_mark
-    return FormatError(reason, mark.line + 1, mark.column + 1)
+def _error(reason: str, node: yaml.Node | None) -> FormatError:
+    mark = None if node is None else node.start_mark
+    return FormatError(reason) if mark is None else FormatError(reason, mark.line + 1, mark.column + 1)

@@ -135,11 +135,6 @@ class ReaderTests(SynchronousTestCase):
         )
         self.assertEqual(made, Sample())
 
-    def test_large_numbers(self) -> None:
-        """Integers have 64 bits."""
-        self.assertEqual(read({"number": 2**63 - 1})[1], [])
-        self.assertEqual(read({"number": 2**63})[1], ["number: the number is too large"])
-
     def test_unknown_keys(self) -> None:
         """Unknown keys are told with the nearest known one, or with where they belong; or ignored."""
 

@@ -35,18 +35,16 @@ class IncludedFilesTests(SynchronousTestCase):
             ("confd/[^a].toml", ["b.toml"]),
             ("confd/[a-b].*", ["a.toml", "a.yaml", "b.toml"]),
             ("confd/?.yaml", ["a.yaml"]),
-            ("confd/\\a.toml", ["a.toml"]),
             ("confd/a.toml", ["a.toml"]),
             ("confd/c.toml", []),
             ("confd/[b-a].toml", []),
             ("confd/[^b-a].toml", ["a.toml", "b.toml"]),
-            ("confd/[\\[-b].toml", ["a.toml", "b.toml"]),
             ("confd/A.toml", []),
         ):
             self.assertEqual(self.found(pattern), names, pattern)
 
     def test_nothing(self) -> None:
-        """Malformed patterns, directories and nothing at all mean no file."""
+        """Patterns that are not closed, directories and nothing at all mean no file."""
         for pattern in ("confd/[a.toml", "confd/a\\", "confd/[]a]", "confd", "confd/", ""):
             self.assertEqual(self.found(pattern), [], pattern)
 

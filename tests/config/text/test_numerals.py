@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,7 +8,6 @@ from relaykit.config.text.numerals import (
     GREATEST_INTEGER,
     LEAST_INTEGER,
     MOST_RANGE_NUMBERS,
-    parse_float,
     parse_integer,
     parse_number_range,
 )
@@ -67,32 +64,6 @@ class IntegerTests(SynchronousTestCase):
         except ValueError:
             return
         self.assertTrue(LEAST_INTEGER <= value <= GREATEST_INTEGER)
-
-
-class FloatTests(SynchronousTestCase):
-    """Tests for numbers with a fraction."""
-
-    def test_spellings(self) -> None:
-        """Fractions, exponents, hexadecimal and special numbers are read."""
-        for text, value in (
-            ("1.5", 1.5),
-            (".5", 0.5),
-            ("1.", 1.0),
-            ("1e3", 1000.0),
-            ("1_0", 10.0),
-            ("+1", 1.0),
-            ("0x1p4", 16.0),
-            ("inf", math.inf),
-            ("-Infinity", -math.inf),
-        ):
-            self.assertEqual(parse_float(text), value, text)
-        self.assertTrue(math.isnan(parse_float("NaN")))
-
-    def test_refused(self) -> None:
-        """What is no number, or too large, is refused."""
-        for text in ("", "1 ", "x", "0x10", "1__0", "_1", "e5", ".", "1MB", "+nan"):
-            self.assertRaisesRegex(ValueError, "invalid syntax", parse_float, text)
-        self.assertRaisesRegex(ValueError, "out of range", parse_float, "1e999")
 
 
 class NumberRangeTests(SynchronousTestCase):
