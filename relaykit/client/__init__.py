@@ -1,1 +1,1 @@
-"""The client: logs in to a relay server, offers local services, visits secret ones."""
+"""The client: logs in to a relay server, registers local services as proxies, visits secret ones."""

@@ -1,4 +1,4 @@
-"""When a client binds its login, and what it says when that comes to nothing."""
+"""When a client binds its login, and what it says when that fails."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from relaykit.interfaces import ISecureLeg
 from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.login_proofs import NOTHING_PROVEN, BoundLogin, ClientProofs
-from relaykit.sansio.control.negotiation import Knowledge, WireChoice, WireProtocol
+from relaykit.sansio.control.negotiation import KnownVersion, WireNegotiation, WireProtocol
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.sansio.wire.hello import Bootstrap
@@ -87,7 +87,8 @@ class Connector:
             wire = WireProtocol.V2
         self._spoke_v2 = servers.get(self.server).speaks_v2
         """Whether it was remembered, when that was last looked up, that the server speaks version 2."""
-        self._choice = WireChoice(wire, Knowledge.SPEAKS_V2 if self._spoke_v2 else Knowledge.NOTHING)
+        known = KnownVersion.SPEAKS_V2 if self._spoke_v2 else KnownVersion.NOTHING
+        self._negotiation = WireNegotiation(wire, known)
         self.unix_time = time.time  # noqa: TID251  # frp's proofs carry the time of day
         self._prover = TokenProver(
             token, self.unix_time, [Scope(each) for each in config.auth.additional_scopes]
@@ -108,8 +109,8 @@ class Connector:
         :raises SessionLost: the connection ended before the answer.
         """
         while True:
-            self._forget_if_told()
-            version = self._choice.version(self._clock.seconds())
+            self._forget_if_forgotten()
+            version = self._negotiation.version(self._clock.seconds())
             path = await self._route.open_path()
             leg: IStreamLeg | None = None
             session: Session | None = None
@@ -129,10 +130,10 @@ class Connector:
             except SessionLost as error:
                 _drop(path, leg)
                 if session is not None and session.peer_answered:
-                    self._choice.answered(version, self._clock.seconds())
+                    self._negotiation.answered(version, self._clock.seconds())
                     raise
                 silent = session is not None and session.was_silent
-                if not silent and self._choice.closed_without_answer(version):
+                if not silent and self._negotiation.closed_without_answer(version):
                     self.log.debug("the server does not seem to know wire v2; trying v1")
                     continue
                 raise SessionLost(f"{error}; {self._no_answer()}") from error
@@ -141,19 +142,19 @@ class Connector:
                 raise self._unbound(error, session) from None
             except Exception:
                 if session is not None and session.peer_answered:
-                    self._choice.answered(version, self._clock.seconds())
+                    self._negotiation.answered(version, self._clock.seconds())
                 _drop(path, leg)
                 raise
-            self._choice.answered(version, self._clock.seconds())
+            self._negotiation.answered(version, self._clock.seconds())
             if session.is_bound:
                 self._learn_proof(_fingerprint(session))
             return session
 
-    def _forget_if_told(self) -> None:
+    def _forget_if_forgotten(self) -> None:
         """Somebody may have had the server forgotten, for this client as for every other one."""
         spoke_v2 = self._servers.get(self.server).speaks_v2
         if self._spoke_v2 and not spoke_v2:
-            self._choice.forget()
+            self._negotiation.forget()
         self._spoke_v2 = spoke_v2
 
     def _watched(
@@ -198,7 +199,7 @@ class Connector:
 
     def _no_answer(self) -> str:
         """What may be the reason where a server ends a connection without a word."""
-        if self._choice.knowledge is not Knowledge.SPEAKS_V2:
+        if self._negotiation.known is not KnownVersion.SPEAKS_V2:
             return NO_ANSWER
         return (
             f"{NO_ANSWER}; {self.server} spoke version 2 of the wire before, so version 1 is not tried: "

@@ -72,7 +72,7 @@ class Session:
         self.certificate = certificate_of(carrier)
         """The server's, in DER; empty without TLS."""
         self.binding_failure: events.BindingFailed | None = None
-        """Why the login came to nothing, if that was because it could not be bound."""
+        """Why the login failed, if that was because it could not be bound."""
         self._prover = prover
         self._proving: Deferred[Any] | None = None
         self._token = token

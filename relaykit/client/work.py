@@ -64,7 +64,7 @@ class WorkConnections:
     def close(self) -> None:
         """Closes those that serve nobody yet."""
         self._closed = True
-        # Cancelling them would do, but leave circles of frames, and with them the session, to the garbage.
+        # Cancelling them would do, but leave reference cycles of frames, and with them the session.
         for leg in list(self._idle):
             leg.close()
         for opening in list(self._waiting):

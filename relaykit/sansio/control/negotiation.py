@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["BELIEVED_S", "Knowledge", "WireChoice", "WireProtocol"]
+__all__ = ["BELIEVED_S", "KnownVersion", "WireNegotiation", "WireProtocol"]
 
 BELIEVED_S = 3600.0
 """Seconds after which "this server knows only version 1" is put to the test again: servers get updated."""
@@ -25,7 +25,7 @@ class WireProtocol(enum.Enum):
     V2 = "v2"
 
 
-class Knowledge(enum.Enum):
+class KnownVersion(enum.Enum):
     """What is known of one server."""
 
     NOTHING = "nothing"
@@ -33,26 +33,26 @@ class Knowledge(enum.Enum):
     ONLY_V1 = "only v1"
 
 
-class WireChoice:
+class WireNegotiation:
     """Decides before each attempt at one server, and learns from each outcome.
 
-    :param knowledge: what an earlier process learned, if that was kept.
+    :param known: what an earlier process learned, if that was kept.
     """
 
-    def __init__(self, setting: WireProtocol, knowledge: Knowledge = Knowledge.NOTHING) -> None:
+    def __init__(self, setting: WireProtocol, known: KnownVersion = KnownVersion.NOTHING) -> None:
         self._setting = setting
-        self._knowledge = knowledge
+        self._known = known
         self._known_at: float | None = None
         self._suspected = False
 
     @property
-    def knowledge(self) -> Knowledge:
-        """What is known by now; worth keeping when it is :attr:`Knowledge.SPEAKS_V2`."""
-        return self._knowledge
+    def known(self) -> KnownVersion:
+        """What is known by now; worth keeping when it is :attr:`KnownVersion.SPEAKS_V2`."""
+        return self._known
 
     def forget(self) -> None:
         """The server may be another one now, its user says: it is met as if for the first time."""
-        self._knowledge = Knowledge.NOTHING
+        self._known = KnownVersion.NOTHING
         self._known_at = None
         self._suspected = False
 
@@ -60,9 +60,9 @@ class WireChoice:
         """1 or 2: what the next attempt speaks."""
         if self._setting is not WireProtocol.AUTO:
             return 1 if self._setting is WireProtocol.V1 else 2
-        if self._knowledge is Knowledge.SPEAKS_V2:
+        if self._known is KnownVersion.SPEAKS_V2:
             return 2
-        if self._knowledge is Knowledge.ONLY_V1:
+        if self._known is KnownVersion.ONLY_V1:
             if self._known_at is None:
                 self._known_at = now
             if now - self._known_at < BELIEVED_S:
@@ -73,9 +73,9 @@ class WireChoice:
         """The server answered in this version: a hello, or a login's yes or no."""
         self._suspected = False
         if version == 2:
-            self._knowledge = Knowledge.SPEAKS_V2
-        elif self._knowledge is not Knowledge.SPEAKS_V2:
-            self._knowledge = Knowledge.ONLY_V1
+            self._known = KnownVersion.SPEAKS_V2
+        elif self._known is not KnownVersion.SPEAKS_V2:
+            self._known = KnownVersion.ONLY_V1
             self._known_at = now
 
     def closed_without_answer(self, version: int) -> bool:
@@ -83,7 +83,7 @@ class WireChoice:
 
         Answers whether the other version should be tried at once.
         """
-        if self._setting is not WireProtocol.AUTO or self._knowledge is Knowledge.SPEAKS_V2:
+        if self._setting is not WireProtocol.AUTO or self._known is KnownVersion.SPEAKS_V2:
             return False
         self._suspected = version == 2
         return self._suspected
