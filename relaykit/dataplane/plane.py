@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -13,16 +13,18 @@ from zope.interface import implementer
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.datagram_flows import DatagramForwarder
 from relaykit.dataplane.datagrams import FramedDatagramLeg
+from relaykit.dataplane.protocols import LegEndpoint, LegTransport, ProtocolAcceptor
 from relaykit.dataplane.splicing import PipePool, SpliceForwarder, can_splice
 from relaykit.errors import LocalProtocolError
 from relaykit.interfaces import IDataPlane
 from relaykit.values import Traffic
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
     from twisted.python.failure import Failure
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IDatagramLeg, IFlow, IForwarder, IStreamLeg
+    from relaykit.interfaces import IDatagramLeg, IFlow, IForwarder, ILegAcceptor, IStreamLeg
     from relaykit.values import Ended
 
 __all__ = ["DataPlane", "FlowCounts", "make_data_plane"]
@@ -71,6 +73,15 @@ class DataPlane:
 
     def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg) -> IFlow:
         return self._began(self._datagrams.forward(near, far))
+
+    def connect(self, leg: IStreamLeg, protocol: IProtocol) -> None:
+        LegTransport(self._poller, leg).connect(protocol)
+
+    def endpoint(self, open_leg: Callable[[], Deferred[IStreamLeg]]) -> IStreamClientEndpoint:
+        return LegEndpoint(self._poller, open_leg)
+
+    def protocol_acceptor(self, factory: IProtocolFactory) -> ILegAcceptor:
+        return ProtocolAcceptor(self._poller, factory)
 
     def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
         return FramedDatagramLeg(self._poller, leg)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 
-    from relaykit.interfaces.legs import IDatagramLeg, IStreamLeg
+    from relaykit.interfaces.legs import IDatagramLeg, ILegAcceptor, IStreamLeg
     from relaykit.values import Ended, Traffic
 
 __all__ = ["IDataPlane", "IFlow", "IForwarder"]
@@ -63,6 +64,21 @@ class IDataPlane(Interface):
 
     def forward_datagrams(near: IDatagramLeg, far: IDatagramLeg) -> IFlow:
         """Owns both legs from now on and moves datagrams until one is lost, or none has come for a minute."""
+
+    def connect(leg: IStreamLeg, protocol: IProtocol) -> None:
+        """Lets a Twisted protocol speak over a leg, which it owns."""
+
+    def endpoint(open_leg: Callable[[], Deferred[IStreamLeg]]) -> IStreamClientEndpoint:
+        """An endpoint whose connections are legs, such as ``lambda: proxy.open_work_leg(origin)`` opens.
+
+        Connecting fails with what opening fails with.
+        """
+
+    def protocol_acceptor(factory: IProtocolFactory) -> ILegAcceptor:
+        """Who serves the legs of a port by protocols of a factory, such as a ``twisted.web.server.Site``.
+
+        They speak with where a connection came from.  The factory is the caller's to start and stop.
+        """
 
     def datagrams_over(leg: IStreamLeg) -> IDatagramLeg:
         """A datagram leg on a stream leg, which it owns; the peer must make one of its end, too.
