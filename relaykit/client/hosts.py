@@ -18,7 +18,7 @@ from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.values import Ended, Traffic
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import (
@@ -131,6 +131,9 @@ class _Host(Generic[CommonT]):
     def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg, origin: Origin) -> IFlow:
         return self._began(self._client.data_plane.forward_datagrams(near, far), origin)
 
+    def connect(self, leg: IStreamLeg, protocol: IProtocol) -> None:
+        self._client.data_plane.connect(leg, protocol)
+
     def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
         datagrams: IDatagramLeg = self._client.data_plane.datagrams_over(leg)
         return datagrams
@@ -235,6 +238,9 @@ class VisitorHost(_Host[VisitorCommon]):
 
     def open_visit(self, origin: Origin) -> Deferred[IStreamLeg]:
         return self._client.open_visit(self.common)
+
+    def endpoint(self, origin: Origin) -> IStreamClientEndpoint:
+        return self._client.data_plane.endpoint(lambda: self.open_visit(origin))
 
     async def _listen_until_open(self, acceptor: ILegAcceptor) -> IListeningPort | None:
         while True:

@@ -9,6 +9,7 @@ from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 
     from relaykit.interfaces.forwarding import IFlow
     from relaykit.interfaces.legs import (
@@ -80,6 +81,9 @@ class IRegisteredProxy(ISignalPeer, IPortHolder):
         :class:`relaykit.errors.SessionLost`.
         """
 
+    def endpoint(origin: Origin) -> IStreamClientEndpoint:
+        """An endpoint that connects Twisted protocols to the proxy's backend by :meth:`open_work_leg`."""
+
 
 class IInitiator(ISignalPeer):
     """A visitor that asks to be let in: for one flow, or for a rendezvous with the proxy's client."""
@@ -129,6 +133,9 @@ class IForwardingHost(IHost, ISignalPeer):
     def forward_datagrams(near: IDatagramLeg, far: IDatagramLeg, origin: Origin) -> IFlow:
         """The same for datagrams: until one leg is lost, or none has come for a while."""
 
+    def connect(leg: IStreamLeg, protocol: IProtocol) -> None:
+        """Lets a Twisted protocol speak with a user over a leg, which it owns."""
+
     def datagrams_over(leg: IStreamLeg) -> IDatagramLeg:
         """A datagram leg on a work connection or a visit; see :meth:`IDataPlane.datagrams_over`."""
 
@@ -166,6 +173,9 @@ class IVisitorHost(IForwardingHost):
         Fails with :class:`relaykit.errors.VisitRefusedError`,
         :class:`relaykit.errors.ConnectionFailed` or :class:`relaykit.errors.SessionLost`.
         """
+
+    def endpoint(origin: Origin) -> IStreamClientEndpoint:
+        """An endpoint that connects Twisted protocols to the proxy's backend by :meth:`open_visit`."""
 
 
 class IPorts(Interface):

@@ -29,6 +29,8 @@ from relaykit.server.flows import UserFlow, WorkLegFlow, WorkSource
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IStreamClientEndpoint
+
     from relaykit.interfaces import (
         IDataPlane,
         IExposure,
@@ -117,6 +119,9 @@ class RegisteredProxy:
         flow = WorkLegFlow(self, origin)
         flow.start()
         return flow.answer
+
+    def endpoint(self, origin: Origin) -> IStreamClientEndpoint:
+        return self.data_plane.endpoint(lambda: self.open_work_leg(origin))
 
     def serve(self, user: IStreamLeg, origin: Origin) -> UserFlow:
         flow = UserFlow(self, user, origin)

@@ -64,6 +64,8 @@ from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Address, ClientIdentity, Ended, Origin, Traffic
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+
     from relaykit.interfaces import (
         IBackend,
         IDatagramAcceptor,
@@ -487,6 +489,9 @@ class MemoryProxy(_Peer):
     def flows(self) -> Collection[IFlow]:
         return self._relay.data_plane.flows
 
+    def endpoint(self, origin: Origin) -> IStreamClientEndpoint:
+        return self._relay.data_plane.endpoint(lambda: self.open_work_leg(origin))
+
     def open_work_leg(self, origin: Origin) -> Deferred[IStreamLeg]:
         published = self._relay._published.get(self.name)
         if published is None:
@@ -565,6 +570,9 @@ class MemoryClientHost(_Peer):
     def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg, origin: Origin) -> IFlow:
         return self._relay.data_plane.forward_datagrams(near, far)
 
+    def connect(self, leg: IStreamLeg, protocol: IProtocol) -> None:
+        self._relay.data_plane.connect(leg, protocol)
+
     def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
         return self._relay.data_plane.datagrams_over(leg)
 
@@ -601,8 +609,14 @@ class MemoryVisitorHost(_Peer):
     def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg, origin: Origin) -> IFlow:
         return self._relay.data_plane.forward_datagrams(near, far)
 
+    def connect(self, leg: IStreamLeg, protocol: IProtocol) -> None:
+        self._relay.data_plane.connect(leg, protocol)
+
     def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
         return self._relay.data_plane.datagrams_over(leg)
+
+    def endpoint(self, origin: Origin) -> IStreamClientEndpoint:
+        return self._relay.data_plane.endpoint(lambda: self.open_visit(origin))
 
     def open_visit(self, origin: Origin) -> Deferred[IStreamLeg]:
         exposure = self._exposure()

@@ -177,7 +177,7 @@ class LegTransportTests(SynchronousTestCase):
         self.assertFalse(producer.paused)
 
     def test_pull_producer(self) -> None:
-        """A pull producer is asked as long as there is room, and its end ends the connection if that waits."""
+        """A pull producer is asked as long as there is room, and its end is that of the connection."""
         far, protocol, transport = self.connect()
         transport.registerProducer(Pulled(transport, 20), False)
         transport.loseConnection()
@@ -292,7 +292,7 @@ class LegEndpointTests(SynchronousTestCase):
     def test_no_protocol(self) -> None:
         """A factory that wants none loses the leg."""
         factory = Factory()
-        factory.buildProtocol = lambda address: None  # type: ignore[method-assign]  # it refuses
+        factory.buildProtocol = lambda address: None  # type: ignore[assignment, method-assign]  # it refuses
         far, near = self.network.pair()
         self.opening.callback(near)
         self.failureResultOf(self.endpoint.connect(factory), NoProtocol)
@@ -357,7 +357,7 @@ class WebTests(SynchronousTestCase):
         """A factory that refuses loses the leg."""
         network = MemoryNetwork()
         factory = Factory()
-        factory.buildProtocol = lambda address: None  # type: ignore[method-assign]  # it refuses
+        factory.buildProtocol = lambda address: None  # type: ignore[assignment, method-assign]  # it refuses
         near, far = network.pair()
         received = RecordingReceiver(near)
         ProtocolAcceptor(network, factory).leg_accepted(far, Origin())

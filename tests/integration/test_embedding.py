@@ -7,15 +7,21 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, TestCase
+from twisted.web.client import Agent, HTTPConnectionPool, readBody
+from twisted.web.iweb import IAgentEndpointFactory
+from twisted.web.server import Site
+from twisted.web.static import Data
+from zope.interface import implementer
 
 from relaykit.client.service import RelayClient
 from relaykit.config.load import client_from_table, server_from_table
 from relaykit.plugins import ProxyTypes
 from relaykit.server.service import RelayServer
-from relaykit.values import Secret
+from relaykit.values import Origin, Secret
 from tests.integration.programs import PATIENCE_S, free_port
 from tests.integration.traffic import LOOPBACK, Service, obey, order_download
 
@@ -29,6 +35,19 @@ LOOK_EVERY_S = 0.01
 def descriptors() -> set[str]:
     """The descriptors of this process."""
     return set(os.listdir("/proc/self/fd"))
+
+
+@implementer(IAgentEndpointFactory)
+class Through:
+    """Reaches every host by the work connections of a proxy."""
+
+    def __init__(self, proxy: Any) -> None:
+        self.proxy = proxy
+
+    def endpointForURI(self, uri: object) -> IStreamClientEndpoint:
+        """The same for all."""
+        endpoint: IStreamClientEndpoint = self.proxy.endpoint(Origin())
+        return endpoint
 
 
 class EmbeddingTests(TestCase):
@@ -49,12 +68,19 @@ class EmbeddingTests(TestCase):
 
     async def serve_once(self, mux: bool) -> None:
         """Starts both, downloads through them, stops both."""
+        server, client, remote_port = await self.start(mux, self.service.port)
+        await deferToThread(order_download, remote_port, BULK_BYTES)
+        await client.stopService()
+        await server.stopService()
+
+    async def start(self, mux: bool, local_port: int) -> tuple[Any, RelayClient, int]:
+        """A server and a client that publishes a local port there, and the port of its users."""
         bind_port, remote_port = free_port(), free_port()
         transport = {"tcpMux": mux}
         table: dict[str, Any] = {"bindAddr": LOOPBACK, "bindPort": bind_port, "transport": transport}
         server = RelayServer(server_from_table(table, types=TYPES).config, Secret("t"), TYPES, reactor)
         server.startService()
-        proxy = {"name": "a", "type": "tcp", "localPort": self.service.port, "remotePort": remote_port}
+        proxy = {"name": "a", "type": "tcp", "localPort": local_port, "remotePort": remote_port}
         table = {
             "serverAddr": LOOPBACK,
             "serverPort": bind_port,
@@ -65,9 +91,23 @@ class EmbeddingTests(TestCase):
         client = RelayClient(loaded.config, loaded.proxies, loaded.visitors, Secret("t"), TYPES, reactor)
         client.startService()
         await self.until(lambda: any(each.address for each in client.status().proxies))
-        await deferToThread(order_download, remote_port, BULK_BYTES)
-        await client.stopService()
-        await server.stopService()
+        return server, client, remote_port
+
+    async def test_protocol_over_a_work_connection(self) -> None:
+        """A Twisted client on the server speaks with a Twisted server behind the client, by a work leg."""
+        page = Data(b"hello " * 100_000, "text/plain")
+        page.isLeaf = True
+        site = reactor.listenTCP(0, Site(page), interface=LOOPBACK)
+        self.addCleanup(site.stopListening)
+        for mux in (False, True):
+            server, client, _ = await self.start(mux, site.getHost().port)
+            (proxy,) = server._parts.registry
+            pool = HTTPConnectionPool(reactor, persistent=False)
+            agent = Agent.usingEndpointFactory(reactor, Through(proxy), pool)
+            response = await agent.request(b"GET", b"http://behind.the.client.example/")
+            self.assertEqual(await readBody(response), b"hello " * 100_000)
+            await client.stopService()
+            await server.stopService()
 
     async def test_descriptors(self) -> None:
         """Whoever starts and stops them again and again has the descriptors afterwards that it had before."""
