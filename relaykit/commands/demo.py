@@ -24,7 +24,7 @@ from twisted.web.server import Request, Site
 from relaykit.assembly import ClientAssembly, ServerAssembly
 from relaykit.client.status import RegistrationState
 from relaykit.commands.runner import ProcessRunner, begin_logging
-from relaykit.commands.serve import status_of
+from relaykit.commands.serve import exit_status
 from relaykit.commands.status.follower import LogFollower, choose_renderer
 from relaykit.commands.status.view import StatusView
 from relaykit.commands.token import new_token
@@ -65,7 +65,7 @@ def run(context: CommandContext, once: bool) -> int:
     reactor = context.choose_reactor()
     demo = Demo(reactor, context)
     reason = ProcessRunner(reactor, lambda: demo.begin(once), demo.stop).run()
-    return status_of(reason, context.explain)
+    return exit_status(reason, context.explain)
 
 
 @define

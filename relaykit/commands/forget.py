@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relaykit.client.remembered import RememberedServers
-from relaykit.commands.tunnels.logins import Logins, ServerName
+from relaykit.commands.tunnels.logins import RememberedLogins, ServerName
 from relaykit.errors import RelaykitError
 from relaykit.state import StateDirectory
 
@@ -20,7 +20,10 @@ def run(context: CommandContext, server: str, state_dir: str) -> int:
     state = StateDirectory.find(state_dir, context.environ)
     try:
         host, port = ServerName.split(server)
-        forgotten = {*RememberedServers(state).forget(host, port), *Logins(state).forget(host, port)}
+        forgotten = {
+            *RememberedServers(state).forget(host, port),
+            *RememberedLogins(state).forget(host, port),
+        }
     except RelaykitError as error:
         context.explain(error)
         return 1

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from relaykit.assembly import ServerAssembly
 from relaykit.commands.runner import ProcessRunner, begin_serving
-from relaykit.commands.serve import loaded_or_said, status_of
+from relaykit.commands.serve import exit_status, loaded_or_said
 from relaykit.commands.token import new_token
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.config.load import server_from_table
@@ -68,7 +68,7 @@ def run_quick(context: CommandContext, port: int, host: str, *, config: str, sta
         )
 
     reason = ProcessRunner(reactor, begin, server.stopService).run()
-    return status_of(reason, context.explain)
+    return exit_status(reason, context.explain)
 
 
 def kept_token(state: StateDirectory | None) -> Secret:

@@ -17,7 +17,7 @@ from relaykit.errors import RelaykitError
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
 
-__all__ = ["loaded_or_said", "run_client", "run_server", "serve_client", "serve_server", "status_of"]
+__all__ = ["exit_status", "loaded_or_said", "run_client", "run_server", "serve_client", "serve_server"]
 
 log = Logger()
 
@@ -72,7 +72,7 @@ def _run(
     if assembly is None:
         return 1
     begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
-    return status_of(serve(assembly, context.choose_reactor()), context.explain)
+    return exit_status(serve(assembly, context.choose_reactor()), context.explain)
 
 
 def loaded_or_said(load: Callable[[], LoadedT], say: Callable[[str], None]) -> LoadedT | None:
@@ -120,7 +120,7 @@ def serve_client(assembly: ClientAssembly, reactor: Any) -> ExitReason:
     return ProcessRunner(reactor, begin, client.stopService).run()
 
 
-def status_of(reason: ExitReason, report: Callable[[BaseException], None]) -> int:
+def exit_status(reason: ExitReason, report: Callable[[BaseException], None]) -> int:
     """The exit status for an end that a signal makes a success; a failure is reported."""
     if reason.failure is None:
         return 0

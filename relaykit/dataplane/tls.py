@@ -531,6 +531,8 @@ def _trust(context: SSL.Context, authorities: Pem) -> None:
         ) from error
     store = context.get_cert_store()
     assert store is not None, "a context without certificate store"
+    # Whatever the file holds is trusted, as by Go's programs: an intermediate, or the peer's own certificate.
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
     for each in certificates:
         store.add_cert(crypto.X509.from_cryptography(each))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.remembered import Remembered, RememberedServers
-from relaykit.commands.tunnels.logins import Login, Logins, ServerName
+from relaykit.commands.tunnels.logins import Login, RememberedLogins, ServerName
 from relaykit.state import StateDirectory
 from relaykit.values import Secret
 from tests.commands.terminal import Printed, run_printed
@@ -20,7 +20,7 @@ class ForgetTests(SynchronousTestCase):
         """Makes a state directory that knows two ports of one host, and another host."""
         self.folder = Path(self.mktemp()).absolute()
         state = StateDirectory(self.folder)
-        self.servers, self.logins = RememberedServers(state), Logins(state)
+        self.servers, self.logins = RememberedServers(state), RememberedLogins(state)
         for name in ("relay.example:7000", "other.example:7000"):
             self.servers.learn(name, Remembered(speaks_v2=True))
         for name in ("relay.example:7000", "relay.example:7001"):

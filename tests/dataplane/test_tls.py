@@ -439,6 +439,10 @@ class TlsTests(TlsTestCase):
         )
         self.assertIn("trustedCaFile", text)
 
+    def test_trusted_as_such(self) -> None:
+        """What is in the file of authorities is trusted, also where it is the server's own certificate."""
+        self.connected(client_context(authorities=signed().certificate, server_name="relay.example"))
+
     def test_no_names(self) -> None:
         """A signed certificate that names nobody but in its subject is refused, and what it lacks is told."""
         key = ec.generate_private_key(ec.SECP256R1())

@@ -16,7 +16,7 @@ from relaykit.assembly import ClientAssembly
 from relaykit.commands.context import error_text
 from relaykit.commands.frp.settings import client_table, proxy_table, visitor_table
 from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving
-from relaykit.commands.serve import loaded_or_said, serve_client, status_of
+from relaykit.commands.serve import exit_status, loaded_or_said, serve_client
 from relaykit.config.load import client_from_table, load_client
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
@@ -119,7 +119,7 @@ def _serve(
         )
         return 1
     return (
-        -reason.signal if reason.signal else status_of(reason, lambda error: context.say(error_text(error)))
+        -reason.signal if reason.signal else exit_status(reason, lambda error: context.say(error_text(error)))
     )
 
 
@@ -155,7 +155,7 @@ def _run_folder(call: Call, context: CommandContext) -> int:
     begin_serving(next(iter(assemblies.values())).loaded.config.log, context, color=True)
     reason = _serve_all(assemblies, context)
     return (
-        -reason.signal if reason.signal else status_of(reason, lambda error: context.say(error_text(error)))
+        -reason.signal if reason.signal else exit_status(reason, lambda error: context.say(error_text(error)))
     )
 
 

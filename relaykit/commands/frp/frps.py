@@ -10,7 +10,7 @@ from relaykit.assembly import ServerAssembly
 from relaykit.commands.context import error_text
 from relaykit.commands.frp.settings import server_table
 from relaykit.commands.runner import begin_serving
-from relaykit.commands.serve import loaded_or_said, serve_server, status_of
+from relaykit.commands.serve import exit_status, loaded_or_said, serve_server
 from relaykit.config.load import load_server, server_from_table
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
@@ -43,7 +43,7 @@ def run(call: Call, context: CommandContext) -> int:
         return 1
     reason = serve_server(assembly, context.choose_reactor())
     return (
-        -reason.signal if reason.signal else status_of(reason, lambda error: context.say(error_text(error)))
+        -reason.signal if reason.signal else exit_status(reason, lambda error: context.say(error_text(error)))
     )
 
 

@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.status.plain import PlainRenderer
-from relaykit.commands.status.view import Problem, Snapshot, StatusView
+from relaykit.commands.status.view import LastProblem, Snapshot, StatusView
 from relaykit.logs.lines import printable
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class LogFollower:
     """
 
     def __init__(self, client: Followed, view: StatusView, renderer: Renderer, reactor: Any) -> None:
-        self.problem: Problem | None = None
+        self.problem: LastProblem | None = None
         self._client = client
         self._view = view
         self._renderer = renderer
@@ -114,7 +114,7 @@ class LogFollower:
         if level >= LogLevel.warn:
             # Every event of a session begins with its run id, which people do not need.
             form = (event.get("log_format") or "").removeprefix("[{run}] ")
-            self.problem = Problem(
+            self.problem = LastProblem(
                 text=printable(formatEvent({**event, "log_format": form})),
                 known=KNOWN_PROBLEMS.get(event.get("problem", "")),
                 at=self._reactor.seconds(),

@@ -17,7 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from relaykit.commands.status.view import ConnectionState, EntryPoint, Problem, Snapshot
+from relaykit.commands.status.view import ConnectionState, EntryPoint, LastProblem, Snapshot
 
 __all__ = ["LiveRenderer"]
 
@@ -154,7 +154,7 @@ def _for_browsers(entry_point: EntryPoint) -> bool:
     return entry_point.open and bool(entry_point.url) and not here
 
 
-def _problem(problem: Problem, now: float) -> Text:
+def _problem(problem: LastProblem, now: float) -> Text:
     text = Text(f"\n{_duration(now - problem.at)} ago: ", style="yellow")
     text.append(problem.text)
     if problem.known is not None:

@@ -8,7 +8,7 @@ from relaykit.commands.status.view import ConnectionState, EntryPoint, Snapshot
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
-    from relaykit.commands.status.view import Problem
+    from relaykit.commands.status.view import LastProblem
 
 __all__ = ["PlainRenderer"]
 
@@ -48,7 +48,7 @@ class PlainRenderer:
         """Nothing is held."""
 
 
-def _problem_text(problem: Problem) -> str:
+def _problem_text(problem: LastProblem) -> str:
     known = problem.known
     hint = "" if known is None else f"\n  {known.cause}\n  {known.remedy}"
     return f"problem: {problem.text}{hint}"

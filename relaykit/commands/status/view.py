@@ -15,7 +15,7 @@ from relaykit.commands.known_problems import KnownProblem
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.dataplane.plane import FlowCounts
 
-__all__ = ["ConnectionState", "EntryPoint", "Problem", "Snapshot", "StatusView"]
+__all__ = ["ConnectionState", "EntryPoint", "LastProblem", "Snapshot", "StatusView"]
 
 
 class ConnectionState(enum.Enum):
@@ -45,7 +45,7 @@ class EntryPoint:
 
 
 @frozen(kw_only=True)
-class Problem:
+class LastProblem:
     """The last thing that went wrong: what was logged, what is known of it, and when it was."""
 
     text: str
@@ -68,7 +68,7 @@ class Snapshot:
     entry_points: tuple[EntryPoint, ...] = ()
     flows: FlowCounts = field(factory=FlowCounts)
     round_trip_s: float | None = None
-    problem: Problem | None = None
+    problem: LastProblem | None = None
 
     @property
     def state_text(self) -> str:
@@ -98,7 +98,7 @@ class StatusView:
     hints: dict[str, str] = field(factory=dict)
     web: frozenset[str] = frozenset()
 
-    def snapshot(self, status: ClientStatus, now: float, problem: Problem | None) -> Snapshot:
+    def snapshot(self, status: ClientStatus, now: float, problem: LastProblem | None) -> Snapshot:
         """The snapshot of a status."""
         state, seconds = _state(status, now)
         return Snapshot(

@@ -14,7 +14,7 @@ from relaykit.errors import RelaykitError
 from relaykit.state import StateDirectory, StateUnavailable
 from relaykit.values import Secret
 
-__all__ = ["DEFAULT_PORT", "Login", "Logins", "ServerName"]
+__all__ = ["DEFAULT_PORT", "Login", "RememberedLogins", "ServerName"]
 
 DEFAULT_PORT = 7000
 """Where servers listen unless they are told otherwise; frp's port."""
@@ -74,7 +74,7 @@ class Login:
 
 
 @frozen
-class Logins:
+class RememberedLogins:
     """The remembered servers; none, where there is no state directory."""
 
     _state: StateDirectory | None

@@ -10,11 +10,11 @@ from twisted.logger import Logger
 
 from relaykit.assembly import ClientAssembly, read_secret_file
 from relaykit.commands.runner import ProcessRunner
-from relaykit.commands.serve import loaded_or_said, status_of
+from relaykit.commands.serve import exit_status, loaded_or_said
 from relaykit.commands.status.follower import LogFollower, choose_renderer
 from relaykit.commands.status.view import StatusView
 from relaykit.commands.tunnels.commands import TunnelCommand, service_text
-from relaykit.commands.tunnels.logins import Login, Logins, ServerName
+from relaykit.commands.tunnels.logins import Login, RememberedLogins, ServerName
 from relaykit.config.load import client_from_table
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
@@ -36,7 +36,7 @@ def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) ->
     """Runs one proxy or one visitor until a signal comes, or until its first login fails."""
     types = ProxyTypes.installed()
     state = StateDirectory.find(values["state_dir"], context.environ)
-    logins = Logins(state)
+    logins = RememberedLogins(state)
     try:
         login = login_for(
             logins, context.environ, values["server"], values["token_file"], values["fingerprint"]
@@ -63,11 +63,17 @@ def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) ->
         return first.addCallback(lambda _: _keep(login, logins) if values["remember"] else None)
 
     reason = ProcessRunner(reactor, begin, lambda: Deferred.fromCoroutine(_stop(client, follower))).run()
-    return status_of(reason, lambda error: None if follower.has_told(str(error)) else context.explain(error))
+    return exit_status(
+        reason, lambda error: None if follower.has_told(str(error)) else context.explain(error)
+    )
 
 
 def login_for(
-    logins: Logins, environ: Mapping[str, str], server: str = "", token_file: str = "", fingerprint: str = ""
+    logins: RememberedLogins,
+    environ: Mapping[str, str],
+    server: str = "",
+    token_file: str = "",
+    fingerprint: str = "",
 ) -> Login:
     """The server that is meant, and what it takes to log in.
 
@@ -126,7 +132,7 @@ def _view(tunnel: TunnelCommand, values: Mapping[str, Any], login: Login, loaded
     return StatusView(server=login.server, leads_to=leads_to, hints=hints, web=web)
 
 
-def _keep(login: Login, logins: Logins) -> None:
+def _keep(login: Login, logins: RememberedLogins) -> None:
     try:
         logins.remember(login)
     except StateUnavailable as error:

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import evolve
 
 from relaykit.commands.known_problems import KNOWN_PROBLEMS
-from relaykit.commands.status.view import ConnectionState, EntryPoint, Problem, Snapshot
+from relaykit.commands.status.view import ConnectionState, EntryPoint, LastProblem, Snapshot
 from relaykit.errors import problem_of
 
 __all__ = ["CONNECTED", "CONNECTING", "OPEN", "problem", "with_entry_points"]
@@ -22,6 +22,6 @@ def with_entry_points(*entry_points: EntryPoint, **changes: Any) -> Snapshot:
     return evolve(CONNECTED, entry_points=entry_points, **changes)
 
 
-def problem(text: str, at: float = 9.0) -> Problem:
+def problem(text: str, at: float = 9.0) -> LastProblem:
     """Something that went wrong."""
-    return Problem(text=text, known=KNOWN_PROBLEMS.get(problem_of(text)), at=at)
+    return LastProblem(text=text, known=KNOWN_PROBLEMS.get(problem_of(text)), at=at)

@@ -16,7 +16,7 @@ from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.status.follower import MEASURE_S, LogFollower, choose_renderer
 from relaykit.commands.status.live import LiveRenderer
 from relaykit.commands.status.plain import PlainRenderer
-from relaykit.commands.status.view import ConnectionState, Problem, Snapshot, StatusView
+from relaykit.commands.status.view import ConnectionState, LastProblem, Snapshot, StatusView
 from relaykit.commands.tunnels.logins import ServerName
 from tests.commands.fakes import FakeRole
 
@@ -124,7 +124,7 @@ class LogFollowerTests(SynchronousTestCase):
         self.clock.advance(7.0)
         self.log.warn("[{run}] [ssh] start error: taken", run="0123", problem="port-in-use")
         known = KNOWN_PROBLEMS["port-in-use"]
-        self.assertEqual(follower.problem, Problem(text="[ssh] start error: taken", known=known, at=7.0))
+        self.assertEqual(follower.problem, LastProblem(text="[ssh] start error: taken", known=known, at=7.0))
         follower.end()
 
     def test_controls(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.tunnels.logins import FILE_NAME, MOST_KEPT, Login, Logins, ServerName
+from relaykit.commands.tunnels.logins import FILE_NAME, MOST_KEPT, Login, RememberedLogins, ServerName
 from relaykit.errors import RelaykitError
 from relaykit.state import StateDirectory, StateUnavailable
 from relaykit.values import Secret
@@ -54,17 +54,17 @@ class ServerNameTests(SynchronousTestCase):
                 ServerName.parse(text)
 
 
-class LoginsTests(SynchronousTestCase):
-    """Tests for :class:`Logins`."""
+class RememberedLoginsTests(SynchronousTestCase):
+    """Tests for :class:`RememberedLogins`."""
 
     def setUp(self) -> None:
         """Makes a state directory."""
         self.state = StateDirectory(Path(self.mktemp()))
-        self.logins = Logins(self.state)
+        self.logins = RememberedLogins(self.state)
 
     def test_nothing(self) -> None:
         """Where nothing was remembered, nothing is known; likewise without a state directory."""
-        for logins in (self.logins, Logins(None)):
+        for logins in (self.logins, RememberedLogins(None)):
             self.assertIsNone(logins.latest())
             self.assertIsNone(logins.find(ServerName("relay.example")))
             self.assertEqual(logins.forget("relay.example"), [])
@@ -74,7 +74,7 @@ class LoginsTests(SynchronousTestCase):
         one, other = login("one.example"), login("other.example", "secret", "sha256:ab")
         self.logins.remember(one)
         self.logins.remember(other)
-        again = Logins(self.state)
+        again = RememberedLogins(self.state)
         self.assertEqual(again.find(ServerName("one.example")), one)
         self.assertEqual(again.latest(), other)
 
@@ -107,7 +107,7 @@ class LoginsTests(SynchronousTestCase):
     def test_without_a_directory(self) -> None:
         """Who asks for something to be remembered is told that it cannot be."""
         with self.assertRaisesRegex(StateUnavailable, "--state-dir"):
-            Logins(None).remember(login("relay.example"))
+            RememberedLogins(None).remember(login("relay.example"))
 
     def test_odd_entries(self) -> None:
         """Entries that make no sense are as if they were not there."""

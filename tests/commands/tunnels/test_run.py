@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.assembly import ClientAssembly
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState
-from relaykit.commands.tunnels.logins import Login, Logins, ServerName
+from relaykit.commands.tunnels.logins import Login, RememberedLogins, ServerName
 from relaykit.commands.tunnels.run import login_for
 from relaykit.errors import ConnectionFailed, RelaykitError
 from relaykit.state import StateDirectory
@@ -26,7 +26,7 @@ class LoginForTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Makes a state directory that knows a server."""
-        self.logins = Logins(StateDirectory(Path(self.mktemp())))
+        self.logins = RememberedLogins(StateDirectory(Path(self.mktemp())))
         self.known = Login(server=RELAY, token=Secret("known"), fingerprint="sha256:known")
 
     def login(self, server: str = "", token_file: str = "", fingerprint: str = "", **environ: str) -> Login:
@@ -149,7 +149,7 @@ class RunTests(ServingTestCase):
         folder = str(Path(self.mktemp()).absolute())
         words = ("tcp", "22", "--server", "relay.example", "--state-dir", folder, "--remember")
         self.serve(*words, during=lambda: None, RELAYKIT_TOKEN="t")
-        self.assertIsNone(Logins(StateDirectory(Path(folder))).latest())
+        self.assertIsNone(RememberedLogins(StateDirectory(Path(folder))).latest())
 
     def test_cannot_remember(self) -> None:
         """Where nothing can be remembered, the tunnel runs, and that is told."""
