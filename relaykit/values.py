@@ -8,7 +8,16 @@ from typing import Final
 
 from attrs import field, frozen
 
-__all__ = ["LOST_LINGER_S", "Address", "ClientIdentity", "Ended", "Origin", "Secret", "Traffic"]
+__all__ = [
+    "LOST_LINGER_S",
+    "Address",
+    "ClientIdentity",
+    "Ended",
+    "Origin",
+    "PathProtocol",
+    "Secret",
+    "Traffic",
+]
 
 LOST_LINGER_S: Final = 0.3
 """Seconds between the end and the reset of a leg whose counterpart is lost: a reset may cost the peer what

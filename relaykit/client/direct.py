@@ -30,9 +30,9 @@ __all__ = ["HolePunchingService"]
 
 
 class HolePunchingService(MultiService):
-    """Makes the rendezvous of backends and visitors, and ends them when it stops.
+    """Makes the direct paths of backends and visitors, and ends their rendezvous when it stops.
 
-    A client without rendezvous asks nobody about its network.
+    A client whose types use no direct paths asks nobody about its network.
 
     :param session: answers the session with the server, if there is one at the moment.
     :param server: the name of the server, which may have an address of either family.
@@ -55,25 +55,25 @@ class HolePunchingService(MultiService):
         self._hosts: Sequence[str] = ()
         self._detection = PeriodicDetection(reactor, network_info)
         self._detection.setServiceParent(self)
-        self._under_way: list[DirectPaths] = []
+        self._paths: list[IDirectPaths] = []
 
     def stopService(self) -> Deferred[None]:
-        for each in self._under_way:
+        for each in self._paths:
             each.close()
         stopped: Deferred[None] = super().stopService()
         return stopped
 
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
-        """The rendezvous of one backend or visitor."""
-        rendezvous = DirectPaths(peer, self._reactor, self._traverse, os.urandom)
-        self._under_way.append(rendezvous)
+        """The direct paths of one backend or visitor, until :meth:`drop_direct_paths`."""
+        paths = DirectPaths(peer, self._reactor, self._make_session, os.urandom)
+        self._paths.append(paths)
         self.session_started()
-        return rendezvous
+        return paths
 
     def drop_direct_paths(self, direct_paths: IDirectPaths) -> None:
         """Ends the rendezvous of a backend or visitor that is gone."""
-        if isinstance(direct_paths, DirectPaths) and direct_paths in self._under_way:
-            self._under_way.remove(direct_paths)
+        if direct_paths in self._paths:
+            self._paths.remove(direct_paths)
             direct_paths.close()
 
     def session_started(self) -> None:
@@ -82,7 +82,7 @@ class HolePunchingService(MultiService):
         STUN is on the port of the server unless that says otherwise, which it does at a rendezvous.
         """
         session = self._session()
-        if self._under_way and session is not None and session.peer is not None:
+        if self._paths and session is not None and session.peer is not None:
             self._detection.begin([session.peer])
             found = self._network.call_in_thread(partial(lookup, self._server, session.peer.port))
             found.addCallbacks(self._resolved, self._not_resolved)
@@ -91,22 +91,22 @@ class HolePunchingService(MultiService):
         """Nothing that was known of the network counts any more."""
         self._detection.network_changed()
 
-    def _traverse(
-        self, met: RendezvousBegun, send_candidates: Callable[[dict[str, object]], None]
+    def _make_session(
+        self, begun: RendezvousBegun, send_candidates: Callable[[dict[str, object]], None]
     ) -> HolePunchingSession:
         session = self._session()
         shared = None if session is None else session.host
-        servers = self._stun_servers(session, met.stun_ports)
+        servers = self._stun_servers(session, begun.stun_ports)
         if servers and self._detection.behavior is None:
             self._detection.begin(servers)
         network_info = evolve(
             self._detection.network_info(),
             stun_servers=servers,
             stream_port=0 if shared is None else shared.port,
-            stream_seen_as=met.seen_as,
+            stream_seen_as=begun.seen_as,
             seconds=self._reactor.seconds,
         )
-        return HolePunchingSession(self._reactor, network_info, met.role, met.key, send_candidates)
+        return HolePunchingSession(self._reactor, network_info, begun.role, begun.key, send_candidates)
 
     def _stun_servers(self, session: Session | None, ports: Sequence[int]) -> Sequence[Address]:
         """The relay server's own, where it was reached, and at its address of the other family."""

@@ -192,7 +192,7 @@ class NatDetector:
         outcomes = 0
         done: Deferred[None] = Deferred()
 
-        def happened(event: ProbeEvent) -> None:
+        def on_event(event: ProbeEvent) -> None:
             nonlocal outcomes
             outcomes += 1
             if isinstance(event, Answered) and event.mapped is not None:
@@ -200,7 +200,7 @@ class NatDetector:
             if outcomes == len(servers):
                 done.callback(None)
 
-        driver = DatagramDriver(core, [socket_], self._reactor, happened, self._seconds)
+        driver = DatagramDriver(core, [socket_], self._reactor, on_event, self._seconds)
         for server in servers:
             core.ask(Question(server=server, schedule=QUICK), self._seconds())
         driver.start()

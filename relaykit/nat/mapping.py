@@ -86,7 +86,7 @@ class PortMapper(Service):
             return
         self._core = PortMap(host, router, self._entropy)
         self._driver = DatagramDriver(
-            self._core, [self._socket], self._reactor, self._happened, self._seconds
+            self._core, [self._socket], self._reactor, self._on_event, self._seconds
         )
         self._core.start(self._seconds())
         self._driver.start()
@@ -148,7 +148,7 @@ class PortMapper(Service):
 
     # --- PCP and NAT-PMP
 
-    def _happened(self, event: PortMapEvent) -> None:
+    def _on_event(self, event: PortMapEvent) -> None:
         if isinstance(event, RouterFound):
             self._found(event.dialect.value, event.external_host)
         elif isinstance(event, RouterSilent):

@@ -41,7 +41,7 @@ class PeriodicDetection(MultiService):
 
     Nobody is asked anything before :meth:`begin`.  When it stops, mapped ports are given back.
 
-    :param around: what is known from the start; a behavior or a mapper that is there is not replaced.
+    :param info: what is known from the start; a behavior or a mapper that is there is not replaced.
     """
 
     log = Logger()
@@ -49,13 +49,13 @@ class PeriodicDetection(MultiService):
     def __init__(
         self,
         reactor: NatReactor,
-        around: NetworkInfo,
+        info: NetworkInfo,
         make_upnp: Callable[[HostNetwork], UpnpRouter | None] = upnp_router,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         super().__init__()
         self._reactor = reactor
-        self._around = around
+        self._info = info
         self._make_upnp = make_upnp
         self._entropy = entropy
         self._begun = False
@@ -68,12 +68,12 @@ class PeriodicDetection(MultiService):
     @property
     def behavior(self) -> NatBehavior | None:
         """What is known of the NAT, as far as anything is."""
-        return self._behavior or self._around.behavior
+        return self._behavior or self._info.behavior
 
     def begin(self, servers: Sequence[Address]) -> None:
         """From now on the router is asked to map ports, and these STUN servers what the NAT does.
 
-        The NAT is examined now and every :data:`BEHAVIOR_S`; done again with other servers, if those
+        The NAT is looked at now and every :data:`BEHAVIOR_S`; done again with other servers, if those
         before did not answer.
         """
         if not self.running:
@@ -96,7 +96,7 @@ class PeriodicDetection(MultiService):
 
     def network_info(self) -> NetworkInfo:
         """All that is known at this moment."""
-        return evolve(self._around, behavior=self.behavior, mapper=self._mapper or self._around.mapper)
+        return evolve(self._info, behavior=self.behavior, mapper=self._mapper or self._info.mapper)
 
     def stopService(self) -> Deferred[None]:
         self._forget()
@@ -111,17 +111,17 @@ class PeriodicDetection(MultiService):
             mapper.disownServiceParent()
 
     def _start_mapper(self) -> None:
-        if self._around.mapper is not None:
+        if self._info.mapper is not None:
             return
-        network = self._around.network
+        network = self._info.network
         seconds = self._reactor.seconds
         self._mapper = PortMapper(self._reactor, network, self._make_upnp(network), self._entropy, seconds)
         self._mapper.setServiceParent(self)
 
     def _discover(self) -> None:
-        if self._discovering is not None or self._around.behavior is not None or not self._servers:
+        if self._discovering is not None or self._info.behavior is not None or not self._servers:
             return
-        detector = NatDetector(self._reactor, self._around.network, self._entropy, self._reactor.seconds)
+        detector = NatDetector(self._reactor, self._info.network, self._entropy, self._reactor.seconds)
         servers = [each for each in self._servers if ":" not in each.host]
         self._discovering = Deferred.fromCoroutine(detector.behavior(servers))
         self._discovering.addCallbacks(self._discovered, self._not_discovered)
@@ -135,7 +135,7 @@ class PeriodicDetection(MultiService):
     def _not_discovered(self, failure: Failure) -> None:
         self._discovering = None
         if not failure.check(CancelledError):
-            self.log.failure("a defect while the NAT was examined", failure)
+            self.log.failure("a defect while the NAT was looked at", failure)
 
     def _forget(self) -> None:
         self._behavior = None

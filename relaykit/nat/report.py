@@ -121,7 +121,7 @@ async def run(
     lifetime: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Examines the network and prints what was found; answers the exit status, 1 if nothing answered.
+    """Looks at the network and prints what was found; answers the exit status, 1 if nothing answered.
 
     :raises ValueError: a server is not written as one.
     """

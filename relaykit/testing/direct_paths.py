@@ -134,13 +134,13 @@ class MemoryPunching:
 
     def __init__(
         self,
-        met: RendezvousBegun,
+        begun: RendezvousBegun,
         send_candidates: Callable[[dict[str, object]], None],
         failure: FailureReason | None,
         paths: dict[bytes, IDirectPath],
         network: MemoryNetwork | None = None,
     ) -> None:
-        self._met = met
+        self._begun = begun
         self._send_candidates = send_candidates
         self._failure = failure
         self._paths = paths
@@ -149,22 +149,22 @@ class MemoryPunching:
 
     def start(self) -> Deferred[IDirectPath]:
         """Begins; the initiator sends its candidates."""
-        if self._met.role is PeerRole.INITIATOR:
+        if self._begun.role is PeerRole.INITIATOR:
             self._send_candidates({"in": "memory"})
         return self._result
 
     def candidates_received(self, wire: object, seen_at: str = "") -> None:
         """The other end's candidates are there."""
-        if self._met.role is PeerRole.RESPONDER and not self._result.called:
+        if self._begun.role is PeerRole.RESPONDER and not self._result.called:
             self._send_candidates({"in": "memory"})
         if self._result.called:
             return
         if self._failure is not None:
             self._result.errback(HolePunchingFailedError.because(self._failure))
             return
-        path = self._paths.pop(self._met.key, None)
+        path = self._paths.pop(self._begun.key, None)
         if path is None:
-            path, self._paths[self._met.key] = self._pair(self._met.role)
+            path, self._paths[self._begun.key] = self._pair(self._begun.role)
         self._result.callback(path)
 
     def _pair(self, role: PeerRole) -> tuple[IDirectPath, IDirectPath]:

@@ -86,9 +86,11 @@ class HolePunchingServiceTests(SynchronousTestCase):
         found: list[Any] = []
         ends = []
         for place, role in enumerate(PeerRole):
-            met = RendezvousBegun("m", role, bytes(KEY_BYTES), Address(f"198.51.100.{place + 1}", 5), PORTS)
+            begun = RendezvousBegun("m", role, bytes(KEY_BYTES), Address(f"198.51.100.{place + 1}", 5), PORTS)
             paths: Any = self.client(place + 1)
-            end = paths._traverse(met, lambda candidates, other=1 - place: sent.append((other, candidates)))
+            end = paths._make_session(
+                begun, lambda candidates, other=1 - place: sent.append((other, candidates))
+            )
             end.start().addCallback(found.append)
             ends.append(end)
 
@@ -118,7 +120,7 @@ class HolePunchingServiceTests(SynchronousTestCase):
         self.session = None
         paths: Any = self.client(1)
         sent: list[dict[str, Any]] = []
-        end = paths._traverse(
+        end = paths._make_session(
             RendezvousBegun("m", PeerRole.INITIATOR, bytes(KEY_BYTES), None, PORTS), sent.append
         )
         result = end.start()
@@ -155,7 +157,7 @@ class HolePunchingServiceTests(SynchronousTestCase):
         paths: Any = self.client(1)
         seen_as = Address("198.51.100.1", 4444)
         sent: list[dict[str, Any]] = []
-        paths._traverse(
+        paths._make_session(
             RendezvousBegun("m", PeerRole.INITIATOR, bytes(KEY_BYTES), seen_as, PORTS), sent.append
         ).start()
         self.lab.run(2.0, until=lambda: bool(sent))
@@ -178,12 +180,12 @@ class RendezvousTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.scene = Scene()
         self.paths: dict[bytes, IDirectPath] = {}
-        self.patch(HolePunchingService, "_traverse", self.traverse)
+        self.patch(HolePunchingService, "_make_session", self.make_session)
         self.patch(HolePunchingService, "session_started", lambda direct: None)
 
-    def traverse(self, met: RendezvousBegun, send_candidates: Any) -> MemoryPunching:
+    def make_session(self, begun: RendezvousBegun, send_candidates: Any) -> MemoryPunching:
         """What punches."""
-        return MemoryPunching(met, send_candidates, None, self.paths)
+        return MemoryPunching(begun, send_candidates, None, self.paths)
 
     def meet(self, **settings: Any) -> tuple[RelayClient, Any, Any]:
         """A client with a proxy, its backend, and the visitor of another client."""

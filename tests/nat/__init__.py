@@ -1,1 +1,1 @@
-"""Tests of NAT traversal at work."""
+"""Tests of NAT session at work."""

@@ -1,4 +1,4 @@
-"""The network of a machine in the laboratory in memory, as traversal wants it."""
+"""The network of a machine in the laboratory in memory, as a session wants it."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class LookupTests(SynchronousTestCase):
 
 
 class NatDetectorTests(SynchronousTestCase):
-    """Whole examinations."""
+    """Whole reports."""
 
     def setUp(self) -> None:
         """Names are looked up in a table, and there is no UPnP."""
@@ -66,7 +66,7 @@ class NatDetectorTests(SynchronousTestCase):
         ]
 
     def report(self, *servers: str, **nat: Any) -> NatReport:
-        """Examines from behind a NAT; all sockets are closed afterwards."""
+        """Reports from behind a NAT; all sockets are closed afterwards."""
         lab = Lab(seed=1, delay_s=0.02)
         lab.stun_server(GRID)
         machine = lab.machine("192.168.1.100", behind=lab.nat("198.51.100.2", **nat))

@@ -65,8 +65,8 @@ class _Server:
 class _Session:
     """What punches as a test says."""
 
-    def __init__(self, met: RendezvousBegun, send: Any) -> None:
-        self.met = met
+    def __init__(self, begun: RendezvousBegun, send: Any) -> None:
+        self.begun = begun
         self.send = send
         self.received: list[tuple[object, str]] = []
         self.cancelled = 0
@@ -98,9 +98,9 @@ class DirectPathsTests(SynchronousTestCase):
             self.server, self.clock, self.punch, lambda count: next(numbers).to_bytes(count, "big")
         )
 
-    def punch(self, met: RendezvousBegun, send: Any) -> _Session:
+    def punch(self, begun: RendezvousBegun, send: Any) -> _Session:
         """What the client punches with."""
-        self.punched.append(_Session(met, send))
+        self.punched.append(_Session(begun, send))
         return self.punched[-1]
 
     def hear(self, message: RendezvousMessage) -> None:
@@ -132,7 +132,7 @@ class DirectPathsTests(SynchronousTestCase):
     def test_path(self) -> None:
         """The initiator gets the path, and the server is told that this end has one."""
         result, call, punching = self.granted()
-        self.assertIs(punching.met.role, PeerRole.INITIATOR)
+        self.assertIs(punching.begun.role, PeerRole.INITIATOR)
         punching.send({"mine": 1})
         self.hear(CandidatesPassed(call, {"theirs": 2}, "203.0.113.9"))
         self.assertEqual(punching.received, [({"theirs": 2}, "203.0.113.9")])
@@ -152,7 +152,7 @@ class DirectPathsTests(SynchronousTestCase):
         taken: list[Any] = []
         self.rendezvous.answer(taken.append)
         punching = self.invited()
-        self.assertIs(punching.met.role, PeerRole.RESPONDER)
+        self.assertIs(punching.begun.role, PeerRole.RESPONDER)
         punching.result.callback("path")
         self.assertEqual(taken, ["path"])
         self.assertEqual(self.server.heard[1:], [RendezvousEnd("theirs", EndReason.SETTLED)])
@@ -255,7 +255,7 @@ class DirectPathsTests(SynchronousTestCase):
         self.assertIs(self.ends()[-1].why, EndReason.GONE)
 
     def test_bad_candidates(self) -> None:
-        """Candidates that is none ends the rendezvous: whoever sends such is no peer."""
+        """What are no candidates ends the rendezvous: whoever sends such is no peer."""
         result, call, punching = self.granted()
         self.hear(CandidatesPassed(call, {"bad": 1}))
         self.assertIs(self.failureResultOf(result, RendezvousFailedError).value.reason, EndReason.BROKEN)

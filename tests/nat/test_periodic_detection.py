@@ -51,7 +51,7 @@ class PeriodicDetectionTests(SynchronousTestCase):
         nat = self.lab.nat("198.51.100.2", filtering=Filtering.ADDRESS_AND_PORT_DEPENDENT)
         self.network = MemoryNetwork(self.lab.machine("192.168.1.100", behind=nat))
         self.upnp = _Upnp()
-        self.around = NetworkInfo(network=self.network)
+        self.info = NetworkInfo(network=self.network)
         self.detection = self.make()
 
     def make(self, **known: Any) -> PeriodicDetection:
@@ -59,7 +59,7 @@ class PeriodicDetectionTests(SynchronousTestCase):
         reactor: Any = self.lab.reactor
         upnp: Any = self.upnp
         detection = PeriodicDetection(
-            reactor, evolve(self.around, **known), lambda network: upnp, self.lab.chance.randbytes
+            reactor, evolve(self.info, **known), lambda network: upnp, self.lab.chance.randbytes
         )
         detection.startService()
         self.addCleanup(lambda: detection.running and detection.stopService())
@@ -75,7 +75,7 @@ class PeriodicDetectionTests(SynchronousTestCase):
         self.assertEqual(self.network.sockets, [])
 
     def test_discovered_once(self) -> None:
-        """The NAT is examined once, however often it is wanted; nothing is left open."""
+        """The NAT is looked at once, however often it is wanted; nothing is left open."""
         for _ in range(3):
             self.detection.begin(SERVERS[:1])
         self.assertIsNone(self.detection.behavior)
@@ -90,7 +90,7 @@ class PeriodicDetectionTests(SynchronousTestCase):
         self.assertIs(self.detection.network_info().behavior, behavior)
 
     def test_renewed(self) -> None:
-        """The NAT is examined again now and then; what was found counts until there is something new."""
+        """The NAT is looked at again now and then; what was found counts until there is something new."""
         self.detection.begin(SERVERS[:1])
         self.lab.run(BEHAVIOR_S)
         before = self.detection.behavior

@@ -151,17 +151,17 @@ class HolePunchingSessionTests(SynchronousTestCase):
         """Candidates that is none is the peer's error, and does no harm."""
         rendezvous = TwoEnds(KINDS["port"], KINDS["port"])
         rendezvous.start()
-        self.assertRaises(RemoteProtocolError, rendezvous.responder.traversal.candidates_received, {"nat": 5})
+        self.assertRaises(RemoteProtocolError, rendezvous.responder.session.candidates_received, {"nat": 5})
         rendezvous.lab.run(60.0, until=lambda: rendezvous.initiator.ended and rendezvous.responder.ended)
         self.assertIsNotNone(rendezvous.initiator.path)
-        rendezvous.initiator.traversal.candidates_received({"anything": "after the end is ignored"})
+        rendezvous.initiator.session.candidates_received({"anything": "after the end is ignored"})
 
     def test_candidates_of_another_generation(self) -> None:
         """The initiator takes only the answer to its latest candidates; the responder takes no old ones."""
         rendezvous = TwoEnds(KINDS["port"], KINDS["port"])
         rendezvous.start()
         stale = Candidates(NatView(), (), 3).to_wire()
-        rendezvous.initiator.traversal.candidates_received(stale)
+        rendezvous.initiator.session.candidates_received(stale)
         rendezvous.lab.run(60.0, until=lambda: rendezvous.initiator.ended and rendezvous.responder.ended)
         self.assertIsNotNone(rendezvous.initiator.path)
         self.assertEqual(len(rendezvous.responder.sent), 1)

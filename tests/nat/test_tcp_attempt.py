@@ -93,8 +93,8 @@ class TcpAttemptTests(SynchronousTestCase):
         reactor: Any = self.reactor
         network: Any = self.network
         info = NetworkInfo(network=network, stream_port=7000, seconds=self.reactor.seconds)
-        traversal = TcpAttempt(reactor, info, core, PeerRole.INITIATOR)
-        self.result = traversal.start()
+        attempt = TcpAttempt(reactor, info, core, PeerRole.INITIATOR)
+        self.result = attempt.start()
 
     def finish(self) -> None:
         """Time is up, and nothing is left open."""

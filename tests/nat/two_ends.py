@@ -31,7 +31,7 @@ def is_public(host: str) -> bool:
 
 
 class End:
-    """One end: its machine, its traversal, what came of it."""
+    """One end: its machine, its session, what came of it."""
 
     def __init__(self, lab: Lab, kind: Kind, number: int, role: PeerRole, key: bytes, most: int) -> None:
         self.nat = lab.nat(
@@ -68,8 +68,8 @@ class End:
     def start(self, send: Callable[[dict[str, object]], None]) -> None:
         """Begins."""
         reactor: Any = self.lab.reactor
-        self.traversal = HolePunchingSession(reactor, self.network_info, self.role, self.key, send)
-        self.result = self.traversal.start()
+        self.session = HolePunchingSession(reactor, self.network_info, self.role, self.key, send)
+        self.result = self.session.start()
         self.result.addCallbacks(self._worked, self._failed)
 
     def _worked(self, path: IDirectPath) -> None:
@@ -132,4 +132,4 @@ class TwoEnds:
         sender.sent.append(wire)
         if not self.is_deaf:
             seen_at = self.seen_at if receiver is self.responder else ""
-            self.lab.call_later(RENDEZVOUS_S, lambda: receiver.traversal.candidates_received(wire, seen_at))
+            self.lab.call_later(RENDEZVOUS_S, lambda: receiver.session.candidates_received(wire, seen_at))

@@ -236,9 +236,9 @@ class Rendezvous:
             control, port, seen_as = connected[place]
             own_key = key if keys is None else keys[place]
             own = evolve(around[place], stream_port=port, stream_seen_as=seen_as)
-            traversal = HolePunchingSession(_reactor, own, role, own_key, control.send_candidates)
-            control.on_candidates = partial(_note, met, traversal)
-            ends.append(traversal.start())
+            session = HolePunchingSession(_reactor, own, role, own_key, control.send_candidates)
+            control.on_candidates = partial(_note, met, session)
+            ends.append(session.start())
         ends[0].addErrback(partial(_cancel, ends[1]))
         outcome = await DeferredList(ends, consumeErrors=True)
         now = reactor.seconds()
@@ -252,9 +252,9 @@ def _factory(make: Callable[[], Any]) -> ServerFactory:
     return factory
 
 
-def _note(met: list[float], traversal: HolePunchingSession, wire: object) -> None:
+def _note(met: list[float], session: HolePunchingSession, wire: object) -> None:
     met.append(reactor.seconds())
-    traversal.candidates_received(wire)
+    session.candidates_received(wire)
 
 
 def _cancel(other: Deferred[Any], why: Failure) -> Failure:

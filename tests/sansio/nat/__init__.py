@@ -1,1 +1,1 @@
-"""Tests of NAT traversal without I/O."""
+"""Tests of NAT session without I/O."""

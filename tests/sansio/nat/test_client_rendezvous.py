@@ -216,16 +216,16 @@ class BothHalvesTests(SynchronousTestCase):
         world.ends[PeerRole.INITIATOR].request(prove, 0.0)
         world.settle()
         world.run()
-        met = {role: world.events[role].pop() for role in PeerRole}
-        self.assertEqual(met[PeerRole.INITIATOR].key, met[PeerRole.RESPONDER].key)
+        begun = {role: world.events[role].pop() for role in PeerRole}
+        self.assertEqual(begun[PeerRole.INITIATOR].key, begun[PeerRole.RESPONDER].key)
         for role in PeerRole:
-            world.ends[role].send_candidates(met[role].id, {"from": role.value})
+            world.ends[role].send_candidates(begun[role].id, {"from": role.value})
             world.settle()
             world.run()
         self.assertEqual(world.events[PeerRole.INITIATOR].pop().candidates, {"from": "responder"})
         self.assertEqual(world.events[PeerRole.RESPONDER].pop().candidates, {"from": "initiator"})
         for role in PeerRole:
-            world.ends[role].end(met[role].id, EndReason.SETTLED)
+            world.ends[role].end(begun[role].id, EndReason.SETTLED)
         world.settle()
         world.run()
         self.assertEqual([len(world.server), *map(len, world.ends.values())], [0, 0, 0])

@@ -331,7 +331,7 @@ class CoreTests(SynchronousTestCase):
         self.assertIs(event.reason, FailureReason.ONE_WAY)
         self.assertLessEqual(event.seconds, TOTAL_S + 0.1)
 
-    def standing(self) -> _End:
+    def connected(self) -> _End:
         """An end whose path stands."""
         end = _End(PeerRole.RESPONDER)
         end.hear(CheckKind.NOMINATION)
@@ -341,7 +341,7 @@ class CoreTests(SynchronousTestCase):
 
     def test_kept(self) -> None:
         """A path that stands is asked over now and then, more often when there is no answer."""
-        end = self.standing()
+        end = self.connected()
         self.assertEqual(end.run(KEEPALIVE_S - 0.1), [])
         self.assertEqual([each[0] for each in end.run(2.2)], [CheckKind.PROBE] * 3)
         end.hear(CheckKind.PROBE)
@@ -351,7 +351,7 @@ class CoreTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """A path over which nothing is heard is lost; what comes by other paths is no sign of it."""
-        end = self.standing()
+        end = self.connected()
         end.run(SILENT_S - 1.0)
         end.hear(CheckKind.PROBE, source=Address("198.51.100.3", 7777))
         self.assertEqual(list(end.core.events()), [])
