@@ -131,10 +131,7 @@ class ClientAssembly(_Assembly[LoadedClient]):
         from relaykit.client.service import RelayClient
 
         self._warn_of_weak_token()
-        loaded = self.loaded
-        return RelayClient(
-            loaded.config, loaded.proxies, loaded.visitors, self.token, self.types, reactor, self.state
-        )
+        return RelayClient(self.loaded, self.token, self.types, reactor, self.state)
 
 
 def read_server(files: RoleFiles) -> ServerAssembly:

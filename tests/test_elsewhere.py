@@ -43,7 +43,7 @@ types = ProxyTypes.installed()
 proxies = [{"name": "a", "type": "tcp", "localPort": 1}, {"name": "b", "type": "stcp", "localPort": 1}]
 visitor = {"name": "v", "type": "stcp", "serverName": "b", "bindPort": 1}
 client = client_from_table({"proxies": proxies, "visitors": [visitor]}, types=types, environ={})
-RelayClient(client.config, client.proxies, client.visitors, Secret("t"), types, reactor)
+RelayClient(client, Secret("t"), types, reactor)
 RelayServer(server_from_table({}, types=types).config, Secret("t"), types, reactor)
 print(len(make_data_plane(make_poller(reactor))._forwarders))
 """

@@ -7,7 +7,7 @@ import platform
 import socket
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
@@ -30,6 +30,7 @@ from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import Login
+from relaykit.token_key import TokenKey, in_thread_of
 from relaykit.values import Address
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg, IStreamPath
     from relaykit.sansio.control.events import SessionEvent
     from relaykit.sansio.control.identity import Signer
-    from relaykit.token_key import TokenKey
     from relaykit.values import Secret
 
 __all__ = ["Connector"]
@@ -57,7 +57,6 @@ class Connector:
 
     :param identity: what the client signs its logins with.
     :param servers: what is known of servers, and where what is learned is kept.
-    :param token_key: the token as a key, for bound logins.
     """
 
     log = Logger()
@@ -67,18 +66,17 @@ class Connector:
         config: ClientConfig,
         token: Secret,
         route: Route,
-        clock: IReactorTime,
+        reactor: Any,
         identity: Signer | None,
         servers: RememberedServers,
-        token_key: TokenKey,
     ) -> None:
         self._config = config
         self._token = token
         self._route = route
-        self._clock = clock
+        self._clock: IReactorTime = reactor
         self._identity = identity
         self._servers = servers
-        self._token_key = token_key
+        self._token_key = TokenKey(token, in_thread_of(reactor))
         self.server = str(Address(config.server_addr, config.server_port))
         """What the server is remembered by."""
         self._binding = BindingPolicy.of(config, token, self.server)

@@ -20,7 +20,6 @@ from relaykit.client.work import WorkConnections
 from relaykit.errors import RemoteProtocolError, SessionLost
 from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
-from relaykit.token_key import TokenKey, in_thread_of
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
@@ -85,7 +84,6 @@ class ClientRun(MultiService):
             reactor,
             self._identity,
             RememberedServers(state),
-            TokenKey(token, in_thread_of(reactor)),
         )
         self.direct = HolePunchingService(
             reactor, network.network_info, lambda: self.session, config.server_addr

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.client.session import Session
-    from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
+    from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
     from relaykit.config.schema import ClientConfig
     from relaykit.interfaces import IBackend, IFlow, IVisitor
     from relaykit.plugins import ProxyTypes
@@ -49,8 +49,7 @@ class RelayClient(MultiService):
     Constructing opens nothing.  A client that was stopped can be started again, once the Deferred of
     :meth:`stopService` has fired.
 
-    :param proxies: what is registered at the server.
-    :param visitors: what is visited.
+    :param loaded: its configuration, with what it registers at the server and what it visits.
     :param state: where it keeps what outlives a restart.
     :param make_network: called when the service starts.
     """
@@ -59,9 +58,7 @@ class RelayClient(MultiService):
 
     def __init__(
         self,
-        config: ClientConfig,
-        proxies: Sequence[ConfiguredProxy],
-        visitors: Sequence[ConfiguredVisitor],
+        loaded: LoadedClient,
         token: Secret,
         types: ProxyTypes,
         reactor: Any,
@@ -69,9 +66,9 @@ class RelayClient(MultiService):
         make_network: Callable[[ClientConfig, Any], Network] = make_network,
     ) -> None:
         super().__init__()
-        self._config = config
-        self._proxies = proxies
-        self._visitors = visitors
+        self._config = config = loaded.config
+        self._proxies: Sequence[ConfiguredProxy] = loaded.proxies
+        self._visitors: Sequence[ConfiguredVisitor] = loaded.visitors
         self._token = token
         self._types = types
         self._reactor = monotonic(reactor)

@@ -14,7 +14,7 @@ from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.network import Network
 from relaykit.client.paths import Route
 from relaykit.client.service import RelayClient
-from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
+from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
 from relaykit.config.schema import ClientConfig, ClientTransport
 from relaykit.config.schema.auth import ClientAuth
 from relaykit.dataplane.copying import CopyForwarder
@@ -178,16 +178,13 @@ def make_client(
         login_fail_exit=login_fail_exit,
         transport=ClientTransport(tcp_mux=machine.muxed, wire_protocol=wire_protocol, pool_count=pool_count),
     )
-    return RelayClient(
+    loaded = LoadedClient(
         config,
-        [each for each in configured if isinstance(each, ConfiguredProxy)],
-        [each for each in configured if isinstance(each, ConfiguredVisitor)],
-        token,
-        TYPES,
-        machine.scene.clock,
-        state,
-        machine.make_network,
+        tuple(each for each in configured if isinstance(each, ConfiguredProxy)),
+        tuple(each for each in configured if isinstance(each, ConfiguredVisitor)),
+        (),
     )
+    return RelayClient(loaded, token, TYPES, machine.scene.clock, state, machine.make_network)
 
 
 def started(machine: Machine, *configured: Any, **settings: Any) -> RelayClient:

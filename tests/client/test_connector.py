@@ -19,7 +19,7 @@ from relaykit.sansio.wire.framing import MAGIC
 from relaykit.state import StateDirectory
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.values import Secret
-from tests.server.scene import TOKEN, TOKEN_KEY, Scene
+from tests.server.scene import TOKEN, Scene
 
 
 class Reaction:
@@ -59,7 +59,6 @@ class ConnectorTests(SynchronousTestCase):
             self.scene.clock,
             None,
             self.servers,
-            TOKEN_KEY,
         )
 
     def log_in(self, connector: Connector, run_id: str = "") -> Deferred[Session]:

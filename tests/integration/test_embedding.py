@@ -88,7 +88,7 @@ class EmbeddingTests(TestCase):
             "proxies": [proxy],
         }
         loaded = client_from_table(table, types=TYPES, environ={})
-        client = RelayClient(loaded.config, loaded.proxies, loaded.visitors, Secret("t"), TYPES, reactor)
+        client = RelayClient(loaded, Secret("t"), TYPES, reactor)
         client.startService()
         await self.until(lambda: any(each.address for each in client.status().proxies))
         return server, client, remote_port

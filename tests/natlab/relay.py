@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from relaykit.client.network import Network, make_network
 from relaykit.client.service import RelayClient
 from relaykit.client.status import RegistrationState
-from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
+from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.dataplane.poller import EpollPoller
 from relaykit.nat.network_info import NetworkInfo
@@ -120,15 +120,13 @@ class RelayRendezvous:
             )
 
         config = ClientConfig(server_addr=SERVER[0], server_port=7000)
-        return RelayClient(
+        loaded = LoadedClient(
             config,
-            [configured] if isinstance(configured, ConfiguredProxy) else [],
-            [configured] if isinstance(configured, ConfiguredVisitor) else [],
-            _TOKEN,
-            _TYPES,
-            _reactor,
-            make_network=network,
+            (configured,) if isinstance(configured, ConfiguredProxy) else (),
+            (configured,) if isinstance(configured, ConfiguredVisitor) else (),
+            (),
         )
+        return RelayClient(loaded, _TOKEN, _TYPES, _reactor, make_network=network)
 
 
 async def _meet(visitor: DirectVisitor, backend: DirectBackend) -> Result:
