@@ -68,16 +68,6 @@ def run(context: CommandContext, once: bool) -> int:
     return exit_status(reason, context.explain)
 
 
-@define
-class _Ports:
-    """The ports of the loopback that the demonstration opens."""
-
-    page: int
-    server: int
-    public: int
-    visitor: int
-
-
 @define(eq=False)
 class Demo:
     """A page, a server, a client, and a user who asks for the page."""
@@ -111,18 +101,18 @@ class Demo:
     async def _begin(self, once: bool) -> bool:
         say = self._context.say
         phrase = f"Hello from behind the relay: {secrets.token_hex(8)}"
-        self._page = await TCP4ServerEndpoint(self._reactor, 0, interface=LOOPBACK).listen(
-            Site(_Page(phrase))
-        )
-        ports = _Ports(_port_of(self._page), *_free_ports(3))
-        say(f"a web page listens on {LOOPBACK}:{ports.page}")
+        endpoint = TCP4ServerEndpoint(self._reactor, 0, interface=LOOPBACK)
+        self._page = await endpoint.listen(Site(_Page(phrase)))
+        page = _port_of(self._page)
+        server, public, visitor = _free_ports(3)
+        say(f"a web page listens on {LOOPBACK}:{page}")
         token = new_token()
-        await self._start_server(ports, token)
-        say(f"a relay server listens on {LOOPBACK}:{ports.server}")
-        await self._start_client(ports, token)
-        say(f"a client logged in to it and publishes the page as port {ports.public} of the server")
+        await self._start_server(server, token)
+        say(f"a relay server listens on {LOOPBACK}:{server}")
+        await self._start_client(server, token, page, public, visitor)
+        say(f"a client logged in to it and publishes the page as port {public} of the server")
         started = self._reactor.seconds()
-        answer = await self._fetch(f"http://{LOOPBACK}:{ports.public}/")
+        answer = await self._fetch(f"http://{LOOPBACK}:{public}/")
         if phrase.encode() not in answer:
             raise RelaykitError(
                 f"the relay delivered {answer!r}, which is not the page: it says {phrase!r}", problem="demo"
@@ -130,48 +120,38 @@ class Demo:
         milliseconds = (self._reactor.seconds() - started) * 1000
         say(f"fetched through the relay in {milliseconds:.0f} ms: {phrase}")
         if not once:
-            self._follow(ports)
+            self._follow(server, page)
         return once
 
-    async def _start_server(self, ports: _Ports, token: Secret) -> None:
+    async def _start_server(self, port: int, token: Secret) -> None:
         types = ProxyTypes.installed()
-        table = {"bindAddr": LOOPBACK, "bindPort": ports.server, "auth": {"token": token.reveal()}}
+        table = {"bindAddr": LOOPBACK, "bindPort": port, "auth": {"token": token.reveal()}}
         loaded = server_from_table(table, types=types)
-        server = ServerAssembly(loaded=loaded, token=token, types=types, state=None).make(self._reactor)
-        self._server = server
-        server.privilegedStartService()
-        server.startService()
-        await server.when_ready()
+        self._server = ServerAssembly(loaded=loaded, token=token, types=types, state=None).make(self._reactor)
+        self._server.privilegedStartService()
+        self._server.startService()
+        await self._server.when_ready()
 
-    async def _start_client(self, ports: _Ports, token: Secret) -> None:
+    async def _start_client(self, server: int, token: Secret, page: int, public: int, visitor: int) -> None:
         types = ProxyTypes.installed()
-        secret_key = new_token().reveal()
-        page = {"localPort": ports.page}
+        key = {"secretKey": new_token().reveal()}
+        bind = {"bindPort": visitor}
         table = {
             "serverAddr": LOOPBACK,
-            "serverPort": ports.server,
+            "serverPort": server,
             "auth": {"token": token.reveal()},
             "loginFailExit": True,
             "proxies": [
-                {"name": PUBLIC, "type": "tcp", "remotePort": ports.public, **page},
-                {"name": SECRET, "type": "stcp", "secretKey": secret_key, **page},
+                {"name": PUBLIC, "type": "tcp", "localPort": page, "remotePort": public},
+                {"name": SECRET, "type": "stcp", "localPort": page, **key},
             ],
-            "visitors": [
-                {
-                    "name": VISITOR,
-                    "type": "stcp",
-                    "serverName": SECRET,
-                    "secretKey": secret_key,
-                    "bindPort": ports.visitor,
-                }
-            ],
+            "visitors": [{"name": VISITOR, "type": "stcp", "serverName": SECRET, **key, **bind}],
         }
         loaded = client_from_table(table, types=types, environ={})
-        client = ClientAssembly(loaded=loaded, token=token, types=types, state=None).make(self._reactor)
-        self._client = client
-        client.startService()
-        await client.when_first_login()
-        await self._published(client)
+        self._client = ClientAssembly(loaded=loaded, token=token, types=types, state=None).make(self._reactor)
+        self._client.startService()
+        await self._client.when_first_login()
+        await self._published(self._client)
 
     async def _published(self, client: RelayClient) -> None:
         """Waits until the server lets users in."""
@@ -184,13 +164,13 @@ class Demo:
                     )
             await deferLater(self._reactor, LOOK_S, lambda: None)
 
-    def _follow(self, ports: _Ports) -> None:
+    def _follow(self, server: int, page: int) -> None:
         """Shows what happens from now on, until a signal comes."""
         assert self._client is not None
-        page = f"{LOOPBACK}:{ports.page}"
+        service = f"{LOOPBACK}:{page}"
         painter = StatusView(
-            server=ServerName(LOOPBACK, ports.server),
-            leads_to={PUBLIC: page, SECRET: page, VISITOR: SECRET},
+            server=ServerName(LOOPBACK, server),
+            leads_to={PUBLIC: service, SECRET: service, VISITOR: SECRET},
             hints={SECRET: "only for visitors"},
             web=frozenset({PUBLIC, VISITOR}),
         )

@@ -53,7 +53,7 @@ class RunTests(SynchronousTestCase):
 
 
 class MainTests(SynchronousTestCase):
-    """Tests for the process context it."""
+    """Tests for the process around it."""
 
     def main_with(self, status: int) -> int:
         """What the process answers when the command answers ``status``."""

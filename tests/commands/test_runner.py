@@ -26,11 +26,15 @@ from relaykit.errors import ConnectionFailed
 from tests.commands.fakes import RunningReactor
 
 
-class LifetimeTests(SynchronousTestCase):
+class ProcessRunnerTests(SynchronousTestCase):
     """Tests for :class:`ProcessRunner`; the reactor is in memory, and runs until it is told to stop."""
 
     def setUp(self) -> None:
         """Keeps the process's signal handlers as they are."""
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Makes a reactor in which nothing has happened."""
         self.reactor = RunningReactor()
         self.set_signals: dict[int, Any] = {}
         self.patch(signal, "signal", self.set_signals.__setitem__)
@@ -44,7 +48,7 @@ class LifetimeTests(SynchronousTestCase):
         return self.stopped
 
     def live(self, begin: Callable[[], Deferred[Any]] | None = None) -> ExitReason:
-        """Starts the program; its ending is filled in as it ends."""
+        """Starts the program; why it ended is filled in as it ends."""
         lifetime = ProcessRunner(self.reactor, begin or (lambda: self.begun), self.stop)
         return lifetime.run()
 
@@ -54,62 +58,63 @@ class LifetimeTests(SynchronousTestCase):
 
     def test_lives_on(self) -> None:
         """A service that has begun runs on."""
-        ending = self.live()
+        reason = self.live()
         self.begun.callback(None)
-        self.assertEqual((ending, self.stops, self.reactor.running), (ExitReason(), 0, True))
+        self.assertEqual((reason, self.stops, self.reactor.running), (ExitReason(), 0, True))
 
     def test_done(self) -> None:
         """A program whose work is done stops its service and ends without fault."""
-        ending = self.live()
+        reason = self.live()
         self.begun.callback(True)
         self.assertTrue(self.reactor.running)
         self.stopped.callback(None)
-        self.assertEqual((ending, self.reactor.running), (ExitReason(), False))
+        self.assertEqual((reason, self.reactor.running), (ExitReason(), False))
 
     def test_signal_drains(self) -> None:
         """A signal stops the service; the program ends when that is done, and knows the signal."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            self.setUp()
-            ending = self.live()
-            self.begun.callback(None)
-            self.send(number)
-            self.assertEqual((self.stops, self.reactor.running), (1, True))
-            self.stopped.callback(None)
-            self.assertEqual((ending, self.reactor.running), (ExitReason(signal=number), False))
+            with self.subTest(signal=number):
+                self.begin_anew()
+                reason = self.live()
+                self.begun.callback(None)
+                self.send(number)
+                self.assertEqual((self.stops, self.reactor.running), (1, True))
+                self.stopped.callback(None)
+                self.assertEqual((reason, self.reactor.running), (ExitReason(signal=number), False))
 
     def test_second_signal(self) -> None:
         """Whoever sends a second signal does not wait for the draining."""
-        ending = self.live()
+        reason = self.live()
         self.send(signal.SIGINT)
         self.send(signal.SIGTERM)
-        self.assertEqual((ending.signal, self.stops, self.reactor.running), (signal.SIGINT, 1, False))
+        self.assertEqual((reason.signal, self.stops, self.reactor.running), (signal.SIGINT, 1, False))
 
     def test_signal_after_the_end(self) -> None:
         """A signal that comes while the reactor is stopping already changes nothing."""
         stops: list[bool] = []
         self.patch(self.reactor, "stop", lambda: stops.append(self.reactor.running))
-        ending = self.live()
+        reason = self.live()
         self.begun.callback(True)
         self.stopped.callback(None)
         self.send(signal.SIGTERM)
-        self.assertEqual((ending, stops), (ExitReason(), [True]))
+        self.assertEqual((reason, stops), (ExitReason(), [True]))
 
     def test_draining_is_bounded(self) -> None:
         """A service that never stops does not keep the program alive."""
-        ending = self.live()
+        reason = self.live()
         self.send(signal.SIGTERM)
         self.reactor.advance(DRAIN_LIMIT_S)
         self.assertFalse(self.reactor.running)
-        self.assertEqual(ending.signal, signal.SIGTERM)
+        self.assertEqual(reason.signal, signal.SIGTERM)
 
     def test_failure(self) -> None:
         """A failure ends the program after the service was stopped."""
         error = ConnectionFailed("no")
-        ending = self.live()
+        reason = self.live()
         self.begun.errback(error)
         self.assertEqual((self.stops, self.reactor.running), (1, True))
         self.stopped.callback(None)
-        self.assertEqual((ending, self.reactor.running), (ExitReason(failure=error), False))
+        self.assertEqual((reason, self.reactor.running), (ExitReason(failure=error), False))
 
     def test_raises(self) -> None:
         """What raises while it is started fails likewise."""
@@ -123,19 +128,19 @@ class LifetimeTests(SynchronousTestCase):
 
     def test_failure_while_stopping(self) -> None:
         """What fails because of a signal's draining is no failure of the program."""
-        ending = self.live()
+        reason = self.live()
         self.send(signal.SIGTERM)
         self.begun.errback(ConnectionFailed("stopped"))
         self.stopped.callback(None)
-        self.assertEqual(ending, ExitReason(signal=signal.SIGTERM))
+        self.assertEqual(reason, ExitReason(signal=signal.SIGTERM))
 
     def test_stopping_fails(self) -> None:
         """A failure to stop ends the program, and is told."""
         error = ValueError("defect")
         self.stopped = fail(error)
-        ending = self.live()
+        reason = self.live()
         self.send(signal.SIGTERM)
-        self.assertEqual((ending.failure, self.reactor.running), (error, False))
+        self.assertEqual((reason.failure, self.reactor.running), (error, False))
 
     def test_ignored_signals(self) -> None:
         """The signals that frp lives on through are ignored."""
