@@ -11,8 +11,8 @@ from zope.interface import implementer
 from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import ILegReceiver
 from relaykit.sansio.control.server_opening import FirstMessage, ServerOpening
+from relaykit.sansio.wire.extension_messages import ProvenLogin
 from relaykit.sansio.wire.messages import Login, NewVisitorConn, NewWorkConn
-from relaykit.sansio.wire.proven import ProvenLogin
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

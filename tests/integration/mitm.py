@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable
 
 from attrs import define, field
 
+from relaykit.sansio.wire.extension_messages import ProvenLogin, ProvenLoginResp
 from relaykit.sansio.wire.framing import MAGIC, Decoder, HelloFrame, V1Decoder, V2Decoder
 from relaykit.sansio.wire.messages import CORE_MESSAGES, Message
-from relaykit.sansio.wire.proven import ProvenLogin, ProvenLoginResp
 from relaykit.sansio.yamux.frames import DATA, FLAGS, HEADER_BYTES, unpack_header
 from tests.integration.certificates import Certified
 from tests.integration.programs import PATIENCE_S

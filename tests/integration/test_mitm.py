@@ -5,9 +5,9 @@ from __future__ import annotations
 import ssl
 from queue import Queue
 
+from relaykit.sansio.wire.extension_messages import IdentifiedLogin, ProvenLogin, ProvenLoginResp
 from relaykit.sansio.wire.framing import MAGIC, V1, V2
 from relaykit.sansio.wire.messages import Login, LoginResp, NewWorkConn, StartWorkConn
-from relaykit.sansio.wire.proven import IdentifiedLogin, ProvenLogin, ProvenLoginResp
 from tests.integration.certificates import Authority
 from tests.integration.mitm import Middle, messages
 from tests.integration.programs import (

@@ -36,8 +36,14 @@ from relaykit.sansio.control.session import (
     ControlStep,
     SessionSettings,
 )
+from relaykit.sansio.wire.extension_messages import (
+    Goodbye,
+    IdentifiedLogin,
+    ProvenLogin,
+    ProvenLoginResp,
+    Signal,
+)
 from relaykit.sansio.wire.framing import MAGIC, V1, Framing, HelloFrame, encode_hello
-from relaykit.sansio.wire.goodbye import Goodbye
 from relaykit.sansio.wire.hello import RANDOM_LENGTH, Bootstrap
 from relaykit.sansio.wire.messages import (
     CloseProxy,
@@ -50,7 +56,6 @@ from relaykit.sansio.wire.messages import (
     Pong,
     ReqWorkConn,
 )
-from relaykit.sansio.wire.proven import IdentifiedLogin, ProvenLogin, ProvenLoginResp
 from relaykit.values import Ended
 
 __all__ = ["LOGIN_TIMEOUT_S", "UNTOLD", "ClientControl"]
@@ -279,8 +284,8 @@ class ClientControl(ControlSession):
                 self._end(Ended.REFUSED, message.error)
             case Goodbye():
                 self._events.append(SessionEnded(_ending(message.why), message.text))
-            case _:
-                self._received_by_both(message)
+            case Signal():
+                self._signaled(message)
 
     def _ping(self) -> None:
         if Scope.HEARTBEATS in self._scopes:

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.login_proofs import BindingFailure
-from relaykit.sansio.wire.messages import Login, Message
+from relaykit.sansio.wire.messages import Login
 from relaykit.values import Ended
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "LoggedIn",
     "LoginReceived",
     "LoginRefused",
-    "MessageReceived",
     "PeerPinged",
     "ProofNeeded",
     "ProofReceived",
@@ -158,13 +157,6 @@ class SignalReceived:
 
 
 @frozen
-class MessageReceived:
-    """To both: a message that is not the core's, but of a type that somebody registered."""
-
-    message: Message
-
-
-@frozen
 class SessionEnded:
     """To both, last, and once: close the connection after what was to be sent.
 
@@ -190,6 +182,5 @@ SessionEvent: TypeAlias = (
     | WorkRequested
     | PeerPinged
     | SignalReceived
-    | MessageReceived
     | SessionEnded
 )

@@ -30,8 +30,14 @@ from relaykit.sansio.control.session import (
     SessionSettings,
 )
 from relaykit.sansio.control.texts import BINDING_REQUIRED, DETAILED, NOT_BOUND, UNVERIFIED, PeerTexts
+from relaykit.sansio.wire.extension_messages import (
+    Goodbye,
+    IdentifiedLogin,
+    ProvenLogin,
+    ProvenLoginResp,
+    Signal,
+)
 from relaykit.sansio.wire.gojson import MalformedMessage
-from relaykit.sansio.wire.goodbye import Goodbye
 from relaykit.sansio.wire.messages import (
     CloseProxy,
     Login,
@@ -43,7 +49,6 @@ from relaykit.sansio.wire.messages import (
     Pong,
     ReqWorkConn,
 )
-from relaykit.sansio.wire.proven import IdentifiedLogin, ProvenLogin, ProvenLoginResp
 from relaykit.values import Ended
 
 __all__ = ["MAX_EARLY", "MAX_HELD", "VERIFY_TIMEOUT_S", "ServerControl"]
@@ -301,8 +306,8 @@ class ServerControl(ControlSession):
                 )
             case CloseProxy():
                 self._events.append(ProxyWithdrawn(message.proxy_name))
-            case _:
-                self._received_by_both(message)
+            case Signal():
+                self._signaled(message)
         self._liveness.heard(now)
 
     def _answer_ping(self, now: float) -> None:

@@ -17,6 +17,7 @@ from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.extensions import BOUND, EXTENSIONS, IDENTITY, Agreement, answer_offer
 from relaykit.sansio.control.texts import MISSING_HELLO
 from relaykit.sansio.parsers.first_bytes import LOGICAL_CONNECTION, Spoken
+from relaykit.sansio.wire.extension_messages import ProvenLogin
 from relaykit.sansio.wire.framing import (
     MAGIC,
     V1,
@@ -39,7 +40,6 @@ from relaykit.sansio.wire.messages import (
     NewWorkConn,
     StartWorkConn,
 )
-from relaykit.sansio.wire.proven import ProvenLogin
 from relaykit.values import Ended, Origin
 
 __all__ = [

@@ -12,17 +12,17 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from attrs import field, frozen
+from attrs import frozen
 
 from relaykit.errors import LocalProtocolError, RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.channel import Channel
-from relaykit.sansio.control.events import MessageReceived, SessionEnded, SessionEvent, SignalReceived
+from relaykit.sansio.control.events import SessionEnded, SessionEvent, SignalReceived
 from relaykit.sansio.control.extensions import GOODBYE, SIGNAL, Agreement
 from relaykit.sansio.control.liveness import Due, Liveness
 from relaykit.sansio.control.server_opening import OPENING_MESSAGES
+from relaykit.sansio.wire.extension_messages import Goodbye, Signal
 from relaykit.sansio.wire.framing import Framing
-from relaykit.sansio.wire.goodbye import Goodbye
 from relaykit.sansio.wire.messages import (
     CORE_MESSAGES,
     CloseProxy,
@@ -34,7 +34,6 @@ from relaykit.sansio.wire.messages import (
     Pong,
     ReqWorkConn,
 )
-from relaykit.sansio.wire.signals import Signal
 from relaykit.values import Ended, Secret
 
 __all__ = [
@@ -90,7 +89,6 @@ class ControlStep(enum.Enum):
     PING = "ping"
     PONG = "pong"
     SIGNAL = "signal"
-    MESSAGE = "message"
     GOODBYE = "say goodbye"
     END = "end"
 
@@ -111,7 +109,6 @@ ACTORS: Mapping[ControlStep, ControlRole | None] = {
     _Step.PING: _Role.CLIENT,
     _Step.PONG: _Role.SERVER,
     _Step.SIGNAL: None,
-    _Step.MESSAGE: None,
     _Step.GOODBYE: _Role.SERVER,
     _Step.END: None,
 }
@@ -142,7 +139,6 @@ TRANSITIONS: Mapping[tuple[ControlState, ControlStep], ControlState] = {
     (_State.ESTABLISHED, _Step.PING): _State.ESTABLISHED,
     (_State.ESTABLISHED, _Step.PONG): _State.ESTABLISHED,
     (_State.ESTABLISHED, _Step.SIGNAL): _State.ESTABLISHED,
-    (_State.ESTABLISHED, _Step.MESSAGE): _State.ESTABLISHED,
     (_State.ESTABLISHED, _Step.GOODBYE): _State.ENDED,
     (_State.ESTABLISHED, _Step.END): _State.ENDED,
 }
@@ -159,17 +155,13 @@ _STEPS: Mapping[type[Message], ControlStep] = {
     Signal: ControlStep.SIGNAL,
     Goodbye: ControlStep.GOODBYE,
 }
-_CORE_TYPES = frozenset(CORE_MESSAGES.by_number.values())
 
 
 def _step_of(message: Message) -> ControlStep | None:
     """Which step a message is; None for those that begin or answer connections, which frp ignores here."""
     if isinstance(message, NewProxyResp):
         return ControlStep.REFUSE_PROXY if message.error else ControlStep.ACCEPT_PROXY
-    step = _STEPS.get(type(message))
-    if step is None and type(message) not in _CORE_TYPES:
-        return ControlStep.MESSAGE
-    return step
+    return _STEPS.get(type(message))
 
 
 @frozen(kw_only=True)
@@ -185,31 +177,25 @@ class SessionSettings:
     """What both ends of a session need.
 
     ``token`` is what encryption keys are made from.  ``entropy`` answers this many random bytes.
-    ``messages`` are the core's and those that proxy types registered.
-
-    :raises ValueError: a registered message has the type of one of relaykit's own.
     """
 
     token: Secret
     entropy: Callable[[int], bytes]
     heartbeat: Heartbeat = Heartbeat()
-    messages: MessageTable = field(default=CORE_MESSAGES, repr=False)
-    _messages_and_own: MessageTable = field(init=False, repr=False)
-
-    @_messages_and_own.default
-    def _extended_messages(self) -> MessageTable:
-        return self.messages.extended(*_OWN_MESSAGES.values())
-
-    def messages_with(self, extensions: frozenset[str]) -> MessageTable:
-        """What is understood where both ends have these extensions."""
-        if extensions >= _OWN_MESSAGES.keys():
-            return self._messages_and_own
-        own = [message for extension, message in _OWN_MESSAGES.items() if extension in extensions]
-        return self.messages.extended(*own) if own else self.messages
 
 
 _OWN_MESSAGES: Mapping[str, type[Message]] = {SIGNAL: Signal, GOODBYE: Goodbye}
 """relaykit's own messages of an established session, by the extension that makes them legal."""
+
+_ALL_MESSAGES = CORE_MESSAGES.extended(*_OWN_MESSAGES.values())
+
+
+def _understood(extensions: frozenset[str]) -> MessageTable:
+    """What is understood where both ends have these extensions."""
+    if extensions >= _OWN_MESSAGES.keys():
+        return _ALL_MESSAGES
+    own = [message for extension, message in _OWN_MESSAGES.items() if extension in extensions]
+    return CORE_MESSAGES.extended(*own) if own else CORE_MESSAGES
 
 
 class ControlSession:
@@ -293,11 +279,6 @@ class ControlSession:
                 raise RefusedError(RefusalCode.NOT_AVAILABLE, "the peer takes no signals")
             self._send(Signal(proxy_name=proxy_name, visitor_name=visitor_name, body=dict(body)))
 
-    def send(self, message: Message) -> None:
-        """Sends a message of a type that a proxy type registered."""
-        if self._step(ControlStep.MESSAGE):
-            self._send(message)
-
     def close(self, why: Ended = Ended.STOPPED, text: str = "") -> None:
         """Ends the session; the peer sees the connection closed."""
         self._end(why, text)
@@ -320,10 +301,9 @@ class ControlSession:
 
     def _secure(self, channel: Channel, agreed: Agreement | None, liveness: Liveness) -> None:
         """Encrypts from here on, in both directions."""
-        settings = self._settings
         self.extensions = frozenset() if agreed is None else agreed.extensions
         self._channel = channel
-        self._decoder = self.framing.make_decoder(settings.messages_with(self.extensions))
+        self._decoder = self.framing.make_decoder(_understood(self.extensions))
         self._liveness = liveness
 
     def _read_plain(self, data: Buffer, now: float) -> None:
@@ -360,11 +340,8 @@ class ControlSession:
         """Acts on a message of the peer that is in order."""
         raise NotImplementedError
 
-    def _received_by_both(self, message: Message) -> None:
-        if isinstance(message, Signal):
-            self._events.append(SignalReceived(message.proxy_name, message.visitor_name, message.body))
-        else:
-            self._events.append(MessageReceived(message))
+    def _signaled(self, message: Signal) -> None:
+        self._events.append(SignalReceived(message.proxy_name, message.visitor_name, message.body))
 
     def _ping(self) -> None:
         """A ping is due."""

@@ -17,7 +17,7 @@ from relaykit.sansio.control.server_opening import FirstMessage, OpeningEvent, S
 from relaykit.sansio.control.session import Heartbeat, SessionSettings
 from relaykit.sansio.control.texts import DETAILED, PeerTexts
 from relaykit.sansio.wire.framing import V1, V2, Framing
-from relaykit.sansio.wire.messages import CORE_MESSAGES, Login, MessageTable
+from relaykit.sansio.wire.messages import Login
 from relaykit.testing.pair import CorePair, whole
 from relaykit.values import ClientIdentity, Secret
 
@@ -63,10 +63,9 @@ def settings(
     token: Secret = TOKEN,
     entropy: Callable[[int], bytes] = ENTROPY,
     heartbeat: Heartbeat = NO_HEARTBEAT,
-    messages: MessageTable = CORE_MESSAGES,
 ) -> SessionSettings:
     """What one end is given."""
-    return SessionSettings(token=token, entropy=entropy, heartbeat=heartbeat, messages=messages)
+    return SessionSettings(token=token, entropy=entropy, heartbeat=heartbeat)
 
 
 class TokenClient(ClientControl):

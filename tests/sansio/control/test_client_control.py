@@ -14,7 +14,6 @@ from relaykit.sansio.control.credentials import Proof, Scope, digest
 from relaykit.sansio.control.events import (
     LoggedIn,
     LoginRefused,
-    MessageReceived,
     PeerPinged,
     ProofNeeded,
     ProxyRefused,
@@ -27,7 +26,6 @@ from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.sansio.control.server_opening import FirstMessage, ServerOpening
 from relaykit.sansio.control.session import ControlState, Heartbeat
-from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.framing import (
     MAGIC,
     V1,
@@ -40,7 +38,6 @@ from relaykit.sansio.wire.framing import (
     encode_v2,
 )
 from relaykit.sansio.wire.messages import (
-    CORE_MESSAGES,
     Login,
     LoginResp,
     Message,
@@ -48,8 +45,6 @@ from relaykit.sansio.wire.messages import (
     ReqWorkConn,
     StartWorkConn,
 )
-from relaykit.sansio.wire.nathole import NatHoleResp
-from relaykit.sansio.wire.signals import Signal
 from relaykit.testing.cuts import feed_every_cut
 from relaykit.values import Ended, Secret
 from tests.sansio.control.ends import (
@@ -65,6 +60,7 @@ from tests.sansio.control.ends import (
     server,
     settings,
 )
+from tests.sansio.wire.type_messages import NatHoleResp, UDPPacket
 
 RUN_ID = "0123456789abcdef"
 
@@ -223,7 +219,7 @@ class Dialogue:
 
     def __init__(self, framing: Framing, **given: Any) -> None:
         self.core = client(framing, **given)
-        self.far = server(opened(sent(self.core)), messages=given.get("messages", CORE_MESSAGES))
+        self.far = server(opened(sent(self.core)))
         self.far.accept(RUN_ID, 0.0)
         self.core.receive(sent(self.far), 0.0)
         self.core.events()
@@ -349,12 +345,10 @@ class EstablishedTests(SynchronousTestCase):
             self.assertEqual(talk.core.state, ControlState.ESTABLISHED)
 
     def test_messages_of_proxy_types(self) -> None:
-        """A message that a proxy type registered passes through; one of frp's that nobody did is skipped."""
-        message = NatHoleResp(transaction_id="1", error="x")
-        talk = Dialogue(V2, messages=CORE_MESSAGES.extended(NatHoleResp))
-        self.assertEqual(talk.hears(UDPPacket(), message), [MessageReceived(message)])
-        talk.core.send(message)
-        self.assertEqual(talk.says(), [MessageReceived(message)])
+        """A message of frp's that is not about the session is skipped, as frp does."""
+        talk = Dialogue(V2)
+        self.assertEqual(talk.hears(UDPPacket(), NatHoleResp(transaction_id="1", error="x")), [])
+        self.assertEqual(talk.core.state, ControlState.ESTABLISHED)
 
     def test_signals(self) -> None:
         """Signals go both ways where both ends have them."""
@@ -433,17 +427,6 @@ class SettingsTests(SynchronousTestCase):
     def test_secrets_are_hidden(self) -> None:
         """The settings of a session can be logged."""
         self.assertNotIn(TOKEN.reveal(), repr(settings()))
-
-    def test_message_in_the_place_of_signals(self) -> None:
-        """A message of a proxy type that would be taken for a signal is found out before any session."""
-
-        class Impostor(Message, frozen=True, kw_only=True):
-            """Has the number of signals."""
-
-            type_byte = None
-            number = Signal.number
-
-        self.assertRaises(ValueError, settings, messages=CORE_MESSAGES.extended(Impostor))
 
 
 class ProofTests(SynchronousTestCase):

@@ -33,10 +33,10 @@ from relaykit.sansio.control.server_control import ServerControl
 from relaykit.sansio.control.server_opening import FirstMessage, ServerOpening
 from relaykit.sansio.control.session import ControlState
 from relaykit.sansio.control.texts import BINDING_REQUIRED, NOT_BOUND, PeerTexts
+from relaykit.sansio.wire.extension_messages import IdentifiedLogin, ProvenLogin, ProvenLoginResp
 from relaykit.sansio.wire.framing import V1, V2, V2Decoder, encode_v2
 from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import CORE_MESSAGES, Login, LoginResp, Pong
-from relaykit.sansio.wire.proven import IdentifiedLogin, ProvenLogin, ProvenLoginResp
 from relaykit.testing.cuts import feed_every_cut
 from relaykit.values import Ended, Secret
 from tests.sansio.control.ends import (

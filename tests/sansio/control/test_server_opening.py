@@ -21,7 +21,6 @@ from relaykit.sansio.control.server_opening import (
     refuse_work,
 )
 from relaykit.sansio.parsers.first_bytes import Spoken
-from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.framing import (
     MAGIC,
     V1,
@@ -46,6 +45,7 @@ from relaykit.testing.cuts import feed_every_cut
 from relaykit.values import Address, Ended, Origin
 from tests import recorded
 from tests.sansio.control.ends import VERSION, fixed
+from tests.sansio.wire.type_messages import UDPPacket
 
 FIRST_MESSAGES: Sequence[Message] = (
     Login(version="0.70.1", user="ann", pool_count=2),

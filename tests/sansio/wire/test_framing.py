@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.sansio.wire.datagrams import DATAGRAM_MESSAGES, UDPAddress, UDPPacket
 from relaykit.sansio.wire.framing import (
     MAGIC,
     MAX_BODY,
@@ -39,6 +38,7 @@ from relaykit.sansio.wire.messages import (
     ReqWorkConn,
 )
 from relaykit.testing.cuts import feed_every_cut
+from tests.sansio.wire.type_messages import DATAGRAM_MESSAGES, UDPAddress, UDPPacket
 
 LOGIN_RESP = LoginResp(version="0.70.1", run_id="0123456789abcdef")
 PACKET = UDPPacket(content=b"hello", remote=UDPAddress("203.0.113.9", 40000))

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.gojson import MalformedMessage
 from relaykit.sansio.wire.messages import (
     CORE_MESSAGES,
@@ -20,7 +19,7 @@ from relaykit.sansio.wire.messages import (
     Ping,
     StartWorkConn,
 )
-from relaykit.sansio.wire.nathole import NAT_HOLE_MESSAGES
+from tests.sansio.wire.type_messages import NAT_HOLE_MESSAGES, UDPPacket
 
 LOGIN = (
     b'{"version":"0.70.1","hostname":"h","os":"linux","arch":"amd64",'

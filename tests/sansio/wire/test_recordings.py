@@ -13,7 +13,6 @@ from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.wire.aead import Algorithm, Opener, Sealer
 from relaykit.sansio.wire.cipher import Decryptor, Encryptor, derive_key
 from relaykit.sansio.wire.coders import Stack, StreamCoder, inbound_coders, outbound_coders
-from relaykit.sansio.wire.datagrams import UDPPacket
 from relaykit.sansio.wire.framing import (
     MAGIC,
     V1,
@@ -38,9 +37,9 @@ from relaykit.sansio.wire.hello import (
     transcript_hash,
 )
 from relaykit.sansio.wire.messages import CORE_MESSAGES, Message
-from relaykit.sansio.wire.nathole import NAT_HOLE_MESSAGES
 from tests import recorded
 from tests.recorded import Conversation, Direction
+from tests.sansio.wire.type_messages import NAT_HOLE_MESSAGES, UDPPacket
 
 MESSAGES = CORE_MESSAGES.extended(UDPPacket, *NAT_HOLE_MESSAGES)
 DIRECTIONS: tuple[Direction, ...] = ("c2s", "s2c")

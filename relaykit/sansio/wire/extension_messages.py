@@ -1,14 +1,34 @@
-"""Logins with proofs of relaykit's own; legal only where both ends agreed on one in the hello of version 2.
+"""relaykit's own messages; each is legal only where both ends agreed on its extension in the hello.
 
-The login and its answer travel as the bytes that the proofs are about, so that nobody has to write
-them a second time in exactly the same way.
+A login that carries proofs, and its answer, travel as the bytes that the proofs are about, so that nobody
+has to write them a second time in exactly the same way.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from relaykit.sansio.wire.messages import Login, Message
 
-__all__ = ["IdentifiedLogin", "ProvenLogin", "ProvenLoginResp"]
+__all__ = ["Goodbye", "IdentifiedLogin", "ProvenLogin", "ProvenLoginResp", "Signal"]
+
+
+class Signal(Message, frozen=True, kw_only=True):
+    """Either way on a control connection: a message of a proxy type, which only the type reads.
+
+    Not answered, in order.  ``proxy_name`` is the proxy's name on the server; ``visitor_name`` names
+    the visitor that it comes from or goes to, empty for the proxy's own client.
+    """
+
+    type_byte = None
+    number = 0x5201
+    secret_fields = frozenset({"body"})
+
+    proxy_name: str = ""
+    visitor_name: str = ""
+    body: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class IdentifiedLogin(Login, frozen=True, kw_only=True):
@@ -51,3 +71,16 @@ class ProvenLoginResp(Message, frozen=True, kw_only=True):
 
     answer: bytes = b""
     binding: bytes = b""
+
+
+class Goodbye(Message, frozen=True, kw_only=True):
+    """From the server, last on a control connection: why it ends the session.  Not answered.
+
+    ``why`` is the value of a :class:`relaykit.values.Ended`; ``text`` says more for the log.
+    """
+
+    type_byte = None
+    number = 0x5204
+
+    why: str = ""
+    text: str = ""
