@@ -21,7 +21,7 @@ from relaykit.values import Ended
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IConnection, IStreamLeg
     from relaykit.sansio.contract import Buffer, Core, StreamCore
 
 __all__ = ["CoreDriver", "LegDriver"]
@@ -162,7 +162,9 @@ class LegDriver(CoreDriver[EventT]):
 
     def start(self) -> None:
         """Begins: what the core has to send goes out, what arrives goes in."""
-        self._leg.give_up_unconfirmed(UNCONFIRMED_S)
+        connection: IConnection | None = self._leg.connection
+        if connection is not None:
+            connection.give_up_unconfirmed(UNCONFIRMED_S)
         self.step()
         if self._lost is None:
             self._leg.attach(self)

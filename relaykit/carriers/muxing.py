@@ -36,7 +36,7 @@ from relaykit.values import Ended, Origin
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.interfaces import ILegAcceptor, IStreamLeg, ITurns
+    from relaykit.interfaces import IConnection, ILegAcceptor, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
 
 __all__ = ["MuxLink", "MuxStreamLeg", "Role"]
@@ -201,9 +201,11 @@ class MuxLink:
     def start(self) -> None:
         """Begins to read and write."""
         self.lower.registerProducer(self, True)
-        self.lower.give_up_unconfirmed(UNCONFIRMED_S)
-        # What waits with its stream can be overtaken: a transfer by the keystrokes of another user.
-        self.lower.favor_latency()
+        connection: IConnection | None = self.lower.connection
+        if connection is not None:
+            connection.give_up_unconfirmed(UNCONFIRMED_S)
+            # What waits with its stream can be overtaken: a transfer by the keystrokes of another user.
+            connection.favor_latency()
         self.flush_soon()
         self.lower.attach(self)
 

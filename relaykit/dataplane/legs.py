@@ -21,7 +21,7 @@ from relaykit.values import Ended
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProducer
 
-    from relaykit.interfaces import ILegReceiver
+    from relaykit.interfaces import IConnection, ILegReceiver
     from relaykit.sansio.contract import Buffer, PrefixParser
     from relaykit.values import Address
 
@@ -156,15 +156,9 @@ class StreamLeg:
     def abort(self) -> None:
         raise NotImplementedError
 
-    def favor_latency(self) -> None:
-        """Nothing, where this leg keeps no output that could be overtaken."""
-
     @property
-    def unconfirmed(self) -> int | None:
+    def connection(self) -> IConnection | None:
         return None
-
-    def give_up_unconfirmed(self, after_s: float) -> None:
-        """Nothing, where this leg has no connection of its own."""
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Names who is paused while the output is full.

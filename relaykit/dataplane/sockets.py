@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from relaykit.dataplane.poller import Poller
+    from relaykit.interfaces import IConnection
     from relaykit.sansio.contract import Buffer
 
 __all__ = [
@@ -290,6 +291,10 @@ class SocketLeg(StreamLeg):
                 piece = memoryview(piece)[done:]
             done = 0
             self._enqueue(piece)
+
+    @property
+    def connection(self) -> IConnection:
+        return self
 
     def favor_latency(self) -> None:
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IConnection, IStreamLeg
     from relaykit.sansio.contract import Buffer
 
 __all__ = [
@@ -250,16 +250,10 @@ class TlsLeg(StreamLeg):
         if small:
             self.write(b"".join(small))
 
-    def favor_latency(self) -> None:
-        self._lower.favor_latency()
-
     @property
-    def unconfirmed(self) -> int | None:
-        below: int | None = self._lower.unconfirmed
-        return below if below is None else below + self._unsent
-
-    def give_up_unconfirmed(self, after_s: float) -> None:
-        self._lower.give_up_unconfirmed(after_s)
+    def connection(self) -> IConnection | None:
+        below: IConnection | None = self._lower.connection
+        return below
 
     def finish_writing(self) -> None:
         if not self._finishing:

@@ -17,7 +17,7 @@ from relaykit.sansio.wire.coders import Stack, inbound_coders, outbound_coders
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IConnection, IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.wire.coders import StreamCoder
     from relaykit.values import Secret
@@ -101,16 +101,10 @@ class TransformLeg(StreamLeg):
         for piece in pieces:
             self.write(piece)
 
-    def favor_latency(self) -> None:
-        self._lower.favor_latency()
-
     @property
-    def unconfirmed(self) -> int | None:
-        below: int | None = self._lower.unconfirmed
+    def connection(self) -> IConnection | None:
+        below: IConnection | None = self._lower.connection
         return below
-
-    def give_up_unconfirmed(self, after_s: float) -> None:
-        self._lower.give_up_unconfirmed(after_s)
 
     def finish_writing(self) -> None:
         self._lower.finish_writing()

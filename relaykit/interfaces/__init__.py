@@ -19,6 +19,7 @@ from relaykit.interfaces.hosts import (
     IVisitorHost,
 )
 from relaykit.interfaces.legs import (
+    IConnection,
     IDatagramAcceptor,
     IDatagramLeg,
     IDatagramReceiver,
@@ -59,6 +60,7 @@ from relaykit.interfaces.rendezvous import (
 __all__ = [
     "IBackend",
     "IClientHost",
+    "IConnection",
     "IDataPlane",
     "IDatagramAcceptor",
     "IDatagramLeg",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from relaykit.values import Ended, Origin
 
 __all__ = [
+    "IConnection",
     "IDatagramAcceptor",
     "IDatagramLeg",
     "IDatagramReceiver",
@@ -80,6 +81,26 @@ class ILossReceiver(ILegReceiver):
         """
 
 
+class IConnection(Interface):
+    """The connection of the system below a leg, with TLS and whatever else in between."""
+
+    def favor_latency() -> None:
+        """Lets output wait with its writer rather than below, as far as that can be chosen.
+
+        For who has urgent output, too: what the kernel has taken cannot be overtaken any more.
+        """
+
+    unconfirmed = Attribute(
+        "Bytes on their way to the peer's machine, which has not confirmed them; None where nobody knows."
+    )
+
+    def give_up_unconfirmed(after_s: float) -> None:
+        """Loses the leg once bytes have not been confirmed, or none were taken, for so long.
+
+        For a peer that must always read.  Where the system cannot do that nothing happens.
+        """
+
+
 class IStreamLeg(IPushProducer, IConsumer):
     """A byte stream: a socket, a TLS session, a stream of a mux link, a transformed leg.
 
@@ -91,6 +112,7 @@ class IStreamLeg(IPushProducer, IConsumer):
 
     peer = Attribute("The :class:`relaykit.values.Address` of the other end, or None.")
     host = Attribute("The :class:`relaykit.values.Address` of this end, or None.")
+    connection = Attribute("The :class:`IConnection` that carries this leg and no other, or None.")
 
     def attach(receiver: ILegReceiver) -> None:
         """Names the receiver (again, to hand the leg on) and resumes delivery.
@@ -121,23 +143,6 @@ class IStreamLeg(IPushProducer, IConsumer):
     def unread(data: bytes) -> None:
         """Puts bytes back in front of what will be delivered next, and pauses the leg."""
 
-    def favor_latency() -> None:
-        """Lets output wait with its writer rather than below, as far as that can be chosen.
-
-        For who has urgent output, too: what the kernel has taken cannot be overtaken any more.
-        """
-
-    unconfirmed = Attribute(
-        "Bytes on their way to the peer's machine, which has not confirmed them; None where nobody knows, "
-        "as on a stream of a mux link."
-    )
-
-    def give_up_unconfirmed(after_s: float) -> None:
-        """Loses the leg once bytes have not been confirmed, or none were taken, for so long.
-
-        For a peer that must always read.  Where the system cannot do that nothing happens.
-        """
-
     def finish_writing() -> None:
         """Ends this side's direction after what was written (half-close)."""
 
@@ -159,7 +164,7 @@ class IStreamLeg(IPushProducer, IConsumer):
         """Drops the leg at once, with a reset where the transport has one."""
 
 
-class IKernelLeg(IStreamLeg):
+class IKernelLeg(IStreamLeg, IConnection):
     """A leg whose bytes the kernel itself can move: plain TCP, unix sockets."""
 
     output_queued = Attribute("Bytes that were written and wait for the kernel.")

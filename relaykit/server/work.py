@@ -21,7 +21,7 @@ from relaykit.values import Ended
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IConnection, IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.wire.framing import Framing
     from relaykit.server.flows import ProxyFlow
@@ -85,11 +85,13 @@ class _Check:
     def __init__(
         self,
         leg: IStreamLeg,
+        connection: IConnection,
         clock: IReactorTime,
         on_confirmed: Callable[[], None],
         on_broken: Callable[[bool], None],
     ) -> None:
         self._leg = leg
+        self._connection = connection
         self._clock = clock
         self._on_confirmed = on_confirmed
         self._on_broken = on_broken
@@ -115,7 +117,7 @@ class _Check:
 
     def _look(self) -> None:
         self._timer = None
-        if not self._leg.unconfirmed:
+        if not self._connection.unconfirmed:
             self._leg.pauseProducing()
             self._end(self._on_confirmed)
         elif self._clock.seconds() >= self._deadline:
@@ -228,10 +230,13 @@ class WorkConnections:
         leg, now = idle.leg, self._clock.seconds()
         leg.pauseProducing()
         leg.write(assign_work(idle.framing, flow.proxy.name, flow.origin))
-        if now - idle.since <= FRESH_S or leg.unconfirmed is None:
+        connection: IConnection | None = leg.connection
+        if now - idle.since <= FRESH_S or connection is None or connection.unconfirmed is None:
             self._serve(flow, leg)
         else:
-            _Check(leg, self._clock, partial(self._serve, flow, leg), partial(self._broken, event))
+            _Check(
+                leg, connection, self._clock, partial(self._serve, flow, leg), partial(self._broken, event)
+            )
 
     def _serve(self, flow: ProxyFlow, leg: IStreamLeg) -> None:
         if not flow.is_waiting:

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.dataplane.poller import Poller
-from relaykit.interfaces import ILegReceiver
+from relaykit.interfaces import IConnection, ILegReceiver
 from relaykit.values import LOST_LINGER_S, Address, Ended
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ class MemoryNetwork(Poller):
         self.flush()
 
 
+@implementer(IConnection)
 class MemoryLeg(StreamLeg):
     """One end of a pair; see :meth:`MemoryNetwork.pair`."""
 
@@ -181,8 +182,18 @@ class MemoryLeg(StreamLeg):
         return self._queued
 
     @property
+    def connection(self) -> IConnection:
+        return self
+
+    @property
     def unconfirmed(self) -> int | None:
         return self._queued
+
+    def favor_latency(self) -> None:
+        """Nothing: what is written waits here."""
+
+    def give_up_unconfirmed(self, after_s: float) -> None:
+        """Nothing: see :meth:`stall`."""
 
     @property
     def settled(self) -> bool:

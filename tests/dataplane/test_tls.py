@@ -377,13 +377,10 @@ class TlsTests(TlsTestCase):
         network.flush()
         self.failureResultOf(answer, TransportSecurityError)
 
-    def test_favors_latency(self) -> None:
-        """The wish for latency reaches the leg below."""
+    def test_connection(self) -> None:
+        """The connection below is that of the leg below."""
         near, _ = self.connected()
-        asked: list[MemoryLeg] = []
-        self.patch(MemoryLeg, "favor_latency", lambda leg: asked.append(leg))
-        near.favor_latency()
-        self.assertEqual(asked, [self.near])
+        self.assertIs(near.connection, self.near)
 
     def test_frp_certificate(self) -> None:
         """A certificate without any name is accepted where nothing is verified, and can be pinned."""

@@ -148,8 +148,8 @@ class PortTests(SocketWaiting, TestCase):
         port = self.listen("127.0.0.1")
         near = await dial(self.poller, "127.0.0.1", self.number(port))
         far = await self.accepting.next()
-        near.favor_latency()
         assert isinstance(near, SocketLeg)
+        near.favor_latency()
         with socket.socket(fileno=os.dup(near.fileno())) as plain:
             limit = plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
         self.assertEqual(limit, UNSENT_BYTES)
