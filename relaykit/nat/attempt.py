@@ -37,10 +37,10 @@ from relaykit.sansio.nat.punching import (
     SocketsWanted,
 )
 from relaykit.sansio.nat.tcp_punching import TcpPunching
+from relaykit.timer import Timer
 from relaykit.values import Address
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import IDirectPath
@@ -99,7 +99,7 @@ class Attempt:
         self._peer: Seen | None = None
         self._asking: dict[bool, DatagramDriver[NatBehavior]] = {}
         self._seen: dict[bool, NatBehavior] = {}
-        self._overdue: IDelayedCall | None = None
+        self._overdue = Timer(terms.reactor, self._asked)
         self._driver: DatagramDriver[PunchingEvent] | None = None
         self._mapped: Deferred[Sequence[Address]] | None = None
         self._tcp: Deferred[TcpPath] | None = None
@@ -170,7 +170,7 @@ class Attempt:
         if len(self._seen) == len(self._asking):
             self._asked()
         elif not is_six:
-            self._overdue = self._terms.reactor.callLater(SIX_WAIT_S, self._asked)
+            self._overdue.set(self._terms.reactor.seconds() + SIX_WAIT_S)
 
     def _asked(self) -> None:
         self._stop_asking()
@@ -184,9 +184,7 @@ class Attempt:
             self._mapped.addCallback(partial(self._announce, view, reflexive))
 
     def _stop_asking(self) -> None:
-        if self._overdue is not None and self._overdue.active():
-            self._overdue.cancel()
-        self._overdue = None
+        self._overdue.stop()
         for driver in self._asking.values():
             driver.stop()
 

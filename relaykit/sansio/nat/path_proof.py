@@ -4,10 +4,10 @@ Each end sends a hello of 36 bytes, ``rkp1`` and a nonce of its own, then a proo
 over both nonces and its role, by a key made of the secret.  Nonces are fresh, so no proof is good twice;
 roles differ, so none can be sent back to its maker.
 
-This tells who answered, not who is on the way: whoever can change what passes can let both ends prove
-themselves and change what follows, which is neither encrypted nor authenticated.  Whoever takes the peer's
-place, the relay server among them, can try weak secrets against a proof afterwards.  Payload that
-must be safe brings its own encryption.
+This tells that the other end knows the secret.  Where a proxy type sends its secret to the relay server, the
+server knows it, too; and whoever takes the peer's place can try weak secrets against a proof afterwards.
+It says nothing of who is on the way: they can let both ends prove themselves and change what follows,
+which is neither encrypted nor authenticated.  Payload that must be safe brings its own encryption.
 
 Source: RFC 2104.
 """
