@@ -2,128 +2,97 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import Deferred, fail
-from zope.interface import implementer
+from twisted.internet.defer import Deferred
 
 from relaykit.carriers.direct import open_streams
-from relaykit.errors import UnsuitablePathError
-from relaykit.interfaces import IDatagramLeg, IDirectPath
-from relaykit.nat.paths import TcpPath
+from relaykit.nat.paths import TcpPath, UdpPath
 from relaykit.nat.session import HolePunchingFailedError
+from relaykit.nat.sockets import drop
+from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.checks import PeerRole
-from relaykit.values import Address, Ended, PathProtocol
+from relaykit.sansio.nat.pairing import Strategy
+from relaykit.sansio.nat.punching import Punched
+from relaykit.values import Address
 
 if TYPE_CHECKING:
     import socket
 
-    from relaykit.interfaces import IDatagramReceiver, IDatagramStreams, ILegAcceptor, IStreamPath
-    from relaykit.sansio.contract import Buffer
+    from relaykit.interfaces import (
+        IDirectPath,
+        ILegAcceptor,
+        IStreamPath,
+    )
+    from relaykit.nat.sockets import DatagramReceiver, UdpSocket
     from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
     from relaykit.sansio.nat.punching import FailureReason
     from relaykit.testing.memory import MemoryLeg, MemoryNetwork
     from relaykit.values import Secret
 
-__all__ = ["EARLY_MAX", "MemoryPath", "MemoryPunching"]
+__all__ = ["MemoryPath", "MemoryPunching"]
 
-EARLY_MAX = 32
-"""Datagrams that a path keeps for whoever is going to use it, as the real one does."""
+_THERE = Address("198.51.100.99", 40_000)
 
 
-@implementer(IDirectPath, IDatagramLeg)
-class MemoryPath:
-    """One end of a direct path of UDP.
+class MemoryPath(UdpPath):
+    """One end of a direct path of UDP: a real one, whose socket is in memory.
 
     Datagrams arrive at once, in order; the test may lose them by setting ``loses``.
     """
 
-    protocol = PathProtocol.UDP
-
     def __init__(self, role: PeerRole) -> None:
-        self.role = role
-        self.peer = Address("198.51.100.99", 40_000)
-        self.host = Address("198.51.100.98", 40_000)
-        self.other: MemoryPath | None = None
+        self.wire = _MemorySocket()
+        found = Punched(0, _THERE, CandidateKind.HOST, Strategy.CHECK, 0.0, None)
+        driver: Any = _NoDriver()
+        super().__init__(cast("UdpSocket", self.wire), found, role, driver)
         self.loses = False
-        self.closed = False
-        self.dropped = 0
-        self._ended: Ended | None = None
-        self._waiting: list[Deferred[Ended]] = []
-        self._receiver: IDatagramReceiver | None = None
-        self._paused = False
-        self._early: deque[bytes] = deque(maxlen=EARLY_MAX)
+        self.other: MemoryPath | None = None
 
-    def open_streams(
-        self, secret: Secret, acceptor: ILegAcceptor, over: IDatagramStreams | None = None
-    ) -> Deferred[IStreamPath]:
-        if over is None:
-            return fail(UnsuitablePathError("this path is made of UDP"))
-        opened: Deferred[IStreamPath] = over.open_path(self, self.role, secret, acceptor)
-        return opened
+    def meet(self, other: MemoryPath) -> None:
+        """Connects both ends."""
+        self.other, other.other = other, self
+        self.wire.carry, other.wire.carry = other.take, self.take
 
-    def datagrams(self) -> IDatagramLeg:
-        return self
-
-    def attach(self, receiver: IDatagramReceiver) -> None:
-        self._receiver = receiver
-        self.resume()
-
-    def send(self, data: Buffer) -> bool:
-        if self.closed or self.other is None:
-            return False
-        if not self.loses:
-            self.other._arrived(bytes(data))
-        return True
-
-    def pause(self) -> None:
-        self._paused = True
-
-    def resume(self) -> None:
-        self._paused = False
-        while self._early and self._receiver is not None and not self._paused:
-            self._receiver.datagram_received(self._early.popleft())
-
-    def when_lost(self) -> Deferred[Ended]:
-        waiting: Deferred[Ended] = Deferred()
-        self._waiting.append(waiting)
-        if self._ended is not None:
-            self._end(self._ended)
-        return waiting
+    def take(self, payload: bytes) -> None:
+        """A datagram of the other end arrives, if it is not lost."""
+        if self.other is not None and not self.other.loses:
+            self.wire.receiver(payload, _THERE, "")
 
     def lose(self) -> None:
         """Nothing gets through from now on, in neither direction, and both ends notice."""
         for end in (self, self.other):
             if end is not None:
                 end.loses = True
-                end._finish(Ended.TIMEOUT)
+                super(MemoryPath, end).lose()
+
+
+class _MemorySocket:
+    """What a path of UDP asks of its socket."""
+
+    address = Address("198.51.100.98", 40_000)
+
+    def __init__(self) -> None:
+        self.receiver: DatagramReceiver = drop
+        self.carry: Callable[[bytes], None] | None = None
+        self.closed = False
+
+    def send(self, payload: bytes, destination: Address, ttl: int | None = None) -> bool:
+        if self.closed or self.carry is None:
+            return False
+        self.carry(payload)
+        return True
 
     def close(self) -> None:
-        self._finish(Ended.FINISHED)
-
-    def _finish(self, why: Ended) -> None:
-        if self.closed:
-            return
         self.closed = True
-        self._end(why)
-        if self._receiver is not None:
-            self._receiver.leg_lost(why)
 
-    def _end(self, why: Ended) -> None:
-        self._ended = why
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(why)
 
-    def _arrived(self, data: bytes) -> None:
-        if self.closed:
-            return
-        if self._receiver is None or self._paused:
-            self._early.append(data)
-        else:
-            self._receiver.datagram_received(data)
+class _NoDriver:
+    """Nothing punches in memory."""
+
+    def stop(self) -> None:
+        """Nothing to do."""
 
 
 class MemoryPunching:
@@ -171,7 +140,7 @@ class MemoryPunching:
         """Both ends of a path, that of the role first."""
         if self._network is None:
             here, there = MemoryPath(role), MemoryPath(role.other)
-            here.other, there.other = there, here
+            here.meet(there)
             return here, there
         one, two = self._network.pair()
         return _path_of_tcp(role, one), _path_of_tcp(role.other, two)

@@ -121,7 +121,7 @@ async def measure(row: Row, runs: int) -> str:
             else:
                 result = await rendezvous.punch(("cb", "ca"), (b, a))
             results.append((result, max(lab.flows("a"), lab.flows("b"))))
-            result.close()
+            await result.close()
         await rendezvous.end()
     return _line(row, results)
 

@@ -9,11 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import UnsuitablePathError
 from relaykit.interfaces import IDirectPath
+from relaykit.nat.paths import EARLY_MAX
 from relaykit.nat.session import HolePunchingFailedError
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
 from relaykit.sansio.nat.punching import FailureReason
-from relaykit.testing.direct_paths import EARLY_MAX, MemoryPunching
+from relaykit.testing.direct_paths import MemoryPunching
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Ended, Secret
 from tests.nat.direct import Hearing, carry
