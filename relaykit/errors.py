@@ -13,10 +13,12 @@ from relaykit.values import Ended
 __all__ = [
     "REFUSALS",
     "BindingFailedError",
+    "BrokenCarrier",
     "BrokenProxyType",
     "ConfigurationError",
     "ConnectionFailed",
     "CredentialError",
+    "DuplicateCarrier",
     "DuplicateProxyType",
     "LocalProtocolError",
     "LoginRefusedError",
@@ -34,6 +36,7 @@ __all__ = [
     "RendezvousRefusedError",
     "SessionLost",
     "TransportSecurityError",
+    "UnknownCarrier",
     "UnknownProxyType",
     "UnsuitablePathError",
     "VisitRefusedError",
@@ -189,7 +192,7 @@ class CredentialError(RelaykitError):
 
 
 class PluginError(RelaykitError):
-    """A proxy type cannot be used."""
+    """A proxy type or a carrier cannot be used."""
 
     problem = "broken-type"
 
@@ -206,6 +209,18 @@ class DuplicateProxyType(PluginError):
 
 class BrokenProxyType(PluginError):
     """The module of this type cannot be imported, or is not what it says it is."""
+
+
+class UnknownCarrier(PluginError):
+    """No installed package provides this carrier."""
+
+
+class DuplicateCarrier(PluginError):
+    """Two installed packages provide a carrier of the same name."""
+
+
+class BrokenCarrier(PluginError):
+    """The module of this carrier cannot be imported, or is not what it says it is."""
 
 
 _ENDINGS: tuple[tuple[type[Exception], Ended], ...] = (

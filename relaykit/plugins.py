@@ -1,18 +1,71 @@
-"""Proxy types as Twisted plugins: a dropin names a module, which is imported on first use."""
+"""Proxy types and carriers as Twisted plugins: a dropin names a module, which is imported on first use."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from attrs import field, frozen
 from twisted.plugin import IPlugin, getPlugins
 from zope.interface import implementer
 
-from relaykit.errors import BrokenProxyType, DuplicateProxyType, UnknownProxyType
-from relaykit.interfaces import IProxyType, IProxyTypeReference
+from relaykit.errors import (
+    BrokenCarrier,
+    BrokenProxyType,
+    DuplicateCarrier,
+    DuplicateProxyType,
+    PluginError,
+    UnknownCarrier,
+    UnknownProxyType,
+)
+from relaykit.interfaces import ICarrier, ICarrierReference, IProxyType, IProxyTypeReference
 
-__all__ = ["ProxyTypeReference", "ProxyTypes"]
+__all__ = ["CarrierReference", "Carriers", "ProxyTypeReference", "ProxyTypes"]
+
+
+@frozen
+class _Kind:
+    """What is found by name: how it is called, what provides it, and the errors of looking for it."""
+
+    noun: str
+    attribute: str
+    interface: Any
+    reference: Any
+    unknown: type[PluginError]
+    duplicate: type[PluginError]
+    broken: type[PluginError]
+
+    def load(self, name: str, module: str) -> Any:
+        """What a module has of this name."""
+        cannot = f'{self.noun} "{name}" cannot be used: '
+        try:
+            loaded = importlib.import_module(module)
+        except ImportError as error:
+            raise self.broken(f"{cannot}importing {module} failed: {error}") from error
+        found: Any = getattr(loaded, self.attribute, None)
+        if not self.interface.providedBy(found):
+            raise self.broken(
+                f"{cannot}{module} has no attribute {self.attribute} that provides "
+                f"relaykit.interfaces.{self.interface.__name__}"
+            )
+        if found.name != name:
+            raise self.broken(f'{cannot}{module} calls itself "{found.name}"')
+        return found
+
+
+_PROXY_TYPE = _Kind(
+    "proxy type",
+    "proxy_type",
+    IProxyType,
+    IProxyTypeReference,
+    UnknownProxyType,
+    DuplicateProxyType,
+    BrokenProxyType,
+)
+_CARRIER = _Kind(
+    "carrier", "carrier", ICarrier, ICarrierReference, UnknownCarrier, DuplicateCarrier, BrokenCarrier
+)
 
 
 @implementer(IPlugin, IProxyTypeReference)
@@ -25,71 +78,90 @@ class ProxyTypeReference:
     commands: tuple[str, ...] = ()
 
     def load(self) -> IProxyType:
-        try:
-            loaded = importlib.import_module(self.module)
-        except ImportError as error:
-            raise BrokenProxyType(
-                f'proxy type "{self.name}" cannot be used: importing {self.module} failed: {error}'
-            ) from error
-        proxy_type = getattr(loaded, "proxy_type", None)
-        if not IProxyType.providedBy(proxy_type):
-            raise BrokenProxyType(
-                f'proxy type "{self.name}" cannot be used: {self.module} has no attribute '
-                "proxy_type that provides relaykit.interfaces.IProxyType"
-            )
-        if proxy_type.name != self.name:
-            raise BrokenProxyType(
-                f'proxy type "{self.name}" cannot be used: {self.module} calls itself "{proxy_type.name}"'
-            )
-        return proxy_type
+        loaded: IProxyType = _PROXY_TYPE.load(self.name, self.module)
+        return loaded
+
+
+@implementer(IPlugin, ICarrierReference)
+@frozen
+class CarrierReference:
+    """What a dropin file holds: the name of a carrier, and of the module that has it."""
+
+    name: str
+    module: str
+
+    def load(self) -> ICarrier:
+        loaded: ICarrier = _CARRIER.load(self.name, self.module)
+        return loaded
+
+
+ReferenceT = TypeVar("ReferenceT")
+PluginT = TypeVar("PluginT")
 
 
 @frozen
-class ProxyTypes:
-    """The proxy types that are installed, by name.  Looking one up imports just that one."""
+class _Installed(Generic[ReferenceT, PluginT]):
+    """What is installed of one kind, by name.  Looking one up imports just that one."""
 
-    _references: dict[str, IProxyTypeReference] = field(factory=dict)
-    _loaded: dict[str, IProxyType] = field(factory=dict, init=False)
+    _kind: ClassVar[_Kind]
+    _references: dict[str, Any] = field(factory=dict)
+    _loaded: dict[str, PluginT] = field(factory=dict, init=False)
 
     @classmethod
-    def from_references(cls, references: Iterable[IProxyTypeReference]) -> ProxyTypes:
-        """The types that these references name.
+    def from_references(cls, references: Iterable[ReferenceT]) -> Self:
+        """Those that these references name.
 
-        :raises DuplicateProxyType: two references have one name.
+        :raises DuplicateProxyType: two references have one name; of carriers, :class:`DuplicateCarrier`.
         """
-        known: dict[str, IProxyTypeReference] = {}
+        known: dict[str, Any] = {}
         for reference in references:
-            other = known.setdefault(reference.name, reference)
-            if other.module != reference.module:
-                raise DuplicateProxyType(
-                    f'proxy type "{reference.name}" is provided twice, by {other.module} and by '
-                    f"{reference.module}: uninstall one of the two packages"
+            named: Any = reference
+            other = known.setdefault(named.name, named)
+            if other.module != named.module:
+                raise cls._kind.duplicate(
+                    f'{cls._kind.noun} "{named.name}" is provided twice, by {other.module} and by '
+                    f"{named.module}: uninstall one of the two packages"
                 )
         return cls(known)
 
     @classmethod
-    def installed(cls) -> ProxyTypes:
-        """The types of every installed package."""
-        return cls.from_references(getPlugins(IProxyTypeReference))
+    def installed(cls) -> Self:
+        """Those of every installed package."""
+        return cls.from_references(getPlugins(cls._kind.reference))
 
-    def __iter__(self) -> Iterator[IProxyTypeReference]:
+    def __iter__(self) -> Iterator[ReferenceT]:
         """The references, by name; importing nothing."""
         return iter(sorted(self._references.values(), key=lambda reference: reference.name))
 
     def __contains__(self, name: object) -> bool:
         return name in self._references
 
-    def get(self, name: str) -> IProxyType:
-        """The proxy type of this name.
+    def get(self, name: str) -> PluginT:
+        """The one of this name.
 
-        :raises UnknownProxyType: no installed package has it.
-        :raises BrokenProxyType: its module cannot be used.
+        :raises UnknownProxyType: no installed package has it; of carriers, :class:`UnknownCarrier`.
+        :raises BrokenProxyType: its module cannot be used; of carriers, :class:`BrokenCarrier`.
         """
-        found = self._loaded.get(name)
+        found: PluginT | None = self._loaded.get(name)
         if found is None:
             reference = self._references.get(name)
             if reference is None:
                 installed = ", ".join(sorted(self._references))
-                raise UnknownProxyType(f'no proxy type "{name}" is installed (installed: {installed})')
+                raise self._kind.unknown(
+                    f'no {self._kind.noun} "{name}" is installed (installed: {installed})'
+                )
             found = self._loaded[name] = reference.load()
+            assert found is not None, "a reference loads what it names"
         return found
+
+
+class ProxyTypes(_Installed[IProxyTypeReference, IProxyType]):
+    """The proxy types that are installed."""
+
+    _kind = _PROXY_TYPE
+
+
+class Carriers(_Installed[ICarrierReference, ICarrier]):
+    """The carriers that are installed."""
+
+    _kind = _CARRIER

@@ -11,6 +11,7 @@ from attrs import field, frozen
 __all__ = [
     "LOST_LINGER_S",
     "Address",
+    "CarrierCapabilities",
     "ClientIdentity",
     "Ended",
     "Origin",
@@ -144,3 +145,17 @@ class ClientIdentity:
     client_id: str = ""
     address: Address | None = field(default=None, eq=False)
     key: bytes = field(default=b"", repr=False)
+
+
+@frozen(kw_only=True)
+class CarrierCapabilities:
+    """What a carrier brings along; nothing of it: one byte stream a connection, on the bind port."""
+
+    streams: bool = False
+    """Many streams over one connection, so that none are multiplexed over its own."""
+    datagrams: bool = False
+    """Datagrams beside the streams, which may be lost."""
+    encryption: bool = False
+    """Encryption and a certificate of the server, so that no TLS is put on it."""
+    own_port: bool = False
+    """A port of its own on the server: the key ``NAMEBindPort``, UDP."""

@@ -9,9 +9,16 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from relaykit.errors import BrokenProxyType, DuplicateProxyType, UnknownProxyType
-from relaykit.interfaces import IProxyTypeReference
-from relaykit.plugins import ProxyTypeReference, ProxyTypes
+from relaykit.errors import (
+    BrokenCarrier,
+    BrokenProxyType,
+    DuplicateCarrier,
+    DuplicateProxyType,
+    UnknownCarrier,
+    UnknownProxyType,
+)
+from relaykit.interfaces import ICarrierReference, IProxyTypeReference
+from relaykit.plugins import CarrierReference, Carriers, ProxyTypeReference, ProxyTypes
 from relaykit.proxies import tcp
 
 
@@ -95,3 +102,25 @@ class ProxyTypesTests(SynchronousTestCase):
         self.assertIn("one.module", str(error))
         self.assertIn("another.module", str(error))
         self.assertEqual(len(list(ProxyTypes.from_references([first, first]))), 1)
+
+
+class CarriersTests(SynchronousTestCase):
+    """Tests for the carriers by name."""
+
+    def test_installed(self) -> None:
+        """The built-in carrier is found through the plugin system like anybody's."""
+        carriers = Carriers.installed()
+        self.assertIn("tcp", [reference.name for reference in carriers])
+        self.assertEqual(carriers.get("tcp").name, "tcp")
+        verifyObject(ICarrierReference, CarrierReference("tcp", "relaykit.carriers.tcp"))
+
+    def test_errors(self) -> None:
+        """What is wrong with a carrier is told with errors of its own, which name it."""
+        with self.assertRaisesRegex(UnknownCarrier, 'no carrier "pigeon" is installed'):
+            Carriers().get("pigeon")
+        broken = CarrierReference("pigeon", "relaykit.proxies.tcp")
+        with self.assertRaisesRegex(BrokenCarrier, '"pigeon" cannot be used: .* no attribute carrier'):
+            broken.load()
+        twice = [CarrierReference("pigeon", module) for module in ("one", "two")]
+        with self.assertRaisesRegex(DuplicateCarrier, 'carrier "pigeon" is provided twice'):
+            Carriers.from_references(twice)

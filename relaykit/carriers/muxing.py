@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
-from relaykit.interfaces import ILegReceiver, IMeasuredPath, IMuxedLeg, IPiecesReceiver
+from relaykit.interfaces import ILegReceiver, IMeasuredPath, IMuxedLeg, IPiecesReceiver, ISharedPath
 from relaykit.sansio.yamux.outbox import FLUSH_BYTES, PIECE_BYTES
 from relaykit.sansio.yamux.session import Role, YamuxSession
 from relaykit.sansio.yamux.streams import (
@@ -145,7 +145,7 @@ class MuxStreamLeg(StreamLeg):
         self._link.flush_soon()
 
 
-@implementer(IMeasuredPath, ILegReceiver, IPushProducer)
+@implementer(IMeasuredPath, ISharedPath, ILegReceiver, IPushProducer)
 class MuxLink:
     """Runs a yamux session over a leg, which it owns.
 
@@ -180,7 +180,7 @@ class MuxLink:
         self._reason: Ended | None = None
         self._lost: Ended | None = None
         self._waiting: list[Deferred[Ended]] = []
-        self._listening: list[Deferred[None]] = []
+        self._on_heard: list[Deferred[None]] = []
 
     def __repr__(self) -> str:
         return f"<MuxLink with {self.lower.peer}>"
@@ -191,15 +191,12 @@ class MuxLink:
         return self._clock.seconds()
 
     def accept_legs(self, acceptor: ILegAcceptor) -> None:
-        """Names who takes the legs that the peer opens; before :meth:`start`."""
         self._acceptor = acceptor
 
     def limit_streams(self, most: int) -> None:
-        """Refuses streams beyond so many; those that are open live on."""
         self.session.max_streams = most
 
     def start(self) -> None:
-        """Begins to read and write."""
         self.lower.registerProducer(self, True)
         connection: IConnection | None = self.lower.connection
         if connection is not None:
@@ -228,12 +225,14 @@ class MuxLink:
         self.session.measure_round_trip(self.now)
         self.flush_soon()
 
-    def sign_of_life(self) -> Deferred[None]:
-        """Pings the peer; fires with the next bytes that it sends, and never if there are none."""
+    def ping(self) -> Deferred[None]:
         heard: Deferred[None] = Deferred()
-        self._listening.append(heard)
+        self._on_heard.append(heard)
         self.measure_round_trip()
         return heard
+
+    def connection_of(self, leg: IStreamLeg) -> IStreamLeg:
+        return self.lower
 
     def when_lost(self) -> Deferred[Ended]:
         waiting: Deferred[Ended] = Deferred()
@@ -263,7 +262,7 @@ class MuxLink:
 
     def data_received(self, data: Buffer) -> None:
         session = self.session
-        if self._listening:
+        if self._on_heard:
             self._peer_lives()
         try:
             session.receive(data, self._clock.seconds())
@@ -308,7 +307,7 @@ class MuxLink:
     # --- inside ---------------------------------------------------------------------------------
 
     def _peer_lives(self) -> None:
-        listening, self._listening = self._listening, []
+        listening, self._on_heard = self._on_heard, []
         for heard in listening:
             heard.callback(None)
 

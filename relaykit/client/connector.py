@@ -16,7 +16,7 @@ from relaykit.authentication import TokenProver
 from relaykit.certificates import fingerprint
 from relaykit.client.binding import BindingPolicy
 from relaykit.client.heartbeats import heartbeat_of
-from relaykit.client.paths import Route, carrier_of
+from relaykit.client.paths import PathRoute, Route
 from relaykit.client.remembered import Remembered
 from relaykit.client.session import Session
 from relaykit.dataplane.tls import channel_binding
@@ -65,7 +65,7 @@ class Connector:
         self,
         config: ClientConfig,
         token: Secret,
-        route: Route,
+        route: Route | PathRoute,
         reactor: Any,
         identity: Signer | None,
         servers: RememberedServers,
@@ -114,7 +114,7 @@ class Connector:
             session: Session | None = None
             try:
                 leg = await path.open_leg(True)
-                core = self._make_core(version, run_id, carrier_of(path, leg), stand_by)
+                core = self._make_core(version, run_id, path.connection_of(leg), stand_by)
                 session = Session(
                     core,
                     path,
@@ -204,22 +204,22 @@ class Connector:
             f"if it was replaced by an older server, then: relaykit forget {self.server}"
         )
 
-    def _proofs(self, carrier: IStreamLeg, stand_by: bool) -> ClientProofs:
+    def _proofs(self, connection: IStreamLeg, stand_by: bool) -> ClientProofs:
         """What this client can prove on a connection.
 
         :raises BindingFailedError: a bound login is required and not possible there.
         """
-        exporter = channel_binding(carrier)
+        exporter = channel_binding(connection)
         mode = self._binding.mode(self._servers.get(self.server))
-        secure = ISecureLeg.providedBy(carrier)
+        secure = ISecureLeg.providedBy(connection)
         if mode is BoundLogin.REQUIRE and not (exporter and self._binding.possible):
-            tls_version = carrier.tls_version if ISecureLeg.providedBy(carrier) else ""
+            tls_version = connection.tls_version if ISecureLeg.providedBy(connection) else ""
             raise BindingFailedError(self._binding.impossible(tls_version))
         # Before TLS 1.3 a signature would be good for another TLS session, too.
         signer = self._identity if exporter or not secure else None
         return ClientProofs(exporter=exporter, signer=signer, bound=mode, stands_by=stand_by)
 
-    def _make_core(self, version: int, run_id: str, carrier: IStreamLeg, stand_by: bool) -> ClientControl:
+    def _make_core(self, version: int, run_id: str, connection: IStreamLeg, stand_by: bool) -> ClientControl:
         config, transport = self._config, self._config.transport
         login = Login(
             version=__version__,
@@ -244,10 +244,10 @@ class Connector:
             self._clock.seconds(),
             bootstrap=Bootstrap(
                 transport=transport.protocol,
-                tls=ISecureLeg.providedBy(carrier),
+                tls=ISecureLeg.providedBy(connection),
                 tcp_mux=transport.tcp_mux,
             ),
-            proofs=self._proofs(carrier, stand_by) if version == 2 else NOTHING_PROVEN,
+            proofs=self._proofs(connection, stand_by) if version == 2 else NOTHING_PROVEN,
             scopes=self._prover.scopes,
         )
 

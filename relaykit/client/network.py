@@ -10,20 +10,23 @@ from attrs import frozen
 
 from relaykit.carriers.direct import streams_over_socket
 from relaykit.client.heartbeats import keepalive_of
-from relaykit.client.paths import Dialer, Route
+from relaykit.client.paths import DialHost, PathRoute, Route
 from relaykit.client.watching import NetworkWatch, has_moved
 from relaykit.dataplane.dialing import dial_datagram_endpoint, dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
+from relaykit.interfaces import IPathDialer
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.network_info import NetworkInfo
+from relaykit.plugins import Carriers
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
     from twisted.internet.defer import Deferred
 
     from relaykit.config.schema import ClientConfig
+    from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IDatagramLeg, ILegAcceptor, IListeningPort, IStreamLeg
     from relaykit.values import Address
 
@@ -40,7 +43,7 @@ class Network:
     be another one.
     """
 
-    route: Route
+    route: Route | PathRoute
     dial: Callable[[str], Deferred[IStreamLeg]]
     dial_datagrams: Callable[[str], Deferred[IDatagramLeg]]
     listen: Callable[[str, int, ILegAcceptor], IListeningPort]
@@ -56,13 +59,7 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
     """The network of this machine, as configured."""
     poller = make_poller(reactor)
     return Network(
-        Route(
-            Dialer(config, poller).connect,
-            config.transport.tcp_mux,
-            poller,
-            reactor,
-            keepalive_of(config.transport),
-        ),
+        _make_route(config, poller),
         lambda endpoint: dial_endpoint(poller, endpoint),
         lambda endpoint: dial_datagram_endpoint(poller, endpoint),
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
@@ -70,3 +67,14 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         lambda changed: NetworkWatch(reactor, changed),
         NetworkInfo(network=HostNetwork(reactor), stream_opener=partial(streams_over_socket, poller)),
     )
+
+
+def _make_route(config: ClientConfig, poller: Poller) -> Route | PathRoute:
+    """The way to the server, by the configured carrier."""
+    transport = config.transport
+    carrier = Carriers.installed().get(transport.protocol)
+    options = getattr(transport, carrier.name, None)
+    dialer = carrier.make_dialer(options, DialHost(config, poller))
+    if IPathDialer.providedBy(dialer):
+        return PathRoute(dialer)
+    return Route(dialer.connect, transport.tcp_mux, poller, poller.reactor, keepalive_of(transport))

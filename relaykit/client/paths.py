@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, Role
-from relaykit.dataplane.dialing import dial
+from relaykit.dataplane.dialing import dial, dial_datagrams
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.errors import TransportSecurityError, problem_of
-from relaykit.interfaces import ISecureLeg, IStreamPath
+from relaykit.interfaces import IDialHost, ISecureLeg, IStreamPath
 from relaykit.nat.tcp_attempt import share_port
 from relaykit.sansio.parsers.first_bytes import CUSTOM_TLS_BYTE
-from relaykit.values import Ended
+from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IStreamLeg, ITurns
+    from relaykit.interfaces import IDatagramLeg, IPathDialer, IStreamLeg, ITurns
 
-__all__ = ["Dialer", "DirectPath", "Route", "carrier_of", "certificate_of"]
+__all__ = ["DialHost", "DirectPath", "PathRoute", "Route", "certificate_of"]
 
 
 @implementer(IStreamPath)
@@ -39,6 +40,9 @@ class DirectPath:
 
     def open_leg(self, urgent: bool = False) -> Deferred[IStreamLeg]:
         return self._connect()
+
+    def connection_of(self, leg: IStreamLeg) -> IStreamLeg:
+        return leg
 
     def when_lost(self) -> Deferred[Ended]:
         return Deferred()
@@ -74,20 +78,29 @@ class Route:
         return link
 
 
-def carrier_of(path: IStreamPath, leg: IStreamLeg) -> IStreamLeg:
-    """The connection that a leg of a path lives on: its mux link's, or the leg itself."""
-    return path.lower if isinstance(path, MuxLink) else leg
+@frozen(eq=False)
+class PathRoute:
+    """How this client reaches its server by a carrier that has streams of its own."""
+
+    _dialer: IPathDialer
+    muxed: bool = True
+
+    async def open_path(self) -> IStreamPath:
+        """As :meth:`Route.open_path`."""
+        path: IStreamPath = await self._dialer.open_path()
+        return path
 
 
-def certificate_of(carrier: IStreamLeg) -> bytes:
+def certificate_of(connection: IStreamLeg) -> bytes:
     """The server's certificate on a connection, in DER; empty without TLS."""
-    return (carrier.peer_certificate or b"") if ISecureLeg.providedBy(carrier) else b""
+    return (connection.peer_certificate or b"") if ISecureLeg.providedBy(connection) else b""
 
 
-class Dialer:
-    """Makes connections to the server as configured: TCP, TLS, and frp's first byte before it.
+@implementer(IDialHost)
+class DialHost:
+    """Reaches the server as configured; what the carrier puts together.
 
-    Their local ports can be shared by sockets that reach for other clients.
+    Local ports can be shared by sockets that reach for other clients.
 
     The files of TLS are read again when they have changed, so that a renewed certificate needs no
     restart.
@@ -102,19 +115,20 @@ class Dialer:
         self._stamps: list[int] = []
         self._reported = False
 
-    def connect(self) -> Deferred[IStreamLeg]:
-        """A new connection.
+    @property
+    def reactor(self) -> IReactorTime:
+        return self._poller.reactor
 
-        Fails with :class:`relaykit.errors.ConnectionFailed` or
-        :class:`relaykit.errors.TransportSecurityError`, also where a file of TLS cannot be read and never
-        could be.
-        """
-        return Deferred.fromCoroutine(self._connect())
+    @property
+    def server(self) -> Address:
+        return Address(self._config.server_addr, self._config.server_port)
 
-    async def _connect(self) -> IStreamLeg:
+    def entropy(self, count: int) -> bytes:
+        return os.urandom(count)
+
+    def dial(self) -> Deferred[IStreamLeg]:
         transport = self._config.transport
-        context = self._tls_context() if transport.tls.enable else None
-        leg: IStreamLeg = await dial(
+        return dial(
             self._poller,
             self._config.server_addr,
             self._config.server_port,
@@ -122,11 +136,26 @@ class Dialer:
             transport.connect_server_local_ip,
             share_port,
         )
-        if context is None:
-            return leg
-        if not transport.tls.disable_custom_tls_first_byte:
+
+    def dial_datagrams(self) -> Deferred[IDatagramLeg]:
+        config = self._config
+        timeout_s = float(config.transport.dial_server_timeout)
+        return dial_datagrams(self._poller, config.server_addr, config.server_port, timeout_s)
+
+    def secure(self, leg: IStreamLeg) -> Deferred[IStreamLeg]:
+        """Fails also where a file of TLS cannot be read and never could be."""
+        tls = self._config.transport.tls
+        if not tls.enable:
+            return succeed(leg)
+        try:
+            context = self._tls_context()
+        except TransportSecurityError as error:
+            leg.abort()
+            return fail(error)
+        if not tls.disable_custom_tls_first_byte:
             leg.write(CUSTOM_TLS_BYTE)
-        return await start_tls(self._poller, leg, context, server_side=False)
+        secured: Deferred[Any] = start_tls(self._poller, leg, context, server_side=False)
+        return secured
 
     def _tls_context(self) -> TlsContext:
         """What TLS needs, from files that are as new as they can be read.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 
-from relaykit.client.paths import carrier_of, certificate_of
+from relaykit.client.paths import certificate_of
 from relaykit.dataplane.tls import channel_binding
 from relaykit.driver import LegDriver
 from relaykit.errors import (
@@ -64,12 +64,12 @@ class Session:
         token: TokenKey | None = None,
     ) -> None:
         self.path = path
-        carrier = carrier_of(path, leg)
-        self.peer: Address | None = carrier.peer
+        connection = path.connection_of(leg)
+        self.peer: Address | None = connection.peer
         """Where the server was reached."""
-        self.host: Address | None = carrier.host
+        self.host: Address | None = connection.host
         """This end's address of that connection."""
-        self.certificate = certificate_of(carrier)
+        self.certificate = certificate_of(connection)
         """The server's, in DER; empty without TLS."""
         self.binding_failure: events.BindingFailed | None = None
         """Why the login failed, if that was because it could not be bound."""
@@ -161,7 +161,7 @@ class Session:
         """
         leg: IStreamLeg = await self.path.open_leg(False)
         bound = self._core.bound
-        if bound is None or carrier_of(self.path, leg) is not leg:
+        if bound is None or self.path.connection_of(leg) is not leg:
             return leg, b""
         exporter = channel_binding(leg)
         if not exporter or not hmac.compare_digest(certificate_of(leg), self.certificate):

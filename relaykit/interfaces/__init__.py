@@ -4,6 +4,15 @@ Each may be imported from here.
 """
 
 from relaykit.interfaces.authentication import IProver, IVerifier
+from relaykit.interfaces.carriers import (
+    IAcceptHost,
+    ICarrier,
+    ICarrierReference,
+    IDialHost,
+    IIncomingConnection,
+    ILegDialer,
+    IPathDialer,
+)
 from relaykit.interfaces.forwarding import IDataPlane, IFlow, IForwarder
 from relaykit.interfaces.hosts import (
     IClientHost,
@@ -32,6 +41,7 @@ from relaykit.interfaces.legs import (
     IMuxedLeg,
     IPiecesReceiver,
     ISecureLeg,
+    ISharedPath,
     IStreamLeg,
     IStreamPath,
     ITurns,
@@ -58,7 +68,10 @@ from relaykit.interfaces.rendezvous import (
 )
 
 __all__ = [
+    "IAcceptHost",
     "IBackend",
+    "ICarrier",
+    "ICarrierReference",
     "IClientHost",
     "IConnection",
     "IDataPlane",
@@ -66,6 +79,7 @@ __all__ = [
     "IDatagramLeg",
     "IDatagramReceiver",
     "IDatagramStreams",
+    "IDialHost",
     "IDirectPath",
     "IDirectPaths",
     "IExposure",
@@ -73,16 +87,19 @@ __all__ = [
     "IForwarder",
     "IForwardingHost",
     "IHost",
+    "IIncomingConnection",
     "IIngress",
     "IInitiator",
     "IKernelLeg",
     "ILegAcceptor",
+    "ILegDialer",
     "ILegReceiver",
     "IListeningPort",
     "ILossReceiver",
     "IMeasuredPath",
     "IMuxedLeg",
     "IOneLineProxyType",
+    "IPathDialer",
     "IPiecesReceiver",
     "IPortHolder",
     "IPorts",
@@ -95,6 +112,7 @@ __all__ = [
     "ISecureLeg",
     "IServerHost",
     "ISessionFollower",
+    "ISharedPath",
     "ISignalPeer",
     "ISignalReceiver",
     "IStreamLeg",

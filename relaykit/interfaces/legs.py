@@ -32,6 +32,7 @@ __all__ = [
     "IMuxedLeg",
     "IPiecesReceiver",
     "ISecureLeg",
+    "ISharedPath",
     "IStreamLeg",
     "IStreamPath",
     "ITurns",
@@ -222,8 +223,27 @@ class IStreamPath(Interface):
     def when_lost() -> Deferred[Ended]:
         """Fires once what all streams share is gone; never, where they share nothing."""
 
+    def connection_of(leg: IStreamLeg) -> IStreamLeg:
+        """What a leg of this path lives on: the connection that all share, or the leg itself."""
+
     def close() -> None:
         """Closes the path and, where they share a link, all its streams."""
+
+
+class ISharedPath(IStreamPath):
+    """A path whose streams share one connection, which either end may open streams on."""
+
+    def accept_legs(acceptor: ILegAcceptor) -> None:
+        """Names who takes the legs that the peer opens; before :meth:`start`."""
+
+    def limit_streams(most: int) -> None:
+        """Refuses streams beyond so many; those that are open live on."""
+
+    def start() -> None:
+        """Begins to read and write."""
+
+    def ping() -> Deferred[None]:
+        """Has the peer say something; fires with the next bytes that it sends, and never without any."""
 
 
 class IMeasuredPath(IStreamPath):

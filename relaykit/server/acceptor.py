@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import define, field
+from attrs import define, field, frozen
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.dataplane.datagram_sockets import listen_datagrams
 from relaykit.dataplane.tls import channel_binding
 from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecurityError, problem_of
-from relaykit.interfaces import ILegAcceptor
-from relaykit.sansio.parsers.first_bytes import ACCEPTED_CONNECTION, WITHIN_TLS, Spoken
+from relaykit.interfaces import IAcceptHost, IIncomingConnection, ILegAcceptor, ISecureLeg
+from relaykit.sansio.parsers.first_bytes import OPENINGS, STRANGERS, Spoken
+from relaykit.sansio.parsers.recognizing import Rank, RecognizerTable
 from relaykit.sansio.yamux.session import MAX_STREAMS
-from relaykit.server.admission import HalfOpen
+from relaykit.server.admission import PendingConnections
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import ISecureLeg, IStreamLeg, ITurns
-    from relaykit.sansio.contract import PrefixParser
-    from relaykit.server.admission import Place
+    from relaykit.dataplane.poller import Poller
+    from relaykit.interfaces import IDatagramAcceptor, IListeningPort, ISharedPath, IStreamLeg
+    from relaykit.sansio.contract import Recognizer
+    from relaykit.server.admission import Slot
     from relaykit.values import Origin
 
-__all__ = ["BindPort", "Link"]
+__all__ = ["BindPort", "BindRules", "Link"]
 
 FIRST_BYTES_TIMEOUT_S = 10.0
 """Seconds that a peer has for the first bytes of each layer; frp's figure."""
@@ -46,17 +51,17 @@ STREAMS_BEFORE_LOGIN = 4
 class Link:
     """What the streams of one accepted connection share.
 
-    ``exporter`` is what tells its TLS session from any other, empty without TLS 1.3.  Where the peer
-    can be asked for a sign of life, ``listen()`` does so, and fires with the next bytes.
+    ``exporter`` is what tells its TLS session from any other, empty without TLS 1.3.  Where the peer can
+    be pinged, ``ping()`` does so, and fires with the next bytes that it sends.
     """
 
     muxed: bool
     secure: bool
     close: Callable[[], None]
     exporter: bytes = field(default=b"", repr=False, kw_only=True)
-    listen: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
-    _trusted: Callable[[], None] = field(default=lambda: None, kw_only=True)
-    understood: Callable[[], None] = field(default=lambda: None, kw_only=True)
+    ping: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
+    _on_login: Callable[[], None] = field(default=lambda: None, kw_only=True)
+    on_first_message: Callable[[], None] = field(default=lambda: None, kw_only=True)
     """To be called when the first message of a logical connection was read, or will never be."""
     logged_in: bool = field(default=False, init=False)
 
@@ -64,150 +69,243 @@ class Link:
         """A client logged in on it: it may stay, and have as many streams as it needs."""
         if not self.logged_in:
             self.logged_in = True
-            self._trusted()
+            self._on_login()
+
+
+OnOpened: TypeAlias = Callable[["IStreamLeg", "Origin", Link], None]
 
 
 @implementer(ILegAcceptor)
-@define(eq=False)
+@frozen(eq=False)
 class _Streams:
-    """Hands the streams of a mux link to the reception."""
+    """Takes the streams that the peer opens on a link."""
 
     _port: BindPort
     _link: Link
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        self._port.opened(leg, origin, self._link)
+        self._port.on_opened(leg, origin, self._link)
 
 
-@implementer(ILegAcceptor)
-class BindPort:
-    """Takes what was accepted on the bind port.
+@implementer(IIncomingConnection)
+@define(eq=False)
+class IncomingConnection:
+    """An accepted connection, until it is known who takes it; it has a slot among the pending ones."""
 
-    ``opened(leg, origin, link)`` gets each logical connection, paused, nothing of it read.
-    ``secure(leg)`` starts TLS as a server and answers the leg above it.  With ``tls_only`` what is
-    not encrypted is closed.  ``is_known(source)`` says whether a client is logged in from there.
+    leg: IStreamLeg
+    origin: Origin
+    slot: Slot
+    secured: ISecureLeg | None = None
+
+
+_OnRecognized: TypeAlias = Callable[[IncomingConnection], Awaitable["IStreamLeg | None"]]
+
+
+@frozen(kw_only=True)
+class BindRules:
+    """What the server's file says of the connections that it accepts.
+
+    :ivar tls_only: what is not encrypted is closed.
+    :ivar mux_keepalive_s: the pause between pings of a mux link, in seconds; None for no pings.
+    :ivar bind_addr: the address that clients dial.
+    """
+
+    tls_only: bool
+    mux_keepalive_s: float | None
+    bind_addr: str = ""
+
+
+@implementer(IAcceptHost)
+class BindPort(MultiService):
+    """Takes what was accepted from clients; the accepting halves of the carriers are its children.
+
+    ``on_opened(leg, origin, link)`` gets each logical connection, paused, nothing of it read.
+    ``start_tls(leg)`` begins TLS as the server.  ``is_known(source)`` says whether a client is logged in
+    from there.
     """
 
     log = Logger()
 
     def __init__(
         self,
-        opened: Callable[[IStreamLeg, Origin, Link], None],
-        secure: Callable[[IStreamLeg], Deferred[ISecureLeg]],
-        turns: ITurns,
+        on_opened: OnOpened,
+        start_tls: Callable[[IStreamLeg], Deferred[ISecureLeg]],
+        rules: BindRules,
+        poller: Poller,
         clock: IReactorTime,
-        *,
-        tls_only: bool,
-        mux_keepalive_s: float | None,
         is_known: Callable[[str], bool] = lambda source: False,
     ) -> None:
-        self.opened = opened
-        self._secure = secure
-        self._turns = turns
-        self._clock = clock
-        self._tls_only = tls_only
-        self._mux_keepalive_s = mux_keepalive_s
-        self._half_open = HalfOpen(is_known)
+        super().__init__()
+        self.on_opened = on_opened
+        self.reactor = clock
+        self._start_tls = start_tls
+        self._rules = rules
+        self._poller = poller
+        self._pending = PendingConnections(is_known)
         self._crowded = False
-        self._links: set[MuxLink] = set()
+        self._links: set[ISharedPath] = set()
+        self._table: RecognizerTable[_OnRecognized] = RecognizerTable()
+        self._table.add(OPENINGS[Spoken.MUX], self._on_mux)
+        self._table.add(OPENINGS[Spoken.WIRE_V1], self._on_wire)
+        self._table.add(OPENINGS[Spoken.WIRE_V2], self._on_wire)
+        for spoken in STRANGERS:
+            self._table.add(OPENINGS[spoken], partial(self._on_stranger, spoken), Rank.STRANGER)
 
     @property
-    def half_open(self) -> int:
+    def pending(self) -> int:
         """How many connections there are on which nobody has logged in or shown a session."""
-        return len(self._half_open)
+        return len(self._pending)
+
+    def share(self, recognizer: Recognizer, acceptor: ILegAcceptor) -> None:
+        """Hands on what begins so, until :meth:`ignore`: for users of a port that is the bind port, too."""
+
+        async def on_recognized(connection: IncomingConnection) -> None:
+            connection.slot.release()
+            acceptor.leg_accepted(connection.leg, connection.origin)
+
+        self.recognize(recognizer, on_recognized, Rank.SHARED)
+
+    def close_links(self) -> None:
+        """Closes every connection that has streams, and those."""
+        for link in list(self._links):
+            link.close()
+
+    # --- for carriers -----------------------------------------------------------------------------
+
+    def recognize(self, recognizer: Recognizer, on_recognized: _OnRecognized, rank: Rank) -> None:
+        self._table.add(recognizer, on_recognized, rank)
+
+    def ignore(self, recognizer: Recognizer) -> None:
+        self._table.remove(recognizer)
+
+    def secure(self, leg: IStreamLeg) -> Deferred[ISecureLeg]:
+        return self._start_tls(leg)
+
+    def listen_datagrams(self, port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
+        return listen_datagrams(self._poller, self._rules.bind_addr, port, acceptor)
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        place = self._half_open.enter(origin)
-        if place is None:
+        slot = self._admit(origin)
+        if slot is None:
+            leg.abort()
+            return
+        connection = IncomingConnection(leg, origin, slot)
+        Deferred.fromCoroutine(self._recognize(connection)).addErrback(self._not_recognized, connection)
+
+    def path_accepted(self, path: ISharedPath, origin: Origin, secured: ISecureLeg | None) -> None:
+        slot = self._admit(origin)
+        if slot is None:
+            path.close()
+        else:
+            self._serve_path(path, slot, secured)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _admit(self, origin: Origin) -> Slot | None:
+        slot = self._pending.enter(origin)
+        if slot is None:
             # Once, or a flood of connections would be one of lines, too.
             level = self.log.debug if self._crowded else self.log.warn
             self._crowded = True
             level(
                 "{origin} is turned away: it has too many connections without a login, or all have",
                 origin=origin,
-                half_open=len(self._half_open),
+                pending=len(self._pending),
                 ended=Ended.REFUSED.value,
             )
-            leg.abort()
-            return
-        if not len(self._half_open) > 1:
+        elif len(self._pending) <= 1:
             self._crowded = False
-        Deferred.fromCoroutine(self._understand(leg, origin, place)).addErrback(
-            self._not_understood, leg, place
+        return slot
+
+    async def _recognize(self, connection: IncomingConnection) -> None:
+        """Looks at one layer after the other; each kind is taken once, so that they come to an end."""
+        table = self._table
+        taken: list[_OnRecognized] = []
+        while True:
+            peeked: Deferred[Any] = connection.leg.peek(table)
+            on_recognized: _OnRecognized | None = await peeked.addTimeout(FIRST_BYTES_TIMEOUT_S, self.reactor)
+            if on_recognized is None:
+                on_recognized = partial(self._on_stranger, Spoken.UNKNOWN)
+            within = await on_recognized(connection)
+            if within is None:
+                return
+            connection.leg = within
+            if ISecureLeg.providedBy(within):
+                connection.secured = within
+            taken.append(on_recognized)
+            table = self._table.without(taken)
+
+    async def _on_mux(self, connection: IncomingConnection) -> None:
+        self._check_security(connection, Spoken.MUX)
+        mux = MuxLink(connection.leg, Role.SERVER, self._poller, self.reactor, self._rules.mux_keepalive_s)
+        self._serve_path(mux, connection.slot, connection.secured)
+
+    async def _on_wire(self, connection: IncomingConnection) -> None:
+        self._check_security(connection, Spoken.WIRE_V2)
+        leg, secured = connection.leg, connection.secured
+        link = Link(
+            False,
+            secured is not None,
+            leg.abort,
+            exporter=channel_binding(secured or leg),
+            on_first_message=connection.slot.release,
         )
+        self.on_opened(leg, connection.origin, link)
 
-    def close_links(self) -> None:
-        """Closes every mux link and its streams."""
-        for link in list(self._links):
-            link.close()
-
-    async def _understand(self, leg: IStreamLeg, origin: Origin, place: Place) -> None:
-        spoken = await self._ask(leg.take, ACCEPTED_CONNECTION)
-        secure = spoken in (Spoken.TLS, Spoken.CUSTOM_TLS)
-        if secure:
-            leg = await self._secure(leg)
-            spoken = await self._ask(leg.peek, WITHIN_TLS)
-        elif self._tls_only:
-            raise TransportSecurityError(
-                f"{spoken.value} without TLS, which transport.tls.force forbids", problem="tls-only"
-            )
-        if spoken is Spoken.MUX:
-            self._start_link(leg, secure, place)
-        elif spoken in (Spoken.WIRE_V1, Spoken.WIRE_V2):
-            link = Link(False, secure, leg.abort, exporter=channel_binding(leg), understood=place.leave)
-            self.opened(leg, origin, link)
-        elif spoken is Spoken.WEBSOCKET:
-            leg.close()
+    async def _on_stranger(self, spoken: Spoken, connection: IncomingConnection) -> None:
+        self._check_security(connection, spoken)
+        connection.leg.close()
+        if spoken is Spoken.WEBSOCKET:
             raise RemoteProtocolError(
                 'the transport protocol "websocket" is not available yet; clients must use "tcp"',
                 problem="not-a-client",
             )
-        else:
-            leg.close()
-            raise RemoteProtocolError(
-                f"this is {spoken.value}, not a client of this server", problem="not-a-client"
+        raise RemoteProtocolError(
+            f"this is {spoken.value}, not a client of this server", problem="not-a-client"
+        )
+
+    def _check_security(self, connection: IncomingConnection, spoken: Spoken) -> None:
+        if self._rules.tls_only and connection.secured is None:
+            raise TransportSecurityError(
+                f"{spoken.value} without TLS, which transport.tls.force forbids", problem="tls-only"
             )
 
-    def _start_link(self, leg: IStreamLeg, secure: bool, place: Place) -> None:
-        mux = MuxLink(leg, Role.SERVER, self._turns, self._clock, self._mux_keepalive_s)
-        mux.limit_streams(STREAMS_BEFORE_LOGIN)
+    def _serve_path(self, path: ISharedPath, slot: Slot, secured: ISecureLeg | None) -> None:
+        path.limit_streams(STREAMS_BEFORE_LOGIN)
 
-        def trusted() -> None:
-            place.leave()
-            mux.limit_streams(MAX_STREAMS)
+        def on_login() -> None:
+            slot.release()
+            path.limit_streams(MAX_STREAMS)
 
         link = Link(
             True,
-            secure,
-            mux.close,
-            exporter=channel_binding(leg),
-            listen=mux.sign_of_life,
-            trusted=trusted,
+            secured is not None,
+            path.close,
+            exporter=b"" if secured is None else channel_binding(secured),
+            ping=path.ping,
+            on_login=on_login,
         )
-        mux.accept_legs(_Streams(self, link))
-        self._links.add(mux)
-        deadline = self._clock.callLater(LOGIN_TIMEOUT_S, self._no_login, mux, link)
+        path.accept_legs(_Streams(self, link))
+        self._links.add(path)
+        deadline = self.reactor.callLater(LOGIN_TIMEOUT_S, self._no_login, path, link)
 
-        def lost(_reason: object) -> None:
-            place.leave()
-            self._links.discard(mux)
+        def on_lost(_reason: object) -> None:
+            slot.release()
+            self._links.discard(path)
             if deadline.active():
                 deadline.cancel()
 
-        mux.when_lost().addCallback(lost)
-        mux.start()
+        path.when_lost().addCallback(on_lost)
+        path.start()
 
-    def _no_login(self, mux: MuxLink, link: Link) -> None:
+    def _no_login(self, path: ISharedPath, link: Link) -> None:
         if not link.logged_in:
-            self.log.info("{peer} opened a mux link and did not log in", peer=mux.lower.peer)
-            mux.close()
+            self.log.info("{path} was opened, and nobody logged in", path=path)
+            path.close()
 
-    async def _ask(self, how: Callable[[PrefixParser], Deferred[Any]], parser: PrefixParser) -> Spoken:
-        spoken: Spoken = await how(parser).addTimeout(FIRST_BYTES_TIMEOUT_S, self._clock)
-        return spoken
-
-    def _not_understood(self, failure: Failure, leg: IStreamLeg, place: Place) -> None:
-        place.leave()
+    def _not_recognized(self, failure: Failure, connection: IncomingConnection) -> None:
+        connection.slot.release()
+        leg = connection.leg
         leg.close()
         if failure.check(DeadlinePassed):
             self.log.debug(
@@ -227,4 +325,4 @@ class BindPort:
                 problem=problem_of(failure.value, "connection-refused-here"),
             )
         else:
-            self.log.failure("a defect while a connection was being understood", failure)
+            self.log.failure("a defect while a connection was being recognized", failure)

@@ -12,13 +12,13 @@ from attrs import define, field
 if TYPE_CHECKING:
     from relaykit.values import Origin
 
-__all__ = ["HalfOpen", "LoginRate", "Place", "source_of"]
+__all__ = ["LoginRate", "PendingConnections", "Slot", "source_of"]
 
-MAX_HALF_OPEN = 4096
+MAX_PENDING = 4096
 """Connections on which nobody has logged in or shown a session, of all peers together; each costs a
 descriptor, and some 50 KB in a TLS handshake."""
 
-MAX_HALF_OPEN_PER_SOURCE = 512
+MAX_PENDING_PER_SOURCE = 512
 """The same, of one source that no client is logged in from.  Clients without mux open connections by the
 hundreds when users come, but they are logged in by then."""
 
@@ -47,21 +47,21 @@ def source_of(origin: Origin) -> str:
 
 
 @define(eq=False)
-class Place:
-    """One connection's place among the half-open ones, until :meth:`leave`."""
+class Slot:
+    """One connection's place among the pending ones, until :meth:`release`."""
 
-    _half_open: HalfOpen
+    _pending: PendingConnections
     _source: str
-    _left: bool = field(default=False, init=False)
+    _released: bool = field(default=False, init=False)
 
-    def leave(self) -> None:
-        """The connection is understood, or gone; doing it again changes nothing."""
-        if not self._left:
-            self._left = True
-            self._half_open.left(self._source)
+    def release(self) -> None:
+        """It is known who takes the connection, or it is gone; doing it again changes nothing."""
+        if not self._released:
+            self._released = True
+            self._pending.on_released(self._source)
 
 
-class HalfOpen:
+class PendingConnections:
     """Counts the connections that nobody is known behind yet.
 
     :param is_known: whether a client is logged in from a source.
@@ -75,19 +75,19 @@ class HalfOpen:
     def __len__(self) -> int:
         return self._total
 
-    def enter(self, origin: Origin) -> Place | None:
-        """A place for a new connection; None if there is none, then drop it."""
+    def enter(self, origin: Origin) -> Slot | None:
+        """A slot for a new connection; None if there is none, then drop it."""
         source = source_of(origin)
-        if self._total >= MAX_HALF_OPEN:
+        if self._total >= MAX_PENDING:
             return None
-        if self._of_source[source] >= MAX_HALF_OPEN_PER_SOURCE and not self._is_known(source):
+        if self._of_source[source] >= MAX_PENDING_PER_SOURCE and not self._is_known(source):
             return None
         self._total += 1
         self._of_source[source] += 1
-        return Place(self, source)
+        return Slot(self, source)
 
-    def left(self, source: str) -> None:
-        """For places only."""
+    def on_released(self, source: str) -> None:
+        """For slots only."""
         self._total -= 1
         self._of_source[source] -= 1
         if not self._of_source[source]:

@@ -27,6 +27,7 @@ from relaykit.dataplane.tls import TlsContext, server_context, start_tls
 from relaykit.interfaces import IServerHost
 from relaykit.nat.rendezvous import RendezvousPoints
 from relaykit.nat.server import RelayStun
+from relaykit.plugins import Carriers
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.extensions import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.login_proofs import BoundLogin
@@ -35,13 +36,13 @@ from relaykit.sansio.control.server_opening import ServerOpening
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
-from relaykit.server.acceptor import BindPort
+from relaykit.server.acceptor import BindPort, BindRules
 from relaykit.server.binding import ServerBinding, load_or_create_salt
+from relaykit.server.first_messages import FirstMessages
 from relaykit.server.heartbeats import heartbeat_of
 from relaykit.server.ingresses import RunningIngresses
 from relaykit.server.logins import Logins
 from relaykit.server.ports import PortProtocol, ServerPorts
-from relaykit.server.reception import Reception
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.visits import Visits
@@ -106,6 +107,7 @@ class ServerParts:
         """
         config, types = self._composition.config, self._composition.types
         try:
+            self._acceptor.startService()
             self._bind_port = listen_tcp(self._poller, config.bind_addr, config.bind_port, self._acceptor)
             self._ingresses.open(types.get(name) for name in self._composition.ingress_options)
         except Exception:
@@ -153,6 +155,7 @@ class ServerParts:
         self.data_plane.end_all(Ended.STOPPED)
         await self.sessions.end_all()
         self._acceptor.close_links()
+        await maybeDeferred(self._acceptor.stopService)
         if self._stun is not None:
             await maybeDeferred(self._stun.stopService)
         await self._ingresses.close()
@@ -198,7 +201,7 @@ class Composition:
         )
         ingresses = RunningIngresses(host, self.ingress_options, reactor)
         registry = Registry(self.types, ingresses, data_plane, reactor, sessions.release_if_silent)
-        reception = Reception(
+        first_messages = FirstMessages(
             partial(_make_opening, rules.binding.salt),
             Logins(sessions, registry, rules),
             sessions,
@@ -206,14 +209,22 @@ class Composition:
             reactor,
         )
         acceptor = BindPort(
-            reception.opened,
+            first_messages.on_opened,
             lambda leg: start_tls(poller, leg, context, server_side=True),
+            BindRules(
+                tls_only=config.transport.tls.force or bool(config.transport.tls.trusted_ca_file),
+                mux_keepalive_s=_positive(config.transport.tcp_mux_keepalive_interval),
+                bind_addr=config.bind_addr,
+            ),
             poller,
             reactor,
-            tls_only=config.transport.tls.force or bool(config.transport.tls.trusted_ca_file),
-            mux_keepalive_s=_positive(config.transport.tcp_mux_keepalive_interval),
-            is_known=sessions.is_known,
+            sessions.is_known,
         )
+        for reference in Carriers.installed():
+            carrier = reference.load()
+            port: int = getattr(config, f"{carrier.name}_bind_port", 0)
+            options = getattr(config.transport, carrier.name, None)
+            carrier.make_acceptor(options, port, acceptor).setServiceParent(acceptor)
         parts: ServerParts = ServerParts(
             fingerprint=shown,
             data_plane=data_plane,

@@ -228,8 +228,8 @@ class Session:
         A mux link is pinged.  Without mux the server of frp's protocol has no ping; but whoever is asked
         for a work connection opens one.
         """
-        if self._link.listen is not None:
-            self._link.listen().addCallback(lambda _: self._sign.heard())
+        if self._link.ping is not None:
+            self._link.ping().addCallback(lambda _: self._sign.heard())
         else:
             self._request_work(1)
 

@@ -606,7 +606,7 @@ class PathTests(LinkTestCase):
     def test_sign_of_life(self) -> None:
         """A peer that is asked for a sign of life gives one at once, whether or not a ping is under way."""
         self.network.flush()
-        signs = [self.far.sign_of_life(), self.far.sign_of_life()]
+        signs = [self.far.ping(), self.far.ping()]
         for sign in signs:
             self.assertNoResult(sign)
         self.network.flush()
@@ -617,7 +617,7 @@ class PathTests(LinkTestCase):
         """A peer that is gone gives none, ever."""
         self.network.flush()
         self.lower_near.pauseProducing()
-        sign = self.far.sign_of_life()
+        sign = self.far.ping()
         self.pass_time(20)
         self.assertNoResult(sign)
 

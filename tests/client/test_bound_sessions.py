@@ -178,7 +178,7 @@ class Closing(Machine):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene, muxed=False, tls=True)
-        scene.bind_port.opened = lambda leg, origin, link: leg.close()
+        scene.bind_port.on_opened = lambda leg, origin, link: leg.close()
 
 
 class ReplacedTests(SynchronousTestCase):

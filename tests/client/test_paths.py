@@ -9,12 +9,15 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink
-from relaykit.client.paths import Dialer, DirectPath, Route
+from relaykit.client.paths import DialHost, DirectPath, PathRoute, Route
 from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
 from relaykit.errors import ConnectionFailed, TransportSecurityError
-from relaykit.interfaces import IStreamLeg
+from relaykit.interfaces import IPathDialer, IStreamLeg, IStreamPath
+from relaykit.testing.memory import MemoryNetwork
+from relaykit.values import Address
 from tests.server.scene import Client, Scene, certificate
 
 
@@ -59,7 +62,26 @@ class RouteTests(SynchronousTestCase):
         self.failureResultOf(Deferred.fromCoroutine(route.open_path()), ConnectionFailed)
 
 
-class DialerTests(SynchronousTestCase):
+@implementer(IPathDialer)
+class PathDialer:
+    """Makes paths of its own."""
+
+    def open_path(self) -> Deferred[IStreamPath]:
+        return succeed(DirectPath(lambda: Deferred()))
+
+
+class PathRouteTests(SynchronousTestCase):
+    """Carriers with streams of their own."""
+
+    def test_path(self) -> None:
+        """The path is the carrier's, and nothing is multiplexed over it."""
+        route = PathRoute(PathDialer())
+        path = self.successResultOf(Deferred.fromCoroutine(route.open_path()))
+        self.assertIsInstance(path, DirectPath)
+        self.assertTrue(route.muxed)
+
+
+class DialHostTests(SynchronousTestCase):
     """What becomes of the files of TLS while connections are made."""
 
     def setUp(self) -> None:
@@ -67,7 +89,7 @@ class DialerTests(SynchronousTestCase):
         self.written = 0
         nothing: Any = None
         tls = ClientTls(trusted_ca_file=str(self.authority))
-        self.dialer = Dialer(ClientConfig(transport=ClientTransport(tls=tls)), nothing)
+        self.host = DialHost(ClientConfig(transport=ClientTransport(tls=tls)), nothing)
 
     def write(self, content: bytes) -> None:
         """Writes the file as if at a time of its own."""
@@ -78,27 +100,38 @@ class DialerTests(SynchronousTestCase):
     def test_read_again(self) -> None:
         """A file that was replaced is read, one that was not is not."""
         self.write(certificate("one").certificate)
-        first = self.dialer._tls_context()
-        self.assertIs(self.dialer._tls_context(), first)
+        first = self.host._tls_context()
+        self.assertIs(self.host._tls_context(), first)
         self.write(certificate("two").certificate + b"\n")
-        self.assertIsNot(self.dialer._tls_context(), first)
+        self.assertIsNot(self.host._tls_context(), first)
 
     def test_away_for_a_moment(self) -> None:
         """While a file is away or unfinished what was read before serves, which is logged once."""
         self.write(certificate("one").certificate)
-        first = self.dialer._tls_context()
+        first = self.host._tls_context()
         with capturedLogs() as logged:
             self.authority.unlink()
-            self.assertIs(self.dialer._tls_context(), first)
+            self.assertIs(self.host._tls_context(), first)
             self.write(b"-----BEGIN CERT")
-            self.assertIs(self.dialer._tls_context(), first)
+            self.assertIs(self.host._tls_context(), first)
         (event,) = logged
         self.assertEqual(event["log_level"], LogLevel.warn)
         self.assertIn(f"cannot read {self.authority}: no such file", event["reason"])
         self.write(certificate("two").certificate)
-        self.assertIsNot(self.dialer._tls_context(), first)
+        self.assertIsNot(self.host._tls_context(), first)
 
     def test_never_read(self) -> None:
         """Where there is no earlier one, a connection fails with the name of the file."""
-        error = self.failureResultOf(self.dialer.connect(), TransportSecurityError)
+        near, _ = MemoryNetwork().pair()
+        error = self.failureResultOf(self.host.secure(near), TransportSecurityError)
         self.assertEqual(str(error.value), f"cannot read {self.authority}: no such file or directory")
+        self.assertTrue(near._silent)
+
+    def test_without_tls(self) -> None:
+        """Where TLS is off a connection stays what it is."""
+        nothing: Any = None
+        tls = ClientTls(enable=False)
+        host = DialHost(ClientConfig(server_addr="a.example", transport=ClientTransport(tls=tls)), nothing)
+        near, _ = MemoryNetwork().pair()
+        self.assertIs(self.successResultOf(host.secure(near)), near)
+        self.assertEqual((host.server, len(host.entropy(5))), (Address("a.example", 7000), 5))

@@ -17,7 +17,7 @@ from relaykit.sansio.wire.messages import (
     NewWorkConn,
     StartWorkConn,
 )
-from relaykit.server.admission import MAX_HALF_OPEN_PER_SOURCE
+from relaykit.server.admission import MAX_PENDING_PER_SOURCE
 from tests.integration.peers import TROUBLE, FalseServer, HandClient, answer_of, mux_frame, v1_frame
 from tests.integration.programs import PATIENCE_S, free_port, frp_command, missing_frp, relaykit_command
 from tests.integration.relays import NOTHING, RelayTestCase, Table
@@ -316,9 +316,7 @@ class OurServerTests(ServerTests):
     def test_many_who_say_nothing(self) -> None:
         """A crowd of silent connections is let in up to a limit; when it goes, others get in again."""
         where, stranger = (LOOPBACK, self.bind_port), ("127.0.0.2", 0)
-        crowd = [
-            socket.create_connection(where, PATIENCE_S, stranger) for _ in range(MAX_HALF_OPEN_PER_SOURCE)
-        ]
+        crowd = [socket.create_connection(where, PATIENCE_S, stranger) for _ in range(MAX_PENDING_PER_SOURCE)]
         with socket.create_connection(where, PATIENCE_S, stranger) as one_too_many:
             self.assertEqual(end_of(one_too_many), b"")
         self.speak()

@@ -67,6 +67,9 @@ class _Streams:
     def open_leg(self, urgent: bool) -> Any:
         raise AssertionError("nobody opens a leg here")
 
+    def connection_of(self, leg: Any) -> Any:
+        return leg
+
     def when_lost(self) -> Deferred[Ended]:
         return self.lost
 

@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from relaykit.client.network import Network, make_network
+from relaykit.client.paths import Route
 from relaykit.client.service import RelayClient
 from relaykit.client.status import RegistrationState
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
@@ -105,6 +106,7 @@ class RelayRendezvous:
 
         def network(config: ClientConfig, reactor: Any) -> Network:
             made = make_network(config, reactor)
+            assert isinstance(made.route, Route), "a carrier without streams of its own"
             connect = made.route._connect
 
             def connect_there() -> Deferred[Any]:

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from relaykit.authentication import TokenProver, TokenVerifier
 from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.carriers.tcp import TlsRecognition
 from relaykit.certificates import KeyPair, self_signed
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
@@ -48,11 +49,11 @@ from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
 from relaykit.sansio.wire.framing import V1, V2, Framing
 from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import Login
-from relaykit.server.acceptor import BindPort, Link
+from relaykit.server.acceptor import BindPort, BindRules, Link
 from relaykit.server.binding import ServerBinding
+from relaykit.server.first_messages import FirstMessages
 from relaykit.server.logins import Logins
 from relaykit.server.ports import PortProtocol, ServerPorts
-from relaykit.server.reception import Reception
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.visits import Visits
@@ -177,16 +178,17 @@ class Scene:
         self.sessions = Sessions(rules)
         self.visits = Visits(self.sessions, self.registry, PeerTexts(detailed), self.entropy)
         logins = Logins(self.sessions, self.registry, rules)
-        self.reception = Reception(self._opening, logins, self.sessions, self.visits, self.clock)
+        self.first_messages = FirstMessages(self._opening, logins, self.sessions, self.visits, self.clock)
         self.bind_port = BindPort(
-            self.reception.opened,
+            self.first_messages.on_opened,
             self._secure,
+            BindRules(tls_only=tls_only, mux_keepalive_s=30.0),
             self.network,
             self.clock,
-            tls_only=tls_only,
-            mux_keepalive_s=30.0,
-            is_known=self.sessions.is_known,
+            self.sessions.is_known,
         )
+        TlsRecognition(self.bind_port).setServiceParent(self.bind_port)
+        self.bind_port.startService()
 
     def entropy(self, length: int) -> bytes:
         """Bytes that never come twice."""
@@ -214,7 +216,9 @@ class Scene:
     def open(self, link: Link | None = None) -> MemoryLeg:
         """A logical connection that the bind port has understood: its client's end."""
         near, far = self.network.pair()
-        self.reception.opened(far, Origin(far.peer, far.host), link or Link(False, False, lambda: None))
+        self.first_messages.on_opened(
+            far, Origin(far.peer, far.host), link or Link(False, False, lambda: None)
+        )
         return near
 
     def dial(self, port: int) -> tuple[MemoryLeg, RecordingReceiver]:

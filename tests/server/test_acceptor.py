@@ -9,12 +9,20 @@ from unittest import mock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.dataplane.tls import channel_binding
+from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.dataplane.tls import channel_binding, client_context, start_tls
+from relaykit.dataplane.transforms import transformed
+from relaykit.interfaces import IIncomingConnection, IStreamLeg
+from relaykit.options import ProxyTransport
 from relaykit.sansio.control import events
+from relaykit.sansio.parsers.recognizing import Opening, Rank
 from relaykit.server import acceptor, admission
 from relaykit.server.acceptor import FIRST_BYTES_TIMEOUT_S, LOGIN_TIMEOUT_S, Link
+from relaykit.testing.legs import ExactPrefix
 from relaykit.testing.memory import RecordingReceiver
-from tests.server.scene import Client, Scene, muxed, versions
+from relaykit.values import Origin
+from tests.carriers.test_muxing import Accepting
+from tests.server.scene import TOKEN, Client, Scene, muxed, versions
 
 PING_OF_MUX = bytes.fromhex("000200010000000000000001")
 STREAM_OF_MUX = bytes.fromhex("000100010000000100000000")
@@ -37,7 +45,7 @@ class BindPortTests(SynchronousTestCase):
         for framing in versions():
             client = Client(self.scene, framing=framing, leg=self.scene.accept())
             self.assertTrue(client.run_id)
-            self.assertEqual(self.scene.bind_port.half_open, 0)
+            self.assertEqual(self.scene.bind_port.pending, 0)
 
     def test_muxed_login(self) -> None:
         """A login on a stream of a mux link is taken."""
@@ -60,7 +68,7 @@ class BindPortTests(SynchronousTestCase):
                 self.scene.flush()
             self.assertTrue(received.ended or received.lost, name)
             self.assertIn(name, texts(logged))
-        self.assertEqual(self.scene.bind_port.half_open, 0)
+        self.assertEqual(self.scene.bind_port.pending, 0)
 
     def test_silence(self) -> None:
         """A connection on which nothing is said is closed after the time-out, not before."""
@@ -70,13 +78,13 @@ class BindPortTests(SynchronousTestCase):
         self.assertFalse(received.ended)
         self.scene.advance(2)
         self.assertTrue(received.ended)
-        self.assertEqual(self.scene.bind_port.half_open, 0)
+        self.assertEqual(self.scene.bind_port.pending, 0)
 
     def test_lost_at_once(self) -> None:
         """A connection that is lost before its first byte leaves nothing behind."""
         self.scene.accept().abort()
         self.scene.flush()
-        self.assertEqual(self.scene.bind_port.half_open, 0)
+        self.assertEqual(self.scene.bind_port.pending, 0)
         self.assertEqual(self.scene.clock.getDelayedCalls(), [])
 
     def test_failed_tls(self) -> None:
@@ -93,7 +101,7 @@ class BindPortTests(SynchronousTestCase):
     def test_tls_session(self) -> None:
         """What tells one TLS session from another is known of each link, and both ends have the same."""
         links: list[Link] = []
-        self.scene.bind_port.opened = lambda leg, origin, link: links.append(link)
+        self.scene.bind_port.on_opened = lambda leg, origin, link: links.append(link)
         for first, is_mux in ((b"FRP\x00\x02\r\n", False), (PING_OF_MUX + STREAM_OF_MUX, True)):
             connecting = self.scene.accept_tls()
             self.scene.flush()
@@ -107,12 +115,12 @@ class BindPortTests(SynchronousTestCase):
     def test_no_tls_session(self) -> None:
         """Without TLS there is nothing to bind to; a mux link can be asked for a sign of life."""
         links: list[Link] = []
-        self.scene.bind_port.opened = lambda leg, origin, link: links.append(link)
+        self.scene.bind_port.on_opened = lambda leg, origin, link: links.append(link)
         muxed(self.scene)
         (link,) = links
         self.assertEqual(link.exporter, b"")
-        assert link.listen is not None
-        sign = link.listen()
+        assert link.ping is not None
+        sign = link.ping()
         self.scene.flush()
         self.assertIsNone(self.successResultOf(sign))
 
@@ -125,7 +133,7 @@ class BindPortTests(SynchronousTestCase):
 
     def test_too_many(self) -> None:
         """Connections beyond the bounds are dropped while others are not understood yet."""
-        with mock.patch.object(admission, "MAX_HALF_OPEN_PER_SOURCE", 2):
+        with mock.patch.object(admission, "MAX_PENDING_PER_SOURCE", 2):
             legs = [self.scene.accept() for _ in range(3)]
             receivers = [RecordingReceiver(leg) for leg in legs]
             self.scene.flush()
@@ -138,36 +146,36 @@ class BindPortTests(SynchronousTestCase):
 
     def test_half_open(self) -> None:
         """A connection counts as half-open until its first message is read, or it is gone."""
-        half_open = self.scene.bind_port
+        pending = self.scene.bind_port
         for end in (False, True):
             leg = self.scene.accept()
             leg.write(b"FRP\x00\x02\r\n")
             self.scene.flush()
-            self.assertEqual(half_open.half_open, 1)
+            self.assertEqual(pending.pending, 1)
             if end:
                 leg.abort()
             else:
                 self.scene.advance(acceptor.FIRST_BYTES_TIMEOUT_S + 1)
             self.scene.flush()
-            self.assertEqual(half_open.half_open, 0)
+            self.assertEqual(pending.pending, 0)
         self.assertTrue(Client(self.scene, leg=self.scene.accept()).run_id)
-        self.assertEqual(half_open.half_open, 0)
+        self.assertEqual(pending.pending, 0)
 
     def test_half_open_link(self) -> None:
         """A mux link counts until somebody has logged in on it, or it is gone."""
         link = muxed(self.scene)
-        self.assertEqual(self.scene.bind_port.half_open, 1)
+        self.assertEqual(self.scene.bind_port.pending, 1)
         link.close()
         self.scene.flush()
         self.scene.network.expire_linger()
-        self.assertEqual(self.scene.bind_port.half_open, 0)
+        self.assertEqual(self.scene.bind_port.pending, 0)
         link = muxed(self.scene)
         self.assertTrue(Client(self.scene, leg=self.successResultOf(link.open_leg())).run_id)
-        self.assertEqual(self.scene.bind_port.half_open, 0)
+        self.assertEqual(self.scene.bind_port.pending, 0)
 
     def test_turned_away(self) -> None:
         """That connections are turned away is said once, with the reason in a field."""
-        with mock.patch.object(admission, "MAX_HALF_OPEN", 1), capturedLogs() as logged:
+        with mock.patch.object(admission, "MAX_PENDING", 1), capturedLogs() as logged:
             first = self.scene.accept()
             for _ in range(3):
                 self.scene.accept()
@@ -206,6 +214,87 @@ class BindPortTests(SynchronousTestCase):
         receivers = [RecordingReceiver(self.successResultOf(link.open_leg())) for _ in range(20)]
         self.scene.flush()
         self.assertTrue(all(each.lost is None for each in receivers))
+
+    def test_layers(self) -> None:
+        """A layer that a carrier brings is looked into in turn, TLS within it included; each kind once."""
+        recognizer = Opening(b"LAYER")
+
+        async def on_recognized(connection: IIncomingConnection) -> IStreamLeg:
+            await connection.leg.take(ExactPrefix(5))
+            return transformed(connection.leg, ProxyTransport(use_encryption=True), TOKEN, bytes)
+
+        port = self.scene.bind_port
+        port.recognize(recognizer, on_recognized, Rank.LAYER)
+        leg = self.scene.accept()
+        leg.write(b"LAYER")
+        within = transformed(leg, ProxyTransport(use_encryption=True), TOKEN, bytes)
+        connecting = start_tls(self.scene.network, within, client_context(), server_side=False)
+        self.scene.flush()
+        client = Client(self.scene, leg=self.successResultOf(connecting))
+        self.assertTrue(client.run_id)
+        leg = self.scene.accept()
+        within = transformed(leg, ProxyTransport(use_encryption=True), TOKEN, bytes)
+        received = RecordingReceiver(within)
+        leg.write(b"LAYER")
+        within.write(b"LAYER")
+        with capturedLogs() as logged:
+            self.scene.flush()
+        self.assertTrue(received.ended)
+        self.assertIn("an unknown protocol", texts(logged))
+        port.ignore(recognizer)
+        leg = self.scene.accept()
+        received = RecordingReceiver(leg)
+        leg.write(b"LAYER")
+        self.scene.flush()
+        self.assertTrue(received.ended)
+        self.assertEqual(port.pending, 0)
+
+    def test_shared(self) -> None:
+        """What somebody shares the port for is handed on whole, and is no pending connection any more."""
+        accepting = Accepting()
+        port = self.scene.bind_port
+        port.share(Opening(b"GET /shared"), accepting)
+        leg = self.scene.accept()
+        leg.write(b"GET /shared/page HTTP/1.1")
+        self.scene.flush()
+        received = RecordingReceiver(accepting.legs[0])
+        self.assertEqual((received.data, port.pending), (b"GET /shared/page HTTP/1.1", 0))
+        leg.abort()
+        self.scene.flush()
+
+    def test_defective_layer(self) -> None:
+        """A layer with a defect costs the connection, and is logged."""
+
+        async def on_recognized(connection: IIncomingConnection) -> IStreamLeg:
+            raise ZeroDivisionError("a defect")
+
+        self.scene.bind_port.recognize(Opening(b"LAYER"), on_recognized, Rank.FIXED)
+        leg = self.scene.accept()
+        received = RecordingReceiver(leg)
+        leg.write(b"LAYER")
+        self.scene.flush()
+        self.assertTrue(received.ended)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.scene.bind_port.pending, 0)
+
+    def test_paths(self) -> None:
+        """A carrier with streams of its own hands in its connections; they are treated like mux links."""
+        port = self.scene.bind_port
+        near, far = self.scene.network.pair()
+        link = MuxLink(near, Role.CLIENT, self.scene.network, self.scene.clock)
+        link.start()
+        path = MuxLink(far, Role.SERVER, self.scene.network, self.scene.clock)
+        port.path_accepted(path, Origin(far.peer, far.host), None)
+        self.assertEqual(port.pending, 1)
+        self.assertTrue(Client(self.scene, leg=self.successResultOf(link.open_leg())).run_id)
+        self.assertEqual(port.pending, 0)
+        with mock.patch.object(admission, "MAX_PENDING", 0):
+            near, far = self.scene.network.pair()
+            path = MuxLink(far, Role.SERVER, self.scene.network, self.scene.clock)
+            port.path_accepted(path, Origin(far.peer, far.host), None)
+            self.assertTrue(path.session.over)
+        self.scene.flush()
+        link.close()
 
     def test_closing_links(self) -> None:
         """When the server stops it closes the links of its clients."""

@@ -12,11 +12,11 @@ from relaykit.server import admission
 from relaykit.server.admission import (
     LOGINS_AT_ONCE,
     LOGINS_PER_S,
-    MAX_HALF_OPEN,
-    MAX_HALF_OPEN_PER_SOURCE,
+    MAX_PENDING,
+    MAX_PENDING_PER_SOURCE,
     MAX_SOURCES,
-    HalfOpen,
     LoginRate,
+    PendingConnections,
     source_of,
 )
 from relaykit.values import Address, Origin
@@ -47,43 +47,43 @@ class SourceTests(SynchronousTestCase):
 
 
 class HalfOpenTests(SynchronousTestCase):
-    """Tests for :class:`HalfOpen`."""
+    """Tests for :class:`PendingConnections`."""
 
     def setUp(self) -> None:
         """Nobody is there, one source is known."""
-        self.half_open = HalfOpen(lambda source: source == "192.0.2.1")
+        self.pending = PendingConnections(lambda source: source == "192.0.2.1")
 
     def test_per_source(self) -> None:
         """One source has so many places and no more; another one has its own."""
-        places = [self.half_open.enter(origin("192.0.2.7")) for _ in range(MAX_HALF_OPEN_PER_SOURCE)]
+        places = [self.pending.enter(origin("192.0.2.7")) for _ in range(MAX_PENDING_PER_SOURCE)]
         self.assertNotIn(None, places)
-        self.assertIsNone(self.half_open.enter(origin("192.0.2.7")))
-        self.assertIsNotNone(self.half_open.enter(origin("192.0.2.8")))
+        self.assertIsNone(self.pending.enter(origin("192.0.2.7")))
+        self.assertIsNotNone(self.pending.enter(origin("192.0.2.8")))
 
     def test_known_source(self) -> None:
         """A source that a client is logged in from may have as many as there are."""
-        for _ in range(MAX_HALF_OPEN_PER_SOURCE + 1):
-            self.assertIsNotNone(self.half_open.enter(origin("192.0.2.1")))
+        for _ in range(MAX_PENDING_PER_SOURCE + 1):
+            self.assertIsNotNone(self.pending.enter(origin("192.0.2.1")))
 
     def test_all_together(self) -> None:
         """There are so many places for all together, known or not."""
-        with mock.patch.object(admission, "MAX_HALF_OPEN", 3):
+        with mock.patch.object(admission, "MAX_PENDING", 3):
             for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
-                self.assertIsNotNone(self.half_open.enter(origin(host)))
+                self.assertIsNotNone(self.pending.enter(origin(host)))
             for host in ("192.0.2.1", "192.0.2.4"):
-                self.assertIsNone(self.half_open.enter(origin(host)))
-        self.assertGreater(MAX_HALF_OPEN, MAX_HALF_OPEN_PER_SOURCE)
+                self.assertIsNone(self.pending.enter(origin(host)))
+        self.assertGreater(MAX_PENDING, MAX_PENDING_PER_SOURCE)
 
     def test_left(self) -> None:
         """A place that was left is free again, once."""
-        first, second = (self.half_open.enter(origin("192.0.2.7")) for _ in range(2))
+        first, second = (self.pending.enter(origin("192.0.2.7")) for _ in range(2))
         assert first is not None and second is not None
-        first.leave()
-        first.leave()
-        self.assertEqual(len(self.half_open), 1)
-        second.leave()
-        self.assertEqual(len(self.half_open), 0)
-        self.assertEqual(self.half_open._of_source, {})
+        first.release()
+        first.release()
+        self.assertEqual(len(self.pending), 1)
+        second.release()
+        self.assertEqual(len(self.pending), 0)
+        self.assertEqual(self.pending._of_source, {})
 
 
 class LoginRateTests(SynchronousTestCase):

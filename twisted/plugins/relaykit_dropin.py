@@ -1,11 +1,13 @@
-"""What relaykit adds to Twisted: its proxy types, and its two programs for twist and twistd."""
+"""What relaykit adds to Twisted: proxy types, carriers, and two programs for twist and twistd."""
 
 from twisted.application.service import ServiceMaker
 
-from relaykit.plugins import ProxyTypeReference
+from relaykit.plugins import CarrierReference, ProxyTypeReference
 
 tcp = ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",))
 stcp = ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit"))
+
+tcp_carrier = CarrierReference("tcp", "relaykit.carriers.tcp")
 
 relay_server = ServiceMaker(
     "relaykit server", "relaykit.tap.server", "A relay server, compatible with frps.", "relaykit-server"

@@ -26,9 +26,10 @@ from relaykit.options import (
     SecondsOrOff,
     doc,
 )
+from relaykit.plugins import Carriers
 
 __all__ = [
-    "TRANSPORT_PROTOCOLS",
+    "FRP_CARRIERS",
     "WIRE_PROTOCOLS",
     "ClientConfig",
     "ClientTls",
@@ -37,8 +38,8 @@ __all__ = [
     "VirtualNet",
 ]
 
-TRANSPORT_PROTOCOLS = ("tcp", "kcp", "quic", "websocket", "wss")
-"""What the client's ``transport.protocol`` may be."""
+FRP_CARRIERS = ("tcp", "kcp", "quic", "websocket", "wss")
+"""What frp's ``transport.protocol`` may be: known, also where no such carrier is installed."""
 
 WIRE_PROTOCOLS = ("auto", "v1", "v2")
 """What the client's ``transport.wireProtocol`` may be."""
@@ -106,7 +107,11 @@ class ClientTransport(Options, frozen=True, kw_only=True):
     tls: ClientTls = ClientTls()
 
     def problems(self) -> Iterable[Problem]:
-        yield from choice_problems("protocol", self.protocol, TRANSPORT_PROTOCOLS)
+        if self.protocol not in FRP_CARRIERS:
+            carriers: set[str] = {carrier.name for carrier in Carriers.installed()}
+            yield from choice_problems(
+                "protocol", self.protocol, (*FRP_CARRIERS, *sorted(carriers - set(FRP_CARRIERS)))
+            )
         yield from choice_problems("wireProtocol", self.wire_protocol, WIRE_PROTOCOLS)
         if 0 < self.heartbeat_timeout < self.heartbeat_interval:
             yield Problem(

@@ -197,7 +197,7 @@ class ServerOpening:
         found = LOGICAL_CONNECTION.feed(self._first)
         if found is None:
             return
-        spoken, _ = found
+        spoken = found[0] or Spoken.UNKNOWN
         if spoken is Spoken.WIRE_V1:
             self._framing = V1
             self._decoder.receive(self._first)

@@ -1,25 +1,23 @@
-"""Tells by the first bytes of a connection which protocol the peer speaks.
+"""How the protocols begin that meet on the server's ports, and what only a log wants to know.
 
-The server looks at them on a port that just accepted a connection, within TLS, within a WebSocket,
-and on each logical connection.  What does not belong there is still recognised where it
-can be, because "an HTTP client spoke to the bind port" helps whoever reads the log.
-
-A parser here provides :class:`relaykit.sansio.contract.PrefixParser`.  It never raises: bytes that it
-does not know are :attr:`Spoken.UNKNOWN`, and it answers as soon as the bytes leave no choice.
+What does not belong there is still recognized where it can be, because "an HTTP client spoke to the bind
+port" helps whoever reads the log.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import Final
+
+from relaykit.sansio.parsers.recognizing import Opening, RecognizerTable
 
 __all__ = [
-    "ACCEPTED_CONNECTION",
     "CUSTOM_TLS_BYTE",
     "LOGICAL_CONNECTION",
-    "WITHIN_TLS",
-    "WITHIN_WEBSOCKET",
-    "FirstBytes",
+    "OPENINGS",
+    "STRANGERS",
+    "CustomTlsByte",
     "Spoken",
 ]
 
@@ -28,9 +26,7 @@ class Spoken(enum.Enum):
     """What the peer speaks; the value is how a log calls it."""
 
     TLS = "TLS"
-    """A TLS ClientHello; the byte belongs to it."""
-    CUSTOM_TLS = "TLS after frp's own first byte"
-    """The byte announces TLS and is not part of it: take it, then begin TLS."""
+    """A ClientHello, or frp's own byte that announces one."""
     WEBSOCKET = "WebSocket"
     """The request line of frp's WebSocket carrier."""
     MUX = "yamux"
@@ -46,75 +42,45 @@ class Spoken(enum.Enum):
     UNKNOWN = "an unknown protocol"
 
 
-CUSTOM_TLS_BYTE = b"\x17"
+CUSTOM_TLS_BYTE: Final = b"\x17"
 """What a client sends before TLS so that the bind port can be shared with HTTPS users."""
 
-_MUX: Mapping[bytes, Spoken] = {b"\x00": Spoken.MUX}
+_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE")
 
-_TLS: Mapping[bytes, Spoken] = {b"\x16": Spoken.TLS, CUSTOM_TLS_BYTE: Spoken.CUSTOM_TLS}
-
-_WEBSOCKET: Mapping[bytes, Spoken] = {b"GET /~!frp": Spoken.WEBSOCKET}
-
-_WIRE: Mapping[bytes, Spoken] = {
-    b"FRP\x00\x02\r\n": Spoken.WIRE_V2,
+OPENINGS: Mapping[Spoken, Opening] = {
+    Spoken.TLS: Opening(b"\x16", CUSTOM_TLS_BYTE),
+    Spoken.WEBSOCKET: Opening(b"GET /~!frp"),
+    Spoken.MUX: Opening(b"\x00"),
     # Login, NewWorkConn, NewVisitorConn, and the first byte of a length that cannot be large.
-    b"o\x00": Spoken.WIRE_V1,
-    b"w\x00": Spoken.WIRE_V1,
-    b"v\x00": Spoken.WIRE_V1,
+    Spoken.WIRE_V1: Opening(b"o\x00", b"w\x00", b"v\x00"),
+    Spoken.WIRE_V2: Opening(b"FRP\x00\x02\r\n"),
+    Spoken.HTTP: Opening(*(method + b" " for method in _METHODS)),
+    Spoken.HTTP2: Opening(b"PRI * "),
+    Spoken.SSH: Opening(b"SSH-"),
+    Spoken.PROXY_HEADER: Opening(b"PROXY ", b"\r\n\r\n\x00\r\nQUIT\n"),
 }
+"""How each of them begins."""
 
-_STRANGERS: Mapping[bytes, Spoken] = {
-    b"SSH-": Spoken.SSH,
-    b"PRI * ": Spoken.HTTP2,
-    b"PROXY ": Spoken.PROXY_HEADER,
-    b"\r\n\r\n\x00\r\nQUIT\n": Spoken.PROXY_HEADER,
-    **{
-        method + b" ": Spoken.HTTP
-        for method in (
-            b"GET",
-            b"HEAD",
-            b"POST",
-            b"PUT",
-            b"PATCH",
-            b"DELETE",
-            b"OPTIONS",
-            b"CONNECT",
-            b"TRACE",
-        )
-    },
-}
+STRANGERS: Final = (Spoken.WEBSOCKET, Spoken.HTTP, Spoken.HTTP2, Spoken.SSH, Spoken.PROXY_HEADER)
+"""Those that nobody here speaks, unless a carrier or a shared port does; the more special ones first."""
 
 
-class FirstBytes:
-    """Recognises one of several openings; the longest that fits wins.
-
-    The answer's length is 1 for :attr:`Spoken.CUSTOM_TLS`, so that taking it leaves TLS to begin,
-    and 0 for all others, so that taking leaves every byte to who reads next.
-    """
-
-    __slots__ = ("_openings", "limit")
-
-    def __init__(self, openings: Mapping[bytes, Spoken]) -> None:
-        self._openings = sorted(openings.items(), key=lambda opening: -len(opening[0]))
-        self.limit = len(self._openings[0][0])
-
-    def feed(self, data: bytes) -> tuple[Spoken, int] | None:
-        for opening, spoken in self._openings:
-            if data.startswith(opening):
-                return spoken, len(opening) if spoken is Spoken.CUSTOM_TLS else 0
-            if opening.startswith(data):
-                return None
-        return Spoken.UNKNOWN, 0
+def _table(*spoken: Spoken) -> RecognizerTable[Spoken]:
+    table: RecognizerTable[Spoken] = RecognizerTable()
+    for each in spoken:
+        table.add(OPENINGS[each], each)
+    return table
 
 
-ACCEPTED_CONNECTION = FirstBytes({**_TLS, **_WEBSOCKET, **_MUX, **_WIRE, **_STRANGERS})
-"""For a port of the server that just accepted a connection."""
-
-WITHIN_TLS = FirstBytes({**_WEBSOCKET, **_MUX, **_WIRE, **_STRANGERS})
-"""For what comes out of TLS."""
-
-WITHIN_WEBSOCKET = FirstBytes({**_TLS, **_MUX, **_WIRE, **_STRANGERS})
-"""For what comes out of a WebSocket."""
-
-LOGICAL_CONNECTION = FirstBytes({**_MUX, **_WIRE, **_STRANGERS})
+LOGICAL_CONNECTION = _table(Spoken.WIRE_V1, Spoken.WIRE_V2, Spoken.MUX, *STRANGERS[1:])
 """For one stream of a link, or for the connection itself where there is no mux."""
+
+
+class CustomTlsByte:
+    """Recognizes frp's own byte before TLS, or that it is not there: takes one byte, or none."""
+
+    limit = 1
+
+    def feed(self, data: bytes) -> tuple[None, int] | None:
+        """Answers nothing but how much there is to take."""
+        return (None, int(data.startswith(CUSTOM_TLS_BYTE))) if data else None

@@ -1,4 +1,4 @@
-"""Tests of the reception: the first message of a logical connection, and what becomes of it."""
+"""The first message of a logical connection, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from relaykit.testing.memory import RecordingReceiver
 from tests.server.scene import Client, Scene, versions
 
 
-class ReceptionTests(SynchronousTestCase):
+class FirstMessageTests(SynchronousTestCase):
     """What first messages come to."""
 
     def setUp(self) -> None:

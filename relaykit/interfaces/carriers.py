@@ -1,0 +1,154 @@
+"""What the author of a carrier provides and may use: how streams get from the client to the server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import IService
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface
+
+from relaykit.interfaces.legs import ILegAcceptor
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from relaykit.interfaces.legs import (
+        IDatagramAcceptor,
+        IDatagramLeg,
+        IListeningPort,
+        ISecureLeg,
+        ISharedPath,
+        IStreamLeg,
+        IStreamPath,
+    )
+    from relaykit.sansio.contract import Recognizer
+    from relaykit.sansio.parsers.recognizing import Rank
+    from relaykit.values import Origin
+
+__all__ = [
+    "IAcceptHost",
+    "ICarrier",
+    "ICarrierReference",
+    "IDialHost",
+    "IIncomingConnection",
+    "ILegDialer",
+    "IPathDialer",
+]
+
+
+class ICarrierReference(IPlugin):
+    """The object in a dropin file: names a carrier without importing it."""
+
+    name = Attribute("The carrier's name, as in ``transport.protocol``.")
+    module = Attribute("Dotted name of the module that has ``carrier``.")
+
+    def load() -> ICarrier:
+        """Imports the module and answers its ``carrier``.
+
+        :raises BrokenCarrier: with the reason.
+        """
+
+
+class ICarrier(Interface):
+    """A way for streams from a client to its server: makes what dials and what accepts.
+
+    ``options`` is the table ``transport.NAME`` of the file at that end, checked; None where it has none.
+    Making has no effects.
+    """
+
+    name = Attribute("``transport.protocol`` in a client's file.")
+    summary = Attribute("One line for people.")
+    capabilities = Attribute("Its :class:`relaykit.values.CarrierCapabilities`.")
+
+    def make_dialer(options: Any, host: IDialHost) -> ILegDialer | IPathDialer:
+        """The client half; an :class:`IPathDialer` for a carrier with streams of its own."""
+
+    def make_acceptor(options: Any, port: int, host: IAcceptHost) -> IService:
+        """The server half, which runs as long as the server takes connections.
+
+        Starting it tells the host what it recognizes on the bind port, or opens ``port``, its own: 0 where
+        the server's file gives it none.
+        """
+
+
+class ILegDialer(Interface):
+    """Makes connections to the server, one byte stream each."""
+
+    def connect() -> Deferred[IStreamLeg]:
+        """A new connection, with all that belongs below the first byte of frp's wire or of a mux link.
+
+        Fails with :class:`relaykit.errors.ConnectionFailed` or
+        :class:`relaykit.errors.TransportSecurityError`.
+        """
+
+
+class IPathDialer(Interface):
+    """Makes connections to the server that have streams of their own."""
+
+    def open_path() -> Deferred[IStreamPath]:
+        """A new path; fails as :meth:`ILegDialer.connect` does."""
+
+
+class IDialHost(Interface):
+    """What the client half of a carrier may use; all of it as the client's file says."""
+
+    reactor = Attribute("Time: an IReactorTime.")
+    server = Attribute("The server's :class:`relaykit.values.Address`; its host may be a name.")
+
+    def entropy(count: int) -> bytes:
+        """So many random bytes."""
+
+    def dial() -> Deferred[IStreamLeg]:
+        """A TCP connection to the server, with nothing on it."""
+
+    def dial_datagrams() -> Deferred[IDatagramLeg]:
+        """Datagrams to the server's port."""
+
+    def secure(leg: IStreamLeg) -> Deferred[IStreamLeg]:
+        """The leg above TLS with the server; the same leg where TLS is off.  Owns the leg it is given."""
+
+
+class IIncomingConnection(Interface):
+    """A connection that was accepted and is looked at, layer by layer."""
+
+    leg = Attribute("The :class:`IStreamLeg` of the innermost layer so far: paused, all of it unread.")
+    origin = Attribute("The :class:`relaykit.values.Origin` of its connection.")
+    secured = Attribute("The innermost :class:`ISecureLeg` so far, or None.")
+
+
+class IAcceptHost(ILegAcceptor):
+    """What the server half of a carrier may use.
+
+    A leg of a carrier with a port of its own is handed in by ``leg_accepted``, and is looked at like one
+    that the bind port accepted.
+    """
+
+    reactor = Attribute("Time: an IReactorTime.")
+
+    def recognize(
+        recognizer: Recognizer,
+        on_recognized: Callable[[IIncomingConnection], Awaitable[IStreamLeg | None]],
+        rank: Rank,
+    ) -> None:
+        """Gives connections that begin so, at any layer, to ``on_recognized``, until :meth:`ignore`.
+
+        It answers the leg within, whose first bytes are looked at in turn, by everybody else; or None if
+        it keeps the connection.  What it raises ends the connection, and is logged.
+        """
+
+    def ignore(recognizer: Recognizer) -> None:
+        """Gives such connections to nobody any more."""
+
+    def secure(leg: IStreamLeg) -> Deferred[ISecureLeg]:
+        """Begins TLS as the server, with the certificate of its file.  Owns the leg it is given."""
+
+    def listen_datagrams(port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
+        """Opens a UDP port on the address that clients dial.
+
+        :raises OSError: it cannot be opened.
+        """
+
+    def path_accepted(path: ISharedPath, origin: Origin, secured: ISecureLeg | None) -> None:
+        """Takes a connection with streams of its own; ``secured`` tells its encryption from any other."""
