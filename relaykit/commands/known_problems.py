@@ -409,6 +409,11 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The server did not open this proxy, or the visitor's port could not be opened; it is tried again.",
         "Correct the entry as the message says; the server's log may say more.",
     ),
+    "stopped-late": KnownProblem(
+        "Stopping took too long",
+        "The program was told to stop, and a peer or a user did not let go in time; the program ended.",
+        "Nothing: it happens where a network is dead.",
+    ),
     "cannot-start": KnownProblem(
         "The program cannot start",
         "The program, or a proxy or visitor of it, cannot do what it was started for, for the reason given.",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.logger import globalLogBeginner
+from twisted.internet.defer import TimeoutError as DeadlinePassed
+from twisted.logger import Logger, globalLogBeginner
 from twisted.python.failure import Failure
 
 from relaykit.commands.context import CommandContext
@@ -99,6 +100,8 @@ class ProcessRunner:
     :param stop: stops it; its Deferred fires when it has been drained.
     """
 
+    log = Logger()
+
     def __init__(self, reactor: Any, begin: Callable[[], Deferred[Any]], stop: Callable[[], Any]) -> None:
         self._reactor = reactor
         self._begin = begin
@@ -151,6 +154,14 @@ class ProcessRunner:
         stopped.addBoth(self._stop_reactor)
 
     def _not_drained(self, failure: Failure) -> None:
+        if failure.check(DeadlinePassed):
+            # A peer that does not take its goodbye is no defect here.
+            self.log.warn(
+                "what had not ended within {seconds:g} s is cut",
+                seconds=DRAIN_LIMIT_S,
+                problem="stopped-late",
+            )
+            return
         self._reason.failure = self._reason.failure or failure.value
 
     def _stop_reactor(self, result: object) -> None:

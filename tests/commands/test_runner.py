@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.logger import globalLogBeginner
+from twisted.logger import capturedLogs, globalLogBeginner
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.context import CommandContext
@@ -99,14 +99,6 @@ class ProcessRunnerTests(SynchronousTestCase):
         self.send(signal.SIGTERM)
         self.assertEqual((reason, stops), (ExitReason(), [True]))
 
-    def test_draining_is_bounded(self) -> None:
-        """A service that never stops does not keep the program alive."""
-        reason = self.live()
-        self.send(signal.SIGTERM)
-        self.reactor.advance(DRAIN_LIMIT_S)
-        self.assertFalse(self.reactor.running)
-        self.assertEqual(reason.signal, signal.SIGTERM)
-
     def test_failure(self) -> None:
         """A failure ends the program after the service was stopped."""
         error = ConnectionFailed("no")
@@ -141,6 +133,15 @@ class ProcessRunnerTests(SynchronousTestCase):
         reason = self.live()
         self.send(signal.SIGTERM)
         self.assertEqual((reason.failure, self.reactor.running), (error, False))
+
+    def test_stopping_takes_too_long(self) -> None:
+        """What does not end in time is cut, which is told, and is neither a failure nor a defect."""
+        reason = self.live()
+        self.send(signal.SIGTERM)
+        with capturedLogs() as events:
+            self.reactor.advance(DRAIN_LIMIT_S)
+        self.assertEqual((reason, self.reactor.running), (ExitReason(signal=signal.SIGTERM), False))
+        self.assertEqual([event["problem"] for event in events], ["stopped-late"])
 
     def test_ignored_signals(self) -> None:
         """The signals that frp lives on through are ignored."""

@@ -528,7 +528,7 @@ class TerminalTests(QuickTestCase):
         shown = self.seen("round trip")
         self.assertIn(f"connected to 0.0.0.0:{self.bind_port}", shown)
         self.assertIn(f"http://0.0.0.0:{self.remote_port}/", shown)
-        self.assertIn("█▀▀▀▀▀█", shown)
+        self.assertIn("█ ▄▄▄▄▄ █", shown)
         self.assertIn("0 users now, 0 so far", shown)
         for _ in range(3):
             fetched(self.remote_port)
