@@ -92,7 +92,7 @@ class RelayClient(MultiService):
             LifeAction.END_FLOWS: lambda run: run.data_plane.end_all(Ended.STOPPED),
             LifeAction.CLOSE: self._close,
             LifeAction.ABORT: lambda run: run.abort_session(Ended.STOPPED),
-            LifeAction.FINISH: self._finish,
+            LifeAction.RELEASE: self._release,
         }
 
     # --- what a program does with it --------------------------------------------------------------
@@ -101,20 +101,12 @@ class RelayClient(MultiService):
         """Starts it.
 
         :raises LocalProtocolError: it runs, or is still stopping.
+        :raises PluginError: a proxy or a visitor cannot be made; the text names it.
         """
+        if self._life.state is LifeState.STOPPED:
+            self._run = self._make_run()
+            self._run.setServiceParent(self)
         self._life.start(self._driver.now)
-        run = self._run = ClientRun(
-            self._config,
-            self._token,
-            self._types,
-            self._reactor,
-            self._state,
-            self._make_network(self._config, self._reactor),
-            lambda: self._life.run_id,
-        )
-        run.update(self._proxies, self._visitors)
-        run.network.watch(self.reconnect_now).setServiceParent(run)
-        run.setServiceParent(self)
         super().startService()
         self._driver.step()
 
@@ -213,13 +205,30 @@ class RelayClient(MultiService):
         if self._run is not None and self._run.session is not None:
             self._run.session.measure_round_trip()
 
+    def _make_run(self) -> ClientRun:
+        run = ClientRun(
+            self._config,
+            self._token,
+            self._types,
+            self._reactor,
+            self._state,
+            self._make_network(self._config, self._reactor),
+            lambda: self._life.run_id,
+        )
+        try:
+            run.update(self._proxies, self._visitors)
+        except Exception:
+            run.release()
+            raise
+        run.network.watch(self.reconnect_now).setServiceParent(run)
+        return run
+
     # --- logging in -----------------------------------------------------------------------------------
 
     def _on_action(self, action: LifeAction) -> None:
-        if self._run is None:
-            # It was stopped before it was ever started.
-            self._tell_end()
-        else:
+        if action is LifeAction.FINISH:
+            self._finish()
+        elif self._run is not None:
             self._actions[action](self._run)
 
     def _dial(self, run: ClientRun, *, stand_by: bool = False) -> None:
@@ -334,12 +343,11 @@ class RelayClient(MultiService):
         self._life.closed(self._driver.now)
         self._driver.step()
 
-    def _finish(self, run: ClientRun) -> None:
+    def _release(self, run: ClientRun) -> None:
         run.release()
         run.disownServiceParent()
-        self._tell_end()
 
-    def _tell_end(self) -> None:
+    def _finish(self) -> None:
         awaiting, self._awaiting_end = self._awaiting_end, []
         for each in awaiting:
             each.callback(None)

@@ -14,8 +14,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.client.service import RelayClient
 from relaykit.client.status import RegistrationState
 from relaykit.client.visits import Visitors
-from relaykit.config.load import ConfiguredVisitor
-from relaykit.errors import BrokenProxyType, ConnectionFailed, LocalProtocolError, LoginRefusedError
+from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
+from relaykit.errors import (
+    BrokenProxyType,
+    ConnectionFailed,
+    LocalProtocolError,
+    LoginRefusedError,
+    UnknownProxyType,
+)
 from relaykit.proxies.stcp import StcpVisitor
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.sansio.control.client_life import CLOSE_S, DRAIN_S, LifeState
@@ -548,6 +554,18 @@ class UpdateTests(SynchronousTestCase):
                 self.scene.flush()
             self.assertEqual(self.names(client), (["web"], []))
 
+    def test_refused_at_the_start(self) -> None:
+        """A client with an entry that cannot be used does not start, and can be mended."""
+        proxy = tcp_proxy()
+        client = make_client(self.machine, ConfiguredProxy(proxy.common, proxy.options, "nosuch"))
+        error = self.assertRaises(UnknownProxyType, client.startService)
+        self.assertIn('proxy "web": no proxy type "nosuch"', str(error))
+        self.assertEqual((client.running, self.machine.dialed), (0, 0))
+        client.update([proxy], [])
+        client.startService()
+        self.scene.flush()
+        self.assertIn(6000, self.scene.ports)
+
     def test_in_every_state(self) -> None:
         """Whatever the client does when it is told, it has what it was told as soon as it is connected."""
 
@@ -689,6 +707,7 @@ class StopTests(SynchronousTestCase):
         self.scene.flush()
         self.successResultOf(first)
         self.successResultOf(second)
+        self.successResultOf(client.stopService())
 
     def test_started_while_stopping(self) -> None:
         """A client that is still stopping cannot be started yet."""

@@ -111,6 +111,7 @@ class LifeAction(enum.Enum):
     CLOSE = "close the session"
     """End it if there is one, and tell :meth:`ClientLife.closed` when that and all flows are gone."""
     ABORT = "abort the session"
+    RELEASE = "release what it had"
     FINISH = "finish"
     """Nothing is left: tell whoever waits for the end."""
 
@@ -150,7 +151,7 @@ _TABLE: Mapping[tuple[LifeState, LifeStep], tuple[LifeState, tuple[LifeAction, .
     (_State.DRAINING, _Step.DRAINED): (_State.CLOSING, (_Do.CLOSE,)),
     (_State.DRAINING, _Step.TIMER): (_State.CLOSING, (_Do.END_FLOWS, _Do.CLOSE)),
     #
-    (_State.CLOSING, _Step.CLOSED): (_State.STOPPED, (_Do.FINISH,)),
+    (_State.CLOSING, _Step.CLOSED): (_State.STOPPED, (_Do.RELEASE, _Do.FINISH)),
     (_State.CLOSING, _Step.TIMER): (_State.CLOSING, (_Do.END_FLOWS, _Do.ABORT)),
 }
 

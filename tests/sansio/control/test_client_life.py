@@ -190,7 +190,8 @@ class ClientLifeTests(SynchronousTestCase):
         life.drained(1.0)
         self.assertEqual(life.events(), [LifeAction.CLOSE])
         life.closed(2.0)
-        self.assertEqual((life.events(), life.next_wakeup()), ([LifeAction.FINISH], None))
+        self.assertEqual(life.events(), [LifeAction.RELEASE, LifeAction.FINISH])
+        self.assertIsNone(life.next_wakeup())
 
     def test_stop_is_bounded(self) -> None:
         """Flows that do not end are ended, a session that does not close is dropped."""
