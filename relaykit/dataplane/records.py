@@ -1,29 +1,37 @@
 """The inner loops of TLS: records in and out of a pyOpenSSL connection that has memory buffers.
 
 pyOpenSSL copies each piece once more than it needs to, into memory of its own, and tells by an exception
-that there is nothing left.  Half of what TLS costs here goes into that, so the calls that are made for each
-record go to the same library beneath it.  Where a release of pyOpenSSL does not have it in the expected
-place, its public calls do the same at their price.
+that there is nothing left; it has no call that takes records into a buffer of the caller.  Half of what TLS
+costs here goes into that, so for each record its private calls to the library beneath it are made: in the
+releases that this was tried with, and only if a session by them carries what it should when this module is
+imported.  Else its public calls do the same at their price.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
+import OpenSSL
 from OpenSSL import SSL
 
 __all__ = [
     "BUFFERS",
     "BUFFER_BYTES",
+    "PROVEN_RELEASES",
     "RECORD_BYTES",
     "BufferPool",
     "RecordBuffer",
+    "is_proven",
     "read_payload",
     "take_output",
 ]
 
 RECORD_BYTES: Final = 16 * 1024
 """Most payload of a record.  Source: RFC 8446 section 5.1."""
+
+PROVEN_RELEASES: Final = frozenset({"25", "26"})
+"""The major releases of pyOpenSSL whose private calls do what is expected here."""
 
 BUFFER_BYTES: Final = 18 * (RECORD_BYTES + 64)
 """Full records with their headers and tags: what was read of a socket at once, and what was left before."""
@@ -102,24 +110,61 @@ def _take_publicly(connection: SSL.Connection, buffer: RecordBuffer) -> bool:
     return buffer.filled == BUFFER_BYTES
 
 
-def _is_reached() -> bool:
-    """Whether this release of pyOpenSSL has everything where it is expected."""
-    connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
-    return (
-        all(hasattr(connection, name) for name in ("_from_ssl", "_raise_ssl_error", "_ssl"))
-        and all(hasattr(_library, name) for name in ("BIO_read", "SSL_get_error", "SSL_ERROR_WANT_READ"))
-        and hasattr(_library, "SSL_read")
-        and hasattr(_memory, "from_buffer")
-    )
+def _move(end: SSL.Connection, other: SSL.Connection, buffer: RecordBuffer) -> None:
+    """Takes the output of one end of a session to the other, by the private calls."""
+    _take_directly(end, buffer)
+    if buffer.filled:
+        other.bio_write(bytes(buffer.view[: buffer.filled]))
 
 
-_IS_REACHED = _is_reached()
+def _carries() -> bool:
+    """Whether a session by the private calls carries a text, says that there is no more, and tells its end.
 
-read_payload = _read_directly if _IS_REACHED else _read_publicly
+    It goes without certificates, which would take long to make.
+    """
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(b"AECDH-AES128-SHA:@SECLEVEL=0")
+    near, far = SSL.Connection(context, None), SSL.Connection(context, None)
+    near.set_connect_state()
+    far.set_accept_state()
+    buffer, text = RecordBuffer(), b"carried"
+    for end, other in ((near, far), (far, near)) * 2:
+        with contextlib.suppress(SSL.WantReadError):
+            end.do_handshake()
+        _move(end, other, buffer)
+    near.sendall(text)
+    _move(near, far, buffer)
+    more = _read_directly(far, buffer)
+    if more or bytes(buffer.view[: buffer.filled]) != text:
+        return False
+    near.shutdown()
+    _move(near, far, buffer)
+    try:
+        _read_directly(far, buffer)
+    except SSL.ZeroReturnError:
+        return buffer.filled == 0
+    return False
+
+
+def is_proven(release: str = OpenSSL.__version__) -> bool:
+    """Whether the private calls of this release may be made."""
+    if release.partition(".")[0] not in PROVEN_RELEASES:
+        return False
+    try:
+        return _carries()
+    except Exception:
+        # Whatever is not where it was expected to be: the public calls are the answer.
+        return False
+
+
+_IS_PROVEN = is_proven()
+
+read_payload = _read_directly if _IS_PROVEN else _read_publicly
 """``(connection, buffer)``: fills the memory with payload; whether there may be more.
 
 Raises what ``SSL.Connection.recv`` raises but ``WantReadError``; what was read before is there then, too.
 """
 
-take_output = _take_directly if _IS_REACHED else _take_publicly
+take_output = _take_directly if _IS_PROVEN else _take_publicly
 """``(connection, buffer)``: fills the memory with what must go to the peer; whether there may be more."""

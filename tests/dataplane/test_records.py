@@ -10,7 +10,7 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane import records
-from relaykit.dataplane.records import BUFFER_BYTES, BUFFERS, BufferPool
+from relaykit.dataplane.records import BUFFER_BYTES, BUFFERS, BufferPool, is_proven
 from relaykit.dataplane.tls import client_context, server_context
 from tests.dataplane.test_tls import signed
 
@@ -99,6 +99,33 @@ class PublicRecordsTests(DirectRecordsTests):
 
     read = staticmethod(records._read_publicly)
     take = staticmethod(records._take_publicly)
+
+
+class ProofTests(SynchronousTestCase):
+    """Whether the private calls may be made."""
+
+    def test_this_release(self) -> None:
+        """They are, with the release that is tested here: else TLS costs twice as much."""
+        self.assertTrue(is_proven())
+        self.assertIs(records.read_payload, records._read_directly)
+
+    def test_other_releases(self) -> None:
+        """A release that nobody has tried is left alone."""
+        self.assertFalse(is_proven("99.0.0"))
+
+    def test_other_meaning(self) -> None:
+        """Calls that are not there, or do something else, are found out."""
+
+        def wrong(connection: Any, buffer: Any) -> bool:
+            buffer.filled = 3
+            return False
+
+        def broken(connection: Any, buffer: Any) -> bool:
+            raise AttributeError("_ssl")
+
+        for function in (wrong, broken):
+            self.patch(records, "_read_directly", function)
+            self.assertFalse(is_proven())
 
 
 class BufferPoolTests(SynchronousTestCase):
