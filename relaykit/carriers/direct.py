@@ -7,10 +7,10 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError, fail
 
 from relaykit.carriers.muxing import MuxLink, Role
-from relaykit.dataplane.sockets import SocketLeg, address_of, tune
+from relaykit.dataplane.sockets import SocketLeg, address_of, reason_of, tune
 from relaykit.errors import ConnectionFailed, PeerUnprovenError, RemoteProtocolError
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.path_proof import HELLO_BYTES, NONCE_BYTES, PROOF_BYTES, Exactly, PathProof
@@ -39,9 +39,14 @@ def streams_over_socket(
     secret: Secret,
     acceptor: ILegAcceptor,
 ) -> Deferred[IStreamPath]:
-    """Streams over a connected, non-blocking socket, from which ``leftover`` was read already."""
+    """Streams over a socket, from which ``leftover`` was read already; see :func:`open_streams`."""
+    try:
+        ends = address_of(plain.getpeername()), address_of(plain.getsockname())
+    except OSError as error:
+        plain.close()
+        return fail(ConnectionFailed(f"the other end of a direct path is gone: {reason_of(error)}"))
     tune(plain)
-    leg = SocketLeg(poller, plain, address_of(plain.getpeername()), address_of(plain.getsockname()))
+    leg = SocketLeg(poller, plain, *ends)
     leg.unread(leftover)
     return open_streams(leg, role, secret, acceptor, poller, poller.reactor)
 

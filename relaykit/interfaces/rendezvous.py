@@ -89,9 +89,10 @@ class IDirectPath(Interface):
     ) -> Deferred[IStreamPath]:
         """Makes a path of streams, both ends of which may open legs; ``acceptor`` gets the peer's.
 
-        Both ends call this.  TCP: each end first shows that it knows ``secret`` (see
-        :mod:`relaykit.sansio.nat.path_proof`, also for what this does not protect from), then yamux
-        carries the streams; nothing is encrypted.  UDP: ``over`` does all this.  The streams own the path.
+        Both ends call this.  TCP: each end first shows that it knows ``secret``, then yamux carries the
+        streams; nothing is encrypted.  An empty secret shows nothing; see
+        :mod:`relaykit.sansio.nat.path_proof` for what another one does not protect from.  UDP: ``over``
+        does all this.  The streams own the path.
 
         Fails with :class:`relaykit.errors.PeerUnprovenError`, with
         :class:`relaykit.errors.ConnectionFailed` where the peer goes away or takes too long, or with

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.carriers.direct import PROOF_S, open_streams
+from relaykit.carriers.direct import PROOF_S, open_streams, streams_over_socket
 from relaykit.errors import ConnectionFailed, PeerUnprovenError
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver, Weather
@@ -15,6 +16,20 @@ from relaykit.values import Secret
 from tests.nat.direct import Hearing
 
 SECRET = Secret("a secret")
+
+
+class _Gone:
+    """A socket whose peer is gone."""
+
+    closed = False
+
+    def getpeername(self) -> None:
+        """Says so."""
+        raise OSError(errno.ENOTCONN, "not connected")
+
+    def close(self) -> None:
+        """Notes it."""
+        self.closed = True
 
 
 class OpenStreamsTests(SynchronousTestCase):
@@ -72,6 +87,13 @@ class OpenStreamsTests(SynchronousTestCase):
             self.failureResultOf(each, PeerUnprovenError)
         self.network.expire_linger()
         self.assertEqual((self.network.connections, self.network.clock.getDelayedCalls()), ([], []))
+
+    def test_gone_already(self) -> None:
+        """A socket whose peer is gone before anybody used it is a connection that failed, and is closed."""
+        plain: Any = _Gone()
+        opened = streams_over_socket(self.network, plain, b"", PeerRole.INITIATOR, SECRET, self.hearing[0])
+        self.failureResultOf(opened, ConnectionFailed)
+        self.assertTrue(plain.closed)
 
     def test_same_role(self) -> None:
         """Two that think they have one role do not believe each other."""

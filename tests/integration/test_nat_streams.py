@@ -27,7 +27,7 @@ from tests.nat.direct import Hearing, carry
 _reactor: Any = reactor
 
 
-class StreamTraversalTests(TestCase):
+class TcpAttemptTests(TestCase):
     """Two ends on one machine."""
 
     timeout = 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -186,9 +185,12 @@ class _Plain:
 
     def __init__(self) -> None:
         self.closed = False
+        self.is_gone = False
 
     def getpeername(self) -> tuple[str, int]:
-        """The peer."""
+        """The peer, if it is there."""
+        if self.is_gone:
+            raise OSError("not connected")
         return PEER.host, PEER.port
 
     def getsockname(self) -> tuple[str, int]:
@@ -262,6 +264,6 @@ class TcpPathTests(SynchronousTestCase):
 
     def test_gone_already(self) -> None:
         """A peer that is gone before there is a path makes none."""
-        plain: Any = socket.socket()
-        self.addCleanup(plain.close)
+        plain: Any = self.plain
+        plain.is_gone = True
         self.assertRaises(OSError, TcpPath, plain, b"", PeerRole.INITIATOR, 0.1, None)
