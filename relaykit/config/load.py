@@ -96,10 +96,7 @@ def load_server(
 
     :raises ConfigurationProblems: the file cannot be read or used, with every reason.
     """
-    report = Report()
-    reader = read_file(path, report, environ=environ, strict=strict, cwd=cwd)
-    if reader is None:
-        raise report.to_error()
+    reader = _opened(path, environ, strict, cwd)
     # frp turns numbers into text in this one case, and files rely on it.
     reader.texts_from_scalars = not strict and reader.document.format is Format.YAML
     return _server(reader, types, allow_unsafe, token_given)
@@ -119,11 +116,8 @@ def load_client(
 
     :raises ConfigurationProblems: a file cannot be read or used, with every reason.
     """
-    report = Report()
-    reader = read_file(path, report, environ=environ, strict=strict, cwd=cwd)
-    if reader is None:
-        raise report.to_error()
-    return _Client(report, types, environ, allow_unsafe, strict, cwd, token_given).load(reader)
+    reader = _opened(path, environ, strict, cwd)
+    return _Client(reader.report, types, environ, allow_unsafe, strict, cwd, token_given).load(reader)
 
 
 def role_of(
@@ -324,6 +318,14 @@ def _is_started(entry: ProxyEntry | VisitorEntry, config: ClientConfig) -> bool:
 
 
 # --- both -----------------------------------------------------------------------------------
+
+
+def _opened(path: str, environ: Mapping[str, str], strict: bool, cwd: str) -> Reader:
+    report = Report()
+    reader = read_file(path, report, environ=environ, strict=strict, cwd=cwd)
+    if reader is None:
+        raise report.to_error()
+    return reader
 
 
 def _common(

@@ -16,8 +16,7 @@ from relaykit.config.rules.completing import complete_proxy, complete_visitor
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS, LocalPlugin
 from relaykit.config.text.documents import KeyPath, kind_of, shown
 from relaykit.errors import PluginError
-from relaykit.interfaces import IVisitableProxyType
-from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
+from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon
 from relaykit.plugins import ProxyTypes
 
 __all__ = ["Entry", "EntryReader", "ProxyEntry", "VisitorEntry"]
@@ -81,9 +80,18 @@ class VisitorEntry(Entry[VisitorCommon]):
 
 
 @frozen
-class _Type:
-    options: type[Options]
-    available: bool
+class _List(Generic[CommonT]):
+    """One of the two lists: how its entries are called, and what they consist of."""
+
+    key: str
+    kind: str
+    common: type[CommonT]
+    half: str
+    plugins: Mapping[str, type[LocalPlugin]]
+
+
+_PROXIES = _List("proxies", "proxy", ProxyCommon, "proxy_options", PROXY_PLUGINS)
+_VISITORS = _List("visitors", "visitor", VisitorCommon, "visitor_options", VISITOR_PLUGINS)
 
 
 @define
@@ -95,137 +103,102 @@ class EntryReader:
 
     def proxies(self, value: Any) -> list[ProxyEntry]:
         """The proxies that can be made sense of; what is wrong is reported."""
-        entries = (
-            self._proxy(table, ("proxies", at)) for at, table in enumerate(self._list(value, "proxies"))
-        )
-        return [entry for entry in entries if entry is not None]
+        found = [ProxyEntry(*parts) for parts in self._entries(value, _PROXIES)]
+        for entry in found:
+            self.reader.findings(
+                Findings(list(value_problems(entry.common))), entry.path, subject=entry.subject
+            )
+        return found
 
     def visitors(self, value: Any) -> list[VisitorEntry]:
         """The visitors that can be made sense of; what is wrong is reported."""
-        tables = enumerate(self._list(value, "visitors"))
-        entries = (self._visitor(table, ("visitors", at)) for at, table in tables)
-        return [entry for entry in entries if entry is not None]
+        return [VisitorEntry(*parts) for parts in self._entries(value, _VISITORS)]
 
-    def _list(self, value: Any, key: str) -> Iterable[Any]:
-        if value is None:
-            return ()
-        if not isinstance(value, list):
-            self.reader.problem((key,), f"must be a list of tables, not {kind_of(value)}")
-            return ()
-        return value
+    def _entries(self, value: Any, of: _List[CommonT]) -> Iterable[tuple[Any, ...]]:
+        """What the entries of a list consist of, in the order of :class:`Entry`."""
+        if value is not None and not isinstance(value, list):
+            self.reader.problem((of.key,), f"must be a list of tables, not {kind_of(value)}")
+            return
+        for at, table in enumerate(value or ()):
+            parts = self._parts(table, (of.key, at), of)
+            if parts is not None:
+                yield parts
 
-    def _proxy(self, table: Any, path: KeyPath) -> ProxyEntry | None:
-        given = self._keys(table, path)
-        found = None if given is None else self._type(given, path, "proxy")
-        if given is None or found is None:
-            return None
-        subject = _subject(given, "proxy")
-        common = self.reader.options(ProxyCommon, given, path, subject=subject)
-        options = self.reader.options(found.options, given, path, subject=subject)
-        self._check_keys(given, (ProxyCommon, found.options), path, subject, self._owners)
-        plugin_type, plugin = self._plugin(given, PROXY_PLUGINS, path, subject)
-        if common is None or options is None:
-            return None
-        self.reader.findings(Findings(list(value_problems(common))), path, subject=subject)
-        return ProxyEntry(self.reader, path, subject, common, options, found.available, plugin_type, plugin)
-
-    def _visitor(self, table: Any, path: KeyPath) -> VisitorEntry | None:
-        given = self._keys(table, path)
-        found = None if given is None else self._type(given, path, "visitor")
-        if given is None or found is None:
-            return None
-        subject = _subject(given, "visitor")
-        common = self.reader.options(VisitorCommon, given, path, subject=subject)
-        options = self.reader.options(found.options, given, path, subject=subject)
-        self._check_keys(given, (VisitorCommon, found.options), path, subject, _nobody)
-        plugin_type, plugin = self._plugin(given, VISITOR_PLUGINS, path, subject)
-        if common is None or options is None:
-            return None
-        return VisitorEntry(self.reader, path, subject, common, options, found.available, plugin_type, plugin)
-
-    def _keys(self, table: Any, path: KeyPath) -> dict[str, Given] | None:
+    def _parts(self, table: Any, path: KeyPath, of: _List[CommonT]) -> tuple[Any, ...] | None:
         if not isinstance(table, Mapping):
             self.reader.problem(path, f"must be a table, not {kind_of(table)}")
             return None
-        return self.reader.keys(table, path)
+        given = self.reader.keys(table, path)
+        subject = _subject(given, of.kind)
+        name = self._type_name(given, path, subject)
+        own = self._options_class(name, of, path, subject) if name else None
+        if own is None:
+            return None
+        common = self.reader.options(of.common, given, path, subject=subject)
+        options = self.reader.options(own, given, path, subject=subject)
+        known = [*own_keys(of.common), _PLUGIN]
+        known.extend(own_keys(own))
+        self.reader.unknown_keys(given, known, path, subject=subject, elsewhere=self._owners(of))
+        plugin_type, plugin = self._plugin(given, of.plugins, path, subject)
+        if common is None or options is None:
+            return None
+        return self.reader, path, subject, common, options, name in self.types, plugin_type, plugin
 
     # --- the type ---------------------------------------------------------------------------
 
-    def _type(self, given: Mapping[str, Given], path: KeyPath, kind: str) -> _Type | None:
-        path = (*path, "type")
-        subject = _subject(given, kind)
+    def _type_name(self, given: Mapping[str, Given], path: KeyPath, subject: str) -> str:
+        """What ``type`` says; empty if that is nothing, which is reported."""
         name = given["type"].value if "type" in given else None
-        if not name:
-            self.reader.problem(path, "must be given", subject=subject)
-            return None
-        if not isinstance(name, str):
-            self.reader.problem(path, f"must be a text, not {shown(name)}", subject=subject)
-            return None
+        if isinstance(name, str) and name:
+            return name
+        what = f"must be a text, not {shown(name)}" if name else "must be given"
+        self.reader.problem((*path, "type"), what, subject=subject)
+        return ""
+
+    def _options_class(
+        self, name: str, of: _List[CommonT], path: KeyPath, subject: str
+    ) -> type[Options] | None:
+        """The class of the own keys of a type; None if there is none, which is reported."""
+        path = (*path, "type")
         try:
-            found = self._proxy_type(name) if kind == "proxy" else self._visitor_type(name)
+            found = self._declared(name, of)
         except PluginError as error:
             self.reader.problem(path, str(error), subject=subject)
             return None
         if found is None:
-            known = ", ".join(sorted(self._known_types(kind)))
-            self.reader.problem(
-                path, f'unknown {kind} type "{name}"', hint=f"known: {known}", subject=subject
-            )
+            known = ", ".join(sorted(name for name in self._names() if self._usable(name, of)))
+            what = f'unknown {of.kind} type "{name}"'
+            self.reader.problem(path, what, hint=f"known: {known}", subject=subject)
         return found
 
-    def _proxy_type(self, name: str) -> _Type | None:
-        if name in self.types:
-            return _Type(self.types.get(name).proxy_options, True)
-        later = NOT_IMPLEMENTED_TYPES.get(name)
-        return None if later is None else _Type(later.proxy_options, False)
+    def _declared(self, name: str, of: _List[CommonT]) -> type[Options] | None:
+        found = self.types.get(name) if name in self.types else NOT_IMPLEMENTED_TYPES.get(name)
+        declared: type[Options] | None = getattr(found, of.half, None)
+        return declared
 
-    def _visitor_type(self, name: str) -> _Type | None:
-        if name in self.types:
-            installed = self.types.get(name)
-            return (
-                _Type(installed.visitor_options, True) if IVisitableProxyType.providedBy(installed) else None
-            )
-        later = NOT_IMPLEMENTED_TYPES.get(name)
-        if later is None or later.visitor_options is None:
+    def _usable(self, name: str, of: _List[CommonT]) -> type[Options] | None:
+        try:
+            return self._declared(name, of)
+        except PluginError:
             return None
-        return _Type(later.visitor_options, False)
 
-    def _known_types(self, kind: str) -> Iterable[str]:
-        for name in {reference.name for reference in self.types} | set(NOT_IMPLEMENTED_TYPES):
-            try:
-                if kind == "proxy" or self._visitor_type(name) is not None:
-                    yield name
-            except PluginError:
-                continue
+    def _names(self) -> set[str]:
+        return {reference.name for reference in self.types} | set(NOT_IMPLEMENTED_TYPES)
 
     # --- keys -------------------------------------------------------------------------------
 
-    def _check_keys(
-        self,
-        given: Mapping[str, Given],
-        classes: Iterable[type[Options]],
-        path: KeyPath,
-        subject: str,
-        owners: Callable[[str], str],
-    ) -> None:
-        known = [key for cls in classes for key in own_keys(cls)]
-        self.reader.unknown_keys(given, [*known, _PLUGIN], path, subject=subject, elsewhere=owners)
+    def _owners(self, of: _List[CommonT]) -> Callable[[str], str]:
+        """What says which types have a key."""
 
-    def _owners(self, key: str) -> str:
-        """Which types of proxies have a key."""
-        owners = sorted(
-            name
-            for name in {reference.name for reference in self.types} | set(NOT_IMPLEMENTED_TYPES)
-            if key.casefold() in (each.casefold() for each in self._own_keys(name))
-        )
-        return f"it is a key of the proxy types {', '.join(owners)}" if owners else ""
+        def owners(key: str) -> str:
+            found = []
+            for name in sorted(self._names()):
+                cls = self._usable(name, of)
+                if cls is not None and key.casefold() in (each.casefold() for each in own_keys(cls)):
+                    found.append(name)
+            return f"it is a key of the {of.kind} types {', '.join(found)}" if found else ""
 
-    def _own_keys(self, name: str) -> tuple[str, ...]:
-        try:
-            found = self._proxy_type(name)
-        except PluginError:
-            return ()
-        return () if found is None else own_keys(found.options)
+        return owners
 
     def _plugin(
         self,
@@ -256,14 +229,8 @@ class EntryReader:
             )
             return "", None
         cls = plugins[name]
-        self.reader.unknown_keys(
-            keys, ["type", *(each.key for each in option_fields(cls))], path, subject=subject
-        )
+        self.reader.unknown_keys(keys, ["type", *own_keys(cls)], path, subject=subject)
         return name, self.reader.options(cls, keys, path, subject=subject)
-
-
-def _nobody(key: str) -> str:
-    return ""
 
 
 def _subject(given: Mapping[str, Given], kind: str) -> str:
