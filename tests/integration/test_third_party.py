@@ -186,7 +186,7 @@ class MistakeTests(_ExampleTestCase):
                 "alice",
                 "openSeconds = 60",
                 "openSeconds = 0",
-                '/alice.toml:12: proxies[0].openSeconds (proxy "door"): expected `int` >= 1',
+                '/alice.toml:12: proxies[0].openSeconds (proxy "door"): must be in the range 1..86400',
             ),
             (
                 "alice",
@@ -222,7 +222,7 @@ class MistakeTests(_ExampleTestCase):
                 "server",
                 "600",
                 "0",
-                "/server.toml:5: proxyTypes.knock.mostSeconds: expected `int` >= 1",
+                "/server.toml:5: proxyTypes.knock.mostSeconds: must be in the range 1..86400",
             ),
             (
                 "server",
