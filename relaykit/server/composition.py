@@ -90,6 +90,7 @@ class ServerParts:
     _ingresses: RunningIngresses
     _composition: Composition
     _poller: Poller
+    _shared_ports: SharedPorts
     _bind_port: IListeningPort | None = field(default=None, init=False)
     _stun: RelayStun | None = field(default=None, init=False)
 
@@ -109,6 +110,7 @@ class ServerParts:
         try:
             self._acceptor.startService()
             self._bind_port = listen_tcp(self._poller, config.bind_addr, config.bind_port, self._acceptor)
+            self._shared_ports.adopt(config.bind_addr, self._bind_port, self._acceptor)
             self._ingresses.open(types.get(name) for name in self._composition.ingress_options)
         except Exception:
             self.close_port()
@@ -190,12 +192,13 @@ class Composition:
         context, shown = self._tls()
         poller = make_poller(reactor)
         data_plane = make_data_plane(poller)
+        shared_ports = SharedPorts(partial(listen_tcp, poller), reactor)
         texts = PeerTexts(config.detailed_errors_to_client)
         rules = self._rules(texts)
         sessions = Sessions(rules)
         host = ServerHost(
             reactor,
-            self._ports(poller, sessions),
+            self._ports(poller, sessions, shared_ports),
             data_plane,
             RendezvousPoints(ServerRendezvous(os.urandom, lambda: parts.stun_ports()), reactor),
         )
@@ -234,6 +237,7 @@ class Composition:
             ingresses=ingresses,
             composition=self,
             poller=poller,
+            shared_ports=shared_ports,
         )
         return parts
 
@@ -247,7 +251,7 @@ class Composition:
         pair = load_or_create(self.state, datetime.now(UTC))
         return server_context(pair.certificate, pair.key, authorities), pair.fingerprint
 
-    def _ports(self, poller: Poller, sessions: Sessions) -> ServerPorts:
+    def _ports(self, poller: Poller, sessions: Sessions, shared_ports: SharedPorts) -> ServerPorts:
         """The ports that proxies and their types may open."""
         config = self.config
         address = config.proxy_bind_addr or config.bind_addr
@@ -261,7 +265,7 @@ class Composition:
             [each.ports for each in config.allow_ports],
             config.max_ports_per_client,
             sessions.release_if_silent,
-            partial(SharedPorts(partial(listen_tcp, poller), self.reactor).claim, address),
+            partial(shared_ports.claim, address),
         )
 
     def _rules(self, texts: PeerTexts) -> SessionRules:

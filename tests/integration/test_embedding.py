@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from twisted.application.service import Service as ApplicationService
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
@@ -19,7 +21,10 @@ from zope.interface import implementer
 
 from relaykit.client.service import RelayClient
 from relaykit.config.load import client_from_table, server_from_table
+from relaykit.interfaces import IExposure, IIngress
+from relaykit.options import Options
 from relaykit.plugins import ProxyTypes
+from relaykit.sansio.parsers.recognizing import Opening
 from relaykit.server.service import RelayServer
 from relaykit.values import Origin, Secret
 from tests.integration.programs import PATIENCE_S, free_port
@@ -50,6 +55,38 @@ class Through:
         return endpoint
 
 
+@implementer(IIngress)
+class Entrance(ApplicationService):
+    """Serves a page to whoever speaks HTTP to the bind port."""
+
+    def __init__(self, host: Any, port: int) -> None:
+        page = Data(b"a page", "text/plain")
+        page.isLeaf = True
+        acceptor = host.data_plane.protocol_acceptor(Site(page))
+        self.part = host.ports.share_stream(port, acceptor, "pagesPort", Opening(b"GET "))
+
+    async def expose(self, proxy: Any) -> IExposure:
+        """Nobody asks for that."""
+        raise NotImplementedError
+
+
+class Pages:
+    """The installed types, and one of web pages on this port."""
+
+    name = "pages"
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def get(self, name: str) -> Any:
+        """A type by its name."""
+        return self if name == self.name else TYPES.get(name)
+
+    def make_ingress(self, options: Options, host: Any) -> Entrance:
+        """The entrance."""
+        return Entrance(host, self.port)
+
+
 class EmbeddingTests(TestCase):
     """Tests with both roles in this process."""
 
@@ -73,12 +110,23 @@ class EmbeddingTests(TestCase):
         await client.stopService()
         await server.stopService()
 
-    async def start(self, mux: bool, local_port: int) -> tuple[Any, RelayClient, int]:
-        """A server and a client that publishes a local port there, and the port of its users."""
-        bind_port, remote_port = free_port(), free_port()
+    async def start(
+        self,
+        mux: bool,
+        local_port: int,
+        bind_port: int = 0,
+        types: Any = TYPES,
+        options: Mapping[str, Options] = MappingProxyType({}),
+    ) -> tuple[Any, RelayClient, int]:
+        """A server and a client that publishes a local port there, and the port of its users.
+
+        ``options`` are those of the proxy types that start with the server, which ``types`` has.
+        """
+        bind_port, remote_port = bind_port or free_port(), free_port()
         transport = {"tcpMux": mux}
         table: dict[str, Any] = {"bindAddr": LOOPBACK, "bindPort": bind_port, "transport": transport}
-        server = RelayServer(server_from_table(table, types=TYPES).config, Secret("t"), TYPES, reactor)
+        config = server_from_table(table, types=TYPES).config
+        server = RelayServer(config, Secret("t"), types, reactor, None, options)
         server.startService()
         proxy = {"name": "a", "type": "tcp", "localPort": local_port, "remotePort": remote_port}
         table = {
@@ -108,6 +156,21 @@ class EmbeddingTests(TestCase):
             self.assertEqual(await readBody(response), b"hello " * 100_000)
             await client.stopService()
             await server.stopService()
+
+    async def test_shared_bind_port(self) -> None:
+        """A proxy type may serve web users on the bind port, where clients go on to log in."""
+        port = free_port()
+        pages = Pages(port)
+        server, client, remote_port = await self.start(
+            True, self.service.port, port, pages, {"pages": Options()}
+        )
+        agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+        for _ in range(2):
+            response = await agent.request(b"GET", b"http://%s:%d/" % (LOOPBACK.encode(), port))
+            self.assertEqual(await readBody(response), b"a page")
+        await deferToThread(order_download, remote_port, BULK_BYTES)
+        await client.stopService()
+        await server.stopService()
 
     async def test_descriptors(self) -> None:
         """Whoever starts and stops them again and again has the descriptors afterwards that it had before."""
