@@ -117,6 +117,8 @@ class Ended(enum.Enum):
     """The session that it belonged to ended."""
     STOPPED = "stopped"
     """This process is stopping."""
+    OPERATOR = "operator"
+    """Whoever runs the server ended it."""
     CANCELLED = "cancelled"
     """Whoever asked for it changed their mind."""
     INTERNAL_ERROR = "internal-error"

@@ -46,6 +46,7 @@ from relaykit.interfaces.legs import (
     IStreamPath,
     ITurns,
 )
+from relaykit.interfaces.observers import IServerObserver
 from relaykit.interfaces.proxy_types import (
     IBackend,
     IExposure,
@@ -111,6 +112,7 @@ __all__ = [
     "IRendezvousPoint",
     "ISecureLeg",
     "IServerHost",
+    "IServerObserver",
     "ISessionFollower",
     "ISharedPath",
     "ISignalPeer",

@@ -37,6 +37,7 @@ from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
 from relaykit.server.acceptor import BindPort, BindRules
+from relaykit.server.accounting import Accounting
 from relaykit.server.binding import ServerBinding, load_or_create_salt
 from relaykit.server.first_messages import FirstMessages
 from relaykit.server.heartbeats import heartbeat_of
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
     from relaykit.server.acceptor import Link
+    from relaykit.server.observers import Observers
     from relaykit.state import StateDirectory
 
 __all__ = ["Composition", "ServerParts"]
@@ -86,6 +88,7 @@ class ServerParts:
     data_plane: DataPlane
     registry: Registry
     sessions: Sessions
+    accounting: Accounting
     _acceptor: BindPort
     _ingresses: RunningIngresses
     _composition: Composition
@@ -143,18 +146,28 @@ class ServerParts:
         self.registry.draining = True
         for proxy in self.registry:
             await self.registry.withdraw(proxy, Ended.STOPPED)
-        if self.data_plane.flows:
+        users = list(self.registry.flows())
+        flows = max(len(users), len(self.data_plane.flows))
+        if flows:
             self.log.info(
                 "no new users from now on; {flows} flows get {seconds:g} s to end",
-                flows=len(self.data_plane.flows),
+                flows=flows,
                 seconds=DRAIN_S,
             )
+        for user in users:
+            await user.when_ended()
         await self.data_plane.when_idle()
+
+    def end_flows(self) -> None:
+        """Ends every flow, those of users who wait and those that a proxy type speaks over included."""
+        for flow in self.registry.flows():
+            flow.end(Ended.STOPPED)
+        self.data_plane.end_all(Ended.STOPPED)
 
     async def close(self) -> None:
         """Ends everything that is left."""
         self.close_port()
-        self.data_plane.end_all(Ended.STOPPED)
+        self.end_flows()
         await self.sessions.end_all()
         self._acceptor.close_links()
         await maybeDeferred(self._acceptor.stopService)
@@ -181,6 +194,7 @@ class Composition:
     reactor: Any
     state: StateDirectory | None
     ingress_options: Mapping[str, Options]
+    observers: Observers
 
     def compose(self) -> ServerParts:
         """The parts, wired; nothing is open yet.
@@ -194,7 +208,8 @@ class Composition:
         data_plane = make_data_plane(poller)
         shared_ports = SharedPorts(partial(listen_tcp, poller), reactor)
         texts = PeerTexts(config.detailed_errors_to_client)
-        rules = self._rules(texts)
+        accounting = Accounting(self.observers, _wall_clock)
+        rules = self._rules(texts, accounting)
         sessions = Sessions(rules)
         host = ServerHost(
             reactor,
@@ -203,12 +218,14 @@ class Composition:
             RendezvousPoints(ServerRendezvous(os.urandom, lambda: parts.stun_ports()), reactor),
         )
         ingresses = RunningIngresses(host, self.ingress_options, reactor)
-        registry = Registry(self.types, ingresses, data_plane, reactor, sessions.release_if_silent)
+        registry = Registry(
+            self.types, ingresses, data_plane, reactor, accounting, sessions.release_if_silent
+        )
         first_messages = FirstMessages(
             partial(_make_opening, rules.binding.salt),
             Logins(sessions, registry, rules),
             sessions,
-            Visits(sessions, registry, texts, os.urandom),
+            Visits(sessions, registry, texts, os.urandom, self.observers),
             reactor,
         )
         acceptor = BindPort(
@@ -233,6 +250,7 @@ class Composition:
             data_plane=data_plane,
             registry=registry,
             sessions=sessions,
+            accounting=accounting,
             acceptor=acceptor,
             ingresses=ingresses,
             composition=self,
@@ -268,7 +286,7 @@ class Composition:
             partial(shared_ports.claim, address),
         )
 
-    def _rules(self, texts: PeerTexts) -> SessionRules:
+    def _rules(self, texts: PeerTexts, accounting: Accounting) -> SessionRules:
         """What all sessions have in common."""
         config = self.config
         return SessionRules(
@@ -281,6 +299,7 @@ class Composition:
             user_timeout_s=float(config.user_conn_timeout),
             settings=self._session_settings,
             binding=self._binding(),
+            accounting=accounting,
         )
 
     def _session_settings(self, link: Link) -> SessionSettings:
@@ -316,3 +335,8 @@ def _make_opening(salt: bytes, now: float, link: Link) -> ServerOpening:
 def _positive(seconds: int) -> float | None:
     """A time of the configuration, where zero and less mean "not at all"."""
     return float(seconds) if seconds > 0 else None
+
+
+def _wall_clock() -> float:
+    """Seconds since 1970."""
+    return datetime.now(UTC).timestamp()

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.transforms import TransformLeg
-from relaykit.errors import NoWorkConnection, ended_by, problem_of
+from relaykit.errors import NoWorkConnection, ended_by
 from relaykit.interfaces import IFlow
 from relaykit.values import Ended, Traffic
 
@@ -59,6 +59,9 @@ class FlowOwner(Protocol):
     def flow_began(self, flow: ProxyFlow) -> None:
         """A flow is there, and waits for its work connection."""
 
+    def flow_unserved(self, flow: ProxyFlow, error: Exception) -> None:
+        """There is no work connection for a flow; it ends next."""
+
     def flow_ended(self, flow: ProxyFlow, traffic: Traffic) -> None:
         """A flow is over."""
 
@@ -107,15 +110,7 @@ class ProxyFlow:
 
     def on_unserved(self, error: Exception) -> None:
         """There is no work connection for this user."""
-        self.log.warn(
-            "[{run}] [{proxy}] no work connection for {origin}: {reason}",
-            run=self.proxy.identity.run_id,
-            proxy=self.proxy.name,
-            origin=self.origin,
-            reason=str(error),
-            ended=ended_by(error).value,
-            problem=problem_of(error, "no-work-connection"),
-        )
+        self.proxy.flow_unserved(self, error)
         self._end(ended_by(error))
 
     def _end(self, why: Ended) -> None:

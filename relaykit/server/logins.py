@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from relaykit.driver import LegDriver
-from relaykit.errors import LoginRefusedError, RefusalCode, problem_of
+from relaykit.errors import LoginRefusedError, RefusalCode
 from relaykit.sansio.control.events import LoginReceived, ProofReceived, SessionEnded
 from relaykit.sansio.control.extensions import BOUND
 from relaykit.sansio.control.identity import identity_name
@@ -25,6 +25,7 @@ from relaykit.sansio.control.texts import (
     TOO_MANY_LOGINS,
 )
 from relaykit.server.admission import LoginRate
+from relaykit.server.events import ClientConnected, LoginRefused
 from relaykit.server.sessions import Session
 from relaykit.server.verification import Verification
 from relaykit.values import ClientIdentity, Ended
@@ -116,19 +117,17 @@ class Logins:
         )
         self._sessions.add(session)
         link.admit()
-        self.log.info(
-            "[{run}] client login info: ip [{origin}] version [{version}] hostname [{hostname}] "
-            "os [{os}] arch [{arch}]",
-            run=run_id,
-            origin=origin,
-            version=core.login.version,
-            hostname=core.login.hostname,
-            os=core.login.os,
-            arch=core.login.arch,
-            user=core.login.user,
-            wire=core.framing.version,
-            bound=session.is_bound,
-            identity=identity_name(core.identity),
+        rules.accounting.client_connected(
+            ClientConnected(
+                client=session.identity,
+                origin=origin,
+                version=core.login.version,
+                hostname=core.login.hostname,
+                os=core.login.os,
+                arch=core.login.arch,
+                wire=core.framing.version,
+                bound=session.is_bound,
+            )
         )
         session.start()
 
@@ -202,26 +201,14 @@ class Logins:
 
     def _turn_away(self, first: FirstMessage, leg: IStreamLeg, origin: Origin) -> None:
         """Refuses a login without a look at it."""
-        # Once, or a flood of logins would be one of lines, too.
-        level = self.log.debug if self._turning_away else self.log.warn
+        refused = LoginRefused(origin=origin, reason=TOO_MANY_LOGINS, is_routine=self._turning_away)
         self._turning_away = True
-        level(
-            "register control error: {reason} (from {origin})",
-            reason=TOO_MANY_LOGINS,
-            origin=origin,
-            ended=Ended.REFUSED.value,
-        )
+        self._rules.accounting.observers.tell(refused)
         leg.write(refuse_login(first, self._rules.version, self._rules.texts.login(TOO_MANY_LOGINS)))
         leg.close()
 
     def _refused(self, login: _Login, origin: Origin, text: str) -> None:
-        self.log.warn(
-            "register control error: {reason} (from {origin})",
-            reason=text,
-            origin=origin,
-            ended=Ended.REFUSED.value,
-            problem=problem_of(text, "no-session"),
-        )
+        self._rules.accounting.observers.tell(LoginRefused(origin=origin, reason=text))
         login.driver.step()
         login.driver.close(Ended.REFUSED)
 

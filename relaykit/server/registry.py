@@ -25,6 +25,7 @@ from relaykit.errors import (
 from relaykit.interfaces import IRegisteredProxy, ISignalReceiver, IVisitable
 from relaykit.options import Options, ProxyCommon, from_wire
 from relaykit.sansio.control.texts import STOPPED
+from relaykit.server.events import UserUnserved
 from relaykit.server.flows import UserFlow, WorkLegFlow, WorkSource
 from relaykit.values import Ended
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         IVisit,
     )
     from relaykit.plugins import ProxyTypes
+    from relaykit.server.accounting import Accounting, ProxyTotals
     from relaykit.server.flows import ProxyFlow
     from relaykit.values import ClientIdentity, Origin, Traffic
 
@@ -99,10 +101,13 @@ class RegisteredProxy:
     session: ProxySession
     data_plane: IDataPlane
     clock: Any
+    _accounting: Accounting
+    _on_idle: Callable[[RegisteredProxy], None]
+    totals: ProxyTotals = field(init=False)
     exposure: IExposure | None = field(default=None, init=False)
+    is_open: bool = field(default=False, init=False)
+    """Whether observers were told that it is exposed, and not yet that it is closed."""
     flows: set[ProxyFlow] = field(factory=set, init=False)
-
-    log = Logger()
 
     @property
     def identity(self) -> ClientIdentity:
@@ -137,26 +142,20 @@ class RegisteredProxy:
     def flow_began(self, flow: ProxyFlow) -> None:
         """A user is there, and waits for a work connection."""
         self.flows.add(flow)
-        self.log.debug(
-            "[{run}] [{proxy}] get a user connection [{origin}]",
-            run=self.identity.run_id,
-            proxy=self.name,
-            origin=flow.origin,
+        self._accounting.user_arrived(self.totals, self.identity, flow.origin)
+
+    def flow_unserved(self, flow: ProxyFlow, error: Exception) -> None:
+        """There is no work connection for a user."""
+        self._accounting.observers.tell(
+            UserUnserved(client=self.identity, proxy=self.name, origin=flow.origin, error=error)
         )
 
     def flow_ended(self, flow: ProxyFlow, traffic: Traffic) -> None:
         """A user is gone, or could not be served."""
         self.flows.discard(flow)
-        self.log.debug(
-            "[{run}] [{proxy}] flow from {origin} ended: {ended}",
-            run=self.identity.run_id,
-            proxy=self.name,
-            origin=flow.origin,
-            ended=traffic.ended.value,
-            sent=traffic.near_to_far,
-            received=traffic.far_to_near,
-            seconds=traffic.seconds,
-        )
+        self._accounting.user_left(self.totals, self.identity, flow.origin, traffic)
+        if not self.flows:
+            self._on_idle(self)
 
 
 class Registry:
@@ -174,6 +173,7 @@ class Registry:
         ingresses: Ingresses,
         data_plane: IDataPlane,
         clock: Any,
+        accounting: Accounting,
         release: Callable[[str], Deferred[bool]] = lambda run_id: succeed(False),
     ) -> None:
         self._release = release
@@ -183,6 +183,9 @@ class Registry:
         self._clock = clock
         self._proxies: dict[str, RegisteredProxy] = {}
         self._per_client: Counter[str] = Counter()
+        self._withdrawn: set[RegisteredProxy] = set()
+        """Proxies that are gone and whose users are not."""
+        self._accounting = accounting
         self.draining = False
         """Whether no proxy is taken any more."""
 
@@ -208,6 +211,7 @@ class Registry:
             await self._release(present.identity.run_id)
         self._admit(proxy)
         self._proxies[name] = proxy
+        proxy.totals = self._accounting.totals_of(name, type_name)
         self._per_client[proxy.identity.run_id] += 1
         try:
             ingress = await self._ingress_of(type_name)
@@ -218,26 +222,36 @@ class Registry:
         if self.draining or self._proxies.get(name) is not proxy:
             await self.withdraw(proxy, Ended.CANCELLED)
             raise ProxyRefusedError(RefusalCode.OTHER, f"proxy [{name}] was closed while it was being opened")
+        proxy.is_open = True
+        self._accounting.proxy_exposed(proxy.totals, proxy.identity, proxy.exposure.address)
         return proxy
 
     async def withdraw(self, proxy: RegisteredProxy, why: Ended) -> None:
         """Closes a proxy to new users and frees its name; running flows go on, as with frp.
 
-        That is logged once, with the reason, however often it is withdrawn.
+        Observers are told once, with the reason, however often it is withdrawn.
         """
-        if self._proxies.get(proxy.name) is proxy:
-            self.log.info(
-                "[{run}] [{proxy}] proxy closing",
-                run=proxy.identity.run_id,
-                proxy=proxy.name,
-                ended=why.value,
-            )
+        was_open, proxy.is_open = proxy.is_open, False
         exposure, proxy.exposure = proxy.exposure, None
+        if proxy.flows:
+            self._withdrawn.add(proxy)
         try:
             if exposure is not None:
                 await exposure.withdraw()
         finally:
             self._forget(proxy)
+            if was_open:
+                self._accounting.proxy_closed(proxy.totals, proxy.identity, why)
+
+    def get(self, name: str) -> RegisteredProxy | None:
+        """The proxy of this name, if it is open."""
+        proxy = self._proxies.get(name)
+        return proxy if proxy is not None and proxy.is_open else None
+
+    def flows(self) -> Iterator[ProxyFlow]:
+        """The flows of all proxies, also of those that are gone."""
+        for proxy in (*self._proxies.values(), *self._withdrawn):
+            yield from tuple(proxy.flows)
 
     async def visit(self, name: str, visit: IVisit) -> None:
         """Hands a visit to the proxy of this name.
@@ -317,7 +331,17 @@ class Registry:
             raise ProxyRefusedError(
                 RefusalCode.BAD_OPTIONS, f"proxy [{name}]: {problem.key}: {problem.reason}"
             )
-        return RegisteredProxy(name, type_name, common, options, session, self._data_plane, self._clock)
+        return RegisteredProxy(
+            name,
+            type_name,
+            common,
+            options,
+            session,
+            self._data_plane,
+            self._clock,
+            self._accounting,
+            self._withdrawn.discard,
+        )
 
     def _forget(self, proxy: RegisteredProxy) -> None:
         if self._proxies.get(proxy.name) is proxy:

@@ -9,11 +9,14 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
+from relaykit import __version__
 from relaykit.clock import monotonic
 from relaykit.driver import CoreDriver
 from relaykit.errors import problem_of
 from relaykit.sansio.control.server_life import Action, ServerLife, State
 from relaykit.server.composition import Composition, ServerParts
+from relaykit.server.observers import LogObserver, Observers
+from relaykit.server.status import ClientStatus, ProxyStatus, ServerStatus
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -22,12 +25,17 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.config.schema import ServerConfig
+    from relaykit.interfaces import IServerObserver
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
+    from relaykit.server.flows import ProxyFlow
     from relaykit.state import StateDirectory
     from relaykit.values import Secret
 
 __all__ = ["RelayServer"]
+
+_LEVELS_OF_USERS = ("trace", "debug")
+"""Levels of the log that have lines of each user."""
 
 
 class RelayServer(Service):
@@ -54,6 +62,8 @@ class RelayServer(Service):
         state: StateDirectory | None = None,
         ingress_options: Mapping[str, Options] = {},  # it is only read
     ) -> None:
+        self._observers = Observers()
+        self._observers.add(LogObserver(config.log.level in _LEVELS_OF_USERS))
         self._composition = Composition(
             config=config,
             token=token,
@@ -61,6 +71,7 @@ class RelayServer(Service):
             reactor=monotonic(reactor),
             state=state,
             ingress_options=dict(ingress_options),
+            observers=self._observers,
         )
         self._life = ServerLife()
         self._driver: CoreDriver[Action] = CoreDriver(self._life, self._composition.reactor, self._act)
@@ -121,6 +132,67 @@ class RelayServer(Service):
         """SHA-256 of the server's certificate while it runs, else empty; what clients may pin."""
         return "" if self._parts is None else self._parts.fingerprint
 
+    # --- what others may ask of it and do to it ---------------------------------------------------
+
+    def observe(self, observer: IServerObserver) -> None:
+        """Tells this one from now on what happens; the log is told as well, before all others."""
+        self._observers.add(observer)
+
+    def stop_observing(self, observer: IServerObserver) -> None:
+        """Tells this one no more."""
+        self._observers.remove(observer)
+
+    def status(self) -> ServerStatus:
+        """The server at this moment, with all that it knows of clients and proxies."""
+        state, since, parts = self._life.state, self._life.since, self._parts
+        if parts is None:
+            return ServerStatus(state=state, since=since, version=__version__)
+        return ServerStatus(
+            state=state,
+            since=since,
+            version=__version__,
+            port=parts.port,
+            fingerprint=parts.fingerprint,
+            clients=tuple(ClientStatus.of(each) for each in parts.accounting.clients()),
+            proxies=tuple(
+                ProxyStatus.of(each, parts.registry.get(each.name)) for each in parts.accounting.proxies()
+            ),
+            flows=parts.data_plane.counts(),
+        )
+
+    def flows(self) -> list[ProxyFlow]:
+        """The flow of each user, also of those who wait: has ``proxy`` and ``origin``, and can be ended."""
+        return [] if self._parts is None else list(self._parts.registry.flows())
+
+    def end_proxy(self, name: str) -> Deferred[bool]:
+        """Closes a proxy and ends its flows; fires with whether there was one, once its name is free.
+
+        Its client is not told, for frp's protocol cannot: it registers the proxy again in its next session.
+        """
+        proxy = None if self._parts is None else self._parts.registry.get(name)
+        if self._parts is None or proxy is None:
+            return succeed(False)
+        proxy.end_flows(Ended.OPERATOR)
+        withdrawn = self._parts.registry.withdraw(proxy, Ended.OPERATOR)
+        return Deferred.fromCoroutine(withdrawn).addCallback(lambda _: True)
+
+    def end_client(self, run_id: str, reason: str = "") -> Deferred[bool]:
+        """Ends the session of a client, its proxies and its flows; fires with whether there was one.
+
+        :param reason: in words, for the log and for a client that can be told.  It may log in again at once.
+        """
+        session = None if self._parts is None else self._parts.sessions.get(run_id)
+        if self._parts is None or session is None:
+            return succeed(False)
+        for flow in self._parts.registry.flows():
+            if flow.proxy.session is session:
+                flow.end(Ended.OPERATOR)
+        return session.end(Ended.OPERATOR, reason).addCallback(lambda _: True)
+
+    def forget_closed_proxies(self) -> int:
+        """Forgets the totals of all proxies that are closed, and answers of how many."""
+        return 0 if self._parts is None else self._parts.accounting.forget_gone_proxies()
+
     # --- what the life asks for -------------------------------------------------------------------
 
     def _act(self, action: Action) -> None:
@@ -155,7 +227,7 @@ class RelayServer(Service):
 
     def _end_flows(self) -> None:
         assert self._parts is not None
-        self._parts.data_plane.end_all(Ended.STOPPED)
+        self._parts.end_flows()
 
     def _close(self) -> None:
         assert self._parts is not None

@@ -34,6 +34,7 @@ from relaykit.sansio.control.texts import (
     PeerTexts,
 )
 from relaykit.server.admission import source_of
+from relaykit.server.events import ProxyRefused
 from relaykit.server.peers import VisitorPeer
 from relaykit.server.silence import SignOfLife
 from relaykit.server.verification import Verification, refusal_text, verify_connection
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.wire.framing import Framing
     from relaykit.sansio.wire.messages import Login, NewWorkConn
     from relaykit.server.acceptor import Link
+    from relaykit.server.accounting import Accounting
     from relaykit.server.binding import ServerBinding
     from relaykit.server.flows import ProxyFlow
     from relaykit.server.registry import RegisteredProxy, Registry
@@ -81,6 +83,7 @@ class SessionRules:
     settings: Callable[[Link], SessionSettings]
     """The settings of a session by the kind of link that its login came on."""
     binding: ServerBinding
+    accounting: Accounting
 
 
 class Session:
@@ -278,46 +281,37 @@ class Session:
             self._stepping = False
 
     async def _register(self, offered: RegistrationRequested) -> None:
-        run_id, name = self.identity.run_id, offered.name
+        name = offered.name
         try:
             proxy = await self._registry.register(self, name, offered.type, offered.fields)
         except ProxyRefusedError as refusal:
-            self.log.warn(
-                "[{run}] new proxy [{proxy}] type [{type}] error: {reason}",
-                run=run_id,
-                proxy=name,
+            refused = ProxyRefused(
+                client=self.identity,
+                name=name,
                 type=offered.type,
                 reason=refusal.text,
                 code=refusal.code.value,
-                ended=Ended.REFUSED.value,
-                problem=problem_of(refusal, "start-error"),
             )
+            self._rules.accounting.observers.tell(refused)
             self._core.refuse_proxy(name, refusal.text)
             return
         except Exception:
-            self.log.failure("[{run}] [{proxy}] a defect while it was exposed", run=run_id, proxy=name)
+            self.log.failure(
+                "[{run}] [{proxy}] a defect while it was exposed", run=self.identity.run_id, proxy=name
+            )
             self._core.refuse_proxy(name, FAILED)
             return
         if self._ending:
             await self._registry.withdraw(proxy, Ended.SESSION_ENDED)
             return
         self._proxies[name] = proxy
-        address = proxy.exposure.address if proxy.exposure is not None else ""
-        self.log.info(
-            "[{run}] new proxy [{proxy}] type [{type}] success",
-            run=run_id,
-            proxy=name,
-            type=proxy.type,
-            address=address,
-        )
-        self._core.registered(name, address)
+        self._core.registered(name, proxy.exposure.address if proxy.exposure is not None else "")
 
     async def _withdraw(self, name: str) -> None:
         proxy = self._proxies.pop(name, None)
         if proxy is not None:
             await self._registry.withdraw(proxy, Ended.WITHDRAWN)
             proxy.end_flows(Ended.WITHDRAWN, waiting_only=True)
-            self.log.info("[{run}] close proxy [{proxy}] success", run=self.identity.run_id, proxy=name)
 
     def _signaled(self, event: SignalReceived) -> None:
         sender = VisitorPeer(self, event.proxy_name, event.visitor_name)
@@ -356,7 +350,7 @@ class Session:
                 self.log.failure("[{proxy}] a defect while it was withdrawn", proxy=proxy.name)
 
     def _finish(self, _: None, why: Ended, text: str) -> None:
-        self.log.info("[{run}] client exit success", run=self.identity.run_id, ended=why.value, reason=text)
+        self._rules.accounting.client_disconnected(self.identity, why, text)
         self._finished = True
         self._ended(self)
         waiting, self._waiting = self._waiting, []

@@ -11,20 +11,21 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import VisitRefusedError, problem_of
+from relaykit.errors import VisitRefusedError
 from relaykit.interfaces import IVisit
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import proves
 from relaykit.sansio.control.server_opening import accept_visit, refuse_visit
 from relaykit.sansio.control.texts import NOT_OF_THIS_SESSION, UNKNOWN_SESSION, PeerTexts
+from relaykit.server.events import VisitRefused
 from relaykit.server.peers import VisitorPeer
-from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.wire.framing import Framing
     from relaykit.sansio.wire.messages import NewVisitorConn
     from relaykit.server.acceptor import Link
+    from relaykit.server.observers import Observers
     from relaykit.server.registry import Registry
     from relaykit.server.sessions import Sessions
     from relaykit.values import Origin, Secret
@@ -74,7 +75,9 @@ class Visits:
         registry: Registry,
         texts: PeerTexts,
         entropy: Callable[[int], bytes],
+        observers: Observers,
     ) -> None:
+        self._observers = observers
         self._sessions = sessions
         self._registry = registry
         self._texts = texts
@@ -113,12 +116,5 @@ class Visits:
         visit.abort()
 
     def _refused(self, visit: Visit, name: str, text: str) -> None:
-        self.log.warn(
-            "visit of [{proxy}] from {origin} is refused: {reason}",
-            proxy=name,
-            origin=visit.origin,
-            reason=text,
-            ended=Ended.REFUSED.value,
-            problem=problem_of(text, "visit-refused"),
-        )
+        self._observers.tell(VisitRefused(proxy=name, origin=visit.origin, reason=text))
         visit.refuse(self._texts.visit(text))

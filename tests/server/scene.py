@@ -50,9 +50,11 @@ from relaykit.sansio.wire.framing import V1, V2, Framing
 from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import Login
 from relaykit.server.acceptor import BindPort, BindRules, Link
+from relaykit.server.accounting import Accounting
 from relaykit.server.binding import ServerBinding
 from relaykit.server.first_messages import FirstMessages
 from relaykit.server.logins import Logins
+from relaykit.server.observers import LogObserver, Observers
 from relaykit.server.ports import PortProtocol, ServerPorts
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
@@ -163,7 +165,10 @@ class Scene:
             {PortProtocol.TCP: self._listen}, self.clock, lambda below: 0, release=self._release
         )
         self.rendezvous_points = RendezvousPoints(ServerRendezvous(self.entropy), self.clock)
-        self.registry = Registry(TYPES, self, self.data_plane, self.clock, self._release)
+        self.observers = Observers()
+        self.observers.add(LogObserver(True))
+        self.accounting = Accounting(self.observers, self.clock.seconds)
+        self.registry = Registry(TYPES, self, self.data_plane, self.clock, self.accounting, self._release)
         rules = SessionRules(
             clock=self.clock,
             entropy=self.entropy,
@@ -174,9 +179,10 @@ class Scene:
             user_timeout_s=10.0,
             settings=lambda link: SessionSettings(token=token, entropy=self.entropy, heartbeat=heartbeat),
             binding=ServerBinding(bound, self.salt, TOKEN_KEY if token == TOKEN else token_key(token)),
+            accounting=self.accounting,
         )
         self.sessions = Sessions(rules)
-        self.visits = Visits(self.sessions, self.registry, PeerTexts(detailed), self.entropy)
+        self.visits = Visits(self.sessions, self.registry, PeerTexts(detailed), self.entropy, self.observers)
         logins = Logins(self.sessions, self.registry, rules)
         self.first_messages = FirstMessages(self._opening, logins, self.sessions, self.visits, self.clock)
         self.bind_port = BindPort(

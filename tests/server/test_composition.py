@@ -15,6 +15,7 @@ from relaykit.interfaces import IServerHost
 from relaykit.options import Options
 from relaykit.server import composition
 from relaykit.server.composition import Composition, ServerHost
+from relaykit.server.observers import Observers
 from relaykit.values import Address, Secret
 from tests.server.scene import TYPES
 from tests.server.test_service import Port
@@ -41,6 +42,7 @@ class CompositionTests(SynchronousTestCase):
             reactor=MemoryReactorClock(),
             state=None,
             ingress_options=options,
+            observers=Observers(),
         )
 
     def test_opens_nothing(self) -> None:

@@ -47,6 +47,9 @@ class Proxy:
     def flow_began(self, flow: ProxyFlow) -> None:
         self.present.add(flow)
 
+    def flow_unserved(self, flow: ProxyFlow, error: Exception) -> None:
+        """Nothing."""
+
     def flow_ended(self, flow: ProxyFlow, traffic: Traffic) -> None:
         self.present.remove(flow)
         self.ended.append(traffic)

@@ -20,7 +20,9 @@ from relaykit.errors import ProxyRefusedError, RefusalCode, VisitRefusedError
 from relaykit.interfaces import IExposure, IIngress, IStreamLeg
 from relaykit.sansio.control.texts import STOPPED
 from relaykit.server import registry
+from relaykit.server.accounting import Accounting
 from relaykit.server.flows import ProxyFlow
+from relaykit.server.observers import LogObserver, Observers
 from relaykit.server.registry import RegisteredProxy, Registry
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import ClientIdentity, Ended
@@ -87,7 +89,12 @@ class RegistryTestCase(SynchronousTestCase):
         self.entrance = Entrance()
         self.failure: Exception | None = None
         self.clock = Clock()
-        self.registry = Registry(TYPES, self, DataPlane([CopyForwarder()], MemoryNetwork()), self.clock)
+        observers = Observers()
+        observers.add(LogObserver(True))
+        accounting = Accounting(observers, self.clock.seconds)
+        self.registry = Registry(
+            TYPES, self, DataPlane([CopyForwarder()], MemoryNetwork()), self.clock, accounting
+        )
         self.session = Session()
 
     async def ingress_of(self, proxy_type: Any) -> Entrance:

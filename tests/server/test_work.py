@@ -54,6 +54,9 @@ class Proxy:
     def flow_began(self, flow: ProxyFlow) -> None:
         """Nothing."""
 
+    def flow_unserved(self, flow: ProxyFlow, error: Exception) -> None:
+        """Nothing."""
+
     def flow_ended(self, flow: ProxyFlow, traffic: Traffic) -> None:
         """Nothing."""
 

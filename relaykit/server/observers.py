@@ -1,0 +1,185 @@
+"""Telling observers what happens on a server, and the one that writes the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.errors import ended_by, problem_of
+from relaykit.interfaces import IServerObserver
+from relaykit.sansio.control.identity import identity_name
+from relaykit.server import events
+from relaykit.values import Ended
+
+if TYPE_CHECKING:
+    from relaykit.server.events import ServerEvent
+
+__all__ = ["LogObserver", "Observers"]
+
+
+class Observers:
+    """Tells any number of observers; one that fails is logged and told the next event all the same.
+
+    :ivar follow_users: whether any wants to know of each user: only then is an event of it worth making.
+    """
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._observers: tuple[IServerObserver, ...] = ()
+        self.follow_users = False
+
+    def add(self, observer: IServerObserver) -> None:
+        """Tells this one from now on, after those that were added before."""
+        self._set((*self._observers, observer))
+
+    def remove(self, observer: IServerObserver) -> None:
+        """Tells this one no more; one that is not told is ignored."""
+        self._set(tuple(each for each in self._observers if each is not observer))
+
+    def tell(self, event: ServerEvent, of_user: bool = False) -> None:
+        """Tells what happened to all, or to those that follow users."""
+        for observer in self._observers:
+            if of_user and not observer.follows_users:
+                continue
+            try:
+                observer.on_event(event)
+            except Exception:
+                self.log.failure("{observer!r} failed to take {event!r}", observer=observer, event=event)
+
+    def _set(self, observers: tuple[IServerObserver, ...]) -> None:
+        self._observers = observers
+        self.follow_users = any(each.follows_users for each in observers)
+
+
+@implementer(IServerObserver)
+@frozen
+class LogObserver:
+    """Writes the log, in frp's words where frp has some: scripts look for them."""
+
+    follows_users: bool
+
+    log = Logger()
+
+    def on_event(self, event: ServerEvent) -> None:
+        _LINES[type(event)](self, event)
+
+    def _client_connected(self, event: events.ClientConnected) -> None:
+        client = event.client
+        self.log.info(
+            "[{run}] client login info: ip [{origin}] version [{version}] hostname [{hostname}] "
+            "os [{os}] arch [{arch}]",
+            run=client.run_id,
+            origin=event.origin,
+            version=event.version,
+            hostname=event.hostname,
+            os=event.os,
+            arch=event.arch,
+            user=client.user,
+            wire=event.wire,
+            bound=event.bound,
+            identity=identity_name(client.key),
+        )
+
+    def _client_disconnected(self, event: events.ClientDisconnected) -> None:
+        self.log.info(
+            "[{run}] client exit success", run=event.client.run_id, ended=event.why.value, reason=event.reason
+        )
+
+    def _login_refused(self, event: events.LoginRefused) -> None:
+        # Once at this level, or a flood of logins would be one of lines, too.
+        level = self.log.debug if event.is_routine else self.log.warn
+        level(
+            "register control error: {reason} (from {origin})",
+            reason=event.reason,
+            origin=event.origin,
+            ended=Ended.REFUSED.value,
+            problem=problem_of(event.reason, "no-session"),
+        )
+
+    def _proxy_exposed(self, event: events.ProxyExposed) -> None:
+        self.log.info(
+            "[{run}] new proxy [{proxy}] type [{type}] success",
+            run=event.client.run_id,
+            proxy=event.name,
+            type=event.type,
+            address=event.address,
+        )
+
+    def _proxy_refused(self, event: events.ProxyRefused) -> None:
+        self.log.warn(
+            "[{run}] new proxy [{proxy}] type [{type}] error: {reason}",
+            run=event.client.run_id,
+            proxy=event.name,
+            type=event.type,
+            reason=event.reason,
+            code=event.code,
+            ended=Ended.REFUSED.value,
+            problem=problem_of(event.reason, "start-error"),
+        )
+
+    def _proxy_closed(self, event: events.ProxyClosed) -> None:
+        run_id = event.client.run_id
+        self.log.info("[{run}] [{proxy}] proxy closing", run=run_id, proxy=event.name, ended=event.why.value)
+        if event.why is Ended.WITHDRAWN:
+            self.log.info("[{run}] close proxy [{proxy}] success", run=run_id, proxy=event.name)
+
+    def _visit_refused(self, event: events.VisitRefused) -> None:
+        self.log.warn(
+            "visit of [{proxy}] from {origin} is refused: {reason}",
+            proxy=event.proxy,
+            origin=event.origin,
+            reason=event.reason,
+            ended=Ended.REFUSED.value,
+            problem=problem_of(event.reason, "visit-refused"),
+        )
+
+    def _user_arrived(self, event: events.UserArrived) -> None:
+        self.log.debug(
+            "[{run}] [{proxy}] get a user connection [{origin}]",
+            run=event.client.run_id,
+            proxy=event.proxy,
+            origin=event.origin,
+        )
+
+    def _user_unserved(self, event: events.UserUnserved) -> None:
+        self.log.warn(
+            "[{run}] [{proxy}] no work connection for {origin}: {reason}",
+            run=event.client.run_id,
+            proxy=event.proxy,
+            origin=event.origin,
+            reason=str(event.error),
+            ended=ended_by(event.error).value,
+            problem=problem_of(event.error, "no-work-connection"),
+        )
+
+    def _user_left(self, event: events.UserLeft) -> None:
+        traffic = event.traffic
+        self.log.debug(
+            "[{run}] [{proxy}] flow from {origin} ended: {ended}",
+            run=event.client.run_id,
+            proxy=event.proxy,
+            origin=event.origin,
+            ended=traffic.ended.value,
+            sent=traffic.near_to_far,
+            received=traffic.far_to_near,
+            seconds=traffic.seconds,
+        )
+
+
+_LINES: Mapping[type[Any], Callable[[LogObserver, Any], None]] = {
+    events.ClientConnected: LogObserver._client_connected,
+    events.ClientDisconnected: LogObserver._client_disconnected,
+    events.LoginRefused: LogObserver._login_refused,
+    events.ProxyExposed: LogObserver._proxy_exposed,
+    events.ProxyRefused: LogObserver._proxy_refused,
+    events.ProxyClosed: LogObserver._proxy_closed,
+    events.VisitRefused: LogObserver._visit_refused,
+    events.UserArrived: LogObserver._user_arrived,
+    events.UserUnserved: LogObserver._user_unserved,
+    events.UserLeft: LogObserver._user_left,
+}

@@ -1,0 +1,155 @@
+"""What a server says of itself: to whoever shows it to people, or to other programs.
+
+A status is a value that is made when it is asked for; making one costs nothing while traffic flows.
+When something changes, observers have an event of it.  Times are seconds since 1970, unless it says
+otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from relaykit.dataplane.plane import FlowCounts
+
+if TYPE_CHECKING:
+    from relaykit.options import Options, ProxyCommon
+    from relaykit.sansio.control.server_life import State
+    from relaykit.server.accounting import ClientTotals, ProxyTotals
+    from relaykit.server.registry import RegisteredProxy
+    from relaykit.values import Address
+
+__all__ = ["ClientStatus", "ProxyStatus", "ServerStatus"]
+
+
+@frozen(kw_only=True)
+class ClientStatus:
+    """One client, logged in or gone.
+
+    :ivar client_id: the one that it sent, else its run id.
+    :ivar run_id: empty when it is gone.
+    :ivar wire: the version of the wire that it speaks.
+    :ivar bound: whether its login is bound to its TLS session.
+    :ivar disconnected_at: None while it is logged in.
+    """
+
+    user: str
+    client_id: str
+    run_id: str
+    version: str
+    wire: int
+    bound: bool
+    hostname: str
+    os: str
+    arch: str
+    address: Address | None
+    first_connected_at: float
+    last_connected_at: float
+    disconnected_at: float | None
+
+    @property
+    def is_online(self) -> bool:
+        """Whether it is logged in."""
+        return self.disconnected_at is None
+
+    @property
+    def key(self) -> str:
+        """Its name over its logins; frp's form."""
+        return f"{self.user}.{self.client_id}" if self.user else self.client_id
+
+    @classmethod
+    def of(cls, totals: ClientTotals) -> ClientStatus:
+        """The status of a client."""
+        login = totals.login
+        client = login.client
+        return cls(
+            user=client.user,
+            client_id=client.client_id or client.run_id,
+            run_id=client.run_id if totals.disconnected_at is None else "",
+            version=login.version,
+            wire=login.wire,
+            bound=login.bound,
+            hostname=login.hostname,
+            os=login.os,
+            arch=login.arch,
+            address=client.address,
+            first_connected_at=totals.first_connected_at,
+            last_connected_at=totals.last_connected_at,
+            disconnected_at=totals.disconnected_at,
+        )
+
+
+@frozen(kw_only=True)
+class ProxyStatus:
+    """One proxy, open or closed, with its totals over all its registrations.
+
+    :ivar client_id: that of the client that has it, or had it last; its run id if it sent none.
+    :ivar address: what users dial; empty if nothing is public, or it is closed.
+    :ivar current: users at the moment.
+    :ivar connections: users up to now, those of the moment included.
+    :ivar traffic_in: bytes from users to the client, those of present users included.
+    :ivar traffic_out: bytes the other way.
+    :ivar common: what travelled of its common options; None when it is closed.
+    :ivar options: the options of its type; None when it is closed.
+    """
+
+    name: str
+    type: str
+    user: str
+    client_id: str
+    is_open: bool
+    address: str
+    current: int
+    connections: int
+    traffic_in: int
+    traffic_out: int
+    last_start_at: float | None
+    last_close_at: float | None
+    common: ProxyCommon | None = field(repr=False)
+    options: Options | None = field(repr=False)
+
+    @classmethod
+    def of(cls, totals: ProxyTotals, proxy: RegisteredProxy | None) -> ProxyStatus:
+        """The status of a proxy, which is registered or not."""
+        moved = [] if proxy is None else [flow.moved() for flow in proxy.flows]
+        client = totals.client
+        return cls(
+            name=totals.name,
+            type=totals.type,
+            user="" if client is None else client.user,
+            client_id="" if client is None else client.client_id or client.run_id,
+            is_open=proxy is not None,
+            address="" if proxy is None or proxy.exposure is None else proxy.exposure.address,
+            current=totals.current,
+            connections=totals.connections,
+            traffic_in=totals.traffic_in + sum(to_client for to_client, _ in moved),
+            traffic_out=totals.traffic_out + sum(to_user for _, to_user in moved),
+            last_start_at=totals.last_start_at,
+            last_close_at=totals.last_close_at,
+            common=None if proxy is None else proxy.common,
+            options=None if proxy is None else proxy.options,
+        )
+
+
+@frozen(kw_only=True)
+class ServerStatus:
+    """The server at one moment.
+
+    :ivar state: where it stands.
+    :ivar since: when it got there, by its own clock, in seconds; None before the first start.
+    :ivar port: what clients dial; 0 while it is closed.
+    :ivar fingerprint: SHA-256 of its certificate, while it runs.
+    :ivar clients: those that are logged in, then those that are gone and had a client id.
+    :ivar proxies: those that are open, then those that are closed.
+    :ivar flows: in them, *near* is where users come from.
+    """
+
+    state: State
+    since: float | None = None
+    port: int = 0
+    fingerprint: str = ""
+    version: str = ""
+    clients: tuple[ClientStatus, ...] = ()
+    proxies: tuple[ProxyStatus, ...] = ()
+    flows: FlowCounts = field(factory=FlowCounts)
