@@ -133,11 +133,11 @@ class Machine:
         return LocalPort(self, Address(host, port))
 
 
-def tcp_proxy(name: str = "web", **common: Any) -> ConfiguredProxy:
-    """A ``tcp`` proxy on port 6000."""
+def tcp_proxy(name: str = "web", port: int = 6000, **common: Any) -> ConfiguredProxy:
+    """A ``tcp`` proxy."""
     return ConfiguredProxy(
         ProxyCommon(name=name, type="tcp", local=common.pop("local", SERVICE), **common),
-        TcpOptions(remote_port=6000),
+        TcpOptions(remote_port=port),
         "tcp",
     )
 

@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.registrar import ProxyRegistrar, wire_name
+from relaykit.client.status import RegistrationState
 from relaykit.config.load import ConfiguredProxy
 from relaykit.errors import BrokenProxyType, PluginError, UnknownProxyType
 from relaykit.options import ProxyTransport
 from relaykit.proxies.tcp import LocalServiceBackend
 from tests.client.scene import tcp_proxy
 from tests.server.scene import TYPES
+
+RUNNING = RegistrationState.RUNNING
 
 
 class Session:
@@ -186,3 +191,67 @@ class UpdateTests(ProxyRegistrarTests):
         self.update(tcp_proxy("other"))
         self.start()
         self.assertEqual(self.session.asked, [("register", "alice.other", "tcp")])
+
+
+class Server(Session):
+    """A server that does what it is asked for, and answers later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.registered: dict[str, int] = {}
+        self.answers: list[tuple[str, bool]] = []
+
+    def register(self, name: str, type_name: str, fields: Mapping[str, Any]) -> None:
+        free = name not in self.registered
+        if free:
+            self.registered[name] = fields["remote_port"]
+        self.answers.append((name, free))
+
+    def withdraw(self, name: str) -> None:
+        self.registered.pop(name, None)
+
+
+class AnyChangesTests(SynchronousTestCase):
+    """Changes in any order, between sessions, answers and more changes."""
+
+    @given(
+        st.lists(
+            st.one_of(
+                st.dictionaries(st.sampled_from("abc"), st.integers(6000, 6002)),
+                st.sampled_from(["session", "loss", "answer"]),
+            ),
+            max_size=30,
+        )
+    )
+    def test_server_has_what_is_configured(self, steps: list[Any]) -> None:
+        """In the end the server has what was configured last, and lets in users of that and nothing else."""
+        client: Any = SimpleNamespace(clock=Clock())
+        proxies = ProxyRegistrar(client, TYPES, "")
+        proxies.startService()
+        session: Any = None
+        configured: dict[str, int] = {}
+
+        def answer() -> None:
+            if session is not None and session.answers:
+                name, accepted = session.answers.pop(0)
+                proxies.accepted(name, ":1") if accepted else proxies.refused(name, "no")
+
+        for step in [*steps, "session"]:
+            if isinstance(step, dict):
+                configured = step
+                proxies.update(proxies.planned([tcp_proxy(each, port=step[each]) for each in step]))
+            elif step == "session" and session is None:
+                session = Server()
+                proxies.session_started(session)
+            elif step == "loss" and session is not None:
+                session = None
+                proxies.session_ended()
+            elif step == "answer":
+                answer()
+        while session.answers:
+            answer()
+        self.assertEqual(session.registered, configured)
+        self.assertEqual({name for name in "abc" if proxies.exposed(name)}, set(configured))
+        self.assertEqual([each.state for each in proxies.status()], [RUNNING] * len(configured))
+        proxies.session_ended()
+        self.assertEqual(client.clock.getDelayedCalls(), [])
