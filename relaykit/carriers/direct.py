@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, TimeoutError, fail
 
-from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.dataplane.sockets import SocketLeg, address_of, reason_of, tune
 from relaykit.errors import ConnectionFailed, PeerUnprovenError, RemoteProtocolError
 from relaykit.sansio.nat.checks import PeerRole
@@ -28,7 +28,7 @@ __all__ = ["PROOF_S", "open_streams", "streams_over_socket"]
 PROOF_S = 20.0
 """Seconds for the peer to prove itself: it may open its streams later than this end does."""
 
-_ROLES = {PeerRole.INITIATOR: Role.CLIENT, PeerRole.RESPONDER: Role.SERVER}
+_ROLES = {PeerRole.INITIATOR: MuxRole.CLIENT, PeerRole.RESPONDER: MuxRole.SERVER}
 
 
 def streams_over_socket(

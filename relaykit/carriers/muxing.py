@@ -20,7 +20,7 @@ from relaykit.dataplane.legs import StreamLeg
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
 from relaykit.interfaces import ILegReceiver, IMeasuredPath, IMuxedLeg, IPiecesReceiver, ISharedPath
 from relaykit.sansio.yamux.outbox import FLUSH_BYTES, PIECE_BYTES
-from relaykit.sansio.yamux.session import Role, YamuxSession
+from relaykit.sansio.yamux.session import MuxRole, YamuxSession
 from relaykit.sansio.yamux.streams import (
     Event,
     SessionEnded,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IConnection, ILegAcceptor, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["MuxLink", "MuxStreamLeg", "Role"]
+__all__ = ["MuxLink", "MuxRole", "MuxStreamLeg"]
 
 UNCONFIRMED_S = 60.0
 """Seconds for the peer's machine to take and confirm what a link sends, which its peer reads at all times:
@@ -73,7 +73,7 @@ class MuxStreamLeg(StreamLeg):
         self._session = link.session
         self._stream = stream
         self._takes_pieces = False
-        stream.context = self
+        stream.user_data = self
 
     def __repr__(self) -> str:
         return f"<MuxStreamLeg {self._stream!r} of {self._link!r}>"
@@ -116,7 +116,7 @@ class MuxStreamLeg(StreamLeg):
         self._takes_pieces = IPiecesReceiver.providedBy(receiver)
         super().attach(receiver)
 
-    def payload_arrived(self, pieces: list[memoryview]) -> None:
+    def on_payload(self, pieces: list[memoryview]) -> None:
         """Takes payload that the link received; what is held costs the peer its credit."""
         if len(pieces) > 1 and self._flowing and self._takes_pieces:
             self._receiver.pieces_received(pieces)  # type: ignore[union-attr]  # flowing implies one
@@ -128,7 +128,7 @@ class MuxStreamLeg(StreamLeg):
             elif len(self._held) > _MOST_PARTS_HELD:
                 self._gather()
 
-    def told(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Takes what else happened to the stream."""
         if isinstance(event, StreamEnded):
             self._ended()
@@ -158,7 +158,7 @@ class MuxLink:
     def __init__(
         self,
         lower: IStreamLeg,
-        role: Role,
+        role: MuxRole,
         turns: ITurns,
         clock: IReactorTime,
         keepalive_s: float | None = 30.0,
@@ -348,7 +348,7 @@ class MuxLink:
 
     def _deliver(self, stream: Stream, pieces: list[memoryview]) -> None:
         try:
-            stream.context.payload_arrived(pieces)
+            stream.user_data.on_payload(pieces)
         except Exception:
             self._defect(stream)
 
@@ -358,11 +358,11 @@ class MuxLink:
         elif isinstance(event, SessionEnded):
             self._session_ended(event)
         elif isinstance(event, (StreamEnded, StreamWritable)):
-            event.stream.context.told(event)
+            event.stream.user_data.on_event(event)
         elif isinstance(event, StreamLost):
-            event.stream.context.told(event)
+            event.stream.user_data.on_event(event)
             # Else a reference cycle would keep the link.
-            event.stream.context = None
+            event.stream.user_data = None
 
     def _take_stream(self, stream: Stream) -> None:
         leg = MuxStreamLeg(self, stream)
@@ -376,7 +376,7 @@ class MuxLink:
         """What takes a leg's input raised: only that leg suffers."""
         self.log.failure("a defect while a mux stream was served; the stream is dropped")
         if stream is not None:
-            stream.context.abort()
+            stream.user_data.abort()
 
     def _session_ended(self, event: SessionEnded) -> None:
         if self._reason is None and self._lost is None:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.dataplane.dialing import dial, dial_datagrams
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.errors import TransportSecurityError, problem_of
@@ -73,7 +73,7 @@ class Route:
         """
         if not self.muxed:
             return DirectPath(self._connect)
-        link = MuxLink(await self._connect(), Role.CLIENT, self._turns, self._clock, self._keepalive_s)
+        link = MuxLink(await self._connect(), MuxRole.CLIENT, self._turns, self._clock, self._keepalive_s)
         link.start()
         return link
 

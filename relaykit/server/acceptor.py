@@ -13,7 +13,7 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.dataplane.datagram_sockets import listen_datagrams
 from relaykit.dataplane.tls import channel_binding
 from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecurityError, problem_of
@@ -237,7 +237,7 @@ class BindPort(MultiService):
 
     async def _on_mux(self, connection: IncomingConnection) -> None:
         self._check_security(connection, Spoken.MUX)
-        mux = MuxLink(connection.leg, Role.SERVER, self._poller, self.reactor, self._rules.mux_keepalive_s)
+        mux = MuxLink(connection.leg, MuxRole.SERVER, self._poller, self.reactor, self._rules.mux_keepalive_s)
         self._serve_path(mux, connection.slot, connection.secured)
 
     async def _on_wire(self, connection: IncomingConnection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.interfaces import IForwarder, IStreamLeg
 from relaykit.testing.forwarders import ForwarderTests
@@ -29,8 +29,8 @@ class MuxPairs(MemoryWaiting):
 
     def _connect(self) -> tuple[MuxLink, Accepting]:
         here, there = self.network.pair()
-        near = MuxLink(here, Role.CLIENT, self.network, self.network.clock)
-        far = MuxLink(there, Role.SERVER, self.network, self.network.clock)
+        near = MuxLink(here, MuxRole.CLIENT, self.network, self.network.clock)
+        far = MuxLink(there, MuxRole.SERVER, self.network, self.network.clock)
         accepting = Accepting()
         far.accept_legs(accepting)
         near.start()

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from relaykit.carriers.muxing import CLOSING_S, SLOW_AFTER_S, MuxLink, MuxStreamLeg, Role
+from relaykit.carriers.muxing import CLOSING_S, SLOW_AFTER_S, MuxLink, MuxRole, MuxStreamLeg
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import (
     ILegAcceptor,
@@ -142,8 +142,8 @@ class LinkTestCase(SynchronousTestCase):
         self.network = MemoryNetwork()
         self.clock = Clock()
         self.lower_near, self.lower_far = self.network.pair()
-        self.near = MuxLink(self.lower_near, Role.CLIENT, self.network, self.clock)
-        self.far = MuxLink(self.lower_far, Role.SERVER, self.network, self.clock)
+        self.near = MuxLink(self.lower_near, MuxRole.CLIENT, self.network, self.clock)
+        self.far = MuxLink(self.lower_far, MuxRole.SERVER, self.network, self.clock)
         self.acceptor = Accepting()
         self.far.accept_legs(self.acceptor)
         self.near.start()
@@ -198,7 +198,7 @@ class RawTestCase(SynchronousTestCase):
         self.network = MemoryNetwork()
         self.clock = Clock()
         self.raw, lower = self.network.pair()
-        self.link = MuxLink(lower, Role.SERVER, self.network, self.clock)
+        self.link = MuxLink(lower, MuxRole.SERVER, self.network, self.clock)
         self.acceptor = Accepting()
         self.link.accept_legs(self.acceptor)
         self.link.start()
@@ -440,7 +440,7 @@ class PathTests(LinkTestCase):
         asked: list[MemoryLeg] = []
         self.patch(MemoryLeg, "favor_latency", lambda leg: asked.append(leg))
         near, _ = self.network.pair()
-        link = MuxLink(near, Role.CLIENT, self.network, self.clock)
+        link = MuxLink(near, MuxRole.CLIENT, self.network, self.clock)
         link.start()
         self.assertEqual(asked, [near])
         link.close()

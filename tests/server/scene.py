@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from relaykit.authentication import TokenProver, TokenVerifier
-from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.carriers.tcp import TlsRecognition
 from relaykit.certificates import KeyPair, self_signed
 from relaykit.dataplane.copying import CopyForwarder
@@ -406,7 +406,7 @@ def versions() -> Iterator[Framing]:
 
 def muxed(scene: Scene) -> MuxLink:
     """A client's link to the scene's bind port, with one stream on which nothing has been said."""
-    link = MuxLink(scene.accept(), Role.CLIENT, scene.network, scene.clock, None)
+    link = MuxLink(scene.accept(), MuxRole.CLIENT, scene.network, scene.clock, None)
     link.start()
     link.open_leg()
     scene.flush()

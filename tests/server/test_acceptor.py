@@ -9,7 +9,7 @@ from unittest import mock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.carriers.muxing import MuxLink, Role
+from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.dataplane.tls import channel_binding, client_context, start_tls
 from relaykit.dataplane.transforms import transformed
 from relaykit.interfaces import IIncomingConnection, IStreamLeg
@@ -281,16 +281,16 @@ class BindPortTests(SynchronousTestCase):
         """A carrier with streams of its own hands in its connections; they are treated like mux links."""
         port = self.scene.bind_port
         near, far = self.scene.network.pair()
-        link = MuxLink(near, Role.CLIENT, self.scene.network, self.scene.clock)
+        link = MuxLink(near, MuxRole.CLIENT, self.scene.network, self.scene.clock)
         link.start()
-        path = MuxLink(far, Role.SERVER, self.scene.network, self.scene.clock)
+        path = MuxLink(far, MuxRole.SERVER, self.scene.network, self.scene.clock)
         port.path_accepted(path, Origin(far.peer, far.host), None)
         self.assertEqual(port.pending, 1)
         self.assertTrue(Client(self.scene, leg=self.successResultOf(link.open_leg())).run_id)
         self.assertEqual(port.pending, 0)
         with mock.patch.object(admission, "MAX_PENDING", 0):
             near, far = self.scene.network.pair()
-            path = MuxLink(far, Role.SERVER, self.scene.network, self.scene.clock)
+            path = MuxLink(far, MuxRole.SERVER, self.scene.network, self.scene.clock)
             port.path_accepted(path, Origin(far.peer, far.host), None)
             self.assertTrue(path.session.over)
         self.scene.flush()

@@ -45,7 +45,7 @@ class Credit:
     def give(self, outbox: Outbox, keepalive: Keepalive, now: float) -> None:
         """Queues the window updates that are due."""
         for stream in self._due:
-            if stream.deaf:
+            if stream.ignoring_input:
                 continue
             credit = stream.consumed_bytes + self._widen(stream, keepalive, now)
             stream.consumed_bytes = 0

@@ -1,8 +1,8 @@
 """The 12-byte header of a yamux frame.
 
-A header is three big-endian words: the *head* (version, type and flags), the stream's number, and
-a value whose meaning depends on the type.  Only version 0 exists, so a head is written here as
-``type | flags``, and a plain DATA frame has a head of zero.
+A header is three big-endian words: ``type_flags`` (version, type and flags), the stream's number, and
+a value whose meaning depends on the type.  Only version 0 exists, so it is written here as
+``type | flags``, and that of a plain DATA frame is zero.
 
 Source: https://github.com/hashicorp/yamux/blob/master/spec.md
 """
@@ -20,7 +20,7 @@ __all__ = [
     "FLAGS",
     "GO_AWAY",
     "HEADER_BYTES",
-    "LAST_HEAD",
+    "LAST_TYPE_FLAGS",
     "PING",
     "RST",
     "SYN",
@@ -51,9 +51,9 @@ RST: Final = 8
 """Flag: the stream is dropped, both directions."""
 
 FLAGS: Final = 0xFFFF
-"""The part of a head that holds flags."""
-LAST_HEAD: Final = 0x3_FFFF
-"""A head above this has an unknown version or type."""
+"""The part of ``type_flags`` that holds flags."""
+LAST_TYPE_FLAGS: Final = 0x3_FFFF
+"""A ``type_flags`` above this has an unknown version or type."""
 
 
 class GoAwayCode(enum.IntEnum):
@@ -68,6 +68,6 @@ _HEADER = struct.Struct(">III")
 
 # The bound methods themselves: a function around them would double the price of a frame.
 pack_header = _HEADER.pack
-"""``(head, stream, value)`` to 12 bytes."""
+"""``(type_flags, stream, value)`` to 12 bytes."""
 unpack_header = _HEADER.unpack_from
-"""``(buffer, offset)`` to ``(head, stream, value)``."""
+"""``(buffer, offset)`` to ``(type_flags, stream, value)``."""

@@ -50,9 +50,9 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._control or self._usual or self._urgent)
 
-    def add(self, head: int, number: int, value: int) -> None:
+    def add(self, type_flags: int, number: int, value: int) -> None:
         """Queues a frame without payload."""
-        self._control.append(pack_header(head, number, value))
+        self._control.append(pack_header(type_flags, number, value))
 
     def schedule(self, stream: Stream) -> None:
         """Lets the stream take turns; it has payload queued and the peer's permission to send it."""

@@ -22,7 +22,7 @@ from relaykit.sansio.yamux.frames import (
     FLAGS,
     GO_AWAY,
     HEADER_BYTES,
-    LAST_HEAD,
+    LAST_TYPE_FLAGS,
     PING,
     RST,
     SYN,
@@ -52,11 +52,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ACCEPT_BACKLOG",
     "CLOSE_TIMEOUT_S",
+    "LATE_INPUT_TIMEOUT_S",
     "LINGER_S",
     "MAX_STREAMS",
     "OPEN_TIMEOUT_S",
-    "UNWANTED_TIMEOUT_S",
-    "Role",
+    "MuxRole",
     "YamuxSession",
 ]
 
@@ -73,7 +73,7 @@ OPEN_TIMEOUT_S: Final = 75.0
 CLOSE_TIMEOUT_S: Final = 300.0
 """Seconds for the peer to end a closed stream before it is reset, as in yamux."""
 
-UNWANTED_TIMEOUT_S: Final = 30.0
+LATE_INPUT_TIMEOUT_S: Final = 30.0
 """Seconds that the peer may go on sending to a closed stream before it is reset: it has to be stopped,
 but a reset may cost it what it has not read yet."""
 
@@ -86,7 +86,7 @@ _MAX_ANSWERS: Final = 1024
 _MAX_NUMBER: Final = 0xFFFF_FFFF
 
 
-class Role(enum.Enum):
+class MuxRole(enum.Enum):
     """Which end of the link this is; the value is the number of its first stream."""
 
     CLIENT = 1
@@ -104,7 +104,7 @@ class YamuxSession:
     Commands on a stream that is closed or lost do nothing.
     """
 
-    def __init__(self, role: Role, now: float, keepalive_s: float | None = 30.0) -> None:
+    def __init__(self, role: MuxRole, now: float, keepalive_s: float | None = 30.0) -> None:
         """``keepalive_s`` is the pause between pings, in seconds; None sends none of that kind."""
         self._now = now
         self._over = False
@@ -122,9 +122,9 @@ class YamuxSession:
         self._opening = Deadlines(OPEN_TIMEOUT_S)
         self._lingering = Deadlines(LINGER_S)
         self._closing = Deadlines(CLOSE_TIMEOUT_S)
-        self._unwanted = Deadlines(UNWANTED_TIMEOUT_S)
+        self._late_input = Deadlines(LATE_INPUT_TIMEOUT_S)
         self._breaking_off = Deadlines(LOST_LINGER_S)
-        self._waits = (self._opening, self._lingering, self._closing, self._unwanted, self._breaking_off)
+        self._waits = (self._opening, self._lingering, self._closing, self._late_input, self._breaking_off)
         self._keepalive = Keepalive(keepalive_s, now)
         # Receiving.
         self._header = bytearray()
@@ -179,19 +179,19 @@ class YamuxSession:
                 if at < size:
                     self._header += view[at:]
                 return
-            head, number, value = unpack_header(view, at)
+            type_flags, number, value = unpack_header(view, at)
             at = body
-            if not head:
+            if not type_flags:
                 # A plain DATA frame that is here in one piece: nearly all of them.
                 stream = streams.get(number)
-                if stream is not None and value <= stream.receive_window and not stream.deaf:
+                if stream is not None and value <= stream.receive_window and not stream.ignoring_input:
                     end = at + value
                     if value > 0 and end <= size:
                         stream.receive_window -= value
                         arrived((stream, view[at:end]))
                         at = end
                         continue
-            self._take_frame(head, number, value)
+            self._take_frame(type_flags, number, value)
 
     def end_received(self, now: float) -> None:
         """Tells that the peer will send no more: the session is over."""
@@ -210,7 +210,7 @@ class YamuxSession:
         if any(True for _ in self._opening.expired(now)):
             self._end(Ended.TIMEOUT, "the peer neither accepted nor refused a stream")
             return
-        for waits in (self._lingering, self._closing, self._unwanted):
+        for waits in (self._lingering, self._closing, self._late_input):
             for stream in waits.expired(now):
                 self._reset(stream, Ended.TIMEOUT)
         for stream in self._breaking_off.expired(now):
@@ -319,9 +319,9 @@ class YamuxSession:
     def close(self, stream: Stream, now: float) -> None:
         """Sends what was written, ends the stream, and takes no more of it; bounded in time."""
         self._pass_time(now)
-        if stream.closed or stream.discarding:
+        if stream.closed or stream.closed_locally:
             return
-        stream.discarding = stream.deaf = True
+        stream.closed_locally = stream.ignoring_input = True
         if self._payload_stream is stream:
             self._payload_stream = None
         self.finish(stream)
@@ -370,9 +370,9 @@ class YamuxSession:
         missing = HEADER_BYTES - len(self._header)
         self._header += view[:missing]
         if len(self._header) == HEADER_BYTES:
-            head, number, value = unpack_header(self._header, 0)
+            type_flags, number, value = unpack_header(self._header, 0)
             self._header.clear()
-            self._take_frame(head, number, value)
+            self._take_frame(type_flags, number, value)
         return missing
 
     def _pass_on(self, view: memoryview, at: int) -> int:
@@ -386,11 +386,11 @@ class YamuxSession:
             self._peer_ended(stream)
         return at + len(portion)
 
-    def _take_frame(self, head: int, number: int, value: int) -> None:
-        if head > LAST_HEAD:
-            raise self._broken(f"a frame has the unknown version or type {head >> 16:#06x}")
-        kind = head & ~FLAGS
-        flags = head & FLAGS
+    def _take_frame(self, type_flags: int, number: int, value: int) -> None:
+        if type_flags > LAST_TYPE_FLAGS:
+            raise self._broken(f"a frame has the unknown version or type {type_flags >> 16:#06x}")
+        kind = type_flags & ~FLAGS
+        flags = type_flags & FLAGS
         if kind == PING:
             if flags & SYN:
                 self._answer(PING | ACK, 0, value)
@@ -409,12 +409,12 @@ class YamuxSession:
             if stream is not None and (flags or kind):
                 self._take_flags(stream, flags)
 
-    def _answer(self, head: int, number: int, value: int) -> None:
+    def _answer(self, type_flags: int, number: int, value: int) -> None:
         """Sends what the peer caused; too many at once would fill the memory."""
         self._answers += 1
         if self._answers > _MAX_ANSWERS:
             raise self._broken("more pings and streams than can be answered at once")
-        self._outbox.add(head, number, value)
+        self._outbox.add(type_flags, number, value)
 
     def _requested(self, number: int) -> None:
         """Makes the stream that the peer opens, or refuses it."""
@@ -440,10 +440,10 @@ class YamuxSession:
             raise self._broken(f"stream {stream.id} has room for {stream.receive_window} bytes, not {size}")
         stream.receive_window -= size
         # frp writes and closes in different threads: payload may come behind the end, for nobody.
-        if not stream.deaf:
+        if not stream.ignoring_input:
             self._payload_stream = stream
-        elif stream.discarding and stream.sending is Half.ENDED:
-            self._unwanted.begin(stream, self._now)
+        elif stream.closed_locally and stream.sending is Half.ENDED:
+            self._late_input.begin(stream, self._now)
 
     def _widen(self, stream: Stream, credit: int) -> None:
         """Takes the peer's permission to send more."""
@@ -468,8 +468,8 @@ class YamuxSession:
         if stream.receiving is Half.ENDED:
             raise self._broken(f"stream {stream.id} was ended twice")
         stream.receiving = Half.ENDED
-        stream.deaf = True
-        if not stream.discarding:
+        stream.ignoring_input = True
+        if not stream.closed_locally:
             self._events.append(StreamEnded(stream))
         if stream.sending is Half.ENDED:
             self._lose(stream, Ended.FINISHED)
@@ -508,7 +508,7 @@ class YamuxSession:
         stream.sending = Half.ENDED
         if stream.receiving is Half.ENDED:
             self._lose(stream, Ended.FINISHED)
-        elif stream.discarding:
+        elif stream.closed_locally:
             self._let_go(stream)
 
     def _let_go(self, stream: Stream) -> None:
@@ -517,7 +517,7 @@ class YamuxSession:
         self._closing.begin(stream, self._now)
         if not stream.receive_window:
             # Whoever has filled it sends nothing more, and has to be stopped all the same.
-            self._unwanted.begin(stream, self._now)
+            self._late_input.begin(stream, self._now)
         if self._breaking_off.end(stream):
             self._breaking_off.begin(stream, self._now)
         self._tell_loss(stream, Ended.FINISHED)
@@ -537,7 +537,7 @@ class YamuxSession:
         self._backlog.discard(stream)
         self._lingering.end(stream)
         self._closing.end(stream)
-        self._unwanted.end(stream)
+        self._late_input.end(stream)
         self._breaking_off.end(stream)
         if self._payload_stream is stream:
             self._payload_stream = None
@@ -545,7 +545,7 @@ class YamuxSession:
             self._announce()
 
     def _retire(self, stream: Stream, reason: Ended) -> None:
-        stream.closed = stream.deaf = True
+        stream.closed = stream.ignoring_input = True
         stream.scheduled = stream.congested = False
         stream.queue.clear()
         stream.queued_bytes = 0

@@ -40,22 +40,21 @@ class Half(enum.Enum):
 class Stream:
     """A stream; made by the session, changed only by its commands and inputs.
 
-    ``context`` belongs to the driver: what stands for the stream in its world.  ``congested`` says
-    that more is queued than should be, until :class:`StreamWritable`; ``discarding`` that this side
-    has closed it; ``deaf`` that payload is delivered no more, for whatever reason.
+    ``user_data`` belongs to the driver: what stands for the stream in its world.  ``congested`` says
+    that more is queued than should be, until :class:`StreamWritable`; ``closed_locally`` that this side
+    has closed it; ``ignoring_input`` that payload is delivered no more, for whatever reason.
     ``unsent_bytes`` is what was queued when a stream that is broken off was last looked at.
     """
 
     __slots__ = (
         "announced",
         "closed",
+        "closed_locally",
         "congested",
         "consumed_bytes",
-        "context",
         "credited_at",
-        "deaf",
-        "discarding",
         "id",
+        "ignoring_input",
         "loss_told",
         "queue",
         "queued_bytes",
@@ -66,12 +65,13 @@ class Stream:
         "sending",
         "unsent_bytes",
         "urgent",
+        "user_data",
         "window_bytes",
     )
 
     def __init__(self, number: int, now: float, urgent: bool = False) -> None:
         self.id = number
-        self.context: Any = None
+        self.user_data: Any = None
         self.urgent = urgent
         # Life.
         self.announced = True
@@ -80,8 +80,8 @@ class Stream:
         # Receiving.  What the peer may send, what the application holds unread, and what it has
         # read since the last update always add up to the size of the window.
         self.receiving = Half.OPEN
-        self.discarding = False
-        self.deaf = False
+        self.closed_locally = False
+        self.ignoring_input = False
         self.window_bytes = INITIAL_WINDOW_BYTES
         self.receive_window = INITIAL_WINDOW_BYTES
         self.consumed_bytes = 0

@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from relaykit.carriers.muxing import MuxLink, MuxStreamLeg, Role
+from relaykit.carriers.muxing import MuxLink, MuxRole, MuxStreamLeg
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.tls import client_context, server_context, start_tls
 from relaykit.interfaces import IForwarder, ILegReceiver, IStreamLeg
@@ -43,8 +43,8 @@ class MuxPairs(SocketWaiting):
         """Starts a link, which is closed when the test is over."""
         here, there = await self.make_lower()
         self.accepting = Accepting()
-        self.near = MuxLink(here, Role.CLIENT, self.poller, reactor)
-        self.far = MuxLink(there, Role.SERVER, self.poller, reactor)
+        self.near = MuxLink(here, MuxRole.CLIENT, self.poller, reactor)
+        self.far = MuxLink(there, MuxRole.SERVER, self.poller, reactor)
         self.far.accept_legs(self.accepting)
         self.near.start()
         self.far.start()

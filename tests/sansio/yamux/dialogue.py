@@ -17,7 +17,7 @@ from relaykit.sansio.yamux.frames import (
     pack_header,
     unpack_header,
 )
-from relaykit.sansio.yamux.session import Role, YamuxSession
+from relaykit.sansio.yamux.session import MuxRole, YamuxSession
 from relaykit.sansio.yamux.streams import Event, Stream, StreamOpened
 
 Frame = tuple[int, int, int, int]
@@ -64,9 +64,9 @@ def frames(sent: bytes) -> list[Frame]:
     found = []
     at = 0
     while at < len(sent):
-        head, number, value = unpack_header(sent, at)
-        kind = (head & ~FLAGS) >> 16
-        found.append((kind, head & FLAGS, number, value))
+        type_flags, number, value = unpack_header(sent, at)
+        kind = (type_flags & ~FLAGS) >> 16
+        found.append((kind, type_flags & FLAGS, number, value))
         at += HEADER_BYTES + (0 if kind else value)
     assert at == len(sent), "the output ends within a frame"
     return found
@@ -103,12 +103,12 @@ def told(events: Iterable[Event]) -> list[tuple[object, ...]]:
 
 def server(keepalive_s: float | None = None) -> YamuxSession:
     """A session whose peer opens streams 1, 3, 5."""
-    return YamuxSession(Role.SERVER, 0.0, keepalive_s)
+    return YamuxSession(MuxRole.SERVER, 0.0, keepalive_s)
 
 
 def client(keepalive_s: float | None = None) -> YamuxSession:
     """A session that opens streams 1, 3, 5."""
-    return YamuxSession(Role.CLIENT, 0.0, keepalive_s)
+    return YamuxSession(MuxRole.CLIENT, 0.0, keepalive_s)
 
 
 def accepted(session: YamuxSession, number: int = 1) -> Stream:

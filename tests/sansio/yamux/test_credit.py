@@ -112,5 +112,5 @@ class CreditTests(SynchronousTestCase):
     def test_no_credit_for_the_deaf(self) -> None:
         """A stream that takes no more gets no credit."""
         stream = Stream(1, 0.0)
-        stream.deaf = True
+        stream.ignoring_input = True
         self.assertEqual(self.read(stream, 0.0), [])

@@ -11,7 +11,7 @@ from relaykit.sansio.yamux.frames import (
     FLAGS,
     GO_AWAY,
     HEADER_BYTES,
-    LAST_HEAD,
+    LAST_TYPE_FLAGS,
     PING,
     RST,
     SYN,
@@ -41,20 +41,20 @@ class FrameTests(SynchronousTestCase):
 
     def test_golden(self) -> None:
         """Headers are written as frp writes them, and read back."""
-        for (head, number, value), content in GOLDEN.items():
-            self.assertEqual(pack_header(head, number, value).hex(), content)
-            self.assertEqual(unpack_header(bytes.fromhex(content), 0), (head, number, value))
+        for (type_flags, number, value), content in GOLDEN.items():
+            self.assertEqual(pack_header(type_flags, number, value).hex(), content)
+            self.assertEqual(unpack_header(bytes.fromhex(content), 0), (type_flags, number, value))
 
     @given(WORD, WORD, WORD, st.binary(max_size=5))
-    def test_there_and_back(self, head: int, number: int, value: int, before: bytes) -> None:
+    def test_there_and_back(self, type_flags: int, number: int, value: int, before: bytes) -> None:
         """Any three words survive, wherever in a buffer they stand."""
-        packed = pack_header(head, number, value)
+        packed = pack_header(type_flags, number, value)
         self.assertEqual(len(packed), HEADER_BYTES)
-        self.assertEqual(unpack_header(memoryview(before + packed), len(before)), (head, number, value))
+        self.assertEqual(unpack_header(memoryview(before + packed), len(before)), (type_flags, number, value))
 
     def test_heads(self) -> None:
-        """Every known type with every flag is a known head; the next type and version are not."""
+        """Every known type with every flag is known; the next type and version are not."""
         for kind in (DATA, WINDOW_UPDATE, PING, GO_AWAY):
-            self.assertLessEqual(kind | FLAGS, LAST_HEAD)
-        self.assertGreater(4 << 16, LAST_HEAD)
-        self.assertGreater(1 << 24, LAST_HEAD)
+            self.assertLessEqual(kind | FLAGS, LAST_TYPE_FLAGS)
+        self.assertGreater(4 << 16, LAST_TYPE_FLAGS)
+        self.assertGreater(1 << 24, LAST_TYPE_FLAGS)

@@ -12,10 +12,10 @@ from relaykit.sansio.yamux.outbox import FLUSH_BYTES, HIGH_WATER_BYTES, LOW_WATE
 from relaykit.sansio.yamux.session import (
     ACCEPT_BACKLOG,
     CLOSE_TIMEOUT_S,
+    LATE_INPUT_TIMEOUT_S,
     LINGER_S,
     OPEN_TIMEOUT_S,
-    UNWANTED_TIMEOUT_S,
-    Role,
+    MuxRole,
     YamuxSession,
 )
 from relaykit.sansio.yamux.streams import (
@@ -336,8 +336,8 @@ class PayloadTests(SynchronousTestCase):
         session = server()
         _open(session, 2)
         content = b"".join(
-            pack_header(head | flags, number, value) + (b"" if head else bytes(value))
-            for head, flags, number, value in wanted
+            pack_header(type_flags | flags, number, value) + (b"" if type_flags else bytes(value))
+            for type_flags, flags, number, value in wanted
         )
         lost = []
         try:
@@ -625,7 +625,7 @@ class EndingTests(SynchronousTestCase):
         self.assertEqual(sent(session), fin(1))
         session.receive(data(1, b"unwanted"), 10.0)
         session.receive(data(1, b"unwanted"), 20.0)
-        self.assertEqual(session.next_wakeup(), 10.0 + UNWANTED_TIMEOUT_S)
+        self.assertEqual(session.next_wakeup(), 10.0 + LATE_INPUT_TIMEOUT_S)
         session.wake(39.9)
         self.assertEqual(sent(session), b"")
         session.wake(40.0)
@@ -639,8 +639,8 @@ class EndingTests(SynchronousTestCase):
         session.receive(data(1, bytes(INITIAL_WINDOW_BYTES)), 0.0)
         session.close(stream, 5.0)
         self.assertEqual(sent(session, 5.0), fin(1))
-        self.assertEqual(session.next_wakeup(), 5.0 + UNWANTED_TIMEOUT_S)
-        session.wake(5.0 + UNWANTED_TIMEOUT_S)
+        self.assertEqual(session.next_wakeup(), 5.0 + LATE_INPUT_TIMEOUT_S)
+        session.wake(5.0 + LATE_INPUT_TIMEOUT_S)
         self.assertEqual(sent(session), rst(1))
 
     def test_breaking_off(self) -> None:
@@ -905,7 +905,7 @@ class RecordingTests(SynchronousTestCase):
             self.assertEqual([frame for frame in answers if frame[0] == PING], expected)
 
 
-_DIRECTIONS: Sequence[tuple[recorded.Direction, Role]] = (("c2s", Role.SERVER), ("s2c", Role.CLIENT))
+_DIRECTIONS: Sequence[tuple[recorded.Direction, MuxRole]] = (("c2s", MuxRole.SERVER), ("s2c", MuxRole.CLIENT))
 """Each direction of a recording, and the role that receives it."""
 
 
@@ -929,10 +929,10 @@ def _bytes(connection: recorded.Connection, direction: recorded.Direction) -> by
     )
 
 
-def _replay(role: Role, portions: Sequence[bytes]) -> tuple[dict[int, bytes], list[Frame]]:
+def _replay(role: MuxRole, portions: Sequence[bytes]) -> tuple[dict[int, bytes], list[Frame]]:
     """Plays the peer's bytes to a session that has opened what they answer; payload and answers."""
     session = YamuxSession(role, 0.0, None)
-    if role is Role.CLIENT:
+    if role is MuxRole.CLIENT:
         _open(session, 12)
     sent(session)
     streams: dict[int, bytes] = {}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.yamux.session import Role, YamuxSession
+from relaykit.sansio.yamux.session import MuxRole, YamuxSession
 from relaykit.sansio.yamux.streams import (
     INITIAL_WINDOW_BYTES,
     SessionEnded,
@@ -40,7 +40,7 @@ class Direction:
 class Side:
     """One end of the link: its session, and what it was told."""
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: MuxRole) -> None:
         self.session = YamuxSession(role, 0.0, 30.0)
         self.streams: dict[int, Stream] = {}
         self.lost: dict[int, Ended] = {}
@@ -60,7 +60,7 @@ class MuxModel(RuleBasedStateMachine):
         """Connects two sessions."""
         self.now = 0.0
         self.cut = 0
-        self.near, self.far = Side(Role.CLIENT), Side(Role.SERVER)
+        self.near, self.far = Side(MuxRole.CLIENT), Side(MuxRole.SERVER)
         self.sides = (self.near, self.far)
 
     def other(self, side: Side) -> Side:
@@ -204,7 +204,7 @@ class MuxModel(RuleBasedStateMachine):
                 unread = len(direction.arrived) - direction.read
                 assert unread <= stream.window_bytes
                 assert stream.receive_window >= 0
-                if not stream.deaf:
+                if not stream.ignoring_input:
                     assert stream.receive_window + unread + stream.consumed_bytes <= stream.window_bytes
 
     def teardown(self) -> None:
