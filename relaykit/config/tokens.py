@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
-from relaykit.config.schema.auth import ClientAuth, ServerAuth, TokenCommand, TokenFile
+from relaykit.config.schema.auth import Auth, TokenCommand, TokenFile
 from relaykit.values import Secret
 
 __all__ = ["WEAK_BITS", "resolve_token", "strength_bits"]
@@ -32,9 +32,7 @@ _OTHER_CHARACTERS = 33
 """Characters of a keyboard that are no letters and no digits."""
 
 
-def resolve_token(
-    auth: ServerAuth | ClientAuth, *, environ: Mapping[str, str] | None = None, cwd: str = ""
-) -> Secret:
+def resolve_token(auth: Auth, *, environ: Mapping[str, str] | None = None, cwd: str = "") -> Secret:
     """The token: ``auth.token``, or the content of the file or the output of the command that stands for it.
 
     White space around it is left out.  ``environ`` is the environment of a command, None for the process's
@@ -67,7 +65,7 @@ def strength_bits(token: Secret) -> float:
     return counted * math.log2(size)
 
 
-def _resolved(auth: ServerAuth | ClientAuth, environ: Mapping[str, str] | None, cwd: str) -> Secret:
+def _resolved(auth: Auth, environ: Mapping[str, str] | None, cwd: str) -> Secret:
     source = None if auth.token_source is None else auth.token_source.chosen()
     if source is None or auth.method != "token":
         return auth.token

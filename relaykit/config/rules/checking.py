@@ -12,7 +12,7 @@ from relaykit.config.not_implemented.keys import CLIENT_KEYS, PROXY_KEYS, SERVER
 from relaykit.config.problems import Findings
 from relaykit.config.schema import ClientConfig, PortRange, ServerConfig
 from relaykit.config.schema.addresses import endpoint_problem
-from relaykit.config.schema.auth import ClientAuth, ServerAuth, TokenSource
+from relaykit.config.schema.auth import Auth, TokenSource
 from relaykit.config.schema.sections import choice_problems
 from relaykit.config.schema.texts import annotation_problems, parse_bandwidth
 from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
@@ -165,11 +165,11 @@ def _empty_ranges(ranges: Iterable[PortRange]) -> Iterator[Problem]:
             yield Problem(f"allowPorts[{position}]", f"allows no port: {each.end} is below {each.start}")
 
 
-def _has_no_token(auth: ServerAuth | ClientAuth) -> bool:
+def _has_no_token(auth: Auth) -> bool:
     return not auth.token and auth.token_source is None
 
 
-def _unbindable(auth: ServerAuth | ClientAuth) -> Iterator[Problem]:
+def _unbindable(auth: Auth) -> Iterator[Problem]:
     if auth.bound == "require" and _has_no_token(auth):
         yield Problem("auth.bound", 'is "require", which needs a token: auth.token or auth.tokenSource')
 

@@ -16,6 +16,7 @@ __all__ = [
     "AUTH_METHODS",
     "AUTH_SCOPES",
     "BOUND_LOGINS",
+    "Auth",
     "ClientAuth",
     "ClientOidc",
     "CommandVariable",
@@ -34,7 +35,6 @@ BOUND_LOGINS = ("prefer", "require", "off")
 
 AUTH_SCOPES = ("HeartBeats", "NewWorkConns")
 """What ``auth.additionalScopes`` may name."""
-
 
 _SOURCES = ("file", "exec")
 
@@ -106,12 +106,12 @@ class ServerOidc(Options, frozen=True, kw_only=True):
     skip_issuer_check: Annotated[bool, doc("Accepts tokens of other issuers.")] = False
 
 
-class ServerAuth(Options, frozen=True, kw_only=True):
-    """Who may log in to the server."""
+class Auth(Options, frozen=True, kw_only=True):
+    """What says who may log in at both ends."""
 
     method: Annotated[str, doc("token or oidc.")] = "token"
     additional_scopes: Annotated[
-        tuple[str, ...], doc("What is checked besides the login: HeartBeats, NewWorkConns.")
+        tuple[str, ...], doc("What is proved and checked besides the login: HeartBeats, NewWorkConns.")
     ] = ()
     token: Annotated[Secret, doc("Secret that server and clients share; it also keys encryption.")] = Secret(
         ""
@@ -120,14 +120,27 @@ class ServerAuth(Options, frozen=True, kw_only=True):
     bound: Annotated[
         str,
         doc(
-            "Logins that hold for one TLS session and prove the token to both ends: require lets nobody in "
-            "without, off has none; between relaykit's own ends."
+            "Logins that hold for one TLS session and prove the token to both ends, between relaykit's own: "
+            "require has no others, off has none; a client with prefer binds its logins once it saw that the "
+            "server does so."
         ),
     ] = "prefer"
-    oidc: ServerOidc = ServerOidc()
 
     def problems(self) -> Iterable[Problem]:
-        yield from _auth_problems(self)
+        yield from choice_problems("method", self.method, AUTH_METHODS)
+        yield from choice_problems("bound", self.bound, BOUND_LOGINS)
+        if self.bound == "require" and self.method == "oidc":
+            yield Problem("bound", "a bound login proves the token: auth.method must be token")
+        for scope in self.additional_scopes:
+            yield from choice_problems("additionalScopes", scope, AUTH_SCOPES)
+        if self.token and self.token_source is not None:
+            yield Problem("tokenSource", "cannot be given together with auth.token")
+
+
+class ServerAuth(Auth, frozen=True, kw_only=True):
+    """Who may log in to the server."""
+
+    oidc: ServerOidc = ServerOidc()
 
 
 class ClientOidc(Options, frozen=True, kw_only=True):
@@ -184,39 +197,13 @@ class ClientOidc(Options, frozen=True, kw_only=True):
             yield Problem(key, "must use http or https")
 
 
-class ClientAuth(Options, frozen=True, kw_only=True):
+class ClientAuth(Auth, frozen=True, kw_only=True):
     """How the client shows that it may log in."""
 
-    method: Annotated[str, doc("token or oidc.")] = "token"
-    additional_scopes: Annotated[
-        tuple[str, ...], doc("What carries a proof besides the login: HeartBeats, NewWorkConns.")
-    ] = ()
-    token: Annotated[Secret, doc("Secret that server and clients share; it also keys encryption.")] = Secret(
-        ""
-    )
-    token_source: TokenSource | None = None
-    bound: Annotated[
-        str,
-        doc(
-            "A login that holds for one TLS session and proves the token to both ends: require logs in in no "
-            "other way, prefer does so once the server was seen doing it, off never does."
-        ),
-    ] = "prefer"
     oidc: ClientOidc = ClientOidc()
 
     def problems(self) -> Iterable[Problem]:
-        yield from _auth_problems(self)
+        yield from super().problems()
         if self.method == "oidc":
             for problem in self.oidc.credential_problems():
                 yield Problem(f"oidc.{problem.key}", problem.reason)
-
-
-def _auth_problems(auth: ServerAuth | ClientAuth) -> Iterator[Problem]:
-    yield from choice_problems("method", auth.method, AUTH_METHODS)
-    yield from choice_problems("bound", auth.bound, BOUND_LOGINS)
-    if auth.bound == "require" and auth.method == "oidc":
-        yield Problem("bound", "a bound login proves the token: auth.method must be token")
-    for scope in auth.additional_scopes:
-        yield from choice_problems("additionalScopes", scope, AUTH_SCOPES)
-    if auth.token and auth.token_source is not None:
-        yield Problem("tokenSource", "cannot be given together with auth.token")

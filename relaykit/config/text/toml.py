@@ -1,4 +1,8 @@
-"""TOML: values by the standard library, lines by a light scan beside it."""
+"""TOML: values by the standard library, lines by a light scan beside it.
+
+No library of Python tells where a TOML value is: ``tomllib`` has values only, and ``tomlkit``, which keeps a
+document's form, has no places either.
+"""
 
 from __future__ import annotations
 
