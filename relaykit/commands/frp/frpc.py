@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from relaykit.assembly import ClientAssembly
 from relaykit.commands.context import error_text
-from relaykit.commands.frp.settings import client_table, proxy_table, visitor_table
+from relaykit.commands.frp.settings import client_table, entry_table
 from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving
 from relaykit.commands.serve import exit_status, loaded_or_said, serve_client
 from relaykit.config.load import client_from_table, load_client
@@ -50,13 +50,13 @@ def run(call: Call, context: CommandContext) -> int:
 
 def run_proxy(call: Call, context: CommandContext) -> int:
     """Publishes the one proxy that the flags describe; no file is read."""
-    table = {**client_table(call), "proxies": [proxy_table(call, call.path[-1].name)]}
+    table = {**client_table(call), "proxies": [entry_table(call, call.path[-1].name)]}
     return _run_table(table, call, context)
 
 
 def run_visitor(call: Call, context: CommandContext) -> int:
     """Visits the one proxy that the flags describe; no file is read."""
-    table = {**client_table(call), "visitors": [visitor_table(call, call.path[-2].name)]}
+    table = {**client_table(call), "visitors": [entry_table(call, call.path[-2].name)]}
     return _run_table(table, call, context)
 
 

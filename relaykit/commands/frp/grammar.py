@@ -32,12 +32,16 @@ __all__ = [
 
 @frozen
 class Flag:
-    """One flag.  An underscore in ``name``, as in what is typed, is the same as a dash."""
+    """One flag.  An underscore in ``name``, as in what is typed, is the same as a dash.
+
+    :ivar key: the dotted key of a configuration that it sets; empty for none.
+    """
 
     name: str
-    kind: FlagType
+    type: FlagType
     summary: str
     default: Any = None
+    key: str = ""
     short: str = ""
 
 
@@ -237,7 +241,7 @@ class _FlagTable:
             flag = self.by_letter.get(word[1])
         else:
             return False
-        return flag is None or flag.kind.implied is None
+        return flag is None or flag.type.implied is None
 
 
 class _FlagParser:
@@ -273,8 +277,8 @@ class _FlagParser:
         if flag is None:
             raise CommandLineError(self._path, f"unknown flag: --{name}")
         if not sign:
-            if flag.kind.implied is not None:
-                value = flag.kind.implied
+            if flag.type.implied is not None:
+                value = flag.type.implied
             elif rest:
                 value = rest.pop()
             else:
@@ -290,8 +294,8 @@ class _FlagParser:
             letters = ""
             if len(after) > 1 and after[0] == "=":
                 value = after[1:]
-            elif flag.kind.implied is not None:
-                value, letters = flag.kind.implied, after
+            elif flag.type.implied is not None:
+                value, letters = flag.type.implied, after
             elif after:
                 value = after
             elif rest:
@@ -303,14 +307,14 @@ class _FlagParser:
     def _set(self, flag: Flag, text: str) -> None:
         name = flag.name.replace("_", "-")
         try:
-            value = flag.kind.read(text)
+            value = flag.type.read(text)
         except ValueError as error:
             shown = f"-{flag.short}, --{name}" if flag.short else f"--{name}"
             raise CommandLineError(
                 self._path, f"invalid argument {quoted(text)} for {quoted(shown)} flag: {error}"
             ) from error
-        if flag.kind.join is not None and name in self._given:
-            value = flag.kind.join(self._given[name], value)
+        if flag.type.join is not None and name in self._given:
+            value = flag.type.join(self._given[name], value)
         self._given[name] = value
 
 

@@ -52,7 +52,7 @@ def _flag_lines(flags: Sequence[Flag]) -> list[str]:
 def _flag_form(flag: Flag) -> str:
     """How a flag is written, indented so that long forms are below each other."""
     letter = f"-{flag.short}, " if flag.short else "    "
-    return f"  {letter}--{flag.name.replace('_', '-')} {flag.kind.name}".rstrip()
+    return f"  {letter}--{flag.name.replace('_', '-')} {flag.type.name}".rstrip()
 
 
 def _default_text(default: Any) -> str:

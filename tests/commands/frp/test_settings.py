@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.frp.flags import FRPC, FRPS
 from relaykit.commands.frp.grammar import Call, Command, parse
-from relaykit.commands.frp.settings import client_table, proxy_table, server_table, visitor_table
+from relaykit.commands.frp.settings import client_table, entry_table, server_table
 
 
 def call(root: Command, line: str) -> Call:
@@ -80,7 +80,7 @@ class ClientTablesTests(SynchronousTestCase):
     def test_proxy(self) -> None:
         """A proxy has its type, and what its flags say."""
         self.assertEqual(
-            proxy_table(call(FRPC, "stcp -n a -l 22 --ue --sk k --allow_users u,v --metadatas x=y"), "stcp"),
+            entry_table(call(FRPC, "stcp -n a -l 22 --ue --sk k --allow_users u,v --metadatas x=y"), "stcp"),
             {
                 "type": "stcp",
                 "name": "a",
@@ -95,7 +95,7 @@ class ClientTablesTests(SynchronousTestCase):
     def test_visitor(self) -> None:
         """A visitor likewise."""
         self.assertEqual(
-            visitor_table(call(FRPC, "stcp visitor -n a --server_name b --bind_port 9 --uc"), "stcp"),
+            entry_table(call(FRPC, "stcp visitor -n a --server_name b --bind_port 9 --uc"), "stcp"),
             {
                 "type": "stcp",
                 "name": "a",
