@@ -64,7 +64,7 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         lambda endpoint: dial_datagram_endpoint(poller, endpoint),
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
         make_data_plane(poller),
-        lambda changed: NetworkWatch(reactor, changed),
+        lambda on_change: NetworkWatch(reactor, on_change),
         NetworkInfo(network=HostNetwork(reactor), stream_opener=partial(streams_over_socket, poller)),
     )
 

@@ -219,7 +219,7 @@ class ClientRun(MultiService):
             return fail(SessionLost("there is no session with the server at the moment"))
         name = wire_name(common.server_user or self._config.user, common.server_name)
         return Deferred.fromCoroutine(
-            visit(self.session, common, name, self.clock, self._connector.unix_time, os.urandom)
+            visit(self.session, common, name, self._connector.unix_time, os.urandom)
         )
 
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:

@@ -76,7 +76,7 @@ class Session:
         self._prover = prover
         self._proving: Deferred[Any] | None = None
         self._token = token
-        self._clock = clock
+        self.clock = clock
         self.run_id = ""
         self._core = core
         self._on_event = on_event
@@ -147,7 +147,7 @@ class Session:
             return NO_PROOF
         proof: Proof | Deferred[Proof] = self._prover.prove(scope, self.is_bound)
         if isinstance(proof, Deferred):
-            proof.addTimeout(PROVE_TIMEOUT_S, self._clock, _not_in_time)
+            proof.addTimeout(PROVE_TIMEOUT_S, self.clock, _not_in_time)
         return proof
 
     async def open_leg(self, purpose: Purpose) -> tuple[IStreamLeg, bytes]:
@@ -274,11 +274,11 @@ class Session:
     def _derive_key(self, salt: bytes) -> None:
         assert self._token is not None, "a bound login without token"
 
-        def made(key: bytes) -> None:
+        def on_key(key: bytes) -> None:
             self._core.key_derived(key)
             self._driver.step()
 
-        self._token.key(salt).addCallback(made).addErrback(self._key_failed)
+        self._token.key(salt).addCallback(on_key).addErrback(self._key_failed)
 
     def _key_failed(self, failure: Failure) -> None:
         self.log.failure("a defect while the token was made a key", failure)

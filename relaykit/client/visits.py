@@ -19,8 +19,6 @@ from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.client_opening import VISIT_TIMEOUT_S, Refusal, open_visit, visit_answer
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
-
     from relaykit.client.hosts import HostedClient
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredVisitor
@@ -150,7 +148,6 @@ async def visit(
     session: Session,
     common: VisitorCommon,
     proxy_name: str,
-    clock: IReactorTime,
     unix_time: Callable[[], float],
     entropy: Callable[[int], bytes],
 ) -> IStreamLeg:
@@ -174,7 +171,7 @@ async def visit(
                 binding=binding,
             )
         )
-        answer = await leg.take(visit_answer(session.framing)).addTimeout(VISIT_TIMEOUT_S, clock)
+        answer = await leg.take(visit_answer(session.framing)).addTimeout(VISIT_TIMEOUT_S, session.clock)
     except DeadlinePassed:
         leg.close()
         raise VisitRefusedError(

@@ -82,7 +82,7 @@ def _has_address(host: str) -> bool:
 class NetworkWatch(Service):
     """Tells when the way to the server may be another one, and why.
 
-    :param changed: is called with the reason, in words.
+    :param on_change: is called with the reason, in words.
     """
 
     log = Logger()
@@ -90,13 +90,13 @@ class NetworkWatch(Service):
     def __init__(
         self,
         reactor: Any,
-        changed: Callable[[str], None],
+        on_change: Callable[[str], None],
         open_netlink: Callable[[], socket.socket | None] | None = None,
         ways_out: Callable[[], tuple[str, ...]] = ways_out,
         seconds_asleep: Callable[[], float] = seconds_asleep,
     ) -> None:
         self._reactor = reactor
-        self._changed = changed
+        self._on_change = on_change
         self._open_netlink = open_netlink or open_netlink_socket
         self._ways_out = ways_out
         self._seconds_asleep = seconds_asleep
@@ -140,7 +140,7 @@ class NetworkWatch(Service):
 
     def _tell(self, reason: str) -> None:
         self._quiet_until = self._reactor.seconds() + QUIET_S
-        self._changed(reason)
+        self._on_change(reason)
 
     def _look_every(self, seconds: float, look: Callable[[], None]) -> None:
         call = LoopingCall(look)
@@ -183,12 +183,12 @@ def open_netlink_socket() -> socket.socket | None:
 
 @implementer(IReadDescriptor)
 class NetlinkSocket:
-    """Listens to the kernel, and calls ``changed`` when an address or a route came or went."""
+    """Listens to the kernel, and calls ``on_change`` when an address or a route came or went."""
 
-    def __init__(self, reactor: Any, plain: socket.socket, changed: Callable[[], None]) -> None:
+    def __init__(self, reactor: Any, plain: socket.socket, on_change: Callable[[], None]) -> None:
         self._reactor = reactor
         self._socket = plain
-        self._changed = changed
+        self._on_change = on_change
         self._changes = RouteChanges()
         reactor.addReader(self)
 
@@ -212,7 +212,7 @@ class NetlinkSocket:
             for _ in range(_DATAGRAMS_AT_ONCE):
                 changed = self._read() or changed
         if changed:
-            self._changed()
+            self._on_change()
 
     def _read(self) -> bool:
         try:

@@ -99,8 +99,8 @@ class Machine:
         self.scene.flush()
         return near, receiver
 
-    def _watch(self, changed: Callable[[str], None]) -> Service:
-        self.network_changed = changed
+    def _watch(self, on_change: Callable[[str], None]) -> Service:
+        self.network_changed = on_change
         return Service()
 
     def _connect(self) -> Deferred[Any]:

@@ -32,6 +32,7 @@ class Session:
     """As much of a session as a visit needs."""
 
     _connect: Callable[[], IStreamLeg]
+    clock: Clock
     framing: Framing = V2
     run_id: str = "run"
     binding: bytes = b""
@@ -61,9 +62,9 @@ class VisitTests(SynchronousTestCase):
         common = VisitorCommon(
             name="v", secret_key=Secret("k"), server_name="db", transport=VisitorTransport(**transport)
         )
-        session: Any = Session(self.connect)
+        session: Any = Session(self.connect, self.clock)
         result = Deferred.fromCoroutine(
-            visit(session, common, "db", self.clock, lambda: 1.0, lambda length: b"\x01" * length)
+            visit(session, common, "db", lambda: 1.0, lambda length: b"\x01" * length)
         )
         self.network.flush()
         return result
