@@ -84,7 +84,11 @@ class IOneLineProxyType(IProxyType):
 
 
 class IIngress(IService):
-    """The server half of a proxy type: the entrance that its proxies share."""
+    """The server half of a proxy type, and what its proxies share.
+
+    ``startService`` may answer a Deferred, which is awaited before a proxy is exposed.  Where it fails, no
+    proxy of the type is; where the server's file configures the type, the server does not start.
+    """
 
     async def expose(proxy: IRegisteredProxy) -> IExposure:
         """Opens the proxy to users.

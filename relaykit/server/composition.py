@@ -40,8 +40,8 @@ from relaykit.server.acceptor import BindPort, BindRules
 from relaykit.server.accounting import Accounting
 from relaykit.server.binding import ServerBinding, load_or_create_salt
 from relaykit.server.first_messages import FirstMessages
-from relaykit.server.heartbeats import heartbeat_of
 from relaykit.server.ingresses import RunningIngresses
+from relaykit.server.liveness import heartbeat_of
 from relaykit.server.logins import Logins
 from relaykit.server.ports import PortProtocol, ServerPorts
 from relaykit.server.registry import Registry
@@ -218,9 +218,7 @@ class Composition:
             RendezvousPoints(ServerRendezvous(os.urandom, lambda: parts.stun_ports()), reactor),
         )
         ingresses = RunningIngresses(host, self.ingress_options, reactor)
-        registry = Registry(
-            self.types, ingresses, data_plane, reactor, accounting, sessions.release_if_silent
-        )
+        registry = Registry(self.types, ingresses, data_plane, reactor, accounting, sessions.release_if_dead)
         first_messages = FirstMessages(
             partial(_make_opening, rules.binding.salt),
             Logins(sessions, registry, rules),
@@ -282,7 +280,7 @@ class Composition:
             secrets.randbelow,
             [each.ports for each in config.allow_ports],
             config.max_ports_per_client,
-            sessions.release_if_silent,
+            sessions.release_if_dead,
             partial(shared_ports.claim, address),
         )
 

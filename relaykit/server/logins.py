@@ -1,4 +1,4 @@
-"""Logins: who is let in, and who has to make way for that."""
+"""Logins: who is let in, and whom that preempts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Logins:
 
     What a client asks for may belong to another session: the run id, the identity, the client id.  Who
     proves the same identity takes it over at once.  Anybody else gets it only where the one that has it
-    gives no sign of life.
+    is dead.
     """
 
     log = Logger()
@@ -103,7 +103,7 @@ class Logins:
             self._refused(login, origin, refusal.text)
             return
         if core.state is ControlState.ENDED:
-            # It has gone while others were asked to make way for it.
+            # It has gone while others were preempted for it.
             return
         session = Session(
             core,
@@ -147,7 +147,7 @@ class Logins:
         run_id = core.login.run_id or (own.identity.run_id if own else self._new_run_id())
         while True:
             try:
-                await self._make_way(core, run_id, origin)
+                await self._preempt(core, run_id, origin)
             except LoginRefusedError as refusal:
                 if refusal.code is not RefusalCode.RUN_ID_IN_USE or not core.identity:
                     raise
@@ -156,7 +156,7 @@ class Logins:
             else:
                 return run_id
 
-    async def _make_way(self, core: ServerControl, run_id: str, origin: Origin) -> None:
+    async def _preempt(self, core: ServerControl, run_id: str, origin: Origin) -> None:
         """Ends the sessions that hold what a client asks for, as far as it may have that.
 
         :raises LoginRefusedError: it may not.
@@ -166,7 +166,7 @@ class Logins:
             while (holder := self._sessions.holder(core.login, run_id, core.identity)) is not None:
                 if _is_same(core, holder) and not core.stands_by:
                     await holder.end(Ended.REPLACED, f"the same identity logged in again, from {origin}")
-                elif not await holder.give_way():
+                elif not await holder.release_if_dead():
                     raise self._in_use(core, holder, run_id, origin)
                 if self._under_way.get(run_id) is not core:
                     raise LoginRefusedError(RefusalCode.IDENTITY_IN_USE, REPLACED_DURING_LOGIN)

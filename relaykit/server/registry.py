@@ -161,7 +161,7 @@ class RegisteredProxy:
 class Registry:
     """All proxies of all clients; names are unique.
 
-    ``release(run_id)`` takes from a client that gives no sign of life all that it holds, and answers
+    ``release(run_id)`` takes from a client that is dead all that it holds, and answers
     whether it did.
     """
 

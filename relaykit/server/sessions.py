@@ -35,8 +35,8 @@ from relaykit.sansio.control.texts import (
 )
 from relaykit.server.admission import source_of
 from relaykit.server.events import ProxyRefused
+from relaykit.server.liveness import LivenessProbe
 from relaykit.server.peers import VisitorPeer
-from relaykit.server.silence import SignOfLife
 from relaykit.server.verification import Verification, refusal_text, verify_connection
 from relaykit.server.work import WorkConnections
 from relaykit.values import ClientIdentity, Ended, Origin, Secret
@@ -122,7 +122,7 @@ class Session:
         self._ending = False
         self._finished = False
         self._waiting: list[Deferred[None]] = []
-        self._sign = SignOfLife(self._ask_for_sign, rules.clock)
+        self._probe = LivenessProbe(self._ask, rules.clock)
         self._work = WorkConnections(
             WorkPool(min(core.login.pool_count, rules.max_pool_count), self.now, rules.user_timeout_s),
             self._request_work,
@@ -159,7 +159,7 @@ class Session:
         """Ends the session; fires when its names and ports are free."""
         if not self._ending:
             self._ending = True
-            self._sign.lost()
+            self._probe.lost()
             self._verification.cancel()
             self._core.close(why, text)
             self._driver.step()
@@ -174,12 +174,12 @@ class Session:
         self._waiting.append(waiting)
         return waiting
 
-    async def give_way(self) -> bool:
-        """Asks the client for a sign of life, and ends the session where there is none.
+    async def release_if_dead(self) -> bool:
+        """Probes whether the client is alive, and ends the session if it is dead.
 
         Answers whether it has ended; its names and ports are free then.
         """
-        if not self._ending and await self._sign.awaited():
+        if not self._ending and await self._probe.probe():
             return False
         await self.end(Ended.TIMEOUT, "no sign of life, and another client asks for what it holds")
         return True
@@ -201,7 +201,7 @@ class Session:
 
     def work_opened(self, leg: IStreamLeg, framing: Framing) -> None:
         """The client opened a work connection."""
-        self._sign.heard()
+        self._probe.heard()
         self._work.opened(leg, framing)
 
     def owns(self, link: Link, purpose: Purpose, proof: bytes) -> bool:
@@ -225,14 +225,14 @@ class Session:
         """Whether the login was bound to its TLS session."""
         return self._core.bound is not None
 
-    def _ask_for_sign(self) -> None:
+    def _ask(self) -> None:
         """Does what a live client answers, whichever kind it is.
 
         A mux link is pinged.  Without mux the server of frp's protocol has no ping; but whoever is asked
         for a work connection opens one.
         """
         if self._link.ping is not None:
-            self._link.ping().addCallback(lambda _: self._sign.heard())
+            self._link.ping().addCallback(lambda _: self._probe.heard())
         else:
             self._request_work(1)
 
@@ -244,7 +244,7 @@ class Session:
 
     def _happened(self, event: SessionEvent) -> None:
         if not isinstance(event, SessionEnded):
-            self._sign.heard()
+            self._probe.heard()
         if isinstance(event, RegistrationRequested | ProxyWithdrawn):
             self._queue_step(event)
         elif isinstance(event, SignalReceived):
@@ -398,10 +398,10 @@ class Sessions:
         """Whether nobody gets in without a bound login."""
         return self._rules.binding.required
 
-    def release_if_silent(self, run_id: str) -> Deferred[bool]:
-        """Ends the session of this run id, unless its client gives a sign of life; whether it ended."""
+    def release_if_dead(self, run_id: str) -> Deferred[bool]:
+        """Ends the session of this run id if its client is dead; whether it ended."""
         session = self._sessions.get(run_id)
-        return succeed(True) if session is None else Deferred.fromCoroutine(session.give_way())
+        return succeed(True) if session is None else Deferred.fromCoroutine(session.release_if_dead())
 
     def work_opened(self, message: NewWorkConn, framing: Framing, leg: IStreamLeg, link: Link) -> None:
         """A client opened a work connection."""

@@ -248,7 +248,7 @@ class Scene:
         return MemoryPort(self, Address("192.0.2.1", port))
 
     def _release(self, run_id: str) -> Deferred[bool]:
-        return self.sessions.release_if_silent(run_id)
+        return self.sessions.release_if_dead(run_id)
 
     def _opening(self, now: float, link: Link) -> ServerOpening:
         secure = bool(link.exporter)

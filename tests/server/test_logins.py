@@ -12,7 +12,7 @@ from relaykit.sansio.control.texts import TOO_MANY_LOGINS
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.server import admission
 from relaykit.server.acceptor import Link
-from relaykit.server.silence import SILENCE_S
+from relaykit.server.liveness import PROBE_TIMEOUT_S
 from relaykit.values import Ended, Secret
 from tests.server.scene import EXPORTER, Client, Key, Scene, versions
 
@@ -70,7 +70,7 @@ class TakeoverTests(SynchronousTestCase):
         """Once the other one gives no sign of life, it gets the session all the same."""
         Client(self.scene, proofs=OWNER)
         second = Client(self.scene, proofs=STANDING_BY)
-        self.scene.advance(SILENCE_S)
+        self.scene.advance(PROBE_TIMEOUT_S)
         self.assertTrue(second.run_id)
         self.assertEqual(len(self.scene.sessions), 1)
 
@@ -108,7 +108,7 @@ class ConflictTests(SynchronousTestCase):
             first = Client(self.scene, framing=framing)
             first.register("web", remote_port=6000)
             second = Client(self.scene, framing=framing, run_id=first.run_id)
-            self.scene.advance(SILENCE_S - 0.5)
+            self.scene.advance(PROBE_TIMEOUT_S - 0.5)
             self.assertEqual(second.told, [])
             self.scene.advance(0.5)
             self.assertEqual(second.run_id, first.run_id)
@@ -144,7 +144,7 @@ class ConflictTests(SynchronousTestCase):
         """A client id is free after three seconds of silence."""
         Client(self.scene, user="u", client_id="c")
         second = Client(self.scene, user="u", client_id="c")
-        self.scene.advance(SILENCE_S)
+        self.scene.advance(PROBE_TIMEOUT_S)
         self.assertTrue(second.run_id)
         self.assertEqual(len(self.scene.sessions), 1)
 
@@ -155,7 +155,7 @@ class ConflictTests(SynchronousTestCase):
         silent.register("db", remote_port=6001)
         second = Client(self.scene, proofs=OTHER, alive=True)
         second.register("web", remote_port=6002)
-        self.scene.advance(SILENCE_S)
+        self.scene.advance(PROBE_TIMEOUT_S)
         self.assertEqual(second.of(events.ProxyRegistered)[0].address, ":6002")
         self.assertEqual(set(self.scene.ports), {6002})
         self.assertEqual(silent.of(events.SessionEnded)[0].why, Ended.TIMEOUT)
@@ -169,7 +169,7 @@ class ConflictTests(SynchronousTestCase):
         silent.register("web", remote_port=6000)
         second = Client(self.scene, alive=True)
         second.register("other", remote_port=6000)
-        self.scene.advance(SILENCE_S)
+        self.scene.advance(PROBE_TIMEOUT_S)
         self.assertEqual(second.of(events.ProxyRegistered)[0].address, ":6000")
         third = Client(self.scene)
         third.register("third", remote_port=6000)

@@ -42,7 +42,7 @@ class Exposed:
 
 
 @implementer(IIngress)
-class Entrance(Service):
+class HeldIngress(Service):
     """An ingress whose exposures come when the test says so."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class RegistryTestCase(SynchronousTestCase):
     """A registry whose exposures come when the test says so."""
 
     def setUp(self) -> None:
-        self.entrance = Entrance()
+        self.ingress = HeldIngress()
         self.failure: Exception | None = None
         self.clock = Clock()
         observers = Observers()
@@ -97,11 +97,11 @@ class RegistryTestCase(SynchronousTestCase):
         )
         self.session = Session()
 
-    async def ingress_of(self, proxy_type: Any) -> Entrance:
+    async def ingress_of(self, proxy_type: Any) -> HeldIngress:
         """The one ingress of these tests, unless there is a reason against it."""
         if self.failure is not None:
             raise self.failure
-        return self.entrance
+        return self.ingress
 
     def register(self, name: str = "web") -> Deferred[RegisteredProxy]:
         """Registers a proxy; the exposure is to be decided."""
@@ -115,13 +115,13 @@ class RegistryTests(RegistryTestCase):
         """While one registration of a name is being done, another one is refused."""
         first = self.register()
         self.assertEqual(self.failureResultOf(self.register()).value.code, RefusalCode.NAME_IN_USE)
-        self.entrance.waiting[0].callback(Exposed())
+        self.ingress.waiting[0].callback(Exposed())
         self.assertEqual(self.successResultOf(first).name, "web")
 
     def test_name_is_free_after_a_refusal(self) -> None:
         """When a proxy cannot be exposed its name is free."""
         first = self.register()
-        self.entrance.waiting[0].errback(ProxyRefusedError(RefusalCode.OTHER, "no"))
+        self.ingress.waiting[0].errback(ProxyRefusedError(RefusalCode.OTHER, "no"))
         self.failureResultOf(first, ProxyRefusedError)
         self.assertEqual(len(self.registry), 0)
         self.assertNoResult(self.register())
@@ -130,7 +130,7 @@ class RegistryTests(RegistryTestCase):
         """A proxy that is withdrawn is closed and forgotten."""
         registered = self.register()
         exposed = Exposed()
-        self.entrance.waiting[0].callback(exposed)
+        self.ingress.waiting[0].callback(exposed)
         proxy = self.successResultOf(registered)
         with capturedLogs() as logged:
             for _ in range(2):
@@ -162,7 +162,7 @@ class RegistryTests(RegistryTestCase):
         refused = self.failureResultOf(self.register("c"), ProxyRefusedError).value
         self.assertEqual(refused.code, RefusalCode.TOO_MANY)
         self.assertEqual(refused.text, "proxy [c]: this client has 2 proxies, more are not taken")
-        self.entrance.waiting[0].errback(ProxyRefusedError(RefusalCode.OTHER, "no"))
+        self.ingress.waiting[0].errback(ProxyRefusedError(RefusalCode.OTHER, "no"))
         self.failureResultOf(first, ProxyRefusedError)
         self.assertNoResult(self.register("c"))
 
@@ -178,7 +178,7 @@ class RegistryTests(RegistryTestCase):
         first = self.register("a")
         self.registry.draining = True
         exposed = Exposed()
-        self.entrance.waiting[0].callback(exposed)
+        self.ingress.waiting[0].callback(exposed)
         self.failureResultOf(first, ProxyRefusedError)
         self.assertTrue(exposed.withdrawn)
         refused = self.failureResultOf(self.register("b"), ProxyRefusedError).value
@@ -188,7 +188,7 @@ class RegistryTests(RegistryTestCase):
     def test_visits_need_a_visitable_exposure(self) -> None:
         """A visit to a proxy without visitors is refused."""
         registered = self.register()
-        self.entrance.waiting[0].callback(Exposed())
+        self.ingress.waiting[0].callback(Exposed())
         self.successResultOf(registered)
         visit: Any = None
         self.failureResultOf(Deferred.fromCoroutine(self.registry.visit("web", visit)), VisitRefusedError)
@@ -196,7 +196,7 @@ class RegistryTests(RegistryTestCase):
     def test_signals_nobody_takes(self) -> None:
         """A signal to an exposure that takes none, or to nothing, is dropped."""
         registered = self.register()
-        self.entrance.waiting[0].callback(Exposed())
+        self.ingress.waiting[0].callback(Exposed())
         sender = self.successResultOf(registered)
         for name in ("web", "nothing"):
             signaled = Deferred.fromCoroutine(self.registry.signal(name, sender, {}))
@@ -209,7 +209,7 @@ class SignalTests(RegistryTestCase):
     def setUp(self) -> None:
         super().setUp()
         registered = self.register()
-        self.entrance.waiting.pop().callback(Exposed())
+        self.ingress.waiting.pop().callback(Exposed())
         self.proxy = self.successResultOf(registered)
 
     def test_signal_to_the_client(self) -> None:

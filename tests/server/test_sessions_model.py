@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.sansio.control import events
 from relaykit.sansio.control.login_proofs import NOTHING_PROVEN, ClientProofs
 from relaykit.sansio.control.session import ControlState, Heartbeat
-from relaykit.server.silence import SILENCE_S
+from relaykit.server.liveness import PROBE_TIMEOUT_S
 from relaykit.testing.memory import MemoryLeg
 from relaykit.values import Ended
 from tests.server.scene import Client, Key, Scene
@@ -81,7 +81,7 @@ class SessionsModel(RuleBasedStateMachine):
         asking.heard_at = self.now
         if present is not None and present.stalled:
             assert len(asking.client.of(events.ProxyRegistered)) == before, "a holder had no time to answer"
-            self.wait(SILENCE_S + 0.5)
+            self.wait(PROBE_TIMEOUT_S + 0.5)
             self.forget(present)
             present = None
         if present is None:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control import events
 from relaykit.sansio.control.login_proofs import ClientProofs
-from relaykit.server.silence import SILENCE_S
+from relaykit.server.liveness import PROBE_TIMEOUT_S
 from tests.server.scene import Client, Key, Scene
 
 NAMES = ("a", "b", "c")
@@ -69,7 +69,7 @@ class TakeoverModel(RuleBasedStateMachine):
         holder = next((each for each in self.present if name in each.names), None)
         before = len(asking.client.told)
         asking.client.register(name, remote_port=6000 + NAMES.index(name))
-        self.scene.advance(SILENCE_S)
+        self.scene.advance(PROBE_TIMEOUT_S)
         (answer,) = [
             each
             for each in asking.client.told[before:]
