@@ -84,7 +84,8 @@ def command_contexts(
         for name in group.list_commands(parent):
             command = group.get_command(parent, name)
             if command is not None and wanted(command):
-                context = click.Context(command, parent=parent, info_name=name, terminal_width=WIDTH)
+                settings = {**command.context_settings, "terminal_width": WIDTH}
+                context = click.Context(command, parent=parent, info_name=name, **settings)
                 yield context
                 if isinstance(command, click.Group):
                     yield from below(context)

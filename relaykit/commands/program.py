@@ -177,7 +177,7 @@ def _help(ctx: click.Context, words: tuple[str, ...]) -> int:
         found = command.get_command(where, word) if isinstance(command, click.Group) else None
         if found is None:
             ctx.fail(f"There is no command {' '.join(words)!r}.")
-        where = click.Context(found, parent=where, info_name=word)
+        where = click.Context(found, parent=where, info_name=word, **found.context_settings)
     click.echo(where.get_help())
     return 0
 
@@ -190,8 +190,7 @@ _CONFIG = click.Option(
 _STRICT = click.Option(
     ["--strict-config"],
     default=True,
-    show_default="true",
-    help="refuse keys that are not known",
+    help="refuse keys that are not known, unless it is false",
     **BOOLEAN_FLAG,
 )
 _UNSAFE = several("--allow-unsafe", help="allow features that run commands: TokenSourceExec")
