@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from relaykit.client.remembered import RememberedServers
     from relaykit.config.schema import ClientConfig
-    from relaykit.interfaces import IStreamLeg, IStreamPath
+    from relaykit.interfaces import IProver, IStreamLeg, IStreamPath
     from relaykit.sansio.control.events import SessionEvent
     from relaykit.sansio.control.identity import Signer
     from relaykit.values import Secret
@@ -57,6 +57,7 @@ class Connector:
 
     :param identity: what the client signs its logins with.
     :param servers: what is known of servers, and where what is learned is kept.
+    :param prover: proves who the client is; None for one that proves the token.
     """
 
     log = Logger()
@@ -69,6 +70,7 @@ class Connector:
         reactor: Any,
         identity: Signer | None,
         servers: RememberedServers,
+        prover: IProver | None = None,
     ) -> None:
         self._config = config
         self._token = token
@@ -88,9 +90,8 @@ class Connector:
         known = KnownVersion.SPEAKS_V2 if self._spoke_v2 else KnownVersion.NOTHING
         self._negotiation = WireNegotiation(wire, known)
         self.unix_time = time.time  # noqa: TID251  # frp's proofs carry the time of day
-        self._prover = TokenProver(
-            token, self.unix_time, [Scope(each) for each in config.auth.additional_scopes]
-        )
+        scopes = [Scope(each) for each in config.auth.additional_scopes]
+        self._prover: IProver = prover or TokenProver(token, self.unix_time, scopes)
 
     async def log_in(
         self, run_id: str, on_event: Callable[[SessionEvent], None], *, stand_by: bool = False

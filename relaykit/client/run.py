@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         IFlow,
         ILegAcceptor,
         IListeningPort,
+        IProver,
         ISignalPeer,
         IStreamLeg,
     )
@@ -52,6 +53,7 @@ class ClientRun(MultiService):
     """What a client consists of while it runs.  It provides what hosts want of the client.
 
     :param run_id: answers what the server calls this client.
+    :param prover: proves who it is; None for one that proves the token.
     :ivar session: the session with the server, if there is one.
     """
 
@@ -66,6 +68,7 @@ class ClientRun(MultiService):
         state: StateDirectory | None,
         network: Network,
         run_id: Callable[[], str],
+        prover: IProver | None = None,
     ) -> None:
         super().__init__()
         self._config = config
@@ -84,6 +87,7 @@ class ClientRun(MultiService):
             reactor,
             self._identity,
             RememberedServers(state),
+            prover,
         )
         self.direct = HolePunchingService(
             reactor, network.network_info, lambda: self.session, config.server_addr

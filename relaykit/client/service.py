@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
     from relaykit.config.schema import ClientConfig
-    from relaykit.interfaces import IBackend, IFlow, IVisitor
+    from relaykit.interfaces import IBackend, IFlow, IProver, IVisitor
     from relaykit.plugins import ProxyTypes
     from relaykit.state import StateDirectory
     from relaykit.values import Origin, Secret
@@ -52,6 +52,7 @@ class RelayClient(MultiService):
     :param loaded: its configuration, with what it registers at the server and what it visits.
     :param state: where it keeps what outlives a restart.
     :param make_network: called when the service starts.
+    :param prover: proves who it is; None for one that proves the token, as the configuration says.
     """
 
     log = Logger()
@@ -64,6 +65,7 @@ class RelayClient(MultiService):
         reactor: Any,
         state: StateDirectory | None = None,
         make_network: Callable[[ClientConfig, Any], Network] = make_network,
+        prover: IProver | None = None,
     ) -> None:
         super().__init__()
         self._config = config = loaded.config
@@ -74,6 +76,7 @@ class RelayClient(MultiService):
         self._reactor = monotonic(reactor)
         self._state = state
         self._make_network = make_network
+        self._prover = prover
         self._run: ClientRun | None = None
         self._login: Deferred[Session] | None = None
         self._awaiting_login: list[Deferred[str]] = []
@@ -214,6 +217,7 @@ class RelayClient(MultiService):
             self._state,
             self._make_network(self._config, self._reactor),
             lambda: self._life.run_id,
+            self._prover,
         )
         try:
             run.update(self._proxies, self._visitors)

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from relaykit.config.schema import ServerConfig
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IDataPlane, IListeningPort, IPorts, IRendezvous
+    from relaykit.interfaces import IDataPlane, IListeningPort, IPorts, IRendezvous, IVerifier
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
     from relaykit.server.acceptor import Link
@@ -195,6 +195,7 @@ class Composition:
     state: StateDirectory | None
     ingress_options: Mapping[str, Options]
     observers: Observers
+    verifier: IVerifier | None = None
 
     def compose(self) -> ServerParts:
         """The parts, wired; nothing is open yet.
@@ -287,10 +288,11 @@ class Composition:
     def _rules(self, texts: PeerTexts, accounting: Accounting) -> SessionRules:
         """What all sessions have in common."""
         config = self.config
+        scopes = [Scope(scope) for scope in config.auth.additional_scopes]
         return SessionRules(
             clock=self.reactor,
             entropy=os.urandom,
-            verifier=TokenVerifier(self.token, [Scope(scope) for scope in config.auth.additional_scopes]),
+            verifier=self.verifier or TokenVerifier(self.token, scopes),
             version=__version__,
             texts=texts,
             max_pool_count=config.transport.max_pool_count,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.config.schema import ServerConfig
-    from relaykit.interfaces import IServerObserver
+    from relaykit.interfaces import IServerObserver, IVerifier
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
     from relaykit.server.flows import ProxyFlow
@@ -49,6 +49,7 @@ class RelayServer(Service):
     :param state: where a certificate of its own is kept; None for a new one at each start.
     :param ingress_options: of the proxy types that are configured: they start with the server, and if one
         of them cannot, the server cannot.  The others have their defaults, and start with their first proxy.
+    :param verifier: decides who is let in; None for whoever proves the token, as the configuration says.
     """
 
     log = Logger()
@@ -61,6 +62,7 @@ class RelayServer(Service):
         reactor: Any,
         state: StateDirectory | None = None,
         ingress_options: Mapping[str, Options] = {},  # it is only read
+        verifier: IVerifier | None = None,
     ) -> None:
         self._observers = Observers()
         self._observers.add(LogObserver(config.log.level in _LEVELS_OF_USERS))
@@ -72,6 +74,7 @@ class RelayServer(Service):
             state=state,
             ingress_options=dict(ingress_options),
             observers=self._observers,
+            verifier=verifier,
         )
         self._life = ServerLife()
         self._driver: CoreDriver[Action] = CoreDriver(self._life, self._composition.reactor, self._act)

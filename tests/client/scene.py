@@ -23,7 +23,7 @@ from relaykit.dataplane.listening import PortInUse
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.tls import client_context, start_tls
 from relaykit.errors import ConnectionFailed
-from relaykit.interfaces import IDatagramLeg, IListeningPort, IStreamLeg
+from relaykit.interfaces import IDatagramLeg, IListeningPort, IProver, IStreamLeg
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
@@ -169,6 +169,7 @@ def make_client(
     pool_count: int = 1,
     bound: str = "prefer",
     state: StateDirectory | None = None,
+    prover: IProver | None = None,
 ) -> RelayClient:
     """A client that is not started."""
     config = ClientConfig(
@@ -184,7 +185,7 @@ def make_client(
         tuple(each for each in configured if isinstance(each, ConfiguredVisitor)),
         (),
     )
-    return RelayClient(loaded, token, TYPES, machine.scene.clock, state, machine.make_network)
+    return RelayClient(loaded, token, TYPES, machine.scene.clock, state, machine.make_network, prover)
 
 
 def started(machine: Machine, *configured: Any, **settings: Any) -> RelayClient:

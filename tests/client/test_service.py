@@ -10,7 +10,9 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
+from relaykit.authentication import TokenProver
 from relaykit.client.service import RelayClient
 from relaykit.client.status import RegistrationState
 from relaykit.client.visits import Visitors
@@ -18,24 +20,42 @@ from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
 from relaykit.errors import (
     BrokenProxyType,
     ConnectionFailed,
+    CredentialError,
     LocalProtocolError,
     LoginRefusedError,
     UnknownProxyType,
 )
+from relaykit.interfaces import IProver
 from relaykit.proxies.stcp import StcpVisitor
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.sansio.control.client_life import CLOSE_S, DRAIN_S, LifeState
+from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S, UNREACHABLE_TIMEOUT_S
 from relaykit.sansio.control.session import Heartbeat
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Ended, Secret
 from tests.client.scene import SERVICE, Machine, make_client, started, stcp_proxy, stcp_visitor, tcp_proxy
-from tests.server.scene import Scene
+from tests.server.scene import TOKEN, Scene
 
 
 def lines(logged: Any) -> list[str]:
     """What was logged, in words."""
     return [str(event["log_format"]).format(**event) for event in logged if event.get("log_format")]
+
+
+@implementer(IProver)
+class OneTimeProver:
+    """Has no proof at first, then one of the token."""
+
+    def __init__(self) -> None:
+        self.scopes = frozenset({Scope.LOGIN})
+        self.asked = 0
+
+    def prove(self, scope: Scope, bound: bool) -> Proof:
+        self.asked += 1
+        if self.asked == 1:
+            raise CredentialError("the issuer is away")
+        return TokenProver(TOKEN, lambda: 0.0).prove(scope, bound)
 
 
 class SessionTests(SynchronousTestCase):
@@ -92,6 +112,16 @@ class SessionTests(SynchronousTestCase):
                 self.assertEqual((service.data, received.data), (b"hello", b"welcome"))
                 assert client._run is not None
                 self.assertEqual(client._run.half_close, wire_protocol != "v1")
+
+    def test_prover(self) -> None:
+        """A client proves by what it was given; where that has no proof it says why, and tries again."""
+        client = make_client(self.machine, prover=OneTimeProver())
+        with capturedLogs() as logged:
+            client.startService()
+            self.scene.flush()
+        self.assertTrue(any("the issuer is away" in line for line in lines(logged)))
+        self.scene.advance(30)
+        self.assertTrue(client.status().connected)
 
     def test_again_after_a_loss(self) -> None:
         """A client whose session is lost logs in under the same run id and registers everything."""

@@ -11,14 +11,18 @@ from zope.interface.verify import verifyObject
 
 from relaykit.config.schema import ServerConfig
 from relaykit.errors import UnknownProxyType
-from relaykit.interfaces import IServerHost
+from relaykit.interfaces import IServerHost, IVerifier
 from relaykit.options import Options
+from relaykit.sansio.wire.framing import V1
+from relaykit.sansio.wire.messages import Login
 from relaykit.server import composition
 from relaykit.server.composition import Composition, ServerHost
 from relaykit.server.observers import Observers
-from relaykit.values import Address, Secret
+from relaykit.testing.memory import MemoryNetwork
+from relaykit.values import Address, Origin, Secret
 from tests.server.scene import TYPES
 from tests.server.test_service import Port
+from tests.server.test_verification import SlowVerifier
 
 
 class CompositionTests(SynchronousTestCase):
@@ -33,7 +37,7 @@ class CompositionTests(SynchronousTestCase):
         self.ports.append(Port(Address(host, port)))
         return self.ports[-1]
 
-    def make(self, **options: Options) -> Composition:
+    def make(self, verifier: IVerifier | None = None, **options: Options) -> Composition:
         """What a server is made of."""
         return Composition(
             config=ServerConfig(stun_port=-1, bind_port=7001),
@@ -43,6 +47,7 @@ class CompositionTests(SynchronousTestCase):
             state=None,
             ingress_options=options,
             observers=Observers(),
+            verifier=verifier,
         )
 
     def test_opens_nothing(self) -> None:
@@ -62,6 +67,18 @@ class CompositionTests(SynchronousTestCase):
         self.assertRaises(UnknownProxyType, parts.open)
         self.assertFalse(self.ports[0].is_open)
         self.assertEqual(parts.port, 0)
+
+    def test_verifier(self) -> None:
+        """Who is let in is decided by what the server was given for that."""
+        verifier = SlowVerifier()
+        network = MemoryNetwork()
+        parts = self.make(verifier).compose()
+        near, far = network.pair()
+        parts._acceptor.leg_accepted(far, Origin(far.peer, far.host))
+        near.write(V1.encode(Login(user="ann")))
+        network.flush()
+        ((_, _, client),) = verifier.asked
+        self.assertEqual(client.user, "ann")
 
     def test_host(self) -> None:
         """Ingresses get all that they may use."""
