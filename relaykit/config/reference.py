@@ -64,16 +64,16 @@ def reference() -> Iterator[ReferenceEntry]:
     yield from _program("client", ClientConfig, CLIENT_KEYS, CLIENT_HALVES)
     yield from _entries("client", "proxies[]", ProxyCommon, PROXY_KEYS, "")
     yield from _entries("client", "visitors[]", VisitorCommon, (), "")
-    later = "not available yet"
+    state = "not available yet"
     for name, each in NOT_IMPLEMENTED_TYPES.items():
-        yield from _entries("client", f"proxies[] with type {name}", each.proxy_options, (), later)
+        yield from _entries("client", f"proxies[] with type {name}", each.proxy_options, (), state)
     for name, each in NOT_IMPLEMENTED_TYPES.items():
         if each.visitor_options is not None:
-            yield from _entries("client", f"visitors[] with type {name}", each.visitor_options, (), later)
+            yield from _entries("client", f"visitors[] with type {name}", each.visitor_options, (), state)
     for name, cls in PROXY_PLUGINS.items():
-        yield from _entries("client", f"proxies[].plugin with type {name}", cls, (), later)
+        yield from _entries("client", f"proxies[].plugin with type {name}", cls, (), state)
     for name, cls in VISITOR_PLUGINS.items():
-        yield from _entries("client", f"visitors[].plugin with type {name}", cls, (), later)
+        yield from _entries("client", f"visitors[].plugin with type {name}", cls, (), state)
 
 
 def type_text(declared: Any) -> str:

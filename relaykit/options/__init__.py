@@ -15,7 +15,7 @@ options send to the other end is declared at the field too::
 it; :func:`extension` a field of relaykit's own part of that message, which only relaykit reads.  A
 field with neither stays on its side.  :func:`file_key` gives a field a place at the top of the file, such
 as the ``vhostHTTPPort`` of a type that has one port for all its proxies.  Every number has limits: those of
-:data:`Port`, :data:`Seconds` and the like, or its own; what names a host is a :data:`Host`.  Limits that
+``Port``, ``Seconds`` and the like, or its own; what names a host is a ``Host``.  Limits that
 msgspec knows are checked at both ends.
 """
 

@@ -136,8 +136,8 @@ class OptionField:
     ``declared`` is its type with all annotations, such as limits: what :func:`~relaykit.options.convert`
     checks.  ``least`` and ``greatest`` are the limits of a number, None where it has none.
     ``names`` is "host" or "host and port" for a text that must be that, else empty.
-    ``file_key``, ``listened`` and ``exclusive`` are what :func:`file_key`, :data:`ListeningPort` and
-    :data:`RemotePort` declare.
+    ``file_key``, ``listened`` and ``exclusive`` are what :func:`file_key`, ``ListeningPort`` and
+    ``RemotePort`` declare.
     """
 
     name: str
