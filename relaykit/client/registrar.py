@@ -133,6 +133,7 @@ class ProxyRegistrar(GuardedServices):
         for name in gone:
             self.dismiss(self._proxies[name].backend)
             self._proxies[name].host.close()
+            self._answers.pop(name, None)
         self._proxies = dict(plan)
         for name in came:
             self.adopt(plan[name].backend, plan[name].name)

@@ -159,6 +159,15 @@ class UpdateTests(ProxyRegistrarTests):
         self.proxies.accepted("alice.a", ":6000")
         self.assertIsNotNone(self.proxies.exposed("alice.a"))
 
+    def test_refused(self) -> None:
+        """What was refused and has changed is asked for at once, and the old reason is gone."""
+        self.start()
+        self.proxies.refused("alice.web", "port not allowed")
+        self.assertEqual(self.proxies.status()[0].reason, "port not allowed")
+        self.update(tcp_proxy(port=6001))
+        self.assertEqual(self.session.asked[-1], ("register", "alice.web", "tcp"))
+        self.assertEqual(self.proxies.status()[0].reason, "")
+
     def test_old_answer(self) -> None:
         """The answer to a registration that was taken back meanwhile counts for nothing."""
         self.start()
