@@ -25,6 +25,7 @@ READY = {
     "server": "frps started successfully",
     "alice": "start proxy success",
     "bob": "start visitor success",
+    "carol": "[lamp] start proxy success",
 }
 """What each program of the example says when users may come."""
 
@@ -52,14 +53,15 @@ class _ExampleTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
-        self.bind_port, self.remote_port, self.visitor_port = free_ports(3)
+        self.ports = dict(zip(range(7000, 7006), free_ports(6), strict=True))
+        self.bind_port, self.remote_port, self.visitor_port, self.door, *_ = self.ports.values()
 
     def write(self, name: str, before: str = "", after: str = "") -> str:
         """Writes a file of the example, with one text replaced by another; answers its path."""
         text = (PACKAGE / "example" / f"{name}.toml").read_text("utf-8")
         self.assertIn(before, text)
         text = text.replace(before, after) if before else text
-        for shown, port in ((7000, self.bind_port), (7001, self.remote_port), (7002, self.visitor_port)):
+        for shown, port in self.ports.items():
             text = text.replace(str(shown), str(port))
         path = self.folder / f"{name}.toml"
         path.write_text(text, "utf-8")
@@ -169,6 +171,72 @@ class KnockTests(_ExampleTestCase):
         self.assertIn("takes no signals", bob.wait_for("no visit"))
 
 
+class RoomTests(_ExampleTestCase):
+    """Tests for the type whose proxies share a port of the server."""
+
+    def enter(self, room: str, port: int | None = None) -> socket.socket:
+        """A user who names a room at the door."""
+        user = self.dial(self.door if port is None else port)
+        user.sendall(f"room {room}\r\n".encode())
+        return user
+
+    def test_shared_port(self) -> None:
+        """Who names a room gets its service, with nothing lost behind the name; other names get nothing."""
+        self.start("server")
+        self.start("carol")
+        user = self.enter("kitchen")
+        user.sendall(b"what is for supper?")
+        self.assertEqual(receive_exactly(user, 19), b"WHAT IS FOR SUPPER?")
+        exchange(user, Pattern(2), _Shouted(2), 4 * MIB)
+        self.assertEqual(end_of(self.enter("cellar")), b"there is no such room\r\n")
+        self.assertEqual(end_of(self.enter("no name at all")), b"")
+
+    def test_on_the_bind_port(self) -> None:
+        """The port may be the one that clients dial."""
+        server = self.start("server", "port = 7003", "port = 7000")
+        carol = self.start("carol")
+        user = self.enter("kitchen", self.bind_port)
+        user.sendall(b"hello")
+        self.assertEqual(receive_exactly(user, 5), b"HELLO")
+        self.assertNotIn("Traceback", server.output + carol.output)
+
+    def test_taken(self) -> None:
+        """Where the port cannot be opened the server does not start, and says which key is about it."""
+        with socket.create_server((LOOPBACK, 0)) as other:
+            path = self.write("server", "port = 7003", f"port = {other.getsockname()[1]}")
+            server = self.run_command("server", "-c", path)
+            self.assertEqual(server.wait_for_end(), 1)
+        self.assertIn("proxyTypes.room.port", server.output)
+
+
+class BeaconTests(_ExampleTestCase):
+    """Tests for the type that carries datagrams."""
+
+    def test_datagrams(self) -> None:
+        """Datagrams of any size come whole, and the answers to whoever asked, through a socket of its own."""
+        service = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(service.close)
+        service.bind((LOOPBACK, self.ports[7005]))
+        service.settimeout(PATIENCE_S)
+        self.start("server")
+        self.start("carol")
+        seen = []
+        for source in (LOOPBACK, ELSEWHERE):
+            user = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.addCleanup(user.close)
+            user.bind((source, 0))
+            user.settimeout(PATIENCE_S)
+            user.connect((LOOPBACK, self.ports[7004]))
+            for payload in (b"ping", b"", bytes(range(256)) * 255 + bytes(227)):
+                user.send(payload)
+                data, peer = service.recvfrom(65_536)
+                self.assertEqual(data, payload)
+                seen.append(peer)
+                service.sendto(data + b"pong" if len(data) < 100 else data, peer)
+                self.assertIn(user.recv(65_536), (payload, payload + b"pong"))
+        self.assertEqual(len(set(seen)), 2)
+
+
 class MistakeTests(_ExampleTestCase):
     """Tests for what is said of mistakes in a configuration."""
 
@@ -228,7 +296,8 @@ class MistakeTests(_ExampleTestCase):
                 "server",
                 "proxyTypes.knock",
                 "proxyTypes.knok",
-                '/server.toml:4: proxyTypes.knok: unknown proxy type "knok" (installed: knock, stcp, tcp)',
+                '/server.toml:4: proxyTypes.knok: unknown proxy type "knok" '
+                "(installed: beacon, knock, room, stcp, tcp)",
             ),
         ):
             self.assertIn(said, self.problems(name, before, after))

@@ -18,8 +18,8 @@ __all__ = ["bare_host", "endpoint_problem", "host_and_port_problem", "host_probl
 _WILDCARD = "*."
 """What the domains of a proxy may begin with."""
 
-_ENDPOINTS = {"tcp": "tcp:HOST:PORT", "unix": "unix:PATH"}
-"""Kinds that are dialed without asking Twisted, which takes the same arguments."""
+_ENDPOINTS = {"tcp": "tcp:HOST:PORT", "udp": "udp:HOST:PORT", "unix": "unix:PATH"}
+"""Kinds that are dialed without asking Twisted, which takes the same arguments, ``udp`` those of ``tcp``."""
 
 _ALWAYS = ("ssl",)
 """A kind that Twisted itself takes besides those; all others are plugins."""
@@ -96,8 +96,9 @@ def _our_endpoint_problem(kind: str, endpoint: str) -> str:
     from twisted.internet.protocol import Factory
 
     dialed = _Dialed()
+    known = "tcp" + endpoint[len(kind) :] if kind == "udp" else endpoint
     try:
-        clientFromString(dialed, _FRACTION.sub(r"\1", endpoint)).connect(Factory())
+        clientFromString(dialed, _FRACTION.sub(r"\1", known)).connect(Factory())
     except TypeError:
         return f"it should look like {_ENDPOINTS[kind]}"
     except ValueError as error:

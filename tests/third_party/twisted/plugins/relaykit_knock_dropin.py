@@ -4,5 +4,7 @@ from relaykit.plugins import ProxyTypeReference
 
 from relaykit_knock.shout import ShoutParser
 
+beacon = ProxyTypeReference("beacon", "relaykit_knock.beacon")
 knock = ProxyTypeReference("knock", "relaykit_knock.knock", commands=("gate", "knock"))
+room = ProxyTypeReference("room", "relaykit_knock.room")
 shout = ShoutParser()
