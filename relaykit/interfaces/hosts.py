@@ -112,7 +112,6 @@ class IServerHost(IHost):
 
     data_plane = Attribute("The :class:`IDataPlane`.")
     ports = Attribute("The :class:`IPorts` that policy is applied to.")
-    public_name = Attribute("The name that users know this server by, or empty.")
     rendezvous = Attribute("The :class:`IRendezvous` of this server.")
 
 

@@ -74,7 +74,6 @@ class ServerHost:
     ports: IPorts
     data_plane: IDataPlane
     rendezvous: IRendezvous
-    public_name: str = ""
 
 
 @define(eq=False, kw_only=True)

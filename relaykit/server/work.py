@@ -16,6 +16,7 @@ from relaykit.interfaces import ILegReceiver
 from relaykit.sansio.control.pool import Asked, Assigned, Discarded, Unserved, WhyUnserved, WorkPool
 from relaykit.sansio.control.server_opening import assign_work, refuse_work
 from relaykit.sansio.control.texts import POOL_FULL, PeerTexts
+from relaykit.timer import Timer
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ CONFIRMED_WITHIN_S = 3.0
 or two are made good by then.  The user's bytes wait so long, thus none can reach a service twice."""
 
 FIRST_LOOK_S = 0.002
-"""Seconds until the first look whether the client's machine has confirmed; doubled with each look."""
+"""Seconds until the first look whether the client's machine has confirmed; doubled with each look.
+
+The kernel tells nobody when bytes were confirmed, so it must be asked: with a round trip of 20 ms four times,
+a few microseconds each.  It costs a user the round trip, and up to as much again until the next look, when
+the connection was idle for longer than :data:`FRESH_S`: the price of a pool whose connections may be dead."""
 
 LOOK_EVERY_S = 0.05
 """Seconds between two looks at most."""
@@ -172,7 +177,7 @@ class WorkConnections:
         self._token = token
         self._entropy = entropy
         self._texts = texts
-        self._timer: IDelayedCall | None = None
+        self._timer = Timer(clock, self._wake)
 
     def start(self) -> None:
         """Asks for as many as the client wants to keep ready."""
@@ -211,17 +216,9 @@ class WorkConnections:
                 self._leave_unserved(event)
             elif isinstance(event, Discarded):
                 self._discard(event)
-        due = self._pool.next_wakeup()
-        if self._timer is not None and self._timer.active():
-            if due is not None and self._timer.getTime() <= due:
-                return
-            self._timer.cancel()
-        self._timer = None
-        if due is not None:
-            self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._wake)
+        self._timer.set(self._pool.next_wakeup())
 
     def _wake(self) -> None:
-        self._timer = None
         self._pool.wake(self._clock.seconds())
         self._settle()
 

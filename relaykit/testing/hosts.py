@@ -159,12 +159,11 @@ class MemoryRelay:
     have; change them to see a proxy type without.
     """
 
-    def __init__(self, public_name: str = "relay.example") -> None:
+    def __init__(self) -> None:
         self.clock = Clock()
         self.network = MemoryNetwork(clock=self.clock)
         self.data_plane = DataPlane([CopyForwarder(self.clock.seconds)], self.network)
         self.ports = MemoryPorts(self)
-        self.public_name = public_name
         self.takes_signals = True
         self.half_close = True
         self.has_work_connections = True
@@ -407,7 +406,6 @@ class MemoryServerHost:
         self.reactor = relay.clock
         self.ports = relay.ports
         self.data_plane = relay.data_plane
-        self.public_name = relay.public_name
         self.rendezvous = relay.rendezvous
 
 

@@ -158,7 +158,6 @@ class Scene:
         self._ingresses: dict[str, IIngress] = {}
         self._entropy = itertools.count(1)
         self.reactor = self.clock
-        self.public_name = "relay.example"
         self.certificate_name = OWN
         self.salt = b"" if bound is BoundLogin.OFF else SALT
         self.server_ports = ServerPorts(
@@ -288,8 +287,6 @@ class ServerHost:
     @property
     def rendezvous(self) -> RendezvousPoints:
         return self._scene.rendezvous_points
-
-    public_name = "relay.example"
 
 
 @define(eq=False)
