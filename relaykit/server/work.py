@@ -202,7 +202,7 @@ class WorkConnections:
         """The client opened a work connection, of which the opening has been read."""
         idle = IdleConnection(leg, framing, self._clock.seconds())
         leg.attach(_IdleWatch(idle, self._pool.lost))
-        self._pool.offer(idle, self._clock.seconds())
+        self._pool.add(idle, self._clock.seconds())
         self._settle()
 
     def _settle(self) -> None:

@@ -181,7 +181,7 @@ class WorkPool(Generic[UserT, LegT]):
         else:
             self._serve(_Wait(failed.number, failed.deadline, failed.user, failed.attempt + 1), now)
 
-    def offer(self, leg: LegT, now: float) -> None:
+    def add(self, leg: LegT, now: float) -> None:
         """The client opened a work connection; the pool owns it until it is assigned or discarded."""
         if self._closed:
             self._events.append(Discarded(leg, surplus=False))

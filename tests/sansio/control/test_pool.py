@@ -38,7 +38,7 @@ def pool(pool_count: int = 0, *legs: str) -> Pool:
     made: Pool = WorkPool(pool_count, 0.0)
     made.events()
     for leg in legs:
-        made.offer(leg, 0.0)
+        made.add(leg, 0.0)
     assert made.events() == []
     return made
 
@@ -75,9 +75,9 @@ class PoolTests(SynchronousTestCase):
         made = pool()
         made.want("user", 1.0)
         self.assertEqual(made.events(), [Asked(1)])
-        made.offer("a", 2.0)
+        made.add("a", 2.0)
         self.assertEqual(told(made.events()), [("user", "a"), Asked(1)])
-        made.offer("b", 2.0)
+        made.add("b", 2.0)
         self.assertEqual(made.events(), [])
         self.assertEqual((made.idle, made.waiting), (1, 0))
 
@@ -88,7 +88,7 @@ class PoolTests(SynchronousTestCase):
             made.want(user, 1.0)
         self.assertEqual(made.events(), [Asked(3)])
         for leg in ("a", "b", "c"):
-            made.offer(leg, 2.0)
+            made.add(leg, 2.0)
         self.assertEqual(told(made.events()), [("one", "a"), ("two", "b"), ("three", "c"), Asked(3)])
 
     def test_timeout(self) -> None:
@@ -103,7 +103,7 @@ class PoolTests(SynchronousTestCase):
         made.wake(USER_TIMEOUT_S)
         self.assertEqual(made.events(), [Unserved("early", WhyUnserved.TIMEOUT)])
         self.assertEqual(made.next_wakeup(), 4.0 + USER_TIMEOUT_S)
-        made.offer("a", 11.0)
+        made.add("a", 11.0)
         self.assertEqual(told(made.events()), [("late", "a"), Asked(1)])
         self.assertIsNone(made.next_wakeup())
 
@@ -113,7 +113,7 @@ class PoolTests(SynchronousTestCase):
         made.want("first", 100.0)
         made.want("second", 50.0)
         self.assertEqual(made.next_wakeup(), 100.0 + USER_TIMEOUT_S)
-        made.offer("a", 50.0)
+        made.add("a", 50.0)
         self.assertEqual(assigned(made.events()).user, "first")
         made.wake(100.0 + USER_TIMEOUT_S)
         self.assertEqual(made.events(), [Unserved("second", WhyUnserved.TIMEOUT)])
@@ -132,8 +132,8 @@ class PoolTests(SynchronousTestCase):
         made.events()
         made.cancel("one")
         made.cancel("nobody")
-        made.offer("a", 2.0)
-        made.offer("b", 2.0)
+        made.add("a", 2.0)
+        made.add("b", 2.0)
         self.assertEqual(told(made.events()), [("two", "a"), Asked(1)])
         self.assertEqual((made.idle, made.waiting), (1, 0))
 
@@ -147,7 +147,7 @@ class PoolTests(SynchronousTestCase):
         """What comes to a full pool is discarded as surplus."""
         legs = [f"leg {number}" for number in range(1 + POOL_HEADROOM)]
         made = pool(1, *legs)
-        made.offer("one too many", 1.0)
+        made.add("one too many", 1.0)
         self.assertEqual(made.events(), [Discarded("one too many", surplus=True)])
         self.assertEqual(made.idle, made.capacity)
         self.assertEqual(len(made.idle_legs), made.capacity)
@@ -176,9 +176,9 @@ class PoolTests(SynchronousTestCase):
         broken = assigned(made.events())
         made.want("second", 2.0)
         made.retry(broken, 3.0)
-        made.offer("a", 4.0)
+        made.add("a", 4.0)
         self.assertEqual(assigned(made.events()).user, "first")
-        made.offer("b", 4.0)
+        made.add("b", 4.0)
         self.assertEqual(assigned(made.events()).user, "second")
 
     def test_retry_too_late(self) -> None:
@@ -193,10 +193,10 @@ class PoolTests(SynchronousTestCase):
         made = pool()
         made.want("user", 0.0)
         for attempt in range(1, made.capacity + 1):
-            made.offer(f"broken {attempt}", 0.0)
+            made.add(f"broken {attempt}", 0.0)
             made.retry(assigned(made.events()), 0.0)
             self.assertEqual(made.waiting, 1)
-        made.offer("broken at last", 0.0)
+        made.add("broken at last", 0.0)
         last = assigned(made.events())
         made.retry(last, 0.0)
         self.assertEqual(made.events(), [Unserved("user", WhyUnserved.DEFECTIVE)])
@@ -215,11 +215,11 @@ class PoolTests(SynchronousTestCase):
         """Serving many users at once asks for at most a capacity of spare ones."""
         made: WorkPool[int, int] = WorkPool(1, 0.0)
         made.events()
-        made.offer(-1, 0.0)
+        made.add(-1, 0.0)
         for user in range(1000):
             made.want(user, 1.0)
         for leg in range(999):
-            made.offer(leg, 1.0)
+            made.add(leg, 1.0)
         asked = sum(event.count for event in made.events() if isinstance(event, Asked))
         self.assertEqual((made.waiting, made.idle), (0, 0))
         self.assertLessEqual(asked, 999 + made.capacity)
@@ -233,7 +233,7 @@ class PoolTests(SynchronousTestCase):
         made.wake(USER_TIMEOUT_S)
         made.events()
         made.want("user", 20.0)
-        made.offer("a", 21.0)
+        made.add("a", 21.0)
         self.assertEqual(told(made.events()), [("user", "a"), Asked(2)])
 
     def test_close(self) -> None:
@@ -242,7 +242,7 @@ class PoolTests(SynchronousTestCase):
         made.close()
         self.assertEqual(made.events(), [Discarded("idle", surplus=False)])
         made.want("user", 1.0)
-        made.offer("late", 1.0)
+        made.add("late", 1.0)
         self.assertEqual(
             made.events(),
             [Unserved("user", WhyUnserved.SESSION_ENDED), Discarded("late", surplus=False)],
@@ -349,7 +349,7 @@ class PoolModel(RuleBasedStateMachine):
         leg = self.name()
         self.owned.add(leg)
         waited = bool(self.queue)
-        self.core.offer(leg, self.now)
+        self.core.add(leg, self.now)
         self.settle()
         if not waited and leg in self.owned:
             self.idle.append(leg)
