@@ -199,6 +199,9 @@ class ManyBrokenOffTests(BrokenOffTests):
     skip = why_short()
     many = 10_000
 
+    def test_half_close(self) -> None:
+        """One user of that kind is enough, and frp has no half-close."""
+
     def check(self, table: Table) -> None:
         """Descriptors and memory after a thousand are those after ten times as many."""
         programs = self.begin(table)
