@@ -112,6 +112,13 @@ class _ExampleTestCase(SynchronousTestCase):
 class KnockTests(_ExampleTestCase):
     """Tests for the proxy type and the endpoint, in real programs."""
 
+    def test_carrier(self) -> None:
+        """Its carrier brings the streams of a client, TLS and mux included, to a server that has it, too."""
+        self.start("server")
+        client = self.start("alice", "serverPort = 7000", 'serverPort = 7000\ntransport.protocol = "hail"')
+        self.assertIn("login to server success", client.output)
+        self.assert_closed(self.remote_port)
+
     def test_listed(self) -> None:
         """The command lists the type and the module that it comes from."""
         listing = self.run_command("plugins")

@@ -1,10 +1,11 @@
 """What this package adds to relaykit, and to Twisted."""
 
-from relaykit.plugins import ProxyTypeReference
+from relaykit.plugins import CarrierReference, ProxyTypeReference
 
 from relaykit_knock.shout import ShoutParser
 
 beacon = ProxyTypeReference("beacon", "relaykit_knock.beacon")
 knock = ProxyTypeReference("knock", "relaykit_knock.knock", commands=("gate", "knock"))
 room = ProxyTypeReference("room", "relaykit_knock.room")
+hail = CarrierReference("hail", "relaykit_knock.hail")
 shout = ShoutParser()
