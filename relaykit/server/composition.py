@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,7 @@ from zope.interface import implementer
 from relaykit import __version__
 from relaykit.authentication import TokenVerifier
 from relaykit.certificates import fingerprint, load_or_create
-from relaykit.dataplane.datagram_sockets import listen_datagrams
-from relaykit.dataplane.listening import listen_tcp
-from relaykit.dataplane.plane import DataPlane, make_data_plane
-from relaykit.dataplane.poller import make_poller
+from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.shared_ports import SharedPorts
 from relaykit.dataplane.tls import TlsContext, server_context, start_tls
 from relaykit.interfaces import IServerHost
@@ -43,6 +40,7 @@ from relaykit.server.first_messages import FirstMessages
 from relaykit.server.ingresses import RunningIngresses
 from relaykit.server.liveness import heartbeat_of
 from relaykit.server.logins import Logins
+from relaykit.server.network import Network, make_network
 from relaykit.server.ports import PortProtocol, ServerPorts
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
@@ -54,7 +52,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.config.schema import ServerConfig
-    from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IDataPlane, IListeningPort, IPorts, IRendezvous, IVerifier
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
@@ -91,7 +88,7 @@ class ServerParts:
     _acceptor: BindPort
     _ingresses: RunningIngresses
     _composition: Composition
-    _poller: Poller
+    _network: Network
     _shared_ports: SharedPorts
     _bind_port: IListeningPort | None = field(default=None, init=False)
     _stun: RelayStun | None = field(default=None, init=False)
@@ -111,7 +108,7 @@ class ServerParts:
         config, types = self._composition.config, self._composition.types
         try:
             self._acceptor.startService()
-            self._bind_port = listen_tcp(self._poller, config.bind_addr, config.bind_port, self._acceptor)
+            self._bind_port = self._network.listen(config.bind_addr, config.bind_port, self._acceptor)
             self._shared_ports.adopt(config.bind_addr, self._bind_port, self._acceptor)
             self._ingresses.open(types.get(name) for name in self._composition.ingress_options)
         except Exception:
@@ -195,6 +192,7 @@ class Composition:
     ingress_options: Mapping[str, Options]
     observers: Observers
     verifier: IVerifier | None = None
+    make_network: Callable[[Any], Network] = make_network
 
     def compose(self) -> ServerParts:
         """The parts, wired; nothing is open yet.
@@ -204,16 +202,16 @@ class Composition:
         """
         config, reactor = self.config, self.reactor
         context, shown = self._tls()
-        poller = make_poller(reactor)
-        data_plane = make_data_plane(poller)
-        shared_ports = SharedPorts(partial(listen_tcp, poller), reactor)
+        network = self.make_network(reactor)
+        data_plane = network.data_plane
+        shared_ports = SharedPorts(network.listen, reactor)
         texts = PeerTexts(config.detailed_errors_to_client)
         accounting = Accounting(self.observers, _wall_clock)
         rules = self._rules(texts, accounting)
         sessions = Sessions(rules)
         host = ServerHost(
             reactor,
-            self._ports(poller, sessions, shared_ports),
+            self._ports(network, sessions, shared_ports),
             data_plane,
             RendezvousPoints(ServerRendezvous(os.urandom, lambda: parts.stun_ports()), reactor),
         )
@@ -228,13 +226,13 @@ class Composition:
         )
         acceptor = BindPort(
             first_messages.on_opened,
-            lambda leg: start_tls(poller, leg, context, server_side=True),
+            lambda leg: start_tls(network.poller, leg, context, server_side=True),
             BindRules(
                 tls_only=config.transport.tls.force or bool(config.transport.tls.trusted_ca_file),
                 mux_keepalive_s=_positive(config.transport.tcp_mux_keepalive_interval),
                 bind_addr=config.bind_addr,
             ),
-            poller,
+            network.poller,
             reactor,
             sessions.is_known,
         )
@@ -252,7 +250,7 @@ class Composition:
             acceptor=acceptor,
             ingresses=ingresses,
             composition=self,
-            poller=poller,
+            network=network,
             shared_ports=shared_ports,
         )
         return parts
@@ -267,14 +265,14 @@ class Composition:
         pair = load_or_create(self.state, datetime.now(UTC))
         return server_context(pair.certificate, pair.key, authorities), pair.fingerprint
 
-    def _ports(self, poller: Poller, sessions: Sessions, shared_ports: SharedPorts) -> ServerPorts:
+    def _ports(self, network: Network, sessions: Sessions, shared_ports: SharedPorts) -> ServerPorts:
         """The ports that proxies and their types may open."""
         config = self.config
         address = config.proxy_bind_addr or config.bind_addr
         return ServerPorts(
             {
-                PortProtocol.TCP: partial(listen_tcp, poller, address, for_users=True),
-                PortProtocol.UDP: partial(listen_datagrams, poller, address),
+                PortProtocol.TCP: partial(network.listen, address, for_users=True),
+                PortProtocol.UDP: partial(network.listen_datagrams, address),
             },
             self.reactor,
             secrets.randbelow,

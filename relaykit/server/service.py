@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -15,6 +15,7 @@ from relaykit.driver import CoreDriver
 from relaykit.errors import problem_of
 from relaykit.sansio.control.server_life import Action, ServerLife, State
 from relaykit.server.composition import Composition, ServerParts
+from relaykit.server.network import Network, make_network
 from relaykit.server.observers import LogObserver, Observers
 from relaykit.server.status import ClientStatus, ProxyStatus, ServerStatus
 from relaykit.values import Ended
@@ -50,6 +51,7 @@ class RelayServer(Service):
     :param ingress_options: of the proxy types that are configured: they start with the server, and if one
         of them cannot, the server cannot.  The others have their defaults, and start with their first proxy.
     :param verifier: decides who is let in; None for whoever proves the token, as the configuration says.
+    :param make_network: called when its ports are opened.
     """
 
     log = Logger()
@@ -63,6 +65,7 @@ class RelayServer(Service):
         state: StateDirectory | None = None,
         ingress_options: Mapping[str, Options] = {},  # it is only read
         verifier: IVerifier | None = None,
+        make_network: Callable[[Any], Network] = make_network,
     ) -> None:
         self._observers = Observers()
         self._observers.add(LogObserver(config.log.level in _LEVELS_OF_USERS))
@@ -75,6 +78,7 @@ class RelayServer(Service):
             ingress_options=dict(ingress_options),
             observers=self._observers,
             verifier=verifier,
+            make_network=make_network,
         )
         self._life = ServerLife()
         self._driver: CoreDriver[Action] = CoreDriver(self._life, self._composition.reactor, self._act)

@@ -15,7 +15,7 @@ from relaykit.interfaces import IServerHost, IVerifier
 from relaykit.options import Options
 from relaykit.sansio.wire.framing import V1
 from relaykit.sansio.wire.messages import Login
-from relaykit.server import composition
+from relaykit.server import network
 from relaykit.server.composition import Composition, ServerHost
 from relaykit.server.observers import Observers
 from relaykit.testing.memory import MemoryNetwork
@@ -30,7 +30,7 @@ class CompositionTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.ports: list[Port] = []
-        self.patch(composition, "listen_tcp", self.listen)
+        self.patch(network, "listen_tcp", self.listen)
 
     def listen(self, poller: Any, host: str, port: int, acceptor: Any) -> Port:
         """Opens a port of this test."""

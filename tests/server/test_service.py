@@ -18,7 +18,7 @@ from relaykit.errors import LocalProtocolError
 from relaykit.interfaces import IExposure, IIngress, IListeningPort
 from relaykit.options import Options
 from relaykit.sansio.control.server_life import CLOSE_S, DRAIN_S, State
-from relaykit.server import composition
+from relaykit.server import network
 from relaykit.server.service import RelayServer
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Address, Secret
@@ -86,7 +86,7 @@ class RelayServerTests(SynchronousTestCase):
         self.reactor = MemoryReactorClock()
         self.ports: list[Port] = []
         self.failure: Exception | None = None
-        self.patch(composition, "listen_tcp", self.listen)
+        self.patch(network, "listen_tcp", self.listen)
         self.slow = SlowType()
 
     def listen(self, poller: Any, host: str, port: int, acceptor: Any) -> Port:

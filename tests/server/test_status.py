@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.config.schema import ServerConfig
 from relaykit.sansio.control import events as session_events
 from relaykit.sansio.control.server_life import State
-from relaykit.server import composition, events
+from relaykit.server import composition, events, network
 from relaykit.server.service import RelayServer
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Ended, Origin, Secret
@@ -60,7 +60,7 @@ class StatusTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.served = Served()
-        self.patch(composition, "listen_tcp", self.served.listen)
+        self.patch(network, "listen_tcp", self.served.listen)
         self.patch(composition, "_wall_clock", lambda: 1000.0 + self.served.clock.seconds())
         self.server = self.served.server
         self.noting = Noting(follows_users=True)
