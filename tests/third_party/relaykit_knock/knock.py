@@ -25,7 +25,7 @@ from relaykit.interfaces import (
     IVisitableProxyType,
     IVisitor,
 )
-from relaykit.options import OneLine, Options, Port, Problem, doc, extension, wire
+from relaykit.options import OneLine, Options, Port, Problem, doc, extension, file_key, wire
 from relaykit.proxies.stcp import StcpVisitor
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.values import Secret
@@ -92,10 +92,13 @@ class KnockOptions(Options, frozen=True, kw_only=True):
 
 
 class KnockIngressOptions(Options, frozen=True, kw_only=True):
-    """The server's table ``[proxyTypes.knock]``."""
+    """What the server's file has for the type, at the top of it."""
 
     most_seconds: Annotated[
-        int, msgspec.Meta(ge=1, le=86_400), doc("The longest that a knock opens a port, in seconds.")
+        int,
+        msgspec.Meta(ge=1, le=86_400),
+        file_key("knockMostSeconds"),
+        doc("The longest that a knock opens a port, in seconds."),
     ] = 3600
 
 
