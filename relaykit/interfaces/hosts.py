@@ -73,6 +73,12 @@ class IRegisteredProxy(ISignalPeer, IPortHolder):
         Owns the leg, and logs what goes wrong.  Whoever does not want to end the user can drop the answer.
         """
 
+    def serve_datagrams(user: IDatagramLeg, origin: Origin) -> IFlow:
+        """The same for a source of datagrams, over a work connection of its own.
+
+        The backend makes it a datagram leg by ``datagrams_over``.
+        """
+
     def open_work_leg(origin: Origin) -> Deferred[IStreamLeg]:
         """A leg to the proxy's backend, transforms included, for who speaks over it.
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import IDataPlane, IStreamLeg
+    from relaykit.interfaces import IDatagramLeg, IDataPlane, IStreamLeg
     from relaykit.options import ProxyCommon
     from relaykit.sansio.contract import Buffer
     from relaykit.values import ClientIdentity, Origin
 
-__all__ = ["FlowOwner", "ProxyFlow", "UserFlow", "WorkLeg", "WorkLegFlow", "WorkSource"]
+__all__ = ["DatagramUserFlow", "FlowOwner", "ProxyFlow", "UserFlow", "WorkLeg", "WorkLegFlow", "WorkSource"]
 
 
 class WorkSource(Protocol):
@@ -130,9 +130,9 @@ class UserFlow(ProxyFlow):
 
     __slots__ = ("_flow", "_leg")
 
-    def __init__(self, proxy: FlowOwner, leg: IStreamLeg, origin: Origin) -> None:
+    def __init__(self, proxy: FlowOwner, leg: IStreamLeg | IDatagramLeg, origin: Origin) -> None:
         super().__init__(proxy, origin)
-        self._leg = leg
+        self._leg: Any = leg
         self._flow: IFlow | None = None
 
     @property
@@ -149,16 +149,16 @@ class UserFlow(ProxyFlow):
         if self._flow is not None:
             self._flow.end(why)
         elif self._traffic is None:
-            self._leg.abort()
+            self._abort_user()
             self.proxy.session.cancel_work(self)
             self._end(why)
 
     def on_work_leg(self, leg: IStreamLeg) -> None:
         try:
-            flow: IFlow = self.proxy.data_plane.forward(self._leg, leg, self.proxy.session.half_close)
+            flow = self._forward(leg)
         except Exception:
             self._log_defect(None)
-            self._leg.abort()
+            self._abort_user()
             leg.abort()
             self._end(Ended.INTERNAL_ERROR)
             return
@@ -169,9 +169,18 @@ class UserFlow(ProxyFlow):
         self._leg.close()
         super().on_unserved(error)
 
+    def _forward(self, work: IStreamLeg) -> IFlow:
+        """Joins the user with a work connection."""
+        flow: IFlow = self.proxy.data_plane.forward(self._leg, work, self.proxy.session.half_close)
+        return flow
+
+    def _abort_user(self) -> None:
+        """Drops the user's leg."""
+        self._leg.abort()
+
     def _on_defect(self, failure: Failure) -> None:
         self._log_defect(failure)
-        self._leg.abort()
+        self._abort_user()
         self._end(Ended.INTERNAL_ERROR)
 
     def _log_defect(self, failure: Failure | None) -> None:
@@ -182,6 +191,20 @@ class UserFlow(ProxyFlow):
             proxy=self.proxy.name,
             origin=self.origin,
         )
+
+
+class DatagramUserFlow(UserFlow):
+    """A source of datagrams that is served: its datagrams go over a work connection of its own, framed."""
+
+    __slots__ = ()
+
+    def _forward(self, work: IStreamLeg) -> IFlow:
+        data_plane = self.proxy.data_plane
+        flow: IFlow = data_plane.forward_datagrams(self._leg, data_plane.datagrams_over(work))
+        return flow
+
+    def _abort_user(self) -> None:
+        self._leg.close()
 
 
 class WorkLeg(TransformLeg):

@@ -26,13 +26,14 @@ from relaykit.interfaces import IRegisteredProxy, ISignalReceiver, IVisitable
 from relaykit.options import Options, ProxyCommon, from_wire
 from relaykit.sansio.control.texts import STOPPED
 from relaykit.server.events import UserUnserved
-from relaykit.server.flows import UserFlow, WorkLegFlow, WorkSource
+from relaykit.server.flows import DatagramUserFlow, UserFlow, WorkLegFlow, WorkSource
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamClientEndpoint
 
     from relaykit.interfaces import (
+        IDatagramLeg,
         IDataPlane,
         IExposure,
         IIngress,
@@ -130,6 +131,11 @@ class RegisteredProxy:
 
     def serve(self, user: IStreamLeg, origin: Origin) -> UserFlow:
         flow = UserFlow(self, user, origin)
+        flow.start()
+        return flow
+
+    def serve_datagrams(self, user: IDatagramLeg, origin: Origin) -> DatagramUserFlow:
+        flow = DatagramUserFlow(self, user, origin)
         flow.start()
         return flow
 

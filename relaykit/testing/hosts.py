@@ -450,7 +450,7 @@ class _Peer:
 class _Unserved:
     """The flow of a user who got no work connection."""
 
-    def __init__(self, user: IStreamLeg, why: Ended) -> None:
+    def __init__(self, user: IStreamLeg | IDatagramLeg, why: Ended) -> None:
         user.close()
         self._traffic = Traffic(0, 0, 0.0, why)
 
@@ -503,10 +503,26 @@ class MemoryProxy(_Peer):
         return succeed(here)
 
     def serve(self, user: IStreamLeg, origin: Origin) -> IFlow:
+        return self._served(
+            user, origin, lambda work: self._relay.data_plane.forward(user, work, self._relay.half_close)
+        )
+
+    def serve_datagrams(self, user: IDatagramLeg, origin: Origin) -> IFlow:
+        plane = self._relay.data_plane
+        return self._served(
+            user, origin, lambda work: plane.forward_datagrams(user, plane.datagrams_over(work))
+        )
+
+    def _served(
+        self,
+        user: IStreamLeg | IDatagramLeg,
+        origin: Origin,
+        forward: Callable[[IStreamLeg], IFlow],
+    ) -> IFlow:
         published = self._relay._published.get(self.name)
         made: list[IFlow] = []
         self.open_work_leg(origin).addCallbacks(
-            lambda work: made.append(self._relay.data_plane.forward(user, work, self._relay.half_close)),
+            lambda work: made.append(forward(work)),
             lambda failure: made.append(_Unserved(user, ended_by(failure.value))),
         )
         (flow,) = made  # in memory that is done at once

@@ -9,13 +9,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.datagrams import FramedDatagramLeg
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import LocalProtocolError, NoWorkConnection, SessionLost
 from relaykit.interfaces import IFlow
 from relaykit.options import ProxyCommon
-from relaykit.server.flows import ProxyFlow, UserFlow, WorkLegFlow
+from relaykit.server.flows import DatagramUserFlow, ProxyFlow, UserFlow, WorkLegFlow
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
 from relaykit.values import ClientIdentity, Ended, Origin, Traffic
+from tests.dataplane.fakes import RecordingDatagrams
 
 
 class Proxy:
@@ -143,6 +145,45 @@ class UserFlowTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(LocalProtocolError)), 1)
         self.assertTrue(at_provider.lost and self.received.lost)
         self.assertEqual([each.ended for each in self.proxy.ended], [Ended.INTERNAL_ERROR])
+
+
+class DatagramUserFlowTests(SynchronousTestCase):
+    """What becomes of sources of datagrams."""
+
+    def setUp(self) -> None:
+        self.proxy = Proxy()
+        self.network = MemoryNetwork()
+        self.proxy.data_plane = DataPlane([CopyForwarder()], self.network)
+        near, far = self.network.pair()
+        self.user = FramedDatagramLeg(self.network, near)
+        self.received = RecordingDatagrams()
+        self.user.attach(self.received)
+        self.leg = FramedDatagramLeg(self.network, far)
+        self.flow = DatagramUserFlow(self.proxy, self.leg, Origin())
+        self.flow.start()
+
+    def test_served(self) -> None:
+        """Datagrams go to the work connection and back, each framed, and are counted."""
+        provider, work = self.network.pair()
+        self.proxy.wanted.pop().on_work_leg(work)
+        service, at_service = FramedDatagramLeg(self.network, provider), RecordingDatagrams()
+        service.attach(at_service)
+        self.user.send(b"abc")
+        service.send(b"defg")
+        self.network.flush()
+        self.assertEqual((at_service.got, self.received.got), ([b"abc"], [b"defg"]))
+        self.assertEqual(self.flow.moved(), (3, 4))
+        self.flow.end(Ended.WITHDRAWN)
+        self.network.flush()
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.WITHDRAWN])
+
+    def test_ended_while_waiting(self) -> None:
+        """One that waits can be ended."""
+        self.flow.end(Ended.WITHDRAWN)
+        self.network.flush()
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.WITHDRAWN])
+        self.assertEqual(self.proxy.wanted, [])
+        self.assertTrue(self.received.lost)
 
 
 class WorkLegFlowTests(SynchronousTestCase):
