@@ -41,6 +41,7 @@ nitpick_ignore = [
     ("py:class", name)
     for name in (
         "Any",
+        "IReactorTime",
         "bool",
         "bytes",
         "bytearray",

@@ -41,7 +41,7 @@ class CoreDriver(Generic[EventT]):
 
     An exception of the core or of ``on_event`` is a defect.  It is logged, and goes no further: the
     events that follow are told, because one core may serve many.  A driver that owns something releases
-    it in :meth:`_failed`.
+    it in ``_failed``.
     """
 
     log = Logger()
