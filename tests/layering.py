@@ -60,6 +60,22 @@ LAYERS: Mapping[str, Layer] = {
         "a server or a client made of a configuration",
         ("config", "server", "client", "state", "plugins", *_VOCABULARY),
     ),
+    "testing": Layer(
+        "the public test kit, which runs real servers and clients in memory",
+        (
+            "config",
+            "server",
+            "client",
+            "carriers",
+            "nat",
+            "dataplane",
+            "driver",
+            "timer",
+            "sansio",
+            "plugins",
+            *_VOCABULARY,
+        ),
+    ),
     "server": Layer(
         "the role of the relay server",
         (
@@ -105,10 +121,6 @@ LAYERS: Mapping[str, Layer] = {
     "proxies": Layer(
         "the built-in proxy types, on the same seam as foreign ones",
         ("driver", "timer", "sansio", *_VOCABULARY),
-    ),
-    "testing": Layer(
-        "the public test kit",
-        ("carriers", "nat", "dataplane", "driver", "timer", "sansio", "plugins", *_VOCABULARY),
     ),
     "carriers": Layer(
         "how a stream gets from the client to the server",

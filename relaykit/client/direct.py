@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import evolve
 from twisted.application.service import MultiService
@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
     from relaykit.client.session import Session
     from relaykit.interfaces import IDirectPaths, ISignalPeer
+    from relaykit.nat.direct_paths import PathSession
     from relaykit.nat.network_info import NetworkInfo
     from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
 
-__all__ = ["HolePunchingService"]
+__all__ = ["HolePunchingService", "MakePunching"]
+
+MakePunching: TypeAlias = Callable[..., "PathSession"]
+"""Makes what finds a path, with the arguments of :class:`relaykit.nat.session.HolePunchingSession`."""
 
 
 class HolePunchingService(MultiService):
@@ -36,6 +40,7 @@ class HolePunchingService(MultiService):
 
     :param session: answers the session with the server, if there is one at the moment.
     :param server: the name of the server, which may have an address of either family.
+    :param make_punching: what makes each attempt to find a path.
     """
 
     log = Logger()
@@ -46,11 +51,13 @@ class HolePunchingService(MultiService):
         network_info: NetworkInfo,
         session: Callable[[], Session | None],
         server: str,
+        make_punching: MakePunching = HolePunchingSession,
     ) -> None:
         super().__init__()
         self._reactor = reactor
         self._session = session
         self._server = server
+        self._make_punching = make_punching
         self._network = network_info.network
         self._hosts: Sequence[str] = ()
         self._detection = PeriodicDetection(reactor, network_info)
@@ -93,7 +100,7 @@ class HolePunchingService(MultiService):
 
     def _make_session(
         self, begun: RendezvousBegun, send_candidates: Callable[[dict[str, object]], None]
-    ) -> HolePunchingSession:
+    ) -> PathSession:
         session = self._session()
         shared = None if session is None else session.host
         servers = self._stun_servers(session, begun.stun_ports)
@@ -106,7 +113,7 @@ class HolePunchingService(MultiService):
             stream_seen_as=begun.seen_as,
             seconds=self._reactor.seconds,
         )
-        return HolePunchingSession(self._reactor, network_info, begun.role, begun.key, send_candidates)
+        return self._make_punching(self._reactor, network_info, begun.role, begun.key, send_candidates)
 
     def _stun_servers(self, session: Session | None, ports: Sequence[int]) -> Sequence[Address]:
         """The relay server's own, where it was reached, and at its address of the other family."""

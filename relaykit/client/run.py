@@ -90,7 +90,11 @@ class ClientRun(MultiService):
             prover,
         )
         self.direct = HolePunchingService(
-            reactor, network.network_info, lambda: self.session, config.server_addr
+            reactor,
+            network.network_info,
+            lambda: self.session,
+            config.server_addr,
+            network.make_punching,
         )
         self.direct.setServiceParent(self)
         self.proxies = ProxyRegistrar(self, types, config.user)

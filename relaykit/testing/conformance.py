@@ -37,14 +37,15 @@ from relaykit.options import (
     option_fields,
     to_wire,
 )
-from relaykit.testing.hosts import MemoryRelay, MemoryServerHost, echoing
 from relaykit.testing.memory import RecordingReceiver
+from relaykit.testing.relay import MemoryRelay, echoing
 from relaykit.values import Origin, Secret
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as _TestCase
 
-    from relaykit.interfaces import ISignalPeer
+    from relaykit.interfaces import ISignalPeer, IStreamLeg
+    from relaykit.testing.relay import Published
 else:
     _TestCase = object
 
@@ -117,9 +118,9 @@ class ProxyTypeTests(_TestCase):
     def test_making_has_no_effects(self) -> None:
         """An ingress that was made and not started has opened nothing and scheduled nothing."""
         relay = MemoryRelay()
-        ingress = self.proxy_type.make_ingress(self.proxy_type.ingress_options(), MemoryServerHost(relay))
+        ingress = self.proxy_type.make_ingress(self.proxy_type.ingress_options(), relay.host)
         verifyObject(IIngress, ingress)
-        self.assertEqual((list(relay.ports), relay.clock.getDelayedCalls()), ([], []))
+        self.assertEqual((relay.open_ports, relay.clock.getDelayedCalls()), ([], []))
 
     def test_withdrawn_and_again(self) -> None:
         """After a proxy was withdrawn, the same one can be published again."""
@@ -133,15 +134,14 @@ class ProxyTypeTests(_TestCase):
         relay = MemoryRelay()
         relay.publish(self.proxy_type, self.options(), local=echoing).withdraw()
         relay.stop()
-        self.assertEqual((list(relay.ports), relay.clock.getDelayedCalls()), ([], []))
+        self.assertEqual((relay.open_ports, relay.clock.getDelayedCalls()), ([], []))
 
     def test_local_service_refuses(self) -> None:
         """A backend whose local service refuses ends the work leg and comes to an end itself."""
         relay = MemoryRelay()
         published = relay.publish(self.proxy_type, self.options(), local=None)
-        work = self.successResultOf(published.proxy.open_work_leg(Origin()))
-        received = RecordingReceiver()
-        work.attach(received)
+        work = self.work_leg(relay, published)
+        received = RecordingReceiver(work)
         work.close()
         relay.settle()
         self.assertIsNotNone(received.lost)
@@ -164,9 +164,48 @@ class ProxyTypeTests(_TestCase):
         """A backend whose user is gone before it begins comes to an end, and leaves nothing behind."""
         relay = MemoryRelay()
         published = relay.publish(self.proxy_type, self.options(), local=echoing)
-        self.successResultOf(published.proxy.open_work_leg(Origin())).abort()
+        self.work_leg(relay, published).abort()
         relay.settle()
         self.assertEqual(relay.working, 0)
+
+    def test_ended_by_the_server(self) -> None:
+        """A proxy that the server's operator ends leaves no work with the backend, and its name is free."""
+        relay = MemoryRelay()
+        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        received = RecordingReceiver(self.work_leg(relay, published))
+        ended = relay.server.end_proxy(published.proxy.name)
+        relay.settle()
+        self.assertTrue(self.successResultOf(ended))
+        self.assertIsNotNone(received.lost)
+        self.assertEqual(relay.working, 0)
+        relay.publish(self.proxy_type, self.options(), local=echoing)
+
+    def test_session_lost(self) -> None:
+        """A client that loses its connection has its proxy again once it is back."""
+        relay = MemoryRelay()
+        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        for connection in published.connections:
+            connection.cut()
+        relay.settle()
+        self.assertEqual([each.is_open for each in relay.server.status().proxies], [False])
+        relay.advance(60.0)
+        self.assertEqual([each.is_open for each in relay.server.status().proxies], [True])
+
+    def test_stopped_with_a_user(self) -> None:
+        """A user who stays does not keep client and server from stopping in time."""
+        relay = MemoryRelay()
+        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        received = RecordingReceiver(self.work_leg(relay, published))
+        relay.stop()
+        self.assertIsNotNone(received.lost)
+        self.assertEqual((relay.working, relay.clock.getDelayedCalls()), (0, []))
+
+    def work_leg(self, relay: MemoryRelay, published: Published) -> IStreamLeg:
+        """A work leg of a proxy, the far end of which its backend has."""
+        opened = published.proxy.open_work_leg(Origin())
+        relay.settle()
+        leg: IStreamLeg = self.successResultOf(opened)
+        return leg
 
 
 class VisitableProxyTypeTests(ProxyTypeTests):
@@ -218,7 +257,7 @@ class VisitableProxyTypeTests(ProxyTypeTests):
         relay = MemoryRelay()
         for _ in range(2):
             relay.visit(self.proxy_type, self.visitor_common(), self.visitor_options()).stop()
-            self.assertEqual((list(relay.ports), relay.clock.getDelayedCalls()), ([], []))
+            self.assertEqual((relay.open_ports, relay.clock.getDelayedCalls()), ([], []))
 
     def test_wrong_secret(self) -> None:
         """A user of a visitor that does not know the secret gets nothing, and the backend no work."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         IStreamPath,
     )
     from relaykit.nat.sockets import DatagramReceiver, UdpSocket
-    from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
     from relaykit.sansio.nat.punching import FailureReason
     from relaykit.testing.memory import MemoryLeg, MemoryNetwork
     from relaykit.values import Secret
@@ -103,13 +102,15 @@ class MemoryPunching:
 
     def __init__(
         self,
-        begun: RendezvousBegun,
+        role: PeerRole,
+        key: bytes,
         send_candidates: Callable[[dict[str, object]], None],
         failure: FailureReason | None,
         paths: dict[bytes, IDirectPath],
         network: MemoryNetwork | None = None,
     ) -> None:
-        self._begun = begun
+        self._role = role
+        self._key = key
         self._send_candidates = send_candidates
         self._failure = failure
         self._paths = paths
@@ -118,22 +119,22 @@ class MemoryPunching:
 
     def start(self) -> Deferred[IDirectPath]:
         """Begins; the initiator sends its candidates."""
-        if self._begun.role is PeerRole.INITIATOR:
+        if self._role is PeerRole.INITIATOR:
             self._send_candidates({"in": "memory"})
         return self._result
 
     def candidates_received(self, wire: object, seen_at: str = "") -> None:
         """The other end's candidates are there."""
-        if self._begun.role is PeerRole.RESPONDER and not self._result.called:
+        if self._role is PeerRole.RESPONDER and not self._result.called:
             self._send_candidates({"in": "memory"})
         if self._result.called:
             return
         if self._failure is not None:
             self._result.errback(HolePunchingFailedError.because(self._failure))
             return
-        path = self._paths.pop(self._begun.key, None)
+        path = self._paths.pop(self._key, None)
         if path is None:
-            path, self._paths[self._begun.key] = self._pair(self._begun.role)
+            path, self._paths[self._key] = self._pair(self._role)
         self._result.callback(path)
 
     def _pair(self, role: PeerRole) -> tuple[IDirectPath, IDirectPath]:

@@ -90,9 +90,11 @@ class MemoryNetwork(Poller):
     def at_turn_end(self, call: Callable[[], None]) -> None:
         self._calls[call] = None
 
-    def pair(self, capacity: int = CAPACITY_BYTES) -> tuple[MemoryLeg, MemoryLeg]:
-        """Two legs that are connected with each other."""
-        here, there = Address("192.0.2.1", self._ports), Address("192.0.2.2", self._ports + 1)
+    def pair(
+        self, capacity: int = CAPACITY_BYTES, source: Address | None = None
+    ) -> tuple[MemoryLeg, MemoryLeg]:
+        """Two legs that are connected; the first is that of who dials, from ``source`` if it is given."""
+        here, there = source or Address("192.0.2.1", self._ports), Address("192.0.2.2", self._ports + 1)
         self._ports += 2
         near = MemoryLeg(peer=there, host=here, capacity=capacity)
         far = MemoryLeg(peer=here, host=there, capacity=capacity)

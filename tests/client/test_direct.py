@@ -185,7 +185,7 @@ class RendezvousTests(SynchronousTestCase):
 
     def make_session(self, begun: RendezvousBegun, send_candidates: Any) -> MemoryPunching:
         """What punches."""
-        return MemoryPunching(begun, send_candidates, None, self.paths)
+        return MemoryPunching(begun.role, begun.key, send_candidates, None, self.paths)
 
     def meet(self, **settings: Any) -> tuple[RelayClient, Any, Any]:
         """A client with a proxy, its backend, and the visitor of another client."""

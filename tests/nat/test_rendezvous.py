@@ -15,7 +15,7 @@ from relaykit.sansio.nat.client_rendezvous import REQUEST_S
 from relaykit.sansio.nat.rendezvous_messages import KEY, EndReason
 from relaykit.sansio.nat.server_rendezvous import CLIENT_REQUESTS_AT_ONCE, DEADLINES_S, RendezvousState
 from relaykit.testing.conformance import ProxyTypeTests
-from relaykit.testing.hosts import MemoryRelay, Published
+from relaykit.testing.relay import MemoryRelay, Published
 from relaykit.values import Secret
 from tests.nat.direct import DirectBackend, DirectVisitor, carry, proxy_type
 
@@ -50,6 +50,12 @@ class RendezvousPointsTests(SynchronousTestCase):
         assert isinstance(visitor, DirectVisitor)
         return visitor
 
+    def call(self, visitor: DirectVisitor | None = None) -> Deferred[Any]:
+        """What a visitor's call comes to, as far as it does without time."""
+        called = (visitor or self.visitor()).call()
+        self.relay.settle()
+        return called
+
     def refused(self, called: Deferred[Any]) -> RendezvousRefusedError:
         """Why a call was refused."""
         failure: RendezvousRefusedError = self.failureResultOf(called, RendezvousRefusedError).value
@@ -62,16 +68,16 @@ class RendezvousPointsTests(SynchronousTestCase):
 
     def test_rendezvous(self) -> None:
         """A visitor that knows the secret gets a path to the backend, which gets its other end."""
-        here = self.successResultOf(self.visitor().call())
+        here = self.successResultOf(self.call())
         there = self.backend().paths.pop()
         heard = Deferred.fromCoroutine(carry(here, there, b"hello", SECRET))
         self.assertEqual(self.successResultOf(heard), b"hello")
-        self.assertEqual(self.relay.clock.getDelayedCalls(), [])
+        self.assertEqual(len(self.relay.host.rendezvous._core), 0)
 
     def test_streams(self) -> None:
         """A path of TCP carries streams, by one call at each end."""
         self.relay.paths_of_tcp = True
-        here = self.successResultOf(self.visitor().call())
+        here = self.successResultOf(self.call())
         there = self.backend().paths.pop()
         heard = Deferred.fromCoroutine(carry(here, there, b"hello", SECRET))
         self.relay.settle()
@@ -84,47 +90,47 @@ class RendezvousPointsTests(SynchronousTestCase):
 
     def test_rules(self) -> None:
         """Whoever does not know the secret, or is another user's, is told no; the backend hears nothing."""
+        stranger, bob = self.visitor(secret=Secret("another")), self.visitor(user="bob", server_user="")
         with capturedLogs() as logged:
-            refusal = self.refused(self.visitor(secret=Secret("another")).call())
+            refusal = self.refused(self.call(stranger))
             self.assertIs(refusal.code, RefusalCode.BAD_CREDENTIALS)
             self.assertEqual(refusal.text, "visitor connection of [p] auth failed")
-            bob = self.visitor(user="bob", server_user="")
             self.assertEqual(self.backend().paths, [])
         self.assertEqual([each["reason"] for each in logged if "reason" in each], [refusal.text])
         self.relay.publish(
             proxy_type, StcpOptions(secret_key=SECRET, allow_users=("alice",)), name="p", user="bob"
         )
-        self.assertIs(self.refused(bob.call()).code, RefusalCode.USER_NOT_ALLOWED)
+        self.assertIs(self.refused(self.call(bob)).code, RefusalCode.USER_NOT_ALLOWED)
 
     def test_rate(self) -> None:
         """A client that calls too often is told so, and may again later."""
         visitor = self.visitor()
         for _ in range(CLIENT_REQUESTS_AT_ONCE):
-            self.successResultOf(visitor.call())
-        self.assertIs(self.refused(visitor.call()).code, RefusalCode.TOO_MANY)
-        self.relay.clock.advance(10.0)
-        self.successResultOf(visitor.call())
+            self.successResultOf(self.call(visitor))
+        self.assertIs(self.refused(self.call(visitor)).code, RefusalCode.TOO_MANY)
+        self.relay.advance(10.0)
+        self.successResultOf(self.call(visitor))
 
     def test_no_such_proxy(self) -> None:
         """Nobody answers for a proxy that there is not; the call ends in time."""
-        called = self.visitor("q").call()
-        self.relay.clock.advance(REQUEST_S)
+        called = self.call(self.visitor("q"))
+        self.relay.advance(REQUEST_S)
         self.assertIs(self.failureResultOf(called, RendezvousFailedError).value.reason, EndReason.TIMEOUT)
 
     def test_backend_that_does_not_answer(self) -> None:
         """Where the backend takes part in no rendezvous the initiator is told at once."""
         self.published.host.direct_paths.close()
-        called = self.visitor().call()
+        called = self.call()
         self.assertIs(self.failureResultOf(called, RendezvousFailedError).value.reason, EndReason.GONE)
 
     def test_withdrawn(self) -> None:
         """A proxy that is withdrawn ends its rendezvous, and later signals go nowhere."""
         self.deafen(self.published)
-        called = self.visitor().call()
+        called = self.call()
         self.assertNoResult(called)
         self.published.withdraw()
         self.assertIs(self.failureResultOf(called, RendezvousFailedError).value.reason, EndReason.GONE)
-        self.assertEqual(self.relay.clock.getDelayedCalls(), [])
+        self.assertEqual(len(self.relay.host.rendezvous._core), 0)
         exposure: Any = self.published.exposure
         late = Deferred.fromCoroutine(exposure.signal_received(self.published.proxy, {KEY: {}}))
         self.failureResultOf(late, RemoteProtocolError)
@@ -132,10 +138,10 @@ class RendezvousPointsTests(SynchronousTestCase):
     def test_silent_end(self) -> None:
         """A responder that says nothing is not waited for longer than the server's deadline."""
         self.deafen(self.published)
-        called = self.visitor().call()
-        self.relay.clock.advance(DEADLINES_S[RendezvousState.EXCHANGING] - 0.1)
+        called = self.call()
+        self.relay.advance(DEADLINES_S[RendezvousState.EXCHANGING] - 0.1)
         self.assertNoResult(called)
-        self.relay.clock.advance(0.1)
+        self.relay.advance(0.1)
         self.assertIs(self.failureResultOf(called, RendezvousFailedError).value.reason, EndReason.TIMEOUT)
 
     def test_nonsense(self) -> None:
@@ -148,13 +154,13 @@ class RendezvousPointsTests(SynchronousTestCase):
         ):
             taken = Deferred.fromCoroutine(exposure.signal_received(sender, body))
             self.failureResultOf(taken, RemoteProtocolError)
-        self.successResultOf(self.visitor().call())
+        self.successResultOf(self.call())
 
     def test_proxy_without_signals(self) -> None:
         """Where the proxy's client takes no signals the initiator is told that it knows of no rendezvous."""
         visitor = self.visitor()
         self.patch(type(self.published.proxy), "takes_signals", False)
-        self.assertIs(self.refused(visitor.call()).code, RefusalCode.NOT_AVAILABLE)
+        self.assertIs(self.refused(self.call(visitor)).code, RefusalCode.NOT_AVAILABLE)
 
     def deafen(self, published: Published) -> None:
         """Its backend gets no signals any more."""

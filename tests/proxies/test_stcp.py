@@ -9,14 +9,17 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import RefusalCode, VisitRefusedError
+from relaykit.client.hosts import VisitorHost
+from relaykit.errors import VisitRefusedError
 from relaykit.interfaces import IStreamLeg
 from relaykit.options import VisitorCommon, from_wire, to_wire
 from relaykit.proxies import stcp
 from relaykit.testing.conformance import VisitableProxyTypeTests
-from relaykit.testing.hosts import MemoryRelay, Visiting, echoing
 from relaykit.testing.memory import RecordingReceiver
+from relaykit.testing.relay import MemoryRelay, Visiting, echoing
 from relaykit.values import Ended, Origin, Secret
+
+WRONG_KEY = "visitor connection of [alice.db] auth failed"
 
 
 class StcpConformanceTests(VisitableProxyTypeTests, SynchronousTestCase):
@@ -64,26 +67,29 @@ class _StcpTestCase(SynchronousTestCase):
 class StcpExposureTests(_StcpTestCase):
     """Tests for who is let in."""
 
-    def outcome(self, visiting: Visiting) -> RefusalCode | None:
-        """How the server answers a visit: None for yes."""
-        codes: list[RefusalCode] = []
+    def outcome(self, visiting: Visiting) -> str:
+        """How the server answers a visit: empty for yes."""
+        texts: list[str] = []
 
         def refused(failure: Any) -> None:
             failure.trap(VisitRefusedError)
-            codes.append(failure.value.code)
+            texts.append(failure.value.text)
 
         visiting.host.open_visit(Origin()).addErrback(refused)
         self.relay.settle()
-        return codes[0] if codes else None
+        return texts[0] if texts else ""
 
     def test_users(self) -> None:
         """Without a list only the own user is let in, with one whoever is on it, with * everybody."""
-        own, denied = None, RefusalCode.USER_NOT_ALLOWED
+        yes, (alice, bob, nobody) = (
+            "",
+            [f"visitor connection of [alice.db] user [{user}] not allowed" for user in ("alice", "bob", "")],
+        )
         for allowed, outcomes in (
-            ((), (own, denied, denied)),
-            (("bob",), (denied, None, denied)),
-            (("alice", "bob"), (None, None, denied)),
-            (("*",), (None, None, None)),
+            ((), (yes, bob, nobody)),
+            (("bob",), (alice, yes, nobody)),
+            (("alice", "bob"), (yes, yes, nobody)),
+            (("*",), (yes, yes, yes)),
         ):
             self.relay = MemoryRelay()
             self.publish(*allowed)
@@ -94,17 +100,17 @@ class StcpExposureTests(_StcpTestCase):
         """Who does not know the secret does not learn whether their user is on the list."""
         self.publish("bob")
         for user in ("alice", "bob"):
-            self.assertIs(self.outcome(self.visit(user, "guess")), RefusalCode.BAD_CREDENTIALS)
+            self.assertEqual(self.outcome(self.visit(user, "guess")), WRONG_KEY)
 
     def test_empty_secret(self) -> None:
         """An empty key does not open what has a key."""
         self.publish()
-        self.assertIs(self.outcome(self.visit(key="")), RefusalCode.BAD_CREDENTIALS)
+        self.assertEqual(self.outcome(self.visit(key="")), WRONG_KEY)
 
     def test_no_port(self) -> None:
         """The server opens no port."""
         self.publish()
-        self.assertEqual(list(self.relay.ports), [])
+        self.assertEqual(self.relay.open_ports, [])
 
 
 class StcpVisitorTests(_StcpTestCase):
@@ -120,7 +126,7 @@ class StcpVisitorTests(_StcpTestCase):
         self.relay.settle()
         self.assertEqual(received.data, b"select 1")
         visiting.stop()
-        self.assertEqual(list(self.relay.ports), [])
+        self.assertEqual(self.relay.open_ports, [])
 
     def test_refused(self) -> None:
         """A refused user is let go; the log names the visitor and the reason, and not the key."""
@@ -129,17 +135,15 @@ class StcpVisitorTests(_StcpTestCase):
             received = RecordingReceiver(self.visit(key="guess").dial())
             self.relay.settle()
         self.assertTrue(received.ended)
-        (event,) = events
-        self.assertEqual(
-            (event["visitor"], event["reason"]), ("v", "visitor connection of [alice.db] auth failed")
-        )
+        (event,) = [event for event in events if "visitor" in event and "reason" in event]
+        self.assertEqual((event["visitor"], event["reason"]), ("v", WRONG_KEY))
         self.assertNotIn("guess", repr(events))
 
     def test_stopped_while_opening(self) -> None:
         """A visitor that is stopped before its port is open gives up opening it."""
         visiting = self.visit()
         opening: Deferred[Any] = Deferred()
-        self.patch(visiting.host, "listen", lambda acceptor: opening)
+        self.patch(VisitorHost, "listen", lambda host, acceptor: opening)
         visitor = stcp.proxy_type.make_visitor(stcp.StcpVisitorOptions(), visiting.host)
         visitor.startService()
         visitor.stopService()
@@ -148,7 +152,7 @@ class StcpVisitorTests(_StcpTestCase):
     def test_port_defect(self) -> None:
         """A port that fails for no reason that anybody thought of is told in the log."""
         visiting = self.visit()
-        self.patch(visiting.host, "listen", lambda acceptor: fail(ZeroDivisionError()))
+        self.patch(VisitorHost, "listen", lambda host, acceptor: fail(ZeroDivisionError()))
         stcp.proxy_type.make_visitor(stcp.StcpVisitorOptions(), visiting.host).startService()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.config.schema import PortRange
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode
 from relaykit.options import from_wire, to_wire
 from relaykit.proxies import tcp
 from relaykit.testing.conformance import ProxyTypeTests
-from relaykit.testing.hosts import MemoryRelay, collecting, echoing
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
+from relaykit.testing.relay import MemoryRelay, collecting, echoing
 from relaykit.values import Ended, Origin
 
 
@@ -44,22 +45,24 @@ class TcpIngressTests(SynchronousTestCase):
         given = self.relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), name="given")
         picked = self.relay.publish(tcp.proxy_type, tcp.TcpOptions(), name="picked")
         self.assertEqual(given.address, ":6000")
-        self.assertIn(int(picked.address.removeprefix(":")), self.relay.ports)
+        self.assertIn(int(picked.address.removeprefix(":")), self.relay.open_ports)
 
     def test_logged_port(self) -> None:
         """The server's log tells the port in frp's words."""
         with capturedLogs() as logged:
             self.relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), name="web")
-        self.assertIn("[web] tcp proxy listen port [6000]", str(formatEvent(logged[0])))
+        self.assertIn(
+            "[web] tcp proxy listen port [6000]", "\n".join(str(formatEvent(each)) for each in logged)
+        )
 
     def test_refused_port(self) -> None:
         """What the rules of the ports say reaches the client, and nothing stays open."""
-        self.relay.ports.refused.add(22)
+        self.relay = MemoryRelay(allow_ports=(PortRange(start=6000, end=6100),))
         refused = self.assertRaises(
             ProxyRefusedError, self.relay.publish, tcp.proxy_type, tcp.TcpOptions(remote_port=22)
         )
         self.assertEqual((refused.code, refused.text), (RefusalCode.PORT_NOT_ALLOWED, "port not allowed"))
-        self.assertEqual(list(self.relay.ports), [])
+        self.assertEqual(self.relay.open_ports, [])
 
     def test_withdrawn_with_users(self) -> None:
         """Withdrawing closes the port to new users and leaves the flows of others alone."""
@@ -78,7 +81,7 @@ class TcpIngressTests(SynchronousTestCase):
         published.withdraw()
         again = self.relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000))
         published.withdraw()
-        self.assertEqual((list(self.relay.ports), again.address), ([6000], ":6000"))
+        self.assertEqual((self.relay.open_ports, again.address), ([6000], ":6000"))
 
 
 class LocalServiceBackendTests(SynchronousTestCase):
@@ -109,7 +112,7 @@ class LocalServiceBackendTests(SynchronousTestCase):
 
     def test_no_half_close(self) -> None:
         """With an end that does not pass half-close through, the end of one direction ends the flow."""
-        self.relay.half_close = False
+        self.relay.wire_protocol = "v1"
         published = self.relay.publish(
             tcp.proxy_type, tcp.TcpOptions(remote_port=6001), name="plain", local=collecting(self.services)
         )
@@ -132,7 +135,9 @@ class LocalServiceBackendTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """When the local service refuses, the work leg is closed and no error is left over."""
         published = self.relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6002), name="none")
-        received = RecordingReceiver(self.successResultOf(published.proxy.open_work_leg(Origin())))
+        opened = published.proxy.open_work_leg(Origin())
+        self.relay.settle()
+        received = RecordingReceiver(self.successResultOf(opened))
         self.relay.settle()
         self.assertTrue(received.ended)
         self.assertEqual(self.flushLoggedErrors(), [])

@@ -108,9 +108,12 @@ class BrokenTypesTests(SynchronousTestCase):
             self.failed(ProxyTypeTests, _Broken()),
             {
                 "test_described",
+                "test_ended_by_the_server",
                 "test_keys",
                 "test_local_service_refuses",
                 "test_making_has_no_effects",
+                "test_session_lost",
+                "test_stopped_with_a_user",
                 "test_user_leaves_at_once",
                 "test_wire_fields",
                 "test_withdrawing_leaves_no_timers",

@@ -12,7 +12,6 @@ from relaykit.interfaces import IDirectPath
 from relaykit.nat.paths import EARLY_MAX
 from relaykit.nat.session import HolePunchingFailedError
 from relaykit.sansio.nat.checks import PeerRole
-from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
 from relaykit.sansio.nat.punching import FailureReason
 from relaykit.testing.direct_paths import MemoryPunching
 from relaykit.testing.memory import MemoryNetwork
@@ -44,7 +43,8 @@ class MemoryPunchingTests(SynchronousTestCase):
         sent: list[tuple[int, object]] = []
         ends = [
             MemoryPunching(
-                RendezvousBegun("m", role, KEY),
+                role,
+                KEY,
                 lambda candidates, other=1 - place: sent.append((other, candidates)),  # type: ignore[misc]
                 failure,
                 paths,
@@ -124,9 +124,7 @@ class MemoryPunchingTests(SynchronousTestCase):
         """Where a test wants no path, both ends are told why."""
         paths: dict[bytes, IDirectPath] = {}
         for role in PeerRole:
-            end = MemoryPunching(
-                RendezvousBegun("m", role, KEY), lambda candidates: None, FailureReason.SILENCE, paths
-            )
+            end = MemoryPunching(role, KEY, lambda candidates: None, FailureReason.SILENCE, paths)
             result = end.start()
             end.candidates_received({})
             end.candidates_received({})

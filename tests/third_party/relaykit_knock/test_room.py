@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from relaykit.errors import ProxyRefusedError, RemoteProtocolError
 from relaykit.testing.conformance import ProxyTypeTests
-from relaykit.testing.hosts import MemoryRelay, echoing
+from relaykit.testing.relay import MemoryRelay, echoing
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit_knock import room

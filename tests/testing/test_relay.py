@@ -1,4 +1,4 @@
-"""Tests for :mod:`relaykit.testing.hosts`, with the built-in types as guests."""
+"""Tests for :mod:`relaykit.testing.relay`, with the built-in types as guests."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from relaykit.config.schema import PortRange
 from relaykit.dataplane.listening import PortInUse
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode, RefusedError, VisitRefusedError
 from relaykit.interfaces import (
     IBackend,
     IClientHost,
     IDatagramAcceptor,
+    IDatagramLeg,
     IIngress,
     ILegAcceptor,
     IRegisteredProxy,
+    IServerHost,
     ISignalPeer,
     ISignalReceiver,
     IStreamLeg,
@@ -32,13 +35,13 @@ from relaykit.interfaces import (
 from relaykit.options import VisitorCommon
 from relaykit.proxies import stcp, tcp
 from relaykit.sansio.parsers.recognizing import Opening
-from relaykit.testing.hosts import MemoryRelay, collecting, echoing
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
+from relaykit.testing.relay import MemoryRelay, collecting, echoing, echoing_datagrams
 from relaykit.values import Address, Ended, Origin, Secret
 from tests.dataplane.fakes import RecordingDatagrams
 
 
-@implementer(ILegAcceptor, IDatagramAcceptor)
+@implementer(ILegAcceptor)
 class Accepted:
     """Keeps what a port gave it."""
 
@@ -53,117 +56,179 @@ class Accepted:
 class PublishTests(SynchronousTestCase):
     """Tests for publishing and dialing, with ``tcp``."""
 
+    def setUp(self) -> None:
+        self.relay = MemoryRelay(allow_ports=(PortRange(start=6000, end=6009),))
+
+    def publish(self, port: int = 6000, **settings: Any) -> Any:
+        """A proxy."""
+        return self.relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=port), **settings)
+
     def test_round_trip(self) -> None:
         """What a user sends reaches the local service, and what that answers reaches the user."""
-        relay = MemoryRelay()
-        published = relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), local=echoing)
+        published = self.publish(local=echoing)
         self.assertEqual(published.address, ":6000")
-        user = relay.dial(6000)
+        user = self.relay.dial(6000)
         received = RecordingReceiver(user)
         user.write(b"hello")
         user.finish_writing()
-        relay.settle()
+        self.relay.settle()
         self.assertEqual((received.data, received.ended), (b"hello", True))
         self.assertEqual([(flow.near_to_far, flow.ended) for flow in published.flows], [(5, Ended.FINISHED)])
 
     def test_picked_port(self) -> None:
-        """Port 0 picks a free one and tells which, time and again."""
-        relay = MemoryRelay()
-        addresses = [
-            relay.publish(tcp.proxy_type, tcp.TcpOptions(), name=name, local=echoing).address for name in "ab"
-        ]
-        self.assertEqual(addresses, [":50000", ":50001"])
+        """Port 0 picks one that is allowed and free, and tells which, time and again."""
+        addresses = {self.publish(0, name=name).address for name in "ab"}
+        self.assertEqual({f":{port}" for port in self.relay.open_ports}, addresses)
+        self.assertEqual(len(addresses), 2)
 
     def test_refusals(self) -> None:
-        """Ports that are taken or forbidden, and names that are taken, are refused as a server does."""
-        relay = MemoryRelay()
-        relay.ports.refused.add(22)
-        relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), name="one")
+        """Ports that are taken or forbidden, and names that are taken, are refused by the server."""
+        self.publish(name="one")
         for name, port, code in (
             ("one", 6001, RefusalCode.NAME_IN_USE),
             ("two", 6000, RefusalCode.PORT_IN_USE),
             ("two", 22, RefusalCode.PORT_NOT_ALLOWED),
         ):
-            refusal = self.assertRaises(
-                ProxyRefusedError, relay.publish, tcp.proxy_type, tcp.TcpOptions(remote_port=port), name=name
-            )
+            refusal = self.assertRaises(ProxyRefusedError, self.publish, port, name=name)
             self.assertIs(refusal.code, code)
-
-    def test_datagrams(self) -> None:
-        """A datagram port is apart from the TCP port of this number; its users are legs with an origin."""
-        relay, accepted = MemoryRelay(), Accepted()
-        relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), name="one")
-        holder: Any = None
-        self.assertRaises(ConnectionFailed, relay.ports.dial_datagrams, 6000)
-        self.successResultOf(relay.ports.listen_datagrams(6000, accepted, holder))
-        self.failureResultOf(relay.ports.listen_datagrams(6000, accepted, holder), ProxyRefusedError)
-        user = relay.ports.dial_datagrams(6000, Address("203.0.113.9", 4000))
-        ((leg, origin),) = accepted.legs
-        self.assertEqual(origin.source, Address("203.0.113.9", 4000))
-        received = RecordingDatagrams(leg)
-        user.send(b"hello")
-        relay.settle()
-        self.assertEqual(received.got, [b"hello"])
 
     def test_shared_port(self) -> None:
         """Several may share a port that belongs to no proxy."""
-        relay, http, rest = MemoryRelay(), Accepted(), Accepted()
-        relay.ports.share_stream(80, http, "vhostHTTPPort", Opening(b"GET "))
-        relay.ports.share_stream(80, rest, "vhostPort")
-        self.assertRaises(PortInUse, relay.ports.share_stream, 80, rest, "vhostPort")
-        relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), name="one")
-        self.assertRaises(PortInUse, relay.ports.share_stream, 6000, rest, "vhostPort")
-        relay.dial(80).write(b"GET / ")
-        relay.dial(80).write(b"SSH-")
-        relay.settle()
+        http, rest = Accepted(), Accepted()
+        ports = self.relay.host.ports
+        ports.share_stream(80, http, "vhostHTTPPort", Opening(b"GET "))
+        ports.share_stream(80, rest, "vhostPort")
+        self.assertRaises(PortInUse, ports.share_stream, 80, rest, "vhostPort")
+        self.publish()
+        self.assertRaises(PortInUse, ports.share_stream, 6000, rest, "vhostPort")
+        self.relay.dial(80).write(b"GET / ")
+        self.relay.dial(80).write(b"SSH-")
+        self.relay.settle()
         self.assertEqual((len(http.legs), len(rest.legs)), (1, 1))
 
     def test_no_local_service(self) -> None:
         """A local service that refuses ends the user's connection."""
-        relay = MemoryRelay()
-        published = relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000))
-        user = relay.dial(6000)
+        published = self.publish()
+        user = self.relay.dial(6000)
         received = RecordingReceiver(user)
-        relay.settle()
+        self.relay.settle()
         self.assertTrue(received.ended)
         user.close()
-        relay.settle()
+        self.relay.settle()
         self.assertEqual([flow.far_to_near for flow in published.flows], [0])
 
     def test_no_work_connection(self) -> None:
-        """A client that gives no work connections ends the user's connection."""
-        relay = MemoryRelay()
-        published = relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), local=echoing)
-        relay.has_work_connections = False
-        received = RecordingReceiver(relay.dial(6000))
-        relay.settle()
-        self.assertTrue(received.ended)
-        self.assertEqual([flow.ended for flow in published.flows], [Ended.TIMEOUT])
+        """Users of a client that is not there any more wait as long as the server lets them."""
+        published = self.publish(local=echoing)
+        for connection in published.connections:
+            connection.stall()
+        received = RecordingReceiver(self.relay.dial(6000))
+        other = RecordingReceiver(self.relay.dial(6000))
+        self.relay.advance(11.0)
+        self.assertTrue(received.ended or other.ended)
+        self.assertIn(Ended.TIMEOUT, [flow.ended for flow in published.flows])
 
     def test_withdrawn(self) -> None:
         """A withdrawn proxy has no port any more, and its name is free."""
-        relay = MemoryRelay()
-        published = relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), local=echoing)
-        published.withdraw()
-        self.assertRaises(ConnectionFailed, relay.dial, 6000)
-        relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), local=echoing)
+        self.publish(local=echoing).withdraw()
+        self.assertRaises(ConnectionFailed, self.relay.dial, 6000)
+        self.publish(local=echoing)
 
     def test_local_connections(self) -> None:
         """A collecting local service hands its ends to the test."""
-        relay = MemoryRelay()
         legs: list[MemoryLeg] = []
-        relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), local=collecting(legs))
-        received = RecordingReceiver(relay.dial(6000, Address("203.0.113.9", 4000)))
+        self.publish(local=collecting(legs))
+        received = RecordingReceiver(self.relay.dial(6000, Address("203.0.113.9", 4000)))
         legs[0].write(b"220 ready")
-        relay.settle()
+        self.relay.settle()
         self.assertEqual(received.data, b"220 ready")
 
     def test_provides(self) -> None:
-        """The hosts provide what real hosts provide."""
-        relay = MemoryRelay()
-        published = relay.publish(tcp.proxy_type, tcp.TcpOptions())
+        """A test gets the hosts that a type gets."""
+        published = self.publish()
         verifyObject(IRegisteredProxy, published.proxy)
         verifyObject(IClientHost, published.host)
+        verifyObject(IServerHost, self.relay.host)
+
+    def test_stopped(self) -> None:
+        """Nothing is left of a relay that was stopped."""
+        self.publish(local=echoing)
+        self.relay.dial(6000)
+        self.relay.stop()
+        self.assertEqual((list(self.relay.ports), self.relay.clock.getDelayedCalls()), ([], []))
+
+
+@implementer(IIngress)
+class _DatagramIngress(Service):
+    def __init__(self, host: IServerHost) -> None:
+        self._host = host
+
+    async def expose(self, proxy: IRegisteredProxy) -> Any:
+        exposure = _DatagramExposure(proxy)
+        exposure.port = await self._host.ports.listen_datagrams(6000, exposure, proxy)
+        return exposure
+
+
+@implementer(IDatagramAcceptor)
+class _DatagramExposure:
+    address = ":6000"
+
+    def __init__(self, proxy: IRegisteredProxy) -> None:
+        self._proxy = proxy
+        self.port: Any = None
+
+    def leg_accepted(self, leg: IDatagramLeg, origin: Origin) -> None:
+        self._proxy.serve_datagrams(leg, origin)
+
+    async def withdraw(self) -> None:
+        self.port.close()
+
+
+@implementer(IBackend)
+class _DatagramBackend(Service):
+    def __init__(self, host: IClientHost) -> None:
+        self._host = host
+
+    async def work_assigned(self, leg: IStreamLeg, origin: Origin) -> None:
+        service = await self._host.open_local_datagrams(origin)
+        await self._host.forward_datagrams(self._host.datagrams_over(leg), service, origin).when_ended()
+
+
+class _Datagrams:
+    name = "datagrams"
+    summary = "a port for datagrams"
+    proxy_options = ingress_options = tcp.NoIngressOptions
+
+    def make_ingress(self, options: Any, host: Any) -> _DatagramIngress:
+        return _DatagramIngress(host)
+
+    def make_backend(self, options: Any, host: Any) -> _DatagramBackend:
+        return _DatagramBackend(host)
+
+
+class DatagramTests(SynchronousTestCase):
+    """Tests for a type whose users send datagrams."""
+
+    def test_round_trip(self) -> None:
+        """A datagram of a user reaches the local service, and its answer comes back; a stop ends it all."""
+        relay = MemoryRelay()
+        datagrams: Any = _Datagrams()
+        relay.publish(datagrams, tcp.NoIngressOptions(), local_datagrams=echoing_datagrams)
+        self.assertEqual(relay.open_ports, [])
+        user = relay.ports.dial_datagrams(6000, Address("203.0.113.9", 4000))
+        received = RecordingDatagrams(user)
+        user.send(b"hello")
+        relay.settle()
+        self.assertEqual((received.got, relay.working), ([b"hello"], 1))
+        relay.stop()
+        self.assertEqual((relay.working, relay.clock.getDelayedCalls()), (0, []))
+
+    def test_no_local_service(self) -> None:
+        """Without a local service for datagrams nothing is opened."""
+        relay = MemoryRelay()
+        datagrams: Any = _Datagrams()
+        published = relay.publish(datagrams, tcp.NoIngressOptions())
+        self.failureResultOf(published.host.open_local_datagrams(Origin()), ConnectionFailed)
 
 
 class VisitTests(SynchronousTestCase):
@@ -211,15 +276,16 @@ class VisitTests(SynchronousTestCase):
         self.assertEqual(received.data, b"x")
 
     def test_refused(self) -> None:
-        """A wrong key, another user and an unknown proxy refuse the visit."""
-        for common, user, code in (
-            (self.common(key="wrong"), "alice", RefusalCode.BAD_CREDENTIALS),
-            (self.common(), "bob", RefusalCode.USER_NOT_ALLOWED),
-            (self.common(server_user="carol"), "alice", RefusalCode.UNKNOWN_PROXY),
+        """A wrong key, another user and an unknown proxy refuse the visit, in the server's words."""
+        for common, user, words in (
+            (self.common(key="wrong"), "alice", "auth failed"),
+            (self.common(), "bob", "not allowed"),
+            (self.common(server_user="carol"), "alice", "doesn't exist"),
         ):
             visiting = self.relay.visit(stcp.proxy_type, common, user=user)
-            refused = self.failureResultOf(visiting.host.open_visit(Origin()), VisitRefusedError)
-            self.assertIs(refused.value.code, code)
+            opened = visiting.host.open_visit(Origin())
+            self.relay.settle()
+            self.assertIn(words, self.failureResultOf(opened, VisitRefusedError).value.text)
             visiting.stop()
 
 
@@ -240,7 +306,6 @@ class _BellExposure:
         self._visitors: list[ISignalPeer] = []
 
     async def visited(self, visit: IVisit) -> None:
-        visit.signal({"said": "come in"})
         visit.accept(Secret("")).close()
 
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
@@ -297,6 +362,7 @@ class _Bell:
         return self.backend
 
     def make_visitor(self, options: Any, host: Any) -> _BellVisitor:
+        self.visitor = _BellVisitor()
         return self.visitor
 
 
@@ -307,28 +373,25 @@ class SignalTests(SynchronousTestCase):
         self.relay = MemoryRelay()
         self.bell = _Bell()
         self.published = self.relay.publish(self.bell, tcp.NoIngressOptions(), name="door")
-        common = VisitorCommon(name="v", server_name="door", bind_port=-1)
-        self.visiting = self.relay.visit(self.bell, common)
+        self.common = VisitorCommon(name="v", server_name="door", bind_port=-1)
+        self.visiting = self.relay.visit(self.bell, self.common)
 
     def test_there_and_back(self) -> None:
         """A visitor's signal reaches the backend through the exposure, and the answer comes back."""
         self.visiting.host.signal({"ring": [1, 2]})
+        self.relay.settle()
         self.assertEqual(self.bell.backend.heard, [{"ring": [1, 2]}])
         self.assertEqual(self.bell.visitor.heard, [{"answered": [1, 2]}])
-
-    def test_on_a_visit(self) -> None:
-        """The server can signal the visitor that asks for a visit."""
-        self.successResultOf(self.visiting.host.open_visit(Origin()))
-        self.assertEqual(self.bell.visitor.heard, [{"said": "come in"}])
 
     def test_json_only(self) -> None:
         """A body that is not JSON is refused here as it would be between two processes."""
         self.assertRaises(TypeError, self.visiting.host.signal, {"ring": object()})
 
     def test_not_agreed(self) -> None:
-        """Without the extension, signaling is refused."""
-        self.relay.takes_signals = False
-        refused = self.assertRaises(RefusedError, self.visiting.host.signal, {"ring": 1})
+        """A client that speaks the first version of the wire has no signals, and is told so."""
+        self.relay.wire_protocol = "v1"
+        visiting = self.relay.visit(self.bell, self.common)
+        refused = self.assertRaises(RefusedError, visiting.host.signal, {"ring": 1})
         self.assertIs(refused.code, RefusalCode.NOT_AVAILABLE)
 
 

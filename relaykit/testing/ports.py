@@ -1,0 +1,110 @@
+"""Ports in memory: what servers and clients open in a test, and what the test dials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+from zope.interface import implementer
+
+from relaykit.dataplane.datagrams import FramedDatagramLeg
+from relaykit.dataplane.listening import PortInUse
+from relaykit.errors import ConnectionFailed
+from relaykit.interfaces import IListeningPort
+from relaykit.values import Address, Origin
+
+if TYPE_CHECKING:
+    from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, ILegAcceptor
+    from relaykit.testing.memory import MemoryLeg, MemoryNetwork
+
+__all__ = ["MemoryPorts", "datagram_pair"]
+
+_FIRST_PICKED_PORT = 50_000
+"""Where the search for a port begins when somebody asks for port 0."""
+
+
+def datagram_pair(network: MemoryNetwork, source: Address | None = None) -> tuple[IDatagramLeg, IDatagramLeg]:
+    """Two datagram legs that are connected with each other; none of their datagrams is lost on the way.
+
+    The first one is that of who sends first, from ``source`` if that is given.
+    """
+    near, far = network.pair(source=source)
+    return FramedDatagramLeg(network, near), FramedDatagramLeg(network, far)
+
+
+@implementer(IListeningPort)
+@define(eq=False)
+class _Port:
+    """A port that is open until it is closed."""
+
+    address: Address
+    acceptor: Any
+    _open: dict[int, _Port] = field(repr=False)
+
+    def close(self) -> None:
+        if self._open.get(self.address.port) is self:
+            del self._open[self.address.port]
+
+
+class MemoryPorts:
+    """The ports of one machine; iterating tells the numbers of the TCP ports that are open."""
+
+    def __init__(self, network: MemoryNetwork) -> None:
+        self._network = network
+        self._streams: dict[int, _Port] = {}
+        self._datagrams: dict[int, _Port] = {}
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self._streams))
+
+    def listen(self, host: str, port: int, acceptor: ILegAcceptor, for_users: bool = False) -> IListeningPort:
+        """Opens a TCP port; 0 picks one.
+
+        :raises PortInUse: it is open already.
+        """
+        return _open(self._streams, host, port, acceptor)
+
+    def listen_datagrams(self, host: str, port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
+        """Opens a UDP port; 0 picks one.
+
+        :raises PortInUse: it is open already.
+        """
+        return _open(self._datagrams, host, port, acceptor)
+
+    def dial(self, port: int, source: Address | None = None) -> MemoryLeg:
+        """Connects to a port; answers the end of who dials.
+
+        :raises ConnectionFailed: nobody listens there.
+        """
+        listening = _dialed(self._streams, port)
+        near, far = self._network.pair(source=source)
+        listening.acceptor.leg_accepted(far, Origin(far.peer, listening.address))
+        return near
+
+    def dial_datagrams(self, port: int, source: Address | None = None) -> IDatagramLeg:
+        """A peer of a UDP port; the port gets its leg at once, not with the first datagram.
+
+        :raises ConnectionFailed: nobody listens there.
+        """
+        listening = _dialed(self._datagrams, port)
+        near, far = datagram_pair(self._network, source)
+        listening.acceptor.leg_accepted(far, Origin(far.peer, listening.address))
+        return near
+
+
+def _open(table: dict[int, _Port], host: str, port: int, acceptor: object) -> _Port:
+    if port == 0:
+        port = next(each for each in count(_FIRST_PICKED_PORT) if each not in table)
+    if port in table:
+        raise PortInUse(f"cannot listen on {host}:{port}: another program listens there")
+    table[port] = _Port(Address(host, port), acceptor, table)
+    return table[port]
+
+
+def _dialed(table: dict[int, _Port], port: int) -> _Port:
+    listening = table.get(port)
+    if listening is None:
+        raise ConnectionFailed(f"nobody listens on port {port}")
+    return listening
