@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from zope.interface.verify import verifyObject
 
 from relaykit.errors import RemoteProtocolError
@@ -165,6 +166,17 @@ class ProxyTypeTests(_TestCase):
         relay = MemoryRelay()
         published = relay.publish(self.proxy_type, self.options(), local=echoing)
         self.work_leg(relay, published).abort()
+        relay.settle()
+        self.assertEqual(relay.working, 0)
+
+    def test_protocol(self) -> None:
+        """A server half may speak to the backend by a Twisted protocol, which has a transport."""
+        relay = MemoryRelay()
+        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        connected = published.proxy.endpoint(Origin()).connect(Factory.forProtocol(Protocol))
+        relay.settle()
+        protocol: Any = self.successResultOf(connected)
+        protocol.transport.abortConnection()
         relay.settle()
         self.assertEqual(relay.working, 0)
 

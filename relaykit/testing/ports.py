@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -48,16 +48,22 @@ class _Port:
             del self._open[self.address.port]
 
 
-class MemoryPorts:
-    """The ports of one machine; iterating tells the numbers of the TCP ports that are open."""
+class MemoryPorts(Mapping[int, Any]):
+    """The ports of one machine: a mapping of its open TCP ports to who accepts there."""
 
     def __init__(self, network: MemoryNetwork) -> None:
         self._network = network
         self._streams: dict[int, _Port] = {}
         self._datagrams: dict[int, _Port] = {}
 
+    def __getitem__(self, port: int) -> Any:
+        return self._streams[port].acceptor
+
     def __iter__(self) -> Iterator[int]:
         return iter(sorted(self._streams))
+
+    def __len__(self) -> int:
+        return len(self._streams)
 
     def listen(self, host: str, port: int, acceptor: ILegAcceptor, for_users: bool = False) -> IListeningPort:
         """Opens a TCP port; 0 picks one.

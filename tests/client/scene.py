@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
-from zope.interface import implementer
 
 from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.network import Network
@@ -30,23 +28,12 @@ from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.state import StateDirectory
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
-from relaykit.values import Address, Origin, Secret
+from relaykit.testing.ports import MemoryPorts
+from relaykit.values import Secret
 from tests.server.scene import TOKEN, TYPES, Scene
 
 SERVICE = "tcp:127.0.0.1:80"
 """The endpoint string of the local service."""
-
-
-@implementer(IListeningPort)
-@define(eq=False)
-class LocalPort:
-    """A visitor's port."""
-
-    machine: Machine
-    address: Address
-
-    def close(self) -> None:
-        del self.machine.ports[self.address.port]
 
 
 class Machine:
@@ -62,7 +49,7 @@ class Machine:
         self.dialed = 0
         self.connections: list[MemoryLeg] = []
         self.services: dict[str, list[MemoryLeg]] = {SERVICE: []}
-        self.ports: dict[int, Any] = {}
+        self.ports = MemoryPorts(scene.network)
         self.taken: set[int] = set()
         self.moved = False
         """Whether its connections to the server can only come from another address than before."""
@@ -93,9 +80,8 @@ class Machine:
 
     def user(self, port: int) -> tuple[MemoryLeg, RecordingReceiver]:
         """A local user's connection to a visitor's port."""
-        near, far = self.scene.network.pair()
+        near = self.ports.dial(port)
         receiver = RecordingReceiver(near)
-        self.ports[port].leg_accepted(far, Origin(far.peer, far.host))
         self.scene.flush()
         return near, receiver
 
@@ -126,11 +112,10 @@ class Machine:
         opened = self._dial(endpoint)
         return opened.addCallback(lambda leg: FramedDatagramLeg(self.scene.network, leg))
 
-    def _listen(self, host: str, port: int, acceptor: Any) -> LocalPort:
+    def _listen(self, host: str, port: int, acceptor: Any) -> IListeningPort:
         if port in self.taken:
             raise PortInUse(f"cannot listen on {host}:{port}: another program listens there")
-        self.ports[port] = acceptor
-        return LocalPort(self, Address(host, port))
+        return self.ports.listen(host, port, acceptor)
 
 
 def tcp_proxy(name: str = "web", port: int = 6000, **common: Any) -> ConfiguredProxy:

@@ -6,6 +6,7 @@ import functools
 import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from attrs import define
@@ -26,7 +27,6 @@ from relaykit.dataplane.tls import client_context, server_context, start_tls
 from relaykit.driver import LegDriver
 from relaykit.interfaces import (
     IIngress,
-    IListeningPort,
     IProxyType,
     ISecureLeg,
     IServerHost,
@@ -60,8 +60,9 @@ from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.visits import Visits
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver, Weather
+from relaykit.testing.ports import MemoryPorts
 from relaykit.token_key import TokenKey
-from relaykit.values import Address, Origin, Secret
+from relaykit.values import Origin, Secret
 
 NO_HEARTBEAT = Heartbeat()
 
@@ -90,18 +91,6 @@ TYPES = ProxyTypes.from_references(
         ProxyTypeReference("broken", "tests.server.no_such_module"),
     ]
 )
-
-
-@implementer(IListeningPort)
-@define(eq=False)
-class MemoryPort:
-    """A port of the scene."""
-
-    scene: Scene
-    address: Address
-
-    def close(self) -> None:
-        del self.scene.ports[self.address.port]
 
 
 class ThreadlessClock(Clock):
@@ -151,7 +140,7 @@ class Scene:
     ) -> None:
         self.clock = ThreadlessClock()
         self.network = MemoryNetwork(weather, self.clock)
-        self.ports: dict[int, Any] = {}
+        self.ports = MemoryPorts(self.network)
         self.data_plane = DataPlane([CopyForwarder()], self.network)
         self.services = MultiService()
         self.services.startService()
@@ -161,7 +150,10 @@ class Scene:
         self.certificate_name = OWN
         self.salt = b"" if bound is BoundLogin.OFF else SALT
         self.server_ports = ServerPorts(
-            {PortProtocol.TCP: self._listen}, self.clock, lambda below: 0, release=self._release
+            {PortProtocol.TCP: partial(self.ports.listen, "192.0.2.1")},
+            self.clock,
+            lambda below: 0,
+            release=self._release,
         )
         self.rendezvous_points = RendezvousPoints(ServerRendezvous(self.entropy), self.clock)
         self.observers = Observers()
@@ -228,9 +220,8 @@ class Scene:
 
     def dial(self, port: int) -> tuple[MemoryLeg, RecordingReceiver]:
         """A user's connection to a port of a proxy."""
-        near, far = self.network.pair()
+        near = self.ports.dial(port)
         receiver = RecordingReceiver(near)
-        self.ports[port].leg_accepted(far, Origin(far.peer, far.host))
         self.flush()
         return near, receiver
 
@@ -241,10 +232,6 @@ class Scene:
     def advance(self, seconds: float) -> None:
         """Lets time pass, from one thing that happens to the next."""
         self.network.advance(seconds)
-
-    def _listen(self, port: int, acceptor: Any) -> MemoryPort:
-        self.ports[port] = acceptor
-        return MemoryPort(self, Address("192.0.2.1", port))
 
     def _release(self, run_id: str) -> Deferred[bool]:
         return self.sessions.release_if_dead(run_id)

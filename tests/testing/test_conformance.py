@@ -112,6 +112,7 @@ class BrokenTypesTests(SynchronousTestCase):
                 "test_keys",
                 "test_local_service_refuses",
                 "test_making_has_no_effects",
+                "test_protocol",
                 "test_session_lost",
                 "test_stopped_with_a_user",
                 "test_user_leaves_at_once",

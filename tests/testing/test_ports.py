@@ -45,6 +45,7 @@ class MemoryPortsTests(SynchronousTestCase):
         verifyObject(IListeningPort, port)
         user = self.ports.dial(6000, SOURCE)
         ((leg, origin),) = self.accepted.legs
+        self.assertEqual(dict(self.ports), {6000: self.accepted})
         self.assertEqual((origin.source, leg.peer, user.host), (SOURCE, SOURCE, SOURCE))
         received = RecordingReceiver(leg)
         user.write(b"hello")
