@@ -91,8 +91,10 @@ class IRegisteredProxy(ISignalPeer, IPortHolder):
         """An endpoint that connects Twisted protocols to the proxy's backend by :meth:`open_work_leg`."""
 
 
-class IInitiator(ISignalPeer):
+class IInitiator(Interface):
     """A visitor that asks to be let in: for one flow, or for a rendezvous with the proxy's client."""
+
+    identity = Attribute("The :class:`relaykit.values.ClientIdentity` of the visiting client.")
 
     def proves(secret: Secret) -> bool:
         """Whether the visitor has shown that it knows the secret; constant time."""

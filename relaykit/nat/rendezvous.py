@@ -40,13 +40,6 @@ class _Initiator:
         identity: ClientIdentity = self._peer.identity
         return identity
 
-    @property
-    def takes_signals(self) -> bool:
-        return bool(self._peer.takes_signals)
-
-    def signal(self, body: Mapping[str, Any]) -> None:
-        self._peer.signal(body)
-
     def proves(self, secret: Secret) -> bool:
         expected = proof_of(secret.to_bytes(), self.identity.run_id, self._request.id)
         return hmac.compare_digest(expected, self._request.proof)

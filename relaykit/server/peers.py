@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 from zope.interface import implementer
 
-from relaykit.errors import RefusalCode, RefusedError
 from relaykit.interfaces import ISignalPeer
 from relaykit.values import ClientIdentity
 
@@ -23,19 +22,17 @@ __all__ = ["VisitorPeer"]
 class VisitorPeer:
     """A visitor of a logged-in client, as the exposure it visits can signal to it."""
 
-    _session: ProxySession | None
+    _session: ProxySession
     _proxy_name: str
     _visitor_name: str
 
     @property
     def identity(self) -> ClientIdentity:
-        return ClientIdentity("") if self._session is None else self._session.identity
+        return self._session.identity
 
     @property
     def takes_signals(self) -> bool:
-        return self._session is not None and self._session.takes_signals
+        return self._session.takes_signals
 
     def signal(self, body: Mapping[str, Any]) -> None:
-        if self._session is None:
-            raise RefusedError(RefusalCode.NOT_AVAILABLE, "the visitor's client is not logged in")
         self._session.signal(self._proxy_name, self._visitor_name, body)

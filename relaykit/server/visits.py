@@ -18,7 +18,7 @@ from relaykit.sansio.control.credentials import proves
 from relaykit.sansio.control.server_opening import accept_visit, refuse_visit
 from relaykit.sansio.control.texts import NOT_OF_THIS_SESSION, UNKNOWN_SESSION, PeerTexts
 from relaykit.server.events import VisitRefused
-from relaykit.server.peers import VisitorPeer
+from relaykit.values import ClientIdentity
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
@@ -34,15 +34,19 @@ __all__ = ["Visit", "Visits"]
 
 
 @implementer(IVisit)
-@define(eq=False)
-class Visit(VisitorPeer):
-    """One visit that waits for its yes or no."""
+@define(eq=False, kw_only=True)
+class Visit:
+    """One visit that waits for its yes or no.
 
-    _asked: NewVisitorConn = field(kw_only=True)
-    _framing: Framing = field(kw_only=True)
-    _leg: IStreamLeg = field(kw_only=True)
-    _entropy: Callable[[int], bytes] = field(kw_only=True)
-    origin: Origin = field(kw_only=True)
+    Nothing in frp's request for it names the visitor, so it is nobody to be signaled.
+    """
+
+    identity: ClientIdentity
+    _asked: NewVisitorConn
+    _framing: Framing
+    _leg: IStreamLeg
+    _entropy: Callable[[int], bytes]
+    origin: Origin
     answered: bool = field(default=False, init=False)
 
     def proves(self, secret: Secret) -> bool:
@@ -89,9 +93,7 @@ class Visits:
         """A visitor asks for one flow to a proxy."""
         session = self._sessions.get(message.run_id)
         visit = Visit(
-            session,
-            message.proxy_name,
-            "",
+            identity=ClientIdentity("") if session is None else session.identity,
             asked=message,
             framing=framing,
             leg=leg,

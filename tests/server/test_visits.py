@@ -6,14 +6,17 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
+from relaykit.interfaces import ISignalPeer, IVisit
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.client_opening import Refusal, VisitAccepted, open_visit, visit_answer
 from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
 from relaykit.sansio.wire.framing import V2
 from relaykit.server.acceptor import Link
+from relaykit.server.visits import Visit
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
-from relaykit.values import Secret
+from relaykit.values import ClientIdentity, Origin, Secret
 from tests.server.scene import EXPORTER, Client, Scene, versions
 
 KEY = Secret("a key")
@@ -88,6 +91,16 @@ class VisitTests(SynchronousTestCase):
         """A visit that names no session counts as one of the empty user, as with frp."""
         self.provider()
         self.assertIsInstance(self.successResultOf(self.visit("")[1]), VisitAccepted)
+
+    def test_nobody_to_be_signaled(self) -> None:
+        """A visit tells who the client is; signals, which are for visitors by name, it does not take."""
+        nothing: Any = None
+        who = ClientIdentity("run")
+        visit = Visit(
+            identity=who, asked=nothing, framing=nothing, leg=nothing, entropy=nothing, origin=Origin()
+        )
+        verifyObject(IVisit, visit)
+        self.assertEqual((visit.identity, ISignalPeer.providedBy(visit)), (who, False))
 
     def test_users(self) -> None:
         """Only the own user, the users in the list, or with a star everybody, may visit."""

@@ -192,7 +192,7 @@ class _Gate:
         secret = self._proxy.options.secret_key
         if not visit.proves(secret):
             raise VisitRefusedError(RefusalCode.BAD_CREDENTIALS, f"proxy [{self._proxy.name}]: wrong secret")
-        if _host(visit) not in self._closing:
+        if _host(visit.identity) not in self._closing:
             raise VisitRefusedError(RefusalCode.NOT_AVAILABLE, f"proxy [{self._proxy.name}] is closed: knock")
         self._proxy.serve(visit.accept(secret), visit.origin)
 
@@ -223,7 +223,7 @@ class _Gate:
         """Why the port stays closed; empty if it opens."""
         if Secret(knock.proof) != _proof(self._proxy.options.secret_key, sender.identity):
             return "wrong secret"
-        host = _host(sender)
+        host = _host(sender.identity)
         if not host:
             return "the client's address is not known"
         if host not in self._closing and len(self._closing) >= MOST_ADDRESSES:
@@ -231,7 +231,7 @@ class _Gate:
         return ""
 
     def _open(self, visitor: ISignalPeer) -> None:
-        host = _host(visitor)
+        host = _host(visitor.identity)
         if host in self._closing:
             self._closing[host].reset(self._seconds)
             return
@@ -250,9 +250,9 @@ class _Gate:
         self.log.info("[{proxy}] closed to {host}", proxy=self._proxy.name, host=host)
 
 
-def _host(peer: ISignalPeer) -> str:
+def _host(client: ClientIdentity) -> str:
     """The address that a client dialed the server from, without the port; empty if it is gone."""
-    address = peer.identity.address
+    address = client.address
     return "" if address is None else str(address.host)
 
 
