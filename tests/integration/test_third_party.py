@@ -150,7 +150,7 @@ class KnockTests(_ExampleTestCase):
 
     def test_closes_again(self) -> None:
         """The port closes when the time is up that the server allows; users that are inside stay."""
-        server = self.start("server", "mostSeconds = 600", "mostSeconds = 1")
+        server = self.start("server", "MostSeconds = 600", "MostSeconds = 1")
         self.start("alice")
         self.start("bob")
         inside = self.assert_open(self.visitor_port)
@@ -296,14 +296,14 @@ class MistakeTests(_ExampleTestCase):
             (
                 "server",
                 "600",
-                "0",
-                "/server.toml:5: proxyTypes.knock.mostSeconds: must be in the range 1..86400",
+                "86401",
+                "/server.toml:3: knockMostSeconds: must be in the range 1..86400",
             ),
             (
                 "server",
-                "proxyTypes.knock",
-                "proxyTypes.knok",
-                '/server.toml:4: proxyTypes.knok: unknown proxy type "knok" '
+                "proxyTypes.room",
+                "proxyTypes.rom",
+                '/server.toml:5: proxyTypes.rom: unknown proxy type "rom" '
                 "(installed: beacon, knock, room, stcp, tcp)",
             ),
         ):

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
         IClientHost,
         IDatagramLeg,
         IListeningPort,
+        IPorts,
         IRegisteredProxy,
         IServerHost,
         IStreamLeg,
     )
     from relaykit.values import Origin
-    from twisted.python.failure import Failure
 
 __all__ = ["BeaconBackend", "BeaconIngress", "BeaconOptions", "proxy_type"]
 
@@ -42,32 +42,22 @@ class _Beacon:
     """One proxy: each source that sends to its port gets a work connection of its own."""
 
     _proxy: IRegisteredProxy
-    _host: IServerHost
+    _ports: IPorts
     _port: IListeningPort | None = field(default=None, init=False)
     address: str = field(default="", init=False)
 
     async def open(self) -> None:
         """Opens the port."""
-        self._port = await self._host.ports.listen_datagrams(
-            self._proxy.options.remote_port, self, self._proxy
-        )
+        self._port = await self._ports.listen_datagrams(self._proxy.options.remote_port, self, self._proxy)
         self.address = f":{self._port.address.port}"
 
     def leg_accepted(self, leg: IDatagramLeg, origin: Origin) -> None:
-        work = self._proxy.open_work_leg(origin)
-        work.addCallbacks(self._serve, self._unserved, callbackArgs=(leg,), errbackArgs=(leg,))
+        self._proxy.serve_datagrams(leg, origin)
 
     async def withdraw(self) -> None:
         if self._port is not None:
             self._port.close()
             self._port = None
-
-    def _serve(self, work: IStreamLeg, leg: IDatagramLeg) -> None:
-        data_plane = self._host.data_plane
-        data_plane.forward_datagrams(leg, data_plane.datagrams_over(work))
-
-    def _unserved(self, _failure: Failure, leg: IDatagramLeg) -> None:
-        leg.close()
 
 
 @implementer(IIngress)
@@ -78,7 +68,7 @@ class BeaconIngress(Service):
     _host: IServerHost
 
     async def expose(self, proxy: IRegisteredProxy) -> IExposure:
-        exposure = _Beacon(proxy, self._host)
+        exposure = _Beacon(proxy, self._host.ports)
         await exposure.open()
         return exposure
 
