@@ -17,14 +17,21 @@ from zope.interface import implementer
 
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.dataplane.poller import Poller
-from relaykit.interfaces import IConnection, ILegReceiver
+from relaykit.interfaces import IConnection, IDatagramReceiver, ILegReceiver
 from relaykit.values import LOST_LINGER_S, Address, Ended
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IDatagramLeg, IStreamLeg
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["CAPACITY_BYTES", "MemoryLeg", "MemoryNetwork", "RecordingReceiver", "Weather"]
+__all__ = [
+    "CAPACITY_BYTES",
+    "MemoryLeg",
+    "MemoryNetwork",
+    "RecordingDatagrams",
+    "RecordingReceiver",
+    "Weather",
+]
 
 CAPACITY_BYTES = 64 * 1024
 """Bytes on their way in one direction at which a leg pauses its producer, as a socket's would."""
@@ -383,6 +390,25 @@ class RecordingReceiver:
     def end_received(self) -> None:
         assert not self.ended and self.lost is None, "the end was told twice, or after the loss"
         self.ended = True
+
+    def leg_lost(self, reason: Ended) -> None:
+        assert self.lost is None, "the loss was told twice"
+        self.lost = reason
+
+
+@implementer(IDatagramReceiver)
+class RecordingDatagrams:
+    """Keeps the datagrams of a leg; one that breaks the order of the calls fails the test."""
+
+    def __init__(self, leg: IDatagramLeg | None = None) -> None:
+        self.got: list[bytes] = []
+        self.lost: Ended | None = None
+        if leg is not None:
+            leg.attach(self)
+
+    def datagram_received(self, data: Buffer) -> None:
+        assert self.lost is None, "a datagram after the loss"
+        self.got.append(bytes(data))
 
     def leg_lost(self, reason: Ended) -> None:
         assert self.lost is None, "the loss was told twice"

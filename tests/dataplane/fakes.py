@@ -10,19 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from relaykit.dataplane.poller import Descriptor, Poller
-from relaykit.interfaces import IDatagramLeg, IDatagramReceiver
 from relaykit.sansio.contract import Buffer
-from relaykit.values import Ended
 
 __all__ = [
     "FakeDatagramSocket",
     "FakePoller",
     "FakeReactor",
     "FakeSocket",
-    "RecordingDatagrams",
     "os_error",
 ]
 
@@ -162,27 +158,6 @@ class FakeSocket:
         """Closes it; once."""
         assert not self.closed, "closed twice"
         self.closed = True
-
-
-@implementer(IDatagramReceiver)
-class RecordingDatagrams:
-    """Keeps the datagrams of a leg."""
-
-    def __init__(self, leg: IDatagramLeg | None = None) -> None:
-        self.got: list[bytes] = []
-        self.lost: Ended | None = None
-        if leg is not None:
-            leg.attach(self)
-
-    def datagram_received(self, data: Buffer) -> None:
-        """Keeps a copy."""
-        assert self.lost is None, "a datagram after the loss"
-        self.got.append(bytes(data))
-
-    def leg_lost(self, reason: Ended) -> None:
-        """Once."""
-        assert self.lost is None, "lost twice"
-        self.lost = reason
 
 
 class FakeDatagramSocket:

@@ -9,9 +9,8 @@ from zope.interface.verify import verifyObject
 from relaykit.dataplane.datagram_flows import FLOW_IDLE_S, DatagramFlow, DatagramForwarder
 from relaykit.dataplane.datagrams import FramedDatagramLeg
 from relaykit.interfaces import IFlow
-from relaykit.testing.memory import MemoryNetwork
+from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams
 from relaykit.values import Ended, Traffic
-from tests.dataplane.fakes import RecordingDatagrams
 
 
 class DatagramFlowTests(SynchronousTestCase):

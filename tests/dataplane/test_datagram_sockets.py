@@ -15,8 +15,9 @@ from relaykit.dataplane.datagram_sockets import READS_AT_ONCE, SOURCE_IDLE_S, Da
 from relaykit.dataplane.datagrams import HELD_DATAGRAMS
 from relaykit.dataplane.poller import READ
 from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, IListeningPort
+from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Address, Ended, Origin
-from tests.dataplane.fakes import FakeDatagramSocket, FakePoller, RecordingDatagrams, os_error
+from tests.dataplane.fakes import FakeDatagramSocket, FakePoller, os_error
 
 HOST = Address("192.0.2.2", 53)
 USER, OTHER, THIRD = (("192.0.2.1", number) for number in (1000, 1001, 1002))

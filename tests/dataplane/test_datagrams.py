@@ -8,9 +8,8 @@ from zope.interface.verify import verifyObject
 from relaykit.dataplane.datagrams import HELD_DATAGRAMS, FramedDatagramLeg
 from relaykit.interfaces import IDatagramLeg
 from relaykit.sansio.datagram_frames import MOST_DATAGRAM_BYTES
-from relaykit.testing.memory import CAPACITY_BYTES, MemoryNetwork, RecordingReceiver
+from relaykit.testing.memory import CAPACITY_BYTES, MemoryNetwork, RecordingDatagrams, RecordingReceiver
 from relaykit.values import Ended
-from tests.dataplane.fakes import RecordingDatagrams
 
 
 class FramedDatagramLegTests(SynchronousTestCase):

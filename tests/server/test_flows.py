@@ -15,9 +15,8 @@ from relaykit.errors import LocalProtocolError, NoWorkConnection, SessionLost
 from relaykit.interfaces import IFlow
 from relaykit.options import ProxyCommon
 from relaykit.server.flows import DatagramUserFlow, ProxyFlow, UserFlow, WorkLegFlow
-from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
+from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams, RecordingReceiver
 from relaykit.values import ClientIdentity, Ended, Origin, Traffic
-from tests.dataplane.fakes import RecordingDatagrams
 
 
 class Proxy:

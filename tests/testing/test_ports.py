@@ -11,10 +11,9 @@ from zope.interface.verify import verifyObject
 from relaykit.dataplane.listening import PortInUse
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, ILegAcceptor, IListeningPort
-from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
+from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams, RecordingReceiver
 from relaykit.testing.ports import MemoryPorts, datagram_pair
 from relaykit.values import Address, Origin
-from tests.dataplane.fakes import RecordingDatagrams
 
 SOURCE = Address("203.0.113.9", 4000)
 

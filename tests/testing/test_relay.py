@@ -35,10 +35,9 @@ from relaykit.interfaces import (
 from relaykit.options import VisitorCommon
 from relaykit.proxies import stcp, tcp
 from relaykit.sansio.parsers.recognizing import Opening
-from relaykit.testing.memory import MemoryLeg, RecordingReceiver
+from relaykit.testing.memory import MemoryLeg, RecordingDatagrams, RecordingReceiver
 from relaykit.testing.relay import MemoryRelay, collecting, echoing, echoing_datagrams
 from relaykit.values import Address, Ended, Origin, Secret
-from tests.dataplane.fakes import RecordingDatagrams
 
 
 @implementer(ILegAcceptor)

@@ -17,8 +17,8 @@ from relaykit.dataplane.poller import ReactorPoller
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg
 from relaykit.sansio.datagram_frames import MOST_DATAGRAM_BYTES
+from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Address, Ended, Origin
-from tests.dataplane.fakes import RecordingDatagrams
 from tests.integration.dataplane.test_ports import has_ipv6
 from tests.integration.dataplane.waiting import Accepting, SocketWaiting
 
