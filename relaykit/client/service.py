@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
 from relaykit.client.network import Network, make_network
@@ -253,12 +253,14 @@ class RelayClient(MultiService):
     def _logged_in(self, session: Session, run: ClientRun) -> None:
         self._login = None
         run.session = session
-        Deferred.fromCoroutine(session.over()).addCallback(self._session_over, run)
+        over = Deferred.fromCoroutine(session.over())
+        over.addCallback(self._session_over, run).addErrback(self._defect)
         self._life.logged_in(session.run_id, self._driver.now)
         self._driver.step()
 
     def _login_failed(self, failure: Failure, login: Deferred[Session]) -> None:
-        if failure.check(CancelledError) and login is not self._login:
+        if login is not self._login:
+            # It was given up, and whatever it failed with because of that is no news.
             return
         self._login = None
         error = failure.value

@@ -248,6 +248,31 @@ class ReconnectTests(SynchronousTestCase):
         self.assertEqual(self.machine.dialed, 2)
         self.assertIn(6000, self.scene.ports)
 
+    def test_dialing_that_fails_when_given_up(self) -> None:
+        """Whatever an attempt fails with when it is given up, the new one alone counts."""
+        old: list[Deferred[Any]] = [Deferred(lambda it: it.errback(ConnectionFailed("given up")))]
+        connect = self.machine._connect
+        self.patch(self.machine, "_connect", lambda: old.pop() if old else connect())
+        client = started(self.machine, tcp_proxy(), login_fail_exit=True)
+        self.change_network()
+        self.assertIn(6000, self.scene.ports)
+        self.scene.advance(60)
+        self.assertEqual((client.status().connected, self.machine.dialed), (True, 1))
+
+    def test_defect_at_the_end_of_a_session(self) -> None:
+        """A defect while a session is cleared away is logged."""
+        started(self.machine)
+
+        def broken(visitors: Visitors) -> None:
+            raise ValueError("a defect")
+
+        self.patch(Visitors, "session_ended", broken)
+        with capturedLogs() as logged:
+            self.machine.connections[0].cut()
+            self.scene.flush()
+        self.assertIn("a defect in the life of the client", lines(logged))
+        self.flushLoggedErrors(ValueError)
+
     def test_session_that_stands(self) -> None:
         """A session whose server answers goes on."""
         for muxed in (True, False):
