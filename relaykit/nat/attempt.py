@@ -143,6 +143,7 @@ class Attempt:
         if self._network_info.mapper is not None:
             self._mapped = self._network_info.mapper.map(self._pairs[0].four.address.port)
             self._mapped.addTimeout(MAPPING_WAIT_S, self._terms.reactor)
+            self._mapped.addErrback(lambda _: ())
         for each in self._pairs[0]:
             self._ask_through(each)
         if not self._asking:
@@ -180,8 +181,7 @@ class Attempt:
         if self._mapped is None:
             self._announce(view, reflexive, ())
         else:
-            self._mapped.addErrback(lambda _: ())
-            self._mapped.addCallback(partial(self._announce, view, reflexive))
+            self._mapped.addCallback(partial(self._announce, view, reflexive)).addErrback(self._defect)
 
     def _stop_asking(self) -> None:
         self._overdue.stop()
@@ -304,18 +304,22 @@ class Attempt:
             terms.role,
         )
         self._tcp = attempt.start()
-        self._tcp.addCallbacks(self._on_tcp_punched, lambda why: self._on_tcp_failed(failure, why))
+        self._tcp.addCallbacks(self._on_tcp_punched, lambda _: self._on_tcp_failed(failure))
+        self._tcp.addErrback(self._defect)
 
     def _on_tcp_punched(self, path: TcpPath) -> None:
         self._tcp = None
         self.abandon()
         self._on_end(path)
 
-    def _on_tcp_failed(self, failure: PunchingFailed, why: Failure) -> None:
+    def _on_tcp_failed(self, failure: PunchingFailed) -> None:
         self._tcp = None
         if not self._abandoned:
             self.abandon()
             self._on_end(failure)
+
+    def _defect(self, failure: Failure) -> None:
+        self.log.failure("a defect in an attempt at a path", failure)
 
     def _admitted(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         """Those of the peer's candidates that may be sent to."""

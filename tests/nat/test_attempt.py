@@ -94,6 +94,18 @@ class AttemptTests(SynchronousTestCase):
             rendezvous.initiator.path.close()
             self.assertEqual(mapper.released, mapper.wanted)
 
+    def test_given_up_before_the_router_answers(self) -> None:
+        """A router's answer that is not waited for any more is no unhandled error."""
+        answer: Deferred[list[Address]] = Deferred()
+        rendezvous = TwoEnds(KINDS["port"], KINDS["port"])
+        mapper = _Mapper(answer)
+        rendezvous.initiator.network_info = evolve(rendezvous.initiator.network_info, mapper=mapper)
+        rendezvous.start()
+        rendezvous.initiator.result.cancel()
+        self.assertEqual(mapper.released, mapper.wanted)
+        handled = self.successResultOf(answer)
+        self.assertEqual(list(handled), [])
+
     def test_mapped_port_that_is_not_used(self) -> None:
         """A mapped port is given back when another socket wins, and when the session fails."""
         for other in ("port", "symrnd"):
