@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
 from click.shell_completion import get_completion_class
 
 if TYPE_CHECKING:
@@ -14,9 +15,9 @@ __all__ = ["run"]
 
 def run(context: CommandContext, shell: str) -> int:
     """Prints the script for a shell: ``bash``, ``fish`` or ``zsh``."""
-    from relaykit.commands.program import RELAYKIT
-
     completion = get_completion_class(shell)
     assert completion is not None
-    context.stdout.write(completion(RELAYKIT, {}, "relaykit", "_RELAYKIT_COMPLETE").source())
+    # The script has no commands: it asks the program for them.
+    asking = completion(click.Command(None), {}, "relaykit", "_RELAYKIT_COMPLETE")
+    context.stdout.write(asking.source())
     return 0

@@ -23,8 +23,7 @@ from twisted.web.server import Request, Site
 
 from relaykit.assembly import ClientAssembly, ServerAssembly
 from relaykit.client.status import RegistrationState
-from relaykit.commands.runner import ProcessRunner, begin_logging
-from relaykit.commands.serve import exit_status
+from relaykit.commands.runner import ProcessRunner, begin_logging, exit_status
 from relaykit.commands.status.follower import LogFollower, choose_renderer
 from relaykit.commands.status.view import StatusView
 from relaykit.commands.token import new_token

@@ -6,28 +6,15 @@ commands are asked for.  The version is printed without either.
 
 from __future__ import annotations
 
-import csv
 import difflib
-import importlib
-from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any
 
 import click
 
 from relaykit import __version__
+from relaykit.commands.flags import BOOLEAN_FLAG, SETTINGS, STATE_DIR, called, several
 
-__all__ = [
-    "BOOLEAN_FLAG",
-    "EXAMPLES",
-    "PAIRS",
-    "RELAYKIT",
-    "SETTINGS",
-    "STATE_DIR",
-    "WORDS",
-    "Program",
-    "several",
-]
+__all__ = ["EXAMPLES", "RELAYKIT", "Program"]
 
 EXAMPLES = (
     ("relaykit demo", "try it, all of it on this machine"),
@@ -35,48 +22,6 @@ EXAMPLES = (
     ("relaykit tcp 22 --server HOST --remote-port 6000", "on a machine behind a NAT: publish ssh"),
     ("relaykit verify -c frpc.toml", "look whether a file of frp is good for relaykit"),
 )
-
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-
-
-# --- the values of flags -------------------------------------------------------------------------
-
-
-class _Words(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click alone
-    """Texts separated by commas, quoted as in CSV where they contain some."""
-
-    name = "strings"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return next(csv.reader([value]), ()) if isinstance(value, str) else value
-
-
-class _Pairs(_Words):
-    """``key=value`` pairs separated by commas."""
-
-    name = "key=value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        pairs = [word.partition("=") for word in super().convert(value, param, ctx)]
-        if not all(sign for _, sign, _ in pairs):
-            self.fail(f"{value!r} is not key=value", param, ctx)
-        return [(key, text) for key, _, text in pairs]
-
-
-WORDS, PAIRS = _Words(), _Pairs()
-
-BOOLEAN_FLAG: dict[str, Any] = {"type": click.BOOL, "is_flag": False, "flag_value": "true"}
-"""Keywords of an option that is yes when it stands alone, and takes a value: ``--flag=false``."""
-
-
-def several(*names: str, type: _Words = WORDS, help: str = "") -> click.Option:
-    """An option that may be repeated, and takes several values at once."""
-
-    def flattened(ctx: click.Context, param: click.Parameter, value: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(chain.from_iterable(value))
-
-    return click.Option(names, type=type, multiple=True, callback=flattened, help=help)
-
 
 # --- groups and commands -------------------------------------------------------------------------
 
@@ -127,21 +72,10 @@ class _FrpProgram(click.Command):
         ]
 
 
-def _called(action: str) -> Callable[..., Any]:
-    """Calls ``module:function`` with the context of the command and the values of its flags."""
-
-    def call(**values: Any) -> Any:
-        module, _, function = action.partition(":")
-        run = getattr(importlib.import_module(f"relaykit.commands.{module}"), function)
-        return run(click.get_current_context().obj, **values)
-
-    return call
-
-
 def _command(name: str, action: str, about: str, *params: click.Parameter) -> click.Command:
     return click.Command(
         name,
-        callback=_called(action),
+        callback=called(action),
         params=list(params),
         help=f"{about}.",
         short_help=about,
@@ -194,12 +128,6 @@ _STRICT = click.Option(
     **BOOLEAN_FLAG,
 )
 _UNSAFE = several("--allow-unsafe", help="allow features that run commands: TokenSourceExec")
-STATE_DIR = click.Option(
-    ["--state-dir"],
-    type=click.Path(file_okay=False),
-    default="",
-    help="folder of what is kept from one start to the next",
-)
 _TOKEN_FILE = click.Option(
     ["--token-file"],
     type=click.Path(),

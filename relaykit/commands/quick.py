@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from relaykit.assembly import ServerAssembly
-from relaykit.commands.runner import ProcessRunner, begin_serving
-from relaykit.commands.serve import exit_status, loaded_or_said
+from relaykit.commands.loading import loaded_or_said
+from relaykit.commands.runner import ProcessRunner, begin_serving, exit_status
 from relaykit.commands.token import new_token
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.config.load import server_from_table

@@ -17,6 +17,7 @@ from twisted.logger import Logger, globalLogBeginner
 from twisted.python.failure import Failure
 
 from relaykit.commands.context import CommandContext
+from relaykit.errors import RelaykitError
 from relaykit.logs.observers import CONSOLE, LogSettings, log_writer
 from relaykit.tuning import prepare_process
 
@@ -29,7 +30,10 @@ __all__ = [
     "ProcessRunner",
     "begin_logging",
     "begin_serving",
+    "exit_status",
 ]
+
+log = Logger()
 
 DRAIN_LIMIT_S = 9.5
 """The longest that stopping may take: Docker kills after 10 s.  Services bound their draining themselves,
@@ -174,3 +178,13 @@ class ProcessRunner:
 def _dump(number: int, frame: FrameType | None) -> None:
     faulthandler.dump_traceback(sys.stderr)
     os._exit(_DUMPED_STATUS)
+
+
+def exit_status(reason: ExitReason, report: Callable[[BaseException], None]) -> int:
+    """The exit status for an end that a signal makes a success; a failure is reported."""
+    if reason.failure is None:
+        return 0
+    if not isinstance(reason.failure, (RelaykitError, OSError)):
+        log.failure("the program ended because of a defect", Failure(reason.failure))
+    report(reason.failure)
+    return 1

@@ -1,35 +1,20 @@
-"""``relaykit server`` and ``relaykit client``, and how every command loads and runs the two roles."""
+"""``relaykit server`` and ``relaykit client``, and how every command runs the two roles."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly, read_client, read_server
-from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving
-from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
-from relaykit.errors import RelaykitError
+from relaykit.commands.loading import loaded_or_said
+from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving, exit_status
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
 
-__all__ = ["exit_status", "loaded_or_said", "run_client", "run_server", "serve_client", "serve_server"]
-
-log = Logger()
-
-
-class Loaded(Protocol):
-    """What a loader answers: at least its warnings."""
-
-    @property
-    def warnings(self) -> tuple[ConfigurationProblem, ...]: ...
-
-
-LoadedT = TypeVar("LoadedT", bound=Loaded)
+__all__ = ["run_client", "run_server", "serve_client", "serve_server"]
 
 
 def run_server(context: CommandContext, quick: bool, port: int, host: str, **files: Any) -> int:
@@ -75,27 +60,6 @@ def _run(
     return exit_status(serve(assembly, context.choose_reactor()), context.explain)
 
 
-def loaded_or_said(load: Callable[[], LoadedT], say: Callable[[str], None]) -> LoadedT | None:
-    """What ``load`` answers; None after having said every problem.  Warnings are said in any case."""
-    try:
-        loaded = load()
-    except ConfigurationProblems as error:
-        _warn(error.warnings, say)
-        for problem in error.problems:
-            say(str(problem))
-        return None
-    except RelaykitError as error:
-        say(str(error))
-        return None
-    _warn(loaded.warnings, say)
-    return loaded
-
-
-def _warn(warnings: tuple[ConfigurationProblem, ...], say: Callable[[str], None]) -> None:
-    for warning in warnings:
-        say(f"WARNING: {warning}")
-
-
 def serve_server(assembly: ServerAssembly, reactor: Any) -> ExitReason:
     """Runs a server, and the reactor, until one of them ends."""
     server = assembly.make(reactor)
@@ -118,13 +82,3 @@ def serve_client(assembly: ClientAssembly, reactor: Any) -> ExitReason:
         return client.when_first_login().addCallback(lambda _: None)
 
     return ProcessRunner(reactor, begin, client.stopService).run()
-
-
-def exit_status(reason: ExitReason, report: Callable[[BaseException], None]) -> int:
-    """The exit status for an end that a signal makes a success; a failure is reported."""
-    if reason.failure is None:
-        return 0
-    if not isinstance(reason.failure, (RelaykitError, OSError)):
-        log.failure("the program ended because of a defect", Failure(reason.failure))
-    report(reason.failure)
-    return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from relaykit.commands.serve import loaded_or_said
+from relaykit.commands.loading import loaded_or_said
 from relaykit.config.load import load_client, load_server, role_of
 from relaykit.plugins import ProxyTypes
 

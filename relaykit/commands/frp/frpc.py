@@ -15,8 +15,9 @@ from twisted.python.failure import Failure
 from relaykit.assembly import ClientAssembly
 from relaykit.commands.context import error_text
 from relaykit.commands.frp.settings import client_table, entry_table
-from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving
-from relaykit.commands.serve import exit_status, loaded_or_said, serve_client
+from relaykit.commands.loading import loaded_or_said
+from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving, exit_status
+from relaykit.commands.serve import serve_client
 from relaykit.config.load import client_from_table, load_client
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes

@@ -9,8 +9,9 @@ from twisted.logger import Logger
 from relaykit.assembly import ServerAssembly
 from relaykit.commands.context import error_text
 from relaykit.commands.frp.settings import server_table
-from relaykit.commands.runner import begin_serving
-from relaykit.commands.serve import exit_status, loaded_or_said, serve_server
+from relaykit.commands.loading import loaded_or_said
+from relaykit.commands.runner import begin_serving, exit_status
+from relaykit.commands.serve import serve_server
 from relaykit.config.load import load_server, server_from_table
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes

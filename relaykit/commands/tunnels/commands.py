@@ -17,7 +17,7 @@ import click
 from attrs import frozen
 
 from relaykit.assembly import read_secret_file
-from relaykit.commands.program import BOOLEAN_FLAG, PAIRS, SETTINGS, STATE_DIR, WORDS, several
+from relaykit.commands.flags import BOOLEAN_FLAG, PAIRS, SETTINGS, STATE_DIR, WORDS, called, several
 from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.errors import BrokenProxyType, PluginError, RelaykitError
 from relaykit.interfaces import IOneLineProxyType
@@ -105,17 +105,11 @@ class TunnelCommand:
 
     def command(self) -> click.Command:
         """The command for click."""
-
-        def run(**values: Any) -> int:
-            from relaykit.commands.tunnels.run import run_tunnel
-
-            return run_tunnel(click.get_current_context().obj, self, **values)
-
         own = (_option(self.line, each) for each in self._fields())
         common = _OF_VISITOR if self.line.visits else _OF_PROXY
         command = _OfType(
             self.line.command,
-            callback=run,
+            callback=called("tunnels.run:run_tunnel", self),
             params=[*common, *own, *_CONNECTION],
             help=f"{self.line.summary}.",
             short_help=self.line.summary,

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from relaykit.assembly import ClientAssembly, read_secret_file
-from relaykit.commands.runner import ProcessRunner
-from relaykit.commands.serve import exit_status, loaded_or_said
+from relaykit.commands.loading import loaded_or_said
+from relaykit.commands.runner import ProcessRunner, exit_status
 from relaykit.commands.status.follower import LogFollower, choose_renderer
 from relaykit.commands.status.view import StatusView
 from relaykit.commands.tunnels.commands import TunnelCommand, service_text

@@ -1,0 +1,42 @@
+"""Loading for a command: every problem and every warning is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
+from relaykit.errors import RelaykitError
+
+__all__ = ["loaded_or_said"]
+
+
+class Loaded(Protocol):
+    """What a loader answers: at least its warnings."""
+
+    @property
+    def warnings(self) -> tuple[ConfigurationProblem, ...]: ...
+
+
+LoadedT = TypeVar("LoadedT", bound=Loaded)
+
+
+def loaded_or_said(load: Callable[[], LoadedT], say: Callable[[str], None]) -> LoadedT | None:
+    """What ``load`` answers; None after having said every problem.  Warnings are said in any case."""
+    try:
+        loaded = load()
+    except ConfigurationProblems as error:
+        _warn(error.warnings, say)
+        for problem in error.problems:
+            say(str(problem))
+        return None
+    except RelaykitError as error:
+        say(str(error))
+        return None
+    _warn(loaded.warnings, say)
+    return loaded
+
+
+def _warn(warnings: tuple[ConfigurationProblem, ...], say: Callable[[str], None]) -> None:
+    for warning in warnings:
+        say(f"WARNING: {warning}")
