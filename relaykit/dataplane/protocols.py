@@ -59,17 +59,23 @@ class LegTransport:
         self._protocol: Any = None
         self._attached = False
         self._paused = False
-        self._has_producer = False
-        self._pulled: _Pulled | None = None
+        self._producer: IPushProducer | None = None
         self._aborted = False
 
     def __repr__(self) -> str:
         return f"<LegTransport on {self._leg!r}>"
 
     def connect(self, protocol: IProtocol) -> None:
-        """Makes the connection of a protocol, which gets within this call what the leg has received."""
+        """Makes the connection of a protocol, which gets within this call what the leg has received.
+
+        What the protocol raises meanwhile goes on to the caller, and drops the leg.
+        """
         self._protocol = protocol
-        protocol.makeConnection(self)
+        try:
+            protocol.makeConnection(self)
+        except BaseException:
+            self._leg.abort()
+            raise
         if not self._paused:
             self._attach()
 
@@ -82,21 +88,20 @@ class LegTransport:
         self._leg.write_sequence(list(data))
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
-        self._has_producer = True
-        if streaming:
-            self._leg.registerProducer(producer, True)
-        else:
-            pulled = _Pulled(self._turns, producer)  # type: ignore[arg-type]  # not streaming says that it is one
-            self._pulled = pulled
-            self._leg.registerProducer(pulled, True)
-            pulled.resumeProducing()
+        if not self.connected:
+            producer.stopProducing()
+            return
+        pushing: Any = producer if streaming else _Pulled(self._turns, producer)  # type: ignore[arg-type]  # not streaming says that it is one
+        self._leg.registerProducer(pushing, True)
+        self._producer = pushing
+        if not streaming:
+            pushing.resumeProducing()
 
     def unregisterProducer(self) -> None:
-        if self._has_producer:
-            self._has_producer = False
-            pulled, self._pulled = self._pulled, None
-            if pulled is not None:
-                pulled.pauseProducing()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            if isinstance(producer, _Pulled):
+                producer.pauseProducing()
             self._leg.unregisterProducer()
             if self.disconnecting:
                 self._close()
@@ -109,7 +114,7 @@ class LegTransport:
     def loseConnection(self) -> None:
         if not self.disconnecting:
             self.disconnecting = True
-            if not self._has_producer:
+            if self._producer is None:
                 self._close()
 
     def abortConnection(self) -> None:
@@ -148,7 +153,11 @@ class LegTransport:
     def leg_lost(self, reason: Ended) -> None:
         self.connected = False
         self.disconnecting = True
+        producer, self._producer = self._producer, None
         protocol, self._protocol = self._protocol, None
+        if producer is not None:
+            # It has nobody to write to, and a pull producer would be asked again in each turn.
+            producer.stopProducing()
         protocol.connectionLost(Failure(self._why(reason)))
 
     # --- what it is -----------------------------------------------------------------------------
@@ -242,10 +251,13 @@ class LegEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         def opened(leg: IStreamLeg) -> IProtocol:
-            protocol = protocolFactory.buildProtocol(_as_address(leg.peer))
-            if protocol is None:
+            try:
+                protocol = protocolFactory.buildProtocol(_as_address(leg.peer))
+                if protocol is None:
+                    raise NoProtocol
+            except BaseException:
                 leg.abort()
-                raise NoProtocol
+                raise
             LegTransport(self._turns, leg).connect(protocol)
             return protocol
 

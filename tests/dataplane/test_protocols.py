@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -79,6 +80,7 @@ class Pulled:
     def __init__(self, transport: LegTransport, pieces: int) -> None:
         self.transport = transport
         self.pieces = pieces
+        self.stopped = 0
 
     def resumeProducing(self) -> None:
         """Writes one."""
@@ -88,7 +90,8 @@ class Pulled:
             self.transport.unregisterProducer()
 
     def stopProducing(self) -> None:
-        """Never asked for."""
+        """Writes no more."""
+        self.stopped += 1
 
 
 class LegTransportTests(SynchronousTestCase):
@@ -190,6 +193,41 @@ class LegTransportTests(SynchronousTestCase):
         self.assertEqual((len(received.data), received.ended), (5 * CAPACITY_BYTES, True))
         self.assertIsInstance(protocol.lost, ConnectionDone)
 
+    def test_lost_with_producer(self) -> None:
+        """A producer is stopped when the connection is lost, and one that comes later at once."""
+        for streaming in (False, True):
+            far, _, transport = self.connect()
+            producer = Pulled(transport, 1000)
+            transport.registerProducer(producer, streaming)
+            far.abort()
+            for _ in range(50):
+                self.network.turn()
+            self.assertEqual(producer.stopped, 1)
+            left = producer.pieces
+            self.network.turn()
+            self.assertEqual(producer.pieces, left)
+            late = Pulled(transport, 1000)
+            transport.registerProducer(late, False)
+            self.network.turn()
+            self.assertEqual((late.stopped, late.pieces), (1, 1000))
+
+    def test_defect_while_connecting(self) -> None:
+        """A protocol that fails to be connected loses the leg."""
+
+        class Failing(Recording):
+            """Cannot be connected."""
+
+            def connectionMade(self) -> None:
+                """Fails."""
+                raise ZeroDivisionError
+
+        far, near = self.network.pair()
+        received = RecordingReceiver(far)
+        transport = LegTransport(self.network, near)
+        self.assertRaises(ZeroDivisionError, transport.connect, Failing())
+        self.network.flush()
+        self.assertIs(received.lost, Ended.RESET)
+
     def test_lose_connection(self) -> None:
         """What was written is sent; the protocol is told when it is over."""
         far, protocol, transport = self.connect()
@@ -290,15 +328,21 @@ class LegEndpointTests(SynchronousTestCase):
         self.failureResultOf(connecting, CancelledError)
 
     def test_no_protocol(self) -> None:
-        """A factory that wants none loses the leg."""
-        factory = Factory()
-        factory.buildProtocol = lambda address: None  # type: ignore[assignment, method-assign]  # it refuses
-        far, near = self.network.pair()
-        self.opening.callback(near)
-        self.failureResultOf(self.endpoint.connect(factory), NoProtocol)
-        received = RecordingReceiver(far)
-        self.network.flush()
-        self.assertIs(received.lost, Ended.RESET)
+        """A factory that wants none, or fails to make one, loses the leg."""
+        answers: list[tuple[Callable[[Any], Any], type[Exception]]] = [
+            (lambda address: None, NoProtocol),
+            (lambda address: 1 / 0, ZeroDivisionError),
+        ]
+        for build, why in answers:
+            factory = Factory()
+            factory.buildProtocol = build  # type: ignore[assignment, method-assign]  # it is the factory's choice
+            far, near = self.network.pair()
+            self.opening = Deferred()
+            self.opening.callback(near)
+            self.failureResultOf(self.endpoint.connect(factory), why)
+            received = RecordingReceiver(far)
+            self.network.flush()
+            self.assertIs(received.lost, Ended.RESET)
 
 
 class Greeting(Resource):
