@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -101,9 +101,9 @@ class ServerParts:
         return self._bind_port.address.port if self._bind_port is not None else 0
 
     def open(self) -> None:
-        """Opens what may need privileges: the bind port, and the ports of the configured proxy types.
+        """Opens what may need privileges: the bind port, the ports of the configured proxy types, and STUN's.
 
-        :raises Exception: it cannot be; nothing is left open.
+        :raises Exception: it cannot be; what was opened is closed.
         """
         config, types = self._composition.config, self._composition.types
         try:
@@ -112,9 +112,11 @@ class ServerParts:
             self._shared_ports.adopt(config.bind_addr, self._bind_port, self._acceptor)
             self._ingresses.open(types.get(name) for name in self._composition.ingress_options)
         except Exception:
-            self.close_port()
-            self.release()
+            self.close_soon()
             raise
+        if config.stun_port >= 0:
+            self._stun = RelayStun(self._composition.reactor, config.bind_addr, config.stun_port or self.port)
+            self._stun.startService()
         self.log.info("frps tcp listen on {address}", address=self._bind_port.address)
         self.log.info("certificate fingerprint {fingerprint}", fingerprint=self.fingerprint)
 
@@ -123,10 +125,6 @@ class ServerParts:
 
         :raises Exception: a configured proxy type cannot start.
         """
-        config = self._composition.config
-        if config.stun_port >= 0:
-            self._stun = RelayStun(self._composition.reactor, config.bind_addr, config.stun_port or self.port)
-            self._stun.startService()
         await self._ingresses.start()
 
     def close_port(self) -> None:
@@ -141,7 +139,10 @@ class ServerParts:
         self.sessions.drain()
         self.registry.draining = True
         for proxy in self.registry:
-            await self.registry.withdraw(proxy, Ended.STOPPED)
+            try:
+                await self.registry.withdraw(proxy, Ended.STOPPED)
+            except Exception:
+                self.log.failure("[{proxy}] a defect while it was withdrawn", proxy=proxy.name)
         users = list(self.registry.flows())
         flows = max(len(users), len(self.data_plane.flows))
         if flows:
@@ -170,6 +171,14 @@ class ServerParts:
         if self._stun is not None:
             await maybeDeferred(self._stun.stopService)
         await self._ingresses.close()
+
+    def close_soon(self) -> None:
+        """Closes all of it after a start that failed, and gives it back as soon as it is closed."""
+        closing = Deferred.fromCoroutine(self.close())
+        closing.addErrback(
+            lambda failure: self.log.failure("a defect while a failed start was undone", failure)
+        )
+        closing.addCallback(lambda _: self.release())
 
     def release(self) -> None:
         """Gives back what the data plane holds, once its last leg is gone."""
@@ -204,7 +213,7 @@ class Composition:
         context, shown = self._tls()
         network = self.make_network(reactor)
         data_plane = network.data_plane
-        shared_ports = SharedPorts(network.listen, reactor)
+        shared_ports = SharedPorts(partial(network.listen, for_users=True), reactor)
         texts = PeerTexts(config.detailed_errors_to_client)
         accounting = Accounting(self.observers, _wall_clock)
         rules = self._rules(texts, accounting)

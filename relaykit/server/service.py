@@ -273,7 +273,7 @@ class RelayServer(Service):
         parts, self._parts = self._parts, None
         assert parts is not None and isinstance(failure.value, Exception)
         self._fail(failure.value)
-        Deferred.fromCoroutine(parts.close()).addErrback(self._defect).addCallback(lambda _: parts.release())
+        parts.close_soon()
 
     def _defect(self, failure: Failure) -> None:
         self.log.failure("a defect while the server was stopping", failure)
