@@ -271,6 +271,18 @@ class VisitableProxyTypeTests(ProxyTypeTests):
             relay.visit(self.proxy_type, self.visitor_common(), self.visitor_options()).stop()
             self.assertEqual((relay.open_ports, relay.clock.getDelayedCalls()), ([], []))
 
+    def test_visitor_session_lost(self) -> None:
+        """A visitor outlives its client's connection: its port stays open, and can be closed after it."""
+        relay = MemoryRelay()
+        visiting = relay.visit(self.proxy_type, self.visitor_common(), self.visitor_options())
+        open_ports = relay.open_ports
+        for connection in visiting.connections:
+            connection.cut()
+        relay.advance(60.0)
+        self.assertEqual(relay.open_ports, open_ports)
+        visiting.stop()
+        self.assertEqual((relay.open_ports, relay.clock.getDelayedCalls()), ([], []))
+
     def test_wrong_secret(self) -> None:
         """A user of a visitor that does not know the secret gets nothing, and the backend no work."""
         relay = MemoryRelay()

@@ -9,15 +9,18 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.schema import ServerConfig
+from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.plane import DataPlane
 from relaykit.sansio.control import events as session_events
 from relaykit.sansio.control.server_life import State
-from relaykit.server import composition, events, network
+from relaykit.server import composition, events
+from relaykit.server.network import Network
 from relaykit.server.service import RelayServer
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
-from relaykit.values import Address, Ended, Origin, Secret
+from relaykit.testing.ports import MemoryPorts
+from relaykit.values import Ended, Secret
 from tests.server.scene import TOKEN, TYPES, Client
 from tests.server.test_observers import Noting
-from tests.server.test_service import Port
 
 
 class Served:
@@ -26,14 +29,16 @@ class Served:
     def __init__(self, token: Secret = TOKEN) -> None:
         self.clock = MemoryReactorClock()
         self.network = MemoryNetwork(None, self.clock)
-        self.acceptors: dict[int, Any] = {}
+        self.ports = MemoryPorts(self.network)
         self._entropy = itertools.count(1)
-        self.server = RelayServer(ServerConfig(stun_port=-1), token, TYPES, self.clock)
+        self.server = RelayServer(
+            ServerConfig(stun_port=-1), token, TYPES, self.clock, make_network=self.make_network
+        )
 
-    def listen(self, poller: Any, host: str, port: int, acceptor: Any, for_users: bool = False) -> Port:
-        """Opens a port in memory."""
-        self.acceptors[port] = acceptor
-        return Port(Address(host, port))
+    def make_network(self, reactor: Any) -> Network:
+        """A network in memory."""
+        data_plane = DataPlane([CopyForwarder()], self.network)
+        return Network(self.network, data_plane, self.ports.listen, self.ports.listen_datagrams)
 
     def entropy(self, length: int) -> bytes:
         """Bytes that never come twice."""
@@ -45,8 +50,7 @@ class Served:
 
     def dial(self, port: int) -> MemoryLeg:
         """A connection to a port."""
-        near, far = self.network.pair()
-        self.acceptors[port].leg_accepted(far, Origin(far.peer, far.host))
+        near = self.ports.dial(port)
         self.flush()
         return near
 
@@ -60,7 +64,6 @@ class StatusTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.served = Served()
-        self.patch(network, "listen_tcp", self.served.listen)
         self.patch(composition, "_wall_clock", lambda: 1000.0 + self.served.clock.seconds())
         self.server = self.served.server
         self.noting = Noting(follows_users=True)
