@@ -29,7 +29,8 @@ def read_json(text: str, *, whole: bool) -> Document:
         if whole and rest:
             raise json.JSONDecodeError("unexpected text after the first value", text, len(text) - len(rest))
     except json.JSONDecodeError as error:
-        raise FormatError(error.msg[:1].lower() + error.msg[1:], error.lineno, error.colno) from None
+        reason = (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at")
+        raise FormatError(reason, error.lineno, error.colno) from None
     except (ValueError, RecursionError) as error:
         reason = "lists and tables are nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise FormatError(reason) from None

@@ -28,6 +28,9 @@ from relaykit.config.text.numerals import parse_integer
 
 __all__ = ["Places", "read_yaml"]
 
+_ECHOING = ("found undefined alias", "found undefined tag handle")
+"""Errors whose texts go on with what is in the file: it may be a secret that lacks its quotes."""
+
 MOST_NODES = 200_000
 """Values of one document, each use of an alias counted: aliases of aliases grow without bound else."""
 
@@ -69,7 +72,12 @@ def read_yaml(text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = error.problem or error.context or "not YAML"
-        raise FormatError(reason, *(() if mark is None else (mark.line + 1, mark.column + 1))) from None
+        hint = ""
+        for echoing in _ECHOING:
+            if reason.startswith(echoing):
+                reason, hint = echoing, "a text that begins with * or ! must be in quotes"
+        place = () if mark is None else (mark.line + 1, mark.column + 1)
+        raise FormatError(reason, *place, hint=hint) from None
     except yaml.YAMLError as error:
         raise FormatError(" ".join(str(error).split())) from None
     except RecursionError:

@@ -65,6 +65,7 @@ class JsonTests(SynchronousTestCase):
             # Versions of Python differ about the place and the words for a comma too many.
             self.assertEqual(error.column if column != 0 else 0, column, text)
             self.assertIn(words, error.reason)
+            self.assertFalse(error.reason.endswith(" at"), error.reason)
 
     def test_bounded(self) -> None:
         """Nesting and the length of numbers are bounded."""

@@ -151,6 +151,18 @@ class DocumentTests(SynchronousTestCase):
             error = self.assertRaises(FormatError, read_yaml, text)
             self.assertEqual(error.line, line, text)
 
+    def test_no_echo(self) -> None:
+        """A token that lacks its quotes is not repeated, whatever YAML takes it for."""
+        for text, hint in (
+            ("token: *s3cret", "quotes"),
+            ("token: !s3!cret x", "quotes"),
+            ("token: !s3cret! x", ""),
+            ("token: s3cret: s3cret", ""),
+        ):
+            error = self.assertRaises(FormatError, read_yaml, f"{text}\n")
+            self.assertNotIn("s3", f"{error} {error.hint}", text)
+            self.assertIn(hint, error.hint, text)
+
     def test_bounded(self) -> None:
         """Aliases that contain themselves, or multiply, and deep nesting end in an error."""
         self.patch(yaml_text, "MOST_NODES", 1000)
