@@ -39,6 +39,7 @@ class RunningIngresses:
         self._running: dict[str, IIngress] = {}
         self._locks: dict[str, DeferredLock] = {}
         self._starting: dict[str, Deferred[Any]] = {}
+        self._closed = False
 
     def open(self, proxy_types: Iterable[IProxyType]) -> None:
         """Makes the ingresses of types that the server's file configures: their ports may need privileges."""
@@ -58,6 +59,7 @@ class RunningIngresses:
 
         One whose start fails is forgotten, and made again for the next proxy.
 
+        :raises ProxyRefusedError: they have been closed meanwhile.
         :raises Exception: whatever the start fails with.
         """
         name = proxy_type.name
@@ -66,6 +68,8 @@ class RunningIngresses:
         lock = self._locks.setdefault(name, DeferredLock())
         await lock.acquire()
         try:
+            if self._closed:
+                raise ProxyRefusedError(RefusalCode.NOT_AVAILABLE, STOPPED)
             if name not in self._running:
                 await self._start(name, self._made.get(name) or self._make(proxy_type))
             return self._running[name]
@@ -73,7 +77,8 @@ class RunningIngresses:
             lock.release()
 
     async def close(self) -> None:
-        """Stops them all, those that are starting included."""
+        """Stops them all, those that are starting included; none is made or started any more."""
+        self._closed = True
         for starting in list(self._starting.values()):
             starting.cancel()
         for name in reversed(list(self._made)):

@@ -239,13 +239,14 @@ class Registry:
         """
         was_open, proxy.is_open = proxy.is_open, False
         exposure, proxy.exposure = proxy.exposure, None
-        if proxy.flows:
-            self._withdrawn.add(proxy)
         try:
             if exposure is not None:
                 await exposure.withdraw()
         finally:
             self._forget(proxy)
+            if proxy.flows:
+                # Users may have come until here.
+                self._withdrawn.add(proxy)
             if was_open:
                 self._accounting.proxy_closed(proxy.totals, proxy.identity, why)
 

@@ -439,7 +439,10 @@ class Sessions:
             return False
 
         def refused(failure: Failure) -> None:
-            if not failure.check(CancelledError):
+            if failure.check(CancelledError):
+                # It is gone; or the verifier has given up by itself.
+                leg.abort()
+            else:
                 self._refuse_work(refusal_text(failure), framing, leg)
 
         def answered(result: T) -> T:

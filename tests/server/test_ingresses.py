@@ -142,6 +142,20 @@ class RunningIngressesTests(SynchronousTestCase):
         self.failureResultOf(waiting, ProxyRefusedError)
         self.assertEqual([each.stops for each in self.type.made], [1, 1])
 
+    def test_closed_while_proxies_wait(self) -> None:
+        """Of the proxies that wait for one that starts, none starts it again once all are closed."""
+        waiting = [self.wanted(), self.wanted()]
+        self.patch(Slow, "startService", self.started)
+        self.successResultOf(Deferred.fromCoroutine(self.ingresses.close()))
+        for each in waiting:
+            self.failureResultOf(each, ProxyRefusedError)
+        self.failureResultOf(self.wanted(), ProxyRefusedError)
+        self.assertEqual(len(self.type.made), 1)
+
+    def started(self, ingress: Slow) -> None:
+        """None is to be started any more."""
+        self.fail("started")
+
     def test_defect_while_stopping(self) -> None:
         """One that cannot stop keeps no other from it."""
         self.type.fails = ListenFailed("no")

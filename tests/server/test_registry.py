@@ -25,7 +25,7 @@ from relaykit.server.flows import ProxyFlow
 from relaykit.server.observers import LogObserver, Observers
 from relaykit.server.registry import RegisteredProxy, Registry
 from relaykit.testing.memory import MemoryNetwork
-from relaykit.values import ClientIdentity, Ended
+from relaykit.values import ClientIdentity, Ended, Origin
 from tests.server.scene import TYPES
 
 
@@ -41,15 +41,27 @@ class Exposed:
         self.withdrawn = True
 
 
+@implementer(IExposure)
+@define(eq=False)
+class Leaving:
+    """An exposure that is withdrawn when the test says so."""
+
+    address: str = ":1"
+    leaving: Deferred[None] = field(factory=Deferred)
+
+    async def withdraw(self) -> None:
+        await self.leaving
+
+
 @implementer(IIngress)
 class HeldIngress(Service):
     """An ingress whose exposures come when the test says so."""
 
     def __init__(self) -> None:
-        self.waiting: list[Deferred[Exposed]] = []
+        self.waiting: list[Deferred[Any]] = []
 
-    async def expose(self, proxy: Any) -> Exposed:
-        waiting: Deferred[Exposed] = Deferred()
+    async def expose(self, proxy: Any) -> Any:
+        waiting: Deferred[Any] = Deferred()
         self.waiting.append(waiting)
         return await waiting
 
@@ -140,6 +152,23 @@ class RegistryTests(RegistryTestCase):
         self.assertEqual([event["ended"] for event in logged], ["session-ended"])
         self.assertTrue(exposed.withdrawn)
         self.assertEqual(list(self.registry), [])
+
+    def test_users_who_come_while_it_is_withdrawn(self) -> None:
+        """Flows are counted once, and are known until they end, also those that began meanwhile."""
+        registered = self.register()
+        self.ingress.waiting[0].callback(Leaving())
+        proxy = self.successResultOf(registered)
+        user: Any = None
+        first = proxy.serve(user, Origin())
+        exposure: Any = proxy.exposure
+        withdrawing = Deferred.fromCoroutine(self.registry.withdraw(proxy, Ended.WITHDRAWN))
+        self.assertEqual(list(self.registry.flows()), [first])
+        self.session.wanted.clear()
+        proxy.flows.clear()
+        late = proxy.serve(user, Origin())
+        exposure.leaving.callback(None)
+        self.successResultOf(withdrawing)
+        self.assertEqual(list(self.registry.flows()), [late])
 
     def test_type_cannot_start(self) -> None:
         """A proxy whose type cannot start is refused; the log says why, and once more for a defect."""

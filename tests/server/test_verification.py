@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -217,6 +217,13 @@ class WorkConnectionTests(SynchronousTestCase):
         leg.write(b"too early")
         self.scene.flush()
         self.assertEqual(self.verifier.cancelled, 3)
+
+    def test_given_up(self) -> None:
+        """One about which the verifier itself gives up is dropped, for nobody else would end it."""
+        _, answer = self.client.offer_work()
+        self.verifier.answers[0].errback(CancelledError())
+        self.scene.flush()
+        self.failureResultOf(answer)
 
     def test_too_many(self) -> None:
         """No more than so many wait at once; the others are refused."""
