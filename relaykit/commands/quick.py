@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from relaykit.assembly import ServerAssembly
+from relaykit.assembly import ServerAssembly, read_secret_file
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.runner import ProcessRunner, begin_serving, exit_status
 from relaykit.commands.token import new_token
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.config.load import server_from_table
+from relaykit.errors import RelaykitError
 from relaykit.nat.sockets import ANYWHERE, local_host_towards
 from relaykit.plugins import ProxyTypes
-from relaykit.state import StateDirectory, StateUnavailable
+from relaykit.state import StateDirectory
 from relaykit.values import Secret
 
 if TYPE_CHECKING:
@@ -31,10 +32,13 @@ EXAMPLE_PORT = 6000
 """The port of the server that the line asks for."""
 
 
-def run_quick(context: CommandContext, port: int, host: str, *, config: str, state_dir: str) -> int:
-    """Runs a server with a token of its own until a signal comes; says how to reach it.
+def run_quick(
+    context: CommandContext, port: int, host: str, *, config: str, state_dir: str, token_file: str
+) -> int:
+    """Runs a server until a signal comes; says how to reach it.
 
     :param host: how clients know this machine; empty for a guess.
+    :param token_file: where its token is; empty for one of its own.
     """
     if config:
         context.explain("--quick runs without a file: leave out -c FILE, or --quick", "no-file-given")
@@ -42,8 +46,8 @@ def run_quick(context: CommandContext, port: int, host: str, *, config: str, sta
     types = ProxyTypes.installed()
     state = StateDirectory.find(state_dir, context.environ)
     try:
-        token = kept_token(state)
-    except StateUnavailable as error:
+        token = read_secret_file(token_file) if token_file else kept_token(state)
+    except RelaykitError as error:
         context.explain(error)
         return 1
     table = {

@@ -22,7 +22,8 @@ def run_server(context: CommandContext, quick: bool, port: int, host: str, **fil
     if quick:
         from relaykit.commands.quick import run_quick
 
-        return run_quick(context, port, host, config=files["config"], state_dir=files["state_dir"])
+        given = {each: files[each] for each in ("config", "state_dir", "token_file")}
+        return run_quick(context, port, host, **given)
     return _run(context, read_server, serve_server, **files)
 
 

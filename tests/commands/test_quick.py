@@ -68,6 +68,17 @@ class RunTests(ServingTestCase):
         self.assertIn("another program listens there\n  The port could not be opened", printed.stderr)
         self.assertNotIn("RELAYKIT_TOKEN", printed.stdout)
 
+    def test_token_file(self) -> None:
+        """A token that is given in a file is the server's; one that cannot be read ends it."""
+        path = Path(self.mktemp())
+        words = ("server", "--quick", "--state-dir", self.folder, "--token-file", str(path))
+        printed = run_printed(list(words))
+        self.assertEqual(printed.status, 1)
+        self.assertIn(f"cannot read the token file {path}", printed.stderr)
+        path.write_text("given\n")
+        self.assertIn("RELAYKIT_TOKEN=given ", self.serve(*words).stdout)
+        self.assertFalse(Path(self.folder, TOKEN_FILE).exists())
+
     def test_misuse(self) -> None:
         """A file and ``--quick`` exclude each other; ports are checked as in a file."""
         self.assertIn("--quick runs without a file", run_printed(["server", "--quick", "-c", "x"]).stderr)
