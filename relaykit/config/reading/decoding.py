@@ -358,6 +358,8 @@ def _reason(value: Any, declared: Any, error: msgspec.ValidationError) -> str:
     if type(value) is int and plain in (int, float):
         least, greatest = limits_of(declared)
         if least is not None and greatest is not None:
+            if least < 0 and value > greatest:
+                return f"must be at most {greatest}, not {value}"
             return f"must be in the range {least}..{greatest}, not {value}"
         return f"{error}"
     if plain not in _WORDS:

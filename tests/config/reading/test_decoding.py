@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.config.problems import Findings, Report
 from relaykit.config.reading.decoding import Reader, nearest
 from relaykit.config.text.documents import Document, Format
-from relaykit.options import Options, Problem
+from relaykit.options import Options, PortOrOff, Problem
 from relaykit.values import Secret
 
 PLAIN = st.recursive(
@@ -33,6 +33,7 @@ class Sample(Options, frozen=True, kw_only=True):
     secret: Secret = Secret("")
     number: int = 1
     limited: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
+    port_or_off: PortOrOff = 0
     fraction: float = 0.5
     switch: bool = True
     maybe: bool | None = None
@@ -108,6 +109,7 @@ class ReaderTests(SynchronousTestCase):
                 "secret": 6,
                 "number": True,
                 "limited": 10,
+                "portOrOff": 65536,
                 "switch": 1,
                 "names": ["a", 1, False],
                 "words": {"a": 1.5},
@@ -123,6 +125,7 @@ class ReaderTests(SynchronousTestCase):
                 "secret: must be a text, not a number (put it in quotes)",
                 "number: must be a whole number, not true",
                 "limited: must be in the range 0..9, not 10",
+                "portOrOff: must be at most 65535, not 65536",
                 "switch: must be true or false, not a number (1)",
                 "names[1]: must be a text, not a number (1) (put it in quotes)",
                 "names[2]: must be a text, not false (put it in quotes)",
