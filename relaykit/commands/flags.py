@@ -21,7 +21,10 @@ class _Words(click.ParamType):  # type: ignore[type-arg]  # generic in newer ver
     name = "strings"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return next(csv.reader([value]), ()) if isinstance(value, str) else value
+        try:
+            return next(csv.reader([value]), ()) if isinstance(value, str) else value
+        except csv.Error:
+            self.fail(f"{value!r} has a line break", param, ctx)
 
 
 class _Pairs(_Words):

@@ -54,6 +54,13 @@ class ProgramTests(SynchronousTestCase):
         printed = run_printed(["http", "8080", "--domain", "app.example"])
         self.assertEqual((printed.status, printed.stdout), (1, ""))
         self.assertIn("the proxy type http is not available yet", printed.stderr)
+        self.assertIn("the proxy type http is not available yet", run_printed(["help", "http"]).stdout)
+
+    def test_line_break(self) -> None:
+        """A list with a line break in it is a mistake like any other."""
+        printed = run_printed(["verify", "-c", "x", "--allow-unsafe", "a\nb"])
+        self.assertEqual(printed.status, 2)
+        self.assertIn("has a line break", printed.stderr)
 
     def test_broken(self) -> None:
         """A command whose type cannot be used says why; help goes on without it."""

@@ -239,6 +239,7 @@ def _unusable(name: str, why: PluginError | str, problem: str) -> click.Command:
     return click.Command(
         name,
         callback=run,
+        help=f"{why}.",
         short_help=str(why),
         add_help_option=False,
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
