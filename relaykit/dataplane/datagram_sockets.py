@@ -44,6 +44,10 @@ MOST_SOURCES = 4096
 """Sources of one port that have a leg at the same time; a few MB.  For one more the one that has been silent
 for the longest time is let go, so that forged sources cost each other their place first."""
 
+MOST_HELD_BYTES = 16 * 1024 * 1024
+"""Bytes that all sources of one port hold together until they have receivers: as many as a hundred users may
+need while the ways to the service are being opened, and what forged sources can cost at most."""
+
 SOURCE_IDLE_S = 120.0
 """Silence, in both directions, after which a source is forgotten.  Source: RFC 4787 REQ-5 for NATs, which
 have the same to decide."""
@@ -93,12 +97,7 @@ class DatagramSocketLeg(DatagramLeg):
             self._poller.watch(self, READ)
 
     def close(self) -> None:
-        if self._number >= 0:
-            self._silence()
-            self._poller.forget(self)
-            self._number = -1
-            self._socket.close()
-            self._lose_soon(Ended.FINISHED)
+        self._end(Ended.FINISHED)
 
     # --- for the poller -------------------------------------------------------------------------
 
@@ -118,11 +117,26 @@ class DatagramSocketLeg(DatagramLeg):
                 return
 
     def failed(self) -> None:
-        """Goes on: one datagram was lost, or a reactor took for the end what is none, and watches no more."""
-        if self._number >= 0:
+        """Goes on: one datagram was lost, or a reactor took for the end what is none, and watches no more.
+
+        It ends where the poller cannot watch it.
+        """
+        if not self.interest:
+            self._end(Ended.INTERNAL_ERROR)
+        elif self._number >= 0:
             with contextlib.suppress(OSError):
                 self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self._poller.watch(self, self.interest)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _end(self, reason: Ended) -> None:
+        if self._number >= 0:
+            self._silence()
+            self._poller.forget(self)
+            self._number = -1
+            self._socket.close()
+            self._lose_soon(reason)
 
 
 class _SourceLeg(DatagramLeg):
@@ -155,6 +169,12 @@ class _SourceLeg(DatagramLeg):
             self._silence()
             self._lose_soon(reason)
 
+    def _hold(self, count: int) -> bool:
+        return self._port.hold(count)
+
+    def _release(self, count: int) -> None:
+        self._port.release(count)
+
 
 @implementer(IListeningPort)
 class DatagramPort:
@@ -175,6 +195,7 @@ class DatagramPort:
         self._acceptor = acceptor
         self._host = None if address is None or address.host in ANY_HOST else address
         self._legs: OrderedDict[tuple[object, ...], _SourceLeg] = OrderedDict()
+        self._held_bytes = 0
         self._sweep = 0
         self._sweeping: IDelayedCall | None = None
         self._crowded = False
@@ -215,6 +236,17 @@ class DatagramPort:
         except OSError:
             return False
         return True
+
+    def hold(self, count: int) -> bool:
+        """Whether a source may hold so many bytes more; they are counted until :meth:`release`."""
+        if self._held_bytes + count > MOST_HELD_BYTES:
+            return False
+        self._held_bytes += count
+        return True
+
+    def release(self, count: int) -> None:
+        """A source holds so many bytes less."""
+        self._held_bytes -= count
 
     def forget(self, name: tuple[object, ...], leg: _SourceLeg) -> None:
         """A leg was closed; whoever sends from there again is new."""

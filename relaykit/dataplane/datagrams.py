@@ -101,7 +101,11 @@ class DatagramLeg:
             self._receiver.datagram_received(data)  # type: ignore[union-attr]  # flowing implies one
         elif self._closed or self._loss is not None:
             return
-        elif len(self._held) < HELD_DATAGRAMS and self._held_bytes + len(data) <= HELD_BYTES:
+        elif (
+            len(self._held) < HELD_DATAGRAMS
+            and self._held_bytes + len(data) <= HELD_BYTES
+            and self._hold(len(data))
+        ):
             self._held.append(bytes(data))
             self._held_bytes += len(data)
         else:
@@ -112,6 +116,15 @@ class DatagramLeg:
         self._closed = True
         self._flowing = False
         self._held.clear()
+        self._release(self._held_bytes)
+        self._held_bytes = 0
+
+    def _hold(self, count: int) -> bool:
+        """Whether there is room to hold so many bytes more, as far as several legs share it."""
+        return True
+
+    def _release(self, count: int) -> None:
+        """So many bytes are held no more."""
 
     def _lost(self, reason: Ended) -> None:
         """Notes that the leg is gone; only the first reason counts."""
@@ -131,6 +144,7 @@ class DatagramLeg:
         while held and self._receiver is not None and not self._paused:
             data = held.popleft()
             self._held_bytes -= len(data)
+            self._release(len(data))
             self._receiver.datagram_received(data)
         if held or self._receiver is None:
             return

@@ -85,7 +85,10 @@ class Descriptor(Protocol):
         """Something it waits for may be possible, or have happened; spurious calls occur."""
 
     def failed(self) -> None:
-        """:meth:`ready` raised, which has been logged: drop the connection."""
+        """:meth:`ready` raised, or it cannot be watched, then its interest is none; which has been logged.
+
+        Drop the connection.
+        """
 
 
 @implementer(ITurns)
@@ -147,7 +150,12 @@ class Poller:
                     call()
                 except Exception:
                     self.log.failure("a defect at the end of a turn, in {call!r}", call=call)
-        if self._calls and not self._end_scheduled:
+        if self._calls:
+            self._end_soon()
+
+    def _end_soon(self) -> None:
+        """Lets a turn end outside of the turns that descriptors cause."""
+        if not self._end_scheduled:
             self._end_scheduled = True
             self.reactor.callLater(0, self._end_late)
 
@@ -230,6 +238,8 @@ class EpollPoller(Poller):
                     self._apply_changes()
         finally:
             self._in_turn = False
+            if self._calls:
+                self._end_soon()
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -260,6 +270,7 @@ class EpollPoller(Poller):
             # Such as too many watches for this user: that costs one connection, not all of them.  ValueError
             # is for a poller that was closed.
             self.log.failure("{descriptor!r} cannot be watched; it is dropped", descriptor=descriptor)
+            descriptor.interest = 0
             self.at_turn_end(descriptor.failed)
         else:
             descriptor.watched = interest

@@ -147,7 +147,7 @@ class IAcceptHost(ILegAcceptor):
     def listen_datagrams(port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
         """Opens a UDP port on the address that clients dial.
 
-        :raises OSError: it cannot be opened.
+        :raises ListenFailed: :class:`relaykit.dataplane.listening.ListenFailed`, it cannot be opened.
         """
 
     def path_accepted(path: ISharedPath, origin: Origin, secured: ISecureLeg | None) -> None:

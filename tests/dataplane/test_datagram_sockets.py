@@ -13,11 +13,12 @@ from zope.interface.verify import verifyObject
 from relaykit.dataplane import datagram_sockets
 from relaykit.dataplane.datagram_sockets import READS_AT_ONCE, SOURCE_IDLE_S, DatagramPort, DatagramSocketLeg
 from relaykit.dataplane.datagrams import HELD_DATAGRAMS
-from relaykit.dataplane.poller import READ
+from relaykit.dataplane.poller import READ, EpollPoller
 from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, IListeningPort
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Address, Ended, Origin
-from tests.dataplane.fakes import FakeDatagramSocket, FakePoller, os_error
+from tests.dataplane.fakes import FakeDatagramSocket, FakePoller, FakeReactor, os_error
+from tests.dataplane.test_poller import FakeEpoll
 
 HOST = Address("192.0.2.2", 53)
 USER, OTHER, THIRD = (("192.0.2.1", number) for number in (1000, 1001, 1002))
@@ -93,6 +94,18 @@ class DatagramSocketLegTests(SynchronousTestCase):
         self.leg.close()
         self.leg.failed()
         self.assertEqual(self.leg.watched, 0)
+
+    def test_cannot_be_watched(self) -> None:
+        """A leg that the system does not let be watched is lost, and is not tried again and again."""
+        reactor, epoll = FakeReactor(), FakeEpoll()
+        epoll.full = True
+        poller = EpollPoller(reactor, lambda: epoll)  # type: ignore[arg-type]  # enough of one
+        got = RecordingDatagrams(DatagramSocketLeg(poller, cast(socket.socket, self.socket), HOST, None))
+        for _ in range(3):
+            reactor.advance(0)
+        self.assertEqual((got.lost, self.socket.closed), (Ended.INTERNAL_ERROR, True))
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(reactor.getDelayedCalls(), [])
 
 
 @implementer(IDatagramAcceptor)
@@ -174,6 +187,20 @@ class DatagramPortTests(SynchronousTestCase):
         (leg,) = self.accepting.legs
         self.assertEqual(leg.dropped, READS_AT_ONCE + 1 - HELD_DATAGRAMS)
         self.assertEqual(len(RecordingDatagrams(leg).got), HELD_DATAGRAMS)
+
+    def test_held_by_all(self) -> None:
+        """All sources together hold so much and no more; what is delivered or let go makes room."""
+        self.patch(datagram_sockets, "MOST_HELD_BYTES", 10)
+        self.arrive((b"12345", USER), (b"12345", OTHER), (b"1", THIRD))
+        first, second, third = self.accepting.legs
+        self.assertEqual([leg.dropped for leg in self.accepting.legs], [0, 0, 1])
+        RecordingDatagrams(first)
+        second.close()
+        self.arrive((b"1234567890", THIRD))
+        self.assertEqual(RecordingDatagrams(third).got, [b"1234567890"])
+        self.arrive((b"1234567890", OTHER))
+        self.port.close()
+        self.assertEqual(self.port._held_bytes, 0)
 
     def test_errors(self) -> None:
         """What the system tells of earlier datagrams ends nothing."""

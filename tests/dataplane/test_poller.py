@@ -177,9 +177,11 @@ class EpollPollerTests(SynchronousTestCase):
         self.poller.watch(first, READ)
         self.epoll.full = True
         first.act = lambda: self.poller.watch(second, READ)
-        self.turn([(1, READ)], [(1, READ)])
+        self.turn([(1, READ)])
         self.reactor.advance(0)
-        self.assertEqual((second.dropped, len(first.events)), (True, 2))
+        self.assertTrue(second.dropped)
+        self.turn([(1, READ)])
+        self.assertEqual(len(first.events), 2)
         self.assertTrue(self.flushLoggedErrors(OSError))
 
     def test_turn_end(self) -> None:
