@@ -91,7 +91,7 @@ def _from_file(path: str) -> bytes:
 
 def _from_command(source: TokenCommand, environ: Mapping[str, str], cwd: str) -> bytes:
     command = source.command
-    variables = {**environ, **{each.name: each.value for each in source.env}}
+    variables = {**environ, **{each.name: each.value.reveal() for each in source.env}}
     try:
         finished = subprocess.run(
             [command, *source.args],

@@ -29,7 +29,7 @@ def from_file(path: str) -> ClientAuth:
 
 def from_command(command: str, *args: str) -> ServerAuth:
     """A token that a command prints."""
-    variable = CommandVariable(name="TOKEN", value="sesame")
+    variable = CommandVariable(name="TOKEN", value=Secret("sesame"))
     return ServerAuth(
         token_source=TokenSource(type="exec", exec=TokenCommand(command=command, args=args, env=(variable,)))
     )
@@ -80,6 +80,10 @@ class ResolveTests(ConfigurationTestCase):
         problem = self.problem(failing)
         self.assertIn("ended with status 3", problem)
         self.assertNotIn("print", problem)
+
+    def test_command_variables(self) -> None:
+        """What a command is given in its environment may be a secret, and is not shown."""
+        self.assertNotIn("sesame", repr(from_command("vault")))
 
     def test_command_timeout(self) -> None:
         """A command has bounded time, and cannot ask on the terminal."""

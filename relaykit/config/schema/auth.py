@@ -54,7 +54,7 @@ class CommandVariable(Options, frozen=True, kw_only=True):
     """One environment variable of a command."""
 
     name: Annotated[str, doc("Name of the variable.")] = ""
-    value: Annotated[str, doc("Its value.")] = ""
+    value: Annotated[Secret, doc("Its value.")] = Secret("")
 
 
 class TokenCommand(Options, frozen=True, kw_only=True):
