@@ -14,10 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from relaykit.errors import RefusalCode, RefusedError
 
-__all__ = ["NOT_THE_KEY", "PUBLIC_KEY_LENGTH", "Signer", "check_signature", "identity_name", "statement"]
-
-PUBLIC_KEY_LENGTH = 32
-"""Bytes of a public key of Ed25519 (RFC 8032)."""
+__all__ = ["NOT_THE_KEY", "Signer", "check_signature", "identity_name", "statement"]
 
 NOT_THE_KEY = "the signature of the client's identity does not hold"
 """To a login whose signature is not one of its key for this connection."""

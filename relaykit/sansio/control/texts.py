@@ -16,8 +16,6 @@ __all__ = [
     "POOL_FULL",
     "REPLACED_DURING_LOGIN",
     "RUN_ID_IN_USE",
-    "SESSION_NOT_CURRENT",
-    "SESSION_NOT_RUNNING",
     "STOPPED",
     "TOO_MANY_LOGINS",
     "UNKNOWN_SESSION",
@@ -69,12 +67,6 @@ POOL_FULL = "work connection pool is full, discarding"
 
 UNKNOWN_SESSION = "no client control found for run id [{run_id}]"
 """To a work connection or a visit whose run id nobody has; to be formatted."""
-
-SESSION_NOT_CURRENT = "client control for run id [{run_id}] is no longer current"
-"""To a work connection of a session that was replaced meanwhile; to be formatted."""
-
-SESSION_NOT_RUNNING = "client control for run id [{run_id}] is not running"
-"""To a work connection of a session that is ending or not yet logged in; to be formatted."""
 
 STOPPED = "control manager is closed"
 """To whatever comes while the server stops."""
