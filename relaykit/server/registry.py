@@ -64,6 +64,13 @@ MAX_PROXIES_PER_CLIENT = 4096
 """Proxies of one client, those that are being exposed included: several ranges of a thousand ports, and yet
 no single client can have a sixteenth of what the server takes."""
 
+EXPOSE_TIMEOUT_S = 30.0
+"""Seconds for a proxy type to open a proxy, a probe of whoever holds its port included: the other proxies of
+the client wait meanwhile."""
+
+WITHDRAW_TIMEOUT_S = 10.0
+"""Seconds for a proxy type to close a proxy; then its name is free all the same."""
+
 
 class ProxySession(WorkSource, Protocol):
     """What a registered proxy needs of the session that registered it."""
@@ -221,7 +228,12 @@ class Registry:
         self._per_client[proxy.identity.run_id] += 1
         try:
             ingress = await self._ingress_of(type_name)
-            proxy.exposure = await ingress.expose(proxy)
+            exposing: Deferred[IExposure] = Deferred.fromCoroutine(ingress.expose(proxy))
+            proxy.exposure = await exposing.addTimeout(EXPOSE_TIMEOUT_S, self._clock)
+        except DeadlinePassed as error:
+            self._forget(proxy)
+            text = f"proxy [{name}] could not be opened within {EXPOSE_TIMEOUT_S:g} seconds"
+            raise ProxyRefusedError(RefusalCode.NOT_AVAILABLE, text) from error
         except Exception:
             self._forget(proxy)
             raise
@@ -236,12 +248,15 @@ class Registry:
         """Closes a proxy to new users and frees its name; running flows go on, as with frp.
 
         Observers are told once, with the reason, however often it is withdrawn.
+
+        :raises Exception: what the proxy type fails with, or that it takes too long; the name is free then.
         """
         was_open, proxy.is_open = proxy.is_open, False
         exposure, proxy.exposure = proxy.exposure, None
         try:
             if exposure is not None:
-                await exposure.withdraw()
+                withdrawing: Deferred[None] = Deferred.fromCoroutine(exposure.withdraw())
+                await withdrawing.addTimeout(WITHDRAW_TIMEOUT_S, self._clock)
         finally:
             self._forget(proxy)
             if proxy.flows:

@@ -302,7 +302,7 @@ class Session:
             self._core.refuse_proxy(name, FAILED)
             return
         if self._ending:
-            await self._registry.withdraw(proxy, Ended.SESSION_ENDED)
+            await self._close(proxy, Ended.SESSION_ENDED)
             return
         self._proxies[name] = proxy
         self._core.registered(name, proxy.exposure.address if proxy.exposure is not None else "")
@@ -310,7 +310,7 @@ class Session:
     async def _withdraw(self, name: str) -> None:
         proxy = self._proxies.pop(name, None)
         if proxy is not None:
-            await self._registry.withdraw(proxy, Ended.WITHDRAWN)
+            await self._close(proxy, Ended.WITHDRAWN)
             proxy.end_flows(Ended.WITHDRAWN, waiting_only=True)
 
     def _signaled(self, event: SignalReceived) -> None:
@@ -344,10 +344,14 @@ class Session:
     async def _withdraw_all(self) -> None:
         proxies, self._proxies = self._proxies, {}
         for proxy in proxies.values():
-            try:
-                await self._registry.withdraw(proxy, Ended.SESSION_ENDED)
-            except Exception:
-                self.log.failure("[{proxy}] a defect while it was withdrawn", proxy=proxy.name)
+            await self._close(proxy, Ended.SESSION_ENDED)
+
+    async def _close(self, proxy: RegisteredProxy, why: Ended) -> None:
+        """Withdraws a proxy; a defect of its type costs none of the others."""
+        try:
+            await self._registry.withdraw(proxy, why)
+        except Exception:
+            self.log.failure("[{proxy}] a defect while it was withdrawn", proxy=proxy.name)
 
     def _finish(self, _: None, why: Ended, text: str) -> None:
         self._rules.accounting.client_disconnected(self.identity, why, text)

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,7 +24,7 @@ from relaykit.server import registry
 from relaykit.server.accounting import Accounting
 from relaykit.server.flows import ProxyFlow
 from relaykit.server.observers import LogObserver, Observers
-from relaykit.server.registry import RegisteredProxy, Registry
+from relaykit.server.registry import EXPOSE_TIMEOUT_S, WITHDRAW_TIMEOUT_S, RegisteredProxy, Registry
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import ClientIdentity, Ended, Origin
 from tests.server.scene import TYPES
@@ -152,6 +153,21 @@ class RegistryTests(RegistryTestCase):
         self.assertEqual([event["ended"] for event in logged], ["session-ended"])
         self.assertTrue(exposed.withdrawn)
         self.assertEqual(list(self.registry), [])
+
+    def test_takes_too_long(self) -> None:
+        """A type that does not open a proxy, or close it, in time does not keep its name."""
+        registered = self.register()
+        self.clock.advance(EXPOSE_TIMEOUT_S)
+        refusal = self.failureResultOf(registered, ProxyRefusedError).value
+        self.assertEqual(refusal.code, RefusalCode.NOT_AVAILABLE)
+        self.assertEqual(len(self.registry), 0)
+        registered = self.register()
+        self.ingress.waiting[1].callback(Leaving())
+        proxy = self.successResultOf(registered)
+        withdrawing = Deferred.fromCoroutine(self.registry.withdraw(proxy, Ended.WITHDRAWN))
+        self.clock.advance(WITHDRAW_TIMEOUT_S)
+        self.failureResultOf(withdrawing, DeadlinePassed)
+        self.assertEqual((len(self.registry), self.clock.getDelayedCalls()), (0, []))
 
     def test_users_who_come_while_it_is_withdrawn(self) -> None:
         """Flows are counted once, and are known until they end, also those that began meanwhile."""

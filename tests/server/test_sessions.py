@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control import events
@@ -12,8 +15,9 @@ from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
 from relaykit.sansio.control.session import Heartbeat
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.server.acceptor import Link
+from relaykit.server.registry import Registry
 from relaykit.testing.memory import RecordingReceiver
-from relaykit.values import Secret
+from relaykit.values import Ended, Secret
 from tests.server.scene import EXPORTER, Client, Scene, versions
 
 OTHER_EXPORTER = bytes(range(1, 33))
@@ -196,6 +200,25 @@ class ProxyTests(SynchronousTestCase):
         self.assertEqual(scene.ports, {})
         client.register("web", remote_port=6000)
         self.assertEqual(len(client.of(events.ProxyRegistered)), 2)
+
+    def test_defect_while_withdrawn(self) -> None:
+        """What the client asked for meanwhile is done all the same where a type fails to close a proxy."""
+        scene = Scene()
+        client = Client(scene)
+        client.register("web", remote_port=6000)
+        held: Deferred[None] = Deferred()
+
+        async def withdraw(registry: Registry, proxy: Any, why: Ended) -> None:
+            await held
+
+        self.patch(Registry, "withdraw", withdraw)
+        client.withdraw("web")
+        client.register("other", remote_port=6001)
+        self.assertEqual(len(client.of(events.ProxyRegistered)), 1)
+        held.errback(ZeroDivisionError())
+        scene.flush()
+        self.assertEqual(client.of(events.ProxyRegistered)[1].name, "other")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_unknown_withdrawal(self) -> None:
         """Taking back what is not there, or another client's, does nothing."""
