@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from click import UsageError
 from twisted.internet.defer import Deferred
 
 from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly, read_client, read_server
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving, exit_status
+from relaykit.commands.tunnels.logins import DEFAULT_PORT
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
@@ -24,6 +26,8 @@ def run_server(context: CommandContext, quick: bool, port: int, host: str, **fil
 
         given = {each: files[each] for each in ("config", "state_dir", "token_file")}
         return run_quick(context, port, host, **given)
+    if host or port != DEFAULT_PORT:
+        raise UsageError("--port and --host go with --quick; the port of a file is its key bindPort")
     return _run(context, read_server, serve_server, **files)
 
 

@@ -85,6 +85,10 @@ class RunTests(ServingTestCase):
         self.assertIn(
             "bindPort", run_printed(["server", "--quick", "--port", "70000"], {"HOME": self.folder}).stderr
         )
+        for flag in (["--port", "8000"], ["--host", "relay.example"]):
+            printed = run_printed(["server", "-c", "x", *flag])
+            self.assertEqual(printed.status, 2)
+            self.assertIn("go with --quick", printed.stderr)
 
 
 class TokenTests(SynchronousTestCase):
