@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GONE_CLIENTS", "GONE_FOR_S", "GONE_PROXIES", "Accounting", "ClientTotals", "ProxyTotals"]
 
+_ClientKey = tuple[str, str, str]
 _KeyT = TypeVar("_KeyT")
 _ValueT = TypeVar("_ValueT")
 
@@ -81,8 +82,8 @@ class Accounting:
     _wall_clock: Callable[[], float]
     _proxies: dict[str, ProxyTotals] = field(factory=dict, init=False)
     _gone: OrderedDict[str, ProxyTotals] = field(factory=OrderedDict, init=False)
-    _clients: dict[tuple[str, str], ClientTotals] = field(factory=dict, init=False)
-    _gone_clients: OrderedDict[tuple[str, str], ClientTotals] = field(factory=OrderedDict, init=False)
+    _clients: dict[_ClientKey, ClientTotals] = field(factory=dict, init=False)
+    _gone_clients: OrderedDict[_ClientKey, ClientTotals] = field(factory=OrderedDict, init=False)
 
     def proxies(self) -> Iterator[ProxyTotals]:
         """Of all proxies, those that are open first."""
@@ -164,9 +165,9 @@ class Accounting:
             self.observers.tell(left, of_user=True)
 
 
-def _key(client: ClientIdentity) -> tuple[str, str]:
-    """What tells a client from the others over its logins."""
-    return client.user, client.client_id or client.run_id
+def _key(client: ClientIdentity) -> _ClientKey:
+    """What tells a client from the others over its logins: no run id can be another's client id."""
+    return client.user, client.client_id, "" if client.client_id else client.run_id
 
 
 def _remember(table: OrderedDict[_KeyT, _ValueT], key: _KeyT, value: _ValueT, limit: int) -> None:

@@ -72,6 +72,9 @@ class ProxyFlow:
 
     __slots__ = ("_since", "_traffic", "_waiting", "origin", "proxy")
 
+    is_forgeable = False
+    """Whether it takes no more than one datagram, from whatever source, to have one of these."""
+
     log = Logger()
 
     def __init__(self, proxy: FlowOwner, origin: Origin) -> None:
@@ -197,6 +200,8 @@ class DatagramUserFlow(UserFlow):
     """A source of datagrams that is served: its datagrams go over a work connection of its own, framed."""
 
     __slots__ = ()
+
+    is_forgeable = True
 
     def _forward(self, work: IStreamLeg) -> IFlow:
         data_plane = self.proxy.data_plane

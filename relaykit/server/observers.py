@@ -147,7 +147,9 @@ class LogObserver:
         )
 
     def _user_unserved(self, event: events.UserUnserved) -> None:
-        self.log.warn(
+        # Once at this level, or a flood of forged datagrams would be one of lines, too.
+        level = self.log.debug if event.is_routine else self.log.warn
+        level(
             "[{run}] [{proxy}] no work connection for {origin}: {reason}",
             run=event.client.run_id,
             proxy=event.proxy,

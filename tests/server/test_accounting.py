@@ -128,6 +128,12 @@ class AccountingTests(SynchronousTestCase):
         self.accounting.client_disconnected(NAMELESS, Ended.TIMEOUT, "")
         self.assertEqual(list(self.accounting.clients()), [])
 
+    def test_run_id_like_a_client_id(self) -> None:
+        """A client whose run id is the client id of another one takes nothing from it."""
+        self.connect()
+        self.connect(ClientIdentity(CLIENT.client_id, user=CLIENT.user))
+        self.assertEqual([each.login.client.run_id for each in self.accounting.clients()], ["r1", "c1"])
+
     def test_gone_clients(self) -> None:
         """Of clients that are gone some are remembered."""
         self.patch(accounting, "GONE_CLIENTS", 2)

@@ -17,14 +17,20 @@ from zope.interface import implementer
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.dataplane.plane import DataPlane
-from relaykit.errors import ProxyRefusedError, RefusalCode, VisitRefusedError
+from relaykit.errors import NoWorkConnection, ProxyRefusedError, RefusalCode, VisitRefusedError
 from relaykit.interfaces import IExposure, IIngress, IStreamLeg
 from relaykit.sansio.control.texts import STOPPED
 from relaykit.server import registry
 from relaykit.server.accounting import Accounting
 from relaykit.server.flows import ProxyFlow
 from relaykit.server.observers import LogObserver, Observers
-from relaykit.server.registry import EXPOSE_TIMEOUT_S, WITHDRAW_TIMEOUT_S, RegisteredProxy, Registry
+from relaykit.server.registry import (
+    EXPOSE_TIMEOUT_S,
+    UNSERVED_AGAIN_S,
+    WITHDRAW_TIMEOUT_S,
+    RegisteredProxy,
+    Registry,
+)
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import ClientIdentity, Ended, Origin
 from tests.server.scene import TYPES
@@ -229,6 +235,26 @@ class RegistryTests(RegistryTestCase):
         refused = self.failureResultOf(self.register("b"), ProxyRefusedError).value
         self.assertEqual((refused.code, refused.text), (RefusalCode.NOT_AVAILABLE, STOPPED))
         self.assertEqual(len(self.registry), 0)
+
+    def test_unserved(self) -> None:
+        """Every user who goes unserved is worth a line; of sources of datagrams, only one in a while."""
+        registered = self.register()
+        self.ingress.waiting[0].callback(Exposed())
+        proxy = self.successResultOf(registered)
+        near, _ = MemoryNetwork().pair()
+        source: Any = near
+        levels = []
+        for serve in (proxy.serve, proxy.serve, proxy.serve_datagrams, proxy.serve_datagrams):
+            self.session.work.append(NoWorkConnection("no"))
+            with capturedLogs() as logged:
+                serve(source, Origin())
+            levels += [event["log_level"].name for event in logged if "no work" in event["log_format"]]
+        self.assertEqual(levels, ["warn", "warn", "debug", "debug"])
+        self.clock.advance(UNSERVED_AGAIN_S)
+        self.session.work.append(NoWorkConnection("no"))
+        with capturedLogs() as logged:
+            proxy.serve_datagrams(source, Origin())
+        self.assertIn("warn", [event["log_level"].name for event in logged])
 
     def test_visits_need_a_visitable_exposure(self) -> None:
         """A visit to a proxy without visitors is refused."""
