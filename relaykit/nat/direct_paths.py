@@ -179,7 +179,11 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
             rendezvous.result.callback(path)
         else:
             assert self._on_path is not None, "closed, and yet there is a path"
-            self._on_path(path)
+            try:
+                self._on_path(path)
+            except Exception:
+                path.close()
+                raise
 
     def _on_failed(self, failure: Failure, id_: str) -> None:
         if failure.check(CancelledError):

@@ -86,6 +86,16 @@ class _Session:
         self.cancelled += 1
 
 
+class _Path:
+    """A direct path that somebody may close."""
+
+    closed = False
+
+    def close(self) -> None:
+        """Closes it."""
+        self.closed = True
+
+
 class DirectPathsTests(SynchronousTestCase):
     """One backend's or one visitor's rendezvous."""
 
@@ -146,7 +156,7 @@ class DirectPathsTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_answering(self) -> None:
-        """The responder's on_path gets each path; without a on_path an invitation is declined."""
+        """The responder's on_path gets each path; without an on_path an invitation is declined."""
         self.hear(RendezvousInvitation("first", KEY_32))
         self.assertEqual(self.server.heard, [RendezvousEnd("first", EndReason.GONE)])
         taken: list[Any] = []
@@ -158,7 +168,7 @@ class DirectPathsTests(SynchronousTestCase):
         self.assertEqual(self.server.heard[1:], [RendezvousEnd("theirs", EndReason.SETTLED)])
 
     def test_taker_with_a_defect(self) -> None:
-        """A on_path that raises is logged, and the next path is taken all the same."""
+        """An ``on_path`` that raises is logged and its path closed; the next is taken all the same."""
         taken: list[Any] = []
 
         def take(path: Any) -> None:
@@ -166,9 +176,11 @@ class DirectPathsTests(SynchronousTestCase):
             raise ValueError("a defect")
 
         self.rendezvous.answer(take)
-        for name in ("one", "two"):
-            self.invited(name).result.callback(name)
-        self.assertEqual(taken, ["one", "two"])
+        paths = [_Path(), _Path()]
+        for number, path in enumerate(paths):
+            self.invited(str(number)).result.callback(path)
+        self.assertEqual(taken, paths)
+        self.assertEqual([path.closed for path in paths], [True, True])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
     def test_refused(self) -> None:
