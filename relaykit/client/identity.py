@@ -52,7 +52,11 @@ class Identity:
                 name = "identity" if number == 1 else f"identity-{number}"
                 held = state.hold(f"{name}.lock")
                 if held is not None:
-                    return cls(_load_or_create(state, f"{name}.pem"), held)
+                    try:
+                        return cls(_load_or_create(state, f"{name}.pem"), held)
+                    except StateUnavailable:
+                        held.close()
+                        raise
                 reason = f"all {MOST_IDENTITIES} of {state.path} are in use"
         except StateUnavailable as error:
             reason = str(error)

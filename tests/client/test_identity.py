@@ -60,6 +60,17 @@ class IdentityTests(SynchronousTestCase):
                 taken = {Identity.taken(state).public_key for _ in range(2)}
             self.assertEqual((len(taken), len(logged)), (2, 2))
 
+    def test_unreadable(self) -> None:
+        """One that cannot be read is not kept from others, who may come when it can be."""
+        unreadable = self.state.path / "identity.pem"
+        unreadable.mkdir(parents=True)
+        with capturedLogs() as logged:
+            taken = Identity.taken(self.state)
+        self.assertEqual(len(logged), 1)
+        unreadable.rmdir()
+        self.assertIsNotNone(self.state.hold("identity.lock"))
+        taken.release()
+
     def test_damaged(self) -> None:
         """A file that holds no key of this kind is replaced, and that is said."""
         self.state.write("identity.pem", b"junk")
