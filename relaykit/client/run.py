@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
+    from relaykit.client.hosts import BackendHost, VisitorHost
     from relaykit.client.network import Network
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
@@ -100,22 +101,30 @@ class ClientRun(MultiService):
         self.proxies = ProxyRegistrar(self, types, config.user)
         self.proxies.setServiceParent(self)
         self.visitors = Visitors(self, types, config.user)
+        self._former: Sequence[BackendHost | VisitorHost] = ()
+        """Of proxies and visitors that are gone while users of theirs go on."""
 
     # --- what is registered and visited -----------------------------------------------------------------
 
     def update(self, proxies: Sequence[ConfiguredProxy], visitors: Sequence[ConfiguredVisitor]) -> None:
         """Makes these what is registered and visited; see :meth:`RelayClient.update`."""
         visitor_plan, proxy_plan = self.visitors.planned(visitors), self.proxies.planned(proxies)
+        before = self._hosts()
         removed, added = self.visitors.update(visitor_plan)
         if self.visitors.parent is not None:
             self._tell_changes("visitor", removed, added)
         removed, added = self.proxies.update(proxy_plan)
         if self.session is not None:
             self._tell_changes("proxy", removed, added)
+        present: set[object] = {*self.proxies.hosts(), *self.visitors.hosts()}
+        self._former = [each for each in before if each not in present and each.flows]
+
+    def _hosts(self) -> tuple[BackendHost | VisitorHost, ...]:
+        return (*self.proxies.hosts(), *self.visitors.hosts(), *self._former)
 
     def flows(self) -> Iterator[tuple[str, IFlow, Origin]]:
         """All flows: of which proxy or visitor, and where their users come from."""
-        for host in (*self.proxies.hosts(), *self.visitors.hosts()):
+        for host in self._hosts():
             for flow, origin in host.flows.items():
                 yield host.name, flow, origin
 

@@ -679,6 +679,12 @@ class UpdateTests(SynchronousTestCase):
         self.scene.advance(3)
         self.assertTrue(first.lost)
         self.assertEqual(sorted(name for name, _, _ in client.flows()), ["db", "v"])
+        client.update([], [])
+        self.assertEqual(sorted(name for name, _, _ in client.flows()), ["db", "v"])
+        for _, flow, _ in client.flows():
+            flow.end(Ended.STOPPED)
+        self.scene.advance(3)
+        self.assertEqual(list(client.flows()), [])
 
 
 class StopTests(SynchronousTestCase):
