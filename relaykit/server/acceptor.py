@@ -165,10 +165,11 @@ class BindPort(MultiService):
 
         self.recognize(recognizer, on_recognized, Rank.SHARED)
 
-    def close_links(self) -> None:
-        """Closes every connection that has streams, and those."""
+    def close_connections(self) -> None:
+        """Closes all that have streams, and those; drops all that nobody is known behind yet."""
         for link in list(self._links):
             link.close()
+        self._pending.abort_all()
 
     # --- for carriers -----------------------------------------------------------------------------
 
@@ -185,7 +186,7 @@ class BindPort(MultiService):
         return listen_datagrams(self._poller, self._rules.bind_addr, port, acceptor)
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        slot = self._admit(origin)
+        slot = self._admit(origin, leg.abort)
         if slot is None:
             leg.abort()
             return
@@ -193,7 +194,7 @@ class BindPort(MultiService):
         Deferred.fromCoroutine(self._recognize(connection)).addErrback(self._not_recognized, connection)
 
     def path_accepted(self, path: ISharedPath, origin: Origin, secured: ISecureLeg | None) -> None:
-        slot = self._admit(origin)
+        slot = self._admit(origin, path.close)
         if slot is None:
             path.close()
         else:
@@ -201,8 +202,8 @@ class BindPort(MultiService):
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _admit(self, origin: Origin) -> Slot | None:
-        slot = self._pending.enter(origin)
+    def _admit(self, origin: Origin, abort: Callable[[], None]) -> Slot | None:
+        slot = self._pending.enter(origin, abort)
         if slot is None:
             # Once, or a flood of connections would be one of lines, too.
             level = self.log.debug if self._crowded else self.log.warn

@@ -48,17 +48,19 @@ def source_of(origin: Origin) -> str:
 
 @define(eq=False)
 class Slot:
-    """One connection's place among the pending ones, until :meth:`release`."""
+    """One connection's place among the pending ones, until :meth:`release`; ``abort()`` drops it."""
 
     _pending: PendingConnections
-    _source: str
+    source: str
+    abort: Callable[[], None] | None
     _released: bool = field(default=False, init=False)
 
     def release(self) -> None:
         """It is known who takes the connection, or it is gone; doing it again changes nothing."""
         if not self._released:
             self._released = True
-            self._pending.on_released(self._source)
+            self.abort = None
+            self._pending.on_released(self)
 
 
 class PendingConnections:
@@ -70,25 +72,33 @@ class PendingConnections:
     def __init__(self, is_known: Callable[[str], bool]) -> None:
         self._is_known = is_known
         self._of_source: Counter[str] = Counter()
-        self._total = 0
+        self._slots: set[Slot] = set()
 
     def __len__(self) -> int:
-        return self._total
+        return len(self._slots)
 
-    def enter(self, origin: Origin) -> Slot | None:
-        """A slot for a new connection; None if there is none, then drop it."""
+    def enter(self, origin: Origin, abort: Callable[[], None]) -> Slot | None:
+        """A slot for a new connection, which ``abort()`` drops; None if there is none, then drop it."""
         source = source_of(origin)
-        if self._total >= MAX_PENDING:
+        if len(self._slots) >= MAX_PENDING:
             return None
         if self._of_source[source] >= MAX_PENDING_PER_SOURCE and not self._is_known(source):
             return None
-        self._total += 1
         self._of_source[source] += 1
-        return Slot(self, source)
+        slot = Slot(self, source, abort)
+        self._slots.add(slot)
+        return slot
 
-    def on_released(self, source: str) -> None:
+    def abort_all(self) -> None:
+        """Drops them all."""
+        for slot in tuple(self._slots):
+            if slot.abort is not None:
+                slot.abort()
+
+    def on_released(self, slot: Slot) -> None:
         """For slots only."""
-        self._total -= 1
+        self._slots.discard(slot)
+        source = slot.source
         self._of_source[source] -= 1
         if not self._of_source[source]:
             del self._of_source[source]

@@ -166,7 +166,7 @@ class ServerParts:
         self.close_port()
         self.end_flows()
         await self.sessions.end_all()
-        self._acceptor.close_links()
+        self._acceptor.close_connections()
         await maybeDeferred(self._acceptor.stopService)
         if self._stun is not None:
             await maybeDeferred(self._stun.stopService)

@@ -296,9 +296,26 @@ class BindPortTests(SynchronousTestCase):
         self.scene.flush()
         link.close()
 
+    def test_closing_what_is_pending(self) -> None:
+        """Whatever a connection is waiting for, closing drops it, and leaves no timer."""
+        scene = self.scene
+        silent, opened, bare = scene.accept(), scene.accept(), scene.accept_tls()
+        opened.write(b"o" + bytes(7) + b"d")
+        link = muxed(scene)
+        scene.flush()
+        secure = self.successResultOf(bare)
+        received = [RecordingReceiver(each) for each in (silent, opened, secure)]
+        with capturedLogs() as logged:
+            scene.bind_port.close_connections()
+            scene.flush()
+        self.assertNotIn(None, [each.lost for each in received])
+        self.successResultOf(link.when_lost())
+        self.assertEqual(scene.bind_port.pending, 0)
+        self.assertEqual([each for each in logged if each["log_level"] >= LogLevel.error], [])
+
     def test_closing_links(self) -> None:
         """When the server stops it closes the links of its clients."""
         link = muxed(self.scene)
-        self.scene.bind_port.close_links()
+        self.scene.bind_port.close_connections()
         self.scene.flush()
         self.successResultOf(link.when_lost())

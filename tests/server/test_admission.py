@@ -27,6 +27,10 @@ def origin(host: str, port: int = 1) -> Origin:
     return Origin(Address(host, port))
 
 
+def nothing() -> None:
+    """Nothing to drop."""
+
+
 class SourceTests(SynchronousTestCase):
     """Tests for :func:`source_of`."""
 
@@ -55,28 +59,28 @@ class HalfOpenTests(SynchronousTestCase):
 
     def test_per_source(self) -> None:
         """One source has so many places and no more; another one has its own."""
-        places = [self.pending.enter(origin("192.0.2.7")) for _ in range(MAX_PENDING_PER_SOURCE)]
+        places = [self.pending.enter(origin("192.0.2.7"), nothing) for _ in range(MAX_PENDING_PER_SOURCE)]
         self.assertNotIn(None, places)
-        self.assertIsNone(self.pending.enter(origin("192.0.2.7")))
-        self.assertIsNotNone(self.pending.enter(origin("192.0.2.8")))
+        self.assertIsNone(self.pending.enter(origin("192.0.2.7"), nothing))
+        self.assertIsNotNone(self.pending.enter(origin("192.0.2.8"), nothing))
 
     def test_known_source(self) -> None:
         """A source that a client is logged in from may have as many as there are."""
         for _ in range(MAX_PENDING_PER_SOURCE + 1):
-            self.assertIsNotNone(self.pending.enter(origin("192.0.2.1")))
+            self.assertIsNotNone(self.pending.enter(origin("192.0.2.1"), nothing))
 
     def test_all_together(self) -> None:
         """There are so many places for all together, known or not."""
         with mock.patch.object(admission, "MAX_PENDING", 3):
             for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
-                self.assertIsNotNone(self.pending.enter(origin(host)))
+                self.assertIsNotNone(self.pending.enter(origin(host), nothing))
             for host in ("192.0.2.1", "192.0.2.4"):
-                self.assertIsNone(self.pending.enter(origin(host)))
+                self.assertIsNone(self.pending.enter(origin(host), nothing))
         self.assertGreater(MAX_PENDING, MAX_PENDING_PER_SOURCE)
 
     def test_left(self) -> None:
         """A place that was left is free again, once."""
-        first, second = (self.pending.enter(origin("192.0.2.7")) for _ in range(2))
+        first, second = (self.pending.enter(origin("192.0.2.7"), nothing) for _ in range(2))
         assert first is not None and second is not None
         first.release()
         first.release()
