@@ -74,6 +74,10 @@ class EndReason(enum.Enum):
 class _Message(msgspec.Struct, frozen=True, tag_field="do"):
     id: str
 
+    def __repr__(self) -> str:
+        # Some carry a key, or the proof of a secret.
+        return f"{type(self).__name__}(id={self.id!r})"
+
 
 class RendezvousRequest(_Message, frozen=True, tag="request"):
     """Initiator to server: it wishes to meet the client of the proxy that the signal is for.

@@ -60,6 +60,11 @@ class MessageTests(SynchronousTestCase):
             to_body(ALL[5]), {KEY: {"do": "end", "id": "c", "why": "failed", "failure": "silence"}}
         )
 
+    def test_hidden(self) -> None:
+        """The representation of a message shows no key and no proof."""
+        self.assertEqual(repr(ALL[1]), "RendezvousGrant(id='c')")
+        self.assertNotIn("xff", repr(ALL))
+
     def test_about_something_else(self) -> None:
         """A signal of the type's own is none of a rendezvous's."""
         self.assertIsNone(from_body({}))
