@@ -127,7 +127,13 @@ class DialHost:
         return os.urandom(count)
 
     def dial(self) -> Deferred[IStreamLeg]:
+        """Fails, before it reaches for the server, where a file of TLS cannot be read and never could be."""
         transport = self._config.transport
+        if transport.tls.enable and self._context is None:
+            try:
+                self._tls_context()
+            except TransportSecurityError as error:
+                return fail(error)
         return dial(
             self._poller,
             self._config.server_addr,

@@ -125,6 +125,8 @@ class DialHostTests(SynchronousTestCase):
         near, _ = MemoryNetwork().pair()
         error = self.failureResultOf(self.host.secure(near), TransportSecurityError)
         self.assertEqual(str(error.value), f"cannot read {self.authority}: no such file or directory")
+        dialed = self.failureResultOf(self.host.dial(), TransportSecurityError)
+        self.assertEqual(str(dialed.value), str(error.value))
         self.assertTrue(near._silent)
 
     def test_without_tls(self) -> None:

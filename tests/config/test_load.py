@@ -13,7 +13,7 @@ from relaykit.config.problems import ConfigurationProblems
 from relaykit.errors import BrokenProxyType
 from relaykit.interfaces import IBackend, IClientHost, IIngress, IProxyType, IProxyTypeReference, IServerHost
 from relaykit.options import Count, Host, ListeningPort, Options, SecondsOrOff, doc, file_key
-from relaykit.plugins import ProxyTypes
+from relaykit.plugins import Carriers, ProxyTypes
 from relaykit.proxies.stcp import StcpOptions
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.values import Secret
@@ -113,6 +113,8 @@ class ClientTests(ConfigurationTestCase):
 
     def test_all_problems(self) -> None:
         """Every problem of the file is told at once, in the order of its lines, with its place and a hint."""
+        # Packages that are installed may bring carriers.
+        self.patch(Carriers, "installed", lambda: ())
         problems = self.client_problems(
             'server_addr = "x"\nserverPort = "7000"\ntoken = "t"\n[transport]\nprotocol = "ws"\n'
             '[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 70000\ncustomDomains = ["x"]\n'
