@@ -181,9 +181,14 @@ def _dump(number: int, frame: FrameType | None) -> None:
 
 
 def exit_status(reason: ExitReason, report: Callable[[BaseException], None]) -> int:
-    """The exit status for an end that a signal makes a success; a failure is reported."""
+    """The exit status for an end that a signal makes a success; a failure is reported.
+
+    :raises BrokenPipeError: that is it: whoever read the output is gone.
+    """
     if reason.failure is None:
         return 0
+    if isinstance(reason.failure, BrokenPipeError):
+        raise reason.failure
     if not isinstance(reason.failure, (RelaykitError, OSError)):
         log.failure("the program ended because of a defect", Failure(reason.failure))
     report(reason.failure)

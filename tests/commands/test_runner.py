@@ -20,6 +20,7 @@ from relaykit.commands.runner import (
     ProcessRunner,
     begin_logging,
     begin_serving,
+    exit_status,
 )
 from relaykit.config.schema.sections import LogConfig
 from relaykit.errors import ConnectionFailed
@@ -154,6 +155,20 @@ class ProcessRunnerTests(SynchronousTestCase):
         self.patch(signal, "getsignal", lambda number: signal.SIG_IGN)
         self.live()
         self.assertNotIn(signal.SIGHUP, self.set_signals)
+
+
+class ExitStatusTests(SynchronousTestCase):
+    """Tests for the exit status of a program."""
+
+    def test_failures(self) -> None:
+        """A failure is reported; that nobody reads the output any more is for the process to tell nobody."""
+        told: list[BaseException] = []
+        failure = ConnectionFailed("no way")
+        self.assertEqual(exit_status(ExitReason(), told.append), 0)
+        self.assertEqual(exit_status(ExitReason(failure=failure), told.append), 1)
+        self.assertEqual(told, [failure])
+        self.assertRaises(BrokenPipeError, exit_status, ExitReason(failure=BrokenPipeError()), told.append)
+        self.assertEqual(told, [failure])
 
 
 class LoggingTests(SynchronousTestCase):
