@@ -91,7 +91,7 @@ class IIngress(IService):
     """
 
     async def expose(proxy: IRegisteredProxy) -> IExposure:
-        """Opens the proxy to users.
+        """Opens the proxy to users; cancelled after half a minute, which its client is told.
 
         :raises ProxyRefusedError: it cannot be; the text goes to the client.
         """
@@ -103,7 +103,7 @@ class IExposure(Interface):
     address = Attribute("What the client is told that users dial; empty if nothing is public.")
 
     async def withdraw() -> None:
-        """Closes it to new users, before its name and ports are free again."""
+        """Closes it to new users, before its name and ports are free again; cancelled after ten seconds."""
 
 
 class IVisitable(IExposure):
