@@ -13,7 +13,7 @@ from relaykit import __version__
 from relaykit.clock import monotonic
 from relaykit.driver import CoreDriver
 from relaykit.errors import problem_of
-from relaykit.sansio.control.server_life import Action, ServerLife, State
+from relaykit.sansio.control.server_life import ServerAction, ServerLife, ServerState
 from relaykit.server.composition import Composition, ServerParts
 from relaykit.server.network import Network, make_network
 from relaykit.server.observers import LogObserver, Observers
@@ -81,7 +81,7 @@ class RelayServer(Service):
             make_network=make_network,
         )
         self._life = ServerLife()
-        self._driver: CoreDriver[Action] = CoreDriver(self._life, self._composition.reactor, self._act)
+        self._driver: CoreDriver[ServerAction] = CoreDriver(self._life, self._composition.reactor, self._act)
         self._parts: ServerParts | None = None
         self._starting: list[Deferred[None]] = []
         self._stopping: list[Deferred[None]] = []
@@ -118,14 +118,14 @@ class RelayServer(Service):
         """
         if self._life.failure is not None:
             return fail(self._life.failure)
-        if self._life.state is State.READY:
+        if self._life.state is ServerState.READY:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
         self._starting.append(waiting)
         return waiting
 
     @property
-    def state(self) -> State:
+    def state(self) -> ServerState:
         """Where it stands."""
         return self._life.state
 
@@ -202,7 +202,7 @@ class RelayServer(Service):
 
     # --- what the life asks for -------------------------------------------------------------------
 
-    def _act(self, action: Action) -> None:
+    def _act(self, action: ServerAction) -> None:
         _ACTIONS[action](self)
 
     def _open(self) -> None:
@@ -267,7 +267,7 @@ class RelayServer(Service):
         self._driver.step()
 
     def _not_started(self, failure: Failure) -> None:
-        if self._life.state is not State.STARTING:
+        if self._life.state is not ServerState.STARTING:
             # It was stopped meanwhile, which ends the start.
             return
         parts, self._parts = self._parts, None
@@ -280,11 +280,11 @@ class RelayServer(Service):
 
 
 _ACTIONS = {
-    Action.OPEN: RelayServer._open,
-    Action.START: RelayServer._start,
-    Action.TELL: RelayServer._tell,
-    Action.DRAIN: RelayServer._drain,
-    Action.END_FLOWS: RelayServer._end_flows,
-    Action.CLOSE: RelayServer._close,
-    Action.FINISH: RelayServer._finish,
+    ServerAction.OPEN: RelayServer._open,
+    ServerAction.START: RelayServer._start,
+    ServerAction.TELL: RelayServer._tell,
+    ServerAction.DRAIN: RelayServer._drain,
+    ServerAction.END_FLOWS: RelayServer._end_flows,
+    ServerAction.CLOSE: RelayServer._close,
+    ServerAction.FINISH: RelayServer._finish,
 }

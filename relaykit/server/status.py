@@ -15,7 +15,7 @@ from relaykit.dataplane.plane import FlowCounts
 
 if TYPE_CHECKING:
     from relaykit.options import Options, ProxyCommon
-    from relaykit.sansio.control.server_life import State
+    from relaykit.sansio.control.server_life import ServerState
     from relaykit.server.accounting import ClientTotals, ProxyTotals
     from relaykit.server.registry import RegisteredProxy
     from relaykit.values import Address
@@ -145,7 +145,7 @@ class ServerStatus:
     :ivar flows: in them, *near* is where users come from.
     """
 
-    state: State
+    state: ServerState
     since: float | None = None
     port: int = 0
     fingerprint: str = ""

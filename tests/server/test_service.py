@@ -17,7 +17,7 @@ from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import LocalProtocolError
 from relaykit.interfaces import IExposure, IIngress, IListeningPort
 from relaykit.options import Options
-from relaykit.sansio.control.server_life import CLOSE_S, DRAIN_S, State
+from relaykit.sansio.control.server_life import CLOSE_S, DRAIN_S, ServerState
 from relaykit.server import network
 from relaykit.server.service import RelayServer
 from relaykit.testing.memory import MemoryNetwork
@@ -106,7 +106,7 @@ class RelayServerTests(SynchronousTestCase):
     def test_constructing_opens_nothing(self) -> None:
         """A server that is not started has no port."""
         server = self.make()
-        self.assertEqual((server.port, server.fingerprint, server.state), (0, "", State.STOPPED))
+        self.assertEqual((server.port, server.fingerprint, server.state), (0, "", ServerState.STOPPED))
         self.assertEqual((self.ports, list(self.reactor.readers)), ([], []))
 
     def test_ready(self) -> None:
@@ -133,7 +133,7 @@ class RelayServerTests(SynchronousTestCase):
             self.successResultOf(server.when_ready())
             self.successResultOf(server.stopService())
             self.assertFalse(self.ports[-1].is_open)
-            self.assertEqual((server.port, server.state), (0, State.STOPPED))
+            self.assertEqual((server.port, server.state), (0, ServerState.STOPPED))
         self.assertNoResult(server.when_ready())
 
     def test_start_fails(self) -> None:
@@ -167,7 +167,7 @@ class RelayServerTests(SynchronousTestCase):
         server.startService()
         waiting = server.when_ready()
         self.assertNoResult(waiting)
-        self.assertEqual(server.state, State.STARTING)
+        self.assertEqual(server.state, ServerState.STARTING)
         self.slow.ingress.starting.callback(None)
         self.successResultOf(waiting)
         self.successResultOf(server.stopService())
@@ -188,7 +188,7 @@ class RelayServerTests(SynchronousTestCase):
         server = self.make(configured=True)
         server.startService()
         self.successResultOf(server.stopService())
-        self.assertEqual((server.state, self.slow.ingress.running), (State.STOPPED, 0))
+        self.assertEqual((server.state, self.slow.ingress.running), (ServerState.STOPPED, 0))
         self.assertNoResult(server.when_ready())
         self.assertFalse(self.ports[0].is_open)
 
@@ -207,7 +207,7 @@ class RelayServerTests(SynchronousTestCase):
         server.startService()
         self.successResultOf(server.when_ready())
         self.slow.ingress.stopping.callback(None)
-        self.assertEqual(server.state, State.READY)
+        self.assertEqual(server.state, ServerState.READY)
         self.successResultOf(server.stopService())
 
     def test_flows_are_cut(self) -> None:

@@ -12,7 +12,7 @@ from relaykit.config.schema import ServerConfig
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.sansio.control import events as session_events
-from relaykit.sansio.control.server_life import State
+from relaykit.sansio.control.server_life import ServerState
 from relaykit.server import composition, events
 from relaykit.server.network import Network
 from relaykit.server.service import RelayServer
@@ -91,7 +91,7 @@ class StatusTests(StatusTestCase):
         """A server that is not running says so."""
         self.successResultOf(self.server.stopService())
         status = self.server.status()
-        self.assertEqual((status.state, status.port, status.clients), (State.STOPPED, 0, ()))
+        self.assertEqual((status.state, status.port, status.clients), (ServerState.STOPPED, 0, ()))
         self.assertEqual(self.server.flows(), [])
         self.assertFalse(self.successResultOf(self.server.end_proxy("web")))
         self.assertFalse(self.successResultOf(self.server.end_client(self.client.run_id)))
@@ -101,7 +101,7 @@ class StatusTests(StatusTestCase):
         """It knows its clients, its proxies and their users."""
         self.user()
         status = self.server.status()
-        self.assertEqual((status.state, status.port, status.flows.present), (State.READY, 7000, 1))
+        self.assertEqual((status.state, status.port, status.flows.present), (ServerState.READY, 7000, 1))
         self.assertEqual(status.fingerprint, self.server.fingerprint)
         (client,) = status.clients
         self.assertEqual((client.key, client.run_id), ("ann.c1", self.client.run_id))

@@ -18,11 +18,11 @@ __all__ = [
     "CLOSE_S",
     "DRAIN_S",
     "TRANSITIONS",
-    "Action",
     "Actor",
+    "ServerAction",
     "ServerLife",
-    "State",
-    "Step",
+    "ServerState",
+    "ServerStep",
 ]
 
 DRAIN_S = 7.0
@@ -33,7 +33,7 @@ CLOSE_S = 2.0
 """Seconds that sessions, links and the server halves of proxy types get to close when the server stops."""
 
 
-class State(enum.Enum):
+class ServerState(enum.Enum):
     """Where a server stands."""
 
     STOPPED = "stopped"
@@ -52,7 +52,7 @@ class State(enum.Enum):
     """It is being stopped: everything ends."""
 
 
-class Step(enum.Enum):
+class ServerStep(enum.Enum):
     """What can happen to a server."""
 
     OPEN = "open"
@@ -73,7 +73,7 @@ class Actor(enum.Enum):
     TIME = "time"
 
 
-class Action(enum.Enum):
+class ServerAction(enum.Enum):
     """What the driver is told to do."""
 
     OPEN = "open the ports"
@@ -89,50 +89,55 @@ class Action(enum.Enum):
     """Leave what does not close: tell who waits for the end."""
 
 
-_TABLE: Mapping[tuple[State, Step], tuple[State, tuple[Action, ...]]] = {
-    (State.STOPPED, Step.OPEN): (State.OPEN, (Action.OPEN,)),
-    (State.STOPPED, Step.STOP): (State.STOPPED, (Action.FINISH,)),
+_TABLE: Mapping[tuple[ServerState, ServerStep], tuple[ServerState, tuple[ServerAction, ...]]] = {
+    (ServerState.STOPPED, ServerStep.OPEN): (ServerState.OPEN, (ServerAction.OPEN,)),
+    (ServerState.STOPPED, ServerStep.STOP): (ServerState.STOPPED, (ServerAction.FINISH,)),
     #
-    (State.OPEN, Step.START): (State.STARTING, (Action.START,)),
-    (State.OPEN, Step.FAIL): (State.FAILED, (Action.TELL,)),
-    (State.OPEN, Step.STOP): (State.CLOSING, (Action.CLOSE,)),
+    (ServerState.OPEN, ServerStep.START): (ServerState.STARTING, (ServerAction.START,)),
+    (ServerState.OPEN, ServerStep.FAIL): (ServerState.FAILED, (ServerAction.TELL,)),
+    (ServerState.OPEN, ServerStep.STOP): (ServerState.CLOSING, (ServerAction.CLOSE,)),
     #
-    (State.STARTING, Step.STARTED): (State.READY, (Action.TELL,)),
-    (State.STARTING, Step.FAIL): (State.FAILED, (Action.TELL,)),
-    (State.STARTING, Step.STOP): (State.CLOSING, (Action.CLOSE,)),
+    (ServerState.STARTING, ServerStep.STARTED): (ServerState.READY, (ServerAction.TELL,)),
+    (ServerState.STARTING, ServerStep.FAIL): (ServerState.FAILED, (ServerAction.TELL,)),
+    (ServerState.STARTING, ServerStep.STOP): (ServerState.CLOSING, (ServerAction.CLOSE,)),
     #
-    (State.READY, Step.STOP): (State.DRAINING, (Action.DRAIN,)),
+    (ServerState.READY, ServerStep.STOP): (ServerState.DRAINING, (ServerAction.DRAIN,)),
     #
-    (State.FAILED, Step.STOP): (State.STOPPED, (Action.FINISH,)),
+    (ServerState.FAILED, ServerStep.STOP): (ServerState.STOPPED, (ServerAction.FINISH,)),
     #
-    (State.DRAINING, Step.DRAINED): (State.CLOSING, (Action.CLOSE,)),
-    (State.DRAINING, Step.TIMER): (State.CLOSING, (Action.END_FLOWS, Action.CLOSE)),
+    (ServerState.DRAINING, ServerStep.DRAINED): (ServerState.CLOSING, (ServerAction.CLOSE,)),
+    (ServerState.DRAINING, ServerStep.TIMER): (
+        ServerState.CLOSING,
+        (ServerAction.END_FLOWS, ServerAction.CLOSE),
+    ),
     #
-    (State.CLOSING, Step.CLOSED): (State.STOPPED, (Action.FINISH,)),
-    (State.CLOSING, Step.TIMER): (State.STOPPED, (Action.FINISH,)),
+    (ServerState.CLOSING, ServerStep.CLOSED): (ServerState.STOPPED, (ServerAction.FINISH,)),
+    (ServerState.CLOSING, ServerStep.TIMER): (ServerState.STOPPED, (ServerAction.FINISH,)),
 }
 
-TRANSITIONS: Mapping[tuple[State, Step], State] = {cell: following for cell, (following, _) in _TABLE.items()}
+TRANSITIONS: Mapping[tuple[ServerState, ServerStep], ServerState] = {
+    cell: following for cell, (following, _) in _TABLE.items()
+}
 """Which step leads where."""
 
-ACTIONS: Mapping[tuple[State, Step], tuple[Action, ...]] = {
+ACTIONS: Mapping[tuple[ServerState, ServerStep], tuple[ServerAction, ...]] = {
     cell: actions for cell, (_, actions) in _TABLE.items()
 }
 """What is done about it, in this order."""
 
-ACTORS: Mapping[Step, Actor] = {
-    Step.OPEN: Actor.PROGRAM,
-    Step.START: Actor.PROGRAM,
-    Step.STARTED: Actor.SERVER,
-    Step.FAIL: Actor.SERVER,
-    Step.STOP: Actor.PROGRAM,
-    Step.DRAINED: Actor.SERVER,
-    Step.CLOSED: Actor.SERVER,
-    Step.TIMER: Actor.TIME,
+ACTORS: Mapping[ServerStep, Actor] = {
+    ServerStep.OPEN: Actor.PROGRAM,
+    ServerStep.START: Actor.PROGRAM,
+    ServerStep.STARTED: Actor.SERVER,
+    ServerStep.FAIL: Actor.SERVER,
+    ServerStep.STOP: Actor.PROGRAM,
+    ServerStep.DRAINED: Actor.SERVER,
+    ServerStep.CLOSED: Actor.SERVER,
+    ServerStep.TIMER: Actor.TIME,
 }
 """Whose step it is."""
 
-_LIMITS_S: Mapping[State, float] = {State.DRAINING: DRAIN_S, State.CLOSING: CLOSE_S}
+_LIMITS_S: Mapping[ServerState, float] = {ServerState.DRAINING: DRAIN_S, ServerState.CLOSING: CLOSE_S}
 """Seconds from entering a state to its timer."""
 
 
@@ -148,47 +153,47 @@ class ServerLife:
     """
 
     def __init__(self) -> None:
-        self.state = State.STOPPED
+        self.state = ServerState.STOPPED
         self.since: float | None = None
         self.failure: Exception | None = None
         self._at: float | None = None
-        self._events: list[Action] = []
+        self._events: list[ServerAction] = []
 
     def open(self, now: float) -> None:
         """The program lets it open its ports; that was done before or is in vain: nothing happens.
 
         :raises LocalProtocolError: it has not come to its end yet.
         """
-        if self.state in (State.DRAINING, State.CLOSING):
+        if self.state in (ServerState.DRAINING, ServerState.CLOSING):
             raise LocalProtocolError(f"a server that is {self.state.value} cannot be started")
-        if self.state is State.STOPPED:
+        if self.state is ServerState.STOPPED:
             self.failure = None
-        self._step(Step.OPEN, now)
+        self._step(ServerStep.OPEN, now)
 
     def start(self, now: float) -> None:
         """The program starts what it has opened."""
-        self._step(Step.START, now)
+        self._step(ServerStep.START, now)
 
     def started(self, now: float) -> None:
         """Everything that must run before clients come does."""
-        self._step(Step.STARTED, now)
+        self._step(ServerStep.STARTED, now)
 
     def failed(self, why: Exception, now: float) -> None:
         """It cannot start."""
         self.failure = why
-        self._step(Step.FAIL, now)
+        self._step(ServerStep.FAIL, now)
 
     def stop(self, now: float) -> None:
         """The program stops it."""
-        self._step(Step.STOP, now)
+        self._step(ServerStep.STOP, now)
 
     def drained(self, now: float) -> None:
         """No flow is left."""
-        self._step(Step.DRAINED, now)
+        self._step(ServerStep.DRAINED, now)
 
     def closed(self, now: float) -> None:
         """Nothing is left."""
-        self._step(Step.CLOSED, now)
+        self._step(ServerStep.CLOSED, now)
 
     def next_wakeup(self) -> float | None:
         """When :meth:`wake` must be called at the latest; None for never."""
@@ -197,14 +202,14 @@ class ServerLife:
     def wake(self, now: float) -> None:
         """Lets time-outs happen; early and repeated calls are harmless."""
         if self._at is not None and now >= self._at:
-            self._step(Step.TIMER, now)
+            self._step(ServerStep.TIMER, now)
 
-    def events(self) -> list[Action]:
+    def events(self) -> list[ServerAction]:
         """Takes what is to be done since the last call."""
         events, self._events = self._events, []
         return events
 
-    def _step(self, step: Step, now: float) -> None:
+    def _step(self, step: ServerStep, now: float) -> None:
         found = _TABLE.get((self.state, step))
         if found is None:
             return
