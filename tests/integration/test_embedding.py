@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from relaykit.client.service import RelayClient
 from relaykit.config.load import client_from_table, server_from_table
+from relaykit.dataplane.poller import Poller
 from relaykit.interfaces import IExposure, IIngress
 from relaykit.options import Options
 from relaykit.plugins import ProxyTypes
@@ -107,8 +108,13 @@ class EmbeddingTests(TestCase):
         """Starts both, downloads through them, stops both."""
         server, client, remote_port = await self.start(mux, self.service.port)
         await deferToThread(order_download, remote_port, BULK_BYTES)
+        await self.stop(server, client)
+
+    async def stop(self, server: RelayServer, client: RelayClient) -> None:
+        """Stops both, and returns when the last leg that lingered is gone, too."""
         await client.stopService()
         await server.stopService()
+        await self.until(lambda: not any(isinstance(each, Poller) for each in reactor.getReaders()))
 
     async def start(
         self,
@@ -154,8 +160,7 @@ class EmbeddingTests(TestCase):
             agent = Agent.usingEndpointFactory(reactor, Through(proxy), pool)
             response = await agent.request(b"GET", b"http://behind.the.client.example/")
             self.assertEqual(await readBody(response), b"hello " * 100_000)
-            await client.stopService()
-            await server.stopService()
+            await self.stop(server, client)
 
     async def test_shared_bind_port(self) -> None:
         """A proxy type may serve web users on the bind port, where clients go on to log in."""
@@ -169,8 +174,7 @@ class EmbeddingTests(TestCase):
             response = await agent.request(b"GET", b"http://%s:%d/" % (LOOPBACK.encode(), port))
             self.assertEqual(await readBody(response), b"a page")
         await deferToThread(order_download, remote_port, BULK_BYTES)
-        await client.stopService()
-        await server.stopService()
+        await self.stop(server, client)
 
     async def test_descriptors(self) -> None:
         """Whoever starts and stops them again and again has the descriptors afterwards that it had before."""
