@@ -143,7 +143,7 @@ class RelayClient(MultiService):
         self._proxies, self._visitors = proxies, visitors
 
     def when_first_login(self) -> Deferred[str]:
-        """Fires with the run id once the server has let this client in.
+        """Fires with the run id once the server has let this client in; never, if it is stopped before that.
 
         Where the configuration says that a failure of the first login ends the program it fails with
         :class:`relaykit.errors.LoginRefusedError`, :class:`relaykit.errors.ConnectionFailed`,

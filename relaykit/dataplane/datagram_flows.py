@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from relaykit.dataplane.flows import Ending
 from relaykit.interfaces import IDatagramReceiver, IFlow
 from relaykit.values import Ended, Traffic
 
@@ -51,7 +51,7 @@ class _Direction:
 
 
 @implementer(IFlow)
-class DatagramFlow:
+class DatagramFlow(Ending):
     """Two datagram legs that are being forwarded, until both are gone.
 
     Bytes count once the other leg has taken them.  It ends by a lost leg, its idle time-out, or :meth:`end`.
@@ -62,8 +62,6 @@ class DatagramFlow:
         "_ended",
         "_on_over",
         "_since",
-        "_traffic",
-        "_waiting",
         "far",
         "idle_sweeps",
         "near",
@@ -76,6 +74,7 @@ class DatagramFlow:
         clock: Callable[[], float],
         on_over: Callable[[DatagramFlow], None],
     ) -> None:
+        super().__init__()
         self.near = _Direction(self, near, far)
         self.far = _Direction(self, far, near)
         self.idle_sweeps = 0
@@ -83,8 +82,6 @@ class DatagramFlow:
         self._since = clock()
         self._on_over = on_over
         self._ended: Ended | None = None
-        self._traffic: Traffic | None = None
-        self._waiting: list[Deferred[Traffic]] = []
 
     def start(self) -> None:
         """Begins to deliver."""
@@ -93,13 +90,6 @@ class DatagramFlow:
 
     def moved(self) -> tuple[int, int]:
         return self.near.moved, self.far.moved
-
-    def when_ended(self) -> Deferred[Traffic]:
-        if self._traffic is not None:
-            return succeed(self._traffic)
-        waiting: Deferred[Traffic] = Deferred()
-        self._waiting.append(waiting)
-        return waiting
 
     def end(self, why: Ended) -> None:
         if self._ended is None:
@@ -117,7 +107,7 @@ class DatagramFlow:
             self._over()
 
     def _over(self) -> None:
-        traffic = self._traffic = Traffic(
+        traffic = Traffic(
             near_to_far=self.near.moved,
             far_to_near=self.far.moved,
             seconds=max(0.0, self._clock() - self._since),
@@ -126,9 +116,7 @@ class DatagramFlow:
         # Without this reference cycle a flow's memory is free at once.
         del self.near.flow, self.far.flow
         self._on_over(self)
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(traffic)
+        self._tell_end(traffic)
 
 
 class DatagramForwarder:

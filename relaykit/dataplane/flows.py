@@ -15,7 +15,31 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["Direction", "Flow"]
+__all__ = ["Direction", "Ending", "Flow"]
+
+
+class Ending:
+    """The end of a flow, for whoever waits for it; what all flows extend."""
+
+    __slots__ = ("_traffic", "_waiting")
+
+    def __init__(self) -> None:
+        self._traffic: Traffic | None = None
+        self._waiting: list[Deferred[Traffic]] = []
+
+    def when_ended(self) -> Deferred[Traffic]:
+        """See :meth:`relaykit.interfaces.IFlow.when_ended`."""
+        if self._traffic is not None:
+            return succeed(self._traffic)
+        waiting: Deferred[Traffic] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def _tell_end(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(traffic)
 
 
 @implementer(IPiecesReceiver, ILossReceiver)
@@ -55,7 +79,7 @@ class Direction:
 
 
 @implementer(IFlow)
-class Flow:
+class Flow(Ending):
     """Two legs that are being forwarded, until both are gone.
 
     ``near`` and ``far`` are the directions that begin at the near and at the far leg.  Each leg
@@ -63,7 +87,7 @@ class Flow:
     held in each direction.  ``clock`` measures how long it lasts: seconds, monotonic.
     """
 
-    __slots__ = ("_clock", "_ended", "_half_close", "_since", "_traffic", "_waiting", "far", "near")
+    __slots__ = ("_clock", "_ended", "_half_close", "_since", "far", "near")
 
     def __init__(
         self,
@@ -72,12 +96,11 @@ class Flow:
         half_close: bool,
         clock: Callable[[], float],
     ) -> None:
+        super().__init__()
         self._clock = clock
         self._since = clock()
         self._half_close = half_close
         self._ended: Ended | None = None
-        self._traffic: Traffic | None = None
-        self._waiting: list[Deferred[Traffic]] = []
         self.near = self._direction(near, far)
         self.far = self._direction(far, near)
 
@@ -92,13 +115,6 @@ class Flow:
 
     def moved(self) -> tuple[int, int]:
         return self.near.moved, self.far.moved
-
-    def when_ended(self) -> Deferred[Traffic]:
-        if self._traffic is not None:
-            return succeed(self._traffic)
-        waiting: Deferred[Traffic] = Deferred()
-        self._waiting.append(waiting)
-        return waiting
 
     def end(self, why: Ended) -> None:
         if self._traffic is None:
@@ -134,14 +150,12 @@ class Flow:
             self.far.near.close()
 
     def _finished(self) -> None:
-        traffic = self._traffic = Traffic(
+        traffic = Traffic(
             near_to_far=self.near.moved,
             far_to_near=self.far.moved,
             seconds=max(0.0, self._clock() - self._since),
             ended=self._ended or Ended.FINISHED,
         )
-        # Without this cycle a flow's memory is free at once, not when the collector next comes by.
+        # Without this reference cycle a flow's memory is free at once.
         del self.near.flow, self.far.flow
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(traffic)
+        self._tell_end(traffic)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.dataplane.flows import Ending
 from relaykit.dataplane.transforms import TransformLeg
 from relaykit.errors import NoWorkConnection, ended_by
 from relaykit.interfaces import IFlow
@@ -67,10 +68,10 @@ class FlowOwner(Protocol):
 
 
 @implementer(IFlow)
-class ProxyFlow:
+class ProxyFlow(Ending):
     """One flow of a proxy: it waits for a work connection, moves bytes over it, and ends once."""
 
-    __slots__ = ("_since", "_traffic", "_waiting", "origin", "proxy")
+    __slots__ = ("_since", "origin", "proxy")
 
     is_forgeable = False
     """Whether it takes no more than one datagram, from whatever source, to have one of these."""
@@ -78,11 +79,10 @@ class ProxyFlow:
     log = Logger()
 
     def __init__(self, proxy: FlowOwner, origin: Origin) -> None:
+        super().__init__()
         self.proxy = proxy
         self.origin = origin
         self._since = proxy.clock.seconds()
-        self._traffic: Traffic | None = None
-        self._waiting: list[Deferred[Traffic]] = []
 
     def start(self) -> None:
         """Asks for a work connection."""
@@ -104,13 +104,6 @@ class ProxyFlow:
         """The client has opened a work connection and knows what it is for; transforms are included."""
         raise NotImplementedError
 
-    def when_ended(self) -> Deferred[Traffic]:
-        if self._traffic is not None:
-            return succeed(self._traffic)
-        waiting: Deferred[Traffic] = Deferred()
-        self._waiting.append(waiting)
-        return waiting
-
     def on_unserved(self, error: Exception) -> None:
         """There is no work connection for this user."""
         self.proxy.flow_unserved(self, error)
@@ -123,9 +116,7 @@ class ProxyFlow:
     def _on_ended(self, traffic: Traffic) -> None:
         self._traffic = traffic
         self.proxy.flow_ended(self, traffic)
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(traffic)
+        self._tell_end(traffic)
 
 
 class UserFlow(ProxyFlow):
