@@ -265,6 +265,7 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     ("port already used", "port-in-use"),
     ("port not allowed", "port-not-allowed"),
     ("exceed the max_ports_per_client", "port-not-allowed"),
+    ("need CAP_NET_BIND_SERVICE", "privileged-port"),
     ("port unavailable", "port-unavailable"),
     ("no available port", "port-unavailable"),
     ("unknown proxy type", "unknown-type"),

@@ -188,8 +188,15 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "port-unavailable": KnownProblem(
         "The port cannot be opened at the server",
-        "The server could not open the port: another program has it, or the system forbids it.",
-        "Ask for another remotePort.  Ports below 1024 need CAP_NET_BIND_SERVICE at the server.",
+        "The server could not open the port, for the reason given; mostly another program has it.",
+        "Ask for another remotePort, or for none: then the server picks one.  Or end the other program.",
+    ),
+    "privileged-port": KnownProblem(
+        "A port below 1024 cannot be opened",
+        "Ports below 1024 take a right that the program does not have.",
+        "In a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE; the unit that relaykit systemd prints "
+        "has it where the configuration names such a port.  Elsewhere: setcap cap_net_bind_service=+ep for "
+        "the Python that runs it, if nobody else runs that one.  Or choose a port from 1024 on.",
     ),
     "unknown-type": KnownProblem(
         "Unknown proxy type",
@@ -232,7 +239,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     "cannot-listen": KnownProblem(
         "A port cannot be opened here",
         "The port could not be opened, for the reason given.",
-        "End the other program or choose another port.  Ports below 1024 need root or CAP_NET_BIND_SERVICE.",
+        "End the other program or choose another port; an address must be one of this machine.",
     ),
     "session-ended": KnownProblem(
         "The session ended",

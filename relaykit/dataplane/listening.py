@@ -60,9 +60,16 @@ EXHAUSTION_PAUSE_S = 0.5
 
 
 class ListenFailed(RelaykitError):
-    """A port could not be opened; the text says which and why."""
+    """A port could not be opened; the text says which and why.
+
+    :ivar why: the reason alone, without the address, for who is not to know that; empty if there is none.
+    """
 
     problem = "cannot-listen"
+
+    def __init__(self, text: str, why: str = "", problem: str = "") -> None:
+        super().__init__(text, problem=problem)
+        self.why = why
 
 
 class PortInUse(ListenFailed):
@@ -72,22 +79,30 @@ class PortInUse(ListenFailed):
 class PortForbidden(ListenFailed):
     """The operating system does not allow this process to listen there."""
 
+    problem = "privileged-port"
+
 
 class PortUnavailable(ListenFailed):
     """The address is not one of this machine, or listening there is impossible for another reason."""
 
 
+_PRIVILEGED = (
+    "ports below 1024 need CAP_NET_BIND_SERVICE: AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit, "
+    "or setcap for the program"
+)
+
 _WHY: dict[int, tuple[type[ListenFailed], str]] = {
     errno.EADDRINUSE: (PortInUse, "another program listens there"),
-    errno.EACCES: (PortForbidden, "permission denied: ports below 1024 need root or CAP_NET_BIND_SERVICE"),
+    errno.EACCES: (PortForbidden, f"permission denied: {_PRIVILEGED}"),
     errno.EPERM: (PortForbidden, "permission denied"),
-    errno.EADDRNOTAVAIL: (PortUnavailable, "this machine does not have the address"),
+    errno.EADDRNOTAVAIL: (PortUnavailable, "the machine does not have the address"),
+    errno.EAFNOSUPPORT: (PortUnavailable, "the machine has no IP of this version"),
 }
 
 
 def _listen_failed(where: str, error: OSError | ValueError) -> ListenFailed:
     kind, why = _WHY.get(getattr(error, "errno", 0) or 0, (PortUnavailable, reason_of(error)))
-    return kind(f"cannot listen on {where}: {why}")
+    return kind(f"cannot listen on {where}: {why}", why)
 
 
 @implementer(IListeningPort)
@@ -323,9 +338,8 @@ def bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
     try:
         return _bind_any(port, kind) if host in ANY_HOST else _bind(host, port, kind)
     except (socket.gaierror, ValueError) as error:
-        raise PortUnavailable(
-            f"cannot listen on {_where(host, port)}: {host} is not an IP address"
-        ) from error
+        why = f"{host} is not an IP address"
+        raise PortUnavailable(f"cannot listen on {_where(host, port)}: {why}", why) from error
     except OSError as error:
         raise _listen_failed(_where(host, port), error) from error
 

@@ -229,7 +229,7 @@ class SharedPorts:
         try:
             shared.port = self._listen(host, port, shared)
         except ListenFailed as error:
-            raise type(error)(f"{key}: {error}", problem=error.problem) from error
+            raise type(error)(f"{key}: {error}", error.why, error.problem) from error
         self._open[_where(host, shared.port.address.port)] = shared
         return shared
 

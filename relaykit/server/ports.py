@@ -45,6 +45,10 @@ class PortProtocol(enum.Enum):
     UDP = "udp"
 
 
+_REFUSAL = {PortProtocol.TCP: "{reason}", PortProtocol.UDP: "acquire port {port} error: {reason}"}
+"""What a client is told that does not get the port it asked for.  Source: frp's server/proxy."""
+
+
 @implementer(IListeningPort)
 @define(eq=False)
 class _HeldPort:
@@ -158,24 +162,25 @@ class ServerPorts:
 
     def _open_given(self, request: _Request) -> IListeningPort:
         if (request.protocol, request.port) in self._held:
-            raise ProxyRefusedError(RefusalCode.PORT_IN_USE, "port already used")
+            raise request.refused(RefusalCode.PORT_IN_USE, "port already used")
         if not any(request.port in each for each in self._allowed):
-            raise ProxyRefusedError(RefusalCode.PORT_NOT_ALLOWED, "port not allowed")
+            raise request.refused(RefusalCode.PORT_NOT_ALLOWED, "port not allowed")
         try:
             return self._listen[request.protocol](request.port, request.acceptor)
         except ListenFailed as error:
-            raise ProxyRefusedError(RefusalCode.PORT_UNAVAILABLE, "port unavailable") from error
+            raise request.refused(RefusalCode.PORT_UNAVAILABLE, "port unavailable", error) from error
 
     def _open_any(self, request: _Request) -> IListeningPort:
+        failed: ListenFailed | None = None
         for port in self._candidates(request.protocol, request.name):
             try:
                 return self._listen[request.protocol](port, request.acceptor)
-            except ListenFailed:
-                continue
-        raise ProxyRefusedError(RefusalCode.PORT_UNAVAILABLE, "no available port")
+            except ListenFailed as error:
+                failed = error
+        raise request.refused(RefusalCode.PORT_UNAVAILABLE, "no available port", failed)
 
     def _candidates(self, protocol: PortProtocol, name: str) -> Iterator[int]:
-        last = self._last_port.pop((protocol, name), None)
+        last = self._last_port.get((protocol, name))
         if last is not None and last[1] > self._clock.seconds() and self._is_free(protocol, last[0]):
             yield last[0]
         total = sum(len(each) for each in self._allowed)
@@ -206,3 +211,11 @@ class _Request:
     acceptor: Any
     name: str
     run_id: str
+
+    def refused(
+        self, code: RefusalCode, reason: str, failed: ListenFailed | None = None
+    ) -> ProxyRefusedError:
+        """The refusal, in frp's words; then what the system said, without the server's address."""
+        if failed is not None and failed.why:
+            reason = f"{reason} (at the server: {failed.why})"
+        return ProxyRefusedError(code, _REFUSAL[self.protocol].format(port=self.port, reason=reason))

@@ -104,7 +104,8 @@ def _open(table: dict[int, _Port], host: str, port: int, acceptor: object) -> _P
     if port == 0:
         port = next(each for each in count(_FIRST_PICKED_PORT) if each not in table)
     if port in table:
-        raise PortInUse(f"cannot listen on {host}:{port}: another program listens there")
+        why = "another program listens there"
+        raise PortInUse(f"cannot listen on {host}:{port}: {why}", why)
     table[port] = _Port(Address(host, port), acceptor, table)
     return table[port]
 

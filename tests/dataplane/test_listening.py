@@ -18,6 +18,10 @@ from relaykit.dataplane.listening import (
     ACCEPTED_AT_ONCE,
     EXHAUSTION_PAUSE_S,
     ListeningPort,
+    PortForbidden,
+    PortInUse,
+    PortUnavailable,
+    bind,
 )
 from relaykit.dataplane.poller import READ
 from relaykit.interfaces import ILegAcceptor, IListeningPort, IStreamLeg
@@ -199,3 +203,26 @@ class ListeningPortTests(SynchronousTestCase):
         self.port.ready(READ)
         self.port.close()
         self.assertEqual(self.poller.clock.getDelayedCalls(), [])
+
+
+class BindingTests(SynchronousTestCase):
+    """What is told of an address that cannot be bound."""
+
+    def test_reasons(self) -> None:
+        """What the system says becomes a kind of failure, and a reason without the address."""
+        for number, kind, why in (
+            (errno.EADDRINUSE, PortInUse, "another program listens there"),
+            (errno.EACCES, PortForbidden, "AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit"),
+            (errno.EPERM, PortForbidden, "permission denied"),
+            (errno.EADDRNOTAVAIL, PortUnavailable, "the machine does not have the address"),
+            (errno.EAFNOSUPPORT, PortUnavailable, "the machine has no IP of this version"),
+        ):
+
+            def fail(*arguments: object, number: int = number) -> None:
+                raise os_error(number)
+
+            self.patch(listening, "_bind", fail)
+            error = self.assertRaises(kind, bind, "192.0.2.2", 80, socket.SOCK_STREAM)
+            self.assertIn(why, error.why)
+            self.assertEqual(str(error), f"cannot listen on 192.0.2.2:80: {error.why}")
+            self.assertIn(error.problem, ("cannot-listen", "privileged-port"))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import tempfile
+from pathlib import Path
 from typing import Any
+
+from twisted.trial.unittest import SkipTest
 
 from tests.integration.programs import Program, free_port, free_ports, frp_command, missing_frp
 from tests.integration.relays import NOTHING, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, converse, dial, end_of, receive_exactly
+
+PRIVILEGED_PORT = 1
+"""A port that takes a right to be opened, and that nobody has."""
 
 ELSEWHERE = "127.0.0.2"
 """Another address of the loopback."""
@@ -139,6 +147,37 @@ class ToldPortTests(RelayTestCase):
         self.start_server({"allowPorts": [{"single": (port := free_port())}]})
         client = self.start_client(proxies=[{"name": "p", "type": "tcp", "localPort": 1, "remotePort": 0}])
         client.wait_for(f"[p] users reach it at :{port} of the server")
+
+    def test_taken_port(self) -> None:
+        """Who asks for a port that another program has is told so."""
+        with socket.create_server((LOOPBACK, port := free_port())):
+            self.start_server()
+            client = self.start_client(proxies=[self.tcp(port)])
+            client.wait_for("port unavailable (at the server: another program listens there)")
+
+    def test_privileged_port(self) -> None:
+        """A server without the right to ports below 1024 says what it takes, and so does its client."""
+        if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= PRIVILEGED_PORT:
+            raise SkipTest("this machine has no privileged ports")
+        if os.geteuid() == 0 and shutil.which("setpriv") is None:
+            raise SkipTest("there is no setpriv to give up rights with")
+        without_rights = () if os.geteuid() else ("setpriv", "--bounding-set=-net_bind_service")
+        server = self.start_server(command=(*without_rights, *self.server_command))
+        client = self.start_client(proxies=[self.tcp(PRIVILEGED_PORT)])
+        for program in (client, server):
+            program.wait_for("AmbientCapabilities=CAP_NET_BIND_SERVICE")
+
+    def test_picked_port_of_a_dead_client(self) -> None:
+        """A port that was picked stays with its name when another client takes over from a silent one."""
+        self.start_server()
+        first = self.start_client(proxies=[self.tcp(0)])
+        told = first.wait_for("users reach it at :").partition("reach it")[2]
+        first.freeze()
+        self.start_client(proxies=[self.tcp(0)]).wait_for(told.strip())
+
+    def tcp(self, remote_port: int) -> Table:
+        """A proxy of this port."""
+        return {"name": "p", "type": "tcp", "localPort": 1, "remotePort": remote_port}
 
 
 class LocalServiceTests(RelayTestCase):

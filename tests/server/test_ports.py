@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from relaykit.dataplane.listening import ListenFailed, PortInUse
+from relaykit.dataplane.listening import ListenFailed, PortForbidden, PortInUse
 from relaykit.errors import ProxyRefusedError, RefusalCode
 from relaykit.interfaces import IListeningPort
 from relaykit.server.ports import REMEMBERED_S, PortProtocol, ServerPorts
@@ -48,7 +48,7 @@ class Network:
 
     def listen(self, port: int, acceptor: Any) -> Listening:
         if port in self.taken or port in self.open:
-            raise PortInUse(f"port {port} is taken")
+            raise PortInUse(f"port {port} is taken", "another program listens there")
         self.open.add(port)
         return Listening(self, Address("127.0.0.1", port))
 
@@ -153,10 +153,53 @@ class ServerPortsTests(SynchronousTestCase):
         self.assertEqual((refusal.code, refusal.text), (RefusalCode.PORT_NOT_ALLOWED, "port not allowed"))
 
     def test_unavailable(self) -> None:
-        """A port that another program has is refused."""
+        """A port that another program has is refused in frp's words, and the reason comes after them."""
         self.network.taken.add(6000)
         refusal = self.refusal(self.ports(), 6000)
-        self.assertEqual((refusal.code, refusal.text), (RefusalCode.PORT_UNAVAILABLE, "port unavailable"))
+        self.assertIs(refusal.code, RefusalCode.PORT_UNAVAILABLE)
+        self.assertEqual(refusal.text, "port unavailable (at the server: another program listens there)")
+        self.assertEqual(refusal.problem, "port-unavailable")
+
+    def test_privileged(self) -> None:
+        """Who asks for a port that the server has no right to is told what that takes."""
+
+        def forbidden(port: int, acceptor: Any) -> Listening:
+            raise PortForbidden(f"cannot listen on :{port}", "ports below 1024 need CAP_NET_BIND_SERVICE")
+
+        ports = ServerPorts({PortProtocol.TCP: forbidden}, self.clock, lambda below: 0, [range(80, 90)])
+        told = "(at the server: ports below 1024 need CAP_NET_BIND_SERVICE)"
+        for number, words in ((80, "port unavailable"), (0, "no available port")):
+            refusal = self.refusal(ports, number)
+            self.assertEqual((refusal.text, refusal.problem), (f"{words} {told}", "privileged-port"))
+
+    def test_unexplained(self) -> None:
+        """Without a reason that a client may know, frp's words stand alone."""
+
+        def impossible(port: int, acceptor: Any) -> Listening:
+            raise ListenFailed("cannot listen on 192.0.2.1")
+
+        ports = ServerPorts({PortProtocol.TCP: impossible}, self.clock, lambda below: 0)
+        self.assertEqual(self.refusal(ports, 6000).text, "port unavailable")
+
+    def test_datagrams_refused(self) -> None:
+        """Refusals of UDP ports begin as frp's do, with the port that was asked for; a quota is no port's."""
+        self.datagrams.taken.update({6000, 6001})
+        ports = self.ports(range(6000, 6003), most_per_client=1)
+        self.open_datagrams(ports, 6002).close()
+
+        def refusal(number: int) -> str:
+            opening = ports.listen_datagrams(number, ACCEPTOR, holder("b", "r2"))
+            return str(self.failureResultOf(opening, ProxyRefusedError).value)
+
+        taken = "(at the server: another program listens there)"
+        self.assertEqual(refusal(6000), f"acquire port 6000 error: port unavailable {taken}")
+        self.assertEqual(refusal(7000), "acquire port 7000 error: port not allowed")
+        self.open_datagrams(ports, 6002)
+        self.assertEqual(refusal(6002), "acquire port 6002 error: port already used")
+        self.assertEqual(refusal(0), f"acquire port 0 error: no available port {taken}")
+        with_quota = ports.listen_datagrams(0, ACCEPTOR, holder("c"))
+        quota = self.failureResultOf(with_quota, ProxyRefusedError).value
+        self.assertEqual(str(quota), "exceed the max_ports_per_client")
 
     def test_quota(self) -> None:
         """A client cannot have more ports than its quota; another client has a quota of its own."""
@@ -192,8 +235,9 @@ class ServerPortsTests(SynchronousTestCase):
 
     def test_none_available(self) -> None:
         """When no port can be opened, the proxy is refused."""
-        self.network.taken.add(6000)
-        refusal = self.refusal(self.ports(range(6000, 6001)), 0)
+        ports = self.ports(range(6000, 6001))
+        self.open(ports, 6000)
+        refusal = self.refusal(ports, 0)
         self.assertEqual((refusal.code, refusal.text), (RefusalCode.PORT_UNAVAILABLE, "no available port"))
 
     def test_reversed_range_allows_nothing(self) -> None:
@@ -206,6 +250,16 @@ class ServerPortsTests(SynchronousTestCase):
         self.picks = [41999]
         self.open(ports, 0).close()
         self.assertEqual(self.open(ports, 0).address.port, 42000)
+
+    def test_claim_outlives_a_refusal(self) -> None:
+        """A name that cannot have its port for a moment has not lost it."""
+        ports = self.ports(range(6000, 6100))
+        self.picks = [50]
+        self.open(ports, 0).close()
+        self.network.taken.update(range(6000, 6100))
+        self.refusal(ports, 0, "a")
+        self.network.taken.clear()
+        self.assertEqual(self.open(ports, 0).address.port, 6050)
 
     def test_claim_ends(self) -> None:
         """After a day a name has no claim on the port it had."""
