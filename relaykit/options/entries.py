@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
 
+from relaykit.options.annotations import annotation_problems
 from relaykit.options.fields import (
     CountOrOff,
     Host,
     ListeningPortOrOff,
     Options,
     Port,
+    Problem,
     SecondsOrOff,
     doc,
     wire,
@@ -100,6 +103,10 @@ class ProxyCommon(Options, frozen=True, kw_only=True):
         default="127.0.0.1", name="localIP"
     )
     local_port: Annotated[Port, doc("Port of the local service.")] = 0
+
+    def problems(self) -> Iterator[Problem]:
+        for reason in annotation_problems(self.annotations):
+            yield Problem("annotations", reason)
 
     @property
     def local_endpoint(self) -> str:

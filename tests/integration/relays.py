@@ -125,7 +125,10 @@ class RelayTestCase(SynchronousTestCase):
 
     def start(self, command: Sequence[str], table: Table) -> Program:
         """Starts a role with this configuration; what it said is beside it after the test."""
-        path = self.write_configuration(table)
+        return self.start_file(command, self.write_configuration(table))
+
+    def start_file(self, command: Sequence[str], path: str) -> Program:
+        """The same for a configuration file that is there."""
         program = Program((*command, "-c", path), self.folder)
         self.addCleanup(self._check_no_defect, program)
         self.addCleanup(lambda: Path(path).with_suffix(".log").write_text(program.output))

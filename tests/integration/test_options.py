@@ -12,7 +12,7 @@ from typing import Any
 from twisted.trial.unittest import SkipTest
 
 from tests.integration.programs import Program, free_port, free_ports, frp_command, missing_frp
-from tests.integration.relays import NOTHING, RelayTestCase, Table
+from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, converse, dial, end_of, receive_exactly
 
 PRIVILEGED_PORT = 1
@@ -348,6 +348,77 @@ class SeveralClientsTests(RelayTestCase):
             with dial(port) as connection:
                 connection.sendall(b"x")
                 self.assertEqual(receive_exactly(connection, 1), b"x")
+
+
+_FILE = """
+serverAddr = "{{{{ .Envs.RELAY_HOST }}}}"
+serverPort = {bind_port}
+auth.token = "{token}"
+user = "alice"
+start = ["tcp-{first}", "tcp-{second}", "off"]
+metadatas = {{ of = "the client" }}
+
+{{{{- range parseNumberRangePair "{local},{local},{local}" "{first},{second},{unlisted}" }}}}
+
+[[proxies]]
+name = "tcp-{{{{ .Second }}}}"
+type = "tcp"
+localPort = {{{{ .First }}}}
+remotePort = {{{{ .Second }}}}
+annotations = {{ "example.com/owner" = "somebody" }}
+metadatas = {{ of = "the proxy" }}
+{{{{- end }}}}
+
+[[proxies]]
+name = "off"
+type = "tcp"
+enabled = false
+localPort = {local}
+remotePort = {off}
+"""
+
+
+class FileTests(RelayTestCase):
+    """A client's file as people have them: ranges by templates, and a choice of what is started."""
+
+    def test_file(self) -> None:
+        """What is listed and enabled is published, under the user's name, and nothing else."""
+        first, second, unlisted, off = free_ports(4)
+        service = self.start_service()
+        server = self.start_server()
+        path = self.folder / "frpc.toml"
+        path.write_text(
+            _FILE.format(
+                bind_port=self.bind_port,
+                token=TOKEN,
+                local=service.port,
+                first=first,
+                second=second,
+                unlisted=unlisted,
+                off=off,
+            )
+        )
+        client = self.start_file(("env", f"RELAY_HOST={LOOPBACK}", *self.client_command), str(path))
+        client.wait_for("start proxy success", 2)
+        for port in (first, second):
+            server.wait_for(f"new proxy [alice.tcp-{port}] type [tcp] success")
+            converse(port, users=1)
+        for port in (unlisted, off):
+            self.assertRaises(ConnectionRefusedError, dial, port)
+
+
+class FrpcFileTests(FileTests):
+    """Our server, and frp's client."""
+
+    skip = missing_frp()
+    client_command = frp_command("frpc")
+
+
+class FrpsFileTests(FileTests):
+    """Frp's server, and our client."""
+
+    skip = missing_frp()
+    server_command = frp_command("frps")
 
 
 class FrpcPortTests(PortTests):

@@ -122,9 +122,9 @@ class RegistryTestCase(SynchronousTestCase):
             raise self.failure
         return self.ingress
 
-    def register(self, name: str = "web") -> Deferred[RegisteredProxy]:
+    def register(self, name: str = "web", **fields: Any) -> Deferred[RegisteredProxy]:
         """Registers a proxy; the exposure is to be decided."""
-        return Deferred.fromCoroutine(self.registry.register(self.session, name, "tcp", {}))
+        return Deferred.fromCoroutine(self.registry.register(self.session, name, "tcp", fields))
 
 
 class RegistryTests(RegistryTestCase):
@@ -136,6 +136,21 @@ class RegistryTests(RegistryTestCase):
         self.assertEqual(self.failureResultOf(self.register()).value.code, RefusalCode.NAME_IN_USE)
         self.ingress.waiting[0].callback(Exposed())
         self.assertEqual(self.successResultOf(first).name, "web")
+
+    def test_common_keys(self) -> None:
+        """What a client says of a proxy, whatever its type, is checked and kept for whoever asks."""
+        refused: list[dict[str, Any]] = [
+            {"annotations": {"-x": "y"}},
+            {"annotations": {"x": 1}},
+            {"metas": []},
+        ]
+        for bad in refused:
+            refusal = self.failureResultOf(self.register(**bad), ProxyRefusedError).value
+            self.assertIs(refusal.code, RefusalCode.BAD_OPTIONS)
+        registered = self.register(annotations={"example.com/x": "y"}, metas={"a": "b"})
+        self.ingress.waiting[0].callback(Exposed())
+        common = self.successResultOf(registered).common
+        self.assertEqual((common.annotations, common.metadatas), ({"example.com/x": "y"}, {"a": "b"}))
 
     def test_name_is_free_after_a_refusal(self) -> None:
         """When a proxy cannot be exposed its name is free."""

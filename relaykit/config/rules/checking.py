@@ -14,7 +14,7 @@ from relaykit.config.schema import ClientConfig, PortRange, ServerConfig
 from relaykit.config.schema.addresses import endpoint_problem
 from relaykit.config.schema.auth import Auth, TokenSource
 from relaykit.config.schema.sections import choice_problems
-from relaykit.config.schema.texts import annotation_problems, parse_bandwidth
+from relaykit.config.schema.texts import parse_bandwidth
 from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
 
 __all__ = [
@@ -128,8 +128,7 @@ def _proxy_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
     transport, health = common.transport, common.health_check
     if not common.name:
         yield Problem("name", "must be given")
-    for reason in annotation_problems(common.annotations):
-        yield Problem("annotations", reason)
+    yield from common.problems()
     if transport.proxy_protocol_version:
         yield from choice_problems(
             "transport.proxyProtocolVersion", transport.proxy_protocol_version, _PROXY_PROTOCOLS
