@@ -87,9 +87,6 @@ class _ClientHalf(_Half, Service):
     async def work_assigned(self, leg: IStreamLeg, origin: Origin) -> None:
         leg.close()
 
-    def user_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        leg.close()
-
 
 @implementer(IVisitableProxyType, IProxyTypeReference)
 @define

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import define, field
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import (
+        IDatagramAcceptor,
         IDatagramLeg,
         IDataPlane,
         IDirectPaths,
@@ -68,10 +70,13 @@ class HostedClient(Protocol):
         """A datagram leg to a local service."""
 
     def listen(self, host: str, port: int, acceptor: ILegAcceptor) -> IListeningPort:
-        """Opens a port of this machine.
+        """Opens a TCP port of this machine.
 
         :raises ListenFailed: it cannot be opened.
         """
+
+    def listen_datagrams(self, host: str, port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
+        """The same for a UDP port."""
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to the server."""
@@ -87,6 +92,7 @@ class HostedClient(Protocol):
 
 
 CommonT = TypeVar("CommonT", ProxyCommon, VisitorCommon)
+AcceptorT = TypeVar("AcceptorT")
 
 
 @implementer(ISignalPeer)
@@ -232,9 +238,10 @@ class VisitorHost(_Host[VisitorCommon]):
         self._signal(self._wire_name, self.name, body)
 
     def listen(self, acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:
-        if self.common.bind_port < 0:
-            return succeed(None)
-        return Deferred.fromCoroutine(self._listen_until_open(acceptor))
+        return self._opened(self._client.listen, acceptor)
+
+    def listen_datagrams(self, acceptor: IDatagramAcceptor) -> Deferred[IListeningPort | None]:
+        return self._opened(self._client.listen_datagrams, acceptor)
 
     def open_visit(self, origin: Origin) -> Deferred[IStreamLeg]:
         return self._client.open_visit(self.common)
@@ -242,10 +249,18 @@ class VisitorHost(_Host[VisitorCommon]):
     def endpoint(self, origin: Origin) -> IStreamClientEndpoint:
         return self._client.data_plane.endpoint(lambda: self.open_visit(origin))
 
-    async def _listen_until_open(self, acceptor: ILegAcceptor) -> IListeningPort | None:
+    def _opened(
+        self, listen: Callable[[str, int, AcceptorT], IListeningPort], acceptor: AcceptorT
+    ) -> Deferred[IListeningPort | None]:
+        if self.common.bind_port < 0:
+            return succeed(None)
+        open_port = partial(listen, self.common.bind_addr, self.common.bind_port, acceptor)
+        return Deferred.fromCoroutine(self._open_until_it_is(open_port))
+
+    async def _open_until_it_is(self, open_port: Callable[[], IListeningPort]) -> IListeningPort | None:
         while True:
             try:
-                port = self._client.listen(self.common.bind_addr, self.common.bind_port, acceptor)
+                port = open_port()
             except ListenFailed as error:
                 self.log.warn(
                     "[{run}] [{visitor}] start error: {reason}",

@@ -13,6 +13,7 @@ from relaykit.client.direct import MakePunching
 from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.paths import DialHost, PathRoute, Route
 from relaykit.client.watching import NetworkWatch, has_moved
+from relaykit.dataplane.datagram_sockets import listen_datagrams
 from relaykit.dataplane.dialing import dial_datagram_endpoint, dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IDatagramLeg, ILegAcceptor, IListeningPort, IStreamLeg
+    from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, ILegAcceptor, IListeningPort, IStreamLeg
     from relaykit.values import Address
 
 __all__ = ["Network", "make_network"]
@@ -40,7 +41,8 @@ class Network:
     """The way to the server, to local services, and to users on this machine.
 
     ``dial`` and ``dial_datagrams`` connect to what an endpoint string names; ``listen(host, port,
-    acceptor)`` opens a port and raises :class:`relaykit.dataplane.listening.ListenFailed`.
+    acceptor)`` opens a TCP port and ``listen_datagrams(host, port, acceptor)`` a UDP port; both raise
+    :class:`relaykit.dataplane.listening.ListenFailed`.
     ``watch(on_change)`` makes the service that calls ``on_change(reason)`` when the way to the server may
     be another one.
     """
@@ -49,6 +51,7 @@ class Network:
     dial: Callable[[str], Deferred[IStreamLeg]]
     dial_datagrams: Callable[[str], Deferred[IDatagramLeg]]
     listen: Callable[[str, int, ILegAcceptor], IListeningPort]
+    listen_datagrams: Callable[[str, int, IDatagramAcceptor], IListeningPort]
     data_plane: DataPlane
     watch: Callable[[Callable[[str], None]], IService]
     network_info: NetworkInfo
@@ -67,6 +70,7 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         lambda endpoint: dial_endpoint(poller, endpoint),
         lambda endpoint: dial_datagram_endpoint(poller, endpoint),
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
+        partial(listen_datagrams, poller),
         make_data_plane(poller),
         lambda on_change: NetworkWatch(reactor, on_change),
         NetworkInfo(network=HostNetwork(reactor), stream_opener=partial(streams_over_socket, poller)),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.plane import DataPlane
     from relaykit.interfaces import (
+        IDatagramAcceptor,
         IDatagramLeg,
         IDirectPaths,
         IFlow,
@@ -222,8 +223,12 @@ class ClientRun(MultiService):
         return self.network.dial_datagrams(endpoint)
 
     def listen(self, host: str, port: int, acceptor: ILegAcceptor) -> IListeningPort:
-        """Opens a port of this machine."""
+        """Opens a TCP port of this machine."""
         return self.network.listen(host, port, acceptor)
+
+    def listen_datagrams(self, host: str, port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
+        """Opens a UDP port of this machine."""
+        return self.network.listen_datagrams(host, port, acceptor)
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to the server half of a proxy type; lost where there is no session."""

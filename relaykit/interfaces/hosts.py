@@ -174,6 +174,9 @@ class IVisitorHost(IForwardingHost):
     def listen(acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:
         """Opens the visitor's port, retrying while it is taken; None when it has none."""
 
+    def listen_datagrams(acceptor: IDatagramAcceptor) -> Deferred[IListeningPort | None]:
+        """The same for a UDP port."""
+
     def open_visit(origin: Origin) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy's backend, transforms included.
 

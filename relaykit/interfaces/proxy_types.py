@@ -124,10 +124,11 @@ class IBackend(IService):
 
 
 class IVisitor(IService):
-    """The client half of one visitor."""
+    """The client half of one visitor.
 
-    def user_accepted(leg: IStreamLeg, origin: Origin) -> None:
-        """A local user's leg, from the visitor's port or handed over by other code."""
+    It takes its users as an :class:`ILegAcceptor` or an :class:`IDatagramAcceptor`: from its port, or from
+    other code that hands them over.
+    """
 
 
 class ISessionFollower(Interface):

@@ -127,9 +127,6 @@ class StcpVisitor(Service):
             self._port = None
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        self.user_accepted(leg, origin)
-
-    def user_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
         Deferred.fromCoroutine(self._visit(leg, origin)).addErrback(self._defect, leg)
 
     async def open_visit(self, origin: Origin) -> IStreamLeg:

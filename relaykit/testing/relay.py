@@ -27,7 +27,7 @@ from relaykit.config.schema.auth import ClientAuth, ServerAuth
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode
-from relaykit.interfaces import IDatagramReceiver, ILegReceiver, IProxyType, IServerObserver
+from relaykit.interfaces import IDatagramReceiver, ILegAcceptor, ILegReceiver, IProxyType, IServerObserver
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.options import Options, ProxyCommon
@@ -125,7 +125,7 @@ class Visiting:
     def dial(self, origin: Origin | None = None) -> MemoryLeg:
         """Connects a local user to the visitor, and answers the user's own end."""
         user, leg = self._relay.network.pair()
-        self.visitor.user_accepted(leg, origin or Origin(source=leg.peer, destination=leg.host))
+        ILegAcceptor(self.visitor).leg_accepted(leg, origin or Origin(source=leg.peer, destination=leg.host))
         self._relay.settle()
         return user
 
@@ -349,6 +349,7 @@ class _Machine:
             self._dial,
             self._dial_datagrams,
             relay.ports.listen,
+            relay.ports.listen_datagrams,
             relay._make_data_plane(),
             lambda on_change: Service(),
             NetworkInfo(network=_NoNames(reactor), behavior=NatBehavior(udp_works=True), mapper=_NoMapper()),

@@ -72,6 +72,7 @@ class Machine:
             self._dial,
             self._dial_datagrams,
             self._listen,
+            self.ports.listen_datagrams,
             DataPlane([CopyForwarder()], self.scene.network),
             self._watch,
             self.network_info,

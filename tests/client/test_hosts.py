@@ -11,12 +11,13 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.client.hosts import BackendHost, VisitorHost
+from relaykit.client.hosts import PORT_RETRY_S, BackendHost, VisitorHost
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.datagrams import FramedDatagramLeg
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusedError
 from relaykit.interfaces import (
+    IDatagramAcceptor,
     IDatagramLeg,
     IDirectPaths,
     IFlow,
@@ -27,6 +28,7 @@ from relaykit.interfaces import (
 )
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
+from relaykit.testing.ports import MemoryPorts
 from relaykit.values import Address, ClientIdentity, Ended, Origin
 
 
@@ -35,6 +37,7 @@ class Client:
     """The client, as hosts see it."""
 
     network: MemoryNetwork = field(factory=MemoryNetwork)
+    ports: MemoryPorts = field(default=Factory(lambda self: MemoryPorts(self.network), takes_self=True))
     clock: Clock = field(factory=Clock)
     data_plane: DataPlane = field(
         default=Factory(lambda self: DataPlane([CopyForwarder()], self.network), takes_self=True)
@@ -59,7 +62,10 @@ class Client:
         return opened.addCallback(lambda leg: FramedDatagramLeg(self.network, leg))
 
     def listen(self, host: str, port: int, acceptor: ILegAcceptor) -> IListeningPort:
-        raise NotImplementedError
+        return self.ports.listen(host, port, acceptor)
+
+    def listen_datagrams(self, host: str, port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
+        return self.ports.listen_datagrams(host, port, acceptor)
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         self.sent.append((proxy_name, visitor_name, body))
@@ -192,6 +198,31 @@ class HostTests(SynchronousTestCase):
         """The local service is what the configuration says."""
         self.successResultOf(self.backend.connect_local(Origin()))
         self.assertEqual(self.client.dialed, ["tcp:127.0.0.1:80"])
+
+    def test_ports(self) -> None:
+        """A visitor opens its port, of either kind, and tries again while another program has it."""
+        common = VisitorCommon(name="v", bind_addr="127.0.0.5", bind_port=5300)
+        for listen, opened in (
+            (self.client.listen, VisitorHost.listen),
+            (self.client.listen_datagrams, VisitorHost.listen_datagrams),
+        ):
+            acceptor: Any = object()
+            visitor = VisitorHost(self.client, common, "bob.db")
+            taken = listen("127.0.0.5", 5300, acceptor)
+            opening = opened(visitor, acceptor)
+            self.assertNoResult(opening)
+            taken.close()
+            self.client.clock.advance(PORT_RETRY_S)
+            port = self.successResultOf(opening)
+            assert port is not None
+            self.assertEqual((port.address, visitor.listening), (Address("127.0.0.5", 5300),) * 2)
+
+    def test_no_ports(self) -> None:
+        """A visitor whose port is negative opens none, of neither kind."""
+        visitor = VisitorHost(self.client, VisitorCommon(name="v", bind_port=-1), "bob.db")
+        acceptor: Any = object()
+        for opening in (visitor.listen(acceptor), visitor.listen_datagrams(acceptor)):
+            self.assertIsNone(self.successResultOf(opening))
 
     def test_visit(self) -> None:
         """A visit is opened by the session, as the visitor is configured."""

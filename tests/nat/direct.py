@@ -124,9 +124,6 @@ class DirectVisitor(Service):
         super().stopService()
         self.host.direct_paths.close()
 
-    def user_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        leg.close()
-
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
         if not self.host.direct_paths.signal_received(body):
             raise RemoteProtocolError("this type knows only rendezvous")

@@ -165,7 +165,7 @@ class StcpVisitorTests(_StcpTestCase):
 
         user, leg = self.relay.network.pair()
         received = RecordingReceiver(user)
-        Broken(self.visit().host).user_accepted(leg, Origin())
+        Broken(self.visit().host).leg_accepted(leg, Origin())
         self.relay.settle()
         self.assertIs(received.lost, Ended.RESET)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

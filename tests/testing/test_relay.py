@@ -336,9 +336,6 @@ class _BellVisitor(Service):
     def __init__(self) -> None:
         self.heard: list[Mapping[str, Any]] = []
 
-    def user_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        leg.close()
-
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
         self.heard.append(body)
 
