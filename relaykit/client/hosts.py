@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         IListeningPort,
         IStreamLeg,
     )
-    from relaykit.values import Address, ClientIdentity, Origin
+    from relaykit.values import Address, ClientIdentity, Origin, Secret
 
 __all__ = ["BackendHost", "HostedClient", "VisitorHost"]
 
@@ -81,7 +81,7 @@ class HostedClient(Protocol):
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to the server."""
 
-    def open_visit(self, common: VisitorCommon) -> Deferred[IStreamLeg]:
+    def open_visit(self, common: VisitorCommon, secret: Secret) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy that a visitor visits."""
 
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
@@ -243,11 +243,11 @@ class VisitorHost(_Host[VisitorCommon]):
     def listen_datagrams(self, acceptor: IDatagramAcceptor) -> Deferred[IListeningPort | None]:
         return self._opened(self._client.listen_datagrams, acceptor)
 
-    def open_visit(self, origin: Origin) -> Deferred[IStreamLeg]:
-        return self._client.open_visit(self.common)
+    def open_visit(self, origin: Origin, secret: Secret) -> Deferred[IStreamLeg]:
+        return self._client.open_visit(self.common, secret)
 
-    def endpoint(self, origin: Origin) -> IStreamClientEndpoint:
-        return self._client.data_plane.endpoint(lambda: self.open_visit(origin))
+    def endpoint(self, origin: Origin, secret: Secret) -> IStreamClientEndpoint:
+        return self._client.data_plane.endpoint(lambda: self.open_visit(origin, secret))
 
     def _opened(
         self, listen: Callable[[str, int, AcceptorT], IListeningPort], acceptor: AcceptorT

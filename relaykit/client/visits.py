@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg, IVisitor
     from relaykit.options import VisitorCommon
     from relaykit.plugins import ProxyTypes
+    from relaykit.values import Secret
 
 __all__ = ["LocalVisitor", "Visitors", "visit", "visited_type_of"]
 
@@ -148,6 +149,7 @@ async def visit(
     session: Session,
     common: VisitorCommon,
     proxy_name: str,
+    secret: Secret,
     unix_time: Callable[[], float],
     entropy: Callable[[int], bytes],
 ) -> IStreamLeg:
@@ -164,7 +166,7 @@ async def visit(
                 session.framing,
                 session.run_id,
                 proxy_name,
-                common.secret_key,
+                secret,
                 unix_time(),
                 use_encryption=transport.use_encryption,
                 use_compression=transport.use_compression,
@@ -183,4 +185,4 @@ async def visit(
     if isinstance(answer, Refusal):
         leg.close()
         raise VisitRefusedError(RefusalCode.OTHER, answer.text)
-    return transformed(leg, transport, common.secret_key, entropy)
+    return transformed(leg, transport, secret, entropy)

@@ -177,14 +177,15 @@ class IVisitorHost(IForwardingHost):
     def listen_datagrams(acceptor: IDatagramAcceptor) -> Deferred[IListeningPort | None]:
         """The same for a UDP port."""
 
-    def open_visit(origin: Origin) -> Deferred[IStreamLeg]:
-        """A leg through the server to the proxy's backend, transforms included.
+    def open_visit(origin: Origin, secret: Secret) -> Deferred[IStreamLeg]:
+        """A leg through the server to the proxy's backend, transforms (keyed by the secret) included.
 
+        The secret is the one of the proxy, which the server is shown a proof of.
         Fails with :class:`relaykit.errors.VisitRefusedError`,
         :class:`relaykit.errors.ConnectionFailed` or :class:`relaykit.errors.SessionLost`.
         """
 
-    def endpoint(origin: Origin) -> IStreamClientEndpoint:
+    def endpoint(origin: Origin, secret: Secret) -> IStreamClientEndpoint:
         """An endpoint that connects Twisted protocols to the proxy's backend by :meth:`open_visit`."""
 
 

@@ -139,7 +139,6 @@ class VisitorCommon(Options, frozen=True, kw_only=True):
     type: Annotated[str, doc("The proxy type that it visits, such as stcp.")] = ""
     enabled: Annotated[bool, doc("False leaves this entry out.")] = True
     transport: VisitorTransport = VisitorTransport()
-    secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = Secret("")
     server_user: Annotated[str, doc("User of the client that has the proxy; empty for the own user.")] = ""
     server_name: Annotated[str, doc("Name of the proxy to visit, without its user.")] = ""
     bind_addr: Annotated[Host, doc("Address to listen on.")] = "127.0.0.1"

@@ -56,7 +56,9 @@ class StcpOptions(Options, frozen=True, kw_only=True):
 
 
 class StcpVisitorOptions(Options, frozen=True, kw_only=True):
-    """The own keys of an ``stcp`` visitor: none beyond those that every visitor has."""
+    """The own keys of an ``stcp`` visitor."""
+
+    secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = Secret("")
 
 
 def admit(proxy: IRegisteredProxy, caller: IInitiator) -> None:
@@ -108,8 +110,9 @@ class StcpVisitor(Service):
 
     log = Logger()
 
-    def __init__(self, host: IVisitorHost) -> None:
+    def __init__(self, secret: Secret, host: IVisitorHost) -> None:
         self.host = host
+        self.secret = secret
         self._opening: Deferred[IListeningPort | None] | None = None
         self._port: IListeningPort | None = None
 
@@ -134,7 +137,7 @@ class StcpVisitor(Service):
 
         :raises RelaykitError: there is none; the user is let go, and the log says why.
         """
-        visit: IStreamLeg = await self.host.open_visit(origin)
+        visit: IStreamLeg = await self.host.open_visit(origin, self.secret)
         return visit
 
     def _opened(self, port: IListeningPort | None) -> None:
@@ -196,7 +199,7 @@ class _StcpType:
         return LocalServiceBackend(host)
 
     def make_visitor(self, options: StcpVisitorOptions, host: IVisitorHost) -> StcpVisitor:
-        return StcpVisitor(host)
+        return StcpVisitor(options.secret_key, host)
 
 
 proxy_type = _StcpType()

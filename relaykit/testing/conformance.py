@@ -228,18 +228,17 @@ class VisitableProxyTypeTests(ProxyTypeTests):
     visitor_secret = Secret("a secret that both have")
     """The visitor's ``secretKey``; ``options()`` must let a visitor in that has it."""
 
-    def visitor_options(self) -> Options:
-        """The own keys of a visitor that is let in."""
-        options: Options = self.proxy_type.visitor_options()
+    def visitor_options(self, secret: Secret | None = None) -> Options:
+        """The own keys of a visitor, with this secret or the right one."""
+        options: Options = self.proxy_type.visitor_options(secret_key=secret or self.visitor_secret)
         return options
 
-    def visitor_common(self, secret: Secret | None = None) -> VisitorCommon:
-        """The common keys of a visitor, with this secret or the right one."""
+    def visitor_common(self) -> VisitorCommon:
+        """The common keys of a visitor."""
         return VisitorCommon(
             name="visitor",
             type=self.proxy_type.name,
             server_name="under-test",
-            secret_key=self.visitor_secret if secret is None else secret,
             bind_port=9000,
         )
 
@@ -289,7 +288,7 @@ class VisitableProxyTypeTests(ProxyTypeTests):
         served: list[object] = []
         relay.publish(self.proxy_type, self.options(), local=served.append)
         visiting = relay.visit(
-            self.proxy_type, self.visitor_common(Secret("another secret")), self.visitor_options()
+            self.proxy_type, self.visitor_common(), self.visitor_options(Secret("another secret"))
         )
         user = visiting.dial()
         received = RecordingReceiver(user)

@@ -137,10 +137,8 @@ def stcp_proxy(name: str = "db", key: str = "k") -> ConfiguredProxy:
 def stcp_visitor(name: str = "v", key: str = "k", bind_port: int = 7000, **common: Any) -> ConfiguredVisitor:
     """A visitor of the ``stcp`` proxy ``db``."""
     return ConfiguredVisitor(
-        VisitorCommon(
-            name=name, type="stcp", server_name="db", secret_key=Secret(key), bind_port=bind_port, **common
-        ),
-        StcpVisitorOptions(),
+        VisitorCommon(name=name, type="stcp", server_name="db", bind_port=bind_port, **common),
+        StcpVisitorOptions(secret_key=Secret(key)),
         "stcp",
     )
 

@@ -192,8 +192,8 @@ class RendezvousTests(SynchronousTestCase):
         options = StcpOptions(secret_key=Secret("k"))
         registered = ConfiguredProxy(ProxyCommon(name="p", type="direct", local=SERVICE), options, "direct")
         answering = started(Machine(self.scene), registered)
-        common = VisitorCommon(name="v", type="direct", server_name="p", secret_key=Secret("k"), bind_port=-1)
-        visiting = ConfiguredVisitor(common, StcpVisitorOptions(), "direct")
+        common = VisitorCommon(name="v", type="direct", server_name="p", bind_port=-1)
+        visiting = ConfiguredVisitor(common, StcpVisitorOptions(secret_key=Secret("k")), "direct")
         calling = started(Machine(self.scene), visiting, **settings)
         return answering, answering.backend("p"), calling.visitor("v")
 

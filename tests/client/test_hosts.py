@@ -29,7 +29,7 @@ from relaykit.interfaces import (
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.testing.ports import MemoryPorts
-from relaykit.values import Address, ClientIdentity, Ended, Origin
+from relaykit.values import Address, ClientIdentity, Ended, Origin, Secret
 
 
 @define(eq=False)
@@ -47,7 +47,7 @@ class Client:
     half_close: bool = True
     takes_signals: bool = True
     sent: list[Any] = field(factory=list)
-    visited: list[VisitorCommon] = field(factory=list)
+    visited: list[tuple[VisitorCommon, Secret]] = field(factory=list)
     meeting: list[ISignalPeer] = field(factory=list)
     dropped: list[IDirectPaths] = field(factory=list)
     dialed: list[str] = field(factory=list)
@@ -70,8 +70,8 @@ class Client:
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         self.sent.append((proxy_name, visitor_name, body))
 
-    def open_visit(self, common: VisitorCommon) -> Deferred[IStreamLeg]:
-        self.visited.append(common)
+    def open_visit(self, common: VisitorCommon, secret: Secret) -> Deferred[IStreamLeg]:
+        self.visited.append((common, secret))
         return Deferred()
 
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
@@ -226,5 +226,5 @@ class HostTests(SynchronousTestCase):
 
     def test_visit(self) -> None:
         """A visit is opened by the session, as the visitor is configured."""
-        self.visitor.open_visit(Origin())
-        self.assertEqual([each.name for each in self.client.visited], ["v"])
+        self.visitor.open_visit(Origin(), Secret("k"))
+        self.assertEqual([(each.name, key) for each, key in self.client.visited], [("v", Secret("k"))])

@@ -8,7 +8,7 @@ from relaykit.client.registrar import ProxyRegistrar
 from relaykit.client.run import ClientRun
 from relaykit.client.service import RelayClient
 from relaykit.errors import RefusedError, SessionLost
-from relaykit.values import Origin
+from relaykit.values import Origin, Secret
 from tests.client.scene import Machine, make_client, started, stcp_proxy, stcp_visitor
 from tests.server.scene import Scene
 
@@ -39,7 +39,7 @@ class ClientRunTests(SynchronousTestCase):
         run = self.run_of(started(self.machine, stcp_visitor()))
         found = run.visitors.find("v")
         assert found is not None
-        self.failureResultOf(found[1].open_visit(Origin()), SessionLost)
+        self.failureResultOf(found[1].open_visit(Origin(), Secret("k")), SessionLost)
         self.assertRaises(RefusedError, found[1].signal, {})
         self.assertFalse(run.half_close)
 

@@ -59,12 +59,10 @@ class VisitTests(SynchronousTestCase):
 
     def visit(self, **transport: bool) -> Deferred[IStreamLeg]:
         """A visit that waits for its answer."""
-        common = VisitorCommon(
-            name="v", secret_key=Secret("k"), server_name="db", transport=VisitorTransport(**transport)
-        )
+        common = VisitorCommon(name="v", server_name="db", transport=VisitorTransport(**transport))
         session: Any = Session(self.connect, self.clock)
         result = Deferred.fromCoroutine(
-            visit(session, common, "db", lambda: 1.0, lambda length: b"\x01" * length)
+            visit(session, common, "db", Secret("k"), lambda: 1.0, lambda length: b"\x01" * length)
         )
         self.network.flush()
         return result
@@ -137,7 +135,7 @@ class VisitorsTests(SynchronousTestCase):
 
         class FollowingType(type(STCP)):  # type: ignore[misc]  # mypy cannot know it
             def make_visitor(self, options: Any, host: IVisitorHost) -> IVisitor:
-                return Follower(host)
+                return Follower(Secret("k"), host)
 
         nothing: Any = None
         types: Any = {"stcp": FollowingType()}

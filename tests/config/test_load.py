@@ -14,7 +14,7 @@ from relaykit.errors import BrokenProxyType
 from relaykit.interfaces import IBackend, IClientHost, IIngress, IProxyType, IProxyTypeReference, IServerHost
 from relaykit.options import Count, Host, ListeningPort, Options, SecondsOrOff, doc, file_key
 from relaykit.plugins import Carriers, ProxyTypes
-from relaykit.proxies.stcp import StcpOptions
+from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.values import Secret
 from tests.config.cases import builtin_types
@@ -108,7 +108,7 @@ class ClientTests(ConfigurationTestCase):
         self.assertEqual(app.common.local_endpoint, "unix:/run/app.sock")
         (visitor,) = loaded.visitors
         self.assertEqual((visitor.type_name, visitor.common.server_user), ("stcp", "me"))
-        self.assertEqual(visitor.common.secret_key, Secret("sesame"))
+        self.assertEqual(visitor.options, StcpVisitorOptions(secret_key=Secret("sesame")))
         self.assertEqual(loaded.warnings, ())
 
     def test_all_problems(self) -> None:

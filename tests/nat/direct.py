@@ -112,12 +112,13 @@ class DirectBackend(Service):
 class DirectVisitor(Service):
     """Calls when it is told to."""
 
-    def __init__(self, host: IVisitorHost) -> None:
+    def __init__(self, secret: Secret, host: IVisitorHost) -> None:
         self.host = host
+        self._secret = secret
 
     def call(self) -> Deferred[IDirectPath]:
         """Calls the proxy's client."""
-        called: Deferred[IDirectPath] = self.host.direct_paths.call(self.host.common.secret_key)
+        called: Deferred[IDirectPath] = self.host.direct_paths.call(self._secret)
         return called
 
     def stopService(self) -> None:
@@ -145,7 +146,7 @@ class _DirectType:
         return DirectBackend(host)
 
     def make_visitor(self, options: StcpVisitorOptions, host: IVisitorHost) -> DirectVisitor:
-        return DirectVisitor(host)
+        return DirectVisitor(options.secret_key, host)
 
 
 proxy_type = _DirectType()

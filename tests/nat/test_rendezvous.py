@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RefusalCode, RemoteProtocolError, RendezvousFailedError, RendezvousRefusedError
 from relaykit.options import VisitorCommon
-from relaykit.proxies.stcp import StcpOptions
+from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.sansio.nat.client_rendezvous import REQUEST_S
 from relaykit.sansio.nat.rendezvous_messages import KEY, EndReason
 from relaykit.sansio.nat.server_rendezvous import CLIENT_REQUESTS_AT_ONCE, DEADLINES_S, RendezvousState
@@ -43,10 +43,10 @@ class RendezvousPointsTests(SynchronousTestCase):
         self, name: str = "p", secret: Secret = SECRET, user: str = "", **common: Any
     ) -> DirectVisitor:
         """A visitor of it."""
-        asked = VisitorCommon(
-            name="v", type="direct", server_name=name, secret_key=secret, bind_port=-1, **common
-        )
-        visitor = self.relay.visit(proxy_type, asked, user=user).visitor
+        asked = VisitorCommon(name="v", type="direct", server_name=name, bind_port=-1, **common)
+        visitor = self.relay.visit(
+            proxy_type, asked, StcpVisitorOptions(secret_key=secret), user=user
+        ).visitor
         assert isinstance(visitor, DirectVisitor)
         return visitor
 

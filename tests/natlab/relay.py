@@ -80,8 +80,9 @@ class RelayRendezvous:
         The time is measured from the visitor's wish until both ends have the path.
         """
         around = around or (network_info(self.lab, roles[0]), network_info(self.lab, roles[1]))
-        common = VisitorCommon(name="v", type="direct", server_name="p", secret_key=_SECRET, bind_port=-1)
-        calling = self._client(roles[0], around[0], ConfiguredVisitor(common, StcpVisitorOptions(), "direct"))
+        common = VisitorCommon(name="v", type="direct", server_name="p", bind_port=-1)
+        options = StcpVisitorOptions(secret_key=_SECRET)
+        calling = self._client(roles[0], around[0], ConfiguredVisitor(common, options, "direct"))
         registered = ProxyCommon(name="p", type="direct", local_port=1)
         answering = self._client(
             roles[1], around[1], ConfiguredProxy(registered, StcpOptions(secret_key=_SECRET), "direct")

@@ -58,16 +58,15 @@ class _StcpTestCase(SynchronousTestCase):
 
     def visit(self, user: str = "alice", key: str = "s3cret", bind_port: int = -1) -> Visiting:
         """Starts a visitor of this user to alice's ``db``."""
-        common = VisitorCommon(
-            name="v", secret_key=Secret(key), server_user="alice", server_name="db", bind_port=bind_port
-        )
-        return self.relay.visit(stcp.proxy_type, common, user=user)
+        common = VisitorCommon(name="v", server_user="alice", server_name="db", bind_port=bind_port)
+        options = stcp.StcpVisitorOptions(secret_key=Secret(key))
+        return self.relay.visit(stcp.proxy_type, common, options, user=user)
 
 
 class StcpExposureTests(_StcpTestCase):
     """Tests for who is let in."""
 
-    def outcome(self, visiting: Visiting) -> str:
+    def outcome(self, visiting: Visiting, key: str = "s3cret") -> str:
         """How the server answers a visit: empty for yes."""
         texts: list[str] = []
 
@@ -75,7 +74,7 @@ class StcpExposureTests(_StcpTestCase):
             failure.trap(VisitRefusedError)
             texts.append(failure.value.text)
 
-        visiting.host.open_visit(Origin()).addErrback(refused)
+        visiting.host.open_visit(Origin(), Secret(key)).addErrback(refused)
         self.relay.settle()
         return texts[0] if texts else ""
 
@@ -100,12 +99,12 @@ class StcpExposureTests(_StcpTestCase):
         """Who does not know the secret does not learn whether their user is on the list."""
         self.publish("bob")
         for user in ("alice", "bob"):
-            self.assertEqual(self.outcome(self.visit(user, "guess")), WRONG_KEY)
+            self.assertEqual(self.outcome(self.visit(user), "guess"), WRONG_KEY)
 
     def test_empty_secret(self) -> None:
         """An empty key does not open what has a key."""
         self.publish()
-        self.assertEqual(self.outcome(self.visit(key="")), WRONG_KEY)
+        self.assertEqual(self.outcome(self.visit(), ""), WRONG_KEY)
 
     def test_no_port(self) -> None:
         """The server opens no port."""
@@ -165,7 +164,7 @@ class StcpVisitorTests(_StcpTestCase):
 
         user, leg = self.relay.network.pair()
         received = RecordingReceiver(user)
-        Broken(self.visit().host).leg_accepted(leg, Origin())
+        Broken(Secret("s3cret"), self.visit().host).leg_accepted(leg, Origin())
         self.relay.settle()
         self.assertIs(received.lost, Ended.RESET)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

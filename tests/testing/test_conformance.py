@@ -78,7 +78,7 @@ class _BrokenSecret:
         return tcp.LocalServiceBackend(host)
 
     def make_visitor(self, options: Any, host: Any) -> Any:
-        return stcp.StcpVisitor(host)
+        return stcp.StcpVisitor(options.secret_key, host)
 
 
 class _OpenIngress(stcp.StcpIngress):

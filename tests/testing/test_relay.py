@@ -230,6 +230,10 @@ class DatagramTests(SynchronousTestCase):
         self.failureResultOf(published.host.open_local_datagrams(Origin()), ConnectionFailed)
 
 
+SECRET = Secret("s3cret")
+OPTIONS = stcp.StcpVisitorOptions(secret_key=SECRET)
+
+
 class VisitTests(SynchronousTestCase):
     """Tests for visitors, with ``stcp``."""
 
@@ -237,25 +241,18 @@ class VisitTests(SynchronousTestCase):
         self.relay = MemoryRelay()
         self.relay.publish(
             stcp.proxy_type,
-            stcp.StcpOptions(secret_key=Secret("s3cret")),
+            stcp.StcpOptions(secret_key=SECRET),
             name="db",
             local=echoing,
             user="alice",
         )
 
-    def common(self, key: str = "s3cret", port: int = 9000, server_user: str = "alice") -> VisitorCommon:
-        return VisitorCommon(
-            name="v",
-            type="stcp",
-            secret_key=Secret(key),
-            server_user=server_user,
-            server_name="db",
-            bind_port=port,
-        )
+    def common(self, port: int = 9000, server_user: str = "alice") -> VisitorCommon:
+        return VisitorCommon(name="v", type="stcp", server_user=server_user, server_name="db", bind_port=port)
 
     def test_round_trip(self) -> None:
         """A user of the visitor's port reaches the local service of the secret proxy."""
-        visiting = self.relay.visit(stcp.proxy_type, self.common(), user="alice")
+        visiting = self.relay.visit(stcp.proxy_type, self.common(), OPTIONS, user="alice")
         verifyObject(IVisitorHost, visiting.host)
         user = self.relay.dial(9000)
         received = RecordingReceiver(user)
@@ -267,7 +264,7 @@ class VisitTests(SynchronousTestCase):
 
     def test_handed_over(self) -> None:
         """A visitor without a port takes users that are handed to it."""
-        visiting = self.relay.visit(stcp.proxy_type, self.common(port=-1), user="alice")
+        visiting = self.relay.visit(stcp.proxy_type, self.common(port=-1), OPTIONS, user="alice")
         user = visiting.dial()
         received = RecordingReceiver(user)
         user.write(b"x")
@@ -276,13 +273,13 @@ class VisitTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """A wrong key, another user and an unknown proxy refuse the visit, in the server's words."""
-        for common, user, words in (
-            (self.common(key="wrong"), "alice", "auth failed"),
-            (self.common(), "bob", "not allowed"),
-            (self.common(server_user="carol"), "alice", "doesn't exist"),
+        for common, secret, user, words in (
+            (self.common(), Secret("wrong"), "alice", "auth failed"),
+            (self.common(), SECRET, "bob", "not allowed"),
+            (self.common(server_user="carol"), SECRET, "alice", "doesn't exist"),
         ):
             visiting = self.relay.visit(stcp.proxy_type, common, user=user)
-            opened = visiting.host.open_visit(Origin())
+            opened = visiting.host.open_visit(Origin(), secret)
             self.relay.settle()
             self.assertIn(words, self.failureResultOf(opened, VisitRefusedError).value.text)
             visiting.stop()

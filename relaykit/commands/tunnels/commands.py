@@ -21,7 +21,7 @@ from relaykit.commands.flags import BOOLEAN_FLAG, PAIRS, SETTINGS, STATE_DIR, WO
 from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.errors import BrokenProxyType, PluginError, RelaykitError
 from relaykit.interfaces import IOneLineProxyType
-from relaykit.options import OneLine, OptionField, Options, ProxyCommon, VisitorCommon, option_fields
+from relaykit.options import OneLine, OptionField, Options, ProxyCommon, option_fields
 from relaykit.plugins import ProxyTypes
 from relaykit.values import Address, Secret
 
@@ -74,8 +74,6 @@ _OF_VISITOR = (
     ),
     click.Argument(["proxy"]),
 )
-_VISITOR_SECRETS = ("secretKey",)
-"""Keys of :class:`VisitorCommon` that become flags; the others are in ``_OF_VISITOR``."""
 
 _FLAG_TYPES: Mapping[Any, dict[str, Any]] = {
     int: {"type": int},
@@ -161,8 +159,6 @@ class TunnelCommand:
 
     def _fields(self) -> Iterator[OptionField]:
         options: type[Options] = self.type.visitor_options if self.line.visits else self.type.proxy_options
-        if self.line.visits:
-            yield from (each for each in option_fields(VisitorCommon) if each.key in _VISITOR_SECRETS)
         yield from (each for each in option_fields(options) if each.type in _FLAG_TYPES)
 
 

@@ -168,12 +168,15 @@ class SudpOptions(SecretOptions, frozen=True, kw_only=True):
 
 
 class SudpVisitorOptions(DatagramKeys, frozen=True, kw_only=True):
-    """The own keys of a ``sudp`` visitor: none beyond those that every visitor has."""
+    """The own keys of a ``sudp`` visitor."""
+
+    secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = Secret("")
 
 
 class XtcpVisitorOptions(Options, frozen=True, kw_only=True):
     """The own keys of an ``xtcp`` visitor."""
 
+    secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = Secret("")
     protocol: Annotated[str, doc("Protocol of the direct path: quic or kcp.")] = "quic"
     keep_tunnel_open: Annotated[bool, doc("Opens the path before it is needed, and again.")] = False
     max_retries_an_hour: Annotated[CountOrOff, doc("Most attempts in an hour, with keepTunnelOpen.")] = 8

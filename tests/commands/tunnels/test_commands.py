@@ -16,7 +16,7 @@ from relaykit.errors import BrokenProxyType, RelaykitError
 from relaykit.interfaces import IOneLineProxyType
 from relaykit.options import OneLine, Options, doc
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
-from relaykit.proxies.stcp import StcpOptions
+from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.values import Secret
 
@@ -115,7 +115,7 @@ class PublishTests(SynchronousTestCase):
         (visitor,) = loaded(table("visit", "db", "--port", "5432")).visitors
         assert isinstance(proxy.options, StcpOptions)
         self.assertTrue(proxy.options.secret_key)
-        self.assertEqual(proxy.options.secret_key, visitor.common.secret_key)
+        self.assertEqual(visitor.options, StcpVisitorOptions(secret_key=proxy.options.secret_key))
         (other,) = loaded(table("secret", "5432", "--name", "other")).proxies
         assert isinstance(other.options, StcpOptions)
         self.assertNotEqual(proxy.options.secret_key, other.options.secret_key)

@@ -105,6 +105,7 @@ class KnockIngressOptions(Options, frozen=True, kw_only=True):
 class KnockVisitorOptions(Options, frozen=True, kw_only=True):
     """The own keys of a visitor of a ``knock`` proxy."""
 
+    secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = Secret("")
     keep_open: Annotated[
         bool, doc("Knock at the start and again and again, so that users can dial the server's port.")
     ] = False
@@ -310,7 +311,7 @@ class KnockVisitor(StcpVisitor):
     log = Logger()
 
     def __init__(self, options: KnockVisitorOptions, host: IVisitorHost) -> None:
-        super().__init__(host)
+        super().__init__(options.secret_key, host)
         self._keep_open = options.keep_open
         self._keeping: Deferred[None] | None = None
         self._waiting: set[Deferred[int]] = set()
@@ -344,7 +345,7 @@ class KnockVisitor(StcpVisitor):
         answer: Deferred[int] = Deferred()
         self._waiting.add(answer)
         try:
-            proof = _proof(self.host.common.secret_key, self.host.identity)
+            proof = _proof(self.secret, self.host.identity)
             self.host.signal(Knock(proof.reveal()).body())
             return await answer.addTimeout(ANSWER_S, self.host.reactor, _unanswered)
         finally:

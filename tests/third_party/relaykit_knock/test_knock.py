@@ -70,8 +70,8 @@ class KnockTestCase(SynchronousTestCase):
 
     def visit(self, secret: str = "sesame", *, keep_open: bool = False, at: Address = HERE) -> Visiting:
         """Starts a visitor of a client at this address."""
-        common = VisitorCommon(name="v", server_name="door", secret_key=Secret(secret), bind_port=-1)
-        options = knock.KnockVisitorOptions(keep_open=keep_open)
+        common = VisitorCommon(name="v", server_name="door", bind_port=-1)
+        options = knock.KnockVisitorOptions(secret_key=Secret(secret), keep_open=keep_open)
         return self.relay.visit(knock.proxy_type, common, options, user="alice", source=at)
 
     def dial(self, source: Address = HERE) -> RecordingReceiver:
@@ -161,7 +161,7 @@ class GateTests(KnockTestCase):
     def test_visit_without_knock(self) -> None:
         """A visit that proves the secret and comes before a knock is refused."""
         self.publish()
-        opened = self.visit().host.open_visit(Origin())
+        opened = self.visit().host.open_visit(Origin(), Secret("sesame"))
         self.relay.settle()
         refused = self.failureResultOf(opened, VisitRefusedError)
         self.assertEqual(refused.value.text, "proxy [alice.door] is closed: knock")
