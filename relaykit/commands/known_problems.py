@@ -271,6 +271,13 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "One connection between client and server carries as many flows as it can.",
         "Spread the users over several clients, or set transport.tcpMux = false.",
     ),
+    "datagram-too-large": KnownProblem(
+        "A datagram was too large",
+        "frp's format has room for datagrams of udpPacketSize, and for less where that is more than a message "
+        "of its wire can have; larger ones are dropped, whole.",
+        "Set the same larger udpPacketSize at both ends; above some 7,600 bytes set "
+        'transport.wireProtocol = "v2", too. Between two ends of relaykit every datagram has room.',
+    ),
     "too-many-sources": KnownProblem(
         "Datagrams come from too many sources",
         "More users than one port can tell apart send datagrams, or somebody forges their addresses.",

@@ -28,6 +28,7 @@ from relaykit.sansio.wire.hello import (
 
 __all__ = [
     "BOUND",
+    "DATAGRAMS",
     "EXTENSIONS",
     "GOODBYE",
     "HALF_CLOSE",
@@ -57,7 +58,10 @@ IDENTITY = "identity"
 BOUND = "bound"
 """The login is bound to its TLS session; what the server chooses is an object with its ``salt``."""
 
-EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE})
+DATAGRAMS = "datagrams"
+"""Lanes have relaykit's own format: see :mod:`relaykit.sansio.lanes.binary`."""
+
+EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE, DATAGRAMS})
 """All that this program has and that needs nothing.  The other two are proofs, which need a key, a token
 and a TLS session, and for which the client's login waits for the server's hello."""
 

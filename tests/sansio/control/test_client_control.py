@@ -26,6 +26,7 @@ from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.sansio.control.server_opening import FirstMessage, ServerOpening
 from relaykit.sansio.control.session import ControlState, Heartbeat
+from relaykit.sansio.lanes.messages import UDPPacket
 from relaykit.sansio.wire.framing import (
     MAGIC,
     V1,
@@ -60,7 +61,7 @@ from tests.sansio.control.ends import (
     server,
     settings,
 )
-from tests.sansio.wire.type_messages import NatHoleResp, UDPPacket
+from tests.sansio.wire.type_messages import NatHoleResp
 
 RUN_ID = "0123456789abcdef"
 

@@ -20,13 +20,13 @@ from relaykit.sansio.control.client_opening import (
 )
 from relaykit.sansio.control.credentials import Scope, proves
 from relaykit.sansio.control.server_opening import accept_visit, assign_work, refuse_visit, refuse_work
+from relaykit.sansio.lanes.messages import UDPPacket
 from relaykit.sansio.wire.framing import V1, V2, Framing
 from relaykit.sansio.wire.messages import NewVisitorConn, NewWorkConn, Pong
 from relaykit.testing.cuts import recognize, refuse
 from relaykit.values import Address, Origin, Secret
 from tests import recorded
 from tests.sansio.control.ends import BOTH, TOKEN, opened
-from tests.sansio.wire.type_messages import UDPPacket
 
 RUN_ID = "0123456789abcdef"
 ORIGIN = Origin(Address("2001:db8::1", 40000), Address("192.0.2.1", 6000))

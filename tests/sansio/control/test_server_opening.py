@@ -20,6 +20,7 @@ from relaykit.sansio.control.server_opening import (
     refuse_visit,
     refuse_work,
 )
+from relaykit.sansio.lanes.messages import UDPPacket
 from relaykit.sansio.parsers.first_bytes import Spoken
 from relaykit.sansio.wire.framing import (
     MAGIC,
@@ -45,7 +46,6 @@ from relaykit.testing.cuts import feed_every_cut
 from relaykit.values import Address, Ended, Origin
 from tests import recorded
 from tests.sansio.control.ends import VERSION, fixed
-from tests.sansio.wire.type_messages import UDPPacket
 
 FIRST_MESSAGES: Sequence[Message] = (
     Login(version="0.70.1", user="ann", pool_count=2),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
+from relaykit.sansio.lanes.messages import UDPAddress, UDPPacket
 from relaykit.sansio.wire.framing import (
     MAGIC,
     MAX_BODY,
@@ -38,7 +39,8 @@ from relaykit.sansio.wire.messages import (
     ReqWorkConn,
 )
 from relaykit.testing.cuts import feed_every_cut
-from tests.sansio.wire.type_messages import DATAGRAM_MESSAGES, UDPAddress, UDPPacket
+
+DATAGRAM_MESSAGES = CORE_MESSAGES.extended(UDPPacket)
 
 LOGIN_RESP = LoginResp(version="0.70.1", run_id="0123456789abcdef")
 PACKET = UDPPacket(content=b"hello", remote=UDPAddress("203.0.113.9", 40000))

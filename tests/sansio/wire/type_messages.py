@@ -1,14 +1,12 @@
-"""Messages of frp's proxy types, as recorded sessions hold them; relaykit's types bring their own."""
+"""Messages of frp's hole punching, as recorded sessions hold them; relaykit has its own."""
 
 from __future__ import annotations
 
 import msgspec
 
-from relaykit.sansio.wire import gojson
-from relaykit.sansio.wire.messages import CORE_MESSAGES, Message, Port, Whole
+from relaykit.sansio.wire.messages import Message, Whole
 
 __all__ = [
-    "DATAGRAM_MESSAGES",
     "NAT_HOLE_MESSAGES",
     "DetectBehavior",
     "NatHoleClient",
@@ -136,37 +134,3 @@ NAT_HOLE_MESSAGES: tuple[type[Message], ...] = (
     NatHoleReport,
 )
 """What :meth:`~relaykit.sansio.wire.messages.MessageTable.extended` takes."""
-
-
-class UDPAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a datagram came from: an IP address as text (IPv4-mapped as IPv4), a port, an IPv6 zone.
-
-    All three travel always.  The text of the address is not checked here.
-    """
-
-    ip: str = msgspec.field(default="", name="IP")
-    port: Port = msgspec.field(default=0, name="Port")
-    zone: str = msgspec.field(default="", name="Zone")
-
-
-class UDPPacket(Message, frozen=True, kw_only=True):
-    """Either way on a connection that carries datagrams: one datagram.  Not answered.
-
-    ``remote`` is the user's address, set by the end that received the user's datagram and given back
-    unchanged with each answer; ``local`` is never set by frp.
-    """
-
-    type_byte = 0x75
-    number = 13
-    secret_fields = frozenset({"content"})
-
-    content: bytes = msgspec.field(default=b"", name="c")
-    local: UDPAddress | None = msgspec.field(default=None, name="l")
-    remote: UDPAddress | None = msgspec.field(default=None, name="r")
-
-    def to_json(self) -> bytes:
-        return gojson.encode(self, escape=False)
-
-
-DATAGRAM_MESSAGES = CORE_MESSAGES.extended(UDPPacket)
-"""What may arrive on a connection that carries datagrams."""

@@ -1,0 +1,24 @@
+"""Which format the two ends of a lane have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from relaykit.sansio.control.extensions import DATAGRAMS
+from relaykit.sansio.lanes.binary import BinaryCodec
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
+from relaykit.sansio.lanes.frp import MessageCodec
+from relaykit.sansio.wire.framing import Framing
+
+__all__ = ["agreed_codec"]
+
+
+def agreed_codec(
+    framing: Framing, extensions: Collection[str], most_bytes: int = MOST_DATAGRAM_BYTES
+) -> LaneCodec:
+    """The format of a new lane between two ends that speak like this.
+
+    :param extensions: what both have agreed on in their hellos.
+    :param most_bytes: the largest datagram in frp's format; relaykit's own carries all sizes.
+    """
+    return BinaryCodec() if DATAGRAMS in extensions else MessageCodec(framing, most_bytes)

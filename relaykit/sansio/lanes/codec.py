@@ -1,0 +1,64 @@
+"""What every format of a lane can do."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Final, Protocol
+
+from relaykit.errors import RelaykitError
+from relaykit.sansio.contract import Buffer
+from relaykit.values import Address
+
+__all__ = ["MOST_DATAGRAM_BYTES", "DatagramTooLarge", "LaneCodec"]
+
+MOST_DATAGRAM_BYTES: Final = 65_507
+"""Most payload of a datagram: what the headers of IPv4 and UDP leave of 65,535 bytes.
+Source: RFC 768, RFC 791 section 3.1."""
+
+
+class DatagramTooLarge(RelaykitError):
+    """A datagram cannot be carried; the text says what allows how much."""
+
+    problem = "datagram-too-large"
+
+
+class LaneCodec(Protocol):
+    """One end of one lane: datagrams of users to bytes, and bytes to datagrams.
+
+    A *key* stands for a user.  It is made once for each user, or comes with what is received, and is the
+    same for the same user.  Frames have no state, so what is sent may leave out any of them.
+    """
+
+    @property
+    def keep_alive(self) -> bytes:
+        """A frame that says nothing but that this end is there."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether a proxy may have several lanes of this format at a time, each with some of its users."""
+
+    def key_of(self, user: Address) -> Hashable:
+        """The key of a user.
+
+        :raises ValueError: the address is none of the Internet protocol.
+        """
+
+    def user_of(self, key: Any) -> Address:
+        """The user whom a key that was received stands for.
+
+        :raises ValueError: the peer gave no address.
+        """
+
+    def encode(self, key: Any, data: Buffer) -> bytes:
+        """The frame of one datagram from a user, or to one; an empty one is legal.
+
+        :raises DatagramTooLarge: it cannot be carried.
+        """
+
+    def receive(self, data: Buffer) -> Sequence[tuple[Hashable, Buffer]]:
+        """The datagrams that these bytes, in any portions, complete, each with its user's key.
+
+        They are lent as long as ``data`` is.
+
+        :raises RemoteProtocolError: the peer broke the rules; the stream is of no use.
+        """
