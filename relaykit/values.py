@@ -74,13 +74,24 @@ class Address:
 
 @frozen
 class Origin:
-    """Where a user's connection came from and went to; None where it is not known."""
+    """Where a user's connection came from and went to; None where it is not known.
+
+    :ivar visitor_user: where the user of a visitor comes from, as the visitor says, whose own connection has
+        ``source``.  Nobody has checked it: it is for people, never for rules.
+    :ivar tlvs: what a trusted load balancer said besides, each with its type and value.  Source: haproxy.org,
+        proxy-protocol.txt, section 2.2.
+    """
 
     source: Address | None = None
     destination: Address | None = None
+    visitor_user: Address | None = None
+    tlvs: tuple[tuple[int, bytes], ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
-        return "unknown" if self.source is None else str(self.source)
+        source = "unknown" if self.source is None else str(self.source)
+        return (
+            source if self.visitor_user is None else f"{source} for user {self.visitor_user} at the visitor"
+        )
 
 
 class PathProtocol(enum.Enum):

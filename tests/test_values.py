@@ -44,6 +44,8 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(str(Address("2001:db8::1", 80)), "[2001:db8::1]:80")
         self.assertEqual(str(Origin(Address("192.0.2.1", 80))), "192.0.2.1:80")
         self.assertEqual(str(Origin()), "unknown")
+        visitor = Origin(Address("192.0.2.1", 80), visitor_user=Address("::1", 9))
+        self.assertEqual(str(visitor), "192.0.2.1:80 for user [::1]:9 at the visitor")
 
     def test_identity_is_not_its_address(self) -> None:
         """A client that comes from another address is the same client."""
