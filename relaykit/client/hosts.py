@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.client.announcing import UserNotAnnounced, announce, announce_datagrams
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusalCode, RefusedError, problem_of
 from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
@@ -195,11 +196,15 @@ class BackendHost(_Host[ProxyCommon]):
 
     def connect_local(self, origin: Origin) -> Deferred[IStreamLeg]:
         endpoint = self.common.local_endpoint
-        return self._client.dial(endpoint).addErrback(self._unreachable, endpoint, origin)
+        dialing = self._client.dial(endpoint)
+        dialing.addCallback(announce, self.common.transport.proxy_protocol_version, origin)
+        return dialing.addErrback(self._unreachable, endpoint, origin)
 
     def open_local_datagrams(self, origin: Origin) -> Deferred[IDatagramLeg]:
         endpoint = self.common.local_datagram_endpoint
-        return self._client.dial_datagrams(endpoint).addErrback(self._unreachable, endpoint, origin)
+        dialing = self._client.dial_datagrams(endpoint)
+        dialing.addCallback(announce_datagrams, self.common.transport.proxy_protocol_version, origin)
+        return dialing.addErrback(self._unreachable, endpoint, origin)
 
     def _ended(self, failure: Failure, origin: Origin) -> dict[str, Any]:
         return {
@@ -215,6 +220,12 @@ class BackendHost(_Host[ProxyCommon]):
             # That has been told of once, for all.
             self.log.debug(
                 "[{run}] [{proxy}] {origin} is not served: {reason}", **self._ended(failure, origin)
+            )
+        elif failure.check(UserNotAnnounced):
+            self.log.error(
+                "[{run}] [{proxy}] {origin} is not served: {reason}",
+                **self._ended(failure, origin) | {"ended": Ended.PROTOCOL_ERROR.value},
+                problem="user-not-announced",
             )
         elif failure.check(ConnectionFailed):
             self.log.error(

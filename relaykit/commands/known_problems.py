@@ -39,6 +39,12 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Start the service, or correct its address: localPort, localIP or local, or the word after the "
         "command.",
     ),
+    "user-not-announced": KnownProblem(
+        "A user cannot be announced to the local service",
+        "By transport.proxyProtocolVersion the local service gets a header with the user's address, and what "
+        "the server sent in its place is no IP address; the user was let go.",
+        "Look what the server is: no server of frp or relaykit sends that.",
+    ),
     "not-an-endpoint": KnownProblem(
         "Not an endpoint",
         "The local service is named by a text that Twisted cannot connect to.",

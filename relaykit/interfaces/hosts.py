@@ -153,7 +153,8 @@ class IClientHost(IForwardingHost):
     common = Attribute("Its :class:`relaykit.options.ProxyCommon`.")
 
     def connect_local(origin: Origin) -> Deferred[IStreamLeg]:
-        """A leg to the local service.
+        """A leg to the local service; if the configuration says so, a header of the PROXY protocol that says
+        who the user is has been written to it.
 
         Fails with :class:`relaykit.errors.ConnectionFailed`, which has been logged with the
         proxy's name and for whom it was.

@@ -26,7 +26,7 @@ from relaykit.interfaces import (
     ISignalPeer,
     IStreamLeg,
 )
-from relaykit.options import ProxyCommon, VisitorCommon
+from relaykit.options import ProxyCommon, ProxyTransport, VisitorCommon
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.testing.ports import MemoryPorts
 from relaykit.values import Address, ClientIdentity, Ended, Origin, Secret
@@ -51,11 +51,16 @@ class Client:
     meeting: list[ISignalPeer] = field(factory=list)
     dropped: list[IDirectPaths] = field(factory=list)
     dialed: list[str] = field(factory=list)
+    services: list[MemoryLeg] = field(factory=list)
     failure: Exception | None = None
 
     def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
         self.dialed.append(endpoint)
-        return succeed(self.network.pair()[0]) if self.failure is None else fail(self.failure)
+        if self.failure is not None:
+            return fail(self.failure)
+        leg, service = self.network.pair()
+        self.services.append(service)
+        return succeed(leg)
 
     def dial_datagrams(self, endpoint: str) -> Deferred[IDatagramLeg]:
         opened = self.dial(endpoint)
@@ -223,6 +228,29 @@ class HostTests(SynchronousTestCase):
         acceptor: Any = object()
         for opening in (visitor.listen(acceptor), visitor.listen_datagrams(acceptor)):
             self.assertIsNone(self.successResultOf(opening))
+
+    def test_announced(self) -> None:
+        """A local service that is to be told who the user is gets a header first, with datagrams too."""
+        transport = ProxyTransport(proxy_protocol_version="v1")
+        backend = BackendHost(self.client, ProxyCommon(name="web", local_port=80, transport=transport), "web")
+        origin = Origin(Address("192.0.2.7", 7), Address("192.0.2.1", 80))
+        self.successResultOf(backend.connect_local(origin))
+        self.successResultOf(backend.open_local_datagrams(origin)).send(b"query")
+        stream, datagrams = (RecordingReceiver(each) for each in self.client.services)
+        self.network.flush()
+        self.assertEqual(stream.data, b"PROXY TCP4 192.0.2.7 192.0.2.1 7 80\r\n")
+        self.assertEqual(datagrams.data[2:], b"PROXY UNKNOWN\r\nquery")
+
+    def test_not_announced(self) -> None:
+        """A user whose address is none is not served, which is told with what they called themselves."""
+        transport = ProxyTransport(proxy_protocol_version="v2")
+        backend = BackendHost(self.client, ProxyCommon(name="web", local_port=80, transport=transport), "web")
+        with capturedLogs() as logged:
+            self.failureResultOf(backend.connect_local(Origin(Address("nobody", 7))), ConnectionFailed)
+        self.assertEqual(
+            [(event["proxy"], event["problem"], event["ended"]) for event in logged],
+            [("web", "user-not-announced", "protocol-error")],
+        )
 
     def test_visit(self) -> None:
         """A visit is opened by the session, as the visitor is configured."""

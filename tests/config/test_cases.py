@@ -81,12 +81,6 @@ DEVIATIONS = (
         "names would be resolved elsewhere", "an own name server: not available yet", "dnsServer", "c477"
     ),
     Deviation("proxies kept there would be missing", "the store: not available yet", "store.path", "c498"),
-    Deviation(
-        "the local service would take the user's bytes for the header",
-        "the PROXY protocol: not available yet",
-        "transport.proxyProtocolVersion",
-        "c511",
-    ),
 )
 """Every case in which frp takes a file and relaykit does not, but for INI files."""
 

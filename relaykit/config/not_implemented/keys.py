@@ -69,7 +69,6 @@ CLIENT_KEYS: Sequence[Unavailable] = (
 
 PROXY_KEYS: Sequence[Unavailable] = (
     Unavailable("transport.bandwidthLimit", "limits of bandwidth"),
-    Unavailable("transport.proxyProtocolVersion", "the PROXY protocol", refused=True),
     Unavailable("loadBalancer.group", "groups of proxies", refused=True),
     Unavailable("healthCheck.type", "health checks"),
 )

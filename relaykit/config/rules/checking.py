@@ -16,6 +16,7 @@ from relaykit.config.schema.auth import Auth, TokenSource
 from relaykit.config.schema.sections import choice_problems
 from relaykit.config.schema.texts import parse_bandwidth
 from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
+from relaykit.sansio.parsers.proxy_protocol import VERSIONS
 
 __all__ = [
     "TOKEN_SOURCE_EXEC",
@@ -35,7 +36,6 @@ PROXY_VARIABLE = "http_proxy"
 
 _NO_VARIABLES: Mapping[str, str] = {}
 _LIMITING_ENDS = ("client", "server")
-_PROXY_PROTOCOLS = ("v1", "v2")
 _HEALTH_CHECKS = ("tcp", "http")
 
 
@@ -131,7 +131,7 @@ def _proxy_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
     yield from common.problems()
     if transport.proxy_protocol_version:
         yield from choice_problems(
-            "transport.proxyProtocolVersion", transport.proxy_protocol_version, _PROXY_PROTOCOLS
+            "transport.proxyProtocolVersion", transport.proxy_protocol_version, VERSIONS
         )
     yield from choice_problems("transport.bandwidthLimitMode", transport.bandwidth_limit_mode, _LIMITING_ENDS)
     yield from _local_problems(common, has_plugin)
