@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         IStreamLeg,
     )
     from relaykit.sansio.contract import Recognizer
+    from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.values import Origin, Secret
 
 __all__ = [
@@ -79,6 +80,9 @@ class IRegisteredProxy(ISignalPeer, IPortHolder):
         The backend makes it a datagram leg by ``datagrams_over``.
         """
 
+    def lane_codec() -> LaneCodec:
+        """One end of a new lane in the format of the proxy's client, for who carries datagrams itself."""
+
     def open_work_leg(origin: Origin) -> Deferred[IStreamLeg]:
         """A leg to the proxy's backend, transforms included, for who speaks over it.
 
@@ -107,6 +111,9 @@ class IVisit(IInitiator):
 
     def accept(secret: Secret) -> IStreamLeg:
         """Tells the visitor yes and answers its leg, transforms (keyed by the secret) included."""
+
+    def accept_lane(secret: Secret, proxy: IRegisteredProxy) -> IStreamLeg:
+        """The same for a visit that is a lane; its leg has the format of the proxy's client."""
 
 
 class IHost(Interface):

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         IVisit,
     )
     from relaykit.plugins import ProxyTypes
+    from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.server.accounting import Accounting, ProxyTotals
     from relaykit.server.flows import ProxyFlow
     from relaykit.values import ClientIdentity, Origin, Traffic
@@ -89,6 +90,9 @@ class ProxySession(WorkSource, Protocol):
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to this client."""
 
+    def lane_codec(self) -> LaneCodec:
+        """The format of a new lane of this client."""
+
 
 class Ingresses(Protocol):
     """The running server halves of proxy types."""
@@ -131,6 +135,9 @@ class RegisteredProxy:
 
     def signal(self, body: Mapping[str, Any]) -> None:
         self.session.signal(self.name, "", body)
+
+    def lane_codec(self) -> LaneCodec:
+        return self.session.lane_codec()
 
     def open_work_leg(self, origin: Origin) -> Deferred[IStreamLeg]:
         flow = WorkLegFlow(self, origin)

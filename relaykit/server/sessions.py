@@ -33,6 +33,7 @@ from relaykit.sansio.control.texts import (
     UNKNOWN_SESSION,
     PeerTexts,
 )
+from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.server.admission import source_of
 from relaykit.server.events import ProxyRefused
 from relaykit.server.liveness import LivenessProbe
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.control.events import SessionEvent
     from relaykit.sansio.control.server_control import ServerControl
     from relaykit.sansio.control.session import SessionSettings
+    from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.sansio.wire.framing import Framing
     from relaykit.sansio.wire.messages import Login, NewWorkConn
     from relaykit.server.acceptor import Link
@@ -146,6 +148,15 @@ class Session:
     def takes_signals(self) -> bool:
         """Whether this client takes signals."""
         return SIGNAL in self._core.extensions
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """What was agreed on with this client."""
+        return self._core.extensions
+
+    def lane_codec(self) -> LaneCodec:
+        """The format of a new lane of this client."""
+        return agreed_codec(self._core.framing, self._core.extensions)
 
     def start(self) -> None:
         """Lets the client in and serves it."""

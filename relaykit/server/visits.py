@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.dataplane.transcoding import transcoded
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import VisitRefusedError
 from relaykit.interfaces import IVisit
@@ -17,11 +18,12 @@ from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import proves
 from relaykit.sansio.control.server_opening import accept_visit, refuse_visit
 from relaykit.sansio.control.texts import NOT_OF_THIS_SESSION, UNKNOWN_SESSION, PeerTexts
+from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.server.events import VisitRefused
 from relaykit.values import ClientIdentity
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IRegisteredProxy, IStreamLeg
     from relaykit.sansio.wire.framing import Framing
     from relaykit.sansio.wire.messages import NewVisitorConn
     from relaykit.server.acceptor import Link
@@ -47,6 +49,8 @@ class Visit:
     _leg: IStreamLeg
     _entropy: Callable[[int], bytes]
     origin: Origin
+    _extensions: Collection[str] = ()
+    """What was agreed on with the visiting client."""
     answered: bool = field(default=False, init=False)
 
     def proves(self, secret: Secret) -> bool:
@@ -56,6 +60,10 @@ class Visit:
         self.answered = True
         self._leg.write(accept_visit(self._framing, self._asked.proxy_name))
         return transformed(self._leg, self._asked, secret, self._entropy)
+
+    def accept_lane(self, secret: Secret, proxy: IRegisteredProxy) -> IStreamLeg:
+        near = agreed_codec(self._framing, self._extensions)
+        return transcoded(self.accept(secret), near, proxy.lane_codec())
 
     def abort(self) -> None:
         """Drops the visit."""
@@ -99,6 +107,7 @@ class Visits:
             leg=leg,
             entropy=self._entropy,
             origin=origin,
+            extensions=() if session is None else session.extensions,
         )
         if session is None and (message.run_id or self._sessions.bound_only):
             self._refused(visit, message.proxy_name, UNKNOWN_SESSION.format(run_id=message.run_id))

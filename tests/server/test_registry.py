@@ -20,6 +20,9 @@ from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import NoWorkConnection, ProxyRefusedError, RefusalCode, VisitRefusedError
 from relaykit.interfaces import IExposure, IIngress, IStreamLeg
 from relaykit.sansio.control.texts import STOPPED
+from relaykit.sansio.lanes.agreement import agreed_codec
+from relaykit.sansio.lanes.codec import LaneCodec
+from relaykit.sansio.wire.framing import V1
 from relaykit.server import registry
 from relaykit.server.accounting import Accounting
 from relaykit.server.flows import ProxyFlow
@@ -99,6 +102,9 @@ class Session:
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         self.sent.append((proxy_name, visitor_name, body))
+
+    def lane_codec(self) -> LaneCodec:
+        return agreed_codec(V1, ())
 
 
 class RegistryTestCase(SynchronousTestCase):

@@ -11,8 +11,12 @@ from zope.interface.verify import verifyObject
 from relaykit.interfaces import ISignalPeer, IVisit
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.client_opening import Refusal, VisitAccepted, open_visit, visit_answer
+from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
-from relaykit.sansio.wire.framing import V2
+from relaykit.sansio.lanes.agreement import agreed_codec
+from relaykit.sansio.lanes.codec import LaneCodec
+from relaykit.sansio.wire.framing import V1, V2
+from relaykit.sansio.wire.messages import NewVisitorConn
 from relaykit.server.acceptor import Link
 from relaykit.server.visits import Visit
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
@@ -21,6 +25,13 @@ from tests.server.scene import EXPORTER, Client, Scene, versions
 
 KEY = Secret("a key")
 """What the proxy and its visitors share."""
+
+
+class _Proxy:
+    """A proxy whose client has frp's format, in version 2."""
+
+    def lane_codec(self) -> LaneCodec:
+        return agreed_codec(V2, ())
 
 
 class VisitTests(SynchronousTestCase):
@@ -101,6 +112,27 @@ class VisitTests(SynchronousTestCase):
         )
         verifyObject(IVisit, visit)
         self.assertEqual((visit.identity, ISignalPeer.providedBy(visit)), (who, False))
+
+    def test_lane(self) -> None:
+        """A visit that is a lane is transcoded exactly where the two clients have different formats."""
+        asked = NewVisitorConn(run_id="", proxy_name="db", sign_key="", timestamp=0)
+        for framing, extensions, differs in (
+            (V1, (), True),
+            (V2, (), False),
+            (V2, EXTENSIONS, True),
+        ):
+            _, leg = self.scene.network.pair()
+            visit = Visit(
+                identity=ClientIdentity("run"),
+                asked=asked,
+                framing=framing,
+                leg=leg,
+                entropy=self.scene.entropy,
+                origin=Origin(),
+                extensions=extensions,
+            )
+            proxy: Any = _Proxy()
+            self.assertEqual(visit.accept_lane(KEY, proxy) is not leg, differs)
 
     def test_users(self) -> None:
         """Only the own user, the users in the list, or with a star everybody, may visit."""

@@ -1,0 +1,61 @@
+"""A leg that speaks the format of one lane at its far side and that of another one here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from relaykit.dataplane.transforms import TransformLeg
+from relaykit.errors import RemoteProtocolError
+from relaykit.sansio.lanes.transcoding import LaneTranscoding
+
+if TYPE_CHECKING:
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.sansio.contract import Buffer
+    from relaykit.sansio.lanes.codec import LaneCodec
+
+__all__ = ["TranscodingLeg", "transcoded"]
+
+
+def transcoded(leg: IStreamLeg, near: LaneCodec, far: LaneCodec) -> IStreamLeg:
+    """A leg that is read and written in the format of ``far``, while its peer has that of ``near``.
+
+    The leg itself where they are the same: each format has a keep-alive of its own.
+    """
+    return leg if near.keep_alive == far.keep_alive else TranscodingLeg(leg, near, far)
+
+
+class TranscodingLeg(TransformLeg):
+    """Passes the datagrams of a lane on in another format; what has no room there is dropped."""
+
+    __slots__ = ("dropped",)
+
+    log = Logger()
+
+    def __init__(self, lower: IStreamLeg, near: LaneCodec, far: LaneCodec) -> None:
+        between = LaneTranscoding(near, far, self._left_out)
+        super().__init__(lower, [between.to_near], [between.to_far])
+        self.dropped = 0
+
+    def write(self, data: Buffer) -> None:
+        try:
+            super().write(data)
+        except RemoteProtocolError as error:
+            self.log.warn(
+                "what was to be passed on to {peer} is no lane: {reason}",
+                peer=self.peer,
+                reason=str(error),
+                problem="broke-the-rules",
+            )
+            self.abort()
+
+    def _left_out(self, reason: str) -> None:
+        self.dropped += 1
+        if self.dropped == 1:
+            self.log.warn(
+                "a datagram between {peer} and the service is dropped: {reason}",
+                peer=self.peer,
+                reason=reason,
+                problem="datagram-too-large",
+            )
