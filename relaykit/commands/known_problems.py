@@ -279,7 +279,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "datagram-too-large": KnownProblem(
         "A datagram was too large",
-        "frp's format has room for datagrams of udpPacketSize, and for less where that is more than a "
+        "The format of frp has room for datagrams of udpPacketSize, and for less where that is more than a "
         "message of its wire can have; larger ones are dropped, whole.",
         "Set the same larger udpPacketSize at both ends; above some 7,600 bytes set "
         'transport.wireProtocol = "v2", too. Between two ends of relaykit every datagram has room.',

@@ -30,6 +30,7 @@ from relaykit.interfaces.hosts import (
 from relaykit.interfaces.legs import (
     IConnection,
     IDatagramAcceptor,
+    IDatagramLane,
     IDatagramLeg,
     IDatagramReceiver,
     IKernelLeg,
@@ -77,6 +78,7 @@ __all__ = [
     "IConnection",
     "IDataPlane",
     "IDatagramAcceptor",
+    "IDatagramLane",
     "IDatagramLeg",
     "IDatagramReceiver",
     "IDatagramStreams",

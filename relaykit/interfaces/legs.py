@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from relaykit.sansio.contract import Buffer, PrefixParser
-    from relaykit.values import Ended, Origin
+    from relaykit.values import Address, Ended, Origin
 
 __all__ = [
     "IConnection",
     "IDatagramAcceptor",
+    "IDatagramLane",
     "IDatagramLeg",
     "IDatagramReceiver",
     "IKernelLeg",
@@ -298,6 +299,36 @@ class IDatagramAcceptor(Interface):
 
     def leg_accepted(leg: IDatagramLeg, origin: Origin) -> None:
         """A new source, whose first datagram the leg holds; the acceptor owns it."""
+
+
+class IDatagramLane(Interface):
+    """Datagrams of many users over one stream leg, which it owns; each user has a datagram leg on it.
+
+    A lane has two ends.  The users' end opens the legs, and takes the lane for dead after a minute of
+    silence.  The service's end accepts a leg for each user that datagrams come from, and sends keep-alives.
+    What is sent while the stream has no room, or cannot be sent at all, is dropped and counted by the leg.
+    """
+
+    users = Attribute("How many users have a leg at the moment.")
+    dropped = Attribute("Datagrams that were dropped up to now because they belonged to nobody.")
+
+    def start(acceptor: IDatagramAcceptor | None = None) -> None:
+        """Begins to deliver: as the service's end, whose legs the acceptor gets, or else as the users'."""
+
+    def open(user: Address) -> IDatagramLeg:
+        """A leg whose datagrams come from this user and go to it; one that the user had is let go.
+
+        :raises ValueError: the address is none of the Internet protocol.
+        """
+
+    def let_go_oldest() -> None:
+        """Ends the leg of the user who has been silent for the longest time: there is no room for all."""
+
+    def when_lost() -> Deferred[Ended]:
+        """Fires once the lane is gone, with why; all its legs are then."""
+
+    def close() -> None:
+        """Ends the lane and all its legs; what was taken is still sent."""
 
 
 class IListeningPort(Interface):

@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from relaykit.dataplane.poller import Descriptor, Poller
+from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg
 from relaykit.sansio.contract import Buffer
+from relaykit.values import Origin
 
 __all__ = [
+    "AcceptingDatagrams",
     "FakeDatagramSocket",
     "FakePoller",
     "FakeReactor",
@@ -210,3 +214,20 @@ class FakeDatagramSocket:
         """Closes it; once."""
         assert not self.closed, "closed twice"
         self.closed = True
+
+
+@implementer(IDatagramAcceptor)
+class AcceptingDatagrams:
+    """Keeps the legs of a port or a lane."""
+
+    def __init__(self) -> None:
+        self.legs: list[IDatagramLeg] = []
+        self.origins: list[Origin] = []
+        self.broken = False
+
+    def leg_accepted(self, leg: IDatagramLeg, origin: Origin) -> None:
+        """Takes it."""
+        if self.broken:
+            raise ZeroDivisionError
+        self.legs.append(leg)
+        self.origins.append(origin)

@@ -7,17 +7,15 @@ import socket
 from typing import cast
 
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from relaykit.dataplane import datagram_sockets
-from relaykit.dataplane.datagram_sockets import READS_AT_ONCE, SOURCE_IDLE_S, DatagramPort, DatagramSocketLeg
+from relaykit.dataplane.datagram_sockets import READS_AT_ONCE, DatagramPort, DatagramSocketLeg
 from relaykit.dataplane.datagrams import HELD_DATAGRAMS
 from relaykit.dataplane.poller import READ, EpollPoller
-from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, IListeningPort
+from relaykit.interfaces import IDatagramLeg, IListeningPort
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Address, Ended, Origin
-from tests.dataplane.fakes import FakeDatagramSocket, FakePoller, FakeReactor, os_error
+from tests.dataplane.fakes import AcceptingDatagrams, FakeDatagramSocket, FakePoller, FakeReactor, os_error
 from tests.dataplane.test_poller import FakeEpoll
 
 HOST = Address("192.0.2.2", 53)
@@ -108,30 +106,13 @@ class DatagramSocketLegTests(SynchronousTestCase):
         self.assertEqual(reactor.getDelayedCalls(), [])
 
 
-@implementer(IDatagramAcceptor)
-class Accepting:
-    """Keeps the sources of a port."""
-
-    def __init__(self) -> None:
-        self.legs: list[IDatagramLeg] = []
-        self.origins: list[Origin] = []
-        self.broken = False
-
-    def leg_accepted(self, leg: IDatagramLeg, origin: Origin) -> None:
-        """Takes it."""
-        if self.broken:
-            raise ZeroDivisionError
-        self.legs.append(leg)
-        self.origins.append(origin)
-
-
 class DatagramPortTests(SynchronousTestCase):
     """A port and its sources."""
 
     def setUp(self) -> None:
         self.poller = FakePoller()
         self.socket = FakeDatagramSocket()
-        self.accepting = Accepting()
+        self.accepting = AcceptingDatagrams()
         self.port = DatagramPort(self.poller, cast(socket.socket, self.socket), self.accepting, HOST)
 
     def arrive(self, *datagrams: tuple[bytes, object]) -> None:
@@ -188,20 +169,6 @@ class DatagramPortTests(SynchronousTestCase):
         self.assertEqual(leg.dropped, READS_AT_ONCE + 1 - HELD_DATAGRAMS)
         self.assertEqual(len(RecordingDatagrams(leg).got), HELD_DATAGRAMS)
 
-    def test_held_by_all(self) -> None:
-        """All sources together hold so much and no more; what is delivered or let go makes room."""
-        self.patch(datagram_sockets, "MOST_HELD_BYTES", 10)
-        self.arrive((b"12345", USER), (b"12345", OTHER), (b"1", THIRD))
-        first, second, third = self.accepting.legs
-        self.assertEqual([leg.dropped for leg in self.accepting.legs], [0, 0, 1])
-        RecordingDatagrams(first)
-        second.close()
-        self.arrive((b"1234567890", THIRD))
-        self.assertEqual(RecordingDatagrams(third).got, [b"1234567890"])
-        self.arrive((b"1234567890", OTHER))
-        self.port.close()
-        self.assertEqual(self.port._held_bytes, 0)
-
     def test_errors(self) -> None:
         """What the system tells of earlier datagrams ends nothing."""
         self.socket.input = [os_error(errno.ECONNRESET), (b"1", USER)]
@@ -218,35 +185,8 @@ class DatagramPortTests(SynchronousTestCase):
         self.arrive((b"2", USER))
         self.accepting.legs[0].close()
         self.poller.end_turn()
-        self.assertEqual((got.got, got.lost, self.port.sources), ([b"1"], Ended.FINISHED, 1))
+        self.assertEqual((got.got, got.lost, len(self.port.sources.legs)), ([b"1"], Ended.FINISHED, 1))
         self.assertEqual(RecordingDatagrams(self.accepting.legs[1]).got, [b"2"])
-
-    def test_idle(self) -> None:
-        """Sources that are silent both ways are forgotten, with one timer for all; others stay."""
-        self.arrive((b"1", USER), (b"1", OTHER), (b"1", THIRD))
-        got = [RecordingDatagrams(leg) for leg in self.accepting.legs]
-        step = SOURCE_IDLE_S / 4
-        for _ in range(6):
-            self.assertEqual(len(self.poller.clock.getDelayedCalls()), 1)
-            self.poller.clock.advance(step)
-            self.arrive((b"2", OTHER))
-            self.accepting.legs[2].send(b"answer")
-        self.poller.end_turn()
-        self.assertEqual([each.lost for each in got], [Ended.TIMEOUT, None, None])
-        for _ in range(6):
-            self.poller.clock.advance(step)
-        self.assertEqual((self.port.sources, self.poller.clock.getDelayedCalls()), (0, []))
-
-    def test_full(self) -> None:
-        """Where the table is full, the source that has been silent for the longest time is let go."""
-        self.patch(datagram_sockets, "MOST_SOURCES", 2)
-        self.arrive((b"1", USER), (b"1", OTHER))
-        got = [RecordingDatagrams(leg) for leg in self.accepting.legs]
-        self.poller.clock.advance(SOURCE_IDLE_S / 4)
-        self.arrive((b"2", USER), (b"1", THIRD))
-        self.poller.end_turn()
-        self.assertEqual([each.lost for each in got], [None, Ended.REFUSED])
-        self.assertEqual((self.port.sources, self.port.evicted), (2, 1))
 
     def test_defect_of_the_acceptor(self) -> None:
         """An acceptor that raises loses the source, and the port goes on."""
@@ -255,7 +195,7 @@ class DatagramPortTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.accepting.broken = False
         self.arrive((b"2", USER))
-        self.assertEqual((self.port.sources, len(self.accepting.legs)), (1, 1))
+        self.assertEqual((len(self.port.sources.legs), len(self.accepting.legs)), (1, 1))
 
     def test_close(self) -> None:
         """Closing the port ends all its legs, and leaves no timer."""
