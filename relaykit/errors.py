@@ -15,6 +15,7 @@ __all__ = [
     "BindingFailedError",
     "BrokenCarrier",
     "BrokenProxyType",
+    "CheckFailedError",
     "ConfigurationError",
     "ConnectionFailed",
     "CredentialError",
@@ -165,6 +166,12 @@ class ConnectionFailed(RelaykitError):
     """A connection could not be made; the text says where to and why."""
 
     problem = "cannot-connect"
+
+
+class CheckFailedError(RelaykitError):
+    """A local service can be reached, and does not serve; the text says why."""
+
+    problem = "health-check"
 
 
 class OutOfDescriptors(ConnectionFailed):

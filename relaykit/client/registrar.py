@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from relaykit.client.health import Check, HealthWatch, make_check
 from relaykit.client.hosts import BackendHost
 from relaykit.client.starting import GuardedServices, differing, naming, planned
 from relaykit.client.status import ProxyStatus
 from relaykit.driver import CoreDriver
 from relaykit.errors import BrokenProxyType, problem_of
 from relaykit.options import to_wire
+from relaykit.sansio.control.health import (
+    BecameHealthy,
+    BecameUnhealthy,
+    CheckFailed,
+    CheckPace,
+    Health,
+    HealthEvent,
+    HealthState,
+)
 from relaykit.sansio.control.registration import (
     RegistrationAccepted,
     RegistrationDue,
@@ -25,6 +35,8 @@ from relaykit.sansio.control.registration import (
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from relaykit.client.hosts import HostedClient
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredProxy
@@ -57,6 +69,8 @@ class LocalProxy:
     """What the server is told of it."""
     backend: IBackend
     host: BackendHost
+    check: Check | None = None
+    """What looks whether its local service is healthy; None if nothing does."""
 
     @property
     def name(self) -> str:
@@ -65,7 +79,7 @@ class LocalProxy:
 
 
 class ProxyRegistrar(GuardedServices):
-    """Has every proxy registered while there is a session, and knows their backends."""
+    """Has proxies registered while there is a session and they are healthy, and knows their backends."""
 
     def __init__(self, client: HostedClient, types: ProxyTypes, user: str) -> None:
         super().__init__()
@@ -79,6 +93,7 @@ class ProxyRegistrar(GuardedServices):
         self._driver: CoreDriver[RegistrationEvent] = CoreDriver(
             self._registrations, client.clock, self._on_event
         )
+        self._health = HealthWatch(client, self._on_health)
 
     @property
     def names(self) -> list[str]:
@@ -108,8 +123,13 @@ class ProxyRegistrar(GuardedServices):
     def startService(self) -> None:
         super().startService()
         for name in self._proxies:
-            self._register(name)
+            self._begin(name)
         self._driver.step()
+
+    def stopService(self) -> Deferred[Any]:
+        self._health.forget_all()
+        stopped: Deferred[Any] = super().stopService()
+        return stopped
 
     def planned(self, proxies: Sequence[ConfiguredProxy]) -> dict[str, LocalProxy]:
         """What :meth:`update` makes of a configuration: new backends, and what is there as it is.
@@ -128,6 +148,7 @@ class ProxyRegistrar(GuardedServices):
         gone, came = differing(self._proxies, plan), differing(plan, self._proxies)
         removed = sorted(self._proxies[name].name for name in gone)
         for name in gone:
+            self._health.forget(name)
             self._registrations.withdraw(name)
         self._driver.step()
         for name in gone:
@@ -138,12 +159,13 @@ class ProxyRegistrar(GuardedServices):
         for name in came:
             self.adopt(plan[name].backend, plan[name].name)
             if self.running:
-                self._register(name)
+                self._begin(name)
         self._driver.step()
         return removed, sorted(plan[name].name for name in came)
 
     def withdraw_all(self) -> None:
-        """Takes every proxy back: no new users come, those that are there go on."""
+        """Takes every proxy back for good: no new users come, those that are there go on."""
+        self._health.forget_all()
         for name in self._proxies:
             self._registrations.withdraw(name)
         self._driver.step()
@@ -151,17 +173,26 @@ class ProxyRegistrar(GuardedServices):
     def _make(self, configured: ConfiguredProxy, name: str) -> LocalProxy:
         common, options = configured.common, configured.options
         host = BackendHost(self._client, common, name)
+        check = make_check(self._client, common)
         proxy_type = proxy_type_of(self._types, configured)
         try:
             backend = proxy_type.make_backend(options, host)
         except Exception as error:
             raise BrokenProxyType(f'proxy "{common.name}": its backend cannot be made: {error}') from error
-        return LocalProxy(configured, {**to_wire(common), **to_wire(options)}, backend, host)
+        return LocalProxy(configured, {**to_wire(common), **to_wire(options)}, backend, host, check)
 
-    def _register(self, name: str) -> None:
-        if self._proxies[name].name not in self.failed:
+    def _begin(self, name: str) -> None:
+        """Has a proxy registered: at once, or once its local service has passed a check."""
+        proxy = self._proxies[name]
+        if proxy.name in self.failed:
             # Where the backend does not run its users would reach nobody.
+            return
+        if proxy.check is None:
             self._registrations.add(name, self._driver.now)
+        else:
+            options = proxy.configured.common.health_check
+            pace = CheckPace(options.interval_seconds, options.timeout_seconds, options.max_failed)
+            self._health.watch(name, proxy.check, pace)
 
     # --- sessions -------------------------------------------------------------------------------------
 
@@ -170,6 +201,8 @@ class ProxyRegistrar(GuardedServices):
         self._session = session
         self._registrations.session_started(self._driver.now)
         self._driver.step()
+        # What was found out before may be old by an interval.
+        self._health.check_now()
 
     def session_ended(self) -> None:
         """The session is over, and so is every registration."""
@@ -194,15 +227,38 @@ class ProxyRegistrar(GuardedServices):
     def _status(self, name: str, proxy: LocalProxy) -> ProxyStatus:
         answer = self._answers.get(name)
         failed = self.failed.get(proxy.name, "")
+        health = self._health.health(name)
         state = self._registrations.state(name) or RegistrationState.OFFLINE
         return ProxyStatus(
             name=proxy.name,
             type=proxy.configured.type_name,
             state=RegistrationState.REFUSED if failed else state,
             address=answer.address if isinstance(answer, RegistrationAccepted) else "",
-            reason=answer.reason if isinstance(answer, RegistrationRefused) else failed,
+            reason=answer.reason if isinstance(answer, RegistrationRefused) else failed or _unfitness(health),
             users=len(proxy.host.flows),
+            health=health,
         )
+
+    def _on_health(self, event: HealthEvent) -> None:
+        """Acts on what checks say of a local service."""
+        name = event.name
+        proxy = self._proxies[name].name
+        if isinstance(event, CheckFailed):
+            self.log.debug("[{proxy}] do one health check failed: {reason}", proxy=proxy, reason=event.reason)
+        elif isinstance(event, BecameHealthy):
+            self.log.info("[{proxy}] health check status change to success", proxy=proxy)
+            self._registrations.add(name, self._driver.now)
+        elif isinstance(event, BecameUnhealthy):
+            self.log.warn(
+                "[{proxy}] health check status change to failed: {reason}",
+                proxy=proxy,
+                reason=event.reason,
+                problem="health-check",
+            )
+            self._registrations.withdraw(name)
+            self._driver.step()
+            self._answers.pop(name, None)
+        self._driver.step()
 
     def _on_event(self, event: RegistrationEvent) -> None:
         session = self._session
@@ -249,3 +305,12 @@ class ProxyRegistrar(GuardedServices):
                 proxy=self._proxies[name].name,
                 ended=why.value,
             )
+
+
+def _unfitness(health: Health | None) -> str:
+    """Why users cannot come, as far as that is because of the local service."""
+    if health is None or health.state is HealthState.HEALTHY:
+        return ""
+    if health.state is HealthState.UNKNOWN:
+        return "the local service is being checked"
+    return f"check failed: {health.reason}"

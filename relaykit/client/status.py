@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from relaykit.dataplane.plane import FlowCounts
+from relaykit.sansio.control.health import Health, HealthState
 from relaykit.sansio.control.registration import RegistrationState
 
 if TYPE_CHECKING:
     from relaykit.values import Address
 
-__all__ = ["ClientStatus", "ProxyStatus", "RegistrationState", "VisitorStatus"]
+__all__ = ["ClientStatus", "Health", "HealthState", "ProxyStatus", "RegistrationState", "VisitorStatus"]
 
 
 @frozen(kw_only=True)
@@ -25,7 +26,9 @@ class ProxyStatus:
 
     :ivar address: what the server says that users dial, while it runs; empty if nothing is public.
     :ivar users: how many are served at the moment.
-    :ivar reason: why the server refused it, while it does, or why its backend could not start.
+    :ivar reason: why users cannot come: what the server refused it for, why its backend could not start, or
+        why its local service is not healthy.
+    :ivar health: what is known of its local service; None if that is not checked.
     """
 
     name: str
@@ -34,6 +37,7 @@ class ProxyStatus:
     address: str = ""
     reason: str = ""
     users: int = 0
+    health: Health | None = None
 
 
 @frozen(kw_only=True)

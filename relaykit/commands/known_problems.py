@@ -45,6 +45,13 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "the server sent in its place is no IP address; the user was let go.",
         "Look what the server is: no server of frp or relaykit sends that.",
     ),
+    "health-check": KnownProblem(
+        "A health check failed",
+        "The local service of a proxy did not pass the checks that healthCheck asks for; until it does, the "
+        "proxy is not registered, and no users come.",
+        "Look whether the service runs and answers; if it does, look at healthCheck.path, its headers and "
+        "healthCheck.timeoutSeconds.",
+    ),
     "not-an-endpoint": KnownProblem(
         "Not an endpoint",
         "The local service is named by a text that Twisted cannot connect to.",

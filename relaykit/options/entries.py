@@ -74,11 +74,19 @@ class HealthCheck(Options, frozen=True, kw_only=True):
     """Registers the proxy only while its local service answers."""
 
     type: Annotated[str, doc("tcp, http, or empty for no check.")] = ""
-    timeout_seconds: Annotated[SecondsOrOff, doc("Seconds until a check counts as failed.")] = 0
-    max_failed: Annotated[CountOrOff, doc("Failures in a row that withdraw the proxy.")] = 0
-    interval_seconds: Annotated[SecondsOrOff, doc("Seconds between two checks.")] = 0
-    path: Annotated[str, doc("Path that an http check asks for.")] = ""
-    http_headers: Annotated[tuple[HttpHeader, ...], doc("Headers that an http check sends.")] = ()
+    timeout_seconds: Annotated[
+        SecondsOrOff, doc("Seconds until a check counts as failed; negative: the default.")
+    ] = 3
+    max_failed: Annotated[
+        CountOrOff, doc("Failures in a row that withdraw the proxy; negative: the default.")
+    ] = 1
+    interval_seconds: Annotated[
+        SecondsOrOff, doc("Seconds from the end of a check to the next one; negative: the default.")
+    ] = 10
+    path: Annotated[str, doc("Path that an http check asks for; with a query, if there is one.")] = ""
+    http_headers: Annotated[
+        tuple[HttpHeader, ...], doc("Headers that an http check sends; Host is the service's name in it.")
+    ] = ()
 
 
 class ProxyCommon(Options, frozen=True, kw_only=True):
@@ -107,6 +115,11 @@ class ProxyCommon(Options, frozen=True, kw_only=True):
     def problems(self) -> Iterator[Problem]:
         for reason in annotation_problems(self.annotations):
             yield Problem("annotations", reason)
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether its local service is checked; where there is none, a check has nothing to look at."""
+        return bool(self.health_check.type and (self.local or self.local_port))
 
     @property
     def local_endpoint(self) -> str:

@@ -8,14 +8,16 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.registrar import ProxyRegistrar, wire_name
-from relaykit.client.status import RegistrationState
+from relaykit.client.status import Health, HealthState, ProxyStatus, RegistrationState
 from relaykit.config.load import ConfiguredProxy
-from relaykit.errors import BrokenProxyType, PluginError, UnknownProxyType
-from relaykit.options import ProxyTransport
+from relaykit.errors import BrokenProxyType, ConnectionFailed, PluginError, UnknownProxyType
+from relaykit.options import HealthCheck, ProxyTransport
 from relaykit.proxies.tcp import LocalServiceBackend
 from tests.client.scene import tcp_proxy
 from tests.server.scene import TYPES
@@ -218,6 +220,177 @@ class Server(Session):
 
     def withdraw(self, name: str) -> None:
         self.registered.pop(name, None)
+
+
+class HealthTests(SynchronousTestCase):
+    """Proxies whose local services are checked."""
+
+    def setUp(self) -> None:
+        """Makes a client with one of them, before its first session."""
+        self.clock = Clock()
+        self.dialing: list[Deferred[Any]] = []
+        client: Any = SimpleNamespace(clock=self.clock, dial=self.dial)
+        self.proxies = ProxyRegistrar(client, TYPES, "alice")
+        self.update(self.checked())
+        self.session = Session()
+
+    def dial(self, endpoint: str) -> Deferred[Any]:
+        """Connects to the local service, once the test says so."""
+        self.dialing.append(Deferred())
+        return self.dialing[-1]
+
+    def checked(self, max_failed: int = 1) -> ConfiguredProxy:
+        """A proxy whose local service is checked."""
+        return tcp_proxy(health_check=HealthCheck(type="tcp", max_failed=max_failed))
+
+    def update(self, *configured: ConfiguredProxy) -> None:
+        """These are to be registered, and no others."""
+        self.proxies.update(self.proxies.planned(configured))
+
+    def start(self) -> None:
+        """The client and a session start."""
+        self.proxies.startService()
+        session: Any = self.session
+        self.proxies.session_started(session)
+
+    def end_check(self, reason: str = "") -> None:
+        """The check that runs ends: well, or for a reason."""
+        leg: Any = SimpleNamespace(close=lambda: None)
+        self.dialing[-1].errback(ConnectionFailed(reason)) if reason else self.dialing[-1].callback(leg)
+
+    def run_proxy(self) -> None:
+        """The proxy is registered and runs."""
+        self.start()
+        self.end_check()
+        self.proxies.accepted("alice.web", ":6000")
+        self.session.asked.clear()
+
+    def status(self) -> ProxyStatus:
+        """How it stands."""
+        (status,) = self.proxies.status()
+        return status
+
+    def test_first_check(self) -> None:
+        """A proxy is not registered before its local service has passed a check, begun at the start."""
+        self.proxies.startService()
+        self.assertEqual(len(self.dialing), 1)
+        self.assertEqual(self.status().reason, "the local service is being checked")
+        session: Any = self.session
+        self.proxies.session_started(session)
+        self.assertEqual((len(self.dialing), self.session.asked), (1, []))
+        with capturedLogs() as logs:
+            self.end_check()
+        self.assertEqual(formatEvent(logs[0]), "[web] health check status change to success")
+        self.assertEqual(self.session.asked, [("register", "alice.web", "tcp")])
+        self.assertEqual(self.status().reason, "")
+
+    def test_withdrawn(self) -> None:
+        """An unhealthy one is withdrawn, and registered again as soon as it is well."""
+        self.run_proxy()
+        self.clock.advance(10.0)
+        with capturedLogs() as logs:
+            self.end_check("refused")
+        self.assertEqual(self.session.asked, [("withdraw", "alice.web")])
+        self.assertIsNone(self.proxies.exposed("alice.web"))
+        told = [event for event in logs if event["log_level"] is LogLevel.warn]
+        self.assertEqual(
+            [(formatEvent(event), event["problem"]) for event in told],
+            [("[web] health check status change to failed: refused", "health-check")],
+        )
+        status = self.status()
+        self.assertEqual((status.state, status.reason), (RegistrationState.OFFLINE, "check failed: refused"))
+        self.assertEqual(
+            status.health, Health(HealthState.UNHEALTHY, since=10.0, checked=10.0, reason="refused")
+        )
+        self.clock.advance(10.0)
+        with capturedLogs() as logs:
+            self.end_check("still refused")
+        self.assertEqual([event for event in logs if event["log_level"] > LogLevel.debug], [])
+        self.assertEqual(self.status().reason, "check failed: still refused")
+        self.clock.advance(10.0)
+        self.end_check()
+        self.assertEqual(self.session.asked[1:], [("register", "alice.web", "tcp")])
+
+    def test_single_failures(self) -> None:
+        """Fewer failures in a row than may be change nothing."""
+        self.update(self.checked(max_failed=2))
+        self.run_proxy()
+        for reason in ("refused", "", "refused"):
+            self.clock.advance(10.0)
+            self.end_check(reason)
+        self.assertEqual(self.session.asked, [])
+        self.assertIs(self.status().state, RUNNING)
+
+    def test_refused(self) -> None:
+        """What was refused is not asked for again while it is unhealthy, and at once when it is well."""
+        self.start()
+        self.end_check()
+        self.proxies.refused("alice.web", "port already used")
+        self.session.asked.clear()
+        self.clock.advance(10.0)
+        self.end_check("refused")
+        self.assertEqual(self.status().reason, "check failed: refused")
+        for _ in range(6):
+            self.clock.advance(10.0)
+            self.end_check("refused")
+        self.assertEqual(self.session.asked, [])
+        self.clock.advance(10.0)
+        self.end_check()
+        self.assertEqual(self.session.asked, [("register", "alice.web", "tcp")])
+
+    def test_next_session(self) -> None:
+        """A session begins with what is known, and with a check: what is known may be old."""
+        self.run_proxy()
+        self.proxies.session_ended()
+        session: Any = self.session
+        self.proxies.session_started(session)
+        self.assertEqual(self.session.asked, [("register", "alice.web", "tcp")])
+        self.end_check("refused")
+        self.assertEqual(self.session.asked[1:], [("withdraw", "alice.web")])
+
+    def test_unhealthy_between_sessions(self) -> None:
+        """Checks go on without a session, and the next one registers only what is well."""
+        self.run_proxy()
+        self.proxies.session_ended()
+        self.clock.advance(10.0)
+        self.end_check("refused")
+        session: Any = self.session
+        self.proxies.session_started(session)
+        self.assertEqual(self.session.asked, [])
+        self.end_check()
+        self.assertEqual(self.session.asked, [("register", "alice.web", "tcp")])
+
+    def test_changed(self) -> None:
+        """A changed check begins anew, and nothing comes of the one that ran."""
+        self.run_proxy()
+        self.clock.advance(10.0)
+        self.update(self.checked(max_failed=2))
+        self.assertTrue(self.dialing[1].called)
+        self.assertEqual((self.session.asked, len(self.dialing)), ([("withdraw", "alice.web")], 3))
+        self.end_check()
+        self.assertEqual(self.session.asked[1:], [("register", "alice.web", "tcp")])
+        self.update(tcp_proxy())
+        self.assertIsNone(self.status().health)
+        self.assertEqual(
+            self.session.asked[2:], [("withdraw", "alice.web"), ("register", "alice.web", "tcp")]
+        )
+
+    def test_stopped(self) -> None:
+        """With the client, or once all is taken back, no check is left and none begins."""
+        for stop in (ProxyRegistrar.stopService, ProxyRegistrar.withdraw_all):
+            self.setUp()
+            self.start()
+            stop(self.proxies)
+            self.assertTrue(self.dialing[-1].called)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+            self.assertEqual(len(self.dialing), 1)
+
+    def test_unknown_kind(self) -> None:
+        """A configuration with a kind of check that does not exist changes nothing."""
+        odd = tcp_proxy(health_check=HealthCheck(type="icmp"))
+        error = self.assertRaises(PluginError, self.update, odd)
+        self.assertEqual(str(error), 'proxy "web": there is no health check of type "icmp"')
+        self.assertEqual(self.proxies.names, ["web"])
 
 
 class AnyChangesTests(SynchronousTestCase):

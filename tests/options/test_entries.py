@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.options import ProxyCommon
+from relaykit.options import HealthCheck, ProxyCommon
 
 
 class LocalEndpointTests(SynchronousTestCase):
@@ -21,3 +21,14 @@ class LocalEndpointTests(SynchronousTestCase):
             ProxyCommon(local_ip="2001:db8::1", local_port=22).local_endpoint,
             "tcp:2001\\:db8\\:\\:1:22",
         )
+
+    def test_checked(self) -> None:
+        """A health check needs a local service."""
+        check = HealthCheck(type="tcp")
+        for common, checked in (
+            (ProxyCommon(local_port=22), False),
+            (ProxyCommon(health_check=check), False),
+            (ProxyCommon(local_port=22, health_check=check), True),
+            (ProxyCommon(local="unix:/run/app.sock", health_check=check), True),
+        ):
+            self.assertEqual(common.is_checked, checked)

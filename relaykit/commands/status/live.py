@@ -112,8 +112,9 @@ class LiveRenderer:
             table.add_column(overflow="fold")
         for each in snapshot.entry_points:
             where = Text(each.where, style="bold" if each.open else "dim")
-            if not each.open and not each.where:
-                where = Text("not open", style="red")
+            if not each.open and (each.reason or not each.where):
+                why = f": {each.reason}" if each.reason else ""
+                where = Text(f"not open{why}", style="red")
             table.add_row(Text(each.name), where, Text(f"{arrow} {each.leads_to}" if each.leads_to else ""))
         return table
 

@@ -35,6 +35,7 @@ class EntryPoint:
     :ivar open: whether they can.
     :ivar where: what they dial, or how else it is reached; empty while that is not known.
     :ivar url: the same for a browser, where it is one's business; else empty.
+    :ivar reason: why they cannot, as far as it is known.
     """
 
     name: str
@@ -42,6 +43,7 @@ class EntryPoint:
     open: bool = False
     where: str = ""
     url: str = ""
+    reason: str = ""
 
 
 @frozen(kw_only=True)
@@ -118,16 +120,18 @@ class StatusView:
             # The server leaves out its own name.
             host = self.server.host
             address = f"[{host}]{address}" if ":" in host else f"{host}{address}"
-        return self._entry_point(proxy.name, proxy.state is RegistrationState.RUNNING, address)
+        is_open = proxy.state is RegistrationState.RUNNING
+        return self._entry_point(proxy.name, is_open, address, proxy.reason)
 
     def _of_visitor(self, visitor: VisitorStatus) -> EntryPoint:
         address = "" if visitor.listening is None else str(visitor.listening)
         return self._entry_point(visitor.name, visitor.listening is not None, address)
 
-    def _entry_point(self, name: str, open_: bool, address: str) -> EntryPoint:
+    def _entry_point(self, name: str, open_: bool, address: str, reason: str = "") -> EntryPoint:
         url = address if "://" in address else f"http://{address}/" if address and name in self.web else ""
         where = url or address or self.hints.get(name, "")
-        return EntryPoint(name=name, leads_to=self.leads_to.get(name, ""), open=open_, where=where, url=url)
+        leads_to = self.leads_to.get(name, "")
+        return EntryPoint(name=name, leads_to=leads_to, open=open_, where=where, url=url, reason=reason)
 
 
 def _state(status: ClientStatus, now: float) -> tuple[ConnectionState, float]:

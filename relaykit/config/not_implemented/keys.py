@@ -70,7 +70,6 @@ CLIENT_KEYS: Sequence[Unavailable] = (
 PROXY_KEYS: Sequence[Unavailable] = (
     Unavailable("transport.bandwidthLimit", "limits of bandwidth"),
     Unavailable("loadBalancer.group", "groups of proxies", refused=True),
-    Unavailable("healthCheck.type", "health checks"),
 )
 """Of every proxy."""
 

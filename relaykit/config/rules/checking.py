@@ -6,16 +6,17 @@ command line alike.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from relaykit.config.not_implemented.keys import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.problems import Findings
 from relaykit.config.schema import ClientConfig, PortRange, ServerConfig
-from relaykit.config.schema.addresses import endpoint_problem
+from relaykit.config.schema.addresses import endpoint_problem, host_and_port_problem
 from relaykit.config.schema.auth import Auth, TokenSource
 from relaykit.config.schema.sections import choice_problems
 from relaykit.config.schema.texts import parse_bandwidth
-from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
+from relaykit.options import HealthCheck, Options, Problem, ProxyCommon, VisitorCommon, option_fields
 from relaykit.sansio.parsers.proxy_protocol import VERSIONS
 
 __all__ = [
@@ -37,6 +38,8 @@ PROXY_VARIABLE = "http_proxy"
 _NO_VARIABLES: Mapping[str, str] = {}
 _LIMITING_ENDS = ("client", "server")
 _HEALTH_CHECKS = ("tcp", "http")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""Source: RFC 9110 section 5.6.2."""
 
 
 def nested_problems(options: Options, prefix: str = "") -> Iterator[Problem]:
@@ -108,6 +111,7 @@ def check_proxy(common: ProxyCommon, options: Options, *, has_plugin: bool = Fal
     found.add(nested_problems(options))
     if not has_plugin and not common.local and common.local_port == 0:
         found.warn((Problem("localPort", "is 0: there is no local service to connect to"),))
+    found.warn(_idle_checks(common, has_plugin))
     _add_unavailable(found, availability_findings(common, PROXY_KEYS))
     return found
 
@@ -125,7 +129,7 @@ def check_visitor(common: VisitorCommon, options: Options) -> Findings:
 
 
 def _proxy_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
-    transport, health = common.transport, common.health_check
+    transport = common.transport
     if not common.name:
         yield Problem("name", "must be given")
     yield from common.problems()
@@ -135,10 +139,37 @@ def _proxy_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
         )
     yield from choice_problems("transport.bandwidthLimitMode", transport.bandwidth_limit_mode, _LIMITING_ENDS)
     yield from _local_problems(common, has_plugin)
-    if health.type:
-        yield from choice_problems("healthCheck.type", health.type, _HEALTH_CHECKS)
-    if health.type == "http" and not health.path:
+    if common.health_check.type:
+        yield from _health_check_problems(common)
+
+
+def _health_check_problems(common: ProxyCommon) -> Iterator[Problem]:
+    health = common.health_check
+    yield from choice_problems("healthCheck.type", health.type, _HEALTH_CHECKS)
+    if common.local.lower().startswith("udp:"):
+        yield Problem("healthCheck.type", "a service that takes datagrams cannot be checked")
+    if health.type != "http":
+        return
+    if not health.path:
         yield Problem("healthCheck.path", "must be given for a check of type http")
+    for position, header in enumerate(health.http_headers):
+        key = f"healthCheck.httpHeaders[{position}]"
+        if not _HEADER_NAME.fullmatch(header.name):
+            yield Problem(f"{key}.name", f'"{header.name}" is not the name of a header')
+        elif not header.value.isprintable():
+            yield Problem(f"{key}.value", "must be one line of printable characters")
+        elif header.name.lower() == "host" and (reason := host_and_port_problem(header.value)):
+            yield Problem(f"{key}.value", reason)
+
+
+def _idle_checks(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
+    """What a health check is given for nothing."""
+    health = common.health_check
+    if not health.type:
+        if health != HealthCheck():
+            yield Problem("healthCheck.type", "is empty: nothing is checked")
+    elif not common.is_checked and not has_plugin:
+        yield Problem("healthCheck.type", "there is no local service to check: localPort is 0")
 
 
 def _local_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:

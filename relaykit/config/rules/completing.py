@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from relaykit.config.schema import ClientConfig, ServerConfig
-from relaykit.options import Options, ProxyCommon, VisitorCommon, option_fields
+from relaykit.options import HealthCheck, Options, ProxyCommon, VisitorCommon, option_fields
 from relaykit.sansio.control.liveness import SILENT_INTERVALS
 
 __all__ = ["complete_client", "complete_proxy", "complete_server", "complete_visitor"]
@@ -51,8 +51,18 @@ def _timeout_of(interval_s: int) -> int:
 
 
 def complete_proxy(common: ProxyCommon) -> ProxyCommon:
-    """The same keys with nothing left open."""
-    return _with_defaults(common)
+    """The same keys with nothing left open; negative numbers of a health check mean the default, too."""
+    common = _with_defaults(common)
+    health, usual = common.health_check, HealthCheck()
+    health = msgspec.structs.replace(
+        health,
+        **{
+            key: getattr(usual, key)
+            for key in ("interval_seconds", "timeout_seconds", "max_failed")
+            if getattr(health, key) < 0
+        },
+    )
+    return msgspec.structs.replace(common, health_check=health)
 
 
 def complete_visitor(common: VisitorCommon, user: str) -> VisitorCommon:

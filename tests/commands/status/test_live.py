@@ -63,6 +63,11 @@ class LiveRendererTests(SynchronousTestCase):
         self.assertIn(["ssh", "relay.example:6000", "→", "127.0.0.1:22"], lines)
         self.assertIn(["web", "not", "open", "→", "127.0.0.1:22"], lines)
 
+    def test_reason(self) -> None:
+        """What is known of why it is not open is there, in place of how it would be reached."""
+        closed = evolve(OPEN, open=False, reason="check failed: refused")
+        self.assertIn("not open: check failed: refused", self.text(with_entry_points(closed)))
+
     def test_traffic(self) -> None:
         """Users and bytes are counted; rates are those since the snapshot before."""
         shown = self.screen()

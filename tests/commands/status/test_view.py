@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
@@ -91,6 +92,11 @@ class StatusViewTests(SynchronousTestCase):
         listening = VisitorStatus(name="v", listening=Address("127.0.0.1", 5432))
         opened = self.entry_point(ClientStatus(visitors=(listening,)))
         self.assertEqual((opened.open, opened.where), (True, "127.0.0.1:5432"))
+
+    def test_reason(self) -> None:
+        """A proxy that is not open says why."""
+        status = ClientStatus(proxies=(evolve(proxy(running=False), reason="check failed: refused"),))
+        self.assertEqual(self.entry_point(status).reason, "check failed: refused")
 
     def test_all_the_rest(self) -> None:
         """Traffic and round trip are passed on; a proxy without an address has its hint."""

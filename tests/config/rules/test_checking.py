@@ -30,7 +30,7 @@ from relaykit.config.schema.auth import (
     TokenSource,
 )
 from relaykit.config.schema.sections import LogConfig, WebServerConfig, WebServerTls
-from relaykit.options import HealthCheck, Options, ProxyCommon, ProxyTransport, VisitorCommon
+from relaykit.options import HealthCheck, HttpHeader, Options, ProxyCommon, ProxyTransport, VisitorCommon
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.values import Secret
 
@@ -174,6 +174,36 @@ class ProxyTests(SynchronousTestCase):
         )
         found = check_proxy(ProxyCommon(name="a"), Plain())
         self.assertEqual([each.key for each in found.warnings], ["localPort"])
+
+    def test_health_check(self) -> None:
+        """What a check over HTTP sends must be what HTTP allows, and datagrams are not checked."""
+        for name, value, blamed in (
+            ("Host", "app.example:8080", []),
+            ("X-Probe", "yes, I am", []),
+            ("Host", "http://app", ["healthCheck.httpHeaders[1].value"]),
+            ("X Probe", "1", ["healthCheck.httpHeaders[1].name"]),
+            ("", "1", ["healthCheck.httpHeaders[1].name"]),
+            ("X-Probe", "1\r\nX-Other: 2", ["healthCheck.httpHeaders[1].value"]),
+        ):
+            headers = (HttpHeader(name="A", value="b"), HttpHeader(name=name, value=value))
+            check = HealthCheck(type="http", path="/", http_headers=headers)
+            found = check_proxy(ProxyCommon(name="a", local_port=1, health_check=check), Plain())
+            self.assertEqual((keys(found), found.warnings), (blamed, []))
+        datagrams = ProxyCommon(name="a", local="udp:127.0.0.1:53", health_check=HealthCheck(type="tcp"))
+        self.assertEqual(keys(check_proxy(datagrams, Plain())), ["healthCheck.type"])
+
+    def test_idle_health_check(self) -> None:
+        """Keys of a check that checks nothing are warned about."""
+        for check, port, plugin, warned in (
+            (HealthCheck(type="tcp"), 1, False, []),
+            (HealthCheck(type="tcp"), 0, False, ["localPort", "healthCheck.type"]),
+            (HealthCheck(type="tcp"), 0, True, []),
+            (HealthCheck(path="/x"), 1, False, ["healthCheck.type"]),
+            (HealthCheck(), 1, False, []),
+        ):
+            common = ProxyCommon(name="a", local_port=port, health_check=check)
+            found = check_proxy(common, Plain(), has_plugin=plugin)
+            self.assertEqual((keys(found), [each.key for each in found.warnings]), ([], warned))
 
     def test_values(self) -> None:
         """A limit of bandwidth must be one, whether the proxy is started or not."""

@@ -10,7 +10,7 @@ from relaykit.config.rules.completing import (
 )
 from relaykit.config.schema import ClientConfig, ClientTransport, ServerConfig, ServerTls, ServerTransport
 from relaykit.config.schema.sections import LogConfig
-from relaykit.options import ProxyCommon, ProxyTransport, VisitorCommon
+from relaykit.options import HealthCheck, ProxyCommon, ProxyTransport, VisitorCommon
 
 
 class CompletingTests(SynchronousTestCase):
@@ -31,6 +31,14 @@ class CompletingTests(SynchronousTestCase):
         self.assertFalse(config.detailed_errors_to_client)
         self.assertFalse(config.transport.tcp_mux)
         self.assertEqual((config.transport.max_pool_count, config.max_ports_per_client), (-1, -1))
+
+    def test_health_check(self) -> None:
+        """Numbers of a health check that are zero or less mean the default, as in frp."""
+        given = HealthCheck(type="tcp", timeout_seconds=-5, max_failed=0, interval_seconds=20)
+        self.assertEqual(
+            complete_proxy(ProxyCommon(health_check=given)).health_check,
+            HealthCheck(type="tcp", timeout_seconds=3, max_failed=1, interval_seconds=20),
+        )
 
     def test_server(self) -> None:
         """Proxies listen where the server does, and authorities of clients ask for TLS."""

@@ -1,0 +1,249 @@
+"""When local services are checked, and what the results say of their proxies."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from attrs import define, field, frozen
+
+__all__ = [
+    "EXTENT_OF_JITTER",
+    "MOST_AT_ONCE",
+    "TRANSITIONS",
+    "BecameHealthy",
+    "BecameUnhealthy",
+    "CheckDue",
+    "CheckFailed",
+    "CheckOver",
+    "CheckPace",
+    "CheckStep",
+    "Health",
+    "HealthChecks",
+    "HealthEvent",
+    "HealthState",
+]
+
+MOST_AT_ONCE = 64
+"""Checks that run at the same time; the others wait for their turn.  Each takes a descriptor, of which a
+process may have no more than 256 on some systems, and users need most of them."""
+
+EXTENT_OF_JITTER = 0.1
+"""The part of an interval that is left to chance: checks that began together spread themselves."""
+
+
+class HealthState(enum.Enum):
+    """What is known of a local service."""
+
+    UNKNOWN = "unknown"
+    """No check has ended yet."""
+    HEALTHY = "healthy"
+    """Users may come."""
+    UNHEALTHY = "unhealthy"
+    """It does not serve."""
+
+
+class CheckStep(enum.Enum):
+    """How a check can end."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    """It failed, and so few before it that this may be chance."""
+    FAILED_IN_A_ROW = "failed in a row"
+    """It failed, as did those before it: as many as may."""
+
+
+_State, _Step = HealthState, CheckStep
+
+TRANSITIONS: Mapping[tuple[HealthState, CheckStep], HealthState] = {
+    (_State.UNKNOWN, _Step.PASSED): _State.HEALTHY,
+    (_State.UNKNOWN, _Step.FAILED): _State.UNHEALTHY,
+    (_State.UNKNOWN, _Step.FAILED_IN_A_ROW): _State.UNHEALTHY,
+    (_State.HEALTHY, _Step.PASSED): _State.HEALTHY,
+    (_State.HEALTHY, _Step.FAILED): _State.HEALTHY,
+    (_State.HEALTHY, _Step.FAILED_IN_A_ROW): _State.UNHEALTHY,
+    (_State.UNHEALTHY, _Step.PASSED): _State.HEALTHY,
+    (_State.UNHEALTHY, _Step.FAILED): _State.UNHEALTHY,
+    (_State.UNHEALTHY, _Step.FAILED_IN_A_ROW): _State.UNHEALTHY,
+}
+"""What each result makes of a local service; the table is complete."""
+
+
+@frozen
+class CheckPace:
+    """How often a local service is checked: seconds between checks, seconds for one, failures in a row."""
+
+    interval_s: float
+    timeout_s: float
+    max_failed: int
+
+
+@frozen
+class Health:
+    """What is known of a local service.
+
+    :ivar since: when it got into its state, or began to be watched.
+    :ivar checked: when the last check ended; None before that.
+    :ivar reason: why that one failed; empty if it passed.
+    """
+
+    state: HealthState
+    since: float
+    checked: float | None = None
+    reason: str = ""
+
+
+@frozen
+class CheckDue:
+    """Begin a check, and tell its result by :meth:`HealthChecks.passed` or :meth:`HealthChecks.failed`."""
+
+    name: str
+
+
+@frozen
+class CheckOver:
+    """Give up the check that runs; its result must not be told any more."""
+
+    name: str
+
+
+@frozen
+class CheckFailed:
+    """A check failed."""
+
+    name: str
+    reason: str
+
+
+@frozen
+class BecameHealthy:
+    """Users may come from now on."""
+
+    name: str
+
+
+@frozen
+class BecameUnhealthy:
+    """No users may come from now on, because of the failure that was told just before."""
+
+    name: str
+    reason: str
+
+
+HealthEvent: TypeAlias = CheckDue | CheckOver | CheckFailed | BecameHealthy | BecameUnhealthy
+
+
+@define
+class _Watched:
+    """One local service; ``at`` is when its next check is due, or when the one that runs has had its time."""
+
+    pace: CheckPace
+    health: Health
+    at: float
+    failures: int = 0
+    running: bool = False
+
+
+@define
+class HealthChecks:
+    """The local services of one client, by the names of their proxies.
+
+    ``entropy`` answers numbers from 0 up to but not including 1.
+    """
+
+    _entropy: Callable[[], float]
+    _watched: dict[str, _Watched] = field(factory=dict, init=False)
+    _events: list[HealthEvent] = field(factory=list, init=False)
+
+    def health(self, name: str) -> Health | None:
+        """What is known of this one; None if it is not watched."""
+        watched = self._watched.get(name)
+        return None if watched is None else watched.health
+
+    def watch(self, name: str, pace: CheckPace, now: float) -> None:
+        """Checks this one at once, and again and again.  Whoever is watched already begins anew."""
+        self.forget(name, now)
+        self._watched[name] = _Watched(pace, Health(HealthState.UNKNOWN, now), now)
+        self._begin(now)
+
+    def forget(self, name: str, now: float) -> None:
+        """Watches this one no more.  Unknown names are ignored."""
+        watched = self._watched.pop(name, None)
+        if watched is not None and watched.running:
+            self._events.append(CheckOver(name))
+            self._begin(now)
+
+    def forget_all(self) -> None:
+        """Watches nothing any more."""
+        watched, self._watched = self._watched, {}
+        self._events += [CheckOver(name) for name, each in watched.items() if each.running]
+
+    def check_now(self, now: float) -> None:
+        """There is a reason not to rely on the last results: checks are due at once."""
+        for each in self._watched.values():
+            if not each.running:
+                each.at = min(each.at, now)
+        self._begin(now)
+
+    def passed(self, name: str, now: float) -> None:
+        """The check that was begun last passed; ignored if there is none."""
+        self._ended(name, None, now)
+        self._begin(now)
+
+    def failed(self, name: str, reason: str, now: float) -> None:
+        """The check that was begun last failed; ignored if there is none."""
+        self._ended(name, reason, now)
+        self._begin(now)
+
+    def next_wakeup(self) -> float | None:
+        """When :meth:`wake` must be called at the latest; None for never."""
+        full = self._running >= MOST_AT_ONCE
+        return min((each.at for each in self._watched.values() if each.running or not full), default=None)
+
+    def wake(self, now: float) -> None:
+        """Ends the checks that have had their time, and begins those that are due."""
+        for name, each in self._watched.items():
+            if each.running and now >= each.at:
+                self._events.append(CheckOver(name))
+                self._ended(name, f"no answer within {each.pace.timeout_s:g} seconds", now)
+        self._begin(now)
+
+    def events(self) -> list[HealthEvent]:
+        """Takes what was decided since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    @property
+    def _running(self) -> int:
+        return sum(each.running for each in self._watched.values())
+
+    def _begin(self, now: float) -> None:
+        """Begins what is due, the longest due first, as far as there is room."""
+        due = [(name, each) for name, each in self._watched.items() if not each.running and each.at <= now]
+        due.sort(key=lambda item: item[1].at)
+        for name, each in due[: MOST_AT_ONCE - self._running]:
+            each.running = True
+            each.at = now + each.pace.timeout_s
+            self._events.append(CheckDue(name))
+
+    def _ended(self, name: str, reason: str | None, now: float) -> None:
+        """Takes the result of a check: why it failed, or None if it passed."""
+        watched = self._watched.get(name)
+        if watched is None or not watched.running:
+            return
+        pace, before = watched.pace, watched.health
+        watched.running = False
+        watched.at = now + pace.interval_s * (1 - EXTENT_OF_JITTER * self._entropy())
+        if reason is None:
+            watched.failures = 0
+            step = CheckStep.PASSED
+        else:
+            watched.failures += 1
+            step = CheckStep.FAILED if watched.failures < pace.max_failed else CheckStep.FAILED_IN_A_ROW
+            self._events.append(CheckFailed(name, reason))
+        state = TRANSITIONS[before.state, step]
+        since = before.since if state is before.state else now
+        watched.health = Health(state, since, checked=now, reason=reason or "")
+        if state is not before.state:
+            self._events.append(BecameHealthy(name) if reason is None else BecameUnhealthy(name, reason))
