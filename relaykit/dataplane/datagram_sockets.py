@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from relaykit.dataplane.datagrams import DatagramLeg
+from relaykit.dataplane.datagrams import FLUSH_BYTES, DatagramLeg
 from relaykit.dataplane.listening import ANY_HOST, bind
 from relaykit.dataplane.poller import READ
+from relaykit.dataplane.segments import MOST_SEGMENTS, SegmentingSender
 from relaykit.dataplane.sockets import address_of
 from relaykit.dataplane.sources import SourceTable
 from relaykit.interfaces import IListeningPort
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
@@ -40,9 +42,21 @@ RECEIVE_BUFFER_BYTES = 1024 * 1024
 
 
 class DatagramSocketLeg(DatagramLeg):
-    """A leg on a connected, non-blocking UDP socket, which it owns from now on."""
+    """A leg on a connected, non-blocking UDP socket, which it owns from now on.
 
-    __slots__ = ("_number", "_poller", "_socket", "interest", "watched")
+    What is sent goes out when the turn ends, or is enough for one call.
+    """
+
+    __slots__ = (
+        "_number",
+        "_poller",
+        "_sender",
+        "_socket",
+        "_unsent",
+        "_unsent_bytes",
+        "interest",
+        "watched",
+    )
 
     def __init__(
         self, poller: Poller, plain: socket.socket, peer: Address | None, host: Address | None
@@ -52,22 +66,24 @@ class DatagramSocketLeg(DatagramLeg):
         self._poller = poller
         self._socket = plain
         self._number = plain.fileno()
+        self._sender = SegmentingSender(plain)
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
 
     def fileno(self) -> int:
         return self._number
 
     def send(self, data: Buffer) -> bool:
-        for _ in range(2):
-            try:
-                self._socket.send(data)
-                return True
-            except ConnectionRefusedError:
-                # That is about an earlier datagram, and this one was not sent.
-                continue
-            except OSError:
-                break
-        self.dropped += 1
-        return False
+        if self._closed or len(data) > MOST_DATAGRAM_BYTES:
+            self.dropped += 1
+            return False
+        self._unsent.append(bytes(data))
+        self._unsent_bytes += len(data)
+        if self._unsent_bytes >= FLUSH_BYTES or len(self._unsent) == MOST_SEGMENTS:
+            self._flush()
+        elif len(self._unsent) == 1:
+            self._poller.at_turn_end(self._flush)
+        return True
 
     def pause(self) -> None:
         super().pause()
@@ -115,11 +131,16 @@ class DatagramSocketLeg(DatagramLeg):
 
     def _end(self, reason: Ended) -> None:
         if self._number >= 0:
+            self._flush()
             self._silence()
             self._poller.forget(self)
             self._number = -1
             self._socket.close()
             self._lose_soon(reason)
+
+    def _flush(self) -> None:
+        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
+        self.dropped += len(unsent) - self._sender.send(unsent, None)
 
 
 @implementer(IListeningPort)

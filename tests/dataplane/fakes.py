@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -165,11 +166,17 @@ class FakeSocket:
 
 
 class FakeDatagramSocket:
-    """A UDP socket: what is sent is kept, what arrives is in :attr:`input`, with its source."""
+    """A UDP socket: what is sent is kept, what arrives is in :attr:`input`, with its source.
 
-    def __init__(self, number: int = 9) -> None:
+    ``segments`` is how large the segments are, at most, that it makes of what is sent by one call; 0 is for a
+    system that makes none.
+    """
+
+    def __init__(self, number: int = 9, segments: int = 65507) -> None:
         self.number = number
+        self.segments = segments
         self.sent: list[tuple[bytes, object]] = []
+        self.calls = 0
         self.input: list[tuple[bytes, object] | OSError] = []
         self.errors: list[OSError] = []
         self.closed = False
@@ -178,18 +185,28 @@ class FakeDatagramSocket:
         """The descriptor."""
         return -1 if self.closed else self.number
 
-    def send(self, data: Buffer) -> int:
-        """Sends to the peer."""
-        return self.sendto(data, None)
-
     def sendto(self, data: Buffer, name: object) -> int:
-        """Sends, or raises the next error."""
+        """Sends to a name, or raises the next error."""
+        return self.sendmsg([data], [], 0, name)
+
+    def sendmsg(
+        self, pieces: Sequence[Buffer], control: Sequence[tuple[int, int, bytes]], flags: int, name: object
+    ) -> int:
+        """Sends to the peer or to a name, or raises the next error."""
+        self.calls += 1
         if self.closed:
             raise os_error(errno.EBADF)
         if self.errors:
             raise self.errors.pop(0)
-        self.sent.append((bytes(data), name))
-        return len(data)
+        content = b"".join(pieces)
+        assert len(content) <= 65507, "too long for one call"
+        size = len(content) or 1
+        for _, _, value in control:
+            size = int.from_bytes(value, sys.byteorder)
+            if size > self.segments:
+                raise os_error(errno.EINVAL)
+        self.sent += [(content[at : at + size], name) for at in range(0, len(content) or 1, size)]
+        return len(content)
 
     def recvfrom_into(self, buffer: memoryview) -> tuple[int, object]:
         """The next datagram and its source."""
@@ -207,7 +224,9 @@ class FakeDatagramSocket:
         return self.recvfrom_into(buffer)[0]
 
     def getsockopt(self, level: int, option: int) -> int:
-        """What was wrong, which is forgotten then."""
+        """What was wrong, which is forgotten then; whether there are segments."""
+        if level == socket.IPPROTO_UDP and not self.segments:
+            raise os_error(errno.ENOPROTOOPT)
         return 0
 
     def close(self) -> None:

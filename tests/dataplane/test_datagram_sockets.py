@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 from relaykit.dataplane.datagram_sockets import READS_AT_ONCE, DatagramPort, DatagramSocketLeg
 from relaykit.dataplane.datagrams import HELD_DATAGRAMS
 from relaykit.dataplane.poller import READ, EpollPoller
+from relaykit.dataplane.segments import MOST_SEGMENTS
 from relaykit.interfaces import IDatagramLeg, IListeningPort
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Address, Ended, Origin
@@ -50,6 +51,7 @@ class DatagramSocketLegTests(SynchronousTestCase):
         got = RecordingDatagrams(self.leg)
         self.socket.errors = [os_error(errno.ECONNREFUSED)]
         self.assertTrue(self.leg.send(b"again"))
+        self.poller.end_turn()
         self.socket.input = [os_error(errno.ECONNREFUSED), (b"back", None)]
         self.leg.ready(READ)
         self.assertEqual((self.socket.sent, got.got, got.lost), ([(b"again", None)], [b"back"], None))
@@ -58,10 +60,29 @@ class DatagramSocketLegTests(SynchronousTestCase):
         """What the system does not take is dropped and counted."""
         for error in (errno.EAGAIN, errno.EMSGSIZE, errno.ENETUNREACH, errno.EPERM):
             self.socket.errors = [os_error(error)]
-            self.assertFalse(self.leg.send(b"x"))
+            self.assertTrue(self.leg.send(b"x"))
+            self.poller.end_turn()
         self.socket.errors = [os_error(errno.ECONNREFUSED)] * 2
-        self.assertFalse(self.leg.send(b"x"))
+        self.assertTrue(self.leg.send(b"x"))
+        self.poller.end_turn()
         self.assertEqual(self.leg.dropped, 5)
+        self.assertFalse(self.leg.send(bytes(65508)))
+        self.assertEqual((self.leg.dropped, self.socket.sent), (6, []))
+
+    def test_sent_together(self) -> None:
+        """What is sent within a turn goes out when it ends, in its order, and earlier where it is much."""
+        for data in (b"1", b"2", b""):
+            self.leg.send(data)
+        self.assertEqual(self.socket.sent, [])
+        self.poller.end_turn()
+        self.assertEqual(([data for data, _ in self.socket.sent], self.socket.calls), ([b"1", b"2", b""], 2))
+        for size, most in ((32 * 1024, 2), (1, MOST_SEGMENTS)):
+            self.socket.sent.clear()
+            for _ in range(most + 1):
+                self.leg.send(bytes(size))
+            self.assertEqual(len(self.socket.sent), most)
+            self.poller.end_turn()
+            self.assertEqual(len(self.socket.sent), most + 1)
 
     def test_pause(self) -> None:
         """A paused leg leaves to the kernel what arrives."""
@@ -73,10 +94,12 @@ class DatagramSocketLegTests(SynchronousTestCase):
         self.assertEqual(self.leg.interest, READ)
 
     def test_close(self) -> None:
-        """Closing gives the socket back, and is told when the turn ends; once."""
+        """Closing sends what was taken, gives the socket back, and is told when the turn ends; once."""
         got = RecordingDatagrams(self.leg)
+        self.leg.send(b"last")
         self.leg.close()
         self.leg.close()
+        self.assertEqual(self.socket.sent, [(b"last", None)])
         self.assertEqual((self.socket.closed, self.leg.send(b"x"), got.lost), (True, False, None))
         self.poller.end_turn()
         self.assertIs(got.lost, Ended.FINISHED)
