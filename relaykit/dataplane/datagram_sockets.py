@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from zope.interface import implementer
 
 from relaykit.dataplane.datagrams import FLUSH_BYTES, DatagramLeg
 from relaykit.dataplane.listening import ANY_HOST, bind
-from relaykit.dataplane.poller import READ
+from relaykit.dataplane.poller import READ, TAKEN_AT_ONCE_BYTES
 from relaykit.dataplane.segments import MOST_SEGMENTS, SegmentingSender
 from relaykit.dataplane.sockets import address_of
 from relaykit.dataplane.sources import SourceTable
@@ -145,7 +145,10 @@ class DatagramSocketLeg(DatagramLeg):
 
 @implementer(IListeningPort)
 class DatagramPort:
-    """An open UDP port in a poller; see :func:`listen_datagrams`."""
+    """An open UDP port in a poller; see :func:`listen_datagrams`.
+
+    What is sent goes out when the turn ends, or is as much as one reads.
+    """
 
     def __init__(
         self, poller: Poller, plain: socket.socket, acceptor: IDatagramAcceptor, address: Address | None
@@ -157,6 +160,9 @@ class DatagramPort:
         self._poller = poller
         self._socket = plain
         self._number = plain.fileno()
+        self._sender = SegmentingSender(plain)
+        self._unsent: dict[SourceLeg, list[bytes]] = {}
+        self._unsent_bytes = 0
         self._acceptor = acceptor
         self._host = None if address is None or address.host in ANY_HOST else address
         poller.watch(self, READ)
@@ -170,6 +176,7 @@ class DatagramPort:
     def close(self) -> None:
         if self._number < 0:
             return
+        self._flush()
         self._poller.forget(self)
         self._number = -1
         self._socket.close()
@@ -205,11 +212,24 @@ class DatagramPort:
     # --- inside ---------------------------------------------------------------------------------
 
     def _send(self, leg: SourceLeg, data: Buffer) -> bool:
-        try:
-            self._socket.sendto(data, leg.key)  # type: ignore[call-overload]  # a name of the system's
-        except OSError:
+        if len(data) > MOST_DATAGRAM_BYTES or self._number < 0:
             return False
+        unsent = self._unsent.get(leg)
+        if unsent is None:
+            if not self._unsent:
+                self._poller.at_turn_end(self._flush)
+            unsent = self._unsent[leg] = []
+        unsent.append(bytes(data))
+        self._unsent_bytes += len(data)
+        if self._unsent_bytes >= TAKEN_AT_ONCE_BYTES:
+            self._flush()
         return True
+
+    def _flush(self) -> None:
+        unsent, self._unsent, self._unsent_bytes = self._unsent, {}, 0
+        for leg, datagrams in unsent.items():
+            name = cast(tuple[Any, ...], leg.key)
+            leg.dropped += len(datagrams) - self._sender.send(datagrams, name)
 
 
 def _source(name: tuple[Any, ...]) -> Address | None:

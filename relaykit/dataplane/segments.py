@@ -10,7 +10,7 @@ import errno
 import struct
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 
@@ -39,7 +39,7 @@ class SegmentingSender:
         self._plain = plain
         self._most = MOST_DATAGRAM_BYTES if _can_segment(plain) else 0
 
-    def send(self, datagrams: Sequence[bytes], name: tuple[object, ...] | None) -> int:
+    def send(self, datagrams: Sequence[bytes], name: tuple[Any, ...] | None) -> int:
         """Sends datagrams in their order; how many the system took, the others are lost.
 
         :param name: the receiver as the socket module has it, None for the peer of a connected socket.
@@ -66,7 +66,7 @@ class SegmentingSender:
             end += 1
         return end
 
-    def _send_run(self, run: Sequence[bytes], name: tuple[object, ...] | None) -> int:
+    def _send_run(self, run: Sequence[bytes], name: tuple[Any, ...] | None) -> int:
         size = len(run[0])
         try:
             self._try(run, [(_SOL_UDP, _UDP_SEGMENT, _SIZE.pack(size))], name)
@@ -77,7 +77,7 @@ class SegmentingSender:
             return sum(self._send_one(each, name) for each in run)
         return len(run)
 
-    def _send_one(self, datagram: bytes, name: tuple[object, ...] | None) -> int:
+    def _send_one(self, datagram: bytes, name: tuple[Any, ...] | None) -> int:
         try:
             self._try((datagram,), (), name)
         except OSError:
@@ -88,7 +88,7 @@ class SegmentingSender:
         self,
         pieces: Sequence[bytes],
         control: Sequence[tuple[int, int, bytes]],
-        name: tuple[object, ...] | None,
+        name: tuple[Any, ...] | None,
     ) -> None:
         try:
             self._plain.sendmsg(pieces, control, 0, name)

@@ -185,10 +185,6 @@ class FakeDatagramSocket:
         """The descriptor."""
         return -1 if self.closed else self.number
 
-    def sendto(self, data: Buffer, name: object) -> int:
-        """Sends to a name, or raises the next error."""
-        return self.sendmsg([data], [], 0, name)
-
     def sendmsg(
         self, pieces: Sequence[Buffer], control: Sequence[tuple[int, int, bytes]], flags: int, name: object
     ) -> int:

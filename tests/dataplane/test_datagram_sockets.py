@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.datagram_sockets import READS_AT_ONCE, DatagramPort, DatagramSocketLeg
 from relaykit.dataplane.datagrams import HELD_DATAGRAMS
-from relaykit.dataplane.poller import READ, EpollPoller
+from relaykit.dataplane.poller import READ, TAKEN_AT_ONCE_BYTES, EpollPoller
 from relaykit.dataplane.segments import MOST_SEGMENTS
 from relaykit.interfaces import IDatagramLeg, IListeningPort
 from relaykit.testing.memory import RecordingDatagrams
@@ -165,10 +165,32 @@ class DatagramPortTests(SynchronousTestCase):
         """An answer goes to the source of the leg; what the system does not take is counted."""
         self.arrive((b"1", USER), (b"a", OTHER))
         self.assertTrue(self.accepting.legs[1].send(b"answer"))
+        self.assertEqual(self.socket.sent, [])
+        self.poller.end_turn()
         self.assertEqual(self.socket.sent, [(b"answer", OTHER)])
         self.socket.errors = [os_error(errno.EAGAIN)]
-        self.assertFalse(self.accepting.legs[0].send(b"x"))
+        self.assertTrue(self.accepting.legs[0].send(b"x"))
+        self.poller.end_turn()
         self.assertEqual([each.dropped for each in self.accepting.legs], [1, 0])
+
+    def test_sent_together(self) -> None:
+        """What a turn sends to one source goes out together when it ends, and earlier where it is much."""
+        self.arrive((b"1", USER), (b"a", OTHER))
+        first, second = self.accepting.legs
+        for data in (b"1", b"2"):
+            first.send(data)
+            second.send(data)
+        self.poller.end_turn()
+        self.assertEqual(
+            (self.socket.sent, self.socket.calls),
+            ([(b"1", USER), (b"2", USER), (b"1", OTHER), (b"2", OTHER)], 2),
+        )
+        self.socket.sent.clear()
+        for _ in range(TAKEN_AT_ONCE_BYTES // 1024):
+            self.assertEqual(self.socket.sent, [])
+            first.send(bytes(1024))
+        self.assertEqual(len(self.socket.sent), TAKEN_AT_ONCE_BYTES // 1024)
+        self.assertFalse(first.send(bytes(65508)))
 
     def test_mapped_addresses(self) -> None:
         """An IPv4 user of a port for both versions is shown with its IPv4 address."""
@@ -221,11 +243,14 @@ class DatagramPortTests(SynchronousTestCase):
         self.assertEqual((len(self.port.sources.legs), len(self.accepting.legs)), (1, 1))
 
     def test_close(self) -> None:
-        """Closing the port ends all its legs, and leaves no timer."""
+        """Closing the port sends what was taken, ends all its legs, and leaves no timer."""
         self.arrive((b"1", USER))
         got = RecordingDatagrams(self.accepting.legs[0])
+        self.accepting.legs[0].send(b"last")
         self.port.close()
         self.port.close()
+        self.assertEqual(self.socket.sent, [(b"last", USER)])
+        self.assertFalse(self.accepting.legs[0].send(b"late"))
         self.poller.end_turn()
         self.assertEqual((got.lost, self.socket.closed), (Ended.STOPPED, True))
         self.assertEqual(self.poller.clock.getDelayedCalls(), [])
