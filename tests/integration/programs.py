@@ -102,11 +102,12 @@ _candidates = _ports()
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on and that this process has not been given before."""
+    """A port, TCP and UDP, that nobody listens on and that this process has not been given before."""
     for port in _candidates:
-        with socket.socket() as probe:
+        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
             try:
-                probe.bind(("", port))
+                stream.bind(("", port))
+                datagrams.bind(("", port))
             except OSError:
                 continue
             return port
