@@ -38,7 +38,15 @@ if TYPE_CHECKING:
     )
     from relaykit.values import Origin
 
-__all__ = ["StcpIngress", "StcpOptions", "StcpVisitor", "StcpVisitorOptions", "admit", "proxy_type"]
+__all__ = [
+    "PortVisitor",
+    "StcpIngress",
+    "StcpOptions",
+    "StcpVisitor",
+    "StcpVisitorOptions",
+    "admit",
+    "proxy_type",
+]
 
 ANY_USER = "*"
 """The entry of ``allowUsers`` that admits visitors of every user."""
@@ -101,11 +109,11 @@ class StcpIngress(Service):
         return _SecretExposure(proxy)
 
 
-@implementer(IVisitor, ILegAcceptor)
-class StcpVisitor(Service):
-    """Listens on a local port and forwards each user through the server to the secret proxy.
+@implementer(IVisitor)
+class PortVisitor(Service):
+    """Has a port for as long as it runs; a subclass says of which kind, and is who takes the users.
 
-    Other types extend it by overriding :meth:`open_visit`.
+    :param secret: the one of the proxy.
     """
 
     log = Logger()
@@ -116,9 +124,13 @@ class StcpVisitor(Service):
         self._opening: Deferred[IListeningPort | None] | None = None
         self._port: IListeningPort | None = None
 
+    def open_port(self) -> Deferred[IListeningPort | None]:
+        """The visitor's port, once it is open; None if it has none."""
+        raise NotImplementedError
+
     def startService(self) -> None:
         super().startService()
-        self._opening = self.host.listen(self)
+        self._opening = self.open_port()
         self._opening.addCallbacks(self._opened, self._not_opened)
 
     def stopService(self) -> None:
@@ -128,6 +140,27 @@ class StcpVisitor(Service):
         if self._port is not None:
             self._port.close()
             self._port = None
+
+    def _opened(self, port: IListeningPort | None) -> None:
+        self._opening = None
+        self._port = port
+
+    def _not_opened(self, failure: Failure) -> None:
+        self._opening = None
+        if not failure.check(CancelledError):
+            self.log.failure("[{visitor}] its port cannot be opened", failure, visitor=self.host.name)
+
+
+@implementer(ILegAcceptor)
+class StcpVisitor(PortVisitor):
+    """Forwards each user of its port through the server to the secret proxy.
+
+    Other types extend it by overriding :meth:`open_visit`.
+    """
+
+    def open_port(self) -> Deferred[IListeningPort | None]:
+        opening: Deferred[IListeningPort | None] = self.host.listen(self)
+        return opening
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
         Deferred.fromCoroutine(self._visit(leg, origin)).addErrback(self._defect, leg)
@@ -139,15 +172,6 @@ class StcpVisitor(Service):
         """
         visit: IStreamLeg = await self.host.open_visit(origin, self.secret)
         return visit
-
-    def _opened(self, port: IListeningPort | None) -> None:
-        self._opening = None
-        self._port = port
-
-    def _not_opened(self, failure: Failure) -> None:
-        self._opening = None
-        if not failure.check(CancelledError):
-            self.log.failure("[{visitor}] its port cannot be opened", failure, visitor=self.host.name)
 
     async def _visit(self, leg: IStreamLeg, origin: Origin) -> None:
         try:
