@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from relaykit.interfaces import (
         IDatagramAcceptor,
+        IDatagramLane,
         IDatagramLeg,
         IDataPlane,
         IDirectPaths,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         IListeningPort,
         IStreamLeg,
     )
+    from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
     from relaykit.values import Address, ClientIdentity, Origin, Secret
 
 __all__ = ["BackendHost", "HostedClient", "VisitorHost"]
@@ -85,6 +87,12 @@ class HostedClient(Protocol):
     def open_visit(self, common: VisitorCommon, secret: Secret) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy that a visitor visits."""
 
+    def lane_codec(self, most_bytes: int) -> LaneCodec:
+        """The format of a new lane with the server; ``most_bytes`` is the largest datagram in frp's.
+
+        :raises SessionLost: there is no server at the moment.
+        """
+
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
         """What makes direct paths for one backend or visitor, which it can signal for."""
 
@@ -107,6 +115,7 @@ class _Host(Generic[CommonT]):
     common: CommonT
     _wire_name: str
     _direct_paths: IDirectPaths | None = field(default=None, init=False)
+    _told_too_large: bool = field(default=False, init=False)
     flows: dict[IFlow, Origin] = field(factory=dict, init=False)
     """The flows that there are, each with where its user comes from."""
 
@@ -144,6 +153,22 @@ class _Host(Generic[CommonT]):
     def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
         datagrams: IDatagramLeg = self._client.data_plane.datagrams_over(leg)
         return datagrams
+
+    def _lane_over(self, leg: IStreamLeg, codec: LaneCodec) -> IDatagramLane:
+        lane: IDatagramLane = self._client.data_plane.lane_over(leg, codec, self._too_large)
+        return lane
+
+    def _too_large(self, error: DatagramTooLarge) -> None:
+        """A datagram has no room on a lane.  That is told of once: there may be many of them."""
+        if not self._told_too_large:
+            self._told_too_large = True
+            self.log.warn(
+                "[{run}] [{proxy}] a datagram is dropped: {reason}",
+                run=self.identity.run_id,
+                proxy=self.name,
+                reason=str(error),
+                problem=problem_of(error),
+            )
 
     def _began(self, flow: IFlow, origin: Origin) -> IFlow:
         self.flows[flow] = origin
@@ -256,6 +281,15 @@ class VisitorHost(_Host[VisitorCommon]):
 
     def open_visit(self, origin: Origin, secret: Secret) -> Deferred[IStreamLeg]:
         return self._client.open_visit(self.common, secret)
+
+    def open_lane(self, origin: Origin, secret: Secret, most_bytes: int) -> Deferred[IDatagramLane]:
+        return Deferred.fromCoroutine(self._open_lane(origin, secret, most_bytes))
+
+    async def _open_lane(self, origin: Origin, secret: Secret, most_bytes: int) -> IDatagramLane:
+        codec = self._client.lane_codec(most_bytes)
+        lane = self._lane_over(await self.open_visit(origin, secret), codec)
+        lane.start()
+        return lane
 
     def endpoint(self, origin: Origin, secret: Secret) -> IStreamClientEndpoint:
         return self._client.data_plane.endpoint(lambda: self.open_visit(origin, secret))

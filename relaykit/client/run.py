@@ -45,10 +45,13 @@ if TYPE_CHECKING:
     )
     from relaykit.options import VisitorCommon
     from relaykit.plugins import ProxyTypes
+    from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.state import StateDirectory
     from relaykit.values import Origin, Secret
 
 __all__ = ["ClientRun"]
+
+NO_SESSION = "there is no session with the server at the moment"
 
 
 class ClientRun(MultiService):
@@ -238,11 +241,20 @@ class ClientRun(MultiService):
     def open_visit(self, common: VisitorCommon, secret: Secret) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy that a visitor visits, transforms included."""
         if self.session is None:
-            return fail(SessionLost("there is no session with the server at the moment"))
+            return fail(SessionLost(NO_SESSION))
         name = wire_name(common.server_user or self._config.user, common.server_name)
         return Deferred.fromCoroutine(
             visit(self.session, common, name, secret, self._connector.unix_time, os.urandom)
         )
+
+    def lane_codec(self, most_bytes: int) -> LaneCodec:
+        """The format of a new lane with the server; ``most_bytes`` is the largest datagram in frp's.
+
+        :raises SessionLost: there is no session.
+        """
+        if self.session is None:
+            raise SessionLost(NO_SESSION)
+        return self.session.lane_codec(most_bytes)
 
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
         """What makes direct paths for one backend or visitor."""

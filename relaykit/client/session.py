@@ -26,6 +26,7 @@ from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
 from relaykit.sansio.control.extensions import HALF_CLOSE, SIGNAL
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
+from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from relaykit.interfaces import IProver, IStreamLeg, IStreamPath
     from relaykit.sansio.control.channel_binding import Purpose
+    from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.sansio.wire.framing import Framing
     from relaykit.token_key import TokenKey
     from relaykit.values import Address
@@ -113,6 +115,10 @@ class Session:
     def takes_signals(self) -> bool:
         """Whether the server takes signals."""
         return SIGNAL in self._core.extensions
+
+    def lane_codec(self, most_bytes: int) -> LaneCodec:
+        """The format of a new lane; ``most_bytes`` is the largest datagram in frp's."""
+        return agreed_codec(self._core.framing, self._core.extensions, most_bytes)
 
     @property
     def round_trip_s(self) -> float | None:

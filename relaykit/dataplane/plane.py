@@ -13,6 +13,7 @@ from zope.interface import implementer
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.datagram_flows import DatagramForwarder
 from relaykit.dataplane.datagrams import FramedDatagramLeg
+from relaykit.dataplane.lanes import DatagramLane
 from relaykit.dataplane.protocols import LegEndpoint, LegTransport, ProtocolAcceptor
 from relaykit.dataplane.splicing import PipePool, SpliceForwarder, can_splice
 from relaykit.errors import LocalProtocolError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IDatagramLeg, IFlow, IForwarder, ILegAcceptor, IStreamLeg
+    from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
     from relaykit.values import Ended
 
 __all__ = ["DataPlane", "FlowCounts", "make_data_plane"]
@@ -82,6 +84,11 @@ class DataPlane:
 
     def protocol_acceptor(self, factory: IProtocolFactory) -> ILegAcceptor:
         return ProtocolAcceptor(self._poller, factory)
+
+    def lane_over(
+        self, leg: IStreamLeg, codec: LaneCodec, on_too_large: Callable[[DatagramTooLarge], None]
+    ) -> DatagramLane:
+        return DatagramLane(self._poller, leg, codec, on_too_large)
 
     def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
         return FramedDatagramLeg(self._poller, leg)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 
-    from relaykit.interfaces.legs import IDatagramLeg, ILegAcceptor, IStreamLeg
+    from relaykit.interfaces.legs import IDatagramLane, IDatagramLeg, ILegAcceptor, IStreamLeg
+    from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
     from relaykit.values import Ended, Traffic
 
 __all__ = ["IDataPlane", "IFlow", "IForwarder"]
@@ -78,6 +79,14 @@ class IDataPlane(Interface):
         """Who serves the legs of a port by protocols of a factory, such as a ``twisted.web.server.Site``.
 
         They speak with where a connection came from.  The factory is the caller's to start and stop.
+        """
+
+    def lane_over(
+        leg: IStreamLeg, codec: LaneCodec, on_too_large: Callable[[DatagramTooLarge], None]
+    ) -> IDatagramLane:
+        """A lane on a stream leg, which it owns; the peer must make one of its end, in the same format.
+
+        :param on_too_large: is told of each datagram that the format has no room for; it is dropped.
         """
 
     def datagrams_over(leg: IStreamLeg) -> IDatagramLeg:

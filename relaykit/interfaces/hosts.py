@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces.forwarding import IFlow
     from relaykit.interfaces.legs import (
         IDatagramAcceptor,
+        IDatagramLane,
         IDatagramLeg,
         ILegAcceptor,
         IListeningPort,
@@ -191,6 +192,12 @@ class IVisitorHost(IForwardingHost):
         The secret is the one of the proxy, which the server is shown a proof of.
         Fails with :class:`relaykit.errors.VisitRefusedError`,
         :class:`relaykit.errors.ConnectionFailed` or :class:`relaykit.errors.SessionLost`.
+        """
+
+    def open_lane(origin: Origin, secret: Secret, most_bytes: int) -> Deferred[IDatagramLane]:
+        """The same for a lane to the backend, which has been started as the users' end of it.
+
+        :param most_bytes: the largest datagram towards frp; relaykit's own format carries all sizes.
         """
 
     def endpoint(origin: Origin, secret: Secret) -> IStreamClientEndpoint:

@@ -27,6 +27,9 @@ from relaykit.interfaces import (
     IStreamLeg,
 )
 from relaykit.options import ProxyCommon, ProxyTransport, VisitorCommon
+from relaykit.sansio.lanes.agreement import agreed_codec
+from relaykit.sansio.lanes.codec import LaneCodec
+from relaykit.sansio.wire.framing import V1
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.testing.ports import MemoryPorts
 from relaykit.values import Address, ClientIdentity, Ended, Origin, Secret
@@ -48,6 +51,7 @@ class Client:
     takes_signals: bool = True
     sent: list[Any] = field(factory=list)
     visited: list[tuple[VisitorCommon, Secret]] = field(factory=list)
+    servers: list[MemoryLeg] = field(factory=list)
     meeting: list[ISignalPeer] = field(factory=list)
     dropped: list[IDirectPaths] = field(factory=list)
     dialed: list[str] = field(factory=list)
@@ -77,7 +81,12 @@ class Client:
 
     def open_visit(self, common: VisitorCommon, secret: Secret) -> Deferred[IStreamLeg]:
         self.visited.append((common, secret))
-        return Deferred()
+        leg, server = self.network.pair()
+        self.servers.append(server)
+        return succeed(leg)
+
+    def lane_codec(self, most_bytes: int) -> LaneCodec:
+        return agreed_codec(V1, (), most_bytes)
 
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
         self.meeting.append(peer)
@@ -256,3 +265,18 @@ class HostTests(SynchronousTestCase):
         """A visit is opened by the session, as the visitor is configured."""
         self.visitor.open_visit(Origin(), Secret("k"))
         self.assertEqual([(each.name, key) for each, key in self.client.visited], [("v", Secret("k"))])
+
+    def test_lane(self) -> None:
+        """A lane is a visit in the format of the session; what has no room there is told once."""
+        lane = self.successResultOf(self.visitor.open_lane(Origin(), Secret("k"), 1500))
+        self.assertEqual([(each.name, key) for each, key in self.client.visited], [("v", Secret("k"))])
+        received = RecordingReceiver(self.client.servers[0])
+        user = lane.open(Address("192.0.2.7", 7))
+        with capturedLogs() as logged:
+            self.assertEqual([user.send(bytes(size)) for size in (1501, 1502, 3)], [False, False, True])
+        self.network.flush()
+        self.assertEqual(len(agreed_codec(V1, ()).receive(received.data)), 1)
+        self.assertEqual([event["problem"] for event in logged], ["datagram-too-large"])
+        self.client.servers[0].close()
+        self.network.flush()
+        self.assertIs(self.successResultOf(lane.when_lost()), Ended.FINISHED)

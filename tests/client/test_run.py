@@ -8,6 +8,9 @@ from relaykit.client.registrar import ProxyRegistrar
 from relaykit.client.run import ClientRun
 from relaykit.client.service import RelayClient
 from relaykit.errors import RefusedError, SessionLost
+from relaykit.sansio.control.extensions import EXTENSIONS
+from relaykit.sansio.lanes.agreement import agreed_codec
+from relaykit.sansio.wire.framing import V1, V2
 from relaykit.values import Origin, Secret
 from tests.client.scene import Machine, make_client, started, stcp_proxy, stcp_visitor
 from tests.server.scene import Scene
@@ -33,6 +36,13 @@ class ClientRunTests(SynchronousTestCase):
         self.assertTrue(backend[1].takes_signals)
         self.assertEqual(visitor[1].identity.run_id, run.identity.run_id)
 
+    def test_lanes(self) -> None:
+        """A lane has relaykit's own format where both ends have it, and frp's in the version of the wire."""
+        for wire_protocol, extensions in (("v1", ()), ("v2", EXTENSIONS)):
+            run = self.run_of(started(self.machine, wire_protocol=wire_protocol))
+            framing = V1 if wire_protocol == "v1" else V2
+            self.assertEqual(run.lane_codec(1500).keep_alive, agreed_codec(framing, extensions).keep_alive)
+
     def test_without_session(self) -> None:
         """While there is no session nothing is signaled, visited or passed through."""
         self.machine.reachable = False
@@ -40,6 +50,7 @@ class ClientRunTests(SynchronousTestCase):
         found = run.visitors.find("v")
         assert found is not None
         self.failureResultOf(found[1].open_visit(Origin(), Secret("k")), SessionLost)
+        self.failureResultOf(found[1].open_lane(Origin(), Secret("k"), 1500), SessionLost)
         self.assertRaises(RefusedError, found[1].signal, {})
         self.assertFalse(run.half_close)
 
