@@ -52,6 +52,13 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Look whether the service runs and answers; if it does, look at healthCheck.path, its headers and "
         "healthCheck.timeoutSeconds.",
     ),
+    "proxy-header": KnownProblem(
+        "A load balancer sends no PROXY header",
+        "The server's file has its address in proxyProtocol.trusted, and a connection from there did not "
+        "begin with a PROXY header that makes sense; it was closed.",
+        "Have the load balancer send the header (send-proxy-v2 of HAProxy, proxy_protocol of nginx), or take "
+        "its address out of proxyProtocol.trusted.  Clients and users on that machine have to go through it.",
+    ),
     "not-an-endpoint": KnownProblem(
         "Not an endpoint",
         "The local service is named by a text that Twisted cannot connect to.",

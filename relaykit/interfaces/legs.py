@@ -112,8 +112,11 @@ class IStreamLeg(IPushProducer, IConsumer):
     Until a receiver is attached, loss of the peer is remembered and told then.
     """
 
-    peer = Attribute("The :class:`relaykit.values.Address` of the other end, or None.")
-    host = Attribute("The :class:`relaykit.values.Address` of this end, or None.")
+    peer = Attribute(
+        "The :class:`relaykit.values.Address` of the other end, or None; behind a trusted load balancer that "
+        "of whom it speaks for."
+    )
+    host = Attribute("The :class:`relaykit.values.Address` of this end, or None; likewise.")
     connection = Attribute("The :class:`IConnection` that carries this leg and no other, or None.")
 
     def attach(receiver: ILegReceiver) -> None:

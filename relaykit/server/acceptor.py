@@ -78,13 +78,14 @@ OnOpened: TypeAlias = Callable[["IStreamLeg", "Origin", Link], None]
 @implementer(ILegAcceptor)
 @frozen(eq=False)
 class _Streams:
-    """Takes the streams that the peer opens on a link."""
+    """Takes the streams that the peer opens on a link; they come from where that came from."""
 
     _port: BindPort
     _link: Link
+    _origin: Origin
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        self._port.on_opened(leg, origin, self._link)
+        self._port.on_opened(leg, self._origin, self._link)
 
 
 @implementer(IIncomingConnection)
@@ -198,7 +199,7 @@ class BindPort(MultiService):
         if slot is None:
             path.close()
         else:
-            self._serve_path(path, slot, secured)
+            self._serve_path(path, origin, slot, secured)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -239,7 +240,7 @@ class BindPort(MultiService):
     async def _on_mux(self, connection: IncomingConnection) -> None:
         self._check_security(connection, Spoken.MUX)
         mux = MuxLink(connection.leg, MuxRole.SERVER, self._poller, self.reactor, self._rules.mux_keepalive_s)
-        self._serve_path(mux, connection.slot, connection.secured)
+        self._serve_path(mux, connection.origin, connection.slot, connection.secured)
 
     async def _on_wire(self, connection: IncomingConnection) -> None:
         self._check_security(connection, Spoken.WIRE_V2)
@@ -271,7 +272,7 @@ class BindPort(MultiService):
                 f"{spoken.value} without TLS, which transport.tls.force forbids", problem="tls-only"
             )
 
-    def _serve_path(self, path: ISharedPath, slot: Slot, secured: ISecureLeg | None) -> None:
+    def _serve_path(self, path: ISharedPath, origin: Origin, slot: Slot, secured: ISecureLeg | None) -> None:
         path.limit_streams(STREAMS_BEFORE_LOGIN)
 
         def on_login() -> None:
@@ -286,7 +287,7 @@ class BindPort(MultiService):
             ping=path.ping,
             on_login=on_login,
         )
-        path.accept_legs(_Streams(self, link))
+        path.accept_legs(_Streams(self, link, origin))
         self._links.add(path)
         deadline = self.reactor.callLater(LOGIN_TIMEOUT_S, self._no_login, path, link)
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -18,6 +18,7 @@ from zope.interface import implementer
 from relaykit import __version__
 from relaykit.authentication import TokenVerifier
 from relaykit.certificates import fingerprint, load_or_create
+from relaykit.dataplane.load_balancers import LoadBalancers
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.shared_ports import SharedPorts
 from relaykit.dataplane.tls import TlsContext, server_context, start_tls
@@ -212,6 +213,9 @@ class Composition:
         config, reactor = self.config, self.reactor
         context, shown = self._tls()
         network = self.make_network(reactor)
+        if trusted := config.proxy_protocol.networks:
+            balancers = LoadBalancers(trusted, reactor)
+            network = evolve(network, listen=partial(balancers.listen, network.listen))
         data_plane = network.data_plane
         shared_ports = SharedPorts(partial(network.listen, for_users=True), reactor)
         texts = PeerTexts(config.detailed_errors_to_client)

@@ -340,43 +340,15 @@ class FrontTests(WalkTestCase):
 
     def test_nginx(self) -> None:
         """Nginx passes the connection on by the name in the TLS hello."""
-        need("nginx")
-        configuration = self.copy("front/nginx.conf")
-        module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
-        load = f"load_module {module};\n" if module.exists() else ""
-        here = f"{load}daemon off;\nerror_log stderr;\npid {self.folder}/nginx.pid;\nevents {{}}\n"
-        configuration.write_text(here + configuration.read_text())
-        checked = subprocess.run(
-            ["/usr/sbin/nginx", "-t", "-c", str(configuration)], capture_output=True, text=True, check=False
-        )
-        if 'unknown directive "stream"' in checked.stderr:
-            need("nginx-with-its-stream-module")
-        front = Program(("/usr/sbin/nginx", "-c", str(configuration)), self.folder)
-        self.addCleanup(front.stop)
-        self.wait_for_port()
+        self.begin_nginx(self.copy("front/nginx.conf"))
+        self.wait_for_port(self.front_port)
         self.check()
 
     def test_haproxy(self) -> None:
         """HAProxy does likewise."""
-        need("haproxy")
-        configuration = self.copy("front/haproxy.cfg")
-        front = Program(("/usr/sbin/haproxy", "-f", str(configuration)), self.folder)
-        self.addCleanup(front.stop)
-        self.wait_for_port()
+        self.begin_haproxy(self.copy("front/haproxy.cfg"))
+        self.wait_for_port(self.front_port)
         self.check()
-
-    def wait_for_port(self) -> None:
-        """Waits until the front listens; it does not say so."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                socket.create_connection((LOOPBACK, self.front_port), PATIENCE_S).close()
-            except ConnectionRefusedError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)  # a port tells nobody that somebody listens there
-            else:
-                return
 
 
 class FromFrpTests(WalkTestCase):

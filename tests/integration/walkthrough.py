@@ -10,14 +10,17 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.integration.programs import PATIENCE_S, Program, free_port
+from tests.integration.traffic import LOOPBACK
 from tests.layering import ROOT
 
 __all__ = ["LISTINGS", "SshServer", "WalkTestCase", "need"]
@@ -109,6 +112,43 @@ class WalkTestCase(SynchronousTestCase):
         program = Program(("sh", "-eu", "-c", "\n".join([*before, last])), self.folder, {**self.environ})
         self.addCleanup(program.stop)
         return program
+
+    def begin_nginx(self, configuration: Path) -> Program:
+        """Starts nginx with what a listing shows of its configuration, or skips the test."""
+        need("nginx")
+        module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+        load = f"load_module {module};\n" if module.exists() else ""
+        here = f"{load}daemon off;\nerror_log stderr;\npid {configuration}.pid;\nevents {{}}\n"
+        configuration.write_text(here + configuration.read_text())
+        checked = subprocess.run(
+            ["/usr/sbin/nginx", "-t", "-c", str(configuration)], capture_output=True, text=True, check=False
+        )
+        if 'unknown directive "stream"' in checked.stderr:
+            need("nginx-with-its-stream-module")
+        return self._begin_front("/usr/sbin/nginx", "-c", str(configuration))
+
+    def begin_haproxy(self, configuration: Path) -> Program:
+        """Starts HAProxy, or skips the test."""
+        need("haproxy")
+        return self._begin_front("/usr/sbin/haproxy", "-f", str(configuration))
+
+    def _begin_front(self, *command: str) -> Program:
+        program = Program(command, self.folder)
+        self.addCleanup(program.stop)
+        return program
+
+    def wait_for_port(self, port: int) -> None:
+        """Waits until a program listens that does not say so."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                socket.create_connection((LOOPBACK, port), PATIENCE_S).close()
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)  # a port tells nobody that somebody listens there
+            else:
+                return
 
 
 class SshServer:

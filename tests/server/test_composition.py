@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from relaykit.config.schema import ServerConfig
+from relaykit.carriers.muxing import MuxLink, MuxRole
+from relaykit.config.schema import ProxyProtocol, ServerConfig
 from relaykit.errors import UnknownProxyType
-from relaykit.interfaces import IServerHost, IVerifier
+from relaykit.interfaces import IServerHost, IServerObserver, IVerifier
 from relaykit.options import Options
+from relaykit.proxies import tcp
+from relaykit.sansio.parsers.proxy_protocol import make_proxy_header
 from relaykit.sansio.wire.framing import V1
 from relaykit.sansio.wire.messages import Login
 from relaykit.server import composition, network
 from relaykit.server.composition import Composition, ServerHost
 from relaykit.server.observers import Observers
-from relaykit.testing.memory import MemoryNetwork
+from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
+from relaykit.testing.relay import MemoryRelay, echoing
 from relaykit.values import Address, Ended, Origin, Secret
 from tests.server.scene import TYPES
 from tests.server.test_service import Port, SlowType
@@ -44,6 +50,15 @@ class _Named:
     name: str
 
 
+@implementer(IServerObserver)
+@frozen
+class _Following:
+    """Hands on what happens."""
+
+    on_event: Any
+    follows_users = False
+
+
 class _Stun(Service):
     """A STUN server without sockets."""
 
@@ -54,6 +69,51 @@ class _Stun(Service):
     def ports(self) -> list[int]:
         """Those that are open."""
         return [self._port] if self.running else []
+
+
+class LoadBalancerTests(SynchronousTestCase):
+    """Servers behind load balancers, in memory."""
+
+    balancer = Address("10.0.0.5", 1000)
+    announced = Origin(Address("192.0.2.77", 40001), Address("198.51.100.1", 443))
+
+    def setUp(self) -> None:
+        self.relay = MemoryRelay(proxy_protocol=ProxyProtocol(trusted=("10.0.0.0/8",)))
+        self.header = make_proxy_header("v2", self.announced)
+
+    def test_users(self) -> None:
+        """Users come from where the load balancer says, and the header does not reach the service."""
+        published = self.relay.publish(tcp.proxy_type, tcp.TcpOptions(remote_port=6000), local=echoing)
+        user = self.relay.ports.dial(6000, self.balancer)
+        user.write(self.header + b"hello")
+        received = RecordingReceiver(user)
+        self.relay.settle()
+        self.assertEqual([flow.origin for flow in published.proxy.flows], [self.announced])
+        self.assertEqual(list(published.host.flows.values()), [self.announced])
+        self.assertEqual(received.data, b"hello")
+
+    def test_clients(self) -> None:
+        """What is told and decided of a connection to the bind port is about whom it comes from."""
+        connection = self.relay.ports.dial(self.relay.server.port, self.balancer)
+        connection.write(self.header + b"SSH-2.0-x\r\n")
+        with capturedLogs() as logged:
+            self.relay.settle()
+        self.assertEqual([event["peer"] for event in logged], [self.announced.source])
+
+    def test_streams(self) -> None:
+        """A client comes from there, too, with all that the load balancer says of it."""
+        tlvs = b"\x05\x00\x02id"
+        header = self.header[:14] + (12 + len(tlvs)).to_bytes(2, "big") + self.header[16:] + tlvs
+        connection = self.relay.ports.dial(self.relay.server.port, self.balancer)
+        connection.write(header)
+        link = MuxLink(connection, MuxRole.CLIENT, self.relay.network, self.relay.clock)
+        link.start()
+        self.successResultOf(link.open_leg()).write(V1.encode(Login(version="0", privilege_key="wrong")))
+        events: list[Any] = []
+        self.relay.server.observe(_Following(events.append))
+        self.relay.settle()
+        (refused,) = events
+        self.assertEqual(refused.origin, evolve(self.announced, tlvs=((5, b"id"),)))
 
 
 class CompositionTests(SynchronousTestCase):

@@ -16,6 +16,7 @@ from relaykit.config.schema.client import (
 from relaykit.config.schema.server import (
     HttpPlugin,
     PortRange,
+    ProxyProtocol,
     ServerConfig,
     ServerTls,
     ServerTransport,
@@ -29,6 +30,7 @@ __all__ = [
     "ClientTransport",
     "HttpPlugin",
     "PortRange",
+    "ProxyProtocol",
     "ServerConfig",
     "ServerTls",
     "ServerTransport",

@@ -13,7 +13,7 @@ from attrs import define
 
 from relaykit.sansio.hostnames import encode_host_name
 
-__all__ = ["bare_host", "endpoint_problem", "host_and_port_problem", "host_problem"]
+__all__ = ["bare_host", "endpoint_problem", "host_and_port_problem", "host_problem", "network_problem"]
 
 _WILDCARD = "*."
 """What the domains of a proxy may begin with."""
@@ -59,6 +59,15 @@ def host_and_port_problem(text: str) -> str:
     if not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
         return f'the port "{port}" must be a number from 1 to 65535'
     return host_problem(host)
+
+
+def network_problem(text: str) -> str:
+    """Why a text is no IP address and no network, such as ``10.0.0.0/8``; empty if it is one."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _name_problem(name: str) -> str:

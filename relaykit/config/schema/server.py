@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
 
+from relaykit.config.schema.addresses import network_problem
 from relaykit.config.schema.auth import ServerAuth
 from relaykit.config.schema.sections import (
     LogConfig,
@@ -30,6 +32,7 @@ __all__ = [
     "HTTP_PLUGIN_OPERATIONS",
     "HttpPlugin",
     "PortRange",
+    "ProxyProtocol",
     "ServerConfig",
     "ServerTls",
     "ServerTransport",
@@ -87,6 +90,28 @@ class SshTunnelGateway(Options, frozen=True, kw_only=True):
     authorized_keys_file: Annotated[str, doc("Public keys that may log in; empty: everybody may.")] = ""
 
 
+class ProxyProtocol(Options, frozen=True, kw_only=True):
+    """Load balancers in front of the server that announce users and clients by the PROXY protocol."""
+
+    trusted: Annotated[
+        tuple[str, ...],
+        doc(
+            "Their addresses and networks, such as 10.0.0.0/8: each connection from there to a TCP port of "
+            "this server must begin with a PROXY header, v1 or v2, and comes from where that says."
+        ),
+    ] = ()
+
+    @property
+    def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The same, read; an address is a network of one."""
+        return tuple(map(ipaddress.ip_network, self.trusted))
+
+    def problems(self) -> Iterable[Problem]:
+        for position, each in enumerate(self.trusted):
+            if reason := network_problem(each):
+                yield Problem(f"trusted[{position}]", reason)
+
+
 class ServerTls(Options, frozen=True, kw_only=True):
     """TLS between clients and the server."""
 
@@ -139,6 +164,7 @@ class ServerConfig(Options, frozen=True, kw_only=True):
         doc("Seconds that a user waits for a work connection; negative: only idle ones are used."),
     ] = 10
     allow_ports: Annotated[tuple[PortRange, ...], doc("Ports that proxies may have; empty: all.")] = ()
+    proxy_protocol: ProxyProtocol = ProxyProtocol()
     http_plugins: Annotated[tuple[HttpPlugin, ...], doc("Web services to ask.")] = ()
     log: LogConfig = LogConfig()
     web_server: WebServerConfig = WebServerConfig()

@@ -3,7 +3,13 @@ from __future__ import annotations
 from hypothesis import given, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.schema.addresses import bare_host, endpoint_problem, host_and_port_problem, host_problem
+from relaykit.config.schema.addresses import (
+    bare_host,
+    endpoint_problem,
+    host_and_port_problem,
+    host_problem,
+    network_problem,
+)
 
 
 class HostTests(SynchronousTestCase):
@@ -24,6 +30,19 @@ class HostTests(SynchronousTestCase):
             "a" * 63,
         ):
             self.assertEqual(host_problem(text), "", text)
+
+    def test_networks(self) -> None:
+        """A network has no bits behind its length; an address is one of its own."""
+        for text, reason in (
+            ("10.0.0.0/8", ""),
+            ("10.0.0.1", ""),
+            ("::1", ""),
+            ("2001:db8::/64", ""),
+            ("10.0.0.1/8", "has host bits set"),
+            ("example.com", "does not appear to be"),
+        ):
+            self.assertEqual(bool(network_problem(text)), bool(reason), text)
+            self.assertIn(reason, network_problem(text))
 
     def test_no_hosts(self) -> None:
         """A port, a scheme, blanks, and labels that cannot be are told as what they are."""

@@ -10,6 +10,7 @@ from relaykit.config.schema import (
     ClientConfig,
     HttpPlugin,
     PortRange,
+    ProxyProtocol,
     ServerConfig,
     port_allowed,
 )
@@ -91,6 +92,19 @@ class SchemaTests(SynchronousTestCase):
     def test_http_plugin(self) -> None:
         """Operations are spelled exactly so."""
         self.assertEqual([each.key for each in HttpPlugin(ops=("Login", "login")).problems()], ["ops"])
+
+
+class ProxyProtocolTests(SynchronousTestCase):
+    """Tests for load balancers."""
+
+    def test_trusted(self) -> None:
+        """Addresses and networks of either version are taken, and what is neither is told with its place."""
+        right = ("10.0.0.5", "10.1.0.0/16", "2001:db8::/32")
+        self.assertEqual(str(ProxyProtocol(trusted=right).networks[0]), "10.0.0.5/32")
+        self.assertEqual(list(ProxyProtocol(trusted=right).problems()), [])
+        wrong = ("10.0.0.5", "10.0.0.5/8", "balancer.example", "10.0.0.0/33", "")
+        problems = list(ProxyProtocol(trusted=wrong).problems())
+        self.assertEqual([each.key for each in problems], [f"trusted[{place}]" for place in range(1, 5)])
 
 
 class PortRangeTests(SynchronousTestCase):

@@ -1,0 +1,171 @@
+"""Ports behind load balancers: their connections begin with a PROXY header, and come from where it says.
+
+A header is looked for on each connection from the addresses of load balancers, and on no other: anybody could
+write one.  Source: haproxy.org, proxy-protocol.txt, section 2.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from attrs import define, evolve, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeadlinePassed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.errors import ConnectionFailed, RemoteProtocolError
+from relaykit.interfaces import ILegAcceptor, IListeningPort
+from relaykit.sansio.parsers.proxy_protocol import PROXY_HEADER
+from relaykit.values import Ended
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.values import Address, Origin
+
+__all__ = ["IpNetwork", "LoadBalancers"]
+
+HEADER_TIMEOUT_S: Final = 5.0
+"""Seconds until a connection must have its header.  A load balancer sends it at once, and the specification
+wants at least 3 s, for a segment that is lost."""
+
+MOST_AWAITED: Final = 1024
+"""Connections without a header yet, of all ports together; more are closed at once."""
+
+TOLD_AGAIN_S: Final = 60.0
+"""Seconds after a refusal was told of in which others are only counted: a load balancer that is configured
+in another way has one for each user and each of its checks."""
+
+IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class LoadBalancers:
+    """The load balancers that are believed.
+
+    :param trusted: where their connections come from.
+    """
+
+    log = Logger()
+
+    def __init__(self, trusted: Sequence[IpNetwork], clock: IReactorTime) -> None:
+        self.awaited = 0
+        """Connections without a header yet."""
+        self.refused = 0
+        """Connections that had none, up to now."""
+        self.clock = clock
+        self._trusted = tuple(trusted)
+        self._told_at = float("-inf")
+
+    def listen(
+        self,
+        listen: Callable[..., IListeningPort],
+        host: str,
+        port: int,
+        acceptor: ILegAcceptor,
+        **how: Any,
+    ) -> IListeningPort:
+        """Opens a port by ``listen(host, port, acceptor, **how)``, behind the load balancers.
+
+        :raises Exception: what that raises.
+        """
+        opened = _Port(self, acceptor)
+        opened.port = listen(host, port, opened, **how)
+        return opened
+
+    def include(self, origin: Origin) -> bool:
+        """Whether a connection comes from one of them."""
+        if origin.source is None:
+            return False
+        address = ipaddress.ip_address(origin.source.host)
+        return any(address in network for network in self._trusted)
+
+    def on_refused(self, leg: IStreamLeg, why: str, ended: Ended) -> None:
+        """One of them has sent no header."""
+        self.refused += 1
+        now = self.clock.seconds()
+        level = self.log.debug
+        if now - self._told_at >= TOLD_AGAIN_S:
+            level, self._told_at = self.log.warn, now
+        level(
+            "a connection from the load balancer {peer} to {host} is refused: {reason} ({count} so far)",
+            peer=leg.peer,
+            host=leg.host,
+            reason=why,
+            count=self.refused,
+            ended=ended.value,
+            problem="proxy-header",
+        )
+
+
+@implementer(ILegAcceptor, IListeningPort)
+@define(eq=False)
+class _Port:
+    """A port that is open, and who gets its connections once it is known where they come from."""
+
+    _balancers: LoadBalancers
+    _acceptor: ILegAcceptor
+    port: IListeningPort = field(init=False)
+    _taking: set[Deferred[Origin]] = field(factory=set, init=False)
+
+    @property
+    def address(self) -> Address:
+        address: Address = self.port.address
+        return address
+
+    def close(self) -> None:
+        self.port.close()
+        for each in tuple(self._taking):
+            each.cancel()
+
+    def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
+        balancers = self._balancers
+        if not balancers.include(origin):
+            self._acceptor.leg_accepted(leg, origin)
+        elif balancers.awaited >= MOST_AWAITED:
+            leg.abort()
+            balancers.on_refused(leg, "too many others have not sent a PROXY header yet", Ended.REFUSED)
+        else:
+            self._take_header(leg, origin)
+
+    def _take_header(self, leg: IStreamLeg, origin: Origin) -> None:
+        taking: Deferred[Origin] = leg.take(PROXY_HEADER)
+        self._taking.add(taking)
+        self._balancers.awaited += 1
+
+        def taken(result: Origin | Failure) -> Origin | Failure:
+            self._taking.discard(taking)
+            self._balancers.awaited -= 1
+            return result
+
+        taking.addTimeout(HEADER_TIMEOUT_S, self._balancers.clock)
+        taking.addBoth(taken)
+        taking.addCallbacks(self._announced, self._not_taken, (leg, origin), {}, (leg,))
+        taking.addErrback(self._defect, leg)
+
+    def _announced(self, announced: Origin, leg: IStreamLeg, origin: Origin) -> None:
+        if announced.source is None:
+            announced = evolve(origin, tlvs=announced.tlvs)
+        else:
+            # Whatever is made of this leg, and its log, is about the user.
+            leg.peer, leg.host = announced.source, announced.destination
+        self._acceptor.leg_accepted(leg, announced)
+
+    def _not_taken(self, failure: Failure, leg: IStreamLeg) -> None:
+        leg.abort()
+        if failure.check(DeadlinePassed):
+            why = f"it sent no PROXY header within {HEADER_TIMEOUT_S:g} seconds"
+            self._balancers.on_refused(leg, why, Ended.TIMEOUT)
+        elif failure.check(RemoteProtocolError):
+            self._balancers.on_refused(leg, failure.getErrorMessage(), Ended.PROTOCOL_ERROR)
+        else:
+            # The load balancer only looked whether the port is open, or the port was closed.
+            failure.trap(ConnectionFailed, CancelledError)
+
+    def _defect(self, failure: Failure, leg: IStreamLeg) -> None:
+        self._balancers.log.failure("a defect while taking {peer}; it is dropped", failure, peer=leg.peer)
+        leg.abort()

@@ -1,0 +1,254 @@
+"""The PROXY protocol on real sockets: with frp at one end, with real load balancers and web servers."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import socket
+import tempfile
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from relaykit.sansio.parsers.proxy_protocol import PROXY_HEADER, VERSIONS
+from relaykit.values import Address, Origin
+from tests.integration.programs import PATIENCE_S, Program, free_port, free_ports, frp_command, missing_frp
+from tests.integration.relays import RelayTestCase, Table
+from tests.integration.traffic import LOOPBACK, dial, receive_exactly
+from tests.integration.walkthrough import WalkTestCase
+
+LOOPBACK6 = "::1"
+GREETING = b"220 mail.example.org says first\r\n"
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has a loopback of IPv6."""
+    try:
+        with socket.create_server((LOOPBACK6, 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+def take_header(connection: socket.socket) -> tuple[Origin, bytes]:
+    """What a service is told of its user, in the bytes that it gets first."""
+    data = b""
+    while (found := PROXY_HEADER.feed(data)) is None:
+        piece = connection.recv(1)
+        if not piece:
+            raise AssertionError(f"the connection ended after {data!r}")
+        data += piece
+    origin, length = found
+    return origin, data[:length]
+
+
+class AnnouncedUsersTests(RelayTestCase):
+    """What services get of our client, behind our server."""
+
+    def setUp(self) -> None:
+        """Waits for what services are told."""
+        super().setUp()
+        self.told: queue.Queue[tuple[Origin, bytes]] = queue.Queue()
+
+    def serve(self, connection: socket.socket) -> None:
+        """A service that has the header before it speaks, and speaks before its user does."""
+        self.told.put(take_header(connection))
+        connection.sendall(GREETING)
+        connection.sendall(receive_exactly(connection, 5))
+
+    def check(self, address: str, users: tuple[str, ...], **local: Any) -> None:
+        """Users of a port on this address are announced as who they are."""
+        self.start_server({"proxyBindAddr": address})
+        for version in VERSIONS:
+            port = free_port()
+            proxy: Table = {
+                "name": version,
+                "type": "tcp",
+                "remotePort": port,
+                "transport.proxyProtocolVersion": version,
+                **local,
+            }
+            self.start_client({}, [proxy]).wait_for("start proxy success")
+            for host in users:
+                with dial(port, host) as user:
+                    origin, header = self.told.get(timeout=PATIENCE_S)
+                    self.assertEqual(
+                        origin, Origin(Address(host, user.getsockname()[1]), Address(host, port))
+                    )
+                    self.assertEqual(header.startswith(b"PROXY TCP"), version == "v1")
+                    self.assertEqual(receive_exactly(user, len(GREETING)), GREETING)
+                    user.sendall(b"hello")
+                    self.assertEqual(receive_exactly(user, 5), b"hello")
+
+    def test_ipv4(self) -> None:
+        """An IPv4 user, who has said nothing yet."""
+        service = self.start_service(self.serve)
+        self.check(LOOPBACK, (LOOPBACK,), localPort=service.port)
+
+    def test_every_address(self) -> None:
+        """On a port of every address an IPv4 user is one of IPv4, and an IPv6 user one of IPv6."""
+        users = (LOOPBACK, LOOPBACK6) if has_ipv6() else (LOOPBACK,)
+        service = self.start_service(self.serve)
+        self.check("::", users, localPort=service.port)
+
+
+class UnixServiceTests(AnnouncedUsersTests):
+    """A service at a unix socket, which is ours alone."""
+
+    def check(self, address: str, users: tuple[str, ...], **local: Any) -> None:
+        """The same through a unix socket."""
+        # The path of a unix socket may have 107 bytes, and the folder of a test is deep.
+        short = tempfile.mkdtemp(prefix="relaykit-")
+        self.addCleanup(shutil.rmtree, short)
+        path = str(Path(short, "service"))
+        self.start_service(self.serve, path=path)
+        super().check(address, users, local=f"unix:{path}")
+
+
+class FrpcTests(AnnouncedUsersTests):
+    """Frp's client behind our server, which tells it where users come from."""
+
+    skip = missing_frp()
+    client_command = frp_command("frpc")
+
+
+class FrpsTests(AnnouncedUsersTests):
+    """Our client behind frp's server."""
+
+    skip = missing_frp()
+    server_command = frp_command("frps")
+
+
+class VisitTests(RelayTestCase):
+    """What a service gets of the users of a visitor."""
+
+    def test_visit(self) -> None:
+        """Announced is the client that visits: what it says of its own users nobody has checked."""
+        told: queue.Queue[Origin] = queue.Queue()
+        service = self.start_service(lambda connection: told.put(take_header(connection)[0]))
+        self.start_server({"log.level": "debug"})
+        port = free_port()
+        key = {"secretKey": "a key", "type": "stcp"}
+        owner = self.start_client(
+            {"log.level": "debug"},
+            [
+                {
+                    "name": "secret",
+                    "localPort": service.port,
+                    "transport.proxyProtocolVersion": "v2",
+                    **key,
+                }
+            ],
+        )
+        owner.wait_for("start proxy success")
+        visitor = self.start_client({}, (), [{"name": "v", "serverName": "secret", "bindPort": port, **key}])
+        visitor.wait_for("start visitor success")
+        with dial(port) as user:
+            origin = told.get(timeout=PATIENCE_S)
+            assert origin.source is not None
+            self.assertNotEqual(origin.source.port, user.getsockname()[1])
+            self.assertIn(origin.source.port, visitor.ports_towards(self.bind_port))
+
+
+USER = "127.0.0.9"
+"""Where the user of the load balancer comes from, who can be told from all others by that."""
+
+
+class LoadBalancerTests(WalkTestCase):
+    """Tests for the howto *Real client addresses behind a relay*: the real programs, from end to end."""
+
+    def setUp(self) -> None:
+        """Chooses the ports."""
+        super().setUp()
+        self.bind_port, self.remote_port, self.front_port, self.web_port, local_port = free_ports(5)
+        (self.folder / "token").write_text("a token for tests")
+        self.replace("10.0.0.7:80", f"{LOOPBACK}:{self.remote_port}")
+        self.replace("10.0.0.7:7000", f"{LOOPBACK}:{self.bind_port}")
+        self.replace("10.0.0.5", LOOPBACK)
+        self.replace("8080", local_port)
+        self.local_port = local_port
+
+    def start_service_nginx(self) -> None:
+        """A web server that answers with where its user comes from."""
+        here = " ".join(
+            f"{name}_temp_path {self.folder}/{name};"
+            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        self.replace("http {", f"http {{ access_log off; {here}")
+        self.replace(
+            "real_ip_header proxy_protocol;", 'real_ip_header proxy_protocol; return 200 "$remote_addr";'
+        )
+        self.begin_nginx(self.copy("addresses/service-nginx.conf"))
+        self.wait_for_port(self.local_port)
+
+    def start_service_haproxy(self) -> None:
+        """The same of HAProxy."""
+        configuration = self.copy("addresses/service-haproxy.cfg")
+        answer = '    http-request return status 200 content-type text/plain lf-string "%[src]"\n'
+        times = "defaults\n    timeout connect 60s\n    timeout client 60s\n    timeout server 60s\n"
+        configuration.write_text(times + configuration.read_text() + answer)
+        self.begin_haproxy(configuration)
+        self.wait_for_port(self.local_port)
+
+    def start_relay(self) -> Program:
+        """The relay server, not its client, which goes through the load balancer."""
+        self.replace("bindPort = 7000", f'bindAddr = "{LOOPBACK}"\nbindPort = {self.bind_port}')
+        self.copy("addresses/server.toml")
+        server = self.begin("relaykit server -c server.toml --token-file token")
+        server.wait_for("frps started successfully")
+        self.replace("7000", self.front_port)
+        self.replace("80", self.web_port)
+        return server
+
+    def check(self, server: Program) -> None:
+        """The service knows its users, whether they came through the load balancer or not."""
+        self.wait_for_port(self.front_port)
+        self.replace("remotePort = 80", f"remotePort = {self.remote_port}")
+        self.replace(
+            'serverAddr = "relay.example"', f'serverAddr = "{LOOPBACK}"\nserverPort = {self.front_port}'
+        )
+        client = self.folder / "client.toml"
+        text = self.listing("addresses/client.toml")
+        client.write_text(text.replace(f"remotePort = {self.web_port}", f"remotePort = {self.remote_port}"))
+        self.begin("relaykit client -c client.toml --token-file token").wait_for("start proxy success")
+        for port in (self.web_port, self.remote_port):
+            self.assertEqual(self.fetched(port), USER)
+        self.assertNotIn("PROXY header", server.output)
+
+    def fetched(self, port: int) -> str:
+        """What the service answers the user."""
+        connection = HTTPConnection(LOOPBACK, port, timeout=PATIENCE_S, source_address=(USER, 0))
+        self.addCleanup(connection.close)
+        connection.request("GET", "/")
+        return connection.getresponse().read().decode()
+
+    def test_haproxy(self) -> None:
+        """HAProxy announces users and clients, with a checksum; nginx is the service."""
+        server = self.start_relay()
+        self.start_service_nginx()
+        self.begin_haproxy(self.copy("addresses/balancer-haproxy.cfg"))
+        self.check(server)
+
+    def test_haproxy_line(self) -> None:
+        """The same in version 1."""
+        server = self.start_relay()
+        self.start_service_nginx()
+        self.replace("send-proxy-v2 proxy-v2-options crc32c", "send-proxy")
+        self.begin_haproxy(self.copy("addresses/balancer-haproxy.cfg"))
+        self.check(server)
+
+    def test_haproxy_extensions(self) -> None:
+        """The same in version 2 with more extensions; HAProxy is the service."""
+        server = self.start_relay()
+        self.start_service_haproxy()
+        self.replace("options crc32c", "options crc32c,unique-id,ssl,cert-cn,authority")
+        self.replace("bind :", "unique-id-format %{+X}o%pid\n    bind :")
+        self.begin_haproxy(self.copy("addresses/balancer-haproxy.cfg"))
+        self.check(server)
+
+    def test_nginx(self) -> None:
+        """Nginx announces users and clients; HAProxy is the service."""
+        server = self.start_relay()
+        self.start_service_haproxy()
+        self.begin_nginx(self.copy("addresses/balancer-nginx.conf"))
+        self.check(server)
