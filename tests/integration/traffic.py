@@ -251,11 +251,14 @@ class Service:
     What goes wrong in one of them is raised by :meth:`wait_served` and :meth:`stop`.
     """
 
-    def __init__(self, serve: Callable[[socket.socket], None], host: str = LOOPBACK, path: str = "") -> None:
+    def __init__(
+        self, serve: Callable[[socket.socket], None], host: str = LOOPBACK, path: str = "", port: int = 0
+    ) -> None:
         family = socket.AF_UNIX if path else socket.AF_INET6 if ":" in host else socket.AF_INET
         self._serve = serve
         self._socket = socket.socket(family)
-        self._socket.bind(path or (host, 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(path or (host, port))
         self._socket.listen(2048)
         self.port: int = 0 if path else self._socket.getsockname()[1]
         self._open: set[socket.socket] = set()
@@ -278,6 +281,12 @@ class Service:
             for each in self._open:
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
+
+    def refuse(self) -> None:
+        """Takes no new connections any more; those that there are go on."""
+        # Closing alone would not wake the thread.
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
 
     def stop(self) -> None:
         """Ends it and all its connections."""
