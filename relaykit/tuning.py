@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import linecache
 
 __all__ = ["COLLECT_AFTER", "prepare_process"]
 
@@ -18,6 +19,8 @@ def prepare_process() -> None:
     then is never collected.
     """
     _raise_descriptor_limit()
+    # attrs keeps the source of every method that it makes there, for debuggers: half a megabyte.
+    linecache.clearcache()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)

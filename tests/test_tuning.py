@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import linecache
 import resource
 from typing import Any
 
@@ -32,6 +33,12 @@ class ProcessTests(SynchronousTestCase):
         """What is there from the start is never searched for garbage, and the rest less often."""
         prepare_process()
         self.assertEqual(self.collector, ["freeze", COLLECT_AFTER])
+
+    def test_sources(self) -> None:
+        """What is kept of the source of generated methods is given up."""
+        linecache.cache["<generated>"] = (1, None, ["pass"], "<generated>")
+        prepare_process()
+        self.assertNotIn("<generated>", linecache.cache)
 
     def test_refused(self) -> None:
         """A system that does not let it be raised is lived with."""

@@ -40,7 +40,7 @@ class HolePunchingService(MultiService):
 
     :param session: answers the session with the server, if there is one at the moment.
     :param server: the name of the server, which may have an address of either family.
-    :param make_punching: what makes each attempt to find a path.
+    :param make_punching: what makes each attempt to find a path; None for a hole punching session.
     """
 
     log = Logger()
@@ -51,13 +51,13 @@ class HolePunchingService(MultiService):
         network_info: NetworkInfo,
         session: Callable[[], Session | None],
         server: str,
-        make_punching: MakePunching = HolePunchingSession,
+        make_punching: MakePunching | None = None,
     ) -> None:
         super().__init__()
         self._reactor = reactor
         self._session = session
         self._server = server
-        self._make_punching = make_punching
+        self._make_punching = make_punching or HolePunchingSession
         self._network = network_info.network
         self._hosts: Sequence[str] = ()
         self._detection = PeriodicDetection(reactor, network_info)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from relaykit.carriers.direct import streams_over_socket
-from relaykit.client.direct import MakePunching
 from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.paths import DialHost, PathRoute, Route
 from relaykit.client.watching import NetworkWatch, has_moved
@@ -21,13 +20,13 @@ from relaykit.dataplane.poller import make_poller
 from relaykit.interfaces import IPathDialer
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.network_info import NetworkInfo
-from relaykit.nat.session import HolePunchingSession
 from relaykit.plugins import Carriers
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
     from twisted.internet.defer import Deferred
 
+    from relaykit.client.direct import MakePunching
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, ILegAcceptor, IListeningPort, IStreamLeg
@@ -58,8 +57,8 @@ class Network:
     """What direct paths are made through, and what is known of it before anybody was asked."""
     has_moved: Callable[[Address, Address], bool] = has_moved
     """Whether connections from an address to a peer can only come from another address now."""
-    make_punching: MakePunching = HolePunchingSession
-    """What finds direct paths."""
+    make_punching: MakePunching | None = None
+    """What finds direct paths, if not a :class:`relaykit.nat.session.HolePunchingSession`."""
 
 
 def make_network(config: ClientConfig, reactor: Any) -> Network:

@@ -17,7 +17,7 @@ from relaykit.dataplane.dialing import dial, dial_datagrams
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.errors import TransportSecurityError, problem_of
 from relaykit.interfaces import IDialHost, ISecureLeg, IStreamPath
-from relaykit.nat.tcp_attempt import share_port
+from relaykit.nat.sockets import share_port
 from relaykit.sansio.parsers.first_bytes import CUSTOM_TLS_BYTE
 from relaykit.values import Address, Ended
 

@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
 from relaykit.client.connector import Connector
-from relaykit.client.direct import HolePunchingService
 from relaykit.client.identity import Identity
 from relaykit.client.registrar import ProxyRegistrar, wire_name
 from relaykit.client.remembered import RememberedServers
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
+    from relaykit.client.direct import HolePunchingService
     from relaykit.client.hosts import BackendHost, VisitorHost
     from relaykit.client.network import Network
     from relaykit.client.session import Session
@@ -94,14 +94,7 @@ class ClientRun(MultiService):
             RememberedServers(state),
             prover,
         )
-        self.direct = HolePunchingService(
-            reactor,
-            network.network_info,
-            lambda: self.session,
-            config.server_addr,
-            network.make_punching,
-        )
-        self.direct.setServiceParent(self)
+        self._direct: HolePunchingService | None = None
         self.proxies = ProxyRegistrar(self, types, config.user)
         self.proxies.setServiceParent(self)
         self.visitors = Visitors(self, types, config.user)
@@ -175,7 +168,8 @@ class ClientRun(MultiService):
         )
         self._tell_changes("proxy", (), self.proxies.names)
         self.proxies.session_started(session)
-        self.direct.session_started()
+        if self._direct is not None:
+            self._direct.session_started()
         if self.visitors.parent is None:
             self.visitors.setServiceParent(self)
             self._tell_changes("visitor", (), self.visitors.names)
@@ -258,11 +252,29 @@ class ClientRun(MultiService):
 
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
         """What makes direct paths for one backend or visitor."""
-        return self.direct.make_direct_paths(peer)
+        if self._direct is None:
+            # Two megabytes, which a client whose types use no direct paths does without.
+            from relaykit.client.direct import HolePunchingService
+
+            self._direct = HolePunchingService(
+                self.clock,
+                self.network.network_info,
+                lambda: self.session,
+                self._config.server_addr,
+                self.network.make_punching,
+            )
+            self._direct.setServiceParent(self)
+        return self._direct.make_direct_paths(peer)
+
+    def network_changed(self) -> None:
+        """The way to the server may be another one."""
+        if self._direct is not None:
+            self._direct.network_changed()
 
     def drop_direct_paths(self, direct_paths: IDirectPaths) -> None:
         """Ends them, with all direct paths that are being made."""
-        self.direct.drop_direct_paths(direct_paths)
+        if self._direct is not None:
+            self._direct.drop_direct_paths(direct_paths)
 
     # --- what the server says -------------------------------------------------------------------------
 

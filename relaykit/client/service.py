@@ -162,7 +162,7 @@ class RelayClient(MultiService):
         """The way to the server may be another one: a session is tested, else one is tried at once."""
         self.log.info("{reason}", run=self._life.run_id, reason=reason)
         if self._run is not None:
-            self._run.direct.network_changed()
+            self._run.network_changed()
         self._life.network_changed(self._driver.now)
         self._driver.step()
 

@@ -356,10 +356,9 @@ def _bind(host: str, port: int, kind: socket.SocketKind, both: bool = False) -> 
             plain.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
         if kind == socket.SOCK_STREAM:
             tune(plain)
-        address = socket.getaddrinfo(host, port, family, kind, 0, socket.AI_NUMERICHOST | socket.AI_PASSIVE)[
-            0
-        ][4]
-        plain.bind(address)
+        # As bytes, or Python would load its tables of international names.
+        flags = socket.AI_NUMERICHOST | socket.AI_PASSIVE
+        plain.bind(socket.getaddrinfo(host.encode(), port, family, kind, 0, flags)[0][4])
     except BaseException:
         plain.close()
         raise

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import frozen
 
 from relaykit.sansio.nat.candidates import UNINTERESTING_INTERFACES, is_internet
-from relaykit.sansio.nat.punching import OPENING_TTL
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -45,14 +44,15 @@ class NetworkInfo:
     behavior: NatBehavior | None = None
     """What a thorough discovery found earlier."""
     ignored_interfaces: Sequence[str] = UNINTERESTING_INTERFACES
-    opening_ttl: int = OPENING_TTL
+    opening_ttl: int = 0
+    """TTL of the datagrams that open the own NATs; 0 for that of :mod:`relaykit.sansio.nat.punching`."""
     internet: Callable[[str], bool] = is_internet
     """Tells public addresses; a laboratory has others."""
     mapper: PortMapping | None = None
     """What asks the router to map ports; usually a :class:`relaykit.nat.mapping.PortMapper`."""
     stream_port: int = 0
     """The local TCP port of the control connection, if it is shared by
-    :func:`relaykit.nat.tcp_attempt.share_port`."""
+    :func:`relaykit.nat.sockets.share_port`."""
     stream_seen_as: Address | None = None
     """Where the relay server sees the control connection come from."""
     stream_opener: StreamOpener | None = None

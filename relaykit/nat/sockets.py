@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorFDSet
     from twisted.python.failure import Failure
 
-__all__ = ["ANYWHERE", "BATCH", "DATAGRAM_MAX", "DatagramReceiver", "UdpSocket", "drop", "local_host_towards"]
+__all__ = [
+    "ANYWHERE",
+    "BATCH",
+    "DATAGRAM_MAX",
+    "DatagramReceiver",
+    "UdpSocket",
+    "drop",
+    "local_host_towards",
+    "share_port",
+]
 
 BATCH = 64
 """Datagrams read before the reactor's other work goes on."""
@@ -238,3 +247,13 @@ def local_host_towards(destination: Address) -> str:
         host: str = plain.getsockname()[0]
         return host
     return ""
+
+
+def share_port(plain: socket.socket) -> None:
+    """Lets several sockets have one local port: the control connection's, and those that punch.
+
+    Whoever connects the control connection calls this before binding.
+    """
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -15,6 +15,7 @@ from zope.interface import implementer
 from relaykit.driver import CoreDriver
 from relaykit.errors import RelaykitError
 from relaykit.nat.paths import TcpPath
+from relaykit.nat.sockets import share_port
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.tcp_punching import (
     Dial,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from relaykit.nat.network_info import NetworkInfo
 
 
-__all__ = ["TcpAttempt", "TcpPunchingFailedError", "share_port"]
+__all__ = ["TcpAttempt", "TcpPunchingFailedError"]
 
 _READ_BYTES = 4096
 _BACKLOG = 5
@@ -43,16 +44,6 @@ class TcpPunchingFailedError(RelaykitError):
     """No connection to the peer came to stand."""
 
     problem = "hole-punching"
-
-
-def share_port(plain: socket.socket) -> None:
-    """Lets several sockets have one local port: the control connection's, and those that punch.
-
-    Whoever connects the control connection calls this before binding.
-    """
-    plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "SO_REUSEPORT"):
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 class TcpAttempt(CoreDriver[TcpPunchingEvent]):

@@ -17,7 +17,8 @@ from relaykit.errors import PeerUnprovenError
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.nat.paths import TcpPath
-from relaykit.nat.tcp_attempt import TcpAttempt, TcpPunchingFailedError, share_port
+from relaykit.nat.sockets import share_port
+from relaykit.nat.tcp_attempt import TcpAttempt, TcpPunchingFailedError
 from relaykit.sansio.nat import tcp_punching
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.tcp_punching import TcpPunching

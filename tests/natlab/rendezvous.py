@@ -23,7 +23,7 @@ from relaykit.nat.network_info import NetworkInfo
 from relaykit.nat.paths import TcpPath, UdpPath
 from relaykit.nat.server import StunService
 from relaykit.nat.session import HolePunchingSession
-from relaykit.nat.tcp_attempt import share_port
+from relaykit.nat.sockets import share_port
 from relaykit.sansio.nat.behavior import Filtering, NatBehavior, PortAllocation, Ports
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.values import Address, Ended

@@ -213,14 +213,14 @@ class HolePunching:
         targets: Sequence[Candidate],
         key: bytes,
         entropy: Callable[[int], bytes],
-        opening_ttl: int = OPENING_TTL,
+        opening_ttl: int = 0,
     ) -> None:
         self._role = role
         self._own = own
         self._peer = peer
         self._keys = CheckKeys(key, role, entropy(32))
         self._entropy = entropy
-        self._opening_ttl = opening_ttl
+        self._opening_ttl = opening_ttl or OPENING_TTL
         self._phases = phases_of(role, own, peer)
         self._must_find = nat_type_of(peer.nat) is NatType.OPEN and nat_type_of(own.nat) not in (
             NatType.OPEN,

@@ -11,7 +11,6 @@ from typing import Protocol
 
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.wire.cipher import Decryptor, Encryptor
-from relaykit.sansio.wire.snappy import Compressor, Decompressor
 
 __all__ = ["Stack", "StreamCoder", "inbound_coders", "outbound_coders"]
 
@@ -53,6 +52,9 @@ def outbound_coders(key: bytes | None, compression: bool, iv: bytes) -> tuple[St
     """
     coders: list[StreamCoder] = []
     if compression:
+        # Its libraries are two megabytes, which who compresses nothing does without.
+        from relaykit.sansio.wire.snappy import Compressor
+
         coders.append(Compressor())
     if key is not None:
         coders.append(Encryptor(key, iv))
@@ -65,5 +67,7 @@ def inbound_coders(key: bytes | None, compression: bool) -> tuple[StreamCoder, .
     if key is not None:
         coders.append(Decryptor(key))
     if compression:
+        from relaykit.sansio.wire.snappy import Decompressor
+
         coders.append(Decompressor())
     return tuple(coders)

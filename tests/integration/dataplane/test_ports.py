@@ -24,7 +24,7 @@ from relaykit.dataplane.listening import (
 from relaykit.dataplane.sockets import UNSENT_BYTES, SocketLeg
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IStreamLeg
-from relaykit.nat.tcp_attempt import share_port
+from relaykit.nat.sockets import share_port
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Address, Ended
 from tests.integration.dataplane.waiting import Accepting, SocketWaiting
