@@ -22,6 +22,7 @@ from zope.interface.verify import verifyObject
 from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import (
     IBackend,
+    IDatagramAcceptor,
     IExposure,
     IIngress,
     IProxyType,
@@ -38,7 +39,7 @@ from relaykit.options import (
     option_fields,
     to_wire,
 )
-from relaykit.testing.memory import RecordingReceiver
+from relaykit.testing.memory import RecordingDatagrams, RecordingReceiver
 from relaykit.testing.relay import MemoryRelay, echoing
 from relaykit.values import Origin, Secret
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as _TestCase
 
     from relaykit.interfaces import ISignalPeer, IStreamLeg
-    from relaykit.testing.relay import Published
+    from relaykit.testing.relay import Published, Visiting
 else:
     _TestCase = object
 
@@ -286,21 +287,29 @@ class VisitableProxyTypeTests(ProxyTypeTests):
         """A user of a visitor that does not know the secret gets nothing, and the backend no work."""
         relay = MemoryRelay()
         served: list[object] = []
-        relay.publish(self.proxy_type, self.options(), local=served.append)
+        relay.publish(self.proxy_type, self.options(), local=served.append, local_datagrams=served.append)
         visiting = relay.visit(
             self.proxy_type, self.visitor_common(), self.visitor_options(Secret("another secret"))
         )
-        user = visiting.dial()
-        received = RecordingReceiver(user)
-        user.close()
-        relay.settle()
-        self.assertEqual((received.data, served, relay.working), (b"", [], 0))
-        self.assertIsNotNone(received.lost)
+        self.assert_lets_go(relay, visiting)
+        self.assertEqual((served, relay.working), ([], 0))
 
     def test_no_such_proxy(self) -> None:
         """A user of a visitor whose proxy is not there is let go."""
         relay = MemoryRelay()
         visiting = relay.visit(self.proxy_type, self.visitor_common(), self.visitor_options())
+        self.assert_lets_go(relay, visiting)
+
+    def assert_lets_go(self, relay: MemoryRelay, visiting: Visiting) -> None:
+        """Fails if a visitor keeps a user who cannot be served, or has anything for this one."""
+        if IDatagramAcceptor.providedBy(visiting.visitor):
+            source = visiting.dial_datagrams()
+            got = RecordingDatagrams(source)
+            source.send(b"x")
+            relay.settle()
+            self.assertEqual(got.got, [])
+            self.assertIsNotNone(got.lost)
+            return
         user = visiting.dial()
         received = RecordingReceiver(user)
         user.close()

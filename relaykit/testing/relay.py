@@ -27,7 +27,14 @@ from relaykit.config.schema.auth import ClientAuth, ServerAuth
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode
-from relaykit.interfaces import IDatagramReceiver, ILegAcceptor, ILegReceiver, IProxyType, IServerObserver
+from relaykit.interfaces import (
+    IDatagramAcceptor,
+    IDatagramReceiver,
+    ILegAcceptor,
+    ILegReceiver,
+    IProxyType,
+    IServerObserver,
+)
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.options import Options, ProxyCommon
@@ -126,6 +133,13 @@ class Visiting:
         """Connects a local user to the visitor, and answers the user's own end."""
         user, leg = self._relay.network.pair()
         ILegAcceptor(self.visitor).leg_accepted(leg, origin or Origin(source=leg.peer, destination=leg.host))
+        self._relay.settle()
+        return user
+
+    def dial_datagrams(self, origin: Origin | None = None) -> IDatagramLeg:
+        """The same for a user who sends datagrams."""
+        user, leg = datagram_pair(self._relay.network)
+        IDatagramAcceptor(self.visitor).leg_accepted(leg, origin or Origin(leg.peer, leg.host))
         self._relay.settle()
         return user
 
