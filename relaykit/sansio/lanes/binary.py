@@ -22,9 +22,13 @@ __all__ = ["BinaryCodec"]
 
 _KEEP_ALIVE, _IPV4, _IPV6 = 0, 4, 6
 _LENGTH = struct.Struct(">H")
+_BEGINNING = struct.Struct(">HB")
 _IPV4_KEY = struct.Struct(">B4sH")
 _IPV6_KEY = struct.Struct(">B16sIH")
-_KEY_BYTES = {_KEEP_ALIVE: 1, _IPV4: _IPV4_KEY.size, _IPV6: _IPV6_KEY.size}
+_KEY_BYTES = [2**16] * 2**8
+"""The length of a key by the kind of its frame: one that no frame has, where there is no such kind."""
+
+_KEY_BYTES[_KEEP_ALIVE], _KEY_BYTES[_IPV4], _KEY_BYTES[_IPV6] = 1, _IPV4_KEY.size, _IPV6_KEY.size
 
 
 class BinaryCodec:
@@ -35,6 +39,7 @@ class BinaryCodec:
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._wanted = 0
 
     def key_of(self, user: Address) -> bytes:
         """The address in bytes.  A zone is a number there; a name's is a checksum of it."""
@@ -55,41 +60,34 @@ class BinaryCodec:
     def encode(self, key: bytes, data: Buffer) -> bytes:
         if len(data) > MOST_DATAGRAM_BYTES:
             raise DatagramTooLarge(f"a datagram has {len(data)} bytes, and {MOST_DATAGRAM_BYTES} at most")
-        return b"".join((_LENGTH.pack(len(key) + len(data)), key, data))
+        return _LENGTH.pack(len(key) + len(data)) + key + data
 
     def receive(self, data: Buffer) -> list[tuple[bytes, Buffer]]:
         rest = self._rest
         if rest:
             rest += data
-            if len(rest) < 3 or len(rest) < 2 + _length(rest, 0):
+            if len(rest) < self._wanted:
                 return []
-            self._rest = bytearray()
             data = rest
-        view = memoryview(data)
+        # Slices of bytes take less time than those of a memoryview, although they are copies.
+        content = bytes(data)
         found: list[tuple[bytes, Buffer]] = []
-        at, end = 0, len(view)
-        while end - at > 2:
-            following = at + 2 + _length(view, at)
+        beginning, key_bytes = _BEGINNING.unpack_from, _KEY_BYTES
+        at, end, wanted = 0, len(content), _BEGINNING.size
+        while at + wanted <= end:
+            length, kind = beginning(content, at)
+            payload_at = at + 2 + key_bytes[kind]
+            following = at + 2 + length
+            if not payload_at <= following <= payload_at + MOST_DATAGRAM_BYTES:
+                raise RemoteProtocolError(f"no frame of a lane has the kind {kind} and {length} bytes")
             if following > end:
+                wanted = following - at
                 break
-            payload_at = at + 2 + _KEY_BYTES[view[at + 2]]
-            if view[at + 2] != _KEEP_ALIVE:
-                found.append((bytes(view[at + 2 : payload_at]), view[payload_at:following]))
+            if kind != _KEEP_ALIVE:
+                found.append((content[at + 2 : payload_at], content[payload_at:following]))
             at = following
-        if at < end:
-            self._rest = bytearray(view[at:])
+        self._rest, self._wanted = bytearray(content[at:]), wanted
         return found
-
-
-def _length(data: bytearray | memoryview, at: int) -> int:
-    """The length of the frame that begins here, of which its kind has arrived."""
-    length, kind = data[at] << 8 | data[at + 1], data[at + 2]
-    key_bytes = _KEY_BYTES.get(kind)
-    if key_bytes is None:
-        raise RemoteProtocolError(f"no frame of a lane has the kind {kind}")
-    if not key_bytes <= length <= key_bytes + MOST_DATAGRAM_BYTES:
-        raise RemoteProtocolError(f"a frame of the kind {kind} cannot have {length} bytes")
-    return length
 
 
 def _zone_number(zone: str) -> int:
