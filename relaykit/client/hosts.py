@@ -84,7 +84,7 @@ class HostedClient(Protocol):
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to the server."""
 
-    def open_visit(self, common: VisitorCommon, secret: Secret) -> Deferred[IStreamLeg]:
+    def open_visit(self, common: VisitorCommon, secret: Secret, origin: Origin) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy that a visitor visits."""
 
     def lane_codec(self, most_bytes: int) -> LaneCodec:
@@ -280,7 +280,7 @@ class VisitorHost(_Host[VisitorCommon]):
         return self._opened(self._client.listen_datagrams, acceptor)
 
     def open_visit(self, origin: Origin, secret: Secret) -> Deferred[IStreamLeg]:
-        return self._client.open_visit(self.common, secret)
+        return self._client.open_visit(self.common, secret, origin)
 
     def open_lane(self, origin: Origin, secret: Secret, most_bytes: int) -> Deferred[IDatagramLane]:
         return Deferred.fromCoroutine(self._open_lane(origin, secret, most_bytes))

@@ -232,13 +232,13 @@ class ClientRun(MultiService):
         if self.session is not None:
             self.session.signal(proxy_name, visitor_name, body)
 
-    def open_visit(self, common: VisitorCommon, secret: Secret) -> Deferred[IStreamLeg]:
+    def open_visit(self, common: VisitorCommon, secret: Secret, origin: Origin) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy that a visitor visits, transforms included."""
         if self.session is None:
             return fail(SessionLost(NO_SESSION))
         name = wire_name(common.server_user or self._config.user, common.server_name)
         return Deferred.fromCoroutine(
-            visit(self.session, common, name, secret, self._connector.unix_time, os.urandom)
+            visit(self.session, common, name, secret, origin, self._connector.unix_time, os.urandom)
         )
 
     def lane_codec(self, most_bytes: int) -> LaneCodec:

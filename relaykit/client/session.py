@@ -24,7 +24,7 @@ from relaykit.interfaces import IMeasuredPath
 from relaykit.sansio.control import events
 from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
-from relaykit.sansio.control.extensions import HALF_CLOSE, SIGNAL
+from relaykit.sansio.control.extensions import HALF_CLOSE, SIGNAL, VISITOR_USER
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.values import Ended
@@ -119,6 +119,11 @@ class Session:
     def lane_codec(self, most_bytes: int) -> LaneCodec:
         """The format of a new lane; ``most_bytes`` is the largest datagram in frp's."""
         return agreed_codec(self._core.framing, self._core.extensions, most_bytes)
+
+    @property
+    def takes_visitor_users(self) -> bool:
+        """Whether the server wants to know where the users of visitors come from."""
+        return VISITOR_USER in self._core.extensions
 
     @property
     def round_trip_s(self) -> float | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg, IVisitor
     from relaykit.options import VisitorCommon
     from relaykit.plugins import ProxyTypes
-    from relaykit.values import Secret
+    from relaykit.values import Origin, Secret
 
 __all__ = ["LocalVisitor", "Visitors", "visit", "visited_type_of"]
 
@@ -150,6 +150,7 @@ async def visit(
     common: VisitorCommon,
     proxy_name: str,
     secret: Secret,
+    origin: Origin,
     unix_time: Callable[[], float],
     entropy: Callable[[int], bytes],
 ) -> IStreamLeg:
@@ -171,6 +172,7 @@ async def visit(
                 use_encryption=transport.use_encryption,
                 use_compression=transport.use_compression,
                 binding=binding,
+                user=origin.source if session.takes_visitor_users else None,
             )
         )
         answer = await leg.take(visit_answer(session.framing)).addTimeout(VISIT_TIMEOUT_S, session.clock)

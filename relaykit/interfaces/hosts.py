@@ -189,7 +189,8 @@ class IVisitorHost(IForwardingHost):
     def open_visit(origin: Origin, secret: Secret) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy's backend, transforms (keyed by the secret) included.
 
-        The secret is the one of the proxy, which the server is shown a proof of.
+        The secret is the one of the proxy, which the server is shown a proof of.  Where the user comes from
+        goes with it, for the logs of the server and of the proxy's client, if those are relaykit's.
         Fails with :class:`relaykit.errors.VisitRefusedError`,
         :class:`relaykit.errors.ConnectionFailed` or :class:`relaykit.errors.SessionLost`.
         """

@@ -164,7 +164,7 @@ class Session:
         self._core.accept(self.identity.run_id, self.now)
         self._driver.step()
         self._driver.when_lost().addCallback(self._connection_lost)
-        self._work.start()
+        self._work.start(self._core.extensions)
 
     def end(self, why: Ended, text: str = "") -> Deferred[None]:
         """Ends the session; fires when its names and ports are free."""

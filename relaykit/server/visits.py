@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -16,7 +16,7 @@ from relaykit.errors import VisitRefusedError
 from relaykit.interfaces import IVisit
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import proves
-from relaykit.sansio.control.server_opening import accept_visit, refuse_visit
+from relaykit.sansio.control.server_opening import accept_visit, refuse_visit, visitor_user_of
 from relaykit.sansio.control.texts import NOT_OF_THIS_SESSION, UNKNOWN_SESSION, PeerTexts
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.server.events import VisitRefused
@@ -106,7 +106,7 @@ class Visits:
             framing=framing,
             leg=leg,
             entropy=self._entropy,
-            origin=origin,
+            origin=evolve(origin, visitor_user=visitor_user_of(message)),
             extensions=() if session is None else session.extensions,
         )
         if session is None and (message.run_id or self._sessions.bound_only):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from zope.interface import implementer
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import NoWorkConnection, SessionLost
 from relaykit.interfaces import ILegReceiver
+from relaykit.sansio.control.extensions import VISITOR_USER
 from relaykit.sansio.control.pool import Asked, Assigned, Discarded, Unserved, WhyUnserved, WorkPool
 from relaykit.sansio.control.server_opening import assign_work, refuse_work
 from relaykit.sansio.control.texts import POOL_FULL, PeerTexts
@@ -172,6 +173,7 @@ class WorkConnections:
         texts: PeerTexts,
     ) -> None:
         self._pool = pool
+        self._takes_visitor_users = False
         self._request = request
         self._clock = clock
         self._token = token
@@ -179,8 +181,9 @@ class WorkConnections:
         self._texts = texts
         self._timer = Timer(clock, self._wake)
 
-    def start(self) -> None:
-        """Asks for as many as the client wants to keep ready."""
+    def start(self, extensions: Collection[str] = ()) -> None:
+        """Asks for as many as the client, with which these extensions were agreed on, wants to keep ready."""
+        self._takes_visitor_users = VISITOR_USER in extensions
         self._settle()
 
     def close(self) -> None:
@@ -226,7 +229,8 @@ class WorkConnections:
         flow, idle = event.user, event.leg
         leg, now = idle.leg, self._clock.seconds()
         leg.pauseProducing()
-        leg.write(assign_work(idle.framing, flow.proxy.name, flow.origin))
+        name, origin = flow.proxy.name, flow.origin
+        leg.write(assign_work(idle.framing, name, origin, visitor_user=self._takes_visitor_users))
         connection: IConnection | None = leg.connection
         if now - idle.since <= FRESH_S or connection is None or connection.unconfirmed is None:
             self._serve(flow, leg)

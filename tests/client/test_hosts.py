@@ -50,7 +50,7 @@ class Client:
     half_close: bool = True
     takes_signals: bool = True
     sent: list[Any] = field(factory=list)
-    visited: list[tuple[VisitorCommon, Secret]] = field(factory=list)
+    visited: list[tuple[VisitorCommon, Secret, Origin]] = field(factory=list)
     servers: list[MemoryLeg] = field(factory=list)
     meeting: list[ISignalPeer] = field(factory=list)
     dropped: list[IDirectPaths] = field(factory=list)
@@ -79,8 +79,8 @@ class Client:
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         self.sent.append((proxy_name, visitor_name, body))
 
-    def open_visit(self, common: VisitorCommon, secret: Secret) -> Deferred[IStreamLeg]:
-        self.visited.append((common, secret))
+    def open_visit(self, common: VisitorCommon, secret: Secret, origin: Origin) -> Deferred[IStreamLeg]:
+        self.visited.append((common, secret, origin))
         leg, server = self.network.pair()
         self.servers.append(server)
         return succeed(leg)
@@ -263,13 +263,15 @@ class HostTests(SynchronousTestCase):
 
     def test_visit(self) -> None:
         """A visit is opened by the session, as the visitor is configured."""
-        self.visitor.open_visit(Origin(), Secret("k"))
-        self.assertEqual([(each.name, key) for each, key in self.client.visited], [("v", Secret("k"))])
+        origin = Origin(Address("192.168.0.7", 5000))
+        self.visitor.open_visit(origin, Secret("k"))
+        ((common, secret, user),) = self.client.visited
+        self.assertEqual((common.name, secret, user), ("v", Secret("k"), origin))
 
     def test_lane(self) -> None:
         """A lane is a visit in the format of the session; what has no room there is told once."""
         lane = self.successResultOf(self.visitor.open_lane(Origin(), Secret("k"), 1500))
-        self.assertEqual([(each.name, key) for each, key in self.client.visited], [("v", Secret("k"))])
+        self.assertEqual([(each.name, key) for each, key, _ in self.client.visited], [("v", Secret("k"))])
         received = RecordingReceiver(self.client.servers[0])
         user = lane.open(Address("192.0.2.7", 7))
         with capturedLogs() as logged:

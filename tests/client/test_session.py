@@ -54,6 +54,7 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(self.session.run_id, run_id)
         self.assertTrue(self.session.half_close)
         self.assertTrue(self.session.takes_signals)
+        self.assertTrue(self.session.takes_visitor_users)
         self.assertTrue(self.session.peer_answered)
 
     def test_events(self) -> None:

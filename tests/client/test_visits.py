@@ -22,9 +22,12 @@ from relaykit.sansio.control.client_opening import VISIT_TIMEOUT_S
 from relaykit.sansio.control.server_opening import accept_visit, refuse_visit
 from relaykit.sansio.wire.framing import V2, Framing
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
-from relaykit.values import Secret
+from relaykit.values import Address, Origin, Secret
 from tests.client.scene import stcp_visitor
 from tests.server.scene import TYPES
+
+ORIGIN = Origin(Address("192.168.0.7", 5000))
+"""Where the user of the visitor comes from."""
 
 
 @define(eq=False)
@@ -35,6 +38,7 @@ class Session:
     clock: Clock
     framing: Framing = V2
     run_id: str = "run"
+    takes_visitor_users: bool = False
     binding: bytes = b""
     """What proves that a connection belongs to the session."""
 
@@ -50,6 +54,7 @@ class VisitTests(SynchronousTestCase):
         self.clock = Clock()
         self.network = MemoryNetwork()
         self.server: list[MemoryLeg] = []
+        self.takes_visitor_users = False
 
     def connect(self) -> IStreamLeg:
         """One connection to the server."""
@@ -60,9 +65,9 @@ class VisitTests(SynchronousTestCase):
     def visit(self, **transport: bool) -> Deferred[IStreamLeg]:
         """A visit that waits for its answer."""
         common = VisitorCommon(name="v", server_name="db", transport=VisitorTransport(**transport))
-        session: Any = Session(self.connect, self.clock)
+        session: Any = Session(self.connect, self.clock, takes_visitor_users=self.takes_visitor_users)
         result = Deferred.fromCoroutine(
-            visit(session, common, "db", Secret("k"), lambda: 1.0, lambda length: b"\x01" * length)
+            visit(session, common, "db", Secret("k"), ORIGIN, lambda: 1.0, lambda length: b"\x01" * length)
         )
         self.network.flush()
         return result
@@ -77,6 +82,14 @@ class VisitTests(SynchronousTestCase):
         self.server[0].write(accept_visit(V2, "db") + b"early")
         self.network.flush()
         self.assertEqual(RecordingReceiver(self.successResultOf(visiting)).data, b"early")
+
+    def test_user(self) -> None:
+        """A server that wants to know, and no other, is told where the user comes from."""
+        for self.takes_visitor_users in (False, True):
+            self.visit()
+            received = RecordingReceiver(self.server[-1])
+            self.network.flush()
+            self.assertEqual(b'"192.168.0.7"' in received.data, self.takes_visitor_users)
 
     def test_transforms(self) -> None:
         """The transforms of the visitor apply to its leg."""

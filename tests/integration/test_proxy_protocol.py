@@ -123,10 +123,10 @@ class VisitTests(RelayTestCase):
     """What a service gets of the users of a visitor."""
 
     def test_visit(self) -> None:
-        """Announced is the client that visits: what it says of its own users nobody has checked."""
+        """Announced is the client that visits, and not what it says of its own users, which the logs have."""
         told: queue.Queue[Origin] = queue.Queue()
         service = self.start_service(lambda connection: told.put(take_header(connection)[0]))
-        self.start_server({"log.level": "debug"})
+        server = self.start_server({"log.level": "debug"})
         port = free_port()
         key = {"secretKey": "a key", "type": "stcp"}
         owner = self.start_client(
@@ -148,6 +148,9 @@ class VisitTests(RelayTestCase):
             assert origin.source is not None
             self.assertNotEqual(origin.source.port, user.getsockname()[1])
             self.assertIn(origin.source.port, visitor.ports_towards(self.bind_port))
+            shown = f"{origin.source} for user {LOOPBACK}:{user.getsockname()[1]} at the visitor"
+        for end in (server, owner):
+            end.wait_for(shown)
 
 
 USER = "127.0.0.9"

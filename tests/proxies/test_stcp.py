@@ -16,8 +16,8 @@ from relaykit.options import VisitorCommon, from_wire, to_wire
 from relaykit.proxies import stcp
 from relaykit.testing.conformance import VisitableProxyTypeTests
 from relaykit.testing.memory import RecordingReceiver
-from relaykit.testing.relay import MemoryRelay, Visiting, echoing
-from relaykit.values import Ended, Origin, Secret
+from relaykit.testing.relay import MemoryRelay, Published, Visiting, echoing
+from relaykit.values import Address, Ended, Origin, Secret
 
 WRONG_KEY = "visitor connection of [alice.db] auth failed"
 
@@ -46,9 +46,9 @@ class _StcpTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.relay = MemoryRelay()
 
-    def publish(self, *allow_users: str) -> None:
+    def publish(self, *allow_users: str) -> Published:
         """Starts alice's proxy ``db``."""
-        self.relay.publish(
+        return self.relay.publish(
             stcp.proxy_type,
             stcp.StcpOptions(secret_key=Secret("s3cret"), allow_users=allow_users),
             name="db",
@@ -126,6 +126,26 @@ class StcpVisitorTests(_StcpTestCase):
         self.assertEqual(received.data, b"select 1")
         visiting.stop()
         self.assertEqual(self.relay.open_ports, [])
+
+    def test_users(self) -> None:
+        """Both ends know where the visitor's user comes from, beside the visiting client, if both want to."""
+        user = Address("192.168.0.7", 5000)
+        for visiting_wire, serving_wire, at_server, at_owner in (
+            ("auto", "auto", user, user),
+            ("auto", "v1", user, None),
+            ("v1", "auto", None, None),
+        ):
+            self.relay = MemoryRelay()
+            self.relay.wire_protocol = serving_wire
+            published = self.publish()
+            self.relay.wire_protocol = visiting_wire
+            visiting = self.visit()
+            visiting.dial(Origin(user))
+            (flow,) = published.proxy.flows
+            (served,) = published.host.flows.values()
+            self.assertEqual((flow.origin.visitor_user, served.visitor_user), (at_server, at_owner))
+            self.assertEqual(flow.origin.source, visiting.connections[0].host)
+            self.assertEqual(served.source, flow.origin.source)
 
     def test_refused(self) -> None:
         """A refused user is let go; the log names the visitor and the reason, and not the key."""

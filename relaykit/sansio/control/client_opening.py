@@ -14,7 +14,7 @@ from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, digest
-from relaykit.sansio.control.server_opening import OPENING_MESSAGES
+from relaykit.sansio.control.server_opening import OPENING_MESSAGES, visitor_user_of
 from relaykit.sansio.wire.framing import MAGIC, MAX_PAYLOAD, V2, Framing
 from relaykit.sansio.wire.messages import (
     Message,
@@ -101,10 +101,12 @@ def open_visit(
     use_encryption: bool = False,
     use_compression: bool = False,
     binding: bytes = b"",
+    user: Address | None = None,
 ) -> bytes:
     """Asks to be connected with a proxy, proving that its secret is known.
 
-    The flags say how this client wraps the payload of its own leg; ``binding`` as for :func:`open_work`.
+    The flags say how this client wraps the payload of its own leg; ``binding`` as for :func:`open_work`;
+    ``user`` is where the visitor's user comes from, if the server wants to know.
     """
     timestamp = int(unix_time)
     return opening(
@@ -117,6 +119,8 @@ def open_visit(
             use_encryption=use_encryption,
             use_compression=use_compression,
             binding=binding,
+            visitor_user_addr=user.host if user else "",
+            visitor_user_port=user.port if user else 0,
         ),
     )
 
@@ -163,7 +167,11 @@ def _assignment(message: StartWorkConn) -> WorkAssigned | Refusal:
         return Refusal(message.error)
     return WorkAssigned(
         message.proxy_name,
-        Origin(_address(message.src_addr, message.src_port), _address(message.dst_addr, message.dst_port)),
+        Origin(
+            _address(message.src_addr, message.src_port),
+            _address(message.dst_addr, message.dst_port),
+            visitor_user=visitor_user_of(message),
+        ),
     )
 
 

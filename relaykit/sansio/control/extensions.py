@@ -35,6 +35,7 @@ __all__ = [
     "IDENTITY",
     "OPTIONS",
     "SIGNAL",
+    "VISITOR_USER",
     "Agreement",
     "ExtensionOffer",
     "answer_offer",
@@ -61,7 +62,10 @@ BOUND = "bound"
 DATAGRAMS = "datagrams"
 """Lanes have relaykit's own format: see :mod:`relaykit.sansio.lanes.binary`."""
 
-EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE, DATAGRAMS})
+VISITOR_USER = "visitor_user"
+"""A visitor says where its users come from, and so does the server to the client that has the proxy."""
+
+EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE, DATAGRAMS, VISITOR_USER})
 """All that this program has and that needs nothing.  The other two are proofs, which need a key, a token
 and a TLS session, and for which the client's login waits for the server's hello."""
 

@@ -7,6 +7,7 @@ in the version of the wire that the connection began with, and then carry payloa
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -40,7 +41,7 @@ from relaykit.sansio.wire.messages import (
     NewWorkConn,
     StartWorkConn,
 )
-from relaykit.values import Ended, Origin
+from relaykit.values import Address, Ended, Origin
 
 __all__ = [
     "OPENING_MESSAGES",
@@ -54,6 +55,7 @@ __all__ = [
     "assign_work",
     "refuse_visit",
     "refuse_work",
+    "visitor_user_of",
 ]
 
 OPENING_TIMEOUT_S = 10.0
@@ -239,9 +241,25 @@ class ServerOpening:
             self._events.append(OpeningEnded(why))
 
 
-def assign_work(framing: Framing, proxy_name: str, origin: Origin) -> bytes:
-    """Tells the client which proxy its work connection serves, and for whom; payload follows."""
+def visitor_user_of(message: NewVisitorConn | StartWorkConn) -> Address | None:
+    """Where a visitor says that its user comes from; None if it says nothing, or what is no IP address.
+
+    The address is without a zone, which would be any text.
+    """
+    host, port = message.visitor_user_addr.partition("%")[0], message.visitor_user_port
+    try:
+        return Address(str(ipaddress.ip_address(host)), port)
+    except ValueError:
+        return None
+
+
+def assign_work(framing: Framing, proxy_name: str, origin: Origin, *, visitor_user: bool = False) -> bytes:
+    """Tells the client which proxy its work connection serves, and for whom; payload follows.
+
+    :param visitor_user: whether it wants to know of users of visitors.
+    """
     source, destination = origin.source, origin.destination
+    user = origin.visitor_user if visitor_user else None
     return framing.encode(
         StartWorkConn(
             proxy_name=proxy_name,
@@ -249,6 +267,8 @@ def assign_work(framing: Framing, proxy_name: str, origin: Origin) -> bytes:
             src_port=source.port if source else 0,
             dst_addr=destination.host if destination else "",
             dst_port=destination.port if destination else 0,
+            visitor_user_addr=user.host if user else "",
+            visitor_user_port=user.port if user else 0,
         )
     )
 

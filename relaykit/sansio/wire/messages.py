@@ -213,7 +213,7 @@ class StartWorkConn(Message, frozen=True, kw_only=True):
     """From the server, on a work connection: the proxy that it serves from here on, or an ``error``.
 
     The payload follows.  ``src`` is the user, ``dst`` what the user connected to; empty where there
-    is no one user.
+    is no one user.  For ``visitor_user`` see :class:`NewVisitorConn`.
     """
 
     type_byte = 0x73
@@ -225,13 +225,16 @@ class StartWorkConn(Message, frozen=True, kw_only=True):
     src_port: Port = 0
     dst_port: Port = 0
     error: str = ""
+    visitor_user_addr: str = ""
+    visitor_user_port: Port = 0
 
 
 class NewVisitorConn(Message, frozen=True, kw_only=True):
     """From a visiting client, first on a visitor connection.  Answered by :class:`NewVisitorConnResp`.
 
     ``sign_key`` proves the proxy's secret key for ``timestamp``; the flags say how the visitor wraps
-    its own leg; ``binding`` as for :class:`NewWorkConn`.
+    its own leg; ``binding`` as for :class:`NewWorkConn`.  ``visitor_user``, which is relaykit's own, is where
+    the visitor says that its user comes from.
     """
 
     type_byte = 0x76
@@ -245,6 +248,8 @@ class NewVisitorConn(Message, frozen=True, kw_only=True):
     use_encryption: bool = False
     use_compression: bool = False
     binding: bytes = b""
+    visitor_user_addr: str = ""
+    visitor_user_port: Port = 0
 
 
 class NewVisitorConnResp(Message, frozen=True, kw_only=True):

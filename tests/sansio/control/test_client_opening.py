@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,7 +20,13 @@ from relaykit.sansio.control.client_opening import (
     work_answer,
 )
 from relaykit.sansio.control.credentials import Scope, proves
-from relaykit.sansio.control.server_opening import accept_visit, assign_work, refuse_visit, refuse_work
+from relaykit.sansio.control.server_opening import (
+    accept_visit,
+    assign_work,
+    refuse_visit,
+    refuse_work,
+    visitor_user_of,
+)
 from relaykit.sansio.lanes.messages import UDPPacket
 from relaykit.sansio.wire.framing import V1, V2, Framing
 from relaykit.sansio.wire.messages import NewVisitorConn, NewWorkConn, Pong
@@ -63,6 +70,27 @@ class OfferTests(SynchronousTestCase):
             self.assertEqual((message.use_encryption, message.use_compression), (False, True))
             self.assertTrue(proves(secret.to_bytes(), message.timestamp, message.sign_key))
 
+    def test_visitor_user(self) -> None:
+        """A visit tells where the visitor's user comes from, in fields of its own."""
+        for framing in BOTH:
+            for user in (Address("192.168.0.7", 5000), Address("2001:db8::7", 1), None):
+                data = open_visit(framing, RUN_ID, "bob.ssh", Secret("abc"), 1.0, user=user)
+                message = opened(data).message
+                assert isinstance(message, NewVisitorConn)
+                self.assertEqual(visitor_user_of(message), user)
+                self.assertEqual(b"visitor_user" in data, user is not None)
+
+    def test_no_visitor_user(self) -> None:
+        """What is no IP address is nobody's; the name of an interface, which may be any text, is left out."""
+        for said, understood in (
+            ("example.org", None),
+            ("192.168.0.7\nforged", None),
+            ("", None),
+            ("fe80::1%\nforged", Address("fe80::1", 7)),
+        ):
+            message = NewVisitorConn(visitor_user_addr=said, visitor_user_port=7)
+            self.assertEqual(visitor_user_of(message), understood)
+
     def test_recorded(self) -> None:
         """The work connections of frp's client without proof are reproduced byte by byte."""
         seen = 0
@@ -86,6 +114,14 @@ class AnswerTests(SynchronousTestCase):
             for origin in (ORIGIN, Origin(), Origin(ORIGIN.source)):
                 data = assign_work(framing, "ann.ssh", origin)
                 self.assertEqual(recognize(work_answer(framing), data), WorkAssigned("ann.ssh", origin))
+
+    def test_visitor_user(self) -> None:
+        """A client that wants to know is told of a visitor's user, who is not the user that it serves."""
+        origin = evolve(ORIGIN, visitor_user=Address("192.168.0.7", 5000))
+        for framing in BOTH:
+            for wanted, expected in ((True, origin), (False, ORIGIN)):
+                data = assign_work(framing, "ann.ssh", origin, visitor_user=wanted)
+                self.assertEqual(recognize(work_answer(framing), data), WorkAssigned("ann.ssh", expected))
 
     def test_refused(self) -> None:
         """Refusals are told."""
