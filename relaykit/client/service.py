@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
@@ -17,7 +18,7 @@ from relaykit.client.status import ClientStatus
 from relaykit.client.visits import visited_type_of
 from relaykit.clock import monotonic
 from relaykit.driver import CoreDriver
-from relaykit.errors import RelaykitError, ended_by, problem_of
+from relaykit.errors import RelaykitError, SessionLost, ended_by, problem_of
 from relaykit.sansio.control.backoff import Backoff
 from relaykit.sansio.control.client_life import (
     DRAIN_S,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from relaykit.values import Origin, Secret
 
 __all__ = ["RelayClient"]
+
+_ENDING = (LifeState.DRAINING, LifeState.CLOSING, LifeState.ABORTING, LifeState.STOPPED)
 
 
 class RelayClient(MultiService):
@@ -116,7 +119,8 @@ class RelayClient(MultiService):
     def stopService(self) -> Deferred[None]:
         """Stops it: no new users come, those that are there get some seconds.
 
-        Fires once nothing is left: no session, no flow, no port, no timer.
+        Fires once nothing is left: no session, no flow, no port, no timer; what a defect keeps from ending is
+        left after some seconds.
         """
         ended: Deferred[None] = Deferred()
         self._awaiting_end.append(ended)
@@ -133,7 +137,7 @@ class RelayClient(MultiService):
         :raises PluginError: an entry cannot be used, which the text names; nothing is changed then.
         """
         run = self._run
-        if run is None or self._life.state in (LifeState.STOPPED, LifeState.DRAINING, LifeState.CLOSING):
+        if run is None or self._life.state in _ENDING:
             for proxy in proxies:
                 proxy_type_of(self._types, proxy)
             for visitor in visitors:
@@ -143,9 +147,10 @@ class RelayClient(MultiService):
         self._proxies, self._visitors = proxies, visitors
 
     def when_first_login(self) -> Deferred[str]:
-        """Fires with the run id once the server has let this client in; never, if it is stopped before that.
+        """Fires with the run id once the server has let this client in; before the start it waits for that.
 
-        Where the configuration says that a failure of the first login ends the program it fails with
+        Fails with :class:`relaykit.errors.SessionLost` once it has been stopped before that.  Where the
+        configuration says that a failure of the first login ends the program it fails with
         :class:`relaykit.errors.LoginRefusedError`, :class:`relaykit.errors.ConnectionFailed`,
         :class:`relaykit.errors.TransportSecurityError`, :class:`relaykit.errors.BindingFailedError` or
         :class:`relaykit.errors.SessionLost`.
@@ -194,7 +199,7 @@ class RelayClient(MultiService):
             return ClientStatus()
         return ClientStatus(
             connected=run.session is not None,
-            stopping=life.state in (LifeState.DRAINING, LifeState.CLOSING, LifeState.STOPPED),
+            stopping=life.state in _ENDING,
             since=life.since,
             next_try=life.next_try,
             proxies=run.proxies.status(),
@@ -239,7 +244,7 @@ class RelayClient(MultiService):
         self.log.info("try to connect to server...", run=self._life.run_id)
         login = self._login = run.log_in(stand_by=stand_by)
         login.addCallbacks(
-            self._logged_in, self._login_failed, callbackArgs=(run,), errbackArgs=(login,)
+            self._logged_in, self._login_failed, callbackArgs=(run, login), errbackArgs=(login,)
         ).addErrback(self._defect)
 
     def _ask(self, run: ClientRun) -> None:
@@ -250,10 +255,15 @@ class RelayClient(MultiService):
         if login is not None:
             login.cancel()
 
-    def _logged_in(self, session: Session, run: ClientRun) -> None:
+    def _logged_in(self, session: Session, run: ClientRun, login: Deferred[Session]) -> None:
+        over = Deferred.fromCoroutine(session.over())
+        if login is not self._login:
+            # It was given up, and succeeded all the same: the session is nobody's.
+            over.addErrback(self._defect)
+            session.abort(Ended.CANCELLED)
+            return
         self._login = None
         run.session = session
-        over = Deferred.fromCoroutine(session.over())
         over.addCallback(self._session_over, run).addErrback(self._defect)
         self._life.logged_in(session.run_id, self._driver.now)
         self._driver.step()
@@ -318,8 +328,7 @@ class RelayClient(MultiService):
                 problem="same-identity",
             )
         run.session_ended()
-        self._life.session_ended(self._driver.now, replaced=why is Ended.REPLACED)
-        self._driver.step()
+        self._tell(run, partial(self._life.session_ended, replaced=why is Ended.REPLACED))
 
     # --- the end of the client ------------------------------------------------------------------------
 
@@ -335,8 +344,7 @@ class RelayClient(MultiService):
                 seconds=DRAIN_S,
             )
         await run.data_plane.when_idle()
-        self._life.drained(self._driver.now)
-        self._driver.step()
+        self._tell(run, self._life.drained)
 
     def _close(self, run: ClientRun) -> None:
         Deferred.fromCoroutine(self._closed(run)).addErrback(self._defect)
@@ -346,14 +354,22 @@ class RelayClient(MultiService):
             run.session.close(Ended.STOPPED)
             await run.session.over()
         await run.data_plane.when_idle()
-        self._life.closed(self._driver.now)
-        self._driver.step()
+        self._tell(run, self._life.closed)
+
+    def _tell(self, run: ClientRun, step: Callable[[float], None]) -> None:
+        """Tells the life of an end, unless that comes so late that another run has begun."""
+        if run is self._run:
+            step(self._driver.now)
+            self._driver.step()
 
     def _release(self, run: ClientRun) -> None:
         run.release()
         run.disownServiceParent()
 
     def _finish(self) -> None:
+        never, self._awaiting_login = self._awaiting_login, []
+        for login in never:
+            login.errback(SessionLost("the client was stopped before it had logged in"))
         awaiting, self._awaiting_end = self._awaiting_end, []
         for each in awaiting:
             each.callback(None)

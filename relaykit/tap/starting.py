@@ -64,6 +64,9 @@ class EndingProgram(MultiService):
             failure.raiseException()
 
     def _failed(self, failure: Failure) -> None:
+        if not self.running:
+            # It is being stopped, and what has not come yet will not come any more.
+            return
         self.log.error(
             "the program ends: {reason}",
             reason=failure.getErrorMessage(),

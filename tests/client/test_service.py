@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
@@ -13,22 +14,26 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.authentication import TokenProver
-from relaykit.client.service import RelayClient
+from relaykit.client.run import ClientRun
+from relaykit.client.service import _ENDING, RelayClient
+from relaykit.client.session import Session
 from relaykit.client.status import RegistrationState
 from relaykit.client.visits import Visitors
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
+from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import (
     BrokenProxyType,
     ConnectionFailed,
     CredentialError,
     LocalProtocolError,
     LoginRefusedError,
+    SessionLost,
     UnknownProxyType,
 )
 from relaykit.interfaces import IProver
 from relaykit.proxies.stcp import StcpVisitor
 from relaykit.proxies.tcp import LocalServiceBackend
-from relaykit.sansio.control.client_life import CLOSE_S, DRAIN_S, LifeState
+from relaykit.sansio.control.client_life import ABORT_S, CLOSE_S, DRAIN_S, LifeState
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S, UNREACHABLE_TIMEOUT_S
 from relaykit.sansio.control.session import Heartbeat
@@ -373,6 +378,30 @@ class CutShortTests(SynchronousTestCase):
                 self.successResultOf(self._stopped(scene, client))
                 self.check_nothing_left(scene)
 
+    def test_succeeds_all_the_same(self) -> None:
+        """A login that is given up and succeeds even so leaves no second session."""
+        scene = Scene()
+        machine = Machine(scene)
+        log_in = ClientRun.log_in
+        made: list[Session] = []
+
+        def late(run: ClientRun, *, stand_by: bool) -> Deferred[Session]:
+            login = log_in(run, stand_by=stand_by)
+            if made:
+                return login
+            login.addCallback(made.append)
+            return Deferred(lambda given_up: given_up.callback(made[0]))
+
+        self.patch(ClientRun, "log_in", late)
+        client = started(machine)
+        self.assertEqual((len(made), client.status().connected), (1, False))
+        machine.network_changed("the network has changed")
+        scene.flush()
+        self.assertTrue(client.status().connected)
+        self.assertEqual((len(scene.sessions), len(scene.network.connections)), (1, 1))
+        self.successResultOf(self._stopped(scene, client))
+        self.check_nothing_left(scene)
+
     def _stopped(self, scene: Scene, client: RelayClient) -> Deferred[None]:
         stopping = client.stopService()
         scene.flush()
@@ -638,12 +667,15 @@ class UpdateTests(SynchronousTestCase):
             if state is LifeState.ASKING:
                 machine.answered = False
                 machine.network_changed("the network has changed")
-            if state in (LifeState.DRAINING, LifeState.CLOSING):
+            if state in (LifeState.DRAINING, LifeState.CLOSING, LifeState.ABORTING):
                 machine.scene.dial(6000)
                 for connection in machine.connections:
                     connection.stall()
                 client.stopService()
-                machine.scene.advance(DRAIN_S if state is LifeState.CLOSING else 1)
+                machine.scene.advance(1 if state is LifeState.DRAINING else DRAIN_S)
+            if state is LifeState.ABORTING:
+                # What is dropped is gone before anybody could look.
+                client._life.wake(machine.scene.clock.seconds() + CLOSE_S)
             self.assertIs(client._life.state, state)
             return client
 
@@ -652,7 +684,7 @@ class UpdateTests(SynchronousTestCase):
             client = reached(state, machine)
             client.update([tcp_proxy("new")], [stcp_visitor()])
             machine.answered = machine.reachable = True
-            if state in (LifeState.STOPPED, LifeState.DRAINING, LifeState.CLOSING, LifeState.GAVE_UP):
+            if state in (*_ENDING, LifeState.GAVE_UP):
                 stopping = client.stopService()
                 machine.scene.advance(DRAIN_S + CLOSE_S)
                 self.successResultOf(stopping)
@@ -757,6 +789,54 @@ class StopTests(SynchronousTestCase):
             stopping = client.stopService()
             machine.scene.advance(DRAIN_S + CLOSE_S + 1)
             self.successResultOf(stopping)
+
+    def test_defect(self) -> None:
+        """A defect keeps a client neither from coming to its end, nor from being started again."""
+        client = started(self.machine, tcp_proxy())
+        with contextlib.ExitStack() as broken:
+            self.break_when_idle(broken, lambda: fail(ValueError("a defect")))
+            stopping = client.stopService()
+            self.scene.advance(DRAIN_S + CLOSE_S + ABORT_S)
+        self.successResultOf(stopping)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+        client.startService()
+        self.scene.flush()
+        self.assertIn(6000, self.scene.ports)
+
+    def test_end_that_comes_late(self) -> None:
+        """What comes to its end only after the client was started again says nothing of what runs then."""
+        client = started(self.machine, tcp_proxy())
+        late: Deferred[None] = Deferred()
+        with contextlib.ExitStack() as broken:
+            self.break_when_idle(broken, lambda: late)
+            client.stopService()
+            self.scene.advance(DRAIN_S + CLOSE_S + ABORT_S)
+        client.startService()
+        self.scene.flush()
+        self.scene.dial(6000)
+        stopping = client.stopService()
+        late.callback(None)
+        self.scene.flush()
+        self.assertNoResult(stopping)
+        self.scene.advance(DRAIN_S)
+        self.successResultOf(stopping)
+
+    def break_when_idle(self, until: contextlib.ExitStack, idle: Callable[[], Deferred[None]]) -> None:
+        """Lets the client wait for this in place of the end of its flows."""
+        until.callback(self.patch(DataPlane, "when_idle", lambda plane: idle()).restore)
+
+    def test_before_the_first_login(self) -> None:
+        """Who waits for the first login is told that it will not come; later ones wait for the next start."""
+        self.machine.reachable = False
+        client = started(self.machine)
+        waiting = client.when_first_login()
+        self.successResultOf(client.stopService())
+        self.failureResultOf(waiting, SessionLost)
+        waiting = client.when_first_login()
+        self.machine.reachable = True
+        client.startService()
+        self.scene.flush()
+        self.successResultOf(waiting)
 
     def test_twice(self) -> None:
         """Stopping what stops, or does not run, is no mistake."""

@@ -59,3 +59,13 @@ class EndingProgramTests(SynchronousTestCase):
             role.fail(ConnectionFailed("the server said no"))
         self.assertTrue(self.reactor.hasStopped)
         self.assertEqual([event["reason"] for event in events], ["the server said no"])
+
+    def test_stopped_before(self) -> None:
+        """What does not come because the program is being stopped is no failure."""
+        role = FakeRole(decided=False)
+        program = self.program(role)
+        program.startService()
+        program.stopService()
+        with capturedLogs() as events:
+            role.fail(ConnectionFailed("stopped before"))
+        self.assertEqual((events, self.reactor.hasStopped), ([], False))

@@ -177,7 +177,10 @@ def _serve_all(assemblies: dict[str, ClientAssembly], context: CommandContext) -
 def _live(path: str, client: RelayClient, context: CommandContext) -> Deferred[bool]:
     """Starts a client; fires with whether it lives on."""
 
-    def failed(failure: Failure) -> Deferred[bool]:
+    def failed(failure: Failure) -> Deferred[bool] | bool:
+        if not client.running:
+            # It was stopped before its first login.
+            return False
         context.say(f"frpc service error for config file [{path}]")
         stopped: Deferred[Any] = client.stopService()
         return stopped.addCallback(lambda _: False)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.control.backoff import Backoff
 
 __all__ = [
+    "ABORT_S",
     "ACTIONS",
     "ACTORS",
     "CLOSE_S",
@@ -35,12 +36,17 @@ STAND_BY_S = 60.0
 long, and who stands by has nothing to gain from asking more often."""
 
 DRAIN_S = 6.0
-"""Seconds that running flows get to end when the client stops; then they are cut.  With :data:`CLOSE_S` it is
-less than the 10 s after which Docker kills."""
+"""Seconds that running flows get to end when the client stops; then they are cut.  With :data:`CLOSE_S`
+and :data:`ABORT_S` it is less than the 10 s after which Docker kills."""
 
 CLOSE_S = 2.0
 """Seconds that the end of a session gets to be sent when the client stops: to a peer that is there it takes
 a round trip, and one that is not must not delay the end of the program."""
+
+
+ABORT_S = 1.0
+"""Seconds that what was dropped at the end gets to be gone.  That takes a turn of the reactor: what is still
+there then has a defect, and is left."""
 
 
 class LifeState(enum.Enum):
@@ -64,6 +70,8 @@ class LifeState(enum.Enum):
     """It is being stopped: no new users come, the flows that run may end."""
     CLOSING = "closing"
     """It is being stopped: the session ends."""
+    ABORTING = "aborting"
+    """It is being stopped, and what had not ended was dropped."""
 
 
 class LifeStep(enum.Enum):
@@ -113,7 +121,7 @@ class LifeAction(enum.Enum):
     ABORT = "abort the session"
     RELEASE = "release what it had"
     FINISH = "finish"
-    """Nothing is left: tell whoever waits for the end."""
+    """It is over: tell whoever waits for the end, and that a first login will not come."""
 
 
 _State, _Step, _Do = LifeState, LifeStep, LifeAction
@@ -152,7 +160,10 @@ _TABLE: Mapping[tuple[LifeState, LifeStep], tuple[LifeState, tuple[LifeAction, .
     (_State.DRAINING, _Step.TIMER): (_State.CLOSING, (_Do.END_FLOWS, _Do.CLOSE)),
     #
     (_State.CLOSING, _Step.CLOSED): (_State.STOPPED, (_Do.RELEASE, _Do.FINISH)),
-    (_State.CLOSING, _Step.TIMER): (_State.CLOSING, (_Do.END_FLOWS, _Do.ABORT)),
+    (_State.CLOSING, _Step.TIMER): (_State.ABORTING, (_Do.END_FLOWS, _Do.ABORT)),
+    #
+    (_State.ABORTING, _Step.CLOSED): (_State.STOPPED, (_Do.RELEASE, _Do.FINISH)),
+    (_State.ABORTING, _Step.TIMER): (_State.STOPPED, (_Do.RELEASE, _Do.FINISH)),
 }
 
 TRANSITIONS: Mapping[tuple[LifeState, LifeStep], LifeState] = {
@@ -184,6 +195,7 @@ _LIMITS_S: Mapping[LifeState, float] = {
     LifeState.STANDING_BY: STAND_BY_S,
     LifeState.DRAINING: DRAIN_S,
     LifeState.CLOSING: CLOSE_S,
+    LifeState.ABORTING: ABORT_S,
 }
 """Seconds from entering a state to its timer; how long it waits is for ``backoff`` to say."""
 

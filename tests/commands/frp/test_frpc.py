@@ -147,3 +147,16 @@ class FolderTests(ServingTestCase):
         printed = self.serve("frpc", "--config_dir", str(self.folder), during=lambda: None)
         self.assertEqual(printed.status, 0)
         self.assertEqual(printed.stdout.count("frpc service error for config file"), 3)
+
+    def test_stopped_before(self) -> None:
+        """A client that is stopped before its first login has not failed."""
+        self.roles["a"] = FakeRole(decided=False)
+
+        def during() -> None:
+            self.handlers[signal.SIGINT](signal.SIGINT, None)
+            self.roles["a"].fail(ConnectionFailed("stopped before"))
+
+        printed = self.serve("frpc", "--config_dir", str(self.folder), during=during)
+        self.assertEqual(printed.status, -signal.SIGINT)
+        self.assertNotIn(f"frpc service error for config file [{self.path('a.toml')}]", printed.stdout)
+        self.assertEqual(self.roles["a"].done, ["privileged", "started", "stopped"])

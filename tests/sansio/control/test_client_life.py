@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.errors import LocalProtocolError
 from relaykit.sansio.control.backoff import AGAIN, FIRST_LOGIN, Backoff
 from relaykit.sansio.control.client_life import (
+    ABORT_S,
     ACTIONS,
     ACTORS,
     CLOSE_S,
@@ -28,7 +29,8 @@ from relaykit.sansio.control.client_life import (
     LifeStep,
 )
 
-RUNNING = frozenset(LifeState) - {LifeState.STOPPED, LifeState.DRAINING, LifeState.CLOSING}
+ENDING = frozenset({LifeState.DRAINING, LifeState.CLOSING, LifeState.ABORTING})
+RUNNING = frozenset(LifeState) - ENDING - {LifeState.STOPPED}
 
 
 def make_life(*, login_fail_exit: bool = False) -> ClientLife:
@@ -62,9 +64,7 @@ class TableTests(SynchronousTestCase):
     def test_every_wait_ends(self) -> None:
         """Where only time or the peer can help there is a timer."""
         timed = {state for state, step in TRANSITIONS if step is LifeStep.TIMER}
-        self.assertEqual(
-            timed, {LifeState.WAITING, LifeState.STANDING_BY, LifeState.DRAINING, LifeState.CLOSING}
-        )
+        self.assertEqual(timed, {LifeState.WAITING, LifeState.STANDING_BY, *ENDING})
 
 
 class ClientLifeTests(SynchronousTestCase):
@@ -204,6 +204,19 @@ class ClientLifeTests(SynchronousTestCase):
         self.assertEqual(life.events(), [])
         life.wake(DRAIN_S + CLOSE_S)
         self.assertEqual(life.events(), [LifeAction.END_FLOWS, LifeAction.ABORT])
+        life.wake(DRAIN_S + CLOSE_S + ABORT_S)
+        self.assertEqual(life.events(), [LifeAction.RELEASE, LifeAction.FINISH])
+        self.assertEqual((life.state, life.next_wakeup()), (LifeState.STOPPED, None))
+
+    def test_dropped(self) -> None:
+        """What is gone once it was dropped is the end."""
+        life = self.connected()
+        life.stop(0.0)
+        life.wake(DRAIN_S)
+        life.wake(DRAIN_S + CLOSE_S)
+        life.events()
+        life.closed(DRAIN_S + CLOSE_S)
+        self.assertEqual(life.events(), [LifeAction.RELEASE, LifeAction.FINISH])
 
     def test_stopped_already(self) -> None:
         """Stopping what does not run is no mistake, and over at once."""
@@ -246,6 +259,7 @@ class LifeMachine(RuleBasedStateMachine):
         self.stopping = False
         self.draining = False
         self.closing = False
+        self.dropped = False
 
     def act(self) -> None:
         """Does what the life says, as a driver would, and checks that it can be done."""
@@ -264,9 +278,12 @@ class LifeMachine(RuleBasedStateMachine):
                 self.draining = True
             elif action is LifeAction.CLOSE:
                 self.draining, self.closing = False, True
+            elif action is LifeAction.ABORT:
+                self.dropped = True
             elif action is LifeAction.FINISH:
-                assert not (self.login or self.session or self.draining or self.closing)
-                self.stopping = False
+                assert not (self.login or self.draining)
+                assert self.dropped or not (self.session or self.closing)
+                self.stopping = self.session = self.closing = self.dropped = False
 
     @precondition(lambda self: self.life.state is LifeState.STOPPED)
     @rule()
@@ -318,7 +335,7 @@ class LifeMachine(RuleBasedStateMachine):
     @rule()
     def close(self) -> None:
         """The session, where there is one, closes."""
-        self.closing = False
+        self.closing = self.dropped = False
         if self.session:
             self.session = False
             self.life.session_ended(self.now)
@@ -338,7 +355,7 @@ class LifeMachine(RuleBasedStateMachine):
         busy = self.login or self.session or self.life.next_wakeup() is not None
         assert busy == (self.life.state is not LifeState.STOPPED)
         assert self.login == (self.life.state in (LifeState.CONNECTING, LifeState.ASKING))
-        assert self.stopping == (self.life.state in (LifeState.DRAINING, LifeState.CLOSING))
+        assert self.stopping == (self.life.state in ENDING)
 
 
 class LifeMachineTests(SynchronousTestCase):
