@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from zope.interface import implementer
 
-from relaykit.dataplane.datagrams import FLUSH_BYTES, DatagramLeg
+from relaykit.dataplane.datagram_output import DatagramOutput
+from relaykit.dataplane.datagrams import DatagramLeg
 from relaykit.dataplane.listening import ANY_HOST, bind
-from relaykit.dataplane.poller import READ, TAKEN_AT_ONCE_BYTES
-from relaykit.dataplane.segments import MOST_SEGMENTS, SegmentingSender
+from relaykit.dataplane.poller import READ
 from relaykit.dataplane.sockets import address_of
 from relaykit.dataplane.sources import SourceTable
 from relaykit.interfaces import IListeningPort
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
@@ -42,21 +41,9 @@ RECEIVE_BUFFER_BYTES = 1024 * 1024
 
 
 class DatagramSocketLeg(DatagramLeg):
-    """A leg on a connected, non-blocking UDP socket, which it owns from now on.
+    """A leg on a connected, non-blocking UDP socket, which it owns from now on."""
 
-    What is sent goes out when the turn ends, or is enough for one call.
-    """
-
-    __slots__ = (
-        "_number",
-        "_poller",
-        "_sender",
-        "_socket",
-        "_unsent",
-        "_unsent_bytes",
-        "interest",
-        "watched",
-    )
+    __slots__ = ("_number", "_output", "_poller", "_socket", "interest", "watched")
 
     def __init__(
         self, poller: Poller, plain: socket.socket, peer: Address | None, host: Address | None
@@ -66,24 +53,16 @@ class DatagramSocketLeg(DatagramLeg):
         self._poller = poller
         self._socket = plain
         self._number = plain.fileno()
-        self._sender = SegmentingSender(plain)
-        self._unsent: list[bytes] = []
-        self._unsent_bytes = 0
+        self._output = DatagramOutput(poller, plain)
 
     def fileno(self) -> int:
         return self._number
 
     def send(self, data: Buffer) -> bool:
-        if self._closed or len(data) > MOST_DATAGRAM_BYTES:
-            self.dropped += 1
-            return False
-        self._unsent.append(bytes(data))
-        self._unsent_bytes += len(data)
-        if self._unsent_bytes >= FLUSH_BYTES or len(self._unsent) == MOST_SEGMENTS:
-            self._flush()
-        elif len(self._unsent) == 1:
-            self._poller.at_turn_end(self._flush)
-        return True
+        if not self._closed and self._output.send(self, data, None):
+            return True
+        self.dropped += 1
+        return False
 
     def pause(self) -> None:
         super().pause()
@@ -131,24 +110,17 @@ class DatagramSocketLeg(DatagramLeg):
 
     def _end(self, reason: Ended) -> None:
         if self._number >= 0:
-            self._flush()
+            self._output.flush()
             self._silence()
             self._poller.forget(self)
             self._number = -1
             self._socket.close()
             self._lose_soon(reason)
 
-    def _flush(self) -> None:
-        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
-        self.dropped += len(unsent) - self._sender.send(unsent, None)
-
 
 @implementer(IListeningPort)
 class DatagramPort:
-    """An open UDP port in a poller; see :func:`listen_datagrams`.
-
-    What is sent goes out when the turn ends, or is as much as one reads.
-    """
+    """An open UDP port in a poller; see :func:`listen_datagrams`."""
 
     def __init__(
         self, poller: Poller, plain: socket.socket, acceptor: IDatagramAcceptor, address: Address | None
@@ -160,9 +132,7 @@ class DatagramPort:
         self._poller = poller
         self._socket = plain
         self._number = plain.fileno()
-        self._sender = SegmentingSender(plain)
-        self._unsent: dict[SourceLeg, list[bytes]] = {}
-        self._unsent_bytes = 0
+        self._output = DatagramOutput(poller, plain)
         self._acceptor = acceptor
         self._host = None if address is None or address.host in ANY_HOST else address
         poller.watch(self, READ)
@@ -176,7 +146,7 @@ class DatagramPort:
     def close(self) -> None:
         if self._number < 0:
             return
-        self._flush()
+        self._output.flush()
         self._poller.forget(self)
         self._number = -1
         self._socket.close()
@@ -212,24 +182,7 @@ class DatagramPort:
     # --- inside ---------------------------------------------------------------------------------
 
     def _send(self, leg: SourceLeg, data: Buffer) -> bool:
-        if len(data) > MOST_DATAGRAM_BYTES or self._number < 0:
-            return False
-        unsent = self._unsent.get(leg)
-        if unsent is None:
-            if not self._unsent:
-                self._poller.at_turn_end(self._flush)
-            unsent = self._unsent[leg] = []
-        unsent.append(bytes(data))
-        self._unsent_bytes += len(data)
-        if self._unsent_bytes >= TAKEN_AT_ONCE_BYTES:
-            self._flush()
-        return True
-
-    def _flush(self) -> None:
-        unsent, self._unsent, self._unsent_bytes = self._unsent, {}, 0
-        for leg, datagrams in unsent.items():
-            name = cast(tuple[Any, ...], leg.key)
-            leg.dropped += len(datagrams) - self._sender.send(datagrams, name)
+        return self._number >= 0 and self._output.send(leg, data, cast(tuple[Any, ...], leg.key))
 
 
 def _source(name: tuple[Any, ...]) -> Address | None:

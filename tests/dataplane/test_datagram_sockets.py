@@ -11,8 +11,7 @@ from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.datagram_sockets import READS_AT_ONCE, DatagramPort, DatagramSocketLeg
 from relaykit.dataplane.datagrams import HELD_DATAGRAMS
-from relaykit.dataplane.poller import READ, TAKEN_AT_ONCE_BYTES, EpollPoller
-from relaykit.dataplane.segments import MOST_SEGMENTS
+from relaykit.dataplane.poller import READ, EpollPoller
 from relaykit.interfaces import IDatagramLeg, IListeningPort
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Address, Ended, Origin
@@ -68,21 +67,6 @@ class DatagramSocketLegTests(SynchronousTestCase):
         self.assertEqual(self.leg.dropped, 5)
         self.assertFalse(self.leg.send(bytes(65508)))
         self.assertEqual((self.leg.dropped, self.socket.sent), (6, []))
-
-    def test_sent_together(self) -> None:
-        """What is sent within a turn goes out when it ends, in its order, and earlier where it is much."""
-        for data in (b"1", b"2", b""):
-            self.leg.send(data)
-        self.assertEqual(self.socket.sent, [])
-        self.poller.end_turn()
-        self.assertEqual(([data for data, _ in self.socket.sent], self.socket.calls), ([b"1", b"2", b""], 2))
-        for size, most in ((32 * 1024, 2), (1, MOST_SEGMENTS)):
-            self.socket.sent.clear()
-            for _ in range(most + 1):
-                self.leg.send(bytes(size))
-            self.assertEqual(len(self.socket.sent), most)
-            self.poller.end_turn()
-            self.assertEqual(len(self.socket.sent), most + 1)
 
     def test_pause(self) -> None:
         """A paused leg leaves to the kernel what arrives."""
@@ -172,25 +156,6 @@ class DatagramPortTests(SynchronousTestCase):
         self.assertTrue(self.accepting.legs[0].send(b"x"))
         self.poller.end_turn()
         self.assertEqual([each.dropped for each in self.accepting.legs], [1, 0])
-
-    def test_sent_together(self) -> None:
-        """What a turn sends to one source goes out together when it ends, and earlier where it is much."""
-        self.arrive((b"1", USER), (b"a", OTHER))
-        first, second = self.accepting.legs
-        for data in (b"1", b"2"):
-            first.send(data)
-            second.send(data)
-        self.poller.end_turn()
-        self.assertEqual(
-            (self.socket.sent, self.socket.calls),
-            ([(b"1", USER), (b"2", USER), (b"1", OTHER), (b"2", OTHER)], 2),
-        )
-        self.socket.sent.clear()
-        for _ in range(TAKEN_AT_ONCE_BYTES // 1024):
-            self.assertEqual(self.socket.sent, [])
-            first.send(bytes(1024))
-        self.assertEqual(len(self.socket.sent), TAKEN_AT_ONCE_BYTES // 1024)
-        self.assertFalse(first.send(bytes(65508)))
 
     def test_mapped_addresses(self) -> None:
         """An IPv4 user of a port for both versions is shown with its IPv4 address."""

@@ -1,0 +1,135 @@
+"""What a UDP socket sends: many datagrams of one size, to one receiver, by one system call.
+
+The kernel cuts what it is given into datagrams (UDP_SEGMENT, Linux 4.18), so that the way through it is gone
+once for all of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
+
+if TYPE_CHECKING:
+    import socket
+
+    from relaykit.dataplane.datagrams import DatagramLeg
+    from relaykit.interfaces import ITurns
+    from relaykit.sansio.contract import Buffer
+
+__all__ = ["MOST_SEGMENTS", "DatagramOutput"]
+
+MOST_SEGMENTS: Final = 64
+"""Datagrams of one call.  Source: Linux, UDP_MAX_SEGMENTS in include/linux/udp.h."""
+
+_SOL_UDP: Final = 17
+_UDP_SEGMENT: Final = 103
+_SIZE: Final = struct.Struct("=H")
+
+_NOT_SEGMENTED = (errno.EINVAL, errno.EMSGSIZE, errno.EIO)
+"""What is said where segments would have to be fragmented, or a device cannot do its part."""
+
+Name: TypeAlias = "tuple[Any, ...] | None"
+"""A receiver as the socket module has it; None for the peer of a connected socket."""
+
+
+class _Queue:
+    """Datagrams from one leg to one receiver: no more than one call can send."""
+
+    __slots__ = ("datagrams", "name", "size")
+
+    def __init__(self, name: Name) -> None:
+        self.name = name
+        self.datagrams: list[bytes] = []
+        self.size = 0
+
+
+class DatagramOutput:
+    """Keeps datagrams until the turn ends, or until there are as many as one call sends.
+
+    It learns what the ways out of its socket can do.  What the system does not take is lost, and counted by
+    the leg that it is from.
+    """
+
+    __slots__ = ("_most_segment", "_plain", "_queues", "_turns")
+
+    def __init__(self, turns: ITurns, plain: socket.socket) -> None:
+        self._turns = turns
+        self._plain = plain
+        self._queues: dict[DatagramLeg, _Queue] = {}
+        self._most_segment = MOST_DATAGRAM_BYTES if _can_segment(plain) else 0
+
+    def send(self, leg: DatagramLeg, data: Buffer, name: Name) -> bool:
+        """Sends a datagram from a leg, whose datagrams all have this receiver; whether it can be one."""
+        size = len(data)
+        if size > MOST_DATAGRAM_BYTES:
+            return False
+        queue = self._queues.get(leg)
+        if queue is None:
+            if not self._queues:
+                self._turns.at_turn_end(self.flush)
+            queue = self._queues[leg] = _Queue(name)
+        elif queue.size + size > MOST_DATAGRAM_BYTES or len(queue.datagrams) == MOST_SEGMENTS:
+            self._send_all(leg, queue)
+        queue.datagrams.append(bytes(data))
+        queue.size += size
+        return True
+
+    def flush(self) -> None:
+        """Sends what is kept."""
+        queues, self._queues = self._queues, {}
+        for leg, queue in queues.items():
+            self._send_all(leg, queue)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _send_all(self, leg: DatagramLeg, queue: _Queue) -> None:
+        datagrams, queue.datagrams, queue.size = queue.datagrams, [], 0
+        begin = 0
+        while begin < len(datagrams):
+            end = self._end_of_run(datagrams, begin)
+            run = datagrams[begin:end]
+            leg.dropped += len(run) - self._send_run(run, queue.name)
+            begin = end
+
+    def _end_of_run(self, datagrams: Sequence[bytes], begin: int) -> int:
+        """Where the datagrams end that can go together: of one size, but that the last may be shorter."""
+        end, size = begin + 1, len(datagrams[begin])
+        if 0 < size <= self._most_segment:
+            while end < len(datagrams) and len(datagrams[end]) == size:
+                end += 1
+            if end < len(datagrams) and 0 < len(datagrams[end]) < size:
+                end += 1
+        return end
+
+    def _send_run(self, run: Sequence[bytes], name: Name) -> int:
+        """How many of them the system took."""
+        size = len(run[0])
+        control = () if len(run) == 1 else ((_SOL_UDP, _UDP_SEGMENT, _SIZE.pack(size)),)
+        for _ in range(2):
+            try:
+                self._plain.sendmsg(run, control, 0, name)
+                return len(run)
+            except ConnectionRefusedError:
+                # That is about an earlier datagram, and these were not sent.
+                continue
+            except OSError as error:
+                if control and error.errno in _NOT_SEGMENTED:
+                    self._most_segment = size - 1
+                    return sum(self._send_run((each,), name) for each in run)
+                break
+        return 0
+
+
+def _can_segment(plain: socket.socket) -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        plain.getsockopt(_SOL_UDP, _UDP_SEGMENT)
+    except OSError:
+        return False
+    return True
