@@ -257,6 +257,7 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     ("is already online", "already-online"),
     ("belongs to another client, which is online", "already-online"),
     ("control was replaced during login", "already-online"),
+    ("what this client asks for is not free yet", "already-online"),
     ("could not be verified in time", "no-credential"),
     ("the server failed; its log says why", "server-failed"),
     ("too many logins from this address", "too-many-logins"),

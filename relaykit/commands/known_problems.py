@@ -423,6 +423,11 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "is not writable, full or damaged.",
         "Name a folder of its own with --state-dir, writable for the user that the program runs as.",
     ),
+    "output": KnownProblem(
+        "The output cannot be written",
+        "What the program prints goes to a file, and there is no room for it, or its disk failed.",
+        "Make room, or send the output elsewhere.",
+    ),
     "log-full": KnownProblem(
         "The log cannot be written",
         "There was no room for the log, or its disk failed; the program went on without it.",

@@ -6,6 +6,7 @@ all others are in :mod:`relaykit.commands.program`.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -17,6 +18,9 @@ import click
 from relaykit.commands.context import CommandContext
 
 __all__ = ["main", "run"]
+
+_UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What says that nobody reads our output any more, or that there is no room for it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,9 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         context.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
         status = -signal.SIGINT
-    except BrokenPipeError:
-        # Whoever read our output is gone; what is still buffered must not complain at exit.
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        # What is still buffered must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), context.stdout.fileno())
+        if error.errno != errno.EPIPE:
+            context.explain(f"the output cannot be written: {os.strerror(error.errno)}", "output")
         return 1
     if status < 0:
         _end_by_signal(-status, context)

@@ -76,9 +76,12 @@ def _resolved(auth: Auth, environ: Mapping[str, str] | None, cwd: str) -> Secret
     if len(content) > MOST_BYTES:
         raise _failed(f"the token has more than {MOST_BYTES} bytes")
     try:
-        return Secret(content.decode("utf-8").strip())
+        token = content.decode("utf-8").strip()
     except UnicodeDecodeError:
         raise _failed("the token is not text in UTF-8") from None
+    if not token:
+        raise _failed("there is nothing where the token should be: for none, leave this key out")
+    return Secret(token)
 
 
 def _from_file(path: str) -> bytes:

@@ -22,6 +22,7 @@ from relaykit.dataplane.load_balancers import LoadBalancers
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.shared_ports import SharedPorts
 from relaykit.dataplane.tls import TlsContext, server_context, start_tls
+from relaykit.errors import BrokenCarrier
 from relaykit.interfaces import IServerHost
 from relaykit.nat.rendezvous import RendezvousPoints
 from relaykit.nat.server import RelayStun
@@ -202,12 +203,14 @@ class Composition:
     ingress_options: Mapping[str, Options]
     observers: Observers
     verifier: IVerifier | None = None
+    log = Logger()
     make_network: Callable[[Any], Network] = make_network
 
     def compose(self) -> ServerParts:
         """The parts, wired; nothing is open yet.
 
         :raises TransportSecurityError: the certificate cannot be used.
+        :raises BrokenCarrier: a carrier that the configuration names a port of cannot be used.
         :raises OSError: a file cannot be read.
         """
         config, reactor = self.config, self.reactor
@@ -250,8 +253,14 @@ class Composition:
             sessions.is_known,
         )
         for reference in Carriers.installed():
-            carrier = reference.load()
-            port: int = getattr(config, f"{carrier.name}_bind_port", 0)
+            port: int = getattr(config, f"{reference.name}_bind_port", 0)
+            try:
+                carrier = reference.load()
+            except BrokenCarrier as error:
+                if port:
+                    raise
+                self.log.error("{reason}", reason=str(error), problem=error.problem)
+                continue
             options = getattr(config.transport, carrier.name, None)
             carrier.make_acceptor(options, port, acceptor).setServiceParent(acceptor)
         parts: ServerParts = ServerParts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 from twisted.logger import Logger
 
 from relaykit.errors import ProxyRefusedError, RefusalCode
@@ -99,9 +99,10 @@ class RunningIngresses:
         starting = self._starting[name] = maybeDeferred(ingress.startService)
         try:
             await starting.addTimeout(START_TIMEOUT_S, self._clock)
-        except CancelledError as error:
-            raise ProxyRefusedError(RefusalCode.NOT_AVAILABLE, STOPPED) from error
-        except Exception:
+        except Exception as error:
+            if self._closed:
+                # Whoever closes them all stops it.
+                raise ProxyRefusedError(RefusalCode.NOT_AVAILABLE, STOPPED) from error
             await self._stop(name)
             raise
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
 from relaykit.driver import LegDriver
@@ -18,6 +19,7 @@ from relaykit.sansio.control.server_opening import refuse_login
 from relaykit.sansio.control.session import ControlState
 from relaykit.sansio.control.texts import (
     ALREADY_ONLINE,
+    HELD_TOO_LONG,
     IDENTITY_IN_USE,
     REPLACED_DURING_LOGIN,
     RUN_ID_IN_USE,
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
     from relaykit.values import Origin
 
 __all__ = ["Logins"]
+
+PREEMPTION_S = 8.0
+"""Seconds for those who hold what a client asks for to show that they are alive, or to let go of it: the
+client waits ten for its answer."""
 
 RUN_ID_BYTES = 8
 """Bytes of chance in a run id; frp's figure."""
@@ -96,8 +102,13 @@ class Logins:
                 origin=origin,
                 problem="bound-login",
             )
+        preempting = Deferred.fromCoroutine(self._run_id(core, origin))
         try:
-            run_id = await self._run_id(core, origin)
+            run_id = await preempting.addTimeout(PREEMPTION_S, rules.clock)
+        except DeadlinePassed:
+            core.refuse(HELD_TOO_LONG)
+            self._refused(login, origin, HELD_TOO_LONG)
+            return
         except LoginRefusedError as refusal:
             core.refuse(refusal.text)
             self._refused(login, origin, refusal.text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -317,7 +317,7 @@ class Registry:
         """
         try:
             return await self._ingresses.ingress_of(self._types.get(type_name))
-        except ProxyRefusedError:
+        except (CancelledError, ProxyRefusedError):
             raise
         except (RelaykitError, OSError, DeadlinePassed) as error:
             self.log.error(

@@ -179,9 +179,18 @@ class RelayServer(Service):
         proxy = None if self._parts is None else self._parts.registry.get(name)
         if self._parts is None or proxy is None:
             return succeed(False)
-        proxy.end_flows(Ended.OPERATOR)
-        withdrawn = self._parts.registry.withdraw(proxy, Ended.OPERATOR)
-        return Deferred.fromCoroutine(withdrawn).addCallback(lambda _: True)
+        ending, registry = proxy, self._parts.registry
+
+        async def end() -> bool:
+            ending.end_flows(Ended.OPERATOR)
+            try:
+                await registry.withdraw(ending, Ended.OPERATOR)
+            finally:
+                # Users may have come until here.
+                ending.end_flows(Ended.OPERATOR)
+            return True
+
+        return Deferred.fromCoroutine(end())
 
     def end_client(self, run_id: str, reason: str = "") -> Deferred[bool]:
         """Ends the session of a client, its proxies and its flows; fires with whether there was one.

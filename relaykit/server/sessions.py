@@ -5,10 +5,12 @@ from __future__ import annotations
 import hmac
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
 from relaykit.errors import ProxyRefusedError, RefusalCode, RefusedError, RemoteProtocolError, problem_of
@@ -67,6 +69,9 @@ T = TypeVar("T")
 MAX_UNVERIFIED = 64
 """Work connections of one client that wait for the answer of a slow verifier: more than any pool needs."""
 
+STEP_END_S = 10.0
+"""Seconds that a proxy type gets to give up what it opens when the client is gone: as long as to close it."""
+
 MAX_UNANSWERED_PROXIES = 1024
 """Registrations of one client that wait for their turn; they are done one at a time, in order."""
 
@@ -120,7 +125,9 @@ class Session:
         """Work connections of which nobody has decided yet whether they are this client's."""
         self._proxies: dict[str, RegisteredProxy] = {}
         self._steps: deque[RegistrationRequested | ProxyWithdrawn] = deque()
-        self._stepping = False
+        self._stepping: Deferred[None] | None = None
+        """What fires when the steps that the client asked for are taken, while they are."""
+        self._registering: Deferred[RegisteredProxy] | None = None
         self._ending = False
         self._finished = False
         self._waiting: list[Deferred[None]] = []
@@ -176,7 +183,7 @@ class Session:
             self._driver.step()
             self._driver.close(why)
             self._work.close()
-            Deferred.fromCoroutine(self._withdraw_all()).addErrback(
+            Deferred.fromCoroutine(self._give_all_back()).addErrback(
                 lambda failure: self.log.failure("withdrawing proxies failed", failure)
             ).addCallback(self._finish, why, text)
         if self._finished:
@@ -272,11 +279,12 @@ class Session:
             self.end(Ended.PROTOCOL_ERROR, f"more than {MAX_UNANSWERED_PROXIES} registrations at once")
             return
         self._steps.append(event)
-        if not self._stepping:
-            self._stepping = True
+        if self._stepping is None:
+            stepping: Deferred[None] = Deferred()
+            self._stepping = stepping
             Deferred.fromCoroutine(self._take_steps()).addErrback(
                 lambda failure: self.log.failure("a defect while proxies were registered", failure)
-            )
+            ).chainDeferred(stepping)
 
     async def _take_steps(self) -> None:
         """Registers and withdraws one proxy after the other, as the client asked."""
@@ -289,12 +297,17 @@ class Session:
                     await self._withdraw(step.name)
                 self._driver.step()
         finally:
-            self._stepping = False
+            self._stepping = None
 
     async def _register(self, offered: RegistrationRequested) -> None:
         name = offered.name
+        registering = self._registry.register(self, name, offered.type, offered.fields)
+        self._registering = Deferred.fromCoroutine(registering)
         try:
-            proxy = await self._registry.register(self, name, offered.type, offered.fields)
+            proxy = await self._registering
+        except CancelledError:
+            # The session has ended, and nobody waits for an answer.
+            return
         except ProxyRefusedError as refusal:
             refused = ProxyRefused(
                 client=self.identity,
@@ -352,10 +365,22 @@ class Session:
     def _connection_lost(self, reason: Ended) -> None:
         self.end(reason)
 
-    async def _withdraw_all(self) -> None:
+    async def _give_all_back(self) -> None:
+        """Gives up what is being registered, and withdraws what is."""
+        if self._stepping is not None:
+            # Not at once: what is being registered may be what ends the session.
+            giving_up = self._clock.callLater(0, self._give_up)
+            with suppress(DeadlinePassed):
+                await self._stepping.addTimeout(STEP_END_S, self._clock)
+            if giving_up.active():
+                giving_up.cancel()
         proxies, self._proxies = self._proxies, {}
         for proxy in proxies.values():
             await self._close(proxy, Ended.SESSION_ENDED)
+
+    def _give_up(self) -> None:
+        if self._registering is not None:
+            self._registering.cancel()
 
     async def _close(self, proxy: RegisteredProxy, why: Ended) -> None:
         """Withdraws a proxy; a defect of its type costs none of the others."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from relaykit import __version__
 from relaykit.commands import main as main_module
@@ -71,6 +73,26 @@ class MainTests(SynchronousTestCase):
         self.patch(signal, "signal", lambda number, action: sent.append((number, action)))
         self.assertEqual(self.main_with(-signal.SIGTERM), 128 + signal.SIGTERM)
         self.assertEqual(sent, [(signal.SIGTERM, signal.SIG_DFL), (os.getpid(), signal.SIGTERM)])
+
+    def test_no_room(self) -> None:
+        """Where there is no room for the output, that is said in a line, and the status says so."""
+        if not os.path.exists("/dev/full"):
+            raise SkipTest("this system has no device that is always full")
+        for words in (["--help"], ["frpc", "--help"], ["--version"]):
+            with open("/dev/full", "w") as full:
+                ended = subprocess.run(
+                    [sys.executable, "-m", "relaykit", *words],
+                    stdout=full,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    check=False,
+                )
+            self.assertEqual(ended.returncode, 1)
+            self.assertTrue(
+                ended.stderr.startswith("the output cannot be written: No space left on device\n"),
+                ended.stderr,
+            )
+            self.assertNotIn("Traceback", ended.stderr)
 
     def test_light(self) -> None:
         """The version is printed without importing a framework."""

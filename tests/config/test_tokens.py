@@ -59,10 +59,14 @@ class ResolveTests(ConfigurationTestCase):
         """A file that cannot be read, or cannot be a token, is told with its key."""
         self.write("binary", b"\xff\xfe")
         self.write("large", "x" * (tokens.MOST_BYTES + 1))
+        self.write("empty", "")
+        self.write("blank", " \n\t")
         for path, words in (
             ("nope", "no such file or directory"),
             ("binary", "not text in UTF-8"),
             ("large", "more than 65536 bytes"),
+            ("empty", "nothing where the token should be"),
+            ("blank", "nothing where the token should be"),
         ):
             problem = self.problem(from_file(path))
             self.assertTrue(problem.startswith("auth.tokenSource: "), problem)
@@ -103,10 +107,7 @@ class ResolveTests(ConfigurationTestCase):
         self.assertEqual(self.resolve(auth), "")
 
     def test_bound(self) -> None:
-        """Where every login must be bound, a token that turns out to be empty is a problem."""
-        self.write("token", "\n")
-        source = TokenSource(type="file", file=TokenFile(path="token"))
-        self.assertIn("auth.bound", self.problem(ClientAuth(token_source=source, bound="require")))
+        """Where every login must be bound, a token that is empty is a problem."""
         self.assertIn("auth.bound", self.problem(ServerAuth(bound="require")))
         self.assertEqual(self.resolve(ServerAuth(token=Secret("t"), bound="require")), "t")
 

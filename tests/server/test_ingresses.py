@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -112,6 +112,18 @@ class RunningIngressesTests(SynchronousTestCase):
         self.clock.advance(START_TIMEOUT_S)
         self.failureResultOf(wanted, DeadlinePassed)
         self.assertEqual(self.type.made[0].stops, 1)
+
+    def test_nobody_waits_any_more(self) -> None:
+        """One that is starting is stopped when whoever wanted it is gone; the next proxy has another made."""
+        gone, wanted = self.wanted(), self.wanted()
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        first, second = self.type.made
+        self.assertEqual((first.stops, second.stops), (1, 0))
+        second.starting.callback(None)
+        self.assertIs(self.successResultOf(wanted), second)
+        self.successResultOf(Deferred.fromCoroutine(self.ingresses.close()))
+        self.assertEqual((first.stops, second.stops), (1, 1))
 
     def test_configured(self) -> None:
         """Those of configured types are opened, then started, and used afterwards."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.proxies.tcp import _OpenPort
 from relaykit.sansio.control import events
 from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
-from relaykit.sansio.control.texts import TOO_MANY_LOGINS
+from relaykit.sansio.control.texts import HELD_TOO_LONG, TOO_MANY_LOGINS
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.server import admission
 from relaykit.server.acceptor import Link
 from relaykit.server.liveness import PROBE_TIMEOUT_S
+from relaykit.server.logins import PREEMPTION_S
+from relaykit.server.registry import WITHDRAW_TIMEOUT_S
 from relaykit.values import Ended, Secret
 from tests.server.scene import EXPORTER, Client, Key, Scene, versions
 
@@ -47,6 +52,23 @@ class TakeoverTests(SynchronousTestCase):
         (ended,) = first.of(events.SessionEnded)
         self.assertEqual(ended.why, Ended.REPLACED)
         self.assertEqual(ended.text, f"the same identity logged in again, from {second.leg.host}")
+
+    def test_does_not_let_go(self) -> None:
+        """A client is answered in time, also where a proxy of the one that it replaces does not close."""
+        first = Client(self.scene, proofs=OWNER)
+        first.register("web", remote_port=6000)
+
+        async def withdraw(exposure: object) -> None:
+            await Deferred()
+
+        self.patch(_OpenPort, "withdraw", withdraw)
+        second = Client(self.scene, proofs=OWNER)
+        self.assertEqual(second.of(events.LoginRefused), [])
+        self.scene.advance(PREEMPTION_S)
+        self.assertEqual(second.of(events.LoginRefused)[0].text, HELD_TOO_LONG)
+        self.scene.advance(WITHDRAW_TIMEOUT_S)
+        self.assertEqual(len(self.flushLoggedErrors(DeadlinePassed)), 1)
+        self.assertEqual(Client(self.scene, proofs=OWNER).of(events.LoginRefused), [])
 
     def test_with_the_run_id(self) -> None:
         """A client that lost its connection and names its run id keeps it."""

@@ -8,17 +8,18 @@ from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import capturedLogs
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.config.schema import ServerConfig, ServerTls, ServerTransport
 from relaykit.dataplane.listening import ListenFailed
-from relaykit.errors import LocalProtocolError
+from relaykit.errors import BrokenCarrier, LocalProtocolError
 from relaykit.interfaces import IExposure, IIngress, IListeningPort
 from relaykit.options import Options
+from relaykit.plugins import CarrierReference
 from relaykit.sansio.control.server_life import CLOSE_S, DRAIN_S, ServerState
-from relaykit.server import network
+from relaykit.server import composition, network
 from relaykit.server.service import RelayServer
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Address, Secret
@@ -67,6 +68,15 @@ class SlowType:
 
     def make_ingress(self, options: Any, host: Any) -> Slow:
         return self.ingress
+
+
+class BrokenCarriers:
+    """What is installed where a package with a carrier is broken."""
+
+    @staticmethod
+    def installed() -> list[CarrierReference]:
+        """The one."""
+        return [CarrierReference("kcp", "tests.no_such_module")]
 
 
 @define
@@ -181,6 +191,22 @@ class RelayServerTests(SynchronousTestCase):
         self.failureResultOf(server.when_ready(), ListenFailed)
         self.assertFalse(self.ports[0].is_open)
         self.assertFalse(self.slow.ingress.running)
+        self.successResultOf(server.stopService())
+
+    def test_broken_carrier(self) -> None:
+        """A carrier that cannot be used is told of, and stops only a server whose file has a port for it."""
+        self.patch(composition, "Carriers", BrokenCarriers)
+        server = self.make()
+        with capturedLogs() as logged:
+            server.startService()
+        self.successResultOf(server.when_ready())
+        (told,) = [event for event in logged if event["log_level"] is LogLevel.error]
+        self.assertIn('carrier "kcp" cannot be used', told["reason"])
+        self.assertEqual(told["problem"], "broken-type")
+        self.successResultOf(server.stopService())
+        server = self.make(kcp_bind_port=7000)
+        server.startService()
+        self.failureResultOf(server.when_ready(), BrokenCarrier)
         self.successResultOf(server.stopService())
 
     def test_stopped_while_it_starts(self) -> None:

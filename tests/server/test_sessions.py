@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.proxies.tcp import TcpIngress
 from relaykit.sansio.control import events
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.client_opening import Refusal, WorkAssigned, open_work, work_answer
@@ -16,6 +17,7 @@ from relaykit.sansio.control.session import Heartbeat
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.server.acceptor import Link
 from relaykit.server.registry import Registry
+from relaykit.server.sessions import STEP_END_S
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Ended, Secret
 from tests.server.scene import EXPORTER, Client, Scene, versions
@@ -219,6 +221,59 @@ class ProxyTests(SynchronousTestCase):
         scene.flush()
         self.assertEqual(client.of(events.ProxyRegistered)[1].name, "other")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_gone_while_it_registers(self) -> None:
+        """A session ends once what was being registered is given up, so that its name is free."""
+        scene = Scene()
+        given_up: list[str] = []
+
+        async def expose(ingress: Any, proxy: Any) -> None:
+            try:
+                await Deferred()
+            finally:
+                given_up.append(proxy.name)
+
+        self.patch(TcpIngress, "expose", expose)
+        client = Client(scene)
+        client.register("web", remote_port=6000)
+        client.register("other", remote_port=6001)
+        client.leg.abort()
+        scene.flush()
+        self.assertEqual(len(scene.sessions), 1)
+        scene.advance(0)
+        self.assertEqual((given_up, len(scene.sessions), len(scene.registry)), (["web"], 0, 0))
+
+    def test_gone_while_a_stubborn_type_registers(self) -> None:
+        """What is exposed all the same is withdrawn; the session waits some seconds for it."""
+        for is_late in (False, True):
+            scene = Scene()
+            exposing: Deferred[None] = Deferred()
+            withdrawn: list[str] = []
+
+            class Exposure:
+                address = ""
+
+                async def withdraw(self, withdrawn: list[str] = withdrawn) -> None:
+                    withdrawn.append("web")
+
+            async def expose(
+                ingress: Any, proxy: Any, exposing: Deferred[None] = exposing, kind: Any = Exposure
+            ) -> Any:
+                try:
+                    await Deferred()
+                except CancelledError:
+                    await exposing
+                return kind()
+
+            self.patch(TcpIngress, "expose", expose)
+            client = Client(scene)
+            client.register("web", remote_port=6000)
+            client.leg.abort()
+            scene.flush()
+            scene.advance(STEP_END_S if is_late else 0)
+            self.assertEqual(len(scene.sessions), 0 if is_late else 1)
+            exposing.callback(None)
+            self.assertEqual((withdrawn, len(scene.sessions), len(scene.registry)), (["web"], 0, 0))
 
     def test_unknown_withdrawal(self) -> None:
         """Taking back what is not there, or another client's, does nothing."""

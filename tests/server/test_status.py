@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.schema import ServerConfig
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
+from relaykit.proxies.tcp import _OpenPort
 from relaykit.sansio.control import events as session_events
 from relaykit.sansio.control.server_life import ServerState
 from relaykit.server import composition, events
@@ -162,6 +164,23 @@ class EndingTests(StatusTestCase):
         self.assertEqual([each.is_open for each in status.proxies], [False])
         self.assertTrue(status.clients[0].is_online)
         self.assertFalse(self.successResultOf(self.server.end_proxy("web")))
+
+    def test_proxy_that_closes_slowly(self) -> None:
+        """Users who come while a proxy is being closed are ended with it."""
+        closing: Deferred[None] = Deferred()
+
+        async def withdraw(exposure: Any) -> None:
+            await closing
+
+        self.patch(_OpenPort, "withdraw", withdraw)
+        ended = self.server.end_proxy("web")
+        late = self.user()
+        self.assertNoResult(ended)
+        closing.callback(None)
+        self.assertTrue(self.successResultOf(ended))
+        self.served.flush()
+        self.assertTrue(late.lost)
+        self.assertEqual(self.server.flows(), [])
 
     def test_client(self) -> None:
         """A client can be sent away, with its proxies and its users, also those of proxies it took back."""

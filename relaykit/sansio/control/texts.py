@@ -9,6 +9,7 @@ __all__ = [
     "BINDING_REQUIRED",
     "DETAILED",
     "FAILED",
+    "HELD_TOO_LONG",
     "IDENTITY_IN_USE",
     "MISSING_HELLO",
     "NOT_BOUND",
@@ -52,6 +53,9 @@ UNVERIFIED = "what proves who this client is could not be verified in time"
 
 TOO_MANY_LOGINS = "too many logins from this address, try again in a moment"
 """To a login that is not looked at, because so many came before it."""
+
+HELD_TOO_LONG = "what this client asks for is not free yet, try again in a moment"
+"""To a login that would take over from somebody who does not let go."""
 
 REPLACED_DURING_LOGIN = "control was replaced during login"
 """To a login that another one with the same run id has overtaken."""
