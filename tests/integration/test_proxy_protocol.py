@@ -10,11 +10,12 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from relaykit.sansio.parsers.proxy_protocol import PROXY_HEADER, VERSIONS
+from relaykit.sansio.parsers.proxy_protocol import PROXY_HEADER, VERSIONS, make_proxy_header
 from relaykit.values import Address, Origin
 from tests.integration.programs import PATIENCE_S, Program, free_port, free_ports, frp_command, missing_frp
-from tests.integration.relays import RelayTestCase, Table
-from tests.integration.traffic import LOOPBACK, dial, receive_exactly
+from tests.integration.relays import RelayTestCase, Table, Way
+from tests.integration.scenarios import ENOUGH_BYTES, test_each
+from tests.integration.traffic import LOOPBACK, dial, end_of, obey, order_exchange, receive_exactly
 from tests.integration.walkthrough import WalkTestCase
 
 LOOPBACK6 = "::1"
@@ -151,6 +152,65 @@ class VisitTests(RelayTestCase):
             shown = f"{origin.source} for user {LOOPBACK}:{user.getsockname()[1]} at the visitor"
         for end in (server, owner):
             end.wait_for(shown)
+
+
+BALANCER = "127.0.0.8"
+"""A load balancer that is a test."""
+
+ANNOUNCED = (
+    Origin(Address("192.0.2.7", 40001), Address("198.51.100.1", 443)),
+    Origin(Address("2001:db8::7", 40001), Address("2001:db8::1", 443)),
+)
+"""Whom it speaks for."""
+
+
+@test_each("check_announced", (Way("v2", tls=False, mux=False), Way("v2", tls=True, mux=True)))
+class TrustedTests(RelayTestCase):
+    """Our server behind a load balancer that is made by hand, which its client is not."""
+
+    def check_announced(self, way: Way) -> None:
+        """Who is announced to the server is announced to the service, and what follows arrives whole."""
+        told: queue.Queue[Origin] = queue.Queue()
+
+        def serve(connection: socket.socket) -> None:
+            told.put(take_header(connection)[0])
+            obey(connection)
+
+        service, port = self.start_service(serve), free_port()
+        self.start_server({"proxyProtocol.trusted": [f"{BALANCER}/32"], **way.server})
+        proxy = {
+            "name": "a",
+            "type": "tcp",
+            "localPort": service.port,
+            "remotePort": port,
+            "transport.proxyProtocolVersion": "v2",
+        }
+        self.start_client(way.client, [proxy]).wait_for("start proxy success")
+        headers = [make_proxy_header(version, origin) for origin in ANNOUNCED for version in VERSIONS]
+        for header, origin in zip(headers, (each for each in ANNOUNCED for _ in VERSIONS), strict=True):
+            order_exchange(port, ENOUGH_BYTES, BALANCER, before=header)
+            self.assertEqual(told.get(timeout=PATIENCE_S), origin)
+        order_exchange(port, ENOUGH_BYTES)
+        direct = told.get(timeout=PATIENCE_S)
+        self.assertEqual(direct.destination, Address(LOOPBACK, port))
+        service.wait_served(len(headers) + 1)
+
+    def test_no_header(self) -> None:
+        """A connection of the load balancer without a header is closed, and told of once with what to do."""
+        server = self.start_server({"proxyProtocol.trusted": [BALANCER], "log.level": "debug"})
+        for _ in range(2):
+            with dial(self.bind_port, source=BALANCER) as user:
+                user.sendall(b"SSH-2.0-x\r\n")
+                self.assertEqual(end_of(user), b"")
+        server.wait_for("it does not begin with a PROXY header (2 so far)")
+        self.assertEqual(server.output.count("[W]"), server.output.count("(1 so far)"))
+
+
+class TrustedFrpcTests(TrustedTests):
+    """The same with frp's client, which announces whom our server tells it."""
+
+    skip = missing_frp()
+    client_command = frp_command("frpc")
 
 
 USER = "127.0.0.9"

@@ -77,8 +77,11 @@ def _block(seed: int) -> bytes:
 # --- one connection --------------------------------------------------------------------------------
 
 
-def dial(port: int, host: str = LOOPBACK, buffers: int = 0) -> socket.socket:
-    """A user's connection.  With ``buffers`` the kernel holds about so many bytes of it, each way."""
+def dial(port: int, host: str = LOOPBACK, buffers: int = 0, source: str = "") -> socket.socket:
+    """A user's connection, from the address ``source``.
+
+    With ``buffers`` the kernel holds about so many bytes of it, each way.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     user = socket.socket(family)
     if buffers:
@@ -87,6 +90,8 @@ def dial(port: int, host: str = LOOPBACK, buffers: int = 0) -> socket.socket:
         # The other end lays in room for many segments: of Ethernet's size, not of the loopback's 64 KiB.
         user.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_SEGMENT_BYTES)
     user.settimeout(PATIENCE_S)
+    if source:
+        user.bind((source, 0))
     user.connect((host, port))
     user.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return user
@@ -176,9 +181,13 @@ def obey(connection: socket.socket) -> None:
         raise AssertionError(f"the order {order!r}")
 
 
-def order_exchange(port: int, count: int) -> None:
-    """A user who sends and receives so many bytes at the same time."""
-    with _order(port, "exchange", count) as user:
+def order_exchange(port: int, count: int, source: str = "", before: bytes = b"") -> None:
+    """A user who sends and receives so many bytes at the same time, from ``source``.
+
+    What is sent ``before`` is not for the service.
+    """
+    with dial(port, source=source) as user:
+        user.sendall(before + _in_words("exchange", count))
         exchange(user, FROM_USER, FROM_SERVICE, count)
 
 
