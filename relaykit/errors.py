@@ -95,6 +95,7 @@ class RefusalCode(enum.Enum):
     PORT_NOT_ALLOWED = "port-not-allowed"
     PORT_UNAVAILABLE = "port-unavailable"
     TOO_MANY_PORTS = "too-many-ports"
+    GROUP_MISMATCH = "group-mismatch"
     UNKNOWN_PROXY = "unknown-proxy"
     USER_NOT_ALLOWED = "user-not-allowed"
     UNKNOWN_SESSION = "unknown-session"
@@ -270,6 +271,10 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     ("work connection pool is full", "work-connections"),
     ("] already exists", "name-in-use"),
     ("was closed while it was being opened", "name-in-use"),
+    ("group auth failed", "group-key"),
+    ("group should have same remote port", "group-mismatch"),
+    ("group params invalid", "group-mismatch"),
+    ("] is balanced by", "group-mismatch"),
     ("port already used", "port-in-use"),
     ("port not allowed", "port-not-allowed"),
     ("exceed the max_ports_per_client", "port-not-allowed"),

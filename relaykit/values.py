@@ -11,6 +11,7 @@ from attrs import field, frozen
 __all__ = [
     "LOST_LINGER_S",
     "Address",
+    "Balance",
     "CarrierCapabilities",
     "ClientIdentity",
     "Ended",
@@ -134,6 +135,17 @@ class Ended(enum.Enum):
     """Whoever asked for it changed their mind."""
     INTERNAL_ERROR = "internal-error"
     """A defect of this program; the log has a traceback."""
+
+
+class Balance(enum.Enum):
+    """How users are distributed; the values are those of ``loadBalancer.balance``."""
+
+    ROTATE = "rotate"
+    """Members take turns, in the order in which they joined."""
+    LEAST_CONNECTIONS = "leastConnections"
+    """The member that has the fewest users; of several, the one whose turn it is."""
+    SOURCE_ADDRESS = "sourceAddress"
+    """Users from one address get one member, and most keep theirs when others come and go."""
 
 
 @frozen

@@ -8,6 +8,7 @@ legs, and its output goes down once in a turn, not after every input: that is wh
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -181,6 +182,8 @@ class MuxLink:
         self._lost: Ended | None = None
         self._waiting: list[Deferred[Ended]] = []
         self._on_heard: list[Deferred[None]] = []
+        self._round_trips: deque[tuple[int, Deferred[None]]] = deque()
+        """Who waits for an answer: how many pings must have been answered, in order."""
 
     def __repr__(self) -> str:
         return f"<MuxLink with {self.lower.peer}>"
@@ -231,6 +234,12 @@ class MuxLink:
         self.measure_round_trip()
         return heard
 
+    def round_trip(self) -> Deferred[None]:
+        answered: Deferred[None] = Deferred()
+        self._round_trips.append((self.session.begun_pings + 1, answered))
+        self.measure_round_trip()
+        return answered
+
     def connection_of(self, leg: IStreamLeg) -> IStreamLeg:
         return self.lower
 
@@ -274,6 +283,8 @@ class MuxLink:
                 problem="broke-the-rules",
             )
         self._tell()
+        if self._round_trips:
+            self._end_round_trips()
         if session.has_output and not self.flush_asked:
             self.flush_soon()
 
@@ -286,6 +297,7 @@ class MuxLink:
         self.session.end(self._lost)
         self._tell()
         self._timer.stop()
+        self._round_trips.clear()
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(self._lost)
@@ -310,6 +322,13 @@ class MuxLink:
         listening, self._on_heard = self._on_heard, []
         for heard in listening:
             heard.callback(None)
+
+    def _end_round_trips(self) -> None:
+        waiting = self._round_trips
+        while waiting and self.session.answered_pings >= waiting[0][0]:
+            waiting.popleft()[1].callback(None)
+        if waiting:
+            self.measure_round_trip()
 
     def _tell(self) -> None:
         """Acts on the session's events, also on those that this causes."""

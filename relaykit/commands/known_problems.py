@@ -196,6 +196,17 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Choose another name (--name), or a user, which is put before all names of a client.  Nothing, if "
         "it was this client itself: it tries again.",
     ),
+    "group-key": KnownProblem(
+        "The key of a group is wrong",
+        "Another proxy has opened this group with another groupKey.",
+        "Give all proxies of the group the same loadBalancer.groupKey, or this one another group.",
+    ),
+    "group-mismatch": KnownProblem(
+        "A proxy does not fit into its group",
+        "The proxies of a group share one exposure, and this one asks for another: a remotePort, or a "
+        "loadBalancer.balance, other than that of those that are there.",
+        "Give all proxies of the group the same values; only loadBalancer.balance may be left out.",
+    ),
     "port-in-use": KnownProblem(
         "The port is in use by another proxy",
         "Another proxy of the server has this port.",

@@ -290,7 +290,7 @@ class _Client:
                 if not each.exclusive or not port:
                     continue
                 other = first.setdefault((entry.common.type, each.key, port), entry)
-                if other is not entry:
+                if other is not entry and not _are_grouped(other, entry):
                     what = f"{other.subject} wants the port {port} too: the server gives it to one of them"
                     entry.reader.warning((*entry.path, each.key), what, subject=entry.subject)
 
@@ -311,6 +311,11 @@ class _Client:
 
 
 _LISTS = ("proxies", "visitors")
+
+
+def _are_grouped(one: ProxyEntry, other: ProxyEntry) -> bool:
+    group = one.common.load_balancer.group
+    return bool(group) and one.is_groupable and other.common.load_balancer.group == group
 
 
 def _is_started(entry: ProxyEntry | VisitorEntry, config: ClientConfig) -> bool:

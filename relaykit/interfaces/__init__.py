@@ -51,6 +51,7 @@ from relaykit.interfaces.observers import IServerObserver
 from relaykit.interfaces.proxy_types import (
     IBackend,
     IExposure,
+    IGroupableProxyType,
     IIngress,
     IOneLineProxyType,
     IProxyType,
@@ -89,6 +90,7 @@ __all__ = [
     "IFlow",
     "IForwarder",
     "IForwardingHost",
+    "IGroupableProxyType",
     "IHost",
     "IIncomingConnection",
     "IIngress",

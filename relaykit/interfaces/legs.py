@@ -249,6 +249,9 @@ class ISharedPath(IStreamPath):
     def ping() -> Deferred[None]:
         """Has the peer say something; fires with the next bytes that it sends, and never without any."""
 
+    def round_trip() -> Deferred[None]:
+        """Fires when the peer has answered what it was asked after this call: it was there; else never."""
+
 
 class IMeasuredPath(IStreamPath):
     """A path that can tell how far away the peer is."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IBackend",
     "IExposure",
+    "IGroupableProxyType",
     "IIngress",
     "IOneLineProxyType",
     "IProxyType",
@@ -75,6 +76,16 @@ class IVisitableProxyType(IProxyType):
 
     def make_visitor(options: Any, host: IVisitorHost) -> IVisitor:
         """The visitor half; once per configured visitor."""
+
+
+class IGroupableProxyType(IProxyType):
+    """A proxy type whose proxies can be members of groups, which share one exposure.
+
+    Its ingress is given the group in place of its members, and treats it like any other proxy.
+    """
+
+    def group_terms(options: Any) -> Mapping[str, object]:
+        """What all members of a group must have alike: values by the text for a member that has another."""
 
 
 class IOneLineProxyType(IProxyType):

@@ -17,9 +17,10 @@ from relaykit.options.fields import (
     Problem,
     SecondsOrOff,
     doc,
+    extension,
     wire,
 )
-from relaykit.values import Secret
+from relaykit.values import Balance, Secret
 
 __all__ = [
     "HealthCheck",
@@ -61,6 +62,11 @@ class LoadBalancer(Options, frozen=True, kw_only=True):
     group_key: Annotated[Secret, wire("group_key"), doc("What a proxy must know to join the group.")] = (
         Secret("")
     )
+    balance: Annotated[
+        str,
+        extension("balance"),
+        doc("How users are distributed: rotate, leastConnections or sourceAddress; empty for no preference."),
+    ] = ""
 
 
 class HttpHeader(Options, frozen=True, kw_only=True):
@@ -115,6 +121,9 @@ class ProxyCommon(Options, frozen=True, kw_only=True):
     def problems(self) -> Iterator[Problem]:
         for reason in annotation_problems(self.annotations):
             yield Problem("annotations", reason)
+        balance, known = self.load_balancer.balance, [each.value for each in Balance]
+        if balance and balance not in known:
+            yield Problem("loadBalancer.balance", f'"{balance}" is not one of {", ".join(known)}')
 
     @property
     def is_checked(self) -> bool:

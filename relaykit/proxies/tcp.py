@@ -14,10 +14,19 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.errors import ConnectionFailed
-from relaykit.interfaces import IBackend, IExposure, IIngress, ILegAcceptor, IOneLineProxyType
+from relaykit.interfaces import (
+    IBackend,
+    IExposure,
+    IGroupableProxyType,
+    IIngress,
+    ILegAcceptor,
+    IOneLineProxyType,
+)
 from relaykit.options import OneLine, Options, RemotePort, doc, wire
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from relaykit.interfaces import (
         IClientHost,
         IListeningPort,
@@ -102,7 +111,7 @@ class TcpIngress(Service):
         return exposure
 
 
-@implementer(IOneLineProxyType)
+@implementer(IGroupableProxyType, IOneLineProxyType)
 @frozen
 class _TcpType:
     name = "tcp"
@@ -110,6 +119,9 @@ class _TcpType:
     proxy_options = TcpOptions
     ingress_options = NoIngressOptions
     one_lines = (OneLine(command="tcp", summary="Publish a local service at a port of the server"),)
+
+    def group_terms(self, options: TcpOptions) -> Mapping[str, object]:
+        return {"group should have same remote port": options.remote_port}
 
     def make_ingress(self, options: NoIngressOptions, host: IServerHost) -> TcpIngress:
         return TcpIngress(host)

@@ -52,7 +52,8 @@ class Link:
     """What the streams of one accepted connection share.
 
     ``exporter`` is what tells its TLS session from any other, empty without TLS 1.3.  Where the peer can
-    be pinged, ``ping()`` does so, and fires with the next bytes that it sends.
+    be pinged, ``ping()`` does so, and fires with the next bytes that it sends; ``round_trip()`` fires when it
+    has answered.
     """
 
     muxed: bool
@@ -60,6 +61,7 @@ class Link:
     close: Callable[[], None]
     exporter: bytes = field(default=b"", repr=False, kw_only=True)
     ping: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
+    round_trip: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
     _on_login: Callable[[], None] = field(default=lambda: None, kw_only=True)
     on_first_message: Callable[[], None] = field(default=lambda: None, kw_only=True)
     """To be called when the first message of a logical connection was read, or will never be."""
@@ -285,6 +287,7 @@ class BindPort(MultiService):
             path.close,
             exporter=b"" if secured is None else channel_binding(secured),
             ping=path.ping,
+            round_trip=path.round_trip,
             on_login=on_login,
         )
         path.accept_legs(_Streams(self, link, origin))

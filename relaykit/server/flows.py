@@ -94,6 +94,11 @@ class ProxyFlow(Ending):
         """Whether there is no work connection yet, and one is wanted."""
         raise NotImplementedError
 
+    @property
+    def has_alternative(self) -> bool:
+        """Whether its user could be served elsewhere, as long as nothing of it was delivered."""
+        return False
+
     def moved(self) -> tuple[int, int]:
         raise NotImplementedError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +57,7 @@ class _HeldPort:
     _ports: ServerPorts
     _port: IListeningPort
     _protocol: PortProtocol
-    _name: str
-    _run_id: str
+    _holder: IPortHolder
     _open: bool = field(default=True, init=False)
 
     @property
@@ -71,7 +70,7 @@ class _HeldPort:
             self._open = False
             number = self.address.port
             self._port.close()
-            self._ports.released(self._protocol, number, self._name, self._run_id)
+            self._ports.released(self._protocol, number, self._holder.name)
 
 
 @implementer(IPorts)
@@ -104,9 +103,8 @@ class ServerPorts:
         self._pick = pick
         self._allowed = tuple(allowed) or ANY_PORT
         self._most_per_client = most_per_client
-        self._held: dict[tuple[PortProtocol, int], str] = {}
-        """Ports that proxies have, each with the run id of the client."""
-        self._per_client: Counter[str] = Counter()
+        self._held: dict[tuple[PortProtocol, int], IPortHolder] = {}
+        """Ports that proxies have; whose client one belongs to may change."""
         self._last_port: OrderedDict[tuple[PortProtocol, str], tuple[int, float]] = OrderedDict()
 
     def listen_stream(
@@ -126,12 +124,9 @@ class ServerPorts:
             raise ListenFailed(f"{key}: nobody shares ports here")
         return self._share(port, acceptor, key, recognizer)
 
-    def released(self, protocol: PortProtocol, number: int, name: str, run_id: str) -> None:
+    def released(self, protocol: PortProtocol, number: int, name: str) -> None:
         """A proxy gave its port back; its name keeps a claim on it for a while."""
         self._held.pop((protocol, number), None)
-        self._per_client[run_id] -= 1
-        if self._per_client[run_id] <= 0:
-            del self._per_client[run_id]
         last = protocol, name
         self._last_port[last] = (number, self._clock.seconds() + REMEMBERED_S)
         self._last_port.move_to_end(last)
@@ -141,24 +136,27 @@ class ServerPorts:
     def _listen_for(
         self, protocol: PortProtocol, port: int, acceptor: object, holder: IPortHolder
     ) -> Deferred[IListeningPort]:
-        request = _Request(protocol, port, acceptor, holder.name, holder.identity.run_id)
+        request = _Request(protocol, port, acceptor, holder)
         return Deferred.fromCoroutine(self._open_released(request))
 
     async def _open_released(self, request: _Request) -> IListeningPort:
         """Opens a port, if need be after having taken it from a client that is silent."""
-        present = self._held.get((request.protocol, request.port))
-        if present is not None and present != request.run_id:
-            await self._release(present)
+        run_id = request.holder.identity.run_id
+        while (present := self._held.get((request.protocol, request.port))) is not None:
+            held_by = present.identity.run_id
+            if held_by == run_id or not await self._release(held_by) or held_by == present.identity.run_id:
+                break
         return self._open(request)
 
     def _open(self, request: _Request) -> IListeningPort:
-        run_id = request.run_id
-        if self._most_per_client and self._per_client[run_id] >= self._most_per_client:
+        if 0 < self._most_per_client <= self._ports_of(request.holder.identity.run_id):
             raise ProxyRefusedError(RefusalCode.TOO_MANY_PORTS, "exceed the max_ports_per_client")
         opened = self._open_given(request) if request.port else self._open_any(request)
-        self._held[request.protocol, opened.address.port] = run_id
-        self._per_client[run_id] += 1
-        return _HeldPort(self, opened, request.protocol, request.name, run_id)
+        self._held[request.protocol, opened.address.port] = request.holder
+        return _HeldPort(self, opened, request.protocol, request.holder)
+
+    def _ports_of(self, run_id: str) -> int:
+        return sum(holder.identity.run_id == run_id for holder in self._held.values())
 
     def _open_given(self, request: _Request) -> IListeningPort:
         if (request.protocol, request.port) in self._held:
@@ -172,7 +170,7 @@ class ServerPorts:
 
     def _open_any(self, request: _Request) -> IListeningPort:
         failed: ListenFailed | None = None
-        for port in self._candidates(request.protocol, request.name):
+        for port in self._candidates(request.protocol, request.holder.name):
             try:
                 return self._listen[request.protocol](port, request.acceptor)
             except ListenFailed as error:
@@ -209,8 +207,7 @@ class _Request:
     protocol: PortProtocol
     port: int
     acceptor: Any
-    name: str
-    run_id: str
+    holder: IPortHolder
 
     def refused(
         self, code: RefusalCode, reason: str, failed: ListenFailed | None = None

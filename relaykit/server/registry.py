@@ -22,11 +22,12 @@ from relaykit.errors import (
     VisitRefusedError,
     problem_of,
 )
-from relaykit.interfaces import IRegisteredProxy, ISignalReceiver, IVisitable
+from relaykit.interfaces import IGroupableProxyType, IRegisteredProxy, ISignalReceiver, IVisitable
 from relaykit.options import Options, ProxyCommon, from_wire
 from relaykit.sansio.control.texts import STOPPED
 from relaykit.server.events import UserUnserved
 from relaykit.server.flows import DatagramUserFlow, UserFlow, WorkLegFlow, WorkSource
+from relaykit.server.groups import Groups
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -216,6 +217,7 @@ class Registry:
         self._withdrawn: set[RegisteredProxy] = set()
         """Proxies that are gone and whose users are not."""
         self._accounting = accounting
+        self.groups = Groups()
         self.draining = False
         """Whether no proxy is taken any more."""
 
@@ -245,7 +247,7 @@ class Registry:
         self._per_client[proxy.identity.run_id] += 1
         try:
             ingress = await self._ingress_of(type_name)
-            exposing: Deferred[IExposure] = Deferred.fromCoroutine(ingress.expose(proxy))
+            exposing: Deferred[IExposure] = Deferred.fromCoroutine(self._expose(proxy, ingress))
             proxy.exposure = await exposing.addTimeout(EXPOSE_TIMEOUT_S, self._clock)
         except DeadlinePassed as error:
             self._forget(proxy)
@@ -309,6 +311,15 @@ class Registry:
         exposure = None if proxy is None else proxy.exposure
         if exposure is not None and ISignalReceiver.providedBy(exposure):
             await exposure.signal_received(sender, body)
+
+    async def _expose(self, proxy: RegisteredProxy, ingress: IIngress) -> IExposure:
+        """Opens a proxy, or has it join its group where its type can be grouped."""
+        proxy_type = self._types.get(proxy.type)
+        if proxy.common.load_balancer.group and IGroupableProxyType.providedBy(proxy_type):
+            terms = proxy_type.group_terms(proxy.options)
+            return await self.groups.expose(proxy, terms, ingress.expose)
+        exposure: IExposure = await ingress.expose(proxy)
+        return exposure
 
     async def _ingress_of(self, type_name: str) -> IIngress:
         """The running server half of a type.

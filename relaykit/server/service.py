@@ -17,7 +17,7 @@ from relaykit.sansio.control.server_life import ServerAction, ServerLife, Server
 from relaykit.server.composition import Composition, ServerParts
 from relaykit.server.network import Network, make_network
 from relaykit.server.observers import LogObserver, Observers
-from relaykit.server.status import ClientStatus, ProxyStatus, ServerStatus
+from relaykit.server.status import ClientStatus, GroupStatus, ProxyStatus, ServerStatus
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ class RelayServer(Service):
             proxies=tuple(
                 ProxyStatus.of(each, parts.registry.get(each.name)) for each in parts.accounting.proxies()
             ),
+            groups=tuple(GroupStatus.of(each) for each in parts.registry.groups),
             flows=parts.data_plane.counts(),
         )
 

@@ -139,6 +139,7 @@ class Session:
             token,
             rules.entropy,
             rules.texts,
+            link.round_trip,
         )
 
     @property

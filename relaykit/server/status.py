@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from relaykit.options import Options, ProxyCommon
     from relaykit.sansio.control.server_life import ServerState
     from relaykit.server.accounting import ClientTotals, ProxyTotals
+    from relaykit.server.groups import ProxyGroup
     from relaykit.server.registry import RegisteredProxy
-    from relaykit.values import Address
+    from relaykit.values import Address, Balance
 
-__all__ = ["ClientStatus", "ProxyStatus", "ServerStatus"]
+__all__ = ["ClientStatus", "GroupStatus", "ProxyStatus", "ServerStatus"]
 
 
 @frozen(kw_only=True)
@@ -133,6 +134,34 @@ class ProxyStatus:
 
 
 @frozen(kw_only=True)
+class GroupStatus:
+    """One group of proxies.
+
+    :ivar name: ``loadBalancer.group``; separate for each proxy type.
+    :ivar address: what users dial; empty if nothing is public.
+    :ivar balance: how its users are distributed.
+    :ivar members: the names of its proxies, in the order in which they joined.
+    """
+
+    name: str
+    type: str
+    address: str
+    balance: Balance
+    members: tuple[str, ...]
+
+    @classmethod
+    def of(cls, group: ProxyGroup) -> GroupStatus:
+        """The status of a group."""
+        return cls(
+            name=group.group,
+            type=group.type,
+            address="" if group.exposure is None else group.exposure.address,
+            balance=group.balance,
+            members=tuple(member.name for member in group.members),
+        )
+
+
+@frozen(kw_only=True)
 class ServerStatus:
     """The server at one moment.
 
@@ -142,6 +171,7 @@ class ServerStatus:
     :ivar fingerprint: SHA-256 of its certificate, while it runs.
     :ivar clients: those that are logged in, then those that are gone and had a client id.
     :ivar proxies: those that are open, then those that are closed.
+    :ivar groups: those that are open.
     :ivar flows: in them, *near* is where users come from.
     """
 
@@ -152,4 +182,5 @@ class ServerStatus:
     version: str = ""
     clients: tuple[ClientStatus, ...] = ()
     proxies: tuple[ProxyStatus, ...] = ()
+    groups: tuple[GroupStatus, ...] = ()
     flows: FlowCounts = field(factory=FlowCounts)

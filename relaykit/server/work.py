@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.logger import Logger
@@ -21,12 +21,13 @@ from relaykit.timer import Timer
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from relaykit.interfaces import IConnection, IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.wire.framing import Framing
-    from relaykit.server.flows import ProxyFlow
+    from relaykit.server.flows import FlowOwner, ProxyFlow
     from relaykit.values import Secret
 
 __all__ = ["IdleConnection", "WorkConnections"]
@@ -84,48 +85,53 @@ class _IdleWatch:
 class _Check:
     """Waits until the client's machine confirms an assignment, or anything comes from the client.
 
-    ``on_confirmed()`` is called once, or ``on_broken(silently)``: then the assignment has not reached the
-    client, of which nothing was heard at all if it broke silently.
+    One of ``on_confirmed()``, ``on_broken(silently)`` and ``on_ended()`` is called once.  If it is broken,
+    the assignment has not reached the client, of which nothing was heard at all if it broke silently.  If it
+    has ended, the client has ended the connection in order, without a word.
     """
 
     def __init__(
         self,
         leg: IStreamLeg,
-        connection: IConnection,
+        connection: IConnection | None,
         clock: IReactorTime,
         on_confirmed: Callable[[], None],
         on_broken: Callable[[bool], None],
+        on_ended: Callable[[], None],
     ) -> None:
         self._leg = leg
         self._connection = connection
         self._clock = clock
         self._on_confirmed = on_confirmed
         self._on_broken = on_broken
-        self._over = False
+        self._on_ended = on_ended
+        self._over = self._ending = False
         self._pause_s = FIRST_LOOK_S
         self._deadline = clock.seconds() + CONFIRMED_WITHIN_S
-        self._timer: IDelayedCall | None = clock.callLater(self._pause_s, self._look)
+        self._timer: IDelayedCall | None = clock.callLater(self._first_look_s, self._look)
         leg.attach(self)
+
+    @property
+    def _first_look_s(self) -> float:
+        return FIRST_LOOK_S
 
     def data_received(self, data: Buffer) -> None:
         self._leg.unread(bytes(data))
         self._end(self._on_confirmed)
 
     def end_received(self) -> None:
-        # The client has ended this connection, for a reason that another would not do away with.
-        self._end_soon(self._on_confirmed)
+        self._end_soon(self._on_ended)
 
     def leg_lost(self, reason: Ended) -> None:
         if reason is Ended.FINISHED:
-            self._end_soon(self._on_confirmed)
+            self._end_soon(self._on_ended)
         else:
             self._end(self._on_broken, False)
 
     def _look(self) -> None:
         self._timer = None
-        if not self._connection.unconfirmed:
-            self._leg.pauseProducing()
-            self._end(self._on_confirmed)
+        if self._is_confirmed():
+            self._confirmed()
         elif self._clock.seconds() >= self._deadline:
             self._end(self._on_broken, True)
             self._leg.abort()
@@ -133,9 +139,18 @@ class _Check:
             self._pause_s = min(2 * self._pause_s, LOOK_EVERY_S)
             self._timer = self._clock.callLater(self._pause_s, self._look)
 
+    def _is_confirmed(self) -> bool:
+        return self._connection is None or not self._connection.unconfirmed
+
+    def _confirmed(self) -> None:
+        if not self._over and not self._ending:
+            self._leg.pauseProducing()
+            self._end(self._on_confirmed)
+
     def _end_soon(self, tell: Callable[[], None]) -> None:
         """Tells when the leg has told all, so that whoever gets it next is told, too."""
         if not self._over and self._timer is not None:
+            self._ending = True
             self._timer.cancel()
             self._timer = self._clock.callLater(0, self._end, tell)
 
@@ -146,6 +161,21 @@ class _Check:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         tell(*what)
+
+
+class _Answer(_Check):
+    """Waits until the client itself answers what it was asked after the assignment: it was there then."""
+
+    def __init__(self, answer: Deferred[None], *what: Any) -> None:
+        super().__init__(*what)
+        answer.addCallback(lambda _: self._confirmed())
+
+    @property
+    def _first_look_s(self) -> float:
+        return CONFIRMED_WITHIN_S
+
+    def _is_confirmed(self) -> bool:
+        return False
 
 
 _UNSERVED = {
@@ -159,6 +189,7 @@ class WorkConnections:
     """Drives the pool of one session.
 
     ``request(count)`` asks the client for work connections; ``token`` is what encrypted proxies use.
+    ``round_trip()`` is that of :class:`relaykit.interfaces.ISharedPath`, if the client has such a path.
     """
 
     log = Logger()
@@ -171,7 +202,9 @@ class WorkConnections:
         token: Secret,
         entropy: Callable[[int], bytes],
         texts: PeerTexts,
+        round_trip: Callable[[], Deferred[None]] | None = None,
     ) -> None:
+        self._round_trip = round_trip
         self._pool = pool
         self._takes_visitor_users = False
         self._request = request
@@ -232,21 +265,35 @@ class WorkConnections:
         name, origin = flow.proxy.name, flow.origin
         leg.write(assign_work(idle.framing, name, origin, visitor_user=self._takes_visitor_users))
         connection: IConnection | None = leg.connection
-        if now - idle.since <= FRESH_S or connection is None or connection.unconfirmed is None:
-            self._serve(flow, leg)
+        proxy = flow.proxy
+        serve, broken = partial(self._serve, proxy, flow, leg), partial(self._broken, proxy, event)
+        if flow.has_alternative:
+            ended = partial(self._ended, proxy, event)
+            if self._round_trip is not None:
+                _Answer(self._round_trip(), leg, connection, self._clock, serve, broken, ended)
+            else:
+                _Check(leg, connection, self._clock, serve, broken, ended)
+        elif now - idle.since <= FRESH_S or connection is None or connection.unconfirmed is None:
+            self._serve(proxy, flow, leg)
         else:
-            _Check(
-                leg, connection, self._clock, partial(self._serve, flow, leg), partial(self._broken, event)
-            )
+            # Where it has ended, another work connection would, too.
+            _Check(leg, connection, self._clock, serve, broken, serve)
 
-    def _serve(self, flow: ProxyFlow, leg: IStreamLeg) -> None:
-        if not flow.is_waiting:
-            # It was ended meanwhile.
+    def _serve(self, proxy: FlowOwner, flow: ProxyFlow, leg: IStreamLeg) -> None:
+        if not flow.is_waiting or flow.proxy is not proxy:
+            # It was ended meanwhile, or waits for somebody else's work connection.
             leg.close()
             return
         flow.on_work_leg(transformed(leg, flow.proxy.common.transport, self._token, self._entropy))
 
-    def _broken(self, event: Assigned[ProxyFlow, IdleConnection], silently: bool) -> None:
+    def _ended(self, proxy: FlowOwner, event: Assigned[ProxyFlow, IdleConnection]) -> None:
+        """The client has ended a work connection as soon as it was assigned: mostly, there is no service."""
+        flow = event.user
+        event.leg.leg.close()
+        if flow.is_waiting and flow.proxy is proxy:
+            flow.on_unserved(NoWorkConnection("the client ended the work connection"))
+
+    def _broken(self, proxy: FlowOwner, event: Assigned[ProxyFlow, IdleConnection], silently: bool) -> None:
         """A work connection died while it was idle, and has served nobody: the user gets another one.
 
         Where it died silently others will have, too, and the user must not wait for each of them.
@@ -255,14 +302,14 @@ class WorkConnections:
         self.log.info(
             "[{run}] [{proxy}] a work connection died while it was idle; {origin} gets another",
             run=event.user.proxy.identity.run_id,
-            proxy=event.user.proxy.name,
+            proxy=proxy.name,
             origin=event.user.origin,
         )
         for idle in self._pool.idle_legs if silently else ():
             if now - idle.since > FRESH_S:
                 self._pool.lost(idle)
                 idle.leg.abort()
-        if event.user.is_waiting:
+        if event.user.is_waiting and event.user.proxy is proxy:
             self._pool.retry(event, now)
         self._settle()
 

@@ -8,6 +8,7 @@ services and hole punching.  Nothing waits: each call runs until all is quiet, a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +38,13 @@ from relaykit.interfaces import (
 )
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.network_info import NetworkInfo
-from relaykit.options import Options, ProxyCommon
+from relaykit.options import LoadBalancer, Options, ProxyCommon
 from relaykit.plugins import ProxyTypes
 from relaykit.sansio.control.server_life import CLOSE_S, DRAIN_S
 from relaykit.sansio.nat.behavior import NatBehavior
 from relaykit.server import network as server_network
-from relaykit.server.events import ProxyRefused, UserLeft
+from relaykit.server.events import ProxyExposed, ProxyRefused, UserLeft
+from relaykit.server.groups import ProxyGroup
 from relaykit.server.service import RelayServer
 from relaykit.testing.direct_paths import MemoryPunching
 from relaykit.testing.memory import MemoryNetwork
@@ -211,27 +213,29 @@ class MemoryRelay:
         local_datagrams: DatagramService | None = None,
         user: str = "",
         ingress_options: Options | None = None,
+        load_balancer: LoadBalancer | None = None,
     ) -> Published:
         """Has a client register a proxy; None for a local service is one that refuses connections.
 
-        ``ingress_options`` count for the first proxy of a type, which makes the ingress.
+        ``ingress_options`` count for the first proxy of a type, which makes the ingress.  The exposure of a
+        member of a group is the group's.
 
         :raises ProxyRefusedError: the server does.
         """
         guest = self._guest(proxy_type)
         guest.configured = guest.configured or ingress_options
         machine = _Machine(self, local, local_datagrams)
-        common = ProxyCommon(name=name, type=proxy_type.name)
-        seen = len(self._events.refused)
-        guest.exposed.clear()
+        common = ProxyCommon(name=name, type=proxy_type.name, load_balancer=load_balancer or LoadBalancer())
+        name = f"{user}.{name}" if user else name
+        seen, opened = len(self._events.refused), self._events.exposed[name]
         client = self._run(machine, user, ConfiguredProxy(common, options, proxy_type.name))
         if self._events.refused[seen:]:
             self._stop(client)
             refused = self._events.refused[-1]
             raise ProxyRefusedError(RefusalCode(refused.code), refused.reason)
-        if not guest.exposed:
+        if self._events.exposed[name] == opened:
             raise AssertionError("not exposed although all is quiet: does it wait for time to pass?")
-        proxy, exposure = guest.exposed[-1]
+        proxy, exposure = guest.exposed_as(name)
         backend, host = guest.made
         flows = self._events.flows.setdefault(proxy.name, [])
         return Published(proxy, exposure, backend, host, client, machine.connections, flows, self)
@@ -440,6 +444,15 @@ class _Guest(_Watched):
         self.made: tuple[Any, Any]
         """A backend or a visitor, with its host."""
 
+    def exposed_as(self, name: str) -> tuple[IRegisteredProxy, IExposure]:
+        """The proxy of a name that was exposed last, and its exposure or its group's."""
+        return next(
+            (member, exposure)
+            for proxy, exposure in reversed(self.exposed)
+            for member in (proxy.members if isinstance(proxy, ProxyGroup) else (proxy,))
+            if member.name == name
+        )
+
     def load(self) -> Any:
         """The type, watched."""
         return self
@@ -505,12 +518,15 @@ class _Events:
     follows_users = True
 
     def __init__(self) -> None:
+        self.exposed: Counter[str] = Counter()
         self.refused: list[ProxyRefused] = []
         self.flows: dict[str, list[Traffic]] = {}
 
     def on_event(self, event: Any) -> None:
         if isinstance(event, ProxyRefused):
             self.refused.append(event)
+        elif isinstance(event, ProxyExposed):
+            self.exposed[event.name] += 1
         elif isinstance(event, UserLeft):
             self.flows.setdefault(event.proxy, []).append(event.traffic)
 

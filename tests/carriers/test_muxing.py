@@ -630,6 +630,28 @@ class PathTests(LinkTestCase):
             self.network.flush()
         self.assertGreater(far._stream.window_bytes, INITIAL_WINDOW_BYTES)
 
+    def test_answer_to_what_was_asked(self) -> None:
+        """A round trip begins when it is asked for: an answer to an earlier ping is none to this question."""
+        before = self.far.round_trip()
+        self.far.measure_round_trip()
+        self.network.turn()
+        after = self.far.round_trip()
+        self.assertEqual(self.far.session.begun_pings, 1)
+        while not before.called:
+            self.network.turn()
+        self.assertNoResult(after)
+        self.network.flush()
+        self.successResultOf(after)
+        self.assertEqual(self.far.session.answered_pings, 2)
+
+    def test_no_answer(self) -> None:
+        """What is said meanwhile is no answer, and a link that is lost gives none."""
+        self.network.flush()
+        answered = self.far.round_trip()
+        self.far.lower.abort()
+        self.network.flush()
+        self.assertNoResult(answered)
+
 
 class PeerTests(RawTestCase):
     """Tests against peers that are slow, silent or wrong."""

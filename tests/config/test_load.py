@@ -180,6 +180,20 @@ class ClientTests(ConfigurationTestCase):
         disabled = self.client(f"{first}remotePort = 6000\n{second}remotePort = 6000\nenabled = false\n")
         self.assertEqual(disabled.warnings, ())
 
+    def test_same_port_in_a_group(self) -> None:
+        """Members of one group share a port; a type without groups has none to share."""
+        entries = "".join(
+            f'[[proxies]]\nname = "{name}"\ntype = "tcp"\nlocalPort = 1\nremotePort = 6000\n'
+            f'loadBalancer.group = "{group}"\n'
+            for name, group in (("a", "x"), ("b", "x"), ("c", "y"))
+        )
+        (warning,) = self.client(entries).warnings
+        self.assertIn('proxy "c"', str(warning))
+        secret = '[[proxies]]\nname = "a"\ntype = "stcp"\nlocalPort = 1\nloadBalancer.group = "x"\n'
+        (warning,) = self.client(secret).warnings
+        self.assertIn("loadBalancer.group", str(warning))
+        self.assertIn("has no effect: proxies of type stcp cannot be grouped", str(warning))
+
     def test_secrets_are_not_shown(self) -> None:
         """A secret of the wrong kind is not repeated, neither in words nor by the loaded options."""
         (problem,) = self.client_problems("auth.token = 12345\n")

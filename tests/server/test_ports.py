@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -22,6 +23,14 @@ ACCEPTOR: Any = None
 @frozen
 class Holder:
     """As much of a registered proxy as ports look at."""
+
+    name: str
+    identity: ClientIdentity
+
+
+@define
+class Shared:
+    """Who has a port, for one client after the other."""
 
     name: str
     identity: ClientIdentity
@@ -67,6 +76,37 @@ class ServerPortsTests(SynchronousTestCase):
         self.shared: list[Any] = []
         self.clock = Clock()
         self.picks: list[int] = []
+
+    def test_changing_hands(self) -> None:
+        """A port counts for the client that its holder belongs to at the moment."""
+        ports = self.ports(most_per_client=1)
+        shared: Any = Shared("group", ClientIdentity("r1"))
+        held = self.successResultOf(ports.listen_stream(6000, ACCEPTOR, shared))
+        self.failureResultOf(ports.listen_stream(6001, ACCEPTOR, holder("a")), ProxyRefusedError)
+        shared.identity = ClientIdentity("r2")
+        self.successResultOf(ports.listen_stream(6001, ACCEPTOR, holder("a")))
+        self.failureResultOf(ports.listen_stream(6002, ACCEPTOR, holder("b", "r2")), ProxyRefusedError)
+        held.close()
+        self.successResultOf(ports.listen_stream(6002, ACCEPTOR, holder("b", "r2")))
+
+    def test_taken_from_all(self) -> None:
+        """A port that changes hands among silent clients is taken from one after the other."""
+        shared: Any = Shared("group", ClientIdentity("r1"))
+        released = []
+
+        def release(run_id: str) -> Deferred[bool]:
+            released.append(run_id)
+            if run_id == "r1":
+                shared.identity = ClientIdentity("r2")
+            else:
+                held.close()
+            return succeed(True)
+
+        listen = {PortProtocol.TCP: self.network.listen}
+        ports = ServerPorts(listen, self.clock, lambda below: 0, release=release)
+        held = self.successResultOf(ports.listen_stream(6000, ACCEPTOR, shared))
+        self.successResultOf(ports.listen_stream(6000, ACCEPTOR, holder("a", "r3")))
+        self.assertEqual(released, ["r1", "r2"])
 
     def ports(self, *allowed: range, most_per_client: int = 0) -> ServerPorts:
         """Ports under test; what is picked at random comes from ``picks``, then from the beginning."""

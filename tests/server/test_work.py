@@ -61,6 +61,12 @@ class Proxy:
         """Nothing."""
 
 
+class Elsewhere(WorkLegFlow):
+    """Wants a work connection, and could have somebody else's."""
+
+    has_alternative = True
+
+
 class WorkTestCase(SynchronousTestCase):
     """Has the work connections of a session."""
 
@@ -152,6 +158,102 @@ class WorkConnectionsTests(WorkTestCase):
         self.failureResultOf(self.open(), SessionLost)
         self.network.flush()
         self.assertIn(b"web", received.data)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class AlternativeTests(WorkTestCase):
+    """Users who could be served elsewhere: nothing of them is delivered before the client has answered."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.answers: list[Deferred[None]] = []
+
+    def has_path(self) -> None:
+        """The client has a path on which it can be asked for an answer."""
+        self.patch(self.work, "_round_trip", self.ask)
+
+    def ask(self) -> Deferred[None]:
+        """Asks for an answer, which the test gives."""
+        self.answers.append(Deferred())
+        return self.answers[-1]
+
+    def user(self) -> Deferred[IStreamLeg]:
+        """Somebody who could be served elsewhere."""
+        flow = Elsewhere(self.proxy, Origin())
+        flow.start()
+        self.network.flush()
+        return flow.answer
+
+    def test_answered(self) -> None:
+        """A client that answers what it was asked after the assignment serves, and nothing is left over."""
+        self.has_path()
+        _, received = self.offer()
+        wanted = self.user()
+        self.assertNoResult(wanted)
+        self.assertIn(b"web", received.data)
+        self.answers.pop().callback(None)
+        self.successResultOf(wanted)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_service_speaks_first(self) -> None:
+        """What the service says is an answer, too; the one that was asked for comes too late to matter."""
+        self.has_path()
+        near, _ = self.offer()
+        wanted = self.user()
+        near.write(b"220 ready")
+        self.network.flush()
+        heard = RecordingReceiver(self.successResultOf(wanted))
+        self.answers.pop().callback(None)
+        self.network.flush()
+        self.assertEqual(heard.data, b"220 ready")
+
+    def test_silent(self) -> None:
+        """A client that does not answer in time loses the work connection, and the user waits for another."""
+        self.has_path()
+        self.offer()
+        wanted = self.user()
+        self.clock.advance(CONFIRMED_WITHIN_S)
+        self.assertNoResult(wanted)
+        self.offer()
+        self.answers[-1].callback(None)
+        self.successResultOf(wanted)
+
+    def test_without_path(self) -> None:
+        """Without such a path the client's machine must confirm, however short the connection was idle."""
+        self.offer()
+        wanted = self.user()
+        self.assertNoResult(wanted)
+        self.clock.advance(FIRST_LOOK_S)
+        self.successResultOf(wanted)
+
+    def test_ended(self) -> None:
+        """A client that ends the connection at once serves nobody, and the user can go elsewhere."""
+        for path in (False, True):
+            if path:
+                self.has_path()
+            near, received = self.offer()
+            wanted = self.user()
+            near.close()
+            self.network.flush()
+            for answer in self.answers:
+                answer.callback(None)
+            self.clock.advance(0)
+            failure = self.failureResultOf(wanted, NoWorkConnection)
+            self.assertEqual(failure.getErrorMessage(), "the client ended the work connection")
+            self.network.flush()
+            self.assertTrue(received.lost)
+
+    def test_gone_elsewhere(self) -> None:
+        """A work connection for a user who went elsewhere meanwhile is closed."""
+        _, received = self.offer()
+        flow = Elsewhere(self.proxy, Origin())
+        flow.start()
+        self.network.flush()
+        flow.proxy = Proxy(self.work, self.clock, name="other")
+        self.clock.advance(FIRST_LOOK_S)
+        self.network.flush()
+        self.assertTrue(received.ended)
+        self.assertNoResult(flow.answer)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 

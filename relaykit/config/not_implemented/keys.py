@@ -67,10 +67,7 @@ CLIENT_KEYS: Sequence[Unavailable] = (
 )
 """Of a client's file, but for proxies and visitors."""
 
-PROXY_KEYS: Sequence[Unavailable] = (
-    Unavailable("transport.bandwidthLimit", "limits of bandwidth"),
-    Unavailable("loadBalancer.group", "groups of proxies", refused=True),
-)
+PROXY_KEYS: Sequence[Unavailable] = (Unavailable("transport.bandwidthLimit", "limits of bandwidth"),)
 """Of every proxy."""
 
 

@@ -16,6 +16,7 @@ from relaykit.config.rules.completing import complete_proxy, complete_visitor
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS, LocalPlugin
 from relaykit.config.text.documents import KeyPath, kind_of, shown
 from relaykit.errors import PluginError
+from relaykit.interfaces import IGroupableProxyType
 from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon
 from relaykit.plugins import ProxyTypes
 
@@ -30,8 +31,9 @@ _PLUGIN = "plugin"
 class Entry(Generic[CommonT]):
     """One proxy or visitor of a file, started or not.
 
-    ``available`` says whether an installed package has its type; ``plugin_type`` is empty if it has
-    no plugin, and ``plugin`` has that table's further keys.
+    ``available`` says whether an installed package has its type, and ``is_groupable`` whether that has
+    groups, or is not known yet; ``plugin_type`` is empty if it has no plugin, and ``plugin`` has that
+    table's further keys.
     """
 
     reader: Reader
@@ -40,6 +42,7 @@ class Entry(Generic[CommonT]):
     common: CommonT
     options: Options
     available: bool
+    is_groupable: bool
     plugin_type: str
     plugin: LocalPlugin | None
 
@@ -63,7 +66,10 @@ class ProxyEntry(Entry[ProxyCommon]):
     def completed(self) -> ProxyCommon:
         """Its common keys with nothing left open, checked."""
         common = complete_proxy(self.common)
-        self.check(check_proxy(common, self.options, has_plugin=self.plugin is not None), "proxy")
+        found = check_proxy(
+            common, self.options, has_plugin=self.plugin is not None, is_groupable=self.is_groupable
+        )
+        self.check(found, "proxy")
         if self.plugin is not None and self.plugin.endpoint:
             common = msgspec.structs.replace(common, local=self.plugin.endpoint)
         return common
@@ -142,7 +148,9 @@ class EntryReader:
         plugin_type, plugin = self._plugin(given, of.plugins, path, subject)
         if common is None or options is None:
             return None
-        return self.reader, path, subject, common, options, name in self.types, plugin_type, plugin
+        available = name in self.types
+        is_groupable = not available or IGroupableProxyType.providedBy(self.types.get(name))
+        return self.reader, path, subject, common, options, available, is_groupable, plugin_type, plugin
 
     # --- the type ---------------------------------------------------------------------------
 

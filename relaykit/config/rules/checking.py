@@ -104,14 +104,22 @@ def check_client(
     return found
 
 
-def check_proxy(common: ProxyCommon, options: Options, *, has_plugin: bool = False) -> Findings:
-    """Everything that is wrong or worth a warning in one proxy; a plugin stands for the local service."""
+def check_proxy(
+    common: ProxyCommon, options: Options, *, has_plugin: bool = False, is_groupable: bool = True
+) -> Findings:
+    """Everything that is wrong or worth a warning in one proxy.
+
+    A plugin stands for the local service.  ``is_groupable`` says whether the type has groups.
+    """
     found = Findings()
     found.add(_proxy_problems(common, has_plugin))
     found.add(nested_problems(options))
     if not has_plugin and not common.local and common.local_port == 0:
         found.warn((Problem("localPort", "is 0: there is no local service to connect to"),))
     found.warn(_idle_checks(common, has_plugin))
+    if common.load_balancer.group and not is_groupable:
+        reason = f"has no effect: proxies of type {common.type} cannot be grouped"
+        found.warn((Problem("loadBalancer.group", reason),))
     _add_unavailable(found, availability_findings(common, PROXY_KEYS))
     return found
 

@@ -144,6 +144,16 @@ class YamuxSession:
         """The round trip that the last ping took, in seconds; None before the first answer."""
         return self._keepalive.round_trip_s
 
+    @property
+    def answered_pings(self) -> int:
+        """How many pings the peer has answered."""
+        return self._keepalive.answered_pings
+
+    @property
+    def begun_pings(self) -> int:
+        """How many pings were sent, of which one may still be under way."""
+        return self._keepalive.begun_pings
+
     def measure_round_trip(self, now: float) -> None:
         """Has the next output begin with a ping, unless one is under way; as any, it must be answered."""
         self._pass_time(now)

@@ -34,6 +34,7 @@ class Keepalive:
         "_timeout_s",
         "_value",
         "_wanted_at",
+        "answered_pings",
         "heard_at",
         "round_trip_s",
         "wanted",
@@ -47,6 +48,7 @@ class Keepalive:
         self._value = 0
         self._wanted_at: float | None = None
         self._sent_at: float | None = None
+        self.answered_pings = 0
         self.heard_at = now
         self.wanted = False
         self.round_trip_s: float | None = None
@@ -56,6 +58,11 @@ class Keepalive:
         if self._wanted_at is None:
             self._wanted_at = now
             self.wanted = True
+
+    @property
+    def begun_pings(self) -> int:
+        """Pings that were sent up to now."""
+        return self.answered_pings + (self._sent_at is not None)
 
     def send(self, now: float) -> int:
         """Answers the value of the ping that goes out now."""
@@ -69,6 +76,7 @@ class Keepalive:
             return
         self.round_trip_s = now - self._sent_at
         self._sent_at = self._wanted_at = None
+        self.answered_pings += 1
         self._value = (self._value + 1) % _VALUES
         if self._interval_s is not None:
             self._next_at = now + self._interval_s

@@ -11,7 +11,7 @@ from relaykit.config.not_implemented.keys import (
 )
 from relaykit.config.schema import ClientConfig, ClientTransport, ServerConfig, SshTunnelGateway
 from relaykit.config.schema.sections import QuicConfig, WebServerConfig
-from relaykit.options import LoadBalancer, Options, Problem, ProxyCommon
+from relaykit.options import Options, Problem, ProxyCommon
 
 
 class AvailabilityTests(SynchronousTestCase):
@@ -36,11 +36,6 @@ class AvailabilityTests(SynchronousTestCase):
         found = availability_findings(config, SERVER_KEYS)
         self.assertEqual(found.unavailable, [Problem("kcpBindPort", "KCP: not available yet")])
         self.assertEqual([each.key for each in found.warnings], ["enablePrometheus", "webServer.port"])
-        common = ProxyCommon(load_balancer=LoadBalancer(group="g"))
-        self.assertEqual(
-            [each.key for each in availability_findings(common, PROXY_KEYS).unavailable],
-            ["loadBalancer.group"],
-        )
 
     def test_only(self) -> None:
         """Where only some values are not available, the others are."""

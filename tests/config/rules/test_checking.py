@@ -30,7 +30,15 @@ from relaykit.config.schema.auth import (
     TokenSource,
 )
 from relaykit.config.schema.sections import LogConfig, WebServerConfig, WebServerTls
-from relaykit.options import HealthCheck, HttpHeader, Options, ProxyCommon, ProxyTransport, VisitorCommon
+from relaykit.options import (
+    HealthCheck,
+    HttpHeader,
+    LoadBalancer,
+    Options,
+    ProxyCommon,
+    ProxyTransport,
+    VisitorCommon,
+)
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.values import Secret
 
@@ -156,6 +164,10 @@ class ProxyTests(SynchronousTestCase):
             ),
             (ProxyCommon(name="a", local_port=1, health_check=HealthCheck(type="udp")), "healthCheck.type"),
             (ProxyCommon(name="a", local_port=1, health_check=HealthCheck(type="http")), "healthCheck.path"),
+            (
+                ProxyCommon(name="a", local_port=1, load_balancer=LoadBalancer(balance="x")),
+                "loadBalancer.balance",
+            ),
             (ProxyCommon(name="a", local="unix:/x", local_port=1), "local"),
             (ProxyCommon(name="a", local="/run/x.sock"), "local"),
             (ProxyCommon(name="a", local="/run:x"), "local"),
@@ -210,6 +222,14 @@ class ProxyTests(SynchronousTestCase):
         for text, found in (("1MB", []), ("", []), ("1mb", ["transport.bandwidthLimit"])):
             common = ProxyCommon(transport=ProxyTransport(bandwidth_limit=text))
             self.assertEqual([problem.key for problem in value_problems(common)], found)
+
+    def test_group(self) -> None:
+        """A group of a type that has none is of no effect, which is said."""
+        common = ProxyCommon(name="a", type="plain", local_port=1, load_balancer=LoadBalancer(group="g"))
+        self.assertEqual(check_proxy(common, Plain()).warnings, [])
+        (warning,) = check_proxy(common, Plain(), is_groupable=False).warnings
+        self.assertEqual(warning.key, "loadBalancer.group")
+        self.assertEqual(warning.reason, "has no effect: proxies of type plain cannot be grouped")
 
     def test_visitor(self) -> None:
         """A visitor needs a name, a proxy to visit, and a port or none by intention."""

@@ -26,6 +26,19 @@ class KeepaliveTests(SynchronousTestCase):
         keepalive.wake(160.25)
         self.assertEqual(keepalive.send(160.25), 1)
 
+    def test_counts(self) -> None:
+        """Pings are counted when they go out and when they are answered, not when they are wanted."""
+        keepalive = Keepalive(30.0, 0.0)
+        counts = []
+        keepalive.want(0.0)
+        counts.append((keepalive.begun_pings, keepalive.answered_pings))
+        keepalive.send(0.0)
+        counts.append((keepalive.begun_pings, keepalive.answered_pings))
+        keepalive.answered(7, 0.0)
+        keepalive.answered(0, 1.0)
+        counts.append((keepalive.begun_pings, keepalive.answered_pings))
+        self.assertEqual(counts, [(0, 0), (1, 0), (1, 1)])
+
     def test_silence(self) -> None:
         """Nothing heard for ten seconds after a ping means that the peer is dead."""
         keepalive = Keepalive(30.0, 0.0)

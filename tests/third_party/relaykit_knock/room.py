@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from attrs import define, field, frozen
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode, RemoteProtocolError
-from relaykit.interfaces import IBackend, IExposure, IIngress, ILegAcceptor, IProxyType
+from relaykit.interfaces import IBackend, IExposure, IGroupableProxyType, IIngress, ILegAcceptor
 from relaykit.options import Options, Port, Problem, doc, extension
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -153,13 +153,16 @@ class RoomBackend(Service):
         await self._host.forward(leg, local, origin).when_ended()
 
 
-@implementer(IProxyType)
+@implementer(IGroupableProxyType)
 @frozen
 class _RoomType:
     name = "room"
     summary = "many services behind one port of the server, told apart by their users' first line"
     proxy_options = RoomOptions
     ingress_options = RoomIngressOptions
+
+    def group_terms(self, options: Any) -> Mapping[str, object]:
+        return {"the group is in another room": options.room}
 
     def make_ingress(self, options: Any, host: IServerHost) -> RoomIngress:
         return RoomIngress(options, host)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 from relaykit.errors import ProxyRefusedError, RemoteProtocolError
+from relaykit.options import LoadBalancer
 from relaykit.testing.conformance import ProxyTypeTests
+from relaykit.testing.memory import RecordingReceiver
 from relaykit.testing.relay import MemoryRelay, echoing
+from relaykit.values import Secret
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit_knock import room
@@ -36,6 +39,34 @@ class RoomTests(SynchronousTestCase):
         self.assertRaises(ProxyRefusedError, second)
         first.withdraw()
         second()
+
+    def test_group(self) -> None:
+        """Several clients serve one room in turn, if they all say so and know the key."""
+        relay = MemoryRelay()
+
+        def join(name: str, room_name: str = "kitchen", key: str = "k") -> None:
+            said = name.encode()
+            relay.publish(
+                room.proxy_type,
+                RoomOptions(room=room_name),
+                name=name,
+                local=lambda leg: leg.write(said),
+                load_balancer=LoadBalancer(group="cooks", group_key=Secret(key)),
+            )
+
+        for name in ("ann", "bob"):
+            join(name)
+        heard = []
+        for _ in range(3):
+            leg = relay.dial(7003)
+            user = RecordingReceiver(leg)
+            leg.write(b"room kitchen\n")
+            relay.settle()
+            heard.append(user.data)
+        self.assertEqual(heard, [b"ann", b"bob", b"ann"])
+        refused = self.assertRaises(ProxyRefusedError, join, "eve", "cellar")
+        self.assertEqual(refused.text, "the group is in another room")
+        self.assertEqual(self.assertRaises(ProxyRefusedError, join, "eve", key="?").text, "group auth failed")
 
     def test_names(self) -> None:
         """A room has a name that fits into the line."""
