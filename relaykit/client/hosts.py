@@ -17,7 +17,7 @@ from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusalCode, RefusedError, problem_of
 from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
 from relaykit.options import ProxyCommon, VisitorCommon
-from relaykit.values import Ended, Traffic
+from relaykit.values import Ended, Origin, Traffic
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         IStreamLeg,
     )
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
-    from relaykit.values import Address, ClientIdentity, Origin, Secret
+    from relaykit.values import Address, ClientIdentity, Secret
 
 __all__ = ["BackendHost", "HostedClient", "VisitorHost"]
 
@@ -282,12 +282,12 @@ class VisitorHost(_Host[VisitorCommon]):
     def open_visit(self, origin: Origin, secret: Secret) -> Deferred[IStreamLeg]:
         return self._client.open_visit(self.common, secret, origin)
 
-    def open_lane(self, origin: Origin, secret: Secret, most_bytes: int) -> Deferred[IDatagramLane]:
-        return Deferred.fromCoroutine(self._open_lane(origin, secret, most_bytes))
+    def open_lane(self, secret: Secret, most_bytes: int) -> Deferred[IDatagramLane]:
+        return Deferred.fromCoroutine(self._open_lane(secret, most_bytes))
 
-    async def _open_lane(self, origin: Origin, secret: Secret, most_bytes: int) -> IDatagramLane:
+    async def _open_lane(self, secret: Secret, most_bytes: int) -> IDatagramLane:
         codec = self._client.lane_codec(most_bytes)
-        lane = self._lane_over(await self.open_visit(origin, secret), codec)
+        lane = self._lane_over(await self.open_visit(Origin(), secret), codec)
         lane.start()
         return lane
 

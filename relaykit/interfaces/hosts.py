@@ -195,8 +195,8 @@ class IVisitorHost(IForwardingHost):
         :class:`relaykit.errors.ConnectionFailed` or :class:`relaykit.errors.SessionLost`.
         """
 
-    def open_lane(origin: Origin, secret: Secret, most_bytes: int) -> Deferred[IDatagramLane]:
-        """The same for a lane to the backend, which has been started as the users' end of it.
+    def open_lane(secret: Secret, most_bytes: int) -> Deferred[IDatagramLane]:
+        """The same for a lane to the backend, for any number of users; it has been started as their end.
 
         :param most_bytes: the largest datagram towards frp; relaykit's own format carries all sizes.
         """

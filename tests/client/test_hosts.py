@@ -270,7 +270,7 @@ class HostTests(SynchronousTestCase):
 
     def test_lane(self) -> None:
         """A lane is a visit in the format of the session; what has no room there is told once."""
-        lane = self.successResultOf(self.visitor.open_lane(Origin(), Secret("k"), 1500))
+        lane = self.successResultOf(self.visitor.open_lane(Secret("k"), 1500))
         self.assertEqual([(each.name, key) for each, key, _ in self.client.visited], [("v", Secret("k"))])
         received = RecordingReceiver(self.client.servers[0])
         user = lane.open(Address("192.0.2.7", 7))

@@ -50,7 +50,7 @@ class ClientRunTests(SynchronousTestCase):
         found = run.visitors.find("v")
         assert found is not None
         self.failureResultOf(found[1].open_visit(Origin(), Secret("k")), SessionLost)
-        self.failureResultOf(found[1].open_lane(Origin(), Secret("k"), 1500), SessionLost)
+        self.failureResultOf(found[1].open_lane(Secret("k"), 1500), SessionLost)
         self.assertRaises(RefusedError, found[1].signal, {})
         self.assertFalse(run.half_close)
 
