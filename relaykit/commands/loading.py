@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
@@ -21,22 +21,29 @@ class Loaded(Protocol):
 LoadedT = TypeVar("LoadedT", bound=Loaded)
 
 
-def loaded_or_said(load: Callable[[], LoadedT], say: Callable[[str], None]) -> LoadedT | None:
-    """What ``load`` answers; None after having said every problem.  Warnings are said in any case."""
+def loaded_or_said(
+    load: Callable[[], LoadedT],
+    say: Callable[[str], None],
+    told: Callable[[ConfigurationProblem], ConfigurationProblem] = lambda problem: problem,
+) -> LoadedT | None:
+    """What ``load`` answers; None after having said every problem.  Warnings are said in any case.
+
+    :param told: answers how a problem is told to who has written no file.
+    """
     try:
         loaded = load()
     except ConfigurationProblems as error:
-        _warn(error.warnings, say)
+        _warn(map(told, error.warnings), say)
         for problem in error.problems:
-            say(str(problem))
+            say(str(told(problem)))
         return None
     except RelaykitError as error:
         say(str(error))
         return None
-    _warn(loaded.warnings, say)
+    _warn(map(told, loaded.warnings), say)
     return loaded
 
 
-def _warn(warnings: tuple[ConfigurationProblem, ...], say: Callable[[str], None]) -> None:
+def _warn(warnings: Iterable[ConfigurationProblem], say: Callable[[str], None]) -> None:
     for warning in warnings:
         say(f"WARNING: {warning}")

@@ -32,7 +32,8 @@ class Program(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         from relaykit.commands.tunnels.commands import installed_tunnels
 
-        return sorted({*super().list_commands(ctx), *(each.line.command for each in installed_tunnels())})
+        of_types = (each.line.command for each in installed_tunnels() if not each.flag)
+        return sorted({*super().list_commands(ctx), *of_types})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         own = super().get_command(ctx, cmd_name)

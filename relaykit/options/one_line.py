@@ -17,7 +17,8 @@ class OneLine:
     entry of a file would have: a key of the type is a flag of the same name (``remotePort`` is
     ``--remote-port``), and one that holds a secret names a file (``secretKey`` is ``--secret-key-file``).
 
-    :ivar command: what is typed after ``relaykit``.
+    :ivar command: what is typed after ``relaykit``.  With a flag after a blank, such as ``visit --udp``, it
+        is what that flag makes of a command of another type.
     :ivar summary: one line for people.
     :ivar visits: whether it runs a visitor.
     :ivar flags: other names for flags, by the key: ``{"customDomains": "domain"}``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.loading import loaded_or_said
@@ -38,6 +38,16 @@ class LoadedOrSaidTests(SynchronousTestCase):
 
         self.assertIsNone(loaded_or_said(load, said.append))
         self.assertEqual(said, ["WARNING: a: is odd", "b: is bad", "a: is odd"])
+
+    def test_told(self) -> None:
+        """Problems and warnings can be told in other words."""
+        said: list[str] = []
+
+        def load() -> Loaded:
+            raise ConfigurationProblems([BAD], [ODD])
+
+        self.assertIsNone(loaded_or_said(load, said.append, lambda problem: evolve(problem, key="--flag")))
+        self.assertEqual(said, ["WARNING: --flag: is odd", "--flag: is bad"])
 
     def test_other_errors(self) -> None:
         """Any other error that is raised on purpose is said too."""

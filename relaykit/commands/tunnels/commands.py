@@ -10,15 +10,18 @@ import hmac
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 
 from relaykit.assembly import read_secret_file
 from relaykit.commands.flags import BOOLEAN_FLAG, PAIRS, SETTINGS, STATE_DIR, WORDS, called, several
 from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
+from relaykit.config.problems import ConfigurationProblem
 from relaykit.errors import BrokenProxyType, PluginError, RelaykitError
 from relaykit.interfaces import IOneLineProxyType
 from relaykit.options import OneLine, OptionField, Options, ProxyCommon, option_fields
@@ -28,6 +31,7 @@ from relaykit.values import Address, Secret
 __all__ = [
     "TunnelCommand",
     "command_named",
+    "find_others",
     "find_tunnel",
     "installed_tunnels",
     "is_built_in",
@@ -88,10 +92,44 @@ _FLAG_TYPES: Mapping[Any, dict[str, Any]] = {
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^:=\[\]]+):(?P<port>[0-9]+)")
 
 
+_ON_THE_LINE: Mapping[str, str] = {
+    "localPort": "SERVICE",
+    "localIP": "SERVICE",
+    "local": "SERVICE",
+    "serverName": "PROXY",
+    "bindPort": "--port",
+    "serverAddr": "--server",
+    "serverPort": "--server",
+    "auth.token": "--token-file",
+    "transport.tls.serverFingerprint": "--fingerprint",
+}
+"""What stands on a command line for keys whose flag is called otherwise."""
+
+_FLAGS_OF_ALL = ("name", "user", "bindAddr", "serverUser")
+"""Keys that are no options of a type and are flags of the same name."""
+
+_IN_A_LIST = re.compile(r"\[\d+\]$")
+
+
 class _OfType(click.Command):
-    """A command of a proxy type; ``module`` is where the type comes from."""
+    """A command of a proxy type.
+
+    :ivar module: where the type comes from.
+    :ivar others: commands of other types, by the flag that makes one of them of this.
+    """
 
     module = ""
+    others: Mapping[str, click.Command] = MappingProxyType({})
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        flags = args[: args.index("--")] if "--" in args else args
+        chosen = next((flag for flag in self.others if flag in flags), None)
+        if chosen is None:
+            return super().make_context(info_name, args, parent, **extra)
+        args.remove(chosen)
+        return self.others[chosen].make_context(info_name, args, parent, **extra)
 
 
 @frozen
@@ -101,20 +139,42 @@ class TunnelCommand:
     type: Any
     line: OneLine
 
-    def command(self) -> click.Command:
-        """The command for click."""
+    @property
+    def flag(self) -> str:
+        """The flag that makes it of a command of another type; empty if it is a command by itself."""
+        return self.line.command.partition(" ")[2]
+
+    def command(self, others: Sequence[TunnelCommand] = ()) -> click.Command:
+        """The command for click, with the commands that flags make of it."""
         own = (_option(self.line, each) for each in self._fields())
         common = _OF_VISITOR if self.line.visits else _OF_PROXY
+        flags = (
+            click.Option([each.flag], is_flag=True, expose_value=False, help=_sentence(each.line.summary))
+            for each in others
+        )
         command = _OfType(
             self.line.command,
             callback=called("tunnels.run:run_tunnel", self),
-            params=[*common, *own, *_CONNECTION],
+            params=[*common, *flags, *own, *_CONNECTION],
             help=f"{self.line.summary}.",
             short_help=self.line.summary,
             context_settings=SETTINGS,
         )
         command.module = type(self.type).__module__
+        command.others = {each.flag: each.command() for each in others}
         return command
+
+    def as_typed(self, problem: ConfigurationProblem) -> ConfigurationProblem:
+        """A problem of the table with what stands for its key on the command line."""
+        key = _IN_A_LIST.sub("", problem.key.rpartition("].")[2] if "]." in problem.key else problem.key)
+        own = next((each for each in self._fields() if each.key == key), None)
+        if own is not None:
+            typed = f"--{_flag_name(self.line, own)}"
+        elif key in _FLAGS_OF_ALL:
+            typed = "--" + re.sub("([A-Z])", r"-\1", key).lower()
+        else:
+            typed = _ON_THE_LINE.get(key, problem.key)
+        return evolve(problem, key=typed, subject="")
 
     def table(self, values: Mapping[str, Any], environ: Mapping[str, str], token: Secret) -> dict[str, Any]:
         """What a client's file would have for these values of the flags: one proxy or one visitor.
@@ -195,6 +255,18 @@ def find_tunnel(types: ProxyTypes, command: str) -> TunnelCommand | None:
     return _tunnel(types.get(owners[0].name), command) if owners else None
 
 
+def find_others(types: ProxyTypes, command: str) -> list[TunnelCommand]:
+    """What flags make of a tunnel command; a type that cannot be used makes nothing of it."""
+    found = []
+    for name in dict.fromkeys(each for reference in types for each in reference.commands):
+        if name.startswith(f"{command} "):
+            with suppress(PluginError):
+                other = find_tunnel(types, name)
+                assert other is not None
+                found.append(other)
+    return found
+
+
 def command_named(name: str) -> click.Command | None:
     """The command of a proxy type; one that says why it cannot be used, where that is so."""
     try:
@@ -203,7 +275,7 @@ def command_named(name: str) -> click.Command | None:
     except PluginError as error:
         return _unusable(name, error, "")
     if tunnel is not None:
-        return tunnel.command()
+        return tunnel.command(find_others(types, name))
     if name in NOT_IMPLEMENTED_TYPES and name not in types:
         return _unusable(name, f"the proxy type {name} is not available yet", "not-available-yet")
     return None
@@ -270,10 +342,15 @@ def _made_up_name(command: str, word: str) -> str:
 # --- flags of options ----------------------------------------------------------------------------
 
 
+def _sentence(text: str) -> str:
+    """A sentence as the help of a flag has it."""
+    text = text.rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
 def _option(line: OneLine, option: OptionField) -> click.Option:
     flag = f"--{_flag_name(line, option)}"
-    about = option.description.rstrip(".")
-    about = about[:1].lower() + about[1:]
+    about = _sentence(option.description)
     if option.type is Secret:
         made = "; else made of the token" if option.key in line.from_token else ""
         about = f"file with it: {about}; else {_variable(option)}{made}"

@@ -46,7 +46,9 @@ def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) ->
         context.explain(error)
         return 1
     loaded = loaded_or_said(
-        lambda: client_from_table(table, types=types, environ=context.environ), context.complain
+        lambda: client_from_table(table, types=types, environ=context.environ),
+        context.complain,
+        tunnel.as_typed,
     )
     if loaded is None:
         return 1

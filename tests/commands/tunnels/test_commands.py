@@ -10,10 +10,17 @@ from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from relaykit.commands.tunnels.commands import TunnelCommand, find_tunnel, installed_tunnels, local_service
+from relaykit.commands.tunnels.commands import (
+    TunnelCommand,
+    find_others,
+    find_tunnel,
+    installed_tunnels,
+    local_service,
+)
 from relaykit.config.load import LoadedClient, client_from_table
+from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.errors import BrokenProxyType, RelaykitError
-from relaykit.interfaces import IOneLineProxyType
+from relaykit.interfaces import IOneLineProxyType, IProxyTypeReference
 from relaykit.options import OneLine, Options, doc
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
@@ -207,6 +214,109 @@ class FlagTests(SynchronousTestCase):
                 "passWord": "",
             },
         )
+
+
+@implementer(IOneLineProxyType)
+@frozen
+class OddAgain(Odd):
+    """Another type, whose command is a flag of the first one's."""
+
+    name = "odd-again"
+    one_lines = (OneLine(command="odd --again", summary="Be odd again", flags={"strict": "severe"}),)
+
+
+@implementer(IProxyTypeReference)
+@frozen
+class Reference:
+    """What a dropin has for a type that is there already."""
+
+    type: Any
+
+    @property
+    def name(self) -> str:
+        """That of the type."""
+        return str(self.type.name)
+
+    @property
+    def module(self) -> str:
+        """Where it is."""
+        return __name__
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """All that the type has."""
+        return tuple(line.command for line in self.type.one_lines)
+
+    def load(self) -> Any:
+        """The type."""
+        return self.type
+
+
+class ChoosingTests(SynchronousTestCase):
+    """Tests for commands of one name, of which a flag chooses."""
+
+    def setUp(self) -> None:
+        self.types = ProxyTypes.from_references([Reference(Odd()), Reference(OddAgain())])
+        tunnel = find_tunnel(self.types, "odd")
+        assert tunnel is not None
+        self.command = tunnel.command(find_others(self.types, "odd"))
+
+    def type_of(self, *words: str) -> str:
+        """The name of the type that a command line means."""
+        context = self.command.make_context("odd", list(words))
+        return str(context.command.name)
+
+    def test_chosen(self) -> None:
+        """The flag stands anywhere before what is no flag any more; without it, the first type is meant."""
+        self.assertEqual(self.type_of("22"), "odd")
+        for words in (("--again", "22"), ("22", "--again"), ("--severe", "yes", "--again", "22")):
+            self.assertEqual(self.type_of(*words), "odd --again", words)
+        self.assertEqual(self.type_of("--strict", "yes", "--", "--again"), "odd")
+
+    def test_own_flags(self) -> None:
+        """Each has its own flags."""
+        self.assertRaises(click.UsageError, self.type_of, "--again", "--strict", "yes", "22")
+        self.assertRaises(click.UsageError, self.type_of, "--severe", "yes", "22")
+
+    def test_help(self) -> None:
+        """The help of the first tells of the flag."""
+        shown = self.command.get_help(click.Context(self.command, info_name="odd"))
+        self.assertRegex(shown, r"--again +be odd again\n")
+
+    def test_unusable(self) -> None:
+        """A type that cannot be used takes nothing away from the first."""
+        broken = ProxyTypeReference("broken", "tests.commands.no_such_module", commands=("odd --more",))
+        types = ProxyTypes.from_references([Reference(Odd()), broken])
+        self.assertEqual(find_others(types, "odd"), [])
+
+
+class AsTypedTests(SynchronousTestCase):
+    """What is wrong with a command line is told in its own words."""
+
+    def told(self, command: str, *words: str) -> list[str]:
+        """What is said of a command line."""
+        tunnel = find_tunnel(BUILT_IN, command)
+        assert tunnel is not None
+        server = {"serverAddr": "a b", "serverPort": 7000}
+        with self.assertRaises(ConfigurationProblems) as caught:
+            loaded({**server, **tunnel.table(called(tunnel, *words), {}, TOKEN)})
+        return [str(tunnel.as_typed(problem)) for problem in caught.exception.problems]
+
+    def test_flags(self) -> None:
+        """Flags and words stand for the keys of the table that was made of them."""
+        told = "\n".join(self.told("tcp", "99999", "--remote-port", "70000"))
+        for beginning in ("SERVICE: must be in", "--remote-port: must be in", "--server: "):
+            self.assertRegex(told, f"(?m)^{beginning}")
+        told = "\n".join(self.told("visit", "db", "--bind-addr", "a b"))
+        for beginning in ("--port: must be given", "--bind-addr: "):
+            self.assertRegex(told, f"(?m)^{beginning}")
+
+    def test_others(self) -> None:
+        """A key that nothing on the command line stands for is named as it is."""
+        tunnel = find_tunnel(BUILT_IN, "tcp")
+        assert tunnel is not None
+        problem = ConfigurationProblem(what="no", key="proxies[0].healthCheck.type", subject='proxy "a"')
+        self.assertEqual(str(tunnel.as_typed(problem)), "proxies[0].healthCheck.type: no")
 
 
 class FindTests(SynchronousTestCase):

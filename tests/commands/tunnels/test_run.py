@@ -165,9 +165,9 @@ class RunTests(ServingTestCase):
             (("visit",), 2, "Missing argument 'PROXY'"),
             (("tcp", "22", "23"), 2, "unexpected extra argument (23)"),
             (("tcp", "22"), 1, "no server is named"),
-            (("tcp", "70000", "--server", "r"), 1, "localPort"),
+            (("tcp", "70000", "--server", "r"), 1, "SERVICE: must be in the range"),
             (("tcp", "what", "--server", "r"), 1, "is not an endpoint"),
-            (("visit", "db", "--server", "r"), 1, "bindPort"),
+            (("visit", "db", "--server", "r"), 1, "--port: must be given"),
             (("secret", "1", "--server", "r", "--secret-key-file", "no"), 1, "cannot read the secret file"),
         ):
             printed = run_printed(words, {"RELAYKIT_TOKEN": "t"})
