@@ -34,6 +34,7 @@ from relaykit.interfaces import (
 from relaykit.options import (
     Options,
     ProxyCommon,
+    ProxyTransport,
     VisitorCommon,
     from_wire,
     option_fields,
@@ -41,7 +42,7 @@ from relaykit.options import (
 )
 from relaykit.testing.memory import RecordingDatagrams, RecordingReceiver
 from relaykit.testing.relay import MemoryRelay, echoing
-from relaykit.values import Origin, Secret
+from relaykit.values import Address, Origin, Secret
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as _TestCase
@@ -148,6 +149,19 @@ class ProxyTypeTests(_TestCase):
         relay.settle()
         self.assertIsNotNone(received.lost)
         self.assertEqual(relay.working, 0)
+
+    def test_local_service_told(self) -> None:
+        """A local service that is to be told who the user is gets that first, before the user speaks."""
+        relay = MemoryRelay()
+        services: list[IStreamLeg] = []
+        announced = ProxyTransport(proxy_protocol_version="v1")
+        published = relay.publish(self.proxy_type, self.options(), local=services.append, transport=announced)
+        published.proxy.open_work_leg(Origin(Address("192.0.2.7", 7), Address("192.0.2.1", 80)))
+        relay.settle()
+        for service in services:
+            received = RecordingReceiver(service)
+            relay.settle()
+            self.assertEqual(received.data, b"PROXY TCP4 192.0.2.7 192.0.2.1 7 80\r\n")
 
     def test_nonsense_signals(self) -> None:
         """A half that takes signals calls nonsense the peer's mistake, if it does not let it pass."""

@@ -38,7 +38,7 @@ from relaykit.interfaces import (
 )
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.network_info import NetworkInfo
-from relaykit.options import LoadBalancer, Options, ProxyCommon
+from relaykit.options import LoadBalancer, Options, ProxyCommon, ProxyTransport
 from relaykit.plugins import ProxyTypes
 from relaykit.sansio.control.server_life import CLOSE_S, DRAIN_S
 from relaykit.sansio.nat.behavior import NatBehavior
@@ -212,6 +212,7 @@ class MemoryRelay:
         local: LocalService | None = None,
         local_datagrams: DatagramService | None = None,
         user: str = "",
+        transport: ProxyTransport | None = None,
         ingress_options: Options | None = None,
         load_balancer: LoadBalancer | None = None,
     ) -> Published:
@@ -225,7 +226,12 @@ class MemoryRelay:
         guest = self._guest(proxy_type)
         guest.configured = guest.configured or ingress_options
         machine = _Machine(self, local, local_datagrams)
-        common = ProxyCommon(name=name, type=proxy_type.name, load_balancer=load_balancer or LoadBalancer())
+        common = ProxyCommon(
+            name=name,
+            type=proxy_type.name,
+            transport=transport or ProxyTransport(),
+            load_balancer=load_balancer or LoadBalancer(),
+        )
         name = f"{user}.{name}" if user else name
         seen, opened = len(self._events.refused), self._events.exposed[name]
         client = self._run(machine, user, ConfiguredProxy(common, options, proxy_type.name))
