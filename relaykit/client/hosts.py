@@ -13,10 +13,19 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.client.announcing import UserNotAnnounced, announce, announce_datagrams
+from relaykit.client.lanes import LaneService
 from relaykit.dataplane.listening import ListenFailed
-from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusalCode, RefusedError, problem_of
+from relaykit.errors import (
+    ConnectionFailed,
+    OutOfDescriptors,
+    RefusalCode,
+    RefusedError,
+    SessionLost,
+    problem_of,
+)
 from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
 from relaykit.options import ProxyCommon, VisitorCommon
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.values import Ended, Origin, Traffic
 
 if TYPE_CHECKING:
@@ -150,10 +159,6 @@ class _Host(Generic[CommonT]):
     def connect(self, leg: IStreamLeg, protocol: IProtocol) -> None:
         self._client.data_plane.connect(leg, protocol)
 
-    def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
-        datagrams: IDatagramLeg = self._client.data_plane.datagrams_over(leg)
-        return datagrams
-
     def _lane_over(self, leg: IStreamLeg, codec: LaneCodec) -> IDatagramLane:
         lane: IDatagramLane = self._client.data_plane.lane_over(leg, codec, self._too_large)
         return lane
@@ -167,7 +172,7 @@ class _Host(Generic[CommonT]):
                 run=self.identity.run_id,
                 proxy=self.name,
                 reason=str(error),
-                problem=problem_of(error),
+                problem="datagram-too-large",
             )
 
     def _began(self, flow: IFlow, origin: Origin) -> IFlow:
@@ -216,6 +221,9 @@ class _Host(Generic[CommonT]):
 class BackendHost(_Host[ProxyCommon]):
     """The client, as the backend of one proxy sees it."""
 
+    _alone: IDatagramLane | None = field(default=None, init=False)
+    """The lane that the next one takes the place of."""
+
     def signal(self, body: Mapping[str, Any]) -> None:
         self._signal(self._wire_name, "", body)
 
@@ -230,6 +238,25 @@ class BackendHost(_Host[ProxyCommon]):
         dialing = self._client.dial_datagrams(endpoint)
         dialing.addCallback(announce_datagrams, self.common.transport.proxy_protocol_version, origin)
         return dialing.addErrback(self._unreachable, endpoint, origin)
+
+    def serve_lane(
+        self, leg: IStreamLeg, most_bytes: int = MOST_DATAGRAM_BYTES, alone: bool = False
+    ) -> Deferred[None]:
+        try:
+            codec = self._client.lane_codec(most_bytes)
+        except SessionLost:
+            leg.abort()
+            return succeed(None)
+        lane = self._lane_over(leg, codec)
+        if alone and not codec.is_shared:
+            before, self._alone = self._alone, lane
+            if before is not None:
+                before.close()
+        return LaneService(self, lane).start().addCallback(self._lane_ended, lane)
+
+    def _lane_ended(self, _why: Ended, lane: IDatagramLane) -> None:
+        if self._alone is lane:
+            self._alone = None
 
     def _ended(self, failure: Failure, origin: Origin) -> dict[str, Any]:
         return {

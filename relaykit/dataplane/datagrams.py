@@ -1,7 +1,7 @@
-"""Datagram legs: what all of them share, and datagrams framed in a stream.
+"""What all datagram legs share.
 
 UDP keeps no promise, so a leg that has no room drops: a queue would only add delay to what is late anyway.
-Sockets are in :mod:`relaykit.dataplane.datagram_sockets`.
+Sockets are in :mod:`relaykit.dataplane.datagram_sockets`, streams in :mod:`relaykit.dataplane.lanes`.
 """
 
 from __future__ import annotations
@@ -9,21 +9,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IPushProducer
-from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import IDatagramLeg, ILegReceiver
-from relaykit.sansio.datagram_frames import MOST_DATAGRAM_BYTES, DatagramFrames, frame
-from relaykit.values import Ended
+from relaykit.interfaces import IDatagramLeg
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IDatagramReceiver, IStreamLeg, ITurns
+    from relaykit.interfaces import IDatagramReceiver, ITurns
     from relaykit.sansio.contract import Buffer
-    from relaykit.values import Address
+    from relaykit.values import Address, Ended
 
-__all__ = ["DatagramLeg", "FramedDatagramLeg"]
+__all__ = ["DatagramLeg"]
 
 HELD_DATAGRAMS = 64
 """Datagrams that a leg holds until it has a receiver: what a user sends while the way to the service is being
@@ -31,9 +26,6 @@ opened."""
 
 HELD_BYTES = 256 * 1024
 """Most bytes of them."""
-
-FLUSH_BYTES = 64 * 1024
-"""Framed datagrams that are written at once; fewer wait for the end of the turn, to go out together."""
 
 
 @implementer(IDatagramLeg)
@@ -153,108 +145,3 @@ class DatagramLeg:
             receiver.leg_lost(self._loss)
         else:
             self._flowing = not self._paused and not self._closed
-
-
-@implementer(ILegReceiver, IPushProducer)
-class FramedDatagramLeg(DatagramLeg):
-    """Datagrams over a stream leg, which it owns from now on.
-
-    While the stream's output is full, what is sent is dropped: datagrams have no backpressure.
-    """
-
-    __slots__ = ("_attached", "_frames", "_full", "_lower", "_unsent", "_unsent_bytes")
-
-    log = Logger()
-
-    def __init__(self, turns: ITurns, lower: IStreamLeg) -> None:
-        super().__init__(turns, lower.peer, lower.host)
-        self._lower = lower
-        self._frames = DatagramFrames()
-        self._attached = False
-        self._full = False
-        self._unsent: list[bytes] = []
-        self._unsent_bytes = 0
-        lower.pauseProducing()
-        lower.registerProducer(self, True)
-
-    def attach(self, receiver: IDatagramReceiver) -> None:
-        super().attach(receiver)
-        if not self._attached:
-            self._attached = True
-            self._lower.attach(self)
-
-    def send(self, data: Buffer) -> bool:
-        if self._full or self._closed or len(data) > MOST_DATAGRAM_BYTES:
-            self.dropped += 1
-            return False
-        self._unsent.append(frame(data))
-        self._unsent_bytes += len(data)
-        if self._unsent_bytes >= FLUSH_BYTES:
-            self._flush()
-        elif len(self._unsent) == 1:
-            self._turns.at_turn_end(self._flush)
-        return True
-
-    def pause(self) -> None:
-        super().pause()
-        self._lower.pauseProducing()
-
-    def resume(self) -> None:
-        super().resume()
-        if self._attached and not self._paused:
-            self._lower.resumeProducing()
-
-    def close(self) -> None:
-        if not self._closed:
-            self._flush()
-            self._silence()
-            self._watch_lower()
-            self._lower.close()
-
-    # --- the producer of the lower leg ----------------------------------------------------------
-
-    def pauseProducing(self) -> None:
-        self._full = True
-
-    def resumeProducing(self) -> None:
-        self._full = False
-
-    def stopProducing(self) -> None:
-        """Nothing: the loss of the lower leg is told as such."""
-
-    # --- its receiver ---------------------------------------------------------------------------
-
-    def data_received(self, data: Buffer) -> None:
-        try:
-            datagrams = self._frames.receive(data)
-        except RemoteProtocolError as error:
-            self.log.warn(
-                "{peer} broke the rules: {reason}",
-                peer=self.peer,
-                reason=str(error),
-                problem="broke-the-rules",
-            )
-            self._silence()
-            self._lower.abort()
-            self._lost(Ended.PROTOCOL_ERROR)
-            return
-        for each in datagrams:
-            self._arrived(each)
-
-    def end_received(self) -> None:
-        self._lower.close()
-
-    def leg_lost(self, reason: Ended) -> None:
-        self._lost(reason)
-
-    # --- inside ---------------------------------------------------------------------------------
-
-    def _flush(self) -> None:
-        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
-        if unsent:
-            self._lower.write_sequence(unsent)
-
-    def _watch_lower(self) -> None:
-        if not self._attached:
-            self._attached = True
-            self._lower.attach(self)

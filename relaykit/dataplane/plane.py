@@ -12,7 +12,6 @@ from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.datagram_flows import DatagramForwarder
-from relaykit.dataplane.datagrams import FramedDatagramLeg
 from relaykit.dataplane.lanes import DatagramLane
 from relaykit.dataplane.protocols import LegEndpoint, LegTransport, ProtocolAcceptor
 from relaykit.dataplane.splicing import PipePool, SpliceForwarder, can_splice
@@ -25,7 +24,14 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IDatagramLeg, IFlow, IForwarder, ILegAcceptor, IStreamLeg
+    from relaykit.interfaces import (
+        IDatagramLane,
+        IDatagramLeg,
+        IFlow,
+        IForwarder,
+        ILegAcceptor,
+        IStreamLeg,
+    )
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
     from relaykit.values import Ended
 
@@ -87,11 +93,8 @@ class DataPlane:
 
     def lane_over(
         self, leg: IStreamLeg, codec: LaneCodec, on_too_large: Callable[[DatagramTooLarge], None]
-    ) -> DatagramLane:
+    ) -> IDatagramLane:
         return DatagramLane(self._poller, leg, codec, on_too_large)
-
-    def datagrams_over(self, leg: IStreamLeg) -> IDatagramLeg:
-        return FramedDatagramLeg(self._poller, leg)
 
     def counts(self) -> FlowCounts:
         """Flows and bytes up to now; adds up the present flows, so it costs something."""

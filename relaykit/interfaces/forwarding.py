@@ -88,9 +88,3 @@ class IDataPlane(Interface):
 
         :param on_too_large: is told of each datagram that the format has no room for; it is dropped.
         """
-
-    def datagrams_over(leg: IStreamLeg) -> IDatagramLeg:
-        """A datagram leg on a stream leg, which it owns; the peer must make one of its end, too.
-
-        Each datagram goes after its length in two bytes, most significant first.
-        """

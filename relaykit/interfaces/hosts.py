@@ -75,10 +75,12 @@ class IRegisteredProxy(ISignalPeer, IPortHolder):
         Owns the leg, and logs what goes wrong.  Whoever does not want to end the user can drop the answer.
         """
 
-    def serve_datagrams(user: IDatagramLeg, origin: Origin) -> IFlow:
-        """The same for a source of datagrams, over a work connection of its own.
+    def serve_datagrams(user: IDatagramLeg, origin: Origin, most_bytes: int = 65_507) -> IFlow:
+        """The same for a source of datagrams, over one of the proxy's lanes.
 
-        The backend makes it a datagram leg by ``datagrams_over``.
+        A lane is a work connection that many users share; the backend gives it to
+        :meth:`IClientHost.serve_lane`.  ``most_bytes`` is the largest datagram for a client that speaks frp's
+        format; others take all sizes.
         """
 
     def lane_codec() -> LaneCodec:
@@ -151,9 +153,6 @@ class IForwardingHost(IHost, ISignalPeer):
     def connect(leg: IStreamLeg, protocol: IProtocol) -> None:
         """Lets a Twisted protocol speak with a user over a leg, which it owns."""
 
-    def datagrams_over(leg: IStreamLeg) -> IDatagramLeg:
-        """A datagram leg on a work connection or a visit; see :meth:`IDataPlane.datagrams_over`."""
-
 
 class IClientHost(IForwardingHost):
     """The client, as a backend sees it."""
@@ -172,6 +171,13 @@ class IClientHost(IForwardingHost):
         """A datagram leg to the local service: ``local`` is a ``udp:`` endpoint string then.
 
         Fails as :meth:`connect_local` does.
+        """
+
+    def serve_lane(leg: IStreamLeg, most_bytes: int = 65_507, alone: bool = False) -> Deferred[None]:
+        """Serves the users of a lane: joins each with a datagram leg to the local service.
+
+        Owns the leg, and fires when the lane has ended.  With ``alone`` a lane in frp's format takes the
+        place of the one before: for a proxy that frp has one of at a time.
         """
 
 

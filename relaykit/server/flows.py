@@ -12,6 +12,7 @@ from relaykit.dataplane.flows import Ending
 from relaykit.dataplane.transforms import TransformLeg
 from relaykit.errors import NoWorkConnection, ended_by
 from relaykit.interfaces import IFlow
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.values import Ended, Traffic
 
 if TYPE_CHECKING:
@@ -22,9 +23,46 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IDatagramLeg, IDataPlane, IStreamLeg
     from relaykit.options import ProxyCommon
     from relaykit.sansio.contract import Buffer
+    from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.values import ClientIdentity, Origin
 
-__all__ = ["DatagramUserFlow", "FlowOwner", "ProxyFlow", "UserFlow", "WorkLeg", "WorkLegFlow", "WorkSource"]
+__all__ = [
+    "FlowOwner",
+    "ProxyFlow",
+    "UserFlow",
+    "WorkLeg",
+    "WorkLegFlow",
+    "WorkSeeker",
+    "WorkSource",
+]
+
+
+class WorkSeeker(Protocol):
+    """Who waits for a work connection: one user's flow, or what many users share."""
+
+    @property
+    def proxy(self) -> FlowOwner:
+        """The proxy that it is for."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where the user comes from, as the client is told."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is no work connection yet, and one is wanted."""
+
+    @property
+    def has_alternative(self) -> bool:
+        """Whether it could be served elsewhere, as long as nothing of it was delivered."""
+
+    def on_work_leg(self, leg: IStreamLeg) -> None:
+        """The client has opened a work connection and knows what it is for; transforms are included."""
+
+    def on_unserved(self, error: Exception) -> None:
+        """There is no work connection."""
 
 
 class WorkSource(Protocol):
@@ -34,11 +72,14 @@ class WorkSource(Protocol):
     def half_close(self) -> bool:
         """Whether the client passes half-close through."""
 
-    def want_work(self, flow: ProxyFlow) -> None:
-        """A flow needs a work connection: its ``on_work_leg`` or ``on_unserved`` is called, maybe at once."""
+    def want_work(self, seeker: WorkSeeker) -> None:
+        """Somebody needs a work connection: ``on_work_leg`` or ``on_unserved`` is called, maybe at once."""
 
-    def cancel_work(self, flow: ProxyFlow) -> None:
-        """A flow needs none any more."""
+    def cancel_work(self, seeker: WorkSeeker) -> None:
+        """It needs none any more."""
+
+    def lane_codec(self, most_bytes: int = MOST_DATAGRAM_BYTES) -> LaneCodec:
+        """The format of a new lane of this client; ``most_bytes`` bounds datagrams in frp's."""
 
 
 class FlowOwner(Protocol):
@@ -87,7 +128,7 @@ class ProxyFlow(Ending):
     def start(self) -> None:
         """Asks for a work connection."""
         self.proxy.flow_began(self)
-        self.proxy.session.want_work(self)
+        self._want_work()
 
     @property
     def is_waiting(self) -> bool:
@@ -113,6 +154,12 @@ class ProxyFlow(Ending):
         """There is no work connection for this user."""
         self.proxy.flow_unserved(self, error)
         self._end(ended_by(error))
+
+    def _want_work(self) -> None:
+        self.proxy.session.want_work(self)
+
+    def _cancel_work(self) -> None:
+        self.proxy.session.cancel_work(self)
 
     def _end(self, why: Ended) -> None:
         """Notes the end of what has or had no flow in the data plane."""
@@ -148,17 +195,17 @@ class UserFlow(ProxyFlow):
         if self._flow is not None:
             self._flow.end(why)
         elif self._traffic is None:
-            self._abort_user()
-            self.proxy.session.cancel_work(self)
+            self._drop(self._leg)
+            self._cancel_work()
             self._end(why)
 
-    def on_work_leg(self, leg: IStreamLeg) -> None:
+    def on_work_leg(self, leg: Any) -> None:
         try:
             flow = self._forward(leg)
         except Exception:
             self._log_defect(None)
-            self._abort_user()
-            leg.abort()
+            self._drop(self._leg)
+            self._drop(leg)
             self._end(Ended.INTERNAL_ERROR)
             return
         self._flow = flow
@@ -168,18 +215,18 @@ class UserFlow(ProxyFlow):
         self._leg.close()
         super().on_unserved(error)
 
-    def _forward(self, work: IStreamLeg) -> IFlow:
+    def _forward(self, work: Any) -> IFlow:
         """Joins the user with a work connection."""
         flow: IFlow = self.proxy.data_plane.forward(self._leg, work, self.proxy.session.half_close)
         return flow
 
-    def _abort_user(self) -> None:
-        """Drops the user's leg."""
-        self._leg.abort()
+    def _drop(self, leg: Any) -> None:
+        """Ends a leg at once."""
+        leg.abort()
 
     def _on_defect(self, failure: Failure) -> None:
         self._log_defect(failure)
-        self._abort_user()
+        self._drop(self._leg)
         self._end(Ended.INTERNAL_ERROR)
 
     def _log_defect(self, failure: Failure | None) -> None:
@@ -190,22 +237,6 @@ class UserFlow(ProxyFlow):
             proxy=self.proxy.name,
             origin=self.origin,
         )
-
-
-class DatagramUserFlow(UserFlow):
-    """A source of datagrams that is served: its datagrams go over a work connection of its own, framed."""
-
-    __slots__ = ()
-
-    is_forgeable = True
-
-    def _forward(self, work: IStreamLeg) -> IFlow:
-        data_plane = self.proxy.data_plane
-        flow: IFlow = data_plane.forward_datagrams(self._leg, data_plane.datagrams_over(work))
-        return flow
-
-    def _abort_user(self) -> None:
-        self._leg.close()
 
 
 class WorkLeg(TransformLeg):
@@ -268,7 +299,7 @@ class WorkLegFlow(ProxyFlow):
             self._why = self._why or why
             self._leg.abort()
             return
-        self.proxy.session.cancel_work(self)
+        self._cancel_work()
         self._end(why)
         if not self._answer.called:
             self._answer.errback(NoWorkConnection(f"the wait for a work connection was ended: {why.value}"))

@@ -27,6 +27,7 @@ from relaykit.errors import (
 )
 from relaykit.interfaces import IExposure, IRegisteredProxy
 from relaykit.sansio.control.balancing import REST_S, Balancer
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.server.admission import source_of
 from relaykit.server.flows import ProxyFlow, UserFlow, WorkLegFlow
 from relaykit.timer import Timer
@@ -246,8 +247,10 @@ class ProxyGroup:
         flow.start()
         return flow
 
-    def serve_datagrams(self, user: IDatagramLeg, origin: Origin) -> IFlow:
-        return self._first(origin).serve_datagrams(user, origin)
+    def serve_datagrams(
+        self, user: IDatagramLeg, origin: Origin, most_bytes: int = MOST_DATAGRAM_BYTES
+    ) -> IFlow:
+        return self._first(origin).serve_datagrams(user, origin, most_bytes)
 
     def lane_codec(self) -> LaneCodec:
         return self.members[0].lane_codec()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
@@ -25,9 +25,11 @@ from relaykit.errors import (
 from relaykit.interfaces import IGroupableProxyType, IRegisteredProxy, ISignalReceiver, IVisitable
 from relaykit.options import Options, ProxyCommon, from_wire
 from relaykit.sansio.control.texts import STOPPED
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.server.events import UserUnserved
-from relaykit.server.flows import DatagramUserFlow, UserFlow, WorkLegFlow, WorkSource
+from relaykit.server.flows import UserFlow, WorkLegFlow, WorkSource
 from relaykit.server.groups import Groups
+from relaykit.server.lanes import DatagramUserFlow, ProxyLanes
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -91,9 +93,6 @@ class ProxySession(WorkSource, Protocol):
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to this client."""
 
-    def lane_codec(self) -> LaneCodec:
-        """The format of a new lane of this client."""
-
 
 class Ingresses(Protocol):
     """The running server halves of proxy types."""
@@ -124,6 +123,8 @@ class RegisteredProxy:
     is_open: bool = field(default=False, init=False)
     """Whether observers were told that it is exposed, and not yet that it is closed."""
     flows: set[ProxyFlow] = field(factory=set, init=False)
+    lanes: ProxyLanes = field(default=Factory(ProxyLanes, takes_self=True), init=False, repr=False)
+    """What the flows of datagrams share."""
     _unserved_at: float = field(default=float("-inf"), init=False)
 
     @property
@@ -153,8 +154,11 @@ class RegisteredProxy:
         flow.start()
         return flow
 
-    def serve_datagrams(self, user: IDatagramLeg, origin: Origin) -> DatagramUserFlow:
-        flow = DatagramUserFlow(self, user, origin)
+    def serve_datagrams(
+        self, user: IDatagramLeg, origin: Origin, most_bytes: int = MOST_DATAGRAM_BYTES
+    ) -> DatagramUserFlow:
+        self.lanes.most_bytes = most_bytes
+        flow = DatagramUserFlow(self, user, origin, self.lanes)
         flow.start()
         return flow
 
@@ -281,6 +285,8 @@ class Registry:
             if proxy.flows:
                 # Users may have come until here.
                 self._withdrawn.add(proxy)
+            else:
+                proxy.lanes.close()
             if was_open:
                 self._accounting.proxy_closed(proxy.totals, proxy.identity, why)
 
@@ -390,8 +396,14 @@ class Registry:
             self._data_plane,
             self._clock,
             self._accounting,
-            self._withdrawn.discard,
+            self._idle,
         )
+
+    def _idle(self, proxy: RegisteredProxy) -> None:
+        """A proxy has no users any more, for the time being or for ever."""
+        if proxy in self._withdrawn:
+            self._withdrawn.remove(proxy)
+            proxy.lanes.close()
 
     def _forget(self, proxy: RegisteredProxy) -> None:
         if self._proxies.get(proxy.name) is proxy:

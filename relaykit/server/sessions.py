@@ -36,6 +36,7 @@ from relaykit.sansio.control.texts import (
     PeerTexts,
 )
 from relaykit.sansio.lanes.agreement import agreed_codec
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.server.admission import source_of
 from relaykit.server.events import ProxyRefused
 from relaykit.server.liveness import LivenessProbe
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from relaykit.server.acceptor import Link
     from relaykit.server.accounting import Accounting
     from relaykit.server.binding import ServerBinding
-    from relaykit.server.flows import ProxyFlow
+    from relaykit.server.flows import WorkSeeker
     from relaykit.server.registry import RegisteredProxy, Registry
 
 __all__ = ["Session", "SessionRules", "Sessions"]
@@ -162,9 +163,9 @@ class Session:
         """What was agreed on with this client."""
         return self._core.extensions
 
-    def lane_codec(self) -> LaneCodec:
+    def lane_codec(self, most_bytes: int = MOST_DATAGRAM_BYTES) -> LaneCodec:
         """The format of a new lane of this client."""
-        return agreed_codec(self._core.framing, self._core.extensions)
+        return agreed_codec(self._core.framing, self._core.extensions, most_bytes)
 
     def start(self) -> None:
         """Lets the client in and serves it."""
@@ -210,13 +211,13 @@ class Session:
 
     # --- work connections -------------------------------------------------------------------------
 
-    def want_work(self, flow: ProxyFlow) -> None:
-        """A flow needs a work connection."""
-        self._work.want(flow)
+    def want_work(self, seeker: WorkSeeker) -> None:
+        """Somebody needs a work connection."""
+        self._work.want(seeker)
 
-    def cancel_work(self, flow: ProxyFlow) -> None:
-        """A flow needs none any more."""
-        self._work.cancel(flow)
+    def cancel_work(self, seeker: WorkSeeker) -> None:
+        """It needs none any more."""
+        self._work.cancel(seeker)
 
     def work_opened(self, leg: IStreamLeg, framing: Framing) -> None:
         """The client opened a work connection."""

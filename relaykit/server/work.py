@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IConnection, IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.wire.framing import Framing
-    from relaykit.server.flows import FlowOwner, ProxyFlow
+    from relaykit.server.flows import FlowOwner, WorkSeeker
     from relaykit.values import Secret
 
 __all__ = ["IdleConnection", "WorkConnections"]
@@ -196,7 +196,7 @@ class WorkConnections:
 
     def __init__(
         self,
-        pool: WorkPool[ProxyFlow, IdleConnection],
+        pool: WorkPool[WorkSeeker, IdleConnection],
         request: Callable[[int], None],
         clock: IReactorTime,
         token: Secret,
@@ -224,14 +224,14 @@ class WorkConnections:
         self._pool.close()
         self._settle()
 
-    def want(self, flow: ProxyFlow) -> None:
-        """A flow needs a work connection; it is told when it has one, transforms included, or gets none."""
-        self._pool.want(flow, self._clock.seconds())
+    def want(self, seeker: WorkSeeker) -> None:
+        """Somebody needs a work connection, and is told when there is one, transforms included, or none."""
+        self._pool.want(seeker, self._clock.seconds())
         self._settle()
 
-    def cancel(self, flow: ProxyFlow) -> None:
-        """A flow needs none any more; nothing happens to one that does not wait."""
-        self._pool.cancel(flow)
+    def cancel(self, seeker: WorkSeeker) -> None:
+        """It needs none any more; nothing happens to who does not wait."""
+        self._pool.cancel(seeker)
         self._settle()
 
     def opened(self, leg: IStreamLeg, framing: Framing) -> None:
@@ -258,42 +258,42 @@ class WorkConnections:
         self._pool.wake(self._clock.seconds())
         self._settle()
 
-    def _assign(self, event: Assigned[ProxyFlow, IdleConnection]) -> None:
-        flow, idle = event.user, event.leg
+    def _assign(self, event: Assigned[WorkSeeker, IdleConnection]) -> None:
+        seeker, idle = event.user, event.leg
         leg, now = idle.leg, self._clock.seconds()
         leg.pauseProducing()
-        name, origin = flow.proxy.name, flow.origin
+        name, origin = seeker.proxy.name, seeker.origin
         leg.write(assign_work(idle.framing, name, origin, visitor_user=self._takes_visitor_users))
         connection: IConnection | None = leg.connection
-        proxy = flow.proxy
-        serve, broken = partial(self._serve, proxy, flow, leg), partial(self._broken, proxy, event)
-        if flow.has_alternative:
+        proxy = seeker.proxy
+        serve, broken = partial(self._serve, proxy, seeker, leg), partial(self._broken, proxy, event)
+        if seeker.has_alternative:
             ended = partial(self._ended, proxy, event)
             if self._round_trip is not None:
                 _Answer(self._round_trip(), leg, connection, self._clock, serve, broken, ended)
             else:
                 _Check(leg, connection, self._clock, serve, broken, ended)
         elif now - idle.since <= FRESH_S or connection is None or connection.unconfirmed is None:
-            self._serve(proxy, flow, leg)
+            self._serve(proxy, seeker, leg)
         else:
             # Where it has ended, another work connection would, too.
             _Check(leg, connection, self._clock, serve, broken, serve)
 
-    def _serve(self, proxy: FlowOwner, flow: ProxyFlow, leg: IStreamLeg) -> None:
-        if not flow.is_waiting or flow.proxy is not proxy:
+    def _serve(self, proxy: FlowOwner, seeker: WorkSeeker, leg: IStreamLeg) -> None:
+        if not seeker.is_waiting or seeker.proxy is not proxy:
             # It was ended meanwhile, or waits for somebody else's work connection.
             leg.close()
             return
-        flow.on_work_leg(transformed(leg, flow.proxy.common.transport, self._token, self._entropy))
+        seeker.on_work_leg(transformed(leg, seeker.proxy.common.transport, self._token, self._entropy))
 
-    def _ended(self, proxy: FlowOwner, event: Assigned[ProxyFlow, IdleConnection]) -> None:
+    def _ended(self, proxy: FlowOwner, event: Assigned[WorkSeeker, IdleConnection]) -> None:
         """The client has ended a work connection as soon as it was assigned: mostly, there is no service."""
-        flow = event.user
+        seeker = event.user
         event.leg.leg.close()
-        if flow.is_waiting and flow.proxy is proxy:
-            flow.on_unserved(NoWorkConnection("the client ended the work connection"))
+        if seeker.is_waiting and seeker.proxy is proxy:
+            seeker.on_unserved(NoWorkConnection("the client ended the work connection"))
 
-    def _broken(self, proxy: FlowOwner, event: Assigned[ProxyFlow, IdleConnection], silently: bool) -> None:
+    def _broken(self, proxy: FlowOwner, event: Assigned[WorkSeeker, IdleConnection], silently: bool) -> None:
         """A work connection died while it was idle, and has served nobody: the user gets another one.
 
         Where it died silently others will have, too, and the user must not wait for each of them.
@@ -313,7 +313,7 @@ class WorkConnections:
             self._pool.retry(event, now)
         self._settle()
 
-    def _leave_unserved(self, event: Unserved[ProxyFlow]) -> None:
+    def _leave_unserved(self, event: Unserved[WorkSeeker]) -> None:
         if event.why is WhyUnserved.SESSION_ENDED:
             event.user.on_unserved(SessionLost("the client's session ended"))
         else:

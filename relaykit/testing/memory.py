@@ -101,8 +101,7 @@ class MemoryNetwork(Poller):
         self, capacity: int = CAPACITY_BYTES, source: Address | None = None
     ) -> tuple[MemoryLeg, MemoryLeg]:
         """Two legs that are connected; the first is that of who dials, from ``source`` if it is given."""
-        here, there = source or Address("192.0.2.1", self._ports), Address("192.0.2.2", self._ports + 1)
-        self._ports += 2
+        here, there = self.addresses(source)
         near = MemoryLeg(peer=there, host=here, capacity=capacity)
         far = MemoryLeg(peer=here, host=there, capacity=capacity)
         near.other, far.other = far, near
@@ -110,6 +109,11 @@ class MemoryNetwork(Poller):
         near.is_first = True
         self._legs += [near, far]
         return near, far
+
+    def addresses(self, source: Address | None = None) -> tuple[Address, Address]:
+        """The addresses of two ends that nobody has had yet; or ``source``, and one for its peer."""
+        self._ports += 2
+        return source or Address("192.0.2.1", self._ports - 2), Address("192.0.2.2", self._ports - 1)
 
     def turn(self) -> bool:
         """Lets each leg move what it can once, then ends the turn; whether anything happened."""

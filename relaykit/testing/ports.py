@@ -9,29 +9,76 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 from zope.interface import implementer
 
-from relaykit.dataplane.datagrams import FramedDatagramLeg
+from relaykit.dataplane.datagrams import DatagramLeg
 from relaykit.dataplane.listening import PortInUse
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IListeningPort
-from relaykit.values import Address, Origin
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
+from relaykit.values import Address, Ended, Origin
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, ILegAcceptor
+    from relaykit.sansio.contract import Buffer
     from relaykit.testing.memory import MemoryLeg, MemoryNetwork
 
-__all__ = ["MemoryPorts", "datagram_pair"]
+__all__ = ["MemoryDatagramLeg", "MemoryPorts", "datagram_pair"]
 
 _FIRST_PICKED_PORT = 50_000
 """Where the search for a port begins when somebody asks for port 0."""
 
 
-def datagram_pair(network: MemoryNetwork, source: Address | None = None) -> tuple[IDatagramLeg, IDatagramLeg]:
+def datagram_pair(
+    network: MemoryNetwork, source: Address | None = None
+) -> tuple[MemoryDatagramLeg, MemoryDatagramLeg]:
     """Two datagram legs that are connected with each other; none of their datagrams is lost on the way.
 
     The first one is that of who sends first, from ``source`` if that is given.
     """
-    near, far = network.pair(source=source)
-    return FramedDatagramLeg(network, near), FramedDatagramLeg(network, far)
+    here, there = network.addresses(source)
+    near, far = MemoryDatagramLeg(network, there, here), MemoryDatagramLeg(network, here, there)
+    near.other, far.other = far, near
+    return near, far
+
+
+class MemoryDatagramLeg(DatagramLeg):
+    """One end of such a pair."""
+
+    def __init__(self, network: MemoryNetwork, peer: Address, host: Address) -> None:
+        super().__init__(network, peer, host)
+        self.other = self
+        self.full = False
+        """Whether it takes no datagrams for the time being."""
+        self._sent: list[bytes] = []
+
+    def send(self, data: Buffer) -> bool:
+        if self.full or self._closed or len(data) > MOST_DATAGRAM_BYTES:
+            self.dropped += 1
+            return False
+        self._sent.append(bytes(data))
+        self._turns.at_turn_end(self._deliver_sent)
+        return True
+
+    def close(self) -> None:
+        if not self._closed:
+            self._silence()
+            self._turns.at_turn_end(self._end)
+
+    def cut(self) -> None:
+        """Breaks it: both ends are told when the network moves on."""
+        for leg in (self, self.other):
+            leg._lose_soon(Ended.RESET)
+
+    def _deliver_sent(self) -> None:
+        sent, self._sent = self._sent, []
+        for data in sent:
+            lent = bytearray(data)
+            self.other._arrived(memoryview(lent))
+            lent[:] = bytes(len(lent))
+
+    def _end(self) -> None:
+        self._deliver_sent()
+        self._lost(Ended.FINISHED)
+        self.other._lost(Ended.FINISHED)
 
 
 @implementer(IListeningPort)

@@ -16,7 +16,6 @@ from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClien
 from relaykit.config.schema import ClientConfig, ClientTransport
 from relaykit.config.schema.auth import ClientAuth
 from relaykit.dataplane.copying import CopyForwarder
-from relaykit.dataplane.datagrams import FramedDatagramLeg
 from relaykit.dataplane.listening import PortInUse
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.tls import client_context, start_tls
@@ -110,8 +109,7 @@ class Machine:
         return succeed(near)
 
     def _dial_datagrams(self, endpoint: str) -> Deferred[IDatagramLeg]:
-        opened = self._dial(endpoint)
-        return opened.addCallback(lambda leg: FramedDatagramLeg(self.scene.network, leg))
+        return fail(ConnectionFailed(f"cannot reach {endpoint}: no way there"))
 
     def _listen(self, host: str, port: int, acceptor: Any) -> IListeningPort:
         if port in self.taken:

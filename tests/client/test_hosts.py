@@ -13,9 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.hosts import PORT_RETRY_S, BackendHost, VisitorHost
 from relaykit.dataplane.copying import CopyForwarder
-from relaykit.dataplane.datagrams import FramedDatagramLeg
+from relaykit.dataplane.lanes import DatagramLane
 from relaykit.dataplane.plane import DataPlane
-from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusedError
+from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusedError, SessionLost
 from relaykit.interfaces import (
     IDatagramAcceptor,
     IDatagramLeg,
@@ -27,12 +27,15 @@ from relaykit.interfaces import (
     IStreamLeg,
 )
 from relaykit.options import ProxyCommon, ProxyTransport, VisitorCommon
+from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.lanes.agreement import agreed_codec
-from relaykit.sansio.lanes.codec import LaneCodec
-from relaykit.sansio.wire.framing import V1
-from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
-from relaykit.testing.ports import MemoryPorts
+from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
+from relaykit.sansio.wire.framing import V2
+from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingDatagrams, RecordingReceiver
+from relaykit.testing.ports import MemoryDatagramLeg, MemoryPorts, datagram_pair
 from relaykit.values import Address, ClientIdentity, Ended, Origin, Secret
+
+ALICE = Address("203.0.113.9", 40000)
 
 
 @define(eq=False)
@@ -56,6 +59,8 @@ class Client:
     dropped: list[IDirectPaths] = field(factory=list)
     dialed: list[str] = field(factory=list)
     services: list[MemoryLeg] = field(factory=list)
+    datagram_services: list[MemoryDatagramLeg] = field(factory=list)
+    extensions: frozenset[str] | None = EXTENSIONS
     failure: Exception | None = None
 
     def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
@@ -67,8 +72,17 @@ class Client:
         return succeed(leg)
 
     def dial_datagrams(self, endpoint: str) -> Deferred[IDatagramLeg]:
-        opened = self.dial(endpoint)
-        return opened.addCallback(lambda leg: FramedDatagramLeg(self.network, leg))
+        self.dialed.append(endpoint)
+        if self.failure is not None:
+            return fail(self.failure)
+        leg, service = datagram_pair(self.network)
+        self.datagram_services.append(service)
+        return succeed(leg)
+
+    def lane_codec(self, most_bytes: int) -> LaneCodec:
+        if self.extensions is None:
+            raise SessionLost("there is no session with the server")
+        return agreed_codec(V2, self.extensions, most_bytes)
 
     def listen(self, host: str, port: int, acceptor: ILegAcceptor) -> IListeningPort:
         return self.ports.listen(host, port, acceptor)
@@ -84,9 +98,6 @@ class Client:
         leg, server = self.network.pair()
         self.servers.append(server)
         return succeed(leg)
-
-    def lane_codec(self, most_bytes: int) -> LaneCodec:
-        return agreed_codec(V1, (), most_bytes)
 
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
         self.meeting.append(peer)
@@ -104,6 +115,7 @@ class HostTests(SynchronousTestCase):
         self.network = self.client.network
         self.backend = BackendHost(self.client, ProxyCommon(name="web", local_port=80), "alice.web")
         self.visitor = VisitorHost(self.client, VisitorCommon(name="v"), "bob.db")
+        self.too_large: list[DatagramTooLarge] = []
 
     def test_names(self) -> None:
         """A host knows the configured name and the client's identity."""
@@ -147,21 +159,61 @@ class HostTests(SynchronousTestCase):
             self.network.flush()
             self.assertEqual((served.ended, flow in self.backend.flows), (True, passes))
 
-    def test_datagrams(self) -> None:
-        """Datagrams on a work connection go to the local service, in a flow like any other."""
-        origin = Origin(Address("192.0.2.7", 7))
-        work, server = self.network.pair()
-        local = self.successResultOf(self.backend.open_local_datagrams(origin))
-        self.assertEqual(self.client.dialed, ["udp:127.0.0.1:80"])
-        flow = self.backend.forward_datagrams(self.backend.datagrams_over(work), local, origin)
-        self.assertEqual(self.backend.flows, {flow: origin})
-        server.write(b"\x00\x05query")
+    def lane(self, *, alone: bool = False) -> tuple[DatagramLane, Deferred[None]]:
+        """The users' end of a lane that the backend serves, and what tells its end there."""
+        near, far = self.network.pair()
+        served = self.backend.serve_lane(far, 1500, alone)
+        lane = DatagramLane(self.network, near, self.client.lane_codec(1500), self.too_large.append)
+        lane.start()
         self.network.flush()
-        self.assertEqual(flow.moved(), (5, 0))
+        return lane, served
+
+    def test_served_lane(self) -> None:
+        """Each user of a lane has a flow like any other to the local service."""
+        lane, served = self.lane()
+        user = lane.open(ALICE)
+        got = RecordingDatagrams(user)
+        user.send(b"query")
+        self.network.flush()
+        self.assertEqual(self.client.dialed, ["udp:127.0.0.1:80"])
+        (flow,) = self.backend.flows
+        self.assertEqual(self.backend.flows, {flow: Origin(ALICE)})
+        self.client.datagram_services[0].send(b"answer")
+        self.network.flush()
+        self.assertEqual((got.got, flow.moved()), ([b"answer"], (5, 6)))
         self.backend.end_flows(Ended.STOPPED)
         self.network.flush()
-        self.network.expire_linger()
         self.assertEqual(self.backend.flows, {})
+        self.assertNoResult(served)
+        lane.close()
+        self.network.flush()
+        self.successResultOf(served)
+
+    def test_lane_alone(self) -> None:
+        """In frp's format, where it is said so, a lane takes the place of the one before."""
+        self.client.extensions = frozenset()
+        _, plain = self.lane()
+        _, first = self.lane(alone=True)
+        second_lane, second = self.lane(alone=True)
+        self.successResultOf(first)
+        for each in (plain, second):
+            self.assertNoResult(each)
+        second_lane.close()
+        self.network.flush()
+        self.successResultOf(second)
+        self.client.extensions = EXTENSIONS
+        for _ in range(2):
+            _, shared = self.lane(alone=True)
+        self.assertNoResult(shared)
+
+    def test_no_session(self) -> None:
+        """A lane that comes as the session ends is given up."""
+        near, far = self.network.pair()
+        got = RecordingReceiver(near)
+        self.client.extensions = None
+        self.successResultOf(self.backend.serve_lane(far))
+        self.network.flush()
+        self.assertIs(got.lost, Ended.RESET)
 
     def test_datagrams_unreachable(self) -> None:
         """A local service that cannot be opened for datagrams is told of as any other is."""
@@ -245,10 +297,11 @@ class HostTests(SynchronousTestCase):
         origin = Origin(Address("192.0.2.7", 7), Address("192.0.2.1", 80))
         self.successResultOf(backend.connect_local(origin))
         self.successResultOf(backend.open_local_datagrams(origin)).send(b"query")
-        stream, datagrams = (RecordingReceiver(each) for each in self.client.services)
+        stream = RecordingReceiver(self.client.services[0])
+        datagrams = RecordingDatagrams(self.client.datagram_services[0])
         self.network.flush()
         self.assertEqual(stream.data, b"PROXY TCP4 192.0.2.7 192.0.2.1 7 80\r\n")
-        self.assertEqual(datagrams.data[2:], b"PROXY UNKNOWN\r\nquery")
+        self.assertEqual(datagrams.got, [b"PROXY UNKNOWN\r\nquery"])
 
     def test_not_announced(self) -> None:
         """A user whose address is none is not served, which is told with what they called themselves."""
@@ -270,6 +323,7 @@ class HostTests(SynchronousTestCase):
 
     def test_lane(self) -> None:
         """A lane is a visit in the format of the session; what has no room there is told once."""
+        self.client.extensions = frozenset()
         lane = self.successResultOf(self.visitor.open_lane(Secret("k"), 1500))
         self.assertEqual([(each.name, key) for each, key, _ in self.client.visited], [("v", Secret("k"))])
         received = RecordingReceiver(self.client.servers[0])
@@ -277,7 +331,7 @@ class HostTests(SynchronousTestCase):
         with capturedLogs() as logged:
             self.assertEqual([user.send(bytes(size)) for size in (1501, 1502, 3)], [False, False, True])
         self.network.flush()
-        self.assertEqual(len(agreed_codec(V1, ()).receive(received.data)), 1)
+        self.assertEqual(len(agreed_codec(V2, ()).receive(received.data)), 1)
         self.assertEqual([event["problem"] for event in logged], ["datagram-too-large"])
         self.client.servers[0].close()
         self.network.flush()

@@ -7,9 +7,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.datagram_flows import FLOW_IDLE_S, DatagramFlow, DatagramForwarder
-from relaykit.dataplane.datagrams import FramedDatagramLeg
 from relaykit.interfaces import IFlow
 from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams
+from relaykit.testing.ports import MemoryDatagramLeg, datagram_pair
 from relaykit.values import Ended, Traffic
 
 
@@ -22,10 +22,10 @@ class DatagramFlowTests(SynchronousTestCase):
         self.forwarder = DatagramForwarder(self.clock, self.clock.seconds)
         self.user, self.service, self.flow = self.forward()
 
-    def forward(self) -> tuple[FramedDatagramLeg, FramedDatagramLeg, DatagramFlow]:
+    def forward(self) -> tuple[MemoryDatagramLeg, MemoryDatagramLeg, DatagramFlow]:
         """A flow and the two legs beyond it."""
-        ends = [FramedDatagramLeg(self.network, leg) for _ in range(2) for leg in self.network.pair()]
-        return ends[0], ends[3], self.forwarder.forward(ends[1], ends[2])
+        (user, near), (far, service) = datagram_pair(self.network), datagram_pair(self.network)
+        return user, service, self.forwarder.forward(near, far)
 
     def test_both_ways(self) -> None:
         """Datagrams pass both ways; the handle knows what was moved, and the end tells it, too."""
@@ -54,7 +54,7 @@ class DatagramFlowTests(SynchronousTestCase):
             user, service, flow = self.forward()
             legs = (user, service)
             other = RecordingDatagrams(legs[1 - gone])
-            legs[gone]._lower.abort()
+            legs[gone].cut()
             self.network.flush()
             self.assertIs(self.successResultOf(flow.when_ended()).ended, why)
             self.assertIs(other.lost, Ended.FINISHED)
@@ -83,6 +83,6 @@ class DatagramFlowTests(SynchronousTestCase):
     def test_dropped(self) -> None:
         """What the other leg does not take is not counted as moved, and does not keep the flow alive."""
         _, _, flow = self.forward()
-        flow.far.leg._full = True  # type: ignore[attr-defined]  # a stream that takes no more
+        flow.far.leg.full = True  # type: ignore[attr-defined]  # a leg in memory
         flow.near.datagram_received(b"lost")
         self.assertEqual((flow.moved(), flow.far.leg.dropped), ((0, 0), 1))

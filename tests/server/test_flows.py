@@ -9,13 +9,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.copying import CopyForwarder
-from relaykit.dataplane.datagrams import FramedDatagramLeg
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import LocalProtocolError, NoWorkConnection, SessionLost
 from relaykit.interfaces import IFlow
 from relaykit.options import ProxyCommon
-from relaykit.server.flows import DatagramUserFlow, ProxyFlow, UserFlow, WorkLegFlow
-from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams, RecordingReceiver
+from relaykit.sansio.control.extensions import EXTENSIONS
+from relaykit.sansio.lanes.agreement import agreed_codec
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
+from relaykit.sansio.wire.framing import V2
+from relaykit.server.flows import ProxyFlow, UserFlow, WorkLegFlow, WorkSeeker
+from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
 from relaykit.values import ClientIdentity, Ended, Origin, Traffic
 
 
@@ -25,12 +28,13 @@ class Proxy:
     name = "web"
     identity = ClientIdentity("r1")
     half_close = True
+    extensions = EXTENSIONS
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.common = ProxyCommon()
         self.data_plane: Any = DataPlane([CopyForwarder()], MemoryNetwork())
-        self.wanted: list[ProxyFlow] = []
+        self.wanted: list[WorkSeeker] = []
         self.present: set[ProxyFlow] = set()
         self.ended: list[Traffic] = []
 
@@ -39,11 +43,14 @@ class Proxy:
         """Where its work connections come from: here."""
         return self
 
-    def want_work(self, flow: ProxyFlow) -> None:
-        self.wanted.append(flow)
+    def want_work(self, seeker: WorkSeeker) -> None:
+        self.wanted.append(seeker)
 
-    def cancel_work(self, flow: ProxyFlow) -> None:
-        self.wanted.remove(flow)
+    def cancel_work(self, seeker: WorkSeeker) -> None:
+        self.wanted.remove(seeker)
+
+    def lane_codec(self, most_bytes: int = MOST_DATAGRAM_BYTES) -> LaneCodec:
+        return agreed_codec(V2, self.extensions, most_bytes)
 
     def flow_began(self, flow: ProxyFlow) -> None:
         self.present.add(flow)
@@ -144,45 +151,6 @@ class UserFlowTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(LocalProtocolError)), 1)
         self.assertTrue(at_provider.lost and self.received.lost)
         self.assertEqual([each.ended for each in self.proxy.ended], [Ended.INTERNAL_ERROR])
-
-
-class DatagramUserFlowTests(SynchronousTestCase):
-    """What becomes of sources of datagrams."""
-
-    def setUp(self) -> None:
-        self.proxy = Proxy()
-        self.network = MemoryNetwork()
-        self.proxy.data_plane = DataPlane([CopyForwarder()], self.network)
-        near, far = self.network.pair()
-        self.user = FramedDatagramLeg(self.network, near)
-        self.received = RecordingDatagrams()
-        self.user.attach(self.received)
-        self.leg = FramedDatagramLeg(self.network, far)
-        self.flow = DatagramUserFlow(self.proxy, self.leg, Origin())
-        self.flow.start()
-
-    def test_served(self) -> None:
-        """Datagrams go to the work connection and back, each framed, and are counted."""
-        provider, work = self.network.pair()
-        self.proxy.wanted.pop().on_work_leg(work)
-        service, at_service = FramedDatagramLeg(self.network, provider), RecordingDatagrams()
-        service.attach(at_service)
-        self.user.send(b"abc")
-        service.send(b"defg")
-        self.network.flush()
-        self.assertEqual((at_service.got, self.received.got), ([b"abc"], [b"defg"]))
-        self.assertEqual(self.flow.moved(), (3, 4))
-        self.flow.end(Ended.WITHDRAWN)
-        self.network.flush()
-        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.WITHDRAWN])
-
-    def test_ended_while_waiting(self) -> None:
-        """One that waits can be ended."""
-        self.flow.end(Ended.WITHDRAWN)
-        self.network.flush()
-        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.WITHDRAWN])
-        self.assertEqual(self.proxy.wanted, [])
-        self.assertTrue(self.received.lost)
 
 
 class WorkLegFlowTests(SynchronousTestCase):

@@ -21,11 +21,12 @@ from relaykit.errors import NoWorkConnection, ProxyRefusedError, RefusalCode, Vi
 from relaykit.interfaces import IExposure, IIngress, IStreamLeg
 from relaykit.sansio.control.texts import STOPPED
 from relaykit.sansio.lanes.agreement import agreed_codec
-from relaykit.sansio.lanes.codec import LaneCodec
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
 from relaykit.sansio.wire.framing import V1
 from relaykit.server import registry
 from relaykit.server.accounting import Accounting
-from relaykit.server.flows import ProxyFlow
+from relaykit.server.flows import WorkSeeker
+from relaykit.server.lanes import PAUSE_S
 from relaykit.server.observers import LogObserver, Observers
 from relaykit.server.registry import (
     EXPOSE_TIMEOUT_S,
@@ -81,30 +82,30 @@ class Session:
     """A session with the work connections that the test puts into it."""
 
     work: list[IStreamLeg | Exception] = field(factory=list)
-    wanted: list[ProxyFlow] = field(factory=list)
+    wanted: list[WorkSeeker] = field(factory=list)
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("r1"))
     half_close: bool = True
     takes_signals: bool = True
     sent: list[Any] = field(factory=list)
 
-    def want_work(self, flow: ProxyFlow) -> None:
+    def want_work(self, seeker: WorkSeeker) -> None:
         if not self.work:
-            self.wanted.append(flow)
+            self.wanted.append(seeker)
             return
         work = self.work.pop(0)
         if isinstance(work, Exception):
-            flow.on_unserved(work)
+            seeker.on_unserved(work)
         else:
-            flow.on_work_leg(work)
+            seeker.on_work_leg(work)
 
-    def cancel_work(self, flow: ProxyFlow) -> None:
-        self.wanted.remove(flow)
+    def cancel_work(self, seeker: WorkSeeker) -> None:
+        self.wanted.remove(seeker)
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         self.sent.append((proxy_name, visitor_name, body))
 
-    def lane_codec(self) -> LaneCodec:
-        return agreed_codec(V1, ())
+    def lane_codec(self, most_bytes: int = MOST_DATAGRAM_BYTES) -> LaneCodec:
+        return agreed_codec(V1, (), most_bytes)
 
 
 class RegistryTestCase(SynchronousTestCase):
@@ -269,6 +270,7 @@ class RegistryTests(RegistryTestCase):
             self.session.work.append(NoWorkConnection("no"))
             with capturedLogs() as logged:
                 serve(source, Origin())
+            self.clock.advance(PAUSE_S)
             levels += [event["log_level"].name for event in logged if "no work" in event["log_format"]]
         self.assertEqual(levels, ["warn", "warn", "debug", "debug"])
         self.clock.advance(UNSERVED_AGAIN_S)

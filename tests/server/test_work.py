@@ -14,8 +14,10 @@ from relaykit.interfaces import IStreamLeg
 from relaykit.options import ProxyCommon
 from relaykit.sansio.control.pool import WorkPool
 from relaykit.sansio.control.texts import PeerTexts
+from relaykit.sansio.lanes.agreement import agreed_codec
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
 from relaykit.sansio.wire.framing import V2
-from relaykit.server.flows import ProxyFlow, WorkLegFlow
+from relaykit.server.flows import ProxyFlow, WorkLegFlow, WorkSeeker
 from relaykit.server.work import (
     CONFIRMED_WITHIN_S,
     FIRST_LOOK_S,
@@ -45,11 +47,14 @@ class Proxy:
         """Where its work connections come from: here."""
         return self
 
-    def want_work(self, flow: ProxyFlow) -> None:
-        self.work.want(flow)
+    def want_work(self, seeker: WorkSeeker) -> None:
+        self.work.want(seeker)
 
-    def cancel_work(self, flow: ProxyFlow) -> None:
-        self.work.cancel(flow)
+    def cancel_work(self, seeker: WorkSeeker) -> None:
+        self.work.cancel(seeker)
+
+    def lane_codec(self, most_bytes: int = MOST_DATAGRAM_BYTES) -> LaneCodec:
+        return agreed_codec(V2, (), most_bytes)
 
     def flow_began(self, flow: ProxyFlow) -> None:
         """Nothing."""
@@ -74,7 +79,7 @@ class WorkTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.network = MemoryNetwork()
         self.asked = 0
-        pool: WorkPool[ProxyFlow, IdleConnection] = WorkPool(1, 0.0, 10.0)
+        pool: WorkPool[WorkSeeker, IdleConnection] = WorkPool(1, 0.0, 10.0)
         self.work = WorkConnections(
             pool, self.request, self.clock, Secret("t"), lambda length: b"\1" * length, PeerTexts()
         )

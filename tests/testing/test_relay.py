@@ -189,8 +189,7 @@ class _DatagramBackend(Service):
         self._host = host
 
     async def work_assigned(self, leg: IStreamLeg, origin: Origin) -> None:
-        service = await self._host.open_local_datagrams(origin)
-        await self._host.forward_datagrams(self._host.datagrams_over(leg), service, origin).when_ended()
+        await self._host.serve_lane(leg)
 
 
 class _Datagrams:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from attrs import define, field, frozen
-from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IBackend, IDatagramAcceptor, IExposure, IIngress, IProxyType
 from relaykit.options import Options, Port, doc, wire
 from twisted.application.service import Service
@@ -39,7 +38,7 @@ class BeaconIngressOptions(Options, frozen=True, kw_only=True):
 @implementer(IExposure, IDatagramAcceptor)
 @define(eq=False)
 class _Beacon:
-    """One proxy: each source that sends to its port gets a work connection of its own."""
+    """One proxy: each source that sends to its port is a user."""
 
     _proxy: IRegisteredProxy
     _ports: IPorts
@@ -76,17 +75,12 @@ class BeaconIngress(Service):
 @implementer(IBackend)
 @define(eq=False)
 class BeaconBackend(Service):
-    """Joins each work connection with a socket of its own to the local service."""
+    """Joins each source with a socket of its own to the local service, whichever lane it comes on."""
 
     _host: IClientHost
 
     async def work_assigned(self, leg: IStreamLeg, origin: Origin) -> None:
-        try:
-            local = await self._host.open_local_datagrams(origin)
-        except ConnectionFailed:
-            leg.close()
-            return
-        await self._host.forward_datagrams(self._host.datagrams_over(leg), local, origin).when_ended()
+        await self._host.serve_lane(leg)
 
 
 @implementer(IProxyType)

@@ -1,0 +1,195 @@
+"""The lanes of a proxy: work connections that carry the datagrams of many users each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from relaykit.errors import NoWorkConnection
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
+from relaykit.server.flows import UserFlow
+from relaykit.values import Address, Ended, Origin
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+    from relaykit.interfaces import IDatagramLane, IDatagramLeg, IFlow, IStreamLeg
+    from relaykit.sansio.lanes.codec import DatagramTooLarge
+    from relaykit.server.flows import FlowOwner
+
+__all__ = ["DatagramUserFlow", "ProxyLanes"]
+
+MOST_LANES = 4
+"""Lanes of one proxy at a time, with a client that can have several: each has room of its own on its way, so
+that a user who fills one does not hold up those of the others."""
+
+PAUSE_S = 1.0
+"""Seconds from when a lane was lost, or could not be opened, until another is asked for; frp's figure."""
+
+_NOBODY = Address("0.0.0.0", 0)
+"""Who sends what comes from no address."""
+
+
+class DatagramUserFlow(UserFlow):
+    """A source of datagrams that is served, over a lane."""
+
+    __slots__ = ("_lanes",)
+
+    is_forgeable = True
+
+    def __init__(self, proxy: FlowOwner, leg: IDatagramLeg, origin: Origin, lanes: ProxyLanes) -> None:
+        super().__init__(proxy, leg, origin)
+        self._lanes = lanes
+
+    def _want_work(self) -> None:
+        self._lanes.want(self)
+
+    def _cancel_work(self) -> None:
+        self._lanes.cancel(self)
+
+    def _forward(self, work: IDatagramLeg) -> IFlow:
+        flow: IFlow = self.proxy.data_plane.forward_datagrams(self._leg, work)
+        return flow
+
+    def _drop(self, leg: Any) -> None:
+        leg.close()
+
+
+class ProxyLanes:
+    """Opens lanes as users come, shares them out, and has another one when one is lost.
+
+    Users wait for the first lane, as many as their port has sources.  A lane that is lost takes its users'
+    flows with it; whoever sends again is a new user.
+
+    :ivar most_bytes: the largest datagram in frp's format.
+    """
+
+    log = Logger()
+
+    def __init__(self, proxy: FlowOwner) -> None:
+        self.most_bytes = MOST_DATAGRAM_BYTES
+        self._proxy = proxy
+        self._lanes: list[IDatagramLane] = []
+        self._most = 1
+        self._waiting: dict[DatagramUserFlow, None] = {}
+        self._opening: _Opening | None = None
+        self._pause: IDelayedCall | None = None
+        self._told_of_size = False
+        self._closed = False
+
+    def want(self, flow: DatagramUserFlow) -> None:
+        """A user needs a leg on a lane, and is told of it, maybe at once, or that there is none."""
+        if self._closed:
+            flow.on_unserved(NoWorkConnection("the proxy was withdrawn"))
+            return
+        lane = min(self._lanes, key=lambda each: each.users, default=None)
+        if lane is None:
+            self._waiting[flow] = None
+            self._open()
+            return
+        if lane.users and len(self._lanes) < self._most:
+            self._open()
+        flow.on_work_leg(lane.open(flow.origin.source or _NOBODY))
+
+    def cancel(self, flow: DatagramUserFlow) -> None:
+        """A user needs none any more."""
+        self._waiting.pop(flow, None)
+
+    def close(self) -> None:
+        """Ends all lanes: the proxy was withdrawn, and its last user is gone."""
+        self._closed = True
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        if self._opening is not None:
+            self._opening.is_waiting = False
+            self._proxy.session.cancel_work(self._opening)
+        for lane in tuple(self._lanes):
+            lane.close()
+
+    # --- for the work connection that is being opened -------------------------------------------------
+
+    def opened(self, leg: IStreamLeg) -> None:
+        """There is a work connection for one more lane."""
+        self._opening = None
+        codec = self._proxy.session.lane_codec(self.most_bytes)
+        self._most = MOST_LANES if codec.is_shared else 1
+        lane = self._proxy.data_plane.lane_over(leg, codec, self._too_large)
+        self._lanes.append(lane)
+        lane.when_lost().addCallback(self._lost, lane)
+        lane.start()
+        self._serve_waiting()
+
+    def not_opened(self, error: Exception) -> None:
+        """There is none."""
+        self._opening = None
+        self._pause_now()
+        waiting, self._waiting = self._waiting, {}
+        for flow in waiting:
+            flow.on_unserved(error)
+
+    # --- inside ---------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        if self._opening is None and self._pause is None:
+            self._opening = _Opening(self._proxy, self)
+            self._proxy.session.want_work(self._opening)
+
+    def _serve_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for flow in waiting:
+            self.want(flow)
+
+    def _lost(self, why: Ended, lane: IDatagramLane) -> None:
+        self._lanes.remove(lane)
+        if self._closed:
+            return
+        self.log.info(
+            "[{run}] [{proxy}] a work connection for datagrams is lost: {ended}",
+            run=self._proxy.identity.run_id,
+            proxy=self._proxy.name,
+            ended=why.value,
+        )
+        self._pause_now()
+
+    def _pause_now(self) -> None:
+        if not self._closed and self._pause is None:
+            self._pause = self._proxy.clock.callLater(PAUSE_S, self._pause_over)
+
+    def _pause_over(self) -> None:
+        self._pause = None
+        if self._waiting:
+            self._open()
+
+    def _too_large(self, error: DatagramTooLarge) -> None:
+        if self._told_of_size:
+            return
+        self._told_of_size = True
+        self.log.warn(
+            "[{run}] [{proxy}] a datagram is dropped: {reason}",
+            run=self._proxy.identity.run_id,
+            proxy=self._proxy.name,
+            reason=str(error),
+            problem="datagram-too-large",
+        )
+
+
+class _Opening:
+    """A lane that has no work connection yet; it is no user's, so the client is told of none."""
+
+    has_alternative = False
+
+    def __init__(self, proxy: FlowOwner, lanes: ProxyLanes) -> None:
+        self.proxy = proxy
+        self.origin = Origin()
+        self.is_waiting = True
+        self._lanes = lanes
+
+    def on_work_leg(self, leg: IStreamLeg) -> None:
+        self.is_waiting = False
+        self._lanes.opened(leg)
+
+    def on_unserved(self, error: Exception) -> None:
+        self.is_waiting = False
+        self._lanes.not_opened(error)
