@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from zope.interface import implementer
 
-from relaykit.dataplane.datagram_sockets import DatagramSocketLeg
+from relaykit.dataplane.datagram_sockets import DatagramSocketLeg, ask_for_buffer
 from relaykit.dataplane.exhaustion import EXHAUSTED
 from relaykit.dataplane.poller import WRITE
 from relaykit.dataplane.sockets import SocketLeg, address_of, meets_itself, reason_of, reset_on_close, tune
@@ -82,7 +82,9 @@ def dial_datagrams(
 
     Nothing is sent, so the first address of a name that there is a way to is taken, whoever listens there.
     """
-    return _dial(poller, host, port, timeout_s, _Kind(socket.SOCK_DGRAM, DatagramSocketLeg, source))
+    return _dial(
+        poller, host, port, timeout_s, _Kind(socket.SOCK_DGRAM, DatagramSocketLeg, source, ask_for_buffer)
+    )
 
 
 def dial_unix(poller: Poller, path: str, timeout_s: float = DIAL_TIMEOUT_S) -> Deferred[IStreamLeg]:

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
-from relaykit.dataplane.datagram_sockets import DatagramPort, listen_datagrams
+from relaykit.dataplane.datagram_sockets import DatagramPort, DatagramSocketLeg, listen_datagrams
 from relaykit.dataplane.dialing import dial_datagram_endpoint, dial_datagrams
 from relaykit.dataplane.listening import PortInUse, PortUnavailable, listen_tcp
 from relaykit.dataplane.plane import DataPlane
@@ -104,6 +104,17 @@ class DatagramTests(SocketWaiting, TestCase):
         await self.until(lambda: got.got == [b"somebody"])
         leg.close()
         await self.until(lambda: got.lost is not None)
+
+    async def test_room_for_bursts(self) -> None:
+        """The kernel keeps as much for a leg to a service as for a port."""
+        port = self.listen(Echo())
+        leg = await dial_datagrams(self.poller, "127.0.0.1", self.number(port))
+        assert isinstance(leg, DatagramSocketLeg)
+        rooms = {
+            plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for plain in (port._socket, leg._socket)
+        }
+        self.assertEqual(len(rooms), 1)
+        leg.close()
 
     async def test_port_in_use(self) -> None:
         """A port is opened once; the same number of TCP is another port."""
