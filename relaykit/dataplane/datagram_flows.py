@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from attrs import frozen
 from zope.interface import implementer
 
 from relaykit.dataplane.flows import Ending
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IDatagramLeg
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["FLOW_IDLE_S", "DatagramFlow", "DatagramForwarder"]
+__all__ = ["FLOW_IDLE_S", "DatagramCounts", "DatagramFlow", "DatagramForwarder"]
 
 FLOW_IDLE_S = 60.0
 """Silence, in both directions, after which a flow of datagrams is over: nothing else tells its end."""
@@ -27,22 +28,40 @@ _SWEEPS = 4
 """Looks at all flows within that time: one timer for them, and no clock for each datagram."""
 
 
+@frozen
+class DatagramCounts:
+    """How many datagrams went, and how many were dropped at the legs, both ways."""
+
+    near_to_far: int = 0
+    far_to_near: int = 0
+    dropped: int = 0
+
+    def __add__(self, other: DatagramCounts) -> DatagramCounts:
+        return DatagramCounts(
+            self.near_to_far + other.near_to_far,
+            self.far_to_near + other.far_to_near,
+            self.dropped + other.dropped,
+        )
+
+
 @implementer(IDatagramReceiver)
 class _Direction:
     """Takes what one leg delivers and sends it to the other."""
 
-    __slots__ = ("flow", "leg", "lost", "moved", "send")
+    __slots__ = ("datagrams", "flow", "leg", "lost", "moved", "send")
 
     def __init__(self, flow: DatagramFlow, leg: IDatagramLeg, other: IDatagramLeg) -> None:
         self.flow = flow
         self.leg = leg
         self.send = other.send
         self.moved = 0
+        self.datagrams = 0
         self.lost = False
 
     def datagram_received(self, data: Buffer) -> None:
         if self.send(data):
             self.moved += len(data)
+            self.datagrams += 1
             self.flow.idle_sweeps = 0
 
     def leg_lost(self, reason: Ended) -> None:
@@ -91,6 +110,11 @@ class DatagramFlow(Ending):
     def moved(self) -> tuple[int, int]:
         return self.near.moved, self.far.moved
 
+    def counts(self) -> DatagramCounts:
+        """Its datagrams up to now."""
+        dropped = self.near.leg.dropped + self.far.leg.dropped
+        return DatagramCounts(self.near.datagrams, self.far.datagrams, dropped)
+
     def end(self, why: Ended) -> None:
         if self._ended is None:
             self._ended = why
@@ -129,6 +153,8 @@ class DatagramForwarder:
         self._reactor = reactor
         self._clock = clock
         self._flows: dict[DatagramFlow, None] = {}
+        self._ended = DatagramCounts()
+        """Of the flows that are over."""
         self._sweeping: IDelayedCall | None = None
 
     def forward(self, near: IDatagramLeg, far: IDatagramLeg) -> DatagramFlow:
@@ -140,8 +166,13 @@ class DatagramForwarder:
         flow.start()
         return flow
 
+    def counts(self) -> DatagramCounts:
+        """The datagrams of all flows up to now; adds up the present ones, so it costs something."""
+        return sum((flow.counts() for flow in self._flows), self._ended)
+
     def _over(self, flow: DatagramFlow) -> None:
         del self._flows[flow]
+        self._ended += flow.counts()
         if not self._flows and self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None

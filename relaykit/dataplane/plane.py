@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.copying import CopyForwarder
-from relaykit.dataplane.datagram_flows import DatagramForwarder
+from relaykit.dataplane.datagram_flows import DatagramCounts, DatagramForwarder
 from relaykit.dataplane.lanes import DatagramLane
 from relaykit.dataplane.protocols import LegEndpoint, LegTransport, ProtocolAcceptor
 from relaykit.dataplane.splicing import PipePool, SpliceForwarder, can_splice
@@ -46,12 +46,14 @@ class FlowCounts:
     :ivar total: flows since the start, the present ones included.
     :ivar near_to_far: bytes, those of the present flows included.
     :ivar far_to_near: likewise.
+    :ivar datagrams: those of the present flows included.
     """
 
     present: int = 0
     total: int = 0
     near_to_far: int = 0
     far_to_near: int = 0
+    datagrams: DatagramCounts = field(factory=DatagramCounts)
 
 
 @implementer(IDataPlane)
@@ -104,6 +106,7 @@ class DataPlane:
             total=self._total,
             near_to_far=self._near_to_far + sum(to_far for to_far, _ in moved),
             far_to_near=self._far_to_near + sum(to_near for _, to_near in moved),
+            datagrams=self._datagrams.counts(),
         )
 
     def when_idle(self) -> Deferred[None]:

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from relaykit.dataplane.datagram_flows import FLOW_IDLE_S, DatagramFlow, DatagramForwarder
+from relaykit.dataplane.datagram_flows import FLOW_IDLE_S, DatagramCounts, DatagramFlow, DatagramForwarder
 from relaykit.interfaces import IFlow
 from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams
 from relaykit.testing.ports import MemoryDatagramLeg, datagram_pair
@@ -37,6 +37,7 @@ class DatagramFlowTests(SynchronousTestCase):
         self.network.flush()
         self.assertEqual((service.got, user.got), ([b"question", b""], [b"answer"]))
         self.assertEqual(self.flow.moved(), (8, 6))
+        self.assertEqual(self.flow.counts(), DatagramCounts(2, 1, 0))
         self.clock.advance(3.0)
         ended = self.flow.when_ended()
         self.assertNoResult(ended)
@@ -47,6 +48,17 @@ class DatagramFlowTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(ended), traffic)
         self.assertEqual(self.successResultOf(self.flow.when_ended()), traffic)
         self.assertEqual((user.lost, service.lost), (Ended.FINISHED, Ended.FINISHED))
+
+    def test_counts(self) -> None:
+        """The datagrams of all flows are counted, of those that are over, too, and what legs have dropped."""
+        for leg in (self.user, self.service, self.forward()[0]):
+            leg.send(b"data")
+        self.network.flush()
+        self.flow.near.leg.dropped += 3
+        self.assertEqual(self.forwarder.counts(), DatagramCounts(2, 1, 3))
+        self.flow.end(Ended.STOPPED)
+        self.network.flush()
+        self.assertEqual(self.forwarder.counts(), DatagramCounts(2, 1, 3))
 
     def test_lost(self) -> None:
         """The loss of one leg ends the other one, and the traffic says which it was."""

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relaykit.commands.status.view import ConnectionState, EntryPoint, LastProblem, Snapshot
+from relaykit.dataplane.datagram_flows import DatagramCounts
 
 __all__ = ["LiveRenderer"]
 
@@ -83,6 +84,8 @@ class LiveRenderer:
             self._entry_points(snapshot),
             self._traffic(snapshot),
         ]
+        if snapshot.flows.datagrams != DatagramCounts():
+            rows.append(_datagrams(snapshot.flows.datagrams))
         if snapshot.problem is not None:
             rows.append(_problem(snapshot.problem, snapshot.at))
         panel = Panel(
@@ -140,6 +143,11 @@ class LiveRenderer:
             if room < 0 or rows[0].cell_len > self._console.width:
                 return
             yield code
+
+
+def _datagrams(counts: DatagramCounts) -> Text:
+    dropped = f", {counts.dropped} dropped" if counts.dropped else ""
+    return Text(f"datagrams: {counts.near_to_far} from users, {counts.far_to_near} to users{dropped}")
 
 
 def _code(text: str) -> Text:

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.commands.status import live
 from relaykit.commands.status.live import LiveRenderer
 from relaykit.commands.status.view import ConnectionState, Snapshot
+from relaykit.dataplane.datagram_flows import DatagramCounts
 from relaykit.dataplane.plane import FlowCounts
 from tests.commands.status.snapshots import CONNECTED, CONNECTING, OPEN, problem, with_entry_points
 
@@ -79,6 +80,14 @@ class LiveRendererTests(SynchronousTestCase):
         for part in ("3.0 kB (1.0 kB/s)", "10.0 MB (5.0 MB/s)"):
             self.assertIn(part, line)
         shown.close()
+
+    def test_datagrams(self) -> None:
+        """Datagrams have a line of their own where there are any, and those that were dropped are told."""
+        self.assertNotIn("datagrams", self.text(CONNECTED))
+        some = evolve(CONNECTED, flows=FlowCounts(datagrams=DatagramCounts(120, 118)))
+        self.assertIn("datagrams: 120 from users, 118 to users\n", self.text(some))
+        lossy = evolve(CONNECTED, flows=FlowCounts(datagrams=DatagramCounts(120, 118, 2)))
+        self.assertIn("datagrams: 120 from users, 118 to users, 2 dropped", self.text(lossy))
 
     def test_problem(self) -> None:
         """The last problem is there with its age, and with what to do."""
