@@ -50,6 +50,7 @@ from relaykit.interfaces.legs import (
 from relaykit.interfaces.observers import IServerObserver
 from relaykit.interfaces.proxy_types import (
     IBackend,
+    IDatagramProxyType,
     IExposure,
     IGroupableProxyType,
     IIngress,
@@ -81,6 +82,7 @@ __all__ = [
     "IDatagramAcceptor",
     "IDatagramLane",
     "IDatagramLeg",
+    "IDatagramProxyType",
     "IDatagramReceiver",
     "IDatagramStreams",
     "IDialHost",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IBackend",
+    "IDatagramProxyType",
     "IExposure",
     "IGroupableProxyType",
     "IIngress",
@@ -86,6 +87,10 @@ class IGroupableProxyType(IProxyType):
 
     def group_terms(options: Any) -> Mapping[str, object]:
         """What all members of a group must have alike: values by the text for a member that has another."""
+
+
+class IDatagramProxyType(IProxyType):
+    """A proxy type that leads to a local service which takes datagrams, on the UDP port ``localPort``."""
 
 
 class IOneLineProxyType(IProxyType):

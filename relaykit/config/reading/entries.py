@@ -16,7 +16,7 @@ from relaykit.config.rules.completing import complete_proxy, complete_visitor
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS, LocalPlugin
 from relaykit.config.text.documents import KeyPath, kind_of, shown
 from relaykit.errors import PluginError
-from relaykit.interfaces import IGroupableProxyType
+from relaykit.interfaces import IDatagramProxyType, IGroupableProxyType, IProxyType
 from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon
 from relaykit.plugins import ProxyTypes
 
@@ -31,9 +31,8 @@ _PLUGIN = "plugin"
 class Entry(Generic[CommonT]):
     """One proxy or visitor of a file, started or not.
 
-    ``available`` says whether an installed package has its type, and ``is_groupable`` whether that has
-    groups, or is not known yet; ``plugin_type`` is empty if it has no plugin, and ``plugin`` has that
-    table's further keys.
+    ``type`` is None where no installed package has it; ``plugin_type`` is empty if it has no plugin, and
+    ``plugin`` has that table's further keys.
     """
 
     reader: Reader
@@ -41,8 +40,7 @@ class Entry(Generic[CommonT]):
     subject: str
     common: CommonT
     options: Options
-    available: bool
-    is_groupable: bool
+    type: IProxyType | None
     plugin_type: str
     plugin: LocalPlugin | None
 
@@ -51,7 +49,7 @@ class Entry(Generic[CommonT]):
         if self.plugin is not None:
             found.add(self.plugin.problems(), _PLUGIN)
         if not found.problems and not self.reader.is_blamed(self.path):
-            if not self.available:
+            if self.type is None:
                 reason = f"the {kind} type {self.common.type}: not available yet"
                 found.unavailable.append(Problem("type", reason))
             elif self.plugin is not None and not self.plugin.endpoint:
@@ -63,11 +61,20 @@ class Entry(Generic[CommonT]):
 class ProxyEntry(Entry[ProxyCommon]):
     """One proxy of a file."""
 
+    @property
+    def is_groupable(self) -> bool:
+        """Whether its type has groups, or is not known yet."""
+        return self.type is None or IGroupableProxyType.providedBy(self.type)
+
     def completed(self) -> ProxyCommon:
         """Its common keys with nothing left open, checked."""
         common = complete_proxy(self.common)
         found = check_proxy(
-            common, self.options, has_plugin=self.plugin is not None, is_groupable=self.is_groupable
+            common,
+            self.options,
+            has_plugin=self.plugin is not None,
+            is_groupable=self.is_groupable,
+            takes_datagrams=IDatagramProxyType.providedBy(self.type),
         )
         self.check(found, "proxy")
         if self.plugin is not None and self.plugin.endpoint:
@@ -148,9 +155,8 @@ class EntryReader:
         plugin_type, plugin = self._plugin(given, of.plugins, path, subject)
         if common is None or options is None:
             return None
-        available = name in self.types
-        is_groupable = not available or IGroupableProxyType.providedBy(self.types.get(name))
-        return self.reader, path, subject, common, options, available, is_groupable, plugin_type, plugin
+        found = self.types.get(name) if name in self.types else None
+        return self.reader, path, subject, common, options, found, plugin_type, plugin
 
     # --- the type ---------------------------------------------------------------------------
 

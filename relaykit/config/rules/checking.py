@@ -105,11 +105,17 @@ def check_client(
 
 
 def check_proxy(
-    common: ProxyCommon, options: Options, *, has_plugin: bool = False, is_groupable: bool = True
+    common: ProxyCommon,
+    options: Options,
+    *,
+    has_plugin: bool = False,
+    is_groupable: bool = True,
+    takes_datagrams: bool = False,
 ) -> Findings:
     """Everything that is wrong or worth a warning in one proxy.
 
-    A plugin stands for the local service.  ``is_groupable`` says whether the type has groups.
+    A plugin stands for the local service.  ``is_groupable`` says whether the type has groups, and
+    ``takes_datagrams`` whether it leads to a service that takes datagrams.
     """
     found = Findings()
     found.add(_proxy_problems(common, has_plugin))
@@ -120,6 +126,9 @@ def check_proxy(
     if common.load_balancer.group and not is_groupable:
         reason = f"has no effect: proxies of type {common.type} cannot be grouped"
         found.warn((Problem("loadBalancer.group", reason),))
+    if takes_datagrams and common.is_checked:
+        reason = "connects by TCP, and datagrams go to the UDP port of that number"
+        found.warn((Problem("healthCheck.type", reason),))
     _add_unavailable(found, availability_findings(common, PROXY_KEYS))
     return found
 

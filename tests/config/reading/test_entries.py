@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from relaykit.config.problems import Report
 from relaykit.config.reading.decoding import Reader
 from relaykit.config.reading.entries import EntryReader
 from relaykit.config.schema.local_plugins import UnixSocketPlugin
 from relaykit.config.text.documents import Document, Format
+from relaykit.interfaces import IDatagramProxyType
+from relaykit.plugins import ProxyTypes
 from relaykit.proxies.tcp import TcpOptions
 from tests.config.cases import builtin_types
 
 
-def entries() -> EntryReader:
-    """A reader of entries with tcp and stcp."""
-    return EntryReader(Reader(Report(), Document({}, Format.TOML)), builtin_types())
+def entries(types: ProxyTypes | None = None) -> EntryReader:
+    """A reader of entries, by default with tcp and stcp."""
+    return EntryReader(Reader(Report(), Document({}, Format.TOML)), types or builtin_types())
 
 
 def problems(reading: EntryReader) -> list[str]:
@@ -43,7 +47,7 @@ class EntryTests(SynchronousTestCase):
         self.assertEqual(
             (entry.plugin_type, entry.plugin), ("unix_domain_socket", UnixSocketPlugin(unix_path="/x"))
         )
-        self.assertEqual((entry.subject, entry.available), ('proxy "a"', True))
+        self.assertEqual((entry.subject, entry.type), ('proxy "a"', builtin_types().get("tcp")))
         self.assertEqual(entry.completed().local, "unix:/x")
         self.assertEqual(problems(reading), [])
 
@@ -75,6 +79,18 @@ class EntryTests(SynchronousTestCase):
             reading.proxies(value)
             (found,) = problems(reading)
             self.assertTrue(found.startswith(problem), found)
+
+    def test_datagrams(self) -> None:
+        """A health check of a type whose services take datagrams is warned about."""
+        beacon = SimpleNamespace(name="beacon", proxy_options=TcpOptions)
+        directlyProvides(beacon, IDatagramProxyType)
+        reading = entries(ProxyTypes({"beacon": SimpleNamespace(name="beacon", load=lambda: beacon)}))
+        proxy = {"name": "a", "type": "beacon", "localPort": 53, "healthCheck": {"type": "tcp"}}
+        (entry,) = reading.proxies([proxy])
+        entry.completed()
+        (warning,) = reading.reader.report.warnings
+        self.assertIn('proxies[0].healthCheck.type (proxy "a"): connects by TCP', str(warning))
+        self.assertEqual(problems(reading), [])
 
     def test_later_types(self) -> None:
         """A type that is not available yet is checked in full, and refused when nothing else is wrong."""

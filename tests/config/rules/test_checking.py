@@ -204,6 +204,13 @@ class ProxyTests(SynchronousTestCase):
         datagrams = ProxyCommon(name="a", local="udp:127.0.0.1:53", health_check=HealthCheck(type="tcp"))
         self.assertEqual(keys(check_proxy(datagrams, Plain())), ["healthCheck.type"])
 
+    def test_health_check_of_datagrams(self) -> None:
+        """What takes datagrams may have a check: that says what it looks at."""
+        common = ProxyCommon(name="a", local_port=53, health_check=HealthCheck(type="tcp"))
+        for datagrams, warned in ((False, []), (True, ["healthCheck.type"])):
+            found = check_proxy(common, Plain(), takes_datagrams=datagrams)
+            self.assertEqual((keys(found), [each.key for each in found.warnings]), ([], warned))
+
     def test_idle_health_check(self) -> None:
         """Keys of a check that checks nothing are warned about."""
         for check, port, plugin, warned in (

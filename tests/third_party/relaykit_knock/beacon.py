@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from attrs import define, field, frozen
-from relaykit.interfaces import IBackend, IDatagramAcceptor, IExposure, IIngress, IProxyType
+from relaykit.interfaces import IBackend, IDatagramAcceptor, IDatagramProxyType, IExposure, IIngress
 from relaykit.options import Options, Port, doc, wire
 from twisted.application.service import Service
 from zope.interface import implementer
@@ -83,7 +83,7 @@ class BeaconBackend(Service):
         await self._host.serve_lane(leg)
 
 
-@implementer(IProxyType)
+@implementer(IDatagramProxyType)
 @frozen
 class _BeaconType:
     name = "beacon"
