@@ -240,7 +240,11 @@ class BackendHost(_Host[ProxyCommon]):
         return dialing.addErrback(self._unreachable, endpoint, origin)
 
     def serve_lane(
-        self, leg: IStreamLeg, most_bytes: int = MOST_DATAGRAM_BYTES, alone: bool = False
+        self,
+        leg: IStreamLeg,
+        origin: Origin,
+        most_bytes: int = MOST_DATAGRAM_BYTES,
+        alone: bool = False,
     ) -> Deferred[None]:
         try:
             codec = self._client.lane_codec(most_bytes)
@@ -252,7 +256,7 @@ class BackendHost(_Host[ProxyCommon]):
             before, self._alone = self._alone, lane
             if before is not None:
                 before.close()
-        return LaneService(self, lane).start().addCallback(self._lane_ended, lane)
+        return LaneService(self, lane, origin).start().addCallback(self._lane_ended, lane)
 
     def _lane_ended(self, _why: Ended, lane: IDatagramLane) -> None:
         if self._alone is lane:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -26,13 +27,18 @@ datagram is a line in the log; they are dropped."""
 
 @implementer(IDatagramAcceptor)
 class LaneService:
-    """Serves the users of one lane, which it owns."""
+    """Serves the users of one lane, which it owns.
+
+    :param origin: of the lane's work connection.  If it has a source, that is the visiting client, and the
+        users are those that it says it has.
+    """
 
     log = Logger()
 
-    def __init__(self, host: IClientHost, lane: IDatagramLane) -> None:
+    def __init__(self, host: IClientHost, lane: IDatagramLane, origin: Origin) -> None:
         self._host = host
         self._lane = lane
+        self._origin = origin
         self._unreachable_until = 0.0
 
     def start(self) -> Deferred[Ended]:
@@ -45,6 +51,8 @@ class LaneService:
         if self._host.reactor.seconds() < self._unreachable_until:
             leg.close()
             return
+        if self._origin.source is not None:
+            origin = evolve(self._origin, visitor_user=origin.source)
         opening: Deferred[IDatagramLeg] = self._host.open_local_datagrams(origin)
         opening.addCallback(self._opened, leg, origin)
         opening.addErrback(self._failed, leg)

@@ -173,11 +173,15 @@ class IClientHost(IForwardingHost):
         Fails as :meth:`connect_local` does.
         """
 
-    def serve_lane(leg: IStreamLeg, most_bytes: int = 65_507, alone: bool = False) -> Deferred[None]:
+    def serve_lane(
+        leg: IStreamLeg, origin: Origin, most_bytes: int = 65_507, alone: bool = False
+    ) -> Deferred[None]:
         """Serves the users of a lane: joins each with a datagram leg to the local service.
 
-        Owns the leg, and fires when the lane has ended.  With ``alone`` a lane in frp's format takes the
-        place of the one before: for a proxy that frp has one of at a time.
+        ``origin`` is that of the work connection.  On a visitor's lane its source is the visiting client, and
+        where the datagrams come from is each user's ``visitor_user``.  Owns the leg, and fires when the lane has
+        ended.  With ``alone`` a lane in frp's format takes the place of the one before: for a proxy that frp has
+        one of at a time.
         """
 
 

@@ -162,7 +162,7 @@ class HostTests(SynchronousTestCase):
     def lane(self, *, alone: bool = False) -> tuple[DatagramLane, Deferred[None]]:
         """The users' end of a lane that the backend serves, and what tells its end there."""
         near, far = self.network.pair()
-        served = self.backend.serve_lane(far, 1500, alone)
+        served = self.backend.serve_lane(far, Origin(), 1500, alone)
         lane = DatagramLane(self.network, near, self.client.lane_codec(1500), self.too_large.append)
         lane.start()
         self.network.flush()
@@ -211,7 +211,7 @@ class HostTests(SynchronousTestCase):
         near, far = self.network.pair()
         got = RecordingReceiver(near)
         self.client.extensions = None
-        self.successResultOf(self.backend.serve_lane(far))
+        self.successResultOf(self.backend.serve_lane(far, Origin()))
         self.network.flush()
         self.assertIs(got.lost, Ended.RESET)
 

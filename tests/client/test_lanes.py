@@ -68,8 +68,12 @@ class LaneServiceTests(SynchronousTestCase):
         self.users = DatagramLane(self.network, near, BinaryCodec(), lambda error: None)
         self.users.start()
         self.lane = DatagramLane(self.network, far, BinaryCodec(), lambda error: None)
+        self.serve(Origin())
+
+    def serve(self, origin: Origin) -> None:
+        """Has the lane served that comes from there."""
         host: Any = self.host
-        self.served = LaneService(host, self.lane)
+        self.served = LaneService(host, self.lane, origin)
         self.ended = self.served.start()
 
     def ask(self, *users: Address) -> list[RecordingDatagrams]:
@@ -87,6 +91,18 @@ class LaneServiceTests(SynchronousTestCase):
         got = self.ask(ALICE, BOB)
         self.assertEqual([each.got for each in got], [[b"203.0.113.9:1"], [b"203.0.113.9:2"]])
         self.assertEqual(self.host.opened, [Origin(ALICE), Origin(BOB)])
+
+    def test_visitor(self) -> None:
+        """The users of a visitor's lane come from the client that visits; who they are is what that says."""
+        near, far = self.network.pair()
+        self.users = DatagramLane(self.network, near, BinaryCodec(), lambda error: None)
+        self.users.start()
+        self.lane = DatagramLane(self.network, far, BinaryCodec(), lambda error: None)
+        visiting = Address("198.51.100.4", 9)
+        self.serve(Origin(visiting))
+        (got,) = self.ask(ALICE)
+        self.assertEqual(got.got, [b"203.0.113.9:1"])
+        self.assertEqual(self.host.opened, [Origin(visiting, visitor_user=ALICE)])
 
     def test_held(self) -> None:
         """What a user sends while the way to the service is being opened is not lost."""

@@ -189,7 +189,7 @@ class _DatagramBackend(Service):
         self._host = host
 
     async def work_assigned(self, leg: IStreamLeg, origin: Origin) -> None:
-        await self._host.serve_lane(leg)
+        await self._host.serve_lane(leg, origin)
 
 
 class _Datagrams:

@@ -80,7 +80,7 @@ class BeaconBackend(Service):
     _host: IClientHost
 
     async def work_assigned(self, leg: IStreamLeg, origin: Origin) -> None:
-        await self._host.serve_lane(leg)
+        await self._host.serve_lane(leg, origin)
 
 
 @implementer(IDatagramProxyType)
