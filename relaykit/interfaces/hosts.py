@@ -179,9 +179,9 @@ class IClientHost(IForwardingHost):
         """Serves the users of a lane: joins each with a datagram leg to the local service.
 
         ``origin`` is that of the work connection.  On a visitor's lane its source is the visiting client, and
-        where the datagrams come from is each user's ``visitor_user``.  Owns the leg, and fires when the lane has
-        ended.  With ``alone`` a lane in frp's format takes the place of the one before: for a proxy that frp has
-        one of at a time.
+        where the datagrams come from is each user's ``visitor_user``.  Owns the leg, and fires when the lane
+        has ended.  With ``alone`` a lane in frp's format takes the place of the one before: for a proxy that
+        frp has one of at a time.
         """
 
 
