@@ -26,6 +26,7 @@ from relaykit.errors import (
 from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
+from relaykit.sansio.pacing import Budget
 from relaykit.values import Ended, Origin, Traffic
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ class _Host(Generic[CommonT]):
     _wire_name: str
     _direct_paths: IDirectPaths | None = field(default=None, init=False)
     _told_too_large: bool = field(default=False, init=False)
+    budgets: tuple[Budget, ...] = field(default=(), init=False)
+    """What all flows together are held to at this end."""
     flows: dict[IFlow, Origin] = field(factory=dict, init=False)
     """The flows that there are, each with where its user comes from."""
 
@@ -151,13 +154,17 @@ class _Host(Generic[CommonT]):
         return self._client.takes_signals
 
     def forward(self, near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
-        return self._began(self._client.data_plane.forward(near, far, self._client.half_close), origin)
+        plane = self._client.data_plane
+        user = plane.paced(near, self.budgets)
+        return self._began(plane.forward(user, far, self._client.half_close), origin)
 
     def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg, origin: Origin) -> IFlow:
-        return self._began(self._client.data_plane.forward_datagrams(near, far), origin)
+        plane = self._client.data_plane
+        return self._began(plane.forward_datagrams(plane.policed(near, self.budgets), far), origin)
 
     def connect(self, leg: IStreamLeg, protocol: IProtocol) -> None:
-        self._client.data_plane.connect(leg, protocol)
+        plane = self._client.data_plane
+        plane.connect(plane.paced(leg, self.budgets), protocol)
 
     def _lane_over(self, leg: IStreamLeg, codec: LaneCodec) -> IDatagramLane:
         lane: IDatagramLane = self._client.data_plane.lane_over(leg, codec, self._too_large)
@@ -223,6 +230,10 @@ class BackendHost(_Host[ProxyCommon]):
 
     _alone: IDatagramLane | None = field(default=None, init=False)
     """The lane that the next one takes the place of."""
+
+    def __attrs_post_init__(self) -> None:
+        if limit := self.common.transport.limit_at("client"):
+            self.budgets = (Budget(limit),)
 
     def signal(self, body: Mapping[str, Any]) -> None:
         self._signal(self._wire_name, "", body)

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from relaykit.config.not_implemented.keys import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, Unavailable
+from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS, Unavailable
 from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.reading.type_keys import CLIENT_HALVES, SERVER_HALVES, type_keys
 from relaykit.config.schema import ClientConfig, ServerConfig
@@ -62,7 +62,7 @@ def reference() -> Iterator[ReferenceEntry]:
     """Every key of both programs, in the order of declaration; tables after the keys beside them."""
     yield from _program("server", ServerConfig, SERVER_KEYS, SERVER_HALVES)
     yield from _program("client", ClientConfig, CLIENT_KEYS, CLIENT_HALVES)
-    yield from _entries("client", "proxies[]", ProxyCommon, PROXY_KEYS, "")
+    yield from _entries("client", "proxies[]", ProxyCommon, (), "")
     yield from _entries("client", "visitors[]", VisitorCommon, (), "")
     state = "not available yet"
     for name, each in NOT_IMPLEMENTED_TYPES.items():

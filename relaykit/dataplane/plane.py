@@ -13,6 +13,7 @@ from zope.interface import implementer
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.datagram_flows import DatagramCounts, DatagramForwarder
 from relaykit.dataplane.lanes import DatagramLane
+from relaykit.dataplane.pacing import PacedLeg, Pacer, PolicedLeg
 from relaykit.dataplane.protocols import LegEndpoint, LegTransport, ProtocolAcceptor
 from relaykit.dataplane.splicing import PipePool, SpliceForwarder, can_splice
 from relaykit.errors import LocalProtocolError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         IStreamLeg,
     )
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
+    from relaykit.sansio.pacing import Budget
     from relaykit.values import Ended
 
 __all__ = ["DataPlane", "FlowCounts", "make_data_plane"]
@@ -69,6 +71,7 @@ class DataPlane:
         self._forwarders = tuple(forwarders)
         self._poller = poller
         self._datagrams = DatagramForwarder(poller.reactor)
+        self._pacer = Pacer(poller.reactor, poller)
         self._waiting: list[Deferred[None]] = []
         self.flows: set[IFlow] = set()
         self._total = 0
@@ -80,6 +83,12 @@ class DataPlane:
             if forwarder.can_forward(near, far):
                 return self._began(forwarder.forward(near, far, half_close))
         raise LocalProtocolError("no forwarder can serve these two legs: CopyForwarder serves any")
+
+    def paced(self, leg: IStreamLeg, budgets: Sequence[Budget]) -> IStreamLeg:
+        return PacedLeg(leg, budgets, self._pacer) if budgets else leg
+
+    def policed(self, leg: IDatagramLeg, budgets: Sequence[Budget]) -> IDatagramLeg:
+        return PolicedLeg(leg, budgets, self._pacer) if budgets else leg
 
     def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg) -> IFlow:
         return self._began(self._datagrams.forward(near, far))

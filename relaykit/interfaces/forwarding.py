@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from relaykit.interfaces.legs import IDatagramLane, IDatagramLeg, ILegAcceptor, IStreamLeg
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
+    from relaykit.sansio.pacing import Budget
     from relaykit.values import Ended, Traffic
 
 __all__ = ["IDataPlane", "IFlow", "IForwarder"]
@@ -65,6 +66,15 @@ class IDataPlane(Interface):
 
     def forward_datagrams(near: IDatagramLeg, far: IDatagramLeg) -> IFlow:
         """Owns both legs from now on and moves datagrams until one is lost, or none has come for a minute."""
+
+    def paced(leg: IStreamLeg, budgets: Sequence[Budget]) -> IStreamLeg:
+        """A leg whose bytes of both directions wait for their turns with all these budgets; owns the leg.
+
+        Without budgets it is the leg itself.  Every leg of a budget is of the same data plane.
+        """
+
+    def policed(leg: IDatagramLeg, budgets: Sequence[Budget]) -> IDatagramLeg:
+        """The same for datagrams, of which those beyond the budgets are dropped and counted."""
 
     def connect(leg: IStreamLeg, protocol: IProtocol) -> None:
         """Lets a Twisted protocol speak over a leg, which it owns."""

@@ -19,6 +19,7 @@ as the ``vhostHTTPPort`` of a type that has one port for all its proxies.  Every
 msgspec knows are checked at both ends.
 """
 
+from relaykit.options.bandwidth import bandwidth_problem, is_no_limit, parse_bandwidth
 from relaykit.options.entries import (
     HealthCheck,
     HttpHeader,
@@ -82,15 +83,18 @@ __all__ = [
     "SecondsOrOff",
     "VisitorCommon",
     "VisitorTransport",
+    "bandwidth_problem",
     "convert",
     "doc",
     "extension",
     "file_key",
     "from_wire",
+    "is_no_limit",
     "limits_of",
     "listened_ports",
     "option_fields",
     "options_class",
+    "parse_bandwidth",
     "plain_type",
     "to_wire",
     "wire",

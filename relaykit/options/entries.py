@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from relaykit.options.annotations import annotation_problems
+from relaykit.options.bandwidth import bandwidth_problem, parse_bandwidth
 from relaykit.options.fields import (
     CountOrOff,
     Host,
@@ -45,7 +46,9 @@ class ProxyTransport(Options, frozen=True, kw_only=True):
         bool, wire("use_compression"), doc("Compress work connections with snappy.")
     ] = False
     bandwidth_limit: Annotated[
-        str, wire("bandwidth_limit"), doc("Bytes a second, such as 1MB or 512KB; empty for no limit.")
+        str,
+        wire("bandwidth_limit"),
+        doc("Bytes a second of all users together, both directions, such as 1MB or 512KB; empty: no limit."),
     ] = ""
     bandwidth_limit_mode: Annotated[
         str, wire("bandwidth_limit_mode"), doc("Which end limits: client or server.")
@@ -53,6 +56,15 @@ class ProxyTransport(Options, frozen=True, kw_only=True):
     proxy_protocol_version: Annotated[
         str, doc("Announce the user's address to the local service: v1, v2 or empty.")
     ] = ""
+
+    def limit_at(self, end: str) -> int:
+        """Bytes a second that this end, client or server, holds the proxy to; 0 for no limit.
+
+        As in frp, what is no limit of bandwidth does not limit.
+        """
+        if self.bandwidth_limit_mode != end or bandwidth_problem(self.bandwidth_limit):
+            return 0
+        return parse_bandwidth(self.bandwidth_limit)
 
 
 class LoadBalancer(Options, frozen=True, kw_only=True):

@@ -43,7 +43,7 @@ LEAST_PIECE_BYTES: Final = 128
 class Budget:
     """``rate`` bytes a second, for all who share it: over any time, and 50 ms of it more."""
 
-    __slots__ = ("_paid_at", "passed_over", "rate", "scheduled", "waiting")
+    __slots__ = ("__weakref__", "_paid_at", "passed_over", "rate", "scheduled", "waiting")
 
     def __init__(self, rate: float) -> None:
         self.rate = rate

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from relaykit.server.observers import Observers
     from relaykit.values import ClientIdentity, Ended, Origin, Traffic
 
-__all__ = ["GONE_CLIENTS", "GONE_FOR_S", "GONE_PROXIES", "Accounting", "ClientTotals", "ProxyTotals"]
+__all__ = [
+    "GONE_CLIENTS",
+    "GONE_FOR_S",
+    "GONE_PROXIES",
+    "Accounting",
+    "ClientTotals",
+    "ProxyTotals",
+    "client_key",
+]
 
 _ClientKey = tuple[str, str, str]
 _KeyT = TypeVar("_KeyT")
@@ -105,7 +113,7 @@ class Accounting:
 
     def client_connected(self, event: ClientConnected) -> None:
         """A client was let in."""
-        key, now = _key(event.client), self._wall_clock()
+        key, now = client_key(event.client), self._wall_clock()
         known = self._gone_clients.pop(key, None)
         first = now if known is None else known.first_connected_at
         self._clients[key] = ClientTotals(login=event, first_connected_at=first, last_connected_at=now)
@@ -113,7 +121,7 @@ class Accounting:
 
     def client_disconnected(self, client: ClientIdentity, why: Ended, reason: str) -> None:
         """A session has ended."""
-        key = _key(client)
+        key = client_key(client)
         present = self._clients.get(key)
         if present is not None and present.login.client is client:
             del self._clients[key]
@@ -165,7 +173,7 @@ class Accounting:
             self.observers.tell(left, of_user=True)
 
 
-def _key(client: ClientIdentity) -> _ClientKey:
+def client_key(client: ClientIdentity) -> _ClientKey:
     """What tells a client from the others over its logins: no run id can be another's client id."""
     return client.user, client.client_id, "" if client.client_id else client.run_id
 

@@ -38,6 +38,7 @@ from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
 from relaykit.server.acceptor import BindPort, BindRules
 from relaykit.server.accounting import Accounting
 from relaykit.server.binding import ServerBinding, load_or_create_salt
+from relaykit.server.budgets import Budgets
 from relaykit.server.first_messages import FirstMessages
 from relaykit.server.ingresses import RunningIngresses
 from relaykit.server.liveness import heartbeat_of
@@ -232,7 +233,15 @@ class Composition:
             RendezvousPoints(ServerRendezvous(os.urandom, lambda: parts.stun_ports()), reactor),
         )
         ingresses = RunningIngresses(host, self.ingress_options, reactor)
-        registry = Registry(self.types, ingresses, data_plane, reactor, accounting, sessions.release_if_dead)
+        registry = Registry(
+            self.types,
+            ingresses,
+            data_plane,
+            reactor,
+            accounting,
+            Budgets(config.bandwidth),
+            sessions.release_if_dead,
+        )
         first_messages = FirstMessages(
             partial(_make_opening, rules.binding.salt),
             Logins(sessions, registry, rules),

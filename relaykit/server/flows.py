@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relaykit.options import ProxyCommon
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.lanes.codec import LaneCodec
+    from relaykit.sansio.pacing import Budget
     from relaykit.values import ClientIdentity, Origin
 
 __all__ = [
@@ -97,6 +98,9 @@ class FlowOwner(Protocol):
     @property
     def session(self) -> WorkSource:
         """Where work connections come from."""
+
+    def budgets_for(self, origin: Origin) -> Sequence[Budget]:
+        """What the flow of a user from there is held to."""
 
     def flow_began(self, flow: ProxyFlow) -> None:
         """A flow is there, and waits for its work connection."""
@@ -217,7 +221,9 @@ class UserFlow(ProxyFlow):
 
     def _forward(self, work: Any) -> IFlow:
         """Joins the user with a work connection."""
-        flow: IFlow = self.proxy.data_plane.forward(self._leg, work, self.proxy.session.half_close)
+        proxy = self.proxy
+        user = proxy.data_plane.paced(self._leg, proxy.budgets_for(self.origin))
+        flow: IFlow = proxy.data_plane.forward(user, work, proxy.session.half_close)
         return flow
 
     def _drop(self, leg: Any) -> None:
@@ -305,7 +311,8 @@ class WorkLegFlow(ProxyFlow):
             self._answer.errback(NoWorkConnection(f"the wait for a work connection was ended: {why.value}"))
 
     def on_work_leg(self, leg: IStreamLeg) -> None:
-        self._leg = WorkLeg(leg, self)
+        proxy = self.proxy
+        self._leg = WorkLeg(proxy.data_plane.paced(leg, proxy.budgets_for(self.origin)), self)
         self._answer.callback(self._leg)
 
     def on_unserved(self, error: Exception) -> None:

@@ -49,7 +49,9 @@ class DatagramUserFlow(UserFlow):
         self._lanes.cancel(self)
 
     def _forward(self, work: IDatagramLeg) -> IFlow:
-        flow: IFlow = self.proxy.data_plane.forward_datagrams(self._leg, work)
+        plane = self.proxy.data_plane
+        user = plane.policed(self._leg, self.proxy.budgets_for(self.origin))
+        flow: IFlow = plane.forward_datagrams(user, work)
         return flow
 
     def _drop(self, leg: Any) -> None:

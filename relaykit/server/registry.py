@@ -26,6 +26,7 @@ from relaykit.interfaces import IGroupableProxyType, IRegisteredProxy, ISignalRe
 from relaykit.options import Options, ProxyCommon, from_wire
 from relaykit.sansio.control.texts import STOPPED
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
+from relaykit.sansio.pacing import Budget
 from relaykit.server.events import UserUnserved
 from relaykit.server.flows import UserFlow, WorkLegFlow, WorkSource
 from relaykit.server.groups import Groups
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from relaykit.plugins import ProxyTypes
     from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.server.accounting import Accounting, ProxyTotals
+    from relaykit.server.budgets import Budgets
     from relaykit.server.flows import ProxyFlow
     from relaykit.values import ClientIdentity, Origin, Traffic
 
@@ -117,7 +119,9 @@ class RegisteredProxy:
     data_plane: IDataPlane
     clock: Any
     _accounting: Accounting
+    _budgets: Budgets
     _on_idle: Callable[[RegisteredProxy], None]
+    _own_budgets: tuple[Budget, ...] = field(init=False)
     totals: ProxyTotals = field(init=False)
     exposure: IExposure | None = field(default=None, init=False)
     is_open: bool = field(default=False, init=False)
@@ -126,6 +130,11 @@ class RegisteredProxy:
     lanes: ProxyLanes = field(default=Factory(ProxyLanes, takes_self=True), init=False, repr=False)
     """What the flows of datagrams share."""
     _unserved_at: float = field(default=float("-inf"), init=False)
+
+    @_own_budgets.default
+    def _make_own_budgets(self) -> tuple[Budget, ...]:
+        limit = self.common.transport.limit_at("server")
+        return (Budget(limit),) if limit else ()
 
     @property
     def identity(self) -> ClientIdentity:
@@ -168,6 +177,10 @@ class RegisteredProxy:
             if flow.is_waiting or not waiting_only:
                 flow.end(why)
 
+    def budgets_for(self, origin: Origin) -> tuple[Budget, ...]:
+        """What the flow of a user from there is held to."""
+        return self._own_budgets + self._budgets.of(self.identity, origin)
+
     def flow_began(self, flow: ProxyFlow) -> None:
         """A user is there, and waits for a work connection."""
         self.flows.add(flow)
@@ -209,6 +222,7 @@ class Registry:
         data_plane: IDataPlane,
         clock: Any,
         accounting: Accounting,
+        budgets: Budgets,
         release: Callable[[str], Deferred[bool]] = lambda run_id: succeed(False),
     ) -> None:
         self._release = release
@@ -222,6 +236,7 @@ class Registry:
         """Proxies that are gone and whose users are not."""
         self._accounting = accounting
         self.groups = Groups()
+        self._budgets = budgets
         self.draining = False
         """Whether no proxy is taken any more."""
 
@@ -396,6 +411,7 @@ class Registry:
             self._data_plane,
             self._clock,
             self._accounting,
+            self._budgets,
             self._idle,
         )
 

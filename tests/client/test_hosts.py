@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from attrs import Factory, define, field
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -148,6 +149,45 @@ class HostTests(SynchronousTestCase):
             ("run", "web", "192.0.2.7:7", "finished"),
         )
         self.assertEqual((event["sent"], event["received"]), (4, 11))
+
+    def limited(self) -> BackendHost:
+        """The backend of a proxy that this end holds to 10 KB a second."""
+        transport = ProxyTransport(bandwidth_limit="10KB")
+        return BackendHost(self.client, ProxyCommon(name="web", transport=transport), "alice.web")
+
+    def test_limited(self) -> None:
+        """What users and a service, or a protocol, send each other is held to one budget."""
+        backend = self.limited()
+        received = []
+        for _ in range(2):
+            (user, near), (far, service) = self.network.pair(), self.network.pair()
+            received.append(RecordingReceiver(user))
+            backend.forward(near, far, Origin())
+            service.write(bytes(10_000))
+        user, near = self.network.pair()
+        received.append(RecordingReceiver(user))
+        protocol = Protocol()
+        backend.connect(near, protocol)
+        assert protocol.transport is not None
+        protocol.transport.write(bytes(10_000))
+        self.network.advance(1.0)
+        self.assertApproximates(sum(len(each.data) for each in received), 10_240, 1000)
+
+    def test_limited_datagrams(self) -> None:
+        """Datagrams beyond the budget are dropped."""
+        (user, near), (far, service) = datagram_pair(self.network), datagram_pair(self.network)
+        received = RecordingDatagrams(service)
+        self.limited().forward_datagrams(near, far, Origin())
+        for _ in range(20):
+            user.send(bytes(1000))
+        self.network.flush()
+        self.assertEqual(received.got, [bytes(1000)])
+
+    def test_limited_elsewhere(self) -> None:
+        """A limit that is the server's is not kept to here."""
+        transport = ProxyTransport(bandwidth_limit="10KB", bandwidth_limit_mode="server")
+        backend = BackendHost(self.client, ProxyCommon(name="web", transport=transport), "alice.web")
+        self.assertEqual(backend.budgets, ())
 
     def test_half_close(self) -> None:
         """The end of one direction passes through where the server lets it, and else ends the flow."""

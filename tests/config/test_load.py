@@ -256,7 +256,7 @@ class ClientTests(ConfigurationTestCase):
         """What works otherwise than the file says, or was hardly meant, is warned about with its place."""
         loaded = self.client(
             'user = "{{ .Envs.NOPE }}"\nwebServer.port = 7400\nfeatureGates = { X = true }\nUSER = "b"\n'
-            '[[proxies]]\nname = "a"\ntype = "tcp"\ntransport.bandwidthLimit = "1MB"\n',
+            '[[proxies]]\nname = "a"\ntype = "tcp"\ntransport.bandwidthLimit = "0MB"\n',
             environ={"http_proxy": "http://proxy:3128"},
         )
         self.assertEqual(
@@ -272,7 +272,7 @@ class ClientTests(ConfigurationTestCase):
                 'frpc.toml:5: proxies[0].localPort (proxy "a"): '
                 "is 0: there is no local service to connect to",
                 'frpc.toml:8: proxies[0].transport.bandwidthLimit (proxy "a"): '
-                "limits of bandwidth: not available yet",
+                'is "0MB", which is no limit: leave it out, or give such as 512KB',
             ],
         )
 

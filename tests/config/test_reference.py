@@ -29,7 +29,7 @@ class ReferenceTests(SynchronousTestCase):
                 "kcp: not available yet, refused; quic: not available yet, refused; "
                 "websocket, wss: not available yet, refused",
             ),
-            (("client", "proxies[].transport", "bandwidthLimit"), "not available yet, no effect"),
+            (("client", "proxies[].transport", "bandwidthLimit"), ""),
             (("client", "proxies[] with type http", "customDomains"), "not available yet"),
             (("client", "transport.tls", "serverFingerprint"), ""),
         ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.options import HealthCheck, ProxyCommon
+from relaykit.options import HealthCheck, ProxyCommon, ProxyTransport
 
 
 class LocalEndpointTests(SynchronousTestCase):
@@ -32,3 +32,21 @@ class LocalEndpointTests(SynchronousTestCase):
             (ProxyCommon(local="unix:/run/app.sock", health_check=check), True),
         ):
             self.assertEqual(common.is_checked, checked)
+
+
+class LimitTests(SynchronousTestCase):
+    """Tests for which end holds a proxy to its limit of bandwidth."""
+
+    def test_limit_at(self) -> None:
+        """One end limits, the client unless it is said otherwise; what is no limit does not."""
+        for text, mode, at_client, at_server in (
+            ("", "client", 0, 0),
+            ("1KB", "client", 1024, 0),
+            ("1KB", "server", 0, 1024),
+            ("1KB", "x", 0, 0),
+            ("0KB", "server", 0, 0),
+            ("1kb", "server", 0, 0),
+        ):
+            transport = ProxyTransport(bandwidth_limit=text, bandwidth_limit_mode=mode)
+            limits = transport.limit_at("client"), transport.limit_at("server")
+            self.assertEqual(limits, (at_client, at_server), text)

@@ -21,6 +21,7 @@ from relaykit.authentication import TokenProver, TokenVerifier
 from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.carriers.tcp import TlsRecognition
 from relaykit.certificates import KeyPair, self_signed
+from relaykit.config.schema.server import Bandwidth
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.tls import client_context, server_context, start_tls
@@ -52,6 +53,7 @@ from relaykit.sansio.wire.messages import Login
 from relaykit.server.acceptor import BindPort, BindRules, Link
 from relaykit.server.accounting import Accounting
 from relaykit.server.binding import ServerBinding
+from relaykit.server.budgets import Budgets
 from relaykit.server.first_messages import FirstMessages
 from relaykit.server.logins import Logins
 from relaykit.server.observers import LogObserver, Observers
@@ -159,7 +161,9 @@ class Scene:
         self.observers = Observers()
         self.observers.add(LogObserver(True))
         self.accounting = Accounting(self.observers, self.clock.seconds)
-        self.registry = Registry(TYPES, self, self.data_plane, self.clock, self.accounting, self._release)
+        self.registry = Registry(
+            TYPES, self, self.data_plane, self.clock, self.accounting, Budgets(Bandwidth()), self._release
+        )
         rules = SessionRules(
             clock=self.clock,
             entropy=self.entropy,

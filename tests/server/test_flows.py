@@ -16,6 +16,7 @@ from relaykit.options import ProxyCommon
 from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
+from relaykit.sansio.pacing import Budget
 from relaykit.sansio.wire.framing import V2
 from relaykit.server.flows import ProxyFlow, UserFlow, WorkLegFlow, WorkSeeker
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
@@ -37,6 +38,7 @@ class Proxy:
         self.wanted: list[WorkSeeker] = []
         self.present: set[ProxyFlow] = set()
         self.ended: list[Traffic] = []
+        self.budgets: list[Budget] = []
 
     @property
     def session(self) -> Proxy:
@@ -52,6 +54,9 @@ class Proxy:
     def lane_codec(self, most_bytes: int = MOST_DATAGRAM_BYTES) -> LaneCodec:
         return agreed_codec(V2, self.extensions, most_bytes)
 
+    def budgets_for(self, origin: Origin) -> list[Budget]:
+        return self.budgets
+
     def flow_began(self, flow: ProxyFlow) -> None:
         self.present.add(flow)
 
@@ -65,6 +70,9 @@ class Proxy:
 
 class Unfit:
     """A data plane with a defect."""
+
+    def paced(self, leg: Any, budgets: Any) -> Any:
+        return leg
 
     def forward(self, near: Any, far: Any, half_close: bool) -> Any:
         raise LocalProtocolError("a defect")
@@ -152,6 +160,17 @@ class UserFlowTests(SynchronousTestCase):
         self.assertTrue(at_provider.lost and self.received.lost)
         self.assertEqual([each.ended for each in self.proxy.ended], [Ended.INTERNAL_ERROR])
 
+    def test_limited(self) -> None:
+        """A user is held to the budgets of the proxy, at once and until the end."""
+        self.proxy.data_plane = DataPlane([CopyForwarder()], self.network)
+        self.proxy.budgets = [Budget(10e3)]
+        self.flow.on_work_leg(self.work)
+        self.provider.write(bytes(10_000))
+        self.network.advance(0.5)
+        self.assertApproximates(len(self.received.data), 5000, 500)
+        self.network.advance(1.0)
+        self.assertEqual((len(self.received.data), self.flow.moved()), (10_000, (0, 10_000)))
+
 
 class WorkLegFlowTests(SynchronousTestCase):
     """What becomes of work connections that a proxy type speaks over."""
@@ -181,6 +200,16 @@ class WorkLegFlowTests(SynchronousTestCase):
         (traffic,) = self.proxy.ended
         self.assertEqual((traffic.near_to_far, traffic.far_to_near), (4, 3))
         self.assertEqual(traffic.ended, Ended.FINISHED)
+
+    def test_limited(self) -> None:
+        """Who speaks over it is held to the budgets of the proxy."""
+        self.proxy.data_plane = DataPlane([CopyForwarder()], self.network)
+        self.proxy.budgets = [Budget(10e3)]
+        self.flow.on_work_leg(self.work)
+        at_provider = RecordingReceiver(self.provider)
+        self.successResultOf(self.flow.answer).write(bytes(10_000))
+        self.network.advance(0.5)
+        self.assertApproximates(len(at_provider.data), 5000, 500)
 
     def test_lost(self) -> None:
         """A work connection that breaks is told to who speaks over it, and is over."""

@@ -12,6 +12,7 @@ from relaykit.dataplane.lanes import SILENCE_S, DatagramLane
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import LocalProtocolError, NoWorkConnection, SessionLost
 from relaykit.interfaces import IFlow
+from relaykit.sansio.pacing import Budget
 from relaykit.server.lanes import MOST_LANES, PAUSE_S, DatagramUserFlow, ProxyLanes
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingDatagrams
 from relaykit.testing.ports import MemoryDatagramLeg, datagram_pair
@@ -73,6 +74,17 @@ class ProxyLanesTests(SynchronousTestCase):
         self.network.flush()
         self.assertEqual([each.ended for each in self.proxy.ended], [Ended.WITHDRAWN])
         self.assertTrue(got.lost and user)
+
+    def test_limited(self) -> None:
+        """Datagrams beyond the budgets of the proxy are dropped."""
+        self.proxy.budgets = [Budget(10e3)]
+        user, _, _ = self.user()
+        self.give()
+        for _ in range(20):
+            user.send(bytes(1000))
+        self.network.flush()
+        (at_client,) = self.clients[0].legs
+        self.assertEqual(RecordingDatagrams(at_client).got, [bytes(1000)])
 
     def test_several(self) -> None:
         """Users share lanes; where there can be several, they are opened ahead of need, and shared out."""

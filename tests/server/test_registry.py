@@ -14,6 +14,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from relaykit.config.schema.server import Bandwidth
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.dataplane.plane import DataPlane
@@ -25,6 +26,7 @@ from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
 from relaykit.sansio.wire.framing import V1
 from relaykit.server import registry
 from relaykit.server.accounting import Accounting
+from relaykit.server.budgets import Budgets
 from relaykit.server.flows import WorkSeeker
 from relaykit.server.lanes import PAUSE_S
 from relaykit.server.observers import LogObserver, Observers
@@ -118,8 +120,9 @@ class RegistryTestCase(SynchronousTestCase):
         observers = Observers()
         observers.add(LogObserver(True))
         accounting = Accounting(observers, self.clock.seconds)
+        self.budgets = Budgets(Bandwidth(per_client="1MB"))
         self.registry = Registry(
-            TYPES, self, DataPlane([CopyForwarder()], MemoryNetwork()), self.clock, accounting
+            TYPES, self, DataPlane([CopyForwarder()], MemoryNetwork()), self.clock, accounting, self.budgets
         )
         self.session = Session()
 

@@ -9,6 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import NoWorkConnection, SessionLost
 from relaykit.interfaces import IStreamLeg
 from relaykit.options import ProxyCommon
@@ -16,6 +18,7 @@ from relaykit.sansio.control.pool import WorkPool
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
+from relaykit.sansio.pacing import Budget
 from relaykit.sansio.wire.framing import V2
 from relaykit.server.flows import ProxyFlow, WorkLegFlow, WorkSeeker
 from relaykit.server.work import (
@@ -39,7 +42,7 @@ class Proxy:
     name: str = "web"
     common: ProxyCommon = field(factory=ProxyCommon)
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("run"))
-    data_plane: Any = None
+    data_plane: Any = field(factory=lambda: DataPlane([CopyForwarder()], MemoryNetwork()))
     half_close: bool = True
 
     @property
@@ -55,6 +58,9 @@ class Proxy:
 
     def lane_codec(self, most_bytes: int = MOST_DATAGRAM_BYTES) -> LaneCodec:
         return agreed_codec(V2, (), most_bytes)
+
+    def budgets_for(self, origin: Origin) -> tuple[Budget, ...]:
+        return ()
 
     def flow_began(self, flow: ProxyFlow) -> None:
         """Nothing."""

@@ -14,7 +14,7 @@ from attrs import frozen
 from relaykit.config.problems import Findings
 from relaykit.options import Options, Problem, option_fields
 
-__all__ = ["CLIENT_KEYS", "PROXY_KEYS", "SERVER_KEYS", "Unavailable", "availability_findings"]
+__all__ = ["CLIENT_KEYS", "SERVER_KEYS", "Unavailable", "availability_findings"]
 
 
 @frozen
@@ -65,10 +65,7 @@ CLIENT_KEYS: Sequence[Unavailable] = (
     Unavailable("transport.proxyURL", "a proxy to the server", refused=True),
     Unavailable("transport.quic", "QUIC"),
 )
-"""Of a client's file, but for proxies and visitors."""
-
-PROXY_KEYS: Sequence[Unavailable] = (Unavailable("transport.bandwidthLimit", "limits of bandwidth"),)
-"""Of every proxy."""
+"""Of a client's file."""
 
 
 def availability_findings(options: Options, keys: Iterable[Unavailable]) -> Findings:

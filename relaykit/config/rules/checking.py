@@ -9,14 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from relaykit.config.not_implemented.keys import CLIENT_KEYS, PROXY_KEYS, SERVER_KEYS, availability_findings
+from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.problems import Findings
 from relaykit.config.schema import ClientConfig, PortRange, ServerConfig
 from relaykit.config.schema.addresses import endpoint_problem, host_and_port_problem
 from relaykit.config.schema.auth import Auth, TokenSource
 from relaykit.config.schema.sections import choice_problems
-from relaykit.config.schema.texts import parse_bandwidth
-from relaykit.options import HealthCheck, Options, Problem, ProxyCommon, VisitorCommon, option_fields
+from relaykit.options import (
+    HealthCheck,
+    Options,
+    Problem,
+    ProxyCommon,
+    VisitorCommon,
+    bandwidth_problem,
+    is_no_limit,
+    option_fields,
+)
 from relaykit.sansio.parsers.proxy_protocol import VERSIONS
 
 __all__ = [
@@ -71,6 +79,14 @@ def check_server(
         if _has_no_token(config.auth) and config.auth.method == "token":
             found.warn((Problem("auth.token", "is empty: whoever reaches the port may log in"),))
     found.warn(_empty_ranges(config.allow_ports))
+    found.warn(
+        _idle_limits(
+            {
+                "bandwidth.perClient": config.bandwidth.per_client,
+                "bandwidth.perUser": config.bandwidth.per_user,
+            }
+        )
+    )
     _add_unavailable(found, availability_findings(config, SERVER_KEYS))
     return found
 
@@ -129,7 +145,7 @@ def check_proxy(
     if takes_datagrams and common.is_checked:
         reason = "connects by TCP, and datagrams go to the UDP port of that number"
         found.warn((Problem("healthCheck.type", reason),))
-    _add_unavailable(found, availability_findings(common, PROXY_KEYS))
+    found.warn(_idle_limits({"transport.bandwidthLimit": common.transport.bandwidth_limit}))
     return found
 
 
@@ -200,10 +216,15 @@ def _local_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
 
 def value_problems(common: ProxyCommon) -> Iterator[Problem]:
     """What is wrong with texts of a proxy that stand for something else, whether it is started or not."""
-    try:
-        parse_bandwidth(common.transport.bandwidth_limit)
-    except ValueError as error:
-        yield Problem("transport.bandwidthLimit", str(error))
+    if reason := bandwidth_problem(common.transport.bandwidth_limit):
+        yield Problem("transport.bandwidthLimit", reason)
+
+
+def _idle_limits(limits: Mapping[str, str]) -> Iterator[Problem]:
+    """Limits of bandwidth, by key, that limit nothing."""
+    for key, text in limits.items():
+        if is_no_limit(text):
+            yield Problem(key, f'is "{text}", which is no limit: leave it out, or give such as 512KB')
 
 
 def _empty_ranges(ranges: Iterable[PortRange]) -> Iterator[Problem]:

@@ -25,11 +25,13 @@ from relaykit.options import (
     Problem,
     Seconds,
     SecondsOrOff,
+    bandwidth_problem,
     doc,
 )
 
 __all__ = [
     "HTTP_PLUGIN_OPERATIONS",
+    "Bandwidth",
     "HttpPlugin",
     "PortRange",
     "ProxyProtocol",
@@ -112,6 +114,27 @@ class ProxyProtocol(Options, frozen=True, kw_only=True):
                 yield Problem(f"trusted[{position}]", reason)
 
 
+class Bandwidth(Options, frozen=True, kw_only=True):
+    """What users of this server's proxies may move, beside the limit that a proxy has of its own."""
+
+    per_client: Annotated[
+        str,
+        doc("Bytes a second of all proxies of one client, both directions, such as 20MB; empty: no limit."),
+    ] = ""
+    per_user: Annotated[
+        str,
+        doc(
+            "Bytes a second of all connections from one address of users (IPv6: one /64), both directions, "
+            "such as 2MB; empty: no limit."
+        ),
+    ] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        for key, text in (("perClient", self.per_client), ("perUser", self.per_user)):
+            if reason := bandwidth_problem(text):
+                yield Problem(key, reason)
+
+
 class ServerTls(Options, frozen=True, kw_only=True):
     """TLS between clients and the server."""
 
@@ -164,6 +187,7 @@ class ServerConfig(Options, frozen=True, kw_only=True):
         doc("Seconds that a user waits for a work connection; negative: only idle ones are used."),
     ] = 10
     allow_ports: Annotated[tuple[PortRange, ...], doc("Ports that proxies may have; empty: all.")] = ()
+    bandwidth: Bandwidth = Bandwidth()
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     http_plugins: Annotated[tuple[HttpPlugin, ...], doc("Web services to ask.")] = ()
     log: LogConfig = LogConfig()

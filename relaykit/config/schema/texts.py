@@ -1,33 +1,10 @@
-"""Texts that stand for something else: limits of bandwidth, fingerprints."""
+"""Fingerprints of certificates as texts."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 
-__all__ = ["format_fingerprint", "parse_bandwidth", "parse_fingerprint"]
-
-_UNITS = {"MB": 1024 * 1024, "KB": 1024}
-
-
-def parse_bandwidth(text: str) -> int:
-    """Bytes a second that a text such as ``1MB`` or ``512KB`` stands for; 0 for no limit.
-
-    :raises ValueError: it is not of this form; the text of the error says why.
-    """
-    text = text.strip()
-    if not text:
-        return 0
-    unit = _UNITS.get(text[-2:])
-    if unit is None or any(character.isspace() for character in text):
-        raise ValueError(f'"{text}" must be a number with the unit MB or KB')
-    try:
-        content = float(text[:-2]) * unit
-    except ValueError:
-        raise ValueError(f'"{text[:-2]}" before the unit is no number') from None
-    if not math.isfinite(content) or content <= 0:
-        return 0
-    return int(content)
+__all__ = ["format_fingerprint", "parse_fingerprint"]
 
 
 def parse_fingerprint(text: str) -> bytes:

@@ -4,14 +4,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.not_implemented.keys import (
     CLIENT_KEYS,
-    PROXY_KEYS,
     SERVER_KEYS,
     Unavailable,
     availability_findings,
 )
 from relaykit.config.schema import ClientConfig, ClientTransport, ServerConfig, SshTunnelGateway
 from relaykit.config.schema.sections import QuicConfig, WebServerConfig
-from relaykit.options import Options, Problem, ProxyCommon
+from relaykit.options import Options, Problem
 
 
 class AvailabilityTests(SynchronousTestCase):
@@ -22,7 +21,6 @@ class AvailabilityTests(SynchronousTestCase):
         cases: tuple[tuple[Options, tuple[Unavailable, ...]], ...] = (
             (ServerConfig(), tuple(SERVER_KEYS)),
             (ClientConfig(), tuple(CLIENT_KEYS)),
-            (ProxyCommon(), tuple(PROXY_KEYS)),
         )
         for options, keys in cases:
             found = availability_findings(options, keys)

@@ -30,6 +30,7 @@ from relaykit.config.schema.auth import (
     TokenSource,
 )
 from relaykit.config.schema.sections import LogConfig, WebServerConfig, WebServerTls
+from relaykit.config.schema.server import Bandwidth
 from relaykit.options import (
     HealthCheck,
     HttpHeader,
@@ -77,6 +78,14 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(keys(check_server(config)), ["auth.tokenSource.type"])
         self.assertEqual(keys(check_server(config, ("other",))), ["auth.tokenSource.type"])
         self.assertEqual(keys(check_server(config, (TOKEN_SOURCE_EXEC,))), [])
+
+    def test_bandwidth(self) -> None:
+        """Limits of bandwidth must be some; those that limit nothing are warned about."""
+        config = ServerConfig(bandwidth=Bandwidth(per_client="1mb", per_user="5"))
+        self.assertEqual(keys(check_server(config)), ["bandwidth.perClient", "bandwidth.perUser"])
+        config = ServerConfig(bandwidth=Bandwidth(per_client="0MB", per_user="1MB"))
+        found = check_server(config, token_given=True)
+        self.assertEqual((keys(found), [each.key for each in found.warnings]), ([], ["bandwidth.perClient"]))
 
     def test_empty_token(self) -> None:
         """A server that lets everybody in is warned about."""
@@ -223,6 +232,12 @@ class ProxyTests(SynchronousTestCase):
             common = ProxyCommon(name="a", local_port=port, health_check=check)
             found = check_proxy(common, Plain(), has_plugin=plugin)
             self.assertEqual((keys(found), [each.key for each in found.warnings]), ([], warned))
+
+    def test_idle_limits(self) -> None:
+        """A limit of bandwidth that limits nothing is warned about."""
+        for text, found in (("0MB", ["transport.bandwidthLimit"]), ("1MB", []), ("", []), ("1mb", [])):
+            common = ProxyCommon(name="a", local_port=1, transport=ProxyTransport(bandwidth_limit=text))
+            self.assertEqual([each.key for each in check_proxy(common, Plain()).warnings], found)
 
     def test_values(self) -> None:
         """A limit of bandwidth must be one, whether the proxy is started or not."""
