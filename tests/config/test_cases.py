@@ -44,7 +44,7 @@ DEVIATIONS = (
         "proxy types come one by one; their files are checked in full before",
         "type {}: not available yet",
         "].type",
-        "c244 c566 c568 c571 c573 c581 c583 c584 c588 c589 c590 c591 c612 c621 c626 c630 c631",
+        "c244 c566 c568 c571 c573 c581 c583 c584 c588 c589 c591 c621 c626 c630 c631",
     ),
     Deviation(
         "ports of servers for such types would be open to nobody",
@@ -68,7 +68,7 @@ DEVIATIONS = (
         "what stands in for the local service would be missing",
         "the plugin {}: not available yet",
         "plugin.type",
-        "c218 c245 c246 c248 c595 c596 c598 c600 c604 c605 c606 c608 c609",
+        "c218 c245 c246 c248 c595 c596 c598 c600 c604 c605 c606 c608 c609 c612",
     ),
     Deviation("nobody could log in", "OpenID Connect: not available yet", "auth.method", "c418 c484 c490"),
     Deviation(

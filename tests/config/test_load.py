@@ -491,17 +491,14 @@ class ForeignTypeTests(ConfigurationTestCase):
 
     def test_not_implemented(self) -> None:
         """A key of types that are not there yet is told with their names: a port as an error, others not."""
-        loaded = self.server("udpPacketSize = 9000\nvhostHTTPTimeout = 60\nvhostHTTPPort = 0\n")
+        loaded = self.server(
+            "natholeAnalysisDataReserveHours = 9\nvhostHTTPTimeout = 60\nvhostHTTPPort = 0\n"
+        )
         self.assertEqual(
             [str(each) for each in loaded.warnings if each.key != "auth.token"],
-            ["frps.toml:1: udpPacketSize: the proxy type udp: not available yet"],
+            ["frps.toml:1: natholeAnalysisDataReserveHours: the proxy type xtcp: not available yet"],
         )
         self.assertEqual(
             self.server_problems("vhostHTTPSPort = 443\n"),
             ["frps.toml:1: vhostHTTPSPort: the proxy type https: not available yet"],
-        )
-        loaded_client = self.client("udpPacketSize = 9000\n")
-        self.assertEqual(
-            [str(each) for each in loaded_client.warnings],
-            ["frpc.toml:1: udpPacketSize: the proxy types udp, sudp: not available yet"],
         )

@@ -21,7 +21,6 @@ class ReferenceTests(SynchronousTestCase):
         for place, availability in (
             (("server", "", "vhostHTTPPort"), "not available yet, refused"),
             (("server", "", "vhostHTTPTimeout"), "not available yet, no effect"),
-            (("client", "", "udpPacketSize"), "not available yet, no effect"),
             (("server", "webServer", "port"), "not available yet, no effect"),
             (("client", "transport.quic", "keepalivePeriod"), "not available yet"),
             (

@@ -7,7 +7,7 @@ Files that use them are checked in full, so that mistakes in them are found, and
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import msgspec
 from attrs import frozen
@@ -15,14 +15,12 @@ from attrs import frozen
 from relaykit.config.schema.local_plugins import HeaderChanges
 from relaykit.config.schema.sections import choice_problems
 from relaykit.options import (
-    Count,
     CountOrOff,
     Host,
     HostNames,
     ListeningPort,
     Options,
     Problem,
-    RemotePort,
     SecondsOrOff,
     doc,
     file_key,
@@ -31,22 +29,7 @@ from relaykit.values import Secret
 
 __all__ = ["NOT_IMPLEMENTED_TYPES", "NotImplementedType"]
 
-_PacketSize: TypeAlias = Annotated[
-    Count, file_key("udpPacketSize"), doc("Largest datagram; the same at both ends.")
-]
 _TUNNEL_PROTOCOLS = ("kcp", "quic")
-
-
-class DatagramKeys(Options, frozen=True, kw_only=True):
-    """What both halves of ``udp``, and the client's of ``sudp``, share."""
-
-    udp_packet_size: _PacketSize = 1500
-
-
-class UdpOptions(DatagramKeys, frozen=True, kw_only=True):
-    """The own keys of a ``udp`` proxy."""
-
-    remote_port: Annotated[RemotePort, doc("Port on the server; 0 lets the server pick one.")] = 0
 
 
 class DomainOptions(Options, frozen=True, kw_only=True):
@@ -164,10 +147,8 @@ class XtcpOptions(SecretOptions, frozen=True, kw_only=True):
 class SudpOptions(SecretOptions, frozen=True, kw_only=True):
     """The own keys of a ``sudp`` proxy."""
 
-    udp_packet_size: _PacketSize = 1500
 
-
-class SudpVisitorOptions(DatagramKeys, frozen=True, kw_only=True):
+class SudpVisitorOptions(Options, frozen=True, kw_only=True):
     """The own keys of a ``sudp`` visitor."""
 
     secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = Secret("")
@@ -203,7 +184,6 @@ class NotImplementedType:
 
 
 NOT_IMPLEMENTED_TYPES: Mapping[str, NotImplementedType] = {
-    "udp": NotImplementedType(proxy_options=UdpOptions, ingress_options=DatagramKeys),
     "http": NotImplementedType(proxy_options=HttpOptions, ingress_options=HttpKeys),
     "https": NotImplementedType(proxy_options=DomainOptions, ingress_options=HttpsKeys),
     "tcpmux": NotImplementedType(proxy_options=TcpmuxOptions, ingress_options=TcpmuxKeys),
