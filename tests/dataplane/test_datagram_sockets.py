@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.datagram_sockets import READS_AT_ONCE, DatagramPort, DatagramSocketLeg
 from relaykit.dataplane.datagrams import HELD_DATAGRAMS
-from relaykit.dataplane.poller import READ, EpollPoller
+from relaykit.dataplane.poller import PIECE_BYTES, READ, EpollPoller
 from relaykit.interfaces import IDatagramLeg, IListeningPort
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Address, Ended, Origin
@@ -37,13 +37,18 @@ class DatagramSocketLegTests(SynchronousTestCase):
         self.assertEqual((self.leg.interest, self.leg.fileno()), (0, 9))
 
     def test_received(self) -> None:
-        """Datagrams are delivered one by one, empty ones too; a turn has an end."""
+        """Datagrams are delivered one by one, empty ones too; a turn has an end, after bytes as well."""
         got = RecordingDatagrams(self.leg)
         self.socket.input = [(b"a", None), (b"", None), *[(b"x", None)] * READS_AT_ONCE]
         self.leg.ready(READ)
         self.assertEqual((got.got[:3], len(got.got)), ([b"a", b"", b"x"], READS_AT_ONCE))
         self.leg.ready(READ)
         self.assertEqual(len(got.got), READS_AT_ONCE + 2)
+        self.assertEqual(self.poller.taken_bytes, READS_AT_ONCE + 1)
+        got.got.clear()
+        self.socket.input = [(bytes(PIECE_BYTES // 4), None)] * 5
+        self.leg.ready(READ)
+        self.assertEqual(len(got.got), 4)
 
     def test_nobody_listens(self) -> None:
         """An answer that nobody listens is about an earlier datagram: this one is sent all the same."""
@@ -144,6 +149,9 @@ class DatagramPortTests(SynchronousTestCase):
         got = RecordingDatagrams(second)
         self.arrive((b"", OTHER))
         self.assertEqual(got.got, [b"a", b""])
+        self.assertEqual(self.poller.taken_bytes, 3)
+        self.arrive(*[(bytes(PIECE_BYTES // 4), OTHER)] * 5)
+        self.assertEqual(len(got.got), 6)
 
     def test_answers(self) -> None:
         """An answer goes to the source of the leg; what the system does not take is counted."""
