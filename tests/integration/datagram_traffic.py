@@ -70,6 +70,7 @@ class DatagramUser:
     def __init__(self, port: int, host: str = LOOPBACK, source: str = "") -> None:
         self._socket = _socket(source or host)
         self._socket.connect((host, port))
+        self.port: int = self._socket.getsockname()[1]
         self._answers: set[bytes] = set()
 
     def ask(self, datagram: bytes, answer: bytes | None = None) -> None:

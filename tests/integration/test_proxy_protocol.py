@@ -10,8 +10,14 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from relaykit.sansio.parsers.proxy_protocol import PROXY_HEADER, VERSIONS, make_proxy_header
+from relaykit.sansio.parsers.proxy_protocol import (
+    PROXY_HEADER,
+    VERSIONS,
+    MalformedProxyHeader,
+    make_proxy_header,
+)
 from relaykit.values import Address, Origin
+from tests.integration.datagram_traffic import DatagramService, DatagramUser
 from tests.integration.programs import PATIENCE_S, Program, free_port, free_ports, frp_command, missing_frp
 from tests.integration.relays import RelayTestCase, Table, Way
 from tests.integration.scenarios import ENOUGH_BYTES, test_each
@@ -114,6 +120,69 @@ class FrpcTests(AnnouncedUsersTests):
 
 
 class FrpsTests(AnnouncedUsersTests):
+    """Our client behind frp's server."""
+
+    skip = missing_frp()
+    server_command = frp_command("frps")
+
+
+class AnnouncedDatagramsTests(RelayTestCase):
+    """What services get of the users of a UDP port, with our client behind our server."""
+
+    def setUp(self) -> None:
+        """Notes what the service is told."""
+        super().setUp()
+        self.told: list[tuple[Origin, bytes]] = []
+
+    def serve(self, datagram: bytes) -> bytes:
+        """A service that answers with what is not a header."""
+        try:
+            found = PROXY_HEADER.feed(datagram)
+        except MalformedProxyHeader:
+            return datagram
+        assert found is not None
+        origin, length = found
+        self.told.append((origin, datagram[:length]))
+        return datagram[length:]
+
+    def test_flows(self) -> None:
+        """The first datagram of each user has a header; version 1 has no words for more than that."""
+        service = DatagramService(self.serve)
+        self.addCleanup(service.stop)
+        self.start_server({"proxyBindAddr": "::"})
+        for version in VERSIONS:
+            port = free_port()
+            proxy: Table = {
+                "name": version,
+                "type": "udp",
+                "localPort": service.port,
+                "remotePort": port,
+                "transport.proxyProtocolVersion": version,
+            }
+            self.start_client({}, [proxy]).wait_for("start proxy success")
+            for host in (LOOPBACK, LOOPBACK6) if has_ipv6() else (LOOPBACK,):
+                user = DatagramUser(port, host)
+                self.addCleanup(user.close)
+                user.ask(b"the first question")
+                user.ask(b"another question")
+                ((origin, header),) = self.told
+                self.told.clear()
+                if version == "v1":
+                    self.assertEqual(header, b"PROXY UNKNOWN\r\n")
+                else:
+                    self.assertEqual(
+                        origin, Origin(Address(host, user.port), Address(LOOPBACK, service.port))
+                    )
+
+
+class FrpcDatagramsTests(AnnouncedDatagramsTests):
+    """Frp's client behind our server, which tells it where users come from."""
+
+    skip = missing_frp()
+    client_command = frp_command("frpc")
+
+
+class FrpsDatagramsTests(AnnouncedDatagramsTests):
     """Our client behind frp's server."""
 
     skip = missing_frp()
