@@ -198,8 +198,12 @@ class Program:
         self.wait_for_end()
 
     def freeze(self) -> None:
-        """Stops it where it is, as a machine that is suspended; its connections stay open."""
+        """Stops it where it is, as a machine that is suspended; its connections stay open.
+
+        Once it is stopped it says nothing more to anybody.
+        """
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Lets it go on after :meth:`freeze`."""
