@@ -20,7 +20,7 @@ from relaykit.values import Address, Origin
 from tests.integration.datagram_traffic import DatagramService, DatagramUser
 from tests.integration.programs import PATIENCE_S, Program, free_port, free_ports, frp_command, missing_frp
 from tests.integration.relays import RelayTestCase, Table, Way
-from tests.integration.scenarios import ENOUGH_BYTES, test_each
+from tests.integration.scenarios import test_each
 from tests.integration.traffic import LOOPBACK, dial, end_of, obey, order_exchange, receive_exactly
 from tests.integration.walkthrough import WalkTestCase
 
@@ -223,6 +223,9 @@ class VisitTests(RelayTestCase):
             end.wait_for(shown)
 
 
+SOME_BYTES = 1024 * 1024
+"""More than is read together with a header."""
+
 BALANCER = "127.0.0.8"
 """A load balancer that is a test."""
 
@@ -257,9 +260,9 @@ class TrustedTests(RelayTestCase):
         self.start_client(way.client, [proxy]).wait_for("start proxy success")
         headers = [make_proxy_header(version, origin) for origin in ANNOUNCED for version in VERSIONS]
         for header, origin in zip(headers, (each for each in ANNOUNCED for _ in VERSIONS), strict=True):
-            order_exchange(port, ENOUGH_BYTES, BALANCER, before=header)
+            order_exchange(port, SOME_BYTES, BALANCER, before=header)
             self.assertEqual(told.get(timeout=PATIENCE_S), origin)
-        order_exchange(port, ENOUGH_BYTES)
+        order_exchange(port, SOME_BYTES)
         direct = told.get(timeout=PATIENCE_S)
         self.assertEqual(direct.destination, Address(LOOPBACK, port))
         service.wait_served(len(headers) + 1)
