@@ -27,14 +27,16 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from relaykit.client.announcing import announce
 from relaykit.errors import CheckFailedError
-from relaykit.values import Address
+from relaykit.values import Address, Origin
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IProtocolFactory
     from twisted.python.failure import Failure
 
     from relaykit.client.hosts import HostedClient
+    from relaykit.interfaces import IStreamLeg
     from relaykit.options import ProxyCommon
 
 __all__ = ["MOST_ANSWER_BYTES", "MOST_REDIRECTS", "HttpCheck"]
@@ -53,12 +55,14 @@ class HttpCheck:
     """Asks for a path, and wants an answer of the 2xx kind, whole.
 
     Redirects are followed as long as they lead to the service itself, under the name that it was asked by or
-    its address: what others answer says nothing of it, and they need not know the configured headers.
+    its address: what others answer says nothing of it, and they need not know the configured headers.  A
+    service that is told of its users by the PROXY protocol is told that this is none.
     """
 
     def __init__(self, client: HostedClient, common: ProxyCommon) -> None:
         self._client = client
         self._endpoint = common.local_endpoint
+        self._announced_by = common.transport.proxy_protocol_version
         options = common.health_check
         given = {each.name.lower(): each.value for each in options.http_headers}
         address = _NAMELESS if common.local else str(Address(common.local_ip, common.local_port))
@@ -89,7 +93,10 @@ class HttpCheck:
         if _place(uri) not in self._places:
             where = uri.toBytes().decode("ascii", "replace")
             raise CheckFailedError(f"it redirects to {where}, which is elsewhere")
-        return self._client.data_plane.endpoint(lambda: self._client.dial(self._endpoint))
+        return self._client.data_plane.endpoint(self._connect)
+
+    def _connect(self) -> Deferred[IStreamLeg]:
+        return self._client.dial(self._endpoint).addCallback(announce, self._announced_by, Origin())
 
 
 async def _code_of(agent: RedirectAgent, uri: bytes, headers: Headers, service: _Service) -> int:

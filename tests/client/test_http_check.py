@@ -15,7 +15,7 @@ from relaykit.client.http_check import MOST_ANSWER_BYTES, MOST_REDIRECTS, HttpCh
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import CheckFailedError, ConnectionFailed
-from relaykit.options import HealthCheck, HttpHeader, ProxyCommon
+from relaykit.options import HealthCheck, HttpHeader, ProxyCommon, ProxyTransport
 from relaykit.testing.cuts import every_cut
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Ended
@@ -150,6 +150,14 @@ class HttpCheckTests(SynchronousTestCase):
             self.assertIn(host, self.machine.request)
             self.machine.answer(GOOD)
             self.successResultOf(checking)
+
+    def test_announced(self) -> None:
+        """A service that expects a header of the PROXY protocol gets one, of nobody."""
+        transport = ProxyTransport(proxy_protocol_version="v1")
+        checking = self.machine.check(local_port=8080, transport=transport)
+        self.assertEqual(self.machine.request[0], "PROXY UNKNOWN")
+        self.machine.answer(GOOD)
+        self.successResultOf(checking)
 
     # --- what is an answer of one that is well --------------------------------------------------
 
