@@ -88,7 +88,7 @@ class _Moving(ProxyFlow):
         """The member has had its time, and another one is not known to be in trouble."""
         if self.is_waiting:
             self.proxy.session.cancel_work(self)
-            self.on_unserved(NoWorkConnection(f"the client offered none within {MEMBER_WAIT_S:g} s"))
+            self.on_unserved(NoWorkConnection(f"the client did not serve it within {MEMBER_WAIT_S:g} s"))
 
     def on_work_leg(self, leg: IStreamLeg) -> None:
         self._group.balancer.served(self.proxy)

@@ -47,7 +47,12 @@ class Balancer(Generic[MemberT]):
         self._rests_until.pop(member, None)
 
     def failed(self, member: MemberT, now: float) -> bool:
-        """A member could not serve a user; whether it rests from now on, and did not already."""
+        """A member could not serve a user; whether it rests from now on, and did not already.
+
+        One that has left is ignored.
+        """
+        if member not in self._turns:
+            return False
         rested = self._rests_until.get(member, now) > now
         self._rests_until[member] = now + REST_S
         return not rested

@@ -57,6 +57,13 @@ class BalancerTests(SynchronousTestCase):
         self.balancer.served("a")
         self.assertIn("a", [self.choose(now=REST_S) for _ in range(3)])
 
+    def test_left_and_failed(self) -> None:
+        """Who has left is not remembered for what it could not do."""
+        self.balancer.leave("a")
+        self.assertFalse(self.balancer.failed("a", 0.0))
+        self.balancer.join("a")
+        self.assertTrue(self.balancer.has_awake(("b", "c"), 0.0))
+
     def test_all_rest(self) -> None:
         """Where all have failed, whoever has the turn is tried all the same."""
         for member in "abc":
