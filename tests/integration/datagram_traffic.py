@@ -20,10 +20,10 @@ ASK_AGAIN_S = 0.5
 MOST_BYTES = 65_535
 
 
-def _socket(host: str) -> socket.socket:
+def _socket(host: str, port: int = 0) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_DGRAM)
-    made.bind((host, 0))
+    made.bind((host, port))
     return made
 
 
@@ -35,9 +35,11 @@ def echo_datagram(datagram: bytes) -> bytes:
 class DatagramService:
     """A local service: answers each datagram with what ``serve`` makes of it."""
 
-    def __init__(self, serve: Callable[[bytes], bytes] = echo_datagram, host: str = LOOPBACK) -> None:
+    def __init__(
+        self, serve: Callable[[bytes], bytes] = echo_datagram, host: str = LOOPBACK, port: int = 0
+    ) -> None:
         self._serve = serve
-        self._socket = _socket(host)
+        self._socket = _socket(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.peers: set[tuple[object, ...]] = set()
         """Where datagrams came from."""
@@ -46,7 +48,9 @@ class DatagramService:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it."""
+        """Ends it; again, nothing."""
+        if self._stopping:
+            return
         self._stopping = True
         # Closing would not wake the thread.
         with _socket(self._socket.getsockname()[0]) as waker:

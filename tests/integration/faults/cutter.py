@@ -20,16 +20,17 @@ class Cutter:
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, None] = {}
+        """Both ends of each connection, the oldest first."""
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self.port = 0
         threading.Thread(target=self._run, name="cutter", daemon=True).start()
         self._ready.wait(10)
 
-    def cut(self) -> None:
-        """Resets every connection, at both ends."""
-        self._loop.call_soon_threadsafe(self._cut)
+    def cut(self, kept: int = 0) -> None:
+        """Resets every connection, at both ends, but for the oldest ``kept``."""
+        self._loop.call_soon_threadsafe(self._cut, kept)
 
     def stop(self) -> None:
         """Cuts, and takes no more connections."""
@@ -43,9 +44,11 @@ class Cutter:
         self._loop.run_forever()
         server.close()
         self._cut()
+        self._loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(self._loop), return_exceptions=True))
+        self._loop.close()
 
-    def _cut(self) -> None:
-        for writer in list(self._open):
+    def _cut(self, kept: int = 0) -> None:
+        for writer in list(self._open)[2 * kept :]:
             plain: socket.socket = writer.get_extra_info("socket")
             with contextlib.suppress(OSError):
                 plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -57,11 +60,11 @@ class Cutter:
         except OSError:
             writer.transport.abort()
             return
-        self._open |= {writer, far_writer}
+        self._open |= {writer: None, far_writer: None}
         try:
             await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
         finally:
-            self._open -= {writer, far_writer}
+            del self._open[writer], self._open[far_writer]
             writer.transport.abort()
             far_writer.transport.abort()
 
