@@ -57,8 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         number < options.rounds - 1 or not subject.name.startswith("relaykit")
                     ):
                         names.remove("churn")
-                    for slow in (False, True):
-                        some = [name for name in names if LOADS[name].on_slow_line is slow]
+                    if subject.only_datagrams:
+                        names = [name for name in names if LOADS[name].of_datagrams]
+                    for slow, datagrams in ((False, False), (False, True), (True, False)):
+                        some = [
+                            name
+                            for name in names
+                            if LOADS[name].on_slow_line is slow and LOADS[name].of_datagrams is datagrams
+                        ]
                         if some and not (slow and subject.name == DIRECT):
                             failures += _turn(subject, place, services, some, options.seconds, results)
         finally:
@@ -95,7 +101,7 @@ def _turn(
         print(f"{subject.title}: does not start: {error}", file=sys.stderr)
         return 1
     try:
-        if running.first_byte_ms is not None and not slow:
+        if running.first_byte_ms is not None and not (slow or subject.only_datagrams):
             results.add(subject.name, {"first-byte": running.first_byte_ms})
         for name in loads:
             try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import resource
+import select
 import socket
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 
 from attrs import frozen
 
@@ -20,6 +23,8 @@ __all__ = ["LOADS", "MEASURES", "Load", "Measure", "parse_iperf", "parse_wrk"]
 
 HTTP_CONNECTIONS = 50
 HELD_CONNECTIONS = 500
+FLOOD_FLOWS = 50
+DATAGRAM_FLOWS = 10_000
 PING_BYTES = 64
 PING_ROUNDS = 4000
 CHURN_CONNECTIONS = 100_000
@@ -35,6 +40,21 @@ _WATCHED_S = 4.0
 """Time for a few answers that each take more than a second."""
 
 _TIMEOUT_S = 10.0
+
+_RAMP_S = 2.0
+"""Time until a flood has found out how much is too much."""
+
+_TRIES = 5
+"""How often a datagram is sent until it counts as not answered."""
+
+_TRY_S = 2.0
+"""Time that the answers of all flows get until those without one try again."""
+
+_ASKED_AT_ONCE = 25
+"""Flows that begin without a pause: what any socket buffer has room for."""
+
+_ASKED_A_SECOND = 5000
+"""Flows that begin in a second."""
 
 
 @frozen
@@ -62,6 +82,17 @@ MEASURES: Mapping[str, Measure] = {
     "ping-p50": Measure("ping-pong of 64 bytes, median", "us", False),
     "ping-p99": Measure("ping-pong of 64 bytes, 99th percentile", "us", False),
     "slow-line": Measure("ping-pong while a transfer fills a line of 20 Mbit/s, median", "ms", False),
+    "datagrams-1": Measure("datagrams of 1,200 bytes, 1 flow, delivered", "/s"),
+    "datagrams-1-offered": Measure("datagrams of 1,200 bytes, 1 flow, offered", "/s"),
+    "datagrams-1-cpu": Measure("datagrams of 1,200 bytes, 1 flow: CPU", "CPU-us/delivered", False),
+    "datagrams-50": Measure("datagrams of 1,200 bytes, 50 flows, delivered", "/s"),
+    "datagrams-50-offered": Measure("datagrams of 1,200 bytes, 50 flows, offered", "/s"),
+    "datagrams-50-cpu": Measure("datagrams of 1,200 bytes, 50 flows: CPU", "CPU-us/delivered", False),
+    "datagram-ping-p50": Measure("ping-pong of a datagram of 64 bytes, median", "us", False),
+    "datagram-ping-p99": Measure("ping-pong of a datagram of 64 bytes, 99th percentile", "us", False),
+    "datagram-flows": Measure("datagram flows at once, of 10,000, answered", "flows"),
+    "datagram-flows-server": Measure("memory per datagram flow, server", "KB", False),
+    "datagram-flows-client": Measure("memory per datagram flow, client", "KB", False),
     "idle-server": Measure("idle memory, server", "MB", False),
     "idle-client": Measure("idle memory, client", "MB", False),
     "held-server": Measure("memory per held connection, server", "KB", False),
@@ -83,6 +114,8 @@ class Load:
     run: Callable[[Running, Services, float], Figures]
     on_slow_line: bool = False
     """Whether the subject's two ends have only a slow line between them."""
+    of_datagrams: bool = False
+    """Whether it is one of those for which the subject is started anew: flows of datagrams linger."""
 
 
 def parse_iperf(report: str) -> tuple[float, int]:
@@ -146,6 +179,78 @@ def _ping(running: Running, services: Services, seconds: float) -> Figures:
             took.append(time.perf_counter() - begun)
     percentiles = statistics.quantiles(took[PING_ROUNDS // 10 :], n=100)
     return {"ping-p50": percentiles[49] * 1e6, "ping-p99": percentiles[98] * 1e6}
+
+
+def _flood(flows: int) -> Load:
+    """More datagrams than can be carried: what arrives of them, and what each one costs both ends."""
+    name = f"datagrams-{flows}"
+
+    def run(running: Running, services: Services, seconds: float) -> Figures:
+        with services.flood(running.ports.datagram_sink, flows) as flood:
+            time.sleep(_RAMP_S)
+            spent, arrived, sent = running.cpu_seconds(), services.arrived.read(), services.sent.read()
+            begun = time.perf_counter()
+            time.sleep(seconds)
+            took = time.perf_counter() - begun
+            arrived, sent = services.arrived.read() - arrived, services.sent.read() - sent
+            figures = _spent(name, running, spent, max(arrived, 1) / 1e6)
+            flood.check()
+        return {name: arrived / took, f"{name}-offered": sent / took} | figures
+
+    return Load(name, run, of_datagrams=True)
+
+
+def _datagram_ping(running: Running, services: Services, seconds: float) -> Figures:
+    message = bytes(PING_BYTES)
+    took = []
+    with _datagram_user(running) as user:
+        user.settimeout(_TIMEOUT_S)
+        for _ in range(PING_ROUNDS):
+            begun = time.perf_counter()
+            user.send(message)
+            user.recv(PING_BYTES)
+            took.append(time.perf_counter() - begun)
+    percentiles = statistics.quantiles(took[PING_ROUNDS // 10 :], n=100)
+    return {"datagram-ping-p50": percentiles[49] * 1e6, "datagram-ping-p99": percentiles[98] * 1e6}
+
+
+def _datagram_flows(running: Running, services: Services, seconds: float) -> Figures:
+    """Very many users at once, each of which asks until it is answered, and stays."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    time.sleep(_SETTLE_S)
+    before = [program.resident_bytes() for program in running.programs]
+    users: dict[int, socket.socket] = {}
+    with ExitStack() as stack:
+        poller = stack.enter_context(select.epoll())
+        for _ in range(DATAGRAM_FLOWS):
+            user = stack.enter_context(_datagram_user(running))
+            user.setblocking(False)
+            users[user.fileno()] = user
+            poller.register(user, select.EPOLLIN)
+
+        def take_answers(timeout: float) -> None:
+            for descriptor, _ in poller.poll(timeout):
+                with suppress(OSError):
+                    users[descriptor].recv(PING_BYTES)
+                    poller.unregister(users.pop(descriptor))
+
+        for _ in range(_TRIES):
+            for number, user in enumerate(list(users.values()), 1):
+                with suppress(OSError):
+                    user.send(bytes(PING_BYTES))
+                if number % _ASKED_AT_ONCE == 0:
+                    time.sleep(_ASKED_AT_ONCE / _ASKED_A_SECOND)
+                    take_answers(0)
+            until = time.monotonic() + _TRY_S
+            while users and time.monotonic() < until:
+                take_answers(_TRY_S / 10)
+        time.sleep(_SETTLE_S)
+        after = [program.resident_bytes() for program in running.programs]
+    figures = {"datagram-flows": float(DATAGRAM_FLOWS - len(users))}
+    for role, early, late in zip(("server", "client"), before, after, strict=False):
+        figures[f"datagram-flows-{role}"] = (late - early) / DATAGRAM_FLOWS / 1e3
+    return figures
 
 
 def _slow_line(running: Running, services: Services, seconds: float) -> Figures:
@@ -217,6 +322,10 @@ LOADS: Mapping[str, Load] = {
         _bulk(10, down=True),
         _http("keep-alive", close=False),
         _http("connections", close=True),
+        Load("datagram-flows", _datagram_flows, of_datagrams=True),
+        Load("datagram-ping", _datagram_ping, of_datagrams=True),
+        _flood(1),
+        _flood(FLOOD_FLOWS),
         Load("slow-line", _slow_line, on_slow_line=True),
         Load("churn", _churn),
     )
@@ -251,6 +360,12 @@ def _output(command: list[str], seconds: float) -> str:
     if done.returncode and not done.stdout:
         raise ProgramFailed(f"{' '.join(command)}: {done.stderr}")
     return done.stdout
+
+
+def _datagram_user(running: Running) -> socket.socket:
+    user = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    user.connect(("127.0.0.1", running.ports.datagram_echo))
+    return user
 
 
 def _receive(user: socket.socket, count: int) -> None:

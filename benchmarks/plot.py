@@ -19,6 +19,12 @@ DRAWN = (
     "connections",
     "ping-p50",
     "ping-p99",
+    "datagrams-1",
+    "datagrams-50",
+    "datagrams-1-cpu",
+    "datagrams-50-cpu",
+    "datagram-ping-p50",
+    "datagram-ping-p99",
     "slow-line",
 )
 """The measures that get a panel."""

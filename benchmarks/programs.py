@@ -17,6 +17,7 @@ __all__ = [
     "ProgramFailed",
     "find_program",
     "free_ports",
+    "wait_for_datagram_echo",
     "wait_for_echo",
     "wait_for_listener",
     "wait_for_port",
@@ -30,6 +31,9 @@ STOP_TIMEOUT_S = 5.0
 
 POLL_S = 0.002
 """Time between two looks at a port: the precision of the start-up measurement."""
+
+_DATAGRAM_TIMEOUT_S = 0.5
+"""Time after which a datagram without an answer is given up and another one sent."""
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _HIGHEST_CHOSEN_PORT = 32000
@@ -147,21 +151,45 @@ def wait_for_echo(port: int, *programs: Program) -> None:
 
     :raises ProgramFailed: one of the programs ended, or nothing came back in time.
     """
-
-    def echoes(connection: socket.socket) -> bool:
-        connection.sendall(b"x")
-        return connection.recv(1) == b"x"
-
-    _try_until_done(port, echoes, programs)
+    _try_until_done(port, _echoes, programs)
 
 
-def _try_until_done(port: int, done: Callable[[socket.socket], bool], programs: Sequence[Program]) -> None:
+def wait_for_datagram_echo(port: int, *programs: Program) -> None:
+    """Waits until a datagram to a port of the loopback comes back.
+
+    :raises ProgramFailed: one of the programs ended, or none came back in time.
+    """
+    _try_until_done(port, _echoes, programs, _datagram_socket)
+
+
+def _echoes(connection: socket.socket) -> bool:
+    connection.send(b"x")
+    return connection.recv(1) == b"x"
+
+
+def _stream_socket(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=START_TIMEOUT_S)
+
+
+def _datagram_socket(port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.settimeout(_DATAGRAM_TIMEOUT_S)
+    made.connect(("127.0.0.1", port))
+    return made
+
+
+def _try_until_done(
+    port: int,
+    done: Callable[[socket.socket], bool],
+    programs: Sequence[Program],
+    connect: Callable[[int], socket.socket] = _stream_socket,
+) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         for program in programs:
             program.check()
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=START_TIMEOUT_S) as connection:
+            with connect(port) as connection:
                 if done(connection):
                     return
         except OSError:

@@ -76,6 +76,9 @@ _BULK = ("bulk-1-up", "bulk-1-down", "bulk-10-up", "bulk-10-down")
 _PING = ("ping-p50", "ping-p99")
 _HELD = ("held-server", "held-client")
 _IDLE = ("idle-server", "idle-client")
+_FLOOD = ("datagrams-1", "datagrams-50")
+_FLOOD_CPU = ("datagrams-1-cpu", "datagrams-50-cpu")
+_DATAGRAM_PING = ("datagram-ping-p50", "datagram-ping-p99")
 
 GATES: Sequence[Wanted] = (
     Wanted("default bulk / frp default", "relaykit-default", _BULK, ("frp-default",), 1.8),
@@ -86,6 +89,16 @@ GATES: Sequence[Wanted] = (
     Wanted(
         "default memory, 100,000 connections", "relaykit-default", ("churn-server", "churn-client"), (), 1.1
     ),
+    Wanted("default datagrams / frp default", "relaykit-default", _FLOOD, ("frp-default",), 2.0),
+    Wanted("default datagrams: CPU / frp default", "relaykit-default", _FLOOD_CPU, ("frp-default",), 0.5),
+    *(
+        Wanted(f"{title} datagrams / frp default", subject, _FLOOD, ("frp-default",), 1.0)
+        for subject, title in (("relaykit-frpc", "relaykit + frpc"), ("frps-relaykit", "frps + relaykit"))
+    ),
+    Wanted(
+        "default datagram ping-pong / frp default", "relaykit-default", _DATAGRAM_PING, ("frp-default",), 1.0
+    ),
+    Wanted("default datagram flows answered", "relaykit-default", ("datagram-flows",), (), 10_000.0),
 )
 """What a release must reach."""
 
@@ -98,6 +111,17 @@ GOALS: Sequence[Wanted] = (
         for mode in ("default", "mux", "plain")
     ),
     Wanted("default on a slow line / frp default", "relaykit-default", ("slow-line",), ("frp-default",), 1.0),
+    Wanted("default datagrams / rathole TLS", "relaykit-default", _FLOOD, ("rathole-tls",), 1.0),
+    Wanted("default datagrams: CPU / rathole TLS", "relaykit-default", _FLOOD_CPU, ("rathole-tls",), 1.0),
+    Wanted("plain datagrams / rathole plain", "relaykit-plain", _FLOOD, ("rathole-plain",), 1.0),
+    Wanted("plain datagrams: CPU / rathole plain", "relaykit-plain", _FLOOD_CPU, ("rathole-plain",), 1.0),
+    Wanted(
+        "memory per datagram flow / frp default",
+        "relaykit-default",
+        ("datagram-flows-client",),
+        ("frp-default",),
+        1.0,
+    ),
     Wanted("plain keep-alive / frp plain", "relaykit-plain", ("keep-alive",), ("frp-plain",), 1.0),
     Wanted("idle memory, MB", "relaykit-default", _IDLE, (), 60.0),
     Wanted("memory per held connection / frp default", "relaykit-default", _HELD, ("frp-default",), 1.0),
@@ -120,7 +144,7 @@ def verdicts(results: Results, wanted: Iterable[Wanted]) -> list[str]:
                 limit = each.reachable(results, measure)
                 if limit is not None:
                     said += f" (direct: {limit:.2f})"
-            lines.append(f"{each.title:44} {measure:14} {sign} {each.bound:7.2f}: {said}")
+            lines.append(f"{each.title:44} {measure:21} {sign} {each.bound:7.2f}: {said}")
     return lines
 
 

@@ -1,4 +1,7 @@
-"""The services behind every subject: nginx and an echo server, started once; iperf3, once for each load."""
+"""The services behind every subject.
+
+nginx, an echo server and one that counts datagrams are started once; iperf3, once for each load.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,15 @@ from pathlib import Path
 
 from attrs import frozen
 
-from benchmarks.programs import Program, find_program, free_ports, wait_for_listener, wait_for_port
+from benchmarks.programs import (
+    Program,
+    find_program,
+    free_ports,
+    wait_for_datagram_echo,
+    wait_for_listener,
+    wait_for_port,
+)
+from benchmarks.sink import Counter
 
 __all__ = ["ServicePorts", "Services", "start_services"]
 
@@ -37,11 +48,13 @@ http {{
 
 @frozen
 class ServicePorts:
-    """Where the three services are reached, directly or through a subject."""
+    """Where the services are reached, directly or through a subject."""
 
     bulk: int
     http: int
     echo: int
+    datagram_sink: int
+    datagram_echo: int
 
 
 @frozen
@@ -49,6 +62,10 @@ class Services:
     """The running services; nothing listens on the port for bulk but during :meth:`bulk`."""
 
     ports: ServicePorts
+    arrived: Counter
+    """The datagrams that reached their sink."""
+    sent: Counter
+    """Those that floods sent."""
     _programs: tuple[Program, ...]
     _directory: Path
 
@@ -63,6 +80,17 @@ class Services:
         finally:
             program.stop()
 
+    @contextmanager
+    def flood(self, port: int, flows: int) -> Iterator[Program]:
+        """Sends more datagrams to a port than arrive at their sink, from so many sources."""
+        files = map(str, (self.arrived.file, self.sent.file))
+        command = [sys.executable, "-m", "benchmarks.flood", str(port), str(flows), *files]
+        program = Program("flood", command, self._directory / "flood.log")
+        try:
+            yield program
+        finally:
+            program.stop()
+
     def stop(self) -> None:
         """Ends them."""
         for program in self._programs:
@@ -74,18 +102,27 @@ def start_services(directory: Path) -> Services:
 
     :raises ProgramFailed: one is not installed, or does not start.
     """
-    bulk, http, echo = free_ports(3)
+    bulk, http, echo, datagram_sink, datagram_echo = free_ports(5)
+    arrived, sent = Counter(directory / "arrived"), Counter(directory / "sent")
     configuration = directory / "nginx.conf"
     configuration.write_text(_NGINX.format(directory=directory, port=http))
+    python = [sys.executable, "-m"]
     nginx = find_program("nginx") or "/usr/sbin/nginx"
     programs = (
         Program("nginx", [nginx, "-p", str(directory), "-c", str(configuration)], directory / "nginx.log"),
-        Program("echo", [sys.executable, "-m", "benchmarks.echo", str(echo)], directory / "echo.log"),
+        Program("echo", [*python, "benchmarks.echo", str(echo), str(datagram_echo)], directory / "echo.log"),
+        Program(
+            "sink",
+            [*python, "benchmarks.sink", str(datagram_sink), str(arrived.file)],
+            directory / "sink.log",
+        ),
     )
-    services = Services(ServicePorts(bulk, http, echo), programs, directory)
+    ports = ServicePorts(bulk, http, echo, datagram_sink, datagram_echo)
+    services = Services(ports, arrived, sent, programs, directory)
     try:
-        for program, port in zip(programs, (http, echo), strict=True):
-            wait_for_port(port, program)
+        wait_for_port(http, programs[0])
+        wait_for_port(echo, programs[1])
+        wait_for_datagram_echo(datagram_echo, programs[1])
     except BaseException:
         services.stop()
         raise

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from attrs import frozen
+from attrs import astuple, frozen
 
 from benchmarks.certificates import write_certificates
 from benchmarks.programs import (
     Program,
     find_program,
     free_ports,
+    wait_for_datagram_echo,
     wait_for_echo,
     wait_for_listener,
     wait_for_port,
@@ -35,6 +36,16 @@ MODES: Mapping[str, tuple[str, str]] = {
 }
 """Lines that a mode adds to the server's and to the client's configuration, for frp and for relaykit:
 ``default`` is TLS and mux, ``mux`` has no TLS, ``plain`` neither."""
+
+
+_PROXIES = (
+    ("bulk", "tcp"),
+    ("http", "tcp"),
+    ("echo", "tcp"),
+    ("datagram-sink", "udp"),
+    ("datagram-echo", "udp"),
+)
+"""Name and type of what each subject publishes, in the order of :class:`ServicePorts`."""
 
 
 @frozen
@@ -75,17 +86,26 @@ class Subject:
     title: str
     version: str
     start: Start
+    only_datagrams: bool = False
+    """Whether nothing else is compared."""
 
 
 def available_subjects() -> list[Subject]:
-    """The direct loopback, relaykit, and each peer that is found, in every mode."""
+    """The direct loopback, relaykit, and each peer that is found, in every mode; frp also with our ends."""
     found = [Subject("direct", "direct", "", lambda directory, services, slow: Running(services, ()))]
     relaykit = [sys.executable, "-m", "relaykit"]
+    server, client = [*relaykit, "server"], [*relaykit, "client"]
+    version = _version(*relaykit, "--version")
     for mode in MODES:
-        start = _frp_like([*relaykit, "server"], [*relaykit, "client"], mode)
-        found.append(Subject(f"relaykit-{mode}", f"relaykit {mode}", _version(*relaykit, "--version"), start))
+        start = _frp_like(server, client, mode)
+        found.append(Subject(f"relaykit-{mode}", f"relaykit {mode}", version, start))
     frps, frpc = find_program("frps", "RELAYKIT_FRP_BIN"), find_program("frpc", "RELAYKIT_FRP_BIN")
     if frps and frpc:
+        for name, title, start in (
+            ("relaykit-frpc", "relaykit + frpc", _frp_like(server, [frpc], "default")),
+            ("frps-relaykit", "frps + relaykit", _frp_like([frps], client, "default")),
+        ):
+            found.append(Subject(name, title, version, start, only_datagrams=True))
         for mode in MODES:
             found.append(
                 Subject(f"frp-{mode}", f"frp {mode}", _version(frps, "-v"), _frp_like([frps], [frpc], mode))
@@ -102,7 +122,7 @@ def _frp_like(server: list[str], client: list[str], mode: str) -> Start:
     server_lines, client_lines = MODES[mode]
 
     def start(directory: Path, services: ServicePorts, slow: bool) -> Running:
-        bind, *remote = free_ports(4)
+        bind, *remote = free_ports(1 + len(_PROXIES))
         dialed, line = _line_to(bind, directory) if slow else (bind, None)
         server_file, client_file = directory / "server.toml", directory / "client.toml"
         server_file.write_text(
@@ -110,10 +130,8 @@ def _frp_like(server: list[str], client: list[str], mode: str) -> Start:
             f'auth.token = "{TOKEN}"\nlog.level = "warn"\n{server_lines}'
         )
         proxies = "".join(
-            f'\n[[proxies]]\nname = "{name}"\ntype = "tcp"\nlocalPort = {local}\nremotePort = {public}\n'
-            for name, local, public in zip(
-                ("bulk", "http", "echo"), (services.bulk, services.http, services.echo), remote, strict=True
-            )
+            f'\n[[proxies]]\nname = "{name}"\ntype = "{kind}"\nlocalPort = {local}\nremotePort = {public}\n'
+            for (name, kind), local, public in zip(_PROXIES, astuple(services), remote, strict=True)
         )
         client_file.write_text(
             f'serverAddr = "127.0.0.1"\nserverPort = {dialed}\nauth.token = "{TOKEN}"\n'
@@ -133,7 +151,7 @@ def _frp_like(server: list[str], client: list[str], mode: str) -> Start:
 
 def _rathole(program: str, *, tls: bool) -> Start:
     def start(directory: Path, services: ServicePorts, slow: bool) -> Running:
-        bind, *remote = free_ports(4)
+        bind, *remote = free_ports(1 + len(_PROXIES))
         dialed, line = _line_to(bind, directory) if slow else (bind, None)
         server_file, client_file = directory / "server.toml", directory / "client.toml"
         server_transport = client_transport = ""
@@ -147,19 +165,18 @@ def _rathole(program: str, *, tls: bool) -> Start:
                 '[client.transport]\ntype = "tls"\n[client.transport.tls]\n'
                 f'trusted_root = "{files.authority}"\nhostname = "localhost"\n'
             )
-        names = ("bulk", "http", "echo")
         server_file.write_text(
             f'[server]\nbind_addr = "127.0.0.1:{bind}"\ndefault_token = "{TOKEN}"\n{server_transport}'
             + "".join(
-                f'[server.services.{name}]\nbind_addr = "127.0.0.1:{public}"\n'
-                for name, public in zip(names, remote, strict=True)
+                f'[server.services.{name}]\ntype = "{kind}"\nbind_addr = "127.0.0.1:{public}"\n'
+                for (name, kind), public in zip(_PROXIES, remote, strict=True)
             )
         )
         client_file.write_text(
             f'[client]\nremote_addr = "127.0.0.1:{dialed}"\ndefault_token = "{TOKEN}"\n{client_transport}'
             + "".join(
-                f'[client.services.{name}]\nlocal_addr = "127.0.0.1:{local}"\n'
-                for name, local in zip(names, (services.bulk, services.http, services.echo), strict=True)
+                f'[client.services.{name}]\ntype = "{kind}"\nlocal_addr = "127.0.0.1:{local}"\n'
+                for (name, kind), local in zip(_PROXIES, astuple(services), strict=True)
             )
         )
         return _start_both(
@@ -205,6 +222,7 @@ def _start_both(
         first_byte_ms = (time.perf_counter() - begun) * 1e3
         for port in (ports.bulk, ports.http):
             wait_for_port(port, *programs)
+        wait_for_datagram_echo(ports.datagram_echo, *programs)
     except BaseException:
         Running(ports, tuple(programs), line=line).stop()
         raise
