@@ -6,7 +6,6 @@ Sockets are in :mod:`relaykit.dataplane.datagram_sockets`, streams in :mod:`rela
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from zope.interface import implementer
@@ -56,7 +55,7 @@ class DatagramLeg:
         self.dropped = 0
         self._turns = turns
         self._receiver: IDatagramReceiver | None = None
-        self._held: deque[bytes] = deque()
+        self._held: list[bytes] = []
         self._held_bytes = 0
         self._paused = False
         # True exactly while datagrams may go straight to the receiver.
@@ -134,7 +133,7 @@ class DatagramLeg:
         self._flowing = False
         held = self._held
         while held and self._receiver is not None and not self._paused:
-            data = held.popleft()
+            data = held.pop(0)
             self._held_bytes -= len(data)
             self._release(len(data))
             self._receiver.datagram_received(data)
