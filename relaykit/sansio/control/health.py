@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 from attrs import define, field, frozen
@@ -136,13 +137,9 @@ HealthEvent: TypeAlias = CheckDue | CheckOver | CheckFailed | BecameHealthy | Be
 
 @define
 class _Watched:
-    """One local service; ``at`` is when its next check is due, or when the one that runs has had its time."""
-
     pace: CheckPace
     health: Health
-    at: float
     failures: int = 0
-    running: bool = False
 
 
 @define
@@ -154,6 +151,11 @@ class HealthChecks:
 
     _entropy: Callable[[], float]
     _watched: dict[str, _Watched] = field(factory=dict, init=False)
+    _running: dict[str, float] = field(factory=dict, init=False)
+    """Until when each check may run."""
+    _waiting: list[tuple[float, int, str]] = field(factory=list, init=False)
+    """A heap of all others: when each is due, and in which order they came to wait."""
+    _came: int = field(default=0, init=False)
     _events: list[HealthEvent] = field(factory=list, init=False)
 
     def health(self, name: str) -> Health | None:
@@ -164,26 +166,32 @@ class HealthChecks:
     def watch(self, name: str, pace: CheckPace, now: float) -> None:
         """Checks this one at once, and again and again.  Whoever is watched already begins anew."""
         self.forget(name, now)
-        self._watched[name] = _Watched(pace, Health(HealthState.UNKNOWN, now), now)
+        self._watched[name] = _Watched(pace, Health(HealthState.UNKNOWN, now))
+        self._wait(name, now)
         self._begin(now)
 
     def forget(self, name: str, now: float) -> None:
         """Watches this one no more.  Unknown names are ignored."""
-        watched = self._watched.pop(name, None)
-        if watched is not None and watched.running:
+        if self._watched.pop(name, None) is None:
+            return
+        if self._running.pop(name, None) is None:
+            self._waiting = [each for each in self._waiting if each[2] != name]
+            heapify(self._waiting)
+        else:
             self._events.append(CheckOver(name))
             self._begin(now)
 
     def forget_all(self) -> None:
         """Watches nothing any more."""
-        watched, self._watched = self._watched, {}
-        self._events += [CheckOver(name) for name, each in watched.items() if each.running]
+        self._events += map(CheckOver, self._running)
+        self._watched.clear()
+        self._running.clear()
+        self._waiting.clear()
 
     def check_now(self, now: float) -> None:
         """There is a reason not to rely on the last results: checks are due at once."""
-        for each in self._watched.values():
-            if not each.running:
-                each.at = min(each.at, now)
+        self._waiting = [(min(at, now), came, name) for at, came, name in self._waiting]
+        heapify(self._waiting)
         self._begin(now)
 
     def passed(self, name: str, now: float) -> None:
@@ -198,15 +206,16 @@ class HealthChecks:
 
     def next_wakeup(self) -> float | None:
         """When :meth:`wake` must be called at the latest; None for never."""
-        full = self._running >= MOST_AT_ONCE
-        return min((each.at for each in self._watched.values() if each.running or not full), default=None)
+        times = list(self._running.values())
+        if self._waiting and len(times) < MOST_AT_ONCE:
+            times.append(self._waiting[0][0])
+        return min(times, default=None)
 
     def wake(self, now: float) -> None:
         """Ends the checks that have had their time, and begins those that are due."""
-        for name, each in self._watched.items():
-            if each.running and now >= each.at:
-                self._events.append(CheckOver(name))
-                self._ended(name, f"no answer within {each.pace.timeout_s:g} seconds", now)
+        for name in [name for name, until in self._running.items() if now >= until]:
+            self._events.append(CheckOver(name))
+            self._ended(name, f"no answer within {self._watched[name].pace.timeout_s:g} seconds", now)
         self._begin(now)
 
     def events(self) -> list[HealthEvent]:
@@ -214,27 +223,24 @@ class HealthChecks:
         events, self._events = self._events, []
         return events
 
-    @property
-    def _running(self) -> int:
-        return sum(each.running for each in self._watched.values())
+    def _wait(self, name: str, at: float) -> None:
+        self._came += 1
+        heappush(self._waiting, (at, self._came, name))
 
     def _begin(self, now: float) -> None:
         """Begins what is due, the longest due first, as far as there is room."""
-        due = [(name, each) for name, each in self._watched.items() if not each.running and each.at <= now]
-        due.sort(key=lambda item: item[1].at)
-        for name, each in due[: MOST_AT_ONCE - self._running]:
-            each.running = True
-            each.at = now + each.pace.timeout_s
+        while self._waiting and self._waiting[0][0] <= now and len(self._running) < MOST_AT_ONCE:
+            _, _, name = heappop(self._waiting)
+            self._running[name] = now + self._watched[name].pace.timeout_s
             self._events.append(CheckDue(name))
 
     def _ended(self, name: str, reason: str | None, now: float) -> None:
         """Takes the result of a check: why it failed, or None if it passed."""
-        watched = self._watched.get(name)
-        if watched is None or not watched.running:
+        if self._running.pop(name, None) is None:
             return
+        watched = self._watched[name]
         pace, before = watched.pace, watched.health
-        watched.running = False
-        watched.at = now + pace.interval_s * (1 - EXTENT_OF_JITTER * self._entropy())
+        self._wait(name, now + pace.interval_s * (1 - EXTENT_OF_JITTER * self._entropy()))
         if reason is None:
             watched.failures = 0
             step = CheckStep.PASSED
