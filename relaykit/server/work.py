@@ -133,7 +133,7 @@ class _Check:
         if self._is_confirmed():
             self._confirmed()
         elif self._clock.seconds() >= self._deadline:
-            self._end(self._on_broken, True)
+            self._end(self._on_broken, self._connection is None or bool(self._connection.unconfirmed))
             self._leg.abort()
         else:
             self._pause_s = min(2 * self._pause_s, LOOK_EVERY_S)
@@ -299,17 +299,17 @@ class WorkConnections:
         Where it died silently others will have, too, and the user must not wait for each of them.
         """
         now = self._clock.seconds()
-        self.log.info(
-            "[{run}] [{proxy}] a work connection died while it was idle; {origin} gets another",
-            run=event.user.proxy.identity.run_id,
-            proxy=proxy.name,
-            origin=event.user.origin,
-        )
         for idle in self._pool.idle_legs if silently else ():
             if now - idle.since > FRESH_S:
                 self._pool.lost(idle)
                 idle.leg.abort()
         if event.user.is_waiting and event.user.proxy is proxy:
+            self.log.info(
+                "[{run}] [{proxy}] a work connection died while it was idle; {origin} gets another",
+                run=proxy.identity.run_id,
+                proxy=proxy.name,
+                origin=event.user.origin,
+            )
             self._pool.retry(event, now)
         self._settle()
 

@@ -229,6 +229,18 @@ class AlternativeTests(WorkTestCase):
         self.answers[-1].callback(None)
         self.successResultOf(wanted)
 
+    def test_busy(self) -> None:
+        """Where the client's machine lives, and only its answer is late, other work connections are kept."""
+        self.has_path()
+        self.offer()
+        self.clock.advance(2 * FRESH_S)
+        self.offer()
+        self.clock.advance(2 * FRESH_S)
+        wanted = self.user()
+        self.clock.advance(CONFIRMED_WITHIN_S)
+        self.answers[-1].callback(None)
+        self.successResultOf(wanted)
+
     def test_without_path(self) -> None:
         """Without such a path the client's machine must confirm, however short the connection was idle."""
         self.offer()
