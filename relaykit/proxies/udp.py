@@ -10,7 +10,7 @@ from twisted.application.service import Service
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.interfaces import IBackend, IDatagramAcceptor, IExposure, IIngress, IProxyType
+from relaykit.interfaces import IBackend, IDatagramAcceptor, IDatagramProxyType, IExposure, IIngress
 from relaykit.options import Options, RemotePort, doc, file_key, wire
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 
@@ -109,7 +109,7 @@ class UdpIngress(Service):
         return exposure
 
 
-@implementer(IProxyType)
+@implementer(IDatagramProxyType)
 @frozen
 class _UdpType:
     name = "udp"

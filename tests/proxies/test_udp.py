@@ -74,6 +74,12 @@ class UdpOptionsTests(SynchronousTestCase):
             with self.assertRaisesRegex(ConfigurationProblems, "udpPacketSize: must be in"):
                 self.load(load_server, f"udpPacketSize = {size}\n")
 
+    def test_health_check(self) -> None:
+        """A check connects to the TCP port of the service's number, which is said."""
+        proxy = '[[proxies]]\nname = "dns"\ntype = "udp"\nlocalPort = 53\nhealthCheck.type = "tcp"\n'
+        warnings = [str(each) for each in self.load(load_client, proxy).warnings]
+        self.assertTrue(any("connects by TCP" in each for each in warnings), warnings)
+
 
 class UdpIngressTests(SynchronousTestCase):
     """Tests for the server half."""
