@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.integration.programs import Program, free_port, free_ports, relaykit_command
+from tests.integration.programs import Program, free_ports, relaykit_command
 from tests.integration.traffic import LOOPBACK, Service, echo
 
 __all__ = ["SECRET_KEY", "TOKEN", "Published", "RelayTestCase", "Table", "Way", "every_way"]
@@ -102,7 +102,8 @@ class RelayTestCase(SynchronousTestCase):
         """Makes a folder for what the programs write."""
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
-        self.bind_port = free_port()
+        # The STUN server of relaykit has the next one, too.
+        self.bind_port, _ = free_ports(2)
         self._files = 0
 
     def allow_descriptors(self, count: int) -> None:

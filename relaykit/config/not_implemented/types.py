@@ -123,35 +123,20 @@ class XtcpKeys(Options, frozen=True, kw_only=True):
     ] = 168
 
 
-class SecretOptions(Options, frozen=True, kw_only=True):
-    """What a ``sudp`` proxy and an ``xtcp`` proxy have both."""
-
-    secret_key: Annotated[Secret, doc("What a visitor must know.")] = Secret("")
-    allow_users: Annotated[
-        tuple[str, ...], doc("Users whose visitors are let in; empty: only the own user, *: everybody.")
-    ] = ()
-
-
 class NatTraversal(Options, frozen=True, kw_only=True):
     """How a direct path is looked for."""
 
     disable_assisted_addrs: Annotated[bool, doc("Does not offer addresses of local interfaces.")] = False
 
 
-class XtcpOptions(SecretOptions, frozen=True, kw_only=True):
+class XtcpOptions(Options, frozen=True, kw_only=True):
     """The own keys of an ``xtcp`` proxy."""
 
+    secret_key: Annotated[Secret, doc("What a visitor must know.")] = Secret("")
+    allow_users: Annotated[
+        tuple[str, ...], doc("Users whose visitors are let in; empty: only the own user, *: everybody.")
+    ] = ()
     nat_traversal: NatTraversal = NatTraversal()
-
-
-class SudpOptions(SecretOptions, frozen=True, kw_only=True):
-    """The own keys of a ``sudp`` proxy."""
-
-
-class SudpVisitorOptions(Options, frozen=True, kw_only=True):
-    """The own keys of a ``sudp`` visitor."""
-
-    secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = Secret("")
 
 
 class XtcpVisitorOptions(Options, frozen=True, kw_only=True):
@@ -187,7 +172,6 @@ NOT_IMPLEMENTED_TYPES: Mapping[str, NotImplementedType] = {
     "http": NotImplementedType(proxy_options=HttpOptions, ingress_options=HttpKeys),
     "https": NotImplementedType(proxy_options=DomainOptions, ingress_options=HttpsKeys),
     "tcpmux": NotImplementedType(proxy_options=TcpmuxOptions, ingress_options=TcpmuxKeys),
-    "sudp": NotImplementedType(proxy_options=SudpOptions, visitor_options=SudpVisitorOptions),
     "xtcp": NotImplementedType(
         proxy_options=XtcpOptions, visitor_options=XtcpVisitorOptions, ingress_options=XtcpKeys
     ),

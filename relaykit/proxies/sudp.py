@@ -1,0 +1,195 @@
+"""The proxy type ``sudp``: a UDP service without a public port, reached by visitors that know a secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
+
+from relaykit.errors import RelaykitError, ended_by, problem_of
+from relaykit.interfaces import IBackend, IDatagramAcceptor, IIngress, IVisitable, IVisitableProxyType
+from relaykit.proxies.stcp import PortVisitor, StcpOptions, StcpVisitorOptions, admit
+from relaykit.proxies.tcp import NoIngressOptions
+from relaykit.proxies.udp import PacketSize
+from relaykit.values import Address
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from relaykit.interfaces import (
+        IClientHost,
+        IDatagramLane,
+        IDatagramLeg,
+        IListeningPort,
+        IRegisteredProxy,
+        IServerHost,
+        IStreamLeg,
+        IVisit,
+        IVisitorHost,
+    )
+    from relaykit.values import Origin
+
+__all__ = ["SudpBackend", "SudpIngress", "SudpOptions", "SudpVisitor", "SudpVisitorOptions", "proxy_type"]
+
+MOST_WAITING = 1024
+"""Users of one visitor that wait for its lane at once; each holds some datagrams meanwhile."""
+
+NOBODY = Address("", 0)
+"""Whoever comes from no address."""
+
+RETRY_S = 1.0
+"""Seconds after a visit that failed in which none is opened: users send again and again, and would have the
+server asked as often."""
+
+
+class SudpOptions(StcpOptions, frozen=True, kw_only=True):
+    """The own keys of a ``sudp`` proxy."""
+
+    udp_packet_size: PacketSize = 1500
+
+
+class SudpVisitorOptions(StcpVisitorOptions, frozen=True, kw_only=True):
+    """The own keys of a ``sudp`` visitor."""
+
+    udp_packet_size: PacketSize = 1500
+
+
+@implementer(IVisitable)
+@frozen(eq=False)
+class _SecretLanes:
+    """One ``sudp`` proxy: each visitor has a lane to it, for all of its users."""
+
+    _proxy: IRegisteredProxy
+    address = ""
+
+    async def visited(self, visit: IVisit) -> None:
+        proxy = self._proxy
+        admit(proxy, visit)
+        proxy.serve(visit.accept_lane(proxy.options.secret_key, proxy), visit.origin)
+
+    async def withdraw(self) -> None:
+        """Nothing is open; the registry forgets the name."""
+
+
+@implementer(IIngress)
+class SudpIngress(Service):
+    """Exposes proxies to visitors only."""
+
+    async def expose(self, proxy: IRegisteredProxy) -> _SecretLanes:
+        return _SecretLanes(proxy)
+
+
+@implementer(IBackend)
+class SudpBackend(Service):
+    """Serves the users of each lane."""
+
+    def __init__(self, options: SudpOptions, host: IClientHost) -> None:
+        self._host = host
+        self._most_bytes = options.udp_packet_size
+
+    async def work_assigned(self, leg: IStreamLeg, origin: Origin) -> None:
+        await self._host.serve_lane(leg, origin, self._most_bytes)
+
+
+@implementer(IDatagramAcceptor)
+class SudpVisitor(PortVisitor):
+    """Forwards all users of its port over one lane through the server to the secret proxy.
+
+    The lane is opened when a datagram comes, and again once it was lost.
+    """
+
+    def __init__(self, options: SudpVisitorOptions, host: IVisitorHost) -> None:
+        super().__init__(options.secret_key, host)
+        self._most_bytes = options.udp_packet_size
+        self._lane: IDatagramLane | None = None
+        self._visiting: Deferred[None] | None = None
+        self._waiting: list[tuple[IDatagramLeg, Origin]] = []
+        self._pause_until = float("-inf")
+
+    def open_port(self) -> Deferred[IListeningPort | None]:
+        opening: Deferred[IListeningPort | None] = self.host.listen_datagrams(self)
+        return opening
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._visiting is not None:
+            self._visiting.cancel()
+
+    def leg_accepted(self, leg: IDatagramLeg, origin: Origin) -> None:
+        if self._lane is not None:
+            self._join(leg, origin, self._lane)
+        elif len(self._waiting) >= MOST_WAITING or self.host.reactor.seconds() < self._pause_until:
+            leg.close()
+        else:
+            self._waiting.append((leg, origin))
+            if self._visiting is None:
+                self._visiting = Deferred.fromCoroutine(self._visit(origin))
+                self._visiting.addBoth(self._visited)
+
+    async def _visit(self, origin: Origin) -> None:
+        """Opens a lane and has it until it is lost."""
+        try:
+            lane = await self.host.open_lane(self.secret, self._most_bytes)
+        except RelaykitError as error:
+            self._pause_until = self.host.reactor.seconds() + RETRY_S
+            self.log.warn(
+                "[{visitor}] no visit for {origin}: {reason}",
+                visitor=self.host.name,
+                origin=origin,
+                reason=str(error),
+                ended=ended_by(error).value,
+                problem=problem_of(error, "visit-refused"),
+            )
+            return
+        self._lane = lane
+        try:
+            waiting, self._waiting = self._waiting, []
+            for leg, each in waiting:
+                self._join(leg, each, lane)
+            await lane.when_lost()
+        finally:
+            self._lane = None
+            lane.close()
+
+    def _visited(self, result: Failure | None) -> None:
+        """There is no lane, or none any more."""
+        self._visiting = None
+        waiting, self._waiting = self._waiting, []
+        for leg, _ in waiting:
+            leg.close()
+        if result is not None and not result.check(CancelledError):
+            self.log.failure("[{visitor}] a defect during a visit", result, visitor=self.host.name)
+
+    def _join(self, leg: IDatagramLeg, origin: Origin, lane: IDatagramLane) -> None:
+        """Joins a user with a place of their own on the lane."""
+        try:
+            place = lane.open(origin.source or NOBODY)
+        except ValueError:
+            leg.close()
+        else:
+            self.host.forward_datagrams(leg, place, origin)
+
+
+@implementer(IVisitableProxyType)
+@frozen
+class _SudpType:
+    name = "sudp"
+    summary = "a UDP service without a public port, reached by visitors that know a secret"
+    proxy_options = SudpOptions
+    visitor_options = SudpVisitorOptions
+    ingress_options = NoIngressOptions
+
+    def make_ingress(self, options: NoIngressOptions, host: IServerHost) -> SudpIngress:
+        return SudpIngress()
+
+    def make_backend(self, options: SudpOptions, host: IClientHost) -> SudpBackend:
+        return SudpBackend(options, host)
+
+    def make_visitor(self, options: SudpVisitorOptions, host: IVisitorHost) -> SudpVisitor:
+        return SudpVisitor(options, host)
+
+
+proxy_type = _SudpType()

@@ -1,0 +1,235 @@
+"""``sudp`` between real programs: ours and frp's in every role, in every version of the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from attrs import frozen
+from twisted.trial.unittest import SkipTest
+
+from tests.integration.datagram_traffic import DatagramService, DatagramUser, ask_all
+from tests.integration.programs import Program, free_port, frp_command, missing_frp, relaykit_command
+from tests.integration.relays import SECRET_KEY, RelayTestCase, Table
+
+MANY_USERS = 50
+"""Users at once of one visitor."""
+
+MOST_BYTES = 65_507
+"""What a datagram can have."""
+
+FRP_BYTES = 1500
+"""What frp's format carries unless ``udpPacketSize`` says otherwise."""
+
+
+@frozen
+class End:
+    """One client: whose program it is, and which version of the wire it speaks."""
+
+    is_frp: bool
+    wire: str
+
+    @property
+    def name(self) -> str:
+        """For the names of tests."""
+        return f"{'frp' if self.is_frp else 'our'}_{self.wire}"
+
+    @property
+    def command(self) -> Sequence[str]:
+        """How it is started."""
+        return frp_command("frpc") if self.is_frp else relaykit_command("frpc")
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether our server agrees with it on our own format."""
+        return not self.is_frp and self.wire == "v2"
+
+
+ENDS = [End(is_frp, wire) for is_frp in (False, True) for wire in ("v1", "v2")]
+
+OUR_END = End(False, "v2")
+
+
+class SudpTestCase(RelayTestCase):
+    """A provider, a visitor and a service that echoes."""
+
+    def setUp(self) -> None:
+        """Starts the service."""
+        super().setUp()
+        self.service = DatagramService()
+        self.addCleanup(self.service.stop)
+        self.port = free_port()
+
+    def provide(self, end: End = OUR_END, *, proxy: Table | None = None, **table: Any) -> Program:
+        """A client that has the proxy, ready."""
+        provider = self.start_client(
+            {"transport.wireProtocol": end.wire, **table},
+            [
+                {
+                    "name": "secret",
+                    "type": "sudp",
+                    "localPort": self.service.port,
+                    "secretKey": SECRET_KEY,
+                    **(proxy or {}),
+                }
+            ],
+            command=end.command,
+        )
+        provider.wait_for("start proxy success")
+        return provider
+
+    def visit(self, end: End = OUR_END, *, visitor: Table | None = None, **table: Any) -> Program:
+        """A client that visits it, ready."""
+        visiting = self.start_client(
+            {"transport.wireProtocol": end.wire, **table},
+            visitors=[
+                {
+                    "name": "visitor",
+                    "type": "sudp",
+                    "serverName": "secret",
+                    "secretKey": SECRET_KEY,
+                    "bindPort": self.port,
+                    **(visitor or {}),
+                }
+            ],
+            command=end.command,
+        )
+        visiting.wait_for("start visitor success")
+        return visiting
+
+    def user(self) -> DatagramUser:
+        """Somebody at the visitor's port."""
+        user = DatagramUser(self.port)
+        self.addCleanup(user.close)
+        return user
+
+
+def test_every_pair(cls: Any) -> Any:
+    """Gives a class one test for each provider and visitor, and one with encryption and compression."""
+    for provider, visitor in cls.pairs():
+        for transforms in (False, True):
+
+            def test(
+                self: Any, provider: End = provider, visitor: End = visitor, transforms: bool = transforms
+            ) -> None:
+                self.check_pair(provider, visitor, transforms)
+
+            ways = "_transforms" if transforms else ""
+            test.__name__ = f"test_{provider.name}_to_{visitor.name}{ways}"
+            test.__doc__ = f"{cls.check_pair.__doc__}  ({test.__name__})"
+            setattr(cls, test.__name__, test)
+    return cls
+
+
+class EveryPairTestCase(SudpTestCase):
+    """Every provider with every visitor."""
+
+    def check_pair(self, provider: End, visitor: End, transforms: bool) -> None:
+        """Every user is answered with what it says, small or large, as far as the format has room."""
+        if (provider.is_frp or visitor.is_frp) and (reason := missing_frp()):
+            raise SkipTest(reason)
+        flow = {"transport.useEncryption": transforms, "transport.useCompression": transforms}
+        self.start_server()
+        self.provide(provider, proxy=flow)
+        self.visit(visitor, visitor=flow)
+        user = self.user()
+        ours = self.server_command == relaykit_command("frps")
+        whole = ours and provider.is_binary and visitor.is_binary
+        for size in (1, 0, 100, FRP_BYTES, *((MOST_BYTES,) if whole else ())):
+            user.ask(bytes(each % 251 for each in range(size)))
+        ask_all(self.port, MANY_USERS)
+        self.assertGreaterEqual(len(self.service.peers), 1 + MANY_USERS)
+
+
+@test_every_pair
+class OurServerTests(EveryPairTestCase):
+    """Our server between them, which joins them or translates."""
+
+    @staticmethod
+    def pairs() -> Iterator[tuple[End, End]]:
+        """Everybody with everybody."""
+        return ((provider, visitor) for provider in ENDS for visitor in ENDS)
+
+
+@test_every_pair
+class FrpServerTests(EveryPairTestCase):
+    """Frp's server between them."""
+
+    skip = missing_frp()
+    server_command = frp_command("frps")
+
+    @staticmethod
+    def pairs() -> Iterator[tuple[End, End]]:
+        """All but those in which everything is frp's."""
+        return (
+            (provider, visitor)
+            for provider in ENDS
+            for visitor in ENDS
+            if not (provider.is_frp and visitor.is_frp)
+        )
+
+
+class AdmissionTests(SudpTestCase):
+    """Who is let in."""
+
+    def test_wrong_secret(self) -> None:
+        """A visitor with another secret gets nothing; its log says why, and not the secret."""
+        self.start_server()
+        self.provide()
+        visiting = self.visit(visitor={"secretKey": "a guess"})
+        user = self.user()
+        for _ in range(20):
+            user.send(b"anybody?")
+        visiting.wait_for("visitor connection of [secret] auth failed")
+        self.assertEqual((self.service.peers, "a guess" in visiting.output), (set(), False))
+
+    def test_users(self) -> None:
+        """Another user's visitor is let in only where the proxy says so."""
+        self.start_server()
+        for allowed, admitted in (([], False), (["bob"], True), (["*"], True)):
+            provider = self.provide(user="alice", proxy={"allowUsers": allowed})
+            visiting = self.visit(user="bob", visitor={"serverUser": "alice"})
+            user = self.user()
+            if admitted:
+                user.ask(b"hello")
+            else:
+                user.send(b"hello")
+                visiting.wait_for("user [bob] not allowed")
+            visiting.stop()
+            provider.stop()
+
+
+class RestartTests(SudpTestCase):
+    """What the visitor does when others come and go: a new visit as soon as somebody sends again."""
+
+    def test_provider(self) -> None:
+        """A provider that was killed and comes back is reached again through the same visitor."""
+        self.start_server()
+        provider = self.provide()
+        self.visit()
+        user = self.user()
+        user.ask(b"before")
+        provider.kill()
+        self.provide()
+        user.ask(b"after")
+
+    def test_server(self) -> None:
+        """A server that was killed and comes back is used again by both, without a word to the users."""
+        server = self.start_server()
+        provider = self.provide()
+        self.visit()
+        user = self.user()
+        user.ask(b"before")
+        server.kill()
+        self.start_server()
+        provider.wait_for("start proxy success", 2)
+        user.ask(b"after")
+
+    def test_visitor_first(self) -> None:
+        """A visitor that is there before its provider serves its users as soon as that one has come."""
+        self.start_server()
+        self.visit()
+        user = self.user()
+        user.send(b"too early")
+        self.provide()
+        user.ask(b"in time")
