@@ -6,6 +6,7 @@ import queue
 import shutil
 import socket
 import tempfile
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,19 @@ def take_header(connection: socket.socket) -> tuple[Origin, bytes]:
         data += piece
     origin, length = found
     return origin, data[:length]
+
+
+def answer_and_note(told: list[tuple[Origin, bytes]], datagram: bytes) -> bytes:
+    """A service that answers with all but the header, which it notes."""
+    try:
+        found = PROXY_HEADER.feed(datagram)
+    except MalformedProxyHeader:
+        return datagram
+    if found is None:
+        raise AssertionError(f"{datagram!r} has a part of a header")
+    origin, length = found
+    told.append((origin, datagram[:length]))
+    return datagram[length:]
 
 
 class AnnouncedUsersTests(RelayTestCase):
@@ -129,25 +143,10 @@ class FrpsTests(AnnouncedUsersTests):
 class AnnouncedDatagramsTests(RelayTestCase):
     """What services get of the users of a UDP port, with our client behind our server."""
 
-    def setUp(self) -> None:
-        """Notes what the service is told."""
-        super().setUp()
-        self.told: list[tuple[Origin, bytes]] = []
-
-    def serve(self, datagram: bytes) -> bytes:
-        """A service that answers with what is not a header."""
-        try:
-            found = PROXY_HEADER.feed(datagram)
-        except MalformedProxyHeader:
-            return datagram
-        assert found is not None
-        origin, length = found
-        self.told.append((origin, datagram[:length]))
-        return datagram[length:]
-
     def test_flows(self) -> None:
         """The first datagram of each user has a header; version 1 has no words for more than that."""
-        service = DatagramService(self.serve)
+        told: list[tuple[Origin, bytes]] = []
+        service = DatagramService(partial(answer_and_note, told))
         self.addCleanup(service.stop)
         self.start_server({"proxyBindAddr": "::"})
         for version in VERSIONS:
@@ -165,8 +164,8 @@ class AnnouncedDatagramsTests(RelayTestCase):
                 self.addCleanup(user.close)
                 user.ask(b"the first question")
                 user.ask(b"another question")
-                ((origin, header),) = self.told
-                self.told.clear()
+                ((origin, header),) = told
+                told.clear()
                 if version == "v1":
                     self.assertEqual(header, b"PROXY UNKNOWN\r\n")
                 else:
@@ -187,6 +186,45 @@ class FrpsDatagramsTests(AnnouncedDatagramsTests):
 
     skip = missing_frp()
     server_command = frp_command("frps")
+
+
+class VisitedDatagramsTests(RelayTestCase):
+    """What a service gets of the users of a visitor's UDP port."""
+
+    def test_visit(self) -> None:
+        """Announced is the client that visits, once for each user; the log has the users."""
+        told: list[tuple[Origin, bytes]] = []
+        service = DatagramService(partial(answer_and_note, told))
+        self.addCleanup(service.stop)
+        self.start_server()
+        port = free_port()
+        key = {"secretKey": "a key", "type": "sudp"}
+        owner = self.start_client(
+            {"log.level": "debug"},
+            [
+                {
+                    "name": "secret",
+                    "localPort": service.port,
+                    "transport.proxyProtocolVersion": "v2",
+                    **key,
+                }
+            ],
+        )
+        owner.wait_for("start proxy success")
+        visitor = self.start_client({}, (), [{"name": "v", "serverName": "secret", "bindPort": port, **key}])
+        visitor.wait_for("start visitor success")
+        users = [DatagramUser(port) for _ in range(2)]
+        for user in users:
+            self.addCleanup(user.close)
+            user.ask(b"the first question")
+            user.ask(b"another question")
+        (visiting,) = {origin.source for origin, _ in told}
+        assert visiting is not None
+        self.assertEqual(len(told), len(users))
+        self.assertIn(visiting.port, visitor.ports_towards(self.bind_port))
+        visitor.kill()
+        for user in users:
+            owner.wait_for(f"{visiting} for user {LOOPBACK}:{user.port} at the visitor")
 
 
 class VisitTests(RelayTestCase):
