@@ -10,8 +10,15 @@ from twisted.application.service import Service
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.interfaces import IBackend, IDatagramAcceptor, IDatagramProxyType, IExposure, IIngress
-from relaykit.options import Options, RemotePort, doc, file_key, wire
+from relaykit.interfaces import (
+    IBackend,
+    IDatagramAcceptor,
+    IDatagramProxyType,
+    IExposure,
+    IIngress,
+    IOneLineProxyType,
+)
+from relaykit.options import OneLine, Options, RemotePort, doc, file_key, wire
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 
 if TYPE_CHECKING:
@@ -109,13 +116,14 @@ class UdpIngress(Service):
         return exposure
 
 
-@implementer(IDatagramProxyType)
+@implementer(IDatagramProxyType, IOneLineProxyType)
 @frozen
 class _UdpType:
     name = "udp"
     summary = "a UDP port on the server for a local service that takes datagrams"
     proxy_options = UdpOptions
     ingress_options = UdpIngressOptions
+    one_lines = (OneLine(command="udp", summary="Publish a local service that takes datagrams"),)
 
     def make_ingress(self, options: UdpIngressOptions, host: IServerHost) -> UdpIngress:
         return UdpIngress(options, host)

@@ -6,7 +6,7 @@ from relaykit.plugins import CarrierReference, ProxyTypeReference
 
 tcp = ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",))
 stcp = ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit"))
-udp = ProxyTypeReference("udp", "relaykit.proxies.udp")
+udp = ProxyTypeReference("udp", "relaykit.proxies.udp", commands=("udp",))
 sudp = ProxyTypeReference("sudp", "relaykit.proxies.sudp")
 
 tcp_carrier = CarrierReference("tcp", "relaykit.carriers.tcp")

@@ -87,7 +87,7 @@ _FLAG_TYPES: Mapping[Any, dict[str, Any]] = {
     dict[str, str]: {"type": PAIRS},
     Secret: {"type": click.Path()},
 }
-"""Keys of other types, such as tables, take a file."""
+"""Keys of other types, such as tables, and keys in tables at the top of a file take a file."""
 
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^:=\[\]]+):(?P<port>[0-9]+)")
 
@@ -167,7 +167,7 @@ class TunnelCommand:
     def as_typed(self, problem: ConfigurationProblem) -> ConfigurationProblem:
         """A problem of the table with what stands for its key on the command line."""
         key = _IN_A_LIST.sub("", problem.key.rpartition("].")[2] if "]." in problem.key else problem.key)
-        own = next((each for each in self._fields() if each.key == key), None)
+        own = next((each for each in self._fields() if key in (each.key, each.file_key)), None)
         if own is not None:
             typed = f"--{_flag_name(self.line, own)}"
         elif key in _FLAGS_OF_ALL:
@@ -195,19 +195,21 @@ class TunnelCommand:
             service = values["service"]
             proxy = values["name"] or _made_up_name(self.line.command, service)
             entry |= {"name": proxy, **local_service(service)}
+        top: dict[str, Any] = {}
         owner = entry.get("serverUser") or values["user"]
         for each in self._fields():
             value = values[_parameter(each)]
+            where, key = (entry, each.key) if each.file_key is None else (top, each.file_key)
             if each.type is Secret:
                 secret = _given_secret(each, value, environ)
                 if not secret and each.key in self.line.from_token:
                     secret = _secret_from_token(token, f"{owner}.{proxy}", _flag_name(self.line, each))
-                entry[each.key] = secret.reveal()
+                where[key] = secret.reveal()
             elif each.type == dict[str, str] and value:
-                entry[each.key] = dict(value)
+                where[key] = dict(value)
             elif value not in (None, ()):
-                entry[each.key] = list(value) if isinstance(value, tuple) else value
-        return {"visitors" if self.line.visits else "proxies": [entry]}
+                where[key] = list(value) if isinstance(value, tuple) else value
+        return {**top, "visitors" if self.line.visits else "proxies": [entry]}
 
     def other_half(self, values: Mapping[str, Any], name: str) -> str:
         """The beginning of the command line that visits a proxy of this type; empty if it has no visitors."""
@@ -219,7 +221,8 @@ class TunnelCommand:
 
     def _fields(self) -> Iterator[OptionField]:
         options: type[Options] = self.type.visitor_options if self.line.visits else self.type.proxy_options
-        yield from (each for each in option_fields(options) if each.type in _FLAG_TYPES)
+        own = (each for each in option_fields(options) if each.type in _FLAG_TYPES)
+        yield from (each for each in own if "." not in (each.file_key or ""))
 
 
 # --- which commands there are --------------------------------------------------------------------
@@ -345,7 +348,7 @@ def _made_up_name(command: str, word: str) -> str:
 def _sentence(text: str) -> str:
     """A sentence as the help of a flag has it."""
     text = text.rstrip(".")
-    return text[:1].lower() + text[1:]
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
 
 
 def _option(line: OneLine, option: OptionField) -> click.Option:

@@ -25,11 +25,13 @@ from relaykit.options import OneLine, Options, doc
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
+from relaykit.proxies.udp import UdpOptions
 from relaykit.values import Secret
 
 BUILT_IN = ProxyTypes.from_references(
     [
         ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",)),
+        ProxyTypeReference("udp", "relaykit.proxies.udp", commands=("udp",)),
         ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit")),
     ]
 )
@@ -106,6 +108,15 @@ class PublishTests(SynchronousTestCase):
         (proxy,) = loaded(table("tcp", "22", "--remote-port", "6000", "--name", "ssh")).proxies
         self.assertEqual((proxy.type_name, proxy.options), ("tcp", TcpOptions(remote_port=6000)))
         self.assertEqual((proxy.common.name, proxy.common.local_endpoint), ("ssh", "tcp:127.0.0.1:22"))
+
+    def test_udp(self) -> None:
+        """A key of the top of a file is a flag, too."""
+        found = loaded(table("udp", "51820", "--remote-port", "6000", "--udp-packet-size", "9000"))
+        (proxy,) = found.proxies
+        self.assertEqual(
+            (proxy.type_name, proxy.common.local_datagram_endpoint), ("udp", "udp:127.0.0.1:51820")
+        )
+        self.assertEqual(proxy.options, UdpOptions(remote_port=6000, udp_packet_size=9000))
 
     def test_made_up_name(self) -> None:
         """Without a name, the machine, the command and the service make one, always the same."""
@@ -307,6 +318,8 @@ class AsTypedTests(SynchronousTestCase):
         told = "\n".join(self.told("tcp", "99999", "--remote-port", "70000"))
         for beginning in ("SERVICE: must be in", "--remote-port: must be in", "--server: "):
             self.assertRegex(told, f"(?m)^{beginning}")
+        (told,) = (each for each in self.told("udp", "1", "--udp-packet-size", "-1") if "server" not in each)
+        self.assertRegex(told, "^--udp-packet-size: must be in")
         told = "\n".join(self.told("visit", "db", "--bind-addr", "a b"))
         for beginning in ("--port: must be given", "--bind-addr: "):
             self.assertRegex(told, f"(?m)^{beginning}")
@@ -325,7 +338,7 @@ class FindTests(SynchronousTestCase):
     def test_built_in(self) -> None:
         """The built-in types have their commands, like any other."""
         self.assertEqual(
-            [each.line.command for each in installed_tunnels(BUILT_IN)], ["secret", "tcp", "visit"]
+            [each.line.command for each in installed_tunnels(BUILT_IN)], ["secret", "tcp", "udp", "visit"]
         )
         self.assertIsNone(find_tunnel(BUILT_IN, "nosuch"))
 
