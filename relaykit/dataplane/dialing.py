@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.datagram_sockets import DatagramSocketLeg, ask_for_buffer
 from relaykit.dataplane.exhaustion import EXHAUSTED
+from relaykit.dataplane.listening import KEPT, highest_for_users
 from relaykit.dataplane.poller import WRITE
 from relaykit.dataplane.sockets import SocketLeg, address_of, meets_itself, reason_of, reset_on_close, tune
 from relaykit.dataplane.transports import connect_foreign
@@ -81,6 +82,7 @@ def dial_datagrams(
     """A leg to a UDP port of a host; otherwise as :func:`dial`.
 
     Nothing is sent, so the first address of a name that there is a way to is taken, whoever listens there.
+    None of the last descriptors is taken: whoever has sources from everywhere cannot have all.
     """
     return _dial(
         poller, host, port, timeout_s, _Kind(socket.SOCK_DGRAM, DatagramSocketLeg, source, ask_for_buffer)
@@ -377,6 +379,8 @@ class _Attempt:
             self._socket.setblocking(False)
             if kind.kind == socket.SOCK_STREAM:
                 tune(self._socket)
+            elif (highest := highest_for_users()) is not None and self._socket.fileno() > highest:
+                raise OSError(errno.EMFILE, KEPT)
             if kind.prepare is not None:
                 kind.prepare(self._socket)
             if kind.source:

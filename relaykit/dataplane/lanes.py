@@ -65,9 +65,10 @@ class DatagramLane:
         self._lower = lower
         self._codec = codec
         self._too_large = too_large
-        self._sources = SourceTable(poller, self._send, f"the lane with {lower.peer}")
+        self._sources = SourceTable(poller, self._send, f"the lane with {lower.peer}", self._gone)
         self._acceptor: IDatagramAcceptor | None = None
         self._full = False
+        self._leaving: SourceLeg | None = None
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self._quiet_looks = 0
@@ -145,7 +146,10 @@ class DatagramLane:
         sources = self._sources
         for key, datagram in datagrams:
             leg = sources.legs.get(key)
-            if leg is None:
+            if datagram is None:
+                if leg is not None:
+                    self._told_gone(leg)
+            elif leg is None:
                 self._met(key, datagram)
             else:
                 if leg.sweep != sources.sweep:
@@ -189,6 +193,10 @@ class DatagramLane:
         except DatagramTooLarge as error:
             self._too_large(error)
             return False
+        self._put(frame)
+        return True
+
+    def _put(self, frame: bytes) -> None:
         unsent = self._unsent
         unsent.append(frame)
         self._unsent_bytes += len(frame)
@@ -196,7 +204,17 @@ class DatagramLane:
             self._flush()
         elif len(unsent) == 1:
             self._poller.at_turn_end(self._flush)
-        return True
+
+    def _gone(self, leg: SourceLeg) -> None:
+        """A leg is over: the other end need not keep the user either, unless it was the one to say so."""
+        if not (self._closed or self._full or leg is self._leaving) and (frame := self._codec.gone(leg.key)):
+            self._put(frame)
+
+    def _told_gone(self, leg: SourceLeg) -> None:
+        """The other end does not keep a user any more."""
+        self._leaving = leg
+        leg.close()
+        self._leaving = None
 
     def _flush(self) -> None:
         unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0

@@ -53,7 +53,7 @@ users had all, they would wait in vain for each other."""
 KEPT_AT_LEAST = 32
 """Descriptors that are kept at least."""
 
-_KEPT = "the last open files are kept for connections that serve users"
+KEPT = "the last open files are kept for connections that serve users"
 
 EXHAUSTION_PAUSE_S = 0.5
 """How long accepting rests when there are no descriptors left; whoever waits longer is refused."""
@@ -175,7 +175,7 @@ class ListeningPort:
     def _accepted(self, plain: socket.socket, name: object) -> None:
         if self._highest is not None and plain.fileno() > self._highest:
             plain.close()
-            self._poller.exhaustion.met(f"accepted on {self.address}", _KEPT)
+            self._poller.exhaustion.met(f"accepted on {self.address}", KEPT)
             return
         plain.setblocking(False)
         peer = host = None
@@ -273,10 +273,10 @@ def listen_tcp(
     except OSError as error:
         plain.close()
         raise _listen_failed(_where(host, port), error) from error
-    return ListeningPort(poller, plain, acceptor, address, _highest_for_users() if for_users else None)
+    return ListeningPort(poller, plain, acceptor, address, highest_for_users() if for_users else None)
 
 
-def _highest_for_users() -> int | None:
+def highest_for_users() -> int | None:
     """The highest descriptor that a user may take; None where there is no limit.
 
     The system gives out the lowest free one, so a high one says that few are left.

@@ -79,6 +79,7 @@ class SourceLeg(DatagramLeg):
         if not self._closed:
             self._silence()
             self._lose_soon(reason)
+            self._table.gone(self)
 
     def _hold(self, count: int) -> bool:
         return self._table.hold(count)
@@ -95,8 +96,16 @@ class SourceTable:
 
     log = Logger()
 
-    def __init__(self, poller: Poller, transmit: Transmit, name: str) -> None:
+    def __init__(
+        self,
+        poller: Poller,
+        transmit: Transmit,
+        name: str,
+        gone: Callable[[SourceLeg], None] = lambda leg: None,
+    ) -> None:
         self.poller = poller
+        self.gone = gone
+        """Is told of each leg that came to its end."""
         self.legs: OrderedDict[Hashable, SourceLeg] = OrderedDict()
         """To find a leg; only the table changes it."""
         self.sweep = 0

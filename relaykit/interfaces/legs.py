@@ -312,7 +312,8 @@ class IDatagramLane(Interface):
 
     A lane has two ends.  The users' end opens the legs, and takes the lane for dead after a minute of
     silence.  The service's end accepts a leg for each user that datagrams come from, and sends keep-alives.
-    What is sent while the stream has no room, or cannot be sent at all, is dropped and counted by the leg.
+    In relaykit's format each end tells the other of a leg that is over, so that it ends there, too.  What is
+    sent while the stream has no room, or cannot be sent at all, is dropped and counted by the leg.
     """
 
     users = Attribute("How many users have a leg at the moment.")

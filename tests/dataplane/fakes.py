@@ -185,6 +185,9 @@ class FakeDatagramSocket:
         """The descriptor."""
         return -1 if self.closed else self.number
 
+    def setblocking(self, blocking: bool) -> None:
+        """Never blocks."""
+
     def sendmsg(
         self, pieces: Sequence[Buffer], control: Sequence[tuple[int, int, bytes]], flags: int, name: object
     ) -> int:

@@ -13,9 +13,18 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from relaykit.dataplane.dialing import DIAL_TIMEOUT_S, _mixed, _parse, _Target, dial, dial_endpoint
+from relaykit.dataplane import dialing
+from relaykit.dataplane.dialing import (
+    DIAL_TIMEOUT_S,
+    _mixed,
+    _parse,
+    _Target,
+    dial,
+    dial_datagrams,
+    dial_endpoint,
+)
 from relaykit.errors import ConnectionFailed, OutOfDescriptors
-from tests.dataplane.fakes import FakePoller, os_error
+from tests.dataplane.fakes import FakeDatagramSocket, FakePoller, os_error
 
 
 class EndpointStringTests(SynchronousTestCase):
@@ -179,3 +188,18 @@ class NameTests(SynchronousTestCase):
         (told,) = logged
         self.assertEqual((told["log_level"], told["what"]), (LogLevel.error, "made"))
         self.assertEqual(self.poller.clock.getDelayedCalls(), [])
+
+    def test_last_descriptors(self) -> None:
+        """Datagrams of many sources get none of the last descriptors, which is told as a lack of them."""
+        sockets: list[FakeDatagramSocket] = []
+
+        def make(*arguments: Any) -> FakeDatagramSocket:
+            sockets.append(FakeDatagramSocket())
+            return sockets[-1]
+
+        self.patch(socket, "socket", make)
+        self.patch(dialing, "highest_for_users", lambda: FakeDatagramSocket().fileno() - 1)
+        with capturedLogs() as logged:
+            self.failureResultOf(dial_datagrams(self.poller, "192.0.2.1", 53), OutOfDescriptors)
+        self.assertEqual([event["what"] for event in logged], ["made"])
+        self.assertEqual([each.closed for each in sockets], [True])

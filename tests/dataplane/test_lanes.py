@@ -123,8 +123,20 @@ class DatagramLaneTests(SynchronousTestCase):
         got = RecordingDatagrams(self.accepting.legs[0]).got
         self.assertEqual((len(got), got[-1]), (taken + 1, b"room"))
 
+    def test_gone(self) -> None:
+        """In relaykit's format a leg that is over at one end is over at the other; who comes again is new."""
+        leg, _ = self.user(ALICE, b"1")
+        at_service = RecordingDatagrams(self.accepting.legs[0])
+        leg.close()
+        _, got = self.user(ALICE, b"2")
+        self.assertEqual((at_service.lost, len(self.accepting.legs)), (Ended.FINISHED, 2))
+        self.accepting.legs[1].close()
+        self.network.flush()
+        self.assertEqual((got.lost, self.users.users, self.service.users), (Ended.FINISHED, 0, 0))
+
     def test_closed_leg(self) -> None:
-        """What comes for a user who is gone is dropped; who sends again at the service's end is new."""
+        """In frp's, what comes for a user who is gone is dropped; who sends again is new to a new leg."""
+        self.make(CODECS[1])
         leg, got = self.user(ALICE, b"1")
         leg.close()
         self.accepting.legs[0].send(b"late")

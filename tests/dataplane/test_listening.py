@@ -184,7 +184,7 @@ class ListeningPortTests(SynchronousTestCase):
         """What is kept is a part of what this process may open, and more than a few."""
         for limit, highest in ((1024, 895), (96, 63), (None, None)):
             self.patch(listening, "_descriptor_limit", lambda limit=limit: limit)
-            self.assertEqual(listening._highest_for_users(), highest)
+            self.assertEqual(listening.highest_for_users(), highest)
 
     def test_other_errors(self) -> None:
         """An error that nobody expects is logged, and the port goes on after a rest."""

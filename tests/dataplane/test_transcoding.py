@@ -26,7 +26,7 @@ def older() -> MessageCodec:
 
 def heard(codec: LaneCodec, received: RecordingReceiver) -> Sequence[tuple[Any, bytes]]:
     """The datagrams that came."""
-    return [(codec.user_of(key), bytes(data)) for key, data in codec.receive(received.data)]
+    return [(codec.user_of(key), bytes(data or b"")) for key, data in codec.receive(received.data)]
 
 
 class TranscodingLegTests(SynchronousTestCase):

@@ -213,7 +213,7 @@ class UdpTests(SynchronousTestCase):
         self.assertEqual((proxy.current, list(published.host.flows.values())), (1, [Origin(ALICE)]))
 
     def test_ended(self) -> None:
-        """A flow that is ended is accounted with its reason."""
+        """A flow that is ended is accounted with its reason, and ends at the client, too."""
         published = self.make()
         self.user(ALICE, b"abc")
         (flow,) = published.proxy.flows
@@ -223,3 +223,4 @@ class UdpTests(SynchronousTestCase):
             [(each.near_to_far, each.far_to_near, each.ended) for each in published.flows],
             [(3, 3, Ended.OPERATOR)],
         )
+        self.assertEqual(len(published.host.flows), 0)

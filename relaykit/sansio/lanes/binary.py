@@ -3,7 +3,8 @@
 A frame is the length of what follows in two bytes; a byte that says what it is; for a datagram the user's
 address (4 bytes of IPv4, or 16 of IPv6 and 4 of its zone), the port in two bytes, and the payload up to the
 end of the frame.  Numbers are most significant byte first.  Kind and address together are the user's key,
-so that neither end looks at them datagram by datagram.
+so that neither end looks at them datagram by datagram.  With :data:`GONE` in its kind, a frame has no
+payload: the end that sends it has forgotten the user.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from relaykit.sansio.contract import Buffer
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, DatagramTooLarge
 from relaykit.values import Address
 
-__all__ = ["BinaryCodec"]
+__all__ = ["GONE", "BinaryCodec"]
+
+GONE: Final = 0x40
+"""Added to the kind of a datagram: the user of this address is gone."""
 
 _KEEP_ALIVE, _IPV4, _IPV6 = 0, 4, 6
 _LENGTH = struct.Struct(">H")
@@ -28,7 +32,9 @@ _IPV6_KEY = struct.Struct(">B16sIH")
 _KEY_BYTES = [2**16] * 2**8
 """The length of a key by the kind of its frame: one that no frame has, where there is no such kind."""
 
-_KEY_BYTES[_KEEP_ALIVE], _KEY_BYTES[_IPV4], _KEY_BYTES[_IPV6] = 1, _IPV4_KEY.size, _IPV6_KEY.size
+_KEY_BYTES[_KEEP_ALIVE] = 1
+_KEY_BYTES[_IPV4] = _KEY_BYTES[_IPV4 | GONE] = _IPV4_KEY.size
+_KEY_BYTES[_IPV6] = _KEY_BYTES[_IPV6 | GONE] = _IPV6_KEY.size
 
 
 class BinaryCodec:
@@ -62,7 +68,10 @@ class BinaryCodec:
             raise DatagramTooLarge(f"a datagram has {len(data)} bytes, and {MOST_DATAGRAM_BYTES} at most")
         return _LENGTH.pack(len(key) + len(data)) + key + data
 
-    def receive(self, data: Buffer) -> list[tuple[bytes, Buffer]]:
+    def gone(self, key: bytes) -> bytes:
+        return _BEGINNING.pack(len(key), key[0] | GONE) + key[1:]
+
+    def receive(self, data: Buffer) -> list[tuple[bytes, Buffer | None]]:
         rest = self._rest
         if rest:
             rest += data
@@ -71,7 +80,7 @@ class BinaryCodec:
             data = rest
         # Slices of bytes take less time than those of a memoryview, although they are copies.
         content = bytes(data)
-        found: list[tuple[bytes, Buffer]] = []
+        found: list[tuple[bytes, Buffer | None]] = []
         beginning, key_bytes = _BEGINNING.unpack_from, _KEY_BYTES
         at, end, wanted = 0, len(content), _BEGINNING.size
         while at + wanted <= end:
@@ -83,7 +92,9 @@ class BinaryCodec:
             if following > end:
                 wanted = following - at
                 break
-            if kind != _KEEP_ALIVE:
+            if kind & GONE:
+                found.append((bytes([kind ^ GONE]) + content[at + 3 : payload_at], None))
+            elif kind != _KEEP_ALIVE:
                 found.append((content[at + 2 : payload_at], content[payload_at:following]))
             at = following
         self._rest, self._wanted = bytearray(content[at:]), wanted

@@ -55,10 +55,13 @@ class LaneCodec(Protocol):
         :raises DatagramTooLarge: it cannot be carried.
         """
 
-    def receive(self, data: Buffer) -> Sequence[tuple[Hashable, Buffer]]:
+    def gone(self, key: Any) -> bytes:
+        """The frame that says that this end has forgotten a user; empty where the format has none."""
+
+    def receive(self, data: Buffer) -> Sequence[tuple[Hashable, Buffer | None]]:
         """The datagrams that these bytes, in any portions, complete, each with its user's key.
 
-        They are lent as long as ``data`` is.
+        None in the place of a datagram says that the user is gone.  They are lent as long as ``data`` is.
 
         :raises RemoteProtocolError: the peer broke the rules; the stream is of no use.
         """

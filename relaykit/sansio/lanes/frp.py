@@ -56,6 +56,9 @@ class MessageCodec:
                 "of frp's wire has room for"
             ) from error
 
+    def gone(self, key: UDPAddress) -> bytes:
+        return b""
+
     def receive(self, data: Buffer) -> list[tuple[UDPAddress, Buffer]]:
         decoder = self._decoder
         decoder.receive(data)

@@ -59,7 +59,11 @@ class _Coder:
         datagrams = self._received.receive(data)
         for key, datagram in datagrams:
             try:
-                frames.append(self._sent.encode(self._key(key), datagram))
+                sent_key = self._key(key)
+                if datagram is not None:
+                    frames.append(self._sent.encode(sent_key, datagram))
+                elif frame := self._sent.gone(sent_key):
+                    frames.append(frame)
             except (DatagramTooLarge, ValueError) as error:
                 self._on_left_out(str(error))
         if self._keep_alives and not datagrams:

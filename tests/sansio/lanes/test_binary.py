@@ -30,6 +30,7 @@ class BinaryCodecTests(SynchronousTestCase):
             self.frame(Address("2001:db8::5", 1), b""),
             "0017" + "0620010db8000000000000000000000005" + "00000000" + "0001",
         )
+        self.assertEqual(self.codec.gone(bytes.fromhex("04cb0071099c40")).hex(), "000744cb0071099c40")
 
     def test_zones(self) -> None:
         """A zone is a number; one that has a name is told apart from others by a checksum of it."""
@@ -45,12 +46,12 @@ class BinaryCodecTests(SynchronousTestCase):
             key = self.codec.key_of(Address(host, 1))
             frame = self.codec.encode(key, bytes(MOST_DATAGRAM_BYTES))
             ((received, data),) = self.codec.receive(frame)
-            self.assertEqual((received, len(data)), (key, MOST_DATAGRAM_BYTES))
+            self.assertEqual((received, len(data or b"")), (key, MOST_DATAGRAM_BYTES))
         self.assertRaises(RemoteProtocolError, self.codec.receive, b"\xff\xeb\x04")
 
     def test_refused(self) -> None:
         """An unknown kind, or a frame without room for its address, is refused at its third byte."""
-        for beginning in ("000101", "000a05", "000004", "000604", "001606", "000000"):
+        for beginning in ("000101", "000a05", "000004", "000604", "001606", "000000", "000644", "000840"):
             codec = BinaryCodec()
             codec.receive(bytes.fromhex(beginning)[:2])
             self.assertRaises(RemoteProtocolError, codec.receive, bytes.fromhex(beginning)[2:])

@@ -33,7 +33,8 @@ def read(make: Callable[[], LaneCodec], portions: Sequence[bytes]) -> list[Any]:
     found: list[Any] = []
     for portion in portions:
         try:
-            found += [(codec.user_of(key), bytes(data)) for key, data in codec.receive(portion)]
+            for key, data in codec.receive(portion):
+                found.append((codec.user_of(key), None if data is None else bytes(data)))
         except RemoteProtocolError as error:
             return [*found, type(error)]
         except ValueError:
@@ -73,6 +74,16 @@ class LaneCodecTests(SynchronousTestCase):
                 ((received, _),) = far.receive(near.encode(key, b"x"))
                 self.assertEqual((received, hash(received)), (key, hash(key)))
                 self.assertEqual(far.key_of(far.user_of(received)), key)
+
+    def test_gone(self) -> None:
+        """That a user is gone is told in its place among the datagrams, in a format that has this."""
+        for make in MAKERS:
+            codec = make()
+            key = codec.key_of(BOB)
+            stream = codec.encode(key, b"last") + codec.gone(key) + codec.encode(key, b"first")
+            told = [(BOB, None)] if codec.gone(key) else []
+            for portions in every_cut(stream):
+                self.assertEqual(read(make, portions), [(BOB, b"last"), *told, (BOB, b"first")])
 
     def test_no_address(self) -> None:
         """What is no address of the Internet protocol has no key."""

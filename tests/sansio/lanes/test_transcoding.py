@@ -64,7 +64,7 @@ class Joined:
         return self._received(self.near, self.between.to_near.process(sent))
 
     def _received(self, codec: LaneCodec, frames: Sequence[Any]) -> list[tuple[Any, bytes]]:
-        return [(key, bytes(data)) for frame in frames for key, data in codec.receive(frame)]
+        return [(key, bytes(data or b"")) for frame in frames for key, data in codec.receive(frame)]
 
 
 def every_pair() -> Iterator[Joined]:
@@ -85,8 +85,8 @@ class LaneTranscodingTests(SynchronousTestCase):
                 joined = Joined(make_near, make_far)
                 frames = [frame for each in portions for frame in joined.between.to_far.process(each)]
                 found = [each for frame in frames for each in joined.far.receive(frame)]
-                self.assertEqual([(joined.far.user_of(key), bytes(data)) for key, data in found], sent)
-            answered = joined.to_near(*((key, b"re: " + data) for key, data in found))
+                self.assertEqual([(joined.far.user_of(key), data) for key, data in found], sent)
+            answered = joined.to_near(*((key, b"re: " + bytes(data or b"")) for key, data in found))
             self.assertEqual(
                 [(joined.near.user_of(key), data) for key, data in answered],
                 [(user, b"re: " + data) for user, data in sent],
@@ -98,6 +98,17 @@ class LaneTranscodingTests(SynchronousTestCase):
         joined = Joined(MAKERS[1], MAKERS[0])
         ((key, _),) = joined.to_far((user, b"x"))
         self.assertEqual(joined.to_near((key, b"y")), [(user, b"y")])
+
+    def test_gone(self) -> None:
+        """That a user is gone passes where both formats have it; in another there is nothing to send."""
+        for make_near, make_far in product(MAKERS, MAKERS):
+            near, joined = make_near(), Joined(make_near, make_far)
+            key = near.key_of(ALICE)
+            frames = joined.between.to_far.process(near.encode(key, b"x") + near.gone(key))
+            found = [each for frame in frames for each in joined.far.receive(frame)]
+            far_key = joined.far.key_of(ALICE)
+            told = [(far_key, None)] if near.gone(key) and joined.far.gone(far_key) else []
+            self.assertEqual((found, b"" in frames), ([(far_key, b"x"), *told], False))
 
     def test_keep_alive(self) -> None:
         """Keep-alives of the far end reach the near one in its format; those of the near end go nowhere."""
@@ -171,7 +182,7 @@ class LaneTranscodingTests(SynchronousTestCase):
             for portion in portions:
                 try:
                     for frame in coder.process(portion):
-                        found += [(key, bytes(data)) for key, data in codec.receive(frame)]
+                        found += [(key, data and bytes(data)) for key, data in codec.receive(frame)]
                 except RemoteProtocolError as error:
                     return [*found, type(error)]
             return found
