@@ -26,22 +26,23 @@ __all__ = [
     "Share",
 ]
 
-CREDIT_S: Final = 0.03
+CREDIT_S: Final = 0.025
 """Seconds of unused rate that a budget keeps: what a late timer cost is made good, an idle time is not."""
 
-PIECE_S: Final = 0.02
-"""Seconds of rate that pass in one piece: with :data:`CREDIT_S`, a burst is at most 50 ms of the rate."""
+PIECE_S: Final = 0.015
+"""Seconds of rate that pass in one piece: with :data:`CREDIT_S`, a burst is at most 40 ms of the rate, which
+leaves something to the jitter of the network."""
 
 MOST_PIECE_BYTES: Final = 32 * 1024
 """Most that passes in one piece whatever the rate, so that all get as much in their turns: those whose bytes
 arrive in large pieces, and those whose do not."""
 
 LEAST_PIECE_BYTES: Final = 128
-"""Least that a piece may have, below which each costs more than it carries: 20 ms at 6.4 KB a second."""
+"""Least that a piece may have, below which each costs more than it carries: 15 ms at 8.5 KB a second."""
 
 
 class Budget:
-    """``rate`` bytes a second, for all who share it: over any time, and 50 ms of it more."""
+    """``rate`` bytes a second, for all who share it: over any time, and 40 ms of it more."""
 
     __slots__ = ("__weakref__", "_paid_at", "passed_over", "rate", "scheduled", "waiting")
 

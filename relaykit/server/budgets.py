@@ -20,7 +20,7 @@ __all__ = ["RECENT_BUDGETS", "Budgets"]
 
 RECENT_BUDGETS = 10_000
 """Flows whose budgets are kept after their ends, so that nobody gets a fresh one by connecting again: more
-than come within the 50 ms that a budget may be ahead or behind.  Some 3 MB."""
+than come within the 40 ms that a budget may be ahead or behind.  Some 3 MB."""
 
 
 class _Table:
