@@ -329,10 +329,12 @@ class _Membership:
 class Groups:
     """The groups of a server: each is there from its first member to its last.
 
-    Names are separate for each proxy type.
+    Names are separate for each proxy type.  ``release(run_id)`` takes from a client that is dead all that it
+    holds, and answers whether it did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, release: Callable[[str], Deferred[bool]]) -> None:
+        self._release = release
         self._groups: dict[tuple[str, str], ProxyGroup] = {}
         self._locks: dict[tuple[str, str], DeferredLock] = {}
 
@@ -346,6 +348,8 @@ class Groups:
         :raises ProxyRefusedError: it may not join, or the group cannot be opened.
         """
         key = proxy.type, proxy.common.load_balancer.group
+        if (present := self._groups.get(key)) is not None:
+            await self._release_dead(present, proxy, terms)
         async with self._turn(key):
             group = self._groups.get(key)
             if group is not None:
@@ -367,6 +371,17 @@ class Groups:
             if not group.leave(member):
                 del self._groups[key]
                 await group.close()
+
+    async def _release_dead(
+        self, group: ProxyGroup, proxy: RegisteredProxy, terms: Mapping[str, object]
+    ) -> None:
+        """Has no proxy refused on account of a group all of whose members are dead."""
+        try:
+            group.check(proxy, terms)
+        except ProxyRefusedError:
+            for member in tuple(group.members):
+                if not await self._release(member.identity.run_id):
+                    return
 
     @asynccontextmanager
     async def _turn(self, key: tuple[str, str]) -> AsyncIterator[None]:

@@ -235,7 +235,7 @@ class Registry:
         self._withdrawn: set[RegisteredProxy] = set()
         """Proxies that are gone and whose users are not."""
         self._accounting = accounting
-        self.groups = Groups()
+        self.groups = Groups(release)
         self._budgets = budgets
         self.draining = False
         """Whether no proxy is taken any more."""

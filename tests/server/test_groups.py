@@ -22,6 +22,7 @@ from relaykit.options import LoadBalancer
 from relaykit.proxies import stcp, tcp
 from relaykit.sansio.control.balancing import REST_S
 from relaykit.server.groups import MEMBER_WAIT_S, MOVES_FOR_S, ProxyGroup
+from relaykit.server.liveness import PROBE_TIMEOUT_S
 from relaykit.server.status import GroupStatus
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.testing.relay import MemoryRelay, Published
@@ -163,6 +164,18 @@ class JoiningTests(GroupTestCase):
         self.join("a").withdraw()
         self.join("a", key="other")
         self.refused("b")
+
+    def test_dead_members(self) -> None:
+        """A group is in nobody's way once all its members are dead; one that lives is enough to keep it."""
+        members = [self.join("a"), self.join("b")]
+        self.stall(members[0])
+        self.assertRaises(AssertionError, self.join, "c", key="other")
+        self.relay.advance(PROBE_TIMEOUT_S)
+        self.assertEqual(self.group().members, ("b",))
+        self.stall(members[1])
+        self.assertRaises(AssertionError, self.join, "d", key="other")
+        self.relay.advance(PROBE_TIMEOUT_S)
+        self.assertEqual(self.group().members, ("d",))
 
     def test_picked_port(self) -> None:
         """Where the server picks the port all members share it, and the group gets it back later."""
