@@ -10,7 +10,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from relaykit.errors import RelaykitError, ended_by, problem_of
-from relaykit.interfaces import IBackend, IDatagramAcceptor, IIngress, IVisitable, IVisitableProxyType
+from relaykit.interfaces import (
+    IBackend,
+    IDatagramAcceptor,
+    IIngress,
+    IOneLineProxyType,
+    IVisitable,
+    IVisitableProxyType,
+)
+from relaykit.options import OneLine
 from relaykit.proxies.stcp import PortVisitor, StcpOptions, StcpVisitorOptions, admit
 from relaykit.proxies.tcp import NoIngressOptions
 from relaykit.proxies.udp import PacketSize
@@ -173,7 +181,7 @@ class SudpVisitor(PortVisitor):
             self.host.forward_datagrams(leg, place, origin)
 
 
-@implementer(IVisitableProxyType)
+@implementer(IVisitableProxyType, IOneLineProxyType)
 @frozen
 class _SudpType:
     name = "sudp"
@@ -181,6 +189,19 @@ class _SudpType:
     proxy_options = SudpOptions
     visitor_options = SudpVisitorOptions
     ingress_options = NoIngressOptions
+    one_lines = (
+        OneLine(
+            command="secret --udp",
+            summary="Publish a local service that takes datagrams to visitors only",
+            from_token=("secretKey",),
+        ),
+        OneLine(
+            command="visit --udp",
+            summary="Reach a secret service that takes datagrams through a UDP port of this machine",
+            visits=True,
+            from_token=("secretKey",),
+        ),
+    )
 
     def make_ingress(self, options: NoIngressOptions, host: IServerHost) -> SudpIngress:
         return SudpIngress()

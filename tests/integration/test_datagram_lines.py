@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.integration.datagram_traffic import DatagramService, ask_all
-from tests.integration.programs import Program, free_ports
+from tests.integration.programs import Program, free_port, free_ports
 from tests.integration.traffic import LOOPBACK
 from tests.integration.walkthrough import HOST, WalkTestCase
 
@@ -33,6 +33,17 @@ class DatagramLinesTests(WalkTestCase):
         line = self.listing(name).replace(HOST, f"{LOOPBACK}:{self.bind_port}")
         line = line.replace(f"{command} {port} ", f"{command} {self.service.port} ")
         return self.begin(line.replace(f"--remote-port {port}", f"--remote-port {self.remote_port}"))
+
+    def test_secret(self) -> None:
+        """A flag makes the lines of secret services those of secret datagrams; one hints at the other."""
+        visiting = free_port()
+        owner = self.started("wireguard/secret.sh", "secret", 51820)
+        hint = f"[wireguard] open: relaykit visit --udp wireguard --port {self.service.port} "
+        self.assertIn(hint, owner.wait_for("open: "))
+        self.replace("51821", visiting)
+        visitor = self.started("wireguard/visit.sh", "visit", 51821)
+        self.assertIn(f"open: {LOOPBACK}:{visiting} -> wireguard", visitor.wait_for("open: "))
+        ask_all(visiting, users=10, size=1420)
 
     def test_publish(self) -> None:
         """One line publishes a local service that takes datagrams, and its users are told apart."""

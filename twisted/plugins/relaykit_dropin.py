@@ -7,7 +7,7 @@ from relaykit.plugins import CarrierReference, ProxyTypeReference
 tcp = ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",))
 stcp = ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit"))
 udp = ProxyTypeReference("udp", "relaykit.proxies.udp", commands=("udp",))
-sudp = ProxyTypeReference("sudp", "relaykit.proxies.sudp")
+sudp = ProxyTypeReference("sudp", "relaykit.proxies.sudp", commands=("secret --udp", "visit --udp"))
 
 tcp_carrier = CarrierReference("tcp", "relaykit.carriers.tcp")
 

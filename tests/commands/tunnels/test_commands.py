@@ -24,6 +24,7 @@ from relaykit.interfaces import IOneLineProxyType, IProxyTypeReference
 from relaykit.options import OneLine, Options, doc
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
+from relaykit.proxies.sudp import SudpOptions, SudpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.proxies.udp import UdpOptions
 from relaykit.values import Secret
@@ -31,6 +32,7 @@ from relaykit.values import Secret
 BUILT_IN = ProxyTypes.from_references(
     [
         ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",)),
+        ProxyTypeReference("sudp", "relaykit.proxies.sudp", commands=("secret --udp", "visit --udp")),
         ProxyTypeReference("udp", "relaykit.proxies.udp", commands=("udp",)),
         ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit")),
     ]
@@ -137,6 +139,14 @@ class PublishTests(SynchronousTestCase):
         (other,) = loaded(table("secret", "5432", "--name", "other")).proxies
         assert isinstance(other.options, StcpOptions)
         self.assertNotEqual(proxy.options.secret_key, other.options.secret_key)
+
+    def test_secret_datagrams(self) -> None:
+        """With the flag, both halves are of the type that carries datagrams."""
+        (proxy,) = loaded(table("secret --udp", "51820", "--name", "wg")).proxies
+        (visitor,) = loaded(table("visit --udp", "wg", "--port", "51821")).visitors
+        self.assertEqual((proxy.type_name, visitor.type_name), ("sudp", "sudp"))
+        assert isinstance(proxy.options, SudpOptions)
+        self.assertEqual(visitor.options, SudpVisitorOptions(secret_key=proxy.options.secret_key))
 
     def test_secret_of_another_user(self) -> None:
         """A visitor of another user's service names that user, and makes that one's key."""
@@ -338,7 +348,8 @@ class FindTests(SynchronousTestCase):
     def test_built_in(self) -> None:
         """The built-in types have their commands, like any other."""
         self.assertEqual(
-            [each.line.command for each in installed_tunnels(BUILT_IN)], ["secret", "tcp", "udp", "visit"]
+            [each.line.command for each in installed_tunnels(BUILT_IN)],
+            ["secret", "secret --udp", "tcp", "udp", "visit", "visit --udp"],
         )
         self.assertIsNone(find_tunnel(BUILT_IN, "nosuch"))
 
