@@ -92,7 +92,12 @@ class ProxyLanes:
             return
         if lane.users and len(self._lanes) < self._most:
             self._open()
-        flow.on_work_leg(lane.open(flow.origin.source or _NOBODY))
+        try:
+            leg = lane.open(flow.origin.source or _NOBODY)
+        except ValueError:
+            flow.on_unserved(NoWorkConnection("where the datagrams come from is no address"))
+        else:
+            flow.on_work_leg(leg)
 
     def cancel(self, flow: DatagramUserFlow) -> None:
         """A user needs none any more."""

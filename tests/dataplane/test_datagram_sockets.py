@@ -170,6 +170,12 @@ class DatagramPortTests(SynchronousTestCase):
         self.arrive((b"1", ("::ffff:192.0.2.1", 1000, 0, 0)))
         self.assertEqual(self.accepting.legs[0].peer, Address("192.0.2.1", 1000))
 
+    def test_zones(self) -> None:
+        """A source with a link-local address is shown with its zone, which tells it from others."""
+        self.arrive(*((b"1", ("fe80::1", 1000, 0, zone)) for zone in (2, 3)))
+        peers = [leg.peer for leg in self.accepting.legs]
+        self.assertEqual(peers, [Address("fe80::1%2", 1000), Address("fe80::1%3", 1000)])
+
     def test_every_address(self) -> None:
         """On a port of every address nobody knows where a datagram went to."""
         port = DatagramPort(

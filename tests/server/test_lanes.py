@@ -188,6 +188,18 @@ class ProxyLanesTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(LocalProtocolError)), 1)
         self.assertEqual([each.ended for each in self.proxy.ended], [Ended.INTERNAL_ERROR])
 
+    def test_no_address(self) -> None:
+        """Who comes from nowhere is served; who comes from what is no address is not: no defect."""
+        self.user(b"x")
+        self.give()
+        for source in (None, Address("a name", 1)):
+            leg, at_port = datagram_pair(self.network)
+            DatagramUserFlow(self.proxy, at_port, Origin(source), self.lanes).start()
+            leg.send(b"from somewhere")
+        self.network.flush()
+        got = [RecordingDatagrams(each).got for each in self.clients[0].legs]
+        self.assertEqual((got, len(self.proxy.ended)), ([[b"x"], [b"from somewhere"]], 1))
+
     def test_session_lost(self) -> None:
         """When the session ends those who wait are let go for that reason."""
         self.user(b"x")
