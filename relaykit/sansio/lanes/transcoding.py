@@ -11,8 +11,8 @@ from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
 __all__ = ["MOST_KEYS", "LaneTranscoding"]
 
 MOST_KEYS = 4096
-"""Users whose keys in both formats are remembered, at some 300 bytes each: as many as a port serves at once.
-The oldest are forgotten first, and found out again."""
+"""Users of one visit whose keys in both formats are remembered, at some 300 bytes each.  The oldest are
+forgotten first, and found out again when they come again."""
 
 
 class LaneTranscoding:
@@ -62,7 +62,9 @@ class _Coder:
                 sent_key = self._key(key)
                 if datagram is not None:
                     frames.append(self._sent.encode(sent_key, datagram))
-                elif frame := self._sent.gone(sent_key):
+                    continue
+                self._forget(key)
+                if frame := self._sent.gone(sent_key):
                     frames.append(frame)
             except (DatagramTooLarge, ValueError) as error:
                 self._on_left_out(str(error))
@@ -80,8 +82,10 @@ class _Coder:
         if key is None:
             key = self._sent.key_of(self._received.user_of(received))
             if len(self._keys) >= MOST_KEYS:
-                forgotten = self._keys.pop(next(iter(self._keys)))
-                self._keys_back.pop(forgotten, None)
+                self._forget(next(iter(self._keys)))
             self._keys[received] = key
             self._keys_back[key] = received
         return key
+
+    def _forget(self, received: Any) -> None:
+        self._keys_back.pop(self._keys.pop(received), None)

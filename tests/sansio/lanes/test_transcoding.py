@@ -109,6 +109,9 @@ class LaneTranscodingTests(SynchronousTestCase):
             far_key = joined.far.key_of(ALICE)
             told = [(far_key, None)] if near.gone(key) and joined.far.gone(far_key) else []
             self.assertEqual((found, b"" in frames), ([(far_key, b"x"), *told], False))
+            remembered = 0 if near.gone(key) else 1
+            self.assertEqual(len(joined.between.to_far._keys), remembered)
+            self.assertEqual(len(joined.between.to_near._keys), remembered)
 
     def test_keep_alive(self) -> None:
         """Keep-alives of the far end reach the near one in its format; those of the near end go nowhere."""
