@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
+from tests.integration.datagram_traffic import DatagramService, ask_all
 from tests.integration.programs import Program, free_port, free_ports, frp_command, missing_frp
 from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, converse, dial, end_of, receive_exactly
@@ -166,6 +167,22 @@ class ToldPortTests(RelayTestCase):
         client = self.start_client(proxies=[self.tcp(PRIVILEGED_PORT)])
         for program in (client, server):
             program.wait_for("AmbientCapabilities=CAP_NET_BIND_SERVICE")
+
+    def test_picked_datagram_port(self) -> None:
+        """So does a UDP port that the server picked, which is another one than the TCP port of the name."""
+        self.start_server()
+        proxies: list[Table] = [
+            {"name": kind, "type": kind, "localPort": 1, "remotePort": 0} for kind in ("tcp", "udp")
+        ]
+        first = self.start_client(proxies=proxies)
+        told = []
+        for kind in ("tcp", "udp"):
+            line = first.wait_for(f"[{kind}] users reach it at :")
+            told.append(line[line.index(f"[{kind}]") :].strip())
+        first.kill()
+        again = self.start_client(proxies=proxies)
+        for each in told:
+            again.wait_for(each)
 
     def test_picked_port_of_a_dead_client(self) -> None:
         """A port that was picked stays with its name when another client takes over from a silent one."""
@@ -355,7 +372,7 @@ serverAddr = "{{{{ .Envs.RELAY_HOST }}}}"
 serverPort = {bind_port}
 auth.token = "{token}"
 user = "alice"
-start = ["tcp-{first}", "tcp-{second}", "off"]
+start = ["tcp-{first}", "tcp-{second}", "udp-{first}", "udp-{second}", "off"]
 metadatas = {{ of = "the client" }}
 
 {{{{- range parseNumberRangePair "{local},{local},{local}" "{first},{second},{unlisted}" }}}}
@@ -364,6 +381,14 @@ metadatas = {{ of = "the client" }}
 name = "tcp-{{{{ .Second }}}}"
 type = "tcp"
 localPort = {{{{ .First }}}}
+remotePort = {{{{ .Second }}}}
+annotations = {{ "example.com/owner" = "somebody" }}
+metadatas = {{ of = "the proxy" }}
+
+[[proxies]]
+name = "udp-{{{{ .Second }}}}"
+type = "udp"
+localPort = {local_datagrams}
 remotePort = {{{{ .Second }}}}
 annotations = {{ "example.com/owner" = "somebody" }}
 metadatas = {{ of = "the proxy" }}
@@ -385,6 +410,8 @@ class FileTests(RelayTestCase):
         """What is listed and enabled is published, under the user's name, and nothing else."""
         first, second, unlisted, off = free_ports(4)
         service = self.start_service()
+        datagrams = DatagramService()
+        self.addCleanup(datagrams.stop)
         server = self.start_server()
         path = self.folder / "frpc.toml"
         path.write_text(
@@ -392,6 +419,7 @@ class FileTests(RelayTestCase):
                 bind_port=self.bind_port,
                 token=TOKEN,
                 local=service.port,
+                local_datagrams=datagrams.port,
                 first=first,
                 second=second,
                 unlisted=unlisted,
@@ -399,10 +427,12 @@ class FileTests(RelayTestCase):
             )
         )
         client = self.start_file(("env", f"RELAY_HOST={LOOPBACK}", *self.client_command), str(path))
-        client.wait_for("start proxy success", 2)
+        client.wait_for("start proxy success", 4)
         for port in (first, second):
-            server.wait_for(f"new proxy [alice.tcp-{port}] type [tcp] success")
+            for kind in ("tcp", "udp"):
+                server.wait_for(f"new proxy [alice.{kind}-{port}] type [{kind}] success")
             converse(port, users=1)
+            ask_all(port, users=1)
         for port in (unlisted, off):
             self.assertRaises(ConnectionRefusedError, dial, port)
 
