@@ -41,8 +41,8 @@ from relaykit.options import (
     to_wire,
 )
 from relaykit.testing.memory import RecordingDatagrams, RecordingReceiver
-from relaykit.testing.relay import MemoryRelay, echoing
-from relaykit.values import Address, Origin, Secret
+from relaykit.testing.relay import MemoryRelay, echoing, echoing_datagrams
+from relaykit.values import Address, Ended, Origin, Secret
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as _TestCase
@@ -52,7 +52,10 @@ if TYPE_CHECKING:
 else:
     _TestCase = object
 
-__all__ = ["ProxyTypeTests", "VisitableProxyTypeTests"]
+__all__ = ["DatagramPortTests", "ProxyTypeTests", "VisitableProxyTypeTests"]
+
+_FORGOTTEN_AFTER_S = 180.0
+"""Seconds after which nothing is left of a user of datagrams who is silent."""
 
 _NONSENSE: tuple[dict[str, Any], ...] = (
     {},
@@ -233,6 +236,76 @@ class ProxyTypeTests(_TestCase):
         relay.settle()
         leg: IStreamLeg = self.successResultOf(opened)
         return leg
+
+
+class DatagramPortTests(ProxyTypeTests):
+    """Tests for a proxy type with a UDP port for a local service that takes datagrams."""
+
+    def publish_datagrams(self, relay: MemoryRelay) -> Published:
+        """A proxy whose service sends back what it gets."""
+        return relay.publish(self.proxy_type, self.options(), local_datagrams=echoing_datagrams)
+
+    def datagram_user(
+        self, relay: MemoryRelay, published: Published, *datagrams: bytes
+    ) -> RecordingDatagrams:
+        """What comes back to a new user who sends these."""
+        leg = relay.ports.dial_datagrams(int(published.address.rpartition(":")[2]))
+        received = RecordingDatagrams(leg)
+        for data in datagrams:
+            leg.send(data)
+        relay.settle()
+        return received
+
+    def test_datagrams(self) -> None:
+        """Each user gets the answers to what it sent, empty ones too, and has a flow; lanes are no users."""
+        for wire_protocol in ("auto", "v1"):
+            relay = MemoryRelay()
+            relay.wire_protocol = wire_protocol
+            published = self.publish_datagrams(relay)
+            sent = ((b"one", b""), (b"two",))
+            received = [self.datagram_user(relay, published, *each) for each in sent]
+            self.assertEqual([tuple(each.got) for each in received], list(sent))
+            self.assertEqual((len(published.proxy.flows), len(published.host.flows)), (2, 2))
+
+    def test_datagrams_after_a_loss(self) -> None:
+        """Once a client that lost its connection is back, users are served as before."""
+        relay = MemoryRelay()
+        published = self.publish_datagrams(relay)
+        self.datagram_user(relay, published, b"before")
+        for connection in published.connections:
+            connection.cut()
+        relay.advance(60.0)
+        self.assertEqual(self.datagram_user(relay, published, b"after").got, [b"after"])
+
+    def test_silent_users(self) -> None:
+        """Of users who are silent nothing is left after a while, at either end."""
+        relay = MemoryRelay()
+        published = self.publish_datagrams(relay)
+        for _ in range(50):
+            self.datagram_user(relay, published, b"x")
+        self.assertEqual(len(published.proxy.flows), 50)
+        relay.advance(_FORGOTTEN_AFTER_S)
+        self.assertEqual((len(published.proxy.flows), len(published.host.flows)), (0, 0))
+
+    def test_datagram_flow_ended(self) -> None:
+        """A flow that the server's operator ends is accounted with the reason, and over at the client."""
+        relay = MemoryRelay()
+        published = self.publish_datagrams(relay)
+        self.datagram_user(relay, published, b"abc")
+        for flow in list(published.proxy.flows):
+            flow.end(Ended.OPERATOR)
+        relay.settle()
+        (traffic,) = published.flows
+        self.assertEqual((traffic.near_to_far, traffic.far_to_near, traffic.ended), (3, 3, Ended.OPERATOR))
+        self.assertEqual(len(published.host.flows), 0)
+
+    def test_withdrawn_with_users_of_datagrams(self) -> None:
+        """With the port its users' flows end, and nothing is left with the backend."""
+        relay = MemoryRelay()
+        published = self.publish_datagrams(relay)
+        self.datagram_user(relay, published, b"x")
+        published.withdraw()
+        self.assertEqual((len(published.flows), len(published.host.flows), relay.working), (1, 0, 0))
 
 
 class VisitableProxyTypeTests(ProxyTypeTests):

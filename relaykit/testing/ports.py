@@ -68,6 +68,13 @@ class MemoryDatagramLeg(DatagramLeg):
         for leg in (self, self.other):
             leg._lose_soon(Ended.RESET)
 
+    def lose(self) -> None:
+        """Is lost with its port; the other end is told, unlike with UDP, for the sake of tests."""
+        if not self._closed:
+            self._silence()
+            for leg in (self, self.other):
+                leg._lose_soon(Ended.STOPPED)
+
     def _deliver_sent(self) -> None:
         sent, self._sent = self._sent, []
         for data in sent:
@@ -89,10 +96,14 @@ class _Port:
     address: Address
     acceptor: Any
     _open: dict[int, _Port] = field(repr=False)
+    legs: list[MemoryDatagramLeg] = field(factory=list, repr=False)
+    """Those that are lost with a UDP port."""
 
     def close(self) -> None:
         if self._open.get(self.address.port) is self:
             del self._open[self.address.port]
+        for leg in self.legs:
+            leg.lose()
 
 
 class MemoryPorts(Mapping[int, Any]):
@@ -143,6 +154,7 @@ class MemoryPorts(Mapping[int, Any]):
         """
         listening = _dialed(self._datagrams, port)
         near, far = datagram_pair(self._network, source)
+        listening.legs.append(far)
         listening.acceptor.leg_accepted(far, Origin(far.peer, listening.address))
         return near
 

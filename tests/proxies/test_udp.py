@@ -11,23 +11,21 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.config.load import load_client, load_server
 from relaykit.config.problems import ConfigurationProblems
 from relaykit.config.schema import PortRange
-from relaykit.dataplane.datagram_flows import FLOW_IDLE_S
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode
 from relaykit.options import convert, from_wire, to_wire
 from relaykit.proxies import udp
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
-from relaykit.server.lanes import PAUSE_S
-from relaykit.testing.conformance import ProxyTypeTests
+from relaykit.testing.conformance import DatagramPortTests
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.testing.ports import MemoryDatagramLeg
 from relaykit.testing.relay import MemoryRelay, Published, echoing_datagrams
-from relaykit.values import Address, Ended, Origin
+from relaykit.values import Address, Origin
 from tests.config.cases import builtin_types
 
 ALICE, BOB = Address("203.0.113.9", 4000), Address("2001:db8::5", 4000)
 
 
-class UdpConformanceTests(ProxyTypeTests, SynchronousTestCase):
+class UdpConformanceTests(DatagramPortTests, SynchronousTestCase):
     """``udp`` is a proxy type."""
 
     proxy_type = udp.proxy_type
@@ -174,53 +172,9 @@ class UdpTests(SynchronousTestCase):
             told = [event for event in logged if event.get("problem") == "datagram-too-large"]
             self.assertEqual(len(told), 1)
 
-    def test_silent_users(self) -> None:
-        """What is kept for users who are silent is gone after a while, at both ends."""
-        published = self.make()
-        for port in range(300):
-            self.user(Address("203.0.113.9", 1 + port), b"x")
-        self.assertEqual((len(published.proxy.flows), len(published.host.flows)), (300, 300))
-        self.relay.advance(2 * FLOW_IDLE_S)
-        self.assertEqual((len(published.proxy.flows), len(published.host.flows)), (0, 0))
-        _, received = self.user(ALICE, b"again")
-        self.assertEqual(received.got, [b"again"])
-
-    def test_lane_lost(self) -> None:
-        """When the work connections die, others take their place, and who sends again is served."""
-        published = self.make()
-        self.user(ALICE, b"x")
-        for connection in published.connections:
-            connection.cut()
-        self.relay.advance(PAUSE_S + 10.0)
-        _, received = self.user(ALICE, b"again")
-        self.relay.advance(PAUSE_S)
-        self.assertEqual(received.got, [b"again"])
-
-    def test_end_of_the_proxy(self) -> None:
-        """With the proxy its users' flows end, and its lanes."""
-        published = self.make()
-        _, received = self.user(ALICE, b"x")
-        ended = self.relay.server.end_proxy(published.proxy.name)
-        self.relay.settle()
-        self.assertTrue(self.successResultOf(ended))
-        self.assertEqual((received.lost is not None, self.relay.working), (True, 0))
-
     def test_no_user_is_a_lane(self) -> None:
         """Lanes are no users: of one user one is counted, and the client is told of no other."""
         published = self.make()
         self.user(ALICE, b"x")
         (proxy,) = self.relay.server.status().proxies
         self.assertEqual((proxy.current, list(published.host.flows.values())), (1, [Origin(ALICE)]))
-
-    def test_ended(self) -> None:
-        """A flow that is ended is accounted with its reason, and ends at the client, too."""
-        published = self.make()
-        self.user(ALICE, b"abc")
-        (flow,) = published.proxy.flows
-        flow.end(Ended.OPERATOR)
-        self.relay.settle()
-        self.assertEqual(
-            [(each.near_to_far, each.far_to_near, each.ended) for each in published.flows],
-            [(3, 3, Ended.OPERATOR)],
-        )
-        self.assertEqual(len(published.host.flows), 0)

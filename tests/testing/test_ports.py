@@ -13,7 +13,7 @@ from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, ILegAcceptor, IListeningPort
 from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams, RecordingReceiver
 from relaykit.testing.ports import MemoryPorts, datagram_pair
-from relaykit.values import Address, Origin
+from relaykit.values import Address, Ended, Origin
 
 SOURCE = Address("203.0.113.9", 4000)
 
@@ -64,6 +64,16 @@ class MemoryPortsTests(SynchronousTestCase):
         user.send(b"hello")
         self.network.flush()
         self.assertEqual(received.got, [b"hello"])
+
+    def test_closed_with_users(self) -> None:
+        """With a UDP port its legs are lost, at both ends."""
+        port = self.ports.listen_datagrams("0.0.0.0", 6000, self.accepted)
+        user = RecordingDatagrams(self.ports.dial_datagrams(6000))
+        ((leg, _),) = self.accepted.legs
+        received = RecordingDatagrams(leg)
+        port.close()
+        self.network.flush()
+        self.assertEqual((received.lost, user.lost), (Ended.STOPPED, Ended.STOPPED))
 
     def test_closed(self) -> None:
         """A port that was closed is free; closing it again does not close who has it by then."""

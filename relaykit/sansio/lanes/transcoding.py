@@ -10,7 +10,7 @@ from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
 
 __all__ = ["MOST_KEYS", "LaneTranscoding"]
 
-MOST_KEYS = 4096
+MOST_KEYS = 16_384
 """Users of one visit whose keys in both formats are remembered, at some 300 bytes each.  The oldest are
 forgotten first, and found out again when they come again."""
 

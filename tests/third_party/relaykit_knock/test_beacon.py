@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relaykit.testing.conformance import ProxyTypeTests
+from relaykit.testing.conformance import DatagramPortTests
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.testing.relay import MemoryRelay, Published, echoing_datagrams
 from relaykit.values import Ended
@@ -12,10 +12,13 @@ from relaykit_knock import beacon
 from relaykit_knock.beacon import BeaconOptions
 
 
-class BeaconConformanceTests(ProxyTypeTests, SynchronousTestCase):
+class BeaconConformanceTests(DatagramPortTests, SynchronousTestCase):
     """What every proxy type must do."""
 
     proxy_type = beacon.proxy_type
+
+    def options(self) -> BeaconOptions:
+        return BeaconOptions(remote_port=5300)
 
 
 class BeaconTests(SynchronousTestCase):
