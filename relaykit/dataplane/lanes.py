@@ -5,7 +5,7 @@ Datagrams have no backpressure: while the output of the stream is full, what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.sources import SourceTable
 from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import IDatagramLane, ILegReceiver
+from relaykit.interfaces import IDatagramLane, IPiecesReceiver
 from relaykit.sansio.lanes.codec import DatagramTooLarge
 from relaykit.values import Ended
 
@@ -44,7 +44,7 @@ _LOOKS = 4
 """Looks at a lane within that time: no clock for each piece that arrives."""
 
 
-@implementer(IDatagramLane, ILegReceiver, IPushProducer)
+@implementer(IDatagramLane, IPiecesReceiver, IPushProducer)
 class DatagramLane:
     """See :class:`relaykit.interfaces.IDatagramLane`.
 
@@ -129,6 +129,9 @@ class DatagramLane:
         """Nothing: the loss of the lower leg is told as such."""
 
     # --- its receiver ---------------------------------------------------------------------------
+
+    def pieces_received(self, pieces: Sequence[Buffer]) -> None:
+        self.data_received(b"".join(pieces))
 
     def data_received(self, data: Buffer) -> None:
         self._quiet_looks = 0

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.lanes import FLUSH_BYTES, KEEP_ALIVE_S, SILENCE_S, DatagramLane
-from relaykit.interfaces import IDatagramLane, IDatagramLeg
+from relaykit.interfaces import IDatagramLane, IDatagramLeg, IPiecesReceiver
 from relaykit.sansio.lanes.binary import BinaryCodec
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, DatagramTooLarge, LaneCodec
 from relaykit.sansio.lanes.frp import MessageCodec
@@ -56,6 +56,7 @@ class DatagramLaneTests(SynchronousTestCase):
     def test_interface(self) -> None:
         """Both ends are lanes, their legs datagram legs with the user as peer."""
         verifyObject(IDatagramLane, self.users)
+        verifyObject(IPiecesReceiver, self.users)
         leg, _ = self.user(ALICE, b"x")
         verifyObject(IDatagramLeg, leg)
         self.assertEqual((leg.peer, self.accepting.legs[0].peer), (ALICE, ALICE))
@@ -106,6 +107,15 @@ class DatagramLaneTests(SynchronousTestCase):
         for _ in range(2):
             leg.send(bytes(FLUSH_BYTES // 2))
         self.assertGreater(self.stream.queued, FLUSH_BYTES)
+
+    def test_pieces(self) -> None:
+        """What comes in pieces is as good as what comes in one, wherever it was cut."""
+        for make in CODECS:
+            self.make(make)
+            codec = make()
+            frames = b"".join(codec.encode(codec.key_of(ALICE), data) for data in (b"one", b"two"))
+            self.service.pieces_received([frames[:3], memoryview(frames)[3:]])
+            self.assertEqual(RecordingDatagrams(self.accepting.legs[0]).got, [b"one", b"two"])
 
     def test_full_stream(self) -> None:
         """While the stream takes no more, datagrams are dropped and counted; later ones pass again."""
