@@ -75,15 +75,15 @@ class DatagramUser:
         self._socket = _socket(source or host)
         self._socket.connect((host, port))
         self.port: int = self._socket.getsockname()[1]
-        self._answers: set[bytes] = set()
+        self.heard: set[bytes] = set()
+        """What came while it waited for answers."""
 
     def ask(self, datagram: bytes, answer: bytes | None = None) -> None:
         """Sends a datagram, again and again, until it is answered as expected: with itself, or ``answer``.
 
-        An answer to an earlier question may come again; what was never asked for is an error.
+        Other datagrams may come before: answers to what it said twice, or to who had its port before.
         """
         expected = datagram if answer is None else answer
-        self._answers.add(expected)
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             with contextlib.suppress(ConnectionError):
@@ -93,8 +93,7 @@ class DatagramUser:
         raise AssertionError(f"{datagram[:40]!r} ({len(datagram)} bytes) was not answered")
 
     def send(self, datagram: bytes) -> None:
-        """Sends a datagram once, and does not wait for its answer, which is itself."""
-        self._answers.add(datagram)
+        """Sends a datagram once, and does not wait for its answer."""
         with contextlib.suppress(ConnectionError):
             self._socket.send(datagram)
 
@@ -110,10 +109,9 @@ class DatagramUser:
                 heard = self._socket.recv(MOST_BYTES)
             except (TimeoutError, ConnectionError):
                 continue
+            self.heard.add(heard)
             if heard == expected:
                 return True
-            if heard not in self._answers:
-                raise AssertionError(f"{heard[:40]!r} ({len(heard)} bytes) is nothing that was asked for")
         return False
 
 
@@ -129,3 +127,7 @@ def ask_all(port: int, users: int, size: int = 200, host: str = LOOPBACK) -> Non
             user.send(words)
         for user, words in asking:
             user.ask(words)
+        said = {words for _, words in asking}
+        for user, words in asking:
+            if any(heard in said and heard != words for heard in user.heard):
+                raise AssertionError(f"{words[:12].decode()} heard what was for another one")
