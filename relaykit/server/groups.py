@@ -77,6 +77,11 @@ class _Moving(ProxyFlow):
         self._is_asking = False
 
     @property
+    def _lasted_s(self) -> float:
+        lasted: float = self.proxy.clock.seconds() - self._since
+        return lasted
+
+    @property
     def has_alternative(self) -> bool:
         return not all(member in self.tried for member in self._group.members)
 
@@ -86,7 +91,7 @@ class _Moving(ProxyFlow):
 
     def take_back(self) -> None:
         """The member has had its time, and another one is not known to be in trouble."""
-        if self.is_waiting:
+        if self.is_waiting and self._lasted_s < MOVES_FOR_S:
             self.proxy.session.cancel_work(self)
             self.on_unserved(NoWorkConnection(f"the client did not serve it within {MEMBER_WAIT_S:g} s"))
 
@@ -118,7 +123,7 @@ class _Moving(ProxyFlow):
     def _move_on(self) -> None:
         while (error := self._error) is not None:
             self._error = None
-            lasted_s = self.proxy.clock.seconds() - self._since
+            lasted_s = self._lasted_s
             other = None if lasted_s >= MOVES_FOR_S else self._group.choose(self.origin, self.tried)
             if other is None:
                 super().on_unserved(error)

@@ -12,6 +12,8 @@ from relaykit.server.flows import UserFlow
 from relaykit.values import Address, Ended, Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from twisted.internet.interfaces import IDelayedCall
 
     from relaykit.interfaces import IDatagramLane, IDatagramLeg, IFlow, IStreamLeg
@@ -23,6 +25,10 @@ __all__ = ["DatagramUserFlow", "ProxyLanes"]
 MOST_LANES = 4
 """Lanes of one proxy at a time, with a client that can have several: each has room of its own on its way, so
 that a user who fills one does not hold up those of the others."""
+
+MOST_WAITING = 4096
+"""Users of one proxy who wait for its first lane; each costs some 2 KB, and what it sent.  Their port lets go
+of sources when there are many, but nobody learns of it before a lane is there, and forged ones come fast."""
 
 PAUSE_S = 1.0
 """Seconds from when a lane was lost, or could not be opened, until another is asked for; frp's figure."""
@@ -61,8 +67,8 @@ class DatagramUserFlow(UserFlow):
 class ProxyLanes:
     """Opens lanes as users come, shares them out, and has another one when one is lost.
 
-    Users wait for the first lane, as many as their port has sources.  A lane that is lost takes its users'
-    flows with it; whoever sends again is a new user.
+    Users wait for the first lane.  A lane that is lost takes its users' flows with it; whoever sends again is
+    a new user.
 
     :ivar most_bytes: the largest datagram in frp's format.
     """
@@ -87,6 +93,9 @@ class ProxyLanes:
             return
         lane = min(self._lanes, key=lambda each: each.users, default=None)
         if lane is None:
+            if len(self._waiting) >= MOST_WAITING:
+                flow.on_unserved(NoWorkConnection("too many users wait for this proxy already"))
+                return
             self._waiting[flow] = None
             self._open()
             return
@@ -126,15 +135,13 @@ class ProxyLanes:
         self._lanes.append(lane)
         lane.when_lost().addCallback(self._lost, lane)
         lane.start()
-        self._serve_waiting()
+        for flow in self._take_waiting():
+            self.want(flow)
 
     def not_opened(self, error: Exception) -> None:
         """There is none."""
         self._opening = None
-        self._pause_now()
-        waiting, self._waiting = self._waiting, {}
-        for flow in waiting:
-            flow.on_unserved(error)
+        self._leave_unserved(error)
 
     # --- inside ---------------------------------------------------------------------------------------
 
@@ -143,10 +150,15 @@ class ProxyLanes:
             self._opening = _Opening(self._proxy, self)
             self._proxy.session.want_work(self._opening)
 
-    def _serve_waiting(self) -> None:
+    def _take_waiting(self) -> Iterator[DatagramUserFlow]:
+        """Those who wait and are to be told; what one is told may end another."""
         waiting, self._waiting = self._waiting, {}
-        for flow in waiting:
-            self.want(flow)
+        return (flow for flow in waiting if flow.is_waiting)
+
+    def _leave_unserved(self, error: Exception) -> None:
+        self._pause_now()
+        for flow in self._take_waiting():
+            flow.on_unserved(error)
 
     def _lost(self, why: Ended, lane: IDatagramLane) -> None:
         self._lanes.remove(lane)
@@ -158,7 +170,8 @@ class ProxyLanes:
             proxy=self._proxy.name,
             ended=why.value,
         )
-        self._pause_now()
+        # Who waits still, waits for this one.
+        self._leave_unserved(NoWorkConnection("the work connection was lost at once"))
 
     def _pause_now(self) -> None:
         if not self._closed and self._pause is None:

@@ -307,6 +307,19 @@ class ServingTests(GroupTestCase):
         self.relay.advance(0.5)
         self.assertEqual(user.data, b"a")
 
+    def test_last_of_many(self) -> None:
+        """Who was at member after member keeps the last one for as long as a user of any proxy waits."""
+        others = [self.join(f"m{number}") for number in range(round(MOVES_FOR_S / MEMBER_WAIT_S))]
+        for member in (self.first, self.second, *others):
+            self.stall(member)
+        user = self.dial()
+        self.relay.advance(MOVES_FOR_S + MEMBER_WAIT_S + 1.0)
+        self.assertFalse(user.ended)
+        for member in (self.first, self.second, *others):
+            self.stall(member, False)
+        self.relay.advance(0.5)
+        self.assertEqual(len(user.data), 2)
+
     def test_both_in_trouble(self) -> None:
         """Users whom nobody can serve are let go, and the log says so once for each."""
         self.stall(self.first)

@@ -13,6 +13,7 @@ from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import LocalProtocolError, NoWorkConnection, SessionLost
 from relaykit.interfaces import IFlow
 from relaykit.sansio.pacing import Budget
+from relaykit.server import lanes
 from relaykit.server.lanes import MOST_LANES, PAUSE_S, DatagramUserFlow, ProxyLanes
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingDatagrams
 from relaykit.testing.ports import MemoryDatagramLeg, datagram_pair
@@ -132,6 +133,37 @@ class ProxyLanesTests(SynchronousTestCase):
         self.clock.advance(PAUSE_S)
         self.give()
         self.assertEqual(RecordingDatagrams(self.clients[0].legs[0]).got, [b"y"])
+
+    def test_crowded(self) -> None:
+        """Of those who wait for a lane there are so many, no more: forged sources cost no memory."""
+        self.patch(lanes, "MOST_WAITING", 3)
+        users = [self.user(b"x") for _ in range(5)]
+        self.assertEqual([flow.is_waiting for _, _, flow in users], [True] * 3 + [False] * 2)
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.TIMEOUT] * 2)
+        self.give()
+        self.assertEqual(len(self.clients[0].legs), 3)
+
+    def test_lost_at_once(self) -> None:
+        """Nobody waits for the next lane again and again where each is lost before anybody is on it."""
+        self.user(b"x")
+        near, far = self.network.pair()
+        far.cut()
+        self.network.flush()
+        with capturedLogs():
+            self.proxy.wanted.pop().on_work_leg(near)
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.TIMEOUT])
+
+    def test_ended_by_another(self) -> None:
+        """A user who is ended while others are told that there is no lane, or get one, ends once."""
+        for tell in (lambda: self.proxy.wanted.pop().on_unserved(NoWorkConnection("none")), self.give):
+            self.proxy.ended.clear()
+            (_, _, first), (_, _, second) = self.user(b"x"), self.user(b"x")
+            first.when_ended().addCallback(lambda _, flow=second: flow.end(Ended.OPERATOR))
+            tell()
+            first.end(Ended.OPERATOR)
+            self.network.flush()
+            self.assertEqual((len(self.proxy.ended), self.proxy.present), (2, set()))
+            self.clock.advance(PAUSE_S)
 
     def test_lost(self) -> None:
         """A lane that is lost takes its users with it; after a pause those who send again have another."""
