@@ -64,9 +64,11 @@ def host_and_port_problem(text: str) -> str:
 def network_problem(text: str) -> str:
     """Why a text is no IP address and no network, such as ``10.0.0.0/8``; empty if it is one."""
     try:
-        ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
     except ValueError as error:
         return str(error)
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
+        return f"{text} is one of IPv4, which is to be written without ::ffff:"
     return ""
 
 

@@ -40,6 +40,8 @@ class HostTests(SynchronousTestCase):
             ("2001:db8::/64", ""),
             ("10.0.0.1/8", "has host bits set"),
             ("example.com", "does not appear to be"),
+            ("::ffff:10.0.0.0/104", "to be written without ::ffff:"),
+            ("::ffff:10.0.0.5", "to be written without ::ffff:"),
         ):
             self.assertEqual(bool(network_problem(text)), bool(reason), text)
             self.assertIn(reason, network_problem(text))
