@@ -27,17 +27,17 @@ class _Table:
     """Budgets of one rate by whom they are for: of the flows that there are, and of the most recent ones."""
 
     def __init__(self, rate: int) -> None:
-        self._rate = rate
+        self.rate = rate
         self._budgets: WeakValueDictionary[Hashable, Budget] = WeakValueDictionary()
         self._recent: deque[Budget] = deque(maxlen=RECENT_BUDGETS)
 
     def budgets_of(self, key: Hashable) -> tuple[Budget, ...]:
         """The budget of a key; none where there is no limit."""
-        if not self._rate:
+        if not self.rate:
             return ()
         budget = self._budgets.get(key)
         if budget is None:
-            budget = self._budgets[key] = Budget(self._rate)
+            budget = self._budgets[key] = Budget(self.rate)
         self._recent.append(budget)
         return (budget,)
 
@@ -51,6 +51,6 @@ class Budgets:
 
     def of(self, client: ClientIdentity, origin: Origin) -> tuple[Budget, ...]:
         """The budgets of a client, over all its sessions, and of a user's address, as far as it is known."""
-        source = source_of(origin)
+        source = source_of(origin) if self._users.rate else ""
         users = self._users.budgets_of(source) if source else ()
         return self._clients.budgets_of(client_key(client)) + users
