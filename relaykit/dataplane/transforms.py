@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.dataplane.legs import StreamLeg
+from relaykit.dataplane.legs import OutputGate, StreamLeg
 from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import ILossReceiver
 from relaykit.sansio.wire.cipher import IV_LENGTH, derive_key
@@ -53,25 +52,6 @@ def transformed(
     return TransformLeg(leg, outbound_coders(key, compression, iv), inbound_coders(key, compression))
 
 
-@implementer(IPushProducer)
-class _Source:
-    """What the lower leg pauses while its output is full."""
-
-    __slots__ = ("_leg",)
-
-    def __init__(self, leg: TransformLeg) -> None:
-        self._leg = leg
-
-    def pauseProducing(self) -> None:
-        self._leg._output_full()
-
-    def resumeProducing(self) -> None:
-        self._leg._output_drained()
-
-    def stopProducing(self) -> None:
-        """Nothing to do: the loss of the lower leg is told as such."""
-
-
 @implementer(ILossReceiver)
 class TransformLeg(StreamLeg):
     """Passes output and input of a leg, which it owns, through coders."""
@@ -89,7 +69,7 @@ class TransformLeg(StreamLeg):
         self._inbound = Stack(inbound)
         self._attached = False
         lower.pauseProducing()
-        lower.registerProducer(_Source(self), True)
+        lower.registerProducer(OutputGate(self), True)
 
     def __repr__(self) -> str:
         return f"<TransformLeg on {self._lower!r}>"
