@@ -38,6 +38,9 @@ MODES: Mapping[str, tuple[str, str]] = {
 ``default`` is TLS and mux, ``mux`` has no TLS, ``plain`` neither."""
 
 
+_FRP_WIRE = 'transport.wireProtocol = "v1"\n'
+"""Where one end is frp's: the version that frp itself uses by default.  The other costs its end more."""
+
 _PROXIES = (
     ("bulk", "tcp"),
     ("http", "tcp"),
@@ -102,8 +105,8 @@ def available_subjects() -> list[Subject]:
     frps, frpc = find_program("frps", "RELAYKIT_FRP_BIN"), find_program("frpc", "RELAYKIT_FRP_BIN")
     if frps and frpc:
         for name, title, start in (
-            ("relaykit-frpc", "relaykit + frpc", _frp_like(server, [frpc], "default")),
-            ("frps-relaykit", "frps + relaykit", _frp_like([frps], client, "default")),
+            ("relaykit-frpc", "relaykit + frpc", _frp_like(server, [frpc], "default", _FRP_WIRE)),
+            ("frps-relaykit", "frps + relaykit", _frp_like([frps], client, "default", _FRP_WIRE)),
         ):
             found.append(Subject(name, title, version, start, only_datagrams=True))
         for mode in MODES:
@@ -118,8 +121,9 @@ def available_subjects() -> list[Subject]:
     return found
 
 
-def _frp_like(server: list[str], client: list[str], mode: str) -> Start:
+def _frp_like(server: list[str], client: list[str], mode: str, more_client_lines: str = "") -> Start:
     server_lines, client_lines = MODES[mode]
+    client_lines += more_client_lines
 
     def start(directory: Path, services: ServicePorts, slow: bool) -> Running:
         bind, *remote = free_ports(1 + len(_PROXIES))
