@@ -311,7 +311,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "too-many-sources": KnownProblem(
         "Datagrams come from too many sources",
-        "More users than one port can tell apart send datagrams, or somebody forges their addresses.",
+        "More users send datagrams than there is room for, or somebody forges their addresses.",
         "Nothing, if all users are served.  Else keep out at the firewall what nobody should send.",
     ),
     "signals": KnownProblem(

@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.dead_peers import DeadPeers
 from relaykit.dataplane.exhaustion import Exhaustion
+from relaykit.dataplane.sources import SourceCounts
 from relaykit.interfaces import ITurns
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ class Poller:
         """Whether there are descriptors left, for all that makes sockets."""
         self.dead_peers = DeadPeers(reactor)
         """Looks after the TCP connections of all legs."""
+        self.sources = SourceCounts()
+        """How many sources of datagrams there are, at all ports and on all lanes."""
         self.taken_bytes = 0
         """Bytes read since output last went out; descriptors count them."""
         self._calls: dict[Callable[[], None], None] = {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.contract import Buffer
     from relaykit.values import Address
 
-__all__ = ["SourceLeg", "SourceTable"]
+__all__ = ["SourceCounts", "SourceLeg", "SourceTable"]
 
 MOST_SOURCES = 16_384
 """Sources of one port, or of one lane, that have a leg at the same time; some 60 MB with their flows.  For
@@ -30,6 +30,14 @@ MOST_HELD_BYTES = 16 * 1024 * 1024
 """Bytes that all sources of one table hold together until they have receivers: as many as a hundred users may
 need while the ways to the service are being opened, and what forged sources can cost at most."""
 
+MOST_SOURCES_IN_ALL = 131_072
+"""The same for all ports and lanes of a process together; a user of the server's counts twice, at the port
+and on a lane.  Where there are more, each table may have its share and no more: a flood of forged sources at
+one port lets go of those, and not of the users of another."""
+
+MOST_HELD_IN_ALL = 64 * 1024 * 1024
+"""Bytes that all tables hold together, by the same rule."""
+
 SOURCE_IDLE_S = 120.0
 """Silence, in both directions, after which a source is forgotten.  Source: RFC 4787 REQ-5 for NATs, which
 have the same to decide."""
@@ -39,6 +47,24 @@ _SWEEPS = 4
 
 Transmit: TypeAlias = "Callable[[SourceLeg, Buffer], bool]"
 """Sends a datagram to a source; whether it was taken."""
+
+
+class SourceCounts:
+    """What all tables of a process have together."""
+
+    __slots__ = ("held_bytes", "legs", "tables")
+
+    def __init__(self) -> None:
+        self.legs = self.held_bytes = 0
+        self.tables = 0
+        """Those that have legs, or had some a short time ago."""
+
+    def allow(self, own: int, more: int, present: int, most: int) -> bool:
+        """Whether a table that has so many may have ``more``, while ``present`` of ``most`` are there in all.
+
+        With their shares beyond that, there are twice as many at most.
+        """
+        return present + more <= most or own + more <= most // max(1, self.tables)
 
 
 class SourceLeg(DatagramLeg):
@@ -79,7 +105,7 @@ class SourceLeg(DatagramLeg):
         if not self._closed:
             self._silence()
             self._lose_soon(reason)
-            self._table.gone(self)
+            self._table.ended(self)
 
     def _hold(self, count: int) -> bool:
         return self._table.hold(count)
@@ -91,7 +117,7 @@ class SourceLeg(DatagramLeg):
 class SourceTable:
     """The legs of sources by their keys: those that were heard of last are at its end.
 
-    ``name`` says in the log where the sources are.
+    ``name`` says in the log where the sources are; ``gone`` is told of each leg that came to its end.
     """
 
     log = Logger()
@@ -104,8 +130,6 @@ class SourceTable:
         gone: Callable[[SourceLeg], None] = lambda leg: None,
     ) -> None:
         self.poller = poller
-        self.gone = gone
-        """Is told of each leg that came to its end."""
         self.legs: OrderedDict[Hashable, SourceLeg] = OrderedDict()
         """To find a leg; only the table changes it."""
         self.sweep = 0
@@ -113,7 +137,9 @@ class SourceTable:
         self.evicted = 0
         """Sources that were let go because others came, up to now."""
         self._transmit = transmit
+        self._gone = gone
         self._name = name
+        self._counts = poller.sources
         self._held_bytes = 0
         self._sweeping: IDelayedCall | None = None
         self._crowded = False
@@ -123,10 +149,13 @@ class SourceTable:
         before = self.legs.pop(key, None)
         if before is not None:
             before.end(Ended.REPLACED)
-        if len(self.legs) >= MOST_SOURCES:
+        counts, present = self._counts, len(self.legs)
+        if present >= MOST_SOURCES or not counts.allow(present, 1, counts.legs, MOST_SOURCES_IN_ALL):
             self._evict()
         leg = self.legs[key] = SourceLeg(self, self._transmit, key, peer, host)
+        counts.legs += 1
         if self._sweeping is None:
+            counts.tables += 1
             self._sweep_later()
         return leg
 
@@ -157,6 +186,11 @@ class SourceTable:
         if self.legs.get(leg.key) is leg:
             del self.legs[leg.key]
 
+    def ended(self, leg: SourceLeg) -> None:
+        """A leg came to its end."""
+        self._counts.legs -= 1
+        self._gone(leg)
+
     def let_go_oldest(self) -> None:
         """Lets the source go that has been silent for the longest time, if there is one."""
         if self.legs:
@@ -168,21 +202,24 @@ class SourceTable:
         """Ends all legs."""
         if self._sweeping is not None:
             self._sweeping.cancel()
-            self._sweeping = None
+            self._sweep_no_more()
         legs, self.legs = self.legs, OrderedDict()
         for leg in legs.values():
             leg.end(why)
 
     def hold(self, count: int) -> bool:
         """Whether a source may hold so many bytes more; they are counted until :meth:`release`."""
-        if self._held_bytes + count > MOST_HELD_BYTES:
+        counts, own = self._counts, self._held_bytes
+        if own + count > MOST_HELD_BYTES or not counts.allow(own, count, counts.held_bytes, MOST_HELD_IN_ALL):
             return False
         self._held_bytes += count
+        counts.held_bytes += count
         return True
 
     def release(self, count: int) -> None:
         """A source holds so many bytes less."""
         self._held_bytes -= count
+        self._counts.held_bytes -= count
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -191,9 +228,9 @@ class SourceTable:
             # Once, or a flood of forged sources would be one of lines, too.
             self._crowded = True
             self.log.warn(
-                "{name} has datagrams of more than {most} sources: the longest silent ones are let go",
+                "{name} has datagrams of {count} sources and room for no more: the longest silent are let go",
                 name=self._name,
-                most=MOST_SOURCES,
+                count=len(self.legs),
                 problem="too-many-sources",
             )
         self.let_go_oldest()
@@ -201,8 +238,11 @@ class SourceTable:
     def _sweep_later(self) -> None:
         self._sweeping = self.poller.reactor.callLater(SOURCE_IDLE_S / _SWEEPS, self._sweep_now)
 
-    def _sweep_now(self) -> None:
+    def _sweep_no_more(self) -> None:
         self._sweeping = None
+        self._counts.tables -= 1
+
+    def _sweep_now(self) -> None:
         self.sweep += 1
         while self.legs:
             key, leg = next(iter(self.legs.items()))
@@ -214,3 +254,5 @@ class SourceTable:
             self._crowded = False
         if self.legs:
             self._sweep_later()
+        else:
+            self._sweep_no_more()

@@ -109,6 +109,37 @@ class SourceTableTests(SynchronousTestCase):
         self.assertEqual([each.lost for each in got], [None, Ended.REFUSED])
         self.assertEqual((len(self.table.legs), self.table.evicted), (2, 1))
 
+    def test_full_in_all(self) -> None:
+        """Where there are many in all, a table that has its share lets one go for one more."""
+        self.patch(sources, "MOST_SOURCES_IN_ALL", 4)
+        other = SourceTable(self.poller, self.send, "there")
+        for number in range(5):
+            self.table.add(number, USER, None)
+        self.assertEqual(list(self.table.legs), [1, 2, 3, 4])
+        for number in range(3):
+            other.add(number, USER, None)
+        self.table.add(5, USER, None)
+        self.assertEqual((list(self.table.legs), list(other.legs)), ([2, 3, 4, 5], [1, 2]))
+        self.table.close(Ended.STOPPED)
+        other.add(3, USER, None)
+        self.assertEqual(len(other.legs), 3)
+        for leg in tuple(other.legs.values()):
+            leg.close()
+        self.poller.clock.advance(SOURCE_IDLE_S)
+        counts = self.poller.sources
+        self.assertEqual((counts.legs, counts.tables), (0, 0))
+
+    def test_held_in_all(self) -> None:
+        """The same holds for the bytes that they hold."""
+        self.patch(sources, "MOST_HELD_IN_ALL", 10)
+        other = SourceTable(self.poller, self.send, "there")
+        self.table.add("key", USER, None)
+        other.add("key", USER, None)
+        self.assertEqual([self.table.hold(9), self.table.hold(9)], [True, False])
+        self.assertEqual([other.hold(2), other.hold(3), other.hold(1)], [True, True, False])
+        self.table.release(9)
+        self.assertTrue(other.hold(5))
+
     def test_let_go(self) -> None:
         """Whoever has no room for all lets the longest silent go; of none, none."""
         self.table.let_go_oldest()
