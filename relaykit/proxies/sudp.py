@@ -22,7 +22,7 @@ from relaykit.options import OneLine
 from relaykit.proxies.stcp import PortVisitor, StcpOptions, StcpVisitorOptions, admit
 from relaykit.proxies.tcp import NoIngressOptions
 from relaykit.proxies.udp import PacketSize
-from relaykit.values import Address
+from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -79,7 +79,9 @@ class _SecretLanes:
         proxy.serve(visit.accept_lane(proxy.options.secret_key, proxy), visit.origin)
 
     async def withdraw(self) -> None:
-        """Nothing is open; the registry forgets the name."""
+        """Ends the lanes: as long as one is there, its visitor's new users come without asking."""
+        for flow in tuple(self._proxy.flows):
+            flow.end(Ended.WITHDRAWN)
 
 
 @implementer(IIngress)

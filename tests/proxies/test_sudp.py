@@ -97,6 +97,17 @@ class SudpTestCase(SynchronousTestCase):
 class SudpExposureTests(SudpTestCase):
     """Tests for the server half."""
 
+    def test_withdrawn(self) -> None:
+        """With the proxy its lanes go: over one that stays, users who are new would still come."""
+        published = self.publish()
+        self.visit()
+        self.assertEqual(self.ask(b"before").got, [b"before"])
+        flows = list(published.proxy.flows)
+        published.withdraw()
+        self.assertEqual([self.successResultOf(flow.when_ended()).ended for flow in flows], [Ended.WITHDRAWN])
+        with capturedLogs():
+            self.assertEqual(self.ask(b"after").got, [])
+
     def test_every_two_formats(self) -> None:
         """Clients of every version reach each other, and the users get their answers, encrypted or not."""
         for provider in VISITED:
