@@ -314,6 +314,9 @@ class WorkConnections:
         self._settle()
 
     def _leave_unserved(self, event: Unserved[WorkSeeker]) -> None:
+        if not event.user.is_waiting:
+            # It was ended by what came of another one that was told before.
+            return
         if event.why is WhyUnserved.SESSION_ENDED:
             event.user.on_unserved(SessionLost("the client's session ended"))
         else:

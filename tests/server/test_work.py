@@ -171,6 +171,14 @@ class WorkConnectionsTests(WorkTestCase):
         self.assertIn(b"web", received.data)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_cancelled_by_another(self) -> None:
+        """Who gives up because another one got nothing is told once, and whoever comes after it, too."""
+        first, second, third = (self.open() for _ in range(3))
+        first.addErrback(lambda failure: second.cancel())
+        self.work.close()
+        self.failureResultOf(second, NoWorkConnection)
+        self.failureResultOf(third, SessionLost)
+
 
 class AlternativeTests(WorkTestCase):
     """Users who could be served elsewhere: nothing of them is delivered before the client has answered."""
