@@ -397,5 +397,6 @@ class Groups:
             yield
         finally:
             lock.release()
-            if not lock.locked and key not in self._groups:
-                self._locks.pop(key, None)
+            # Whoever had the turn next may have had it to the end, and others another lock since.
+            if not lock.locked and key not in self._groups and self._locks.get(key) is lock:
+                del self._locks[key]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -17,11 +20,11 @@ from relaykit.errors import (
     RefusedError,
     SessionLost,
 )
-from relaykit.interfaces import IFlow, IRegisteredProxy, IStreamLeg
-from relaykit.options import LoadBalancer
+from relaykit.interfaces import IExposure, IFlow, IRegisteredProxy, IStreamLeg
+from relaykit.options import LoadBalancer, ProxyCommon
 from relaykit.proxies import stcp, tcp
 from relaykit.sansio.control.balancing import REST_S
-from relaykit.server.groups import MEMBER_WAIT_S, MOVES_FOR_S, ProxyGroup
+from relaykit.server.groups import MEMBER_WAIT_S, MOVES_FOR_S, Groups, ProxyGroup
 from relaykit.server.liveness import PROBE_TIMEOUT_S
 from relaykit.server.status import GroupStatus
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
@@ -212,6 +215,37 @@ class JoiningTests(GroupTestCase):
         options = stcp.StcpOptions(secret_key=Secret("k"))
         self.relay.publish(stcp.proxy_type, options, load_balancer=LoadBalancer(group="web"))
         self.assertEqual(self.relay.server.status().groups, ())
+
+
+class TurnTests(SynchronousTestCase):
+    """Groups are opened by one at a time."""
+
+    def test_after_refusals(self) -> None:
+        """So is one that somebody opens while two others are told that they could not."""
+        common = ProxyCommon(load_balancer=LoadBalancer(group="web"))
+        member: Any = SimpleNamespace(
+            type="tcp", common=common, options=None, clock=Clock(), data_plane=None, name="a", flows=()
+        )
+        groups = Groups(lambda run_id: succeed(False))
+        opening: list[Deferred[IExposure]] = []
+        refused = ProxyRefusedError(RefusalCode.OTHER, "no")
+
+        async def expose(group: IRegisteredProxy) -> IExposure:
+            """Opens when the test says so; the second one cannot at once."""
+            opening.append(fail(refused) if len(opening) == 1 else Deferred())
+            return await opening[-1]
+
+        def begin(_: object = None) -> Deferred[IExposure]:
+            """Another member comes."""
+            return Deferred.fromCoroutine(groups.expose(member, {}, expose))
+
+        first, second = begin(), begin()
+        second.addErrback(begin)
+        opening[0].errback(refused)
+        self.failureResultOf(first, ProxyRefusedError)
+        self.assertEqual(len(opening), 3)
+        begin()
+        self.assertEqual(len(opening), 3)
 
 
 class BalanceTests(GroupTestCase):
