@@ -219,8 +219,10 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "port-unavailable": KnownProblem(
         "The port cannot be opened at the server",
-        "The server could not open the port, for the reason given; mostly another program has it.",
-        "Ask for another remotePort, or for none: then the server picks one.  Or end the other program.",
+        "The server could not open the port, for the reason given; mostly another program has it, or, of UDP "
+        "ports, the server's own STUN service.",
+        "Ask for another remotePort, or for none: then the server picks one.  Or end the other program, or "
+        "give the STUN service another stunPort.",
     ),
     "privileged-port": KnownProblem(
         "A port below 1024 cannot be opened",

@@ -13,6 +13,7 @@ from relaykit.errors import RelaykitError, ended_by, problem_of
 from relaykit.interfaces import (
     IBackend,
     IDatagramAcceptor,
+    IDatagramProxyType,
     IIngress,
     IOneLineProxyType,
     IVisitable,
@@ -183,7 +184,7 @@ class SudpVisitor(PortVisitor):
             self.host.forward_datagrams(leg, place, origin)
 
 
-@implementer(IVisitableProxyType, IOneLineProxyType)
+@implementer(IDatagramProxyType, IVisitableProxyType, IOneLineProxyType)
 @frozen
 class _SudpType:
     name = "sudp"

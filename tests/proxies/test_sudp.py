@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.hosts import VisitorHost
-from relaykit.interfaces import IDatagramLeg
+from relaykit.interfaces import IDatagramLeg, IDatagramProxyType
 from relaykit.options import VisitorCommon, VisitorTransport, from_wire, to_wire
 from relaykit.proxies import sudp
 from relaykit.testing.conformance import VisitableProxyTypeTests
@@ -34,6 +34,14 @@ class SudpConformanceTests(VisitableProxyTypeTests, SynchronousTestCase):
 
     def options(self) -> sudp.SudpOptions:
         return sudp.SudpOptions(secret_key=self.visitor_secret)
+
+
+class SudpTypeTests(SynchronousTestCase):
+    """Tests for what the type says of itself."""
+
+    def test_datagrams(self) -> None:
+        """Its local services take datagrams, which the check of a configuration wants to know."""
+        self.assertTrue(IDatagramProxyType.providedBy(sudp.proxy_type))
 
 
 class SudpOptionsTests(SynchronousTestCase):

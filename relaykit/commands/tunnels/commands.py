@@ -217,7 +217,8 @@ class TunnelCommand:
         if self.line.visits or visit is None:
             return ""
         local = local_service(values["service"]).get("localPort", "PORT")
-        return f"relaykit {visit.command} {name} --port {local}"
+        user = f" --user {values['user']}" if values["user"] else ""
+        return f"relaykit {visit.command} {name} --port {local}{user}"
 
     def _fields(self) -> Iterator[OptionField]:
         options: type[Options] = self.type.visitor_options if self.line.visits else self.type.proxy_options

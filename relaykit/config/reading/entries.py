@@ -74,7 +74,7 @@ class ProxyEntry(Entry[ProxyCommon]):
             self.options,
             has_plugin=self.plugin is not None,
             is_groupable=self.is_groupable,
-            takes_datagrams=IDatagramProxyType.providedBy(self.type),
+            takes_datagrams=None if self.type is None else IDatagramProxyType.providedBy(self.type),
         )
         self.check(found, "proxy")
         if self.plugin is not None and self.plugin.endpoint:

@@ -126,25 +126,22 @@ def check_proxy(
     *,
     has_plugin: bool = False,
     is_groupable: bool = True,
-    takes_datagrams: bool = False,
+    takes_datagrams: bool | None = False,
 ) -> Findings:
     """Everything that is wrong or worth a warning in one proxy.
 
     A plugin stands for the local service.  ``is_groupable`` says whether the type has groups, and
-    ``takes_datagrams`` whether it leads to a service that takes datagrams.
+    ``takes_datagrams`` whether it leads to a service that takes datagrams; None if that is not known.
     """
     found = Findings()
-    found.add(_proxy_problems(common, has_plugin))
+    found.add(_proxy_problems(common, has_plugin, takes_datagrams))
     found.add(nested_problems(options))
     if not has_plugin and not common.local and common.local_port == 0:
         found.warn((Problem("localPort", "is 0: there is no local service to connect to"),))
     found.warn(_idle_checks(common, has_plugin))
-    if common.load_balancer.group and not is_groupable:
-        reason = f"has no effect: proxies of type {common.type} cannot be grouped"
-        found.warn((Problem("loadBalancer.group", reason),))
-    if takes_datagrams and common.is_checked:
-        reason = "connects by TCP, and datagrams go to the UDP port of that number"
-        found.warn((Problem("healthCheck.type", reason),))
+    found.warn(_idle_group_keys(common, is_groupable))
+    if takes_datagrams:
+        found.warn(_limits_of_datagrams(common))
     found.warn(_idle_limits({"transport.bandwidthLimit": common.transport.bandwidth_limit}))
     return found
 
@@ -161,7 +158,7 @@ def check_visitor(common: VisitorCommon, options: Options) -> Findings:
     return found
 
 
-def _proxy_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
+def _proxy_problems(common: ProxyCommon, has_plugin: bool, takes_datagrams: bool | None) -> Iterator[Problem]:
     transport = common.transport
     if not common.name:
         yield Problem("name", "must be given")
@@ -171,7 +168,7 @@ def _proxy_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
             "transport.proxyProtocolVersion", transport.proxy_protocol_version, VERSIONS
         )
     yield from choice_problems("transport.bandwidthLimitMode", transport.bandwidth_limit_mode, _LIMITING_ENDS)
-    yield from _local_problems(common, has_plugin)
+    yield from _local_problems(common, has_plugin, takes_datagrams)
     if common.health_check.type:
         yield from _health_check_problems(common)
 
@@ -179,7 +176,7 @@ def _proxy_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
 def _health_check_problems(common: ProxyCommon) -> Iterator[Problem]:
     health = common.health_check
     yield from choice_problems("healthCheck.type", health.type, _HEALTH_CHECKS)
-    if common.local.lower().startswith("udp:"):
+    if _leads_to_datagrams(common.local):
         yield Problem("healthCheck.type", "a service that takes datagrams cannot be checked")
     if health.type != "http":
         return
@@ -205,13 +202,44 @@ def _idle_checks(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
         yield Problem("healthCheck.type", "there is no local service to check: localPort is 0")
 
 
-def _local_problems(common: ProxyCommon, has_plugin: bool) -> Iterator[Problem]:
+def _idle_group_keys(common: ProxyCommon, is_groupable: bool) -> Iterator[Problem]:
+    """What a load balancer is given for nothing."""
+    balancer = common.load_balancer
+    if balancer.group:
+        if not is_groupable:
+            reason = f"has no effect: proxies of type {common.type} cannot be grouped"
+            yield Problem("loadBalancer.group", reason)
+        return
+    for key, value in (("groupKey", balancer.group_key), ("balance", balancer.balance)):
+        if value:
+            yield Problem(f"loadBalancer.{key}", "has no effect without loadBalancer.group")
+
+
+def _limits_of_datagrams(common: ProxyCommon) -> Iterator[Problem]:
+    """What does less than it says where the local service takes datagrams."""
+    if common.is_checked:
+        reason = "connects by TCP, and datagrams go to the UDP port of that number"
+        yield Problem("healthCheck.type", reason)
+    if common.transport.proxy_protocol_version == "v1":
+        reason = "v1 cannot name users of datagrams, who are announced as UNKNOWN: use v2"
+        yield Problem("transport.proxyProtocolVersion", reason)
+
+
+def _leads_to_datagrams(endpoint: str) -> bool:
+    return endpoint.lower().startswith("udp:")
+
+
+def _local_problems(common: ProxyCommon, has_plugin: bool, takes_datagrams: bool | None) -> Iterator[Problem]:
     if not common.local:
         return
     if common.local_port or has_plugin:
         yield Problem("local", "cannot be given together with localPort or plugin")
     if reason := endpoint_problem(common.local):
         yield Problem("local", f'"{common.local}" is not an endpoint: {reason}')
+    elif takes_datagrams not in (None, _leads_to_datagrams(common.local)):
+        service = "udp:127.0.0.1:53, for datagrams" if takes_datagrams else "tcp:127.0.0.1:22, for streams"
+        reason = f"proxies of type {common.type} need such as {service}"
+        yield Problem("local", f'"{common.local}" is of the wrong kind: {reason}')
 
 
 def value_problems(common: ProxyCommon) -> Iterator[Problem]:

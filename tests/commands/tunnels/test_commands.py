@@ -178,6 +178,7 @@ class PublishTests(SynchronousTestCase):
         for command, words, line in (
             ("secret", ("5432",), "relaykit visit db --port 5432"),
             ("secret", ("unix:/run/pg",), "relaykit visit db --port PORT"),
+            ("secret", ("5432", "--user", "alice"), "relaykit visit db --port 5432 --user alice"),
             ("visit", ("db",), ""),
             ("tcp", ("22",), ""),
         ):

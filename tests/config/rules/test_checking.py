@@ -211,7 +211,32 @@ class ProxyTests(SynchronousTestCase):
             found = check_proxy(ProxyCommon(name="a", local_port=1, health_check=check), Plain())
             self.assertEqual((keys(found), found.warnings), (blamed, []))
         datagrams = ProxyCommon(name="a", local="udp:127.0.0.1:53", health_check=HealthCheck(type="tcp"))
-        self.assertEqual(keys(check_proxy(datagrams, Plain())), ["healthCheck.type"])
+        self.assertEqual(keys(check_proxy(datagrams, Plain(), takes_datagrams=True)), ["healthCheck.type"])
+
+    def test_kind_of_local_service(self) -> None:
+        """A type that takes datagrams has an endpoint for datagrams, and any other one for a stream."""
+        for local, of_streams, of_datagrams in (
+            ("tcp:127.0.0.1:53", [], ["local"]),
+            ("unix:/run/app.sock", [], ["local"]),
+            ("udp:127.0.0.1:53", ["local"], []),
+            ("UDP:127.0.0.1:53", ["local"], []),
+            ("nonsense", ["local"], ["local"]),
+        ):
+            common = ProxyCommon(name="a", type="plain", local=local)
+            self.assertEqual(keys(check_proxy(common, Plain())), of_streams, local)
+            self.assertEqual(keys(check_proxy(common, Plain(), takes_datagrams=True)), of_datagrams, local)
+        self.assertEqual(keys(check_proxy(common, Plain(), takes_datagrams=None)), ["local"])
+        common = ProxyCommon(name="a", type="unknown", local="udp:127.0.0.1:53")
+        self.assertEqual(keys(check_proxy(common, Plain(), takes_datagrams=None)), [])
+
+    def test_announced_datagrams(self) -> None:
+        """Version 1 of the PROXY protocol cannot name a user of datagrams, which is said."""
+        for version, warned in (("", []), ("v1", ["transport.proxyProtocolVersion"]), ("v2", [])):
+            transport = ProxyTransport(proxy_protocol_version=version)
+            common = ProxyCommon(name="a", local_port=53, transport=transport)
+            found = check_proxy(common, Plain(), takes_datagrams=True)
+            self.assertEqual((keys(found), [each.key for each in found.warnings]), ([], warned))
+            self.assertEqual(check_proxy(common, Plain()).warnings, [])
 
     def test_health_check_of_datagrams(self) -> None:
         """What takes datagrams may have a check: that says what it looks at."""
@@ -252,6 +277,17 @@ class ProxyTests(SynchronousTestCase):
         (warning,) = check_proxy(common, Plain(), is_groupable=False).warnings
         self.assertEqual(warning.key, "loadBalancer.group")
         self.assertEqual(warning.reason, "has no effect: proxies of type plain cannot be grouped")
+
+    def test_idle_group_keys(self) -> None:
+        """What a load balancer is given without a group is of no effect, which is said."""
+        for balancer, warned in (
+            (LoadBalancer(), []),
+            (LoadBalancer(group="g", group_key=Secret("k"), balance="rotate"), []),
+            (LoadBalancer(group_key=Secret("k")), ["loadBalancer.groupKey"]),
+            (LoadBalancer(balance="rotate"), ["loadBalancer.balance"]),
+        ):
+            common = ProxyCommon(name="a", local_port=1, load_balancer=balancer)
+            self.assertEqual([each.key for each in check_proxy(common, Plain()).warnings], warned)
 
     def test_visitor(self) -> None:
         """A visitor needs a name, a proxy to visit, and a port or none by intention."""

@@ -38,8 +38,10 @@ class HostTests(SynchronousTestCase):
             ("10.0.0.1", ""),
             ("::1", ""),
             ("2001:db8::/64", ""),
-            ("10.0.0.1/8", "has host bits set"),
-            ("example.com", "does not appear to be"),
+            ("10.0.0.1/8", "must be 10.0.0.0/8 for the network, or 10.0.0.1 for one address of it"),
+            ("example.com", "must be an IP address or a network, such as 10.0.0.0/8"),
+            ("10.0.0.0/33", "must be an IP address"),
+            ("", "must be an IP address"),
             ("::ffff:10.0.0.0/104", "to be written without ::ffff:"),
             ("::ffff:10.0.0.5", "to be written without ::ffff:"),
         ):
