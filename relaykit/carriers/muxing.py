@@ -79,6 +79,10 @@ class MuxStreamLeg(StreamLeg):
     def __repr__(self) -> str:
         return f"<MuxStreamLeg {self._stream!r} of {self._link!r}>"
 
+    @property
+    def turns(self) -> ITurns:
+        return self._link.turns
+
     def write(self, data: Buffer) -> None:
         stream = self._stream
         self._session.write(stream, data if type(data) is bytes else bytes(data))
@@ -167,7 +171,7 @@ class MuxLink:
         """``keepalive_s`` is the pause between pings, in seconds; None for no pings."""
         self.lower = lower
         self.session = YamuxSession(role, clock.seconds(), keepalive_s)
-        self._turns = turns
+        self.turns = turns
         self._clock = clock
         self._acceptor: ILegAcceptor | None = None
         self._origin = Origin(lower.peer, lower.host)
@@ -265,7 +269,7 @@ class MuxLink:
         """Sends what there is to send once this turn's input has been dealt with."""
         if not self.flush_asked:
             self.flush_asked = True
-            self._turns.at_turn_end(self._flush)
+            self.turns.at_turn_end(self._flush)
 
     # --- the lower leg: its receiver and its producer -------------------------------------------
 

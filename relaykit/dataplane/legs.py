@@ -21,7 +21,7 @@ from relaykit.values import Ended
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProducer
 
-    from relaykit.interfaces import IConnection, ILegReceiver
+    from relaykit.interfaces import IConnection, ILegReceiver, ITurns
     from relaykit.sansio.contract import Buffer, PrefixParser
     from relaykit.values import Address
 
@@ -43,8 +43,8 @@ class _Parse:
 class StreamLeg:
     """The half of a leg that does not depend on what carries it.
 
-    A subclass provides ``write``, ``write_sequence``, ``finish_writing``, ``close``, ``break_off``,
-    ``abort`` and
+    A subclass provides ``turns``, ``write``, ``write_sequence``, ``finish_writing``, ``close``,
+    ``break_off``, ``abort`` and
 
     - reports input by :meth:`_arrived`, :meth:`_ended` and :meth:`_lost`, in this order and never
       within a call of its own public methods, so that no receiver is called from inside its call;
@@ -160,6 +160,10 @@ class StreamLeg:
     def connection(self) -> IConnection | None:
         return None
 
+    @property
+    def turns(self) -> ITurns:
+        raise NotImplementedError
+
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Names who is paused while the output is full.
 
@@ -225,6 +229,9 @@ class StreamLeg:
             self._released(dropped)
         if not self._advancing:
             self._want_reading()
+        if self._loss is not None and not self._loss_told:
+            # It waited for what is dropped, or for the receiver to go on.
+            self.turns.at_turn_end(self._advance)
 
     def _output_full(self) -> None:
         """Pauses the producer."""

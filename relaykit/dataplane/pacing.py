@@ -176,6 +176,10 @@ class PacedLeg(StreamLeg):
         return f"<PacedLeg on {self._lower!r}>"
 
     @property
+    def turns(self) -> ITurns:
+        return self._pacer.turns
+
+    @property
     def connection(self) -> IConnection | None:
         below: IConnection | None = self._lower.connection
         return below

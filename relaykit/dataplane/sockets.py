@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IConnection
+    from relaykit.interfaces import IConnection, ITurns
     from relaykit.sansio.contract import Buffer
 
 __all__ = [
@@ -250,6 +250,10 @@ class SocketLeg(StreamLeg):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._number} {self.host} - {self.peer}>"
+
+    @property
+    def turns(self) -> ITurns:
+        return self._poller
 
     def fileno(self) -> int:
         return self._number

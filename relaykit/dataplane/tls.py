@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IConnection, IStreamLeg
+    from relaykit.interfaces import IConnection, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
 
 __all__ = [
@@ -201,6 +201,10 @@ class TlsLeg(StreamLeg):
 
     def __repr__(self) -> str:
         return f"<TlsLeg on {self._lower!r}>"
+
+    @property
+    def turns(self) -> ITurns:
+        return self._poller
 
     def shake_hands(self, timeout_s: float) -> Deferred[ISecureLeg]:
         """Begins; once."""

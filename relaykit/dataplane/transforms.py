@@ -16,7 +16,7 @@ from relaykit.sansio.wire.coders import Stack, inbound_coders, outbound_coders
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IConnection, IStreamLeg
+    from relaykit.interfaces import IConnection, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.wire.coders import StreamCoder
     from relaykit.values import Secret
@@ -73,6 +73,11 @@ class TransformLeg(StreamLeg):
 
     def __repr__(self) -> str:
         return f"<TransformLeg on {self._lower!r}>"
+
+    @property
+    def turns(self) -> ITurns:
+        turns: ITurns = self._lower.turns
+        return turns
 
     def write(self, data: Buffer) -> None:
         self._lower.write_sequence(self._outbound.process(data))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
 
 __all__ = ["TransportLeg", "connect_foreign"]
@@ -144,6 +144,10 @@ class TransportLeg(StreamLeg):
 
     def __repr__(self) -> str:
         return f"<TransportLeg {self._transport!r}>"
+
+    @property
+    def turns(self) -> ITurns:
+        return self._poller
 
     def write(self, data: Buffer) -> None:
         if not self._finishing:

@@ -118,6 +118,7 @@ class IStreamLeg(IPushProducer, IConsumer):
     )
     host = Attribute("The :class:`relaykit.values.Address` of this end, or None; likewise.")
     connection = Attribute("The :class:`IConnection` that carries this leg and no other, or None.")
+    turns = Attribute("The :class:`ITurns` by which it tells what may not be told within a call.")
 
     def attach(receiver: ILegReceiver) -> None:
         """Names the receiver (again, to hand the leg on) and resumes delivery.

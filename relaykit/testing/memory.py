@@ -21,7 +21,7 @@ from relaykit.interfaces import IConnection, IDatagramReceiver, ILegReceiver
 from relaykit.values import LOST_LINGER_S, Address, Ended
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IDatagramLeg, IStreamLeg
+    from relaykit.interfaces import IDatagramLeg, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
 
 __all__ = [
@@ -188,6 +188,10 @@ class MemoryLeg(StreamLeg):
         self._queued = 0
         self._finishing = self._end_sent = self._closing = self._breaking_off = False
         self._gone: Ended | None = None
+
+    @property
+    def turns(self) -> ITurns:
+        return self.network
 
     @property
     def queued(self) -> int:
