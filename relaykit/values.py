@@ -140,7 +140,7 @@ class Ended(enum.Enum):
 class Balance(enum.Enum):
     """How users are distributed; the values are those of ``loadBalancer.balance``."""
 
-    ROTATE = "rotate"
+    ROUND_ROBIN = "roundRobin"
     """Members take turns, in the order in which they joined."""
     LEAST_CONNECTIONS = "leastConnections"
     """The member that has the fewest users; of several, the one whose turn it is."""

@@ -77,7 +77,7 @@ class LoadBalancer(Options, frozen=True, kw_only=True):
     balance: Annotated[
         str,
         extension("balance"),
-        doc("How users are distributed: rotate, leastConnections or sourceAddress; empty for no preference."),
+        doc("How users are distributed: roundRobin, leastConnections, sourceAddress; empty: no preference."),
     ] = ""
 
 

@@ -205,7 +205,7 @@ class ProxyGroup:
     def balance(self) -> Balance:
         """How users are distributed: as the members say that say something."""
         named = (member.common.load_balancer.balance for member in self.members)
-        return Balance(next(filter(None, named), Balance.ROTATE.value))
+        return Balance(next(filter(None, named), Balance.ROUND_ROBIN.value))
 
     # --- its members ------------------------------------------------------------------------------
 

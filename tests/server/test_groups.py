@@ -108,7 +108,7 @@ class JoiningTests(GroupTestCase):
         self.assertEqual(
             self.group(),
             GroupStatus(
-                name="web", type="tcp", address=":6000", balance=Balance.ROTATE, members=("a", "b", "c")
+                name="web", type="tcp", address=":6000", balance=Balance.ROUND_ROBIN, members=("a", "b", "c")
             ),
         )
 
@@ -128,12 +128,12 @@ class JoiningTests(GroupTestCase):
         self.join("a")
         second = self.join("b", balance="leastConnections")
         self.assertIs(self.group().balance, Balance.LEAST_CONNECTIONS)
-        refused = self.refused("c", balance="rotate")
+        refused = self.refused("c", balance="roundRobin")
         self.assertEqual(refused.code, RefusalCode.GROUP_MISMATCH)
         self.assertEqual(refused.text, "group [web] is balanced by leastConnections, as [b] has it")
         second.withdraw()
-        self.join("c", balance="rotate")
-        self.assertIs(self.group().balance, Balance.ROTATE)
+        self.join("c", balance="roundRobin")
+        self.assertIs(self.group().balance, Balance.ROUND_ROBIN)
 
     def test_unknown_balance(self) -> None:
         """A word that this server does not know is refused by its key."""

@@ -53,7 +53,7 @@ class GroupMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.relay = MemoryRelay()
-        self.balance = Balance.ROTATE
+        self.balance = Balance.ROUND_ROBIN
         self.members: list[Published] = []
         self.users: list[RecordingReceiver] = []
         self.names = 0

@@ -282,9 +282,9 @@ class ProxyTests(SynchronousTestCase):
         """What a load balancer is given without a group is of no effect, which is said."""
         for balancer, warned in (
             (LoadBalancer(), []),
-            (LoadBalancer(group="g", group_key=Secret("k"), balance="rotate"), []),
+            (LoadBalancer(group="g", group_key=Secret("k"), balance="roundRobin"), []),
             (LoadBalancer(group_key=Secret("k")), ["loadBalancer.groupKey"]),
-            (LoadBalancer(balance="rotate"), ["loadBalancer.balance"]),
+            (LoadBalancer(balance="roundRobin"), ["loadBalancer.balance"]),
         ):
             common = ProxyCommon(name="a", local_port=1, load_balancer=balancer)
             self.assertEqual([each.key for each in check_proxy(common, Plain()).warnings], warned)

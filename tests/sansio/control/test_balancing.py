@@ -24,7 +24,11 @@ class BalancerTests(SynchronousTestCase):
             self.balancer.join(member)
 
     def choose(
-        self, by: Balance = Balance.ROTATE, source: str = "", without: tuple[str, ...] = (), now: float = 0.0
+        self,
+        by: Balance = Balance.ROUND_ROBIN,
+        source: str = "",
+        without: tuple[str, ...] = (),
+        now: float = 0.0,
     ) -> str | None:
         """Who serves the next user."""
         return self.balancer.choose(by, source, without, now)
