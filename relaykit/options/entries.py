@@ -77,7 +77,7 @@ class LoadBalancer(Options, frozen=True, kw_only=True):
     balance: Annotated[
         str,
         extension("balance"),
-        doc("How users are distributed: roundRobin, leastConnections, sourceAddress; empty: no preference."),
+        doc("How users are distributed: roundRobin, leastConnections or sourceAddress; empty for any."),
     ] = ""
 
 
