@@ -132,7 +132,7 @@ class RelayClient(MultiService):
         """Replaces what is registered and what is visited, whatever the client does at the moment.
 
         An entry that is as it was keeps its registration or its port.  One that changed is taken back
-        and registered again.  Flows that run go on in any case.
+        and registered again.  Streams that run go on in any case; datagrams end with their port or lane.
 
         :raises PluginError: an entry cannot be used, which the text names; nothing is changed then.
         """

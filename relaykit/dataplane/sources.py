@@ -134,8 +134,6 @@ class SourceTable:
         """To find a leg; only the table changes it."""
         self.sweep = 0
         """How many looks there were: a leg with another number is to be told of by :meth:`heard_of`."""
-        self.evicted = 0
-        """Sources that were let go because others came, up to now."""
         self._transmit = transmit
         self._gone = gone
         self._name = name
@@ -195,7 +193,6 @@ class SourceTable:
         """Lets the source go that has been silent for the longest time, if there is one."""
         if self.legs:
             _, oldest = self.legs.popitem(last=False)
-            self.evicted += 1
             oldest.end(Ended.REFUSED)
 
     def close(self, why: Ended) -> None:
