@@ -140,6 +140,8 @@ class _Watched:
     pace: CheckPace
     health: Health
     failures: int = 0
+    place: int = 0
+    """Its latest one among those that wait."""
 
 
 @define
@@ -154,8 +156,9 @@ class HealthChecks:
     _running: dict[str, float] = field(factory=dict, init=False)
     """Until when each check may run."""
     _waiting: list[tuple[float, int, str]] = field(factory=list, init=False)
-    """A heap of all others: when each is due, and in which order they came to wait."""
-    _came: int = field(default=0, init=False)
+    """A heap of all others: when each is due, and the place of each in the order in which they came to wait.
+    Whoever is forgotten leaves a place of nobody, for no other one is to be looked at."""
+    _places: int = field(default=0, init=False)
     _events: list[HealthEvent] = field(factory=list, init=False)
 
     def health(self, name: str) -> Health | None:
@@ -174,12 +177,9 @@ class HealthChecks:
         """Watches this one no more.  Unknown names are ignored."""
         if self._watched.pop(name, None) is None:
             return
-        if self._running.pop(name, None) is None:
-            self._waiting = [each for each in self._waiting if each[2] != name]
-            heapify(self._waiting)
-        else:
+        if self._running.pop(name, None) is not None:
             self._events.append(CheckOver(name))
-            self._begin(now)
+        self._begin(now)
 
     def forget_all(self) -> None:
         """Watches nothing any more."""
@@ -190,7 +190,7 @@ class HealthChecks:
 
     def check_now(self, now: float) -> None:
         """There is a reason not to rely on the last results: checks are due at once."""
-        self._waiting = [(min(at, now), came, name) for at, came, name in self._waiting]
+        self._waiting = [(min(at, now), place, name) for at, place, name in self._waiting]
         heapify(self._waiting)
         self._begin(now)
 
@@ -224,15 +224,29 @@ class HealthChecks:
         return events
 
     def _wait(self, name: str, at: float) -> None:
-        self._came += 1
-        heappush(self._waiting, (at, self._came, name))
+        self._places += 1
+        self._watched[name].place = self._places
+        heappush(self._waiting, (at, self._places, name))
+        if len(self._waiting) > 2 * len(self._watched):
+            self._waiting = [each for each in self._waiting if self._watched_at(each[1], each[2])]
+            heapify(self._waiting)
+
+    def _watched_at(self, place: int, name: str) -> _Watched | None:
+        """Whose place that is; None for nobody's."""
+        watched = self._watched.get(name)
+        return watched if watched is not None and watched.place == place else None
 
     def _begin(self, now: float) -> None:
         """Begins what is due, the longest due first, as far as there is room."""
-        while self._waiting and self._waiting[0][0] <= now and len(self._running) < MOST_AT_ONCE:
-            _, _, name = heappop(self._waiting)
-            self._running[name] = now + self._watched[name].pace.timeout_s
-            self._events.append(CheckDue(name))
+        while self._waiting:
+            at, place, name = self._waiting[0]
+            watched = self._watched_at(place, name)
+            if watched is not None:
+                if at > now or len(self._running) >= MOST_AT_ONCE:
+                    return
+                self._running[name] = now + watched.pace.timeout_s
+                self._events.append(CheckDue(name))
+            heappop(self._waiting)
 
     def _ended(self, name: str, reason: str | None, now: float) -> None:
         """Takes the result of a check: why it failed, or None if it passed."""

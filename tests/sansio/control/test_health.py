@@ -33,6 +33,22 @@ from relaykit.sansio.control.health import (
 PACE = CheckPace(interval_s=10.0, timeout_s=3.0, max_failed=3)
 
 
+class CountingName(str):
+    """A name that counts how often names are compared."""
+
+    __slots__ = ()
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountingName.compared += 1
+        return str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
 def watching(*names: str, pace: CheckPace = PACE) -> HealthChecks:
     """Services whose first checks have begun, at time 0; intervals are whole."""
     checks = HealthChecks(lambda: 0.0)
@@ -147,6 +163,23 @@ class HealthChecksTests(SynchronousTestCase):
         checks.events()
         checks.forget_all()
         self.assertEqual(checks.events(), [CheckOver("web")])
+        self.assertIsNone(checks.next_wakeup())
+
+    def test_thousands(self) -> None:
+        """Forgetting one costs the same however many others wait, and its place is not kept for long."""
+        names = [CountingName(number) for number in range(1000)]
+        checks = HealthChecks(lambda: 0.0)
+        for _ in range(10):
+            for name in names:
+                checks.watch(name, PACE, 0.0)
+                checks.passed(name, 0.0)
+            CountingName.compared = 0
+            for name in names[:-1]:
+                checks.forget(name, 0.0)
+            self.assertLess(CountingName.compared, 10 * len(names))
+            self.assertLess(len(checks._waiting), 2 * len(names))
+        self.assertEqual(checks.next_wakeup(), 10.0)
+        checks.forget(names[-1], 0.0)
         self.assertIsNone(checks.next_wakeup())
 
     def test_anew(self) -> None:
