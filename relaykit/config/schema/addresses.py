@@ -67,11 +67,13 @@ def network_problem(text: str) -> str:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         return f'"{text}" must be an IP address or a network, such as 10.0.0.0/8'
-    address = ipaddress.ip_interface(text).ip
-    if address != network.network_address:
-        return f'"{text}" must be {network} for the network, or {address} for one address of it'
     if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
         return f"{text} is one of IPv4, which is to be written without ::ffff:"
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        address = ipaddress.ip_interface(text).ip
+        return f'"{text}" must be {network} for the network, or {address} for one address of it'
     return ""
 
 

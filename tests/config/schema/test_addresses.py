@@ -38,11 +38,14 @@ class HostTests(SynchronousTestCase):
             ("10.0.0.1", ""),
             ("::1", ""),
             ("2001:db8::/64", ""),
+            ("fe80::1%eth0", ""),
+            ("fe80::%eth0/64", ""),
             ("10.0.0.1/8", "must be 10.0.0.0/8 for the network, or 10.0.0.1 for one address of it"),
             ("example.com", "must be an IP address or a network, such as 10.0.0.0/8"),
             ("10.0.0.0/33", "must be an IP address"),
             ("", "must be an IP address"),
             ("::ffff:10.0.0.0/104", "to be written without ::ffff:"),
+            ("::ffff:10.0.0.5/104", "to be written without ::ffff:"),
             ("::ffff:10.0.0.5", "to be written without ::ffff:"),
         ):
             self.assertEqual(bool(network_problem(text)), bool(reason), text)
