@@ -168,10 +168,10 @@ class TransportLeg(StreamLeg):
         # Else this direction ends with the connection.
 
     def close(self) -> None:
+        self._silence()
         if self._closing or self._reason is not None:
             return
         self._closing = True
-        self._silence()
         if self._peer_done or not self._half_closes:
             self._end(Ended.FINISHED)
         else:

@@ -233,20 +233,23 @@ class LegTests(_TestCase):
 
     async def test_closed_while_loss_waits(self) -> None:
         """A leg that has ended while it was paused, and is then closed, tells its loss all the same."""
-        near, far = await self.make_pair()
-        here, there = RecordingReceiver(near), RecordingReceiver(far)
-        near.pauseProducing()
-        far.write(b"more")
-        far.finish_writing()
-        near.finish_writing()
-        await self.until(lambda: there.ended)
-        await self.rest()
-        self.assertIsNone(here.lost)
-        near.close()
-        self.assertIsNone(here.lost)
-        far.close()
-        await self.until(lambda: here.lost is not None and there.lost is not None)
-        self.assertEqual((here.data, here.ended), (b"", False))
+        for unread in (b"more", b""):
+            near, far = await self.make_pair()
+            here, there = RecordingReceiver(near), RecordingReceiver(far)
+            near.pauseProducing()
+            far.write(unread)
+            far.finish_writing()
+            near.finish_writing()
+            await self.until(lambda there=there: there.ended)  # type: ignore[misc]
+            await self.rest()
+            self.assertIsNone(here.lost)
+            near.close()
+            self.assertIsNone(here.lost)
+            far.close()
+            await self.until(
+                lambda here=here, there=there: here.lost is not None and there.lost is not None  # type: ignore[misc]
+            )
+            self.assertEqual((here.data, here.ended), (b"", False))
 
     async def test_break_off(self) -> None:
         """Breaking off sends what was written, then both ends are told, whatever the peer does."""

@@ -233,9 +233,9 @@ class MemoryLeg(StreamLeg):
         self._finishing = True
 
     def close(self) -> None:
+        self._silence()
         if self._gone is None:
             self._finishing = self._closing = True
-            self._silence()
 
     def break_off(self) -> None:
         self.close()

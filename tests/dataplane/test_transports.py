@@ -69,6 +69,20 @@ class TransportLegTests(SynchronousTestCase):
         self.leg.write_sequence([memoryview(b"b"), b"c"])
         self.assertEqual((receiver.data, self.transport.value()), (b"earlylater", b"abc"))
 
+    def test_closed_while_loss_waits(self) -> None:
+        """What waited behind a pause is dropped by closing, and the loss is told."""
+        receiver = RecordingReceiver(self.leg)
+        self.leg.pauseProducing()
+        self.adapter.dataReceived(b"more")
+        self.adapter.readConnectionLost()
+        self.leg.finish_writing()
+        self.adapter.connectionLost(DONE)
+        self.poller.end_turn()
+        self.assertIsNone(receiver.lost)
+        self.leg.close()
+        self.poller.end_turn()
+        self.assertEqual((receiver.data, receiver.lost), (b"", Ended.FINISHED))
+
     def test_half_close(self) -> None:
         """Each direction ends by itself; then the connection is given up."""
         receiver = RecordingReceiver(self.leg)
