@@ -141,6 +141,17 @@ class PortVisitor(Service):
             self._port.close()
             self._port = None
 
+    def not_visited(self, origin: Origin, error: RelaykitError) -> None:
+        """Says in the log why a user has no way to the proxy."""
+        self.log.warn(
+            "[{visitor}] no visit for {origin}: {reason}",
+            visitor=self.host.name,
+            origin=origin,
+            reason=str(error),
+            ended=ended_by(error).value,
+            problem=problem_of(error, "visit-refused"),
+        )
+
     def _opened(self, port: IListeningPort | None) -> None:
         self._opening = None
         self._port = port
@@ -177,14 +188,7 @@ class StcpVisitor(PortVisitor):
         try:
             visit = await self.open_visit(origin)
         except RelaykitError as error:
-            self.log.warn(
-                "[{visitor}] no visit for {origin}: {reason}",
-                visitor=self.host.name,
-                origin=origin,
-                reason=str(error),
-                ended=ended_by(error).value,
-                problem=problem_of(error, "visit-refused"),
-            )
+            self.not_visited(origin, error)
             leg.close()
             return
         await self.host.forward(leg, visit, origin).when_ended()

@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
-from relaykit.errors import RelaykitError, ended_by, problem_of
+from relaykit.errors import RelaykitError
 from relaykit.interfaces import (
     IBackend,
     IDatagramAcceptor,
@@ -146,14 +146,7 @@ class SudpVisitor(PortVisitor):
             lane = await self.host.open_lane(self.secret, self._most_bytes)
         except RelaykitError as error:
             self._pause_until = self.host.reactor.seconds() + RETRY_S
-            self.log.warn(
-                "[{visitor}] no visit for {origin}: {reason}",
-                visitor=self.host.name,
-                origin=origin,
-                reason=str(error),
-                ended=ended_by(error).value,
-                problem=problem_of(error, "visit-refused"),
-            )
+            self.not_visited(origin, error)
             return
         self._lane = lane
         try:

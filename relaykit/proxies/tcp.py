@@ -1,7 +1,7 @@
 """The proxy type ``tcp``: a port on the server for one local service.
 
 Also home of :class:`LocalServiceBackend`, the client half of every type whose users simply end up
-at the local service.
+at the local service, and of :class:`PortExposure`, for every type whose proxies have a port each.
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ if TYPE_CHECKING:
     )
     from relaykit.values import Origin
 
-__all__ = ["LocalServiceBackend", "NoIngressOptions", "TcpIngress", "TcpOptions", "proxy_type"]
+__all__ = [
+    "LocalServiceBackend",
+    "NoIngressOptions",
+    "PortExposure",
+    "TcpIngress",
+    "TcpOptions",
+    "proxy_type",
+]
 
 
 class TcpOptions(Options, frozen=True, kw_only=True):
@@ -67,21 +74,28 @@ class LocalServiceBackend(Service):
         await self.host.forward(leg, local, origin).when_ended()
 
 
-@implementer(IExposure, ILegAcceptor)
+@implementer(IExposure)
 @define(eq=False)
-class _OpenPort:
-    """One ``tcp`` proxy: the port, and who gets the users that dial it."""
+class PortExposure:
+    """A proxy that has a port of the server to itself; a subclass is who takes what arrives there."""
 
     _proxy: IRegisteredProxy
     _port: IListeningPort | None = field(default=None, init=False)
     address: str = field(default="", init=False)
 
-    def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        self._proxy.serve(leg, origin)
+    log = Logger()
 
     def opened(self, port: IListeningPort) -> None:
+        """The port is open, and the exposure's from now on."""
         self._port = port
         self.address = f":{port.address.port}"
+        self.log.info(
+            "[{run}] [{proxy}] {type} proxy listen port [{port}]",
+            run=self._proxy.identity.run_id,
+            proxy=self._proxy.name,
+            type=self._proxy.type,
+            port=port.address.port,
+        )
 
     async def withdraw(self) -> None:
         if self._port is not None:
@@ -89,11 +103,18 @@ class _OpenPort:
             self._port = None
 
 
+@implementer(ILegAcceptor)
+@define(eq=False)
+class _OpenPort(PortExposure):
+    """One ``tcp`` proxy: its users are those that dial the port."""
+
+    def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
+        self._proxy.serve(leg, origin)
+
+
 @implementer(IIngress)
 class TcpIngress(Service):
     """Opens a port of the server for each proxy."""
-
-    log = Logger()
 
     def __init__(self, host: IServerHost) -> None:
         self._host = host
@@ -102,12 +123,6 @@ class TcpIngress(Service):
         exposure = _OpenPort(proxy)
         port = await self._host.ports.listen_stream(proxy.options.remote_port, exposure, proxy)
         exposure.opened(port)
-        self.log.info(
-            "[{run}] [{proxy}] tcp proxy listen port [{port}]",
-            run=proxy.identity.run_id,
-            proxy=proxy.name,
-            port=port.address.port,
-        )
         return exposure
 
 

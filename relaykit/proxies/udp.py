@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import msgspec
 from attrs import define, field, frozen
 from twisted.application.service import Service
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.interfaces import (
@@ -19,13 +18,13 @@ from relaykit.interfaces import (
     IOneLineProxyType,
 )
 from relaykit.options import OneLine, Options, RemotePort, doc, file_key, wire
+from relaykit.proxies.tcp import PortExposure
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 
 if TYPE_CHECKING:
     from relaykit.interfaces import (
         IClientHost,
         IDatagramLeg,
-        IListeningPort,
         IRegisteredProxy,
         IServerHost,
         IStreamLeg,
@@ -70,49 +69,29 @@ class UdpBackend(Service):
         await self._host.serve_lane(leg, origin, self._most_bytes, alone=True)
 
 
-@implementer(IExposure, IDatagramAcceptor)
+@implementer(IDatagramAcceptor)
 @define(eq=False)
-class _OpenPort:
-    """One ``udp`` proxy: the port, and who gets the users that send to it."""
+class _OpenPort(PortExposure):
+    """One ``udp`` proxy: its users are those that send to the port."""
 
-    _proxy: IRegisteredProxy
-    _most_bytes: int
-    _port: IListeningPort | None = field(default=None, init=False)
-    address: str = field(default="", init=False)
+    _most_bytes: int = field(kw_only=True)
 
     def leg_accepted(self, leg: IDatagramLeg, origin: Origin) -> None:
         self._proxy.serve_datagrams(leg, origin, self._most_bytes)
-
-    def opened(self, port: IListeningPort) -> None:
-        self._port = port
-        self.address = f":{port.address.port}"
-
-    async def withdraw(self) -> None:
-        if self._port is not None:
-            self._port.close()
-            self._port = None
 
 
 @implementer(IIngress)
 class UdpIngress(Service):
     """Opens a UDP port of the server for each proxy."""
 
-    log = Logger()
-
     def __init__(self, options: UdpIngressOptions, host: IServerHost) -> None:
         self._most_bytes = options.udp_packet_size
         self._host = host
 
     async def expose(self, proxy: IRegisteredProxy) -> IExposure:
-        exposure = _OpenPort(proxy, self._most_bytes)
+        exposure = _OpenPort(proxy, most_bytes=self._most_bytes)
         port = await self._host.ports.listen_datagrams(proxy.options.remote_port, exposure, proxy)
         exposure.opened(port)
-        self.log.info(
-            "[{run}] [{proxy}] udp proxy listen port [{port}]",
-            run=proxy.identity.run_id,
-            proxy=proxy.name,
-            port=port.address.port,
-        )
         return exposure
 
 
