@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define
-from zope.interface import implementer
-
+from relaykit.dataplane.datagrams import UpperDatagramLeg
 from relaykit.errors import ConnectionFailed
-from relaykit.interfaces import IDatagramLeg
 from relaykit.sansio.parsers.proxy_protocol import make_proxy_header
 from relaykit.values import Origin
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IDatagramReceiver, IStreamLeg
+    from relaykit.interfaces import IDatagramLeg, IStreamLeg
     from relaykit.sansio.contract import Buffer
-    from relaykit.values import Address
 
 __all__ = ["UserNotAnnounced", "announce", "announce_datagrams"]
 
@@ -56,44 +52,19 @@ def _header(version: str, origin: Origin, drop: Callable[[], None], *, datagrams
         raise UserNotAnnounced(f"the PROXY protocol cannot announce the user: {error}") from error
 
 
-@implementer(IDatagramLeg)
-@define(eq=False)
-class _AnnouncedLeg:
+class _AnnouncedLeg(UpperDatagramLeg):
     """A leg to a local service that has to be told first whose datagrams they are."""
 
-    _lower: IDatagramLeg
-    _header: bytes
+    __slots__ = ("_header",)
 
-    @property
-    def peer(self) -> Address | None:
-        peer: Address | None = self._lower.peer
-        return peer
-
-    @property
-    def host(self) -> Address | None:
-        host: Address | None = self._lower.host
-        return host
-
-    @property
-    def dropped(self) -> int:
-        dropped: int = self._lower.dropped
-        return dropped
-
-    def attach(self, receiver: IDatagramReceiver) -> None:
-        self._lower.attach(receiver)
+    def __init__(self, lower: IDatagramLeg, header: bytes) -> None:
+        super().__init__(lower)
+        self._header = header
 
     def send(self, data: Buffer) -> bool:
         if not self._header:
-            taken: bool = self._lower.send(data)
-        elif taken := self._lower.send(self._header + data):
+            return super().send(data)
+        taken = super().send(self._header + data)
+        if taken:
             self._header = b""
         return taken
-
-    def pause(self) -> None:
-        self._lower.pause()
-
-    def resume(self) -> None:
-        self._lower.resume()
-
-    def close(self) -> None:
-        self._lower.close()

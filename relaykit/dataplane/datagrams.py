@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.contract import Buffer
     from relaykit.values import Address, Ended
 
-__all__ = ["DatagramLeg"]
+__all__ = ["DatagramLeg", "UpperDatagramLeg"]
 
 HELD_DATAGRAMS = 64
 """Datagrams that a leg holds until it has a receiver: what a user sends while the way to the service is being
@@ -144,3 +144,44 @@ class DatagramLeg:
             receiver.leg_lost(self._loss)
         else:
             self._flowing = not self._paused and not self._closed
+
+
+@implementer(IDatagramLeg)
+class UpperDatagramLeg:
+    """A leg on another one, which it owns: all passes as it is, but for what a subclass changes."""
+
+    __slots__ = ("_lower",)
+
+    def __init__(self, lower: IDatagramLeg) -> None:
+        self._lower = lower
+
+    @property
+    def peer(self) -> Address | None:
+        peer: Address | None = self._lower.peer
+        return peer
+
+    @property
+    def host(self) -> Address | None:
+        host: Address | None = self._lower.host
+        return host
+
+    @property
+    def dropped(self) -> int:
+        dropped: int = self._lower.dropped
+        return dropped
+
+    def attach(self, receiver: IDatagramReceiver) -> None:
+        self._lower.attach(receiver)
+
+    def send(self, data: Buffer) -> bool:
+        taken: bool = self._lower.send(data)
+        return taken
+
+    def pause(self) -> None:
+        self._lower.pause()
+
+    def resume(self) -> None:
+        self._lower.resume()
+
+    def close(self) -> None:
+        self._lower.close()

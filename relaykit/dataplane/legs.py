@@ -247,6 +247,14 @@ class StreamLeg:
             if self._producer is not None:
                 self._producer.resumeProducing()
 
+    def _lower_filled(self) -> None:
+        """The output of the leg below is full."""
+        self._output_full()
+
+    def _lower_drained(self) -> None:
+        """The leg below takes output again."""
+        self._output_drained()
+
     # --- inside ---------------------------------------------------------------------------------
 
     def _ask(self, parser: PrefixParser, consume: bool) -> Deferred[Any]:
@@ -371,10 +379,10 @@ class OutputGate:
         self._upper = upper
 
     def pauseProducing(self) -> None:
-        self._upper._output_full()
+        self._upper._lower_filled()
 
     def resumeProducing(self) -> None:
-        self._upper._output_drained()
+        self._upper._lower_drained()
 
     def stopProducing(self) -> None:
         """Nothing: the loss of the lower leg is told as such."""

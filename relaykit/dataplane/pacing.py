@@ -6,24 +6,23 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.dataplane.legs import StreamLeg
+from relaykit.dataplane.datagrams import UpperDatagramLeg
+from relaykit.dataplane.legs import OutputGate, StreamLeg
 from relaykit.dataplane.sockets import FLUSH_LINGER_S
 from relaykit.driver import CoreDriver
-from relaykit.interfaces import IDatagramLeg, IDatagramReceiver, ILossReceiver
+from relaykit.interfaces import IDatagramReceiver, ILossReceiver
 from relaykit.sansio.pacing import Pacing, Share
 from relaykit.values import LOST_LINGER_S, Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from relaykit.interfaces import IConnection, IStreamLeg, ITurns
+    from relaykit.interfaces import IConnection, IDatagramLeg, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.pacing import Budget, Granted
-    from relaykit.values import Address
 
 __all__ = ["PacedFlow", "PacedLeg", "Pacer", "PolicedLeg"]
 
@@ -108,25 +107,6 @@ class PacedFlow(Share):
         self.held_bytes = 0
 
 
-@implementer(IPushProducer)
-class _OutputGate:
-    """What the lower leg pauses while its output is full."""
-
-    __slots__ = ("_leg",)
-
-    def __init__(self, leg: PacedLeg) -> None:
-        self._leg = leg
-
-    def pauseProducing(self) -> None:
-        self._leg._lower_filled()
-
-    def resumeProducing(self) -> None:
-        self._leg._lower_drained()
-
-    def stopProducing(self) -> None:
-        """Nothing to do: the loss of the lower leg is told as such."""
-
-
 @implementer(ILossReceiver)
 class PacedLeg(StreamLeg):
     """Holds output and input of a leg, which it owns, to budgets.
@@ -170,7 +150,7 @@ class PacedLeg(StreamLeg):
         self._patience_s = FLUSH_LINGER_S
         self._gives_up: IDelayedCall | None = None
         lower.pauseProducing()
-        lower.registerProducer(_OutputGate(self), True)
+        lower.registerProducer(OutputGate(self), True)
 
     def __repr__(self) -> str:
         return f"<PacedLeg on {self._lower!r}>"
@@ -370,14 +350,14 @@ class PacedLeg(StreamLeg):
             self._lower.attach(self)
 
 
-@implementer(IDatagramLeg, IDatagramReceiver)
-class PolicedLeg:
+@implementer(IDatagramReceiver)
+class PolicedLeg(UpperDatagramLeg):
     """Holds a datagram leg, which it owns, to budgets: what is beyond them, both ways, is dropped."""
 
-    __slots__ = ("_budgets", "_lower", "_pacer", "_receiver", "_refused")
+    __slots__ = ("_budgets", "_pacer", "_receiver", "_refused")
 
     def __init__(self, lower: IDatagramLeg, budgets: Sequence[Budget], pacer: Pacer) -> None:
-        self._lower = lower
+        super().__init__(lower)
         self._budgets = budgets
         self._pacer = pacer
         self._receiver: IDatagramReceiver | None = None
@@ -387,34 +367,15 @@ class PolicedLeg:
         return f"<PolicedLeg on {self._lower!r}>"
 
     @property
-    def peer(self) -> Address | None:
-        peer: Address | None = self._lower.peer
-        return peer
-
-    @property
-    def host(self) -> Address | None:
-        host: Address | None = self._lower.host
-        return host
-
-    @property
     def dropped(self) -> int:
-        return int(self._lower.dropped) + self._refused
+        return super().dropped + self._refused
 
     def attach(self, receiver: IDatagramReceiver) -> None:
         self._receiver = receiver
         self._lower.attach(self)
 
     def send(self, data: Buffer) -> bool:
-        return self._admits(data) and bool(self._lower.send(data))
-
-    def pause(self) -> None:
-        self._lower.pause()
-
-    def resume(self) -> None:
-        self._lower.resume()
-
-    def close(self) -> None:
-        self._lower.close()
+        return self._admits(data) and super().send(data)
 
     # --- the lower leg's receiver ---------------------------------------------------------------
 
