@@ -58,7 +58,7 @@ class ClientDisconnected:
 class LoginRefused:
     """A client was not let in.
 
-    :ivar is_routine: it is one of many that were refused in a row for the same reason.
+    :ivar is_routine: it was turned away unseen, as another one was just before.
     """
 
     origin: Origin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -47,6 +48,9 @@ PREEMPTION_S = 8.0
 """Seconds for those who hold what a client asks for to show that they are alive, or to let go of it: the
 client waits ten for its answer."""
 
+TURNED_AWAY_AGAIN_S = 60.0
+"""Seconds after a login was turned away unseen in which it is nothing new that others are."""
+
 RUN_ID_BYTES = 8
 """Bytes of chance in a run id; frp's figure."""
 
@@ -67,14 +71,13 @@ class Logins:
         self._rules = rules
         self._under_way: dict[str, ServerControl] = {}
         self._rate = LoginRate()
-        self._turning_away = False
+        self._turned_away_at = -math.inf
 
     def asked(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
         """A client asks to be let in."""
         if not self._rate.admits(origin, self._rules.clock.seconds()):
             self._turn_away(first, leg, origin)
             return
-        self._turning_away = False
         Deferred.fromCoroutine(self._decide(first, leg, origin, link)).addErrback(self._failed, leg)
 
     async def _decide(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
@@ -212,8 +215,9 @@ class Logins:
 
     def _turn_away(self, first: FirstMessage, leg: IStreamLeg, origin: Origin) -> None:
         """Refuses a login without a look at it."""
-        refused = LoginRefused(origin=origin, reason=TOO_MANY_LOGINS, is_routine=self._turning_away)
-        self._turning_away = True
+        before, self._turned_away_at = self._turned_away_at, self._rules.clock.seconds()
+        is_routine = self._turned_away_at - before < TURNED_AWAY_AGAIN_S
+        refused = LoginRefused(origin=origin, reason=TOO_MANY_LOGINS, is_routine=is_routine)
         self._rules.accounting.observers.tell(refused)
         leg.write(refuse_login(first, self._rules.version, self._rules.texts.login(TOO_MANY_LOGINS)))
         leg.close()
