@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from relaykit.errors import RelaykitError
@@ -50,8 +51,12 @@ NOBODY = Address("", 0)
 """Whoever comes from no address."""
 
 RETRY_S = 1.0
-"""Seconds after a visit that failed in which none is opened: users send again and again, and would have the
-server asked as often."""
+"""Seconds after a visit was opened, or failed to be, in which no other is: users send again and again, and
+would have the server asked as often."""
+
+LANE_IDLE_S = 60.0
+"""Seconds between two looks whether any user still has a flow: a lane that nobody uses is one user more at
+the server, and maybe a connection of its own."""
 
 
 class SudpOptions(StcpOptions, frozen=True, kw_only=True):
@@ -109,7 +114,8 @@ class SudpBackend(Service):
 class SudpVisitor(PortVisitor):
     """Forwards all users of its port over one lane through the server to the secret proxy.
 
-    The lane is opened when a datagram comes, and again once it was lost.
+    The lane is opened when a datagram comes, given up when no user has a flow any more, and opened again when
+    the next one comes.
     """
 
     def __init__(self, options: SudpVisitorOptions, host: IVisitorHost) -> None:
@@ -141,22 +147,35 @@ class SudpVisitor(PortVisitor):
                 self._visiting.addBoth(self._visited)
 
     async def _visit(self, origin: Origin) -> None:
-        """Opens a lane and has it until it is lost."""
+        """Opens a lane and has it until it is lost, or nobody uses it."""
         try:
             lane = await self.host.open_lane(self.secret, self._most_bytes)
         except RelaykitError as error:
-            self._pause_until = self.host.reactor.seconds() + RETRY_S
             self.not_visited(origin, error)
             return
+        finally:
+            self._pause_until = self.host.reactor.seconds() + RETRY_S
         self._lane = lane
         try:
             waiting, self._waiting = self._waiting, []
             for leg, each in waiting:
                 self._join(leg, each, lane)
-            await lane.when_lost()
+            await self._used(lane)
         finally:
             self._lane = None
             lane.close()
+
+    def _used(self, lane: IDatagramLane) -> Deferred[LoopingCall]:
+        """Fires once a lane is lost, or no user has a flow on it."""
+
+        def look(is_lost: bool = False) -> None:
+            if looking.running and (is_lost or not lane.users):
+                looking.stop()
+
+        looking = LoopingCall(look)
+        looking.clock = self.host.reactor
+        lane.when_lost().addCallback(lambda _: look(is_lost=True))
+        return looking.start(LANE_IDLE_S, now=False)
 
     def _visited(self, result: Failure | None) -> None:
         """There is no lane, or none any more."""

@@ -10,6 +10,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.hosts import VisitorHost
+from relaykit.dataplane.datagram_flows import FLOW_IDLE_S
 from relaykit.interfaces import IDatagramLeg, IDatagramProxyType
 from relaykit.options import VisitorCommon, VisitorTransport, from_wire, to_wire
 from relaykit.proxies import sudp
@@ -165,6 +166,7 @@ class SudpExposureTests(SudpTestCase):
 
     def test_keep_alive(self) -> None:
         """The provider's signs of life keep a silent visit, whatever formats are on its way."""
+        self.patch(sudp, "LANE_IDLE_S", 600.0)
         for provider in VISITED:
             for visitor in VISITED:
                 self.relay = MemoryRelay()
@@ -182,15 +184,28 @@ class SudpVisitorTests(SudpTestCase):
     """Tests for the visitor."""
 
     def test_one_visit(self) -> None:
-        """There is no visit before somebody sends, and one for all users then; each of them has a flow."""
+        """There is no visit before somebody sends, and one for all users then, until all are silent."""
         published = self.publish()
         visiting = self.visit()
         self.assertEqual(self.visits(published), [])
         for number in range(5):
             self.assertEqual(self.ask(f"user {number}".encode()).got, [f"user {number}".encode()])
         self.assertEqual((len(self.visits(published)), len(visiting.host.flows)), (1, 5))
-        self.relay.advance(600)
-        self.assertEqual((len(self.visits(published)), len(visiting.host.flows)), (1, 0))
+        self.relay.advance(FLOW_IDLE_S + 2 * sudp.LANE_IDLE_S)
+        self.assertEqual((len(self.visits(published)), len(visiting.host.flows)), (0, 0))
+        self.assertEqual(self.ask(b"back").got, [b"back"])
+
+    def test_one_user_keeps_the_visit(self) -> None:
+        """As long as one user sends, the visit stays."""
+        published = self.publish()
+        self.visit()
+        self.ask(b"one who is silent")
+        leg = self.relay.ports.dial_datagrams(9000)
+        visits = self.visits(published)
+        for _ in range(20):
+            self.assertEqual(self.send(leg, b"x").got, [b"x"])
+            self.relay.advance(FLOW_IDLE_S / 2)
+        self.assertEqual((self.visits(published), len(visits)), (visits, 1))
 
     def test_origin(self) -> None:
         """Each flow knows where its user is; to the provider, that is what the visitor says of it."""
@@ -213,7 +228,21 @@ class SudpVisitorTests(SudpTestCase):
         self.relay.settle()
         self.assertEqual((self.visits(published), len(visiting.host.flows)), ([], 0))
         self.assertIsNotNone(received.lost)
+        self.relay.advance(sudp.RETRY_S)
         self.assertEqual(self.ask(b"two").got, [b"two"])
+
+    def test_lost_at_once(self) -> None:
+        """A visit that is lost at once is opened again a second later, not for each datagram."""
+        published = self.publish()
+        self.visit()
+        for lost in range(1, 4):
+            for _ in range(10):
+                self.ask(b"x")
+                for flow in list(published.proxy.flows):
+                    flow.end(Ended.OPERATOR)
+                self.relay.settle()
+            self.assertEqual(len(published.flows), lost)
+            self.relay.advance(sudp.RETRY_S)
 
     def test_session_lost(self) -> None:
         """A visitor without a session drops what comes, and serves again once it has one."""
