@@ -51,17 +51,17 @@ class _Queue:
 class DatagramOutput:
     """Keeps datagrams until the turn ends, or until there are as many as one call sends.
 
-    It learns what the ways out of its socket can do.  What the system does not take is lost, and counted by
-    the leg that it is from.
+    It learns what the way to each receiver can do, and has its leg know: who is behind a narrow one
+    costs nobody else.  What the system does not take is lost, and counted by the leg that it is from.
     """
 
-    __slots__ = ("_most_segment", "_plain", "_queues", "_turns")
+    __slots__ = ("_can_segment", "_plain", "_queues", "_turns")
 
     def __init__(self, turns: ITurns, plain: socket.socket) -> None:
         self._turns = turns
         self._plain = plain
         self._queues: dict[DatagramLeg, _Queue] = {}
-        self._most_segment = MOST_DATAGRAM_BYTES if _can_segment(plain) else 0
+        self._can_segment = _can_segment(plain)
 
     def send(self, leg: DatagramLeg, data: Buffer, name: Name) -> bool:
         """Sends a datagram from a leg, whose datagrams all have this receiver; whether it can be one."""
@@ -91,22 +91,22 @@ class DatagramOutput:
         datagrams, queue.datagrams, queue.size = queue.datagrams, [], 0
         begin = 0
         while begin < len(datagrams):
-            end = self._end_of_run(datagrams, begin)
+            end = self._end_of_run(datagrams, begin, leg.most_segment)
             run = datagrams[begin:end]
-            leg.dropped += len(run) - self._send_run(run, queue.name)
+            leg.dropped += len(run) - self._send_run(leg, run, queue.name)
             begin = end
 
-    def _end_of_run(self, datagrams: Sequence[bytes], begin: int) -> int:
+    def _end_of_run(self, datagrams: Sequence[bytes], begin: int, most_segment: int) -> int:
         """Where the datagrams end that can go together: of one size, but that the last may be shorter."""
         end, size = begin + 1, len(datagrams[begin])
-        if 0 < size <= self._most_segment:
+        if self._can_segment and 0 < size <= most_segment:
             while end < len(datagrams) and len(datagrams[end]) == size:
                 end += 1
             if end < len(datagrams) and 0 < len(datagrams[end]) < size:
                 end += 1
         return end
 
-    def _send_run(self, run: Sequence[bytes], name: Name) -> int:
+    def _send_run(self, leg: DatagramLeg, run: Sequence[bytes], name: Name) -> int:
         """How many of them the system took."""
         size = len(run[0])
         control = () if len(run) == 1 else ((_SOL_UDP, _UDP_SEGMENT, _SIZE.pack(size)),)
@@ -119,8 +119,8 @@ class DatagramOutput:
                 continue
             except OSError as error:
                 if control and error.errno in _NOT_SEGMENTED:
-                    self._most_segment = size - 1
-                    return sum(self._send_run((each,), name) for each in run)
+                    leg.most_segment = size - 1
+                    return sum(self._send_run(leg, (each,), name) for each in run)
                 break
         return 0
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from relaykit.interfaces import IDatagramLeg
+from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IDatagramReceiver, ITurns
@@ -46,6 +47,7 @@ class DatagramLeg:
         "_turns",
         "dropped",
         "host",
+        "most_segment",
         "peer",
     )
 
@@ -53,6 +55,8 @@ class DatagramLeg:
         self.peer = peer
         self.host = host
         self.dropped = 0
+        self.most_segment = MOST_DATAGRAM_BYTES
+        """Bytes of the largest datagrams that the system can send to the peer several at once."""
         self._turns = turns
         self._receiver: IDatagramReceiver | None = None
         self._held: list[bytes] = []

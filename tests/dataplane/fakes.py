@@ -169,12 +169,13 @@ class FakeDatagramSocket:
     """A UDP socket: what is sent is kept, what arrives is in :attr:`input`, with its source.
 
     ``segments`` is how large the segments are, at most, that it makes of what is sent by one call; 0 is for a
-    system that makes none.
+    system that makes none.  :attr:`narrow` is the same for receivers with a narrower way to them.
     """
 
     def __init__(self, number: int = 9, segments: int = 65507) -> None:
         self.number = number
         self.segments = segments
+        self.narrow: dict[object, int] = {}
         self.sent: list[tuple[bytes, object]] = []
         self.calls = 0
         self.input: list[tuple[bytes, object] | OSError] = []
@@ -202,7 +203,7 @@ class FakeDatagramSocket:
         size = len(content) or 1
         for _, _, value in control:
             size = int.from_bytes(value, sys.byteorder)
-            if size > self.segments:
+            if size > self.narrow.get(name, self.segments):
                 raise os_error(errno.EINVAL)
         self.sent += [(content[at : at + size], name) for at in range(0, len(content) or 1, size)]
         return len(content)

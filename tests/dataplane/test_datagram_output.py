@@ -28,10 +28,16 @@ class Sending:
 
     def send(self, *datagrams: bytes) -> tuple[list[bytes], int]:
         """Sends them from one leg in one turn; what went out, by how many calls."""
+        return self.send_from(self.leg, NAME, *datagrams)
+
+    def send_from(
+        self, leg: DatagramLeg, name: tuple[str, int], *datagrams: bytes
+    ) -> tuple[list[bytes], int]:
+        """The same from any leg to its receiver."""
         self.socket.sent.clear()
         self.socket.calls = 0
         for each in datagrams:
-            assert self.output.send(self.leg, each, NAME)
+            assert self.output.send(leg, each, name)
         self.poller.end_turn()
         return [data for data, _ in self.socket.sent], self.socket.calls
 
@@ -91,6 +97,14 @@ class DatagramOutputTests(SynchronousTestCase):
         sending = Sending(segments=2)
         for datagrams, calls in (([b"aaa", b"bbb"], 3), ([b"aaa", b"bbb"], 2), ([b"aa", b"bb"], 1)):
             self.assertEqual(sending.send(*datagrams), (datagrams, calls))
+
+    def test_narrow_way_to_one(self) -> None:
+        """A receiver with a narrow way to it takes nothing from the others of the socket."""
+        sending = Sending()
+        sending.socket.narrow[NAME] = 2
+        for datagrams, calls in (([b"aaa", b"bbb"], 3), ([b"aaa", b"bbb"], 2), ([b"aa", b"bb"], 1)):
+            self.assertEqual(sending.send(*datagrams), (datagrams, calls))
+            self.assertEqual(sending.send_from(sending.other, OTHER, *datagrams), (datagrams, 1))
 
     def test_errors(self) -> None:
         """An error about an earlier datagram costs none; what has no room is lost, and the next is tried."""
