@@ -48,6 +48,10 @@ DIAL_TIMEOUT_S = 10.0
 NEXT_ADDRESS_S = 0.25
 """Head start of one address of a host before the next is tried, too.  Source: RFC 8305 section 5."""
 
+QUEUE_FULL_PAUSE_S = 0.02
+"""Pause before a unix socket is dialed again whose queue of connections is full: nobody is told when there is
+room.  Source: connect(2), EAGAIN."""
+
 MOST_ADDRESSES = 8
 """Addresses of one host that are tried."""
 
@@ -373,6 +377,7 @@ class _Attempt:
         self.interest = self.watched = 0
         self._dial = dial
         self._target = target
+        self._waiting: IDelayedCall | None = None
         kind = dial.kind
         self._socket = socket.socket(family, kind.kind)
         try:
@@ -402,6 +407,8 @@ class _Attempt:
             return
         if state in _CONNECTED:
             self._dial.connected(self, self._socket, self._target)
+        elif state == errno.EAGAIN and self._socket.family == socket.AF_UNIX:
+            self._waiting = self._dial.poller.reactor.callLater(QUEUE_FULL_PAUSE_S, self.start)
         elif state in _IN_PROGRESS:
             self._dial.poller.watch(self, WRITE)
         else:
@@ -409,6 +416,8 @@ class _Attempt:
 
     def give_up(self) -> None:
         """Ends the attempt."""
+        if self._waiting is not None and self._waiting.active():
+            self._waiting.cancel()
         self._dial.poller.forget(self)
         self._socket.close()
 

@@ -249,6 +249,29 @@ class PortTests(SocketWaiting, TestCase):
             PortUnavailable, listen_unix, self.poller, os.path.join(path, "below"), self.accepting
         )
 
+    async def test_unix_queue_full(self) -> None:
+        """A unix socket whose service has not accepted others yet is waited for; then it is too late."""
+        path = self.mktemp()
+        service = socket.socket(socket.AF_UNIX)
+        self.addCleanup(service.close)
+        service.bind(path)
+        service.listen(0)
+        waiting = await dial_unix(self.poller, path)
+        with self.assertRaises(ConnectionFailed) as refused:
+            await dial_unix(self.poller, path, 0.1)
+        self.assertIn("no answer within", str(refused.exception))
+        dialed = dial_unix(self.poller, path)
+        self.assertFalse(dialed.called)
+        service.accept()[0].close()
+        near = await dialed
+        accepted, _ = service.accept()
+        accepted.setblocking(False)
+        far = SocketLeg(self.poller, accepted)
+        receiver = RecordingReceiver(far)
+        near.write(b"hello")
+        await self.until(lambda: receiver.data == b"hello")
+        await self.drop(waiting, near, far)
+
     async def test_endpoint_strings(self) -> None:
         """TCP, unix, and what only Twisted knows are dialled by their strings."""
         port = self.listen("127.0.0.1")
