@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import random
 import shutil
@@ -33,8 +32,9 @@ __all__ = [
 FRP_BIN = "RELAYKIT_FRP_BIN"
 """The environment variable that names a directory with frp's programs."""
 
-PATIENCE_S = 60.0
-"""The longest that one step may take, on a busy machine; no test that passes waits until it is over."""
+PATIENCE_S = 180.0
+"""The longest that one step may take, on a machine that is slow, busy, or stands still for a while; no test
+that passes waits until it is over."""
 
 STOP_S = 15.0
 """Seconds that a program gets to end in order; more than ours take to drain."""
@@ -47,6 +47,9 @@ _LOWEST_PORT, _HIGHEST_PORT = 10_000, 32_000
 
 _FEWEST_PORTS = 2_000
 """Ports that a run of the tests needs, and some."""
+
+_BLOCK_PORTS = 50
+"""Ports that a test process takes for itself at once."""
 
 _LISTENING = "0A"
 """The state of a listening socket in ``/proc/net/tcp``."""
@@ -90,33 +93,67 @@ def _find(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join([os.environ.get(FRP_BIN, ""), os.environ.get("PATH", "")]))
 
 
+def _take_block(first: int) -> socket.socket | None:
+    """Takes a block of ports until this process ends; None if another one has it.
+
+    The ports are not bound, thus programs can listen there; the name of an abstract socket is what no two
+    processes can have.  Source: unix(7).
+    """
+    taken = socket.socket(socket.AF_UNIX)
+    try:
+        taken.bind(f"\0relaykit tests: ports from {first}")
+    except OSError:
+        taken.close()
+        return None
+    return taken
+
+
 def _ports() -> Iterator[int]:
     begins_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     highest = min(_HIGHEST_PORT, max(begins_outgoing, _LOWEST_PORT + _FEWEST_PORTS))
-    # Test processes that run at the same time begin at different places.
-    first = random.SystemRandom().randrange(_LOWEST_PORT, highest)
-    return itertools.cycle([*range(first, highest), *range(_LOWEST_PORT, first)])
+    firsts = list(range(_LOWEST_PORT, highest - _BLOCK_PORTS, _BLOCK_PORTS))
+    # Others run these tests elsewhere on this machine, and do not see what is taken here.
+    random.SystemRandom().shuffle(firsts)
+    own: dict[int, socket.socket] = {}
+    for first in firsts:
+        if taken := _take_block(first):
+            own[first] = taken
+            yield from range(first, first + _BLOCK_PORTS)
+    # The tests that had the first ones are over.
+    while own:
+        for first in own:
+            yield from range(first, first + _BLOCK_PORTS)
 
 
 _candidates = _ports()
 
 
+def _is_free(port: int) -> bool:
+    with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        try:
+            stream.bind(("", port))
+            datagrams.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_port() -> int:
-    """A port, TCP and UDP, that nobody listens on and that this process has not been given before."""
-    for port in _candidates:
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-            try:
-                stream.bind(("", port))
-                datagrams.bind(("", port))
-            except OSError:
-                continue
-            return port
-    raise ProgramFailed("no port is free")
+    """A port, TCP and UDP, on which nobody listens and which no test has been given before."""
+    return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """So many of them."""
-    return [free_port() for _ in range(count)]
+    """So many of them, one after the other without a gap."""
+    found: list[int] = []
+    for port in _candidates:
+        if found and port != found[-1] + 1:
+            found.clear()
+        if _is_free(port):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise ProgramFailed("no port is free")
 
 
 class Program:
@@ -226,25 +263,20 @@ class Program:
 
     def descriptors(self) -> int:
         """How many descriptors it has open."""
-        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+        return len(self._open())
 
     def sockets(self) -> int:
         """How many of them are sockets: without the pipes that it keeps for the next flows."""
-        folder = Path(f"/proc/{self._process.pid}/fd")
-        links = []
-        for each in folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                links.append(os.readlink(each))
-        return sum(link.startswith("socket:") for link in links)
+        return sum(each.startswith("socket:") for each in self._open())
 
     def listening_ports(self) -> set[int]:
         """The TCP ports that it listens on."""
-        folder = Path(f"/proc/{self._process.pid}")
-        own = {os.readlink(each) for each in (folder / "fd").iterdir()}
+        folder = Path(f"/proc/{self._process.pid}/net")
+        own = set(self._open())
         return {
             int(fields[1].rpartition(":")[2], 16)
             for table in ("tcp", "tcp6")
-            for fields in map(str.split, (folder / "net" / table).read_text().splitlines()[1:])
+            for fields in map(str.split, (folder / table).read_text().splitlines()[1:])
             if fields[3] == _LISTENING and f"socket:[{fields[9]}]" in own
         }
 
@@ -257,9 +289,22 @@ class Program:
                 found.add(int(local.rpartition(":")[2], 16))
         return found
 
+    def _open(self) -> list[str]:
+        """What its descriptors lead to."""
+        links = []
+        for each in Path(f"/proc/{self._process.pid}/fd").iterdir():
+            # It goes on while this looks.
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(each))
+        return links
+
     def peak_resident_bytes(self) -> int:
         """The most memory of it that was in RAM at a time."""
         return self._memory("VmHWM:")
+
+    def peak_allocated_bytes(self) -> int:
+        """The most memory that it had at a time, whether or not it ever wrote there."""
+        return self._memory("VmPeak:")
 
     def resident_bytes(self) -> int:
         """The memory of it that is in RAM."""

@@ -13,10 +13,20 @@ from typing import Any
 from attrs import frozen
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.integration.programs import Program, free_ports, relaykit_command
+from tests.integration.programs import PATIENCE_S, Program, free_ports, relaykit_command
 from tests.integration.traffic import LOOPBACK, Service, echo
 
-__all__ = ["SECRET_KEY", "TOKEN", "Published", "RelayTestCase", "Table", "Way", "every_way"]
+__all__ = [
+    "NOTHING",
+    "PATIENT",
+    "SECRET_KEY",
+    "TOKEN",
+    "Published",
+    "RelayTestCase",
+    "Table",
+    "Way",
+    "every_way",
+]
 
 TOKEN = "a token for tests"
 SECRET_KEY = "a key for tests"
@@ -25,6 +35,9 @@ Table = Mapping[str, Any]
 """A part of a configuration file; keys with dots stand for tables in tables."""
 
 NOTHING: Table = MappingProxyType({})
+
+PATIENT: Table = MappingProxyType({"userConnTimeout": 10 * int(PATIENCE_S)})
+"""A server that does not let users go because a client took its time."""
 
 
 @frozen

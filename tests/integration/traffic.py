@@ -314,13 +314,17 @@ class Service:
             raise self._failures[0]
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
+        while True:
+            try:
                 connection, _ = self._socket.accept()
-                connection.settimeout(PATIENCE_S)
-                with self._changed:
-                    self._open.add(connection)
-                threading.Thread(target=self._attend, args=[connection], daemon=True).start()
+            except ConnectionAbortedError:  # its user has gone already
+                continue
+            except OSError:
+                return
+            connection.settimeout(PATIENCE_S)
+            with self._changed:
+                self._open.add(connection)
+            threading.Thread(target=self._attend, args=[connection], daemon=True).start()
 
     def _attend(self, connection: socket.socket) -> None:
         failure = None

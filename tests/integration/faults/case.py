@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from tests.integration.faults.crowd import Crowd
 from tests.integration.faults.wires import SERVER_ADDRESS, Wire, missing_namespaces
-from tests.integration.programs import Program, free_port, relaykit_command
+from tests.integration.programs import PATIENCE_S, Program, free_port, relaykit_command
 from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, Service, dial, echo, receive_exactly
 
@@ -19,12 +19,12 @@ __all__ = ["ALLOWANCE_S", "LONG_TESTS", "FaultTestCase", "WireTestCase", "takes_
 LONG_TESTS = "RELAYKIT_LONG_TESTS"
 """The environment variable with which the tests that take minutes run, too."""
 
-SOON_S = 60.0
-"""What may take a moment, on a busy machine."""
-
 ALLOWANCE_S = 10.0
 """What a busy machine may add to a time that is measured: a program that was held up itself for longer than
 two seconds gives its peer five more."""
+
+ATTEMPT_S = 5.0
+"""How long a user waits for its bytes where another one comes if it gets none."""
 
 
 def why_short() -> str | None:
@@ -59,6 +59,16 @@ class FaultTestCase(RelayTestCase):
         """Prints a figure that was measured."""
         print(f"\n    FIGURE {self.id().split('.')[-1]}: {name}: {value:,.10g} {unit}", flush=True)
 
+    def took(self, name: str, seconds: float, at_most_s: float) -> None:
+        """Prints how long something took.
+
+        That it came at all was waited for.  Whether it came in time is only judged where the tests run that
+        take minutes, for elsewhere it tells nothing but how quick the machine is.
+        """
+        self.figure(name, seconds)
+        if why_short() is None:
+            self.assertLess(seconds, at_most_s, name)
+
     def publish_echo(
         self, table: Table = NOTHING, service: Service | None = None, wait: bool = True, **proxy: Any
     ) -> Program:
@@ -78,7 +88,7 @@ class FaultTestCase(RelayTestCase):
         self.addCleanup(crowd.stop)
         return crowd
 
-    def until(self, what: str, holds: Callable[[], bool], within_s: float = SOON_S) -> float:
+    def until(self, what: str, holds: Callable[[], bool], within_s: float = PATIENCE_S) -> float:
         """Waits until something holds; answers how long it took, to a hundredth of a second."""
         began = time.monotonic()
         while not holds():
@@ -91,14 +101,18 @@ class FaultTestCase(RelayTestCase):
         """Lets real time pass, for a fault to last."""
         time.sleep(seconds)
 
-    def until_served(self, within_s: float = SOON_S, port: int = 0) -> float:
-        """Waits until a new user is served."""
-        return self.until("a new user is served", lambda: self.is_served(port or self.port), within_s)
+    def until_served(self) -> float:
+        """Waits until a new user is served, whatever becomes of those who come before."""
+        return self.until("a new user is served", lambda: self.is_served(ATTEMPT_S))
 
-    def is_served(self, port: int) -> bool:
-        """Whether a new user gets its bytes back."""
-        with contextlib.suppress(OSError), dial(port, self.host) as user:
-            user.settimeout(2.0)
+    def check_served(self) -> None:
+        """The next user is served."""
+        self.assertTrue(self.is_served(PATIENCE_S), "a new user was not served")
+
+    def is_served(self, within_s: float) -> bool:
+        """Whether a new user gets its bytes back in time."""
+        with contextlib.suppress(OSError), dial(self.port, self.host) as user:
+            user.settimeout(within_s)
             user.sendall(b"hello?")
             return receive_exactly(user, 6) == b"hello?"
         return False
@@ -150,7 +164,7 @@ class WireTestCase(FaultTestCase):
         """Users, on the server's machine."""
         return super().crowd(users, ports, enter=self.wire.on_server, **how)
 
-    def is_served(self, port: int) -> bool:
-        """Whether a new user on the server's machine gets its bytes back."""
+    def is_served(self, within_s: float) -> bool:
+        """Whether a new user on the server's machine gets its bytes back in time."""
         with self.wire.on_server():
-            return super().is_served(port)
+            return super().is_served(within_s)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from attrs import define, field
 
+from tests.integration.programs import PATIENCE_S
 from tests.integration.traffic import LOOPBACK, Pattern
 
 __all__ = ["Crowd", "Stay", "User"]
@@ -70,7 +71,7 @@ class Crowd:
         *,
         seed: int = 1,
         host: str = LOOPBACK,
-        deadline_s: float = 60.0,
+        deadline_s: float = PATIENCE_S,
         pause_s: float = 0.05,
         most_bytes: int = 20_000,
         again: bool = True,
@@ -105,7 +106,7 @@ class Crowd:
         """Connections that were served so far."""
         return sum(stay.answered is not None for stay in self._stays())
 
-    def wait(self, what: str, holds: Callable[[], bool], within_s: float) -> float:
+    def wait(self, what: str, holds: Callable[[], bool], within_s: float = PATIENCE_S) -> float:
         """Waits until something holds; answers how long it took.
 
         :raises AssertionError: it did not hold in time, or a user noticed a mistake meanwhile.
@@ -120,7 +121,7 @@ class Crowd:
             self._check()
         return time.monotonic() - began
 
-    def wait_served(self, within_s: float) -> float:
+    def wait_served(self, within_s: float = PATIENCE_S) -> float:
         """Waits until every user has got bytes back from now on."""
         now = time.monotonic()
         return self.wait(
@@ -129,7 +130,17 @@ class Crowd:
             within_s,
         )
 
-    def wait_ended(self, before: float, within_s: float) -> float:
+    def wait_undisturbed(self) -> None:
+        """Waits until every user has got bytes back, and none of them has ever had to come again.
+
+        :raises AssertionError: the connection of one has ended.
+        """
+        self.wait_served()
+        disturbed = [user.number for user in self.users if len(user.stays) != 1]
+        if disturbed:
+            raise AssertionError(f"the connections of the users {disturbed} have ended")
+
+    def wait_ended(self, before: float, within_s: float = PATIENCE_S) -> float:
         """Waits until every connection that was served at a time has ended."""
         return self.wait(
             "every connection from before has ended",

@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 
+from tests.integration.programs import PATIENCE_S
 from tests.integration.traffic import LOOPBACK, PIECE_BYTES
 
 __all__ = ["Cutter"]
@@ -26,7 +27,7 @@ class Cutter:
         self._ready = threading.Event()
         self.port = 0
         threading.Thread(target=self._run, name="cutter", daemon=True).start()
-        self._ready.wait(10)
+        assert self._ready.wait(PATIENCE_S), "the wire does not stand"
 
     def cut(self, kept: int = 0) -> None:
         """Resets every connection, at both ends, but for the oldest ``kept``."""

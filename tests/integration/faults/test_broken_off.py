@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from attrs import define, field
 
+from relaykit.sansio.control.pool import POOL_HEADROOM
 from tests.integration.faults.case import ALLOWANCE_S, FaultTestCase, why_short
 from tests.integration.faults.test_endurance import DIRECT
-from tests.integration.programs import Program, free_ports, frp_command, missing_frp
-from tests.integration.relays import SECRET_KEY, Table
+from tests.integration.programs import PATIENCE_S, Program, free_ports, frp_command, missing_frp
+from tests.integration.relays import PATIENT, SECRET_KEY, Table
 from tests.integration.traffic import LOOPBACK, PIECE_BYTES, dial, receive_exactly
 
 GONE_WITHIN_S = 2.0
@@ -23,7 +24,10 @@ TAKEN_BYTES = 256 * 1024
 """What a user takes of a download before it leaves."""
 
 AT_ONCE = 10
-"""Users at a time; without mux so many idle connections may be left for the next ones."""
+"""Users at a time."""
+
+IDLE = POOL_HEADROOM + 1
+"""Idle connections that may be left for the next users, without mux."""
 
 ORDER = b"d"
 """Orders a download; any other byte is the beginning of an upload, which nobody reads."""
@@ -84,7 +88,7 @@ async def download(port: int, leave: Leave, host: str) -> None:
     """Orders a download, takes some of it, and leaves."""
     reader, writer = await asyncio.open_connection(LOOPBACK, port, local_addr=(host, 0))
     writer.write(ORDER)
-    await asyncio.wait_for(reader.readexactly(TAKEN_BYTES), 60)
+    await asyncio.wait_for(reader.readexactly(TAKEN_BYTES), PATIENCE_S)
     await leave(reader, writer)
 
 
@@ -124,7 +128,7 @@ class BrokenOffTests(FaultTestCase):
         self.supplier = Supplier()
         service = self.start_service(self.supplier)
         self.port, self.visitor_port = free_ports(2)
-        server = self.start_server({"transport.tcpMux": table.get("transport.tcpMux", True)})
+        server = self.start_server({**PATIENT, "transport.tcpMux": table.get("transport.tcpMux", True)})
         client = self.start_client(
             table,
             [
@@ -167,11 +171,12 @@ class BrokenOffTests(FaultTestCase):
 
                 def is_over() -> bool:
                     return not self.supplier.serving and all(
-                        program.sockets() <= before[name] + AT_ONCE for name, program in programs.items()
+                        program.sockets() <= before[name] + IDLE for name, program in programs.items()
                     )
 
-                took_s = self.until("nothing is left", is_over, GONE_WITHIN_S + ALLOWANCE_S)
-                self.figure(f"{name}, {what.__name__}, {leave.__name__}: nothing left after", took_s)
+                took_s = self.until("nothing is left", is_over)
+                how = f"{name}, {what.__name__}, {leave.__name__}"
+                self.took(f"{how}: nothing left after", took_s, GONE_WITHIN_S + ALLOWANCE_S)
 
     def test_mux(self) -> None:
         """Nothing is left of users who left, where all share a connection."""

@@ -11,7 +11,8 @@ from tests.integration.relays import NOTHING, Table
 
 HOUR_S = 3600.0
 
-INTERVAL_S = 4
+INTERVAL_S = 8
+"""Twice as long one of the two may be held up."""
 
 PINGS: Table = {"transport.tcpMuxKeepaliveInterval": INTERVAL_S}
 
@@ -32,11 +33,10 @@ class StepTests(FaultTestCase):
         )
         client.wait_for("start proxy success")
         crowd = self.crowd(5)
-        crowd.wait_served(30)
+        crowd.wait_served()
         clocks.set(day_s=step_s)
         self.rest(INTERVAL_S + 1)
-        crowd.wait_served(30)
-        self.assertEqual([len(user.stays) for user in crowd.users], [1] * 5)
+        crowd.wait_undisturbed()
         frozen = time.monotonic()
         if which == "server":
             client.freeze()
@@ -45,8 +45,7 @@ class StepTests(FaultTestCase):
             server.freeze()
             client.wait_for("the session ended: timeout")
         noticed_s = time.monotonic() - frozen
-        self.figure("until a dead peer was noticed after the step", noticed_s)
-        self.assertLess(noticed_s, 2 * INTERVAL_S + ALLOWANCE_S)
+        self.took("until a dead peer was noticed after the step", noticed_s, 2 * INTERVAL_S + ALLOWANCE_S)
         (client if which == "server" else server).thaw()
         crowd.stop()
 
@@ -124,8 +123,7 @@ class NetworkTests(WireTestCase):
         self.wire.ip(f"addr add {CLIENT_ADDRESS}/24 dev {self.wire.link}")
         back = time.monotonic()
         client.wait_for("start proxy success", 2)
-        self.figure("from the network's return until the session", time.monotonic() - back)
-        self.assertLess(time.monotonic() - back, ALLOWANCE_S)
+        self.took("from the network's return until the session", time.monotonic() - back, ALLOWANCE_S)
         self.until_served()
 
     def test_other_address(self) -> None:

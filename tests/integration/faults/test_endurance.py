@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tests.integration.faults.case import FaultTestCase, WireTestCase, why_short
 from tests.integration.faults.cutter import Cutter
 from tests.integration.faults.impatient import impatient_command
-from tests.integration.programs import Program, free_port
+from tests.integration.programs import PATIENCE_S, Program, free_port
 from tests.integration.relays import Table
 from tests.integration.traffic import LOOPBACK
 
@@ -60,12 +60,12 @@ class FlatTests(FaultTestCase):
         warm: dict[str, int] = {}
         began = time.monotonic()
         for number in range(1, self.reconnections + 1):
-            self.until_served(60)
+            self.until_served()
             cutter.cut()
             client.wait_for("the session ended", number)
             if number == self.reconnections // 4:
                 warm = {name: program.resident_bytes() for name, program in programs.items()}
-        self.until_served(60)
+        self.until_served()
         self.figure(f"{self.reconnections} reconnections in", time.monotonic() - began)
         self.check_flat(programs, warm)
         for name, program in programs.items():
@@ -145,7 +145,7 @@ class ChanceTests(WireTestCase):
         chance = random.Random(seed)
         self.begin()
         crowd = self.crowd(self.users, list(self.ports), seed=seed, deadline_s=self.deadline_s)
-        crowd.wait_served(60)
+        crowd.wait_served()
         faults: Sequence[Callable[[random.Random], str]] = (
             self.kill_server,
             self.kill_client,
@@ -163,10 +163,10 @@ class ChanceTests(WireTestCase):
             done[what] = done.get(what, 0) + 1
             if chance.random() < 0.5:
                 # Sometimes there is time to recover, sometimes the next fault is there before.
-                took_s = crowd.wait_served(self.deadline_s + 60)
+                took_s = crowd.wait_served(self.deadline_s + PATIENCE_S)
                 worst_s = max(worst_s, took_s)
             self.rest(chance.uniform(0.0, 3.0))
-        crowd.wait_served(self.deadline_s + 60)
+        crowd.wait_served(self.deadline_s + PATIENCE_S)
         crowd.stop()
         for what, times in sorted(done.items()):
             self.figure(what, times, "times")

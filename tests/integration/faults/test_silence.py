@@ -9,14 +9,16 @@ import threading
 import time
 
 from tests.integration.faults.case import ALLOWANCE_S, FaultTestCase, WireTestCase, takes_long, why_short
-from tests.integration.programs import Program, frp_command, missing_frp
-from tests.integration.relays import NOTHING, Table
+from tests.integration.programs import PATIENCE_S, Program, frp_command, missing_frp
+from tests.integration.relays import NOTHING, PATIENT, Table
 from tests.integration.traffic import dial, echo, receive_exactly
 
 USERS = 10
 
 PINGS: Table = {"transport.tcpMuxKeepaliveInterval": 2}
-SLOW_PINGS: Table = {"transport.tcpMuxKeepaliveInterval": 10}
+
+BEGUN_BYTES = 1_000_000
+"""What comes of a download before it gets stuck."""
 
 TO_SERVER = "sent tcp dport {port}"
 FROM_SERVER = "received tcp sport {port}"
@@ -45,23 +47,22 @@ class DroppedTests(WireTestCase):
         """The client notices within two intervals; users are let go; when packets pass, all is as before."""
         relay = self.start_server(server)
         publishing = self.publish_echo(client, self.start_service(patient_echo))
-        crowd = self.crowd(USERS, deadline_s=server_within_s + 30)
-        crowd.wait_served(30)
+        crowd = self.crowd(USERS, deadline_s=server_within_s + PATIENCE_S)
+        crowd.wait_served()
         dropped = time.monotonic()
         self.wire.drop(*(rule.format(port=self.bind_port) for rule in rules))
         publishing.wait_for("the session ended: timeout")
         noticed_s = time.monotonic() - dropped
-        self.figure("until the client noticed", noticed_s)
-        self.assertLess(noticed_s, 2 * interval_s + ALLOWANCE_S)
+        self.took("until the client noticed", noticed_s, 2 * interval_s + ALLOWANCE_S)
         relay.wait_for("client exit success")
         self.figure("until the server noticed", time.monotonic() - dropped)
-        crowd.wait_ended(dropped, server_within_s + 30)
+        crowd.wait_ended(dropped, server_within_s + PATIENCE_S)
         self.figure("until every user was let go", time.monotonic() - dropped)
         self.wire.heal()
         healed = time.monotonic()
-        self.until_served(60)
+        self.until_served()
         self.figure("from the healing until a user was served", time.monotonic() - healed)
-        crowd.wait_served(60)
+        crowd.wait_served()
         crowd.stop()
         self.figure("bytes checked", crowd.content, "bytes")
 
@@ -119,7 +120,7 @@ class IdleWorkTests(WireTestCase):
 
     def test_forgotten_by_a_router(self) -> None:
         """A router forgot the idle ones: the user gets a new one, and none of its bytes twice or late."""
-        server = self.start_server({"transport.tcpMux": False})
+        server = self.start_server({**PATIENT, "transport.tcpMux": False})
         client = self.publish_echo({"transport.tcpMux": False, "transport.poolCount": 5})
         self.until_served()
         # Those that are open now have waited long enough to be looked at.
@@ -157,8 +158,8 @@ class FrozenTestCase(FaultTestCase):
         """
         relay = self.start_server(server)
         publishing = self.publish_echo(client, self.start_service(patient_echo))
-        crowd = self.crowd(USERS, deadline_s=frozen_s + 120)
-        crowd.wait_served(30)
+        crowd = self.crowd(USERS, deadline_s=frozen_s + PATIENCE_S)
+        crowd.wait_served()
         began = time.monotonic()
         program = relay if which == "server" else publishing
         program.freeze()
@@ -166,15 +167,14 @@ class FrozenTestCase(FaultTestCase):
             other = publishing if which == "server" else relay
             other.wait_for("the session ended: timeout" if which == "server" else "client exit success")
             noticed_s = time.monotonic() - began
-            self.figure("until the other end noticed", noticed_s)
-            self.assertLess(noticed_s, within_s + ALLOWANCE_S)
+            self.took("until the other end noticed", noticed_s, within_s + ALLOWANCE_S)
         self.rest(max(0.0, began + frozen_s - time.monotonic()))
         program.thaw()
         thawed = time.monotonic()
-        crowd.wait_served(90)
+        crowd.wait_served()
         self.figure("from the thaw until every user was served", time.monotonic() - thawed)
         if not lost:
-            self.assertEqual([len(user.stays) for user in crowd.users], [1] * USERS)
+            crowd.wait_undisturbed()
         crowd.stop()
         self.figure("bytes checked", crowd.content, "bytes")
 
@@ -185,11 +185,11 @@ class FrozenTests(FrozenTestCase):
     @takes_long
     def test_server_for_a_moment(self) -> None:
         """A server that stood still for less than a ping may take is not given up by anybody."""
-        self.check_frozen("server", 3.0, SLOW_PINGS, SLOW_PINGS, lost=False)
+        self.check_frozen("server", 3.0, NOTHING, NOTHING, lost=False)
 
     def test_client_for_a_moment(self) -> None:
         """Nor is such a client."""
-        self.check_frozen("client", 3.0, SLOW_PINGS, SLOW_PINGS, lost=False)
+        self.check_frozen("client", 3.0, NOTHING, NOTHING, lost=False)
 
     def test_server(self) -> None:
         """A server that stands still for longer is given up, and found again."""
@@ -273,11 +273,11 @@ class StuckTests(FaultTestCase):
         table: Table = {"transport.tcpMux": mux, **PINGS, "transport.heartbeatInterval": 2}
         server = self.start_server({"transport.tcpMux": mux, **PINGS, "transport.heartbeatTimeout": 4})
         client = self.publish_echo(table, self.start_service(pour if which == "server" else swallow))
-        user = dial(self.port)
-        self.addCleanup(user.close)
         if which == "server":
-            self.assertEqual(len(receive_exactly(user, 1_000_000)), 1_000_000)
+            self.until("a download is on its way", self.has_begun_a_download)
         else:
+            user = dial(self.port)
+            self.addCleanup(user.close)
             threading.Thread(target=pour, args=[user], daemon=True).start()
             self.rest(1.0)
         frozen = server if which == "server" else client
@@ -288,10 +288,17 @@ class StuckTests(FaultTestCase):
         else:
             server.wait_for("client exit success")
         noticed_s = time.monotonic() - began
-        self.figure("until the other end noticed", noticed_s)
-        self.assertLess(noticed_s, 4.0 + ALLOWANCE_S)
+        self.took("until the other end noticed", noticed_s, 4.0 + ALLOWANCE_S)
         frozen.thaw()
         client.wait_for("start proxy success", 2)
+
+    def has_begun_a_download(self) -> bool:
+        """Whether a new user, who stays, has got enough; on a machine that stood still a session may end."""
+        user = dial(self.port)
+        self.addCleanup(user.close)
+        with contextlib.suppress(OSError):
+            return len(receive_exactly(user, BEGUN_BYTES)) == BEGUN_BYTES
+        return False
 
     def test_server(self) -> None:
         """A server, with mux, where a download is stuck in the way of the pings."""
@@ -322,7 +329,7 @@ class FrozenFrpsTests(FrozenTestCase):
 
     def test_for_a_moment(self) -> None:
         """One that stood still for less than a ping may take is not given up."""
-        self.check_frozen("server", 3.0, SLOW_PINGS, SLOW_PINGS, lost=False)
+        self.check_frozen("server", 3.0, NOTHING, NOTHING, lost=False)
 
     def test_for_long(self) -> None:
         """One that stands still for longer is given up, and found again."""
@@ -338,7 +345,7 @@ class FrozenFrpcTests(FrozenTestCase):
 
     def test_for_a_moment(self) -> None:
         """One that stood still for less than a ping may take is not given up."""
-        self.check_frozen("client", 3.0, SLOW_PINGS, SLOW_PINGS, lost=False)
+        self.check_frozen("client", 3.0, NOTHING, NOTHING, lost=False)
 
     def test_for_long(self) -> None:
         """One that stands still for longer is given up, and comes back."""

@@ -33,8 +33,7 @@ class StoppingTests(FaultTestCase):
             programs[stopped].terminate()
             self.assertEqual(programs[stopped].wait_for_end(), 0)
             took_s = time.monotonic() - began
-        self.figure(f"until the {stopped} had stopped", took_s)
-        self.assertLess(took_s, DRAIN_LIMIT_S + ALLOWANCE_S)
+        self.took(f"until the {stopped} had stopped", took_s, DRAIN_LIMIT_S + ALLOWANCE_S)
 
     def test_client(self) -> None:
         """The client, whose server lives."""
