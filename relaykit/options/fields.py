@@ -115,7 +115,10 @@ def file_key(path: str) -> msgspec.Meta:
 
 @frozen
 class Problem:
-    """One thing that is wrong with a value: its key, dotted from the table it is in, and why."""
+    """One thing that is wrong with a value: its key, dotted from the table it is in, and why.
+
+    An empty key means the table itself.
+    """
 
     key: str
     reason: str

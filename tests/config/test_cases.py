@@ -29,7 +29,7 @@ DEVIATIONS = (
         "numbers that cannot work are mistakes; frp finds that out once they are used, if ever",
         "must be in the range {}",
         "",
-        "c427 c454 c455 c508 c509 c521 c611",
+        "c427 c429 c454 c455 c508 c509 c521 c611",
     ),
     Deviation(
         "so are those beyond the greatest, where less than nothing means off",
@@ -37,6 +37,7 @@ DEVIATIONS = (
         "",
         "c150 c627 c617 c622",
     ),
+    Deviation("so are ranges of ports that allow none", "{}", "", "c127"),
     Deviation(
         "a host that cannot be one would fail at its first use", "must be a host", "", "c536 c569 c574"
     ),

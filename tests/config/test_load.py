@@ -354,6 +354,18 @@ class ServerTests(ConfigurationTestCase):
         (warning,) = self.server("").warnings
         self.assertEqual(warning.key, "auth.token")
 
+    def test_allowed_ports(self) -> None:
+        """Entries that allow no port are told with file, line, key and what to write, each once."""
+        self.assertEqual(
+            self.server_problems(
+                'auth.token = "t"\n[[allowPorts]]\nstart = 7\nend = 2\n[[allowPorts]]\nsingle = 70000\n'
+            ),
+            [
+                "frps.toml:2: allowPorts[0]: allows no port: start is above end; write start = 2 and end = 7",
+                "frps.toml:6: allowPorts[1].single: must be in the range 0..65535, not 70000",
+            ],
+        )
+
     def test_other_program(self) -> None:
         """A key of the other program is told as such."""
         self.assertEqual(

@@ -104,11 +104,15 @@ class Reader:
     def findings(self, found: Findings, path: KeyPath, *, subject: str = "") -> None:
         """Reports what a check found in the table at this path.
 
-        What follows from a value that could not be read is left out, and so is that a key is not
-        available where something is wrong with it or below it.
+        What follows from a value that could not be read, below or above, is left out, and so is that a key is
+        not available where something is wrong with it or below it.
         """
         fresh = [(each, (*path, *key_path(each.key))) for each in found.problems]
-        fresh = [(each, full) for each, full in fresh if self._blamed.isdisjoint(_beginnings(full))]
+        fresh = [
+            (each, full)
+            for each, full in fresh
+            if self._blamed.isdisjoint(_beginnings(full)) and not self.is_blamed(full)
+        ]
         for each, full in fresh:
             self.problem(full, each.reason, subject=subject)
         for each in found.unavailable:

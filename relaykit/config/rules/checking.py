@@ -7,11 +7,11 @@ command line alike.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.problems import Findings
-from relaykit.config.schema import ClientConfig, PortRange, ServerConfig
+from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.config.schema.addresses import endpoint_problem, host_and_port_problem
 from relaykit.config.schema.auth import Auth, TokenSource
 from relaykit.config.schema.sections import choice_problems
@@ -53,7 +53,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 def nested_problems(options: Options, prefix: str = "") -> Iterator[Problem]:
     """The problems of options and of all options inside them, by key from the outermost."""
     for problem in options.problems():
-        yield Problem(prefix + problem.key, problem.reason)
+        yield Problem((prefix + problem.key).removesuffix("."), problem.reason)
     for each in option_fields(type(options)):
         value = getattr(options, each.name)
         if isinstance(value, Options):
@@ -78,7 +78,6 @@ def check_server(
         found.add(_unbindable(config.auth))
         if _has_no_token(config.auth) and config.auth.method == "token":
             found.warn((Problem("auth.token", "is empty: whoever reaches the port may log in"),))
-    found.warn(_empty_ranges(config.allow_ports))
     found.warn(
         _idle_limits(
             {
@@ -253,12 +252,6 @@ def _idle_limits(limits: Mapping[str, str]) -> Iterator[Problem]:
     for key, text in limits.items():
         if is_no_limit(text):
             yield Problem(key, f'is "{text}", which is no limit: leave it out, or give such as 512KB')
-
-
-def _empty_ranges(ranges: Iterable[PortRange]) -> Iterator[Problem]:
-    for position, each in enumerate(ranges):
-        if not each.ports:
-            yield Problem(f"allowPorts[{position}]", f"allows no port: {each.end} is below {each.start}")
 
 
 def _has_no_token(auth: Auth) -> bool:

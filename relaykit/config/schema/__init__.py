@@ -21,7 +21,6 @@ from relaykit.config.schema.server import (
     ServerTls,
     ServerTransport,
     SshTunnelGateway,
-    port_allowed,
 )
 
 __all__ = [
@@ -37,5 +36,4 @@ __all__ = [
     "SshTunnelGateway",
     "StoreConfig",
     "VirtualNet",
-    "port_allowed",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -22,6 +22,7 @@ from relaykit.options import (
     ListeningPort,
     ListeningPortOrOff,
     Options,
+    Port,
     Problem,
     Seconds,
     SecondsOrOff,
@@ -39,7 +40,6 @@ __all__ = [
     "ServerTls",
     "ServerTransport",
     "SshTunnelGateway",
-    "port_allowed",
 ]
 
 HTTP_PLUGIN_OPERATIONS = ("Login", "NewProxy", "CloseProxy", "Ping", "NewWorkConn", "NewUserConn")
@@ -49,19 +49,27 @@ HTTP_PLUGIN_OPERATIONS = ("Login", "NewProxy", "CloseProxy", "Ping", "NewWorkCon
 class PortRange(Options, frozen=True, kw_only=True):
     """Ports that proxies may ask for: one, or a range with both ends."""
 
-    start: Annotated[CountOrOff, doc("First port.")] = 0
-    end: Annotated[CountOrOff, doc("Last port; below start, the range allows nothing.")] = 0
-    single: Annotated[CountOrOff, doc("One port; if it is positive, start and end do not count.")] = 0
+    start: Annotated[Port, doc("First port; 0 is as good as 1.")] = 0
+    end: Annotated[Port, doc("Last port, not below start.")] = 0
+    single: Annotated[Port, doc("One port; where it is not 0, start and end do not count.")] = 0
 
     @property
     def ports(self) -> range:
         """The ports themselves."""
-        return range(self.single, self.single + 1) if self.single > 0 else range(self.start, self.end + 1)
+        if self.single:
+            return range(self.single, self.single + 1)
+        return range(max(1, self.start), self.end + 1)
 
-
-def port_allowed(port: int, ranges: Sequence[PortRange]) -> bool:
-    """Whether ``allowPorts`` lets a proxy have this port; an empty list allows every port."""
-    return not ranges or any(port in each.ports for each in ranges)
+    def problems(self) -> Iterable[Problem]:
+        if self.ports:
+            return
+        if self.end:
+            advice = f"start is above end; write start = {self.end} and end = {self.start}"
+        elif self.start:
+            advice = f"it has no end; for one port alone write single = {self.start}"
+        else:
+            advice = "write such as single = 6000, or start = 6000 and end = 6999"
+        yield Problem("", f"allows no port: {advice}")
 
 
 class HttpPlugin(Options, frozen=True, kw_only=True):

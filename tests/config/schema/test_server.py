@@ -12,7 +12,6 @@ from relaykit.config.schema import (
     PortRange,
     ProxyProtocol,
     ServerConfig,
-    port_allowed,
 )
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.options import Options, ProxyCommon, VisitorCommon, option_fields, options_class
@@ -65,7 +64,7 @@ class SchemaTests(SynchronousTestCase):
         """Defaults are right by themselves."""
         for program in (ServerConfig, ClientConfig):
             for table in tables(program):
-                if table.__name__ not in ("WebServerTls", "TokenSource"):
+                if table.__name__ not in ("WebServerTls", "TokenSource", "PortRange"):
                     self.assertEqual(list(table().problems()), [], table)
 
     def test_limits(self) -> None:
@@ -111,14 +110,20 @@ class PortRangeTests(SynchronousTestCase):
     """Tests for allowed ports."""
 
     def test_ranges(self) -> None:
-        """A range has both ends, a single port wins over it, and one from high to low has none."""
+        """A range has both ends, none of which is port 0, and a single port wins over it."""
         self.assertEqual(list(PortRange(start=10, end=12).ports), [10, 11, 12])
-        self.assertEqual(list(PortRange(start=10, end=12, single=5).ports), [5])
-        self.assertEqual(list(PortRange(start=10, end=2).ports), [])
-        self.assertEqual(list(PortRange(start=10, end=10, single=-1).ports), [10])
+        self.assertEqual(list(PortRange(end=3).ports), [1, 2, 3])
+        self.assertEqual(list(PortRange(start=10, end=2, single=5).ports), [5])
+        for each in (PortRange(end=3), PortRange(start=10, end=2, single=5)):
+            self.assertEqual(list(each.problems()), [])
 
-    def test_allowed(self) -> None:
-        """Without ranges every port is allowed, else those of any range."""
-        ranges = (PortRange(start=10, end=12), PortRange(single=20))
-        self.assertTrue(port_allowed(7, ()))
-        self.assertEqual([port for port in range(30) if port_allowed(port, ranges)], [10, 11, 12, 20])
+    def test_empty(self) -> None:
+        """What allows no port is blamed, with what to write."""
+        for written, advice in (
+            (PortRange(start=6010, end=6000), "start = 6000 and end = 6010"),
+            (PortRange(start=6010), "single = 6010"),
+            (PortRange(), "start = 6000 and end = 6999"),
+        ):
+            (problem,) = written.problems()
+            self.assertEqual((list(written.ports), problem.key), ([], ""))
+            self.assertIn(advice, problem.reason)
