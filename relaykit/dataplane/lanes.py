@@ -94,7 +94,9 @@ class DatagramLane:
             self._timer = self._poller.reactor.callLater(KEEP_ALIVE_S, self._keep_alive)
         self._attach()
 
-    def open(self, user: Address) -> IDatagramLeg:
+    def open(self, user: Address | None) -> IDatagramLeg:
+        if user is None:
+            raise ValueError("who comes from no address cannot be told from others")
         leg = self._sources.add(self._codec.key_of(user), user, self._lower.host)
         if self._closed:
             leg.close()

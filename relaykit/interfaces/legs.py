@@ -323,10 +323,10 @@ class IDatagramLane(Interface):
     def start(acceptor: IDatagramAcceptor | None = None) -> None:
         """Begins to deliver: as the service's end, whose legs the acceptor gets, or else as the users'."""
 
-    def open(user: Address) -> IDatagramLeg:
+    def open(user: Address | None) -> IDatagramLeg:
         """A leg whose datagrams come from this user and go to it; one that the user had is let go.
 
-        :raises ValueError: the address is none of the Internet protocol.
+        :raises ValueError: the user has no address, or one that is none of the Internet protocol.
         """
 
     def let_go_oldest() -> None:

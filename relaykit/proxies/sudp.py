@@ -24,7 +24,7 @@ from relaykit.options import OneLine
 from relaykit.proxies.stcp import PortVisitor, StcpOptions, StcpVisitorOptions, admit
 from relaykit.proxies.tcp import NoIngressOptions
 from relaykit.proxies.udp import PacketSize
-from relaykit.values import Address, Ended
+from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -46,9 +46,6 @@ __all__ = ["SudpBackend", "SudpIngress", "SudpOptions", "SudpVisitor", "SudpVisi
 
 MOST_WAITING = 1024
 """Users of one visitor that wait for its lane at once; each holds some datagrams meanwhile."""
-
-NOBODY = Address("", 0)
-"""Whoever comes from no address."""
 
 RETRY_S = 1.0
 """Seconds after a visit was opened, or failed to be, in which no other is: users send again and again, and
@@ -189,7 +186,7 @@ class SudpVisitor(PortVisitor):
     def _join(self, leg: IDatagramLeg, origin: Origin, lane: IDatagramLane) -> None:
         """Joins a user with a place of their own on the lane."""
         try:
-            place = lane.open(origin.source or NOBODY)
+            place = lane.open(origin.source)
         except ValueError:
             leg.close()
         else:

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from relaykit.errors import NoWorkConnection
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.server.flows import UserFlow
-from relaykit.values import Address, Ended, Origin
+from relaykit.values import Ended, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +32,6 @@ of sources when there are many, but nobody learns of it before a lane is there, 
 
 PAUSE_S = 1.0
 """Seconds from when a lane was lost, or could not be opened, until another is asked for; frp's figure."""
-
-_NOBODY = Address("0.0.0.0", 0)
-"""Who sends what comes from no address."""
 
 
 class DatagramUserFlow(UserFlow):
@@ -102,7 +99,7 @@ class ProxyLanes:
         if lane.users and len(self._lanes) < self._most:
             self._open()
         try:
-            leg = lane.open(flow.origin.source or _NOBODY)
+            leg = lane.open(flow.origin.source)
         except ValueError:
             flow.on_unserved(NoWorkConnection("where the datagrams come from is no address"))
         else:

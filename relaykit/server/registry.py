@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from attrs import Factory, define, field
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
@@ -127,14 +128,17 @@ class RegisteredProxy:
     is_open: bool = field(default=False, init=False)
     """Whether observers were told that it is exposed, and not yet that it is closed."""
     flows: set[ProxyFlow] = field(factory=set, init=False)
-    lanes: ProxyLanes = field(default=Factory(ProxyLanes, takes_self=True), init=False, repr=False)
-    """What the flows of datagrams share."""
     _unserved_at: float = field(default=float("-inf"), init=False)
 
     @_own_budgets.default
     def _make_own_budgets(self) -> tuple[Budget, ...]:
         limit = self.common.transport.limit_at("server")
         return (Budget(limit),) if limit else ()
+
+    @functools.cached_property
+    def lanes(self) -> ProxyLanes:
+        """What the flows of datagrams share; few proxies have some."""
+        return ProxyLanes(self)
 
     @property
     def identity(self) -> ClientIdentity:
