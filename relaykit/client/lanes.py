@@ -8,6 +8,7 @@ from attrs import evolve
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.client.announcing import UserNotAnnounced
 from relaykit.errors import ConnectionFailed, OutOfDescriptors
 from relaykit.interfaces import IDatagramAcceptor
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["LaneService"]
 
 UNREACHABLE_FOR_S = 10.0
-"""Seconds after the local service could not be reached in which no user has it tried again, so that not every
-datagram is a line in the log; they are dropped."""
+"""Seconds after the local service could not be reached in which no new user has it tried again, so that not
+every datagram is a line in the log; they are dropped."""
 
 
 @implementer(IDatagramAcceptor)
@@ -64,6 +65,9 @@ class LaneService:
         leg.close()
         if failure.check(OutOfDescriptors):
             self._lane.let_go_oldest()
+        elif failure.check(UserNotAnnounced) and self._origin.source is None:
+            # That is about this user; where the visiting client is announced, it is about all of them.
+            pass
         elif failure.check(ConnectionFailed):
             self._unreachable_until = self._host.reactor.seconds() + UNREACHABLE_FOR_S
         else:

@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from relaykit.client.announcing import UserNotAnnounced
 from relaykit.client.lanes import UNREACHABLE_FOR_S, LaneService
 from relaykit.dataplane.datagram_flows import DatagramForwarder
 from relaykit.dataplane.lanes import DatagramLane
@@ -19,6 +20,7 @@ from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams
 from relaykit.testing.ports import datagram_pair
 from relaykit.values import Address, Ended, Origin
 
+VISITING = Address("198.51.100.4", 9)
 ALICE, BOB, CAROL = (Address("203.0.113.9", port) for port in (1, 2, 3))
 
 
@@ -92,17 +94,20 @@ class LaneServiceTests(SynchronousTestCase):
         self.assertEqual([each.got for each in got], [[b"203.0.113.9:1"], [b"203.0.113.9:2"]])
         self.assertEqual(self.host.opened, [Origin(ALICE), Origin(BOB)])
 
-    def test_visitor(self) -> None:
-        """The users of a visitor's lane come from the client that visits; who they are is what that says."""
+    def visit(self) -> None:
+        """Has a lane of a visitor served, too."""
         near, far = self.network.pair()
         self.users = DatagramLane(self.network, near, BinaryCodec(), lambda error: None)
         self.users.start()
         self.lane = DatagramLane(self.network, far, BinaryCodec(), lambda error: None)
-        visiting = Address("198.51.100.4", 9)
-        self.serve(Origin(visiting))
+        self.serve(Origin(VISITING))
+
+    def test_visitor(self) -> None:
+        """The users of a visitor's lane come from the client that visits; who they are is what that says."""
+        self.visit()
         (got,) = self.ask(ALICE)
         self.assertEqual(got.got, [b"203.0.113.9:1"])
-        self.assertEqual(self.host.opened, [Origin(visiting, visitor_user=ALICE)])
+        self.assertEqual(self.host.opened, [Origin(VISITING, visitor_user=ALICE)])
 
     def test_held(self) -> None:
         """What a user sends while the way to the service is being opened is not lost."""
@@ -121,6 +126,15 @@ class LaneServiceTests(SynchronousTestCase):
         self.clock.advance(UNREACHABLE_FOR_S)
         (got,) = self.ask(BOB)
         self.assertEqual(got.got, [b"203.0.113.9:2"])
+
+    def test_not_announced(self) -> None:
+        """A user who cannot be announced keeps no others away, unless all are announced alike."""
+        self.host.failure = UserNotAnnounced("no address")
+        self.ask(ALICE, BOB)
+        self.assertEqual((self.host.opened, self.lane.users), ([Origin(ALICE), Origin(BOB)], 0))
+        self.visit()
+        self.ask(ALICE, BOB)
+        self.assertEqual(self.host.opened[2:], [Origin(VISITING, visitor_user=ALICE)])
 
     def test_no_descriptors(self) -> None:
         """Where there are no sockets for all users, the longest silent one makes room for who comes."""
