@@ -103,6 +103,13 @@ class Decoder(ABC):
         self._buffer += data
 
     @abstractmethod
+    def receive_bodies(self, kind: type[Message], data: Buffer) -> list[bytes]:
+        """Takes in bytes of the peer, and takes the bodies of all messages of a kind that come next in a row.
+
+        For bulk: they are not looked at.  :meth:`next_message` goes on with whatever follows them.
+        """
+
+    @abstractmethod
     def next_message(self) -> Received | None:
         """The next message or hello; None for "need more".
 
@@ -118,6 +125,10 @@ class Decoder(ABC):
         self._buffer.clear()
         return data
 
+    def _joined(self, data: Buffer) -> bytes:
+        """What is held, and what came now behind it."""
+        return bytes(self._buffer + data) if self._buffer else bytes(data)
+
 
 class V1Decoder(Decoder):
     """Version 1.  A ``null`` in place of a body is no message: skipped, as frp does.
@@ -131,6 +142,21 @@ class V1Decoder(Decoder):
     def __init__(self, messages: MessageTable = CORE_MESSAGES, *, null_first: bool = False) -> None:
         super().__init__(messages)
         self._null_allowed = null_first
+
+    def receive_bodies(self, kind: type[Message], data: Buffer) -> list[bytes]:
+        content, unpack, expected = self._joined(data), _V1_HEADER.unpack_from, kind.type_byte
+        bodies: list[bytes] = []
+        at, body, available = 0, _V1_HEADER.size, len(content)
+        while body <= available:
+            type_byte, length = unpack(content, at)
+            end = body + length
+            if type_byte != expected or not 0 <= length <= MAX_BODY or end > available:
+                break
+            bodies.append(content[body:end])
+            at, body = end, end + _V1_HEADER.size
+        self._buffer = bytearray(content[at:])
+        self._null_allowed = self._null_allowed or bool(bodies)
+        return bodies
 
     def next_message(self) -> Message | None:
         buffer = self._buffer
@@ -163,6 +189,22 @@ class V2Decoder(Decoder):
     """Version 2, after the magic.  A ``null`` in place of a body is an empty message, as for frp."""
 
     __slots__ = ()
+
+    def receive_bodies(self, kind: type[Message], data: Buffer) -> list[bytes]:
+        content, unpack, expected = self._joined(data), _MESSAGE_HEADER.unpack_from, kind.number
+        bodies: list[bytes] = []
+        at, body, available = 0, _MESSAGE_HEADER.size, len(content)
+        while body <= available:
+            frame_type, flags, length, number = unpack(content, at)
+            end = body - _NUMBER.size + length
+            if number != expected or frame_type != _MESSAGE or flags:
+                break
+            if not _NUMBER.size <= length <= MAX_PAYLOAD or end > available:
+                break
+            bodies.append(content[body:end])
+            at, body = end, end + _MESSAGE_HEADER.size
+        self._buffer = bytearray(content[at:])
+        return bodies
 
     def next_message(self) -> Received | None:
         buffer = self._buffer
@@ -205,12 +247,7 @@ def encode_v1(message: Message) -> bytes:
     :raises MessageTooLong: the body is longer than a peer accepts.
     :raises LocalProtocolError: version 1 does not have this message.
     """
-    if message.type_byte is None:
-        raise LocalProtocolError(f"version 1 has no {type(message).__name__}")
-    body = message.to_json()
-    if len(body) > MAX_BODY:
-        raise MessageTooLong(f"{type(message).__name__} has {len(body)} bytes, {MAX_BODY} are allowed")
-    return _V1_HEADER.pack(message.type_byte, len(body)) + body
+    return _frame_v1(type(message), message.to_json())
 
 
 def encode_v2(message: Message) -> bytes:
@@ -218,11 +255,7 @@ def encode_v2(message: Message) -> bytes:
 
     :raises MessageTooLong: the payload is longer than a peer accepts.
     """
-    body = message.to_json()
-    length = _NUMBER.size + len(body)
-    if length > MAX_PAYLOAD:
-        raise MessageTooLong(f"{type(message).__name__} has {length} bytes, {MAX_PAYLOAD} are allowed")
-    return _MESSAGE_HEADER.pack(_MESSAGE, 0, length, message.number) + body
+    return _frame_v2(type(message), message.to_json())
 
 
 def encode_hello(hello: HelloFrame) -> bytes:
@@ -236,16 +269,34 @@ def encode_hello(hello: HelloFrame) -> bytes:
     return _V2_HEADER.pack(_HELLO_TYPES[hello.sender], 0, length) + hello.payload
 
 
+def _frame_v1(kind: type[Message], body: bytes) -> bytes:
+    if kind.type_byte is None:
+        raise LocalProtocolError(f"version 1 has no {kind.__name__}")
+    length = len(body)
+    if length > MAX_BODY:
+        raise MessageTooLong(f"{kind.__name__} has {length} bytes, {MAX_BODY} are allowed")
+    return _V1_HEADER.pack(kind.type_byte, length) + body
+
+
+def _frame_v2(kind: type[Message], body: bytes) -> bytes:
+    length = _NUMBER.size + len(body)
+    if length > MAX_PAYLOAD:
+        raise MessageTooLong(f"{kind.__name__} has {length} bytes, {MAX_PAYLOAD} are allowed")
+    return _MESSAGE_HEADER.pack(_MESSAGE, 0, length, kind.number) + body
+
+
 @frozen
 class Framing:
     """One version of the wire, for those who speak whichever was chosen."""
 
     version: int
     encode: Callable[[Message], bytes]
+    frame: Callable[[type[Message], bytes], bytes]
+    """The frame of a message whose body is there already; raises what ``encode`` raises."""
     make_decoder: Callable[[MessageTable], Decoder]
 
 
-V1 = Framing(1, encode_v1, lambda messages: V1Decoder(messages, null_first=True))
+V1 = Framing(1, encode_v1, _frame_v1, lambda messages: V1Decoder(messages, null_first=True))
 """Version 1; its decoders read what follows an opening."""
-V2 = Framing(2, encode_v2, V2Decoder)
+V2 = Framing(2, encode_v2, _frame_v2, V2Decoder)
 """Version 2."""

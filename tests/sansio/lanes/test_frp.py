@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.sansio.lanes import frp
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, DatagramTooLarge
-from relaykit.sansio.lanes.frp import MOST_ZONE_CHARACTERS, MessageCodec
+from relaykit.sansio.lanes.frp import MOST_KEY_BYTES, MOST_ZONE_CHARACTERS, MessageCodec
 from relaykit.sansio.lanes.messages import UDPAddress, UDPPacket
 from relaykit.sansio.wire.framing import V1, V2, HelloFrame, encode_hello
+from relaykit.sansio.wire.gojson import MalformedMessage
 from relaykit.sansio.wire.messages import CORE_MESSAGES, Ping, StartWorkConn
 from relaykit.testing.cuts import every_cut
 from relaykit.values import Address
@@ -73,7 +76,7 @@ class MessageCodecTests(SynchronousTestCase):
         """A key that names no address, or no zone that could be one, is nobody."""
         codec = MessageCodec(V1, 1500)
         long = "x" * (MOST_ZONE_CHARACTERS + 1)
-        for key in (
+        for remote in (
             UDPAddress(),
             UDPAddress("relay.example.net", 1),
             UDPAddress("203.0.113.9\nforged", 1),
@@ -81,7 +84,9 @@ class MessageCodecTests(SynchronousTestCase):
             UDPAddress("fe80::1", 1, long),
             UDPAddress("203.0.113.9", 1, "eth0"),
         ):
-            self.assertRaises(ValueError, codec.user_of, key)
+            for _ in range(2):
+                ((key, _),) = codec.receive(V1.encode(UDPPacket(content=b"x", remote=remote)))
+                self.assertRaises(ValueError, codec.user_of, key)
 
     def test_mapped(self) -> None:
         """An IPv4-mapped address is shown as IPv4, and answered as it came."""
@@ -89,3 +94,45 @@ class MessageCodecTests(SynchronousTestCase):
         ((key, _),) = codec.receive(V1.encode(UDPPacket(remote=UDPAddress("::ffff:192.0.2.1", 5))))
         self.assertEqual(codec.user_of(key), Address("192.0.2.1", 5))
         self.assertIn(b'"IP":"::ffff:192.0.2.1"', codec.encode(key, b""))
+
+    def test_known(self) -> None:
+        """What is read of a message does not depend on whether its user is known."""
+        address = b'{"IP":"127.0.0.1","Port":56533,"Zone":""}'
+        for framing in (V1, V2):
+            for beginning, outcome in (
+                (b'{"c":"aGVsbG8=","r":', b"hello"),
+                (b'{"c":"","r":', b""),
+                (b'{"c":null,"r":', b""),
+                (b'{"c":"aGVs\\nbG8=","r":', b"hello"),
+                (b'{"c":"aGVs\\u0062G8=","r":', b"hello"),
+                (b'{"c": "aGVsbG8=" ,"r":', b"hello"),
+                (b'{"c":"aGVsbG8=","l":null,"r":', b"hello"),
+                (b'{"c":"Ynll","c":"aGVsbG8=","r":', b"hello"),
+                (b'{"d":"aGVsbG8=","r":', b""),
+                (b'{"r":', b""),
+                (b'{"c":"aGVsbG8","r":', MalformedMessage),
+                (b'{"c":"aGVsbG8=,"r":', MalformedMessage),
+                (b'{"c":5,"r":', MalformedMessage),
+                (b'{"c":"\xff","r":', MalformedMessage),
+                (b'["c":"aGVsbG8=","r":', MalformedMessage),
+            ):
+                frame = framing.frame(UDPPacket, beginning + address + b"}")
+                for known in (False, True):
+                    codec = MessageCodec(framing, 1500)
+                    if known:
+                        codec.receive(codec.encode(codec.key_of(USER), b"first"))
+                    if isinstance(outcome, bytes):
+                        self.assertEqual(codec.receive(frame), [(address, outcome)])
+                    else:
+                        self.assertRaises(outcome, codec.receive, frame)
+
+    def test_many_known(self) -> None:
+        """So many users are known, none with an endless address; who was forgotten is served as before."""
+        self.patch(frp, "MOST_USERS_KNOWN", 2)
+        codec = MessageCodec(V1, 1500)
+        for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.1", "192.0.2.1", "x" * MOST_KEY_BYTES):
+            user = UDPAddress(host, 1)
+            ((key, data),) = codec.receive(V1.encode(UDPPacket(content=b"x", remote=user)))
+            self.assertEqual((msgspec.json.decode(key, type=UDPAddress), data), (user, b"x"))
+            self.assertEqual(key in codec._known.values(), len(key) <= MOST_KEY_BYTES)
+            self.assertLessEqual(len(codec._known), 2)

@@ -94,8 +94,8 @@ class LaneTranscodingTests(SynchronousTestCase):
 
     def test_zone(self) -> None:
         """The answer has the zone of its user as that one's end named it."""
-        user = UDPAddress("fe80::1", 5, "eth0")
         joined = Joined(MAKERS[1], MAKERS[0])
+        user = joined.near.key_of(Address("fe80::1%eth0", 5))
         ((key, _),) = joined.to_far((user, b"x"))
         self.assertEqual(joined.to_near((key, b"y")), [(user, b"y")])
 

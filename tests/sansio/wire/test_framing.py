@@ -18,6 +18,7 @@ from relaykit.sansio.wire.framing import (
     V2,
     Decoder,
     FrameTooLong,
+    Framing,
     HelloFrame,
     MalformedFrame,
     MessageTooLong,
@@ -55,6 +56,25 @@ def reading(make: Callable[[], Decoder]) -> Callable[[Sequence[bytes]], list[Rec
         for portion in portions:
             decoder.receive(portion)
             try:
+                while (message := decoder.next_message()) is not None:
+                    found.append(message)
+            except RemoteProtocolError as error:
+                return [*found, str(error)]
+        return [*found, decoder.unread()]
+
+    return read
+
+
+def reading_in_bulk(make: Callable[[], Decoder]) -> Callable[[Sequence[bytes]], list[Received | str | bytes]]:
+    """The same, of a decoder of which the bodies of datagrams are taken in bulk."""
+
+    def read(portions: Sequence[bytes]) -> list[Received | str | bytes]:
+        decoder = make()
+        found: list[Received | str | bytes] = []
+        for portion in portions:
+            try:
+                for body in decoder.receive_bodies(UDPPacket, portion):
+                    found.append(UDPPacket.from_json(body) or UDPPacket())
                 while (message := decoder.next_message()) is not None:
                     found.append(message)
             except RemoteProtocolError as error:
@@ -270,3 +290,19 @@ class FramingTests(SynchronousTestCase):
             ):
                 decoder.receive(framing.encode(message))
                 self.assertEqual(decoder.next_message(), message)
+
+    @given(
+        st.lists(st.sampled_from([PACKET, UDPPacket(), Pong(), MAGIC, b"u", b"\x00\x10"]), max_size=6),
+        st.binary(max_size=24),
+    )
+    def test_bodies(self, contents: Sequence[UDPPacket | Pong | bytes], junk: bytes) -> None:
+        """Bodies that are taken in bulk are those of the messages; what follows them is read as ever."""
+        for framing in (V1, V2):
+            stream = junk.join(part if isinstance(part, bytes) else framing.encode(part) for part in contents)
+
+            def make(framing: Framing = framing) -> Decoder:
+                return framing.make_decoder(DATAGRAM_MESSAGES)
+
+            for whole in (stream, stream + junk):
+                found = feed_every_cut(whole, reading(make))
+                self.assertEqual(feed_every_cut(whole, reading_in_bulk(make)), found)
