@@ -19,6 +19,7 @@ from relaykit.options.fields import (
     SecondsOrOff,
     doc,
     extension,
+    flag,
     wire,
 )
 from relaykit.values import Balance, Secret
@@ -48,13 +49,19 @@ class ProxyTransport(Options, frozen=True, kw_only=True):
     bandwidth_limit: Annotated[
         str,
         wire("bandwidth_limit"),
+        flag("bandwidth-limit"),
         doc("Bytes a second of all users together, both directions, such as 1MB or 512KB; empty: no limit."),
     ] = ""
     bandwidth_limit_mode: Annotated[
-        str, wire("bandwidth_limit_mode"), doc("Which end limits: client or server.")
+        str,
+        wire("bandwidth_limit_mode"),
+        flag("bandwidth-limit-mode"),
+        doc("Which end limits: client or server."),
     ] = "client"
     proxy_protocol_version: Annotated[
-        str, doc("Announce the user's address to the local service: v1, v2 or empty.")
+        str,
+        flag("proxy-protocol"),
+        doc("Announce the user's address to the local service: v1, v2 or empty."),
     ] = ""
 
     def limit_at(self, end: str) -> int:
@@ -70,13 +77,16 @@ class ProxyTransport(Options, frozen=True, kw_only=True):
 class LoadBalancer(Options, frozen=True, kw_only=True):
     """Several proxies behind one exposure."""
 
-    group: Annotated[str, wire("group"), doc("Proxies of the same group share one exposure.")] = ""
-    group_key: Annotated[Secret, wire("group_key"), doc("What a proxy must know to join the group.")] = (
-        Secret("")
-    )
+    group: Annotated[
+        str, wire("group"), flag("group"), doc("Proxies of the same group share one exposure.")
+    ] = ""
+    group_key: Annotated[
+        Secret, wire("group_key"), flag("group-key"), doc("What a proxy must know to join the group.")
+    ] = Secret("")
     balance: Annotated[
         str,
         extension("balance"),
+        flag("balance"),
         doc("How users are distributed: roundRobin, leastConnections or sourceAddress; empty for any."),
     ] = ""
 
@@ -91,7 +101,7 @@ class HttpHeader(Options, frozen=True, kw_only=True):
 class HealthCheck(Options, frozen=True, kw_only=True):
     """Registers the proxy only while its local service answers."""
 
-    type: Annotated[str, doc("tcp, http, or empty for no check.")] = ""
+    type: Annotated[str, flag("health-check"), doc("tcp, http, or empty for no check.")] = ""
     timeout_seconds: Annotated[
         SecondsOrOff, doc("Seconds until a check counts as failed; negative: the default.")
     ] = 3
@@ -101,7 +111,11 @@ class HealthCheck(Options, frozen=True, kw_only=True):
     interval_seconds: Annotated[
         SecondsOrOff, doc("Seconds from the end of a check to the next one; negative: the default.")
     ] = 10
-    path: Annotated[str, doc("Path that an http check asks for; with a query, if there is one.")] = ""
+    path: Annotated[
+        str,
+        flag("health-check-path"),
+        doc("Path that an http check asks for; with a query, if there is one."),
+    ] = ""
     http_headers: Annotated[
         tuple[HttpHeader, ...], doc("Headers that an http check sends; Host is the service's name in it.")
     ] = ()

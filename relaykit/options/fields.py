@@ -30,6 +30,7 @@ __all__ = [
     "doc",
     "extension",
     "file_key",
+    "flag",
     "limits_of",
     "listened_ports",
     "option_fields",
@@ -113,6 +114,14 @@ def file_key(path: str) -> msgspec.Meta:
     return msgspec.Meta(extra={"file_key": path})
 
 
+def flag(name: str) -> msgspec.Meta:
+    """Makes a key that every proxy has a flag of one-line commands: ``flag("group")`` is ``--group``.
+
+    The own keys of a type are flags without it, by their own names.
+    """
+    return msgspec.Meta(extra={"flag": name})
+
+
 @frozen
 class Problem:
     """One thing that is wrong with a value: its key, dotted from the table it is in, and why.
@@ -139,8 +148,8 @@ class OptionField:
     ``declared`` is its type with all annotations, such as limits: what :func:`~relaykit.options.convert`
     checks.  ``least`` and ``greatest`` are the limits of a number, None where it has none.
     ``names`` is "host" or "host and port" for a text that must be that, else empty.
-    ``file_key``, ``listened`` and ``exclusive`` are what :func:`file_key`, ``ListeningPort`` and
-    ``RemotePort`` declare.
+    ``file_key``, ``flag``, ``listened`` and ``exclusive`` are what :func:`file_key`, ``flag``,
+    ``ListeningPort`` and ``RemotePort`` declare.
     """
 
     name: str
@@ -154,6 +163,7 @@ class OptionField:
     description: str
     names: str
     file_key: str | None
+    flag: str | None
     listened: bool
     exclusive: bool
     least: float | None
@@ -224,6 +234,7 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
         description=next((meta.description for meta in reversed(metas) if meta.description), ""),
         names=extra.get("names", ""),
         file_key=extra.get("file_key"),
+        flag=extra.get("flag"),
         listened=extra.get("listened", False),
         exclusive=extra.get("exclusive", False),
         least=least,

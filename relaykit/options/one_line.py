@@ -16,6 +16,7 @@ class OneLine:
     The word is the local service, or the proxy that is visited.  The flags come from the options that the
     entry of a file would have: a key of the type is a flag of the same name (``remotePort`` is
     ``--remote-port``), and one that holds a secret names a file (``secretKey`` is ``--secret-key-file``).
+    Some keys of every proxy are flags, too, such as ``--bandwidth-limit``, where they mean something.
 
     :ivar command: what is typed after ``relaykit``.  With a flag after a blank, such as ``visit --udp``, it
         is what that flag makes of a command of another type.

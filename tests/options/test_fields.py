@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.options import (
     ListeningPort,
     ListeningPortOrOff,
+    LoadBalancer,
     OptionField,
     Options,
     Port,
@@ -115,6 +116,10 @@ class OptionFieldTests(SynchronousTestCase):
         """A field may have its place at a key at the top of the file."""
         self.assertEqual(_field("port", Listening).file_key, "knock.port")
         self.assertIsNone(_field("other_port", Listening).file_key)
+
+    def test_flag(self) -> None:
+        """A key that every proxy has may be a flag of one-line commands."""
+        self.assertEqual((_field("group", LoadBalancer).flag, _field("secret").flag), ("group", None))
 
 
 class ListenedPortsTests(SynchronousTestCase):

@@ -10,7 +10,7 @@ import hmac
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
@@ -18,13 +18,13 @@ from typing import Any
 import click
 from attrs import evolve, frozen
 
-from relaykit.assembly import read_secret_file
-from relaykit.commands.flags import BOOLEAN_FLAG, PAIRS, SETTINGS, STATE_DIR, WORDS, called, several
+from relaykit.commands.flags import SETTINGS, STATE_DIR, called
+from relaykit.commands.tunnels.flags import KeyFlag, flags_of, sentence
 from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import ConfigurationProblem
 from relaykit.errors import BrokenProxyType, PluginError, RelaykitError
-from relaykit.interfaces import IOneLineProxyType
-from relaykit.options import OneLine, OptionField, Options, ProxyCommon, option_fields
+from relaykit.interfaces import IDatagramProxyType, IOneLineProxyType
+from relaykit.options import OneLine, ProxyCommon
 from relaykit.plugins import ProxyTypes
 from relaykit.values import Address, Secret
 
@@ -57,10 +57,14 @@ _CONNECTION = (
         ["--remember"], is_flag=True, help="keep server, token and fingerprint for later command lines"
     ),
     STATE_DIR,
-    click.Option(["--web"], is_flag=True, help="the service is for browsers: show its address as a URL"),
     click.Option(["--plain"], is_flag=True, help="print lines, on a terminal too"),
 )
 """How the server is reached, and how the command shows itself."""
+
+_OF_STREAMS = (
+    click.Option(["--web"], is_flag=True, help="the service is for browsers: show its address as a URL"),
+)
+"""What means nothing for datagrams."""
 
 _OF_PROXY = (
     click.Option(["-n", "--name"], default="", help="name of the proxy on the server; made up if left out"),
@@ -78,16 +82,6 @@ _OF_VISITOR = (
     ),
     click.Argument(["proxy"]),
 )
-
-_FLAG_TYPES: Mapping[Any, dict[str, Any]] = {
-    int: {"type": int},
-    str: {"type": str},
-    bool: BOOLEAN_FLAG,
-    tuple[str, ...]: {"type": WORDS},
-    dict[str, str]: {"type": PAIRS},
-    Secret: {"type": click.Path()},
-}
-"""Keys of other types, such as tables, and keys in tables at the top of a file take a file."""
 
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^:=\[\]]+):(?P<port>[0-9]+)")
 
@@ -146,16 +140,17 @@ class TunnelCommand:
 
     def command(self, others: Sequence[TunnelCommand] = ()) -> click.Command:
         """The command for click, with the commands that flags make of it."""
-        own = (_option(self.line, each) for each in self._fields())
+        own = (each.click_option() for each in self._flags())
+        web = () if IDatagramProxyType.providedBy(self.type) else _OF_STREAMS
         common = _OF_VISITOR if self.line.visits else _OF_PROXY
         flags = (
-            click.Option([each.flag], is_flag=True, expose_value=False, help=_sentence(each.line.summary))
+            click.Option([each.flag], is_flag=True, expose_value=False, help=sentence(each.line.summary))
             for each in others
         )
         command = _OfType(
             self.line.command,
             callback=called("tunnels.run:run_tunnel", self),
-            params=[*common, *flags, *own, *_CONNECTION],
+            params=[*common, *flags, *own, *web, *_CONNECTION],
             help=f"{self.line.summary}.",
             short_help=self.line.summary,
             context_settings=SETTINGS,
@@ -167,14 +162,18 @@ class TunnelCommand:
     def as_typed(self, problem: ConfigurationProblem) -> ConfigurationProblem:
         """A problem of the table with what stands for its key on the command line."""
         key = _IN_A_LIST.sub("", problem.key.rpartition("].")[2] if "]." in problem.key else problem.key)
-        own = next((each for each in self._fields() if key in (each.key, each.file_key)), None)
+        what = problem.what
+        for each in self._flags():
+            if each.table:
+                what = re.sub(rf"\b{re.escape(each.key)}\b", f"--{each.name}", what)
+        own = next((each for each in self._flags() if key == each.key), None)
         if own is not None:
-            typed = f"--{_flag_name(self.line, own)}"
+            typed = f"--{own.name}"
         elif key in _FLAGS_OF_ALL:
             typed = "--" + re.sub("([A-Z])", r"-\1", key).lower()
         else:
             typed = _ON_THE_LINE.get(key, problem.key)
-        return evolve(problem, key=typed, subject="")
+        return evolve(problem, what=what, key=typed, subject="")
 
     def table(self, values: Mapping[str, Any], environ: Mapping[str, str], token: Secret) -> dict[str, Any]:
         """What a client's file would have for these values of the flags: one proxy or one visitor.
@@ -197,18 +196,14 @@ class TunnelCommand:
             entry |= {"name": proxy, **local_service(service)}
         top: dict[str, Any] = {}
         owner = entry.get("serverUser") or values["user"]
-        for each in self._fields():
-            value = values[_parameter(each)]
-            where, key = (entry, each.key) if each.file_key is None else (top, each.file_key)
-            if each.type is Secret:
-                secret = _given_secret(each, value, environ)
-                if not secret and each.key in self.line.from_token:
-                    secret = _secret_from_token(token, f"{owner}.{proxy}", _flag_name(self.line, each))
-                where[key] = secret.reveal()
-            elif each.type == dict[str, str] and value:
-                where[key] = dict(value)
-            elif value not in (None, ()):
-                where[key] = list(value) if isinstance(value, tuple) else value
+        for each in self._flags():
+            value = values[each.parameter]
+            if each.is_secret:
+                secret = each.given_secret(value, environ)
+                if not secret and each.from_token:
+                    secret = _secret_from_token(token, f"{owner}.{proxy}", each.name)
+                value = secret.reveal() or None
+            each.put(value, entry, top)
         return {**top, "visitors" if self.line.visits else "proxies": [entry]}
 
     def other_half(self, values: Mapping[str, Any], name: str) -> str:
@@ -220,10 +215,8 @@ class TunnelCommand:
         user = f" --user {values['user']}" if values["user"] else ""
         return f"relaykit {visit.command} {name} --port {local}{user}"
 
-    def _fields(self) -> Iterator[OptionField]:
-        options: type[Options] = self.type.visitor_options if self.line.visits else self.type.proxy_options
-        own = (each for each in option_fields(options) if each.type in _FLAG_TYPES)
-        yield from (each for each in own if "." not in (each.file_key or ""))
+    def _flags(self) -> Sequence[KeyFlag]:
+        return flags_of(self.type, self.line)
 
 
 # --- which commands there are --------------------------------------------------------------------
@@ -341,50 +334,6 @@ def service_text(common: ProxyCommon) -> str:
 def _made_up_name(command: str, word: str) -> str:
     """Unique where one machine publishes a service once, and the same at the next start."""
     return re.sub(r"[^\w.]+", "-", f"{platform.node()}-{command}-{word}").strip("-")
-
-
-# --- flags of options ----------------------------------------------------------------------------
-
-
-def _sentence(text: str) -> str:
-    """A sentence as the help of a flag has it."""
-    text = text.rstrip(".")
-    return text if text[:2].isupper() else text[:1].lower() + text[1:]
-
-
-def _option(line: OneLine, option: OptionField) -> click.Option:
-    flag = f"--{_flag_name(line, option)}"
-    about = _sentence(option.description)
-    if option.type is Secret:
-        made = "; else made of the token" if option.key in line.from_token else ""
-        about = f"file with it: {about}; else {_variable(option)}{made}"
-    kind = _FLAG_TYPES[option.type]
-    if kind["type"] in (WORDS, PAIRS):
-        return several(_parameter(option), flag, type=kind["type"], help=about)
-    if option.default and option.type is not Secret:
-        about += f"  [default: {option.default}]"
-    return click.Option([_parameter(option), flag], default=None, help=about, **kind)
-
-
-def _flag_name(line: OneLine, option: OptionField) -> str:
-    name = line.flags.get(option.key) or option.name.replace("_", "-")
-    return f"{name}-file" if option.type is Secret else name
-
-
-def _parameter(option: OptionField) -> str:
-    """The name of the value; it cannot be that of a flag that all commands have."""
-    return f"own_{option.name}"
-
-
-def _variable(option: OptionField) -> str:
-    """The environment variable that may hold a secret."""
-    return f"RELAYKIT_{option.name.upper()}"
-
-
-def _given_secret(option: OptionField, path: str | None, environ: Mapping[str, str]) -> Secret:
-    if path:
-        return read_secret_file(path, "secret")
-    return Secret(environ.get(_variable(option), ""))
 
 
 def _secret_from_token(token: Secret, proxy: str, flag: str) -> Secret:

@@ -130,7 +130,7 @@ def _view(tunnel: TunnelCommand, values: Mapping[str, Any], login: Login, loaded
         other_half = tunnel.other_half(values, proxy.common.name)
         if other_half:
             hints[proxy.common.name] = f"{other_half} --server {login.server}"
-    web = frozenset(leads_to) if values["web"] else frozenset()
+    web = frozenset(leads_to) if values.get("web") else frozenset()
     return StatusView(server=login.server, leads_to=leads_to, hints=hints, web=web)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import click
 from attrs import frozen
@@ -17,72 +19,18 @@ from relaykit.commands.tunnels.commands import (
     installed_tunnels,
     local_service,
 )
-from relaykit.config.load import LoadedClient, client_from_table
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.errors import BrokenProxyType, RelaykitError
 from relaykit.interfaces import IOneLineProxyType, IProxyTypeReference
-from relaykit.options import OneLine, Options, doc
+from relaykit.options import HealthCheck, LoadBalancer, OneLine, ProxyTransport
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.sudp import SudpOptions, SudpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.proxies.udp import UdpOptions
 from relaykit.values import Secret
-
-BUILT_IN = ProxyTypes.from_references(
-    [
-        ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",)),
-        ProxyTypeReference("sudp", "relaykit.proxies.sudp", commands=("secret --udp", "visit --udp")),
-        ProxyTypeReference("udp", "relaykit.proxies.udp", commands=("udp",)),
-        ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit")),
-    ]
-)
-TOKEN = Secret("a token")
-
-
-class OddOptions(Options, frozen=True, kw_only=True):
-    """Options of every kind."""
-
-    domains: Annotated[tuple[str, ...], doc("Names that lead here.")] = ()
-    strict: Annotated[bool, doc("Whether to be strict.")] = False
-    labels: Annotated[dict[str, str], doc("Labels.")] = {}
-    pass_word: Annotated[Secret, doc("What users must know.")] = Secret("")
-    inner: TcpOptions = TcpOptions()
-
-
-@implementer(IOneLineProxyType)
-@frozen
-class Odd:
-    """A type with a form, and no halves."""
-
-    name = "odd"
-    summary = "odd"
-    proxy_options = OddOptions
-    ingress_options = Options
-    one_lines = (OneLine(command="odd", summary="Be odd", flags={"domains": "domain"}),)
-
-    def make_ingress(self, options: Any, host: Any) -> Any:
-        """There is none."""
-
-    def make_backend(self, options: Any, host: Any) -> Any:
-        """There is none."""
-
-
-def called(tunnel: TunnelCommand, *words: str) -> dict[str, Any]:
-    """The values of the flags that the words are."""
-    return tunnel.command().make_context("relaykit", list(words)).params
-
-
-def table(command: str, *words: str, token: Secret = TOKEN, **environ: str) -> dict[str, Any]:
-    """What a command line stands for."""
-    tunnel = find_tunnel(BUILT_IN, command)
-    assert tunnel is not None
-    return tunnel.table(called(tunnel, *words), environ, token)
-
-
-def loaded(table: dict[str, Any]) -> LoadedClient:
-    """The configuration that a table is."""
-    return client_from_table(table, types=BUILT_IN, environ={})
+from tests.commands.tunnels.lines import BUILT_IN, TOKEN, Odd, called, loaded, table
+from tests.layering import ROOT
 
 
 class LocalServiceTests(SynchronousTestCase):
@@ -119,6 +67,42 @@ class PublishTests(SynchronousTestCase):
             (proxy.type_name, proxy.common.local_datagram_endpoint), ("udp", "udp:127.0.0.1:51820")
         )
         self.assertEqual(proxy.options, UdpOptions(remote_port=6000, udp_packet_size=9000))
+
+    def test_common_keys(self) -> None:
+        """Some keys of every proxy are flags; the key of a group comes from a file or the environment."""
+        path = Path(self.mktemp())
+        path.write_text("from a file\n")
+        words = (
+            *("tcp", "80", "--bandwidth-limit", "5MB", "--bandwidth-limit-mode", "server"),
+            *("--proxy-protocol", "v2", "--group", "web", "--group-key-file", str(path)),
+            *("--balance", "leastConnections", "--health-check", "http", "--health-check-path", "/well"),
+        )
+        (proxy,) = loaded(table(*words)).proxies
+        common = proxy.common
+        self.assertEqual(
+            (common.transport, common.load_balancer, common.health_check),
+            (
+                ProxyTransport(
+                    bandwidth_limit="5MB", bandwidth_limit_mode="server", proxy_protocol_version="v2"
+                ),
+                LoadBalancer(group="web", group_key=Secret("from a file"), balance="leastConnections"),
+                HealthCheck(type="http", path="/well"),
+            ),
+        )
+        (entry,) = table("tcp", "80", "--group", "web", RELAYKIT_GROUP_KEY="k")["proxies"]
+        self.assertEqual(entry["loadBalancer"], {"group": "web", "groupKey": "k"})
+        (entry,) = table("tcp", "80", "--name", "n")["proxies"]
+        self.assertEqual(entry, {"type": "tcp", "name": "n", "localPort": 80})
+
+    def test_howto(self) -> None:
+        """The line of the howto on groups is the proxy of its file; the key is not on it."""
+        listings = ROOT / "docs" / "listings"
+        words = shlex.split((listings / "group/line.sh").read_text("utf-8"))[1:]
+        flag = words.index("--group-key-file")
+        del words[flag : flag + 2]
+        line = table(*words, RELAYKIT_GROUP_KEY="a secret of the group")
+        file = tomllib.loads((listings / "group/client.toml").read_text("utf-8"))
+        self.assertEqual(loaded(line).proxies, loaded(file).proxies)
 
     def test_made_up_name(self) -> None:
         """Without a name, the machine, the command and the service make one, always the same."""
@@ -197,31 +181,15 @@ class VisitTests(SynchronousTestCase):
         self.assertEqual(visitor.common.bind_port, 5432)
 
 
-class FlagTests(SynchronousTestCase):
-    """Tests for how options become flags."""
+class ValueTests(SynchronousTestCase):
+    """Tests for what the values of flags become."""
 
     def setUp(self) -> None:
         """Takes the odd type's form."""
         self.tunnel = TunnelCommand(Odd(), Odd.one_lines[0])
 
-    def test_names(self) -> None:
-        """Flags have the names of their keys, or those that the form gives them; tables are left out."""
-        names = {name for each in self.tunnel.command().params for name in each.opts}
-        wanted = {"--domain", "--strict", "--labels", "--pass-word-file", "--name", "--server"}
-        self.assertLessEqual(wanted, names)
-        self.assertEqual({"--domains", "--pass-word", "--inner"} & names, set())
-
-    def test_summaries(self) -> None:
-        """What a flag says is what the key says; for a secret, also where else it may come from."""
-        options = self.tunnel.command().params
-        summaries = {each.opts[0]: each.help for each in options if isinstance(each, click.Option)}
-        self.assertEqual(summaries["--domain"], "names that lead here")
-        self.assertEqual(
-            summaries["--pass-word-file"], "file with it: what users must know; else RELAYKIT_PASS_WORD"
-        )
-
     def test_values(self) -> None:
-        """Only what was given is set; a secret that nobody gave stays empty."""
+        """Only what was given is set; a secret that nobody gave is left out."""
         words = ("80", "--name", "n", "--domain", "a.example,b.example", "--strict", "--labels", "k=v")
         (entry,) = self.tunnel.table(called(self.tunnel, *words), {}, TOKEN)["proxies"]
         self.assertEqual(
@@ -233,7 +201,6 @@ class FlagTests(SynchronousTestCase):
                 "domains": ["a.example", "b.example"],
                 "strict": True,
                 "labels": {"k": "v"},
-                "passWord": "",
             },
         )
 
@@ -335,12 +302,32 @@ class AsTypedTests(SynchronousTestCase):
         for beginning in ("--port: must be given", "--bind-addr: "):
             self.assertRegex(told, f"(?m)^{beginning}")
 
+    def test_common_keys(self) -> None:
+        """The same is true of keys of every proxy, also where another one is what to do about it."""
+        for words, beginning in (
+            (("--health-check", "http"), "--health-check-path: must be given"),
+            (("--health-check", "icmp"), "--health-check: "),
+            (("--proxy-protocol", "v3"), "--proxy-protocol: "),
+            (("--bandwidth-limit", "much"), "--bandwidth-limit: "),
+            (("--bandwidth-limit", "1MB", "--bandwidth-limit-mode", "both"), "--bandwidth-limit-mode: "),
+            (("--group", "g", "--balance", "any"), "--balance: "),
+        ):
+            told = self.told("tcp", "80", *words)
+            self.assertTrue(any(each.startswith(beginning) for each in told), told)
+        tunnel = find_tunnel(BUILT_IN, "tcp")
+        assert tunnel is not None
+        problem = ConfigurationProblem(
+            what="has no effect without loadBalancer.group", key="proxies[0].loadBalancer.balance"
+        )
+        self.assertEqual(str(tunnel.as_typed(problem)), "--balance: has no effect without --group")
+
     def test_others(self) -> None:
         """A key that nothing on the command line stands for is named as it is."""
         tunnel = find_tunnel(BUILT_IN, "tcp")
         assert tunnel is not None
-        problem = ConfigurationProblem(what="no", key="proxies[0].healthCheck.type", subject='proxy "a"')
-        self.assertEqual(str(tunnel.as_typed(problem)), "proxies[0].healthCheck.type: no")
+        key = "proxies[0].healthCheck.maxFailed"
+        problem = ConfigurationProblem(what="no", key=key, subject='proxy "a"')
+        self.assertEqual(str(tunnel.as_typed(problem)), f"{key}: no")
 
 
 class FindTests(SynchronousTestCase):

@@ -1,0 +1,1 @@
+relaykit tcp 8080 --name web-1 --remote-port 6000 --group web --group-key-file group-key --balance leastConnections --health-check http --health-check-path /health --server relay.example --token-file token
