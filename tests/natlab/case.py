@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 
 from relaykit.nat.driving import DatagramDriver
@@ -15,19 +17,57 @@ from relaykit.nat.network_info import NetworkInfo
 from relaykit.nat.server import StunService
 from relaykit.sansio.nat.behavior import BehaviorDiscovery, NatBehavior, sockets_needed
 from relaykit.values import Address
-from tests.natlab.lab import NatLab
+from tests.integration.faults.case import why_short
+from tests.integration.programs import PATIENCE_S
+from tests.natlab.lab import SERVER, NatLab
 from tests.natlab.namespaces import entered, why_not
 from tests.natlab.rendezvous import STUN, Rendezvous, Result, known, network_info
+from tests.natlab.rules import KINDS, ruleset
 
-__all__ = ["NatLabCase"]
+__all__ = ["NatLabCase", "tried_again"]
 
-_why_not = functools.cache(why_not)
+ATTEMPTS = 8 if why_short() else 1
+"""How often a laboratory is asked.  Routers and peers go by when datagrams arrive, and a machine that stands
+still for seconds lets them arrive too late; only where the long tests run the first attempt must do."""
+
+LOOK_EVERY_S = 0.05
+
+_reactor: Any = reactor
+
+LabTest = Callable[[Any], Coroutine[Any, Any, None]]
+
+
+@functools.cache
+def _why_not() -> str:
+    return why_not(*(ruleset(kind, SERVER[0]) for kind in KINDS.values()))
+
+
+def tried_again(test: LabTest) -> LabTest:
+    """A test whose outcome real time has a part in: it may fail, but not :data:`ATTEMPTS` times."""
+
+    @functools.wraps(test)
+    async def repeated(case: NatLabCase) -> None:
+        for left in reversed(range(ATTEMPTS)):
+            # What waits for a datagram that was lost would wait for ever.
+            attempt = Deferred.fromCoroutine(test(case)).addTimeout(PATIENCE_S, _reactor)
+            try:
+                await attempt
+            except SkipTest:
+                raise
+            except Exception:
+                if not left:
+                    raise
+            else:
+                return
+
+    return repeated
 
 
 class NatLabCase(TestCase):
     """Makes laboratories and removes them."""
 
-    timeout = 60
+    timeout = 2 * ATTEMPTS * PATIENCE_S
+    """Trial's, and no part of any test."""
 
     def setUp(self) -> None:
         """Looks whether there can be a laboratory."""
@@ -43,9 +83,21 @@ class NatLabCase(TestCase):
         if delay_s or loss:
             try:
                 lab.weather(reactor, delay_s, loss)
-            except PermissionError as error:
+            except OSError as error:
                 raise SkipTest(f"no delay can be made here: {error}") from error
         return lab
+
+    def took(self, what: object, seconds: float, at_most_s: float) -> None:
+        """Judges how long something took, where the long tests run; elsewhere it tells of the machine."""
+        if why_short() is None:
+            self.assertLess(seconds, at_most_s, what)
+
+    async def until(self, what: str, holds: Callable[[], bool]) -> None:
+        """Waits until something holds."""
+        deadline = _reactor.seconds() + PATIENCE_S
+        while not holds():
+            self.assertLess(_reactor.seconds(), deadline, what)
+            await deferLater(_reactor, LOOK_EVERY_S)
 
     async def begin(self, lab: NatLab, *stun_hosts: str) -> Rendezvous:
         """Starts the server of a laboratory."""

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.natlab.lab import NatLab
-from tests.natlab.namespaces import ip_batch, run, within
+from tests.natlab.namespaces import entered, ip_batch, run, within
 
 __all__ = ["PROGRAM", "forget_pcp", "start_igd"]
 
@@ -52,6 +52,21 @@ _NO_PCP = """table inet nopcp {
 }
 """
 """Whatever has PCP's version in its first byte does not reach the program."""
+
+
+_ASKED_PORT = 5351
+"""Where PCP and NAT-PMP are spoken."""
+
+_TOLD_PORT = 1900
+"""Where UPnP is."""
+
+
+def is_listening(lab: NatLab, side: str) -> bool:
+    """Whether the program on a router, which does not say when it is ready, can be asked."""
+    with entered(lab.space(f"r{side}")):
+        sockets = Path("/proc/thread-self/net/udp").read_text().splitlines()[1:]
+    ports = {int(each.split()[1].rpartition(":")[2], 16) for each in sockets}
+    return bool(ports & {_ASKED_PORT, _TOLD_PORT})
 
 
 def forget_pcp(lab: NatLab, side: str) -> None:

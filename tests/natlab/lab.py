@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SERVER", "SERVER_6", "NamespaceNetwork", "NatLab"]
 
+STOP_S = 60
+"""The longest that a program may take to end."""
+
 SERVER = ("203.0.113.2", "203.0.113.3")
 SERVER_6 = "2001:db8:5::2"
 
@@ -122,7 +125,7 @@ class NatLab:
         for program in self._programs:
             program.terminate()
         for program in self._programs:
-            program.wait(5)
+            program.wait(STOP_S)
         for role in self._roles():
             run(["ip", "netns", "del", self.space(role)], check=False)
 

@@ -13,7 +13,7 @@ __all__ = ["entered", "ip_batch", "run", "why_not", "within"]
 
 _CLONE_NEWNET = 0x40000000
 _PLACE = "/run/netns/"
-_TIMEOUT_S = 20
+_TIMEOUT_S = 180
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -56,8 +56,11 @@ def ip_batch(commands: Sequence[str], name: str = "", *options: str) -> None:
     run(["ip", *options, *where, "-batch", "-"], "\n".join(commands) + "\n")
 
 
-def why_not() -> str:
-    """Why there cannot be a laboratory here; empty if there can."""
+_LINKS = ("link add v0 type veth peer name v1", "link add b0 type bridge")
+
+
+def why_not(*rulesets: str) -> str:
+    """Why there cannot be namespaces with links and these rules here; empty if there can."""
     for program in ("ip", "nft", "nsenter"):
         if shutil.which(program) is None:
             return f"the program {program} is not installed"
@@ -67,9 +70,11 @@ def why_not() -> str:
     except RuntimeError as error:
         return f"network namespaces cannot be made ({str(error).splitlines()[0]})"
     try:
-        run([*within(name), "nft", "-f", "-"], "table inet check { }\n")
+        ip_batch(_LINKS, name)
+        for rules in ("table inet check { }\n", *rulesets):
+            run([*within(name), "nft", "-f", "-"], rules)
     except RuntimeError as error:
-        return f"nftables cannot be used ({str(error).splitlines()[0]})"
+        return f"links or rules of nftables cannot be made ({str(error).splitlines()[0]})"
     finally:
         run(["ip", "netns", "del", name], check=False)
     return ""

@@ -38,8 +38,8 @@ _TOKEN = Secret("a token")
 _SECRET = Secret("a secret")
 
 _POLL_S = 0.01
-_LOOKS = 1000
-"""Ten seconds' worth: what is closed lingers for two."""
+_LOOKS = 12_000
+"""Two minutes' worth, on a machine that is busy or stands still; what is closed lingers for two seconds."""
 
 _reactor: Any = reactor
 

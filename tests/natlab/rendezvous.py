@@ -36,7 +36,7 @@ STUN = [Address(host, port) for host in SERVER for port in (3478, 3479)]
 
 _CONTROL_PORT = 7000
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 180.0
 """How long a control connection may take to stand."""
 
 _reactor: Any = reactor

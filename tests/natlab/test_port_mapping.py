@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from relaykit.nat.mapping import PortMapper
@@ -13,14 +12,14 @@ from relaykit.nat.upnp import UpnpRouter, is_available
 from relaykit.sansio.nat import portmap
 from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.values import Address
-from tests.natlab.case import NatLabCase
-from tests.natlab.igd import PROGRAM, forget_pcp, start_igd
+from tests.natlab.case import NatLabCase, tried_again
+from tests.natlab.igd import PROGRAM, forget_pcp, is_listening, start_igd
 from tests.natlab.lab import NatLab
 from tests.natlab.namespaces import run, within
 from tests.natlab.rendezvous import known, network_info
 
-START_S = 0.5
-"""What the router program needs to begin; it says nothing when it is ready."""
+RENEWED_S = 8.0
+"""Several lives of a mapping that lives for three seconds."""
 
 
 class PortMappingTests(NatLabCase):
@@ -33,7 +32,7 @@ class PortMappingTests(NatLabCase):
         """A laboratory with such a router; 192.0.1.0/24 is not reserved, and still only in here."""
         lab = self.make_lab(kind, "symrnd", net_a=net_a)
         start_igd(lab, "a", Path(self.mktemp()), **how)
-        await deferLater(reactor, START_S, lambda: None)
+        await self.until("the router program listens", lambda: is_listening(lab, "a"))
         return lab
 
     def mapper(self, lab: NatLab, upnp: bool = False) -> PortMapper:
@@ -49,33 +48,37 @@ class PortMappingTests(NatLabCase):
         rules = run([*within(lab.space("ra")), "nft", "list", "table", "inet", "miniupnpd"])
         return [line for line in rules.splitlines() if "dnat" in line]
 
-    async def reaches(self, lab: NatLab, external: Address, port: int) -> bool:
-        """Whether a datagram of a stranger comes in through a mapping."""
-        came: Deferred[bool] = Deferred()
+    async def check_reaches(self, lab: NatLab, external: Address, port: int) -> None:
+        """A datagram of a stranger comes in through a mapping."""
+        came: list[bytes] = []
+
+        def has_come() -> bool:
+            outside.send(b"x", external)
+            return bool(came)
+
         inside = lab.network("ca", reactor).open_udp(
-            "0.0.0.0", port, lambda data, source, arrived_at: came.callback(True)
+            "0.0.0.0", port, lambda data, source, arrived_at: came.append(data)
         )
         outside = lab.network("cb", reactor).open_udp("0.0.0.0", 0, lambda data, source, arrived_at: None)
-        outside.send(b"x", external)
-        came.addTimeout(1.0, reactor, onTimeoutCancel=lambda result, timeout: False)
         try:
-            return await came
+            await self.until("a stranger comes in", has_come)
         finally:
             inside.close()
             outside.close()
 
+    @tried_again
     async def test_pcp(self) -> None:
         """PCP maps a port within milliseconds, strangers come in, and at the end it is closed."""
         lab = await self.router(upnp=False)
         mapper = self.mapper(lab)
         (external,) = await mapper.map(40001)
         self.assertEqual((mapper.protocol, external.host), ("PCP", "192.0.1.2"))
-        self.assertTrue(await self.reaches(lab, external, 40001))
-        self.assertEqual(len(self.table(lab)), 1)
+        await self.check_reaches(lab, external, 40001)
+        await self.until("there is one mapping", lambda: len(self.table(lab)) == 1)
         await mapper.stopService()
-        await deferLater(reactor, 0.2, lambda: None)
-        self.assertEqual(self.table(lab), [])
+        await self.until("the mapping is gone", lambda: not self.table(lab))
 
+    @tried_again
     async def test_nat_pmp(self) -> None:
         """A router that only speaks the older NAT-PMP maps, renews and closes as well."""
         self.patch(portmap, "LIFETIME_S", 3)
@@ -84,42 +87,45 @@ class PortMappingTests(NatLabCase):
         mapper = self.mapper(lab)
         (external,) = await mapper.map(40001)
         self.assertEqual((mapper.protocol, external.host), ("NAT-PMP", "192.0.1.2"))
-        await deferLater(reactor, 5.0, lambda: None)
-        self.assertTrue(await self.reaches(lab, external, 40001))
-        self.assertEqual(len(self.table(lab)), 1)
+        await deferLater(reactor, RENEWED_S, lambda: None)
+        await self.check_reaches(lab, external, 40001)
+        await self.until("there is one mapping", lambda: len(self.table(lab)) == 1)
         await mapper.stopService()
-        await deferLater(reactor, 0.2, lambda: None)
-        self.assertEqual(self.table(lab), [])
+        await self.until("the mapping is gone", lambda: not self.table(lab))
 
+    @tried_again
     async def test_renewal(self) -> None:
         """A mapping with a short life outlives it several times."""
         self.patch(portmap, "LIFETIME_S", 3)
         lab = await self.router(upnp=False)
         mapper = self.mapper(lab)
         (external,) = await mapper.map(40001)
-        await deferLater(reactor, 8.0, lambda: None)
-        self.assertEqual(len(self.table(lab)), 1)
-        self.assertTrue(await self.reaches(lab, external, 40001))
+        await deferLater(reactor, RENEWED_S, lambda: None)
+        await self.check_reaches(lab, external, 40001)
+        await self.until("there is one mapping", lambda: len(self.table(lab)) == 1)
 
+    @tried_again
     async def test_upnp(self) -> None:
         """A router that only speaks UPnP maps as well, and takes it back."""
         lab = await self.router(natpmp=False)
         mapper = self.mapper(lab, upnp=True)
         (external,) = await mapper.map(40002)
         self.assertEqual((mapper.protocol, str(external)), ("UPnP", "192.0.1.2:40002"))
-        self.assertTrue(await self.reaches(lab, external, 40002))
+        await self.check_reaches(lab, external, 40002)
         await mapper.stopService()
-        self.assertEqual(self.table(lab), [])
+        await self.until("the mapping is gone", lambda: not self.table(lab))
 
     if not is_available():
         test_upnp.skip = "miniupnpc is not installed"  # type: ignore[attr-defined]
 
+    @tried_again
     async def test_double_nat(self) -> None:
         """A router that sees that its own address is not public refuses, which is not waited for."""
         lab = await self.router(net_a="198.51.100", upnp=False)
         mapper = self.mapper(lab)
         self.assertEqual(await mapper.map(40001), [])
 
+    @tried_again
     async def test_punch(self) -> None:
         """Two random NATs that could never be punched meet through a mapped port."""
         lab = await self.router(kind="symrnd", upnp=False)
@@ -136,7 +142,6 @@ class PortMappingTests(NatLabCase):
         self.assertTrue(result.worked, result)
         kinds = {path.role.value: path.result.kind for path in result.paths}
         self.assertEqual(kinds["responder"], CandidateKind.MAPPED)
-        self.assertEqual(len(self.table(lab)), 1)
+        await self.until("there is one mapping", lambda: len(self.table(lab)) == 1)
         result.close()
-        await deferLater(reactor, 0.2, lambda: None)
-        self.assertEqual(self.table(lab), [])
+        await self.until("the mapping is gone", lambda: not self.table(lab))

@@ -10,7 +10,7 @@ from relaykit.nat.session import HolePunchingFailedError
 from relaykit.sansio.nat.punching import FailureReason
 from relaykit.values import Secret
 from tests.nat.direct import carry
-from tests.natlab.case import NatLabCase
+from tests.natlab.case import NatLabCase, tried_again
 from tests.natlab.relay import RelayRendezvous
 from tests.natlab.rendezvous import Result, known, network_info
 
@@ -34,20 +34,23 @@ class RelayTests(NatLabCase):
         self.addCleanup(result.close)
         return result
 
+    @tried_again
     async def test_cones(self) -> None:
         """Two home routers: the path stands after a few round trips, and carries both ways."""
         result = await self.meet("port", "portshift")
         self.assertTrue(result.worked, result)
-        self.assertLess(result.seconds, BUSY_S)
+        self.took("a path", result.seconds, BUSY_S)
         one, two = result.paths
         for near, far in ((one, two), (two, one)):
             self.assertEqual(await carry(near, far, b"hello", SECRET), b"hello")
 
+    @tried_again
     async def test_symmetric_initiator(self) -> None:
         """A symmetric router towards an open one."""
         result = await self.meet("symrnd", "full")
         self.assertTrue(result.worked, result)
 
+    @tried_again
     async def test_streams(self) -> None:
         """Where UDP is blocked the ports of the control connections are punched by TCP, for streams."""
         result = await self.meet("udpblock", "port")
@@ -55,10 +58,11 @@ class RelayTests(NatLabCase):
         one, two = result.streams
         self.assertEqual(await carry(one, two, b"hello", SECRET), b"hello")
 
+    @tried_again
     async def test_impossible(self) -> None:
         """What cannot work is told in words, before the visitor has waited for long."""
         result = await self.meet("symrnd", "symrnd")
         why: Any = result.initiator
         self.assertIs(why.check(HolePunchingFailedError), HolePunchingFailedError)
         self.assertIs(why.value.reason, FailureReason.IMPOSSIBLE)
-        self.assertLess(result.total_s, 5.0)
+        self.took("to be told that there is none", result.total_s, 5.0)

@@ -6,17 +6,17 @@ import json
 from pathlib import Path
 
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
 
 from relaykit.nat.report import run
-from tests.natlab.case import NatLabCase
-from tests.natlab.igd import PROGRAM, start_igd
+from tests.natlab.case import NatLabCase, tried_again
+from tests.natlab.igd import PROGRAM, is_listening, start_igd
 from tests.natlab.lab import SERVER, SERVER_6
 
 
 class ReportTests(NatLabCase):
     """The whole command."""
 
+    @tried_again
     async def test_both_families(self) -> None:
         """A NAT of IPv4, a firewall of IPv6 and a router that maps ports are found in one go."""
         lab = self.make_lab("symseq", "port", net_a="192.0.1", six=True)
@@ -24,7 +24,7 @@ class ReportTests(NatLabCase):
         self.serve_stun(lab, SERVER_6)
         if PROGRAM:
             start_igd(lab, "a", Path(self.mktemp()), upnp=False)
-            await deferLater(reactor, 0.5, lambda: None)
+            await self.until("the router program listens", lambda: is_listening(lab, "a"))
         said: list[str] = []
         status = await run(
             reactor, lab.network("ca", reactor), said.append, [SERVER[0], f"[{SERVER_6}]:3478"], as_json=True

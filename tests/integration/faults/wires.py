@@ -32,7 +32,7 @@ def missing_namespaces() -> str | None:
     """Why there can be no wire here; None where there can."""
     if os.geteuid():
         return "network namespaces need root"
-    return why_not() or None
+    return why_not(_CHAINS) or None
 
 
 class Wire:
