@@ -33,9 +33,9 @@ __all__ = ["ExactPrefix", "LegTests", "MemoryWaiting", "RecordingProducer"]
 BULK = bytes(range(251)) * 8000
 """About 2 MB in which no 64 KiB look like the next: more than any leg may hold."""
 
-MOST_HELD_BYTES = 64 * 1024 * 1024
+MOST_HELD_BYTES = 1024 * 1024 * 1024
 """What may disappear between two legs before the writer must have been paused: far above the buffers
-of a kernel, far below no limit at all."""
+of a kernel, tens of megabytes for a connection where somebody has tuned them, far below no limit at all."""
 
 
 @frozen

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from relaykit.interfaces import IStreamLeg
 from relaykit.sansio.contract import Buffer
+from relaykit.testing import legs
 from relaykit.testing.legs import ExactPrefix, LegTests, MemoryWaiting, RecordingProducer
 from relaykit.testing.memory import MemoryLeg
 
@@ -45,6 +46,7 @@ class BrokenLegTests(SynchronousTestCase):
 
     def test_never_pauses(self) -> None:
         """A leg that never pauses its producer is found."""
+        self.patch(legs, "MOST_HELD_BYTES", 1024 * 1024)
         self.assertEqual(self.failing("test_bounded", _output_full=lambda leg: None), 1)
 
     def test_no_half_close(self) -> None:

@@ -8,16 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from tests import LONG_TESTS
 from tests.integration.faults.crowd import Crowd
 from tests.integration.faults.wires import SERVER_ADDRESS, Wire, missing_namespaces
 from tests.integration.programs import PATIENCE_S, Program, free_port, relaykit_command
 from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, Service, dial, echo, receive_exactly
 
-__all__ = ["ALLOWANCE_S", "LONG_TESTS", "FaultTestCase", "WireTestCase", "takes_long", "why_short"]
-
-LONG_TESTS = "RELAYKIT_LONG_TESTS"
-"""The environment variable with which the tests that take minutes run, too."""
+__all__ = ["ALLOWANCE_S", "ATTEMPT_S", "FaultTestCase", "WireTestCase", "takes_long", "why_short"]
 
 ALLOWANCE_S = 10.0
 """What a busy machine may add to a time that is measured: a program that was held up itself for longer than
