@@ -106,7 +106,8 @@ class Visits:
             framing=framing,
             leg=leg,
             entropy=self._entropy,
-            origin=evolve(origin, visitor_user=visitor_user_of(message)),
+            # What a load balancer says of the client's connection says nothing of those whom it visits for.
+            origin=evolve(origin, visitor_user=visitor_user_of(message), tlvs=()),
             extensions=() if session is None else session.extensions,
         )
         if session is None and (message.run_id or self._sessions.bound_only):

@@ -13,7 +13,6 @@ from zope.interface import implementer
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import NoWorkConnection, SessionLost
 from relaykit.interfaces import ILegReceiver
-from relaykit.sansio.control.extensions import VISITOR_USER
 from relaykit.sansio.control.pool import Asked, Assigned, Discarded, Unserved, WhyUnserved, WorkPool
 from relaykit.sansio.control.server_opening import assign_work, refuse_work
 from relaykit.sansio.control.texts import POOL_FULL, PeerTexts
@@ -206,7 +205,7 @@ class WorkConnections:
     ) -> None:
         self._round_trip = round_trip
         self._pool = pool
-        self._takes_visitor_users = False
+        self._extensions: Collection[str] = ()
         self._request = request
         self._clock = clock
         self._token = token
@@ -216,7 +215,7 @@ class WorkConnections:
 
     def start(self, extensions: Collection[str] = ()) -> None:
         """Asks for as many as the client, with which these extensions were agreed on, wants to keep ready."""
-        self._takes_visitor_users = VISITOR_USER in extensions
+        self._extensions = extensions
         self._settle()
 
     def close(self) -> None:
@@ -263,7 +262,7 @@ class WorkConnections:
         leg, now = idle.leg, self._clock.seconds()
         leg.pauseProducing()
         name, origin = seeker.proxy.name, seeker.origin
-        leg.write(assign_work(idle.framing, name, origin, visitor_user=self._takes_visitor_users))
+        leg.write(assign_work(idle.framing, name, origin, self._extensions))
         connection: IConnection | None = leg.connection
         proxy = seeker.proxy
         serve, broken = partial(self._serve, proxy, seeker, leg), partial(self._broken, proxy, event)

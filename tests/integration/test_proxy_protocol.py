@@ -11,6 +11,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from relaykit.sansio.parsers.proxy_protocol import (
     PROXY_HEADER,
     VERSIONS,
@@ -321,6 +323,30 @@ class TrustedFrpcTests(TrustedTests):
 
     skip = missing_frp()
     client_command = frp_command("frpc")
+
+
+class ExtensionsTests(RelayTestCase):
+    """What a load balancer says besides addresses, in version 2."""
+
+    def test_handed_on(self) -> None:
+        """It is said to the service of our client, too, where the wire has room for it."""
+        told: queue.Queue[Origin] = queue.Queue()
+        service = self.start_service(lambda connection: told.put(take_header(connection)[0]))
+        self.start_server({"proxyProtocol.trusted": [BALANCER]})
+        user = evolve(ANNOUNCED[0], tlvs=((2, b"example.org"), (0xE0, bytes(1000))))
+        for wire, expected in (("v2", user), ("v1", ANNOUNCED[0])):
+            port = free_port()
+            proxy = {
+                "name": wire,
+                "type": "tcp",
+                "localPort": service.port,
+                "remotePort": port,
+                "transport.proxyProtocolVersion": "v2",
+            }
+            self.start_client({"transport.wireProtocol": wire}, [proxy]).wait_for("start proxy success")
+            with dial(port, source=BALANCER) as connection:
+                connection.sendall(make_proxy_header("v2", user))
+                self.assertEqual(told.get(timeout=PATIENCE_S), expected)
 
 
 USER = "127.0.0.9"

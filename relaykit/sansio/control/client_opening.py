@@ -15,6 +15,7 @@ from attrs import frozen
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, digest
 from relaykit.sansio.control.server_opening import OPENING_MESSAGES, visitor_user_of
+from relaykit.sansio.parsers.proxy_protocol import unpack_tlvs
 from relaykit.sansio.wire.framing import MAGIC, MAX_PAYLOAD, V2, Framing
 from relaykit.sansio.wire.messages import (
     Message,
@@ -171,6 +172,7 @@ def _assignment(message: StartWorkConn) -> WorkAssigned | Refusal:
             _address(message.src_addr, message.src_port),
             _address(message.dst_addr, message.dst_port),
             visitor_user=visitor_user_of(message),
+            tlvs=unpack_tlvs(message.tlvs),
         ),
     )
 

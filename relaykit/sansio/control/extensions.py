@@ -35,6 +35,7 @@ __all__ = [
     "IDENTITY",
     "OPTIONS",
     "SIGNAL",
+    "TLVS",
     "VISITOR_USER",
     "Agreement",
     "ExtensionOffer",
@@ -65,7 +66,10 @@ DATAGRAMS = "datagrams"
 VISITOR_USER = "visitor_user"
 """A visitor says where its users come from, and so does the server to the client that has the proxy."""
 
-EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE, DATAGRAMS, VISITOR_USER})
+TLVS = "tlvs"
+"""The server hands on what a load balancer in front of it says of a user besides addresses."""
+
+EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE, DATAGRAMS, VISITOR_USER, TLVS})
 """All that this program has and that needs nothing.  The other two are proofs, which need a key, a token
 and a TLS session, and for which the client's login waits for the server's hello."""
 

@@ -8,16 +8,25 @@ in the version of the wire that the connection began with, and then carry payloa
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.control.extensions import BOUND, EXTENSIONS, IDENTITY, Agreement, answer_offer
+from relaykit.sansio.control.extensions import (
+    BOUND,
+    EXTENSIONS,
+    IDENTITY,
+    TLVS,
+    VISITOR_USER,
+    Agreement,
+    answer_offer,
+)
 from relaykit.sansio.control.texts import MISSING_HELLO
 from relaykit.sansio.parsers.first_bytes import LOGICAL_CONNECTION, Spoken
+from relaykit.sansio.parsers.proxy_protocol import pack_tlvs
 from relaykit.sansio.wire.extension_messages import ProvenLogin
 from relaykit.sansio.wire.framing import (
     MAGIC,
@@ -253,13 +262,13 @@ def visitor_user_of(message: NewVisitorConn | StartWorkConn) -> Address | None:
         return None
 
 
-def assign_work(framing: Framing, proxy_name: str, origin: Origin, *, visitor_user: bool = False) -> bytes:
+def assign_work(framing: Framing, proxy_name: str, origin: Origin, extensions: Collection[str] = ()) -> bytes:
     """Tells the client which proxy its work connection serves, and for whom; payload follows.
 
-    :param visitor_user: whether it wants to know of users of visitors.
+    :param extensions: what was agreed on with it.
     """
     source, destination = origin.source, origin.destination
-    user = origin.visitor_user if visitor_user else None
+    user = origin.visitor_user if VISITOR_USER in extensions else None
     return framing.encode(
         StartWorkConn(
             proxy_name=proxy_name,
@@ -269,6 +278,7 @@ def assign_work(framing: Framing, proxy_name: str, origin: Origin, *, visitor_us
             dst_port=destination.port if destination else 0,
             visitor_user_addr=user.host if user else "",
             visitor_user_port=user.port if user else 0,
+            tlvs=pack_tlvs(origin.tlvs) if TLVS in extensions else b"",
         )
     )
 

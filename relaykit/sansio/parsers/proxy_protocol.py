@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
 from attrs import frozen
@@ -17,7 +17,14 @@ from attrs import frozen
 from relaykit.errors import RemoteProtocolError
 from relaykit.values import Address, Origin
 
-__all__ = ["PROXY_HEADER", "VERSIONS", "MalformedProxyHeader", "make_proxy_header"]
+__all__ = [
+    "PROXY_HEADER",
+    "VERSIONS",
+    "MalformedProxyHeader",
+    "make_proxy_header",
+    "pack_tlvs",
+    "unpack_tlvs",
+]
 
 VERSIONS: Final = ("v1", "v2")
 """What the configuration calls the two versions: a line of text, and binary."""
@@ -39,8 +46,13 @@ _ADDRESSES = {0: "", _INET: ">4s4sHH", _INET6: ">16s16sHH", 3: ">108s108s"}
 """What stands in front of the extensions, by family: nothing (UNSPEC), IPv4, IPv6, names of unix sockets."""
 
 _TLV = struct.Struct(">BH")
-_CRC32C, _NOOP = 0x03, 0x04
+_CRC32C, _NOOP, _NETNS = 0x03, 0x04, 0x30
 _CHECKSUM = struct.Struct(">I")
+_NOT_HANDED_ON = frozenset({_CRC32C, _NOOP, _NETNS})
+"""What is about one header alone, or about the machine of who sent it."""
+
+Tlvs: TypeAlias = "Sequence[tuple[int, bytes]]"
+"""What is said besides addresses, each with its type and value."""
 
 _Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -81,13 +93,29 @@ def make_proxy_header(version: str, origin: Origin, *, datagrams: bool = False) 
 
     The family is that of the source.  A destination that is not known, or has no form in that family, is
     announced as the loopback address.  Without a source the header says that it is not known.  Version 1 has
-    no words for datagrams, so it says the same for them.
+    no words for datagrams, so it says the same for them.  Version 2 hands on what was said besides, but the
+    namespace of the network, which is one of the load balancer's machine, and what has no room.
 
     :raises ValueError: an address is not an IP address.
     """
     if version == "v1":
         return _line(None if datagrams else _announced(origin))
-    return _binary(_announced(origin), _DATAGRAM if datagrams else _STREAM)
+    return _binary(_announced(origin), _DATAGRAM if datagrams else _STREAM, origin.tlvs)
+
+
+def pack_tlvs(tlvs: Tlvs) -> bytes:
+    """What is said besides addresses, as a header has it."""
+    return b"".join(_TLV.pack(kind, len(value)) + value for kind, value in tlvs)
+
+
+def unpack_tlvs(packed: bytes) -> tuple[tuple[int, bytes], ...]:
+    """The reverse.
+
+    :raises MalformedProxyHeader: it is cut off, or longer than it may be in a header.
+    """
+    if len(packed) > MAX_BLOCK:
+        raise MalformedProxyHeader(f"the extensions have {len(packed)} bytes, {MAX_BLOCK} are taken")
+    return tuple((kind, value) for kind, value, _ in _tlvs(packed, 0))
 
 
 @frozen
@@ -132,7 +160,7 @@ def _line(announced: _Announced | None) -> bytes:
     ).encode("ascii")
 
 
-def _binary(announced: _Announced | None, protocol: int) -> bytes:
+def _binary(announced: _Announced | None, protocol: int, tlvs: Tlvs) -> bytes:
     if announced is None:
         return _FIXED.pack(_SIGNATURE, _LOCAL, 0, 0)
     family = _INET if announced.source.version == 4 else _INET6
@@ -143,6 +171,10 @@ def _binary(announced: _Announced | None, protocol: int) -> bytes:
         announced.source_port,
         announced.destination_port,
     )
+    for each in tlvs:
+        packed = pack_tlvs([each])
+        if each[0] not in _NOT_HANDED_ON and len(block) + len(packed) <= MAX_BLOCK:
+            block += packed
     return _FIXED.pack(_SIGNATURE, _PROXY, family << 4 | protocol, len(block)) + block
 
 
@@ -224,19 +256,24 @@ def _parse_binary(data: bytes) -> tuple[Origin, int] | None:
 
 def _checked_tlvs(header: bytes, start: int) -> Iterator[tuple[int, bytes]]:
     """The extensions of a header but those about the header itself, of which the checksum is checked."""
-    at = start
-    while at < len(header):
-        if at + _TLV.size > len(header):
-            raise MalformedProxyHeader("an extension of a PROXY header is cut off")
-        kind, length = _TLV.unpack_from(header, at)
-        at += _TLV.size
-        value = header[at : at + length]
-        if len(value) < length:
-            raise MalformedProxyHeader("an extension of a PROXY header is cut off")
+    for kind, value, at in _tlvs(header, start):
         if kind == _CRC32C:
             _check_sum(header, at, value)
         elif kind != _NOOP:
             yield kind, value
+
+
+def _tlvs(packed: bytes, at: int) -> Iterator[tuple[int, bytes, int]]:
+    """Each with its type, its value, and where that begins."""
+    while at < len(packed):
+        if at + _TLV.size > len(packed):
+            raise MalformedProxyHeader("an extension of a PROXY header is cut off")
+        kind, length = _TLV.unpack_from(packed, at)
+        at += _TLV.size
+        value = packed[at : at + length]
+        if len(value) < length:
+            raise MalformedProxyHeader("an extension of a PROXY header is cut off")
+        yield kind, value, at
         at += length
 
 

@@ -213,11 +213,13 @@ class StartWorkConn(Message, frozen=True, kw_only=True):
     """From the server, on a work connection: the proxy that it serves from here on, or an ``error``.
 
     The payload follows.  ``src`` is the user, ``dst`` what the user connected to; empty where there
-    is no one user.  For ``visitor_user`` see :class:`NewVisitorConn`.
+    is no one user.  For ``visitor_user`` see :class:`NewVisitorConn`.  ``tlvs``, which is relaykit's own, is
+    what a load balancer said of the user besides, as in a header of the PROXY protocol.
     """
 
     type_byte = 0x73
     number = 8
+    secret_fields = frozenset({"tlvs"})
 
     proxy_name: str = ""
     src_addr: str = ""
@@ -227,6 +229,7 @@ class StartWorkConn(Message, frozen=True, kw_only=True):
     error: str = ""
     visitor_user_addr: str = ""
     visitor_user_port: Port = 0
+    tlvs: bytes = b""
 
 
 class NewVisitorConn(Message, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from relaykit.sansio.control.client_opening import (
     work_answer,
 )
 from relaykit.sansio.control.credentials import Scope, proves
+from relaykit.sansio.control.extensions import TLVS, VISITOR_USER
 from relaykit.sansio.control.server_opening import (
     accept_visit,
     assign_work,
@@ -29,7 +30,7 @@ from relaykit.sansio.control.server_opening import (
 )
 from relaykit.sansio.lanes.messages import UDPPacket
 from relaykit.sansio.wire.framing import V1, V2, Framing
-from relaykit.sansio.wire.messages import NewVisitorConn, NewWorkConn, Pong
+from relaykit.sansio.wire.messages import NewVisitorConn, NewWorkConn, Pong, StartWorkConn
 from relaykit.testing.cuts import recognize, refuse
 from relaykit.values import Address, Origin, Secret
 from tests import recorded
@@ -119,9 +120,21 @@ class AnswerTests(SynchronousTestCase):
         """A client that wants to know is told of a visitor's user, who is not the user that it serves."""
         origin = evolve(ORIGIN, visitor_user=Address("192.168.0.7", 5000))
         for framing in BOTH:
-            for wanted, expected in ((True, origin), (False, ORIGIN)):
-                data = assign_work(framing, "ann.ssh", origin, visitor_user=wanted)
+            for agreed, expected in (((VISITOR_USER,), origin), ((), ORIGIN)):
+                data = assign_work(framing, "ann.ssh", origin, agreed)
                 self.assertEqual(recognize(work_answer(framing), data), WorkAssigned("ann.ssh", expected))
+
+    def test_tlvs(self) -> None:
+        """A client that takes it is told what a load balancer said; nonsense there breaks the rules."""
+        origin = evolve(ORIGIN, tlvs=((2, b"example.org"), (0xE0, b"")))
+        for framing in BOTH:
+            for agreed, expected in (((TLVS,), origin), ((), ORIGIN)):
+                data = assign_work(framing, "ann.ssh", origin, agreed)
+                self.assertEqual(recognize(work_answer(framing), data), WorkAssigned("ann.ssh", expected))
+            for nonsense in (b"\2", b"\2\0\2x", bytes(4098)):
+                data = framing.encode(StartWorkConn(proxy_name="ann.ssh", tlvs=nonsense))
+                self.assertRaises(RemoteProtocolError, work_answer(framing).feed, data)
+        self.assertNotIn("example.org", repr(StartWorkConn(tlvs=b"example.org")))
 
     def test_refused(self) -> None:
         """Refusals are told."""

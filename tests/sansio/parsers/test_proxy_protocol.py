@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import struct
 
+from attrs import evolve
 from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,8 @@ from relaykit.sansio.parsers.proxy_protocol import (
     VERSIONS,
     MalformedProxyHeader,
     make_proxy_header,
+    pack_tlvs,
+    unpack_tlvs,
 )
 from relaykit.testing.cuts import recognize, refuse
 from relaykit.values import Address, Origin
@@ -226,6 +230,23 @@ class BinaryTests(SynchronousTestCase):
             header = make_proxy_header("v2", origin, datagrams=datagrams)
             self.assertEqual(header, SIGNATURE + expected)
 
+    def test_handed_on(self) -> None:
+        """What was said besides is written again, but for what is about another header or machine."""
+        kept = ((1, b"h2"), (0x20, bytes(5)), (0xE0, b""))
+        said = Origin(USER, PORT, tlvs=((3, bytes(4)), *kept, (4, b"padding"), (0x30, b"blue")))
+        for datagrams in (False, True):
+            read = recognize(PROXY_HEADER, make_proxy_header("v2", said, datagrams=datagrams))
+            self.assertEqual(read, Origin(USER, PORT, tlvs=kept))
+        self.assertEqual(make_proxy_header("v1", said), make_proxy_header("v1", Origin(USER, PORT)))
+        self.assertEqual(make_proxy_header("v2", evolve(said, source=None)), SIGNATURE + b"\x20\x00\x00\x00")
+
+    def test_no_room(self) -> None:
+        """What would make the header longer than others take is left out."""
+        short, long = (1, b"h2"), (0xE0, bytes(MAX_BLOCK - len(TCP6) - 3))
+        for tlvs, written in (((short, long), (short,)), ((long, short), (long,))):
+            read = recognize(PROXY_HEADER, make_proxy_header("v2", Origin(USER6, PORT6, tlvs=tlvs)))
+            self.assertEqual(read.tlvs, written)
+
     def test_no_address(self) -> None:
         """What is no IP address is not announced, whatever it would make of the line."""
         for host in ("example.org", "", "192.0.2.1 192.0.2.2 1 2\r\nPROXY"):
@@ -253,6 +274,17 @@ class EveryInputTests(SynchronousTestCase):
         self.assertEqual(read.destination.port, destination_port)
         if (source.version, destination.version) != (4, 6):
             self.assertEqual(read.destination, origin.destination)
+
+    @given(st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=300)), max_size=13))
+    def test_tlvs_read_back(self, tlvs: list[tuple[int, bytes]]) -> None:
+        """What is said besides is the same after it was packed."""
+        self.assertEqual(unpack_tlvs(pack_tlvs(tlvs)), tuple(tlvs))
+
+    @given(st.binary(max_size=100))
+    def test_junk_for_tlvs(self, junk: bytes) -> None:
+        """Any bytes are extensions, which are packed as they were, or refused."""
+        with contextlib.suppress(MalformedProxyHeader):
+            self.assertEqual(pack_tlvs(unpack_tlvs(junk)), junk)
 
     @given(
         st.one_of(
