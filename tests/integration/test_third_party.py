@@ -27,6 +27,7 @@ READY = {
     "alice": "start proxy success",
     "bob": "start visitor success",
     "carol": "[lamp] start proxy success",
+    "dave": "start visitor success",
 }
 """What each program of the example says when users may come."""
 
@@ -54,7 +55,7 @@ class _ExampleTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
-        self.ports = dict(zip(range(7000, 7006), free_ports(6), strict=True))
+        self.ports = dict(zip(range(7000, 7007), free_ports(7), strict=True))
         self.bind_port, self.remote_port, self.visitor_port, self.door, *_ = self.ports.values()
 
     def write(self, name: str, before: str = "", after: str = "") -> str:
@@ -62,7 +63,7 @@ class _ExampleTestCase(SynchronousTestCase):
         text = (PACKAGE / "example" / f"{name}.toml").read_text("utf-8")
         self.assertIn(before, text)
         text = text.replace(before, after) if before else text
-        text = re.sub(r"\b700[0-5]\b", lambda shown: str(self.ports[int(shown[0])]), text)
+        text = re.sub(r"\b700[0-6]\b", lambda shown: str(self.ports[int(shown[0])]), text)
         path = self.folder / f"{name}.toml"
         path.write_text(text, "utf-8")
         return str(path)
@@ -219,18 +220,32 @@ class RoomTests(_ExampleTestCase):
 class BeaconTests(_ExampleTestCase):
     """Tests for the type that carries datagrams."""
 
+    def setUp(self) -> None:
+        """Opens the socket of the local service."""
+        super().setUp()
+        self.service = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(self.service.close)
+        self.service.bind((LOOPBACK, 0))
+        self.service.settimeout(PATIENCE_S)
+        self.ports[7005] = self.service.getsockname()[1]
+
     def test_datagrams(self) -> None:
         """Datagrams of any size come whole, and the answers to whoever asked, through a socket of its own."""
-        service = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(service.close)
-        service.bind((LOOPBACK, 0))
-        service.settimeout(PATIENCE_S)
-        self.ports[7005] = service.getsockname()[1]
         self.start("server")
         carol = self.start("carol", "remotePort = 7004", "remotePort = 0")
         told = carol.wait_for("[lamp] users reach it at ")
-        port = int(told.rpartition("users reach it at :")[2].split()[0])
-        seen = []
+        self.check(int(told.rpartition("users reach it at :")[2].split()[0]))
+
+    def test_visitor(self) -> None:
+        """The same is true of who comes through a visitor."""
+        self.start("server")
+        self.start("carol", "remotePort = 7004", "remotePort = 0")
+        self.start("dave")
+        self.check(self.ports[7006])
+
+    def check(self, port: int) -> None:
+        """Two users of a port ask and are answered."""
+        service, seen = self.service, []
         for source in (LOOPBACK, ELSEWHERE):
             user = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.addCleanup(user.close)
