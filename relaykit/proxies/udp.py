@@ -37,7 +37,7 @@ PacketSize: TypeAlias = Annotated[
     int,
     msgspec.Meta(ge=1, le=MOST_DATAGRAM_BYTES),
     file_key("udpPacketSize"),
-    doc("Bytes of the largest datagram in frp's format, the same at both ends."),
+    doc("Bytes of the largest datagram in frp's format, the same at both ends; 0: the default."),
 ]
 """Two ends of relaykit carry datagrams of every size."""
 

@@ -95,14 +95,18 @@ class PublishTests(SynchronousTestCase):
         self.assertEqual(entry, {"type": "tcp", "name": "n", "localPort": 80})
 
     def test_howto(self) -> None:
-        """The line of the howto on groups is the proxy of its file; the key is not on it."""
-        listings = ROOT / "docs" / "listings"
-        words = shlex.split((listings / "group/line.sh").read_text("utf-8"))[1:]
-        flag = words.index("--group-key-file")
-        del words[flag : flag + 2]
-        line = table(*words, RELAYKIT_GROUP_KEY="a secret of the group")
-        file = tomllib.loads((listings / "group/client.toml").read_text("utf-8"))
-        self.assertEqual(loaded(line).proxies, loaded(file).proxies)
+        """The lines of howtos are the proxies of their files; the key of a group is not on them."""
+        for name in ("group/line.sh", "bandwidth/line.sh"):
+            line = ROOT / "docs" / "listings" / name
+            words = shlex.split(line.read_text("utf-8"))[1:]
+            environ = {}
+            if "--group-key-file" in words:
+                flag = words.index("--group-key-file")
+                del words[flag : flag + 2]
+                environ["RELAYKIT_GROUP_KEY"] = "a secret of the group"
+            said = table(*words, token=TOKEN, **environ)
+            file = tomllib.loads((line.parent / "client.toml").read_text("utf-8"))
+            self.assertEqual(loaded(said).proxies, loaded(file).proxies)
 
     def test_made_up_name(self) -> None:
         """Without a name, the machine, the command and the service make one, always the same."""
