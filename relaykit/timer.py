@@ -1,14 +1,17 @@
-"""A deadline that can be set again and again, with one call of the reactor at a time."""
+"""Deadlines with one call of the reactor at a time: one that is set again and again, and one for many."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["Timer"]
+__all__ = ["Timer", "Waits"]
+
+ResultT = TypeVar("ResultT")
 
 
 class Timer:
@@ -61,3 +64,52 @@ class Timer:
         else:
             self._due = None
             self._on_due()
+
+
+class Waits:
+    """Answers that must all be there within the same time; one that is too late is cancelled.
+
+    Waiting for one costs no call of the reactor, as its own timeout would.
+    """
+
+    def __init__(self, clock: IReactorTime, most_s: float) -> None:
+        self._clock = clock
+        self._most_s = most_s
+        self._due: dict[Deferred[Any], float] = {}
+        """Until when each must be there; in this order, because all have the same time."""
+        self._timer = Timer(clock, self._expire)
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def add(self, answer: Deferred[ResultT]) -> Deferred[ResultT]:
+        """Waits for this one, too; whoever adds callbacks afterwards sees its place free already."""
+        if answer.called:
+            return answer
+        self._due[answer] = self._clock.seconds() + self._most_s
+        self._set()
+        return answer.addBoth(self._answered, answer)
+
+    def cancel_oldest(self) -> None:
+        """Waits no longer for the one that has been waited for most."""
+        next(iter(self._due)).cancel()
+
+    def cancel_all(self) -> None:
+        """Waits for none any more."""
+        for answer in list(self._due):
+            answer.cancel()
+
+    def _answered(self, result: ResultT, answer: Deferred[ResultT]) -> ResultT:
+        del self._due[answer]
+        if not self._due:
+            self._timer.set(None)
+        return result
+
+    def _expire(self) -> None:
+        now = self._clock.seconds()
+        while self._due and next(iter(self._due.values())) <= now:
+            self.cancel_oldest()
+        self._set()
+
+    def _set(self) -> None:
+        self._timer.set(next(iter(self._due.values())) if self._due else None)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import weakref
 
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.timer import Timer
+from relaykit.timer import Timer, Waits
 
 
 class Owner:
@@ -108,3 +109,52 @@ class TimerTests(SynchronousTestCase):
         timer.set(1.0)
         self.clock.advance(2.0)
         self.assertEqual((self.called, self.scheduled()), ([], []))
+
+
+class WaitsTests(SynchronousTestCase):
+    """Answers that have the same time."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.waits = Waits(self.clock, 10.0)
+
+    def ask(self) -> Deferred[str]:
+        """An answer that is waited for."""
+        return self.waits.add(Deferred())
+
+    def test_late(self) -> None:
+        """Each is cancelled when its time is over, by one call of the reactor at a time."""
+        first = self.ask()
+        self.clock.advance(4.0)
+        second = self.ask()
+        self.assertEqual((len(self.waits), len(self.clock.getDelayedCalls())), (2, 1))
+        self.clock.advance(6.0)
+        self.failureResultOf(first, CancelledError)
+        self.assertNoResult(second)
+        self.clock.advance(4.0)
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual((len(self.waits), self.clock.getDelayedCalls()), (0, []))
+
+    def test_answered(self) -> None:
+        """One that is there in time is passed on, and is not waited for when callbacks see it."""
+        seen = []
+        answer = self.ask()
+        answer.addCallback(lambda found: seen.append((found, len(self.waits))))
+        answer.callback("here")
+        self.assertEqual((seen, self.clock.getDelayedCalls()), ([("here", 0)], []))
+
+    def test_there_already(self) -> None:
+        """One that is there needs no time."""
+        self.assertEqual(self.successResultOf(self.waits.add(succeed("here"))), "here")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_given_up(self) -> None:
+        """The oldest one, or all, can be given up before."""
+        answers = [self.ask() for _ in range(3)]
+        self.waits.cancel_oldest()
+        self.failureResultOf(answers[0], CancelledError)
+        self.assertNoResult(answers[1])
+        self.waits.cancel_all()
+        for answer in answers[1:]:
+            self.failureResultOf(answer, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -5,7 +5,6 @@ Who has a port of its own pays nothing for this: connections go to it unread.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,11 +17,12 @@ from relaykit.dataplane.listening import ANY_HOST, ListenFailed, PortInUse
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
 from relaykit.interfaces import ILegAcceptor, IListeningPort
 from relaykit.sansio.parsers.recognizing import Rank, RecognizerTable
+from relaykit.timer import Waits
 from relaykit.values import Address
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import IStreamLeg
@@ -83,11 +83,8 @@ class _SharedPort:
         self.rest: _Rest | None = None
         self.refused = 0
         """Connections that nobody took, up to now."""
-        self._clock = clock
         self._table: RecognizerTable[ILegAcceptor] = RecognizerTable()
-        self._unclaimed: OrderedDict[Deferred[ILegAcceptor | None], float] = OrderedDict()
-        """Connections of which it is not known whose they are, and until when that must be; in this order."""
-        self._timer: IDelayedCall | None = None
+        self._unclaimed = Waits(clock, FIRST_BYTES_TIMEOUT_S)
 
     @property
     def empty(self) -> bool:
@@ -113,22 +110,9 @@ class _SharedPort:
     def close(self) -> None:
         """Closes the port, and what was not understood yet."""
         self.port.close()
-        for asked in list(self._unclaimed):
-            asked.cancel()
+        self._unclaimed.cancel_all()
 
     def _ask(self, leg: IStreamLeg, origin: Origin) -> None:
-        asked: Deferred[ILegAcceptor | None] = leg.peek(self._table)
-        self._unclaimed[asked] = self._clock.seconds() + FIRST_BYTES_TIMEOUT_S
-        if self._timer is None:
-            self._timer = self._clock.callLater(FIRST_BYTES_TIMEOUT_S, self._expire)
-
-        def answered(result: ILegAcceptor | Failure | None) -> ILegAcceptor | Failure | None:
-            del self._unclaimed[asked]
-            if not self._unclaimed and self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            return result
-
         def take(acceptor: ILegAcceptor | None) -> None:
             if acceptor is None and self.rest is not None:
                 acceptor = self.rest.acceptor
@@ -137,7 +121,8 @@ class _SharedPort:
             else:
                 acceptor.leg_accepted(leg, origin)
 
-        asked.addBoth(answered).addCallbacks(take, self._not_taken, errbackArgs=(leg,))
+        asked: Deferred[ILegAcceptor | None] = self._unclaimed.add(leg.peek(self._table))
+        asked.addCallbacks(take, self._not_taken, errbackArgs=(leg,))
         asked.addErrback(self._defect, leg)
 
     def _not_taken(self, failure: Failure, leg: IStreamLeg) -> None:
@@ -159,17 +144,6 @@ class _SharedPort:
             reason=why,
         )
         leg.close()
-
-    def _expire(self) -> None:
-        """Gives up who is too late: one timer for all, because all have the same time."""
-        self._timer = None
-        now = self._clock.seconds()
-        while self._unclaimed:
-            asked, deadline = next(iter(self._unclaimed.items()))
-            if deadline > now:
-                self._timer = self._clock.callLater(deadline - now, self._expire)
-                return
-            asked.cancel()
 
     def _defect(self, failure: Failure, leg: IStreamLeg) -> None:
         self.log.failure("a defect while taking {peer}; it is dropped", failure, peer=leg.peer)
