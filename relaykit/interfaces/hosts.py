@@ -132,6 +132,13 @@ class IServerHost(IHost):
     ports = Attribute("The :class:`IPorts` that policy is applied to.")
     rendezvous = Attribute("The :class:`IRendezvous` of this server.")
 
+    def release_if_dead(holder: IPortHolder) -> Deferred[bool]:
+        """Has the client of a proxy show that it is there, which takes seconds; whether it did not.
+
+        Then it has lost all that it held.  For a proxy that asks for what another one has: ports do this by
+        themselves.
+        """
+
 
 class IForwardingHost(IHost, ISignalPeer):
     """The client, as whoever joins a user with a service sees it."""

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.config.schema import ServerConfig
-    from relaykit.interfaces import IDataPlane, IListeningPort, IPorts, IRendezvous, IVerifier
+    from relaykit.interfaces import IDataPlane, IListeningPort, IPortHolder, IPorts, IRendezvous, IVerifier
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
     from relaykit.server.acceptor import Link
@@ -74,6 +74,10 @@ class ServerHost:
     ports: IPorts
     data_plane: IDataPlane
     rendezvous: IRendezvous
+    _release: Callable[[str], Deferred[bool]]
+
+    def release_if_dead(self, holder: IPortHolder) -> Deferred[bool]:
+        return self._release(holder.identity.run_id)
 
 
 @define(eq=False, kw_only=True)
@@ -231,6 +235,7 @@ class Composition:
             self._ports(network, sessions, shared_ports),
             data_plane,
             RendezvousPoints(ServerRendezvous(os.urandom, lambda: parts.stun_ports()), reactor),
+            sessions.release_if_dead,
         )
         ingresses = RunningIngresses(host, self.ingress_options, reactor)
         registry = Registry(

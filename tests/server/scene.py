@@ -28,6 +28,7 @@ from relaykit.dataplane.tls import client_context, server_context, start_tls
 from relaykit.driver import LegDriver
 from relaykit.interfaces import (
     IIngress,
+    IPortHolder,
     IProxyType,
     ISecureLeg,
     IServerHost,
@@ -278,6 +279,10 @@ class ServerHost:
     @property
     def rendezvous(self) -> RendezvousPoints:
         return self._scene.rendezvous_points
+
+    def release_if_dead(self, holder: IPortHolder) -> Deferred[bool]:
+        """Has the client of a proxy show that it is there."""
+        return self._scene.sessions.release_if_dead(holder.identity.run_id)
 
 
 @define(eq=False)

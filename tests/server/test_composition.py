@@ -220,4 +220,4 @@ class CompositionTests(SynchronousTestCase):
     def test_host(self) -> None:
         """Ingresses get all that they may use."""
         nothing: Any = None
-        verifyObject(IServerHost, ServerHost(nothing, nothing, nothing, nothing))
+        verifyObject(IServerHost, ServerHost(nothing, nothing, nothing, nothing, nothing))

@@ -115,6 +115,10 @@ class RoomIngress(Service):
 
     async def expose(self, proxy: IRegisteredProxy) -> IExposure:
         name = proxy.options.room
+        present = self.rooms.get(name)
+        if present is not None:
+            # Its client may have vanished without a word.
+            await self._host.release_if_dead(present.proxy)
         if name in self.rooms:
             raise ProxyRefusedError(RefusalCode.NAME_IN_USE, f"room {name} is taken")
         room = self.rooms[name] = _Room(self, proxy, f":{self._options.port}, room {name}")
