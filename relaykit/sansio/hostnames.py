@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
-__all__ = ["encode_host_name"]
+__all__ = ["ANY", "HIGHEST_NAME_BYTES", "WILDCARD", "domain_key", "encode_host_name", "host_key"]
+
+ANY = "*"
+"""The domain that every host belongs to."""
+
+WILDCARD = "*."
+"""What a domain begins with that all hosts below it belong to."""
 
 HIGHEST_NAME_BYTES = 253
 """Most bytes of a name.  Source: RFC 1035 section 2.3.4, as text and without the final dot."""
@@ -17,6 +24,9 @@ _DOT = re.compile("[.\u3002\uff0e\uff61]")
 
 _LEGAL = re.compile(rb"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 """Labels of letters, digits and hyphens, and the underscore that real names have in spite of RFC 1123."""
+
+_PORT = re.compile("(:[0-9]*)?")
+"""What may follow a host.  Source: RFC 3986 section 3.2.3."""
 
 
 def encode_host_name(name: str) -> bytes:
@@ -38,6 +48,50 @@ def encode_host_name(name: str) -> bytes:
     else:
         return encoded
     raise ValueError(f'"{name}" is not the name of a host: {reason}')
+
+
+def host_key(host: str) -> str:
+    """What a host is compared by: small letters; without port, final dot, and brackets.
+
+    ``host`` is what a peer names: a Host header, the target of CONNECT, the server name of TLS.  What can be
+    no host is compared as it stands.  Source: RFC 9110 section 4.2.3, RFC 4343.
+    """
+    if host.startswith("["):
+        address, bracket, rest = host[1:].partition("]")
+        if bracket and _PORT.fullmatch(rest):
+            return _address_key(address)
+    elif host.count(":") > 1:
+        return _address_key(host)
+    elif ":" in host:
+        name, _, port = host.partition(":")
+        host = name if _PORT.fullmatch(":" + port) else host
+    return host.lower().removesuffix(".")
+
+
+def domain_key(domain: str) -> str:
+    """The same for a domain that somebody configures: a host, ``*.`` and a host, or ``*`` for every host.
+
+    Names that are not ASCII get the form in which they are asked for (IDNA).
+
+    :raises ValueError: it can be none of them; the text says so and why.
+    """
+    if domain == ANY:
+        return ANY
+    key = host_key(domain)
+    if ":" in key:
+        try:
+            return ipaddress.IPv6Address(key).compressed
+        except ValueError as error:
+            raise ValueError(f'"{domain}" is neither the name of a host nor an IPv6 address') from error
+    wildcard = WILDCARD if key.startswith(WILDCARD) else ""
+    return wildcard + encode_host_name(key.removeprefix(wildcard)).decode("ascii").lower().removesuffix(".")
+
+
+def _address_key(text: str) -> str:
+    try:
+        return ipaddress.IPv6Address(text).compressed
+    except ValueError:
+        return text.lower()
 
 
 def _wrong_label(name: str) -> str:

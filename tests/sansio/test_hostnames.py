@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.hostnames import encode_host_name
+from relaykit.sansio.hostnames import domain_key, encode_host_name, host_key
 
 
 class HostNameTests(SynchronousTestCase):
@@ -54,3 +54,57 @@ class HostNameTests(SynchronousTestCase):
         else:
             self.assertLessEqual(len(encoded), 254)
             self.assertNotIn(b"..", encoded)
+
+
+class KeyTests(SynchronousTestCase):
+    """Tests for what hosts and domains are compared by."""
+
+    def test_hosts(self) -> None:
+        """Case, port, final dot and brackets make no difference; what is no host stays what it is."""
+        for host, key in {
+            "WWW.Example.com": "www.example.com",
+            "www.example.com:8080": "www.example.com",
+            "www.example.com:": "www.example.com",
+            "www.example.com.:80": "www.example.com",
+            "a.b..": "a.b.",
+            "192.0.2.1:80": "192.0.2.1",
+            "[2001:DB8:0::1]:80": "2001:db8::1",
+            "[::1]": "::1",
+            "2001:db8::1": "2001:db8::1",
+            "a:b:c": "a:b:c",
+            "[::1": "[::1",
+            "[::1]x": "[::1]x",
+            "": "",
+        }.items():
+            self.assertEqual(host_key(host), key, host)
+
+    def test_domains(self) -> None:
+        """A domain is compared as hosts are that belong to it, those beyond ASCII in their encoded form."""
+        for domain, key in {
+            "*": "*",
+            "*.Example.com": "*.example.com",
+            "www.example.com.": "www.example.com",
+            "www.example.com:443": "www.example.com",
+            "B\u00dcro.example": "xn--bro-hoa.example",
+            "*.b\u00fcro.example": "*.xn--bro-hoa.example",
+            "[2001:db8:0::1]": "2001:db8::1",
+        }.items():
+            self.assertEqual(domain_key(domain), key, domain)
+
+    def test_no_domains(self) -> None:
+        """What no host can belong to is refused."""
+        for domain in ("", "*.", "**", "w*.example.com", "a.*.com", "http://a", "a b", "a:b:c", "*.[::1]"):
+            error = self.assertRaises(ValueError, domain_key, domain)
+            self.assertIn("the name of a host", str(error))
+
+    @given(st.text())
+    def test_any_text(self, text: str) -> None:
+        """Every text has a key, which is its own; a domain's is that of hosts."""
+        key = host_key(text)
+        try:
+            domain = domain_key(text)
+        except ValueError:
+            return
+        self.assertEqual(domain_key(domain), domain)
+        if key.isascii():
+            self.assertEqual(domain, key)

@@ -1,0 +1,173 @@
+"""The beginning of TLS: whom a client wants to reach, as its ClientHello says in the clear.
+
+A hello may come in any number of TLS records, and these in any pieces.  With Encrypted Client Hello the name
+is that of the outer hello, which is meant for whoever routes.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from relaykit.errors import RemoteProtocolError
+
+__all__ = ["TLS_OPENING", "UNRECOGNIZED_NAME", "ClientHello", "ClientHelloParser"]
+
+TLS_OPENING = b"\x16"
+"""The first byte of a TLS connection: a handshake record.  Source: RFC 8446 section 5.1."""
+
+UNRECOGNIZED_NAME = bytes.fromhex("15 0303 0002 02 70")
+"""The fatal alert for who wants to reach a server that is not here.  Source: RFC 8446 section 6, RFC 6066
+section 3."""
+
+MOST_HELLO_BYTES = 32 * 1024
+"""Most bytes of a hello: several times those of one that has large post-quantum key shares and a ticket."""
+
+MOST_RECORDS = 64
+"""Most TLS records that a hello is cut into; some clients cut it to get past those who look at it."""
+
+MOST_RECORD_BYTES = 1 << 14
+"""Source: RFC 8446 section 5.1."""
+
+_RECORD_HEADER_BYTES = 5
+_MESSAGE_HEADER_BYTES = 4
+_CLIENT_HELLO = 1
+_TLS_MAJOR_VERSION = 3
+_VERSION_AND_RANDOM_BYTES = 2 + 32
+_SERVER_NAME = 0
+_HOST_NAME = 0
+
+
+@frozen
+class ClientHello:
+    """What a ClientHello says.
+
+    :ivar server_name: as it was sent, decoded byte by byte; empty if it has none.
+    """
+
+    server_name: str
+
+
+class ClientHelloParser:
+    """Reads a whole ClientHello.
+
+    Source: RFC 8446 sections 4.1.2, 4.2 and 5.1, RFC 6066 section 3.
+    """
+
+    limit = MOST_HELLO_BYTES
+
+    def feed(self, data: bytes) -> tuple[ClientHello, int] | None:
+        """Answers the hello once it is complete.
+
+        :raises RemoteProtocolError: it is none.
+        """
+        found = _first_message(data)
+        if found is None:
+            return None
+        message, end = found
+        return _client_hello(message), end
+
+
+def _first_message(data: bytes) -> tuple[bytes, int] | None:
+    """The body of the first handshake message, out of its records, and its end; None for "need more"."""
+    fragments = []
+    held, wanted, at = 0, _MESSAGE_HEADER_BYTES, 0
+    header = b""
+    for _ in range(MOST_RECORDS):
+        begin = at + _RECORD_HEADER_BYTES
+        if not _is_record(data[at:begin]):
+            raise RemoteProtocolError("it does not begin with a TLS handshake")
+        if len(data) < begin:
+            return None
+        at = begin + int.from_bytes(data[begin - 2 : begin])
+        fragments.append(data[begin:at])
+        held += len(fragments[-1])
+        if len(header) < _MESSAGE_HEADER_BYTES:
+            header = b"".join(fragments)[:_MESSAGE_HEADER_BYTES]
+            if header and header[0] != _CLIENT_HELLO:
+                raise RemoteProtocolError("its first message is no ClientHello")
+            if len(header) == _MESSAGE_HEADER_BYTES:
+                wanted += int.from_bytes(header[1:])
+                if wanted > MOST_HELLO_BYTES:
+                    raise RemoteProtocolError(f"its ClientHello has more than {MOST_HELLO_BYTES} bytes")
+        if held >= wanted:
+            message = b"".join(fragments)[_MESSAGE_HEADER_BYTES:wanted]
+            return message, begin + len(fragments[-1]) - (held - wanted)
+        if len(data) < at:
+            return None
+    raise RemoteProtocolError(f"its ClientHello is cut into more than {MOST_RECORDS} records")
+
+
+def _is_record(header: bytes) -> bool:
+    """Whether a record of a handshake begins so, or may."""
+    length = int.from_bytes(header[3:5])
+    return (
+        TLS_OPENING.startswith(header[:1])
+        and (len(header) < 2 or header[1] == _TLS_MAJOR_VERSION)
+        and (len(header) < _RECORD_HEADER_BYTES or 0 < length <= MOST_RECORD_BYTES)
+    )
+
+
+class _Fields:
+    """Takes one field after the other off the front of some bytes."""
+
+    __slots__ = ("_at", "_data")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._data)
+
+    def take(self, count: int) -> bytes:
+        """So many bytes."""
+        end = self._at + count
+        if end > len(self._data):
+            raise RemoteProtocolError("a field of its ClientHello is longer than what it is in")
+        taken = self._data[self._at : end]
+        self._at = end
+        return taken
+
+    def number(self, width: int) -> int:
+        """A number of so many bytes."""
+        return int.from_bytes(self.take(width))
+
+    def vector(self, width: int) -> bytes:
+        """Bytes that a length of so many bytes stands before."""
+        return self.take(self.number(width))
+
+
+def _client_hello(message: bytes) -> ClientHello:
+    fields = _Fields(message)
+    fields.take(_VERSION_AND_RANDOM_BYTES)
+    fields.vector(1)  # session id
+    fields.vector(2)  # cipher suites
+    fields.vector(1)  # compression methods
+    name = ""
+    if fields:
+        extensions = _Fields(fields.vector(2))
+        seen = set()
+        while extensions:
+            kind, content = extensions.number(2), extensions.vector(2)
+            if kind in seen:
+                raise RemoteProtocolError("its ClientHello has an extension twice")
+            seen.add(kind)
+            if kind == _SERVER_NAME:
+                name = _server_name(_Fields(content))
+    if fields:
+        raise RemoteProtocolError("there is more in its ClientHello than its extensions")
+    return ClientHello(name)
+
+
+def _server_name(fields: _Fields) -> str:
+    names = _Fields(fields.vector(2))
+    found = ""
+    while names:
+        kind, name = names.number(1), names.vector(2)
+        if not name or (kind == _HOST_NAME and found):
+            raise RemoteProtocolError("its ClientHello names no server, or two of them")
+        if kind == _HOST_NAME:
+            found = name.decode("latin-1")
+    if fields:
+        raise RemoteProtocolError("there is more in its server name than a list of names")
+    return found
