@@ -92,6 +92,7 @@ class RefusalCode(enum.Enum):
     UNKNOWN_TYPE = "unknown-type"
     BAD_OPTIONS = "bad-options"
     PORT_IN_USE = "port-in-use"
+    ROUTE_IN_USE = "route-in-use"
     PORT_NOT_ALLOWED = "port-not-allowed"
     PORT_UNAVAILABLE = "port-unavailable"
     TOO_MANY_PORTS = "too-many-ports"
@@ -281,6 +282,13 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     ("need CAP_NET_BIND_SERVICE", "privileged-port"),
     ("port unavailable", "port-unavailable"),
     ("no available port", "port-unavailable"),
+    ("router config conflict", "domain-in-use"),
+    ("should not belong to subdomain host", "domain-refused"),
+    ("subdomain is not supported because", "domain-refused"),
+    ("are not supported in subdomain", "domain-refused"),
+    ("custom domain [", "domain-refused"),
+    ("port is not set", "no-vhost-port"),
+    ("not supported because this feature is not enabled", "no-vhost-port"),
     ("unknown proxy type", "unknown-type"),
     ("cannot be used on this server", "unknown-type"),
     ("] auth failed", "visit-secret"),

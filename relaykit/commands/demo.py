@@ -171,7 +171,7 @@ class Demo:
             server=ServerName(LOOPBACK, server),
             leads_to={PUBLIC: service, SECRET: service, VISITOR: SECRET},
             hints={SECRET: "only for visitors"},
-            web=frozenset({PUBLIC, VISITOR}),
+            schemes=dict.fromkeys((PUBLIC, VISITOR), "http"),
         )
         self._context.say("see it in a browser, at either address (Ctrl-C ends this):")
         show = choose_renderer(self._context, "relaykit demo", plain=False)

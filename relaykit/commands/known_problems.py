@@ -207,6 +207,23 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "loadBalancer.balance, other than that of those that are there.",
         "Give all proxies of the group the same values; only loadBalancer.balance may be left out.",
     ),
+    "domain-in-use": KnownProblem(
+        "The domain is in use by another proxy",
+        "Another proxy of the server has one of these host names; in a group all proxies have the same ones.",
+        "Ask for another name in customDomains or subdomain, or give all proxies of the name the same "
+        "loadBalancer.group.",
+    ),
+    "domain-refused": KnownProblem(
+        "The server does not give the domain",
+        "A name in customDomains is none, or is one below the server's subDomainHost, which subdomain is "
+        "for; or the server has no subDomainHost; or subdomain has a dot.",
+        "Write one label in subdomain for a name below subDomainHost, and all others in customDomains.",
+    ),
+    "no-vhost-port": KnownProblem(
+        "The server has no port for the proxy type",
+        "Proxies of this type share one port of the server, and its configuration names none.",
+        "Have vhostHTTPSPort, vhostHTTPPort or tcpmuxHTTPConnectPort put into the server's file.",
+    ),
     "port-in-use": KnownProblem(
         "The port is in use by another proxy",
         "Another proxy of the server has this port.",

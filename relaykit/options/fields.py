@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from collections.abc import Iterable
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 from attrs import frozen
@@ -14,9 +15,9 @@ from attrs import frozen
 __all__ = [
     "Count",
     "CountOrOff",
+    "Domains",
     "Host",
     "HostAndPort",
-    "HostNames",
     "ListeningPort",
     "ListeningPortOrOff",
     "OptionField",
@@ -85,8 +86,8 @@ Host: TypeAlias = Annotated[str, msgspec.Meta(extra={"names": "host"})]
 HostAndPort: TypeAlias = Annotated[str, msgspec.Meta(extra={"names": "host and port"})]
 """A host with or without a port, such as ``example.com:3478`` or ``[2001:db8::1]:3478``, or empty."""
 
-HostNames: TypeAlias = Annotated[tuple[str, ...], msgspec.Meta(extra={"names": "host"})]
-"""A list of host names."""
+Domains: TypeAlias = Annotated[tuple[str, ...], msgspec.Meta(extra={"names": "domain"})]
+"""A list of host names, of which ``*.example.com`` stands for all below it, and ``*`` for all there are."""
 
 
 def doc(text: str) -> msgspec.Meta:
@@ -134,7 +135,13 @@ class Problem:
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A table of options; see the module for how its fields are declared."""
+    """A table of options; see the module for how its fields are declared.
+
+    :cvar without_effect: keys that people may expect here because others have them, with why they would do
+        nothing.
+    """
+
+    without_effect: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def problems(self) -> Iterable[Problem]:
         """What single values cannot tell: rules between fields, ranges, required fields."""
@@ -147,7 +154,7 @@ class OptionField:
 
     ``declared`` is its type with all annotations, such as limits: what :func:`~relaykit.options.convert`
     checks.  ``least`` and ``greatest`` are the limits of a number, None where it has none.
-    ``names`` is "host" or "host and port" for a text that must be that, else empty.
+    ``names`` is "host", "host and port" or "domain" for a text that must be that, else empty.
     ``file_key``, ``flag``, ``listened`` and ``exclusive`` are what :func:`file_key`, ``flag``,
     ``ListeningPort`` and ``RemotePort`` declare.
     """

@@ -25,6 +25,7 @@ class OneLine:
     :ivar flags: other names for flags, by the key: ``{"customDomains": "domain"}``.
     :ivar from_token: keys of secrets that, when they are not given, are made of the server's token and the
         proxy's name, so that whoever knows the token needs no second secret.
+    :ivar scheme: of the address that users type into a browser, where by its type the service is for them.
     """
 
     command: str
@@ -32,3 +33,4 @@ class OneLine:
     visits: bool = False
     flags: Mapping[str, str] = Factory(dict)
     from_token: tuple[str, ...] = ()
+    scheme: str = ""

@@ -80,10 +80,19 @@ class ProxyTypeTests(_TestCase):
         options: Options = self.proxy_type.proxy_options()
         return options
 
+    def ingress_options(self) -> Options:
+        """Options of a server on which a proxy of the type can be exposed."""
+        options: Options = self.proxy_type.ingress_options()
+        return options
+
+    def publish(self, relay: MemoryRelay, **given: Any) -> Published:
+        """Has a client register a proxy of the type; the rest is as for ``MemoryRelay.publish``."""
+        return relay.publish(self.proxy_type, self.options(), ingress_options=self.ingress_options(), **given)
+
     def test_provides(self) -> None:
         """The type and what it makes provide their interfaces."""
         verifyObject(IProxyType, self.proxy_type)
-        published = MemoryRelay().publish(self.proxy_type, self.options(), local=echoing)
+        published = self.publish(MemoryRelay(), local=echoing)
         verifyObject(IExposure, published.exposure)
         verifyObject(IBackend, published.backend)
 
@@ -124,7 +133,7 @@ class ProxyTypeTests(_TestCase):
     def test_making_has_no_effects(self) -> None:
         """An ingress that was made and not started has opened nothing and scheduled nothing."""
         relay = MemoryRelay()
-        ingress = self.proxy_type.make_ingress(self.proxy_type.ingress_options(), relay.host)
+        ingress = self.proxy_type.make_ingress(self.ingress_options(), relay.host)
         verifyObject(IIngress, ingress)
         self.assertEqual((relay.open_ports, relay.clock.getDelayedCalls()), ([], []))
 
@@ -132,20 +141,20 @@ class ProxyTypeTests(_TestCase):
         """After a proxy was withdrawn, the same one can be published again."""
         relay = MemoryRelay()
         for _ in range(3):
-            published = relay.publish(self.proxy_type, self.options(), local=echoing)
+            published = self.publish(relay, local=echoing)
             published.withdraw()
 
     def test_withdrawing_leaves_no_timers(self) -> None:
         """After the last proxy was withdrawn and the server stopped, nothing is scheduled any more."""
         relay = MemoryRelay()
-        relay.publish(self.proxy_type, self.options(), local=echoing).withdraw()
+        self.publish(relay, local=echoing).withdraw()
         relay.stop()
         self.assertEqual((relay.open_ports, relay.clock.getDelayedCalls()), ([], []))
 
     def test_local_service_refuses(self) -> None:
         """A backend whose local service refuses ends the work leg and comes to an end itself."""
         relay = MemoryRelay()
-        published = relay.publish(self.proxy_type, self.options(), local=None)
+        published = self.publish(relay, local=None)
         work = self.work_leg(relay, published)
         received = RecordingReceiver(work)
         work.close()
@@ -158,7 +167,7 @@ class ProxyTypeTests(_TestCase):
         relay = MemoryRelay()
         services: list[IStreamLeg] = []
         announced = ProxyTransport(proxy_protocol_version="v1")
-        published = relay.publish(self.proxy_type, self.options(), local=services.append, transport=announced)
+        published = self.publish(relay, local=services.append, transport=announced)
         published.proxy.open_work_leg(Origin(Address("192.0.2.7", 7), Address("192.0.2.1", 80)))
         relay.settle()
         for service in services:
@@ -168,7 +177,7 @@ class ProxyTypeTests(_TestCase):
 
     def test_nonsense_signals(self) -> None:
         """A half that takes signals calls nonsense the peer's mistake, if it does not let it pass."""
-        published = MemoryRelay().publish(self.proxy_type, self.options(), local=echoing)
+        published = self.publish(MemoryRelay(), local=echoing)
         self.assert_bears_nonsense(published.exposure, published.proxy)
         self.assert_bears_nonsense(published.backend, published.host)
 
@@ -182,7 +191,7 @@ class ProxyTypeTests(_TestCase):
     def test_user_leaves_at_once(self) -> None:
         """A backend whose user is gone before it begins comes to an end, and leaves nothing behind."""
         relay = MemoryRelay()
-        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        published = self.publish(relay, local=echoing)
         self.work_leg(relay, published).abort()
         relay.settle()
         self.assertEqual(relay.working, 0)
@@ -190,7 +199,7 @@ class ProxyTypeTests(_TestCase):
     def test_protocol(self) -> None:
         """A server half may speak to the backend by a Twisted protocol, which has a transport."""
         relay = MemoryRelay()
-        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        published = self.publish(relay, local=echoing)
         connected = published.proxy.endpoint(Origin()).connect(Factory.forProtocol(Protocol))
         relay.settle()
         protocol: Any = self.successResultOf(connected)
@@ -201,19 +210,19 @@ class ProxyTypeTests(_TestCase):
     def test_ended_by_the_server(self) -> None:
         """A proxy that the server's operator ends leaves no work with the backend, and its name is free."""
         relay = MemoryRelay()
-        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        published = self.publish(relay, local=echoing)
         received = RecordingReceiver(self.work_leg(relay, published))
         ended = relay.server.end_proxy(published.proxy.name)
         relay.settle()
         self.assertTrue(self.successResultOf(ended))
         self.assertIsNotNone(received.lost)
         self.assertEqual(relay.working, 0)
-        relay.publish(self.proxy_type, self.options(), local=echoing)
+        self.publish(relay, local=echoing)
 
     def test_session_lost(self) -> None:
         """A client that loses its connection has its proxy again once it is back."""
         relay = MemoryRelay()
-        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        published = self.publish(relay, local=echoing)
         for connection in published.connections:
             connection.cut()
         relay.settle()
@@ -224,7 +233,7 @@ class ProxyTypeTests(_TestCase):
     def test_stopped_with_a_user(self) -> None:
         """A user who stays does not keep client and server from stopping in time."""
         relay = MemoryRelay()
-        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        published = self.publish(relay, local=echoing)
         received = RecordingReceiver(self.work_leg(relay, published))
         relay.stop()
         self.assertIsNotNone(received.lost)
@@ -243,7 +252,7 @@ class DatagramPortTests(ProxyTypeTests):
 
     def publish_datagrams(self, relay: MemoryRelay) -> Published:
         """A proxy whose service sends back what it gets."""
-        return relay.publish(self.proxy_type, self.options(), local_datagrams=echoing_datagrams)
+        return self.publish(relay, local_datagrams=echoing_datagrams)
 
     def datagram_user(
         self, relay: MemoryRelay, published: Published, *datagrams: bytes
@@ -334,7 +343,7 @@ class VisitableProxyTypeTests(ProxyTypeTests):
         """The type, its exposures and its visitors provide what visiting needs."""
         verifyObject(IVisitableProxyType, self.proxy_type)
         relay = MemoryRelay()
-        published = relay.publish(self.proxy_type, self.options(), local=echoing)
+        published = self.publish(relay, local=echoing)
         verifyObject(IVisitable, published.exposure)
         visiting = relay.visit(self.proxy_type, self.visitor_common(), self.visitor_options())
         verifyObject(IVisitor, visiting.visitor)
@@ -374,7 +383,7 @@ class VisitableProxyTypeTests(ProxyTypeTests):
         """A user of a visitor that does not know the secret gets nothing, and the backend no work."""
         relay = MemoryRelay()
         served: list[object] = []
-        relay.publish(self.proxy_type, self.options(), local=served.append, local_datagrams=served.append)
+        self.publish(relay, local=served.append, local_datagrams=served.append)
         visiting = relay.visit(
             self.proxy_type, self.visitor_common(), self.visitor_options(Secret("another secret"))
         )

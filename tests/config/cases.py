@@ -26,7 +26,8 @@ _ALLOW_UNSAFE = ("--allow-unsafe", "--allow_unsafe")
 def builtin_types() -> ProxyTypes:
     """The proxy types that the cases are tried with."""
     return ProxyTypes.from_references(
-        ProxyTypeReference(name, f"relaykit.proxies.{name}") for name in ("tcp", "udp", "stcp", "sudp")
+        ProxyTypeReference(name, f"relaykit.proxies.{name}")
+        for name in ("tcp", "udp", "stcp", "sudp", "https")
     )
 
 

@@ -14,6 +14,7 @@ from relaykit.errors import BrokenProxyType
 from relaykit.interfaces import IBackend, IClientHost, IIngress, IProxyType, IProxyTypeReference, IServerHost
 from relaykit.options import Count, Host, ListeningPort, Options, SecondsOrOff, doc, file_key
 from relaykit.plugins import Carriers, ProxyTypes
+from relaykit.proxies.https import HttpsKeys
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.values import Secret
@@ -453,7 +454,10 @@ class ForeignTypeTests(ConfigurationTestCase):
         )
         self.assertEqual(
             loaded.ingress_options,
-            {"knock": KnockIngressOptions(door="back", bell_port=80, domain="a.example", tries=7)},
+            {
+                "knock": KnockIngressOptions(door="back", bell_port=80, domain="a.example", tries=7),
+                "https": HttpsKeys(sub_domain_host="a.example"),
+            },
         )
         self.assertEqual([str(each) for each in loaded.warnings if "token" not in each.key], [])
         self.assertEqual(self.server("bindPort = 1\n").ingress_options, {})
@@ -511,6 +515,6 @@ class ForeignTypeTests(ConfigurationTestCase):
             ["frps.toml:1: natholeAnalysisDataReserveHours: the proxy type xtcp: not available yet"],
         )
         self.assertEqual(
-            self.server_problems("vhostHTTPSPort = 443\n"),
-            ["frps.toml:1: vhostHTTPSPort: the proxy type https: not available yet"],
+            self.server_problems("vhostHTTPPort = 80\n"),
+            ["frps.toml:1: vhostHTTPPort: the proxy type http: not available yet"],
         )

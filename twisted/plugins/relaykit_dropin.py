@@ -5,6 +5,7 @@ from twisted.application.service import ServiceMaker
 from relaykit.plugins import CarrierReference, ProxyTypeReference
 
 tcp = ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",))
+https = ProxyTypeReference("https", "relaykit.proxies.https", commands=("https",))
 stcp = ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit"))
 udp = ProxyTypeReference("udp", "relaykit.proxies.udp", commands=("udp",))
 sudp = ProxyTypeReference("sudp", "relaykit.proxies.sudp", commands=("secret --udp", "visit --udp"))

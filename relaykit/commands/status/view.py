@@ -92,13 +92,13 @@ class StatusView:
 
     :ivar leads_to: where each proxy and visitor leads, by its name.
     :ivar hints: how each proxy without a public address is reached, by its name.
-    :ivar web: names of the proxies whose service is for browsers.
+    :ivar schemes: ``http`` or ``https`` of the proxies whose service is for browsers, by its name.
     """
 
     server: ServerName
     leads_to: dict[str, str] = field(factory=dict)
     hints: dict[str, str] = field(factory=dict)
-    web: frozenset[str] = frozenset()
+    schemes: dict[str, str] = field(factory=dict)
 
     def snapshot(self, status: ClientStatus, now: float, problem: LastProblem | None) -> Snapshot:
         """The snapshot of a status."""
@@ -128,8 +128,12 @@ class StatusView:
         return self._entry_point(visitor.name, visitor.listening is not None, address)
 
     def _entry_point(self, name: str, open_: bool, address: str, reason: str = "") -> EntryPoint:
-        url = address if "://" in address else f"http://{address}/" if address and name in self.web else ""
-        where = url or address or self.hints.get(name, "")
+        # A proxy with several domains has several addresses.
+        addresses = [each for each in address.split(",") if each]
+        if (scheme := self.schemes.get(name)) is not None:
+            addresses = [each if "://" in each else f"{scheme}://{each}/" for each in addresses]
+        url = next((each for each in addresses if "://" in each), "")
+        where = ", ".join(addresses) or self.hints.get(name, "")
         leads_to = self.leads_to.get(name, "")
         return EntryPoint(name=name, leads_to=leads_to, open=open_, where=where, url=url, reason=reason)
 

@@ -130,8 +130,9 @@ def _view(tunnel: TunnelCommand, values: Mapping[str, Any], login: Login, loaded
         other_half = tunnel.other_half(values, proxy.common.name)
         if other_half:
             hints[proxy.common.name] = f"{other_half} --server {login.server}"
-    web = frozenset(leads_to) if values.get("web") else frozenset()
-    return StatusView(server=login.server, leads_to=leads_to, hints=hints, web=web)
+    scheme = tunnel.line.scheme or ("http" if values.get("web") else "")
+    schemes = dict.fromkeys(leads_to, scheme) if scheme else {}
+    return StatusView(server=login.server, leads_to=leads_to, hints=hints, schemes=schemes)
 
 
 def _keep(login: Login, logins: RememberedLogins) -> None:

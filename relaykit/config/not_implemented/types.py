@@ -16,8 +16,8 @@ from relaykit.config.schema.local_plugins import HeaderChanges
 from relaykit.config.schema.sections import choice_problems
 from relaykit.options import (
     CountOrOff,
+    Domains,
     Host,
-    HostNames,
     ListeningPort,
     Options,
     Problem,
@@ -33,9 +33,9 @@ _TUNNEL_PROTOCOLS = ("kcp", "quic")
 
 
 class DomainOptions(Options, frozen=True, kw_only=True):
-    """The own keys of an ``https`` proxy, which ``http`` and ``tcpmux`` have too."""
+    """The keys that ``http`` and ``tcpmux`` share."""
 
-    custom_domains: Annotated[HostNames, doc("Host names that lead to the proxy.")] = ()
+    custom_domains: Annotated[Domains, doc("Host names that lead to the proxy.")] = ()
     subdomain: Annotated[str, doc("Name put before the server's subDomainHost.")] = ""
 
     def problems(self) -> Iterable[Problem]:
@@ -92,14 +92,6 @@ class HttpKeys(SubDomainKeys, frozen=True, kw_only=True):
     custom_404_page: Annotated[
         str, file_key("custom404Page"), doc("HTML file that answers for unknown hosts.")
     ] = ""
-
-
-class HttpsKeys(SubDomainKeys, frozen=True, kw_only=True):
-    """The server's keys of ``https``."""
-
-    vhost_https_port: Annotated[
-        ListeningPort, file_key("vhostHTTPSPort"), doc("Port of the proxy type https; 0: off.")
-    ] = 0
 
 
 class TcpmuxKeys(SubDomainKeys, frozen=True, kw_only=True):
@@ -170,7 +162,6 @@ class NotImplementedType:
 
 NOT_IMPLEMENTED_TYPES: Mapping[str, NotImplementedType] = {
     "http": NotImplementedType(proxy_options=HttpOptions, ingress_options=HttpKeys),
-    "https": NotImplementedType(proxy_options=DomainOptions, ingress_options=HttpsKeys),
     "tcpmux": NotImplementedType(proxy_options=TcpmuxOptions, ingress_options=TcpmuxKeys),
     "xtcp": NotImplementedType(
         proxy_options=XtcpOptions, visitor_options=XtcpVisitorOptions, ingress_options=XtcpKeys

@@ -14,7 +14,12 @@ from attrs import define, field, frozen
 
 from relaykit.config.problems import ConfigurationProblem, Findings, Report
 from relaykit.config.reading.type_keys import TypeKeys
-from relaykit.config.schema.addresses import bare_host, host_and_port_problem, host_problem
+from relaykit.config.schema.addresses import (
+    bare_host,
+    domain_problem,
+    host_and_port_problem,
+    host_problem,
+)
 from relaykit.config.text.documents import (
     Document,
     Format,
@@ -55,6 +60,13 @@ _WORDS = {
     int: "a whole number",
     float: "a number",
 }
+_CHECKS: Mapping[str, Callable[[str], str]] = {
+    "host": host_problem,
+    "host and port": host_and_port_problem,
+    "domain": domain_problem,
+}
+"""What is wrong with a text, by what it must name."""
+
 _ZEROS: Mapping[type, object] = {str: "", Secret: "", bool: False, int: 0, float: 0.0}
 """What null is in a list or a map; for a key, it is as good as absent."""
 
@@ -325,8 +337,7 @@ class Reader:
         if isinstance(value, tuple):
             hosts = tuple(self._hosts(host, each, (*path, at), subject) for at, host in enumerate(value))
             return _FAILED if _FAILED in hosts else hosts
-        check = host_and_port_problem if each.names == "host and port" else host_problem
-        if value and (reason := check(value)):
+        if value and (reason := _CHECKS[each.names](value)):
             self.problem(path, reason, subject=subject)
             return _FAILED
         return bare_host(value)

@@ -151,7 +151,7 @@ class EntryReader:
         options = self.reader.options(own, given, path, subject=subject)
         known = [*own_keys(of.common), _PLUGIN]
         known.extend(own_keys(own))
-        self.reader.unknown_keys(given, known, path, subject=subject, elsewhere=self._owners(of))
+        self.reader.unknown_keys(given, known, path, subject=subject, elsewhere=self._owners(own, of))
         plugin_type, plugin = self._plugin(given, of.plugins, path, subject)
         if common is None or options is None:
             return None
@@ -201,10 +201,13 @@ class EntryReader:
 
     # --- keys -------------------------------------------------------------------------------
 
-    def _owners(self, of: _List[CommonT]) -> Callable[[str], str]:
-        """What says which types have a key."""
+    def _owners(self, own: type[Options], of: _List[CommonT]) -> Callable[[str], str]:
+        """What says why a type does not have a key, or which types have it."""
 
         def owners(key: str) -> str:
+            for each, reason in own.without_effect.items():
+                if each.casefold() == key.casefold():
+                    return reason
             found = []
             for name in sorted(self._names()):
                 cls = self._usable(name, of)

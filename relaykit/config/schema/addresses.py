@@ -11,12 +11,16 @@ import re
 
 from attrs import define
 
-from relaykit.sansio.hostnames import encode_host_name
+from relaykit.sansio.hostnames import ANY, WILDCARD, encode_host_name
 
-__all__ = ["bare_host", "endpoint_problem", "host_and_port_problem", "host_problem", "network_problem"]
-
-_WILDCARD = "*."
-"""What the domains of a proxy may begin with."""
+__all__ = [
+    "bare_host",
+    "domain_problem",
+    "endpoint_problem",
+    "host_and_port_problem",
+    "host_problem",
+    "network_problem",
+]
 
 _ENDPOINTS = {"tcp": "tcp:HOST:PORT", "udp": "udp:HOST:PORT", "unix": "unix:PATH"}
 """Kinds that are dialed without asking Twisted, which takes the same arguments, ``udp`` those of ``tcp``."""
@@ -51,6 +55,11 @@ def host_problem(text: str) -> str:
     return _name_problem(host)
 
 
+def domain_problem(text: str) -> str:
+    """Why a text is no host, and no ``*.`` with one, nor ``*`` for all; empty if it may be one of them."""
+    return "" if text == ANY else host_problem(text.removeprefix(WILDCARD))
+
+
 def host_and_port_problem(text: str) -> str:
     """Why a text is no host with or without a port, such as ``example.com:3478``; empty if it may be one."""
     host, colon, port = text.rpartition(":")
@@ -79,7 +88,7 @@ def network_problem(text: str) -> str:
 
 def _name_problem(name: str) -> str:
     try:
-        encode_host_name(name.removeprefix(_WILDCARD))
+        encode_host_name(name)
     except ValueError as error:
         return str(error)
     return ""

@@ -81,7 +81,12 @@ class StatusViewTests(SynchronousTestCase):
         """What is for browsers has a URL: told by the server, or known to whoever typed the line."""
         status = ClientStatus(proxies=(proxy(":6000"),))
         self.assertEqual(self.entry_point(status).url, "")
-        self.assertEqual(self.entry_point(status, web=frozenset({"ssh"})).url, "http://relay.example:6000/")
+        self.assertEqual(self.entry_point(status, schemes={"ssh": "http"}).url, "http://relay.example:6000/")
+        named = self.entry_point(
+            ClientStatus(proxies=(proxy("a.example:8443,b.example:8443"),)), schemes={"ssh": "https"}
+        )
+        self.assertEqual(named.url, "https://a.example:8443/")
+        self.assertEqual(named.where, "https://a.example:8443/, https://b.example:8443/")
         told = ClientStatus(proxies=(proxy("https://app.relay.example"),))
         self.assertEqual(self.entry_point(told).url, "https://app.relay.example")
 

@@ -18,8 +18,9 @@ class TypeKeysTests(SynchronousTestCase):
         return [each.type_name for each in type_keys(types, SERVER_HALVES).get(path, ())]
 
     def test_shared(self) -> None:
-        """A key has every type that declares it; letters are compared in lower case."""
-        self.assertEqual(self.owners(builtin_types(), "subdomainhost"), ["http", "https", "tcpmux"])
+        """A key has every type that declares it, of those that are installed if one is; case is no matter."""
+        self.assertEqual(self.owners(ProxyTypes.from_references([]), "subdomainhost"), ["http", "tcpmux"])
+        self.assertEqual(self.owners(builtin_types(), "subdomainhost"), ["https"])
         self.assertEqual(self.owners(builtin_types(), "vhosthttpport"), ["http"])
 
     def test_installed(self) -> None:

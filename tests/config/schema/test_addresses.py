@@ -5,6 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.schema.addresses import (
     bare_host,
+    domain_problem,
     endpoint_problem,
     host_and_port_problem,
     host_problem,
@@ -21,7 +22,6 @@ class HostTests(SynchronousTestCase):
             "example.com",
             "example.com.",
             "my_host",
-            "*.example.com",
             "192.0.2.1",
             "2001:db8::1",
             "[2001:db8::1]",
@@ -71,13 +71,20 @@ class HostTests(SynchronousTestCase):
         ):
             self.assertIn(reason, host_problem(text), text)
 
+    def test_domains(self) -> None:
+        """A domain is a host, may have an asterisk for what is below it, or is one for all hosts."""
+        for domain in ("*", "*.example.com", "example.com", "[::1]"):
+            self.assertEqual(domain_problem(domain), "", domain)
+        for domain in ("**", "*.", "*.*.example.com", "w*.example.com", "example.com:80", "http://a"):
+            self.assertNotEqual(domain_problem(domain), "", domain)
+
     def test_encoder(self) -> None:
         """What passes can be encoded as name resolution and TLS do it."""
 
         @given(strategies.text())
         def check(name: str) -> None:
             if name and not host_problem(name):
-                bare_host(name).removeprefix("*.").encode("idna")
+                bare_host(name).encode("idna")
 
         check()
 

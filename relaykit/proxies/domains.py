@@ -1,0 +1,238 @@
+"""What proxy types have in common whose users say by the name of a host which proxy they want.
+
+Their proxies share one port of the server, and have routes there.  A type says how its users name the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+from attrs import define
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode, RemoteProtocolError
+from relaykit.interfaces import IExposure, IIngress, ILegAcceptor
+from relaykit.options import Domains, Host, Options, Problem, doc, file_key, wire
+from relaykit.sansio.hostnames import domain_key
+from relaykit.sansio.routes import Route, RouteTable
+from relaykit.timer import Waits
+from relaykit.values import Address
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from relaykit.interfaces import IListeningPort, IRegisteredProxy, IServerHost, IStreamLeg
+    from relaykit.sansio.contract import PrefixParser, Recognizer
+    from relaykit.values import Origin
+
+__all__ = ["DomainIngress", "DomainOptions", "FirstBytesIngress", "SubDomainKeys"]
+
+FIRST_BYTES_S = 30.0
+"""Seconds that a user has to say which host it wants; frp's figure."""
+
+MOST_UNROUTED = 4096
+"""Users of one port who have not said yet which host they want; the one that has been silent for longest
+makes room for the next, so that who floods the port with silence keeps nobody out for half a minute."""
+
+_PORTS_OF_THE_WEB = (80, 443)
+"""Ports that nobody writes in an address."""
+
+
+class DomainOptions(Options, frozen=True, kw_only=True):
+    """The keys of proxies that are told apart by host names."""
+
+    custom_domains: Annotated[
+        Domains,
+        wire("custom_domains"),
+        doc("Host names that lead to the proxy; *.example.com stands for all below it, * for all."),
+    ] = ()
+    subdomain: Annotated[
+        str, wire("subdomain"), doc("Name put before the server's subDomainHost, to make one more of them.")
+    ] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        if not self.custom_domains and not self.subdomain:
+            yield Problem("customDomains", "customDomains or subdomain must be given")
+
+
+class SubDomainKeys(Options, frozen=True, kw_only=True):
+    """The server's key for proxies that are told apart by host names."""
+
+    sub_domain_host: Annotated[
+        Host, file_key("subDomainHost"), doc("Domain that the key subdomain of proxies is put before.")
+    ] = ""
+
+
+@implementer(IExposure)
+@define(eq=False)
+class _Routed:
+    """One proxy, or a group of them: the routes that lead to it."""
+
+    _table: RouteTable[IRegisteredProxy]
+    _routes: tuple[Route, ...]
+    address: str
+
+    async def withdraw(self) -> None:
+        routes, self._routes = self._routes, ()
+        for route in routes:
+            self._table.remove(route)
+
+
+@implementer(IIngress, ILegAcceptor)
+class DomainIngress(Service):
+    """The port that the proxies of a type share, and their routes; a subclass takes the users.
+
+    :cvar port_key: the configuration key that names the port.
+    :cvar recognizer: what tells the users of this type from those of others who share the port.
+    :cvar off_text: what a client is told while the server has no such port.
+    """
+
+    port_key: str
+    recognizer: Recognizer
+    off_text: str
+
+    log = Logger()
+
+    def __init__(self, port: int, sub_domain_host: str, host: IServerHost) -> None:
+        self._wanted_port = port
+        self._sub_domain_host = domain_key(sub_domain_host) if sub_domain_host else ""
+        self._host = host
+        self._port: IListeningPort | None = None
+        self.routes: RouteTable[IRegisteredProxy] = RouteTable()
+
+    def privilegedStartService(self) -> None:
+        """Opens the port, or takes part in it.
+
+        :raises ListenFailed: it cannot be opened; the server does not start then.
+        """
+        if self._wanted_port:
+            self._port = self._host.ports.share_stream(
+                self._wanted_port, self, self.port_key, self.recognizer
+            )
+
+    def stopService(self) -> None:
+        port, self._port = self._port, None
+        if port is not None:
+            port.close()
+
+    def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
+        raise NotImplementedError
+
+    async def expose(self, proxy: IRegisteredProxy) -> IExposure:
+        if self._port is None:
+            raise ProxyRefusedError(RefusalCode.NOT_AVAILABLE, self.off_text)
+        domains = tuple(dict.fromkeys(self._domains_of(proxy.options)))
+        routes = tuple(route for domain in domains for route in self.routes_of(domain, proxy.options))
+        for route in routes:
+            await self._make_free(route, proxy)
+        # Nothing is waited for between here and the end.
+        if any(self.routes.get(route) is not None for route in routes):
+            raise ProxyRefusedError(RefusalCode.ROUTE_IN_USE, "router config conflict")
+        for route in routes:
+            self.routes.add(route, proxy)
+            self.log.info(
+                "[{run}] [{proxy}] {type} proxy listen for host [{host}]",
+                run=proxy.identity.run_id,
+                proxy=proxy.name,
+                type=proxy.type,
+                host=route.domain,
+            )
+        port = self._port.address.port
+        return _Routed(self.routes, routes, ",".join(_shown(route.domain, port) for route in routes))
+
+    def routes_of(self, domain: str, options: Any) -> Iterator[Route]:
+        """The routes that a proxy has for one of its domains."""
+        yield Route(domain)
+
+    async def _make_free(self, route: Route, proxy: IRegisteredProxy) -> None:
+        """Has nobody refused on account of a client that is dead."""
+        run_id = proxy.identity.run_id
+        while (holder := self.routes.get(route)) is not None:
+            held_by = holder.identity.run_id
+            if held_by == run_id or not await self._host.release_if_dead(holder):
+                return
+            if held_by == holder.identity.run_id and self.routes.get(route) is holder:
+                return
+
+    def _domains_of(self, options: DomainOptions) -> Iterator[str]:
+        """The domains that a proxy asks for.
+
+        :raises ProxyRefusedError: it may not have one of them; the texts are frp's.
+        """
+        parent = self._sub_domain_host
+        for each in filter(None, options.custom_domains):
+            domain = _checked(each)
+            if parent and domain.endswith(f".{parent}"):
+                text = f"custom domain [{each}] should not belong to subdomain host [{parent}]"
+                raise ProxyRefusedError(RefusalCode.BAD_OPTIONS, text)
+            yield domain
+        if options.subdomain:
+            if not parent:
+                text = "subdomain is not supported because this feature is not enabled in server"
+                raise ProxyRefusedError(RefusalCode.BAD_OPTIONS, text)
+            if "." in options.subdomain or "*" in options.subdomain:
+                raise ProxyRefusedError(RefusalCode.BAD_OPTIONS, "'.' and '*' are not supported in subdomain")
+            yield _checked(f"{options.subdomain}.{parent}")
+
+
+class FirstBytesIngress(DomainIngress):
+    """One whose users name the host in their first bytes, which a parser reads.
+
+    :cvar parser: what reads them; all of them stay unread.
+    """
+
+    parser: PrefixParser
+
+    def __init__(self, port: int, sub_domain_host: str, host: IServerHost) -> None:
+        super().__init__(port, sub_domain_host, host)
+        self._unrouted = Waits(host.reactor, FIRST_BYTES_S)
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._unrouted.cancel_all()
+
+    def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
+        if len(self._unrouted) >= MOST_UNROUTED:
+            self._unrouted.cancel_oldest()
+        asked = self._unrouted.add(leg.peek(self.parser))
+        asked.addCallbacks(
+            self.route, self._not_understood, callbackArgs=(leg, origin), errbackArgs=(leg, origin)
+        )
+        asked.addErrback(self._defect, leg, origin)
+
+    def route(self, said: Any, leg: IStreamLeg, origin: Origin) -> None:
+        """Gives a user, who said this, what it wants."""
+        raise NotImplementedError
+
+    def _not_understood(self, failure: Failure, leg: IStreamLeg, origin: Origin) -> None:
+        if failure.check(CancelledError):
+            why = f"it did not say within {FIRST_BYTES_S:g} seconds what it wants, or others had to have room"
+        else:
+            failure.trap(ConnectionFailed, RemoteProtocolError)
+            why = failure.getErrorMessage()
+        self.log.debug(
+            "{origin} at {key} is not understood: {reason}", origin=origin, key=self.port_key, reason=why
+        )
+        leg.close()
+
+    def _defect(self, failure: Failure, leg: IStreamLeg, origin: Origin) -> None:
+        self.log.failure("a defect while {origin} was routed; it is dropped", failure, origin=origin)
+        leg.abort()
+
+
+def _checked(domain: str) -> str:
+    try:
+        return domain_key(domain)
+    except ValueError as error:
+        raise ProxyRefusedError(RefusalCode.BAD_OPTIONS, f"custom domain [{domain}]: {error}") from error
+
+
+def _shown(domain: str, port: int) -> str:
+    """A domain with its port, as a client is told."""
+    if port in _PORTS_OF_THE_WEB:
+        return f"[{domain}]" if ":" in domain else domain
+    return str(Address(domain, port))
