@@ -235,7 +235,8 @@ class YamuxSession:
         if self._over:
             return None
         first = self._keepalive.next_wakeup()
-        for waits in self._waits:
+        # Asked for after each output, when mostly no stream waits for anything.
+        for waits in filter(None, self._waits):
             until = waits.first()
             if until is not None and (first is None or until < first):
                 first = until

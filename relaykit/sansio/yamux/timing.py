@@ -102,38 +102,32 @@ class Keepalive:
         return max(max(wanted_at, self.heard_at) + self._timeout_s, self._forgiven_until)
 
 
-class Deadlines:
+class Deadlines(dict["Stream", float]):
     """Streams that all wait equally long for something, the first to run out of time first."""
 
-    __slots__ = ("_until", "_wait_s")
+    __slots__ = ("_wait_s",)
 
     def __init__(self, wait_s: float) -> None:
+        super().__init__()
         self._wait_s = wait_s
-        self._until: dict[Stream, float] = {}
 
     def begin(self, stream: Stream, now: float) -> None:
         """Begins to wait, if it does not already."""
-        self._until.setdefault(stream, now + self._wait_s)
+        self.setdefault(stream, now + self._wait_s)
 
     def end(self, stream: Stream) -> bool:
         """Waits no longer; whether it did."""
-        return self._until.pop(stream, None) is not None
-
-    def __contains__(self, stream: Stream) -> bool:
-        return stream in self._until
-
-    def __len__(self) -> int:
-        return len(self._until)
+        return self.pop(stream, None) is not None
 
     def first(self) -> float | None:
         """When the first of them runs out of time; None when none waits."""
-        return next(iter(self._until.values()), None)
+        return next(iter(self.values()), None)
 
     def expired(self, now: float) -> Iterator[Stream]:
         """Removes those that ran out of time and answers them."""
-        while self._until:
-            stream, until = next(iter(self._until.items()))
+        while self:
+            stream, until = next(iter(self.items()))
             if now < until:
                 return
-            del self._until[stream]
+            del self[stream]
             yield stream
