@@ -15,9 +15,10 @@ from contextlib import ExitStack, suppress
 
 from attrs import frozen
 
+from benchmarks.limits import deviation, longest_burst, watch_download
 from benchmarks.programs import ProgramFailed
 from benchmarks.services import Services
-from benchmarks.subjects import Running
+from benchmarks.subjects import LIMITS, Running
 
 __all__ = ["LOADS", "MEASURES", "Load", "Measure", "parse_iperf", "parse_wrk"]
 
@@ -30,6 +31,7 @@ PING_ROUNDS = 4000
 CHURN_CONNECTIONS = 100_000
 
 _GIB = 1 << 30
+_MB = 1 << 20
 _SETTLE_S = 0.5
 """Quiet time before memory is read."""
 
@@ -38,6 +40,9 @@ _FILLING_S = 4.0
 
 _WATCHED_S = 4.0
 """Time for a few answers that each take more than a second."""
+
+_LIMIT_S = 5.0
+"""Time over which a limit must be kept to."""
 
 _TIMEOUT_S = 10.0
 
@@ -81,13 +86,32 @@ MEASURES: Mapping[str, Measure] = {
     "connections-cpu": Measure("HTTP, one connection a request: CPU", "CPU-us/req", False),
     "ping-p50": Measure("ping-pong of 64 bytes, median", "us", False),
     "ping-p99": Measure("ping-pong of 64 bytes, 99th percentile", "us", False),
+    **{f"limit-{limit}": Measure(f"limit of {limit} MB/s, deviation", "%", False) for limit in LIMITS},
+    **{
+        f"limit-{limit}-burst": Measure(f"limit of {limit} MB/s, longest burst", "ms", False)
+        for limit in LIMITS
+    },
     "slow-line": Measure("ping-pong while a transfer fills a line of 20 Mbit/s, median", "ms", False),
-    "datagrams-1": Measure("datagrams of 1,200 bytes, 1 flow, delivered", "/s"),
-    "datagrams-1-offered": Measure("datagrams of 1,200 bytes, 1 flow, offered", "/s"),
-    "datagrams-1-cpu": Measure("datagrams of 1,200 bytes, 1 flow: CPU", "CPU-us/delivered", False),
-    "datagrams-50": Measure("datagrams of 1,200 bytes, 50 flows, delivered", "/s"),
-    "datagrams-50-offered": Measure("datagrams of 1,200 bytes, 50 flows, offered", "/s"),
-    "datagrams-50-cpu": Measure("datagrams of 1,200 bytes, 50 flows: CPU", "CPU-us/delivered", False),
+    "datagrams-1": Measure("datagrams of 1,200 bytes, 1 flow, to the service, delivered", "/s"),
+    "datagrams-1-offered": Measure("datagrams of 1,200 bytes, 1 flow, to the service, offered", "/s"),
+    "datagrams-1-cpu": Measure(
+        "datagrams of 1,200 bytes, 1 flow, to the service: CPU", "CPU-us/delivered", False
+    ),
+    "datagrams-50": Measure("datagrams of 1,200 bytes, 50 flows, to the service, delivered", "/s"),
+    "datagrams-50-offered": Measure("datagrams of 1,200 bytes, 50 flows, to the service, offered", "/s"),
+    "datagrams-50-cpu": Measure(
+        "datagrams of 1,200 bytes, 50 flows, to the service: CPU", "CPU-us/delivered", False
+    ),
+    "datagrams-1-down": Measure("datagrams of 1,200 bytes, 1 flow, to the user, delivered", "/s"),
+    "datagrams-1-down-offered": Measure("datagrams of 1,200 bytes, 1 flow, to the user, offered", "/s"),
+    "datagrams-1-down-cpu": Measure(
+        "datagrams of 1,200 bytes, 1 flow, to the user: CPU", "CPU-us/delivered", False
+    ),
+    "datagrams-50-down": Measure("datagrams of 1,200 bytes, 50 flows, to the user, delivered", "/s"),
+    "datagrams-50-down-offered": Measure("datagrams of 1,200 bytes, 50 flows, to the user, offered", "/s"),
+    "datagrams-50-down-cpu": Measure(
+        "datagrams of 1,200 bytes, 50 flows, to the user: CPU", "CPU-us/delivered", False
+    ),
     "datagram-ping-p50": Measure("ping-pong of a datagram of 64 bytes, median", "us", False),
     "datagram-ping-p99": Measure("ping-pong of a datagram of 64 bytes, 99th percentile", "us", False),
     "datagram-flows": Measure("datagram flows at once, of 10,000, answered", "flows"),
@@ -181,12 +205,12 @@ def _ping(running: Running, services: Services, seconds: float) -> Figures:
     return {"ping-p50": percentiles[49] * 1e6, "ping-p99": percentiles[98] * 1e6}
 
 
-def _flood(flows: int) -> Load:
+def _flood(flows: int, *, down: bool = False) -> Load:
     """More datagrams than can be carried: what arrives of them, and what each one costs both ends."""
-    name = f"datagrams-{flows}"
+    name = f"datagrams-{flows}{'-down' if down else ''}"
 
     def run(running: Running, services: Services, seconds: float) -> Figures:
-        with services.flood(running.ports.datagram_sink, flows) as flood:
+        with services.flood(running.ports, flows, down) as programs:
             time.sleep(_RAMP_S)
             spent, arrived, sent = running.cpu_seconds(), services.arrived.read(), services.sent.read()
             begun = time.perf_counter()
@@ -194,7 +218,8 @@ def _flood(flows: int) -> Load:
             took = time.perf_counter() - begun
             arrived, sent = services.arrived.read() - arrived, services.sent.read() - sent
             figures = _spent(name, running, spent, max(arrived, 1) / 1e6)
-            flood.check()
+            for program in programs:
+                program.check()
         return {name: arrived / took, f"{name}-offered": sent / took} | figures
 
     return Load(name, run, of_datagrams=True)
@@ -250,6 +275,15 @@ def _datagram_flows(running: Running, services: Services, seconds: float) -> Fig
     figures = {"datagram-flows": float(DATAGRAM_FLOWS - len(users))}
     for role, early, late in zip(("server", "client"), before, after, strict=False):
         figures[f"datagram-flows-{role}"] = (late - early) / DATAGRAM_FLOWS / 1e3
+    return figures
+
+
+def _limits(running: Running, services: Services, seconds: float) -> Figures:
+    figures = {}
+    for limit, port in running.limited.items():
+        arrivals = watch_download(port, max(seconds, _LIMIT_S))
+        figures[f"limit-{limit}"] = deviation(arrivals, limit * _MB) * 100
+        figures[f"limit-{limit}-burst"] = longest_burst(arrivals, limit * _MB) * 1e3
     return figures
 
 
@@ -322,10 +356,13 @@ LOADS: Mapping[str, Load] = {
         _bulk(10, down=True),
         _http("keep-alive", close=False),
         _http("connections", close=True),
+        Load("limits", _limits),
         Load("datagram-flows", _datagram_flows, of_datagrams=True),
         Load("datagram-ping", _datagram_ping, of_datagrams=True),
         _flood(1),
         _flood(FLOOD_FLOWS),
+        _flood(1, down=True),
+        _flood(FLOOD_FLOWS, down=True),
         Load("slow-line", _slow_line, on_slow_line=True),
         Load("churn", _churn),
     )

@@ -21,6 +21,8 @@ DRAWN = (
     "ping-p99",
     "datagrams-1",
     "datagrams-50",
+    "datagrams-1-down",
+    "datagrams-50-down",
     "datagrams-1-cpu",
     "datagrams-50-cpu",
     "datagram-ping-p50",

@@ -76,8 +76,8 @@ _BULK = ("bulk-1-up", "bulk-1-down", "bulk-10-up", "bulk-10-down")
 _PING = ("ping-p50", "ping-p99")
 _HELD = ("held-server", "held-client")
 _IDLE = ("idle-server", "idle-client")
-_FLOOD = ("datagrams-1", "datagrams-50")
-_FLOOD_CPU = ("datagrams-1-cpu", "datagrams-50-cpu")
+_FLOOD = ("datagrams-1", "datagrams-50", "datagrams-1-down", "datagrams-50-down")
+_FLOOD_CPU = tuple(f"{measure}-cpu" for measure in _FLOOD)
 _DATAGRAM_PING = ("datagram-ping-p50", "datagram-ping-p99")
 
 GATES: Sequence[Wanted] = (
@@ -97,6 +97,14 @@ GATES: Sequence[Wanted] = (
     ),
     Wanted(
         "default datagram ping-pong / frp default", "relaykit-default", _DATAGRAM_PING, ("frp-default",), 1.0
+    ),
+    Wanted("default limits: deviation, %", "relaykit-default", ("limit-1", "limit-20", "limit-100"), (), 5.0),
+    Wanted(
+        "default limits: longest burst, ms",
+        "relaykit-default",
+        ("limit-1-burst", "limit-20-burst", "limit-100-burst"),
+        (),
+        50.0,
     ),
     Wanted("default datagram flows answered", "relaykit-default", ("datagram-flows",), (), 10_000.0),
 )

@@ -6,8 +6,8 @@ nginx, an echo server and one that counts datagrams are started once; iperf3, on
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from attrs import frozen
@@ -22,7 +22,13 @@ from benchmarks.programs import (
 )
 from benchmarks.sink import Counter
 
-__all__ = ["ServicePorts", "Services", "start_services"]
+__all__ = ["DOWNLOAD", "ServicePorts", "Services", "start_services"]
+
+DOWNLOAD = "/download"
+"""The path of something large."""
+
+DOWNLOAD_BYTES = 1 << 36
+"""Its size, none of which is on a disk: more than is ever taken of it."""
 
 _NGINX = """\
 daemon off;
@@ -41,6 +47,7 @@ http {{
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         location / {{ return 200 "hello from behind the relay\\n"; }}
+        location {download} {{ root {directory}; }}
     }}
 }}
 """
@@ -55,15 +62,16 @@ class ServicePorts:
     echo: int
     datagram_sink: int
     datagram_echo: int
+    datagram_source: int
 
 
 @frozen
 class Services:
-    """The running services; nothing listens on the port for bulk but during :meth:`bulk`."""
+    """The running services; :meth:`bulk` and :meth:`flood` start those on their ports."""
 
     ports: ServicePorts
     arrived: Counter
-    """The datagrams that reached their sink."""
+    """The datagrams that reached their sink, the service or users."""
     sent: Counter
     """Those that floods sent."""
     _programs: tuple[Program, ...]
@@ -81,15 +89,23 @@ class Services:
             program.stop()
 
     @contextmanager
-    def flood(self, port: int, flows: int) -> Iterator[Program]:
-        """Sends more datagrams to a port than arrive at their sink, from so many sources."""
-        files = map(str, (self.arrived.file, self.sent.file))
-        command = [sys.executable, "-m", "benchmarks.flood", str(port), str(flows), *files]
-        program = Program("flood", command, self._directory / "flood.log")
-        try:
-            yield program
-        finally:
-            program.stop()
+    def flood(self, public: ServicePorts, flows: int, down: bool) -> Iterator[Sequence[Program]]:
+        """Has so many users sent more datagrams than arrive, or (``down``) send them to the service."""
+        arrived, sent = str(self.arrived.file), str(self.sent.file)
+        if down:
+            commands = [
+                ["flood", "down", str(self.ports.datagram_source), str(flows), arrived, sent],
+                ["sink", str(public.datagram_source), arrived, str(flows)],
+            ]
+        else:
+            commands = [["flood", "up", str(public.datagram_sink), str(flows), arrived, sent]]
+        with ExitStack() as stack:
+            programs = []
+            for name, *arguments in commands:
+                command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+                programs.append(Program(name, command, self._directory / f"flood-{name}.log"))
+                stack.callback(programs[-1].stop)
+            yield programs
 
     def stop(self) -> None:
         """Ends them."""
@@ -102,10 +118,14 @@ def start_services(directory: Path) -> Services:
 
     :raises ProgramFailed: one is not installed, or does not start.
     """
-    bulk, http, echo, datagram_sink, datagram_echo = free_ports(5)
+    bulk, http, echo, datagram_sink, datagram_echo, datagram_source = free_ports(6)
     arrived, sent = Counter(directory / "arrived"), Counter(directory / "sent")
     configuration = directory / "nginx.conf"
-    configuration.write_text(_NGINX.format(directory=directory, port=http))
+    configuration.write_text(_NGINX.format(directory=directory, port=http, download=DOWNLOAD))
+    # nginx reads it as another user where it is started by root.
+    directory.chmod(0o755)
+    with Path(f"{directory}{DOWNLOAD}").open("wb") as download:
+        download.truncate(DOWNLOAD_BYTES)
     python = [sys.executable, "-m"]
     nginx = find_program("nginx") or "/usr/sbin/nginx"
     programs = (
@@ -117,7 +137,7 @@ def start_services(directory: Path) -> Services:
             directory / "sink.log",
         ),
     )
-    ports = ServicePorts(bulk, http, echo, datagram_sink, datagram_echo)
+    ports = ServicePorts(bulk, http, echo, datagram_sink, datagram_echo, datagram_source)
     services = Services(ports, arrived, sent, programs, directory)
     try:
         wait_for_port(http, programs[0])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from attrs import astuple, frozen
+from attrs import astuple, evolve, frozen
 
 from benchmarks.certificates import write_certificates
 from benchmarks.programs import (
@@ -22,7 +23,7 @@ from benchmarks.programs import (
 )
 from benchmarks.services import ServicePorts
 
-__all__ = ["MODES", "Running", "Subject", "available_subjects"]
+__all__ = ["LIMITS", "MODES", "Running", "Subject", "available_subjects"]
 
 TOKEN = "benchmark-benchmark-benchmark"
 
@@ -47,8 +48,13 @@ _PROXIES = (
     ("echo", "tcp"),
     ("datagram-sink", "udp"),
     ("datagram-echo", "udp"),
+    ("datagram-source", "udp"),
 )
 """Name and type of what each subject publishes, in the order of :class:`ServicePorts`."""
+
+LIMITS = (1, 20, 100)
+"""Limits of bandwidth, in MB (1,048,576 bytes) a second, to which frp and relaykit hold the service for HTTP,
+too, in the mode ``default``."""
 
 
 @frozen
@@ -61,6 +67,8 @@ class Running:
     """From the start of its first program to the first echoed byte."""
     line: Program | None = None
     """The slow line between its two ends, if there is one."""
+    limited: Mapping[int, int] = {}
+    """Where the service for HTTP is held to a limit, by the limit."""
 
     def stop(self) -> None:
         """Ends it, the client first."""
@@ -127,6 +135,7 @@ def _frp_like(server: list[str], client: list[str], mode: str, more_client_lines
 
     def start(directory: Path, services: ServicePorts, slow: bool) -> Running:
         bind, *remote = free_ports(1 + len(_PROXIES))
+        limited = dict(zip(LIMITS, free_ports(len(LIMITS)), strict=True)) if mode == "default" else {}
         dialed, line = _line_to(bind, directory) if slow else (bind, None)
         server_file, client_file = directory / "server.toml", directory / "client.toml"
         server_file.write_text(
@@ -137,11 +146,16 @@ def _frp_like(server: list[str], client: list[str], mode: str, more_client_lines
             f'\n[[proxies]]\nname = "{name}"\ntype = "{kind}"\nlocalPort = {local}\nremotePort = {public}\n'
             for (name, kind), local, public in zip(_PROXIES, astuple(services), remote, strict=True)
         )
+        proxies += "".join(
+            f'\n[[proxies]]\nname = "limited-{limit}"\ntype = "tcp"\nlocalPort = {services.http}\n'
+            f'remotePort = {public}\ntransport.bandwidthLimit = "{limit}MB"\n'
+            for limit, public in limited.items()
+        )
         client_file.write_text(
             f'serverAddr = "127.0.0.1"\nserverPort = {dialed}\nauth.token = "{TOKEN}"\n'
             f'log.level = "warn"\n{client_lines}{proxies}'
         )
-        return _start_both(
+        running = _start_both(
             directory,
             [*server, "-c", str(server_file)],
             [*client, "-c", str(client_file)],
@@ -149,6 +163,7 @@ def _frp_like(server: list[str], client: list[str], mode: str, more_client_lines
             ServicePorts(*remote),
             line,
         )
+        return evolve(running, limited=limited)
 
     return start
 
@@ -235,6 +250,5 @@ def _start_both(
 
 def _version(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    words = done.stdout.split()
-    numbers = [word for word in words if word[:1].isdigit()]
-    return numbers[0] if numbers else "unknown"
+    found = re.search(r"\d+\.\d+\.\d+", done.stdout)
+    return found[0] if found else "unknown"
