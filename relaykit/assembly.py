@@ -10,6 +10,7 @@ are imported when one is made.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -109,7 +110,11 @@ class ServerAssembly(_Assembly[LoadedServer]):
     """All that a relay server is made of, but the reactor."""
 
     def make(self, reactor: Any) -> RelayServer:
-        """The server; nothing is opened before it is started."""
+        """The server; nothing is opened before it is started.
+
+        It has the sockets that this process was started with, which another one does not get.
+        """
+        from relaykit.server.network import network_of_process
         from relaykit.server.service import RelayServer
 
         if not self.token:
@@ -120,7 +125,15 @@ class ServerAssembly(_Assembly[LoadedServer]):
             )
         self._warn_of_weak_token()
         loaded = self.loaded
-        return RelayServer(loaded.config, self.token, self.types, reactor, self.state, loaded.ingress_options)
+        return RelayServer(
+            loaded.config,
+            self.token,
+            self.types,
+            reactor,
+            self.state,
+            loaded.ingress_options,
+            make_network=network_of_process(os.environ),
+        )
 
 
 class ClientAssembly(_Assembly[LoadedClient]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from secrets import token_hex
 
@@ -107,6 +108,12 @@ class MakeTests(SynchronousTestCase):
         read_client(self.config('auth.token = "s"')).make(reactor)
         self.assertEqual((reactor.tcpServers, reactor.tcpClients, reactor.getDelayedCalls()), ([], [], []))
         self.assertEqual((reactor.getReaders(), reactor.getWriters()), ([], []))
+
+    def test_passed_sockets(self) -> None:
+        """A server has the sockets that its process was started with; its children are told of none."""
+        self.patch(os, "environ", {"LISTEN_PID": "0", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x"})
+        read_server(self.config('auth.token = "s"')).make(MemoryReactorClock())
+        self.assertEqual(os.environ, {})
 
     def test_open_server(self) -> None:
         """A server without a token is warned about, loudly; one with a token is not."""

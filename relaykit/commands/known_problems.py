@@ -245,7 +245,8 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "A port below 1024 cannot be opened",
         "Ports below 1024 take a right that the program does not have.",
         "In a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE; the unit that relaykit systemd prints "
-        "has it where the configuration names such a port.  Elsewhere: setcap cap_net_bind_service=+ep for "
+        "has it where the configuration names such a port.  Or have systemd open a server's ports, by the "
+        "socket unit that relaykit systemd sockets prints.  Elsewhere: setcap cap_net_bind_service=+ep for "
         "the Python that runs it, if nobody else runs that one.  Or choose a port from 1024 on.",
     ),
     "unknown-type": KnownProblem(
@@ -363,6 +364,11 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "No configuration file is given",
         "The program was started without a file, or with a file and --quick.",
         "Give the file with -c FILE, or start a server without one: relaykit server --quick.",
+    ),
+    "passed-socket": KnownProblem(
+        "A passed socket cannot be used",
+        "The process was started with a descriptor that is no listening TCP socket and no UDP socket.",
+        "In the socket unit, have ListenStream= and ListenDatagram= with ports only, and no Accept=yes.",
     ),
     "systemd-unit": KnownProblem(
         "The systemd unit needs something else",

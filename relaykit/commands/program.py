@@ -53,6 +53,12 @@ class Program(click.Group):
         return super().resolve_command(ctx, args)
 
 
+_WITH_SOCKETS = click.Option(
+    ["--sockets"],
+    is_flag=True,
+    help="leave ports below 1024 to the unit of relaykit systemd sockets, and the right to open them",
+)
+
 _FRP: dict[str, Any] = {
     "help": "Takes the command line of frp's program, which it shows with --help.",
     "options_metavar": "...",
@@ -226,7 +232,7 @@ RELAYKIT = Program(
         _command("man", "manual:run", "Print the manual page"),
         _group(
             "systemd",
-            "Print a systemd unit for a role",
+            "Print a systemd unit for a role, or for a server's ports",
             *(
                 _command(
                     role,
@@ -245,8 +251,21 @@ RELAYKIT = Program(
                         default="",
                         help="file with the token, which only root needs to be able to read",
                     ),
+                    *more,
                 )
-                for role in ("server", "client")
+                for role, more in (("server", (_WITH_SOCKETS,)), ("client", ()))
+            ),
+            _command(
+                "sockets",
+                "systemd:run_sockets",
+                "Socket unit that opens a server's ports below 1024",
+                click.Option(
+                    ["-c", "--config"],
+                    type=click.Path(),
+                    default="/etc/relaykit/server.toml",
+                    show_default=True,
+                    help="configuration file of the service",
+                ),
             ),
         ),
         _FrpProgram("frps", short_help="Be frp's server: takes the command line of frps", **_FRP),

@@ -1,26 +1,35 @@
-"""``relaykit systemd``: a unit that runs a role as a service with as few rights as it needs."""
+"""``relaykit systemd``: a unit that runs a role as a service with as few rights as it needs.
+
+A server's ports that take a right are opened by the service, which has that right then, or by systemd, which
+passes them on; see :mod:`relaykit.dataplane.passed_sockets`.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relaykit.commands.runner import DRAIN_LIMIT_S
 from relaykit.config.load import load_client, load_server
 from relaykit.config.problems import ConfigurationProblems
+from relaykit.dataplane.listening import ANY_HOST
 from relaykit.options import listened_ports
 from relaykit.plugins import ProxyTypes
+from relaykit.values import Address
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
     from relaykit.config.load import LoadedClient, LoadedServer
 
-__all__ = ["run_client", "run_server", "unit"]
+__all__ = ["run_client", "run_server", "run_sockets", "socket_unit", "unit"]
 
 FIRST_FREE_PORT = 1024
 """Ports below need a capability."""
+
+MOST_SOCKETS = 64
+"""Sockets of one unit: who allows more ports below means any of them, and systemd would take them all."""
 
 HOMES = ("/home", "/root", "/run/user")
 """What ``ProtectHome=`` hides."""
@@ -31,7 +40,7 @@ _UNIT = """\
 Description=relaykit {role}
 Wants=network-online.target
 After=network-online.target
-
+{sockets}
 [Service]
 Type=exec
 ExecStart={command}
@@ -79,9 +88,32 @@ WantedBy=multi-user.target
 """
 
 
-def run_server(context: CommandContext, config: str, token_file: str) -> int:
-    """Prints the unit of a server, for a file that is there already or will be."""
-    return _run("server", context, config, token_file)
+_SOCKET_UNIT = """\
+# Made by: relaykit systemd sockets
+[Unit]
+Description=Ports below 1024 of relaykit server
+
+[Socket]
+{listens}
+BindIPv6Only=both
+Service=relaykit-server.service
+
+[Install]
+WantedBy=sockets.target
+"""
+
+_WITH_SOCKETS = """\
+Requires=relaykit-server.socket
+After=relaykit-server.socket
+"""
+
+
+def run_server(context: CommandContext, config: str, token_file: str, sockets: bool) -> int:
+    """Prints the unit of a server, for a file that is there already or will be.
+
+    With ``sockets`` it is for a server beside whose unit there is the one of :func:`run_sockets`.
+    """
+    return _run("server", context, config, token_file, sockets)
 
 
 def run_client(context: CommandContext, config: str, token_file: str) -> int:
@@ -89,7 +121,28 @@ def run_client(context: CommandContext, config: str, token_file: str) -> int:
     return _run("client", context, config, token_file)
 
 
-def _run(role: str, context: CommandContext, config: str, token_file: str) -> int:
+def run_sockets(context: CommandContext, config: str) -> int:
+    """Prints the socket unit of a server."""
+    try:
+        loaded = load_server(
+            str(Path(config).absolute()), types=ProxyTypes.installed(), environ=context.environ
+        )
+    except ConfigurationProblems as error:
+        context.explain(error)
+        return 1
+    listens = list(_low_listens(loaded))
+    if not 0 < len(listens) <= MOST_SOCKETS:
+        count = "no port" if not listens else f"more than {MOST_SOCKETS} ports"
+        context.complain(
+            f"{config} asks for {count} below {FIRST_FREE_PORT}, for which there is no socket unit; that of "
+            "relaykit systemd server is enough"
+        )
+        return 1
+    context.stdout.write(socket_unit(listens))
+    return 0
+
+
+def _run(role: str, context: CommandContext, config: str, token_file: str, sockets: bool = False) -> int:
     config = str(Path(config).absolute())
     low: list[int] = []
     if Path(config).exists():
@@ -102,7 +155,7 @@ def _run(role: str, context: CommandContext, config: str, token_file: str) -> in
         except ConfigurationProblems as error:
             context.explain(error)
             return 1
-    else:
+    elif not sockets:
         context.explain(
             f"note: {config} is not there yet; the unit allows no port below {FIRST_FREE_PORT}",
             "systemd-unit",
@@ -115,16 +168,29 @@ def _run(role: str, context: CommandContext, config: str, token_file: str) -> in
             "systemd-unit",
         )
     token_file = str(Path(token_file).absolute()) if token_file else ""
-    context.stdout.write(unit(role, command, config, token_file, low))
+    context.stdout.write(unit(role, command, config, token_file, [] if sockets else low, sockets))
     return 0
 
 
-def unit(role: str, command: list[str], config: str, token_file: str, low_ports: list[int]) -> str:
+def socket_unit(listens: Iterable[str]) -> str:
+    """The text of the socket unit with these lines, such as ``ListenStream=443``."""
+    return _SOCKET_UNIT.format(listens="\n".join(listens))
+
+
+def unit(
+    role: str,
+    command: list[str],
+    config: str,
+    token_file: str,
+    low_ports: list[int],
+    sockets: bool = False,
+) -> str:
     """The text of a unit.
 
     :param command: how relaykit is called.
     :param token_file: is handed over as a credential, so that only root has to be able to read it.
     :param low_ports: those that take a capability.
+    :param sockets: whether there is a socket unit, too.
     """
     words = [*map(_quoted, (*command, role, "-c", config))]
     if token_file:
@@ -132,6 +198,7 @@ def unit(role: str, command: list[str], config: str, token_file: str, low_ports:
     ports = " and ".join(map(str, low_ports))
     return _UNIT.format(
         role=role,
+        sockets=_WITH_SOCKETS if sockets else "",
         command=" ".join(words),
         credential=f"LoadCredential=token:{token_file}\n" if token_file else "",
         stop_s=DRAIN_LIMIT_S + 10,
@@ -153,6 +220,31 @@ def _low_server_ports(loaded: LoadedServer) -> Iterator[int]:
     ports = listened_ports(config).union(*map(listened_ports, loaded.ingress_options.values()))
     allowed = {port for each in config.allow_ports for port in each.ports if port < FIRST_FREE_PORT}
     return (port for port in ports | allowed if 0 < port < FIRST_FREE_PORT)
+
+
+def _low_listens(loaded: LoadedServer) -> Iterator[str]:
+    """What systemd is to listen on for a server: whether a proxy wants TCP or UDP is not known before."""
+    config = loaded.config
+    proxies = config.proxy_bind_addr or config.bind_addr
+    allowed = sorted({port for each in config.allow_ports for port in each.ports})
+    ingresses = sorted(frozenset().union(*map(listened_ports, loaded.ingress_options.values())))
+    listened = {
+        f"Listen{kind}={_listened(host, port)}": None
+        for kind, host, ports in (
+            ("Stream", config.bind_addr, [config.bind_port]),
+            ("Stream", config.web_server.addr, [config.web_server.port]),
+            ("Stream", proxies, [*ingresses, *allowed]),
+            ("Datagram", proxies, allowed),
+        )
+        for port in ports
+        if 0 < port < FIRST_FREE_PORT
+    }
+    return iter(listened)
+
+
+def _listened(host: str, port: int) -> str:
+    """A place as socket units have it.  Source: systemd.socket(5), ListenStream=."""
+    return str(port) if host in ANY_HOST else str(Address(host, port))
 
 
 def _low_client_ports(loaded: LoadedClient) -> Iterator[int]:

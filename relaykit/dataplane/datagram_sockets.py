@@ -26,6 +26,8 @@ from relaykit.interfaces import IListeningPort
 from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from relaykit.dataplane.poller import Poller
     from relaykit.dataplane.sources import SourceLeg
     from relaykit.interfaces import IDatagramAcceptor
@@ -125,8 +127,14 @@ class DatagramPort:
     """An open UDP port in a poller; see :func:`listen_datagrams`."""
 
     def __init__(
-        self, poller: Poller, plain: socket.socket, acceptor: IDatagramAcceptor, address: Address | None
+        self,
+        poller: Poller,
+        plain: socket.socket,
+        acceptor: IDatagramAcceptor,
+        address: Address | None,
+        give_back: Callable[[], None] | None = None,
     ) -> None:
+        """``give_back`` is called when the port is closed, in place of closing the socket."""
         self.interest = self.watched = 0
         self.address = address
         self.sources = SourceTable(poller, self._send, str(address))
@@ -136,6 +144,7 @@ class DatagramPort:
         self._number = plain.fileno()
         self._output = DatagramOutput(poller, plain)
         self._acceptor = acceptor
+        self._give_back = give_back
         self._host = None if address is None or address.host in ANY_HOST else address
         poller.watch(self, READ)
 
@@ -149,9 +158,9 @@ class DatagramPort:
         if self._number < 0:
             return
         self._output.flush()
-        self._poller.forget(self)
+        self._poller.forget(self, closing=self._give_back is None)
         self._number = -1
-        self._socket.close()
+        (self._give_back or self._socket.close)()
         self.sources.close(Ended.STOPPED)
 
     # --- for the poller -------------------------------------------------------------------------

@@ -23,6 +23,8 @@ if sys.platform != "win32":
     import resource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IDelayedCall
 
     from relaykit.dataplane.poller import Poller
@@ -87,8 +89,8 @@ class PortUnavailable(ListenFailed):
 
 
 _PRIVILEGED = (
-    "ports below 1024 need CAP_NET_BIND_SERVICE: AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit, "
-    "or setcap for the program"
+    "ports below 1024 need AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit, or a socket unit "
+    "that opens them; without systemd, setcap for the program"
 )
 
 _WHY: dict[int, tuple[type[ListenFailed], str]] = {
@@ -118,8 +120,12 @@ class ListeningPort:
         acceptor: ILegAcceptor,
         address: Address | None,
         highest: int | None = None,
+        give_back: Callable[[], None] | None = None,
     ) -> None:
-        """``highest`` is the highest descriptor that a connection may have."""
+        """``highest`` is the highest descriptor that a connection may have.
+
+        ``give_back`` is called when the port is closed, in place of closing the socket.
+        """
         self.interest = self.watched = 0
         self.address = address
         self._poller = poller
@@ -129,6 +135,7 @@ class ListeningPort:
         self._fixed_host = None if address is None or address.host in ANY_HOST else address
         self._is_unix = address is None
         self._highest = highest
+        self._give_back = give_back
         self._rested = False
         self._resumption: IDelayedCall | None = None
         _spare.restore()
@@ -142,9 +149,9 @@ class ListeningPort:
 
     def close(self) -> None:
         if self._number >= 0:
-            self._poller.forget(self)
+            self._poller.forget(self, closing=self._give_back is None)
             self._number = -1
-            self._socket.close()
+            (self._give_back or self._socket.close)()
             if self._resumption is not None:
                 self._resumption.cancel()
                 self._resumption = None

@@ -14,7 +14,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, MuxRole
-from relaykit.dataplane.datagram_sockets import listen_datagrams
 from relaykit.dataplane.tls import channel_binding
 from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecurityError, problem_of
 from relaykit.interfaces import IAcceptHost, IIncomingConnection, ILegAcceptor, ISecureLeg
@@ -110,12 +109,10 @@ class BindRules:
 
     :ivar tls_only: what is not encrypted is closed.
     :ivar mux_keepalive_s: the pause between pings of a mux link, in seconds; None for no pings.
-    :ivar bind_addr: the address that clients dial.
     """
 
     tls_only: bool
     mux_keepalive_s: float | None
-    bind_addr: str = ""
 
 
 @implementer(IAcceptHost)
@@ -123,8 +120,8 @@ class BindPort(MultiService):
     """Takes what was accepted from clients; the accepting halves of the carriers are its children.
 
     ``on_opened(leg, origin, link)`` gets each logical connection, paused, nothing of it read.
-    ``start_tls(leg)`` begins TLS as the server.  ``is_known(source)`` says whether a client is logged in
-    from there.
+    ``start_tls(leg)`` begins TLS as the server.  ``listen_datagrams(port, acceptor)`` opens a UDP port for a
+    carrier.  ``is_known(source)`` says whether a client is logged in from there.
     """
 
     log = Logger()
@@ -133,6 +130,7 @@ class BindPort(MultiService):
         self,
         on_opened: OnOpened,
         start_tls: Callable[[IStreamLeg], Deferred[ISecureLeg]],
+        listen_datagrams: Callable[[int, IDatagramAcceptor], IListeningPort],
         rules: BindRules,
         poller: Poller,
         clock: IReactorTime,
@@ -142,6 +140,7 @@ class BindPort(MultiService):
         self.on_opened = on_opened
         self.reactor = clock
         self._start_tls = start_tls
+        self._listen_datagrams = listen_datagrams
         self._rules = rules
         self._poller = poller
         self._pending = PendingConnections(is_known)
@@ -186,7 +185,7 @@ class BindPort(MultiService):
         return self._start_tls(leg)
 
     def listen_datagrams(self, port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
-        return listen_datagrams(self._poller, self._rules.bind_addr, port, acceptor)
+        return self._listen_datagrams(port, acceptor)
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
         slot = self._admit(origin, leg.abort)

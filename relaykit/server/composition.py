@@ -133,6 +133,11 @@ class ServerParts:
         :raises Exception: a configured proxy type cannot start.
         """
         await self._ingresses.start()
+        if unused := self._network.unused():
+            self.log.info(
+                "sockets that this process was started with wait for proxies with their ports: {sockets}",
+                sockets=", ".join(unused),
+            )
 
     def close_port(self) -> None:
         """Takes no connections any more."""
@@ -257,10 +262,10 @@ class Composition:
         acceptor = BindPort(
             first_messages.on_opened,
             lambda leg: start_tls(network.poller, leg, context, server_side=True),
+            partial(network.listen_datagrams, config.bind_addr),
             BindRules(
                 tls_only=config.transport.tls.force or bool(config.transport.tls.trusted_ca_file),
                 mux_keepalive_s=_positive(config.transport.tcp_mux_keepalive_interval),
-                bind_addr=config.bind_addr,
             ),
             network.poller,
             reactor,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from relaykit.commands.systemd import unit
+from relaykit.commands.systemd import MOST_SOCKETS, socket_unit, unit
 from tests.commands.terminal import Printed, run_printed
 
 COMMAND = ["/bin/true"]
@@ -44,14 +44,28 @@ class UnitTests(SynchronousTestCase):
         """Systemd takes both units, and finds little that they could do to the machine."""
         if shutil.which("systemd-analyze") is None:
             raise SkipTest("there is no systemd-analyze on this machine")
-        for role, low in (("server", []), ("client", []), ("server", [443])):
-            path = Path(self.mktemp()).absolute().with_suffix(".service")
-            path.write_text(unit(role, COMMAND, "/etc/relaykit/c.toml", "/etc/relaykit/token", low))
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        sockets, path = folder / "relaykit-server.socket", folder / "relaykit-server.service"
+        sockets.write_text(socket_unit(["ListenStream=443", "ListenDatagram=[::1]:53"]))
+        for role, low, with_sockets in (
+            ("server", [], False),
+            ("client", [], False),
+            ("server", [443], False),
+            ("server", [], True),
+        ):
+            path.write_text(
+                unit(role, COMMAND, "/etc/relaykit/c.toml", "/etc/relaykit/token", low, with_sockets)
+            )
             for words in (["verify"], ["security", "--offline=yes", "--threshold=20"]):
                 done = subprocess.run(
                     ["systemd-analyze", *words, str(path)], capture_output=True, text=True, check=False
                 )
                 self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        done = subprocess.run(
+            ["systemd-analyze", "verify", str(sockets)], capture_output=True, text=True, check=False
+        )
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
 class RunTests(SynchronousTestCase):
@@ -87,11 +101,34 @@ class RunTests(SynchronousTestCase):
         ):
             self.assertIn(f"\nAmbientCapabilities={needed}\n", self.systemd(role, text).stdout, text)
 
+    def test_sockets(self) -> None:
+        """A socket unit has what the file asks for below 1024, and the server's unit no right to it then."""
+        text = (
+            'bindAddr = "::1"\nbindPort = 443\nproxyBindAddr = "::"\n'
+            "allowPorts = [{ start = 1023, end = 2000 }]\n"
+        )
+        printed = self.systemd("sockets", text)
+        listens = [line for line in printed.stdout.splitlines() if line.startswith("Listen")]
+        self.assertEqual(listens, ["ListenStream=[::1]:443", "ListenStream=1023", "ListenDatagram=1023"])
+        beside = self.systemd("server", text, "--sockets").stdout
+        self.assertIn("\nAmbientCapabilities=\n", beside)
+        self.assertIn("\nRequires=relaykit-server.socket\n", beside)
+        self.assertNotIn(".socket", self.systemd("server", text).stdout)
+
+    def test_no_sockets(self) -> None:
+        """A socket unit for nothing, or for nearly everything, is none; why is told."""
+        for end, count in ((0, "no port"), (MOST_SOCKETS, f"more than {MOST_SOCKETS}")):
+            allowed = f"[[allowPorts]]\nstart = 1\nend = {end}\n" if end else ""
+            printed = self.systemd("sockets", allowed)
+            self.assertEqual((printed.status, printed.stdout), (1, ""))
+            self.assertIn(count, printed.stderr)
+
     def test_bad_file(self) -> None:
         """A file that could not be served gets no unit."""
-        printed = self.systemd("server", "nosuch = 1\n")
-        self.assertEqual((printed.status, printed.stdout), (1, ""))
-        self.assertIn("nosuch", printed.stderr)
+        for unit_for in ("server", "sockets"):
+            printed = self.systemd(unit_for, "nosuch = 1\n")
+            self.assertEqual((printed.status, printed.stdout), (1, ""))
+            self.assertIn("nosuch", printed.stderr)
 
     def test_no_file_yet(self) -> None:
         """A file that is not there yet is no obstacle, and that is told."""
@@ -108,10 +145,10 @@ class RunTests(SynchronousTestCase):
         self.assertIn("\nExecStart=/home/me/venv/bin/python -m relaykit server", printed.stdout)
 
     def test_roles(self) -> None:
-        """Without a role, the command shows which there are."""
+        """Without a word more, the command shows which there are."""
         printed = run_printed(["systemd"])
         self.assertEqual((printed.status, printed.stdout), (2, ""))
-        self.assertIn("  server  Unit that runs a server", printed.stderr)
+        self.assertIn("  server   Unit that runs a server", printed.stderr)
 
 
 def visitor(port: int) -> str:

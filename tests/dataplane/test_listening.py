@@ -212,7 +212,7 @@ class BindingTests(SynchronousTestCase):
         """What the system says becomes a kind of failure, and a reason without the address."""
         for number, kind, why in (
             (errno.EADDRINUSE, PortInUse, "another program listens there"),
-            (errno.EACCES, PortForbidden, "AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit"),
+            (errno.EACCES, PortForbidden, "CAP_NET_BIND_SERVICE in the systemd unit, or a socket unit"),
             (errno.EPERM, PortForbidden, "permission denied"),
             (errno.EADDRNOTAVAIL, PortUnavailable, "the machine does not have the address"),
             (errno.EAFNOSUPPORT, PortUnavailable, "the machine has no IP of this version"),

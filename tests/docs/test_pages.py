@@ -58,6 +58,7 @@ NOT_RUN = {
     "install-editable.sh": "changes the environment that the tests run in",
     "write-plugin-cache.sh": "writes to the environment that the tests run in",
     "service/install.sh": "needs root and the package index",
+    "service/sockets.sh": "needs root; tests have the units that it prints checked by systemd-analyze",
     "service/look.sh": "needs a running systemd",
     "service/container.sh": "needs podman; tests/test_container.py reads the Containerfile",
     "nat/answer.txt": "what the command says depends on the network; its texts are tested",

@@ -55,6 +55,19 @@ _LISTENING = "0A"
 """The state of a listening socket in ``/proc/net/tcp``."""
 
 
+_PASS_SOCKETS = """\
+import fcntl, os, sys
+count = int(sys.argv[1])
+copies = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 3 + count) for number in sys.argv[2 : 2 + count]]
+for position, number in enumerate(copies):
+    os.dup2(number, 3 + position)
+    os.close(number)
+names = ":".join(["test"] * count)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=names)
+os.execvp(sys.argv[2 + count], sys.argv[2 + count :])
+"""
+"""Becomes a program that has sockets, as systemd does it.  Source: sd_listen_fds(3)."""
+
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 """Signals that whoever runs these tests may have had ignored, as ``nohup`` and a shell's ``&`` do."""
 
@@ -161,12 +174,21 @@ class Program:
 
     :param folder: its working directory, and its home.
     :param environ: variables besides ``PATH`` and those that our programs need.
+    :param sockets: that it is started with, as by a socket unit of systemd.
     """
 
     def __init__(
-        self, command: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environ: Mapping[str, str] | None = None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         self.name = " ".join(Path(word).name for word in command)
+        numbers = [each.fileno() for each in sockets]
+        if sockets:
+            count = str(len(sockets))
+            command = (sys.executable, "-c", _PASS_SOCKETS, count, *map(str, numbers), *command)
         self._lines: list[str] = []
         self._ended = False
         self._said = threading.Condition()
@@ -182,6 +204,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            pass_fds=numbers,
             encoding="utf-8",
             errors="replace",
         )

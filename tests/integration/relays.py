@@ -141,9 +141,9 @@ class RelayTestCase(SynchronousTestCase):
         """Starts a role with this configuration; what it said is beside it after the test."""
         return self.start_file(command, self.write_configuration(table))
 
-    def start_file(self, command: Sequence[str], path: str) -> Program:
+    def start_file(self, command: Sequence[str], path: str, sockets: Sequence[socket.socket] = ()) -> Program:
         """The same for a configuration file that is there."""
-        program = Program((*command, "-c", path), self.folder)
+        program = Program((*command, "-c", path), self.folder, sockets=sockets)
         self.addCleanup(self._check_no_defect, program)
         self.addCleanup(lambda: Path(path).with_suffix(".log").write_text(program.output))
         self.addCleanup(program.stop)

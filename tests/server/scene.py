@@ -184,6 +184,7 @@ class Scene:
         self.bind_port = BindPort(
             self.first_messages.on_opened,
             self._secure,
+            partial(self.ports.listen_datagrams, ""),
             BindRules(tls_only=tls_only, mux_keepalive_s=30.0),
             self.network,
             self.clock,

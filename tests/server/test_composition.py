@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 
 from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.config.schema import ProxyProtocol, ServerConfig
+from relaykit.dataplane import passed_sockets
 from relaykit.errors import UnknownProxyType
 from relaykit.interfaces import IServerHost, IServerObserver, IVerifier
 from relaykit.options import Options
@@ -22,7 +23,7 @@ from relaykit.proxies import tcp
 from relaykit.sansio.parsers.proxy_protocol import make_proxy_header
 from relaykit.sansio.wire.framing import V1
 from relaykit.sansio.wire.messages import Login
-from relaykit.server import composition, network
+from relaykit.server import composition
 from relaykit.server.composition import Composition, ServerHost
 from relaykit.server.observers import Observers
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
@@ -122,7 +123,7 @@ class CompositionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.ports: list[Port] = []
         self.for_users: list[bool] = []
-        self.patch(network, "listen_tcp", self.listen)
+        self.patch(passed_sockets, "listen_tcp", self.listen)
 
     def listen(self, poller: Any, host: str, port: int, acceptor: Any, for_users: bool = False) -> Port:
         """Opens a port of this test."""

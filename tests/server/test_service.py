@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
@@ -13,16 +13,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.config.schema import ServerConfig, ServerTls, ServerTransport
+from relaykit.dataplane import passed_sockets
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import BrokenCarrier, LocalProtocolError
 from relaykit.interfaces import IExposure, IIngress, IListeningPort
 from relaykit.options import Options
 from relaykit.plugins import CarrierReference
 from relaykit.sansio.control.server_life import CLOSE_S, DRAIN_S, ServerState
-from relaykit.server import composition, network
+from relaykit.server import composition
+from relaykit.server.network import Network, make_network
 from relaykit.server.service import RelayServer
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Address, Secret
+from tests.server.scene import TYPES
 
 
 @implementer(IListeningPort)
@@ -96,10 +99,10 @@ class RelayServerTests(SynchronousTestCase):
         self.reactor = MemoryReactorClock()
         self.ports: list[Port] = []
         self.failure: Exception | None = None
-        self.patch(network, "listen_tcp", self.listen)
+        self.patch(passed_sockets, "listen_tcp", self.listen)
         self.slow = SlowType()
 
-    def listen(self, poller: Any, host: str, port: int, acceptor: Any) -> Port:
+    def listen(self, poller: Any, host: str, port: int, acceptor: Any, for_users: bool) -> Port:
         """Opens a port of this test."""
         if self.failure is not None:
             raise self.failure
@@ -133,6 +136,22 @@ class RelayServerTests(SynchronousTestCase):
         self.successResultOf(server.when_ready())
         self.assertTrue(server.fingerprint)
         self.successResultOf(server.stopService())
+
+    def test_passed_sockets(self) -> None:
+        """Sockets that the process was started with, and that nobody has asked for, are told at the start."""
+        unused: list[str] = []
+
+        def make(reactor: Any) -> Network:
+            return evolve(make_network(reactor), unused=lambda: unused)
+
+        server = RelayServer(ServerConfig(stun_port=-1), Secret("t"), TYPES, self.reactor, make_network=make)
+        for now in ([], ["tcp 0.0.0.0:80", "udp 0.0.0.0:53"]):
+            unused[:] = now
+            with capturedLogs() as logged:
+                server.startService()
+            told = [each["sockets"] for each in logged if "sockets" in each]
+            self.assertEqual(told, [", ".join(now)] if now else [])
+            self.successResultOf(server.stopService())
 
     def test_started_again(self) -> None:
         """A server that was stopped can be started again."""
