@@ -1,0 +1,224 @@
+"""What providers get, as another reader of HTTP reads it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h11
+from attrs import evolve, frozen
+from hypothesis import example, given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.sansio.http.rewriting import HeaderRules, Rules
+from tests.sansio.http.between import OK, Between
+from tests.sansio.http.hostile import HEADS
+
+_RECORDINGS = Path(__file__).parents[2] / "captures" / "http"
+
+
+@frozen
+class Read:
+    """One request as h11 reads it."""
+
+    method: bytes
+    target: bytes
+    fields: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    trailers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def host(self) -> bytes:
+        """What its Host says."""
+        return dict(self.fields).get(b"host", b"")
+
+    def without(self, *names: bytes) -> Read:
+        """The same without these fields."""
+        return evolve(self, fields=tuple(pair for pair in self.fields if pair[0] not in names))
+
+
+def read_by_h11(data: bytes) -> Sequence[Read]:
+    """The complete requests in a stream.
+
+    :raises h11.RemoteProtocolError: it is none.
+    """
+    found = []
+    peer = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
+    peer.receive_data(data)
+    while isinstance(head := peer.next_event(), h11.Request):
+        body = b""
+        while isinstance(event := peer.next_event(), h11.Data):
+            body += event.data
+        if not isinstance(event, h11.EndOfMessage):
+            break
+        fields = tuple(sorted((name, value) for name, value in head.headers))
+        found.append(Read(head.method, head.target, fields, body, tuple(event.headers)))
+        if peer.states != {h11.CLIENT: h11.DONE, h11.SERVER: h11.SEND_RESPONSE}:
+            break
+        peer.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
+        peer.send(h11.EndOfMessage())
+        if peer.states != {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
+            break
+        peer.start_next_cycle()
+    return found
+
+
+def answer_all(between: Between) -> None:
+    """Answers each request that has gone on whole, and those that go on then."""
+    while between.finished is None and len(between.heads) > len(between.answers):
+        if len(read_by_h11(between.to_provider)) < len(between.heads):
+            break
+        between.provider(OK[:-2] if between.heads[-1].method == b"HEAD" else OK)
+
+
+_name = st.sampled_from(
+    [
+        b"X-A",
+        b"x-b",
+        b"X_C",
+        b"Connection",
+        b"Keep-Alive",
+        b"TE",
+        b"Cookie",
+        b"Expect",
+        b"X-Forwarded-For",
+        b"Trailer",
+    ]
+)
+_value = st.sampled_from(
+    [b"", b"1", b"close", b"keep-alive, X-A", b"trailers", b"100-continue", b"a, b", b"\xfc", b"a\tb"]
+)
+_method = st.sampled_from([b"GET", b"POST", b"HEAD", b"OPTIONS", b"M-SEARCH"])
+_target = st.sampled_from(
+    [b"/", b"/a%20b?c=%zz&d", b"//a/../b", b"http://web.example/x", b"/|{}^", b"/\xc3\xa4"]
+)
+_framing = st.sampled_from([b"none", b"length", b"chunked"])
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """A request and the content of its body."""
+    lines = [b"%b %b HTTP/1.1" % (draw(_method), draw(_target)), b"Host: web.example"]
+    lines += [b"%b: %b" % (draw(_name), draw(_value)) for _ in range(draw(st.integers(0, 5)))]
+    framing = draw(_framing)
+    body = b"" if framing == b"none" else draw(st.binary(max_size=30))
+    if framing == b"length":
+        lines.append(b"Content-Length: %d" % len(body))
+    elif framing == b"chunked":
+        lines.append(b"Transfer-Encoding: chunked")
+    sent = body
+    if framing == b"chunked":
+        half = len(body) // 2
+        chunks = [part for part in (body[:half], body[half:]) if part]
+        sent = b"".join(b"%x;q\r\n%b\r\n" % (len(part), part) for part in chunks) + b"0\r\nx-t: 1\r\n\r\n"
+    return b"\r\n".join((*lines, b"", b"")) + sent, body
+
+
+class OracleTests(SynchronousTestCase):
+    """Whatever goes on, both ends read alike."""
+
+    @given(requests(), st.integers(1, 60))
+    def test_requests(self, request: tuple[bytes, bytes], step: int) -> None:
+        """A request goes on as one with the same method, target, host and body, framed by itself."""
+        data, body = request
+        between = Between()
+        between.user(*(data[at : at + step] for at in range(0, len(data), step)))
+        if not between.heads:
+            self.assertTrue(between.to_user.startswith(b"HTTP/1.1 4"))
+            return
+        [head] = between.heads
+        [read] = read_by_h11(between.to_provider)
+        target = head.target if not head.scheme else b"%b://%b%b" % (head.scheme, head.authority, head.target)
+        self.assertEqual((read.method, read.target, read.host), (head.method, target, b"web.example"))
+        self.assertEqual(read.body, body)
+
+    @given(
+        requests(),
+        st.integers(0, 400),
+        st.sampled_from([b"\r", b"\n", b"\r\n", b" ", b"\x00", b":", b"0", b"", b"\t"]),
+    )
+    def test_mutations(self, request: tuple[bytes, bytes], place: int, put: bytes) -> None:
+        """With a byte changed, it is refused, or still means to both what the provider gets."""
+        data = request[0]
+        place %= len(data)
+        between = Between()
+        between.user(data[:place] + put + data[place + 1 :])
+        passed = read_by_h11(between.to_provider) if between.to_provider and between.finished is None else ()
+        self.assertLessEqual(len(passed), len(between.heads))
+        if not passed:
+            return
+        try:
+            [meant] = read_by_h11(data[:place] + put + data[place + 1 :])[:1]
+        except (h11.RemoteProtocolError, ValueError):
+            # It is stricter about targets, and waits for more where a body was made longer.
+            return
+        self.assertEqual((passed[0].method, passed[0].body), (meant.method, meant.body))
+        self.assertEqual(passed[0].trailers, meant.trailers)
+
+    @example([hostile.data for hostile in HEADS[:4]])
+    @given(
+        st.lists(st.sampled_from([hostile.data for hostile in HEADS if len(hostile.data) < 500]), max_size=4)
+    )
+    def test_smuggling(self, hostile: list[bytes]) -> None:
+        """As many requests reach the provider as were told, however the stream goes on."""
+        start = b"GET /first HTTP/1.1\r\nHost: web.example\r\n\r\n"
+        between = Between()
+        between.user(start + b"".join(hostile))
+        answer_all(between)
+        self.assertEqual([read.target for read in read_by_h11(between.to_provider)], [b"/first"])
+        self.assertEqual(len(between.heads), 1)
+
+
+def _recordings() -> Sequence[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    found = []
+    for path in sorted(_RECORDINGS.glob("*.jsonl")):
+        header, *cases = map(json.loads, path.read_text("utf-8").splitlines())
+        found.append((header, cases))
+    return found
+
+
+def _rules_of(header: dict[str, Any], sent: bytes) -> Rules:
+    """The rules of the proxy that the requests are for."""
+    proxies = tomllib.loads(header["clients"][0])["proxies"]
+    chosen = next(proxy for proxy in proxies if f"Host: {proxy['customDomains'][0]}".encode() in sent)
+    return Rules(
+        chosen.get("hostHeaderRewrite", "").encode(),
+        HeaderRules.of(chosen.get("requestHeaders", {}).get("set", {})),
+    )
+
+
+class RecordingTests(SynchronousTestCase):
+    """Requests as frp's server passes them on."""
+
+    def test_providers(self) -> None:
+        """A provider reads the same from us as from frp, but for the differences that we mean.
+
+        We ask for no compression on our own, tell by ``Connection`` that trailers are taken, let no rule set
+        ``Connection``, and pass trailers on.
+        """
+        recordings = _recordings()
+        self.assertEqual(len(recordings), 16)
+        for header, cases in recordings:
+            for case in cases:
+                sent = [
+                    text.encode("latin-1")
+                    for kind, *texts in case["user"]
+                    if kind == "send"
+                    for text in texts
+                ]
+                between = Between(b"127.0.0.1")
+                between.rules = _rules_of(header, sent[0])
+                for portion in sent:
+                    between.user(portion)
+                    answer_all(between)
+                theirs = b"".join(each["rx"].encode("latin-1") for each in case["provider"])
+                ours = read_by_h11(between.to_provider)
+                self.assertEqual(
+                    [evolve(read, trailers=()).without(b"connection", b"accept-encoding") for read in ours],
+                    [read.without(b"connection", b"accept-encoding") for read in read_by_h11(theirs)],
+                    case["case"],
+                )
