@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from relaykit.errors import ProxyRefusedError, RemoteProtocolError
 from relaykit.options import LoadBalancer
@@ -85,6 +85,7 @@ class GreetingTests(SynchronousTestCase):
                 self.assertIsNone(Greeting().feed(line[:end]))
             self.assertEqual(Greeting().feed(line + b"hello\n"), ("kitchen", len(line)))
 
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.binary(max_size=80))
     def test_junk(self, data: bytes) -> None:
         """Whatever comes, it is recognized or not, and read, refused or waited for."""
