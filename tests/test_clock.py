@@ -194,10 +194,10 @@ class BesideTests(SynchronousTestCase):
 
     def test_at_once(self) -> None:
         """What is due at once is made in the reactor's next turn, not within the call; no thread waits."""
-        threads = threading.active_count()
+        threads = set(threading.enumerate())
         self.clock.callLater(0, self.made.append, 1)
         self.clock.callLater(0, self.made.append, 2)
-        self.assertEqual((self.made, threading.active_count()), ([], threads))
+        self.assertEqual((self.made, set(threading.enumerate()) - threads), ([], set()))
         self.thread.turn()
         self.assertEqual(self.made, [1, 2])
 
@@ -260,4 +260,4 @@ class AlarmTests(SynchronousTestCase):
         reactor.callWhenRunning(step)
         reactor.run(installSignalHandlers=False)
         self.assertGreaterEqual(made[0], 0.05)
-        self.assertLess(made[0], 30.0)
+        self.assertLess(made[0], HOUR_S / 2)
