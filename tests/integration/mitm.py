@@ -91,16 +91,19 @@ class Middle:
         """A connection of its own to the server."""
         return _client_context().wrap_socket(self._dial())
 
-    def say(self, content: bytes) -> list[Message]:
+    def say(self, content: bytes, answers: int = 0) -> list[Message]:
         """Says something to the server on a connection of its own; answers what it says to that.
 
-        That is what comes until it ends the connection, or has nothing more to say for a moment.
+        That is what comes until it ends the connection, or has nothing more to say for a moment; which
+        begins when it has given so many answers.
         """
         heard = bytearray()
         with self.connect() as server, contextlib.suppress(OSError):
-            server.settimeout(SILENCE_S)
             server.sendall(content)
-            while data := server.recv(PIECE_BYTES):
+            while True:
+                server.settimeout(PATIENCE_S if len(messages(bytes(heard))) < answers else SILENCE_S)
+                if not (data := server.recv(PIECE_BYTES)):
+                    break
                 heard += data
         return messages(bytes(heard))
 

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from relaykit.certificates import self_signed
 from tests.integration.programs import PATIENCE_S, Program, free_port
+from tests.integration.traffic import end_of
 from tests.layering import ROOT
 
 TWIST = (sys.executable, "-c", "from twisted.application.twist._twist import Twist; Twist.main()")
@@ -119,6 +120,10 @@ class TwistdTests(DaemonTestCase):
         if os.getuid() != 0:
             raise SkipTest("only root may bind a low port and become somebody else")
         nobody = pwd.getpwnam("nobody")
+        try:
+            subprocess.run(["true"], user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], check=True)
+        except OSError as error:
+            raise SkipTest(f"this root may not become somebody else: {error}") from error
         self.port = _free_low_port()
         (self.folder / "relay.toml").write_text(SERVER.format(port=self.port))
         started = self.daemonize(
@@ -153,7 +158,7 @@ class TwistdTests(DaemonTestCase):
         self.assertTrue((self.folder / "daemon.pid").exists())
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as user:
             user.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            user.recv(1)  # whoever answers, if only by closing, has its signal handlers
+            end_of(user)  # whoever answers, if only by closing, has its signal handlers
         server.terminate()
         server.wait_for("Server Shut Down")
         server.wait_for_end()

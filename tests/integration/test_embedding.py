@@ -91,6 +91,8 @@ class Pages:
 class EmbeddingTests(TestCase):
     """Tests with both roles in this process."""
 
+    timeout = 600
+
     def setUp(self) -> None:
         if not os.path.isdir("/proc/self/fd"):
             raise SkipTest("this platform does not tell which descriptors a process has")

@@ -15,10 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.commands.frp.cases import DEVIATIONS, PROCESS_GROUPS, Case, differences, read_cases
 from tests.commands.terminal import Printed
+from tests.integration.programs import PATIENCE_S
 from tests.layering import ROOT
-
-PATIENCE_S = 30.0
-"""The longest that one command may take; the slowest takes three seconds."""
 
 LIVING = frozenset({"l239"})
 """Cases that frp ends and relaykit serves in spite of: see their deviations."""

@@ -121,7 +121,7 @@ class InteropTests(GroupTestCase):
 
     def test_turns(self) -> None:
         """All kinds of members share one port and take turns in the order in which they joined."""
-        self.start_server()
+        self.start_server(PATIENT)
         for kind in KINDS:
             self.join(kind.name, kind)
         names = [kind.name for kind in KINDS]
@@ -146,7 +146,7 @@ class InteropTests(GroupTestCase):
 
     def test_picked_port(self) -> None:
         """Members of every kind share the port that the server picks, as long as there is one of them."""
-        server = self.start_server()
+        server = self.start_server(PATIENT)
         before = server.listening_ports()
         clients = [self.join(kind.name, kind, proxy={"remotePort": 0}) for kind in KINDS]
         (port,) = server.listening_ports() - before
@@ -172,7 +172,14 @@ class FrpsTests(GroupTestCase):
         self.start_server()
         for kind in KINDS:
             self.join(kind.name, kind)
-        self.assertEqual({ask(self.port) for _ in range(5 * len(KINDS))}, {kind.name for kind in KINDS})
+        names, seen = {kind.name for kind in KINDS}, set[str]()
+        deadline = time.monotonic() + PATIENCE_S
+        # Frp's server lets chance decide.
+        while seen != names:
+            self.assertLess(time.monotonic(), deadline, f"only {sorted(seen)} serve users")
+            name = ask(self.port)
+            self.assertIn(name, names)
+            seen.add(name)
 
     def test_refused(self) -> None:
         """Our client says why frp's server refuses a member."""

@@ -140,7 +140,7 @@ class HealthCheckTests(RelayTestCase):
 
     def test_server_killed(self) -> None:
         """After the server was lost, only what is well comes back."""
-        service = self.start_service()
+        service = self.start_service(port=free_port())
         check = {"type": "tcp"}
         port, server, client = self.publish_checked(check, localPort=service.port)
         client.wait_for("start proxy success")
@@ -180,7 +180,7 @@ class GroupTests(RelayTestCase):
             "healthCheck.type": "http",
             "healthCheck.path": "/",
             # One of them will say nothing.
-            "healthCheck.timeoutSeconds": 8 if name == "c" else UNHURRIED_S,
+            "healthCheck.timeoutSeconds": 12 if name == "c" else UNHURRIED_S,
             "healthCheck.intervalSeconds": 1,
         }
 

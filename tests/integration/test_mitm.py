@@ -77,7 +77,7 @@ class FrpLoginTests(MiddleTestCase):
         login = self.seen_login()
         client.stop()
         for _ in range(2):
-            answers = self.middle.say(V1.encode(login))
+            answers = self.middle.say(V1.encode(login), answers=1)
             self.assertEqual([type(each) for each in answers], [LoginResp])
             self.assertEqual([each.error for each in answers if isinstance(each, LoginResp)], [""])
 
@@ -129,7 +129,7 @@ class BoundLoginTests(MiddleTestCase):
     def setUp(self) -> None:
         """Has both ends use mux, or not."""
         self.client_settings = {"transport.tcpMux": self.mux}
-        self.server_settings = {"transport.tcpMux": self.mux, "userConnTimeout": 2}
+        self.server_settings = {"transport.tcpMux": self.mux}
         super().setUp()
 
     # --- what is checked ------------------------------------------------------------------------
@@ -256,7 +256,7 @@ class BoundLoginTests(MiddleTestCase):
         self.assertEqual(len(run_id), 16)
         for framing in (V1, V2):
             start = MAGIC if framing is V2 else b""
-            (answer,) = self.middle.say(start + framing.encode(NewWorkConn(run_id=run_id)))
+            (answer,) = self.middle.say(start + framing.encode(NewWorkConn(run_id=run_id)), answers=1)
             assert isinstance(answer, StartWorkConn)
             self.assertIn("does not belong to the session", answer.error)
         converse(self.port)
@@ -272,9 +272,10 @@ class BoundWithoutMuxTests(BoundLoginTests):
         self.middle.honest = True
         client = self.client()
         client.wait_for("start proxy success")
+        # Login, and the one work connection that is opened before anybody asks for it.
+        self.middle.wait_for(lambda: sum(bool(each.from_client) for each in self.middle.conversations) >= 2)
         self.middle.honest = False
         with dial(self.port) as user:
-            # The one work connection that was opened before.
             user.sendall(WORDS)
             self.assertEqual(receive_exactly(user, len(WORDS)), WORDS)
             client.wait_for("who answers now has another certificate than the server of this session")

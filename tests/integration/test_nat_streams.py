@@ -31,7 +31,7 @@ _reactor: Any = reactor
 class TcpAttemptTests(TestCase):
     """Two ends on one machine."""
 
-    timeout = 20
+    timeout = 600
 
     def ports(self) -> list[int]:
         """Two ports that others share, as control connections do."""

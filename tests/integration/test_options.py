@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
 from tests.integration.datagram_traffic import DatagramService, ask_all
+from tests.integration.dataplane.test_ports import has_ipv6, need_localhost
 from tests.integration.programs import Program, free_port, free_ports, frp_command, missing_frp
 from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, converse, dial, end_of, receive_exactly
@@ -21,6 +23,17 @@ PRIVILEGED_PORT = 1
 
 ELSEWHERE = "127.0.0.2"
 """Another address of the loopback."""
+
+
+def need_ipv6() -> None:
+    """Skips the test where the loopback has no IPv6."""
+    if not has_ipv6():
+        raise SkipTest("this machine has no IPv6")
+
+
+def to_pick_from() -> Table:
+    """Ports that a server picks from: those that it has picked nobody else takes in the meantime."""
+    return {"allowPorts": [{"single": port} for port in free_ports(10)]}
 
 
 class PortTests(RelayTestCase):
@@ -54,7 +67,7 @@ class PortTests(RelayTestCase):
 
     def test_picked_port_again(self) -> None:
         """A name whose port the server picked has it again after a restart of its client."""
-        server = self.start_server()
+        server = self.start_server(to_pick_from())
         client = self.publish_tcp(0)
         client.wait_for("start proxy success")
         port = self.picked_port(server, client)
@@ -99,6 +112,7 @@ class PortTests(RelayTestCase):
 
     def test_ipv6(self) -> None:
         """Everything goes over IPv6 as well: bind port, proxy, local service, visitor."""
+        need_ipv6()
         service = self.start_service(host="::1")
         port, visiting = free_ports(2)
         self.start_server({"bindAddr": "::1"})
@@ -126,6 +140,7 @@ class PortTests(RelayTestCase):
 
     def test_every_address(self) -> None:
         """A server on every address is reached over both versions of IP."""
+        need_ipv6()
         port = free_port()
         self.start_server({"bindAddr": "0.0.0.0"})
         self.publish_tcp(port, table={"serverAddr": "::1"}).wait_for("start proxy success")
@@ -158,11 +173,15 @@ class ToldPortTests(RelayTestCase):
 
     def test_privileged_port(self) -> None:
         """A server without the right to ports below 1024 says what it takes, and so does its client."""
-        if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= PRIVILEGED_PORT:
-            raise SkipTest("this machine has no privileged ports")
         if os.geteuid() == 0 and shutil.which("setpriv") is None:
             raise SkipTest("there is no setpriv to give up rights with")
         without_rights = () if os.geteuid() else ("setpriv", "--bounding-set=-net_bind_service")
+        script = f"import socket; socket.socket().bind(('{LOOPBACK}', {PRIVILEGED_PORT}))"
+        bound = subprocess.run(
+            [*without_rights, sys.executable, "-c", script], capture_output=True, text=True, check=False
+        )
+        if "PermissionError" not in bound.stderr:
+            raise SkipTest(f"no port is privileged, or no right can be given up: {bound.stderr}")
         server = self.start_server(command=(*without_rights, *self.server_command))
         client = self.start_client(proxies=[self.tcp(PRIVILEGED_PORT)])
         for program in (client, server):
@@ -170,7 +189,7 @@ class ToldPortTests(RelayTestCase):
 
     def test_picked_datagram_port(self) -> None:
         """So does a UDP port that the server picked, which is another one than the TCP port of the name."""
-        self.start_server()
+        self.start_server(to_pick_from())
         proxies: list[Table] = [
             {"name": kind, "type": kind, "localPort": 1, "remotePort": 0} for kind in ("tcp", "udp")
         ]
@@ -186,7 +205,7 @@ class ToldPortTests(RelayTestCase):
 
     def test_picked_port_of_a_dead_client(self) -> None:
         """A port that was picked stays with its name when another client takes over from a silent one."""
-        self.start_server()
+        self.start_server(to_pick_from())
         first = self.start_client(proxies=[self.tcp(0)])
         told = first.wait_for("users reach it at :").partition("reach it")[2]
         first.freeze()
@@ -220,6 +239,7 @@ class LocalServiceTests(RelayTestCase):
 
     def test_host_name(self) -> None:
         """A local service may be given by a name."""
+        need_localhost()
         service = self.start_service()
         port, _ = self.publish_local(localIP="localhost", localPort=service.port)
         converse(port)

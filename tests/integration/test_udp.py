@@ -111,7 +111,7 @@ class UdpTestCase(RelayTestCase):
 
     def check_life(self, way: Way) -> None:
         """Small datagrams pass after a large one, and after a service or a client was started again."""
-        service = self.serve(larger)
+        service = self.serve(larger, port=free_port())
         self.start_server(way.server)
         client = self.publish_udp(way, service)
         user = self.user()

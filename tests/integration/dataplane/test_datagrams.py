@@ -19,7 +19,7 @@ from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Address, Ended, Origin
-from tests.integration.dataplane.test_ports import has_ipv6
+from tests.integration.dataplane.test_ports import has_ipv6, has_localhost
 from tests.integration.dataplane.waiting import Accepting, SocketWaiting
 
 
@@ -69,9 +69,13 @@ class DatagramTests(SocketWaiting, TestCase):
     async def test_echo(self) -> None:
         """Datagrams of every size pass both ways, by number and by name, by both versions of IP."""
         loopback = "127.0.0.1"
-        for host, name in ((loopback, loopback), (loopback, "localhost"), ("", loopback), ("", "::1")):
-            if ":" not in name or has_ipv6():
-                await self.converse(host, name)
+        ways = [(loopback, loopback), ("", loopback)]
+        if has_localhost():
+            ways.append(("", "localhost"))
+        if has_ipv6():
+            ways.append(("", "::1"))
+        for host, name in ways:
+            await self.converse(host, name)
 
     async def converse(self, host: str, name: str) -> None:
         """Sends datagrams to an echo that listens on a host and is dialled by a name."""
@@ -106,8 +110,13 @@ class DatagramTests(SocketWaiting, TestCase):
             await self.rest()
         try:
             self.listen(Echo(), port=number)
-            leg.send(b"somebody")
-            await self.until(lambda: got.got == [b"somebody"])
+            # The first one may be lost to the news that there was nobody.
+            for _ in range(1000):
+                leg.send(b"somebody")
+                await self.rest()
+                if got.got:
+                    break
+            self.assertEqual(set(got.got), {b"somebody"})
         except PortInUse as error:
             raise SkipTest("somebody else took the port meanwhile") from error
         finally:
