@@ -159,6 +159,7 @@ class HttpConnection:
         self._state = _State.IDLE
         self._due: float | None = now + timeouts.head_s
         self._held = b""
+        self._is_in_head = True
         self._head: RequestHead | None = None
         self._body: BodyReader | None = None
         self._response: ResponseRelay | None = None
@@ -196,7 +197,7 @@ class HttpConnection:
         self._has_ended = True
         if self._state is _State.IDLE:
             self._finish(Finished())
-        elif self._body is not None and (self._state is _State.EXCHANGING or not self._skip_body()):
+        elif self._body is not None and self._state is _State.EXCHANGING:
             self._give_up(Finished(is_cut=True))
 
     def to_user(self) -> Sequence[Buffer]:
@@ -223,6 +224,8 @@ class HttpConnection:
         if self._held:
             held, self._held = self._held, b""
             self._held = held[self._pass_body(held, now) :]
+        if self._has_ended and not self._is_complete:
+            self._give_up(Finished(is_cut=True))
 
     def answer(self, answer: Answer, now: float) -> None:
         """Answers the present request instead of a provider, whose answer must not have begun."""
@@ -312,6 +315,11 @@ class HttpConnection:
     # --- inside
 
     @property
+    def _is_complete(self) -> bool:
+        """Whether the whole of the present request is here, and on its way."""
+        return self._body is None
+
+    @property
     def _is_last(self) -> bool:
         """Whether nothing is taken after the present exchange.
 
@@ -340,8 +348,8 @@ class HttpConnection:
             self._refuse(refusal(error.status, str(error)))
             return True
         if found is None:
-            if self._head is not None:
-                self._head = None
+            if not self._is_in_head:
+                self._is_in_head = True
                 self._due = now + self._timeouts.head_s
             return False
         head, size = found
@@ -394,11 +402,12 @@ class HttpConnection:
         head = self._head
         assert head is not None
         self._events.append(Answered(head, status, is_reusable))
-        self._response = None
+        self._head = self._response = None
         if not keeps:
             self._finish(Finished(is_sending=not self._has_ended))
             return
         self._state = _State.IDLE
+        self._is_in_head = False
         self._due = now + self._timeouts.idle_s
 
     def _provider_failed(self, answer: Answer, now: float) -> None:

@@ -15,6 +15,7 @@ from attrs import define, field
 from relaykit.sansio.http.grammar import (
     MOST_FIELDS,
     MOST_HEAD_BYTES,
+    MOST_REMEMBERED_BYTES,
     MOST_TARGET_BYTES,
     Lines,
     Malformed,
@@ -136,6 +137,7 @@ class RequestHead:
     def may_repeat(self) -> bool:
         """Whether it may be sent again where nobody knows what became of it.
 
+        Any other is better forwarded over a fresh work connection, which has not ended in the meantime.
         Source: RFC 9110 section 9.2.2.
         """
         return self.method in IDEMPOTENT and not self.has_body
@@ -169,7 +171,8 @@ class RequestHeads:
         said = self._said
         if said is None or block != self._block:
             said = _read_block(block)
-            self._block, self._said = block, said
+            if len(block) <= MOST_REMEMBERED_BYTES:
+                self._block, self._said = block, said
         method, target = line.groups()
         return _make_head(method, target, said), end + 4
 

@@ -13,6 +13,7 @@ from attrs import define, field
 from relaykit.sansio.http.grammar import (
     MOST_FIELDS,
     MOST_HEAD_BYTES,
+    MOST_REMEMBERED_BYTES,
     Lines,
     Malformed,
     fault_of_line,
@@ -99,7 +100,8 @@ class ResponseHeads:
         block = data[:end]
         if head is None or block != self._block:
             head = _read_head(block)
-            self._block, self._head = block, head
+            if len(block) <= MOST_REMEMBERED_BYTES:
+                self._block, self._head = block, head
         return head, end
 
 

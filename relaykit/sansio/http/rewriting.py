@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from relaykit.sansio.http.grammar import Lines, is_token, is_value, key_of
+from relaykit.sansio.http.grammar import MOST_REMEMBERED_BYTES, Lines, is_token, is_value, key_of
 from relaykit.sansio.http.requests import RequestFields, RequestHead
 from relaykit.sansio.http.responses import ResponseHead
 
@@ -148,7 +148,8 @@ class RequestRewriter:
             tail = known[3]
         else:
             tail = self._write_tail(said, authority, rules)
-            self._tail = (said, rules, authority, tail)
+            if len(tail) <= MOST_REMEMBERED_BYTES:
+                self._tail = (said, rules, authority, tail)
         target = head.target
         if head.scheme:
             target = b"%b://%b%b" % (head.scheme, rules.host or authority, target)
@@ -215,7 +216,8 @@ class ResponseRewriter:
         if not has_date:
             lines.append(b"Date: " + self._date())
         written = b"%b\r\n%b\r\n" % (b"\r\n".join(lines), ends)
-        self._last = (head, rules, ends, written) if has_date else None
+        if has_date and len(written) <= MOST_REMEMBERED_BYTES:
+            self._last = (head, rules, ends, written)
         return written
 
     def write_interim(self, head: ResponseHead) -> bytes:

@@ -123,6 +123,27 @@ class ExchangeTests(SynchronousTestCase):
         self.assertTrue(between.take()[0].endswith(b"Connection: close\r\n\r\nok"))
         self.assertEqual(between.finished, Finished())
 
+    def test_half_closing_before_a_decision(self) -> None:
+        """A body that is here goes on whole when its user has ended; one that is not goes to nobody."""
+        for body, answers in ((b"hello", []), (b"hel", [(499, False)])):
+            between = Between(forwards=False)
+            between.user(POST + body)
+            between.end_user()
+            self.assertIsNone(between.finished)
+            between.core.forward(between.rules, 0.0)
+            between.step()
+            self.assertTrue(between.to_provider.endswith(b"\r\n\r\n" + body))
+            self.assertEqual((between.answers, between.finished is None), (answers, not answers))
+
+    def test_large_heads(self) -> None:
+        """Heads that are too large to be remembered go on like others."""
+        between = Between()
+        field = b"X-A: " + b"a" * 10_000
+        for _ in range(2):
+            between.user(GET.replace(b"\r\n\r\n", b"\r\n%b\r\n\r\n" % field))
+            between.provider(answer(field, b"Content-Length: 0"))
+        self.assertEqual([taken.count(field) for taken in between.take()], [2, 2])
+
     def test_user_leaves(self) -> None:
         """A user that ends within its request gets nothing; between two requests it just ends."""
         for data, answers in ((b"", []), (GET[:9], []), (POST + b"he", [(499, False)])):

@@ -173,6 +173,63 @@ class OracleTests(SynchronousTestCase):
         self.assertEqual(len(between.heads), 1)
 
 
+def read_response(data: bytes, method: bytes, *, ended: bool) -> tuple[int, bytes, list[int]]:
+    """What h11 reads of answers: the status, the body, and the statuses of interim ones."""
+    peer = h11.Connection(h11.CLIENT)
+    peer.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
+    peer.send(h11.EndOfMessage())
+    peer.receive_data(data)
+    if ended:
+        peer.receive_data(b"")
+    interim = []
+    while isinstance(head := peer.next_event(), h11.InformationalResponse):
+        interim.append(head.status_code)
+    assert isinstance(head, h11.Response), head
+    body = b""
+    while isinstance(event := peer.next_event(), h11.Data):
+        body += event.data
+    assert isinstance(event, h11.EndOfMessage), event
+    return head.status_code, body, interim
+
+
+class ResponseTests(SynchronousTestCase):
+    """Whatever is answered, its user reads what the provider meant."""
+
+    @given(
+        st.sampled_from([b"GET", b"HEAD", b"POST"]),
+        st.sampled_from([b"1.0", b"1.1"]),
+        st.sampled_from([200, 204, 304, 404, 299]),
+        _framing,
+        st.binary(max_size=40),
+        st.integers(0, 2),
+        st.integers(1, 80),
+    )
+    def test_responses(
+        self, method: bytes, version: bytes, status: int, framing: bytes, body: bytes, hints: int, step: int
+    ) -> None:
+        """The status and the body arrive, with their end in themselves where the connection stays."""
+        has_body = method != b"HEAD" and status not in (204, 304)
+        lines = [b"HTTP/1.1 %d Reason" % status, b"Date: x"]
+        if framing == b"length":
+            lines.append(b"Content-Length: %d" % len(body))
+        elif framing == b"chunked":
+            lines.append(b"Transfer-Encoding: chunked")
+        sent = (
+            b"".join(b"1;x\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+            if framing == b"chunked"
+            else body
+        )
+        data = b"HTTP/1.1 103 Hints\r\n\r\n" * hints + b"\r\n".join((*lines, b"", sent if has_body else b""))
+        between = Between()
+        between.user(b"%b / HTTP/%b\r\nHost: a\r\nContent-Length: 0\r\n\r\n" % (method, version))
+        between.provider(*(data[at : at + step] for at in range(0, len(data), step)))
+        between.end_provider()
+        read = read_response(between.to_user, method, ended=between.finished is not None)
+        expected = body if has_body else b""
+        self.assertEqual(read, (status, expected, [103] * (hints if version == b"1.1" else 0)))
+        self.assertEqual(between.finished is None, version == b"1.1")
+
+
 def _recordings() -> Sequence[tuple[dict[str, Any], list[dict[str, Any]]]]:
     found = []
     for path in sorted(_RECORDINGS.glob("*.jsonl")):
