@@ -18,7 +18,7 @@ from tests.integration.programs import (
     missing_frp,
     relaykit_command,
 )
-from tests.integration.relays import NOTHING, RelayTestCase, Table
+from tests.integration.relays import NOTHING, PATIENT, RelayTestCase, Table
 from tests.integration.traffic import dial, receive_exactly
 
 WORD_BYTES = 16
@@ -30,9 +30,6 @@ ENOUGH_USERS = 150
 """Users who come after something has happened to a member: many times as many as there are members."""
 
 OURS, FRPC = relaykit_command("frpc"), frp_command("frpc")
-
-PATIENT: Table = {"userConnTimeout": int(PATIENCE_S)}
-"""Of a server whose users wait, on a busy machine, for the last member that is left."""
 
 
 def _word(text: str) -> bytes:
