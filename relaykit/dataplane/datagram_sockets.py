@@ -23,7 +23,7 @@ from relaykit.dataplane.poller import PIECE_BYTES, READ
 from relaykit.dataplane.sockets import address_of
 from relaykit.dataplane.sources import SourceTable
 from relaykit.interfaces import IListeningPort
-from relaykit.values import Address, Ended
+from relaykit.values import Address, Ended, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +180,7 @@ class DatagramPort:
             data = buffer[:count]
             leg = sources.legs.get(name)
             if leg is None:
-                sources.admit(self._acceptor, name, _source(name), self._host, data)
+                sources.admit(self._acceptor, name, Origin(_source(name), self._host), data)
             else:
                 if leg.sweep != sources.sweep:
                     sources.heard_of(leg)

@@ -17,7 +17,7 @@ from relaykit.dataplane.sources import SourceTable
 from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import IDatagramLane, IPiecesReceiver
 from relaykit.sansio.lanes.codec import DatagramTooLarge
-from relaykit.values import Ended
+from relaykit.values import Ended, Origin
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -188,7 +188,7 @@ class DatagramLane:
         except ValueError:
             self.dropped += 1
             return
-        self._sources.admit(self._acceptor, key, user, None, data)
+        self._sources.admit(self._acceptor, key, Origin(user), data)
 
     def _send(self, leg: SourceLeg, data: Buffer) -> bool:
         if self._full:

@@ -1,7 +1,8 @@
 """Ports behind load balancers: their connections begin with a PROXY header, and come from where it says.
 
 A header is looked for on each connection from the addresses of load balancers, and on no other: anybody could
-write one.  Source: haproxy.org, proxy-protocol.txt, section 2.
+write one.  Datagrams are in :mod:`relaykit.dataplane.balanced_datagrams`.  Source: haproxy.org,
+proxy-protocol.txt, section 2.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.dataplane.balanced_datagrams import BalancedDatagramPort
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
 from relaykit.interfaces import ILegAcceptor, IListeningPort
 from relaykit.sansio.parsers.proxy_protocol import PROXY_HEADER
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.dataplane.poller import Poller
+    from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, IStreamLeg
     from relaykit.values import Address, Origin
 
 __all__ = ["IpNetwork", "LoadBalancers"]
@@ -57,9 +60,11 @@ class LoadBalancers:
         """Connections without a header yet."""
         self.refused = 0
         """Connections that had none, up to now."""
+        self.dropped = 0
+        """Datagrams that had none, up to now."""
         self.clock = clock
         self._trusted = tuple(trusted)
-        self._told_at = float("-inf")
+        self._told_at = self._told_of_datagrams_at = float("-inf")
 
     def listen(
         self,
@@ -75,6 +80,19 @@ class LoadBalancers:
         """
         opened = _Port(self, acceptor)
         opened.port = listen(host, port, opened, **how)
+        return opened
+
+    def listen_datagrams(
+        self,
+        poller: Poller,
+        listen: Callable[[str, int, IDatagramAcceptor], IListeningPort],
+        host: str,
+        port: int,
+        acceptor: IDatagramAcceptor,
+    ) -> IListeningPort:
+        """The same for a UDP port."""
+        opened = BalancedDatagramPort(self, poller, acceptor)
+        opened.port = listen(host, port, opened)
         return opened
 
     def include(self, origin: Origin) -> bool:
@@ -100,6 +118,20 @@ class LoadBalancers:
             ended=ended.value,
             problem="proxy-header",
         )
+
+    def on_dropped(self, leg: IDatagramLeg, why: str) -> None:
+        """A datagram of one of them has no header."""
+        self.dropped += 1
+        now = self.clock.seconds()
+        if now - self._told_of_datagrams_at >= TOLD_AGAIN_S:
+            self._told_of_datagrams_at = now
+            self.log.warn(
+                "a datagram from the load balancer {peer} is dropped: {reason} ({count} so far)",
+                peer=leg.peer,
+                reason=why,
+                count=self.dropped,
+                problem="proxy-header",
+            )
 
 
 @implementer(ILegAcceptor, IListeningPort)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from twisted.logger import Logger
 
 from relaykit.dataplane.datagrams import DatagramLeg
-from relaykit.values import Ended, Origin
+from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IDatagramAcceptor
     from relaykit.sansio.contract import Buffer
-    from relaykit.values import Address
+    from relaykit.values import Address, Origin
 
 __all__ = ["SourceCounts", "SourceLeg", "SourceTable"]
 
@@ -161,17 +161,18 @@ class SourceTable:
         self,
         acceptor: IDatagramAcceptor,
         key: Hashable,
-        peer: Address | None,
-        host: Address | None,
+        origin: Origin,
         data: Buffer,
     ) -> None:
         """Hands over a leg for a source that sent its first datagram."""
-        leg = self.add(key, peer, host)
+        leg = self.add(key, origin.source, origin.destination)
         leg._arrived(data)
         try:
-            acceptor.leg_accepted(leg, Origin(peer, host))
+            acceptor.leg_accepted(leg, origin)
         except Exception:
-            self.log.failure("a defect while taking datagrams from {peer}; they are dropped", peer=peer)
+            self.log.failure(
+                "a defect while taking datagrams from {peer}; they are dropped", peer=origin.source
+            )
             leg.close()
 
     def heard_of(self, leg: SourceLeg) -> None:

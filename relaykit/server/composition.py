@@ -228,7 +228,13 @@ class Composition:
         network = self.make_network(reactor)
         if trusted := config.proxy_protocol.networks:
             balancers = LoadBalancers(trusted, reactor)
-            network = evolve(network, listen=partial(balancers.listen, network.listen))
+            network = evolve(
+                network,
+                listen=partial(balancers.listen, network.listen),
+                listen_datagrams=partial(
+                    balancers.listen_datagrams, network.poller, network.listen_datagrams
+                ),
+            )
         data_plane = network.data_plane
         shared_ports = SharedPorts(partial(network.listen, for_users=True), reactor)
         texts = PeerTexts(config.detailed_errors_to_client)

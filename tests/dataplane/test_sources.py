@@ -37,7 +37,7 @@ class SourceTableTests(SynchronousTestCase):
         for data, source in datagrams:
             leg = self.table.legs.get(source)
             if leg is None:
-                self.table.admit(self.accepting, source, source, HERE, data)
+                self.table.admit(self.accepting, source, Origin(source, HERE), data)
             else:
                 if leg.sweep != self.table.sweep:
                     self.table.heard_of(leg)

@@ -307,6 +307,31 @@ class TrustedTests(RelayTestCase):
         self.assertEqual(direct.destination, Address(LOOPBACK, port))
         service.wait_served(len(headers) + 1)
 
+    def test_datagrams(self) -> None:
+        """Users of datagrams are announced, too, many of them over one socket of the load balancer."""
+        told: list[tuple[Origin, bytes]] = []
+        service = DatagramService(partial(answer_and_note, told))
+        self.addCleanup(service.stop)
+        port = free_port()
+        self.start_server({"proxyProtocol.trusted": [BALANCER]})
+        proxy = {
+            "name": "d",
+            "type": "udp",
+            "localPort": service.port,
+            "remotePort": port,
+            "transport.proxyProtocolVersion": "v2",
+        }
+        self.start_client(proxies=[proxy]).wait_for("start proxy success")
+        balancer, direct = DatagramUser(port, source=BALANCER), DatagramUser(port)
+        for user in (balancer, direct):
+            self.addCleanup(user.close)
+        for origin in ANNOUNCED:
+            header = make_proxy_header("v2", origin, datagrams=True)
+            balancer.ask(header + str(origin).encode(), answer=str(origin).encode())
+        direct.ask(b"not announced")
+        sources = {origin.source for origin, _ in told}
+        self.assertEqual(sources, {*(each.source for each in ANNOUNCED), Address(LOOPBACK, direct.port)})
+
     def test_no_header(self) -> None:
         """A connection of the load balancer without a header is closed, and told of once with what to do."""
         server = self.start_server({"proxyProtocol.trusted": [BALANCER], "log.level": "debug"})

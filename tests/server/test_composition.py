@@ -19,15 +19,15 @@ from relaykit.dataplane import passed_sockets
 from relaykit.errors import UnknownProxyType
 from relaykit.interfaces import IServerHost, IServerObserver, IVerifier
 from relaykit.options import Options
-from relaykit.proxies import tcp
+from relaykit.proxies import tcp, udp
 from relaykit.sansio.parsers.proxy_protocol import make_proxy_header
 from relaykit.sansio.wire.framing import V1
 from relaykit.sansio.wire.messages import Login
 from relaykit.server import composition
 from relaykit.server.composition import Composition, ServerHost
 from relaykit.server.observers import Observers
-from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
-from relaykit.testing.relay import MemoryRelay, echoing
+from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams, RecordingReceiver
+from relaykit.testing.relay import MemoryRelay, echoing, echoing_datagrams
 from relaykit.values import Address, Ended, Origin, Secret
 from tests.server.scene import TYPES
 from tests.server.test_service import Port, SlowType
@@ -92,6 +92,17 @@ class LoadBalancerTests(SynchronousTestCase):
         self.assertEqual([flow.origin for flow in published.proxy.flows], [self.announced])
         self.assertEqual(list(published.host.flows.values()), [self.announced])
         self.assertEqual(received.data, b"hello")
+
+    def test_datagrams(self) -> None:
+        """So do users of UDP ports, and their answers go back to the load balancer."""
+        options = udp.UdpOptions(remote_port=6000)
+        self.relay.publish(udp.proxy_type, options, local_datagrams=echoing_datagrams)
+        user = self.relay.ports.dial_datagrams(6000, self.balancer)
+        received = RecordingDatagrams(user)
+        user.send(make_proxy_header("v2", self.announced, datagrams=True) + b"hello")
+        self.relay.settle()
+        self.assertEqual([flow.origin for flow in self.relay.server.flows()], [self.announced])
+        self.assertEqual(received.got, [b"hello"])
 
     def test_clients(self) -> None:
         """What is told and decided of a connection to the bind port is about whom it comes from."""

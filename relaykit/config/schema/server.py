@@ -106,8 +106,8 @@ class ProxyProtocol(Options, frozen=True, kw_only=True):
     trusted: Annotated[
         tuple[str, ...],
         doc(
-            "Their addresses and networks, such as 10.0.0.0/8: each connection from there to a TCP port of "
-            "this server must begin with a PROXY header, v1 or v2, and comes from where that says."
+            "Their addresses and networks, such as 10.0.0.0/8: each connection and each datagram from there "
+            "must begin with a PROXY header, v1 or v2 (datagrams: v2), and comes from where that says."
         ),
     ] = ()
 

@@ -23,6 +23,7 @@ __all__ = [
     "MalformedProxyHeader",
     "make_proxy_header",
     "pack_tlvs",
+    "take_from_datagram",
     "unpack_tlvs",
 ]
 
@@ -86,6 +87,23 @@ class _ProxyHeaderParser:
 
 PROXY_HEADER: Final = _ProxyHeaderParser()
 """The parser of a header."""
+
+
+def take_from_datagram(data: bytes) -> tuple[Origin, int]:
+    """What the header in front of a datagram announces, and how many bytes it has; see :data:`PROXY_HEADER`.
+
+    :raises MalformedProxyHeader: the datagram does not begin with a whole header of version 2, or with one
+        that is about a connection.
+    """
+    if len(data) < _FIXED.size or not data.startswith(_SIGNATURE):
+        raise MalformedProxyHeader("it does not begin with a PROXY header of version 2")
+    _, command, kind, _ = _FIXED.unpack_from(data)
+    if command == _PROXY and kind & 0x0F == _STREAM:
+        raise MalformedProxyHeader("its PROXY header is about a connection")
+    found = _parse_binary(data)
+    if found is None:
+        raise MalformedProxyHeader("its PROXY header is cut off")
+    return found
 
 
 def make_proxy_header(version: str, origin: Origin, *, datagrams: bool = False) -> bytes:

@@ -20,6 +20,7 @@ from relaykit.sansio.parsers.proxy_protocol import (
     MalformedProxyHeader,
     make_proxy_header,
     pack_tlvs,
+    take_from_datagram,
     unpack_tlvs,
 )
 from relaykit.testing.cuts import recognize, refuse
@@ -254,6 +255,31 @@ class BinaryTests(SynchronousTestCase):
                 self.assertRaises(ValueError, make_proxy_header, version, Origin(Address(host, 1)))
 
 
+class DatagramTests(SynchronousTestCase):
+    """Headers in front of datagrams."""
+
+    def test_taken(self) -> None:
+        """A header of version 2 announces its user, whatever follows it, or says that there is none."""
+        for header, expected in (
+            (binary(0x21, 0x12, TCP4), Origin(USER, PORT)),
+            (binary(0x21, 0x22, TCP6 + tlv(0xE0, b"x")), Origin(USER6, PORT6, tlvs=((0xE0, b"x"),))),
+            (summed(0x12, TCP4), Origin(USER, PORT)),
+            (binary(0x21, 0x00, b""), Origin()),
+            (binary(0x20, 0x11, TCP4), Origin()),
+            (make_proxy_header("v2", Origin(USER, PORT), datagrams=True), Origin(USER, PORT)),
+        ):
+            for behind in (b"", b"hello", header):
+                self.assertEqual(take_from_datagram(header + behind), (expected, len(header)))
+
+    def test_refused(self) -> None:
+        """What has no whole header of its own is refused: there is no more of it to wait for."""
+        header = summed(0x12, TCP4, tlv(0xE0, b"x"))
+        wrong = [header[:length] for length in range(len(header))]
+        wrong += [header[:-1] + b"y", b"hello", b"PROXY UNKNOWN\r\n", binary(0x21, 0x11, TCP4)]
+        for datagram in wrong:
+            self.assertRaises(MalformedProxyHeader, take_from_datagram, datagram)
+
+
 class EveryInputTests(SynchronousTestCase):
     """What holds for every input."""
 
@@ -303,6 +329,8 @@ class EveryInputTests(SynchronousTestCase):
                 answers.append(PROXY_HEADER.feed(junk[:length]))
             except MalformedProxyHeader:
                 answers.append("refused")
+            with contextlib.suppress(MalformedProxyHeader):
+                self.assertLessEqual(take_from_datagram(junk[:length])[1], length)
         final = [each for each in answers if each is not None]
         self.assertEqual(answers[len(answers) - len(final) :], final)
         self.assertLessEqual(len(set(map(repr, final))), 1)
