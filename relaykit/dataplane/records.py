@@ -1,19 +1,22 @@
-"""The inner loops of TLS: records in and out of a pyOpenSSL connection that has memory buffers.
+"""The inner loops of TLS: payload and records in and out of a pyOpenSSL connection that has memory buffers.
 
 pyOpenSSL copies each piece once more than it needs to, into memory of its own, and tells by an exception
 that there is nothing left; it has no call that takes records into a buffer of the caller.  Half of what TLS
-costs here goes into that, so for each record its private calls to the library beneath it are made: in the
-releases that this was tried with, and only if a session by them carries what it should when this module is
-imported.  Else its public calls do the same at their price.
+costs here goes into that, and into what it looks at in each call, so its private calls to the library beneath
+it are made: in the releases that this was tried with, and only if a session by them carries what it should
+when this module is imported.  Else its public calls do the same at their price.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import OpenSSL
 from OpenSSL import SSL
+
+if TYPE_CHECKING:
+    from relaykit.sansio.contract import Buffer
 
 __all__ = [
     "BUFFERS",
@@ -23,8 +26,10 @@ __all__ = [
     "BufferPool",
     "RecordBuffer",
     "is_proven",
+    "put_input",
     "read_payload",
     "take_output",
+    "write_payload",
 ]
 
 RECORD_BYTES: Final = 16 * 1024
@@ -110,11 +115,33 @@ def _take_publicly(connection: SSL.Connection, buffer: RecordBuffer) -> bool:
     return buffer.filled == BUFFER_BYTES
 
 
+def _write_directly(connection: Any, payload: Buffer) -> None:
+    session = connection._ssl
+    lent = payload if type(payload) is bytes else _memory.from_buffer(payload)
+    count = _library.SSL_write(session, lent, len(payload))
+    if count <= 0:
+        connection._raise_ssl_error(session, count)
+
+
+def _write_publicly(connection: SSL.Connection, payload: Buffer) -> None:
+    connection.sendall(payload)
+
+
+def _put_directly(connection: Any, records: Buffer) -> None:
+    count = _library.BIO_write(connection._into_ssl, _memory.from_buffer(records), len(records))
+    if count <= 0:
+        connection._handle_bio_errors(connection._into_ssl, count)
+
+
+def _put_publicly(connection: SSL.Connection, records: Buffer) -> None:
+    connection.bio_write(records)
+
+
 def _move(end: SSL.Connection, other: SSL.Connection, buffer: RecordBuffer) -> None:
     """Takes the output of one end of a session to the other, by the private calls."""
     _take_directly(end, buffer)
     if buffer.filled:
-        other.bio_write(bytes(buffer.view[: buffer.filled]))
+        _put_directly(other, buffer.view[: buffer.filled])
 
 
 def _carries() -> bool:
@@ -133,7 +160,8 @@ def _carries() -> bool:
         with contextlib.suppress(SSL.WantReadError):
             end.do_handshake()
         _move(end, other, buffer)
-    near.sendall(text)
+    _write_directly(near, memoryview(text)[:3])
+    _write_directly(near, text[3:])
     _move(near, far, buffer)
     more = _read_directly(far, buffer)
     if more or bytes(buffer.view[: buffer.filled]) != text:
@@ -168,3 +196,12 @@ Raises what ``SSL.Connection.recv`` raises but ``WantReadError``; what was read 
 
 take_output = _take_directly if _IS_PROVEN else _take_publicly
 """``(connection, buffer)``: fills the memory with what must go to the peer; whether there may be more."""
+
+write_payload = _write_directly if _IS_PROVEN else _write_publicly
+"""``(connection, payload)``: makes records of payload, which is not empty.
+
+Raises what ``SSL.Connection.sendall`` raises.
+"""
+
+put_input = _put_directly if _IS_PROVEN else _put_publicly
+"""``(connection, records)``: hands over what the peer sent, which is not empty."""

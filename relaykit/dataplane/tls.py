@@ -23,7 +23,14 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.legs import OutputGate, StreamLeg
-from relaykit.dataplane.records import BUFFERS, RECORD_BYTES, read_payload, take_output
+from relaykit.dataplane.records import (
+    BUFFERS,
+    RECORD_BYTES,
+    put_input,
+    read_payload,
+    take_output,
+    write_payload,
+)
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ILossReceiver, ISecureLeg
 from relaykit.sansio.control.channel_binding import EXPORTER_LABEL, EXPORTER_LENGTH
@@ -226,7 +233,7 @@ class TlsLeg(StreamLeg):
         if self._finishing or not len(data):
             return
         try:
-            self._connection.sendall(data)
+            write_payload(self._connection, data)
         except SSL.Error as error:
             self._broken(error)
             return
@@ -286,7 +293,7 @@ class TlsLeg(StreamLeg):
     def data_received(self, data: Buffer) -> None:
         if self._silent or self._close_received:
             return
-        self._connection.bio_write(data)
+        put_input(self._connection, data)
         if self._established is not None:
             self._handshake_step()
         else:

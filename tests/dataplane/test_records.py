@@ -10,7 +10,7 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane import records
-from relaykit.dataplane.records import BUFFER_BYTES, BUFFERS, BufferPool, is_proven
+from relaykit.dataplane.records import BUFFER_BYTES, BUFFERS, BufferPool, RecordBuffer, is_proven
 from relaykit.dataplane.tls import client_context, server_context
 from tests.dataplane.test_tls import signed
 
@@ -23,6 +23,8 @@ class DirectRecordsTests(SynchronousTestCase):
 
     read: Callable[[Any, Any], bool] = staticmethod(records.read_payload)
     take: Callable[[Any, Any], bool] = staticmethod(records.take_output)
+    write: Callable[[Any, Any], None] = staticmethod(records.write_payload)
+    put: Callable[[Any, Any], None] = staticmethod(records.put_input)
 
     def setUp(self) -> None:
         pair = signed()
@@ -42,7 +44,7 @@ class DirectRecordsTests(SynchronousTestCase):
         while True:
             again = self.take(end, buffer)
             if buffer.filled:
-                other.bio_write(bytes(buffer.view[: buffer.filled]))
+                self.put(other, buffer.view[: buffer.filled])
             if not again:
                 break
             more += 1
@@ -51,7 +53,11 @@ class DirectRecordsTests(SynchronousTestCase):
 
     def test_round_trip(self) -> None:
         """What one end writes the other end reads, in several fillings."""
-        self.near.sendall(PAYLOAD)
+        for payload in (PAYLOAD, bytearray(PAYLOAD), memoryview(bytearray(PAYLOAD))):
+            self.round_trip(payload)
+
+    def round_trip(self, payload: bytes | bytearray | memoryview) -> None:
+        self.write(self.near, payload)
         self.assertGreater(self.move(self.near, self.far), 0)
         buffer, got, fillings = BUFFERS.acquire(), b"", 0
         more = True
@@ -74,7 +80,7 @@ class DirectRecordsTests(SynchronousTestCase):
 
     def test_end(self) -> None:
         """The peer's close_notify is told by an exception, and what came before it is there."""
-        self.near.sendall(b"last words")
+        self.write(self.near, b"last words")
         self.near.shutdown()
         self.move(self.near, self.far)
         buffer = BUFFERS.acquire()
@@ -82,14 +88,19 @@ class DirectRecordsTests(SynchronousTestCase):
         self.assertEqual(bytes(buffer.view[: buffer.filled]), b"last words")
         BUFFERS.release(buffer)
 
+    def test_ended(self) -> None:
+        """Who has ended his direction writes no more."""
+        self.near.shutdown()
+        self.assertRaises(SSL.Error, self.write, self.near, b"late")
+
     def test_tampered(self) -> None:
         """A record that was tampered with is an error."""
-        self.near.sendall(b"words")
+        self.write(self.near, b"words")
         buffer = BUFFERS.acquire()
         self.take(self.near, buffer)
         record = bytearray(buffer.view[: buffer.filled])
         record[-1] ^= 1
-        self.far.bio_write(bytes(record))
+        self.put(self.far, record)
         self.assertRaises(SSL.Error, self.read, self.far, buffer)
         BUFFERS.release(buffer)
 
@@ -99,6 +110,8 @@ class PublicRecordsTests(DirectRecordsTests):
 
     read = staticmethod(records._read_publicly)
     take = staticmethod(records._take_publicly)
+    write = staticmethod(records._write_publicly)
+    put = staticmethod(records._put_publicly)
 
 
 class ProofTests(SynchronousTestCase):
@@ -108,6 +121,7 @@ class ProofTests(SynchronousTestCase):
         """They are, with the release that is tested here: else TLS costs twice as much."""
         self.assertTrue(is_proven())
         self.assertIs(records.read_payload, records._read_directly)
+        self.assertIs(records.write_payload, records._write_directly)
 
     def test_other_releases(self) -> None:
         """A release that nobody has tried is left alone."""
@@ -117,15 +131,18 @@ class ProofTests(SynchronousTestCase):
         """Calls that are not there, or do something else, are found out."""
 
         def wrong(connection: Any, buffer: Any) -> bool:
-            buffer.filled = 3
+            if isinstance(buffer, RecordBuffer):
+                buffer.filled = 3
             return False
 
         def broken(connection: Any, buffer: Any) -> bool:
             raise AttributeError("_ssl")
 
-        for function in (wrong, broken):
-            self.patch(records, "_read_directly", function)
-            self.assertFalse(is_proven())
+        for name in ("_read_directly", "_take_directly", "_write_directly", "_put_directly"):
+            for function in (wrong, broken):
+                patch = self.patch(records, name, function)
+                self.assertFalse(is_proven())
+                patch.restore()
 
 
 class BufferPoolTests(SynchronousTestCase):

@@ -549,6 +549,8 @@ class PublicCallsTests(TlsTestCase):
         self.assertIs(records.read_payload, records._read_directly)
         self.patch(tls, "read_payload", records._read_publicly)
         self.patch(tls, "take_output", records._take_publicly)
+        self.patch(tls, "write_payload", records._write_publicly)
+        self.patch(tls, "put_input", records._put_publicly)
 
     def test_payload_and_end(self) -> None:
         """Bytes and the end arrive as they do otherwise."""
