@@ -19,6 +19,7 @@ from tests.integration.programs import (
     relaykit_command,
 )
 from tests.integration.relays import NOTHING, PATIENT, RelayTestCase, Table
+from tests.integration.test_options import to_pick_from
 from tests.integration.traffic import dial, receive_exactly
 
 WORD_BYTES = 16
@@ -143,7 +144,7 @@ class InteropTests(GroupTestCase):
 
     def test_picked_port(self) -> None:
         """Members of every kind share the port that the server picks, as long as there is one of them."""
-        server = self.start_server(PATIENT)
+        server = self.start_server({**PATIENT, **to_pick_from()})
         before = server.listening_ports()
         clients = [self.join(kind.name, kind, proxy={"remotePort": 0}) for kind in KINDS]
         (port,) = server.listening_ports() - before
