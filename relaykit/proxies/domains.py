@@ -182,10 +182,12 @@ class DomainIngress(Service):
 class FirstBytesIngress(DomainIngress):
     """One whose users name the host in their first bytes, which a parser reads.
 
-    :cvar parser: what reads them; all of them stay unread.
+    :cvar parser: what reads them.
+    :ivar passes_first_bytes: whether the service gets them, too.
     """
 
     parser: PrefixParser
+    passes_first_bytes = True
 
     def __init__(self, port: int, sub_domain_host: str, host: IServerHost) -> None:
         super().__init__(port, sub_domain_host, host)
@@ -198,7 +200,8 @@ class FirstBytesIngress(DomainIngress):
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
         if len(self._unrouted) >= MOST_UNROUTED:
             self._unrouted.cancel_oldest()
-        asked = self._unrouted.add(leg.peek(self.parser))
+        ask = leg.peek if self.passes_first_bytes else leg.take
+        asked = self._unrouted.add(ask(self.parser))
         asked.addCallbacks(
             self.route, self._not_understood, callbackArgs=(leg, origin), errbackArgs=(leg, origin)
         )

@@ -17,6 +17,7 @@ from relaykit.plugins import Carriers, ProxyTypes
 from relaykit.proxies.https import HttpsKeys
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
+from relaykit.proxies.tcpmux import TcpmuxKeys
 from relaykit.values import Secret
 from tests.config.cases import builtin_types
 from tests.config.tables import ConfigurationTestCase
@@ -457,6 +458,7 @@ class ForeignTypeTests(ConfigurationTestCase):
             {
                 "knock": KnockIngressOptions(door="back", bell_port=80, domain="a.example", tries=7),
                 "https": HttpsKeys(sub_domain_host="a.example"),
+                "tcpmux": TcpmuxKeys(sub_domain_host="a.example"),
             },
         )
         self.assertEqual([str(each) for each in loaded.warnings if "token" not in each.key], [])

@@ -65,6 +65,7 @@ NOT_RUN = {
     "wireguard/home.conf": "needs WireGuard, and keys; tests send datagrams of its size",
     "wireguard/away.conf": "likewise",
     "database/use.sh": "needs a database; tests fetch from the port",
+    "connect/use.sh": "needs an SSH server at another machine; tests use curl in its place",
     "secret-service/use.sh": "needs a database; tests write to the port",
 }
 """Listings that no test runs or loads, with the reason."""

@@ -6,6 +6,7 @@ from relaykit.plugins import CarrierReference, ProxyTypeReference
 
 tcp = ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",))
 https = ProxyTypeReference("https", "relaykit.proxies.https", commands=("https",))
+tcpmux = ProxyTypeReference("tcpmux", "relaykit.proxies.tcpmux")
 stcp = ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit"))
 udp = ProxyTypeReference("udp", "relaykit.proxies.udp", commands=("udp",))
 sudp = ProxyTypeReference("sudp", "relaykit.proxies.sudp", commands=("secret --udp", "visit --udp"))

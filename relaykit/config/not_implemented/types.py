@@ -32,20 +32,11 @@ __all__ = ["NOT_IMPLEMENTED_TYPES", "NotImplementedType"]
 _TUNNEL_PROTOCOLS = ("kcp", "quic")
 
 
-class DomainOptions(Options, frozen=True, kw_only=True):
-    """The keys that ``http`` and ``tcpmux`` share."""
+class HttpOptions(Options, frozen=True, kw_only=True):
+    """The own keys of an ``http`` proxy."""
 
     custom_domains: Annotated[Domains, doc("Host names that lead to the proxy.")] = ()
     subdomain: Annotated[str, doc("Name put before the server's subDomainHost.")] = ""
-
-    def problems(self) -> Iterable[Problem]:
-        if not self.custom_domains and not self.subdomain:
-            yield Problem("customDomains", "customDomains or subdomain must be given")
-
-
-class HttpOptions(DomainOptions, frozen=True, kw_only=True):
-    """The own keys of an ``http`` proxy."""
-
     locations: Annotated[tuple[str, ...], doc("Beginnings of the paths that lead to the proxy.")] = ()
     http_user: Annotated[str, doc("User name that must be given.")] = ""
     http_password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
@@ -56,33 +47,17 @@ class HttpOptions(DomainOptions, frozen=True, kw_only=True):
         default="", name="routeByHTTPUser"
     )
 
-
-class TcpmuxOptions(DomainOptions, frozen=True, kw_only=True):
-    """The own keys of a ``tcpmux`` proxy."""
-
-    multiplexer: Annotated[str, doc("httpconnect.")] = ""
-    http_user: Annotated[str, doc("User name that must be given.")] = ""
-    http_password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
-    route_by_http_user: Annotated[str, doc("User name whose requests lead to the proxy.")] = msgspec.field(
-        default="", name="routeByHTTPUser"
-    )
-
     def problems(self) -> Iterable[Problem]:
-        yield from super().problems()
-        yield from choice_problems("multiplexer", self.multiplexer, ("httpconnect",))
+        if not self.custom_domains and not self.subdomain:
+            yield Problem("customDomains", "customDomains or subdomain must be given")
 
 
-class SubDomainKeys(Options, frozen=True, kw_only=True):
-    """The server's key of all types that tell their proxies by host name."""
+class HttpKeys(Options, frozen=True, kw_only=True):
+    """The server's keys of ``http``."""
 
     sub_domain_host: Annotated[
         Host, file_key("subDomainHost"), doc("Domain that the key subdomain of proxies is put before.")
     ] = ""
-
-
-class HttpKeys(SubDomainKeys, frozen=True, kw_only=True):
-    """The server's keys of ``http``."""
-
     vhost_http_port: Annotated[
         ListeningPort, file_key("vhostHTTPPort"), doc("Port of the proxy type http; 0: off.")
     ] = 0
@@ -92,17 +67,6 @@ class HttpKeys(SubDomainKeys, frozen=True, kw_only=True):
     custom_404_page: Annotated[
         str, file_key("custom404Page"), doc("HTML file that answers for unknown hosts.")
     ] = ""
-
-
-class TcpmuxKeys(SubDomainKeys, frozen=True, kw_only=True):
-    """The server's keys of ``tcpmux``."""
-
-    http_connect_port: Annotated[
-        ListeningPort, file_key("tcpmuxHTTPConnectPort"), doc("Port of the proxy type tcpmux; 0: off.")
-    ] = 0
-    passthrough: Annotated[
-        bool, file_key("tcpmuxPassthrough"), doc("Hands the CONNECT request on to the service.")
-    ] = False
 
 
 class XtcpKeys(Options, frozen=True, kw_only=True):
@@ -162,7 +126,6 @@ class NotImplementedType:
 
 NOT_IMPLEMENTED_TYPES: Mapping[str, NotImplementedType] = {
     "http": NotImplementedType(proxy_options=HttpOptions, ingress_options=HttpKeys),
-    "tcpmux": NotImplementedType(proxy_options=TcpmuxOptions, ingress_options=TcpmuxKeys),
     "xtcp": NotImplementedType(
         proxy_options=XtcpOptions, visitor_options=XtcpVisitorOptions, ingress_options=XtcpKeys
     ),

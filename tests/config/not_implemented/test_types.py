@@ -4,8 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.not_implemented.types import (
     NOT_IMPLEMENTED_TYPES,
-    DomainOptions,
-    TcpmuxOptions,
+    HttpOptions,
     XtcpVisitorOptions,
 )
 from relaykit.options import Options, option_fields
@@ -27,14 +26,9 @@ class NotImplementedTypeTests(SynchronousTestCase):
 
     def test_domains(self) -> None:
         """A proxy that is found by its host name needs one; an empty name is one to frp."""
-        self.assertEqual(keys(DomainOptions()), ["customDomains"])
-        self.assertEqual(keys(DomainOptions(subdomain="s")), [])
-        self.assertEqual(keys(DomainOptions(custom_domains=("",))), [])
-
-    def test_tcpmux(self) -> None:
-        """The only multiplexer must be named."""
-        self.assertEqual(keys(TcpmuxOptions(subdomain="s")), ["multiplexer"])
-        self.assertEqual(keys(TcpmuxOptions(subdomain="s", multiplexer="httpconnect")), [])
+        self.assertEqual(keys(HttpOptions()), ["customDomains"])
+        self.assertEqual(keys(HttpOptions(subdomain="s")), [])
+        self.assertEqual(keys(HttpOptions(custom_domains=("",))), [])
 
     def test_xtcp_visitor(self) -> None:
         """The direct path speaks QUIC or KCP; an empty text is the default."""

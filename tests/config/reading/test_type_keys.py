@@ -19,8 +19,8 @@ class TypeKeysTests(SynchronousTestCase):
 
     def test_shared(self) -> None:
         """A key has every type that declares it, of those that are installed if one is; case is no matter."""
-        self.assertEqual(self.owners(ProxyTypes.from_references([]), "subdomainhost"), ["http", "tcpmux"])
-        self.assertEqual(self.owners(builtin_types(), "subdomainhost"), ["https"])
+        self.assertEqual(self.owners(ProxyTypes.from_references([]), "subdomainhost"), ["http"])
+        self.assertEqual(self.owners(builtin_types(), "subdomainhost"), ["https", "tcpmux"])
         self.assertEqual(self.owners(builtin_types(), "vhosthttpport"), ["http"])
 
     def test_installed(self) -> None:
