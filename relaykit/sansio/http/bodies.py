@@ -166,8 +166,6 @@ class ChunkedBody:
         if self._awaited is _Awaited.TRAILER:
             self._read_trailer(line, into)
         elif self._awaited is _Awaited.BREAK:
-            if line != b"\r\n":
-                raise Malformed("a chunk does not end where its size says")
             self._awaited = _Awaited.SIZE
             if self._framed:
                 into.append(line)
@@ -176,6 +174,7 @@ class ChunkedBody:
         return end
 
     def _check_size(self, line: bytes) -> None:
+        """Refuses what cannot become a line, or is too long for one, before its end is there."""
         if self._awaited is _Awaited.BREAK:
             if not b"\r\n".startswith(line):
                 raise Malformed("a chunk does not end where its size says")

@@ -17,6 +17,7 @@ from relaykit.sansio.http.grammar import (
     Lines,
     Malformed,
     fault_of_line,
+    key_of,
     keys_of,
     listed,
     split_lines,
@@ -148,6 +149,8 @@ def _make_head(minor: int, status: int, reason: bytes, lines: Lines) -> Response
         raise ResponseRefused(f"there are more than {MOST_FIELDS} fields")
     keys = keys_of(lines)
     found = values_of(keys, lines, _READ)
+    if b"_" in b"".join(keys):
+        keys = tuple(map(key_of, keys))
     get = found.get
     connection = get(b"connection")
     options = frozenset(listed(connection)) if connection else _NO_OPTIONS

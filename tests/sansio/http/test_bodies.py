@@ -100,6 +100,12 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(through(_framed, sent + b"GET"), (expected, b"GET", ""))
         self.assertEqual(through(_bare, sent + b"GET"), (b"hello0123456789!", b"GET", ""))
 
+    def test_plain_chunks(self) -> None:
+        """So do chunks without anything to leave out."""
+        sent = b"5\r\nhello\r\n3\r\nyou\r\n1\r\n!\r\n0\r\n\r\n"
+        self.assertEqual(through(_framed, sent), (sent, b"", ""))
+        self.assertEqual(through(_bare, sent), (b"helloyou!", b"", ""))
+
     def test_no_copies(self) -> None:
         """A piece of plain chunks goes on as it is, in one slice and the first line."""
         passed: list[Buffer] = []

@@ -258,6 +258,14 @@ class OwnAnswerTests(SynchronousTestCase):
         self.assertIn(b"Connection: close\r\n", between.to_user)
         self.assertEqual(between.finished, Finished(is_sending=True))
 
+    def test_skipped_nonsense(self) -> None:
+        """A body that is none is not skipped: nobody knows where the next request begins."""
+        between = Between(forwards=False)
+        between.user(CHUNKED + b"x\r\n" + GET)
+        between.core.answer(not_found(), 0.0)
+        between.step()
+        self.assertEqual((len(between.answers), between.finished), (1, Finished(is_sending=True)))
+
     def test_options(self) -> None:
         """``OPTIONS *`` is answered at once, any number of times."""
         between = Between()
@@ -327,6 +335,14 @@ class EarlyTests(SynchronousTestCase):
         between.provider(b"k")
         self.assertEqual(between.to_user, answer(b"Content-Length: 2", body=b"ok"))
         self.assertEqual((between.answers, between.finished), ([(200, True)], None))
+
+    def test_nonsense_after_an_answer(self) -> None:
+        """A body that turns out to be none while its answer goes on cuts the answer off."""
+        between = Between()
+        between.user(CHUNKED)
+        between.provider(answer(b"Content-Length: 2"))
+        between.user(b"x\r\n")
+        self.assertEqual((between.answers, between.finished), ([(200, False)], Finished(is_cut=True)))
 
     def test_answer_ends_first(self) -> None:
         """If the answer ends before the request, neither connection can be used again."""
@@ -475,6 +491,7 @@ class DeadlineTests(SynchronousTestCase):
     def test_silent_user(self) -> None:
         """A user that sends nothing is left without a word, before a request and between two."""
         between = Between()
+        between.core.wake(0.0)
         between.wait(DEFAULT_TIMEOUTS.head_s - 1)
         self.assertIsNone(between.finished)
         between.wait(1)

@@ -182,10 +182,9 @@ class ResponseTests(SynchronousTestCase):
 
     def test_rules(self) -> None:
         """Rules replace what the provider says."""
-        rules = Rules(response=HeaderRules.of({"server": "relay", "Date": "x"}))
-        self.assertEqual(
-            self.written(b"Server: a", b"SERVER: b", rules=rules)[1:], [b"server: relay", b"Date: x"]
-        )
+        rules = Rules(response=HeaderRules.of({"server": "relay", "Date": "x", "x_a": "1"}))
+        written = self.written(b"Server: a", b"X_A: 2", b"SERVER: b", b"X-A: 3", rules=rules)
+        self.assertEqual(written[1:], [b"server: relay", b"Date: x", b"x_a: 1"])
 
     def test_remembered(self) -> None:
         """The same head is written once as long as all that it depends on is the same; never an old date."""
