@@ -54,10 +54,11 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "proxy-header": KnownProblem(
         "A load balancer sends no PROXY header",
-        "The server's file has its address in proxyProtocol.trusted, and a connection from there did not "
-        "begin with a PROXY header that makes sense; it was closed.",
-        "Have the load balancer send the header (send-proxy-v2 of HAProxy, proxy_protocol of nginx), or take "
-        "its address out of proxyProtocol.trusted.  Clients and users on that machine have to go through it.",
+        "The server's file has its address in proxyProtocol.trusted, and a connection or a datagram from "
+        "there did not begin with a PROXY header that makes sense; it was closed, or dropped.",
+        "Have the load balancer send the header (send-proxy-v2 of HAProxy, proxy_protocol of nginx, "
+        "useProxyProtocol of dnsdist), of version 2 in front of each datagram, or take its address out of "
+        "proxyProtocol.trusted.  Clients and users on that machine have to go through it.",
     ),
     "not-an-endpoint": KnownProblem(
         "Not an endpoint",
