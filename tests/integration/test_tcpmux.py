@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import os
 import socket
 import subprocess
 from collections.abc import Sequence
 
 from relaykit.proxies.tcpmux import CONNECTED, NOT_FOUND, UNAUTHORIZED
 from tests.integration.programs import PATIENCE_S, Program, free_port, frp_command, missing_frp
-from tests.integration.relays import NOTHING, RelayTestCase, Table, Way, every_way
+from tests.integration.relays import NOTHING, PATIENT, RelayTestCase, Table, Way, every_way
 from tests.integration.scenarios import test_each
 from tests.integration.traffic import (
     FROM_SERVICE,
@@ -183,6 +184,8 @@ class OursTests(TcpmuxTestCase):
         ):
             done = subprocess.run(
                 (*curl, *more),
+                # Without the settings and the proxies of whoever runs these tests.
+                env={"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -218,7 +221,7 @@ class GroupTests(TcpmuxTestCase):
 
     def test_turns(self) -> None:
         """Users get each of them in turn; who has another password is refused."""
-        self.start_multiplexer()
+        self.start_multiplexer(PATIENT)
         more = {
             "httpUser": "u",
             "httpPassword": "p",
