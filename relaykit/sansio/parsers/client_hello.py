@@ -33,7 +33,7 @@ _MESSAGE_HEADER_BYTES = 4
 _CLIENT_HELLO = 1
 _TLS_MAJOR_VERSION = 3
 _VERSION_AND_RANDOM_BYTES = 2 + 32
-_SERVER_NAME = 0
+_SERVER_NAME = b"\0\0"
 _HOST_NAME = 0
 
 
@@ -107,67 +107,47 @@ def _is_record(header: bytes) -> bool:
     )
 
 
-class _Fields:
-    """Takes one field after the other off the front of some bytes."""
-
-    __slots__ = ("_at", "_data")
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def __bool__(self) -> bool:
-        return self._at < len(self._data)
-
-    def take(self, count: int) -> bytes:
-        """So many bytes."""
-        end = self._at + count
-        if end > len(self._data):
-            raise RemoteProtocolError("a field of its ClientHello is longer than what it is in")
-        taken = self._data[self._at : end]
-        self._at = end
-        return taken
-
-    def number(self, width: int) -> int:
-        """A number of so many bytes."""
-        return int.from_bytes(self.take(width))
-
-    def vector(self, width: int) -> bytes:
-        """Bytes that a length of so many bytes stands before."""
-        return self.take(self.number(width))
-
-
 def _client_hello(message: bytes) -> ClientHello:
-    fields = _Fields(message)
-    fields.take(_VERSION_AND_RANDOM_BYTES)
-    fields.vector(1)  # session id
-    fields.vector(2)  # cipher suites
-    fields.vector(1)  # compression methods
-    name = ""
-    if fields:
-        extensions = _Fields(fields.vector(2))
-        seen = set()
-        while extensions:
-            kind, content = extensions.number(2), extensions.vector(2)
-            if kind in seen:
-                raise RemoteProtocolError("its ClientHello has an extension twice")
-            seen.add(kind)
-            if kind == _SERVER_NAME:
-                name = _server_name(_Fields(content))
-    if fields:
+    at = _VERSION_AND_RANDOM_BYTES
+    for width in (1, 2, 1):  # session id, cipher suites, compression methods
+        at = _end_of_vector(message, at, width, len(message))
+    if at == len(message):
+        return ClientHello("")
+    end = _end_of_vector(message, at, 2, len(message))
+    if end < len(message):
         raise RemoteProtocolError("there is more in its ClientHello than its extensions")
+    at += 2
+    name, seen = "", set()
+    while at < end:
+        kind = message[at : at + 2]
+        begin, at = at + 4, _end_of_vector(message, at + 2, 2, end)
+        if kind in seen:
+            raise RemoteProtocolError("its ClientHello has an extension twice")
+        seen.add(kind)
+        if kind == _SERVER_NAME:
+            name = _server_name(message[begin:at])
     return ClientHello(name)
 
 
-def _server_name(fields: _Fields) -> str:
-    names = _Fields(fields.vector(2))
-    found = ""
-    while names:
-        kind, name = names.number(1), names.vector(2)
-        if not name or (kind == _HOST_NAME and found):
+def _server_name(data: bytes) -> str:
+    end = _end_of_vector(data, 0, 2, len(data))
+    if end < len(data):
+        raise RemoteProtocolError("there is more in its server name than a list of names")
+    found, at = "", 2
+    while at < end:
+        kind, begin = data[at], at + 3
+        at = _end_of_vector(data, at + 1, 2, end)
+        if begin == at or (kind == _HOST_NAME and found):
             raise RemoteProtocolError("its ClientHello names no server, or two of them")
         if kind == _HOST_NAME:
-            found = name.decode("latin-1")
-    if fields:
-        raise RemoteProtocolError("there is more in its server name than a list of names")
+            found = data[begin:at].decode("latin-1")
     return found
+
+
+def _end_of_vector(data: bytes, at: int, width: int, most: int) -> int:
+    """Where a field ends that begins with its length, a number of so many bytes."""
+    begin = at + width
+    end = begin + int.from_bytes(data[at:begin])
+    if end > most:
+        raise RemoteProtocolError("a field of its ClientHello is longer than what it is in")
+    return end
