@@ -17,7 +17,8 @@ from relaykit.options import ListeningPort, Problem, doc, file_key, wire
 from relaykit.proxies.domains import DomainOptions, FirstBytesIngress, SubDomainKeys
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.sansio.hostnames import host_key
-from relaykit.sansio.parsers.connect_head import CONNECT_OPENING, ConnectHeadParser, Credentials
+from relaykit.sansio.http.credentials import Credentials
+from relaykit.sansio.parsers.connect_head import CONNECT_OPENING, ConnectHeadParser
 from relaykit.sansio.parsers.recognizing import Opening
 from relaykit.sansio.routes import Route
 from relaykit.values import Secret

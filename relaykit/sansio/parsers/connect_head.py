@@ -1,26 +1,23 @@
 """The head of an HTTP request for a tunnel: ``CONNECT host:port``, and who asks.
 
 It is read strictly: what two programs might read in two ways is refused.  Source: RFC 9110 section 9.3.6, RFC
-9112 sections 2 to 5, RFC 7617.
+9112 sections 2 to 5.
 """
 
 from __future__ import annotations
 
-import hmac
 import re
-from base64 import b64decode
-from binascii import Error
 
-from attrs import field, frozen
+from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
+from relaykit.sansio.http.credentials import Credentials, parse_basic
 
 __all__ = [
     "CONNECT_OPENING",
     "NO_CREDENTIALS",
     "ConnectHead",
     "ConnectHeadParser",
-    "Credentials",
 ]
 
 CONNECT_OPENING = b"CONNECT "
@@ -38,21 +35,7 @@ _BODY = (b"content-length", b"transfer-encoding")
 _CREDENTIALS = b"proxy-authorization"
 
 
-@frozen
-class Credentials:
-    """A user and a password."""
-
-    user: bytes = field(default=b"", repr=False)
-    password: bytes = field(default=b"", repr=False)
-
-    def match(self, expected: Credentials) -> bool:
-        """Whether they are the expected ones; how long that takes tells nothing of those."""
-        user = hmac.compare_digest(self.user, expected.user)
-        password = hmac.compare_digest(self.password, expected.password)
-        return user and password
-
-
-NO_CREDENTIALS = Credentials()
+NO_CREDENTIALS = Credentials(b"", b"")
 """Those of who gives none that can be read."""
 
 
@@ -102,15 +85,4 @@ def _read_fields(fields: list[bytes]) -> Credentials:
             said.append(value)
     if len(said) > 1:
         raise RemoteProtocolError("it has credentials twice")
-    return _read_basic(said[0]) if said else NO_CREDENTIALS
-
-
-def _read_basic(value: bytes) -> Credentials:
-    scheme, _, encoded = value.partition(b" ")
-    if scheme.lower() != b"basic":
-        return NO_CREDENTIALS
-    try:
-        user, colon, password = b64decode(encoded.strip(b" "), validate=True).partition(b":")
-    except Error:
-        return NO_CREDENTIALS
-    return Credentials(user, password) if colon else NO_CREDENTIALS
+    return (parse_basic(said[0]) if said else None) or NO_CREDENTIALS
