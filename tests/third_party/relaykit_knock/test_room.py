@@ -40,6 +40,18 @@ class RoomTests(SynchronousTestCase):
         first.withdraw()
         second()
 
+    def test_dead_client(self) -> None:
+        """A room whose client is dead goes to the next one who asks for it, once that is known."""
+        relay = MemoryRelay()
+        first = relay.publish(room.proxy_type, RoomOptions(room="kitchen"), name="a", local=echoing)
+        for connection in first.connections:
+            connection.stall()
+        with self.assertRaises(AssertionError):  # it takes time to know that
+            relay.publish(room.proxy_type, RoomOptions(room="kitchen"), name="b", local=echoing)
+        relay.advance(30.0)
+        open_ = {each.name: each.is_open for each in relay.server.status().proxies}
+        self.assertEqual(open_, {"a": False, "b": True})
+
     def test_group(self) -> None:
         """Several clients serve one room in turn, if they all say so and know the key."""
         relay = MemoryRelay()
