@@ -37,7 +37,7 @@ Table = Mapping[str, Any]
 NOTHING: Table = MappingProxyType({})
 
 PATIENT: Table = MappingProxyType({"userConnTimeout": 10 * int(PATIENCE_S)})
-"""A server that does not let users go because a client took its time."""
+"""What keeps a server from letting users go because a client took its time."""
 
 
 @frozen

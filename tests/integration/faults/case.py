@@ -12,7 +12,7 @@ from tests import LONG_TESTS
 from tests.integration.faults.crowd import Crowd
 from tests.integration.faults.wires import SERVER_ADDRESS, Wire, missing_namespaces
 from tests.integration.programs import PATIENCE_S, Program, free_port, relaykit_command
-from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
+from tests.integration.relays import NOTHING, PATIENT, TOKEN, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, Service, dial, echo, receive_exactly
 
 __all__ = ["ALLOWANCE_S", "ATTEMPT_S", "FaultTestCase", "WireTestCase", "takes_long", "why_short"]
@@ -52,6 +52,10 @@ class FaultTestCase(RelayTestCase):
         """Chooses a port for what is published."""
         super().setUp()
         self.port = free_port()
+
+    def start_server(self, table: Table = NOTHING, command: Sequence[str] = ()) -> Program:
+        """A server that is ready; its users wait for as long as it takes."""
+        return super().start_server({**PATIENT, **table}, command)
 
     def figure(self, name: str, value: float, unit: str = "s") -> None:
         """Prints a figure that was measured."""
@@ -133,7 +137,7 @@ class WireTestCase(FaultTestCase):
         """A server on its machine."""
         server = self.start(
             [*self.wire.at_server(), *(command or self.server_command)],
-            {"bindAddr": SERVER_ADDRESS, "bindPort": self.bind_port, "auth.token": TOKEN, **table},
+            {"bindAddr": SERVER_ADDRESS, "bindPort": self.bind_port, "auth.token": TOKEN, **PATIENT, **table},
         )
         server.wait_for("frps started successfully")
         return server

@@ -14,7 +14,7 @@ from relaykit.sansio.control.pool import POOL_HEADROOM
 from tests.integration.faults.case import ALLOWANCE_S, FaultTestCase, why_short
 from tests.integration.faults.test_endurance import DIRECT
 from tests.integration.programs import PATIENCE_S, Program, free_ports, frp_command, missing_frp
-from tests.integration.relays import PATIENT, SECRET_KEY, Table
+from tests.integration.relays import SECRET_KEY, Table
 from tests.integration.traffic import LOOPBACK, PIECE_BYTES, dial, receive_exactly
 
 GONE_WITHIN_S = 2.0
@@ -128,7 +128,7 @@ class BrokenOffTests(FaultTestCase):
         self.supplier = Supplier()
         service = self.start_service(self.supplier)
         self.port, self.visitor_port = free_ports(2)
-        server = self.start_server({**PATIENT, "transport.tcpMux": table.get("transport.tcpMux", True)})
+        server = self.start_server({"transport.tcpMux": table.get("transport.tcpMux", True)})
         client = self.start_client(
             table,
             [

@@ -9,7 +9,7 @@ import time
 
 from tests.integration.faults.case import FaultTestCase, takes_long, why_short
 from tests.integration.programs import PATIENCE_S, free_port
-from tests.integration.relays import PATIENT, Table
+from tests.integration.relays import Table
 from tests.integration.traffic import (
     FROM_SERVICE,
     LOOPBACK,
@@ -39,8 +39,8 @@ class ServiceTests(FaultTestCase):
     def setUp(self) -> None:
         """Publishes a good service, which somebody uses all the time."""
         super().setUp()
-        # A user who is let go was told, and has not only waited for as long as one may.
-        self.start_server(PATIENT)
+        # A user who is let go was told, for who waits may do so for longer than the test.
+        self.start_server()
         self.publish_echo()
         self.others = self.crowd(5)
         self.others.wait_served()
@@ -179,7 +179,7 @@ class ReaderTests(FaultTestCase):
             receive_exactly(connection, 1)
             send(connection, FROM_SERVICE, MUCH_BYTES)
 
-        server = self.start_server(PATIENT)
+        server = self.start_server()
         public = free_port()
         giving, talking = self.start_service(give), self.start_service()
         client = self.start_client(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.integration.faults.case import ATTEMPT_S, FaultTestCase, takes_long
 from tests.integration.programs import Program
-from tests.integration.relays import NOTHING, PATIENT, TOKEN, Table
+from tests.integration.relays import NOTHING, TOKEN, Table
 from tests.integration.traffic import LOOPBACK, dial, receive_exactly
 
 DIRECT: Table = {"transport.tcpMux": False}
@@ -32,7 +32,7 @@ class RushTests(FaultTestCase):
         """Each is served, each gets its own bytes, and nobody has to come twice."""
         # A user and a service's connection each, in this process.
         self.allow_descriptors(4 * self.users)
-        server = self.start_server({**PATIENT, **table})
+        server = self.start_server(table)
         client = self.publish_echo(table)
         crowd = self.crowd(self.users, pause_s=2.0, most_bytes=4000, again=False)
         all_s = crowd.wait_served()
@@ -108,20 +108,20 @@ class DescriptorTests(FaultTestCase):
 
     def test_server(self) -> None:
         """The server has too few."""
-        server = self.start_server(PATIENT, limited(self.server_command, self.descriptors))
+        server = self.start_server(command=limited(self.server_command, self.descriptors))
         self.publish_echo()
         self.check_short(server, "no more connections can be accepted")
 
     @takes_long
     def test_server_direct(self) -> None:
         """The server has too few, and its client needs one more for each user."""
-        server = self.start_server({**PATIENT, **DIRECT}, limited(self.server_command, self.descriptors))
+        server = self.start_server(DIRECT, limited(self.server_command, self.descriptors))
         self.publish_echo(DIRECT)
         self.check_short(server, "no more connections can be accepted", least=20)
 
     def test_client(self) -> None:
         """The client has too few."""
-        self.start_server(PATIENT)
+        self.start_server()
         service = self.start_service()
         client = self.start_client(
             NOTHING,

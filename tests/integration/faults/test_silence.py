@@ -10,7 +10,7 @@ import time
 
 from tests.integration.faults.case import ALLOWANCE_S, FaultTestCase, WireTestCase, takes_long, why_short
 from tests.integration.programs import PATIENCE_S, Program, frp_command, missing_frp
-from tests.integration.relays import NOTHING, PATIENT, Table
+from tests.integration.relays import NOTHING, Table
 from tests.integration.traffic import dial, echo, receive_exactly
 
 USERS = 10
@@ -120,7 +120,7 @@ class IdleWorkTests(WireTestCase):
 
     def test_forgotten_by_a_router(self) -> None:
         """A router forgot the idle ones: the user gets a new one, and none of its bytes twice or late."""
-        server = self.start_server({**PATIENT, "transport.tcpMux": False})
+        server = self.start_server({"transport.tcpMux": False})
         client = self.publish_echo({"transport.tcpMux": False, "transport.poolCount": 5})
         self.until_served()
         # Those that are open now have waited long enough to be looked at.
