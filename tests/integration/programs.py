@@ -158,7 +158,8 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many of them, one after the other without a gap."""
+    """So many of them, one after the other without a gap: at most a block of them."""
+    assert count <= _BLOCK_PORTS
     found: list[int] = []
     for port in _candidates:
         if found and port != found[-1] + 1:
