@@ -27,6 +27,7 @@ from tests.integration.traffic import (
     receive,
     receive_exactly,
     send,
+    take_head,
 )
 from tests.integration.walkthrough import HOST, WalkTestCase, need
 from tests.sansio.parsers.hellos import client_hello, records
@@ -51,9 +52,7 @@ def page(context: ssl.SSLContext) -> Callable[[socket.socket], None]:
 
     def serve(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as user:
-            head = b""
-            while not head.endswith(b"\r\n\r\n"):
-                head += receive_exactly(user, 1)
+            take_head(user)
             user.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
 
     return serve

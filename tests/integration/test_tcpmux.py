@@ -21,6 +21,7 @@ from tests.integration.traffic import (
     receive,
     receive_exactly,
     send,
+    take_head,
 )
 from tests.integration.walkthrough import need
 
@@ -167,9 +168,7 @@ class OursTests(TcpmuxTestCase):
         need("curl")
 
         def serve(connection: socket.socket) -> None:
-            head = b""
-            while not head.endswith(b"\r\n\r\n"):
-                head += receive_exactly(connection, 1)
+            take_head(connection)
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
 
         self.start_multiplexer()

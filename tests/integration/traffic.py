@@ -33,6 +33,7 @@ __all__ = [
     "receive_exactly",
     "reset",
     "send",
+    "take_head",
 ]
 
 LOOPBACK = "127.0.0.1"
@@ -137,6 +138,14 @@ def receive_exactly(connection: socket.socket, count: int) -> bytes:
             break
         data += piece
     return bytes(data)
+
+
+def take_head(connection: socket.socket) -> bytes:
+    """The head of a request of HTTP, or what came of it until the stream ended."""
+    head = bytearray()
+    while not head.endswith(b"\r\n\r\n") and (piece := connection.recv(1)):
+        head += piece
+    return bytes(head)
 
 
 def end_of(connection: socket.socket) -> bytes:
