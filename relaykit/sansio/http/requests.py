@@ -57,6 +57,11 @@ _HOST = re.compile(rb"(?:" + _LITERAL + rb"|" + _NAME + rb"*+)" + _PORT)
 _AUTHORITY = re.compile(rb"(?:" + _LITERAL + rb"|" + _NAME + rb"++)" + _PORT)
 _ABSOLUTE = re.compile(rb"(?i:(https?)://)([^/?]*)(.*)", re.DOTALL)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_UPWARDS = re.compile(rb"(?i)(?:[/\\]|%2f|%5c)(?:\.|%2e){2}(?:[/\\;]|%2f|%5c|%3b|\Z)")
+"""A segment of a path that leads upwards, however it is written; with parameters, too, which some servers
+drop."""
+_SLASHES = re.compile(rb"[/\\](?:\.?[/\\])*+(?:\.\Z)?")
+"""What servers may take for one slash."""
 _ENCODED = re.compile(rb"[\x80-\xff]")
 _HIGHEST_PORT = 0xFFFF
 _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
@@ -117,11 +122,20 @@ class RequestHead:
 
     @property
     def path(self) -> str:
-        """The path that is asked for, unescaped; empty for CONNECT."""
+        """The path that is asked for, as routes are looked up by it; empty for CONNECT.
+
+        It is unescaped, its backslashes are slashes, and it has neither several slashes in a row nor the
+        segment ``.``; one that leads upwards is refused before (``..``, however it is written).  So no
+        request that a server takes for one below ``/admin`` leads where only ``/`` does, whether that
+        server cleans paths or not: it gets :attr:`target` as it was sent.  A location protects nothing
+        that a server finds by still other names, as one does that ignores the case of letters.
+        """
         if self.method == b"CONNECT":
             return ""
         path = self.target.partition(b"?")[0]
-        return (unquote_to_bytes(path) if b"%" in path else path).decode("utf-8", "surrogateescape")
+        if b"%" in path:
+            path = unquote_to_bytes(path)
+        return _SLASHES.sub(b"/", path).decode("utf-8", "surrogateescape")
 
     @property
     def is_for_proxy(self) -> bool:
@@ -310,9 +324,21 @@ def _make_head(method: bytes, target: bytes, said: RequestFields) -> RequestHead
             raise RequestRefused(400, "CONNECT has no body")
     if not target.isascii():
         target = _ENCODED.sub(lambda found: b"%%%02X" % found[0][0], target)
-    if b"%" in target and method != b"CONNECT" and _BAD_ESCAPE.search(target.partition(b"?")[0]):
-        raise RequestRefused(400, "the target of the request has a wrong percent escape")
+    if (b"%" in target or b".." in target) and method != b"CONNECT":
+        _check_path(target.partition(b"?")[0])
     return RequestHead(method, target, scheme, authority, said)
+
+
+def _check_path(path: bytes) -> None:
+    """Refuses a path that servers may take for different ones.
+
+    Those who resolve ``..`` and those who do not would find it below different locations.  Users lose
+    nothing: browsers and their like resolve it before they ask.  Source: RFC 3986 section 5.2.4.
+    """
+    if _BAD_ESCAPE.search(path):
+        raise RequestRefused(400, "the target of the request has a wrong percent escape")
+    if _UPWARDS.search(path):
+        raise RequestRefused(400, "the path of the request leads upwards")
 
 
 def _read_target(method: bytes, target: bytes, said: RequestFields) -> tuple[bytes, bytes, bytes]:

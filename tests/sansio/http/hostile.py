@@ -89,6 +89,13 @@ def _lines() -> Iterator[Hostile]:
         (b"CONNECT [::1] HTTP/1.1", 400, "a host and a port"),
         (b"GET /%zz HTTP/1.1", 400, "percent escape"),
         (b"GET /a% HTTP/1.1", 400, "percent escape"),
+        (b"GET /x/../admin HTTP/1.1", 400, "leads upwards"),
+        (b"GET /admin/..?x HTTP/1.1", 400, "leads upwards"),
+        (b"GET /x/%2e%2E/admin HTTP/1.1", 400, "leads upwards"),
+        (b"GET /x%2f.%2e%2Fadmin HTTP/1.1", 400, "leads upwards"),
+        (b"GET /x\\..%5cadmin HTTP/1.1", 400, "leads upwards"),
+        (b"GET /x/..;a=b/admin HTTP/1.1", 400, "leads upwards"),
+        (b"GET http://web.example/.. HTTP/1.1", 400, "leads upwards"),
         (b"GET /" + b"a" * MOST_TARGET_BYTES + b" HTTP/1.1", 414, "its target has more than"),
     ):
         yield Hostile(line + b"\r\nHost: web.example\r\n\r\n", status, reason)

@@ -61,6 +61,22 @@ class RequestHeadTests(SynchronousTestCase):
         head = read(request(line=b"GET /\xc3\xa4?\xff HTTP/1.1"))
         self.assertEqual((head.target, head.path), (b"/%C3%A4?%FF", "/ä"))
 
+    def test_cleaned_path(self) -> None:
+        """Routes are found by what servers may take a path for; servers get it as it was sent."""
+        for target, path in (
+            (b"//admin", "/admin"),
+            (b"/./admin", "/admin"),
+            (b"/%2e/%2Fadmin", "/admin"),
+            (b"/%5c.\\admin", "/admin"),
+            (b"/repository/./Release", "/repository/Release"),
+            (b"/a//b/?//c/../d", "/a/b/"),
+            (b"/a/.", "/a/"),
+            (b"/.a/..b/c../...?x", "/.a/..b/c../..."),
+            (b"/%252e%252e/a", "/%2e%2e/a"),
+        ):
+            head = read(request(line=b"GET " + target + b" HTTP/1.1"))
+            self.assertEqual((head.target, head.path), (target, path))
+
     def test_absolute_form(self) -> None:
         """A proxy is told the whole address; its host is the one that is asked."""
         for target, rest in (
