@@ -35,7 +35,7 @@ _STATUS_START = re.compile(
     rb"H(T(T(P(/(1(\.([0-9]( ([1-9]([0-9]([0-9]([ \r\n].*)?)?)?)?)?)?)?)?)?)?)?)?", re.DOTALL
 )
 _LENIENT_LINE_END = re.compile(rb"\r?\n")
-_FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
+_FOLD = re.compile(rb"\r\n[ \t]+")
 _BLANK_BEFORE_COLON = re.compile(rb"^([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]+:", re.MULTILINE)
 
 
