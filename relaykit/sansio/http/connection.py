@@ -216,7 +216,8 @@ class HttpConnection:
         self._is_reused = reused
         self._is_blocked = False
         self._response = ResponseRelay(head, rules, self._responses, self._to_responses)
-        self._to_provider.append(self._to_requests.write(head, rules))
+        # What an earlier work connection has not been given is no request to this one.
+        self._to_provider = [self._to_requests.write(head, rules)]
         if self._body is None:
             self._due = now + self._timeouts.response_s
             return

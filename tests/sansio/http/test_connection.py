@@ -461,6 +461,15 @@ class FailureTests(SynchronousTestCase):
         between.provider(OK)
         self.assertEqual((between.take()[0], between.answers), (OK, [(200, True)]))
 
+    def test_stale_before_it_was_asked(self) -> None:
+        """What was meant for the connection that has ended does not reach the fresh one."""
+        between = Between(forwards=False)
+        between.user(GET)
+        between.core.forward(between.rules, 0.0, reused=True)
+        between.core.provider_ended(0.0)
+        between.core.forward(between.rules, 0.0)
+        self.assertEqual(b"".join(between.core.to_provider()).count(b"GET "), 1)
+
     def test_not_repeated(self) -> None:
         """What may have had an effect, or has been answered in part, is not sent again, nor a body."""
         for request, response, reused in (
