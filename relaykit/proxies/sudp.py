@@ -171,8 +171,10 @@ class SudpVisitor(PortVisitor):
 
         looking = LoopingCall(look)
         looking.clock = self.host.reactor
+        used = looking.start(LANE_IDLE_S, now=False)
+        # It may be lost already: then that is told in this very call.
         lane.when_lost().addCallback(lambda _: look(is_lost=True))
-        return looking.start(LANE_IDLE_S, now=False)
+        return used
 
     def _visited(self, result: Failure | None) -> None:
         """There is no lane, or none any more."""

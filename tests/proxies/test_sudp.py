@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.hosts import VisitorHost
 from relaykit.dataplane.datagram_flows import FLOW_IDLE_S
-from relaykit.interfaces import IDatagramLeg, IDatagramProxyType
+from relaykit.interfaces import IDatagramLane, IDatagramLeg, IDatagramProxyType
 from relaykit.options import VisitorCommon, VisitorTransport, from_wire, to_wire
 from relaykit.proxies import sudp
 from relaykit.testing.conformance import VisitableProxyTypeTests
@@ -243,6 +243,24 @@ class SudpVisitorTests(SudpTestCase):
                 self.relay.settle()
             self.assertEqual(len(published.flows), lost)
             self.relay.advance(sudp.RETRY_S)
+
+    def test_lost_before(self) -> None:
+        """A visit that is lost before anybody can use it is none, and opened again a second later."""
+        self.publish()
+        self.visit()
+        opening = VisitorHost.open_lane
+
+        async def open_lost(host: VisitorHost, secret: Secret, most_bytes: int) -> IDatagramLane:
+            lane = await opening(host, secret, most_bytes)
+            lane.close()
+            await lane.when_lost()
+            return lane
+
+        patch = self.patch(VisitorHost, "open_lane", open_lost)
+        self.assertIsNotNone(self.ask(b"x").lost)
+        patch.restore()
+        self.relay.advance(sudp.RETRY_S)
+        self.assertEqual(self.ask(b"again").got, [b"again"])
 
     def test_session_lost(self) -> None:
         """A visitor without a session drops what comes, and serves again once it has one."""
