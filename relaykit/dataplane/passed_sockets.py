@@ -147,8 +147,8 @@ class PassedSockets:
         given = {name: environ.pop(name) for name in _VARIABLES if name in environ}
         count = given.get("LISTEN_FDS", "")
         if count.isdecimal():
-            # Twisted takes none without names, and not everybody who passes sockets names them.
-            given.setdefault("LISTEN_FDNAMES", ":".join(["unknown"] * int(count)))
+            # Nobody asks for a name here, and Twisted takes no sockets where there is not one for each.
+            given["LISTEN_FDNAMES"] = ":".join(["unknown"] * int(count))
         passed = cls()
         for number in ListenFDs.fromEnvironment(given).inheritedDescriptors():
             try:

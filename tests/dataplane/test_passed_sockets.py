@@ -212,9 +212,14 @@ class OfProcessTests(SynchronousTestCase):
         return cast(socket.socket, Passed("0.0.0.0", number))
 
     def test_taken(self) -> None:
-        """All that were passed to this process are, with or without names; what is no socket is told."""
+        """All that were passed to this process are, whatever their names; what is no socket is told."""
         pid = str(os.getpid())
-        for more in ({}, {"LISTEN_FDNAMES": "a:b:a", "LISTEN_PIDFDID": "7"}):
+        for more in (
+            {},
+            {"LISTEN_FDNAMES": "a:b:a", "LISTEN_PIDFDID": "7"},
+            {"LISTEN_FDNAMES": "one"},
+            {"LISTEN_FDNAMES": "a:b:c:d"},
+        ):
             with capturedLogs() as logged:
                 passed = self.of_process(LISTEN_PID=pid, LISTEN_FDS="3", **more)
             self.assertEqual(passed.unused, ["tcp 0.0.0.0:3", "tcp 0.0.0.0:5"])
