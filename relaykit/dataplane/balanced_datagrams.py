@@ -2,7 +2,8 @@
 
 Each of them does, as dnsdist sends them, and as name servers want them: what a user says could begin with a
 header, too.  Behind a load balancer that announces users by their first datagrams only, as frp's client does,
-everybody could be anybody.  Source: haproxy.org, proxy-protocol.txt, section 2.2.
+everybody could be anybody.  Source: haproxy.org, proxy-protocol.txt, sections 2 (since the revision of
+2026/04/27) and 2.2.
 """
 
 from __future__ import annotations
