@@ -12,6 +12,7 @@ from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.http.credentials import Credentials, parse_basic
+from relaykit.sansio.http.grammar import fault_of_line, keys_of, split_lines, valid_lines, values_of
 
 __all__ = [
     "CONNECT_OPENING",
@@ -28,11 +29,10 @@ MOST_HEAD_BYTES = 16 * 1024
 
 _END = b"\r\n\r\n"
 _REQUEST_LINE = re.compile(
-    rb"CONNECT (?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})? HTTP/1\.[0-9]"
+    rb"CONNECT (?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})? HTTP/1\.[0-9]\r\n"
 )
-_FIELD = re.compile(rb"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>[\t\x20-\x7e\x80-\xff]*)")
-_BODY = (b"content-length", b"transfer-encoding")
-_CREDENTIALS = b"proxy-authorization"
+_LENGTH, _CODING, _CREDENTIALS = b"content-length", b"transfer-encoding", b"proxy-authorization"
+_READ = frozenset({_LENGTH, _CODING, _CREDENTIALS})
 
 
 NO_CREDENTIALS = Credentials(b"", b"")
@@ -65,24 +65,22 @@ class ConnectHeadParser:
         end = data.find(_END, 0, MOST_HEAD_BYTES)
         if end < 0:
             return None
-        line, *fields = data[:end].split(b"\r\n")
-        request = _REQUEST_LINE.fullmatch(line)
+        request = _REQUEST_LINE.match(data)
         if request is None:
             raise RemoteProtocolError("its request line is malformed")
-        return ConnectHead(request["host"].decode("ascii"), _read_fields(fields)), end + len(_END)
+        credentials = _read_fields(data, request.end(), end + len(b"\r\n"))
+        return ConnectHead(request["host"].decode("ascii"), credentials), end + len(_END)
 
 
-def _read_fields(fields: list[bytes]) -> Credentials:
-    said = []
-    for each in fields:
-        found = _FIELD.fullmatch(each)
-        if found is None:
-            raise RemoteProtocolError("one of its fields is malformed")
-        name, value = found["name"].lower(), found["value"].rstrip(b" \t")
-        if name in _BODY and value != b"0":
-            raise RemoteProtocolError("a CONNECT has no body")
-        if name == _CREDENTIALS:
-            said.append(value)
+def _read_fields(data: bytes, start: int, end: int) -> Credentials:
+    valid = valid_lines(data, start)
+    if valid < end:
+        raise RemoteProtocolError(fault_of_line(data[valid : data.index(b"\n", valid) + 1]))
+    lines = split_lines(data, start, end)
+    found = values_of(keys_of(lines), lines, _READ)
+    if _CODING in found or any(length != b"0" for length in found.get(_LENGTH, ())):
+        raise RemoteProtocolError("a CONNECT has no body")
+    said = found.get(_CREDENTIALS, ())
     if len(said) > 1:
         raise RemoteProtocolError("it has credentials twice")
     return (parse_basic(said[0]) if said else None) or NO_CREDENTIALS

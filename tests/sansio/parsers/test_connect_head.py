@@ -96,6 +96,8 @@ class ConnectHeadTests(SynchronousTestCase):
             head(b"no colon"),
             head(b"Content-Length: 5"),
             head(b"Transfer-Encoding: chunked"),
+            head(b"Transfer-Encoding: 0"),
+            head(b"Content-Length: 0", b"Content-Length: 5"),
             head(b"Proxy-Authorization: " + U_P, b"proxy-authorization: " + U_P),
         ):
             refuse(ConnectHeadParser(), data)
