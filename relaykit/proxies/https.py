@@ -70,7 +70,7 @@ class HttpsIngress(FirstBytesIngress):
         if proxy is not None:
             proxy.serve(leg, origin)
             return
-        self.log.debug("{origin} wants [{host}], which nobody has", origin=origin, host=said.server_name)
+        self.log.debug("{origin} wants {host!r}, which nobody has", origin=origin, host=said.server_name)
         leg.write(UNRECOGNIZED_NAME)
         leg.close()
 

@@ -120,7 +120,7 @@ class TcpmuxIngress(FirstBytesIngress):
         user = said.credentials.user.decode("utf-8", "surrogateescape")
         proxy = self.routes.find(host_key(said.host), user=user)
         if proxy is None:
-            self.log.debug("{origin} wants [{host}], which nobody has", origin=origin, host=said.host)
+            self.log.debug("{origin} wants {host!r}, which nobody has", origin=origin, host=said.host)
             self._refuse(leg, NOT_FOUND)
             return
         expected: Credentials | None = proxy.options.credentials

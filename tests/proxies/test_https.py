@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 
 import msgspec
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.options import from_wire, to_wire
@@ -114,10 +115,11 @@ class HttpsIngressTests(SynchronousTestCase):
             message = client_hello(b"a.example", size=size)
             for cuts in ((), (100, 200)):
                 sent = records(message, cuts) + b"behind it"
+                step = size // 250
                 for pieces in (
                     (sent,),
                     (sent[:3], sent[3:]),
-                    tuple(sent[at : at + 1] for at in range(len(sent))),
+                    tuple(sent[at : at + step] for at in range(0, len(sent), step)),
                 ):
                     self.says(*pieces)
                     self.assertEqual(self.heard(), {"one": [sent]})
@@ -130,6 +132,15 @@ class HttpsIngressTests(SynchronousTestCase):
             received = self.says(records(client_hello(name)))
             self.assertEqual((received.data, received.ended), (UNRECOGNIZED_NAME, True))
         self.assertEqual(UNRECOGNIZED_NAME.hex(), "15030300020270")
+
+    def test_unknown_in_the_log(self) -> None:
+        """A name that nobody has cannot write lines of its own into a log."""
+        self.relay = MemoryRelay()
+        self.publish("one", "a.example")
+        with capturedLogs() as logged:
+            self.says(records(client_hello(b"b\r\n\x1b[2J")))
+        [text] = [text for event in logged if "which nobody has" in (text := formatEvent(event))]
+        self.assertIn(r"wants 'b\r\n\x1b[2J', which", text)
 
     def test_alert(self) -> None:
         """The alert is one that TLS clients understand."""
