@@ -160,7 +160,8 @@ class RequestHead:
 class RequestHeads:
     """Reads the heads of one connection; a :class:`~relaykit.sansio.contract.PrefixParser` of them.
 
-    It remembers the last block of fields, which browsers and load tests send again and again.
+    It remembers the last block of fields, which browsers and load tests send again and again, and what it
+    has seen of a head that is not complete: who sends it in tiny pieces does not have all of it read again.
     """
 
     limit = MOST_HEAD_BYTES
@@ -168,6 +169,9 @@ class RequestHeads:
     def __init__(self) -> None:
         self._block = b""
         self._said: RequestFields | None = None
+        self._begun = b""
+        self._valid = 0
+        """How many bytes of those are a request line and fields, to the end of a line."""
 
     def feed(self, data: bytes) -> tuple[RequestHead, int] | None:
         """Reads the head at the beginning of ``data``: it and its length; None for "need more".
@@ -179,8 +183,10 @@ class RequestHeads:
         line = _LINE.match(data)
         end = data.find(b"\r\n\r\n", 0, MOST_HEAD_BYTES)
         if line is None or end < 0:
-            _refuse_unless_partial(data)
+            self._valid = _refuse_unless_partial(data, self._valid if data.startswith(self._begun) else 0)
+            self._begun = data
             return None
+        self._begun, self._valid = b"", 0
         block = data[line.end() : end + 2]
         said = self._said
         if said is None or block != self._block:
@@ -364,32 +370,34 @@ def _same_host(authority: bytes, port: bytes) -> bytes:
     return authority.lower().removesuffix(port).removesuffix(b":")
 
 
-def _refuse_unless_partial(data: bytes) -> None:
-    """Returns if more bytes may make it a head."""
+def _refuse_unless_partial(data: bytes, valid: int) -> int:
+    """Returns if more bytes may make it a head: where its last whole line ends, which it did at ``valid``."""
     data = data[:MOST_HEAD_BYTES]
-    fields = _read_line(data, 2 if data.startswith(b"\r\n") else 0)
-    if fields is None:
-        return
-    end = valid_lines(data, fields)
-    line_end = data.find(b"\n", end)
-    if line_end >= 0 and data[end : line_end + 1] != b"\r\n":
-        raise RequestRefused(400, fault_of_line(data[end : line_end + 1]))
+    end = valid or _read_line(data, 2 if data.startswith(b"\r\n") else 0)
+    if not end:
+        return 0
+    if data.find(b"\n", end) >= 0:
+        end = valid_lines(data, end)
+        line_end = data.find(b"\n", end)
+        if line_end >= 0 and data[end : line_end + 1] != b"\r\n":
+            raise RequestRefused(400, fault_of_line(data[end : line_end + 1]))
     if len(data) == MOST_HEAD_BYTES:
         raise RequestRefused(431, f"its head has more than {MOST_HEAD_BYTES} bytes")
+    return end
 
 
-def _read_line(data: bytes, start: int) -> int | None:
-    """Where the request line ends that begins at ``start``; None if it does not yet.
+def _read_line(data: bytes, start: int) -> int:
+    """Where the request line ends that begins at ``start``; 0 if it does not yet.
 
     :raises RequestRefused: it can be none; by the first fault from its left.
     """
     if data == b"\r":
-        return None
+        return 0
     method_end = _end_of(_ANY_METHOD, data, start)
     if method_end - start > MOST_METHOD_BYTES:
         raise RequestRefused(501, "its method is unknown")
     if method_end == len(data):
-        return None
+        return 0
     if data[method_end] != 0x20 or method_end == start:
         raise RequestRefused(400, "the request line is malformed")
     if _LINE_METHOD.fullmatch(data, start, method_end) is None:
@@ -399,14 +407,14 @@ def _read_line(data: bytes, start: int) -> int | None:
     if target_end - target_start > MOST_TARGET_BYTES:
         raise RequestRefused(414, f"its target has more than {MOST_TARGET_BYTES} bytes")
     if target_end == len(data):
-        return None
+        return 0
     if data[target_end] != 0x20 or target_end == target_start:
         raise RequestRefused(400, "the request line is malformed")
     version = _VERSION.match(data, target_end + 1)
     if version is None:
         if target_end + 1 < len(data) and _VERSION_START.fullmatch(data, target_end + 1) is None:
             raise RequestRefused(400, "the request line is malformed")
-        return None
+        return 0
     if version[1] != b"1":
         raise RequestRefused(505, "its version of HTTP is another than 1")
     return version.end()

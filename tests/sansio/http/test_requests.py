@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.sansio.http import grammar, requests
 from relaykit.sansio.http.requests import RequestHead, RequestHeads, RequestRefused
 from relaykit.testing.cuts import TRAILING, feed_every_cut, recognize
 from tests.sansio.http.hostile import HEADS
@@ -170,6 +171,26 @@ class HostileHeadTests(SynchronousTestCase):
             if len(hostile.data) < 1000:
                 refused = feed_every_cut(hostile.data + TRAILING, outcome)
                 self.assertEqual(refused[0], hostile.status, str(hostile))
+
+    def test_tiny_pieces(self) -> None:
+        """However small its pieces are, a head is not read over and over again."""
+        seen = 0
+
+        def valid_lines(data: bytes, start: int = 0) -> int:
+            nonlocal seen
+            seen += len(data) - start
+            return grammar.valid_lines(data, start)
+
+        self.patch(requests, "valid_lines", valid_lines)
+        for line in (b"a: b\r\n", b"a: " + b"b" * 5000 + b"\r\n"):
+            seen = 0
+            data = request()[:-2] + line * (12_000 // len(line))
+            heads = RequestHeads()
+            for end in range(len(data)):
+                self.assertIsNone(heads.feed(data[:end]))
+            self.assertLess(seen, 2 * len(data))
+            self.assertRaises(RequestRefused, heads.feed, data + b"x\r\n")
+            self.assertIsNotNone(heads.feed(request()))
 
     def test_endless(self) -> None:
         """What does not end is refused at its limit, if not before."""
