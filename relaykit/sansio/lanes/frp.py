@@ -21,12 +21,13 @@ from relaykit.values import Address
 
 __all__ = ["MOST_KEY_BYTES", "MOST_USERS_KNOWN", "MOST_ZONE_CHARACTERS", "MessageCodec"]
 
-MOST_USERS_KNOWN = 16_384
-"""Users who are known, at some 300 bytes each: as many as a lane has at the same time.  For one more all of
-them are forgotten, and known again by their next message."""
+MOST_USERS_KNOWN = 4096
+"""Users who are known, at no more than 400 bytes each: a peer may name users whom nobody has, on each of its
+lanes.  For one more all of them are forgotten, and known again by their next message."""
 
-MOST_KEY_BYTES = 256
-"""Bytes of a key beyond which its user does not become known: no address has so many."""
+MOST_KEY_BYTES = 96
+"""Bytes of a key beyond which its user does not become known: an address with the longest name of an
+interface has no more."""
 
 MOST_ZONE_CHARACTERS = 64
 """Most characters of an IPv6 zone: names of interfaces are shorter, and each user's is kept."""

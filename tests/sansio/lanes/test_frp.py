@@ -126,6 +126,13 @@ class MessageCodecTests(SynchronousTestCase):
                     else:
                         self.assertRaises(outcome, codec.receive, frame)
 
+    def test_longest_known(self) -> None:
+        """The longest address becomes known, also with the longest name that Linux has for an interface."""
+        codec = MessageCodec(V1, 1500)
+        user = UDPAddress(":".join(["ffff"] * 8), 65_535, "x" * 15)
+        ((key, _),) = codec.receive(V1.encode(UDPPacket(content=b"x", remote=user)))
+        self.assertIn(key, codec._known.values())
+
     def test_many_known(self) -> None:
         """So many users are known, none with an endless address; who was forgotten is served as before."""
         self.patch(frp, "MOST_USERS_KNOWN", 2)
