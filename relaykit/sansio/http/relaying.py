@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.http.bodies import BodyReader, ChunkedBody, LengthBody, UntilEndBody
 from relaykit.sansio.http.grammar import listed, values_of
@@ -14,7 +16,10 @@ from relaykit.sansio.http.responses import (
 )
 from relaykit.sansio.http.rewriting import ResponseRewriter, Rules, drops_response_trailer
 
-__all__ = ["ResponseRelay", "connection_line"]
+__all__ = ["MOST_INTERIM", "ResponseRelay", "connection_line"]
+
+MOST_INTERIM: Final = 100
+"""Most interim responses before the final one: servers send a few hints, or a sign of life each second."""
 
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
@@ -37,6 +42,7 @@ class ResponseRelay:
         "_buffer",
         "_has_surplus",
         "_heads",
+        "_interim",
         "_request",
         "_rewriter",
         "_rules",
@@ -54,6 +60,7 @@ class ResponseRelay:
         self._buffer: bytes | None = None
         self._body: BodyReader | None = None
         self._has_surplus = False
+        self._interim = 0
         self.head: ResponseHead | None = None
         """The head of the final response, once it is there: nothing else can be answered from then on."""
         self.keeps_user = False
@@ -114,6 +121,9 @@ class ResponseRelay:
             head, size = found
             at += size
             if head.is_interim:
+                self._interim += 1
+                if self._interim > MOST_INTERIM:
+                    raise ResponseRefused(f"it has more than {MOST_INTERIM} interim responses")
                 if self._request.said.minor:
                     into.append(self._rewriter.write_interim(head))
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.http.relaying import ResponseRelay, connection_line
+from relaykit.sansio.http.relaying import MOST_INTERIM, ResponseRelay, connection_line
 from relaykit.sansio.http.requests import RequestHeads
 from relaykit.sansio.http.responses import ResponseHeads, ResponseRefused
 from relaykit.sansio.http.rewriting import ResponseRewriter
@@ -78,6 +78,14 @@ class ResponseRelayTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """What is no response is not passed on."""
         self.assertRaises(ResponseRefused, pass_on, relay(), b"HTTP/1.1 200 OK\r\nX: \0\r\n\r\n")
+
+    def test_interim(self) -> None:
+        """Interim responses go on, so many of them, and the final one behind them."""
+        hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * MOST_INTERIM
+        self.assertEqual(pass_on(relay(), hints + OK), hints + OK)
+        response = relay()
+        pass_on(response, hints)
+        self.assertRaises(ResponseRefused, pass_on, response, b"HTTP/1.1 103 Early Hints\r\n\r\n")
 
     def test_connection_line(self) -> None:
         """HTTP/1.1 stays unless it is told otherwise, and 1.0 only if it is told."""
