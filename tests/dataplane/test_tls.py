@@ -12,6 +12,8 @@ from attrs import frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +28,7 @@ from relaykit.dataplane import records, tls
 from relaykit.dataplane.records import RECORD_BYTES
 from relaykit.dataplane.tls import (
     HANDSHAKE_TIMEOUT_S,
+    MOST_ANSWER_BYTES,
     TlsContext,
     channel_binding,
     client_context,
@@ -137,6 +140,27 @@ def count_records(data: bytes) -> int:
         at += 5 + int.from_bytes(data[at + 3 : at + 5])
         count += 1
     return count
+
+
+def expand(secret: bytes, label: bytes, length: int) -> bytes:
+    """Source: RFC 8446 section 7.1, HKDF-Expand-Label without context."""
+    label = b"tls13 " + label
+    info = length.to_bytes(2, "big") + bytes([len(label)]) + label + bytes(1)
+    return HKDFExpand(hashes.SHA256(), length, info).derive(secret)
+
+
+def ask_for_new_keys(secret: bytes, times: int) -> bytes:
+    """Records of a client that has sent no payload and wants new keys so often: pyOpenSSL cannot.
+
+    Source: RFC 8446 section 4.6.3 and 5.2.
+    """
+    asked = b""
+    for _ in range(times):
+        header, update = b"\x17\x03\x03\x00\x16", b"\x18\x00\x00\x01\x01\x16"
+        cipher = AESGCM(expand(secret, b"key", 16))
+        asked += header + cipher.encrypt(expand(secret, b"iv", 12), update, header)
+        secret = expand(secret, b"traffic upd", 32)
+    return asked
 
 
 class TlsTestCase(SynchronousTestCase):
@@ -526,6 +550,31 @@ class TlsTests(TlsTestCase):
         self.network.flush()
         self.assertIs(other.lost, Ended.RESET)
         self.assertEqual(self.network.clock.getDelayedCalls(), [])
+
+    def test_new_keys(self) -> None:
+        """Who wants new keys is answered at once, so that answers do not pile up, and not endlessly."""
+        lines: list[bytes] = []
+        context = client_context()
+        context.context.set_keylog_callback(lambda _, line: lines.append(line))
+        _, far = self.connected(context)
+        there = RecordingReceiver(far)
+        (secret,) = [
+            bytes.fromhex(line.split()[2].decode())
+            for line in lines
+            if line.startswith(b"CLIENT_TRAFFIC_SECRET_0 ")
+        ]
+        times = MOST_ANSWER_BYTES // len(ask_for_new_keys(secret, 1)) + 2
+        asked = ask_for_new_keys(secret, times)
+        few = len(asked) // times * 100
+        answers: list[bytes] = []
+        with mock.patch.object(MemoryLeg, "write", lambda _, data: answers.append(bytes(data))):
+            self.far._arrived(asked[:few])
+            # OpenSSL may keep the last one until it is called again.
+            self.assertIn(count_records(b"".join(answers)), (99, 100))
+            self.assertIsNone(there.lost)
+            self.far._arrived(asked[few:])
+            self.network.flush()
+        self.assertIs(there.lost, Ended.PROTOCOL_ERROR)
 
     def test_tls_inside_tls(self) -> None:
         """Sessions nest: deliveries of one do not disturb those of the other."""
