@@ -313,7 +313,7 @@ class MistakeTests(_ExampleTestCase):
                 "server",
                 "proxyTypes.room",
                 "proxyTypes.rom",
-                '/server.toml:5: proxyTypes.rom: unknown proxy type "rom" (installed: beacon, knock, room, ',
+                '/server.toml:5: proxyTypes.rom: unknown proxy type "rom" (installed: beacon, ',
             ),
         ):
             self.assertIn(said, self.problems(name, before, after))
