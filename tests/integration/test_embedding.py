@@ -28,7 +28,7 @@ from relaykit.plugins import ProxyTypes
 from relaykit.sansio.parsers.recognizing import Opening
 from relaykit.server.service import RelayServer
 from relaykit.values import Origin, Secret
-from tests.integration.programs import PATIENCE_S, free_port
+from tests.integration.programs import PATIENCE_S, free_port, free_ports
 from tests.integration.traffic import LOOPBACK, Service, obey, order_download
 
 reactor: Any = installed_reactor
@@ -106,9 +106,9 @@ class EmbeddingTests(TestCase):
             assert reactor.seconds() < deadline, "what was waited for has not come"
             await deferLater(reactor, LOOK_EVERY_S)
 
-    async def serve_once(self, mux: bool) -> None:
-        """Starts both, downloads through them, stops both."""
-        server, client, remote_port = await self.start(mux, self.service.port)
+    async def serve_once(self, mux: bool, bind_port: int, remote_port: int) -> None:
+        """Starts both on these ports, downloads through them, stops both."""
+        server, client, _ = await self.start(mux, self.service.port, bind_port, remote_port=remote_port)
         await deferToThread(order_download, remote_port, BULK_BYTES)
         await self.stop(server, client)
 
@@ -125,12 +125,13 @@ class EmbeddingTests(TestCase):
         bind_port: int = 0,
         types: Any = TYPES,
         options: Mapping[str, Options] = MappingProxyType({}),
+        remote_port: int = 0,
     ) -> tuple[Any, RelayClient, int]:
         """A server and a client that publishes a local port there, and the port of its users.
 
         ``options`` are those of the proxy types that start with the server, which ``types`` has.
         """
-        bind_port, remote_port = bind_port or free_port(), free_port()
+        bind_port, remote_port = bind_port or free_port(), remote_port or free_port()
         transport = {"tcpMux": mux}
         table: dict[str, Any] = {"bindAddr": LOOPBACK, "bindPort": bind_port, "transport": transport}
         config = server_from_table(table, types=TYPES).config
@@ -180,9 +181,11 @@ class EmbeddingTests(TestCase):
 
     async def test_descriptors(self) -> None:
         """Whoever starts and stops them again and again has the descriptors afterwards that it had before."""
+        # All at once: a test process holds a socket for each block of ports that it has.
+        ports = iter(free_ports(12))
         for mux in (False, True):
-            await self.serve_once(mux)
+            await self.serve_once(mux, next(ports), next(ports))
         before = descriptors()
         for mux in (False, True, False, True):
-            await self.serve_once(mux)
+            await self.serve_once(mux, next(ports), next(ports))
         await self.until(lambda: len(descriptors()) <= len(before))
