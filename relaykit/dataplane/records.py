@@ -198,9 +198,10 @@ take_output = _take_directly if _IS_PROVEN else _take_publicly
 """``(connection, buffer)``: fills the memory with what must go to the peer; whether there may be more."""
 
 write_payload = _write_directly if _IS_PROVEN else _write_publicly
-"""``(connection, payload)``: makes records of payload, which is not empty.
+"""``(connection, payload)``: makes records of all of the payload, which is not empty.
 
-Raises what ``SSL.Connection.sendall`` raises.
+The connection's context must not allow partial writes, as pyOpenSSL's do by default.  Raises what
+``SSL.Connection.sendall`` raises.
 """
 
 put_input = _put_directly if _IS_PROVEN else _put_publicly

@@ -499,7 +499,7 @@ def _make_context(certificate: Pem | None, key: Pem | None, authorities: Pem | N
     context.set_tls13_ciphersuites(_TLS13_CIPHERS)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_TICKET | getattr(SSL, "OP_NO_RENEGOTIATION", 0))
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    # Output goes to memory, which takes everything: one call for all records of a piece, not one for each.
+    # Output goes to memory, which takes everything: one call writes all records of a piece, not the first.
     context.clear_mode(_PARTIAL_WRITE)
     # An idle session keeps no record buffers: 30 KiB less for each.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
