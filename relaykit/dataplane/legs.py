@@ -102,6 +102,10 @@ class StreamLeg:
     def attach(self, receiver: ILegReceiver) -> None:
         if self._parse is not None:
             raise LocalProtocolError("a leg was attached while its first bytes are being looked at")
+        if self._flowing:
+            # Nothing is held, and nothing was told that the next receiver must be told, too.
+            self._receiver = receiver
+            return
         if receiver is not self._receiver:
             # Whoever the leg is handed on to learns of its end and its loss, too.
             self._end_told = self._loss_told = False

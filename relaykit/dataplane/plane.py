@@ -96,7 +96,7 @@ class DataPlane:
     def connect(self, leg: IStreamLeg, protocol: IProtocol) -> None:
         LegTransport(self._poller, leg).connect(protocol)
 
-    def endpoint(self, open_leg: Callable[[], Deferred[IStreamLeg]]) -> IStreamClientEndpoint:
+    def endpoint(self, open_leg: Callable[[], Deferred[Any]]) -> IStreamClientEndpoint:
         return LegEndpoint(self._poller, open_leg)
 
     def protocol_acceptor(self, factory: IProtocolFactory) -> ILegAcceptor:

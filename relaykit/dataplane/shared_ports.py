@@ -170,11 +170,18 @@ class SharedPorts:
         self._adopted[_where(host, port.address.port)] = (port.address, sharer)
 
     def claim(
-        self, host: str, port: int, acceptor: ILegAcceptor, key: str, recognizer: Recognizer | None = None
+        self,
+        host: str,
+        port: int,
+        acceptor: ILegAcceptor,
+        key: str,
+        recognizer: Recognizer | None = None,
+        takes_rest: bool = False,
     ) -> IListeningPort:
         """A part of a port, until that is closed: the connections that this recognizes, and nobody before it.
 
-        Without a recognizer it takes those that nobody recognizes: all of them, where it is alone.
+        Without a recognizer it takes those that nobody recognizes: all of them, where it is alone.  With one
+        and ``takes_rest`` it does so where nobody has those, and else takes what it recognizes.
 
         :param key: the configuration key that names the port, for messages.
         :raises ListenFailed: the port cannot be opened, or somebody takes the rest already; the text names
@@ -185,9 +192,12 @@ class SharedPorts:
             address, sharer = self._adopted[where]
             if recognizer is None:
                 raise PortInUse(f"{key}: cannot listen on {address}: it is the port that clients dial")
-            sharer.share(recognizer, acceptor)
-            return _Part(address, lambda: sharer.ignore(recognizer))
+            recognized = recognizer
+            sharer.share(recognized, acceptor)
+            return _Part(address, lambda: sharer.ignore(recognized))
         shared = self._open.get(where) if port else None
+        if takes_rest and (shared is None or shared.rest is None):
+            recognizer = None
         if shared is None:
             shared = self._open_port(host, port, key)
         elif recognizer is None and shared.rest is not None:

@@ -26,6 +26,7 @@ from relaykit.interfaces.hosts import (
     ISignalPeer,
     IVisit,
     IVisitorHost,
+    IWorkLeg,
 )
 from relaykit.interfaces.legs import (
     IConnection,
@@ -132,4 +133,5 @@ __all__ = [
     "IVisitableProxyType",
     "IVisitor",
     "IVisitorHost",
+    "IWorkLeg",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
@@ -79,7 +79,7 @@ class IDataPlane(Interface):
     def connect(leg: IStreamLeg, protocol: IProtocol) -> None:
         """Lets a Twisted protocol speak over a leg, which it owns."""
 
-    def endpoint(open_leg: Callable[[], Deferred[IStreamLeg]]) -> IStreamClientEndpoint:
+    def endpoint(open_leg: Callable[[], Deferred[Any]]) -> IStreamClientEndpoint:
         """An endpoint whose connections are legs, such as ``lambda: proxy.open_work_leg(origin)`` opens.
 
         Connecting fails with what opening fails with.

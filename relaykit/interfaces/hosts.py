@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
+from relaykit.interfaces.legs import IStreamLeg
+
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
         IDatagramLeg,
         ILegAcceptor,
         IListeningPort,
-        IStreamLeg,
     )
     from relaykit.sansio.contract import Recognizer
     from relaykit.sansio.lanes.codec import LaneCodec
@@ -36,6 +37,7 @@ __all__ = [
     "ISignalPeer",
     "IVisit",
     "IVisitorHost",
+    "IWorkLeg",
 ]
 
 
@@ -86,8 +88,15 @@ class IRegisteredProxy(ISignalPeer, IPortHolder):
     def lane_codec() -> LaneCodec:
         """One end of a new lane in the format of the proxy's client, for who carries datagrams itself."""
 
-    def open_work_leg(origin: Origin) -> Deferred[IStreamLeg]:
-        """A leg to the proxy's backend, transforms included, for who speaks over it.
+    def work_leg_for(origin: Origin) -> IWorkLeg | Deferred[IWorkLeg]:
+        """An :class:`IWorkLeg` that has served somebody else and was kept, or else what
+        :meth:`open_work_leg` answers.
+
+        One that was kept delivers already: attach to it at once.
+        """
+
+    def open_work_leg(origin: Origin) -> Deferred[IWorkLeg]:
+        """An :class:`IWorkLeg` to the proxy's backend, transforms included, for who speaks over it.
 
         Its bytes are counted like those of a user who is served, and it may be ended like one.
         Cancelling ends the wait.  Fails with :class:`relaykit.errors.NoWorkConnection` or
@@ -96,6 +105,32 @@ class IRegisteredProxy(ISignalPeer, IPortHolder):
 
     def endpoint(origin: Origin) -> IStreamClientEndpoint:
         """An endpoint that connects Twisted protocols to the proxy's backend by :meth:`open_work_leg`."""
+
+
+class IWorkLeg(IStreamLeg):
+    """A work connection that a proxy type speaks over itself."""
+
+    proxy = Attribute("The :class:`IRegisteredProxy` that it leads to: of a group, the member.")
+    is_reused = Attribute(
+        "Whether it has served somebody before, so that its other end may have ended it in the meantime."
+    )
+
+    def keep() -> None:
+        """Gives it back, for somebody else: nothing may be under way on it.
+
+        It waits for a minute for :meth:`IRegisteredProxy.work_leg_for`, unless enough do already; whatever
+        arrives on it meanwhile ends it.
+        """
+
+    def take_back() -> bool:
+        """Takes it again if nobody else has, receiver and producer being the same as before; else answers
+        false, and it is somebody else's, or gone.
+
+        ``keep`` and this are for the same user, whose budgets it has.
+        """
+
+    def join(user: IStreamLeg) -> IFlow:
+        """Forwards a user over it from now on; owns both legs."""
 
 
 class IInitiator(Interface):
@@ -237,11 +272,17 @@ class IPorts(Interface):
         """The same for a UDP port; a TCP port of this number is another one."""
 
     def share_stream(
-        port: int, acceptor: ILegAcceptor, key: str, recognizer: Recognizer | None = None
+        port: int,
+        acceptor: ILegAcceptor,
+        key: str,
+        recognizer: Recognizer | None = None,
+        takes_rest: bool = False,
     ) -> IListeningPort:
         """Opens a TCP port that belongs to no proxy, or takes part in one that is open, the bind port too.
 
         The acceptor gets the connections that are recognized; without a recognizer those that nobody does.
+        With one and ``takes_rest`` it gets both, where nobody else has the rest: on the bind port the clients
+        have it.
         Of two that recognize the same, the one that came first has it.  A connection that nobody recognizes
         in time is closed.  An ingress that the server's file configures does this when it is made, so that
         the failure is the server's.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 from attrs import define
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError
@@ -18,9 +19,10 @@ from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode, Re
 from relaykit.interfaces import IExposure, IIngress, ILegAcceptor
 from relaykit.options import Domains, Host, Options, Problem, doc, file_key, wire
 from relaykit.sansio.hostnames import domain_key
+from relaykit.sansio.http.credentials import Credentials
 from relaykit.sansio.routes import Route, RouteTable
 from relaykit.timer import Waits
-from relaykit.values import Address
+from relaykit.values import Address, Secret
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.contract import PrefixParser, Recognizer
     from relaykit.values import Origin
 
-__all__ = ["DomainIngress", "DomainOptions", "FirstBytesIngress", "SubDomainKeys"]
+__all__ = ["DomainIngress", "DomainOptions", "FirstBytesIngress", "HttpUserOptions", "SubDomainKeys"]
 
 FIRST_BYTES_S = 30.0
 """Seconds that a user has to say which host it wants; frp's figure."""
@@ -57,6 +59,25 @@ class DomainOptions(Options, frozen=True, kw_only=True):
     def problems(self) -> Iterable[Problem]:
         if not self.custom_domains and not self.subdomain:
             yield Problem("customDomains", "customDomains or subdomain must be given")
+
+
+class HttpUserOptions(DomainOptions, frozen=True, kw_only=True):
+    """What is added where users name themselves, too, as in HTTP."""
+
+    http_user: Annotated[str, wire("http_user"), doc("User name that users must give; empty for none.")] = ""
+    http_password: Annotated[Secret, wire("http_pwd"), doc("Password that they must give.")] = Secret("")
+    route_by_http_user: Annotated[
+        str,
+        wire("route_by_http_user"),
+        doc("User name whose users lead to the proxy, of all that ask for the host; empty for the rest."),
+    ] = msgspec.field(default="", name="routeByHTTPUser")
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """What users must give; None for nothing."""
+        if not self.http_user and not self.http_password:
+            return None
+        return Credentials(self.http_user.encode("utf-8", "surrogateescape"), self.http_password.to_bytes())
 
 
 class SubDomainKeys(Options, frozen=True, kw_only=True):
@@ -88,11 +109,13 @@ class DomainIngress(Service):
 
     :cvar port_key: the configuration key that names the port.
     :cvar recognizer: what tells the users of this type from those of others who share the port.
+    :cvar takes_rest: whether it takes what nobody recognizes, too, where nobody else does.
     :cvar off_text: what a client is told while the server has no such port.
     """
 
     port_key: str
     recognizer: Recognizer
+    takes_rest = False
     off_text: str
 
     log = Logger()
@@ -111,7 +134,7 @@ class DomainIngress(Service):
         """
         if self._wanted_port:
             self._port = self._host.ports.share_stream(
-                self._wanted_port, self, self.port_key, self.recognizer
+                self._wanted_port, self, self.port_key, self.recognizer, takes_rest=self.takes_rest
             )
 
     def stopService(self) -> None:

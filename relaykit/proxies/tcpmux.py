@@ -8,20 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import msgspec
 from attrs import frozen
 from zope.interface import implementer
 
 from relaykit.interfaces import IGroupableProxyType
 from relaykit.options import ListeningPort, Problem, doc, file_key, wire
-from relaykit.proxies.domains import DomainOptions, FirstBytesIngress, SubDomainKeys
+from relaykit.proxies.domains import FirstBytesIngress, HttpUserOptions, SubDomainKeys
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.sansio.hostnames import host_key
-from relaykit.sansio.http.credentials import Credentials
 from relaykit.sansio.parsers.connect_head import CONNECT_OPENING, ConnectHeadParser
 from relaykit.sansio.parsers.recognizing import Opening
 from relaykit.sansio.routes import Route
-from relaykit.values import Secret
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IClientHost, IServerHost, IStreamLeg
@@ -54,7 +51,7 @@ UNAUTHORIZED = (
 _UNREAD = "proxies of type tcpmux pass on what follows CONNECT unread: the server sees no HTTP in it"
 
 
-class TcpmuxOptions(DomainOptions, frozen=True, kw_only=True):
+class TcpmuxOptions(HttpUserOptions, frozen=True, kw_only=True):
     """The own keys of a ``tcpmux`` proxy."""
 
     without_effect: ClassVar[Mapping[str, str]] = dict.fromkeys(
@@ -62,26 +59,12 @@ class TcpmuxOptions(DomainOptions, frozen=True, kw_only=True):
     )
 
     multiplexer: Annotated[str, wire("multiplexer"), doc("httpconnect, which must be given.")] = ""
-    http_user: Annotated[str, wire("http_user"), doc("User name that users must give; empty for none.")] = ""
-    http_password: Annotated[Secret, wire("http_pwd"), doc("Password that they must give.")] = Secret("")
-    route_by_http_user: Annotated[
-        str,
-        wire("route_by_http_user"),
-        doc("User name whose users lead to the proxy, of all that ask for the host; empty for the rest."),
-    ] = msgspec.field(default="", name="routeByHTTPUser")
 
     def problems(self) -> Iterable[Problem]:
         yield from super().problems()
         if self.multiplexer != MULTIPLEXER:
             what = f'"{self.multiplexer}" is not' if self.multiplexer else "must be given, and be"
             yield Problem("multiplexer", f"{what} one of {MULTIPLEXER}")
-
-    @property
-    def credentials(self) -> Credentials | None:
-        """What users must give; None for nothing."""
-        if not self.http_user and not self.http_password:
-            return None
-        return Credentials(self.http_user.encode("utf-8", "surrogateescape"), self.http_password.to_bytes())
 
 
 class TcpmuxKeys(SubDomainKeys, frozen=True, kw_only=True):
@@ -123,7 +106,7 @@ class TcpmuxIngress(FirstBytesIngress):
             self.log.debug("{origin} wants {host!r}, which nobody has", origin=origin, host=said.host)
             self._refuse(leg, NOT_FOUND)
             return
-        expected: Credentials | None = proxy.options.credentials
+        expected = proxy.options.credentials
         if expected is not None and not said.credentials.match(expected):
             self.log.debug("[{proxy}] {origin} has other credentials", proxy=proxy.name, origin=origin)
             self._refuse(leg, UNAUTHORIZED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 
@@ -18,6 +19,9 @@ HIGHEST_NAME_BYTES = 253
 
 HIGHEST_LABEL_BYTES = 63
 """Most bytes between two dots.  Source: RFC 1035 section 2.3.4."""
+
+REMEMBERED_HOSTS = 1024
+"""Hosts whose keys are remembered: those that are asked for come again and again."""
 
 _DOT = re.compile("[.\u3002\uff0e\uff61]")
 """What ends a label.  Source: RFC 3490 section 3.1."""
@@ -50,6 +54,7 @@ def encode_host_name(name: str) -> bytes:
     raise ValueError(f'"{name}" is not the name of a host: {reason}')
 
 
+@functools.lru_cache(maxsize=REMEMBERED_HOSTS)
 def host_key(host: str) -> str:
     """What a host is compared by: small letters; without port, final dot, and brackets.
 

@@ -13,13 +13,28 @@ from attrs import frozen
 
 from relaykit.sansio.hostnames import ANY, HIGHEST_NAME_BYTES, WILDCARD
 
-__all__ = ["Route", "RouteTable"]
+__all__ = ["Route", "RouteTable", "location_problem"]
 
 TargetT = TypeVar("TargetT")
 
 _LEAST_DOTS_OF_WILDCARDS = 2
 """Dots of a host for which wildcards are looked for: none has a single label behind its asterisk, as
 ``*.com``."""
+
+
+def location_problem(location: str) -> str:
+    """Why no path can begin so, as requests are looked up; empty if one can.
+
+    Paths are compared as :attr:`relaykit.sansio.http.requests.RequestHead.path` has them.
+    """
+    if location and not location.startswith("/"):
+        return f'"{location}" matches nothing: paths begin with a slash'
+    if "//" in location or "\\" in location or "/./" in location or "/../" in location:
+        return (
+            f'"{location}" matches nothing: paths are compared without several slashes in a row, backslashes '
+            "and segments that are dots"
+        )
+    return ""
 
 
 @frozen
@@ -71,6 +86,12 @@ class RouteTable(Generic[TargetT]):
     def __init__(self) -> None:
         self._domains: dict[str, dict[str, _Locations[TargetT]]] = {}
         self._count = 0
+        self._located = 0
+
+    @property
+    def has_locations(self) -> bool:
+        """Whether paths decide anything."""
+        return self._located > 0
 
     def __len__(self) -> int:
         return self._count
@@ -86,6 +107,7 @@ class RouteTable(Generic[TargetT]):
         users = self._domains.setdefault(route.domain, {})
         users.setdefault(route.user, _Locations()).add(route.location, target)
         self._count += 1
+        self._located += bool(route.location)
 
     def remove(self, route: Route) -> None:
         """Takes a route back that somebody has."""
@@ -93,6 +115,7 @@ class RouteTable(Generic[TargetT]):
         locations = users[route.user]
         locations.remove(route.location)
         self._count -= 1
+        self._located -= bool(route.location)
         if not locations.targets:
             del users[route.user]
             if not users:

@@ -48,9 +48,12 @@ class Budgets:
     def __init__(self, limits: Bandwidth) -> None:
         self._clients = _Table(parse_bandwidth(limits.per_client))
         self._users = _Table(parse_bandwidth(limits.per_user))
+        self._is_off = not (self._clients.rate or self._users.rate)
 
     def of(self, client: ClientIdentity, origin: Origin) -> tuple[Budget, ...]:
         """The budgets of a client, over all its sessions, and of a user's address, as far as it is known."""
+        if self._is_off:
+            return ()
         source = source_of(origin) if self._users.rate else ""
         users = self._users.budgets_of(source) if source else ()
         return self._clients.budgets_of(client_key(client)) + users

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.flows import Ending
-from relaykit.dataplane.transforms import TransformLeg
-from relaykit.errors import NoWorkConnection, ended_by
+from relaykit.errors import ended_by
 from relaykit.interfaces import IFlow
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.values import Ended, Traffic
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
     from relaykit.interfaces import IDatagramLeg, IDataPlane, IStreamLeg
     from relaykit.options import ProxyCommon
-    from relaykit.sansio.contract import Buffer
     from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.sansio.pacing import Budget
     from relaykit.values import ClientIdentity, Origin
@@ -31,8 +28,6 @@ __all__ = [
     "FlowOwner",
     "ProxyFlow",
     "UserFlow",
-    "WorkLeg",
-    "WorkLegFlow",
     "WorkSeeker",
     "WorkSource",
 ]
@@ -243,82 +238,3 @@ class UserFlow(ProxyFlow):
             proxy=self.proxy.name,
             origin=self.origin,
         )
-
-
-class WorkLeg(TransformLeg):
-    """A work connection whose bytes are counted; its flow has the counts and may end it."""
-
-    __slots__ = ("_counts", "received", "sent")
-
-    def __init__(self, lower: IStreamLeg, flow: WorkLegFlow) -> None:
-        super().__init__(lower, (), ())
-        self._counts: WorkLegFlow | None = flow
-        self.sent = 0
-        self.received = 0
-
-    def write(self, data: Buffer) -> None:
-        self.sent += len(data)
-        super().write(data)
-
-    def write_sequence(self, pieces: Sequence[Buffer]) -> None:
-        self.sent += sum(map(len, pieces))
-        self._lower.write_sequence(pieces)
-
-    def data_received(self, data: Buffer) -> None:
-        self.received += len(data)
-        super().data_received(data)
-
-    def leg_lost(self, reason: Ended) -> None:
-        super().leg_lost(reason)
-        flow, self._counts = self._counts, None
-        if flow is not None:
-            flow.on_leg_lost(reason)
-
-
-class WorkLegFlow(ProxyFlow):
-    """A work connection that a proxy type speaks over itself: counted, and ended like any other flow."""
-
-    __slots__ = ("_answer", "_leg", "_why")
-
-    def __init__(self, proxy: FlowOwner, origin: Origin) -> None:
-        super().__init__(proxy, origin)
-        self._answer: Deferred[IStreamLeg] = Deferred(lambda _answer: self.end(Ended.CANCELLED))
-        self._leg: WorkLeg | None = None
-        self._why: Ended | None = None
-
-    @property
-    def answer(self) -> Deferred[IStreamLeg]:
-        """The leg, as :meth:`relaykit.interfaces.IRegisteredProxy.open_work_leg` promises it."""
-        return self._answer
-
-    @property
-    def is_waiting(self) -> bool:
-        return self._leg is None and self._traffic is None
-
-    def moved(self) -> tuple[int, int]:
-        return (0, 0) if self._leg is None else (self._leg.sent, self._leg.received)
-
-    def end(self, why: Ended) -> None:
-        if self._traffic is not None:
-            return
-        if self._leg is not None:
-            self._why = self._why or why
-            self._leg.abort()
-            return
-        self._cancel_work()
-        self._end(why)
-        if not self._answer.called:
-            self._answer.errback(NoWorkConnection(f"the wait for a work connection was ended: {why.value}"))
-
-    def on_work_leg(self, leg: IStreamLeg) -> None:
-        proxy = self.proxy
-        self._leg = WorkLeg(proxy.data_plane.paced(leg, proxy.budgets_for(self.origin)), self)
-        self._answer.callback(self._leg)
-
-    def on_unserved(self, error: Exception) -> None:
-        super().on_unserved(error)
-        self._answer.errback(error)
-
-    def on_leg_lost(self, reason: Ended) -> None:
-        """The work connection is gone."""
-        self._end(self._why or (reason if reason is Ended.FINISHED else Ended.FAR_LOST))

@@ -29,14 +29,15 @@ from relaykit.interfaces import IExposure, IRegisteredProxy
 from relaykit.sansio.control.balancing import REST_S, Balancer
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.server.admission import source_of
-from relaykit.server.flows import ProxyFlow, UserFlow, WorkLegFlow
+from relaykit.server.flows import ProxyFlow, UserFlow
+from relaykit.server.work_legs import WorkLegFlow
 from relaykit.timer import Timer
 from relaykit.values import Balance, Ended, Traffic
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamClientEndpoint
 
-    from relaykit.interfaces import IDatagramLeg, IFlow, IStreamLeg
+    from relaykit.interfaces import IDatagramLeg, IFlow, IStreamLeg, IWorkLeg
     from relaykit.options import Options, ProxyCommon
     from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.server.registry import RegisteredProxy
@@ -68,7 +69,7 @@ class _Moving(ProxyFlow):
     tried: list[RegisteredProxy]
     _error: Exception | None
     _is_asking: bool
-    proxy: RegisteredProxy
+    proxy: Any
 
     def _join(self, group: ProxyGroup) -> None:
         self._group = group
@@ -183,7 +184,7 @@ class ProxyGroup:
         self.members: list[RegisteredProxy] = []
         self.exposure: IExposure | None = None
         self.balancer: Balancer[RegisteredProxy] = Balancer(
-            lambda member: len(member.flows), lambda member: member.name
+            lambda member: len(member.flows) - len(member.kept), lambda member: member.name
         )
         self._key = first.common.load_balancer.group_key
         self._terms = dict(terms)
@@ -260,8 +261,15 @@ class ProxyGroup:
     def lane_codec(self) -> LaneCodec:
         return self.members[0].lane_codec()
 
-    def open_work_leg(self, origin: Origin) -> Deferred[IStreamLeg]:
-        flow = GroupWorkLegFlow(self, self._first(origin), origin)
+    def work_leg_for(self, origin: Origin) -> IWorkLeg | Deferred[IWorkLeg]:
+        member = self._first(origin)
+        return member.take_kept(origin) or self._open_work_leg(member, origin)
+
+    def open_work_leg(self, origin: Origin) -> Deferred[IWorkLeg]:
+        return self._open_work_leg(self._first(origin), origin)
+
+    def _open_work_leg(self, member: RegisteredProxy, origin: Origin) -> Deferred[IWorkLeg]:
+        flow = GroupWorkLegFlow(self, member, origin)
         flow.start()
         return flow.answer
 

@@ -94,7 +94,7 @@ class ServerPorts:
         allowed: Sequence[range] = (),
         most_per_client: int = 0,
         release: Callable[[str], Deferred[bool]] = lambda run_id: succeed(False),
-        share: Callable[[int, ILegAcceptor, str, Recognizer | None], IListeningPort] | None = None,
+        share: Callable[[int, ILegAcceptor, str, Recognizer | None, bool], IListeningPort] | None = None,
     ) -> None:
         self._listen = listen
         self._share = share
@@ -118,11 +118,16 @@ class ServerPorts:
         return self._listen_for(PortProtocol.UDP, port, acceptor, holder)
 
     def share_stream(
-        self, port: int, acceptor: ILegAcceptor, key: str, recognizer: Recognizer | None = None
+        self,
+        port: int,
+        acceptor: ILegAcceptor,
+        key: str,
+        recognizer: Recognizer | None = None,
+        takes_rest: bool = False,
     ) -> IListeningPort:
         if self._share is None:
             raise ListenFailed(f"{key}: nobody shares ports here")
-        return self._share(port, acceptor, key, recognizer)
+        return self._share(port, acceptor, key, recognizer, takes_rest)
 
     def released(self, protocol: PortProtocol, number: int, name: str) -> None:
         """A proxy gave its port back; its name keeps a claim on it for a while."""

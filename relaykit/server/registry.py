@@ -29,9 +29,10 @@ from relaykit.sansio.control.texts import STOPPED
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.sansio.pacing import Budget
 from relaykit.server.events import UserUnserved
-from relaykit.server.flows import UserFlow, WorkLegFlow, WorkSource
+from relaykit.server.flows import UserFlow, WorkSource
 from relaykit.server.groups import Groups
 from relaykit.server.lanes import DatagramUserFlow, ProxyLanes
+from relaykit.server.work_legs import KeptWorkLegs, WorkLegFlow
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         ISignalPeer,
         IStreamLeg,
         IVisit,
+        IWorkLeg,
     )
     from relaykit.plugins import ProxyTypes
     from relaykit.sansio.lanes.codec import LaneCodec
@@ -154,7 +156,19 @@ class RegisteredProxy:
     def lane_codec(self) -> LaneCodec:
         return self.session.lane_codec()
 
-    def open_work_leg(self, origin: Origin) -> Deferred[IStreamLeg]:
+    @functools.cached_property
+    def kept(self) -> KeptWorkLegs:
+        """Its work connections that wait for their next users; of most types there are none."""
+        return KeptWorkLegs(self.clock)
+
+    def take_kept(self, origin: Origin) -> IWorkLeg | None:
+        """One that waits, for a user from there; None if there is none."""
+        return self.kept.take(self.budgets_for(origin)) if self.kept else None
+
+    def work_leg_for(self, origin: Origin) -> IWorkLeg | Deferred[IWorkLeg]:
+        return self.take_kept(origin) or self.open_work_leg(origin)
+
+    def open_work_leg(self, origin: Origin) -> Deferred[IWorkLeg]:
         flow = WorkLegFlow(self, origin)
         flow.start()
         return flow.answer
@@ -301,6 +315,7 @@ class Registry:
                 await withdrawing.addTimeout(WITHDRAW_TIMEOUT_S, self._clock)
         finally:
             self._forget(proxy)
+            proxy.kept.close()
             if proxy.flows:
                 # Users may have come until here.
                 self._withdrawn.add(proxy)

@@ -18,7 +18,8 @@ from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
 from relaykit.sansio.pacing import Budget
 from relaykit.sansio.wire.framing import V2
-from relaykit.server.flows import ProxyFlow, UserFlow, WorkLegFlow, WorkSeeker
+from relaykit.server.flows import ProxyFlow, UserFlow, WorkSeeker
+from relaykit.server.work_legs import WorkLegFlow
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
 from relaykit.values import ClientIdentity, Ended, Origin, Traffic
 

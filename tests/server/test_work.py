@@ -20,7 +20,8 @@ from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
 from relaykit.sansio.pacing import Budget
 from relaykit.sansio.wire.framing import V2
-from relaykit.server.flows import ProxyFlow, WorkLegFlow, WorkSeeker
+from relaykit.server.flows import ProxyFlow, WorkSeeker
+from relaykit.server.work_legs import WorkLegFlow
 from relaykit.server.work import (
     CONFIRMED_WITHIN_S,
     FIRST_LOOK_S,

@@ -5,6 +5,7 @@ from twisted.application.service import ServiceMaker
 from relaykit.plugins import CarrierReference, ProxyTypeReference
 
 tcp = ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",))
+http = ProxyTypeReference("http", "relaykit.proxies.http", commands=("http",))
 https = ProxyTypeReference("https", "relaykit.proxies.https", commands=("https",))
 tcpmux = ProxyTypeReference("tcpmux", "relaykit.proxies.tcpmux")
 stcp = ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit"))

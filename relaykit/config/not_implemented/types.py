@@ -9,16 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
-import msgspec
 from attrs import frozen
 
-from relaykit.config.schema.local_plugins import HeaderChanges
 from relaykit.config.schema.sections import choice_problems
 from relaykit.options import (
     CountOrOff,
-    Domains,
-    Host,
-    ListeningPort,
     Options,
     Problem,
     SecondsOrOff,
@@ -30,43 +25,6 @@ from relaykit.values import Secret
 __all__ = ["NOT_IMPLEMENTED_TYPES", "NotImplementedType"]
 
 _TUNNEL_PROTOCOLS = ("kcp", "quic")
-
-
-class HttpOptions(Options, frozen=True, kw_only=True):
-    """The own keys of an ``http`` proxy."""
-
-    custom_domains: Annotated[Domains, doc("Host names that lead to the proxy.")] = ()
-    subdomain: Annotated[str, doc("Name put before the server's subDomainHost.")] = ""
-    locations: Annotated[tuple[str, ...], doc("Beginnings of the paths that lead to the proxy.")] = ()
-    http_user: Annotated[str, doc("User name that must be given.")] = ""
-    http_password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
-    host_header_rewrite: Annotated[str, doc("Host header that the service sees.")] = ""
-    request_headers: HeaderChanges = HeaderChanges()
-    response_headers: HeaderChanges = HeaderChanges()
-    route_by_http_user: Annotated[str, doc("User name whose requests lead to the proxy.")] = msgspec.field(
-        default="", name="routeByHTTPUser"
-    )
-
-    def problems(self) -> Iterable[Problem]:
-        if not self.custom_domains and not self.subdomain:
-            yield Problem("customDomains", "customDomains or subdomain must be given")
-
-
-class HttpKeys(Options, frozen=True, kw_only=True):
-    """The server's keys of ``http``."""
-
-    sub_domain_host: Annotated[
-        Host, file_key("subDomainHost"), doc("Domain that the key subdomain of proxies is put before.")
-    ] = ""
-    vhost_http_port: Annotated[
-        ListeningPort, file_key("vhostHTTPPort"), doc("Port of the proxy type http; 0: off.")
-    ] = 0
-    vhost_http_timeout: Annotated[
-        SecondsOrOff, file_key("vhostHTTPTimeout"), doc("Seconds to wait for the head of a response.")
-    ] = 60
-    custom_404_page: Annotated[
-        str, file_key("custom404Page"), doc("HTML file that answers for unknown hosts.")
-    ] = ""
 
 
 class XtcpKeys(Options, frozen=True, kw_only=True):
@@ -125,7 +83,6 @@ class NotImplementedType:
 
 
 NOT_IMPLEMENTED_TYPES: Mapping[str, NotImplementedType] = {
-    "http": NotImplementedType(proxy_options=HttpOptions, ingress_options=HttpKeys),
     "xtcp": NotImplementedType(
         proxy_options=XtcpOptions, visitor_options=XtcpVisitorOptions, ingress_options=XtcpKeys
     ),

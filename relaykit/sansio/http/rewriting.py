@@ -6,7 +6,7 @@ as a reason not to compress.  Source: RFC 9110 section 7.6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from attrs import field, frozen
@@ -22,6 +22,7 @@ __all__ = [
     "Rules",
     "drops_request_trailer",
     "drops_response_trailer",
+    "unsettable",
 ]
 
 HOP: Final = frozenset(
@@ -109,6 +110,11 @@ class Rules:
     @not_to_user.default
     def _not_to_user(self) -> frozenset[bytes]:
         return _TO_USER | self.response.keys
+
+
+def unsettable(names: Iterable[str]) -> Iterator[str]:
+    """Those of the names that no rule can set."""
+    return (name for name in names if key_of(name.encode()) in NOT_SETTABLE)
 
 
 def drops_request_trailer(key: bytes) -> bool:

@@ -1,0 +1,104 @@
+"""The server half of ``http``: the port that all its proxies share, and who gets which request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from twisted.logger import Logger
+
+from relaykit.proxies.domains import FirstBytesIngress
+from relaykit.proxies.http.users import HttpUser
+from relaykit.sansio.hostnames import host_key
+from relaykit.sansio.http.answers import not_found
+from relaykit.sansio.http.connection import Timeouts
+from relaykit.sansio.http.credentials import unauthorized, user_of
+from relaykit.sansio.parsers.http_opening import HTTP_OPENING, HttpVersion, HttpVersionParser
+from relaykit.sansio.routes import Route
+
+if TYPE_CHECKING:
+    from relaykit.interfaces import IRegisteredProxy, IServerHost, IStreamLeg
+    from relaykit.proxies.http.options import HttpKeys, HttpOptions
+    from relaykit.sansio.http.answers import Answer
+    from relaykit.sansio.http.requests import RequestHead
+    from relaykit.sansio.http.rewriting import Rules
+    from relaykit.values import Origin
+
+__all__ = ["HttpIngress"]
+
+MOST_TIMEOUT_S = 86_400.0
+"""Seconds that an answer is waited for where the file sets no limit: who asked is long gone after a day."""
+
+MOST_PAGE_BYTES = 1024 * 1024
+"""Most bytes of a page for hosts that nobody has; it is read whole."""
+
+
+class HttpIngress(FirstBytesIngress):
+    """Routes requests by host, path and user."""
+
+    port_key = "vhostHTTPPort"
+    recognizer = HTTP_OPENING
+    takes_rest = True
+    off_text = "type [http] not supported when vhost http port is not set"
+    parser = HttpVersionParser()
+
+    def __init__(self, options: HttpKeys, host: IServerHost) -> None:
+        super().__init__(options.vhost_http_port, options.sub_domain_host, host)
+        self.reactor = host.reactor
+        limit_s = options.vhost_http_timeout
+        self.timeouts = Timeouts(response_s=MOST_TIMEOUT_S if limit_s < 0 else min(limit_s, MOST_TIMEOUT_S))
+        self._page = Path(options.custom_404_page) if options.custom_404_page else None
+        self._rules: WeakKeyDictionary[IRegisteredProxy, Rules] = WeakKeyDictionary()
+        self._date = (0, b"")
+
+    def routes_of(self, domain: str, options: HttpOptions) -> Iterator[Route]:
+        for location in dict.fromkeys(options.locations or ("",)):
+            yield Route(domain, location, options.route_by_http_user)
+
+    def route(self, said: HttpVersion, leg: IStreamLeg, origin: Origin) -> None:
+        HttpUser(leg, origin, self).start()
+
+    # --- what users are given
+
+    def date(self) -> bytes:
+        second = int(time.time())
+        if second != self._date[0]:
+            self._date = second, formatdate(second, usegmt=True).encode()
+        return self._date[1]
+
+    def find(self, head: RequestHead) -> IRegisteredProxy | Answer:
+        said = head.said
+        names_user = said.authorization is not None or said.proxy_authorization is not None
+        path = head.path if self.routes.has_locations else ""
+        proxy = self.routes.find(host_key(head.host), path, user_of(head) if names_user else "")
+        if proxy is None:
+            return not_found(self._read_page())
+        expected = proxy.options.credentials
+        refused = None if expected is None else unauthorized(head, expected)
+        return proxy if refused is None else refused
+
+    def rules_of(self, proxy: IRegisteredProxy) -> Rules:
+        rules = self._rules.get(proxy)
+        if rules is None:
+            rules = self._rules[proxy] = proxy.options.rules
+        return rules
+
+    def _read_page(self) -> bytes | None:
+        """The page of the file, as it is now; None for ours."""
+        if self._page is None:
+            return None
+        try:
+            with self._page.open("rb") as file:
+                return file.read(MOST_PAGE_BYTES)
+        except OSError as error:
+            self.log.warn(
+                "custom404Page: {path} cannot be read, and the built-in page is shown: {reason}",
+                path=str(self._page),
+                reason=error.strerror,
+                problem="unreadable-page",
+            )
+            return None

@@ -1,0 +1,93 @@
+"""The keys of ``http``: of a proxy, and of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
+
+from relaykit.options import ListeningPort, Options, Problem, SecondsOrOff, doc, file_key, wire
+from relaykit.proxies.domains import HttpUserOptions, SubDomainKeys
+from relaykit.sansio.http.grammar import is_value
+from relaykit.sansio.http.rewriting import HeaderRules, Rules, unsettable
+from relaykit.sansio.routes import location_problem
+
+__all__ = ["HttpKeys", "HttpOptions", "RequestHeaders", "ResponseHeaders"]
+
+DEFAULT_TIMEOUT_S = 60
+"""Seconds that a service has for the head of its answer; frp's figure."""
+
+
+class RequestHeaders(Options, frozen=True, kw_only=True):
+    """Changes to the fields of requests."""
+
+    set: Annotated[dict[str, str], wire("headers"), doc("Header fields that replace those of the user.")] = (
+        msgspec.field(default_factory=dict)
+    )
+
+
+class ResponseHeaders(Options, frozen=True, kw_only=True):
+    """Changes to the fields of responses."""
+
+    set: Annotated[
+        dict[str, str], wire("response_headers"), doc("Header fields that replace those of the service.")
+    ] = msgspec.field(default_factory=dict)
+
+
+class HttpOptions(HttpUserOptions, frozen=True, kw_only=True):
+    """The own keys of an ``http`` proxy."""
+
+    locations: Annotated[
+        tuple[str, ...],
+        wire("locations"),
+        doc("Beginnings of the paths that lead to the proxy; none for all paths."),
+    ] = ()
+    host_header_rewrite: Annotated[
+        str, wire("host_header_rewrite"), doc("Host that the service is asked for, in place of the user's.")
+    ] = ""
+    request_headers: RequestHeaders = RequestHeaders()
+    response_headers: ResponseHeaders = ResponseHeaders()
+
+    def problems(self) -> Iterable[Problem]:
+        yield from super().problems()
+        for location in self.locations:
+            if why := location_problem(location):
+                yield Problem("locations", why)
+        if not is_value(self.host_header_rewrite.encode()) or " " in self.host_header_rewrite:
+            yield Problem("hostHeaderRewrite", f'"{self.host_header_rewrite}" cannot be a Host')
+        for key, headers in (
+            ("requestHeaders.set", self.request_headers.set),
+            ("responseHeaders.set", self.response_headers.set),
+        ):
+            try:
+                HeaderRules.of(headers)
+            except ValueError as error:
+                yield Problem(key, str(error))
+            for name in unsettable(headers):
+                yield Problem(key, f"{name} cannot be set: it follows from the message and its connection")
+
+    @property
+    def rules(self) -> Rules:
+        """What is changed in the messages of the proxy; made anew each time."""
+        return Rules(
+            self.host_header_rewrite.encode(),
+            HeaderRules.of(self.request_headers.set),
+            HeaderRules.of(self.response_headers.set),
+        )
+
+
+class HttpKeys(SubDomainKeys, frozen=True, kw_only=True):
+    """The server's keys of ``http``."""
+
+    vhost_http_port: Annotated[
+        ListeningPort,
+        file_key("vhostHTTPPort"),
+        doc("Port that the proxies of type http share, which may be bindPort; 0: off."),
+    ] = 0
+    vhost_http_timeout: Annotated[
+        SecondsOrOff, file_key("vhostHTTPTimeout"), doc("Seconds that services have to begin an answer.")
+    ] = DEFAULT_TIMEOUT_S
+    custom_404_page: Annotated[
+        str, file_key("custom404Page"), doc("File with the page for hosts that nobody has.")
+    ] = ""

@@ -1,0 +1,376 @@
+"""One user of HTTP/1, and the work connections that serve its requests: what drives an ``HttpConnection``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from relaykit.errors import NoWorkConnection, SessionLost
+from relaykit.interfaces import ILegReceiver, ILossReceiver
+from relaykit.sansio.http.answers import BAD_GATEWAY, Answer
+from relaykit.sansio.http.connection import (
+    Answered,
+    Finished,
+    HttpConnection,
+    Requested,
+    RequestedAgain,
+    Timeouts,
+    Tunneled,
+)
+from relaykit.timer import Timer
+from relaykit.values import Ended
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from relaykit.interfaces import IRegisteredProxy, IStreamLeg, IWorkLeg
+    from relaykit.sansio.contract import Buffer
+    from relaykit.sansio.http.connection import Event
+    from relaykit.sansio.http.requests import RequestHead
+    from relaykit.sansio.http.rewriting import Rules
+    from relaykit.values import Origin
+
+__all__ = ["HttpUser", "Sites"]
+
+
+MOST_JOINED_BYTES = 4096
+"""Bytes that are copied into one piece to be sent: a copy of more costs what it saves."""
+
+
+class Sites(Protocol):
+    """What there is for users to ask for."""
+
+    reactor: IReactorTime
+    timeouts: Timeouts
+
+    def date(self) -> bytes:
+        """The present date, as HTTP writes it."""
+
+    def find(self, head: RequestHead) -> IRegisteredProxy | Answer:
+        """The proxy that a request leads to, or the answer where there is none, or none for this user."""
+
+    def rules_of(self, proxy: IRegisteredProxy) -> Rules:
+        """What a proxy, or a member of a group, has changed in messages."""
+
+
+@implementer(ILegReceiver, IPushProducer)
+class _Provider:
+    """A work connection that serves the user now, or that served it last: tells the user of it meanwhile."""
+
+    __slots__ = ("_user", "leg")
+
+    def __init__(self, leg: IWorkLeg, user: HttpUser) -> None:
+        self.leg = leg
+        self._user = user
+
+    def data_received(self, data: Buffer) -> None:
+        if self._user.provider is self:
+            self._user.provider_sent(data)
+
+    def end_received(self) -> None:
+        if self._user.provider is self:
+            self._user.provider_ended()
+
+    def leg_lost(self, reason: Ended) -> None:
+        self.end_received()
+
+    def pauseProducing(self) -> None:
+        if self._user.provider is self:
+            self._user.provider_blocks(True)
+
+    def resumeProducing(self) -> None:
+        if self._user.provider is self:
+            self._user.provider_blocks(False)
+
+    def stopProducing(self) -> None:
+        """Nothing: the loss of the leg is told as such."""
+
+
+@implementer(ILossReceiver, IPushProducer)
+class HttpUser:
+    """Serves one user from its first request to its last, and owns its leg.
+
+    Requests that may be sent again go over work connections that have served others, all others over fresh
+    ones: those have not ended in the meantime.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_is_blocked",
+        "_is_full",
+        "_is_over",
+        "_is_reading",
+        "_is_settling",
+        "_last",
+        "_leg",
+        "_opening",
+        "_origin",
+        "_seconds",
+        "_sites",
+        "_timer",
+        "provider",
+    )
+
+    log = Logger()
+
+    def __init__(self, leg: IStreamLeg, origin: Origin, sites: Sites, scheme: bytes = b"http") -> None:
+        self._leg = leg
+        self._origin = origin
+        self._sites = sites
+        self._seconds = sites.reactor.seconds
+        source = origin.source
+        self._connection = HttpConnection(
+            b"" if source is None else source.host.encode(),
+            sites.date,
+            self._seconds(),
+            scheme=scheme,
+            timeouts=sites.timeouts,
+        )
+        self._timer = Timer(sites.reactor, self._wake)
+        self.provider: _Provider | None = None
+        """What serves the present request."""
+        self._last: _Provider | None = None
+        """What served the last one, and may be kept for the next: of this user, or of others."""
+        self._opening: Deferred[IWorkLeg] | None = None
+        self._is_full = False
+        """Whether the user takes no more for now."""
+        self._is_blocked = False
+        """Whether the provider takes no more for now."""
+        self._is_reading = True
+        self._is_settling = False
+        self._is_over = False
+
+    def start(self) -> None:
+        """Begins to read."""
+        self._timer.set(self._connection.next_wakeup())
+        self._leg.registerProducer(self, True)
+        self._leg.attach(self)
+
+    # --- the user
+
+    def data_received(self, data: Buffer) -> None:
+        now = self._seconds()
+        self._connection.receive(data, now)
+        self._settle(now)
+
+    def end_received(self) -> None:
+        now = self._seconds()
+        self._connection.end_received(now)
+        self._settle(now)
+
+    def loss_noted(self, reason: Ended) -> None:
+        """The user is gone, while nobody takes the rest of what it sent."""
+        if not self._is_over:
+            self._leg.abort()
+            self._end()
+
+    def leg_lost(self, reason: Ended) -> None:
+        self._end()
+
+    def pauseProducing(self) -> None:
+        self._is_full = True
+        if self.provider is not None:
+            self.provider.leg.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._is_full = False
+        if self.provider is not None:
+            self.provider.leg.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Nothing: the loss of the leg is told as such."""
+
+    # --- the provider
+
+    def provider_sent(self, data: Buffer) -> None:
+        """Bytes of the present exchange."""
+        now = self._seconds()
+        self._connection.receive_from_provider(data, now)
+        self._settle(now)
+
+    def provider_ended(self) -> None:
+        """The work connection of the present exchange sends no more, or is gone."""
+        now = self._seconds()
+        self._connection.provider_ended(now)
+        self._settle(now)
+
+    def provider_blocks(self, blocks: bool) -> None:
+        """It takes no more for now, or does again."""
+        self._is_blocked = blocks
+        self._connection.provider_blocks(blocks)
+        self._choose_reading()
+
+    # --- inside
+
+    def _wake(self) -> None:
+        now = self._seconds()
+        self._connection.wake(now)
+        self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        """Does what is to be done, until there is nothing more, and sends what is to be sent."""
+        if self._is_settling:
+            # What came within is lent only until this call is over.
+            self._send()
+            return
+        self._is_settling = True
+        connection = self._connection
+        try:
+            while events := connection.events():
+                for event in events:
+                    self._act(event, now)
+            if not self._is_over:
+                self._send()
+                self._timer.set(connection.next_wakeup())
+                self._choose_reading()
+        except Exception:
+            self.log.failure("a defect while {origin} was served; it is dropped", origin=self._origin)
+            self._leg.abort()
+            self._end()
+        finally:
+            self._is_settling = False
+
+    def _send(self) -> None:
+        pieces = self._connection.to_user()
+        if pieces:
+            _write(self._leg, pieces)
+        if self.provider is not None:
+            pieces = self._connection.to_provider()
+            if pieces:
+                _write(self.provider.leg, pieces)
+
+    def _act(self, event: Event, now: float) -> None:
+        if isinstance(event, Requested):
+            self._serve(event.head, event.head.may_repeat, now)
+        elif isinstance(event, Answered):
+            self._exchanged(event.is_reusable)
+        elif isinstance(event, RequestedAgain):
+            self._send()
+            self._drop_provider()
+            self._serve(event.head, False, now)
+        elif isinstance(event, Tunneled):
+            self._join()
+        elif isinstance(event, Finished):
+            self._finish(event.is_cut)
+
+    def _serve(self, head: RequestHead, reuse: bool, now: float) -> None:
+        site = self._sites.find(head)
+        if isinstance(site, Answer):
+            self._connection.answer(site, now)
+            return
+        last = self._last
+        # A group chooses one of its members for each request.
+        if reuse and last is not None and last.leg.proxy is site and last.leg.take_back():
+            self.provider = last
+            self._connection.forward(self._sites.rules_of(last.leg.proxy), now, reused=True)
+            return
+        opening = site.work_leg_for(self._origin) if reuse else site.open_work_leg(self._origin)
+        if not isinstance(opening, Deferred):
+            self._begin(opening, now)
+            return
+        self._opening = opening
+        opening.addCallbacks(self._opened, self._not_opened)
+        opening.addErrback(self._defect)
+
+    def _opened(self, leg: IWorkLeg) -> None:
+        self._opening = None
+        if self._is_over:
+            leg.close()
+            return
+        now = self._seconds()
+        self._begin(leg, now)
+        self._settle(now)
+
+    def _begin(self, leg: IWorkLeg, now: float) -> None:
+        """Sends the present request over a work connection."""
+        self.provider = self._last = provider = _Provider(leg, self)
+        self._is_blocked = False
+        self._connection.forward(self._sites.rules_of(leg.proxy), now, reused=leg.is_reused)
+        leg.registerProducer(provider, True)
+        leg.attach(provider)
+        if self._is_full:
+            leg.pauseProducing()
+
+    def _not_opened(self, failure: Failure) -> None:
+        self._opening = None
+        if self._is_over:
+            return
+        failure.trap(NoWorkConnection, SessionLost)
+        now = self._seconds()
+        self._connection.answer(BAD_GATEWAY, now)
+        self._settle(now)
+
+    def _exchanged(self, is_reusable: bool) -> None:
+        provider, self.provider = self.provider, None
+        if provider is not None:
+            if is_reusable:
+                provider.leg.keep()
+            else:
+                provider.leg.close()
+
+    def _drop_provider(self) -> None:
+        provider, self.provider = self.provider, None
+        if provider is not None:
+            provider.leg.abort()
+
+    def _join(self) -> None:
+        """The plain data plane takes over."""
+        self._send()
+        provider, self.provider = self.provider, None
+        assert provider is not None
+        self._is_over = True
+        self._timer.stop()
+        self._leg.unregisterProducer()
+        provider.leg.unregisterProducer()
+        provider.leg.join(self._leg)
+
+    def _finish(self, is_cut: bool) -> None:
+        self._send()
+        if is_cut:
+            self._leg.break_off()
+        else:
+            self._leg.close()
+        self._end()
+
+    def _end(self) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self._timer.stop()
+        self._drop_provider()
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+
+    def _choose_reading(self) -> None:
+        if self._is_over:
+            return
+        wanted = not self._is_blocked and self._connection.wants_bytes
+        if wanted != self._is_reading:
+            self._is_reading = wanted
+            if wanted:
+                self._leg.resumeProducing()
+            else:
+                self._leg.pauseProducing()
+
+    def _defect(self, failure: Failure) -> None:
+        self.log.failure("a defect while {origin} was served; it is dropped", failure, origin=self._origin)
+        self._leg.abort()
+        self._end()
+
+
+def _write(leg: IStreamLeg, pieces: Sequence[Buffer]) -> None:
+    """Sends pieces; a head and a little body are one to the system, which costs less than two."""
+    if len(pieces) == 1:
+        leg.write(pieces[0])
+    elif sum(map(len, pieces)) <= MOST_JOINED_BYTES:
+        leg.write(b"".join(pieces))
+    else:
+        leg.write_sequence(pieces)
