@@ -225,6 +225,12 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Proxies of this type share one port of the server, and its configuration names none.",
         "Have vhostHTTPSPort, vhostHTTPPort or tcpmuxHTTPConnectPort put into the server's file.",
     ),
+    "unreadable-page": KnownProblem(
+        "The page for unknown hosts cannot be read",
+        "The server's file names a page for hosts that nobody has (custom404Page), and that file could not "
+        "be read, for the reason given; users got the built-in page.",
+        "Correct the path, or have the server's user allowed to read the file; no restart is needed.",
+    ),
     "port-in-use": KnownProblem(
         "The port is in use by another proxy",
         "Another proxy of the server has this port.",

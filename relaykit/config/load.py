@@ -362,10 +362,7 @@ def _add_not_implemented(found: Findings, reader: Reader) -> None:
             continue
         names = ", ".join(dict.fromkeys(each.type_name for each in owners))
         what = f"the proxy type{'s' if ',' in names else ''} {names}: not available yet"
-        if not option.listened:
-            found.warn((Problem(option.file_key or "", what),))
-        elif value > 0:
-            found.unavailable.append(Problem(option.file_key or "", what))
+        found.warn((Problem(option.file_key or "", what),))
 
 
 def _where(key: str, program: str, types: ProxyTypes) -> str:

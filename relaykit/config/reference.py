@@ -114,9 +114,8 @@ def _program(
     top = [entry for entry in _entries(program, "", cls, unavailable, "") if not entry.table]
     yield from top
     for owner, *_ in type_keys(ProxyTypes(), halves).values():
-        refused = "refused" if owner.option.listened else "no effect"
         option = owner.option
-        yield _entry(program, "", top[0].table_doc, option, f"not available yet, {refused}", option.file_key)
+        yield _entry(program, "", top[0].table_doc, option, "not available yet, no effect", option.file_key)
     yield from (entry for entry in _entries(program, "", cls, unavailable, "") if entry.table)
 
 

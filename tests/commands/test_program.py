@@ -51,10 +51,10 @@ class ProgramTests(SynchronousTestCase):
     def test_not_available(self) -> None:
         """A type of frp that is not there yet says so."""
         self.install()
-        printed = run_printed(["http", "8080", "--domain", "app.example"])
+        printed = run_printed(["xtcp", "8080", "--name", "app"])
         self.assertEqual((printed.status, printed.stdout), (1, ""))
-        self.assertIn("the proxy type http is not available yet", printed.stderr)
-        self.assertIn("the proxy type http is not available yet", run_printed(["help", "http"]).stdout)
+        self.assertIn("the proxy type xtcp is not available yet", printed.stderr)
+        self.assertIn("the proxy type xtcp is not available yet", run_printed(["help", "xtcp"]).stdout)
 
     def test_line_break(self) -> None:
         """A list with a line break in it is a mistake like any other."""

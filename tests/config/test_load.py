@@ -14,6 +14,7 @@ from relaykit.errors import BrokenProxyType
 from relaykit.interfaces import IBackend, IClientHost, IIngress, IProxyType, IProxyTypeReference, IServerHost
 from relaykit.options import Count, Host, ListeningPort, Options, SecondsOrOff, doc, file_key
 from relaykit.plugins import Carriers, ProxyTypes
+from relaykit.proxies.http.options import HttpKeys
 from relaykit.proxies.https import HttpsKeys
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
@@ -435,14 +436,14 @@ class ForeignTypeTests(ConfigurationTestCase):
         loaded = self.server('[proxyTypes.knock]\ndoor = "back"\n')
         self.assertEqual(loaded.ingress_options, {"knock": KnockIngressOptions(door="back")})
         problems = self.server_problems(
-            "[proxyTypes.knock]\ndoor = 5\n[proxyTypes.nope]\n[proxyTypes.http]\n[proxyTypes.broken]\n"
+            "[proxyTypes.knock]\ndoor = 5\n[proxyTypes.nope]\n[proxyTypes.xtcp]\n[proxyTypes.broken]\n"
         )
         self.assertEqual(
             [problem.split(": ")[1] for problem in problems],
             [
                 "proxyTypes.knock.door",
                 "proxyTypes.nope",
-                "proxyTypes.http",
+                "proxyTypes.xtcp",
                 "proxyTypes.broken",
             ],
         )
@@ -457,6 +458,7 @@ class ForeignTypeTests(ConfigurationTestCase):
             loaded.ingress_options,
             {
                 "knock": KnockIngressOptions(door="back", bell_port=80, domain="a.example", tries=7),
+                "http": HttpKeys(sub_domain_host="a.example"),
                 "https": HttpsKeys(sub_domain_host="a.example"),
                 "tcpmux": TcpmuxKeys(sub_domain_host="a.example"),
             },
@@ -508,15 +510,9 @@ class ForeignTypeTests(ConfigurationTestCase):
         )
 
     def test_not_implemented(self) -> None:
-        """A key of types that are not there yet is told with their names: a port as an error, others not."""
-        loaded = self.server(
-            "natholeAnalysisDataReserveHours = 9\nvhostHTTPTimeout = 60\nvhostHTTPPort = 0\n"
-        )
+        """A key of types that are not there yet is told with their names."""
+        loaded = self.server("natholeAnalysisDataReserveHours = 9\nvhostHTTPTimeout = 60\n")
         self.assertEqual(
             [str(each) for each in loaded.warnings if each.key != "auth.token"],
             ["frps.toml:1: natholeAnalysisDataReserveHours: the proxy type xtcp: not available yet"],
-        )
-        self.assertEqual(
-            self.server_problems("vhostHTTPPort = 80\n"),
-            ["frps.toml:1: vhostHTTPPort: the proxy type http: not available yet"],
         )

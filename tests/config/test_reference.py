@@ -19,8 +19,7 @@ class ReferenceTests(SynchronousTestCase):
         self.assertEqual((entry.type, entry.default, entry.availability), ("integer", "7000", ""))
         self.assertEqual(entry.table_doc, "The relay server.")
         for place, availability in (
-            (("server", "", "vhostHTTPPort"), "not available yet, refused"),
-            (("server", "", "vhostHTTPTimeout"), "not available yet, no effect"),
+            (("server", "", "natholeAnalysisDataReserveHours"), "not available yet, no effect"),
             (("server", "webServer", "port"), "not available yet, no effect"),
             (("client", "transport.quic", "keepalivePeriod"), "not available yet"),
             (
@@ -29,7 +28,7 @@ class ReferenceTests(SynchronousTestCase):
                 "websocket, wss: not available yet, refused",
             ),
             (("client", "proxies[].transport", "bandwidthLimit"), ""),
-            (("client", "proxies[] with type http", "customDomains"), "not available yet"),
+            (("client", "proxies[] with type xtcp", "secretKey"), "not available yet"),
             (("client", "transport.tls", "serverFingerprint"), ""),
         ):
             self.assertEqual(self.entries[place].availability, availability, place)

@@ -19,7 +19,6 @@ from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
 from relaykit.sansio.pacing import Budget
 from relaykit.sansio.wire.framing import V2
 from relaykit.server.flows import ProxyFlow, UserFlow, WorkSeeker
-from relaykit.server.work_legs import WorkLegFlow
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
 from relaykit.values import ClientIdentity, Ended, Origin, Traffic
 
@@ -171,79 +170,3 @@ class UserFlowTests(SynchronousTestCase):
         self.assertApproximates(len(self.received.data), 5000, 500)
         self.network.advance(1.0)
         self.assertEqual((len(self.received.data), self.flow.moved()), (10_000, (0, 10_000)))
-
-
-class WorkLegFlowTests(SynchronousTestCase):
-    """What becomes of work connections that a proxy type speaks over."""
-
-    def setUp(self) -> None:
-        self.proxy = Proxy()
-        self.network = MemoryNetwork()
-        self.flow = WorkLegFlow(self.proxy, Origin())
-        self.flow.start()
-        self.provider, self.work = self.network.pair()
-
-    def test_counted(self) -> None:
-        """What goes over it is counted, both ways."""
-        verifyObject(IFlow, self.flow)
-        self.assertEqual(self.flow.moved(), (0, 0))
-        self.flow.on_work_leg(self.work)
-        leg = self.successResultOf(self.flow.answer)
-        received, at_provider = RecordingReceiver(leg), RecordingReceiver(self.provider)
-        leg.write(b"ab")
-        leg.write_sequence([b"c", b"d"])
-        self.provider.write(b"efg")
-        self.network.flush()
-        self.assertEqual((at_provider.data, received.data), (b"abcd", b"efg"))
-        self.assertEqual(self.flow.moved(), (4, 3))
-        leg.close()
-        self.network.flush()
-        (traffic,) = self.proxy.ended
-        self.assertEqual((traffic.near_to_far, traffic.far_to_near), (4, 3))
-        self.assertEqual(traffic.ended, Ended.FINISHED)
-
-    def test_limited(self) -> None:
-        """Who speaks over it is held to the budgets of the proxy."""
-        self.proxy.data_plane = DataPlane([CopyForwarder()], self.network)
-        self.proxy.budgets = [Budget(10e3)]
-        self.flow.on_work_leg(self.work)
-        at_provider = RecordingReceiver(self.provider)
-        self.successResultOf(self.flow.answer).write(bytes(10_000))
-        self.network.advance(0.5)
-        self.assertApproximates(len(at_provider.data), 5000, 500)
-
-    def test_lost(self) -> None:
-        """A work connection that breaks is told to who speaks over it, and is over."""
-        self.flow.on_work_leg(self.work)
-        received = RecordingReceiver(self.successResultOf(self.flow.answer))
-        self.provider.abort()
-        self.network.flush()
-        self.assertTrue(received.lost)
-        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.FAR_LOST])
-
-    def test_ended(self) -> None:
-        """It is ended like any other flow."""
-        self.flow.on_work_leg(self.work)
-        received = RecordingReceiver(self.successResultOf(self.flow.answer))
-        for why in (Ended.WITHDRAWN, Ended.STOPPED):
-            self.flow.end(why)
-        self.network.flush()
-        self.assertTrue(received.lost)
-        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.WITHDRAWN])
-
-    def test_ended_while_waiting(self) -> None:
-        """Who waits for one that is ended, or does not want it any more, gets none."""
-        self.flow.end(Ended.WITHDRAWN)
-        self.failureResultOf(self.flow.answer, NoWorkConnection)
-        self.flow = WorkLegFlow(self.proxy, Origin())
-        self.flow.start()
-        self.flow.answer.cancel()
-        self.failureResultOf(self.flow.answer, NoWorkConnection)
-        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.WITHDRAWN, Ended.CANCELLED])
-        self.assertEqual(self.proxy.wanted, [])
-
-    def test_unserved(self) -> None:
-        """Who waits is told why there is none."""
-        self.flow.on_unserved(SessionLost("it is gone"))
-        self.failureResultOf(self.flow.answer, SessionLost)
-        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.SESSION_ENDED])

@@ -20,7 +20,7 @@ from relaykit.errors import (
     RefusedError,
     SessionLost,
 )
-from relaykit.interfaces import IExposure, IFlow, IRegisteredProxy, IStreamLeg
+from relaykit.interfaces import IExposure, IFlow, IRegisteredProxy, IWorkLeg
 from relaykit.options import LoadBalancer, ProxyCommon
 from relaykit.proxies import stcp, tcp
 from relaykit.sansio.control.balancing import REST_S
@@ -449,7 +449,7 @@ class AsAProxyTests(GroupTestCase):
         """It takes no signals: nobody could say which client should get one."""
         self.assertRaises(RefusedError, self.as_proxy.signal, {})
 
-    def open(self) -> Deferred[IStreamLeg]:
+    def open(self) -> Deferred[IWorkLeg]:
         """A work connection of some member."""
         opened = self.as_proxy.open_work_leg(Origin())
         self.relay.settle()

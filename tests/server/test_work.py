@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import NoWorkConnection, SessionLost
-from relaykit.interfaces import IStreamLeg
+from relaykit.interfaces import IWorkLeg
 from relaykit.options import ProxyCommon
 from relaykit.sansio.control.pool import WorkPool
 from relaykit.sansio.control.texts import PeerTexts
@@ -21,7 +21,6 @@ from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
 from relaykit.sansio.pacing import Budget
 from relaykit.sansio.wire.framing import V2
 from relaykit.server.flows import ProxyFlow, WorkSeeker
-from relaykit.server.work_legs import WorkLegFlow
 from relaykit.server.work import (
     CONFIRMED_WITHIN_S,
     FIRST_LOOK_S,
@@ -30,6 +29,7 @@ from relaykit.server.work import (
     IdleConnection,
     WorkConnections,
 )
+from relaykit.server.work_legs import KeptWorkLegs, WorkLegFlow
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import ClientIdentity, Origin, Secret, Traffic
 
@@ -45,6 +45,7 @@ class Proxy:
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("run"))
     data_plane: Any = field(factory=lambda: DataPlane([CopyForwarder()], MemoryNetwork()))
     half_close: bool = True
+    kept: KeptWorkLegs = field(factory=lambda: KeptWorkLegs(Clock()))
 
     @property
     def session(self) -> Proxy:
@@ -96,7 +97,7 @@ class WorkTestCase(SynchronousTestCase):
         """The client is asked for so many."""
         self.asked += count
 
-    def open(self) -> Deferred[IStreamLeg]:
+    def open(self) -> Deferred[IWorkLeg]:
         """Somebody wants a work connection."""
         flow = WorkLegFlow(self.proxy, Origin())
         flow.start()
@@ -197,7 +198,7 @@ class AlternativeTests(WorkTestCase):
         self.answers.append(Deferred())
         return self.answers[-1]
 
-    def user(self) -> Deferred[IStreamLeg]:
+    def user(self) -> Deferred[IWorkLeg]:
         """Somebody who could be served elsewhere."""
         flow = Elsewhere(self.proxy, Origin())
         flow.start()
@@ -298,7 +299,7 @@ class DeadWhileIdleTests(WorkTestCase):
         self.clock.advance(60.0)
         return made
 
-    def user(self) -> Deferred[IStreamLeg]:
+    def user(self) -> Deferred[IWorkLeg]:
         """Somebody who wants a work connection."""
         wanted = self.open()
         self.network.flush()

@@ -46,8 +46,8 @@ class HttpOptions(HttpUserOptions, frozen=True, kw_only=True):
     host_header_rewrite: Annotated[
         str, wire("host_header_rewrite"), doc("Host that the service is asked for, in place of the user's.")
     ] = ""
-    request_headers: RequestHeaders = RequestHeaders()
-    response_headers: ResponseHeaders = ResponseHeaders()
+    request_headers: Annotated[RequestHeaders, doc("Changes to what the service is told.")] = RequestHeaders()
+    response_headers: Annotated[ResponseHeaders, doc("Changes to what the user is told.")] = ResponseHeaders()
 
     def problems(self) -> Iterable[Problem]:
         yield from super().problems()

@@ -2,11 +2,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.not_implemented.types import (
-    NOT_IMPLEMENTED_TYPES,
-    HttpOptions,
-    XtcpVisitorOptions,
-)
+from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES, XtcpVisitorOptions
 from relaykit.options import Options, option_fields
 from tests.config.cases import builtin_types
 
@@ -24,12 +20,6 @@ class NotImplementedTypeTests(SynchronousTestCase):
         names = [*NOT_IMPLEMENTED_TYPES, *(reference.name for reference in builtin_types())]
         self.assertEqual(sorted(names), ["http", "https", "stcp", "sudp", "tcp", "tcpmux", "udp", "xtcp"])
 
-    def test_domains(self) -> None:
-        """A proxy that is found by its host name needs one; an empty name is one to frp."""
-        self.assertEqual(keys(HttpOptions()), ["customDomains"])
-        self.assertEqual(keys(HttpOptions(subdomain="s")), [])
-        self.assertEqual(keys(HttpOptions(custom_domains=("",))), [])
-
     def test_xtcp_visitor(self) -> None:
         """The direct path speaks QUIC or KCP; an empty text is the default."""
         for protocol, found in (("quic", []), ("kcp", []), ("", []), ("tcp", ["protocol"])):
@@ -38,16 +28,6 @@ class NotImplementedTypeTests(SynchronousTestCase):
     def test_keys(self) -> None:
         """The types have the keys that frp's have."""
         self.assertEqual(
-            [each.key for each in option_fields(NOT_IMPLEMENTED_TYPES["http"].proxy_options)],
-            [
-                "customDomains",
-                "subdomain",
-                "locations",
-                "httpUser",
-                "httpPassword",
-                "hostHeaderRewrite",
-                "requestHeaders",
-                "responseHeaders",
-                "routeByHTTPUser",
-            ],
+            [each.key for each in option_fields(NOT_IMPLEMENTED_TYPES["xtcp"].proxy_options)],
+            ["secretKey", "allowUsers", "natTraversal"],
         )

@@ -95,12 +95,15 @@ class EntryTests(SynchronousTestCase):
     def test_later_types(self) -> None:
         """A type that is not available yet is checked in full, and refused when nothing else is wrong."""
         for more, problem in (
-            ({"subdomain": "s"}, 'proxies[0].type (proxy "a"): the proxy type http: not available yet'),
-            ({}, 'proxies[0].customDomains (proxy "a"): customDomains or subdomain must be given'),
-            ({"subdomain": "s", "foo": 1}, 'proxies[0].foo (proxy "a"): unknown key'),
+            ({"secretKey": "s"}, 'proxies[0].type (proxy "a"): the proxy type xtcp: not available yet'),
+            (
+                {"secretKey": 1},
+                'proxies[0].secretKey (proxy "a"): must be a text, not a number (put it in quotes)',
+            ),
+            ({"secretKey": "s", "foo": 1}, 'proxies[0].foo (proxy "a"): unknown key'),
         ):
             reading = entries()
-            (entry,) = reading.proxies([{"name": "a", "type": "http", "localPort": 1, **more}])
+            (entry,) = reading.proxies([{"name": "a", "type": "xtcp", "localPort": 1, **more}])
             entry.completed()
             self.assertEqual(problems(reading), [problem])
 

@@ -19,9 +19,8 @@ class TypeKeysTests(SynchronousTestCase):
 
     def test_shared(self) -> None:
         """A key has every type that declares it, of those that are installed if one is; case is no matter."""
-        self.assertEqual(self.owners(ProxyTypes.from_references([]), "subdomainhost"), ["http"])
-        self.assertEqual(self.owners(builtin_types(), "subdomainhost"), ["https", "tcpmux"])
-        self.assertEqual(self.owners(builtin_types(), "vhosthttpport"), ["http"])
+        self.assertEqual(self.owners(builtin_types(), "subdomainhost"), ["http", "https", "tcpmux"])
+        self.assertEqual(self.owners(builtin_types(), "natholeanalysisdatareservehours"), ["xtcp"])
 
     def test_installed(self) -> None:
         """An installed type has a key for itself, whatever types that are not implemented say."""
@@ -32,7 +31,7 @@ class TypeKeysTests(SynchronousTestCase):
     def test_broken(self) -> None:
         """A type that cannot be used has no keys, and disturbs no other."""
         types = ProxyTypes.from_references([Reference("broken", "acme_broken")])
-        self.assertEqual(self.owners(types, "vhosthttpport"), ["http"])
+        self.assertEqual(self.owners(types, "natholeanalysisdatareservehours"), ["xtcp"])
 
     def test_halves(self) -> None:
         """The client's file has the keys of proxies and visitors, the server's those of ingresses."""
