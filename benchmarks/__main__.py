@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -14,9 +15,9 @@ from pathlib import Path
 from benchmarks.loads import LOADS
 from benchmarks.plot import draw
 from benchmarks.programs import ProgramFailed, find_program
-from benchmarks.results import DIRECT, GATES, GOALS, Results, as_csv, as_json, table, verdicts
+from benchmarks.results import GATES, GOALS, Results, as_csv, as_json, table, verdicts
 from benchmarks.services import Services, start_services
-from benchmarks.subjects import Subject, available_subjects
+from benchmarks.subjects import Stage, Subject, available_subjects
 
 ROUNDS = 3
 SECONDS = 5.0
@@ -33,6 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser(subjects).parse_args(arguments)
     chosen = [subject for subject in subjects if _wanted(subject, options.only)]
     loads = [load for load in LOADS.values() if load.name in options.loads]
+    if not chosen:
+        print(
+            f"no such subject; there are {', '.join(subject.name for subject in subjects)}", file=sys.stderr
+        )
+        return 2
     missing = [name for name in ("iperf3", "nginx", "wrk") if not find_program(name)]
     if missing:
         print(f"not installed: {', '.join(missing)}", file=sys.stderr)
@@ -43,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("WARNING: this machine is busy with other things; the figures will say little", file=sys.stderr)
     titles = {subject.name: subject.title for subject in chosen}
     results, failures = Results(), 0
+    # Whoever ends a run ends its programs, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="relaykit-benchmark-") as directory:
         services = start_services(Path(directory))
         try:
@@ -57,16 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         number < options.rounds - 1 or not subject.name.startswith("relaykit")
                     ):
                         names.remove("churn")
-                    if subject.only_datagrams:
-                        names = [name for name in names if LOADS[name].of_datagrams]
-                    for slow, datagrams in ((False, False), (False, True), (True, False)):
-                        some = [
-                            name
-                            for name in names
-                            if LOADS[name].on_slow_line is slow and LOADS[name].of_datagrams is datagrams
-                        ]
-                        if some and not (slow and subject.name == DIRECT):
-                            failures += _turn(subject, place, services, some, options.seconds, results)
+                    for stage in Stage:
+                        some = [name for name in names if LOADS[name].stage is stage]
+                        if some and stage in subject.stages:
+                            failures += _turn(subject, place, services, stage, some, options.seconds, results)
         finally:
             services.stop()
     judged = "\n".join(
@@ -91,17 +93,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _turn(
-    subject: Subject, place: Path, services: Services, loads: list[str], seconds: float, results: Results
+    subject: Subject,
+    place: Path,
+    services: Services,
+    stage: Stage,
+    loads: list[str],
+    seconds: float,
+    results: Results,
 ) -> int:
     failures = 0
-    slow = LOADS[loads[0]].on_slow_line
     try:
-        running = subject.start(place, services.ports, slow)
+        running = subject.start(place, services, stage)
     except ProgramFailed as error:
         print(f"{subject.title}: does not start: {error}", file=sys.stderr)
         return 1
     try:
-        if running.first_byte_ms is not None and not (slow or subject.only_datagrams):
+        if running.first_byte_ms is not None and stage is Stage.STREAMS:
             results.add(subject.name, {"first-byte": running.first_byte_ms})
         for name in loads:
             try:
@@ -119,6 +126,16 @@ def _turn(
     finally:
         running.stop()
     return failures
+
+
+def _load_names(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = [name for name in names if name not in LOADS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"there is no load {', '.join(unknown)}; there are {', '.join(LOADS)}"
+        )
+    return names
 
 
 def _wanted(subject: Subject, only: Sequence[str]) -> bool:
@@ -160,7 +177,7 @@ def _parser(subjects: Sequence[Subject]) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--loads",
-        type=lambda text: text.split(","),
+        type=_load_names,
         default=[name for name in LOADS if name != "churn"],
         help="comma-separated (default: all but churn): " + ", ".join(LOADS),
     )

@@ -1,4 +1,4 @@
-"""Certificates for a peer that needs them as files."""
+"""Certificates for programs that need them as files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ __all__ = ["CertificateFiles", "write_certificates"]
 
 @frozen
 class CertificateFiles:
-    """A server's key and certificate in PKCS 12, and its authority in PEM."""
+    """A server's key and certificate, in PKCS 12 and in PEM, and its authority in PEM."""
 
     pkcs12: Path
     password: str
+    key: Path
+    certificate: Path
     authority: Path
 
 
@@ -37,7 +39,13 @@ def write_certificates(directory: Path) -> CertificateFiles:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
-    files = CertificateFiles(directory / "server.p12", "benchmark", directory / "authority.pem")
+    files = CertificateFiles(
+        directory / "server.p12",
+        "benchmark",
+        directory / "server-key.pem",
+        directory / "server.pem",
+        directory / "authority.pem",
+    )
     files.pkcs12.write_bytes(
         pkcs12.serialize_key_and_certificates(
             b"server",
@@ -51,6 +59,12 @@ def write_certificates(directory: Path) -> CertificateFiles:
             .build(files.password.encode()),
         )
     )
+    files.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     files.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     return files
 

@@ -9,16 +9,19 @@ import select
 import socket
 import statistics
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 from attrs import frozen
 
 from benchmarks.limits import deviation, longest_burst, watch_download
 from benchmarks.programs import ProgramFailed
-from benchmarks.services import Services
-from benchmarks.subjects import LIMITS, Running
+from benchmarks.services import SITES, TLS_SITE, Services
+from benchmarks.sites import asks_for, idle_users, wait_until_registered
+from benchmarks.subjects import LIMITS, Running, Stage, site_proxy
 
 __all__ = ["LOADS", "MEASURES", "Load", "Measure", "parse_iperf", "parse_wrk"]
 
@@ -29,6 +32,11 @@ DATAGRAM_FLOWS = 10_000
 PING_BYTES = 64
 PING_ROUNDS = 4000
 CHURN_CONNECTIONS = 100_000
+IDLE_USERS = 10_000
+PROXIES = 2000
+DOMAINS = 10_000
+DOMAINS_A_PROXY = 100
+"""As many as have room in a message of frp's: 10 KiB."""
 
 _GIB = 1 << 30
 _MB = 1 << 20
@@ -117,6 +125,18 @@ MEASURES: Mapping[str, Measure] = {
     "datagram-flows": Measure("datagram flows at once, of 10,000, answered", "flows"),
     "datagram-flows-server": Measure("memory per datagram flow, server", "KB", False),
     "datagram-flows-client": Measure("memory per datagram flow, client", "KB", False),
+    "http-keep-alive": Measure("site, keep-alive, 50 connections", "req/s"),
+    "http-keep-alive-cpu": Measure("site, keep-alive: CPU", "CPU-us/req", False),
+    "http-connections": Measure("site, one connection a request", "req/s"),
+    "http-connections-cpu": Measure("site, one connection a request: CPU", "CPU-us/req", False),
+    "https-connections": Measure("site with TLS of its own, new connections", "/s"),
+    "https-connections-cpu": Measure("site with TLS of its own: CPU", "CPU-us/connection", False),
+    "http-idle-server": Measure("site, 10,000 idle users: memory, server", "MB", False),
+    "http-idle-client": Measure("site, 10,000 idle users: memory, client", "MB", False),
+    "proxies": Measure("2,000 sites of one client, from its login to the last one", "s", False),
+    "routes-10": Measure("sites, 10 domains", "req/s"),
+    "routes-10000": Measure("sites, 10 of 10,000 domains", "req/s"),
+    "routes-ratio": Measure("sites, of 10,000 domains / of 10", "ratio"),
     "idle-server": Measure("idle memory, server", "MB", False),
     "idle-client": Measure("idle memory, client", "MB", False),
     "held-server": Measure("memory per held connection, server", "KB", False),
@@ -136,10 +156,8 @@ class Load:
 
     name: str
     run: Callable[[Running, Services, float], Figures]
-    on_slow_line: bool = False
-    """Whether the subject's two ends have only a slow line between them."""
-    of_datagrams: bool = False
-    """Whether it is one of those for which the subject is started anew: flows of datagrams linger."""
+    stage: Stage = Stage.STREAMS
+    """What the subject is started for."""
 
 
 def parse_iperf(report: str) -> tuple[float, int]:
@@ -185,7 +203,7 @@ def _bulk(streams: int, down: bool) -> Load:
 def _http(name: str, *, close: bool) -> Load:
     def run(running: Running, services: Services, seconds: float) -> Figures:
         before = running.cpu_seconds()
-        rate, requests = _wrk(running, seconds, close=close)
+        rate, requests = _wrk(f"http://127.0.0.1:{running.ports.http}/", seconds, close=close)
         return {name: rate} | _spent(name, running, before, requests / 1e6)
 
     return Load(name, run)
@@ -222,7 +240,7 @@ def _flood(flows: int, *, down: bool = False) -> Load:
                 program.check()
         return {name: arrived / took, f"{name}-offered": sent / took} | figures
 
-    return Load(name, run, of_datagrams=True)
+    return Load(name, run, Stage.DATAGRAMS)
 
 
 def _datagram_ping(running: Running, services: Services, seconds: float) -> Figures:
@@ -241,8 +259,7 @@ def _datagram_ping(running: Running, services: Services, seconds: float) -> Figu
 
 def _datagram_flows(running: Running, services: Services, seconds: float) -> Figures:
     """Very many users at once, each of which asks until it is answered, and stays."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _allow_many_sockets()
     time.sleep(_SETTLE_S)
     before = [program.resident_bytes() for program in running.programs]
     users: dict[int, socket.socket] = {}
@@ -276,6 +293,75 @@ def _datagram_flows(running: Running, services: Services, seconds: float) -> Fig
     for role, early, late in zip(("server", "client"), before, after, strict=False):
         figures[f"datagram-flows-{role}"] = (late - early) / DATAGRAM_FLOWS / 1e3
     return figures
+
+
+def _site(name: str, *, tls: bool, close: bool) -> Load:
+    def run(running: Running, services: Services, seconds: float) -> Figures:
+        if running.sites is None:
+            return {}
+        if tls:
+            url, more = f"https://{TLS_SITE}:{running.sites.https}/", []
+        else:
+            url, more = f"http://127.0.0.1:{running.sites.http}/", ["-H", f"Host: {SITES[0]}"]
+        before = running.cpu_seconds()
+        rate, requests = _wrk(url, seconds, *more, close=close)
+        return {name: rate} | _spent(name, running, before, requests / 1e6)
+
+    return Load(name, run, Stage.SITES)
+
+
+def _site_idle(running: Running, services: Services, seconds: float) -> Figures:
+    """Very many users who have asked once and stay connected."""
+    if not running.programs or running.sites is None:
+        return {}
+    _allow_many_sockets()
+    with idle_users(running.sites.http, SITES[0], IDLE_USERS):
+        time.sleep(_SETTLE_S)
+        resident = [program.resident_bytes() for program in running.programs]
+    return {
+        f"http-idle-{role}": each / 1e6 for role, each in zip(("server", "client"), resident, strict=True)
+    }
+
+
+def _site_proxies(running: Running, services: Services, seconds: float) -> Figures:
+    """A client with very many proxies: from its login to the last of them that is there."""
+    if running.add_client is None:
+        return {}
+    lines = "".join(
+        site_proxy(f"many-{number}", "http", services.ports.http, [f"many-{number}.example"])
+        for number in range(PROXIES)
+    )
+    client = running.add_client("many", lines)
+    try:
+        return {"proxies": wait_until_registered(client, PROXIES)}
+    finally:
+        client.stop()
+
+
+def _routes(running: Running, services: Services, seconds: float) -> Figures:
+    """The same requests, before and after a client has come with very many domains that nobody asks for."""
+    if running.add_client is None or running.sites is None:
+        return {}
+    more = range(DOMAINS - len(SITES))
+    lines = "".join(
+        site_proxy(
+            f"domains-{first}",
+            "http",
+            services.ports.http,
+            [f"domain-{number}.example" for number in more[first : first + DOMAINS_A_PROXY]],
+        )
+        for first in more[::DOMAINS_A_PROXY]
+    )
+    url = f"http://127.0.0.1:{running.sites.http}/"
+    with _script(asks_for(SITES)) as script:
+        few, _ = _wrk(url, seconds, "-s", str(script))
+        client = running.add_client("domains", lines)
+        try:
+            wait_until_registered(client, len(more[::DOMAINS_A_PROXY]))
+            many, _ = _wrk(url, seconds, "-s", str(script))
+        finally:
+            client.stop()
+    return {"routes-10": few, "routes-10000": many, "routes-ratio": many / few}
 
 
 def _limits(running: Running, services: Services, seconds: float) -> Figures:
@@ -357,13 +443,19 @@ LOADS: Mapping[str, Load] = {
         _http("keep-alive", close=False),
         _http("connections", close=True),
         Load("limits", _limits),
-        Load("datagram-flows", _datagram_flows, of_datagrams=True),
-        Load("datagram-ping", _datagram_ping, of_datagrams=True),
+        Load("datagram-flows", _datagram_flows, Stage.DATAGRAMS),
+        Load("datagram-ping", _datagram_ping, Stage.DATAGRAMS),
         _flood(1),
         _flood(FLOOD_FLOWS),
         _flood(1, down=True),
         _flood(FLOOD_FLOWS, down=True),
-        Load("slow-line", _slow_line, on_slow_line=True),
+        Load("http-idle", _site_idle, Stage.SITES),
+        _site("http-keep-alive", tls=False, close=False),
+        _site("http-connections", tls=False, close=True),
+        _site("https-connections", tls=True, close=True),
+        Load("routes", _routes, Stage.SITES),
+        Load("proxies", _site_proxies, Stage.SITES),
+        Load("slow-line", _slow_line, Stage.SLOW_LINE),
         Load("churn", _churn),
     )
 }
@@ -378,15 +470,28 @@ def _spent(name: str, running: Running, before: float, amount: float) -> Figures
 
 def _make_connections(running: Running, count: int) -> None:
     while count > 0:
-        _, requests = _wrk(running, 5, close=True)
+        _, requests = _wrk(f"http://127.0.0.1:{running.ports.http}/", 5, close=True)
         count -= requests
     time.sleep(_SETTLE_S)
 
 
-def _wrk(running: Running, seconds: float, *, close: bool) -> tuple[float, int]:
-    command = ["wrk", "-t", "2", "-c", str(HTTP_CONNECTIONS), "-d", f"{seconds:.0f}s"]
+def _wrk(url: str, seconds: float, *more: str, close: bool = False) -> tuple[float, int]:
+    command = ["wrk", "-t", "2", "-c", str(HTTP_CONNECTIONS), "-d", f"{seconds:.0f}s", *more]
     command += ["-H", "Connection: close"] if close else []
-    return parse_wrk(_output([*command, f"http://127.0.0.1:{running.ports.http}/"], seconds))
+    return parse_wrk(_output([*command, url], seconds))
+
+
+@contextmanager
+def _script(text: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="relaykit-benchmark-") as directory:
+        file = Path(directory, "requests.lua")
+        file.write_text(text)
+        yield file
+
+
+def _allow_many_sockets() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _output(command: list[str], seconds: float) -> str:

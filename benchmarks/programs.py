@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ __all__ = [
     "wait_for_echo",
     "wait_for_listener",
     "wait_for_port",
+    "wait_for_site",
 ]
 
 START_TIMEOUT_S = 15.0
@@ -38,7 +40,7 @@ _DATAGRAM_TIMEOUT_S = 0.5
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _HIGHEST_CHOSEN_PORT = 32000
 _LOWEST_CHOSEN_PORT = 21000
-_given_out = [0]
+_given_out: set[int] = set()
 
 
 class ProgramFailed(Exception):
@@ -63,8 +65,11 @@ class Program:
         """
         code = self._process.poll()
         if code is not None:
-            tail = self._log.read_text("utf-8", "replace")[-2000:]
-            raise ProgramFailed(f"{self.name} ended with exit code {code}:\n{tail}")
+            raise ProgramFailed(f"{self.name} ended with exit code {code}:\n{self.output()[-2000:]}")
+
+    def output(self) -> str:
+        """What it has said so far."""
+        return self._log.read_text("utf-8", "replace")
 
     def cpu_seconds(self) -> float:
         """Processor time so far, user and system, all threads, ended children included."""
@@ -108,8 +113,10 @@ def free_ports(count: int) -> list[int]:
     A port is given out once, because not every service listens all the time.
     """
     found: list[int] = []
-    start = _LOWEST_CHOSEN_PORT + os.getpid() * 37 % (_HIGHEST_CHOSEN_PORT - _LOWEST_CHOSEN_PORT - 500)
-    for port in range(max(start, *_given_out) + 1, _HIGHEST_CHOSEN_PORT):
+    start = _LOWEST_CHOSEN_PORT + os.getpid() * 37 % (_HIGHEST_CHOSEN_PORT - _LOWEST_CHOSEN_PORT)
+    for port in (*range(start, _HIGHEST_CHOSEN_PORT), *range(_LOWEST_CHOSEN_PORT, start)):
+        if port in _given_out:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -118,7 +125,7 @@ def free_ports(count: int) -> list[int]:
                 continue
         found.append(port)
         if len(found) == count:
-            _given_out.extend(found)
+            _given_out.update(found)
             return found
     raise ProgramFailed(f"fewer than {count} free ports")
 
@@ -160,6 +167,30 @@ def wait_for_datagram_echo(port: int, *programs: Program) -> None:
     :raises ProgramFailed: one of the programs ended, or none came back in time.
     """
     _try_until_done(port, _echoes, programs, _datagram_socket)
+
+
+def wait_for_site(port: int, host: str, *programs: Program, tls: bool = False) -> None:
+    """Waits until a site is served at a port of the loopback.
+
+    :raises ProgramFailed: one of the programs ended, or nobody served it in time.
+    """
+
+    def is_served(connection: socket.socket) -> bool:
+        request = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+        if tls:
+            connection = _insecure_context().wrap_socket(connection, server_hostname=host)
+        with connection:
+            connection.sendall(request)
+            return connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+    _try_until_done(port, is_served, programs)
+
+
+def _insecure_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _echoes(connection: socket.socket) -> bool:

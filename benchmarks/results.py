@@ -107,6 +107,23 @@ GATES: Sequence[Wanted] = (
         50.0,
     ),
     Wanted("default datagram flows answered", "relaykit-default", ("datagram-flows",), (), 10_000.0),
+    Wanted(
+        "default site, keep-alive / frp default",
+        "relaykit-default",
+        ("http-keep-alive",),
+        ("frp-default",),
+        4.0,
+    ),
+    Wanted(
+        "default site with TLS / frp default",
+        "relaykit-default",
+        ("https-connections",),
+        ("frp-default",),
+        1.0,
+    ),
+    Wanted("default 10,000 idle users of a site, MB", "relaykit-default", ("http-idle-server",), (), 300.0),
+    Wanted("default 2,000 sites of one client, s", "relaykit-default", ("proxies",), (), 3.0),
+    Wanted("default 10,000 domains / 10", "relaykit-default", ("routes-ratio",), (), 0.8),
 )
 """What a release must reach."""
 
@@ -114,6 +131,13 @@ GOALS: Sequence[Wanted] = (
     Wanted("default bulk / rathole TLS", "relaykit-default", _BULK, ("rathole-tls",), 1.0),
     Wanted("mux bulk / frp mux", "relaykit-mux", _BULK, ("frp-mux",), 1.8),
     Wanted("default connections / frp default", "relaykit-default", ("connections",), ("frp-default",), 1.5),
+    Wanted(
+        "default site, connections / frp default",
+        "relaykit-default",
+        ("http-connections",),
+        ("frp-default",),
+        1.0,
+    ),
     *(
         Wanted(f"{mode} ping-pong / frp {mode}", f"relaykit-{mode}", _PING, (f"frp-{mode}",), 1.0)
         for mode in ("default", "mux", "plain")

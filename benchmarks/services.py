@@ -12,6 +12,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from benchmarks.certificates import write_certificates
 from benchmarks.programs import (
     Program,
     find_program,
@@ -19,10 +20,17 @@ from benchmarks.programs import (
     wait_for_datagram_echo,
     wait_for_listener,
     wait_for_port,
+    wait_for_site,
 )
 from benchmarks.sink import Counter
 
-__all__ = ["DOWNLOAD", "ServicePorts", "Services", "start_services"]
+__all__ = ["DOWNLOAD", "SITES", "TLS_SITE", "ServicePorts", "Services", "SitePorts", "start_services"]
+
+SITES = tuple(f"site-{number}.example" for number in range(10))
+"""The hosts of the service for HTTP, where users say which one they want."""
+
+TLS_SITE = "localhost"
+"""That of the service for HTTP with TLS: the name that wrk asks for is the one that it dials."""
 
 DOWNLOAD = "/download"
 """The path of something large."""
@@ -46,6 +54,10 @@ http {{
     scgi_temp_path {directory}/scgi;
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{tls_port} ssl backlog=4096;
+        ssl_certificate {files.certificate};
+        ssl_certificate_key {files.key};
+        ssl_session_tickets off;
         location / {{ return 200 "hello from behind the relay\\n"; }}
         location {download} {{ root {directory}; }}
     }}
@@ -66,10 +78,19 @@ class ServicePorts:
 
 
 @frozen
+class SitePorts:
+    """Where :data:`SITES` and :data:`TLS_SITE` are reached, directly or at ports that sites share."""
+
+    http: int
+    https: int
+
+
+@frozen
 class Services:
     """The running services; :meth:`bulk` and :meth:`flood` start those on their ports."""
 
     ports: ServicePorts
+    sites: SitePorts
     arrived: Counter
     """The datagrams that reached their sink, the service or users."""
     sent: Counter
@@ -118,10 +139,18 @@ def start_services(directory: Path) -> Services:
 
     :raises ProgramFailed: one is not installed, or does not start.
     """
-    bulk, http, echo, datagram_sink, datagram_echo, datagram_source = free_ports(6)
+    bulk, http, https, echo, datagram_sink, datagram_echo, datagram_source = free_ports(7)
     arrived, sent = Counter(directory / "arrived"), Counter(directory / "sent")
     configuration = directory / "nginx.conf"
-    configuration.write_text(_NGINX.format(directory=directory, port=http, download=DOWNLOAD))
+    configuration.write_text(
+        _NGINX.format(
+            directory=directory,
+            port=http,
+            tls_port=https,
+            files=write_certificates(directory),
+            download=DOWNLOAD,
+        )
+    )
     # nginx reads it as another user where it is started by root.
     directory.chmod(0o755)
     with Path(f"{directory}{DOWNLOAD}").open("wb") as download:
@@ -138,9 +167,10 @@ def start_services(directory: Path) -> Services:
         ),
     )
     ports = ServicePorts(bulk, http, echo, datagram_sink, datagram_echo, datagram_source)
-    services = Services(ports, arrived, sent, programs, directory)
+    services = Services(ports, SitePorts(http, https), arrived, sent, programs, directory)
     try:
         wait_for_port(http, programs[0])
+        wait_for_site(https, TLS_SITE, programs[0], tls=True)
         wait_for_port(echo, programs[1])
         wait_for_datagram_echo(datagram_echo, programs[1])
     except BaseException:

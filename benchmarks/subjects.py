@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 
 from attrs import astuple, evolve, frozen
@@ -20,10 +21,11 @@ from benchmarks.programs import (
     wait_for_echo,
     wait_for_listener,
     wait_for_port,
+    wait_for_site,
 )
-from benchmarks.services import ServicePorts
+from benchmarks.services import SITES, TLS_SITE, ServicePorts, Services, SitePorts
 
-__all__ = ["LIMITS", "MODES", "Running", "Subject", "available_subjects"]
+__all__ = ["LIMITS", "MODES", "Running", "Stage", "Subject", "available_subjects", "site_proxy"]
 
 TOKEN = "benchmark-benchmark-benchmark"
 
@@ -57,6 +59,15 @@ LIMITS = (1, 20, 100)
 too, in the mode ``default``."""
 
 
+class Stage(enum.Enum):
+    """What a subject is started for: the loads of one stage are put on the same start, one by one."""
+
+    STREAMS = "one port for each service"
+    DATAGRAMS = "the same, and no streams before: flows of datagrams linger"
+    SITES = "ports that sites share, which are told apart by their names"
+    SLOW_LINE = "only a slow line between its two ends"
+
+
 @frozen
 class Running:
     """A started subject."""
@@ -69,6 +80,10 @@ class Running:
     """The slow line between its two ends, if there is one."""
     limited: Mapping[int, int] = {}
     """Where the service for HTTP is held to a limit, by the limit."""
+    sites: SitePorts | None = None
+    """Where sites are, if it was started for them."""
+    add_client: Callable[[str, str], Program] | None = None
+    """Starts one more client, by a name, with these proxies; its output tells of each that is there."""
 
     def stop(self) -> None:
         """Ends it, the client first."""
@@ -82,28 +97,24 @@ class Running:
         return sum(program.cpu_seconds() for program in self.programs)
 
 
-Start = Callable[[Path, ServicePorts, bool], Running]
+Start = Callable[[Path, Services, Stage], Running]
 
 
 @frozen
 class Subject:
-    """Something to measure.
-
-    ``start`` gets an empty directory, the ports of the services, and whether its two ends have only a slow
-    line between them.
-    """
+    """Something to measure; ``start`` gets an empty directory."""
 
     name: str
     title: str
     version: str
     start: Start
-    only_datagrams: bool = False
-    """Whether nothing else is compared."""
+    stages: Set[Stage] = frozenset(Stage)
+    """What it can be started for, and is compared in."""
 
 
 def available_subjects() -> list[Subject]:
     """The direct loopback, relaykit, and each peer that is found, in every mode; frp also with our ends."""
-    found = [Subject("direct", "direct", "", lambda directory, services, slow: Running(services, ()))]
+    found = [Subject("direct", "direct", "", _direct, set(Stage) - {Stage.SLOW_LINE})]
     relaykit = [sys.executable, "-m", "relaykit"]
     server, client = [*relaykit, "server"], [*relaykit, "client"]
     version = _version(*relaykit, "--version")
@@ -116,7 +127,7 @@ def available_subjects() -> list[Subject]:
             ("relaykit-frpc", "relaykit + frpc", _frp_like(server, [frpc], "default", _FRP_WIRE)),
             ("frps-relaykit", "frps + relaykit", _frp_like([frps], client, "default", _FRP_WIRE)),
         ):
-            found.append(Subject(name, title, version, start, only_datagrams=True))
+            found.append(Subject(name, title, version, start, {Stage.DATAGRAMS}))
         for mode in MODES:
             found.append(
                 Subject(f"frp-{mode}", f"frp {mode}", _version(frps, "-v"), _frp_like([frps], [frpc], mode))
@@ -124,54 +135,81 @@ def available_subjects() -> list[Subject]:
     rathole = find_program("rathole", "RELAYKIT_RATHOLE_BIN")
     if rathole:
         version = _version(rathole, "--version")
-        found.append(Subject("rathole-plain", "rathole plain", version, _rathole(rathole, tls=False)))
-        found.append(Subject("rathole-tls", "rathole TLS", version, _rathole(rathole, tls=True)))
+        stages = set(Stage) - {Stage.SITES}
+        found.append(Subject("rathole-plain", "rathole plain", version, _rathole(rathole, tls=False), stages))
+        found.append(Subject("rathole-tls", "rathole TLS", version, _rathole(rathole, tls=True), stages))
     return found
+
+
+def _direct(directory: Path, services: Services, stage: Stage) -> Running:
+    return Running(services.ports, (), sites=services.sites)
 
 
 def _frp_like(server: list[str], client: list[str], mode: str, more_client_lines: str = "") -> Start:
     server_lines, client_lines = MODES[mode]
     client_lines += more_client_lines
 
-    def start(directory: Path, services: ServicePorts, slow: bool) -> Running:
+    def start(directory: Path, services: Services, stage: Stage) -> Running:
         bind, *remote = free_ports(1 + len(_PROXIES))
         limited = dict(zip(LIMITS, free_ports(len(LIMITS)), strict=True)) if mode == "default" else {}
-        dialed, line = _line_to(bind, directory) if slow else (bind, None)
-        server_file, client_file = directory / "server.toml", directory / "client.toml"
+        sites = SitePorts(*free_ports(2)) if stage is Stage.SITES else None
+        dialed, line = _line_to(bind, directory) if stage is Stage.SLOW_LINE else (bind, None)
+        server_file = directory / "server.toml"
         server_file.write_text(
             f'bindAddr = "127.0.0.1"\nbindPort = {bind}\nproxyBindAddr = "127.0.0.1"\n'
             f'auth.token = "{TOKEN}"\nlog.level = "warn"\n{server_lines}'
+            + (f"vhostHTTPPort = {sites.http}\nvhostHTTPSPort = {sites.https}\n" if sites else "")
         )
+
+        def client_command(name: str, log_level: str, proxies: str) -> list[str]:
+            file = directory / f"{name}.toml"
+            file.write_text(
+                f'serverAddr = "127.0.0.1"\nserverPort = {dialed}\nauth.token = "{TOKEN}"\n'
+                f'log.level = "{log_level}"\nlog.disablePrintColor = true\n{client_lines}{proxies}'
+            )
+            return [*client, "-c", str(file)]
+
+        def add_client(name: str, proxies: str) -> Program:
+            return Program(name, client_command(name, "info", proxies), directory / f"{name}.log")
+
         proxies = "".join(
             f'\n[[proxies]]\nname = "{name}"\ntype = "{kind}"\nlocalPort = {local}\nremotePort = {public}\n'
-            for (name, kind), local, public in zip(_PROXIES, astuple(services), remote, strict=True)
+            for (name, kind), local, public in zip(_PROXIES, astuple(services.ports), remote, strict=True)
         )
         proxies += "".join(
-            f'\n[[proxies]]\nname = "limited-{limit}"\ntype = "tcp"\nlocalPort = {services.http}\n'
+            f'\n[[proxies]]\nname = "limited-{limit}"\ntype = "tcp"\nlocalPort = {services.ports.http}\n'
             f'remotePort = {public}\ntransport.bandwidthLimit = "{limit}MB"\n'
             for limit, public in limited.items()
         )
-        client_file.write_text(
-            f'serverAddr = "127.0.0.1"\nserverPort = {dialed}\nauth.token = "{TOKEN}"\n'
-            f'log.level = "warn"\n{client_lines}{proxies}'
-        )
+        if sites:
+            proxies += site_proxy("site", "http", services.sites.http, SITES)
+            proxies += site_proxy("tls-site", "https", services.sites.https, [TLS_SITE])
         running = _start_both(
             directory,
             [*server, "-c", str(server_file)],
-            [*client, "-c", str(client_file)],
+            client_command("client", "warn", proxies),
             bind,
             ServicePorts(*remote),
             line,
+            sites,
         )
-        return evolve(running, limited=limited)
+        return evolve(running, limited=limited, add_client=add_client)
 
     return start
 
 
+def site_proxy(name: str, kind: str, local: int, domains: Iterable[str]) -> str:
+    """The lines of a proxy that is told apart by the names of hosts, in a client's configuration."""
+    listed = ", ".join(f'"{domain}"' for domain in domains)
+    return (
+        f'\n[[proxies]]\nname = "{name}"\ntype = "{kind}"\nlocalPort = {local}\ncustomDomains = [{listed}]\n'
+    )
+
+
 def _rathole(program: str, *, tls: bool) -> Start:
-    def start(directory: Path, services: ServicePorts, slow: bool) -> Running:
+    def start(directory: Path, services: Services, stage: Stage) -> Running:
         bind, *remote = free_ports(1 + len(_PROXIES))
-        dialed, line = _line_to(bind, directory) if slow else (bind, None)
+        dialed, line = _line_to(bind, directory) if stage is Stage.SLOW_LINE else (bind, None)
         server_file, client_file = directory / "server.toml", directory / "client.toml"
         server_transport = client_transport = ""
         if tls:
@@ -195,7 +233,7 @@ def _rathole(program: str, *, tls: bool) -> Start:
             f'[client]\nremote_addr = "127.0.0.1:{dialed}"\ndefault_token = "{TOKEN}"\n{client_transport}'
             + "".join(
                 f'[client.services.{name}]\ntype = "{kind}"\nlocal_addr = "127.0.0.1:{local}"\n'
-                for (name, kind), local in zip(_PROXIES, astuple(services), strict=True)
+                for (name, kind), local in zip(_PROXIES, astuple(services.ports), strict=True)
             )
         )
         return _start_both(
@@ -230,6 +268,7 @@ def _start_both(
     bind: int,
     ports: ServicePorts,
     line: Program | None,
+    sites: SitePorts | None = None,
 ) -> Running:
     begun = time.perf_counter()
     server = Program("server", server_command, directory / "server.log")
@@ -242,10 +281,13 @@ def _start_both(
         for port in (ports.bulk, ports.http):
             wait_for_port(port, *programs)
         wait_for_datagram_echo(ports.datagram_echo, *programs)
+        if sites:
+            wait_for_site(sites.http, SITES[-1], *programs)
+            wait_for_site(sites.https, TLS_SITE, *programs, tls=True)
     except BaseException:
         Running(ports, tuple(programs), line=line).stop()
         raise
-    return Running(ports, tuple(programs), first_byte_ms, line)
+    return Running(ports, tuple(programs), first_byte_ms, line, sites=sites)
 
 
 def _version(*command: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.loads import parse_iperf, parse_wrk
+from benchmarks.loads import LOADS, MEASURES, parse_iperf, parse_wrk
 from benchmarks.programs import ProgramFailed
+from benchmarks.subjects import Stage
 
 WRK = """\
 Running 2s test @ http://127.0.0.1:21410/
@@ -47,3 +48,15 @@ class ParseTests(SynchronousTestCase):
         """An error that iperf3 reports is raised."""
         error = self.assertRaises(ProgramFailed, parse_iperf, '{"error": "the server is busy"}')
         self.assertIn("the server is busy", str(error))
+
+
+class LoadTests(SynchronousTestCase):
+    """Tests for the table of loads."""
+
+    def test_sites(self) -> None:
+        """The loads of sites share a start of a subject, and each has a measure of its name at least."""
+        names = [load.name for load in LOADS.values() if load.stage is Stage.SITES]
+        self.assertIn("http-keep-alive", names)
+        self.assertEqual(
+            [name for name in names if not any(measure.startswith(name) for measure in MEASURES)], []
+        )

@@ -66,6 +66,14 @@ class ResultsTests(SynchronousTestCase):
         asked = {measure for wanted in (*GATES, *GOALS) for measure in wanted.measures}
         self.assertEqual(asked - set(MEASURES), set())
 
+    def test_bound(self) -> None:
+        """Without peers the median itself is held to the bound, whatever is reached without a relay."""
+        results = Results()
+        results.add("ours", {"proxies": 2.5})
+        results.add("direct", {"proxies": 0.1})
+        wanted = Wanted("sites", "ours", ("proxies",), (), 3.0)
+        self.assertTrue(verdicts(results, [wanted])[0].endswith("2.50  met"))
+
     def test_table(self) -> None:
         """The table has a row for each measure that was taken, and empty cells for what was not."""
         lines = table(_results(), {"ours": "Ours", "best": "Best", "absent": "Absent"}).splitlines()
