@@ -15,6 +15,7 @@ __all__ = [
     "CarrierCapabilities",
     "ClientIdentity",
     "Ended",
+    "Exchange",
     "Origin",
     "PathProtocol",
     "Secret",
@@ -135,6 +136,25 @@ class Ended(enum.Enum):
     """Whoever asked for it changed their mind."""
     INTERNAL_ERROR = "internal-error"
     """A defect of this program; the log has a traceback."""
+
+
+@frozen(kw_only=True)
+class Exchange:
+    """A request of a user that has been answered, or never will be.
+
+    :ivar target: what was asked for, as it was sent: mostly a path with its query.
+    :ivar status: of the answer; None if there was none.
+    :ivar seconds: from the first byte of the request to the last one of the answer.
+    :ivar received: bytes of the request's body.
+    :ivar sent: bytes of the answer's body; less than all of them if the user left.
+    """
+
+    method: str
+    target: str
+    status: int | None
+    seconds: float
+    received: int = 0
+    sent: int = 0
 
 
 class Balance(enum.Enum):

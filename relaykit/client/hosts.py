@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
     from twisted.python.failure import Failure
 
+    from relaykit.client.exchanges import ExchangeObservers
     from relaykit.interfaces import (
         IDatagramAcceptor,
         IDatagramLane,
@@ -41,11 +42,12 @@ if TYPE_CHECKING:
         IDirectPaths,
         IFlow,
         ILegAcceptor,
+        ILegObserver,
         IListeningPort,
         IStreamLeg,
     )
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
-    from relaykit.values import Address, ClientIdentity, Secret
+    from relaykit.values import Address, ClientIdentity, Exchange, Secret
 
 __all__ = ["BackendHost", "HostedClient", "VisitorHost"]
 
@@ -63,6 +65,10 @@ class HostedClient(Protocol):
     @property
     def data_plane(self) -> IDataPlane:
         """What moves bytes."""
+
+    @property
+    def exchange_observers(self) -> ExchangeObservers:
+        """Who wants to know what users ask for."""
 
     @property
     def identity(self) -> ClientIdentity:
@@ -237,6 +243,16 @@ class BackendHost(_Host[ProxyCommon]):
 
     def signal(self, body: Mapping[str, Any]) -> None:
         self._signal(self._wire_name, "", body)
+
+    @property
+    def is_observed(self) -> bool:
+        return bool(self._client.exchange_observers)
+
+    def observed(self, leg: IStreamLeg, observer: ILegObserver) -> IStreamLeg:
+        return self._client.data_plane.observed(leg, observer)
+
+    def tell(self, exchange: Exchange) -> None:
+        self._client.exchange_observers.tell(self.name, exchange)
 
     def connect_local(self, origin: Origin) -> Deferred[IStreamLeg]:
         endpoint = self.common.local_endpoint

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
 from relaykit.client.connector import Connector
+from relaykit.client.exchanges import ExchangeObservers
 from relaykit.client.identity import Identity
 from relaykit.client.registrar import ProxyRegistrar, wire_name
 from relaykit.client.remembered import RememberedServers
@@ -58,6 +59,7 @@ class ClientRun(MultiService):
     """What a client consists of while it runs.  It provides what hosts want of the client.
 
     :param run_id: answers what the server calls this client.
+    :param exchange_observers: outlive the run.
     :param prover: proves who it is; None for one that proves the token.
     :ivar session: the session with the server, if there is one.
     """
@@ -73,10 +75,12 @@ class ClientRun(MultiService):
         state: StateDirectory | None,
         network: Network,
         run_id: Callable[[], str],
+        exchange_observers: ExchangeObservers,
         prover: IProver | None = None,
     ) -> None:
         super().__init__()
         self._config = config
+        self.exchange_observers = exchange_observers
         self._run_id = run_id
         self.clock: IReactorTime = reactor
         self.network = network

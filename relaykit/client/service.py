@@ -11,6 +11,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
+from relaykit.client.exchanges import ExchangeObservers
 from relaykit.client.network import Network, make_network
 from relaykit.client.registrar import proxy_type_of
 from relaykit.client.run import ClientRun
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
     from relaykit.config.schema import ClientConfig
-    from relaykit.interfaces import IBackend, IFlow, IProver, IVisitor
+    from relaykit.interfaces import IBackend, IExchangeObserver, IFlow, IProver, IVisitor
     from relaykit.plugins import ProxyTypes
     from relaykit.state import StateDirectory
     from relaykit.values import Origin, Secret
@@ -80,6 +81,7 @@ class RelayClient(MultiService):
         self._state = state
         self._make_network = make_network
         self._prover = prover
+        self._exchange_observers = ExchangeObservers()
         self._run: ClientRun | None = None
         self._login: Deferred[Session] | None = None
         self._awaiting_login: list[Deferred[str]] = []
@@ -192,6 +194,17 @@ class RelayClient(MultiService):
         """Whose user is served at the moment: by which proxy or visitor, the flow, and from where."""
         return iter(()) if self._run is None else self._run.flows()
 
+    def observe(self, observer: IExchangeObserver) -> None:
+        """Tells this one from now on of each exchange, where the type of a proxy sees any.
+
+        It hears of users that come from then on, and their bytes cost more than without.
+        """
+        self._exchange_observers.add(observer)
+
+    def stop_observing(self, observer: IExchangeObserver) -> None:
+        """Tells this one no more."""
+        self._exchange_observers.remove(observer)
+
     def status(self) -> ClientStatus:
         """How the client stands at this moment."""
         life, run = self._life, self._run
@@ -222,6 +235,7 @@ class RelayClient(MultiService):
             self._state,
             self._make_network(self._config, self._reactor),
             lambda: self._life.run_id,
+            self._exchange_observers,
             self._prover,
         )
         try:

@@ -13,6 +13,7 @@ from zope.interface import implementer
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.datagram_flows import DatagramCounts, DatagramForwarder
 from relaykit.dataplane.lanes import DatagramLane
+from relaykit.dataplane.observing import ObservedLeg
 from relaykit.dataplane.pacing import PacedLeg, Pacer, PolicedLeg
 from relaykit.dataplane.protocols import LegEndpoint, LegTransport, ProtocolAcceptor
 from relaykit.dataplane.splicing import PipePool, SpliceForwarder, can_splice
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         IFlow,
         IForwarder,
         ILegAcceptor,
+        ILegObserver,
         IStreamLeg,
     )
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
@@ -86,6 +88,9 @@ class DataPlane:
 
     def paced(self, leg: IStreamLeg, budgets: Sequence[Budget]) -> IStreamLeg:
         return PacedLeg(leg, budgets, self._pacer) if budgets else leg
+
+    def observed(self, leg: IStreamLeg, observer: ILegObserver) -> IStreamLeg:
+        return ObservedLeg(leg, observer)
 
     def policed(self, leg: IDatagramLeg, budgets: Sequence[Budget]) -> IDatagramLeg:
         return PolicedLeg(leg, budgets, self._pacer) if budgets else leg

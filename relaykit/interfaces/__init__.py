@@ -48,7 +48,7 @@ from relaykit.interfaces.legs import (
     IStreamPath,
     ITurns,
 )
-from relaykit.interfaces.observers import IServerObserver
+from relaykit.interfaces.observers import IExchangeObserver, ILegObserver, IServerObserver
 from relaykit.interfaces.proxy_types import (
     IBackend,
     IDatagramProxyType,
@@ -89,6 +89,7 @@ __all__ = [
     "IDialHost",
     "IDirectPath",
     "IDirectPaths",
+    "IExchangeObserver",
     "IExposure",
     "IFlow",
     "IForwarder",
@@ -101,6 +102,7 @@ __all__ = [
     "IKernelLeg",
     "ILegAcceptor",
     "ILegDialer",
+    "ILegObserver",
     "ILegReceiver",
     "IListeningPort",
     "ILossReceiver",

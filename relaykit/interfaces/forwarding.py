@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 
     from relaykit.interfaces.legs import IDatagramLane, IDatagramLeg, ILegAcceptor, IStreamLeg
+    from relaykit.interfaces.observers import ILegObserver
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
     from relaykit.sansio.pacing import Budget
     from relaykit.values import Ended, Traffic
@@ -72,6 +73,9 @@ class IDataPlane(Interface):
 
         Without budgets it is the leg itself.  Every leg of a budget is of the same data plane.
         """
+
+    def observed(leg: IStreamLeg, observer: ILegObserver) -> IStreamLeg:
+        """A leg that shows all that passes it to an observer; owns the leg."""
 
     def policed(leg: IDatagramLeg, budgets: Sequence[Budget]) -> IDatagramLeg:
         """The same for datagrams, of which those beyond the budgets are dropped and counted."""

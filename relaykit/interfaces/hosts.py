@@ -21,9 +21,10 @@ if TYPE_CHECKING:
         ILegAcceptor,
         IListeningPort,
     )
+    from relaykit.interfaces.observers import ILegObserver
     from relaykit.sansio.contract import Recognizer
     from relaykit.sansio.lanes.codec import LaneCodec
-    from relaykit.values import Origin, Secret
+    from relaykit.values import Exchange, Origin, Secret
 
 __all__ = [
     "IClientHost",
@@ -200,6 +201,18 @@ class IClientHost(IForwardingHost):
     """The client, as a backend sees it."""
 
     common = Attribute("Its :class:`relaykit.options.ProxyCommon`.")
+    is_observed = Attribute(
+        "Whether somebody wants to know of :class:`relaykit.values.Exchange`: only then is it worth looking."
+    )
+
+    def observed(leg: IStreamLeg, observer: ILegObserver) -> IStreamLeg:
+        """A leg that shows all that passes it to an observer; owns the leg.
+
+        Its bytes pass through this process, where the kernel might have moved them.
+        """
+
+    def tell(exchange: Exchange) -> None:
+        """Tells those who want to know of a user's exchange."""
 
     def connect_local(origin: Origin) -> Deferred[IStreamLeg]:
         """A leg to the local service; if the configuration says so, a header of the PROXY protocol that says

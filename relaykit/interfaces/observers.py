@@ -1,12 +1,16 @@
-"""Who is told what happens on a server."""
+"""Who is told what happens on a server and at a client, and who is shown what passes a leg."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
-__all__ = ["IServerObserver"]
+if TYPE_CHECKING:
+    from relaykit.sansio.contract import Buffer
+    from relaykit.values import Exchange
+
+__all__ = ["IExchangeObserver", "ILegObserver", "IServerObserver"]
 
 
 class IServerObserver(Interface):
@@ -22,3 +26,28 @@ class IServerObserver(Interface):
         It is called at once, within what happened, and must not wait.  What it raises is logged, and hurts
         nobody.
         """
+
+
+class IExchangeObserver(Interface):
+    """Is told what the users of a client's proxies ask for, and how it is answered; see
+    ``RelayClient.observe``.
+    """
+
+    def on_exchange(proxy: str, exchange: Exchange) -> None:
+        """An exchange has ended, of the proxy that the configuration calls this.
+
+        It is called at once, and must not wait.  What it raises is logged, and hurts nobody.
+        """
+
+
+class ILegObserver(Interface):
+    """Is shown what passes a leg.  What it raises is logged, and ends its being shown anything."""
+
+    def bytes_read(data: Buffer) -> None:
+        """Bytes arrived on the leg; ``data`` is lent for the duration of the call."""
+
+    def bytes_written(data: Buffer) -> None:
+        """Bytes were written to it; likewise."""
+
+    def leg_lost() -> None:
+        """The leg is gone; called once, last."""

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.client.exchanges import ExchangeObservers
 from relaykit.client.hosts import PORT_RETRY_S, BackendHost, VisitorHost
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.lanes import DatagramLane
@@ -34,7 +35,9 @@ from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
 from relaykit.sansio.wire.framing import V2
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingDatagrams, RecordingReceiver
 from relaykit.testing.ports import MemoryDatagramLeg, MemoryPorts, datagram_pair
-from relaykit.values import Address, ClientIdentity, Ended, Origin, Secret
+from relaykit.values import Address, ClientIdentity, Ended, Exchange, Origin, Secret
+from tests.client.test_exchanges import RecordingExchanges
+from tests.dataplane.test_observing import RecordingObserver
 
 ALICE = Address("203.0.113.9", 40000)
 
@@ -50,6 +53,7 @@ class Client:
         default=Factory(lambda self: DataPlane([CopyForwarder()], self.network), takes_self=True)
     )
 
+    exchange_observers: ExchangeObservers = field(factory=ExchangeObservers)
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("run", "alice"))
     half_close: bool = True
     takes_signals: bool = True
@@ -149,6 +153,25 @@ class HostTests(SynchronousTestCase):
             ("run", "web", "192.0.2.7:7", "finished"),
         )
         self.assertEqual((event["sent"], event["received"]), (4, 11))
+
+    def test_observed(self) -> None:
+        """Exchanges are told with the proxy's name to who wants to know of them, and only then looked for."""
+        exchange = Exchange(method="GET", target="/", status=200, seconds=0.1)
+        self.assertFalse(self.backend.is_observed)
+        observer = RecordingExchanges()
+        self.client.exchange_observers.add(observer)
+        self.assertTrue(self.backend.is_observed)
+        self.backend.tell(exchange)
+        self.assertEqual(observer.told, [("web", exchange)])
+
+    def test_observed_leg(self) -> None:
+        """What passes a leg is shown to an observer."""
+        near, user = self.network.pair()
+        observer = RecordingObserver()
+        received = RecordingReceiver(self.backend.observed(near, observer))
+        user.write(b"hello")
+        self.network.flush()
+        self.assertEqual((observer.seen, received.data), ([("read", b"hello")], b"hello"))
 
     def limited(self) -> BackendHost:
         """The backend of a proxy that this end holds to 10 KB a second."""

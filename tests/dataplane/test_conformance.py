@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import TestCase
 
 from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.observing import ObservedLeg
 from relaykit.dataplane.tls import client_context, server_context, start_tls
 from relaykit.dataplane.transforms import transformed
 from relaykit.interfaces import IForwarder, IStreamLeg
@@ -12,6 +13,7 @@ from relaykit.options import ProxyTransport
 from relaykit.testing.forwarders import ForwarderTests
 from relaykit.testing.legs import LegTests, MemoryWaiting
 from relaykit.values import Secret
+from tests.dataplane.test_observing import RecordingObserver
 from tests.dataplane.test_tls import signed
 
 
@@ -46,6 +48,15 @@ class TransformedPairs(MemoryWaiting):
         return transformed(near, both, secret, bytes), transformed(far, both, secret, bytes)
 
 
+class ObservedPairs(MemoryWaiting):
+    """Makes observed legs over legs in memory."""
+
+    async def make_pair(self) -> tuple[IStreamLeg, IStreamLeg]:
+        """Two connected legs, each with an observer."""
+        near, far = self.network.pair()
+        return ObservedLeg(near, RecordingObserver()), ObservedLeg(far, RecordingObserver())
+
+
 class MemoryLegTests(PlainPairs, LegTests, TestCase):
     """The legs in memory themselves."""
 
@@ -56,6 +67,10 @@ class TlsLegTests(TlsPairs, LegTests, TestCase):
 
 class TransformLegTests(TransformedPairs, LegTests, TestCase):
     """Legs with transforms."""
+
+
+class ObservedLegTests(ObservedPairs, LegTests, TestCase):
+    """Legs with an observer."""
 
 
 class CopyTests(ForwarderTests):

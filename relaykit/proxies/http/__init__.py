@@ -14,9 +14,9 @@ from zope.interface import implementer
 
 from relaykit.interfaces import IGroupableProxyType, IOneLineProxyType
 from relaykit.options import OneLine
+from relaykit.proxies.http.backend import HttpBackend
 from relaykit.proxies.http.ingress import HttpIngress
 from relaykit.proxies.http.options import HttpKeys, HttpOptions
-from relaykit.proxies.tcp import LocalServiceBackend
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IClientHost, IServerHost
@@ -50,8 +50,8 @@ class _HttpType:
     def make_ingress(self, options: HttpKeys, host: IServerHost) -> HttpIngress:
         return HttpIngress(options, host)
 
-    def make_backend(self, options: HttpOptions, host: IClientHost) -> LocalServiceBackend:
-        return LocalServiceBackend(host)
+    def make_backend(self, options: HttpOptions, host: IClientHost) -> HttpBackend:
+        return HttpBackend(host)
 
 
 proxy_type = _HttpType()
