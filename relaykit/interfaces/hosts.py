@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         IDatagramLane,
         IDatagramLeg,
         ILegAcceptor,
+        ILegReceiver,
         IListeningPort,
     )
     from relaykit.interfaces.observers import ILegObserver
@@ -123,9 +124,9 @@ class IWorkLeg(IStreamLeg):
         arrives on it meanwhile ends it.
         """
 
-    def take_back() -> bool:
-        """Takes it again if nobody else has, receiver and producer being the same as before; else answers
-        false, and it is somebody else's, or gone.
+    def take_back(receiver: ILegReceiver) -> bool:
+        """Takes it again for who had it last, with the producer that it had; false if somebody else has had
+        it since, or if it is gone.
 
         ``keep`` and this are for the same user, whose budgets it has.
         """

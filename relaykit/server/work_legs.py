@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.interfaces import IFlow, IStreamLeg
+    from relaykit.interfaces import IFlow, ILegReceiver, IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.pacing import Budget
     from relaykit.values import Origin
@@ -71,8 +71,9 @@ class WorkLeg(TransformLeg):
     def keep(self) -> None:
         self.proxy.kept.add(self)
 
-    def take_back(self) -> bool:
-        return self.is_kept and self.proxy.kept.remove(self)
+    def take_back(self, receiver: ILegReceiver) -> bool:
+        # Others may have had it and kept it again: they would get what it brings.
+        return self.is_kept and self._receiver is receiver and self.proxy.kept.remove(self)
 
     def join(self, user: IStreamLeg) -> IFlow:
         proxy = self.proxy

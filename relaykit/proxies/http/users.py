@@ -178,11 +178,13 @@ class HttpUser:
         self._is_full = True
         if self.provider is not None:
             self.provider.leg.pauseProducing()
+        self._choose_reading()
 
     def resumeProducing(self) -> None:
         self._is_full = False
         if self.provider is not None:
             self.provider.leg.resumeProducing()
+        self._choose_reading()
 
     def stopProducing(self) -> None:
         """Nothing: the loss of the leg is told as such."""
@@ -267,9 +269,11 @@ class HttpUser:
             return
         last = self._last
         # A group chooses one of its members for each request.
-        if reuse and last is not None and last.leg.proxy is site and last.leg.take_back():
+        if reuse and last is not None and last.leg.proxy is site and last.leg.take_back(last):
             self.provider = last
             self._connection.forward(self._sites.rules_of(last.leg.proxy), now, reused=True)
+            if self._is_full:
+                last.leg.pauseProducing()
             return
         opening = site.work_leg_for(self._origin) if reuse else site.open_work_leg(self._origin)
         if not isinstance(opening, Deferred):
@@ -309,6 +313,7 @@ class HttpUser:
 
     def _exchanged(self, is_reusable: bool) -> None:
         provider, self.provider = self.provider, None
+        self._is_blocked = False
         if provider is not None:
             if is_reusable:
                 provider.leg.keep()
@@ -352,7 +357,9 @@ class HttpUser:
     def _choose_reading(self) -> None:
         if self._is_over:
             return
-        wanted = not self._is_blocked and self._connection.wants_bytes
+        # Who does not take answers is given no more of them: those that are ours, no provider holds back.
+        takes_answers = not self._is_full or self.provider is not None
+        wanted = takes_answers and not self._is_blocked and self._connection.wants_bytes
         if wanted != self._is_reading:
             self._is_reading = wanted
             if wanted:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from relaykit.testing.memory import CAPACITY_BYTES
 from tests.proxies.http.scene import GET, OK, HttpTestCase
+
+MOST_ASKED = 1000
+"""Hundreds of requests within which a user who takes no answers is not read any more."""
+
+MUCH_BYTES = 4 * 1024 * 1024
+"""More than all windows and queues between a user and a service hold."""
 
 
 class ExchangeTests(HttpTestCase):
@@ -17,3 +24,71 @@ class ExchangeTests(HttpTestCase):
             self.assertIn(b"Host: a.example\r\n", self.service.take())
             self.say(self.service, OK)
             self.assertEqual(user.take(), OK)
+
+
+class SharedWorkTests(HttpTestCase):
+    """Work connections that serve one user after another."""
+
+    def test_taken_back(self) -> None:
+        """A user gets its answer, also over a work connection that served it and somebody else since."""
+        self.publish()
+        users = self.user(), self.user()
+        for user in (*users, users[0], users[1], users[0]):
+            self.say(user, GET)
+            self.say(self.service, OK)
+            self.assertEqual(user.take(), OK)
+
+
+class FullTests(HttpTestCase):
+    """Users and services that take no more for now."""
+
+    def test_answers_of_ours(self) -> None:
+        """Who asks on and takes no answers, be they the server's own, is not read any more."""
+        self.publish("b.example")
+        user = self.user(GET)
+        user.leg.pauseProducing()
+        asked = 0
+        while not user.leg.queued:
+            asked += 1
+            self.assertLess(asked, MOST_ASKED)
+            self.say(user, GET * 100)
+        left = user.leg.queued
+        user.leg.resumeProducing()
+        self.relay.settle()
+        self.assertEqual(user.take().count(b"HTTP/1.1 404 "), 1 + 100 * asked)
+        self.assertGreater(left, 0)
+        self.assertEqual(user.leg.queued, 0)
+
+    def test_next_answer(self) -> None:
+        """Nor is the next answer read from a service while its user has not taken the one before."""
+        self.publish()
+        much = bytes(CAPACITY_BYTES)
+        answer = b"HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: %d\r\n\r\n%b"
+        user = self.user(GET + GET)
+        user.leg.pauseProducing()
+        self.say(self.service, answer % (len(much), much))
+        self.assertEqual(self.service.take().count(b"GET / "), 2)
+        self.service.leg.write(answer % (100 * len(much), b""))
+        for _ in range(100):
+            self.say(self.service, much)
+        self.assertGreater(self.service.leg.queued, 0)
+        user.leg.resumeProducing()
+        self.relay.settle()
+        self.assertEqual(user.take(), answer % (len(much), much) + answer % (100 * len(much), 100 * much))
+
+    def test_answered_before_taken(self) -> None:
+        """A service that answers before it takes the body keeps its user from nothing afterwards."""
+        self.publish()
+        user = self.user()
+        body = bytes(MUCH_BYTES)
+        self.say(user, b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n" % len(body))
+        self.service.leg.pauseProducing()
+        self.say(user, body)
+        self.say(self.service, OK)
+        self.assertEqual(user.take(), OK)
+        self.say(user, GET)
+        self.service.leg.resumeProducing()
+        self.relay.settle()
+        self.assertIn(b"GET / ", self.service.take())
+        self.say(self.service, OK)
+        self.assertEqual(user.take(), OK)
