@@ -1,0 +1,504 @@
+"""The proxy type ``http`` on real sockets: with frp at one end, and with programs that speak HTTP."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from relaykit.sansio.parsers.proxy_protocol import VERSIONS
+from tests.integration.programs import (
+    PATIENCE_S,
+    Program,
+    free_port,
+    free_ports,
+    frp_command,
+    missing_frp,
+)
+from tests.integration.relays import NOTHING, PATIENT, RelayTestCase, Table, Way, every_way
+from tests.integration.scenarios import test_each
+from tests.integration.test_health_checks import BUSY, UNHURRIED_S, WebService, named
+from tests.integration.test_proxy_protocol import take_header
+from tests.integration.traffic import FROM_SERVICE, FROM_USER, LOOPBACK, dial, receive_exactly
+from tests.integration.web import Answer, Site, WebUser, basic
+from tests.sansio.parsers.hellos import client_hello, records
+
+EACH_WAY_BYTES = 1024 * 1024
+"""The size of a body."""
+
+PAGE = b"<p>nobody is here</p>\n"
+"""What users get to read who ask for what nobody serves."""
+
+UPGRADE = (("Connection", "keep-alive, UPGRADE"), ("Upgrade", "WebSocket"))
+"""How a tunnel within a request is asked for."""
+
+EARLY = b"sent before the answer"
+
+PAUSE_S = 0.05
+"""Between two looks at what is to become of a site."""
+
+
+class HttpTestCase(RelayTestCase):
+    """Sites behind one port."""
+
+    server_is_ours = True
+    """Whether the server does what relaykit's does and frp's does not."""
+
+    def setUp(self) -> None:
+        """Chooses the port, and writes the page for what nobody serves."""
+        super().setUp()
+        self.port = free_port()
+        self.page = self.folder / "404.html"
+        self.page.write_bytes(PAGE)
+
+    def start_vhost(self, table: Table = NOTHING) -> Program:
+        """A server with the port."""
+        return self.start_server({"vhostHTTPPort": self.port, "custom404Page": str(self.page), **table})
+
+    def proxy(self, name: str, domains: Sequence[str], **more: object) -> Table:
+        """A site that says its name; the table of its proxy."""
+        local = {} if "localPort" in more else {"localPort": self.start_service(Site(name)).port}
+        return {"name": name, "type": "http", "customDomains": list(domains), **local, **more}
+
+    def ask(self, host: str, target: str = "/", *fields: tuple[str, str]) -> Answer:
+        """What a new user gets."""
+        with WebUser.dial(self.port) as user:
+            return user.ask(host, target, *fields)
+
+    def check_traffic(self, way: Way) -> None:
+        """Each request gets to the site that it asks for, and back comes what that answers."""
+        self.start_vhost({**way.server, "subDomainHost": "sub.example"})
+        client = self.start_client(
+            way.client,
+            [
+                self.proxy("all", ["a.example", "*.b.example"], subdomain="one", **way.flow),
+                self.proxy("api", ["a.example"], locations=["/api", "/old"], **way.flow),
+                self.proxy("deep", ["a.example"], locations=["/api/v2"], **way.flow),
+                self.proxy("bob", ["a.example"], routeByHTTPUser="bob", **way.flow),
+                self.proxy("auth", ["c.example"], httpUser="u", httpPassword="p", **way.flow),
+                {
+                    **self.proxy("rules", ["d.example"], hostHeaderRewrite="inner.example:8080", **way.flow),
+                    "requestHeaders.set": {"x-from": "relay", "User-Agent": "set"},
+                    "responseHeaders.set": {"x-site": "set", "x-new": ""},
+                },
+                self.proxy("down", ["e.example"], localPort=free_port(), **way.flow),
+            ],
+        )
+        client.wait_for("start proxy success", 7)
+        for check in (
+            self.check_routes,
+            self.check_users,
+            self.check_rules,
+            self.check_bodies,
+            self.check_responses,
+            self.check_tunnels,
+            self.check_unserved,
+        ):
+            with WebUser.dial(self.port) as user:
+                check(user)
+
+    def check_routes(self, user: WebUser) -> None:
+        """Each request of a connection has a route of its own, and work connections serve again."""
+        connections = set()
+        for host, target, who, site in (
+            ("a.example", "/", "", "all"),
+            ("A.Example.:99", "/ap", "", "all"),
+            ("x.b.example", "/api", "", "all"),
+            ("y.x.b.example", "/", "eve:x", "all"),
+            ("one.sub.example", "/", "", "all"),
+            ("a.example", "/api", "", "api"),
+            ("a.example", "/%61pi/v1?/api/v2", "", "api"),
+            ("a.example", "/old/", "", "api"),
+            ("a.example", "/api/v2/x", "", "deep"),
+            ("a.example", "/api/v2/x", "bob:x", "bob"),
+            ("ignored", "http://a.example/api/", "", "api"),
+        ):
+            host = "a.example" if host == "ignored" else host
+            told = user.ask(host, target, *([basic(who)] if who else [])).told
+            self.assertEqual((told.site, told.target, told.get("host")), (site, target, host))
+            connections.add((site, told.connection))
+        # Of routes and of domains frp keeps work connections for each.
+        self.assertEqual(len(connections), 4 if self.server_is_ours else 8)
+
+    def check_users(self, user: WebUser) -> None:
+        """Who a user says to be decides, to the site and to the server as a forward proxy."""
+        for target, name, status, asks in (
+            ("/", "Authorization", 401, "www-authenticate"),
+            ("http://c.example/", "Proxy-Authorization", 407, "proxy-authenticate"),
+        ):
+            for fields in ((), (basic("u:x", name),), (basic("x:p", name),)):
+                refused = user.ask("c.example", target, *fields)
+                self.assertEqual(refused.status, status)
+                self.assertEqual(refused.get(asks), 'Basic realm="Restricted"')
+            told = user.ask("c.example", target, basic("u:p", name)).told
+            self.assertEqual((told.site, told.target), ("auth", target))
+            self.assertEqual(told.get("authorization"), basic("u:p")[1] if status == 401 else None)
+            self.assertIsNone(told.get("proxy-authorization"))
+
+    def check_rules(self, user: WebUser) -> None:
+        """A site is told whom it serves, and gets and says what the configuration wants."""
+        said = (
+            *(("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Host", "evil"), ("X-Forwarded-Proto", "https")),
+            *(("X-From", "user"), ("X-From", "again"), ("User-Agent", "me"), ("X-Kept", "1")),
+            *(("Connection", "keep-alive, X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "9")),
+        )
+        answer = user.ask("d.example:99", "/", *said)
+        told = answer.told
+        for name, value in (
+            ("host", "inner.example:8080"),
+            ("x-forwarded-for", f"192.0.2.1, {LOOPBACK}"),
+            ("x-forwarded-host", "d.example:99"),
+            ("x-forwarded-proto", "http"),
+            ("x-from", "relay"),
+            ("user-agent", "set"),
+            ("x-kept", "1"),
+            ("x-hop", None),
+            ("keep-alive", None),
+        ):
+            self.assertEqual(told.get(name), value, name)
+        self.assertEqual((answer.get("x-site"), answer.get("x-new")), ("set", ""))
+        told = user.ask("a.example").told
+        self.assertEqual((told.get("x-forwarded-for"), told.get("x-from")), (LOOPBACK, None))
+
+    def check_bodies(self, user: WebUser) -> None:
+        """Bodies arrive whole, with their trailers, both ways; a site is asked before it is sent one."""
+        length = ("Content-Length", f"{EACH_WAY_BYTES}")
+        chunked, expects = ("Transfer-Encoding", "chunked"), ("Expect", "100-continue")
+        for fields in ((length,), (chunked,), (length, expects), (chunked, expects)):
+            trailers = (("X-Sum", "1"),) if chunked in fields else ()
+            announced = (("Trailer", "X-Sum"),) if trailers else ()
+            answer = user.ask(
+                "a.example", "/", *fields, *announced, method="POST", upload=EACH_WAY_BYTES, trailers=trailers
+            )
+            self.assertEqual(answer.told.bytes, EACH_WAY_BYTES)
+            self.assertIn(
+                ("content-length" if length in fields else "transfer-encoding"), dict(answer.told.fields)
+            )
+            if self.server_is_ours:
+                # Frp loses trailers, and says that a site wants the body before it does.
+                self.assertEqual(answer.told.trailers, [["x-sum", "1"]] if trailers else [])
+                self.assertEqual(answer.interim, (100,) if expects in fields else ())
+        expected = FROM_SERVICE.at(0, EACH_WAY_BYTES - 1)
+        for framing in ("length", "chunked"):
+            answer = user.ask("a.example", f"/?{framing}={len(expected)}")
+            self.assertEqual(answer.body, expected)
+            self.assertEqual(answer.trailers, [("x-sum", f"{len(expected)}")] if framing == "chunked" else [])
+
+    def check_responses(self, user: WebUser) -> None:
+        """What has no body has none, and hints pass."""
+        head = user.ask("a.example", method="HEAD")
+        self.assertEqual((head.status, head.body, head.get("x-site")), (200, b"", "all"))
+        self.assertGreater(int(head.get("content-length") or 0), 0)
+        for status in (204, 304):
+            answer = user.ask("a.example", f"/?status={status}")
+            self.assertEqual((answer.status, answer.body, answer.get("etag")), (status, b"", '"x"'))
+            if self.server_is_ours:
+                self.assertEqual(answer.reason, "As Asked")
+        self.assertEqual(user.ask("a.example", "/?hints").interim, (103,))
+        closed = user.ask("a.example", "/?close")
+        self.assertEqual((closed.status, closed.get("connection")), (200, None))
+        self.assertEqual(user.ask("a.example").status, 200)
+
+    def check_tunnels(self, user: WebUser) -> None:
+        """Behind an upgrade, and behind CONNECT, what is sent is the site's, whatever it is."""
+        early = EARLY if self.server_is_ours else b""
+        # Frp loses what is sent with the request.
+        switched = user.ask("a.example", "/socket", *UPGRADE, behind=early)
+        self.assertEqual((switched.status, switched.interim), (101, (101,)))
+        self.assertEqual((switched.get("upgrade"), switched.get("x-site")), ("WebSocket", "all"))
+        self.check_tunnel(user, early)
+        with WebUser.dial(self.port) as other:
+            tunnel = other.ask("a.example:443", "a.example:443", method="CONNECT", behind=early)
+            self.assertEqual((tunnel.status, tunnel.reason), (200, "Tunnel To all"))
+            self.check_tunnel(other, early)
+
+    def check_tunnel(self, user: WebUser, early: bytes) -> None:
+        """A tunnel to an echo."""
+        said = FROM_USER.at(0, 64 * 1024)
+        user.connection.sendall(said)
+        self.assertEqual(user.take_tunneled(len(early) + len(said)), early + said)
+
+    def check_unserved(self, user: WebUser) -> None:
+        """Who asks for what nobody serves, or for a service that is down, is told so and may go on."""
+        for host, target in (("b.example", "/"), ("nobody.example", "/")):
+            answer = user.ask(host, target)
+            self.assertEqual((answer.status, answer.body), (404, PAGE))
+            self.assertEqual(answer.get("content-type"), "text/html; charset=utf-8")
+        for host, target in (("e.example", "/"), ("a.example", "/?drop")):
+            self.assertEqual(user.ask(host, target).status, 502 if self.server_is_ours else 404)
+        self.assertEqual(user.ask("a.example").status, 200)
+
+
+@test_each("check_traffic", every_way("v1", "v2"))
+class OursTests(HttpTestCase):
+    """Both ends are ours."""
+
+    def test_announced(self) -> None:
+        """A service is told in front of its requests who came first over the work connection."""
+        told: queue.Queue[int] = queue.Queue()
+        sites = {version: Site(version) for version in VERSIONS}
+
+        def serve_as(version: str) -> Callable[[socket.socket], None]:
+            def serve(connection: socket.socket) -> None:
+                origin, header = take_header(connection)
+                assert origin.source is not None
+                assert origin.source.host == LOOPBACK
+                assert header.startswith(b"PROXY TCP4 ") == (version == "v1")
+                told.put(origin.source.port)
+                sites[version](connection)
+
+            return serve
+
+        self.start_vhost()
+        proxies = [
+            self.proxy(
+                version,
+                [f"{version}.example"],
+                localPort=self.start_service(serve_as(version)).port,
+                **{"transport.proxyProtocolVersion": version},
+            )
+            for version in VERSIONS
+        ]
+        self.start_client({}, proxies).wait_for("start proxy success", len(proxies))
+        for version in VERSIONS:
+            with WebUser.dial(self.port) as user:
+                self.assertEqual(user.ask(f"{version}.example").told.site, version)
+                self.assertEqual(told.get(timeout=PATIENCE_S), user.connection.getsockname()[1])
+                self.assertEqual(user.ask(f"{version}.example").told.connection, 1)
+            self.assertEqual(self.ask(f"{version}.example").told.connection, 1)
+        self.assertTrue(told.empty())
+
+    def test_health(self) -> None:
+        """A site is there while its service is well: what is kept of it does not outlive it."""
+        web = WebService(BUSY)
+        service = self.start_service(web.serve)
+        self.start_vhost()
+        checks = {"type": "http", "path": "/health", "timeoutSeconds": UNHURRIED_S, "intervalSeconds": 1}
+        proxy = self.proxy("a", ["a.example"], localPort=service.port, healthCheck=checks)
+        client = self.start_client({}, [proxy])
+        for times in (1, 2):
+            self.wait_for_status(404)
+            web.answer = named("fine")
+            client.wait_for("start proxy success", times)
+            self.assertEqual(self.ask("a.example").body, 4 * b"fine")
+            web.answer = BUSY
+
+    def wait_for_status(self, status: int) -> None:
+        """Asks until this is the answer."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.ask("a.example").status != status:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(PAUSE_S)
+
+    def test_limited(self) -> None:
+        """What a limit of bandwidth holds up arrives whole, on either side; other sites are not held up."""
+        self.start_vhost()
+        proxies = [
+            self.proxy(
+                mode,
+                [f"{mode}.example"],
+                **{"transport.bandwidthLimit": "4MB", "transport.bandwidthLimitMode": mode},
+            )
+            for mode in ("client", "server")
+        ]
+        self.start_client({}, proxies).wait_for("start proxy success", len(proxies))
+        for mode in ("client", "server"):
+            expected = FROM_SERVICE.at(0, EACH_WAY_BYTES - 1)
+            self.assertEqual(self.ask(f"{mode}.example", f"/?chunked={len(expected)}").body, expected)
+            with WebUser.dial(self.port) as user:
+                length = ("Content-Length", f"{EACH_WAY_BYTES}")
+                answer = user.ask(f"{mode}.example", "/", length, method="PUT", upload=EACH_WAY_BYTES)
+            self.assertEqual(answer.told.bytes, EACH_WAY_BYTES)
+
+
+class FrpcTests(OursTests):
+    """Our server, and frp's client."""
+
+    skip = missing_frp()
+    client_command = frp_command("frpc")
+
+
+class FrpsTests(OursTests):
+    """Frp's server, and our client."""
+
+    skip = missing_frp()
+    server_command = frp_command("frps")
+    server_is_ours = False
+
+
+class RefusedTests(HttpTestCase):
+    """Proxies that may not be, at our server and at frp's, of both clients."""
+
+    skip = missing_frp()
+
+    def test_refused(self) -> None:
+        """Who asks for what another one has is refused in the same words, and nothing else changes."""
+        for server in (self.server_command, frp_command("frps")):
+            self.start_server({"vhostHTTPPort": self.port}, command=server)
+            first = [
+                self.proxy("first", ["a.example"], locations=["/a", "/b"]),
+                self.proxy("user", ["a.example"], routeByHTTPUser="u"),
+            ]
+            holder = self.start_client({}, first)
+            holder.wait_for("start proxy success", 2)
+            for domains, change, text in (
+                (["A.example"], {"locations": ["/c", "/b"]}, "router config conflict"),
+                (["b.example", "a.example"], {"routeByHTTPUser": "u"}, "router config conflict"),
+                ([], {"subdomain": "one"}, "subdomain is not supported"),
+            ):
+                for command in (self.client_command, frp_command("frpc")):
+                    client = self.start_client({}, [self.proxy("other", domains, **change)], command=command)
+                    client.wait_for(text)
+                    client.stop()
+            for host, target, fields, status in (
+                ("a.example", "/a", (), 200),
+                ("a.example", "/c", (), 404),
+                ("b.example", "/", (basic("u:"),), 404),
+                ("a.example", "/", (basic("u:"),), 200),
+            ):
+                self.assertEqual(self.ask(host, target, *fields).status, status, (server, host, target))
+            self.bind_port, self.port = free_ports(2)
+
+    def test_off(self) -> None:
+        """A server without the port says so to who registers such a proxy."""
+        self.start_server()
+        for command in (self.client_command, frp_command("frpc")):
+            client = self.start_client({}, [self.proxy("a", ["a.example"])], command=command)
+            client.wait_for("type [http] not supported when vhost http port is not set")
+            client.stop()
+
+
+class SharedPortTests(HttpTestCase):
+    """The port of the sites is one that others have, too."""
+
+    skip = missing_frp()
+
+    def check(self, server: Sequence[str], client: Sequence[str], table: Table = NOTHING) -> None:
+        """A site, and one that has TLS of its own, of a client that dials the same port."""
+        ports = {"vhostHTTPPort": self.port, **table}
+        self.server = self.start_server(ports, command=server)
+        proxies = [self.proxy("a", ["a.example"])]
+        if "vhostHTTPSPort" in table:
+            heard = self.start_service(lambda connection: connection.sendall(b"[secure]"))
+            proxies.append(
+                {"name": "b", "type": "https", "localPort": heard.port, "customDomains": ["a.example"]}
+            )
+        # Else its own TLS would be a user's.
+        first_byte = {"transport.tls.disableCustomTLSFirstByte": False}
+        self.client = self.start_client(first_byte, proxies, command=client)
+        self.client.wait_for("start proxy success", len(proxies))
+        for method in ("GET", "POST", "OPTIONS", "PATCH"):
+            with WebUser.dial(self.port) as user:
+                told = user.ask("a.example", "/", method=method).told
+                self.assertEqual((told.site, told.method), ("a", method))
+        with WebUser.dial(self.port) as user:
+            self.assertEqual(user.ask("a.example:1", "a.example:1", method="CONNECT").status, 200)
+            self.check_tunnel(user, b"")
+        self.assertEqual(self.ask("b.example").status, 404)
+        if "vhostHTTPSPort" in table:
+            with dial(table["vhostHTTPSPort"]) as secure:
+                secure.sendall(records(client_hello(b"a.example")))
+                self.assertEqual(receive_exactly(secure, 8), b"[secure]")
+
+    def check_bind_port(self, server: Sequence[str], client: Sequence[str]) -> None:
+        """It is the one that clients dial, which those with TLS may have, too."""
+        for secure in (None, free_port(), self.bind_port):
+            self.port = self.bind_port
+            self.check(server, client, {} if secure is None else {"vhostHTTPSPort": secure})
+            for program in (self.client, self.server):
+                program.stop()
+
+    def test_ours(self) -> None:
+        """Both ends are ours."""
+        self.check_bind_port(self.server_command, self.client_command)
+
+    def test_frpc(self) -> None:
+        """Frp's client at our server."""
+        self.check_bind_port(self.server_command, frp_command("frpc"))
+
+    def test_frps(self) -> None:
+        """Our client at frp's server."""
+        self.check_bind_port(frp_command("frps"), self.client_command)
+
+    def test_with_tls(self) -> None:
+        """Our server lets sites share a port with those that have TLS of their own, and with nobody else."""
+        for command in (self.client_command, frp_command("frpc")):
+            self.check(self.server_command, command, {"vhostHTTPSPort": self.port})
+            for program in (self.client, self.server):
+                program.stop()
+
+
+class GroupTests(HttpTestCase):
+    """Members of a group that are ours and frp's."""
+
+    skip = missing_frp()
+
+    def join(self, name: str, command: Sequence[str], table: Table = NOTHING, **more: object) -> Program:
+        """A client with a member."""
+        member = self.proxy(name, ["a.example"], **more)
+        balancer = {"loadBalancer.group": "g", "loadBalancer.groupKey": "k"}
+        client = self.start_client(table, [{**balancer, **member}], command=command)
+        client.wait_for("start proxy success")
+        return client
+
+    def check_turns(self, server: Sequence[str]) -> None:
+        """Each request is another member's, also those of one connection, whichever client a member is of."""
+        self.start_server({"vhostHTTPPort": self.port, **PATIENT}, command=server)
+        frpc = frp_command("frpc")
+        self.join("ours-v1", self.client_command, {"transport.wireProtocol": "v1"}, httpUser="u")
+        for wire in ("v1", "v2"):
+            self.join(f"frpc-{wire}", frpc, {"transport.wireProtocol": wire}, httpUser="u")
+        self.join("ours-v2", self.client_command, httpUser="u")
+        with WebUser.dial(self.port) as user:
+            told = [user.ask("a.example", "/", basic("u:")).told for _ in range(8)]
+        self.assertEqual(len({each.site for each in told[:4]}), 4)
+        self.assertEqual([each.site for each in told[:4]], [each.site for each in told[4:]])
+        self.assertEqual({each.connection for each in told}, {1})
+        others = [self.ask("a.example", "/", basic("u:")).told.site for _ in range(4)]
+        self.assertEqual(others, [each.site for each in told[:4]])
+
+    def test_ours(self) -> None:
+        """At our server, where members have their own rules, too."""
+        self.check_turns(self.server_command)
+
+    def test_frps(self) -> None:
+        """At frp's server."""
+        self.check_turns(frp_command("frps"))
+
+    def test_refused(self) -> None:
+        """Who does not fit is told so in the same words, whichever client and whichever server it is."""
+        for server in (self.server_command, frp_command("frps")):
+            self.start_server({"vhostHTTPPort": self.port}, command=server)
+            self.join("first", self.client_command)
+            for change, text in (
+                ({"customDomains": ["b.example"]}, "group params invalid"),
+                ({"locations": ["/x"]}, "group params invalid"),
+                ({"routeByHTTPUser": "u"}, "group params invalid"),
+                ({"customDomains": ["a.example", "b.example"]}, "group params invalid"),
+                ({"loadBalancer.groupKey": "?"}, "group auth failed"),
+                ({"loadBalancer.group": ""}, "router config conflict"),
+            ):
+                for command in (self.client_command, frp_command("frpc")):
+                    other = {
+                        **self.proxy("other", ["a.example"], localPort=1),
+                        **{"loadBalancer.group": "g", "loadBalancer.groupKey": "k", **change},
+                    }
+                    client = self.start_client({}, [other], command=command)
+                    client.wait_for(text)
+                    client.stop()
+            self.assertEqual([self.ask("a.example").told.site for _ in range(3)], 3 * ["first"])
+            self.bind_port, self.port = free_ports(2)
+
+    def test_dead_members(self) -> None:
+        """Nobody who may ask again notices a member without a service, or one whose client is gone."""
+        self.start_vhost(PATIENT)
+        for name, command in (("frpc", frp_command("frpc")), ("ours", self.client_command)):
+            self.join(f"{name}-down", command, localPort=free_port())
+            self.join(f"{name}-up", command)
+        killed = self.join("killed", frp_command("frpc"))
+        self.assertEqual(
+            {self.ask("a.example").told.site for _ in range(10)}, {"frpc-up", "ours-up", "killed"}
+        )
+        killed.kill()
+        self.assertEqual({self.ask("a.example").told.site for _ in range(10)}, {"frpc-up", "ours-up"})
