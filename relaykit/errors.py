@@ -37,6 +37,7 @@ __all__ = [
     "RendezvousRefusedError",
     "SessionLost",
     "TransportSecurityError",
+    "UnansweredError",
     "UnknownCarrier",
     "UnknownProxyType",
     "UnsuitablePathError",
@@ -168,6 +169,12 @@ class ConnectionFailed(RelaykitError):
     """A connection could not be made; the text says where to and why."""
 
     problem = "cannot-connect"
+
+
+class UnansweredError(ConnectionFailed):
+    """A work connection ended before one byte came back, as it does where there is no local service."""
+
+    problem = "local-service"
 
 
 class CheckFailedError(RelaykitError):

@@ -131,6 +131,12 @@ class IWorkLeg(IStreamLeg):
         ``keep`` and this are for the same user, whose budgets it has.
         """
 
+    def failed(why: str) -> bool:
+        """Tells that it ended before its backend answered, and whether another one is worth a try.
+
+        That is so in a group while other members are well; the group leaves this one out for a while.
+        """
+
     def join(user: IStreamLeg) -> IFlow:
         """Forwards a user over it from now on; owns both legs."""
 

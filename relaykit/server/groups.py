@@ -22,6 +22,7 @@ from relaykit.errors import (
     ProxyRefusedError,
     RefusalCode,
     RefusedError,
+    UnansweredError,
     ended_by,
     problem_of,
 )
@@ -158,6 +159,9 @@ class GroupWorkLegFlow(_Moving, WorkLegFlow):
         super().__init__(member, origin)
         self._join(group)
 
+    def on_failure(self, why: str) -> bool:
+        return self._group.failed(self.proxy, UnansweredError(why))
+
 
 # --- the group -----------------------------------------------------------------------------------
 
@@ -285,9 +289,10 @@ class ProxyGroup:
         """The member for a user who was at these."""
         return self.balancer.choose(self.balance, source_of(origin), tried, self._clock.seconds())
 
-    def failed(self, member: RegisteredProxy, error: Exception) -> None:
-        """A member could not serve a user."""
-        if self.balancer.failed(member, self._clock.seconds()):
+    def failed(self, member: RegisteredProxy, error: Exception) -> bool:
+        """A member could not serve a user: whether another one may, which is well as far as is known."""
+        now = self._clock.seconds()
+        if self.balancer.failed(member, now):
             self.log.warn(
                 "[{run}] [{proxy}] serves nobody, and is left out of {group} for {seconds:g} s: {reason}",
                 run=member.identity.run_id,
@@ -298,6 +303,7 @@ class ProxyGroup:
                 ended=ended_by(error).value,
                 problem=problem_of(error, "no-work-connection"),
             )
+        return self.balancer.has_awake((member,), now)
 
     def watch(self, flow: _Moving) -> None:
         """Takes a flow back from its member if that does not serve it in time."""

@@ -75,6 +75,9 @@ class WorkLeg(TransformLeg):
         # Others may have had it and kept it again: they would get what it brings.
         return self.is_kept and self._receiver is receiver and self.proxy.kept.remove(self)
 
+    def failed(self, why: str) -> bool:
+        return self._flow is not None and self._flow.on_failure(why)
+
     def join(self, user: IStreamLeg) -> IFlow:
         proxy = self.proxy
         flow: IFlow = proxy.data_plane.forward(user, self, proxy.session.half_close)
@@ -148,6 +151,10 @@ class WorkLegFlow(ProxyFlow):
     def on_unserved(self, error: Exception) -> None:
         super().on_unserved(error)
         self._answer.errback(error)
+
+    def on_failure(self, why: str) -> bool:
+        """The work connection ended unanswered: whether another one is worth a try."""
+        return False
 
     def on_leg_lost(self, reason: Ended) -> None:
         """The work connection is gone."""

@@ -74,7 +74,7 @@ class Told:
 class _Peer:
     """One end of a connection."""
 
-    def __init__(self, connection: socket.socket, role: type[h11.Sentinel]) -> None:
+    def __init__(self, connection: socket.socket, role: Any) -> None:
         self.connection = connection
         self.peer = h11.Connection(role)
 
@@ -229,8 +229,9 @@ class Site:
         length, trailers = self._read_body(peer)
         if "drop" in wanted:
             return False
-        if peer.peer.their_state is h11.MIGHT_SWITCH_PROTOCOL:
-            self._tunnel(peer, request)
+        upgrade = _get(_texts(request.headers), "upgrade")
+        if upgrade is not None or request.method == b"CONNECT":
+            self._tunnel(peer, upgrade)
             return False
         if "hints" in wanted:
             peer.send(h11.InformationalResponse(status_code=103, headers=[("Link", HINT)]))
@@ -270,8 +271,7 @@ class Site:
         assert isinstance(event, h11.EndOfMessage), event
         return position, _texts(event.headers)
 
-    def _tunnel(self, peer: _Peer, request: h11.Request) -> None:
-        upgrade = _get(_texts(request.headers), "upgrade")
+    def _tunnel(self, peer: _Peer, upgrade: str | None) -> None:
         if upgrade is None:
             peer.send(h11.Response(status_code=200, reason="Tunnel To " + self.name, headers=[]))
         else:

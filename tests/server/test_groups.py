@@ -462,6 +462,17 @@ class AsAProxyTests(GroupTestCase):
         self.relay.settle()
         self.assertEqual([each.data for each in received], [b"a", b"b"])
 
+    def test_failed(self) -> None:
+        """A member whose work connection ended unanswered is left out while another one is well."""
+        first, second = (self.successResultOf(self.open()) for _ in range(2))
+        self.assertTrue(first.failed("it says nothing"))
+        legs = [self.successResultOf(self.open()) for _ in range(2)]
+        self.assertEqual([leg.proxy.name for leg in legs], ["b", "b"])
+        self.assertFalse(second.failed("it says nothing"))
+        first.close()
+        self.relay.settle()
+        self.assertFalse(first.failed("it says nothing"))
+
     def test_work_leg_of_another_member(self) -> None:
         """So does one that the first member does not open in time, and none if all are in trouble."""
         self.stall(self.members[0])

@@ -72,6 +72,11 @@ class WorkLegFlowTests(SynchronousTestCase):
         self.assertTrue(received.lost)
         self.assertEqual([each.ended for each in self.proxy.ended], [Ended.FAR_LOST])
 
+    def test_failed(self) -> None:
+        """Of a proxy that is in no group no other one is worth a try."""
+        self.flow.on_work_leg(self.work)
+        self.assertFalse(self.successResultOf(self.flow.answer).failed("it says nothing"))
+
     def test_ended(self) -> None:
         """It is ended like any other flow."""
         self.flow.on_work_leg(self.work)

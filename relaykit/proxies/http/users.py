@@ -200,7 +200,7 @@ class HttpUser:
     def provider_ended(self) -> None:
         """The work connection of the present exchange sends no more, or is gone."""
         now = self._seconds()
-        self._connection.provider_ended(now)
+        self._connection.provider_ended(now, has_other=self._has_other())
         self._settle(now)
 
     def provider_blocks(self, blocks: bool) -> None:
@@ -310,6 +310,17 @@ class HttpUser:
         now = self._seconds()
         self._connection.answer(BAD_GATEWAY, now)
         self._settle(now)
+
+    def _has_other(self) -> bool:
+        """Whether somebody else may answer in place of a provider that ended without a word.
+
+        One that has served before may have been idle for too long: that says nothing of its service.
+        """
+        assert self.provider is not None
+        leg = self.provider.leg
+        if leg.is_reused or not self._connection.awaits_answer:
+            return False
+        return leg.failed("its local service cannot be reached, or ended the connection without an answer")
 
     def _exchanged(self, is_reusable: bool) -> None:
         provider, self.provider = self.provider, None

@@ -83,7 +83,7 @@ class Requested:
 
 @frozen
 class RequestedAgain:
-    """The work connection had ended before it was asked: forward the same over a fresh one, or answer it."""
+    """The work connection ended unanswered: forward the same over a fresh one, or answer it."""
 
     head: RequestHead
 
@@ -264,12 +264,22 @@ class HttpConnection:
         elif self._body is None:
             self._due = None
 
-    def provider_ended(self, now: float) -> None:
-        """The work connection of the present request sends no more, or is gone."""
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the work connection of the present request has not said one byte."""
+        return self._response is not None and self._response.is_silent
+
+    def provider_ended(self, now: float, *, has_other: bool = False) -> None:
+        """The work connection of the present request sends no more, or is gone.
+
+        ``has_other`` tells that another one may serve, so that a request is told again which may be repeated;
+        so it is after a work connection that had served others, which may have ended before it was asked.
+        """
         response = self._response
         if response is None or self._state is not _State.EXCHANGING:
             return
-        if response.is_silent and self._is_reused and self._head is not None and self._head.may_repeat:
+        again = (self._is_reused or has_other) and response.is_silent
+        if again and self._head is not None and self._head.may_repeat:
             self._state = _State.DECIDING
             self._response = self._due = None
             self._events.append(RequestedAgain(self._head))

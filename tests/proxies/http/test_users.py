@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from relaykit.sansio.control.balancing import REST_S
 from relaykit.testing.memory import CAPACITY_BYTES
-from tests.proxies.http.scene import GET, OK, HttpTestCase
+from tests.proxies.http.scene import GET, OK, POST, HttpTestCase
 
 MOST_ASKED = 1000
 """Hundreds of requests within which a user who takes no answers is not read any more."""
@@ -92,3 +93,60 @@ class FullTests(HttpTestCase):
         self.assertIn(b"GET / ", self.service.take())
         self.say(self.service, OK)
         self.assertEqual(user.take(), OK)
+
+
+class GroupTests(HttpTestCase):
+    """Tests for the members of a group."""
+
+    def test_turns(self) -> None:
+        """Each request is another member's, and over work connections that serve again."""
+        for name in ("a", "b"):
+            self.publish(name=name, group="g")
+        user = self.user()
+        for turn in range(4):
+            self.say(user, GET)
+            name, service = self.served[turn % 2]
+            self.assertEqual(name, "ab"[turn % 2])
+            self.say(service, OK)
+            self.assertEqual(user.take(), OK)
+        self.assertEqual(len(self.served), 2)
+
+    def test_unanswered(self) -> None:
+        """A request that a member ends unanswered is another member's, if it may be repeated."""
+        for name in ("a", "b"):
+            self.publish(name=name, group="g")
+        user = self.user(POST + b"hello")
+        self.drop()
+        self.assertTrue(user.take().startswith(b"HTTP/1.1 502 "))
+        for request in (GET, POST + b"hello"):
+            self.say(user, request)
+            self.say(self.served[-1][1], OK)
+            self.assertEqual(user.take(), OK)
+        self.relay.advance(REST_S)
+        self.say(user, GET)
+        self.drop()
+        self.say(self.served[-1][1], OK)
+        self.assertEqual(user.take(), OK)
+        self.assertEqual([name for name, _ in self.served], ["a", "b", "b", "a", "b"])
+
+    def drop(self) -> None:
+        """The service that was asked last ends the connection."""
+        self.served[-1][1].leg.close()
+        self.relay.settle()
+
+    def test_all_unanswered(self) -> None:
+        """Each member is asked once."""
+        for name in ("a", "b", "c"):
+            self.publish(name=name, group="g")
+        user = self.user(GET)
+        for name in ("a", "b", "c"):
+            self.assertEqual((user.take(), self.served[-1][0]), (b"", name))
+            self.drop()
+        self.assertTrue(user.take().startswith(b"HTTP/1.1 502 "))
+        self.assertEqual(len(self.served), 3)
+
+    def test_no_services(self) -> None:
+        """So it is where none of them can reach its service."""
+        for name in ("a", "b", "c"):
+            self.publish(name=name, group="g", serves=False)
+        self.assertTrue(self.user(GET).take().startswith(b"HTTP/1.1 502 "))

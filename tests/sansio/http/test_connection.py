@@ -485,6 +485,21 @@ class FailureTests(SynchronousTestCase):
             between.end_provider()
             self.assertEqual(between.answers, [(502, False)], request)
 
+    def test_other_provider(self) -> None:
+        """Where another one may serve, a fresh connection that ends unanswered costs a request nothing."""
+        for request, again in ((GET, True), (POST + b"hello", False)):
+            between = Between()
+            between.user(request)
+            self.assertTrue(between.core.awaits_answer)
+            between.core.provider_ended(between.now, has_other=True)
+            between.step()
+            self.assertEqual(between.answers, [] if again else [(502, False)])
+        between = Between()
+        self.assertFalse(between.core.awaits_answer)
+        between.user(GET)
+        between.provider(b"HTTP")
+        self.assertFalse(between.core.awaits_answer)
+
     def test_repeated_without_a_body(self) -> None:
         """PUT and DELETE without a body have the same effect twice."""
         for method in (b"PUT", b"DELETE", b"HEAD", b"OPTIONS"):
