@@ -87,6 +87,8 @@ class RouteTable(Generic[TargetT]):
         self._domains: dict[str, dict[str, _Locations[TargetT]]] = {}
         self._count = 0
         self._located = 0
+        self.version = 0
+        """Another one after each change."""
 
     @property
     def has_locations(self) -> bool:
@@ -106,6 +108,7 @@ class RouteTable(Generic[TargetT]):
         assert self.get(route) is None, "a route is taken back before somebody else gets it"
         users = self._domains.setdefault(route.domain, {})
         users.setdefault(route.user, _Locations()).add(route.location, target)
+        self.version += 1
         self._count += 1
         self._located += bool(route.location)
 
@@ -114,6 +117,7 @@ class RouteTable(Generic[TargetT]):
         users = self._domains[route.domain]
         locations = users[route.user]
         locations.remove(route.location)
+        self.version += 1
         self._count -= 1
         self._located -= bool(route.location)
         if not locations.targets:

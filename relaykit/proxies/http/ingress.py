@@ -68,6 +68,10 @@ class HttpIngress(FirstBytesIngress):
             self._date = second, formatdate(second, usegmt=True).encode()
         return self._date[1]
 
+    @property
+    def version(self) -> int:
+        return self.routes.version
+
     def find(self, head: RequestHead) -> IRegisteredProxy | Answer:
         said = head.said
         names_user = said.authorization is not None or said.proxy_authorization is not None

@@ -53,6 +53,10 @@ class Sites(Protocol):
     def date(self) -> bytes:
         """The present date, as HTTP writes it."""
 
+    @property
+    def version(self) -> int:
+        """Another one when :meth:`find` may answer something else."""
+
     def find(self, head: RequestHead) -> IRegisteredProxy | Answer:
         """The proxy that a request leads to, or the answer where there is none, or none for this user."""
 
@@ -102,6 +106,7 @@ class HttpUser:
     """
 
     __slots__ = (
+        "_asked",
         "_connection",
         "_is_blocked",
         "_is_full",
@@ -113,8 +118,10 @@ class HttpUser:
         "_opening",
         "_origin",
         "_seconds",
+        "_site",
         "_sites",
         "_timer",
+        "_version",
         "provider",
     )
 
@@ -139,6 +146,10 @@ class HttpUser:
         self._last: _Provider | None = None
         """What served the last one, and may be kept for the next: of this user, or of others."""
         self._opening: Deferred[IWorkLeg] | None = None
+        self._asked: RequestHead | None = None
+        self._version = 0
+        self._site: IRegisteredProxy
+        """What was asked for last, and who served it."""
         self._is_full = False
         """Whether the user takes no more for now."""
         self._is_blocked = False
@@ -263,7 +274,7 @@ class HttpUser:
             self._finish(event.is_cut)
 
     def _serve(self, head: RequestHead, reuse: bool, now: float) -> None:
-        site = self._sites.find(head)
+        site = self._find(head)
         if isinstance(site, Answer):
             self._connection.answer(site, now)
             return
@@ -282,6 +293,16 @@ class HttpUser:
         self._opening = opening
         opening.addCallbacks(self._opened, self._not_opened)
         opening.addErrback(self._defect)
+
+    def _find(self, head: RequestHead) -> IRegisteredProxy | Answer:
+        """The same as before where the same is asked for again."""
+        version = self._sites.version
+        if head is not self._asked or version != self._version:
+            site = self._sites.find(head)
+            if isinstance(site, Answer):
+                return site
+            self._asked, self._version, self._site = head, version, site
+        return self._site
 
     def _opened(self, leg: IWorkLeg) -> None:
         self._opening = None

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from attrs import frozen
+from attrs import define, frozen
 
 from relaykit.errors import LocalProtocolError
 from relaykit.sansio.contract import Buffer
@@ -74,7 +74,7 @@ class Timeouts:
 DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
-@frozen
+@define
 class Requested:
     """A request is there: :meth:`HttpConnection.forward` or :meth:`HttpConnection.answer` it."""
 
@@ -88,7 +88,7 @@ class RequestedAgain:
     head: RequestHead
 
 
-@frozen
+@define
 class Answered:
     """An exchange is over, with this status; ``is_reusable`` if its work connection may serve another one.
 

@@ -42,8 +42,9 @@ MOST_FIELDS: Final = 200
 """Most fields of a head: browsers send about 20, chains of proxies twice that."""
 
 MOST_REMEMBERED_BYTES: Final = 4 * 1024
-"""Most bytes of a head that a connection remembers in case it comes again.  Idle connections are many: with
-what goes on of them, two such heads are 16 KiB; those of a browser and a server come to 6."""
+"""Most bytes of a head that a connection remembers in case it comes again.  Idle connections are many: a
+request, its fields, a response, and what goes on of them are 24 KiB at most; those of a browser and a server
+come to 8."""
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _TEXT = rb"[\t\x20-\x7e\x80-\xff]"

@@ -160,13 +160,16 @@ class RequestHead:
 class RequestHeads:
     """Reads the heads of one connection; a :class:`~relaykit.sansio.contract.PrefixParser` of them.
 
-    It remembers the last block of fields, which browsers and load tests send again and again, and what it
-    has seen of a head that is not complete: who sends it in tiny pieces does not have all of it read again.
+    It remembers the last request, which whoever polls sends again and again, and its block of fields, which
+    browsers send with most requests; and what it has seen of a head that is not complete: who sends it in
+    tiny pieces does not have all of it read again.
     """
 
     limit = MOST_HEAD_BYTES
 
     def __init__(self) -> None:
+        self._last = b""
+        self._found: tuple[RequestHead, int] | None = None
         self._block = b""
         self._said: RequestFields | None = None
         self._begun = b""
@@ -180,6 +183,8 @@ class RequestHeads:
 
         :raises RequestRefused: there can be none.
         """
+        if data == self._last and data:
+            return self._found
         line = _LINE.match(data)
         end = data.find(b"\r\n\r\n", 0, MOST_HEAD_BYTES)
         if line is None or end < 0:
@@ -194,7 +199,10 @@ class RequestHeads:
             if len(block) <= MOST_REMEMBERED_BYTES:
                 self._block, self._said = block, said
         method, target = line.groups()
-        return _make_head(method, target, said), end + 4
+        found = _make_head(method, target, said), end + 4
+        if len(data) == end + 4 <= MOST_REMEMBERED_BYTES:
+            self._last, self._found = data, found
+        return found
 
 
 def read_request_fields(lines: Lines, minor: int = 1) -> RequestFields:

@@ -137,6 +137,7 @@ class RequestRewriter:
         self._user = user
         self._scheme = scheme
         self._tail: tuple[RequestFields, Rules, bytes, bytes] | None = None
+        self._last: tuple[RequestHead, Rules, bytes] | None = None
 
     def write(self, head: RequestHead, rules: Rules) -> bytes:
         """The head of a request as the provider gets it, in HTTP/1.1.
@@ -144,6 +145,15 @@ class RequestRewriter:
         CONNECT goes on as it was sent but for its framing and its connection, since who serves it is a
         forward proxy with rules of its own.
         """
+        last = self._last
+        if last is not None and last[0] is head and last[1] is rules:
+            return last[2]
+        written = self._write(head, rules)
+        if len(written) <= MOST_REMEMBERED_BYTES:
+            self._last = head, rules, written
+        return written
+
+    def _write(self, head: RequestHead, rules: Rules) -> bytes:
         if head.method == b"CONNECT":
             target = head.target
             kept = _kept(head.said, _TO_TUNNEL | head.said.options)

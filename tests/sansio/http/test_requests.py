@@ -147,6 +147,22 @@ class RequestHeadTests(SynchronousTestCase):
         self.assertIs(first, second)
         self.assertIsNot(first, third)
 
+    def test_whole_again(self) -> None:
+        """A request that comes again, alone, is the same head; one with something behind it is read anew."""
+        heads = RequestHeads()
+        data = request(b"X-A: 1")
+        first = heads.feed(data)
+        assert first is not None
+        again, behind = heads.feed(data), heads.feed(data + b"G")
+        assert again is not None and behind is not None
+        self.assertIs(again[0], first[0])
+        self.assertEqual((behind[0], behind[1]), (first[0], len(data)))
+        self.assertIsNone(heads.feed(data[:-1]))
+        self.assertIsNone(heads.feed(b""))
+        other = heads.feed(request(b"X-A: 2"))
+        assert other is not None
+        self.assertNotEqual(other[0].said.lines, first[0].said.lines)
+
     def test_secrets(self) -> None:
         """No repr tells what a user sends to prove who it is."""
         self.assertNotIn(

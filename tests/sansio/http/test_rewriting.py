@@ -132,6 +132,7 @@ class RequestTests(SynchronousTestCase):
             assert found is not None
             again = rewriter.write(found[0], rules)
             self.assertEqual(again, RequestRewriter(b"192.0.2.9", b"https").write(found[0], rules))
+            self.assertIs(rewriter.write(found[0], rules), again)
             written.append(again)
         self.assertEqual(len(set(written)), 6)
 
