@@ -127,8 +127,6 @@ class IWorkLeg(IStreamLeg):
     def take_back(receiver: ILegReceiver) -> bool:
         """Takes it again for who had it last, with the producer that it had; false if somebody else has had
         it since, or if it is gone.
-
-        ``keep`` and this are for the same user, whose budgets it has.
         """
 
     def failed(why: str) -> bool:

@@ -187,6 +187,7 @@ class KeptWorkLegs:
             self._timer.set(until)
         self._until[leg] = until
         leg.is_kept = leg.is_reused = True
+        leg.resumeProducing()
 
     def take(self, budgets: Sequence[Budget]) -> WorkLeg | None:
         """One whose bytes are held to these budgets; None if there is none.

@@ -84,6 +84,7 @@ class _Provider:
 
     def leg_lost(self, reason: Ended) -> None:
         self.end_received()
+        self._user.forget(self)
 
     def pauseProducing(self) -> None:
         if self._user.provider is self:
@@ -214,6 +215,11 @@ class HttpUser:
         self._connection.provider_ended(now, has_other=self._has_other())
         self._settle(now)
 
+    def forget(self, provider: _Provider) -> None:
+        """A work connection is gone."""
+        if self._last is provider:
+            self._last = None
+
     def provider_blocks(self, blocks: bool) -> None:
         """It takes no more for now, or does again."""
         self._is_blocked = blocks
@@ -238,7 +244,8 @@ class HttpUser:
         try:
             while events := connection.events():
                 for event in events:
-                    self._act(event, now)
+                    if not self._is_over:
+                        self._act(event, now)
             if not self._is_over:
                 self._send()
                 self._timer.set(connection.next_wakeup())
@@ -282,6 +289,8 @@ class HttpUser:
         # A group chooses one of its members for each request.
         if reuse and last is not None and last.leg.proxy is site and last.leg.take_back(last):
             self.provider = last
+            if self._is_full:
+                last.leg.pauseProducing()
             self._connection.forward(self._sites.rules_of(last.leg.proxy), now, reused=True)
             if self._is_full:
                 last.leg.pauseProducing()
@@ -354,6 +363,7 @@ class HttpUser:
 
     def _drop_provider(self) -> None:
         provider, self.provider = self.provider, None
+        self._is_blocked = False
         if provider is not None:
             provider.leg.abort()
 
