@@ -26,7 +26,7 @@ REMEMBERED_HOSTS = 1024
 _DOT = re.compile("[.\u3002\uff0e\uff61]")
 """What ends a label.  Source: RFC 3490 section 3.1."""
 
-_LEGAL = re.compile(rb"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+_LEGAL = re.compile(rb"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 """Labels of letters, digits and hyphens, and the underscore that real names have in spite of RFC 1123."""
 
 _PORT = re.compile("(:[0-9]*)?")
@@ -38,11 +38,14 @@ def encode_host_name(name: str) -> bytes:
 
     Neither an IP address in brackets nor a name with a port, a scheme or a blank is one.
 
+    Names that are not ASCII get the form that browsers ask for: that of IDNA 2008, by the mapping of UTS 46,
+    and where that knows none, as for emoji, that of IDNA 2003.
+
     :raises ValueError: no host can have this name; the text says so and why.
-        Source: RFC 1123 section 2.1, RFC 3490 (IDNA) for names that are not ASCII.
+        Source: RFC 1123 section 2.1, RFC 5891, UTS 46, RFC 3490.
     """
     try:
-        encoded = name.encode("idna")
+        encoded = name.encode("ascii") if name.isascii() else _encode_international(name)
     except UnicodeError:
         encoded = b""
     if len(encoded.removesuffix(b".")) > HIGHEST_NAME_BYTES:
@@ -97,6 +100,17 @@ def _address_key(text: str) -> str:
         return ipaddress.IPv6Address(text).compressed
     except ValueError:
         return text.lower()
+
+
+def _encode_international(name: str) -> bytes:
+    """:raises UnicodeError: it has no ASCII form."""
+    # Its tables take a while, and few names need them.
+    import idna
+
+    try:
+        return idna.encode(name, uts46=True)
+    except idna.IDNAError:
+        return name.encode("idna")
 
 
 def _wrong_label(name: str) -> str:

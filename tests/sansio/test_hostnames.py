@@ -19,6 +19,9 @@ class HostNameTests(SynchronousTestCase):
             "Relay_1.example.": b"Relay_1.example.",
             "localhost": b"localhost",
             "büro.example": b"xn--bro-hoa.example",
+            "stra\u00dfe.example.": b"xn--strae-oqa.example.",
+            "b\u00fcro\u3002example": b"xn--bro-hoa.example",
+            "i\u2764.example": b"xn--i-7iq.example",
             "192.0.2.1": b"192.0.2.1",
             f"{'a' * 63}.example": b"a" * 63 + b".example",
         }.items():
