@@ -289,8 +289,6 @@ class HttpUser:
         # A group chooses one of its members for each request.
         if reuse and last is not None and last.leg.proxy is site and last.leg.take_back(last):
             self.provider = last
-            if self._is_full:
-                last.leg.pauseProducing()
             self._connection.forward(self._sites.rules_of(last.leg.proxy), now, reused=True)
             if self._is_full:
                 last.leg.pauseProducing()
