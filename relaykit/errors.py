@@ -24,6 +24,7 @@ __all__ = [
     "LocalProtocolError",
     "LoginRefusedError",
     "NoWorkConnection",
+    "NoWorkConnectionInTime",
     "OutOfDescriptors",
     "PeerUnprovenError",
     "PluginError",
@@ -154,9 +155,13 @@ class PeerUnprovenError(RelaykitError):
 
 
 class NoWorkConnection(RelaykitError):
-    """The client offered no work connection before the deadline."""
+    """A user, or who speaks for one, gets no work connection; the text says why."""
 
     problem = "no-work-connection"
+
+
+class NoWorkConnectionInTime(NoWorkConnection):
+    """The client offered none before the deadline."""
 
 
 class SessionLost(RelaykitError):

@@ -101,7 +101,8 @@ class IRegisteredProxy(ISignalPeer, IPortHolder):
         """An :class:`IWorkLeg` to the proxy's backend, transforms included, for who speaks over it.
 
         Its bytes are counted like those of a user who is served, and it may be ended like one.
-        Cancelling ends the wait.  Fails with :class:`relaykit.errors.NoWorkConnection` or
+        Cancelling ends the wait.  Fails with :class:`relaykit.errors.NoWorkConnection`, of which
+        :class:`relaykit.errors.NoWorkConnectionInTime` is one, or
         :class:`relaykit.errors.SessionLost`.
         """
 

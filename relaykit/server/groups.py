@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from relaykit.errors import (
     NoWorkConnection,
+    NoWorkConnectionInTime,
     ProxyRefusedError,
     RefusalCode,
     RefusedError,
@@ -95,7 +96,9 @@ class _Moving(ProxyFlow):
         """The member has had its time, and another one is not known to be in trouble."""
         if self.is_waiting and self._lasted_s < MOVES_FOR_S:
             self.proxy.session.cancel_work(self)
-            self.on_unserved(NoWorkConnection(f"the client did not serve it within {MEMBER_WAIT_S:g} s"))
+            self.on_unserved(
+                NoWorkConnectionInTime(f"the client did not serve it within {MEMBER_WAIT_S:g} s")
+            )
 
     def on_work_leg(self, leg: IStreamLeg) -> None:
         self._group.balancer.served(self.proxy)

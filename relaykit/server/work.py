@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import NoWorkConnection, SessionLost
+from relaykit.errors import NoWorkConnection, NoWorkConnectionInTime, SessionLost
 from relaykit.interfaces import ILegReceiver
 from relaykit.sansio.control.pool import Asked, Assigned, Discarded, Unserved, WhyUnserved, WorkPool
 from relaykit.sansio.control.server_opening import assign_work, refuse_work
@@ -177,10 +177,11 @@ class _Answer(_Check):
         return False
 
 
-_UNSERVED = {
-    WhyUnserved.TIMEOUT: "the client offered no work connection in time",
-    WhyUnserved.CROWDED: "too many users wait for this client already",
-    WhyUnserved.DEFECTIVE: "the client's work connections broke one after the other",
+_UNSERVED: Mapping[WhyUnserved, tuple[type[Exception], str]] = {
+    WhyUnserved.SESSION_ENDED: (SessionLost, "the client's session ended"),
+    WhyUnserved.TIMEOUT: (NoWorkConnectionInTime, "the client offered no work connection in time"),
+    WhyUnserved.CROWDED: (NoWorkConnection, "too many users wait for this client already"),
+    WhyUnserved.DEFECTIVE: (NoWorkConnection, "the client's work connections broke one after the other"),
 }
 
 
@@ -316,10 +317,8 @@ class WorkConnections:
         if not event.user.is_waiting:
             # It was ended by what came of another one that was told before.
             return
-        if event.why is WhyUnserved.SESSION_ENDED:
-            event.user.on_unserved(SessionLost("the client's session ended"))
-        else:
-            event.user.on_unserved(NoWorkConnection(_UNSERVED[event.why]))
+        error, text = _UNSERVED[event.why]
+        event.user.on_unserved(error(text))
 
     def _discard(self, event: Discarded[IdleConnection]) -> None:
         if event.surplus:

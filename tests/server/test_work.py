@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
-from relaykit.errors import NoWorkConnection, SessionLost
+from relaykit.errors import NoWorkConnection, NoWorkConnectionInTime, SessionLost
 from relaykit.interfaces import IWorkLeg
 from relaykit.options import ProxyCommon
 from relaykit.sansio.control.pool import WorkPool
@@ -155,10 +155,10 @@ class WorkConnectionsTests(WorkTestCase):
         second = self.open()
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(5)
-        self.failureResultOf(first, NoWorkConnection)
+        self.failureResultOf(first, NoWorkConnectionInTime)
         self.assertNoResult(second)
         self.clock.advance(5)
-        self.failureResultOf(second, NoWorkConnection)
+        self.failureResultOf(second, NoWorkConnectionInTime)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_closed(self) -> None:

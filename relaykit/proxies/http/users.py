@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from relaykit.errors import NoWorkConnection, SessionLost
+from relaykit.errors import NoWorkConnection, NoWorkConnectionInTime, SessionLost
 from relaykit.interfaces import ILegReceiver, ILossReceiver
-from relaykit.sansio.http.answers import BAD_GATEWAY, Answer
+from relaykit.sansio.http.answers import BAD_GATEWAY, GATEWAY_TIMEOUT, Answer
 from relaykit.sansio.http.connection import (
     Answered,
     Finished,
@@ -25,10 +26,9 @@ from relaykit.timer import Timer
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IReactorTime
-    from twisted.python.failure import Failure
 
     from relaykit.interfaces import IRegisteredProxy, IStreamLeg, IWorkLeg
     from relaykit.sansio.contract import Buffer
@@ -168,14 +168,10 @@ class HttpUser:
     # --- the user
 
     def data_received(self, data: Buffer) -> None:
-        now = self._seconds()
-        self._connection.receive(data, now)
-        self._settle(now)
+        self._take(self._connection.receive, data)
 
     def end_received(self) -> None:
-        now = self._seconds()
-        self._connection.end_received(now)
-        self._settle(now)
+        self._take(self._connection.end_received)
 
     def loss_noted(self, reason: Ended) -> None:
         """The user is gone, while nobody takes the rest of what it sent."""
@@ -205,15 +201,11 @@ class HttpUser:
 
     def provider_sent(self, data: Buffer) -> None:
         """Bytes of the present exchange."""
-        now = self._seconds()
-        self._connection.receive_from_provider(data, now)
-        self._settle(now)
+        self._take(self._connection.receive_from_provider, data)
 
     def provider_ended(self) -> None:
         """The work connection of the present exchange sends no more, or is gone."""
-        now = self._seconds()
-        self._connection.provider_ended(now, has_other=self._has_other())
-        self._settle(now)
+        self._take(self._provider_ended)
 
     def forget(self, provider: _Provider) -> None:
         """A work connection is gone."""
@@ -229,9 +221,16 @@ class HttpUser:
     # --- inside
 
     def _wake(self) -> None:
+        self._take(self._connection.wake)
+
+    def _take(self, take: Callable[..., None], *given: object) -> None:
+        """Has something taken that happens now, and does what follows."""
         now = self._seconds()
-        self._connection.wake(now)
-        self._settle(now)
+        try:
+            take(*given, now)
+            self._settle(now)
+        except Exception:
+            self._defect(Failure())
 
     def _settle(self, now: float) -> None:
         """Does what is to be done, until there is nothing more, and sends what is to be sent."""
@@ -250,10 +249,6 @@ class HttpUser:
                 self._send()
                 self._timer.set(connection.next_wakeup())
                 self._choose_reading()
-        except Exception:
-            self.log.failure("a defect while {origin} was served; it is dropped", origin=self._origin)
-            self._leg.abort()
-            self._end()
         finally:
             self._is_settling = False
 
@@ -315,10 +310,8 @@ class HttpUser:
         self._opening = None
         if self._is_over:
             leg.close()
-            return
-        now = self._seconds()
-        self._begin(leg, now)
-        self._settle(now)
+        else:
+            self._take(self._begin, leg)
 
     def _begin(self, leg: IWorkLeg, now: float) -> None:
         """Sends the present request over a work connection."""
@@ -335,9 +328,11 @@ class HttpUser:
         if self._is_over:
             return
         failure.trap(NoWorkConnection, SessionLost)
-        now = self._seconds()
-        self._connection.answer(BAD_GATEWAY, now)
-        self._settle(now)
+        late = failure.check(NoWorkConnectionInTime)
+        self._take(self._connection.answer, GATEWAY_TIMEOUT if late else BAD_GATEWAY)
+
+    def _provider_ended(self, now: float) -> None:
+        self._connection.provider_ended(now, has_other=self._has_other())
 
     def _has_other(self) -> bool:
         """Whether somebody else may answer in place of a provider that ended without a word.

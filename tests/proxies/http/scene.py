@@ -79,6 +79,10 @@ class HttpTestCase(SynchronousTestCase):
 
     @property
     def service(self) -> End:
-        """The service's end of the only connection so far."""
-        ((_, end),) = self.served
-        return end
+        """The service's end of the connection that was made to it last."""
+        return self.served[-1][1]
+
+    @property
+    def flows(self) -> int:
+        """Work connections that serve somebody, are waited for, or are kept."""
+        return len(self.relay.server.flows())
