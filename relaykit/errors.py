@@ -296,7 +296,7 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     ("no available port", "port-unavailable"),
     ("router config conflict", "domain-in-use"),
     ("should not belong to subdomain host", "domain-refused"),
-    ("subdomain is not supported because", "domain-refused"),
+    ("subdomain is not supported because", "no-sub-domain-host"),
     ("are not supported in subdomain", "domain-refused"),
     ("custom domain [", "domain-refused"),
     ("port is not set", "no-vhost-port"),

@@ -210,20 +210,29 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "domain-in-use": KnownProblem(
         "The domain is in use by another proxy",
-        "Another proxy of the server has one of these host names; in a group all proxies have the same ones.",
-        "Ask for another name in customDomains or subdomain, or give all proxies of the name the same "
-        "loadBalancer.group.",
+        "Another proxy of the server has one of these host names, for http with the same path and user; in a "
+        "group all proxies have the same ones.",
+        "Ask for another name in customDomains (--domain) or subdomain (--subdomain), or for other paths of "
+        "it in locations (--location, of http); or give all proxies of the name the same loadBalancer.group "
+        "(--group).",
     ),
     "domain-refused": KnownProblem(
         "The server does not give the domain",
-        "A name in customDomains is none, or is one below the server's subDomainHost, which subdomain is "
-        "for; or the server has no subDomainHost; or subdomain has a dot.",
+        "A name in customDomains (--domain) is none, or is one below the server's subDomainHost, which "
+        "subdomain (--subdomain) is for; or subdomain has a dot.",
         "Write one label in subdomain for a name below subDomainHost, and all others in customDomains.",
+    ),
+    "no-sub-domain-host": KnownProblem(
+        "The server has no domain for subdomains",
+        "A subdomain (--subdomain) is put before a domain of the server's own, and its configuration names "
+        "none.",
+        "Ask for a whole name in customDomains (--domain), or have subDomainHost put into the server's file.",
     ),
     "no-vhost-port": KnownProblem(
         "The server has no port for the proxy type",
         "Proxies of this type share one port of the server, and its configuration names none.",
-        "Have vhostHTTPSPort, vhostHTTPPort or tcpmuxHTTPConnectPort put into the server's file.",
+        "Have vhostHTTPPort (for http), vhostHTTPSPort (for https) or tcpmuxHTTPConnectPort (for tcpmux) put "
+        "into the server's file.  A tcp proxy, as by relaykit tcp with --web, needs none of them.",
     ),
     "unreadable-page": KnownProblem(
         "The page for unknown hosts cannot be read",

@@ -26,6 +26,7 @@ class OneLine:
     :ivar from_token: keys of secrets that, when they are not given, are made of the server's token and the
         proxy's name, so that whoever knows the token needs no second secret.
     :ivar scheme: of the address that users type into a browser, where by its type the service is for them.
+    :ivar paths: the key of the beginnings of the paths that lead to such a service, if there is one.
     """
 
     command: str
@@ -34,3 +35,4 @@ class OneLine:
     flags: Mapping[str, str] = Factory(dict)
     from_token: tuple[str, ...] = ()
     scheme: str = ""
+    paths: str = ""

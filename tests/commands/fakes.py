@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.testing import MemoryReactorClock
 
 from relaykit.client.status import ClientStatus
+from relaykit.interfaces import IExchangeObserver
 
 __all__ = ["FakeRole", "RunningReactor"]
 
@@ -44,6 +45,7 @@ class FakeRole(MultiService):
         super().__init__()
         self.done: list[str] = []
         self.measured = 0
+        self.observers: list[IExchangeObserver] = []
         self.now = ClientStatus()
         self.port = 7000
         self.fingerprint = "sha256:" + 32 * "ab"
@@ -70,6 +72,14 @@ class FakeRole(MultiService):
     def measure_round_trip(self) -> None:
         """Is counted."""
         self.measured += 1
+
+    def observe(self, observer: IExchangeObserver) -> None:
+        """Keeps it."""
+        self.observers.append(observer)
+
+    def stop_observing(self, observer: IExchangeObserver) -> None:
+        """Forgets it."""
+        self.observers.remove(observer)
 
     def outcome(self) -> Deferred[Any]:
         """How it went; waits until it is decided."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.task import LoopingCall
@@ -10,7 +11,8 @@ from zope.interface import implementer
 
 from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.status.plain import PlainRenderer
-from relaykit.commands.status.view import LastProblem, Snapshot, StatusView
+from relaykit.commands.status.view import LastProblem, Snapshot, StatusView, UserRequest
+from relaykit.interfaces import IExchangeObserver
 from relaykit.logs.lines import printable
 
 if TYPE_CHECKING:
@@ -18,11 +20,16 @@ if TYPE_CHECKING:
 
     from relaykit.client.status import ClientStatus
     from relaykit.commands.context import CommandContext
+    from relaykit.values import Exchange
 
 __all__ = ["LogFollower", "Renderer", "choose_renderer"]
 
 MEASURE_S = 5.0
 """Pause between two measurements of the round trip while somebody watches."""
+
+
+LAST_REQUESTS = 50
+"""Requests that are remembered: as many as a tall terminal has rows."""
 
 
 class Renderer(Protocol):
@@ -37,6 +44,9 @@ class Renderer(Protocol):
     def tell(self, text: str) -> None:
         """Shows a text that is no part of a snapshot."""
 
+    def tell_request(self, request: UserRequest) -> None:
+        """A user has asked for something; the next snapshots have it, too."""
+
     def close(self) -> None:
         """Leaves the terminal as it was."""
 
@@ -48,22 +58,26 @@ class Followed(Protocol):
 
     def measure_round_trip(self) -> None: ...
 
+    def observe(self, observer: IExchangeObserver) -> None: ...
 
-def choose_renderer(context: CommandContext, title: str, *, plain: bool) -> Renderer:
-    """The live one where there is a terminal that can be drawn on, lines elsewhere."""
+    def stop_observing(self, observer: IExchangeObserver) -> None: ...
+
+
+def choose_renderer(context: CommandContext, title: str, *, plain: bool, codes: bool = True) -> Renderer:
+    """The live one where there is a terminal that can be drawn on, with QR codes or without; else lines."""
     if plain or not context.stdout.isatty() or context.environ.get("TERM") == "dumb":
         return PlainRenderer(context)
     from relaykit.commands.status.live import LiveRenderer
 
-    return LiveRenderer(title, context.stdout)
+    return LiveRenderer(title, context.stdout, codes=codes)
 
 
-@implementer(ILogObserver)
+@implementer(ILogObserver, IExchangeObserver)
 class LogFollower:
-    """Shows a client: when it logs something, and as often as the renderer wants.  Owns the renderer.
+    """Shows a client: when it logs something, and as often as the renderer wants; and what its users ask for.
 
-    From :meth:`begin` on, the log of this process comes here alone: the last warning or error is shown as the
-    problem, and the traceback of a defect, which nobody may miss, as a text.
+    It owns the renderer.  From :meth:`begin` on, the log of this process comes here alone: the last warning
+    or error is shown as the problem, and the traceback of a defect, which nobody may miss, as a text.
     """
 
     def __init__(self, client: Followed, view: StatusView, renderer: Renderer, reactor: Any) -> None:
@@ -72,6 +86,7 @@ class LogFollower:
         self._view = view
         self._renderer = renderer
         self._reactor = reactor
+        self._requests: deque[UserRequest] = deque(maxlen=LAST_REQUESTS)
         self._soon: IDelayedCall | None = None
         self._ended = False
         self._looking = LoopingCall(self._look)
@@ -80,6 +95,7 @@ class LogFollower:
 
     def begin(self) -> None:
         """Begins to show."""
+        self._client.observe(self)
         globalLogBeginner.beginLoggingTo([self], discardBuffer=True, redirectStandardIO=False)
         if self._renderer.period_s is not None:
             self._looking.start(self._renderer.period_s)
@@ -94,6 +110,7 @@ class LogFollower:
     def end(self) -> None:
         """Shows how it ended, and nothing more."""
         self._ended = True
+        self._client.stop_observing(self)
         for call in (self._looking, self._measuring):
             if call.running:
                 call.stop()
@@ -121,6 +138,11 @@ class LogFollower:
             )
         self._look_soon()
 
+    def on_exchange(self, proxy: str, exchange: Exchange) -> None:
+        request = UserRequest.of(proxy, exchange)
+        self._requests.appendleft(request)
+        self._renderer.tell_request(request)
+
     def _look_soon(self) -> None:
         """What is logged is often said before it is done; at the end of this turn, both are."""
         if self._soon is None:
@@ -134,4 +156,6 @@ class LogFollower:
         status = self._client.status()
         if self._renderer.period_s is not None and status.round_trip_s is None:
             self._client.measure_round_trip()
-        self._renderer.show(self._view.snapshot(status, self._reactor.seconds(), self.problem))
+        self._renderer.show(
+            self._view.snapshot(status, self._reactor.seconds(), self.problem, tuple(self._requests))
+        )

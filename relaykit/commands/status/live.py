@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from io import StringIO
 from typing import TextIO
 from urllib.parse import urlsplit
 
-import segno
 from rich.console import Console, Group, RenderableType
 from rich.filesize import decimal
 from rich.live import Live
@@ -17,7 +16,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from relaykit.commands.status.view import ConnectionState, EntryPoint, LastProblem, Snapshot
+from relaykit.commands.status.output import takes_output
+from relaykit.commands.status.view import ConnectionState, EntryPoint, LastProblem, Snapshot, UserRequest
 from relaykit.dataplane.datagram_flows import DatagramCounts
 
 __all__ = ["LiveRenderer"]
@@ -28,8 +28,14 @@ PERIOD_S = 0.5
 QUIET_ZONE = 2
 """Light modules around a QR code.  Four are the standard's; two are what readers of screens need."""
 
-PANEL_ROWS = 14
-"""Rows that everything but QR codes takes, at most; a code is drawn where there is room for it, too."""
+LEAST_REQUESTS = 3
+"""Requests that are shown before a QR code is: who has scanned it wants to see what comes of it."""
+
+HEADING_ROWS = 2
+"""Rows above the requests: an empty one, and what they are."""
+
+MOST_CODES = 16
+"""QR codes that are remembered, so that they are not made anew for each drawing: of all that fit a screen."""
 
 _HERE = ("127.", "localhost", "[::1]")
 """How addresses begin that lead to this machine wherever they are read: no code is drawn of them."""
@@ -41,6 +47,9 @@ _COLORS = {
     ConnectionState.STOPPING: "yellow",
 }
 
+_STATUS_COLORS = {2: "green", 3: "cyan", 4: "yellow", 5: "red"}
+"""Colors of answers, by the first digit of their status."""
+
 
 class LiveRenderer:
     """A panel that is drawn again and again at the same place.
@@ -50,10 +59,13 @@ class LiveRenderer:
 
     period_s: float | None = PERIOD_S
 
-    def __init__(self, title: str, stream: TextIO, console: Console | None = None) -> None:
+    def __init__(
+        self, title: str, stream: TextIO, console: Console | None = None, *, codes: bool = True
+    ) -> None:
         self._title = title
         self._stream = stream
         self._console = console or Console(file=stream, highlight=False)
+        self._codes_wanted = codes
         self._unicode = "utf" in self._console.encoding.lower()
         self._before: Snapshot | None = None
         self._live = Live(
@@ -62,7 +74,7 @@ class LiveRenderer:
 
     def show(self, snapshot: Snapshot) -> None:
         """Draws a snapshot, unless the terminal takes nothing at the moment: that must stop no traffic."""
-        if not _takes_output(self._stream):
+        if not takes_output(self._stream):
             return
         if not self._live.is_started:
             self._live.start()
@@ -77,8 +89,19 @@ class LiveRenderer:
         """Leaves what was drawn last where it is."""
         self._live.stop()
 
+    def tell_request(self, request: UserRequest) -> None:
+        """Nothing: it is in what is drawn next."""
+
     def drawn(self, snapshot: Snapshot) -> RenderableType:
-        """What is drawn of a snapshot."""
+        """What is drawn of a snapshot: QR codes and requests, as far as there is room for them."""
+        room = self._console.height - len(self._console.render_lines(self._panel(snapshot, ())))
+        requests = snapshot.requests
+        kept = min(len(requests), LEAST_REQUESTS)
+        codes = list(self._codes(snapshot, room - kept - HEADING_ROWS if kept else room))
+        room -= sum(len(code.split()) for code in codes) + HEADING_ROWS
+        return Group(self._panel(snapshot, requests[: max(0, room)]), *codes)
+
+    def _panel(self, snapshot: Snapshot, requests: Sequence[UserRequest]) -> Panel:
         rows: list[RenderableType] = [
             self._state(snapshot),
             self._entry_points(snapshot),
@@ -88,7 +111,9 @@ class LiveRenderer:
             rows.append(_datagrams(snapshot.flows.datagrams))
         if snapshot.problem is not None:
             rows.append(_problem(snapshot.problem, snapshot.at))
-        panel = Panel(
+        if requests:
+            rows += [Text("\nlast requests", style="dim"), _requests(requests)]
+        return Panel(
             Group(*rows),
             title=self._title,
             title_align="left",
@@ -96,7 +121,6 @@ class LiveRenderer:
             subtitle_align="right",
             border_style=_COLORS[snapshot.state],
         )
-        return Group(panel, *self._codes(snapshot))
 
     def _state(self, snapshot: Snapshot) -> Text:
         dot = "●" if self._unicode else "*"
@@ -133,12 +157,12 @@ class LiveRenderer:
             text += f"   {arrow if self._unicode else words} {decimal(moved)} ({rate}/s)"
         return Text(text)
 
-    def _codes(self, snapshot: Snapshot) -> Iterator[Text]:
+    def _codes(self, snapshot: Snapshot, room: int) -> Iterator[Text]:
         """QR codes of the addresses that a telephone's browser can open, as far as there is room."""
-        room = self._console.height - PANEL_ROWS
-        for each in filter(_for_browsers, snapshot.entry_points) if self._unicode else ():
+        wanted = self._codes_wanted and self._unicode
+        for each in filter(_for_browsers, snapshot.entry_points) if wanted else ():
             code = _code(each.url)
-            rows = code.split("\n")
+            rows = code.split()
             room -= len(rows)
             if room < 0 or rows[0].cell_len > self._console.width:
                 return
@@ -150,8 +174,27 @@ def _datagrams(counts: DatagramCounts) -> Text:
     return Text(f"datagrams: {counts.near_to_far} from users, {counts.far_to_near} to users{dropped}")
 
 
+def _requests(requests: Sequence[UserRequest]) -> Table:
+    """One row for each; what is asked for has what the others leave of it."""
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    for _ in range(2):
+        table.add_column(justify="right", no_wrap=True)
+    for each in requests:
+        style = "red" if each.status is None else _STATUS_COLORS.get(each.status // 100, "default")
+        table.add_row(
+            Text(each.answer, style=style), *map(Text, (each.method, each.target, each.took, each.size))
+        )
+    return table
+
+
+@lru_cache(MOST_CODES)
 def _code(text: str) -> Text:
     """A QR code in half blocks; light modules are drawn."""
+    import segno  # only where one is drawn
+
     drawn = StringIO()
     segno.make(text, error="l").terminal(drawn, border=QUIET_ZONE, compact=True)
     return Text(drawn.getvalue().rstrip("\n"), style="bright_white on black", no_wrap=True)
@@ -173,12 +216,3 @@ def _problem(problem: LastProblem, now: float) -> Text:
 
 def _duration(seconds: float) -> str:
     return str(timedelta(seconds=int(seconds)))
-
-
-def _takes_output(stream: TextIO) -> bool:
-    """Whether a terminal is ready for more; one that was stopped with Ctrl-S is not."""
-    try:
-        _, ready, _ = select.select([], [stream.fileno()], [], 0)
-    except (OSError, ValueError):  # no descriptor, or a system that cannot ask
-        return True
-    return bool(ready)

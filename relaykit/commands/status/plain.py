@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relaykit.commands.status.view import ConnectionState, EntryPoint, Snapshot
+from relaykit.commands.status.output import takes_output
+from relaykit.commands.status.view import ConnectionState, EntryPoint, Snapshot, UserRequest
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
@@ -14,7 +15,10 @@ __all__ = ["PlainRenderer"]
 
 
 class PlainRenderer:
-    """Prints a line for whatever is new in a snapshot; problems go to standard error."""
+    """Prints a line for whatever is new in a snapshot, and for each request; problems go to standard error.
+
+    Requests are left out while nobody takes the lines, and counted.
+    """
 
     period_s: float | None = None
     """Only changes are told, so there is nothing to do at regular times."""
@@ -24,6 +28,7 @@ class PlainRenderer:
         self._state: ConnectionState | None = None
         self._open: set[str] = set()
         self._problem = ""
+        self._left_out = 0
 
     def show(self, snapshot: Snapshot) -> None:
         """Tells what is new."""
@@ -44,6 +49,15 @@ class PlainRenderer:
         """Prints what is no part of a snapshot."""
         self._context.complain(text)
 
+    def tell_request(self, request: UserRequest) -> None:
+        """Prints what a user has asked for."""
+        if not takes_output(self._context.stdout):
+            self._left_out += 1
+            return
+        left_out, self._left_out = self._left_out, 0
+        before = f"({left_out} requests are left out)\n" if left_out else ""
+        self._context.say(before + _asked(request))
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -57,3 +71,10 @@ def _problem_text(problem: LastProblem) -> str:
 def _opened(entry_point: EntryPoint) -> str:
     to = f" -> {entry_point.leads_to}" if entry_point.leads_to else ""
     return f"[{entry_point.name}] open: {entry_point.where}{to}"
+
+
+def _asked(request: UserRequest) -> str:
+    return (
+        f"[{request.proxy}] {request.method} {request.target} -> {request.answer} "
+        f"({request.took}, {request.size})"
+    )

@@ -7,15 +7,27 @@ A snapshot is data; :mod:`relaykit.commands.status.plain` writes it in lines, an
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
+from urllib.parse import quote
 
 from attrs import field, frozen
+from rich.filesize import decimal
 
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
 from relaykit.commands.known_problems import KnownProblem
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.dataplane.plane import FlowCounts
+from relaykit.logs.lines import printable
+from relaykit.values import Exchange
 
-__all__ = ["ConnectionState", "EntryPoint", "LastProblem", "Snapshot", "StatusView"]
+__all__ = ["ConnectionState", "EntryPoint", "LastProblem", "Snapshot", "StatusView", "UserRequest"]
+
+MOST_TARGET_LETTERS = 200
+"""Letters of what a user asked for that are shown: a line or two; some requests have thousands."""
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+"""What nobody writes in a URL."""
 
 
 class ConnectionState(enum.Enum):
@@ -56,9 +68,45 @@ class LastProblem:
 
 
 @frozen(kw_only=True)
+class UserRequest:
+    """What a user has asked for, as it is shown: it has one line, and says nothing to a terminal.
+
+    :ivar status: of the answer; None if there was none.
+    :ivar took: how long it took.
+    :ivar size: of what was sent in answer.
+    """
+
+    proxy: str
+    method: str
+    target: str
+    status: int | None
+    took: str
+    size: str
+
+    @classmethod
+    def of(cls, proxy: str, exchange: Exchange) -> Self:
+        """An exchange of a proxy."""
+        seconds, target = exchange.seconds, printable(exchange.target)
+        return cls(
+            proxy=proxy,
+            method=printable(exchange.method),
+            target=target if len(target) <= MOST_TARGET_LETTERS else f"{target[:MOST_TARGET_LETTERS]}...",
+            status=exchange.status,
+            took=f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s",
+            size=decimal(exchange.sent),
+        )
+
+    @property
+    def answer(self) -> str:
+        """The status, in words where there is none."""
+        return "no answer" if self.status is None else str(self.status)
+
+
+@frozen(kw_only=True)
 class Snapshot:
     """A client at one moment.
 
+    :ivar requests: what users asked for last, the newest first.
     :ivar at: the time of the snapshot.
     :ivar seconds: for how long it has been in its state; until the next attempt, where it waits.
     """
@@ -68,6 +116,7 @@ class Snapshot:
     state: ConnectionState
     seconds: float
     entry_points: tuple[EntryPoint, ...] = ()
+    requests: tuple[UserRequest, ...] = ()
     flows: FlowCounts = field(factory=FlowCounts)
     round_trip_s: float | None = None
     problem: LastProblem | None = None
@@ -93,14 +142,22 @@ class StatusView:
     :ivar leads_to: where each proxy and visitor leads, by its name.
     :ivar hints: how each proxy without a public address is reached, by its name.
     :ivar schemes: ``http`` or ``https`` of the proxies whose service is for browsers, by its name.
+    :ivar paths: the beginnings of the paths that lead to such a proxy, by its name, where not all do.
     """
 
     server: ServerName
-    leads_to: dict[str, str] = field(factory=dict)
-    hints: dict[str, str] = field(factory=dict)
-    schemes: dict[str, str] = field(factory=dict)
+    leads_to: Mapping[str, str] = field(factory=dict)
+    hints: Mapping[str, str] = field(factory=dict)
+    schemes: Mapping[str, str] = field(factory=dict)
+    paths: Mapping[str, Sequence[str]] = field(factory=dict)
 
-    def snapshot(self, status: ClientStatus, now: float, problem: LastProblem | None) -> Snapshot:
+    def snapshot(
+        self,
+        status: ClientStatus,
+        now: float,
+        problem: LastProblem | None,
+        requests: tuple[UserRequest, ...] = (),
+    ) -> Snapshot:
         """The snapshot of a status."""
         state, seconds = _state(status, now)
         return Snapshot(
@@ -109,6 +166,7 @@ class StatusView:
             state=state,
             seconds=seconds,
             entry_points=(*map(self._of_proxy, status.proxies), *map(self._of_visitor, status.visitors)),
+            requests=requests,
             flows=status.flows,
             round_trip_s=status.round_trip_s,
             problem=problem,
@@ -128,14 +186,25 @@ class StatusView:
         return self._entry_point(visitor.name, visitor.listening is not None, address)
 
     def _entry_point(self, name: str, open_: bool, address: str, reason: str = "") -> EntryPoint:
-        # A proxy with several domains has several addresses.
-        addresses = [each for each in address.split(",") if each]
+        # A proxy with several domains has several addresses, each as often as it has paths.
+        addresses = list(dict.fromkeys(each for each in address.split(",") if each))
         if (scheme := self.schemes.get(name)) is not None:
-            addresses = [each if "://" in each else f"{scheme}://{each}/" for each in addresses]
+            paths = self.paths.get(name, ())
+            addresses = [url for each in addresses for url in _urls(scheme, each, paths)]
         url = next((each for each in addresses if "://" in each), "")
         where = ", ".join(addresses) or self.hints.get(name, "")
         leads_to = self.leads_to.get(name, "")
         return EntryPoint(name=name, leads_to=leads_to, open=open_, where=where, url=url, reason=reason)
+
+
+def _urls(scheme: str, address: str, paths: Sequence[str]) -> Iterator[str]:
+    """What a browser opens at an address; the address itself if it has a wildcard, which nobody can open."""
+    if "://" in address or "*" in address:
+        yield address
+        return
+    host = address.removesuffix(_DEFAULT_PORTS[scheme])
+    for path in paths or ("/",):
+        yield f"{scheme}://{host}{quote(path)}"
 
 
 def _state(status: ClientStatus, now: float) -> tuple[ConnectionState, float]:

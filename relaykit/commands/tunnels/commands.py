@@ -24,7 +24,7 @@ from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import ConfigurationProblem
 from relaykit.errors import BrokenProxyType, PluginError, RelaykitError
 from relaykit.interfaces import IDatagramProxyType, IOneLineProxyType
-from relaykit.options import OneLine, ProxyCommon
+from relaykit.options import OneLine, Options, ProxyCommon, option_fields
 from relaykit.plugins import ProxyTypes
 from relaykit.values import Address, Secret
 
@@ -61,10 +61,15 @@ _CONNECTION = (
 )
 """How the server is reached, and how the command shows itself."""
 
-_OF_STREAMS = (
-    click.Option(["--web"], is_flag=True, help="the service is for browsers: show its address as a URL"),
+_WEB = click.Option(["--web"], is_flag=True, help="the service is for browsers: show its address as a URL")
+"""What goes without saying where the type says it, and means nothing for datagrams."""
+
+_QR = click.Option(
+    ["--qr/--no-qr"],
+    default=True,
+    help="draw a QR code of the URL, where there is room for it  [default: qr]",
 )
-"""What means nothing for datagrams."""
+"""What means nothing where there is no URL."""
 
 _OF_PROXY = (
     click.Option(["-n", "--name"], default="", help="name of the proxy on the server; made up if left out"),
@@ -141,7 +146,7 @@ class TunnelCommand:
     def command(self, others: Sequence[TunnelCommand] = ()) -> click.Command:
         """The command for click, with the commands that flags make of it."""
         own = (each.click_option() for each in self._flags())
-        web = () if IDatagramProxyType.providedBy(self.type) else _OF_STREAMS
+        url = (_QR,) if self.line.scheme else () if IDatagramProxyType.providedBy(self.type) else (_WEB, _QR)
         common = _OF_VISITOR if self.line.visits else _OF_PROXY
         flags = (
             click.Option([each.flag], is_flag=True, expose_value=False, help=sentence(each.line.summary))
@@ -150,7 +155,7 @@ class TunnelCommand:
         command = _OfType(
             self.line.command,
             callback=called("tunnels.run:run_tunnel", self),
-            params=[*common, *flags, *own, *web, *_CONNECTION],
+            params=[*common, *flags, *own, *url, *_CONNECTION],
             help=f"{self.line.summary}.",
             short_help=self.line.summary,
             context_settings=SETTINGS,
@@ -162,13 +167,11 @@ class TunnelCommand:
     def as_typed(self, problem: ConfigurationProblem) -> ConfigurationProblem:
         """A problem of the table with what stands for its key on the command line."""
         key = _IN_A_LIST.sub("", problem.key.rpartition("].")[2] if "]." in problem.key else problem.key)
-        what = problem.what
-        for each in self._flags():
-            if each.table:
-                what = re.sub(rf"\b{re.escape(each.key)}\b", f"--{each.name}", what)
-        own = next((each for each in self._flags() if key == each.key), None)
-        if own is not None:
-            typed = f"--{own.name}"
+        flags = {each.key: f"--{each.name}" for each in self._flags()}
+        named = re.compile(rf"\b(?:{'|'.join(map(re.escape, flags))})\b")
+        what = named.sub(lambda found: flags[found[0]], problem.what) if flags else problem.what
+        if key in flags:
+            typed = flags[key]
         elif key in _FLAGS_OF_ALL:
             typed = "--" + re.sub("([A-Z])", r"-\1", key).lower()
         else:
@@ -214,6 +217,11 @@ class TunnelCommand:
         local = local_service(values["service"]).get("localPort", "PORT")
         user = f" --user {values['user']}" if values["user"] else ""
         return f"relaykit {visit.command} {name} --port {local}{user}"
+
+    def paths(self, options: Options) -> Sequence[str]:
+        """The beginnings of the paths that lead to a proxy with these own keys; none for all."""
+        names = {each.key: each.name for each in option_fields(type(options))}
+        return getattr(options, names[self.line.paths]) if self.line.paths else ()
 
     def _flags(self) -> Sequence[KeyFlag]:
         return flags_of(self.type, self.line)

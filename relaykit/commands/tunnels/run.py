@@ -55,7 +55,9 @@ def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) ->
     prepare_process()
     reactor = context.choose_reactor()
     client = ClientAssembly(loaded=loaded, token=login.token, types=types, state=state).make(reactor)
-    renderer = choose_renderer(context, f"relaykit {tunnel.line.command}", plain=values["plain"])
+    renderer = choose_renderer(
+        context, f"relaykit {tunnel.line.command}", plain=values["plain"], codes=values.get("qr", False)
+    )
     follower = LogFollower(client, _view(tunnel, values, login, loaded), renderer, reactor)
 
     def begin() -> Deferred[Any]:
@@ -132,7 +134,8 @@ def _view(tunnel: TunnelCommand, values: Mapping[str, Any], login: Login, loaded
             hints[proxy.common.name] = f"{other_half} --server {login.server}"
     scheme = tunnel.line.scheme or ("http" if values.get("web") else "")
     schemes = dict.fromkeys(leads_to, scheme) if scheme else {}
-    return StatusView(server=login.server, leads_to=leads_to, hints=hints, schemes=schemes)
+    paths = {each.common.name: tunnel.paths(each.options) for each in loaded.proxies}
+    return StatusView(server=login.server, leads_to=leads_to, hints=hints, schemes=schemes, paths=paths)
 
 
 def _keep(login: Login, logins: RememberedLogins) -> None:

@@ -37,6 +37,7 @@ class _HttpType:
             summary="Publish a site by a host name",
             flags={"customDomains": "domain", "locations": "location"},
             scheme="http",
+            paths="locations",
         ),
     )
 

@@ -13,11 +13,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.client.status import ClientStatus
 from relaykit.commands.context import CommandContext
 from relaykit.commands.known_problems import KNOWN_PROBLEMS
-from relaykit.commands.status.follower import MEASURE_S, LogFollower, choose_renderer
+from relaykit.commands.status.follower import LAST_REQUESTS, MEASURE_S, LogFollower, choose_renderer
 from relaykit.commands.status.live import LiveRenderer
 from relaykit.commands.status.plain import PlainRenderer
-from relaykit.commands.status.view import ConnectionState, LastProblem, Snapshot, StatusView
+from relaykit.commands.status.view import ConnectionState, LastProblem, Snapshot, StatusView, UserRequest
 from relaykit.commands.tunnels.logins import ServerName
+from relaykit.values import Exchange
 from tests.commands.fakes import FakeRole
 
 CONNECTED = ClientStatus(connected=True, since=0.0, round_trip_s=0.01)
@@ -30,6 +31,7 @@ class RecordingRenderer:
         self.period_s = period_s
         self.snapshots: list[Snapshot] = []
         self.told: list[str] = []
+        self.requests: list[UserRequest] = []
         self.closed = False
 
     def show(self, snapshot: Snapshot) -> None:
@@ -39,6 +41,10 @@ class RecordingRenderer:
     def tell(self, text: str) -> None:
         """Keeps it."""
         self.told.append(text)
+
+    def tell_request(self, request: UserRequest) -> None:
+        """Keeps it."""
+        self.requests.append(request)
 
     def close(self) -> None:
         """Remembers it."""
@@ -114,6 +120,20 @@ class LogFollowerTests(SynchronousTestCase):
             follower.end()
             self.assertEqual((len(renderer.snapshots), renderer.closed), (before + 1, True))
             self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_requests(self) -> None:
+        """What users ask for is told at once, and the last of it is in the next snapshot, newest first."""
+        follower, renderer = self.followed(0.5)
+        asked = [Exchange(method="GET", target=f"/{number}", status=200, seconds=0.1) for number in range(60)]
+        for each in asked:
+            for observer in self.client.observers:
+                observer.on_exchange("web", each)
+        told = [UserRequest.of("web", each) for each in asked]
+        self.assertEqual(renderer.requests, told)
+        self.clock.advance(0.5)
+        self.assertEqual(renderer.snapshots[-1].requests, tuple(reversed(told[-LAST_REQUESTS:])))
+        follower.end()
+        self.assertEqual(self.client.observers, [])
 
     def test_problem(self) -> None:
         """The last warning or error of ours is the problem, without the run id, with what is known of it."""

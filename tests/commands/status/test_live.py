@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from io import StringIO
 from typing import Any
 
@@ -15,7 +14,7 @@ from relaykit.commands.status.live import LiveRenderer
 from relaykit.commands.status.view import ConnectionState, Snapshot
 from relaykit.dataplane.datagram_flows import DatagramCounts
 from relaykit.dataplane.plane import FlowCounts
-from tests.commands.status.snapshots import CONNECTED, CONNECTING, OPEN, problem, with_entry_points
+from tests.commands.status.snapshots import CONNECTED, CONNECTING, OPEN, asked, problem, with_entry_points
 
 WEB = evolve(OPEN, name="web", where="http://relay.example:6000/", url="http://relay.example:6000/")
 
@@ -23,12 +22,12 @@ WEB = evolve(OPEN, name="web", where="http://relay.example:6000/", url="http://r
 class LiveRendererTests(SynchronousTestCase):
     """Tests for what is drawn."""
 
-    def screen(self, height: int = 50, encoding: str = "utf-8") -> LiveRenderer:
+    def screen(self, height: int = 50, encoding: str = "utf-8", codes: bool = True) -> LiveRenderer:
         """A screen of 100 columns."""
         self.stream = StringIO()
         console = Console(file=self.stream, force_terminal=True, width=100, height=height, color_system=None)
         self.patch(Console, "encoding", encoding)
-        return LiveRenderer("relaykit tcp", self.stream, console)
+        return LiveRenderer("relaykit tcp", self.stream, console, codes=codes)
 
     def lines(self, snapshot: Snapshot, shown: LiveRenderer | None = None, **terminal: Any) -> list[str]:
         """The lines that a snapshot is drawn in, borders left out."""
@@ -101,6 +100,30 @@ class LiveRendererTests(SynchronousTestCase):
         self.assertIn("[bold]", self.text(evolve(CONNECTED, problem=problem("[bold] is odd"))))
         self.assertIn("[red]", self.text(with_entry_points(evolve(OPEN, name="[red]"))))
 
+    def test_requests(self) -> None:
+        """What users asked for last is shown with its answer, each in a row, as many as there is room for."""
+        long = asked("/" + 300 * "x", status=None, took="2.0 s")
+        lines = [line.split() for line in self.lines(evolve(CONNECTED, requests=(asked("/a?b"), long)))]
+        at = lines.index(["last", "requests"])
+        self.assertEqual(lines[at + 1], ["200", "GET", "/a?b", "12", "ms", "1.2", "kB"])
+        self.assertEqual(lines[at + 2][:3], ["no", "answer", "GET"])
+        self.assertTrue(lines[at + 2][3].endswith("x…"))
+        many = evolve(CONNECTED, requests=tuple(asked(f"/{number}") for number in range(50)))
+        for height, count in ((3, 0), (6, 0), (7, 1), (20, 14), (60, 50)):
+            drawn = self.lines(many, height=height)
+            self.assertEqual(sum(line.startswith("200") for line in drawn), count)
+            self.assertLessEqual(len(drawn), max(height, 4))
+
+    def test_requests_and_code(self) -> None:
+        """A code leaves room for three requests, or is not drawn; without it there is room for more."""
+        requests = tuple(asked(f"/{number}") for number in range(50))
+        for height, count, rows in ((20, 0, 15), (24, 2, 15), (24, 3, 0), (25, 3, 15), (25, 50, 15)):
+            snapshot = with_entry_points(WEB, requests=requests[:count])
+            lines = self.lines(snapshot, height=height)
+            self.assertEqual(sum(line.startswith(("█", "▀")) for line in lines), rows, (height, count))
+            self.assertEqual(sum(line.startswith("200") for line in lines), min(count, 3))
+            self.assertLessEqual(len(lines), height)
+
     def test_code(self) -> None:
         """What another device can open has a QR code, where it is open and there is room."""
         corner = "██ ▄▄▄▄▄ █"
@@ -109,7 +132,8 @@ class LiveRendererTests(SynchronousTestCase):
             (with_entry_points(OPEN), {}),
             (with_entry_points(evolve(WEB, open=False)), {}),
             (with_entry_points(evolve(WEB, url="http://127.0.0.1:6000/")), {}),
-            (with_entry_points(WEB), {"height": 24}),
+            (with_entry_points(WEB), {"height": 19}),
+            (with_entry_points(WEB), {"codes": False}),
             (with_entry_points(WEB), {"encoding": "ascii"}),
         ):
             self.assertNotIn(corner, self.text(snapshot, **terminal))
@@ -132,18 +156,6 @@ class LiveRendererTests(SynchronousTestCase):
     def test_stopped_terminal(self) -> None:
         """Nothing is drawn while the terminal takes nothing."""
         shown = self.screen()
-        self.patch(live, "_takes_output", lambda stream: False)
+        self.patch(live, "takes_output", lambda stream: False)
         shown.show(CONNECTED)
         self.assertEqual(self.stream.getvalue(), "")
-
-    def test_full_pipe(self) -> None:
-        """A terminal is asked whether it takes more; what has no descriptor does."""
-        read_end, write_end = os.pipe()
-        self.addCleanup(os.close, read_end)
-        with open(write_end, "wb", buffering=0) as stream:
-            os.set_blocking(write_end, False)
-            self.assertTrue(live._takes_output(stream))  # type: ignore[arg-type]  # only fileno() counts
-            while stream.write(bytes(65536)):
-                pass
-            self.assertFalse(live._takes_output(stream))  # type: ignore[arg-type]  # likewise
-        self.assertTrue(live._takes_output(StringIO()))

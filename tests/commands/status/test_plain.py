@@ -8,10 +8,11 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.context import CommandContext
+from relaykit.commands.status import plain
 from relaykit.commands.status.plain import PlainRenderer
 from relaykit.commands.status.view import ConnectionState, Snapshot
 from relaykit.dataplane.plane import FlowCounts
-from tests.commands.status.snapshots import CONNECTED, CONNECTING, OPEN, problem, with_entry_points
+from tests.commands.status.snapshots import CONNECTED, CONNECTING, OPEN, asked, problem, with_entry_points
 
 
 class PlainRendererTests(SynchronousTestCase):
@@ -84,6 +85,32 @@ class PlainRendererTests(SynchronousTestCase):
         """Traffic is no news."""
         self.said(CONNECTED)
         self.assertEqual(self.said(evolve(CONNECTED, flows=FlowCounts(present=1, total=1))), "")
+
+    def test_requests(self) -> None:
+        """Each request is a line."""
+        for each in (asked("/a?b=c"), asked("/b", status=None)):
+            self.renderer.tell_request(each)
+        self.assertEqual(
+            self.out.getvalue(),
+            "[web] GET /a?b=c -> 200 (12 ms, 1.2 kB)\n[web] GET /b -> no answer (12 ms, 1.2 kB)\n",
+        )
+
+    def test_nobody_reads(self) -> None:
+        """Requests are left out while nobody takes the lines, which is told with the next one."""
+        takes = False
+        self.patch(plain, "takes_output", lambda stream: takes)
+        for number in range(3):
+            self.renderer.tell_request(asked(f"/{number}"))
+        self.assertEqual(self.out.getvalue(), "")
+        takes = True
+        for number in range(3, 5):
+            self.renderer.tell_request(asked(f"/{number}"))
+        self.assertEqual(
+            self.out.getvalue(),
+            "(3 requests are left out)\n"
+            "[web] GET /3 -> 200 (12 ms, 1.2 kB)\n"
+            "[web] GET /4 -> 200 (12 ms, 1.2 kB)\n",
+        )
 
     def test_told(self) -> None:
         """Any other text goes to standard error, and closing says nothing."""

@@ -9,14 +9,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
 from relaykit.commands.status.view import (
+    MOST_TARGET_LETTERS,
     ConnectionState,
     EntryPoint,
     Snapshot,
     StatusView,
+    UserRequest,
 )
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.dataplane.plane import FlowCounts
-from relaykit.values import Address
+from relaykit.values import Address, Exchange
 
 RELAY = ServerName("relay.example")
 
@@ -90,6 +92,30 @@ class StatusViewTests(SynchronousTestCase):
         told = ClientStatus(proxies=(proxy("https://app.relay.example"),))
         self.assertEqual(self.entry_point(told).url, "https://app.relay.example")
 
+    def test_web_urls(self) -> None:
+        """A site has a URL for each domain and path, without a port that all know; a wildcard has none."""
+        for address, scheme, paths, where in (
+            ("a.example", "http", (), "http://a.example/"),
+            ("a.example:80", "http", (), "http://a.example/"),
+            ("a.example:443", "https", (), "https://a.example/"),
+            ("a.example:443", "http", (), "http://a.example:443/"),
+            ("a.example:8080", "http", (), "http://a.example:8080/"),
+            ("[::1]:80", "http", (), "http://[::1]/"),
+            (
+                "a.example,a.example,b.example,b.example",
+                "http",
+                ("/a", "/b c/"),
+                "http://a.example/a, http://a.example/b%20c/, http://b.example/a, http://b.example/b%20c/",
+            ),
+            ("*.example:8080,b.example:8080", "http", (), "*.example:8080, http://b.example:8080/"),
+        ):
+            status = ClientStatus(proxies=(proxy(address),))
+            seen = self.entry_point(status, schemes={"ssh": scheme}, paths={"ssh": paths})
+            self.assertEqual(seen.where, where)
+            self.assertEqual(seen.url, next(each for each in where.split(", ") if "*" not in each))
+        every = self.entry_point(ClientStatus(proxies=(proxy("*:8080"),)), schemes={"ssh": "http"})
+        self.assertEqual((every.where, every.url), ("*:8080", ""))
+
     def test_visitor(self) -> None:
         """A visitor is open once it listens."""
         closed = self.entry_point(ClientStatus(visitors=(VisitorStatus(name="v"),)), leads_to={"v": "db"})
@@ -113,3 +139,31 @@ class StatusViewTests(SynchronousTestCase):
             snapshot.entry_points,
             (EntryPoint(name="ssh", leads_to="127.0.0.1:22", open=True, where="how to"),),
         )
+
+
+class UserRequestTests(SynchronousTestCase):
+    """Tests for :class:`UserRequest`."""
+
+    def shown(self, target: str = "/", status: int | None = 200, seconds: float = 0.0) -> UserRequest:
+        """A request as it is shown."""
+        return UserRequest.of(
+            "web", Exchange(method="GET", target=target, status=status, seconds=seconds, sent=1234)
+        )
+
+    def test_shown(self) -> None:
+        """An exchange is shown by what was asked and how it was answered."""
+        seen = self.shown("/a?b=c")
+        self.assertEqual((seen.proxy, seen.method, seen.target), ("web", "GET", "/a?b=c"))
+        self.assertEqual((seen.answer, seen.size), ("200", "1.2 kB"))
+        self.assertEqual(self.shown(status=None).answer, "no answer")
+
+    def test_time(self) -> None:
+        """Its time is told in milliseconds, or in seconds where it took long."""
+        for seconds, took in ((0.0, "0 ms"), (0.0124, "12 ms"), (0.999, "999 ms"), (61.25, "61.2 s")):
+            self.assertEqual(self.shown(seconds=seconds).took, took)
+
+    def test_one_line(self) -> None:
+        """Nothing in it speaks to a terminal, and it is cut where it is long."""
+        self.assertEqual(self.shown("/\x1b[2J\n").target, "/\\x1b[2J\\n")
+        target = self.shown("/" + 5000 * "x").target
+        self.assertEqual((len(target), target[-4:]), (MOST_TARGET_LETTERS + 3, "x..."))

@@ -18,6 +18,8 @@ from relaykit.values import Secret
 BUILT_IN = ProxyTypes.from_references(
     [
         ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",)),
+        ProxyTypeReference("http", "relaykit.proxies.http", commands=("http",)),
+        ProxyTypeReference("https", "relaykit.proxies.https", commands=("https",)),
         ProxyTypeReference("sudp", "relaykit.proxies.sudp", commands=("secret --udp", "visit --udp")),
         ProxyTypeReference("udp", "relaykit.proxies.udp", commands=("udp",)),
         ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit")),

@@ -24,6 +24,7 @@ from relaykit.errors import BrokenProxyType, RelaykitError
 from relaykit.interfaces import IOneLineProxyType, IProxyTypeReference
 from relaykit.options import HealthCheck, LoadBalancer, OneLine, ProxyTransport
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
+from relaykit.proxies.http.options import HttpOptions
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.sudp import SudpOptions, SudpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
@@ -67,6 +68,48 @@ class PublishTests(SynchronousTestCase):
             (proxy.type_name, proxy.common.local_datagram_endpoint), ("udp", "udp:127.0.0.1:51820")
         )
         self.assertEqual(proxy.options, UdpOptions(remote_port=6000, udp_packet_size=9000))
+
+    def test_http(self) -> None:
+        """Domains and paths may be given many times; a password comes from a file or the environment."""
+        words = ("--domain", "a.example,b.example", "--domain", "c.example", "--http-user", "ann")
+        said = table("http", "8080", *words, "--location", "/a", RELAYKIT_HTTP_PASSWORD="pass")
+        (proxy,) = loaded(said).proxies
+        self.assertEqual(
+            proxy.options,
+            HttpOptions(
+                custom_domains=("a.example", "b.example", "c.example"),
+                locations=("/a",),
+                http_user="ann",
+                http_password=Secret("pass"),
+            ),
+        )
+
+    def test_paths(self) -> None:
+        """The paths of a site are those that its type names; where it names none there are none."""
+        for command, words, paths in (
+            ("http", ("--domain", "a", "--location", "/a", "--location", "/b"), ("/a", "/b")),
+            ("http", ("--domain", "a"), ()),
+            ("https", ("--domain", "a"), ()),
+            ("tcp", (), ()),
+        ):
+            tunnel = find_tunnel(BUILT_IN, command)
+            assert tunnel is not None
+            (proxy,) = loaded(table(command, "80", *words)).proxies
+            self.assertEqual(tuple(tunnel.paths(proxy.options)), paths)
+
+    def test_url_flags(self) -> None:
+        """Flags about a URL are where there may be one; what is for browsers anyhow has no flag for that."""
+        for command, flags in (
+            ("http", {"qr"}),
+            ("https", {"qr"}),
+            ("tcp", {"qr", "web"}),
+            ("visit", {"qr", "web"}),
+            ("udp", set()),
+        ):
+            tunnel = find_tunnel(BUILT_IN, command)
+            assert tunnel is not None
+            names = {each.name for each in tunnel.command().params}
+            self.assertEqual(names & {"qr", "web"}, flags, command)
 
     def test_common_keys(self) -> None:
         """Some keys of every proxy are flags; the key of a group comes from a file or the environment."""
@@ -306,6 +349,14 @@ class AsTypedTests(SynchronousTestCase):
         for beginning in ("--port: must be given", "--bind-addr: "):
             self.assertRegex(told, f"(?m)^{beginning}")
 
+    def test_own_keys(self) -> None:
+        """So is what the type says of its keys."""
+        self.assertIn("--domain: --domain or --subdomain must be given", self.told("http", "80"))
+        (told,) = (
+            each for each in self.told("http", "80", "--domain", "a", "--location", "x") if "loc" in each
+        )
+        self.assertRegex(told, "^--location: ")
+
     def test_common_keys(self) -> None:
         """The same is true of keys of every proxy, also where another one is what to do about it."""
         for words, beginning in (
@@ -341,7 +392,7 @@ class FindTests(SynchronousTestCase):
         """The built-in types have their commands, like any other."""
         self.assertEqual(
             [each.line.command for each in installed_tunnels(BUILT_IN)],
-            ["secret", "secret --udp", "tcp", "udp", "visit", "visit --udp"],
+            ["http", "https", "secret", "secret --udp", "tcp", "udp", "visit", "visit --udp"],
         )
         self.assertIsNone(find_tunnel(BUILT_IN, "nosuch"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from relaykit.commands.tunnels.logins import Login, RememberedLogins, ServerName
 from relaykit.commands.tunnels.run import login_for
 from relaykit.errors import ConnectionFailed, RelaykitError
 from relaykit.state import StateDirectory
-from relaykit.values import Secret
+from relaykit.values import Exchange, Secret
 from tests.commands.fakes import FakeRole
 from tests.commands.serving import ServingTestCase
 from tests.commands.terminal import run_printed
@@ -123,6 +124,29 @@ class RunTests(ServingTestCase):
         words = ("tcp", "80", "--server", "relay.example", "--name", "ssh", "--web")
         self.assertIn("http://relay.example:6000/", self.serve(*words, RELAYKIT_TOKEN="t").stdout)
 
+    def test_http(self) -> None:
+        """A site is shown by its URLs, and what its users ask for in lines."""
+        self.role.now = ClientStatus(
+            connected=True,
+            proxies=(
+                ProxyStatus(
+                    name="web", type="http", state=RegistrationState.RUNNING, address="a.example,b.example"
+                ),
+            ),
+        )
+
+        def ask() -> None:
+            (observer,) = self.role.observers
+            observer.on_exchange("web", Exchange(method="GET", target="/a", status=200, seconds=0.1))
+            self.handlers[signal.SIGTERM](signal.SIGTERM, None)
+
+        words = ("http", "8080", "--server", "r", "--domain", "a.example,b.example", "--location", "/a")
+        printed = self.serve(*words, "--name", "web", during=ask, RELAYKIT_TOKEN="t")
+        self.assertIn(
+            "[web] open: http://a.example/a, http://b.example/a -> 127.0.0.1:8080\n", printed.stdout
+        )
+        self.assertIn("[web] GET /a -> 200 (100 ms, 0 bytes)\n", printed.stdout)
+
     def test_fails(self) -> None:
         """A first login that fails ends the program with the reason and what to do."""
         self.role = FakeRole(ConnectionFailed("cannot connect to relay.example:7000: connection refused"))
@@ -165,6 +189,7 @@ class RunTests(ServingTestCase):
             (("visit",), 2, "Missing argument 'PROXY'"),
             (("tcp", "22", "23"), 2, "unexpected extra argument (23)"),
             (("tcp", "22"), 1, "no server is named"),
+            (("http", "80", "--server", "r"), 1, "--domain or --subdomain must be given"),
             (("tcp", "70000", "--server", "r"), 1, "SERVICE: must be in the range"),
             (("tcp", "what", "--server", "r"), 1, "is not an endpoint"),
             (("visit", "db", "--server", "r"), 1, "--port: must be given"),
