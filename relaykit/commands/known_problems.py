@@ -99,6 +99,27 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "OpenSSL on this system does not use certificates whose keys or digests can be broken.",
         "Make a new key, RSA with 2048 bits or ECDSA, and have a certificate made for it with SHA-256.",
     ),
+    "site-certificate": KnownProblem(
+        "A certificate of sites cannot be used",
+        "The files of an entry of vhostHTTPSCertificates are not there, or do not hold what they should; at "
+        "its start the server ends then, and later it goes on with what they held before.",
+        "Give PEM files that the server's user may read: the certificate chain, with the own certificate "
+        "first, and its private key without a password; a certificate needs host names in its "
+        "subjectAltName.  Files that are corrected are taken within seconds.",
+    ),
+    "certificate-time": KnownProblem(
+        "A certificate of sites is not valid, or not for long",
+        "A certificate in vhostHTTPSCertificates has expired, is about to, or is not valid yet; browsers do "
+        "not accept one outside its time.",
+        "Have it renewed, and look why whatever should do that has not; new files are taken by themselves.  "
+        "If the time is wrong, correct this machine's clock.",
+    ),
+    "open-key-file": KnownProblem(
+        "A private key can be read by everybody",
+        "The mode of a file with a private key lets every user of the machine have the key, and with it "
+        "take the server's place.",
+        "Take their access away (chmod o= FILE), and make a new key if others use the machine.",
+    ),
     "tls-failed": KnownProblem(
         "TLS failed",
         "The two ends could not agree on TLS, or one of them did not accept the other's certificate.",

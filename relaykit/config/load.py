@@ -18,7 +18,7 @@ from relaykit.config.reading.type_keys import CLIENT_HALVES, SERVER_HALVES, type
 from relaykit.config.rules.checking import check_client, check_server, nested_problems
 from relaykit.config.rules.completing import complete_client, complete_server
 from relaykit.config.schema import ClientConfig, ServerConfig
-from relaykit.config.text.documents import Document, Format, KeyPath
+from relaykit.config.text.documents import Document, Format, KeyPath, key_path
 from relaykit.errors import PluginError
 from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
 from relaykit.plugins import ProxyTypes
@@ -200,12 +200,17 @@ def _ingress_options(reader: Reader, config: ServerConfig, types: ProxyTypes) ->
             reader.problem(path, what, hint=f"installed: {known}")
             continue
         try:
-            options = reader.table(types.get(name).ingress_options, table, path)
+            cls: type[Options] = types.get(name).ingress_options
         except PluginError as error:
             reader.problem(path, str(error))
             continue
+        options = reader.table(cls, table, path)
         if options is not None:
-            reader.findings(Findings(list(nested_problems(options))), path)
+            at_top = [key_path(each.file_key) for each in option_fields(cls) if each.file_key]
+            for problem in nested_problems(options):
+                key = key_path(problem.key)
+                is_at_top = any(key[: len(each)] == each for each in at_top)
+                reader.findings(Findings([problem]), () if is_at_top else path)
             found[name] = options
     return found
 

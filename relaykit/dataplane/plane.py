@@ -17,6 +17,7 @@ from relaykit.dataplane.observing import ObservedLeg
 from relaykit.dataplane.pacing import PacedLeg, Pacer, PolicedLeg
 from relaykit.dataplane.protocols import LegEndpoint, LegTransport, ProtocolAcceptor
 from relaykit.dataplane.splicing import PipePool, SpliceForwarder, can_splice
+from relaykit.dataplane.tls import server_context, start_tls
 from relaykit.errors import LocalProtocolError
 from relaykit.interfaces import IDataPlane
 from relaykit.values import Traffic
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.dataplane.poller import Poller
+    from relaykit.dataplane.tls import TlsContext
     from relaykit.interfaces import (
         IDatagramLane,
         IDatagramLeg,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         IForwarder,
         ILegAcceptor,
         ILegObserver,
+        ISecureLeg,
         IStreamLeg,
     )
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
@@ -106,6 +109,12 @@ class DataPlane:
 
     def protocol_acceptor(self, factory: IProtocolFactory) -> ILegAcceptor:
         return ProtocolAcceptor(self._poller, factory)
+
+    def tls_context(self, certificate: bytes, key: bytes, protocols: Sequence[bytes] = ()) -> TlsContext:
+        return server_context(certificate, key, protocols=protocols)
+
+    def secured(self, leg: IStreamLeg, context: TlsContext) -> Deferred[ISecureLeg]:
+        return start_tls(self._poller, leg, context, server_side=True)
 
     def lane_over(
         self, leg: IStreamLeg, codec: LaneCodec, on_too_large: Callable[[DatagramTooLarge], None]

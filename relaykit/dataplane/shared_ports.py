@@ -41,7 +41,7 @@ MOST_UNCLAIMED = 1024
 class Sharer(Protocol):
     """Who listens on a port and hands on what others recognize: the bind port."""
 
-    def share(self, recognizer: Recognizer, acceptor: ILegAcceptor) -> None:
+    def share(self, recognizer: Recognizer, acceptor: ILegAcceptor, rank: Rank) -> None:
         """Hands on what begins so, until :meth:`ignore`."""
 
     def ignore(self, recognizer: Recognizer) -> None:
@@ -91,9 +91,9 @@ class _SharedPort:
         """Whether nobody is left."""
         return self.rest is None and not self._table
 
-    def share(self, recognizer: Recognizer, acceptor: ILegAcceptor) -> None:
+    def share(self, recognizer: Recognizer, acceptor: ILegAcceptor, rank: Rank) -> None:
         """Hands on what begins so."""
-        self._table.add(recognizer, acceptor, Rank.SHARED)
+        self._table.add(recognizer, acceptor, rank)
 
     def ignore(self, recognizer: Recognizer) -> None:
         """Does no longer."""
@@ -177,6 +177,7 @@ class SharedPorts:
         key: str,
         recognizer: Recognizer | None = None,
         takes_rest: bool = False,
+        rank: Rank = Rank.SHARED,
     ) -> IListeningPort:
         """A part of a port, until that is closed: the connections that this recognizes, and nobody before it.
 
@@ -184,6 +185,7 @@ class SharedPorts:
         and ``takes_rest`` it does so where nobody has those, and else takes what it recognizes.
 
         :param key: the configuration key that names the port, for messages.
+        :param rank: who is asked before whom.
         :raises ListenFailed: the port cannot be opened, or somebody takes the rest already; the text names
             key, address and port.
         """
@@ -193,7 +195,7 @@ class SharedPorts:
             if recognizer is None:
                 raise PortInUse(f"{key}: cannot listen on {address}: it is the port that clients dial")
             recognized = recognizer
-            sharer.share(recognized, acceptor)
+            sharer.share(recognized, acceptor, rank)
             return _Part(address, lambda: sharer.ignore(recognized))
         shared = self._open.get(where) if port else None
         if takes_rest and (shared is None or shared.rest is None):
@@ -205,7 +207,7 @@ class SharedPorts:
         if recognizer is None:
             shared.rest = _Rest(acceptor, key)
         else:
-            shared.share(recognizer, acceptor)
+            shared.share(recognizer, acceptor, rank)
         return _Part(shared.port.address, lambda: self._leave(shared, recognizer))
 
     def _open_port(self, host: str, port: int, key: str) -> _SharedPort:

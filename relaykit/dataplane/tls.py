@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,11 +92,14 @@ Pem = bytes | Path
 """A text in PEM, or the file with it, which is then named where something is wrong with it."""
 
 
-def server_context(certificate: Pem, key: Pem, authorities: Pem | None = None) -> TlsContext:
+def server_context(
+    certificate: Pem, key: Pem, authorities: Pem | None = None, protocols: Sequence[bytes] = ()
+) -> TlsContext:
     """For the end that is connected to.
 
     ``certificate`` (with the chain, if any) and ``key`` are PEM.  With ``authorities`` (PEM) peers must
-    have a certificate that one of them signed.
+    have a certificate that one of them signed.  Of a peer that says what it would speak (ALPN), the first of
+    ``protocols`` that it named is spoken, or nothing.
 
     :raises TransportSecurityError: something is not PEM or too weak, or the key is not that of the
         certificate.
@@ -104,6 +108,8 @@ def server_context(certificate: Pem, key: Pem, authorities: Pem | None = None) -
     context = _make_context(certificate, key, authorities)
     if authorities is not None:
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _as_verified)
+    if protocols:
+        context.set_alpn_select_callback(partial(_choose_protocol, protocols))
     return TlsContext(context)
 
 
@@ -526,7 +532,12 @@ def _show(context: SSL.Context, certificate: Pem, key: Pem) -> None:
         ) from error
     try:
         private: Any = load_pem_private_key(secret, password=None)
-    except (ValueError, TypeError) as error:
+    except TypeError as error:
+        raise TransportSecurityError(
+            f"the TLS private key{key_file} has a password, and nobody to give it: write it without",
+            problem="tls-files",
+        ) from error
+    except ValueError as error:
         raise TransportSecurityError(
             f"the TLS private key{key_file} cannot be read as PEM: {error}", problem="tls-files"
         ) from error
@@ -561,6 +572,17 @@ def _trust(context: SSL.Context, authorities: Pem) -> None:
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
     for each in certificates:
         store.add_cert(crypto.X509.from_cryptography(each))
+
+
+def _choose_protocol(protocols: Sequence[bytes], _connection: SSL.Connection, named: list[bytes]) -> bytes:
+    """What is spoken of what the peer named.  Source: RFC 7301 section 3.2.
+
+    :raises SSL.Error: nothing; OpenSSL tells the peer.
+    """
+    for each in protocols:
+        if each in named:
+            return each
+    raise SSL.Error([("", "", "the peer would speak nothing that is spoken here (ALPN)")])
 
 
 def _as_verified(

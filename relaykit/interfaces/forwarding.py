@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 
-    from relaykit.interfaces.legs import IDatagramLane, IDatagramLeg, ILegAcceptor, IStreamLeg
+    from relaykit.interfaces.legs import IDatagramLane, IDatagramLeg, ILegAcceptor, ISecureLeg, IStreamLeg
     from relaykit.interfaces.observers import ILegObserver
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
     from relaykit.sansio.pacing import Budget
@@ -93,6 +93,22 @@ class IDataPlane(Interface):
         """Who serves the legs of a port by protocols of a factory, such as a ``twisted.web.server.Site``.
 
         They speak with where a connection came from.  The factory is the caller's to start and stop.
+        """
+
+    def tls_context(certificate: bytes, key: bytes, protocols: Sequence[bytes] = ()) -> Any:
+        """What :meth:`secured` shows to peers: a certificate with its chain, and its key, in PEM.
+
+        Of a peer that says what it would speak (ALPN), the first of ``protocols`` that it named is spoken.
+
+        :raises TransportSecurityError: they cannot be used; the text says why.
+        """
+
+    def secured(leg: IStreamLeg, context: Any) -> Deferred[ISecureLeg]:
+        """Does TLS as the server over a leg without receiver, and owns it; answers the leg within.
+
+        Bytes that were peeked at belong to it.  Fails with
+        :class:`relaykit.errors.TransportSecurityError`, after ten seconds at the latest; the leg is closed.
+        Cancelling aborts the leg.
         """
 
     def lane_over(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
 from relaykit.interfaces.legs import IStreamLeg
+from relaykit.sansio.parsers.recognizing import Rank
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -181,6 +182,16 @@ class IServerHost(IHost):
         themselves.
         """
 
+    def pass_through(has: Callable[[str], bool]) -> None:
+        """Says for good whose TLS is not to be ended here, because a proxy gets it unopened.
+
+        ``has(host)`` tells it of a host's key (:func:`relaykit.sansio.hostnames.host_key`), as long as such a
+        proxy is there.
+        """
+
+    def passes_through(host: str) -> bool:
+        """Whether somebody has said so of this host: who ends TLS leaves its users alone."""
+
 
 class IForwardingHost(IHost, ISignalPeer):
     """The client, as whoever joins a user with a service sees it."""
@@ -296,15 +307,16 @@ class IPorts(Interface):
         key: str,
         recognizer: Recognizer | None = None,
         takes_rest: bool = False,
+        rank: Rank = Rank.SHARED,
     ) -> IListeningPort:
         """Opens a TCP port that belongs to no proxy, or takes part in one that is open, the bind port too.
 
         The acceptor gets the connections that are recognized; without a recognizer those that nobody does.
         With one and ``takes_rest`` it gets both, where nobody else has the rest: on the bind port the clients
         have it.
-        Of two that recognize the same, the one that came first has it.  A connection that nobody recognizes
-        in time is closed.  An ingress that the server's file configures does this when it is made, so that
-        the failure is the server's.
+        Of two that recognize the same, the one with the lower ``rank`` has it, then the one that came first.
+        A connection that nobody recognizes in time is closed.  An ingress that the server's file configures
+        does this when it is made, so that the failure is the server's.
 
         :param key: the configuration key that names the port, for messages.
         :raises ListenFailed: :class:`relaykit.dataplane.listening.ListenFailed` with key, address and port.

@@ -142,11 +142,17 @@ class DomainIngress(Service):
         if port is not None:
             port.close()
 
+    @property
+    def _users_port(self) -> IListeningPort | None:
+        """The port whose number clients are told; None if there is none for users."""
+        return self._port
+
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
         raise NotImplementedError
 
     async def expose(self, proxy: IRegisteredProxy) -> IExposure:
-        if self._port is None:
+        users_port = self._users_port
+        if users_port is None:
             raise ProxyRefusedError(RefusalCode.NOT_AVAILABLE, self.off_text)
         domains = tuple(dict.fromkeys(self._domains_of(proxy.options)))
         routes = tuple(route for domain in domains for route in self.routes_of(domain, proxy.options))
@@ -164,7 +170,7 @@ class DomainIngress(Service):
                 type=proxy.type,
                 host=route.domain,
             )
-        port = self._port.address.port
+        port = users_port.address.port
         return _Routed(self.routes, routes, ",".join(_shown(route.domain, port) for route in routes))
 
     def routes_of(self, domain: str, options: Any) -> Iterator[Route]:

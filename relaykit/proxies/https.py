@@ -19,6 +19,7 @@ from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.sansio.hostnames import host_key
 from relaykit.sansio.parsers.client_hello import TLS_OPENING, UNRECOGNIZED_NAME, ClientHelloParser
 from relaykit.sansio.parsers.recognizing import Opening
+from relaykit.sansio.routes import Route
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IClientHost, IServerHost, IStreamLeg
@@ -58,12 +59,19 @@ class HttpsKeys(SubDomainKeys, frozen=True, kw_only=True):
 
 
 class HttpsIngress(FirstBytesIngress):
-    """Routes users by the server name that they ask TLS for."""
+    """Routes users by the server name that they ask TLS for.
+
+    Names that proxies have, not only by wildcards, are theirs before anybody ends TLS for them here.
+    """
 
     port_key = "vhostHTTPSPort"
     recognizer = Opening(TLS_OPENING)
     off_text = "type [https] not supported when vhost https port is not set"
     parser = ClientHelloParser()
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self._host.pass_through(lambda host: self.routes.get(Route(host)) is not None)
 
     def route(self, said: ClientHello, leg: IStreamLeg, origin: Origin) -> None:
         proxy = self.routes.find(host_key(said.server_name))

@@ -158,14 +158,14 @@ class BindPort(MultiService):
         """How many connections there are on which nobody has logged in or shown a session."""
         return len(self._pending)
 
-    def share(self, recognizer: Recognizer, acceptor: ILegAcceptor) -> None:
+    def share(self, recognizer: Recognizer, acceptor: ILegAcceptor, rank: Rank) -> None:
         """Hands on what begins so, until :meth:`ignore`: for users of a port that is the bind port, too."""
 
         async def on_recognized(connection: IncomingConnection) -> None:
             connection.slot.release()
             acceptor.leg_accepted(connection.leg, connection.origin)
 
-        self.recognize(recognizer, on_recognized, Rank.SHARED)
+        self.recognize(recognizer, on_recognized, rank)
 
     def close_connections(self) -> None:
         """Closes all that have streams, and those; drops all that nobody is known behind yet."""

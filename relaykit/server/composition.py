@@ -75,6 +75,13 @@ class ServerHost:
     data_plane: IDataPlane
     rendezvous: IRendezvous
     _release: Callable[[str], Deferred[bool]]
+    _passed_through: list[Callable[[str], bool]] = field(factory=list, init=False)
+
+    def pass_through(self, has: Callable[[str], bool]) -> None:
+        self._passed_through.append(has)
+
+    def passes_through(self, host: str) -> bool:
+        return any(has(host) for has in self._passed_through)
 
     def release_if_dead(self, holder: IPortHolder) -> Deferred[bool]:
         return self._release(holder.identity.run_id)

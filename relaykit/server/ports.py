@@ -14,6 +14,7 @@ from zope.interface import implementer
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import ProxyRefusedError, RefusalCode
 from relaykit.interfaces import IListeningPort, IPorts
+from relaykit.sansio.parsers.recognizing import Rank
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -94,7 +95,8 @@ class ServerPorts:
         allowed: Sequence[range] = (),
         most_per_client: int = 0,
         release: Callable[[str], Deferred[bool]] = lambda run_id: succeed(False),
-        share: Callable[[int, ILegAcceptor, str, Recognizer | None, bool], IListeningPort] | None = None,
+        share: Callable[[int, ILegAcceptor, str, Recognizer | None, bool, Rank], IListeningPort]
+        | None = None,
     ) -> None:
         self._listen = listen
         self._share = share
@@ -124,10 +126,11 @@ class ServerPorts:
         key: str,
         recognizer: Recognizer | None = None,
         takes_rest: bool = False,
+        rank: Rank = Rank.SHARED,
     ) -> IListeningPort:
         if self._share is None:
             raise ListenFailed(f"{key}: nobody shares ports here")
-        return self._share(port, acceptor, key, recognizer, takes_rest)
+        return self._share(port, acceptor, key, recognizer, takes_rest, rank)
 
     def released(self, protocol: PortProtocol, number: int, name: str) -> None:
         """A proxy gave its port back; its name keeps a claim on it for a while."""

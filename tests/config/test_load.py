@@ -14,7 +14,7 @@ from relaykit.errors import BrokenProxyType
 from relaykit.interfaces import IBackend, IClientHost, IIngress, IProxyType, IProxyTypeReference, IServerHost
 from relaykit.options import Count, Host, ListeningPort, Options, SecondsOrOff, doc, file_key
 from relaykit.plugins import Carriers, ProxyTypes
-from relaykit.proxies.http.options import HttpKeys
+from relaykit.proxies.http.options import CertificateFiles, HttpKeys
 from relaykit.proxies.https import HttpsKeys
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
@@ -486,6 +486,29 @@ class ForeignTypeTests(ConfigurationTestCase):
             self.client_problems("bellPort = 80\n"),
             ["frpc.toml:1: bellPort: unknown key (it is a key of the server)"],
         )
+
+    def test_tables_of_such_keys(self) -> None:
+        """A list of tables is one of these keys, too; what is wrong in it is told once, with its place."""
+        port = "vhostHTTPSPort = 443\n"
+        entry = '[[vhostHTTPSCertificates]]\ncertFile = "a.crt"\nkeyFile = "a.key"\n'
+        self.assertEqual(
+            self.server(port + entry).ingress_options["http"],
+            HttpKeys(
+                vhost_https_port=443,
+                vhost_https_certificates=(CertificateFiles(cert_file="a.crt", key_file="a.key"),),
+            ),
+        )
+        self.assertEqual(
+            self.server_problems(entry),
+            ["frps.toml:1: vhostHTTPSCertificates: vhostHTTPSPort must be given, the port of TLS"],
+        )
+        for entry, problem in (
+            ('{ certFile = "a.crt" }', "2: vhostHTTPSCertificates[0].keyFile: must be given"),
+            ("{ key = 1, certFile = 'a', keyFile = 'b' }", "2: vhostHTTPSCertificates[0].key: unknown key"),
+            ("5", "2: vhostHTTPSCertificates[0]: must be a table, not a number"),
+        ):
+            (found,) = self.server_problems(f"{port}vhostHTTPSCertificates = [{entry}]\n")
+            self.assertTrue(found.startswith(f"frps.toml:{problem}"), found)
 
     def test_keys_of_the_client(self) -> None:
         """Keys at the top of the client's file reach every proxy of the type, those of included files too."""

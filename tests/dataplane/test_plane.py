@@ -13,11 +13,13 @@ from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane, FlowCounts, make_data_plane
 from relaykit.dataplane.poller import Poller
 from relaykit.dataplane.splicing import PipePool, SpliceForwarder
-from relaykit.errors import LocalProtocolError
+from relaykit.dataplane.tls import client_context, start_tls
+from relaykit.errors import LocalProtocolError, TransportSecurityError
 from relaykit.interfaces import IDataPlane, IFlow, IForwarder, IStreamLeg
-from relaykit.testing.memory import MemoryNetwork
+from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
 from relaykit.values import Ended, Traffic
 from tests.dataplane.fakes import FakePoller
+from tests.dataplane.test_tls import signed
 
 
 @implementer(IForwarder)
@@ -59,6 +61,21 @@ class DataPlaneTests(SynchronousTestCase):
         """A plane without a forwarder for these legs was put together wrongly."""
         data_plane = DataPlane([Forwarder(False)], self.network)
         self.assertRaises(LocalProtocolError, data_plane.forward, self.near, self.far, True)
+
+    def test_secured(self) -> None:
+        """Any leg can be that of a TLS server, which needs a certificate and its key."""
+        pair = signed()
+        data_plane = DataPlane([CopyForwarder()], self.network)
+        secured = data_plane.secured(
+            self.far, data_plane.tls_context(pair.certificate, pair.key, (b"http/1.1",))
+        )
+        client = start_tls(self.network, self.near, client_context(), server_side=False)
+        self.network.flush()
+        there = RecordingReceiver(self.successResultOf(secured))
+        self.successResultOf(client).write(b"hello")
+        self.network.flush()
+        self.assertEqual(there.data, b"hello")
+        self.assertRaises(TransportSecurityError, data_plane.tls_context, pair.certificate, b"junk")
 
     def test_idle(self) -> None:
         """Who waits for the last flow is told when it has ended."""

@@ -14,7 +14,7 @@ from relaykit.dataplane.listening import ListenFailed, PortInUse
 from relaykit.dataplane.shared_ports import FIRST_BYTES_TIMEOUT_S, SharedPorts
 from relaykit.interfaces import ILegAcceptor, IListeningPort, IStreamLeg
 from relaykit.sansio.contract import Recognizer
-from relaykit.sansio.parsers.recognizing import Opening
+from relaykit.sansio.parsers.recognizing import Opening, Rank
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Ended, Origin
 
@@ -114,6 +114,14 @@ class SharedPortsTests(SynchronousTestCase):
         self.network.flush()
         self.assertEqual((len(self.http.legs), len(self.https.legs)), (1, 0))
 
+    def test_rank(self) -> None:
+        """Who takes some names of a protocol is asked before who takes the protocol, whoever came first."""
+        self.claim(self.https, Opening(b"GET "))
+        self.ports.claim("", 80, self.http, "vhostHTTPSPort", Opening(b"GET /a"), rank=Rank.NAME)
+        self.dial(b"GET /a")
+        self.dial(b"GET /b")
+        self.assertEqual((len(self.http.legs), len(self.https.legs)), (1, 1))
+
     def test_nobody(self) -> None:
         """A connection that nobody takes is closed and counted."""
         self.claim(self.http, HTTP)
@@ -196,7 +204,7 @@ class SharedPortsTests(SynchronousTestCase):
         class Sharing:
             """A bind port."""
 
-            def share(self, recognizer: Recognizer, acceptor: ILegAcceptor) -> None:
+            def share(self, recognizer: Recognizer, acceptor: ILegAcceptor, rank: Rank) -> None:
                 """Hands on."""
                 shared.append((recognizer, acceptor))
 

@@ -252,6 +252,29 @@ class TlsTests(TlsTestCase):
         self.network.turn()
         self.assertGreater(self.near.queued, 10)
 
+    def test_protocol(self) -> None:
+        """Of what a peer would speak the server's first choice is spoken; without one there is no session."""
+        pair = signed()
+        server = server_context(pair.certificate, pair.key, protocols=(b"h2", b"http/1.1"))
+        for named, spoken in (
+            ((b"http/1.1", b"h2"), b"h2"),
+            ((b"acme-tls/1", b"http/1.1"), b"http/1.1"),
+            ((), b""),
+        ):
+            self.setUp()
+            client = client_context()
+            if named:
+                client.context.set_alpn_protos(list(named))
+            leg, _ = self.connected(client, server)
+            assert isinstance(leg, tls.TlsLeg)
+            self.assertEqual(leg._connection.get_alpn_proto_negotiated(), spoken)
+        self.setUp()
+        client = client_context()
+        client.context.set_alpn_protos([b"acme-tls/1"])
+        near, far = self.shake(client, server)
+        self.assertIn("nothing that is spoken here", self.failureResultOf(far).getErrorMessage())
+        self.assertIn("no application protocol", self.failureResultOf(near).getErrorMessage())
+
     def test_session_facts(self) -> None:
         """Both ends export the same secret; the client sees the certificate; it is TLS 1.3 with AES-128."""
         near, far = self.connected()
@@ -631,6 +654,13 @@ class ContextTests(SynchronousTestCase):
         self.assertRaises(TransportSecurityError, server_context, b"junk", pair.key)
         self.assertRaises(TransportSecurityError, server_context, pair.certificate, b"junk")
         self.assertRaises(TransportSecurityError, server_context, pair.certificate, other.key)
+        locked = serialization.load_pem_private_key(pair.key, None).private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"hush"),
+        )
+        error = self.assertRaises(TransportSecurityError, server_context, pair.certificate, locked)
+        self.assertIn("has a password", str(error))
         self.assertRaises(TransportSecurityError, client_context, authorities=b"junk")
         self.assertRaises(TransportSecurityError, client_context, fingerprint="sha256:abc")
 

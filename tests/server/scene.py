@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -280,6 +280,13 @@ class ServerHost:
     @property
     def rendezvous(self) -> RendezvousPoints:
         return self._scene.rendezvous_points
+
+    def pass_through(self, has: Callable[[str], bool]) -> None:
+        """Nobody ends TLS in a scene."""
+
+    def passes_through(self, host: str) -> bool:
+        """Nothing is said of any host."""
+        return False
 
     def release_if_dead(self, holder: IPortHolder) -> Deferred[bool]:
         """Has the client of a proxy show that it is there."""

@@ -253,7 +253,7 @@ class BindPortTests(SynchronousTestCase):
         """What somebody shares the port for is handed on whole, and is no pending connection any more."""
         accepting = Accepting()
         port = self.scene.bind_port
-        port.share(Opening(b"GET /shared"), accepting)
+        port.share(Opening(b"GET /shared"), accepting, Rank.SHARED)
         leg = self.scene.accept()
         leg.write(b"GET /shared/page HTTP/1.1")
         self.scene.flush()

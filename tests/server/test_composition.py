@@ -232,4 +232,9 @@ class CompositionTests(SynchronousTestCase):
     def test_host(self) -> None:
         """Ingresses get all that they may use."""
         nothing: Any = None
-        verifyObject(IServerHost, ServerHost(nothing, nothing, nothing, nothing, nothing))
+        host = ServerHost(nothing, nothing, nothing, nothing, nothing)
+        verifyObject(IServerHost, host)
+        self.assertFalse(host.passes_through("a.example"))
+        host.pass_through({"a.example"}.__contains__)
+        host.pass_through({"b.example"}.__contains__)
+        self.assertEqual([host.passes_through(f"{name}.example") for name in "abc"], [True, True, False])

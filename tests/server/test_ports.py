@@ -117,7 +117,7 @@ class ServerPortsTests(SynchronousTestCase):
         listen = {PortProtocol.TCP: self.network.listen, PortProtocol.UDP: self.datagrams.listen}
         return ServerPorts(listen, self.clock, pick, allowed, most_per_client, share=self.share)
 
-    def share(self, port: int, acceptor: Any, key: str, recognizer: Any, takes_rest: bool) -> IListeningPort:
+    def share(self, port: int, acceptor: Any, key: str, recognizer: Any, *more: Any) -> IListeningPort:
         """Opens a port that belongs to no proxy."""
         self.shared.append((port, key, recognizer))
         return self.network.listen(port, acceptor)

@@ -213,7 +213,7 @@ class Reader:
                 return ABSENT
             same = [entry for name, entry in self._ordered(value) if name.casefold() == str(key).casefold()]
             value = same[-1] if same else None
-        if (not value and value is not False) or path in self._blamed:
+        if (not value and value is not False) or path in self._blamed or self.is_blamed(path):
             return ABSENT
         value = self._field(each, value, path, "")
         return ABSENT if value is _FAILED else value

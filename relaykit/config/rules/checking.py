@@ -55,13 +55,13 @@ def nested_problems(options: Options, prefix: str = "") -> Iterator[Problem]:
     for problem in options.problems():
         yield Problem((prefix + problem.key).removesuffix("."), problem.reason)
     for each in option_fields(type(options)):
-        value = getattr(options, each.name)
+        value, key = getattr(options, each.name), each.file_key or each.key
         if isinstance(value, Options):
-            yield from nested_problems(value, f"{prefix}{each.key}.")
+            yield from nested_problems(value, f"{prefix}{key}.")
         elif isinstance(value, tuple):
             for position, item in enumerate(value):
                 if isinstance(item, Options):
-                    yield from nested_problems(item, f"{prefix}{each.key}[{position}].")
+                    yield from nested_problems(item, f"{prefix}{key}[{position}].")
 
 
 def check_server(

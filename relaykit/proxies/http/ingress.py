@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from relaykit.interfaces import ISecureLeg
 from relaykit.proxies.domains import FirstBytesIngress
+from relaykit.proxies.http.certificates import Certificates
+from relaykit.proxies.http.secure_users import SecureUsers
 from relaykit.proxies.http.users import HttpUser
 from relaykit.sansio.hostnames import host_key
 from relaykit.sansio.http.answers import not_found
@@ -19,7 +22,7 @@ from relaykit.sansio.parsers.http_opening import HTTP_OPENING, HttpVersion, Http
 from relaykit.sansio.routes import Route
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IRegisteredProxy, IServerHost, IStreamLeg
+    from relaykit.interfaces import IListeningPort, IRegisteredProxy, IServerHost, IStreamLeg
     from relaykit.proxies.http.options import HttpKeys, HttpOptions
     from relaykit.sansio.http.answers import Answer
     from relaykit.sansio.http.requests import RequestHead
@@ -52,13 +55,36 @@ class HttpIngress(FirstBytesIngress):
         self._page = Path(options.custom_404_page) if options.custom_404_page else None
         self._rules: WeakKeyDictionary[IRegisteredProxy, Rules] = WeakKeyDictionary()
         self._date = (0, b"")
+        self._secure: SecureUsers | None = None
+        if options.vhost_https_certificates:
+            certificates = Certificates(options.vhost_https_certificates, host.data_plane, host.reactor)
+            self._secure = SecureUsers(options.vhost_https_port, certificates, host, self.leg_accepted)
+
+    def privilegedStartService(self) -> None:
+        """Opens the ports, that of TLS where there are certificates, or takes part in them.
+
+        :raises TransportSecurityError: a certificate cannot be used; the server does not start then.
+        """
+        if self._secure is not None:
+            self._secure.open()
+        super().privilegedStartService()
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._secure is not None:
+            self._secure.close()
+
+    @property
+    def _users_port(self) -> IListeningPort | None:
+        return self._port if self._port is not None or self._secure is None else self._secure.port
 
     def routes_of(self, domain: str, options: HttpOptions) -> Iterator[Route]:
         for location in dict.fromkeys(options.locations or ("",)):
             yield Route(domain, location, options.route_by_http_user)
 
     def route(self, said: HttpVersion, leg: IStreamLeg, origin: Origin) -> None:
-        HttpUser(leg, origin, self).start()
+        scheme = b"https" if ISecureLeg.providedBy(leg) else b"http"
+        HttpUser(leg, origin, self, scheme).start()
 
     # --- what users are given
 

@@ -13,7 +13,7 @@ from relaykit.sansio.http.grammar import is_value
 from relaykit.sansio.http.rewriting import HeaderRules, Rules, unsettable
 from relaykit.sansio.routes import location_problem
 
-__all__ = ["HttpKeys", "HttpOptions", "RequestHeaders", "ResponseHeaders"]
+__all__ = ["CertificateFiles", "HttpKeys", "HttpOptions", "RequestHeaders", "ResponseHeaders"]
 
 DEFAULT_TIMEOUT_S = 60
 """Seconds that a service has for the head of its answer; frp's figure."""
@@ -77,6 +77,18 @@ class HttpOptions(HttpUserOptions, frozen=True, kw_only=True):
         )
 
 
+class CertificateFiles(Options, frozen=True, kw_only=True):
+    """A certificate by which the server itself does TLS for sites."""
+
+    cert_file: Annotated[str, doc("Certificate chain (PEM), the own certificate first.")] = ""
+    key_file: Annotated[str, doc("Private key (PEM).")] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        for key, value in (("certFile", self.cert_file), ("keyFile", self.key_file)):
+            if not value:
+                yield Problem(key, "must be given")
+
+
 class HttpKeys(SubDomainKeys, frozen=True, kw_only=True):
     """The server's keys of ``http``."""
 
@@ -85,9 +97,23 @@ class HttpKeys(SubDomainKeys, frozen=True, kw_only=True):
         file_key("vhostHTTPPort"),
         doc("Port that the proxies of type http share, which may be bindPort; 0: off."),
     ] = 0
+    vhost_https_port: Annotated[
+        ListeningPort,
+        file_key("vhostHTTPSPort"),
+        doc("Port at which they are served over TLS, too, to who asks for a name of a certificate."),
+    ] = 0
+    vhost_https_certificates: Annotated[
+        tuple[CertificateFiles, ...],
+        file_key("vhostHTTPSCertificates"),
+        doc("Certificates (certFile and keyFile of each) by which sites are served over TLS."),
+    ] = ()
     vhost_http_timeout: Annotated[
         SecondsOrOff, file_key("vhostHTTPTimeout"), doc("Seconds that services have to begin an answer.")
     ] = DEFAULT_TIMEOUT_S
     custom_404_page: Annotated[
         str, file_key("custom404Page"), doc("File with the page for hosts that nobody has.")
     ] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        if self.vhost_https_certificates and not self.vhost_https_port:
+            yield Problem("vhostHTTPSCertificates", "vhostHTTPSPort must be given, the port of TLS")

@@ -6,11 +6,14 @@ is that of the outer hello, which is meant for whoever routes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
+from relaykit.sansio.hostnames import host_key
 
-__all__ = ["TLS_OPENING", "UNRECOGNIZED_NAME", "ClientHello", "ClientHelloParser"]
+__all__ = ["TLS_OPENING", "UNRECOGNIZED_NAME", "ClientHello", "ClientHelloParser", "ServerNames"]
 
 TLS_OPENING = b"\x16"
 """The first byte of a TLS connection: a handshake record.  Source: RFC 8446 section 5.1."""
@@ -65,6 +68,30 @@ class ClientHelloParser:
             return None
         message, end = found
         return _client_hello(message), end
+
+
+class ServerNames:
+    """Recognizes users of TLS by the server name that they ask for.
+
+    ``are_meant(host)`` says of a host's key (:func:`relaykit.sansio.hostnames.host_key`) whether it is one of
+    the names; who asks for none is not recognized.
+    """
+
+    limit = MOST_HELLO_BYTES + MOST_RECORDS * _RECORD_HEADER_BYTES
+
+    def __init__(self, are_meant: Callable[[str], bool]) -> None:
+        self._are_meant = are_meant
+
+    def recognizes(self, data: bytes) -> bool | None:
+        """Whether it begins with a hello for one of the names; None while it may."""
+        try:
+            message = _first_message(data)
+            if message is None:
+                return None
+            name = _client_hello(message[0]).server_name
+        except RemoteProtocolError:
+            return False
+        return bool(name) and self._are_meant(host_key(name))
 
 
 def _first_message(data: bytes) -> tuple[bytes, int] | None:

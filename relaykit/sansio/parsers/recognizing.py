@@ -20,11 +20,13 @@ class Rank(enum.IntEnum):
 
     FIXED = 0
     """A text of its own that nobody else can mean."""
-    SHARED = 1
+    NAME = 1
+    """Some names within a protocol in which somebody else may have all others."""
+    SHARED = 2
     """A protocol of many, for which somebody shares the port: told by more than its first byte."""
-    LAYER = 2
+    LAYER = 3
     """A protocol in which another one is found, such as TLS."""
-    STRANGER = 3
+    STRANGER = 4
     """Known, and for nobody here."""
 
 

@@ -14,6 +14,7 @@ from relaykit.sansio.parsers.client_hello import (
     MOST_RECORDS,
     ClientHello,
     ClientHelloParser,
+    ServerNames,
 )
 from relaykit.testing.cuts import recognize, refuse
 from tests.sansio.parsers.hellos import client_hello, extension, records, server_name
@@ -119,3 +120,56 @@ class ClientHelloTests(SynchronousTestCase):
                 continue
             if found is not None:
                 self.assertLessEqual(found[1], len(data))
+
+
+class ServerNamesTests(SynchronousTestCase):
+    """Tests for :class:`ServerNames`."""
+
+    names = ServerNames({"a.example", "xn--bro-hoa.example"}.__contains__)
+
+    def answer(self, data: bytes) -> bool | None:
+        """The first answer as the bytes come one by one, which must be that to all of them."""
+        answers = [self.names.recognizes(data[:end]) for end in range(1, len(data) + 1)]
+        known = next((each for each in answers if each is not None), None)
+        self.assertEqual({each for each in answers if each is not None} | {known}, {known})
+        self.assertIs(self.names.recognizes(data + b"behind it"), known)
+        return known
+
+    def test_names(self) -> None:
+        """Users are recognized by one of the names, in any spelling; who names none is not."""
+        for name, expected in (
+            (b"a.example", True),
+            (b"A.Example.", True),
+            (b"xn--bro-hoa.example", True),
+            (b"b.example", False),
+            (b"\xe9.example", False),
+            (b"", False),
+        ):
+            for size in (0, 1700):
+                message = client_hello(name, size=size)
+                for cuts in ((), (1,), (3, 90)):
+                    self.assertIs(self.answer(records(message, cuts)), expected, name)
+
+    def test_nothing_before_all(self) -> None:
+        """A hello is awaited whole: more than a part of it is never an answer."""
+        hello = records(client_hello(b"a.example"), (60,))
+        for end in range(1, len(hello)):
+            self.assertIsNone(self.names.recognizes(hello[:end]))
+
+    def test_other(self) -> None:
+        """What is no hello is not recognized, as soon as that is known."""
+        for data in (b"GET / HTTP/1.1", b"\x17", b"\x16\x02", b"\x15\x03\x01\x00\x02", b"\0"):
+            self.assertIs(self.names.recognizes(data), False)
+
+    def test_limit(self) -> None:
+        """The largest hello in as many records as there may be is within the limit."""
+        message = client_hello(b"a.example", size=MOST_HELLO_BYTES - 200)
+        step = -(-len(message) // MOST_RECORDS)
+        hello = records(message, range(step, len(message), step))
+        self.assertIs(self.names.recognizes(hello), True)
+        self.assertLessEqual(len(hello), self.names.limit)
+
+    @given(st.binary(max_size=400), st.integers(0, 80))
+    def test_junk(self, junk: bytes, kept: int) -> None:
+        """Nothing that anybody sends raises."""
+        self.names.recognizes(records(client_hello(b"a.example"))[:kept] + junk or b"\0")
