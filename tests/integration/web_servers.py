@@ -1,0 +1,131 @@
+"""Web servers of different make that tell which requests they have seen, each with its whole body."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from attrs import frozen
+
+from tests.integration.programs import Program, free_port
+from tests.integration.traffic import LOOPBACK
+from tests.integration.walkthrough import need
+
+__all__ = ["WEB_SERVERS", "WebServer"]
+
+_SEEN = "seen "
+
+_ABSOLUTE = re.compile("^https?://[^/]*")
+"""What goes before the path of an absolute target, which nginx does not tell."""
+
+_NGINX = """\
+daemon off;
+user root;
+pid {folder}/nginx.pid;
+error_log stderr;
+events {{}}
+http {{
+    log_format seen 'seen $request_method $request_uri $http_content_length';
+    access_log off;
+    client_body_temp_path {folder}/bodies;
+    proxy_temp_path {folder}/answers;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    # The outer one reads the whole body before the inner one sees the request.
+    server {{
+        listen {host}:{port};
+        location / {{ proxy_pass http://unix:{folder}/inner.sock; }}
+    }}
+    server {{
+        listen unix:{folder}/inner.sock;
+        access_log /dev/stdout seen;
+        location / {{ return 200 ok; }}
+    }}
+}}
+"""
+
+_NODE = """\
+require("http").createServer((request, response) => {{
+    let size = 0;
+    request.on("data", (data) => size += data.length);
+    request.on("end", () => {{
+        console.log(`seen ${{request.method}} ${{request.url}} ${{size}}`);
+        response.end("ok");
+    }});
+}}).listen({port}, "{host}", () => console.log("ready"));
+"""
+
+_TWISTED = """\
+import sys
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+class Page(Resource):
+    isLeaf = True
+
+    def render(self, request):
+        if request.method == b"CONNECT":
+            request.setResponseCode(405)
+            return b""
+        size = len(request.content.read())
+        print("seen", request.method.decode(), request.uri.decode("latin-1"), size, flush=True)
+        return b"ok"
+
+reactor.listenTCP({port}, Site(Page()), interface="{host}")
+reactor.callWhenRunning(print, "ready", flush=True)
+reactor.run()
+"""
+
+
+@frozen
+class WebServer:
+    """One that runs.
+
+    :ivar port: where it listens.
+    """
+
+    program: Program
+    port: int
+
+    def stop_and_tell(self) -> Sequence[str]:
+        """Ends it; answers the requests that it has seen: method, target and the length of the body."""
+        self.program.stop()
+        lines = [line.split() for line in self.program.output.splitlines() if line.startswith(_SEEN)]
+        return [
+            " ".join((method, _ABSOLUTE.sub("", target), "0" if size == "-" else size))
+            for _, method, target, size in lines
+        ]
+
+
+def _start_nginx(folder: Path) -> WebServer:
+    need("nginx")
+    port = free_port()
+    configuration = folder / "nginx.conf"
+    configuration.write_text(_NGINX.format(folder=folder, host=LOOPBACK, port=port))
+    return WebServer(Program(("/usr/sbin/nginx", "-c", str(configuration)), folder), port)
+
+
+def _start_node(folder: Path) -> WebServer:
+    need("node")
+    port = free_port()
+    program = Program(("node", "-e", _NODE.format(host=LOOPBACK, port=port)), folder)
+    program.wait_for("ready")
+    return WebServer(program, port)
+
+
+def _start_twisted(folder: Path) -> WebServer:
+    port = free_port()
+    program = Program((sys.executable, "-c", _TWISTED.format(host=LOOPBACK, port=port)), folder)
+    program.wait_for("ready")
+    return WebServer(program, port)
+
+
+WEB_SERVERS: Mapping[str, Callable[[Path], WebServer]] = MappingProxyType(
+    {"nginx": _start_nginx, "node": _start_node, "twisted": _start_twisted}
+)
+"""Starts each of them, in a folder of its own; skips the test where it is not on the machine."""
