@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tests.integration.programs import PATIENCE_S
 from tests.integration.relays import RelayTestCase, Way
@@ -43,17 +43,26 @@ SOME_WAYS = (
 )
 """Each setting in both positions, for what takes longer."""
 
+
+class Named(Protocol):
+    """One of several ways to run a test."""
+
+    @property
+    def name(self) -> str:
+        """For the names of tests."""
+
+
 CaseT = TypeVar("CaseT", bound=type[Any])
 
 
-def test_each(scenario: str, ways: Iterable[Way]) -> Callable[[CaseT], CaseT]:
+def test_each(scenario: str, ways: Iterable[Named]) -> Callable[[CaseT], CaseT]:
     """Gives a class one test a way, each of which calls the method ``scenario`` with it."""
 
     def decorate(cls: CaseT) -> CaseT:
         check = getattr(cls, scenario)
         for way in ways:
 
-            def test(self: Any, way: Way = way) -> None:
+            def test(self: Any, way: Named = way) -> None:
                 check(self, way)
 
             test.__name__ = f"test_{scenario.removeprefix('check_')}_{way.name}"

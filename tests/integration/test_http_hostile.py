@@ -14,8 +14,9 @@ from attrs import field, frozen
 
 from tests.integration.programs import free_port
 from tests.integration.relays import PATIENT, RelayTestCase
+from tests.integration.scenarios import test_each
 from tests.integration.traffic import dial, end_of
-from tests.integration.web_servers import WEB_SERVERS
+from tests.integration.web_servers import WEB_SERVERS, Make
 from tests.sansio.http.hostile import BODIES, HEADS
 
 HOST = b"web.example"
@@ -107,20 +108,22 @@ def streams() -> Iterator[Stream]:
     yield Stream(LAST + SMUGGLED, [200], ["GET /last 0"])
 
 
+@test_each("check_requests", WEB_SERVERS)
+@test_each("check_tunnel", WEB_SERVERS)
 class DifferentialTests(RelayTestCase):
     """Each of the three sees the requests that our answers are to, and all see the same."""
 
-    def see(self, name: str, hostile: Sequence[Stream]) -> tuple[Sequence[bytes], Sequence[Sequence[str]]]:
+    def see(self, make: Make, hostile: Sequence[Stream]) -> tuple[Sequence[bytes], Sequence[Sequence[str]]]:
         """The answers to each stream, and what a web server has seen of each."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        served = WEB_SERVERS[name](folder)
+        served = make.start(folder)
         self.addCleanup(served.program.stop)
         port, self.bind_port = free_port(), free_port()
         server = self.start_server({"vhostHTTPPort": port, **PATIENT})
         client = self.start_client(
             {},
-            [{"name": name, "type": "http", "localPort": served.port, "customDomains": [HOST.decode()]}],
+            [{"name": make.name, "type": "http", "localPort": served.port, "customDomains": [HOST.decode()]}],
         )
         client.wait_for("start proxy success")
         answers: list[bytes] = []
@@ -129,6 +132,7 @@ class DifferentialTests(RelayTestCase):
                 with dial(port) as user:
                     user.sendall(data)
                     answers.append(end_of(user))
+            self.assertEqual(_STATUS.findall(answers[-1]), [b"200"])
         # Once nothing is on its way any more, all has been seen that ever will be.
         client.stop()
         server.stop()
@@ -136,24 +140,20 @@ class DifferentialTests(RelayTestCase):
         self.assertEqual(rest, "")
         return answers[::2], [requests.split("\n") for requests in seen]
 
-    def check(self, name: str) -> None:
+    def check_requests(self, make: Make) -> None:
         """A web server sees what it should."""
         hostile = list(streams())
-        answers, seen = self.see(name, hostile)
+        answers, seen = self.see(make, hostile)
         for stream, answer, requests in zip(hostile, answers, seen, strict=True):
             statuses = [int(status) for status in _STATUS.findall(answer)]
             self.assertEqual(
                 (statuses, list(filter(None, requests))), (stream.statuses, stream.seen), stream.data
             )
 
-    def test_nginx(self) -> None:
-        """Nginx does."""
-        self.check("nginx")
-
-    def test_node(self) -> None:
-        """Node does."""
-        self.check("node")
-
-    def test_twisted(self) -> None:
-        """Twisted does."""
-        self.check("twisted")
+    def check_tunnel(self, make: Make) -> None:
+        """A web server that makes no tunnel sees nothing of what was meant for it."""
+        asked = Stream(b"CONNECT web.example:80 HTTP/1.1\r\nHost: web.example\r\n\r\n" + SMUGGLED, [], [])
+        [answer], [seen] = self.see(make, [asked])
+        [status] = _STATUS.findall(answer)
+        self.assertGreaterEqual(int(status), 400)
+        self.assertEqual(list(filter(None, seen)), [])

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 from attrs import frozen
 
-from tests.integration.programs import Program, free_port
+from tests.integration.programs import Program, free_port, free_ports
 from tests.integration.traffic import LOOPBACK
 from tests.integration.walkthrough import need
 
-__all__ = ["WEB_SERVERS", "WebServer"]
+__all__ = ["WEB_SERVERS", "Make", "WebServer"]
 
 _SEEN = "seen "
 
@@ -25,7 +24,7 @@ _NGINX = """\
 daemon off;
 user root;
 pid {folder}/nginx.pid;
-error_log stderr;
+error_log stderr notice;
 events {{}}
 http {{
     log_format seen 'seen $request_method $request_uri $http_content_length';
@@ -38,10 +37,10 @@ http {{
     # The outer one reads the whole body before the inner one sees the request.
     server {{
         listen {host}:{port};
-        location / {{ proxy_pass http://unix:{folder}/inner.sock; }}
+        location / {{ proxy_pass http://{host}:{inner}; }}
     }}
     server {{
-        listen unix:{folder}/inner.sock;
+        listen {host}:{inner};
         access_log /dev/stdout seen;
         location / {{ return 200 ok; }}
     }}
@@ -104,10 +103,13 @@ class WebServer:
 
 def _start_nginx(folder: Path) -> WebServer:
     need("nginx")
-    port = free_port()
+    port, inner = free_ports(2)
     configuration = folder / "nginx.conf"
-    configuration.write_text(_NGINX.format(folder=folder, host=LOOPBACK, port=port))
-    return WebServer(Program(("/usr/sbin/nginx", "-c", str(configuration)), folder), port)
+    configuration.write_text(_NGINX.format(folder=folder, host=LOOPBACK, port=port, inner=inner))
+    program = Program(("/usr/sbin/nginx", "-c", str(configuration)), folder)
+    # It listens by then.
+    program.wait_for("start worker process")
+    return WebServer(program, port)
 
 
 def _start_node(folder: Path) -> WebServer:
@@ -125,7 +127,13 @@ def _start_twisted(folder: Path) -> WebServer:
     return WebServer(program, port)
 
 
-WEB_SERVERS: Mapping[str, Callable[[Path], WebServer]] = MappingProxyType(
-    {"nginx": _start_nginx, "node": _start_node, "twisted": _start_twisted}
-)
-"""Starts each of them, in a folder of its own; skips the test where it is not on the machine."""
+@frozen
+class Make:
+    """Whose web server it is; ``start(folder)`` skips the test where there is none on the machine."""
+
+    name: str
+    start: Callable[[Path], WebServer]
+
+
+WEB_SERVERS = (Make("nginx", _start_nginx), Make("node", _start_node), Make("twisted", _start_twisted))
+"""All of them."""
