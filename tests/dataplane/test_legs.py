@@ -86,6 +86,42 @@ class ReceivingTests(SynchronousTestCase):
         self.network.flush()
         self.assertEqual((first.data, second.data, second.ended), (b"a", b"bc", True))
 
+    def test_handed_on_between_deliveries(self) -> None:
+        """A leg that delivers is handed on as often as one likes: each gets what comes in its time."""
+        first, second = RecordingReceiver(self.leg), RecordingReceiver()
+        for receiver, data in ((first, b"a"), (second, b"b"), (second, b"c"), (first, b"d")):
+            self.leg.attach(receiver)
+            self.peer.write(data)
+            self.network.flush()
+        self.leg.attach(second)
+        self.peer.finish_writing()
+        self.network.flush()
+        self.leg.cut()
+        self.network.flush()
+        self.assertEqual((first.data, first.ended, first.lost), (b"ad", False, None))
+        self.assertEqual((second.data, second.ended, second.lost), (b"bc", True, Ended.RESET))
+
+    def test_handed_on_while_paused(self) -> None:
+        """A leg that was paused delivers to the next one what came meanwhile, and goes on."""
+        first, second = RecordingReceiver(self.leg), RecordingReceiver()
+        self.leg.pauseProducing()
+        self.peer.write(b"held")
+        self.network.flush()
+        self.leg.attach(second)
+        self.network.flush()
+        self.peer.write(b" and late")
+        self.network.flush()
+        self.assertEqual((first.data, second.data), (b"", b"held and late"))
+
+    def test_handed_on_after_the_end(self) -> None:
+        """Whoever gets a leg whose peer has ended is told so, each anew."""
+        receivers = [RecordingReceiver(self.leg), RecordingReceiver(), RecordingReceiver()]
+        self.peer.finish_writing()
+        self.network.flush()
+        for receiver in receivers[1:]:
+            self.leg.attach(receiver)
+        self.assertEqual([each.ended for each in receivers], [True, True, True])
+
     def test_loss_is_told_late(self) -> None:
         """A loss before anybody receives is told to the first receiver, and to the one after it."""
         self.leg.cut(Ended.TIMEOUT)

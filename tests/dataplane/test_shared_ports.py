@@ -65,9 +65,16 @@ class SharedPortsTests(SynchronousTestCase):
         self.opened.append(Listening(Address(host, port or 4000), acceptor))
         return self.opened[-1]
 
-    def claim(self, taking: Taking, recognizer: Recognizer | None = None, port: int = 80) -> IListeningPort:
+    def claim(
+        self,
+        taking: Taking,
+        recognizer: Recognizer | None = None,
+        port: int = 80,
+        *,
+        takes_rest: bool = False,
+    ) -> IListeningPort:
         """A part of a port."""
-        return self.ports.claim("0.0.0.0", port, taking, "vhostHTTPPort", recognizer)
+        return self.ports.claim("0.0.0.0", port, taking, "vhostHTTPPort", recognizer, takes_rest)
 
     def dial(self, data: bytes = b"", port: int = 0) -> tuple[MemoryLeg, RecordingReceiver]:
         """A user of a port, who says something."""
@@ -188,6 +195,43 @@ class SharedPortsTests(SynchronousTestCase):
             str(error), "vhostHTTPPort: cannot listen on 0.0.0.0:1: another program listens there"
         )
 
+    def test_takes_rest(self) -> None:
+        """Who takes the rest, too, where nobody has it, gets what nobody else recognizes."""
+        for first in (True, False):
+            self.setUp()
+            parts = [self.claim(self.http, HTTP, takes_rest=True)] if first else []
+            parts.append(self.claim(self.https, TLS))
+            if not first:
+                parts.append(self.claim(self.http, HTTP, takes_rest=True))
+            for data in (b"GET / ", b"SSH-", b"\x16\x03"):
+                self.dial(data)
+            self.assertEqual((len(self.http.legs), len(self.https.legs)), (2, 1))
+            self.assertEqual(len(self.opened), 1)
+            error = self.assertRaises(PortInUse, self.claim, self.rest)
+            self.assertIn("vhostHTTPPort is the same", str(error))
+            for part in parts:
+                part.close()
+            self.assertTrue(self.opened[0].closed)
+
+    def test_rest_taken(self) -> None:
+        """Where somebody has the rest already it gets what it recognizes, as on a port of somebody else."""
+        self.claim(self.rest)
+        part = self.claim(self.http, HTTP, takes_rest=True)
+        for data in (b"GET / ", b"SSH-"):
+            self.dial(data)
+        self.assertEqual((len(self.http.legs), len(self.rest.legs)), (1, 1))
+        part.close()
+        self.dial(b"GET / ")
+        self.assertEqual((len(self.http.legs), len(self.rest.legs)), (1, 2))
+
+    def test_rest_free_again(self) -> None:
+        """Once it is closed somebody else may have the rest."""
+        self.claim(self.https, TLS)
+        self.claim(self.http, HTTP, takes_rest=True).close()
+        self.claim(self.rest)
+        self.dial(b"GET / ")
+        self.assertEqual((len(self.http.legs), len(self.rest.legs)), (0, 1))
+
     def test_same_address(self) -> None:
         """Every address has several names, a picked port is nobody else's."""
         self.claim(self.rest)
@@ -214,10 +258,11 @@ class SharedPortsTests(SynchronousTestCase):
 
         http = self
         self.ports.adopt("", Listening(Address("0.0.0.0", 7000), self.rest), Sharing())
-        part = self.claim(self.http, HTTP, 7000)
-        self.assertEqual((shared, self.opened, part.address.port), ([(HTTP, self.http)], [], 7000))
-        part.close()
-        self.assertEqual(shared, [])
+        for takes_rest in (False, True):
+            part = self.claim(self.http, HTTP, 7000, takes_rest=takes_rest)
+            self.assertEqual((shared, self.opened, part.address.port), ([(HTTP, self.http)], [], 7000))
+            part.close()
+            self.assertEqual(shared, [])
         error = self.assertRaises(PortInUse, self.claim, self.rest, None, 7000)
         self.assertIn("the port that clients dial", str(error))
 

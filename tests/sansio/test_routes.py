@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.hostnames import host_key
-from relaykit.sansio.routes import Route, RouteTable
+from relaykit.sansio.routes import Route, RouteTable, location_problem
 
 _ROUTES = {
     "A": Route("web.example.com", "/"),
@@ -49,6 +49,30 @@ _PATHS = st.lists(st.sampled_from(["/", "a", "b"]), max_size=4).map("".join)
 _USERS = st.sampled_from(["", "ann", "bob"])
 
 
+class LocationTests(SynchronousTestCase):
+    """Tests for beginnings of paths."""
+
+    def test_possible(self) -> None:
+        """Paths may begin so, in whole segments or in parts of them."""
+        for location in ("", "/", "/a", "/a/", "/a.b/..c", "/.well-known/", "/a%20b", "/ä", "/a/..."):
+            self.assertEqual(location_problem(location), "", location)
+
+    def test_impossible(self) -> None:
+        """No path begins so; the text says why."""
+        for location, why in (
+            ("a", "paths begin with a slash"),
+            ("*", "paths begin with a slash"),
+            ("http://a.example/", "paths begin with a slash"),
+            ("//", "without several slashes in a row"),
+            ("/a//b", "without several slashes in a row"),
+            ("/a\\b", "backslashes"),
+            ("/a/./b", "segments that are dots"),
+            ("/../a", "segments that are dots"),
+        ):
+            self.assertIn(why, location_problem(location), location)
+            self.assertIn(location, location_problem(location))
+
+
 class RouteTableTests(SynchronousTestCase):
     """Tests for :class:`RouteTable`."""
 
@@ -73,6 +97,33 @@ class RouteTableTests(SynchronousTestCase):
                 table: RouteTable[str] = RouteTable()
                 table.add(Route(domain), "found")
                 self.assertEqual(table.find(host), "found" if domain in domains else None, (host, domain))
+
+    def test_has_locations(self) -> None:
+        """It is known whether any path decides, whatever comes and goes."""
+        table: RouteTable[str] = RouteTable()
+        self.assertFalse(table.has_locations)
+        plain, root, deep = Route("a"), Route("a", "/"), Route("b", "/x", "bob")
+        table.add(plain, "1")
+        self.assertFalse(table.has_locations)
+        table.add(root, "2")
+        table.add(deep, "3")
+        table.remove(plain)
+        table.remove(root)
+        self.assertTrue(table.has_locations)
+        table.remove(deep)
+        self.assertFalse(table.has_locations)
+
+    def test_version(self) -> None:
+        """Each change makes another version, and nothing else does."""
+        table: RouteTable[str] = RouteTable()
+        seen = {table.version}
+        for change in (table.add, lambda route, _: table.remove(route), table.add):
+            change(Route("a", "/x"), "1")
+            self.assertNotIn(table.version, seen)
+            seen.add(table.version)
+        table.find("a", "/x")
+        table.get(Route("a"))
+        self.assertIn(table.version, seen)
 
     def test_removed(self) -> None:
         """What was taken back leads nowhere, and nothing is left of it."""

@@ -462,6 +462,50 @@ class AsAProxyTests(GroupTestCase):
         self.relay.settle()
         self.assertEqual([each.data for each in received], [b"a", b"b"])
 
+    def reuse(self) -> IWorkLeg:
+        """What serves the next request that may go over a work connection that was kept."""
+        found = self.as_proxy.work_leg_for(Origin())
+        self.relay.settle()
+        return self.successResultOf(found) if isinstance(found, Deferred) else found
+
+    def test_kept_work_legs(self) -> None:
+        """Each member has its turn, over a work connection of its own that was kept if there is one."""
+        legs = []
+        for turn in range(6):
+            leg = self.reuse()
+            self.assertEqual((leg.proxy.name, leg.is_reused), ("ab"[turn % 2], turn >= 2))
+            leg.attach(RecordingReceiver())
+            self.relay.settle()
+            leg.keep()
+            legs.append(leg)
+        self.assertEqual(legs[:2] * 2, legs[2:])
+
+    def test_kept_work_legs_of_the_lost(self) -> None:
+        """Those of a member that is gone serve nobody."""
+        for _ in range(2):
+            leg = self.reuse()
+            leg.attach(RecordingReceiver())
+            self.relay.settle()
+            leg.keep()
+        self.cut(self.members[0])
+        self.relay.settle()
+        for turn in range(3):
+            leg = self.reuse()
+            self.assertEqual((leg.proxy.name, leg.is_reused), ("b", turn == 0))
+
+    def test_load_without_kept(self) -> None:
+        """Who has least to do is who serves the fewest users: work connections that wait are none."""
+        self.join("c", group="least", port=6001, balance="leastConnections")
+        self.join("d", group="least", port=6001)
+        (self.as_proxy,) = (group for group in self.groups() if group.group == "least")
+        legs = [self.reuse() for _ in range(3)]
+        self.assertEqual([leg.proxy.name for leg in legs], ["c", "d", "c"])
+        for leg in (legs[0], legs[2]):
+            leg.attach(RecordingReceiver())
+            self.relay.settle()
+            leg.keep()
+        self.assertIs(self.reuse(), legs[2])
+
     def test_failed(self) -> None:
         """A member whose work connection ended unanswered is left out while another one is well."""
         first, second = (self.successResultOf(self.open()) for _ in range(2))

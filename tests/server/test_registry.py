@@ -37,8 +37,8 @@ from relaykit.server.registry import (
     RegisteredProxy,
     Registry,
 )
-from relaykit.testing.memory import MemoryNetwork
-from relaykit.values import ClientIdentity, Ended, Origin
+from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
+from relaykit.values import Address, ClientIdentity, Ended, Origin
 from tests.server.scene import TYPES
 
 
@@ -113,6 +113,8 @@ class Session:
 class RegistryTestCase(SynchronousTestCase):
     """A registry whose exposures come when the test says so."""
 
+    bandwidth = Bandwidth(per_client="1MB")
+
     def setUp(self) -> None:
         self.ingress = HeldIngress()
         self.failure: Exception | None = None
@@ -120,7 +122,7 @@ class RegistryTestCase(SynchronousTestCase):
         observers = Observers()
         observers.add(LogObserver(True))
         accounting = Accounting(observers, self.clock.seconds)
-        self.budgets = Budgets(Bandwidth(per_client="1MB"))
+        self.budgets = Budgets(self.bandwidth)
         self.registry = Registry(
             TYPES, self, DataPlane([CopyForwarder()], MemoryNetwork()), self.clock, accounting, self.budgets
         )
@@ -282,6 +284,34 @@ class RegistryTests(RegistryTestCase):
             proxy.serve_datagrams(source, Origin())
         self.assertIn("warn", [event["log_level"].name for event in logged])
 
+    def test_kept_work_legs(self) -> None:
+        """A work connection that was kept serves the next user, and ends with the proxy."""
+        registered = self.register()
+        self.ingress.waiting[0].callback(Exposed())
+        proxy = self.successResultOf(registered)
+        network = MemoryNetwork()
+        ends = [network.pair() for _ in range(2)]
+        self.session.work += [near for near, _ in ends]
+        opened = proxy.work_leg_for(Origin())
+        assert isinstance(opened, Deferred)
+        leg = self.successResultOf(opened)
+        fresh = self.successResultOf(proxy.open_work_leg(Origin()))
+        for each in (leg, fresh):
+            each.attach(RecordingReceiver())
+            each.keep()
+        self.assertIs(proxy.work_leg_for(Origin()), fresh)
+        self.assertIs(proxy.take_kept(Origin()), leg)
+        self.assertIsNone(proxy.take_kept(Origin()))
+        waiting = proxy.work_leg_for(Origin())
+        assert isinstance(waiting, Deferred)
+        self.assertNoResult(waiting)
+        leg.keep()
+        self.successResultOf(Deferred.fromCoroutine(self.registry.withdraw(proxy, Ended.WITHDRAWN)))
+        fresh.keep()
+        network.flush()
+        self.assertEqual((len(proxy.kept), self.clock.getDelayedCalls()), (0, []))
+        self.assertIsNone(proxy.take_kept(Origin()))
+
     def test_visits_need_a_visitable_exposure(self) -> None:
         """A visit to a proxy without visitors is refused."""
         registered = self.register()
@@ -298,6 +328,26 @@ class RegistryTests(RegistryTestCase):
         for name in ("web", "nothing"):
             signaled = Deferred.fromCoroutine(self.registry.signal(name, sender, {}))
             self.assertIsNone(self.successResultOf(signaled))
+
+
+class LimitedUsersTests(RegistryTestCase):
+    """A registry whose users have budgets of their own."""
+
+    bandwidth = Bandwidth(per_user="1MB")
+
+    def test_kept_for_one_address(self) -> None:
+        """Where users have budgets of their own, one serves users of the same address only."""
+        registered = self.register()
+        self.ingress.waiting[0].callback(Exposed())
+        proxy = self.successResultOf(registered)
+        ann, bob = (Origin(Address(host, 1)) for host in ("192.0.2.1", "192.0.2.2"))
+        near, _ = MemoryNetwork().pair()
+        self.session.work.append(near)
+        leg = self.successResultOf(proxy.open_work_leg(ann))
+        leg.attach(RecordingReceiver())
+        leg.keep()
+        self.assertIsNone(proxy.take_kept(bob))
+        self.assertIs(proxy.take_kept(Origin(Address("192.0.2.1", 2))), leg)
 
 
 class SignalTests(RegistryTestCase):

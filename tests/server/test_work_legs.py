@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import NoWorkConnection, SessionLost
-from relaykit.interfaces import IFlow
+from relaykit.interfaces import IFlow, IWorkLeg
 from relaykit.sansio.pacing import Budget
-from relaykit.server.work_legs import KeptWorkLegs, WorkLegFlow
-from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
+from relaykit.server.work_legs import KEPT_S, MOST_KEPT, KeptWorkLegs, WorkLegFlow
+from relaykit.testing.legs import RecordingProducer
+from relaykit.testing.memory import CAPACITY_BYTES, MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Ended, Origin
 from tests.server.test_flows import Proxy
 
@@ -103,3 +106,204 @@ class WorkLegFlowTests(SynchronousTestCase):
         self.flow.on_unserved(SessionLost("it is gone"))
         self.failureResultOf(self.flow.answer, SessionLost)
         self.assertEqual([each.ended for each in self.proxy.ended], [Ended.SESSION_ENDED])
+
+
+class KeptWorkLegsTests(SynchronousTestCase):
+    """What becomes of work connections between two users."""
+
+    def setUp(self) -> None:
+        self.proxy = KeepingProxy()
+        self.network = MemoryNetwork(clock=self.proxy.clock)
+        self.kept = self.proxy.kept
+
+    def open(self) -> tuple[Any, RecordingReceiver, MemoryLeg]:
+        """A work connection, who has it now, and its far end."""
+        flow = WorkLegFlow(self.proxy, Origin())
+        flow.start()
+        provider, work = self.network.pair()
+        RecordingReceiver(provider)
+        flow.on_work_leg(work)
+        leg = self.successResultOf(flow.answer)
+        verifyObject(IWorkLeg, leg)
+        leg.registerProducer(RecordingProducer(), True)
+        return leg, RecordingReceiver(leg), provider
+
+    def keep(self) -> tuple[Any, RecordingReceiver, MemoryLeg]:
+        """One that has served somebody."""
+        leg, receiver, provider = self.open()
+        leg.keep()
+        return leg, receiver, provider
+
+    def test_next_user(self) -> None:
+        """Who takes one that was kept gets what is said from then on, and is counted with the user before."""
+        leg, before, provider = self.open()
+        self.assertFalse(leg.is_reused)
+        leg.write(b"ab")
+        provider.write(b"cde")
+        self.network.flush()
+        leg.keep()
+        self.assertIs(self.kept.take([]), leg)
+        self.assertTrue(leg.is_reused)
+        self.assertEqual(len(self.kept), 0)
+        leg.registerProducer(RecordingProducer(), True)
+        after = RecordingReceiver(leg)
+        leg.write(b"f")
+        provider.write(b"gh")
+        self.network.flush()
+        self.assertEqual((before.data, after.data), (b"cde", b"gh"))
+        leg.close()
+        self.network.flush()
+        (traffic,) = self.proxy.ended
+        self.assertEqual((traffic.near_to_far, traffic.far_to_near), (3, 5))
+        self.assertIsNone(before.lost)
+        self.assertIsNotNone(after.lost)
+
+    def test_one_each(self) -> None:
+        """Nobody gets one that somebody else has; the one that came last goes first."""
+        first, second = (self.keep()[0] for _ in range(2))
+        self.assertIs(self.kept.take([]), second)
+        self.assertIs(self.kept.take([]), first)
+        self.assertIsNone(self.kept.take([]))
+
+    def test_taken_back(self) -> None:
+        """Who had one last has it again, as long as nobody else has had it."""
+        leg, receiver, provider = self.keep()
+        self.assertTrue(leg.take_back(receiver))
+        self.assertFalse(leg.take_back(receiver))
+        provider.write(b"answer")
+        self.network.flush()
+        self.assertEqual(receiver.data, b"answer")
+        leg.keep()
+        self.assertIs(self.kept.take([]), leg)
+        self.assertFalse(leg.take_back(receiver))
+        leg.registerProducer(RecordingProducer(), True)
+        other = RecordingReceiver(leg)
+        leg.keep()
+        self.assertFalse(leg.take_back(receiver))
+        self.assertTrue(leg.take_back(other))
+
+    def test_unasked(self) -> None:
+        """One that says something, ends or is lost while it is kept serves nobody any more."""
+        for happens in (
+            lambda provider: provider.write(b"408"),
+            lambda provider: provider.finish_writing(),
+            lambda provider: provider.close(),
+            lambda provider: provider.abort(),
+        ):
+            leg, receiver, provider = self.keep()
+            happens(provider)
+            self.network.flush()
+            self.assertEqual((len(self.kept), receiver.data), (0, b""))
+            self.assertIsNone(self.kept.take([]))
+            self.assertFalse(leg.take_back(receiver))
+            provider.close()
+            self.network.flush()
+            self.assertEqual(self.proxy.present, set())
+
+    def test_paused(self) -> None:
+        """So it is with one that was paused when it was kept: nobody gets what it says unasked."""
+        leg, receiver, provider = self.open()
+        leg.pauseProducing()
+        leg.keep()
+        provider.write(b"408")
+        self.network.flush()
+        self.assertEqual((len(self.kept), receiver.data), (0, b""))
+
+    def test_expired(self) -> None:
+        """Each waits for so long and no longer, also if others come and go meanwhile."""
+        first = self.keep()
+        self.network.advance(KEPT_S / 2)
+        second, third = self.keep(), self.keep()
+        self.assertTrue(third[0].take_back(third[1]))
+        self.network.advance(KEPT_S / 2 - 1.0)
+        self.assertEqual(len(self.kept), 2)
+        self.network.advance(1.0)
+        self.assertEqual(len(self.kept), 1)
+        self.assertFalse(first[0].take_back(first[1]))
+        third[0].keep()
+        self.network.advance(KEPT_S / 2)
+        self.assertFalse(second[0].take_back(second[1]))
+        self.assertTrue(third[0].take_back(third[1]))
+        third[0].close()
+        self.network.advance(KEPT_S)
+        self.assertEqual((self.proxy.clock.getDelayedCalls(), self.proxy.present), ([], set()))
+
+    def test_kept_anew(self) -> None:
+        """The time begins anew each time it is kept."""
+        leg, receiver, _ = self.keep()
+        for _ in range(5):
+            self.network.advance(KEPT_S - 1.0)
+            self.assertTrue(leg.take_back(receiver))
+            leg.keep()
+        self.assertEqual(len(self.kept), 1)
+
+    def test_enough(self) -> None:
+        """Those that are too many are closed at once; once one is taken there is room again."""
+        legs = [self.keep() for _ in range(MOST_KEPT + 1)]
+        self.network.flush()
+        self.assertEqual((len(self.kept), len(self.proxy.present)), (MOST_KEPT, MOST_KEPT))
+        self.assertFalse(legs[-1][0].take_back(legs[-1][1]))
+        self.kept.take([])
+        self.keep()
+        self.assertEqual(len(self.kept), MOST_KEPT)
+
+    def test_budgets(self) -> None:
+        """One that is held to the budgets of a user serves none who has others."""
+        self.proxy.data_plane = DataPlane([CopyForwarder()], self.network)
+        client, ann, bob = Budget(1e6), Budget(1e6), Budget(1e6)
+        self.proxy.budgets = [client, ann]
+        leg = self.keep()[0]
+        for others in ((), (client,), (client, bob), (ann, client)):
+            self.assertIsNone(self.kept.take(list(others)), others)
+        self.proxy.budgets = [client, bob]
+        self.keep()
+        self.assertIs(self.kept.take([client, ann]), leg)
+        self.assertEqual(len(self.kept), 1)
+
+    def test_closed(self) -> None:
+        """With the proxy all of them go, and those that come back later."""
+        legs = [self.keep() for _ in range(3)]
+        late = self.open()[0]
+        self.kept.close()
+        late.keep()
+        self.network.flush()
+        self.assertEqual((len(self.kept), self.proxy.present), (0, set()))
+        self.assertEqual(self.proxy.clock.getDelayedCalls(), [])
+        self.assertFalse(legs[0][0].take_back(legs[0][1]))
+
+    def test_ended(self) -> None:
+        """One may be ended by its flow like any other, and serves nobody then."""
+        self.keep()
+        (flow,) = self.proxy.present
+        flow.end(Ended.OPERATOR)
+        self.network.flush()
+        self.assertEqual((len(self.kept), [each.ended for each in self.proxy.ended]), (0, [Ended.OPERATOR]))
+
+    def test_producers(self) -> None:
+        """Who has one is told when it takes no more, and who had it before is not."""
+        leg, _, provider = self.keep()
+        self.kept.take([])
+        producer = RecordingProducer()
+        leg.registerProducer(producer, True)
+        leg.attach(RecordingReceiver())
+        provider.pauseProducing()
+        leg.write(bytes(CAPACITY_BYTES))
+        self.assertTrue(producer.paused)
+
+    def test_joined(self) -> None:
+        """One that was kept can be joined with a user, until both have ended."""
+        leg, receiver, provider = self.keep()
+        self.assertTrue(leg.take_back(receiver))
+        leg.unregisterProducer()
+        user, near = self.network.pair()
+        flow = leg.join(near)
+        verifyObject(IFlow, flow)
+        at_user, at_provider = RecordingReceiver(user), RecordingReceiver(provider)
+        user.write(b"up")
+        provider.write(b"down")
+        user.finish_writing()
+        provider.finish_writing()
+        self.network.flush()
+        self.assertEqual((at_user.data, at_provider.data), (b"down", b"up"))
+        self.assertIs(self.successResultOf(flow.when_ended()).ended, Ended.FINISHED)
+        self.assertEqual([(each.near_to_far, each.far_to_near) for each in self.proxy.ended], [(2, 4)])
