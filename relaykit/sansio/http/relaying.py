@@ -14,7 +14,7 @@ from relaykit.sansio.http.responses import (
     ResponseHeads,
     ResponseRefused,
 )
-from relaykit.sansio.http.rewriting import ResponseRewriter, Rules, drops_response_trailer
+from relaykit.sansio.http.rewriting import NO_CHANGES, ResponseRewriter, Rules, drops_response_trailer
 
 __all__ = ["MOST_INTERIM", "ResponseRelay", "connection_line"]
 
@@ -54,7 +54,8 @@ class ResponseRelay:
         self, request: RequestHead, rules: Rules, heads: ResponseHeads, rewriter: ResponseRewriter
     ) -> None:
         self._request = request
-        self._rules = rules
+        # What answers to CONNECT is a forward proxy, as what is asked.
+        self._rules = NO_CHANGES if request.method == b"CONNECT" else rules
         self._heads = heads
         self._rewriter = rewriter
         self._buffer: bytes | None = None
@@ -142,7 +143,7 @@ class ResponseRelay:
             return
         if method == b"CONNECT" and head.status < 300:
             self.head = head
-            into.append(self._rewriter.write(head, self._rules, b"", b""))
+            into.append(self._rewriter.write_interim(head))
             return
         if method == b"HEAD" or head.has_no_body:
             self._body = LengthBody(0)
@@ -168,4 +169,4 @@ class ResponseRelay:
         self.head = head
         [switched] = values_of(head.keys, head.lines, {b"upgrade"}).values()
         handshake = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % b", ".join(switched)
-        into.append(self._rewriter.write(head, self._rules, b"", handshake))
+        into.append(self._rewriter.write_interim(head, self._rules, handshake))

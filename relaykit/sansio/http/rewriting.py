@@ -16,6 +16,7 @@ from relaykit.sansio.http.requests import RequestFields, RequestHead
 from relaykit.sansio.http.responses import ResponseHead
 
 __all__ = [
+    "NO_CHANGES",
     "HeaderRules",
     "RequestRewriter",
     "ResponseRewriter",
@@ -110,6 +111,10 @@ class Rules:
     @not_to_user.default
     def _not_to_user(self) -> frozenset[bytes]:
         return _TO_USER | self.response.keys
+
+
+NO_CHANGES: Final = Rules()
+"""Changes nothing that is not about one connection."""
 
 
 def unsettable(names: Iterable[str]) -> Iterator[str]:
@@ -236,10 +241,11 @@ class ResponseRewriter:
             self._last = (head, rules, ends, written)
         return written
 
-    def write_interim(self, head: ResponseHead) -> bytes:
-        """The head of a response that another one follows, without a rule applied."""
-        kept = _kept(head, _TO_USER | head.options)
-        return b"\r\n".join((b"HTTP/1.1 %d %b" % (head.status, head.reason), *kept, b"", b""))
+    def write_interim(self, head: ResponseHead, rules: Rules = NO_CHANGES, connection: bytes = b"") -> bytes:
+        """The head of a response behind which there is another one, or a tunnel: nobody wants its date."""
+        kept = _kept(head, rules.not_to_user | head.options)
+        lines = (b"HTTP/1.1 %d %b" % (head.status, head.reason), *kept, *rules.response.lines, connection)
+        return b"\r\n".join((*lines, b""))
 
 
 def _kept(head: RequestFields | ResponseHead, dropped: frozenset[bytes]) -> Lines:

@@ -399,6 +399,21 @@ class TunnelTests(SynchronousTestCase):
         expected = answer(b"X-P: 1", status=b"200 Established", body=b"late")
         self.assertEqual((between.take(), between.tunneled), ((expected, b"EARLY"), True))
 
+    def test_heads(self) -> None:
+        """No tunnel has a date that its provider did not say, and only an upgrade has rules applied."""
+        rules = Rules(response=HeaderRules.of({"X-New": "1"}))
+        for request, response, expected in (
+            (UPGRADE, SWITCHED.replace(b"Date: x\r\n", b""), [b"X-New", b"Connection", b"Upgrade"]),
+            (CONNECT, b"HTTP/1.1 200 Yes\r\nX-P: 1\r\n\r\n", [b"X-P"]),
+            (CONNECT, b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", [b"Date", b"Content-Length"]),
+        ):
+            between = Between()
+            between.rules = rules
+            between.user(request)
+            between.provider(response)
+            _, *lines = between.take()[0].removesuffix(b"\r\n\r\n").split(b"\r\n")
+            self.assertEqual([line.partition(b":")[0] for line in lines], expected)
+
     def test_refused_connect(self) -> None:
         """After a refusal another try is taken, but not what was meant for the tunnel."""
         refused = answer(b"Content-Length: 0", status=b"407 No")

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import h11
 from attrs import evolve, frozen
@@ -14,11 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.http.rewriting import HeaderRules, Rules
 from tests.sansio.http.between import OK, Between
 from tests.sansio.http.hostile import HEADS
-
-_RECORDINGS = Path(__file__).parents[2] / "captures" / "http"
 
 
 @frozen
@@ -228,54 +221,3 @@ class ResponseTests(SynchronousTestCase):
         expected = body if has_body else b""
         self.assertEqual(read, (status, expected, [103] * (hints if version == b"1.1" else 0)))
         self.assertEqual(between.finished is None, version == b"1.1")
-
-
-def _recordings() -> Sequence[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    found = []
-    for path in sorted(_RECORDINGS.glob("*.jsonl")):
-        header, *cases = map(json.loads, path.read_text("utf-8").splitlines())
-        found.append((header, cases))
-    return found
-
-
-def _rules_of(header: dict[str, Any], sent: bytes) -> Rules:
-    """The rules of the proxy that the requests are for."""
-    proxies = tomllib.loads(header["clients"][0])["proxies"]
-    chosen = next(proxy for proxy in proxies if f"Host: {proxy['customDomains'][0]}".encode() in sent)
-    return Rules(
-        chosen.get("hostHeaderRewrite", "").encode(),
-        HeaderRules.of(chosen.get("requestHeaders", {}).get("set", {})),
-    )
-
-
-class RecordingTests(SynchronousTestCase):
-    """Requests as frp's server passes them on."""
-
-    def test_providers(self) -> None:
-        """A provider reads the same from us as from frp, but for the differences that we mean.
-
-        We ask for no compression on our own, tell by ``Connection`` that trailers are taken, let no rule set
-        ``Connection``, and pass trailers on.
-        """
-        recordings = _recordings()
-        self.assertEqual(len(recordings), 16)
-        for header, cases in recordings:
-            for case in cases:
-                sent = [
-                    text.encode("latin-1")
-                    for kind, *texts in case["user"]
-                    if kind == "send"
-                    for text in texts
-                ]
-                between = Between(b"127.0.0.1")
-                between.rules = _rules_of(header, sent[0])
-                for portion in sent:
-                    between.user(portion)
-                    answer_all(between)
-                theirs = b"".join(each["rx"].encode("latin-1") for each in case["provider"])
-                ours = read_by_h11(between.to_provider)
-                self.assertEqual(
-                    [evolve(read, trailers=()).without(b"connection", b"accept-encoding") for read in ours],
-                    [read.without(b"connection", b"accept-encoding") for read in read_by_h11(theirs)],
-                    case["case"],
-                )
