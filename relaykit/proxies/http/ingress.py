@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from relaykit.interfaces import ISecureLeg
 from relaykit.proxies.domains import FirstBytesIngress
@@ -23,6 +23,7 @@ from relaykit.sansio.routes import Route
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IListeningPort, IRegisteredProxy, IServerHost, IStreamLeg
+    from relaykit.proxies.http.h2_users import Http2User
     from relaykit.proxies.http.options import HttpKeys, HttpOptions
     from relaykit.sansio.http.answers import Answer
     from relaykit.sansio.http.requests import RequestHead
@@ -54,6 +55,7 @@ class HttpIngress(FirstBytesIngress):
         self.timeouts = Timeouts(response_s=MOST_TIMEOUT_S if limit_s < 0 else min(limit_s, MOST_TIMEOUT_S))
         self._page = Path(options.custom_404_page) if options.custom_404_page else None
         self._rules: WeakKeyDictionary[IRegisteredProxy, Rules] = WeakKeyDictionary()
+        self._h2_users: WeakSet[Http2User] = WeakSet()
         self._date = (0, b"")
         self._secure: SecureUsers | None = None
         if options.vhost_https_certificates:
@@ -73,6 +75,8 @@ class HttpIngress(FirstBytesIngress):
         super().stopService()
         if self._secure is not None:
             self._secure.close()
+        for user in list(self._h2_users):
+            user.leave()
 
     @property
     def _users_port(self) -> IListeningPort | None:
@@ -84,7 +88,15 @@ class HttpIngress(FirstBytesIngress):
 
     def route(self, said: HttpVersion, leg: IStreamLeg, origin: Origin) -> None:
         scheme = b"https" if ISecureLeg.providedBy(leg) else b"http"
-        HttpUser(leg, origin, self, scheme).start()
+        if said is HttpVersion.ONE:
+            HttpUser(leg, origin, self, scheme).start()
+            return
+        # What it needs costs every server megabytes, and few have users of HTTP/2.
+        from relaykit.proxies.http.h2_users import Http2User
+
+        user = Http2User(leg, origin, self, scheme)
+        self._h2_users.add(user)
+        user.start()
 
     # --- what users are given
 

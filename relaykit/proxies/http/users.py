@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.http.rewriting import Rules
     from relaykit.values import Origin
 
-__all__ = ["HttpUser", "Sites"]
+__all__ = ["HttpUser", "Sites", "has_other_than", "write_joined"]
 
 
 MOST_JOINED_BYTES = 4096
@@ -255,11 +255,11 @@ class HttpUser:
     def _send(self) -> None:
         pieces = self._connection.to_user()
         if pieces:
-            _write(self._leg, pieces)
+            write_joined(self._leg, pieces)
         if self.provider is not None:
             pieces = self._connection.to_provider()
             if pieces:
-                _write(self.provider.leg, pieces)
+                write_joined(self.provider.leg, pieces)
 
     def _act(self, event: Event, now: float) -> None:
         if isinstance(event, Requested):
@@ -332,18 +332,9 @@ class HttpUser:
         self._take(self._connection.answer, GATEWAY_TIMEOUT if late else BAD_GATEWAY)
 
     def _provider_ended(self, now: float) -> None:
-        self._connection.provider_ended(now, has_other=self._has_other())
-
-    def _has_other(self) -> bool:
-        """Whether somebody else may answer in place of a provider that ended without a word.
-
-        One that has served before may have been idle for too long: that says nothing of its service.
-        """
         assert self.provider is not None
-        leg = self.provider.leg
-        if leg.is_reused or not self._connection.awaits_answer:
-            return False
-        return leg.failed("its local service cannot be reached, or ended the connection without an answer")
+        has_other = self._connection.awaits_answer and has_other_than(self.provider.leg)
+        self._connection.provider_ended(now, has_other=has_other)
 
     def _exchanged(self, is_reusable: bool) -> None:
         provider, self.provider = self.provider, None
@@ -408,7 +399,16 @@ class HttpUser:
         self._end()
 
 
-def _write(leg: IStreamLeg, pieces: Sequence[Buffer]) -> None:
+def has_other_than(leg: IWorkLeg) -> bool:
+    """Whether somebody else may answer in place of a provider that ended without a word.
+
+    One that has served before may have been idle for too long: that says nothing of its service.
+    """
+    why = "its local service cannot be reached, or ended the connection without an answer"
+    return not leg.is_reused and leg.failed(why)
+
+
+def write_joined(leg: IStreamLeg, pieces: Sequence[Buffer]) -> None:
     """Sends pieces; a head and a little body are one to the system, which costs less than two."""
     if len(pieces) == 1:
         leg.write(pieces[0])

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.http.grammar import Malformed, fault_of_line, key_of, valid_lines
+from relaykit.sansio.http.grammar import Lines, Malformed, fault_of_line, key_of, valid_lines
 
 __all__ = ["BodyReader", "ChunkedBody", "LengthBody", "UntilEndBody"]
 
@@ -123,6 +123,11 @@ class ChunkedBody:
     @property
     def is_complete(self) -> bool:
         return self._awaited is _Awaited.NOTHING
+
+    @property
+    def trailers(self) -> Lines:
+        """The fields behind the body that go on, each with its CR LF; all are there once it is complete."""
+        return self._trailers
 
     def end(self, into: list[Buffer]) -> bool:
         return self._awaited is _Awaited.NOTHING

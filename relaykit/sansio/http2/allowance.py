@@ -1,0 +1,56 @@
+"""How much a user may ask for that serves nobody, as who wants to keep a server busy does."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from relaykit.sansio.http2.frames import ConnectionFault, ErrorCode
+
+__all__ = ["ANSWER_EARNS", "DATA_EARNS", "MOST_POINTS", "NUISANCE_COSTS", "RESET_COSTS", "Allowance"]
+
+MOST_POINTS: Final = 2000
+"""Points that a connection has at first, and at most.  A browser that leaves a page resets all its streams at
+once: that may come twice in a row."""
+
+POINTS_PER_S: Final = 20.0
+"""Points that come back each second: keep-alives and changed windows are some a second at most."""
+
+NUISANCE_COSTS: Final = 1
+"""Cost of a frame that moves nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, an empty DATA, an unknown one.
+Source: CVE-2019-9511 to CVE-2019-9518."""
+
+RESET_COSTS: Final = 8
+"""Cost of a stream that ends by a reset, the user's or one that it makes us send: it may have cost a work
+connection.  Source: CVE-2023-44487, CVE-2025-8671."""
+
+ANSWER_EARNS: Final = 8
+"""What a stream brings back that was answered to its end."""
+
+DATA_EARNS: Final = 2
+"""What a frame of a body brings back: whoever takes it tells of two windows."""
+
+
+class Allowance:
+    """The points of one connection."""
+
+    __slots__ = ("_at", "_left")
+
+    def __init__(self, now: float) -> None:
+        self._left = float(MOST_POINTS)
+        self._at = now
+
+    def spend(self, points: int, now: float) -> None:
+        """Takes points.
+
+        :raises ConnectionFault: there are none left.
+        """
+        self.earn(max(0.0, now - self._at) * POINTS_PER_S)
+        self._at = now
+        self._left -= points
+        if self._left < 0:
+            text = "it sends too much that serves nothing: resets, pings, settings, windows"
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, text)
+
+    def earn(self, points: float) -> None:
+        """Gives points back, up to what there was at first."""
+        self._left = min(self._left + points, MOST_POINTS)
