@@ -258,7 +258,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     "unreadable-page": KnownProblem(
         "The page for unknown hosts cannot be read",
         "The server's file names a page for hosts that nobody has (custom404Page), and that file could not "
-        "be read, for the reason given; users got the built-in page.",
+        "be read, for the reason given; users get the built-in page until it can be.",
         "Correct the path, or have the server's user allowed to read the file; no restart is needed.",
     ),
     "port-in-use": KnownProblem(

@@ -54,6 +54,8 @@ class HttpIngress(FirstBytesIngress):
         limit_s = options.vhost_http_timeout
         self.timeouts = Timeouts(response_s=MOST_TIMEOUT_S if limit_s < 0 else min(limit_s, MOST_TIMEOUT_S))
         self._page = Path(options.custom_404_page) if options.custom_404_page else None
+        self._is_page_missed = False
+        """Whether the log says that the page cannot be read; once for all who ask until it can be."""
         self._rules: WeakKeyDictionary[IRegisteredProxy, Rules] = WeakKeyDictionary()
         self._h2_users: WeakSet[Http2User] = WeakSet()
         self._date = (0, b"")
@@ -133,12 +135,16 @@ class HttpIngress(FirstBytesIngress):
             return None
         try:
             with self._page.open("rb") as file:
-                return file.read(MOST_PAGE_BYTES)
+                page = file.read(MOST_PAGE_BYTES)
         except OSError as error:
-            self.log.warn(
-                "custom404Page: {path} cannot be read, and the built-in page is shown: {reason}",
-                path=str(self._page),
-                reason=error.strerror,
-                problem="unreadable-page",
-            )
+            if not self._is_page_missed:
+                self._is_page_missed = True
+                self.log.warn(
+                    "custom404Page: {path} cannot be read, and the built-in page is shown: {reason}",
+                    path=str(self._page),
+                    reason=error.strerror,
+                    problem="unreadable-page",
+                )
             return None
+        self._is_page_missed = False
+        return page

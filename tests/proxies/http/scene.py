@@ -58,10 +58,10 @@ class HttpTestCase(SynchronousTestCase):
         """A site."""
         return self.relay.publish(
             http.proxy_type,
-            HttpOptions(custom_domains=domains or ("a.example",), **own),
+            HttpOptions(custom_domains=domains if domains or own.get("subdomain") else ("a.example",), **own),
             name=name,
             local=(lambda leg: self.served.append((name, End(leg)))) if serves else None,
-            ingress_options=HttpKeys(vhost_http_port=PORT, **self.keys),
+            ingress_options=HttpKeys(**{"vhost_http_port": PORT, **self.keys}),
             load_balancer=LoadBalancer(group=group, group_key=Secret("k" if group else "")),
         )
 
