@@ -11,6 +11,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
@@ -95,7 +96,10 @@ class Messages(SphinxDirective):
 
 
 class Constants(SphinxDirective):
-    """``.. constants:: MODULE NAME ...`` lists constants of a module with what their docstrings say."""
+    """``.. constants:: MODULE NAME ...`` lists constants of a module with what their docstrings say.
+
+    ``CLASS.FIELD`` is what a field of a class of attrs is where nothing else is said.
+    """
 
     required_arguments = 2
     final_argument_whitespace = True
@@ -105,8 +109,13 @@ class Constants(SphinxDirective):
         tree = _source(self, module)
         wanted = self.arguments[1].split()
         said = _docstrings_of_constants(tree)
+        for declared in tree.body:
+            if isinstance(declared, ast.ClassDef):
+                fields = _docstrings_of_constants(declared)
+                said |= {f"{declared.name}.{name}": text for name, text in fields.items()}
         rows = [
-            (f"``{name}``", f"``{_shown(getattr(module, name))}``", _unlinked(said[name])) for name in wanted
+            (f"``{name}``", f"``{_shown(_value_of(module, name))}``", _unlinked(said[name]))
+            for name in wanted
         ]
         return _parsed(self, _list_table(("Name", "Value", "What it is"), rows, (22, 18, 60)))
 
@@ -306,6 +315,11 @@ def _docstrings_of_constants(tree: ast.Module | ast.ClassDef) -> dict[str, str]:
 def _unlinked(text: str) -> str:
     """A docstring as plain markup: names of its own module, which has no page, become code."""
     return re.sub(r":(?:class|meth|func|attr|data|mod):`~?([^`]+)`", r"``\1``", text)
+
+
+def _value_of(module: ModuleType, name: str) -> object:
+    owner, _, field = name.rpartition(".")
+    return attrs.fields_dict(getattr(module, owner))[field].default if owner else getattr(module, name)
 
 
 def _shown(value: object) -> str:

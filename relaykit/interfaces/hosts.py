@@ -185,7 +185,7 @@ class IServerHost(IHost):
     def pass_through(has: Callable[[str], bool]) -> None:
         """Says for good whose TLS is not to be ended here, because a proxy gets it unopened.
 
-        ``has(host)`` tells it of a host's key (:func:`relaykit.sansio.hostnames.host_key`), as long as such a
+        ``has(host)`` tells it of a host's key (``relaykit.sansio.hostnames.host_key``), as long as such a
         proxy is there.
         """
 
