@@ -117,17 +117,22 @@ class OursTests(SecureSitesTestCase):
         self.start_client({}, [self.proxy("a", ["a.example", "*.b.example"])]).wait_for("start proxy success")
 
     def test_curl(self) -> None:
-        """Curl trusts the certificate, and asks twice over one connection."""
+        """Curl trusts the certificate, and asks twice over one connection, in HTTP/1.1 and in HTTP/2."""
         need("curl")
         self.start_site()
         names = [f"{name}:{self.secure_port}" for name in ("a.example", "x.b.example")]
-        status, output = self.run_program(
-            *("curl", "-sS", "--cacert", str(self.authority.file), "--write-out", "\\n%{num_connects}\\n"),
-            *(word for name in names for word in ("--resolve", f"{name}:{LOOPBACK}")),
-            *(f"https://{name}/?length=3" for name in (names[0], names[0], names[1])),
-        )
-        self.assertEqual(status, 0, output)
-        self.assertEqual(output.splitlines()[1::2], ["1", "0", "1"])
+        versions = ["1.1", "2"] if "HTTP2" in self.run_program("curl", "--version")[1] else ["1.1"]
+        for version in versions:
+            status, output = self.run_program(
+                *("curl", "-sS", f"--http{version}", "--cacert", str(self.authority.file)),
+                *("--output", "/dev/null", "--output", "/dev/null", "--output", "/dev/null"),
+                *("--write-out", "%{response_code} %{http_version} %{num_connects} %{size_download}\\n"),
+                *(word for name in names for word in ("--resolve", f"{name}:{LOOPBACK}")),
+                *(f"https://{name}/?length=3" for name in (names[0], names[0], names[1])),
+            )
+            self.assertEqual(status, 0, output)
+            expected = [f"200 {version} {connects} 3" for connects in (1, 0, 1)]
+            self.assertEqual(output.splitlines(), expected)
 
     def test_openssl(self) -> None:
         """OpenSSL's client gets TLS 1.3, or 1.2 with forward secrecy, and nothing older."""

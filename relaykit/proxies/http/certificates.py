@@ -40,7 +40,7 @@ SOON = timedelta(days=7)
 """Time before the end of a certificate at which it should long have been renewed; of those that live for less
 than six weeks it is a sixth of their life."""
 
-PROTOCOLS = (b"http/1.1", b"http/1.0")
+PROTOCOLS = (b"h2", b"http/1.1", b"http/1.0")
 """What is spoken within TLS, the best first.  Source: RFC 7301 section 6."""
 
 _KEY = "vhostHTTPSCertificates"

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from relaykit.interfaces import ISecureLeg
 from relaykit.proxies.domains import FirstBytesIngress
 from relaykit.proxies.http.certificates import Certificates
+from relaykit.proxies.http.secure_sites import RedirectedSites, SecureSites
 from relaykit.proxies.http.secure_users import SecureUsers
 from relaykit.proxies.http.users import HttpUser
 from relaykit.sansio.hostnames import host_key
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IListeningPort, IRegisteredProxy, IServerHost, IStreamLeg
     from relaykit.proxies.http.h2_users import Http2User
     from relaykit.proxies.http.options import HttpKeys, HttpOptions
+    from relaykit.proxies.http.users import Sites
     from relaykit.sansio.http.answers import Answer
     from relaykit.sansio.http.requests import RequestHead
     from relaykit.sansio.http.rewriting import Rules
@@ -60,9 +62,14 @@ class HttpIngress(FirstBytesIngress):
         self._h2_users: WeakSet[Http2User] = WeakSet()
         self._date = (0, b"")
         self._secure: SecureUsers | None = None
+        self._secure_sites = SecureSites(self, host.passes_through)
+        self._plain_sites: Sites = self
         if options.vhost_https_certificates:
+            port = options.vhost_https_port
             certificates = Certificates(options.vhost_https_certificates, host.data_plane, host.reactor)
-            self._secure = SecureUsers(options.vhost_https_port, certificates, host, self.leg_accepted)
+            self._secure = SecureUsers(port, certificates, host, self.leg_accepted)
+            if options.vhost_https_redirect:
+                self._plain_sites = RedirectedSites(self, self._secure.are_for, port)
 
     def privilegedStartService(self) -> None:
         """Opens the ports, that of TLS where there are certificates, or takes part in them.
@@ -89,14 +96,15 @@ class HttpIngress(FirstBytesIngress):
             yield Route(domain, location, options.route_by_http_user)
 
     def route(self, said: HttpVersion, leg: IStreamLeg, origin: Origin) -> None:
-        scheme = b"https" if ISecureLeg.providedBy(leg) else b"http"
+        is_secure = ISecureLeg.providedBy(leg)
+        scheme, sites = (b"https", self._secure_sites) if is_secure else (b"http", self._plain_sites)
         if said is HttpVersion.ONE:
-            HttpUser(leg, origin, self, scheme).start()
+            HttpUser(leg, origin, sites, scheme).start()
             return
         # What it needs costs every server megabytes, and few have users of HTTP/2.
         from relaykit.proxies.http.h2_users import Http2User
 
-        user = Http2User(leg, origin, self, scheme)
+        user = Http2User(leg, origin, sites, scheme)
         self._h2_users.add(user)
         user.start()
 

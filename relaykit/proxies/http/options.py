@@ -107,6 +107,11 @@ class HttpKeys(SubDomainKeys, frozen=True, kw_only=True):
         file_key("vhostHTTPSCertificates"),
         doc("Certificates (certFile and keyFile of each) by which sites are served over TLS."),
     ] = ()
+    vhost_https_redirect: Annotated[
+        bool,
+        file_key("vhostHTTPSRedirect"),
+        doc("Has users without TLS ask again, over TLS, for the names of the certificates."),
+    ] = False
     vhost_http_timeout: Annotated[
         SecondsOrOff, file_key("vhostHTTPTimeout"), doc("Seconds that services have to begin an answer.")
     ] = DEFAULT_TIMEOUT_S
@@ -117,3 +122,5 @@ class HttpKeys(SubDomainKeys, frozen=True, kw_only=True):
     def problems(self) -> Iterable[Problem]:
         if self.vhost_https_certificates and not self.vhost_https_port:
             yield Problem("vhostHTTPSCertificates", "vhostHTTPSPort must be given, the port of TLS")
+        if self.vhost_https_redirect and not self.vhost_https_certificates:
+            yield Problem("vhostHTTPSRedirect", "leads nowhere without vhostHTTPSCertificates")

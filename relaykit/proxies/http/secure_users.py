@@ -68,7 +68,7 @@ class SecureUsers:
             self._wanted_port,
             self,
             "vhostHTTPSPort",
-            ServerNames(self._is_served),
+            ServerNames(self.are_for),
             rank=Rank.NAME,
         )
 
@@ -85,7 +85,8 @@ class SecureUsers:
             self._handshakes.cancel_oldest()
         self._wait(leg.peek(self._parser), self._begin, leg, origin)
 
-    def _is_served(self, host: str) -> bool:
+    def are_for(self, host: str) -> bool:
+        """Whether users who ask for this host, given as its key, get TLS here."""
         return self.certificates.are_for(host) and not self._host.passes_through(host)
 
     def _begin(self, hello: ClientHello, leg: IStreamLeg, origin: Origin) -> None:

@@ -47,8 +47,13 @@ MOST_JOINED_BYTES = 4096
 class Sites(Protocol):
     """What there is for users to ask for."""
 
-    reactor: IReactorTime
-    timeouts: Timeouts
+    @property
+    def reactor(self) -> IReactorTime:
+        """What tells and keeps time."""
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long each step may take."""
 
     def date(self) -> bytes:
         """The present date, as HTTP writes it."""

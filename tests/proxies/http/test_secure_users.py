@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from h2.connection import H2Connection
+from h2.events import ResponseReceived
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
@@ -141,6 +143,52 @@ class SecureUsersTests(HttpTestCase):
         self.secure_user("y.b.example")
         self.secure_user("a.example")
         self.assertEqual(len(legs), 1)
+
+    def test_misdirected(self) -> None:
+        """A host whose TLS is not ended here is not served to who is within TLS for another one."""
+        self.publish("a.example", "x.b.example")
+        self.publish_unopened("x.b.example")
+        user = self.secure_user("y.b.example")
+        for host in (b"x.b.example", b"X.b.example:8443"):
+            self.say(user, GET.replace(b"a.example", host))
+            self.assertTrue(user.take().startswith(b"HTTP/1.1 421 Misdirected Request\r\n"))
+        self.assertEqual(self.served, [])
+        self.say(user, GET)
+        self.say(self.service, OK)
+        self.assertEqual(user.take(), OK)
+
+    def test_http2(self) -> None:
+        """HTTP/2 is spoken with who would, and is within TLS, too."""
+        self.publish("a.example")
+        context = client_context(server_name="a.example")
+        context.context.set_alpn_protos([b"h2", b"http/1.1"])
+        leg = self.successResultOf(self.shake("a.example", context))
+        client = H2Connection()
+        client.initiate_connection()
+        fields = ((":method", "GET"), (":scheme", "https"), (":authority", "a.example"), (":path", "/"))
+        client.send_headers(1, fields, end_stream=True)
+        user = End(leg)  # type: ignore[arg-type]  # any leg will do
+        self.say(user, client.data_to_send())
+        self.assertIn(b"\r\nX-Forwarded-Proto: https\r\n", self.service.take())
+        self.say(self.service, OK)
+        (answer,) = (e for e in client.receive_data(user.take()) if isinstance(e, ResponseReceived))
+        self.assertIn((b":status", b"200"), [tuple(field) for field in answer.headers])
+
+    def test_redirect(self) -> None:
+        """Where the server wants it, who comes without TLS is asked to come over TLS, if it can."""
+        self.keys["vhost_https_redirect"] = True
+        self.publish("a.example", "c.example")
+        user = self.user(GET.replace(b"GET /", b"GET /p?q=1"))
+        answer = user.take()
+        self.assertTrue(answer.startswith(b"HTTP/1.1 308 Permanent Redirect\r\n"))
+        self.assertIn(b"\r\nLocation: https://a.example:8443/p?q=1\r\n", answer)
+        self.say(user, GET.replace(b"a.example", b"c.example"))
+        self.say(self.service, OK)
+        self.assertEqual(user.take(), OK)
+        within = self.secure_user()
+        self.say(within, GET)
+        self.say(self.served[-1][1], OK)
+        self.assertEqual(within.take(), OK)
 
     def test_renewed(self) -> None:
         """Who is there stays when a certificate is renewed, and who comes then gets the new one."""
