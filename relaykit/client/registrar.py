@@ -32,6 +32,7 @@ from relaykit.sansio.control.registration import (
     RegistrationState,
     WithdrawalDue,
 )
+from relaykit.sansio.wire.framing import MessageTooLong
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -266,7 +267,13 @@ class ProxyRegistrar(GuardedServices):
             return
         proxy = self._proxies[event.name]
         if isinstance(event, RegistrationDue):
-            session.register(event.name, proxy.configured.type_name, proxy.fields)
+            try:
+                session.register(event.name, proxy.configured.type_name, proxy.fields)
+            except MessageTooLong as error:
+                text = (
+                    f"it does not fit into a message: {error}; make several proxies of it, with fewer domains"
+                )
+                self._registrations.refused(event.name, text, self._driver.now)
         elif isinstance(event, WithdrawalDue):
             session.withdraw(event.name)
             self._not_published(event.name, Ended.WITHDRAWN)

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DomainIngress", "DomainOptions", "FirstBytesIngress", "HttpUserOptions", "SubDomainKeys"]
 
+MOST_SHOWN = 4096
+"""Most characters of the addresses that a client is told; one of frp's reads answers of 10 KiB at most."""
+
 FIRST_BYTES_S = 30.0
 """Seconds that a user has to say which host it wants; frp's figure."""
 
@@ -171,7 +174,7 @@ class DomainIngress(Service):
                 host=route.domain,
             )
         port = users_port.address.port
-        return _Routed(self.routes, routes, ",".join(_shown(route.domain, port) for route in routes))
+        return _Routed(self.routes, routes, _all_shown([route.domain for route in routes], port))
 
     def routes_of(self, domain: str, options: Any) -> Iterator[Route]:
         """The routes that a proxy has for one of its domains."""
@@ -261,6 +264,14 @@ def _checked(domain: str) -> str:
         return domain_key(domain)
     except ValueError as error:
         raise ProxyRefusedError(RefusalCode.BAD_OPTIONS, f"custom domain [{domain}]: {error}") from error
+
+
+def _all_shown(domains: Iterable[str], port: int) -> str:
+    """Domains with their port, or as many as fit, as a client is told."""
+    shown = ",".join(_shown(domain, port) for domain in domains)
+    if len(shown) > MOST_SHOWN:
+        shown = shown[: shown.rindex(",", 0, MOST_SHOWN)]
+    return shown
 
 
 def _shown(domain: str, port: int) -> str:

@@ -19,6 +19,7 @@ from relaykit.config.load import ConfiguredProxy
 from relaykit.errors import BrokenProxyType, ConnectionFailed, PluginError, UnknownProxyType
 from relaykit.options import HealthCheck, ProxyTransport
 from relaykit.proxies.tcp import LocalServiceBackend
+from relaykit.sansio.wire.framing import MessageTooLong
 from tests.client.scene import tcp_proxy
 from tests.server.scene import TYPES
 
@@ -32,9 +33,12 @@ class Session:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
+        self.too_long: list[str] = []
         self.fields: Mapping[str, Any] = {}
 
     def register(self, name: str, type_name: str, fields: Mapping[str, Any]) -> None:
+        if name in self.too_long:
+            raise MessageTooLong("too long")
         self.asked.append(("register", name, type_name))
         self.fields = fields
 
@@ -96,6 +100,16 @@ class ProxyRegistrarTests(SynchronousTestCase):
         self.assertEqual(len(self.session.asked), 2)
         self.clock.advance(21)
         self.assertEqual(len(self.session.asked), 3)
+
+    def test_too_long(self) -> None:
+        """One that does not fit into a message counts as refused, and keeps no other from being asked for."""
+        self.update(tcp_proxy("a"), tcp_proxy("b"))
+        self.session.too_long = ["alice.a"]
+        with capturedLogs() as logged:
+            self.start()
+        self.assertEqual(self.session.asked, [("register", "alice.b", "tcp")])
+        self.assertIn("[a] start error: it does not fit into a message: too long", formatEvent(logged[-1]))
+        self.assertEqual(self.proxies.status()[0].state, RegistrationState.REFUSED)
 
     def test_not_after_the_session(self) -> None:
         """Without a session nothing is asked and no timer is left."""

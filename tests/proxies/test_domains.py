@@ -53,6 +53,13 @@ class RegistrationTests(SynchronousTestCase):
             self.relay = MemoryRelay()
             self.assertEqual(self.publish("a.example", "::1", port=port).address, address)
 
+    def test_many(self) -> None:
+        """Of more domains than an answer holds, the client is told the first ones; all of them lead to it."""
+        names = [f"{number}.example" for number in range(2000)]
+        *shown, last = self.publish(*names).address.split(",")
+        self.assertEqual([*shown, last], [f"{name}:{PORT}" for name in names[: len(shown) + 1]])
+        self.assertEqual(self.refusal(names[-1], name="other"), "router config conflict")
+
     def test_refused(self) -> None:
         """Domains that the server does not give are refused in frp's words."""
         for custom, subdomain, parent, text in (
