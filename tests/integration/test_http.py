@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import queue
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from relaykit.sansio.parsers.proxy_protocol import VERSIONS
 from tests.integration.programs import (
@@ -20,7 +24,16 @@ from tests.integration.relays import NOTHING, PATIENT, RelayTestCase, Table, Way
 from tests.integration.scenarios import test_each
 from tests.integration.test_health_checks import BUSY, UNHURRIED_S, WebService, named
 from tests.integration.test_proxy_protocol import take_header
-from tests.integration.traffic import FROM_SERVICE, FROM_USER, LOOPBACK, dial, receive_exactly
+from tests.integration.traffic import (
+    FROM_SERVICE,
+    FROM_USER,
+    LOOPBACK,
+    PIECE_BYTES,
+    dial,
+    end_of,
+    receive_exactly,
+    take_head,
+)
 from tests.integration.web import Answer, Site, WebUser, basic
 from tests.sansio.parsers.hellos import client_hello, records
 
@@ -34,6 +47,12 @@ UPGRADE = (("Connection", "keep-alive, UPGRADE"), ("Upgrade", "WebSocket"))
 """How a tunnel within a request is asked for."""
 
 EARLY = b"sent before the answer"
+
+FRAMES = 10
+"""Of a stream, each way."""
+
+UPLOAD_BYTES = 20 * 1024 * 1024
+"""More than a service wants."""
 
 PAUSE_S = 0.05
 """Between two looks at what is to become of a site."""
@@ -320,6 +339,142 @@ class FrpcTests(OursTests):
 
 
 class FrpsTests(OursTests):
+    """Frp's server, and our client."""
+
+    skip = missing_frp()
+    server_command = frp_command("frps")
+    server_is_ours = False
+
+
+def frames(connection: socket.socket, protocol: FrameProtocol, count: int) -> list[Any]:
+    """What so many frames of a WebSocket say, or fewer if there is one that closes."""
+    said: list[Any] = []
+    while True:
+        for frame in protocol.received_frames():
+            said.append(frame.opcode.name.encode() if frame.opcode is Opcode.CLOSE else frame.payload)
+            if len(said) == count or frame.opcode is Opcode.CLOSE:
+                return said
+        data = connection.recv(PIECE_BYTES)
+        assert data, said
+        protocol.receive_bytes(data)
+
+
+def say_nothing(connection: socket.socket) -> None:
+    """A service that only listens."""
+    end_of(connection)
+
+
+class StreamTests(HttpTestCase):
+    """What lasts longer than the server waits for an answer."""
+
+    def start_stream(self, serve: Callable[[socket.socket], None]) -> None:
+        """A service, beside one that never answers, behind a server that waits for a second."""
+        self.start_vhost({"vhostHTTPTimeout": 1})
+        service, silent = self.start_service(serve), self.start_service(say_nothing)
+        client = self.start_client(
+            {},
+            [
+                self.proxy("a", ["a.example"], localPort=service.port),
+                self.proxy("silent", ["silent.example"], localPort=silent.port),
+            ],
+        )
+        client.wait_for("start proxy success", 2)
+
+    def outlast(self) -> None:
+        """Lets pass what the server waits for an answer, by its own clock, and more."""
+        for _ in range(2):
+            self.assertEqual(self.ask("silent.example").status, 504)
+
+    def test_websocket(self) -> None:
+        """A WebSocket has its frames, all in order, however long nobody says anything."""
+        heard: list[bytes] = []
+        words = [b"frame %d" % number for number in range(FRAMES)]
+        head = (
+            b"HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
+        )
+
+        def serve(connection: socket.socket) -> None:
+            heard.append(take_head(connection))
+            protocol = FrameProtocol(client=False, extensions=[])
+            connection.sendall(head)
+            for word in words:
+                heard.extend(frames(connection, protocol, 1))
+                connection.sendall(protocol.send_data(word))
+            connection.sendall(protocol.close())
+            end_of(connection)
+
+        self.start_stream(serve)
+        with dial(self.port) as user:
+            user.sendall(
+                b"GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive, UPGRADE\r\n"
+                b"Upgrade: WEBsocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                b"Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+            _, *lines = take_head(user).lower().split(b"\r\n")
+            self.assertEqual(sorted(lines), sorted(head.lower().split(b"\r\n")[1:]))
+            protocol = FrameProtocol(client=True, extensions=[])
+            for at, word in enumerate(words):
+                if at == FRAMES // 2:
+                    self.outlast()
+                user.sendall(protocol.send_data(word.upper()))
+                self.assertEqual(frames(user, protocol, 1), [word])
+            self.assertEqual(frames(user, protocol, 1), [b"CLOSE"])
+        request = heard.pop(0).lower()
+        for line in (b"connection: upgrade", b"upgrade: websocket", b"sec-websocket-version: 13"):
+            self.assertIn(b"\r\n" + line + b"\r\n", request)
+        self.assertEqual(heard, [word.upper() for word in words])
+
+    def test_events(self) -> None:
+        """Each event of a stream of them is there before the next one happens."""
+        seen = threading.Semaphore(0)
+
+        def serve(connection: socket.socket) -> None:
+            take_head(connection)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+            for number in range(FRAMES):
+                connection.sendall(b"data: %d\n\n" % number)
+                assert seen.acquire(timeout=PATIENCE_S)
+
+        self.start_stream(serve)
+        with WebUser.dial(self.port) as user:
+            for number, event in enumerate(user.events("a.example")):
+                self.assertEqual(event, b"data: %d\n\n" % number)
+                if number == FRAMES // 2:
+                    self.outlast()
+                seen.release()
+            self.assertEqual(number, FRAMES - 1)
+
+    def test_refused_upload(self) -> None:
+        """Who sends more than a service wants reads that, before and after it has begun to send."""
+
+        def serve(connection: socket.socket) -> None:
+            head = take_head(connection)
+            if b"GET /begun " in head or b"POST /begun " in head:
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                receive_exactly(connection, PIECE_BYTES)
+            connection.sendall(b"HTTP/1.1 413 Too Much\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch")
+            connection.shutdown(socket.SHUT_WR)
+            end_of(connection)
+
+        self.start_stream(serve)
+        fields = (("Transfer-Encoding", "chunked"), ("Expect", "100-continue"))
+        for target, interim in (("/", ()), ("/begun", (100,))):
+            with WebUser.dial(self.port) as user:
+                answer = user.ask("a.example", target, *fields, method="POST", upload=UPLOAD_BYTES)
+                self.assertEqual((answer.status, answer.body), (413, b"much"))
+                if self.server_is_ours:
+                    self.assertEqual(answer.interim, interim)
+
+
+class FrpcStreamTests(StreamTests):
+    """Our server, and frp's client."""
+
+    skip = missing_frp()
+    client_command = frp_command("frpc")
+
+
+class FrpsStreamTests(StreamTests):
     """Frp's server, and our client."""
 
     skip = missing_frp()

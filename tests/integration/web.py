@@ -144,7 +144,9 @@ class WebUser(_Peer):
                 self.is_open = False
                 return self._read_rest(event, interim)
             interim.append(event.status_code)
-        self.send_body(FROM_USER, upload, trailers)
+        # Who has answered already may take no more of it.
+        with contextlib.suppress(ConnectionError):
+            self.send_body(FROM_USER, upload, trailers)
         return self.read_answer(interim)
 
     def read_answer(self, interim: Sequence[int] = ()) -> Answer:
@@ -155,6 +157,17 @@ class WebUser(_Peer):
             if event.status_code == 101:
                 break
         return self._read_rest(event, interim)
+
+    def events(self, host: str) -> Iterator[bytes]:
+        """Each event of a stream of them, as soon as it is there."""
+        self.send(h11.Request(method="GET", target="/", headers=[("Host", host)]), h11.EndOfMessage())
+        assert isinstance(self.next_event(), h11.Response)
+        data = b""
+        while isinstance(part := self.next_event(), h11.Data):
+            data += part.data
+            while (end := data.find(b"\n\n") + 2) > 1:
+                yield data[:end]
+                data = data[end:]
 
     def take_tunneled(self, count: int) -> bytes:
         """So many bytes behind an answer that ended HTTP, or fewer if it ends before."""

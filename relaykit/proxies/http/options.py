@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 import msgspec
@@ -19,12 +19,21 @@ DEFAULT_TIMEOUT_S = 60
 """Seconds that a service has for the head of its answer; frp's figure."""
 
 
+def _unsettable(headers: Mapping[str, str]) -> Iterable[Problem]:
+    """For who writes a configuration; of those who have one of frp's, the server leaves them out."""
+    for name in unsettable(headers):
+        yield Problem("set", f"{name} cannot be set: it follows from the message and its connection")
+
+
 class RequestHeaders(Options, frozen=True, kw_only=True):
     """Changes to the fields of requests."""
 
     set: Annotated[dict[str, str], wire("headers"), doc("Header fields that replace those of the user.")] = (
         msgspec.field(default_factory=dict)
     )
+
+    def problems(self) -> Iterable[Problem]:
+        return _unsettable(self.set)
 
 
 class ResponseHeaders(Options, frozen=True, kw_only=True):
@@ -33,6 +42,9 @@ class ResponseHeaders(Options, frozen=True, kw_only=True):
     set: Annotated[
         dict[str, str], wire("response_headers"), doc("Header fields that replace those of the service.")
     ] = msgspec.field(default_factory=dict)
+
+    def problems(self) -> Iterable[Problem]:
+        return _unsettable(self.set)
 
 
 class HttpOptions(HttpUserOptions, frozen=True, kw_only=True):
@@ -64,8 +76,6 @@ class HttpOptions(HttpUserOptions, frozen=True, kw_only=True):
                 HeaderRules.of(headers)
             except ValueError as error:
                 yield Problem(key, str(error))
-            for name in unsettable(headers):
-                yield Problem(key, f"{name} cannot be set: it follows from the message and its connection")
 
     @property
     def rules(self) -> Rules:

@@ -16,7 +16,6 @@ from relaykit.options.travel import convert
 from relaykit.proxies import http, https
 from relaykit.proxies.http.options import HttpKeys, HttpOptions
 from relaykit.proxies.https import HttpsKeys, HttpsOptions
-from relaykit.sansio.http.rewriting import unsettable
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.testing.relay import LocalService, MemoryRelay
 from relaykit.values import Address
@@ -267,9 +266,6 @@ class Replay:
             )
             not_own = {"name", "type", "localPort", "loadBalancer", "transport"}
             table = {key: value for key, value in proxy.items() if key not in not_own}
-            for name in unsettable(proxy.get("requestHeaders", {}).get("set", {})):
-                # It is refused, other than by frp, which does nothing with Host.
-                table["requestHeaders"] = {"set": _without(table["requestHeaders"]["set"], name)}
             own = convert(table, HttpOptions)
         self.relay.publish(
             https.proxy_type if proxy["type"] == "https" else http.proxy_type,
@@ -323,7 +319,3 @@ class Replay:
         leg.close()
         self.relay.settle()
         return Played.of(case, parts, is_ended, [pair for pair in got if pair[1]])
-
-
-def _without(table: Mapping[str, Any], left_out: str) -> dict[str, Any]:
-    return {key: value for key, value in table.items() if key != left_out}
