@@ -325,6 +325,21 @@ class FlowControlTests(HttpTestCase):
             self.say(self.service, answer)
         self.assertLess(asked * len(answer), MUCH_BYTES // 4)
 
+    def test_next_over_a_fresh_one(self) -> None:
+        """Who has not taken one answer holds back the next, also where another work connection gives it."""
+        user = self.user(GET + POST + b"hello")
+        user.leg.pauseProducing()
+        much = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % CAPACITY_BYTES + bytes(CAPACITY_BYTES)
+        self.say(self.service, much)
+        self.assertTrue(self.service.take().endswith(b"hello"))
+        self.assertEqual(len(self.served), 2)
+        self.say(self.service, CHUNKED_OK)
+        piece = b"%x\r\n%b\r\n" % (CAPACITY_BYTES, bytes(CAPACITY_BYTES))
+        count = self.held_back(self.service, piece)
+        user.leg.resumeProducing()
+        self.relay.settle()
+        self.assertEqual(user.take().count(b"\0"), (count + 1) * CAPACITY_BYTES)
+
     def test_slow_tunnel(self) -> None:
         """In a tunnel, too, who reads slowly slows the other side down, in both directions."""
         user = self.user(UPGRADE)
@@ -483,13 +498,18 @@ class EndTests(HttpTestCase):
         self.assertNotIn(Ended.FINISHED, [each.ended for each in self.published.flows])
 
     def test_user_gone_unnoticed(self) -> None:
-        """So it does where the user is not read at the moment."""
-        user = self.user(PUT_MUCH)
-        self.service.leg.pauseProducing()
-        self.say(user, bytes(MUCH_BYTES))
-        user.leg.abort()
-        self.relay.settle()
-        self.assertEqual(self.flows, 0)
+        """So it does where the user is not read at the moment, also if it has ended its side before."""
+        for ends in (False, True):
+            user = self.user(PUT_MUCH)
+            self.service.leg.pauseProducing()
+            self.say(user, bytes(MUCH_BYTES))
+            if ends:
+                user.leg.finish_writing()
+                self.relay.settle()
+            self.assertEqual(self.flows, 1)
+            user.leg.abort()
+            self.relay.settle()
+            self.assertEqual(self.flows, 0)
 
     def test_user_gone_between(self) -> None:
         """A user who leaves between two requests costs no work connection."""
