@@ -43,14 +43,14 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(own.public_bytes(serialization.Encoding.PEM))
 
-    def certify(self, name: str, addresses: Sequence[str] = ()) -> Certified:
-        """A key and a certificate for a host of this name, and with these addresses."""
+    def certify(self, name: str, addresses: Sequence[str] = (), names: Sequence[str] = ()) -> Certified:
+        """A key and a certificate for a host of this name, with these addresses, and these names besides."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.DNSName(name)]
-        names += [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses]
+        said: list[x509.GeneralName] = [x509.DNSName(each) for each in (name, *names)]
+        said += [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses]
         certificate = (
             _unsigned(_named(name), self._name, key.public_key())
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.SubjectAlternativeName(said), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         made = Certified(

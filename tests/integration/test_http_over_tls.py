@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shlex
+import shutil
 import ssl
 import subprocess
 import threading
@@ -19,6 +21,7 @@ from tests.integration.relays import NOTHING, Table, Way, every_way
 from tests.integration.scenarios import test_each
 from tests.integration.test_http import EACH_WAY_BYTES, HttpTestCase
 from tests.integration.test_https import SHARED, context_of, page
+from tests.integration.test_site_howtos import SiteHowtoTestCase, site
 from tests.integration.traffic import FROM_SERVICE, LOOPBACK, dial, end_of
 from tests.integration.walkthrough import need
 from tests.integration.web import WebUser
@@ -259,3 +262,57 @@ class SharedPortTests(SecureSitesTestCase):
     def test_frpc(self) -> None:
         """Frp's client."""
         self.check(frp_command("frpc"))
+
+
+class HowtoTests(SiteHowtoTestCase):
+    """Tests for the howto *TLS at the relay*."""
+
+    def setUp(self) -> None:
+        """Starts the server of the howto with a first certificate, and the website."""
+        super().setUp()
+        self.secure_port = free_port()
+        self.start_service("8080", site("shop"))
+        self.start_service("8402", site("certbot"))
+        self.authority = Authority(self.folder)
+        self.installed = self.folder / "shop.example"
+        self.lineage = self.folder / "live"
+        self.installed.mkdir()
+        self.lineage.mkdir()
+        self.replace("/etc/relaykit/shop.example", self.installed)
+        self.replace("relaykit fullchain.pem", f"{os.getgid()} fullchain.pem")
+        self.replace("vhostHTTPSPort = 443", f"vhostHTTPSPort = {self.secure_port}")
+        self.renew()
+        options = ["-sS", "--cacert", str(self.authority.file)]
+        for port, here in ((80, self.port), (443, self.secure_port), (self.secure_port, self.secure_port)):
+            options += ["--connect-to", f":{port}:{LOOPBACK}:{here}"]
+        self.command("curl", f'exec {shutil.which("curl")} {shlex.join(options)} "$@"')
+        self.server = self.begin_server("tls-relay/server.toml")
+
+    def renew(self) -> Certified:
+        """Does what certbot does, and runs its hook."""
+        certified = self.authority.certify("shop.example", names=("www.shop.example",))
+        (self.lineage / "fullchain.pem").write_bytes(certified.certificate.read_bytes())
+        (self.lineage / "privkey.pem").write_bytes(certified.key.read_bytes())
+        hook = self.listing("tls-relay/hook.sh")
+        self.do(f"RENEWED_LINEAGE={shlex.quote(str(self.lineage))}\n{hook}")
+        return certified
+
+    def test_site(self) -> None:
+        """The site is there over TLS, also for who comes without, and its certificate is renewed."""
+        self.begin_client("tls-relay/client.toml")
+        lines = f"shop / Host: shop.example\nshop /cart Host: www.shop.example:{self.secure_port}\n"
+        self.assertEqual(self.do(self.listing("tls-relay/use.sh")), lines)
+        said = f"vhostHTTPSCertificates[0]: shop.example, www.shop.example by {self.installed}"
+        self.server.wait_for(said)
+        self.renew()
+        self.server.wait_for(said, 2)
+        self.assertEqual(self.do(self.listing("tls-relay/use.sh")), lines)
+
+    def test_challenges(self) -> None:
+        """Challenges of the authority get to certbot, wherever they are redirected to."""
+        path = self.copy("tls-relay/challenges.toml")
+        path.write_text(f"serverPort = {self.bind_port}\n{path.read_text()}")
+        self.begin(f"relaykit client -c {path.name}").wait_for("start proxy success")
+        challenge = "/.well-known/acme-challenge/x"
+        answer = self.do(f"curl -L http://shop.example{challenge}")
+        self.assertEqual(answer, f"certbot {challenge} Host: shop.example:{self.secure_port}\n")

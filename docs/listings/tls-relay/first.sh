@@ -1,0 +1,1 @@
+certbot certonly --standalone -d shop.example -d www.shop.example

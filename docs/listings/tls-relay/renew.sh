@@ -1,0 +1,1 @@
+certbot renew --http-01-port 8402

@@ -1,0 +1,2 @@
+curl https://shop.example/
+curl -L http://www.shop.example/cart
