@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tests.commands.test_systemd import need_systemd
 from tests.integration.programs import PATIENCE_S, Program, free_port, free_ports
+from tests.integration.terminals import TerminalTestCase
 from tests.integration.traffic import LOOPBACK, receive_exactly
 from tests.integration.walkthrough import HOST, SshServer, WalkTestCase, need
 from tests.layering import ROOT
@@ -455,44 +456,8 @@ class ElsewhereTests(QuickTestCase):
         self.assertNotIn("Traceback", client.output)
 
 
-class TerminalTests(QuickTestCase):
-    """Tests with a real terminal, that of tmux."""
-
-    def setUp(self) -> None:
-        """Has a terminal of 100 columns and 40 lines."""
-        need("tmux")
-        super().setUp()
-        self.socket = Path(tempfile.mkdtemp()) / "tmux"  # its path must not be long
-        self.addCleanup(shutil.rmtree, self.socket.parent, ignore_errors=True)
-        self.addCleanup(self.tmux, "kill-server")
-
-    def tmux(self, *words: str) -> str:
-        """Runs a command of tmux."""
-        done = subprocess.run(
-            ["tmux", "-f", os.devnull, "-S", str(self.socket), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**self.environ, "TERM": "xterm", "LANG": "C.UTF-8", "SHELL": "/bin/sh"},
-            cwd=self.folder,
-        )
-        return done.stdout
-
-    def run_in_terminal(self, script: str) -> None:
-        """Runs a script in the terminal, which then shows its status and waits."""
-        # Ctrl-C is for the program alone.
-        (self.folder / "script").write_text(f"trap : INT\n{script}\necho status $?\nread wait\n")
-        self.tmux("new-session", "-d", "-x", "100", "-y", "40", "sh script")
-
-    def seen(self, *texts: str) -> str:
-        """What is on the terminal, as soon as all of these texts are: a picture is drawn bit by bit."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            shown = self.tmux("capture-pane", "-p")
-            if all(text in shown for text in texts):
-                return shown
-            self.assertLess(time.monotonic(), deadline, shown)
-            time.sleep(0.05)  # a terminal tells nobody that something was written to it
+class TerminalTests(QuickTestCase, TerminalTestCase):
+    """Tests with a real terminal."""
 
     def test_tunnel(self) -> None:
         """The panel shows address, QR code, users and bytes; a lost server is told, and Ctrl-C ends it."""
