@@ -9,10 +9,10 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.errors import NoWorkConnection, SessionLost
+from relaykit.errors import NoWorkConnection, NoWorkConnectionInTime, SessionLost
 from relaykit.interfaces import ILegReceiver, ILossReceiver
 from relaykit.proxies.http.users import has_other_than, write_joined
-from relaykit.sansio.http.answers import BAD_GATEWAY, Answer
+from relaykit.sansio.http.answers import BAD_GATEWAY, GATEWAY_TIMEOUT, MISDIRECTED, Answer
 from relaykit.sansio.http2.connection import Http2Connection
 from relaykit.sansio.http2.streams import Answered, Finished, Held, Requested, RequestedAgain
 from relaykit.timer import Timer
@@ -112,6 +112,7 @@ class Http2User:
         "_connection",
         "_exchanges",
         "_is_over",
+        "_is_secure",
         "_is_settling",
         "_leg",
         "_origin",
@@ -127,6 +128,7 @@ class Http2User:
         self._origin = origin
         self._sites = sites
         self._seconds = sites.reactor.seconds
+        self._is_secure = scheme == b"https"
         source = origin.source
         self._connection = Http2Connection(
             b"" if source is None else source.host.encode(),
@@ -260,6 +262,10 @@ class Http2User:
     def _serve(self, stream: UserStream, reuse: bool, now: float) -> None:
         if not stream.is_deciding:
             return
+        # Who has connected for one host asks for others, too, that the same certificate is for.
+        if self._is_secure and self._sites.is_unopened(stream.head):
+            stream.answer(MISDIRECTED, now)
+            return
         site = self._sites.find(stream.head)
         if isinstance(site, Answer):
             stream.answer(site, now)
@@ -295,7 +301,8 @@ class Http2User:
             return
         failure.trap(NoWorkConnection, SessionLost)
         now = self._seconds()
-        exchange.stream.answer(BAD_GATEWAY, now)
+        late = failure.check(NoWorkConnectionInTime)
+        exchange.stream.answer(GATEWAY_TIMEOUT if late else BAD_GATEWAY, now)
         self._settle(now)
 
     def _finish(self, is_cut: bool) -> None:
