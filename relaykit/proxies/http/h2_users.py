@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from relaykit.errors import NoWorkConnection, NoWorkConnectionInTime, SessionLost
 from relaykit.interfaces import ILegReceiver, ILossReceiver
-from relaykit.proxies.http.users import has_other_than, write_joined
+from relaykit.proxies.http.users import MOST_JOINED_BYTES, has_other_than, write_joined
 from relaykit.sansio.http.answers import BAD_GATEWAY, GATEWAY_TIMEOUT, MISDIRECTED, Answer
 from relaykit.sansio.http2.connection import Http2Connection
 from relaykit.sansio.http2.streams import Answered, Finished, Held, Requested, RequestedAgain
@@ -180,7 +180,7 @@ class Http2User:
 
     def resumeProducing(self) -> None:
         self._connection.user_blocks(False)
-        self._settle(self._seconds())
+        self._flush()
 
     def stopProducing(self) -> None:
         """Nothing: the loss of the leg is told as such."""
@@ -188,10 +188,13 @@ class Http2User:
     # --- providers
 
     def provider_sent(self, stream: UserStream, data: Buffer) -> None:
-        """Bytes of the answer in this stream."""
+        """Bytes of the answer in this stream: a few wait for those of others, to be sent at once."""
         now = self._seconds()
         stream.receive_from_provider(data, now)
-        self._settle(now)
+        is_little = len(data) <= MOST_JOINED_BYTES
+        if is_little:
+            stream.keep()
+        self._settle(now, at_once=not is_little)
 
     def provider_ended(self, stream: UserStream, leg: IWorkLeg) -> None:
         """The work connection of this stream sends no more, or is gone."""
@@ -211,21 +214,27 @@ class Http2User:
         self._connection.wake(now)
         self._settle(now)
 
-    def _settle(self, now: float) -> None:
-        """Does what is to be done, until there is nothing more, and sends what is to be sent."""
+    def _flush(self) -> None:
+        self._settle(self._seconds(), at_once=True)
+
+    def _settle(self, now: float, at_once: bool = False) -> None:
+        """Does what is to be done, until there is nothing more, and sends what is to be sent.
+
+        The user is sent what there is ``at_once``, or at the end of the turn.
+        """
         if self._is_over:
             return
         if self._is_settling:
             # What came within is lent only until this call is over.
-            self._send(now)
+            self._send(now, at_once)
             return
         self._is_settling = True
         try:
-            self._send(now)
+            self._send(now, at_once)
             while events := self._connection.events():
                 for event in events:
                     self._act(event, now)
-                self._send(now)
+                self._send(now, at_once)
             self._timer.set(self._connection.next_wakeup())
         except Exception:
             self.log.failure("a defect while {origin} was served; it is dropped", origin=self._origin)
@@ -234,11 +243,14 @@ class Http2User:
         finally:
             self._is_settling = False
 
-    def _send(self, now: float) -> None:
+    def _send(self, now: float, at_once: bool) -> None:
         for stream in self._connection.for_providers():
             exchange = self._exchanges.get(stream)
             if exchange is not None and exchange.leg is not None and (pieces := stream.to_provider()):
                 write_joined(exchange.leg, pieces)
+        if not at_once:
+            self._leg.turns.at_turn_end(self._flush)
+            return
         while pieces := self._connection.to_user(now):
             write_joined(self._leg, pieces)
 
@@ -306,7 +318,7 @@ class Http2User:
         self._settle(now)
 
     def _finish(self, is_cut: bool) -> None:
-        self._send(self._seconds())
+        self._send(self._seconds(), at_once=True)
         if is_cut:
             self._leg.break_off()
         else:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.http.rewriting import Rules
     from relaykit.values import Origin
 
-__all__ = ["HttpUser", "Sites", "has_other_than", "write_joined"]
+__all__ = ["MOST_JOINED_BYTES", "HttpUser", "Sites", "has_other_than", "write_joined"]
 
 
 MOST_JOINED_BYTES = 4096

@@ -82,7 +82,8 @@ class Http2Connection:
 
     The parameters are those of :class:`relaykit.sansio.http.connection.HttpConnection`.  What a call puts
     out may be slices of what it was given: take it, with :meth:`to_user` and
-    :meth:`UserStream.to_provider`, before that is lent no more.  It has many fields: what all streams share.
+    :meth:`UserStream.to_provider`, before that is lent no more; or :meth:`UserStream.keep` what is for the
+    user.  It has many fields: what all streams share.
     """
 
     def __init__(

@@ -65,15 +65,15 @@ class FrameType(enum.IntEnum):
     CONTINUATION = 9
 
 
-class Flag(enum.IntFlag):
-    """Flags; a bit means what the type of the frame says."""
+class Flag:
+    """Flags; a bit means what the type of the frame says.  They are plain numbers: each frame has them."""
 
-    NONE = 0
-    END_STREAM = 0x01
-    ACK = 0x01
-    END_HEADERS = 0x04
-    PADDED = 0x08
-    PRIORITY = 0x20
+    NONE: Final = 0
+    END_STREAM: Final = 0x01
+    ACK: Final = 0x01
+    END_HEADERS: Final = 0x04
+    PADDED: Final = 0x08
+    PRIORITY: Final = 0x20
 
 
 class Setting(enum.IntEnum):

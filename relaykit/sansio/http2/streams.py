@@ -351,17 +351,21 @@ class UserStream:
 
     def rest(self, now: float) -> None:
         """What cannot be sent now is kept for a while, and its provider is held."""
-        if self._has_lent:
-            self._has_lent = False
-            self._pending = deque(
-                piece if isinstance(piece, _Block) else memoryview(bytes(piece)) for piece in self._pending
-            )
+        self.keep()
         if self.due_output is None:
             self.due_output = now + STALLED_S
             self._connection.wake_at(self.due_output)
         if self._state is _State.EXCHANGING and self._pending and not self._is_held:
             self._is_held = True
             self._connection.tell(Held(self, True))
+
+    def keep(self) -> None:
+        """Copies what is lent of the answer, so that it may be sent later."""
+        if self._has_lent:
+            self._has_lent = False
+            self._pending = deque(
+                piece if isinstance(piece, _Block) else memoryview(bytes(piece)) for piece in self._pending
+            )
 
     # --- time
 
