@@ -213,9 +213,8 @@ class CurlTests(Http2TestCase):
 
     def test_one(self) -> None:
         """A page is fetched by HTTP/2."""
-        self.assertEqual(
-            self.curl("-o", "/dev/null", "-w", "%{http_version} %{http_code}", self.url("/")), "2 200"
-        )
+        said = self.curl("-o", "/dev/null", "-w", "%{http_version} %{http_code}", self.url("/"))
+        self.assertEqual(said, "2 200")
 
     def test_at_once(self) -> None:
         """Several are answered at once."""

@@ -41,7 +41,7 @@ SOON = timedelta(days=7)
 than six weeks it is a sixth of their life."""
 
 PROTOCOLS = (b"h2", b"http/1.1", b"http/1.0")
-"""What is spoken within TLS, the best first.  Source: RFC 7301 section 6, RFC 9113 section 3.2."""
+"""What is spoken within TLS, the best first.  Source: RFC 7301 section 6."""
 
 _KEY = "vhostHTTPSCertificates"
 _SHORT_LIFE_PART = 6

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from relaykit.errors import NoWorkConnection, NoWorkConnectionInTime, SessionLost
 from relaykit.interfaces import ILegReceiver, ILossReceiver
 from relaykit.proxies.http.users import MOST_JOINED_BYTES, has_other_than, write_joined
-from relaykit.sansio.http.answers import BAD_GATEWAY, GATEWAY_TIMEOUT, MISDIRECTED, Answer
+from relaykit.sansio.http.answers import BAD_GATEWAY, GATEWAY_TIMEOUT, Answer
 from relaykit.sansio.http2.connection import Http2Connection
 from relaykit.sansio.http2.streams import Answered, Finished, Held, Requested, RequestedAgain
 from relaykit.timer import Timer
@@ -112,7 +112,6 @@ class Http2User:
         "_connection",
         "_exchanges",
         "_is_over",
-        "_is_secure",
         "_is_settling",
         "_leg",
         "_origin",
@@ -128,7 +127,6 @@ class Http2User:
         self._origin = origin
         self._sites = sites
         self._seconds = sites.reactor.seconds
-        self._is_secure = scheme == b"https"
         source = origin.source
         self._connection = Http2Connection(
             b"" if source is None else source.host.encode(),
@@ -273,10 +271,6 @@ class Http2User:
 
     def _serve(self, stream: UserStream, reuse: bool, now: float) -> None:
         if not stream.is_deciding:
-            return
-        # Who has connected for one host asks for others, too, that the same certificate is for.
-        if self._is_secure and self._sites.is_unopened(stream.head):
-            stream.answer(MISDIRECTED, now)
             return
         site = self._sites.find(stream.head)
         if isinstance(site, Answer):

@@ -131,9 +131,6 @@ class HttpIngress(FirstBytesIngress):
         refused = None if expected is None else unauthorized(head, expected)
         return proxy if refused is None else refused
 
-    def is_unopened(self, head: RequestHead) -> bool:
-        return self._host.passes_through(host_key(head.host))
-
     def rules_of(self, proxy: IRegisteredProxy) -> Rules:
         rules = self._rules.get(proxy)
         if rules is None:

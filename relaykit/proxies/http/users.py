@@ -65,9 +65,6 @@ class Sites(Protocol):
     def find(self, head: RequestHead) -> IRegisteredProxy | Answer:
         """The proxy that a request leads to, or the answer where there is none, or none for this user."""
 
-    def is_unopened(self, head: RequestHead) -> bool:
-        """Whether a request within TLS is for a host whose TLS is not to be ended here."""
-
     def rules_of(self, proxy: IRegisteredProxy) -> Rules:
         """What a proxy, or a member of a group, has changed in messages."""
 

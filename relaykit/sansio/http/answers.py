@@ -11,7 +11,6 @@ from attrs import field, frozen
 __all__ = [
     "BAD_GATEWAY",
     "GATEWAY_TIMEOUT",
-    "MISDIRECTED",
     "OPTIONS_OF_SERVER",
     "PROXY_UNAUTHORIZED",
     "REQUEST_TIMEOUT",
@@ -102,9 +101,6 @@ GATEWAY_TIMEOUT: Final = Answer(
 
 REQUEST_TIMEOUT: Final = refusal(408, "the request did not arrive in time")
 """The user did not send the rest of its request in time."""
-
-MISDIRECTED: Final = refusal(421, "the TLS of this host does not end here: connect anew")
-"""The user takes the certificate of one host for that of another one.  Source: RFC 9110 section 15.5.20."""
 
 OPTIONS_OF_SERVER: Final = Answer(200)
 """The answer to ``OPTIONS *``, which asks whether anybody is there.  Source: RFC 9110 section 9.3.7."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +50,15 @@ class IngressTestCase(HttpTestCase):
         """The status that a new user gets from the server itself."""
         data = self.user(*said).take()
         return data[len(b"HTTP/1.1 ") :][:3]
+
+
+class StartTests(HttpTestCase):
+    """Tests for what a server is made of."""
+
+    def test_without_http2(self) -> None:
+        """What only users of HTTP/2 need is not loaded before there is one."""
+        script = "import sys, relaykit.proxies.http; assert 'hpack' not in sys.modules"
+        subprocess.run([sys.executable, "-c", script], check=True)
 
 
 class RoutingTests(IngressTestCase):

@@ -210,32 +210,8 @@ class SecureUsersTests(HttpTestCase):
         client.context.set_alpn_protos([b"acme-tls/1"])
         self.failureResultOf(self.shake("a.example", client), TransportSecurityError)
         client = client_context(server_name="a.example")
-        for offered in ([b"h3", b"http/1.1"], [b"h2"]):
-            client = client_context(server_name="a.example")
-            client.context.set_alpn_protos(offered)
-            self.successResultOf(self.shake("a.example", client))
-
-    def test_http2(self) -> None:
-        """HTTP/2 is spoken within TLS; who asks for a host whose TLS is not ended here is sent elsewhere."""
-        self.publish("a.example", "*.b.example")
-        self.publish_unopened("x.b.example")
-        user = self.secure_user()
-        http2 = H2Connection()
-        http2.initiate_connection()
-        for number, host in ((1, "a.example"), (3, "y.b.example"), (5, "x.b.example")):
-            head = ((":method", "GET"), (":scheme", "https"), (":authority", host), (":path", "/"))
-            http2.send_headers(number, head, end_stream=True)
-        self.say(user, http2.data_to_send())
-        self.assertEqual(len(self.served), 2)
-        for _, end in self.served:
-            self.assertIn(b"\r\nX-Forwarded-Proto: https\r\n", end.take())
-            self.say(end, OK)
-        events = http2.receive_data(user.take())
-        answers = [event for event in events if isinstance(event, ResponseReceived)]
-        self.assertEqual(
-            {event.stream_id: dict(event.headers)[b":status"] for event in answers},
-            {1: b"200", 3: b"200", 5: b"421"},
-        )
+        client.context.set_alpn_protos([b"h3", b"http/1.1"])
+        self.successResultOf(self.shake("a.example", client))
 
     def test_slow(self) -> None:
         """Who does not go on with its handshake is let go in time."""
