@@ -41,7 +41,13 @@ DOMAINS_A_PROXY = 100
 _GIB = 1 << 30
 _MB = 1 << 20
 _SETTLE_S = 0.5
-"""Quiet time before memory is read."""
+"""Quiet time before memory is read, and between two loads of which one leaves much to do."""
+
+_MOST_SETTLES = 60
+"""How often that is waited for, until both ends have nothing more to do: a bound, for one that never has."""
+
+_BUSY_PART = 0.1
+"""The part of a processor that both ends together use at most when they have nothing to do."""
 
 _FILLING_S = 4.0
 """Time until a transfer has filled every buffer on the way."""
@@ -175,13 +181,13 @@ def parse_iperf(report: str) -> tuple[float, int]:
 def parse_wrk(report: str) -> tuple[float, int]:
     """Requests a second and requests, from wrk's report.
 
-    :raises ProgramFailed: requests failed.
+    :raises ProgramFailed: requests failed, or none was answered.
     """
     if re.search(r"Socket errors: connect [1-9]|Non-2xx", report):
         raise ProgramFailed(f"wrk: {report}")
     rate = re.search(r"^Requests/sec:\s+([\d.]+)", report, re.MULTILINE)
     total = re.search(r"^\s+(\d+) requests in", report, re.MULTILINE)
-    if rate is None or total is None:
+    if rate is None or total is None or not int(total[1]):
         raise ProgramFailed(f"wrk: {report}")
     return float(rate[1]), int(total[1])
 
@@ -318,6 +324,7 @@ def _site_idle(running: Running, services: Services, seconds: float) -> Figures:
     with idle_users(running.sites.http, SITES[0], IDLE_USERS):
         time.sleep(_SETTLE_S)
         resident = [program.resident_bytes() for program in running.programs]
+    _settle(running)
     return {
         f"http-idle-{role}": each / 1e6 for role, each in zip(("server", "client"), resident, strict=True)
     }
@@ -358,9 +365,11 @@ def _routes(running: Running, services: Services, seconds: float) -> Figures:
         client = running.add_client("domains", lines)
         try:
             wait_until_registered(client, len(more[::DOMAINS_A_PROXY]))
+            _settle(running)
             many, _ = _wrk(url, seconds, "-s", str(script))
         finally:
             client.stop()
+        _settle(running)
     return {"routes-10": few, "routes-10000": many, "routes-ratio": many / few}
 
 
@@ -487,6 +496,15 @@ def _script(text: str) -> Iterator[Path]:
         file = Path(directory, "requests.lua")
         file.write_text(text)
         yield file
+
+
+def _settle(running: Running) -> None:
+    """Waits until both ends have done what an earlier load has left them to do."""
+    for _ in range(_MOST_SETTLES):
+        before = running.cpu_seconds()
+        time.sleep(_SETTLE_S)
+        if running.cpu_seconds() - before < _SETTLE_S * _BUSY_PART:
+            return
 
 
 def _allow_many_sockets() -> None:

@@ -34,6 +34,7 @@ class ParseTests(SynchronousTestCase):
             "  Non-2xx or 3xx responses: 5\n",
         ):
             self.assertRaises(ProgramFailed, parse_wrk, WRK + line)
+        self.assertRaises(ProgramFailed, parse_wrk, WRK.replace("80785 requests", "0 requests"))
         self.assertRaises(ProgramFailed, parse_wrk, "unable to connect to 127.0.0.1:1 Connection refused")
 
     def test_iperf(self) -> None:

@@ -165,7 +165,7 @@ class BehindTests(SiteHowtoTestCase):
         self.begin_server("cdn/server.toml")
         self.begin_nginx(self.copy("cdn/nginx.conf"))
         self.wait_for_port(self.front_port)
-        trusted = ["--cacert", str(self.authority.file), "--interface", USER]
+        trusted = ["--cacert", str(self.authority.file), "--interface", f"host!{USER}"]
         self.have_curl_dial(self.front_port, *trusted)
 
     def test_user(self) -> None:
