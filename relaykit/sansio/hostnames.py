@@ -6,7 +6,15 @@ import functools
 import ipaddress
 import re
 
-__all__ = ["ANY", "HIGHEST_NAME_BYTES", "WILDCARD", "domain_key", "encode_host_name", "host_key"]
+__all__ = [
+    "ANY",
+    "HIGHEST_NAME_BYTES",
+    "MOST_REMEMBERED_CHARACTERS",
+    "WILDCARD",
+    "domain_key",
+    "encode_host_name",
+    "host_key",
+]
 
 ANY = "*"
 """The domain that every host belongs to."""
@@ -20,8 +28,13 @@ HIGHEST_NAME_BYTES = 253
 HIGHEST_LABEL_BYTES = 63
 """Most bytes between two dots.  Source: RFC 1035 section 2.3.4."""
 
-REMEMBERED_HOSTS = 1024
-"""Hosts whose keys are remembered: those that are asked for come again and again."""
+REMEMBERED_HOSTS = 16 * 1024
+"""Hosts whose keys are remembered, since those that are asked for come again and again: those of a large
+server.  They are 10 MB at most."""
+
+MOST_REMEMBERED_CHARACTERS = HIGHEST_NAME_BYTES + len(".:65535")
+"""Most characters of one that is: a peer may name what no host can be called, and what takes as much room as
+a whole head."""
 
 _DOT = re.compile("[.\u3002\uff0e\uff61]")
 """What ends a label.  Source: RFC 3490 section 3.1."""
@@ -57,13 +70,16 @@ def encode_host_name(name: str) -> bytes:
     raise ValueError(f'"{name}" is not the name of a host: {reason}')
 
 
-@functools.lru_cache(maxsize=REMEMBERED_HOSTS)
 def host_key(host: str) -> str:
     """What a host is compared by: small letters; without port, final dot, and brackets.
 
     ``host`` is what a peer names: a Host header, the target of CONNECT, the server name of TLS.  What can be
     no host is compared as it stands.  Source: RFC 9110 section 4.2.3, RFC 4343.
     """
+    return _remembered_key(host) if len(host) <= MOST_REMEMBERED_CHARACTERS else _host_key(host)
+
+
+def _host_key(host: str) -> str:
     if host.startswith("["):
         address, bracket, rest = host[1:].partition("]")
         if bracket and _PORT.fullmatch(rest):
@@ -74,6 +90,9 @@ def host_key(host: str) -> str:
         name, _, port = host.partition(":")
         host = name if _PORT.fullmatch(":" + port) else host
     return host.lower().removesuffix(".")
+
+
+_remembered_key = functools.lru_cache(maxsize=REMEMBERED_HOSTS)(_host_key)
 
 
 def domain_key(domain: str) -> str:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.hostnames import domain_key, encode_host_name, host_key
+from relaykit.sansio.hostnames import MOST_REMEMBERED_CHARACTERS, domain_key, encode_host_name, host_key
 
 
 class HostNameTests(SynchronousTestCase):
@@ -80,6 +80,13 @@ class KeyTests(SynchronousTestCase):
             "": "",
         }.items():
             self.assertEqual(host_key(host), key, host)
+
+    def test_remembered(self) -> None:
+        """What a host may be called is read once; what is longer is not kept, whatever a peer says."""
+        name, longer = "A.example:8080", "A" * (MOST_REMEMBERED_CHARACTERS + 1)
+        self.assertIs(host_key(name), host_key(name))
+        self.assertEqual(host_key(longer), longer.lower())
+        self.assertIsNot(host_key(longer), host_key(longer))
 
     def test_domains(self) -> None:
         """A domain is compared as hosts are that belong to it, those beyond ASCII in their encoded form."""
