@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from relaykit.sansio.contract import PrefixParser, Recognizer
     from relaykit.values import Origin
 
-__all__ = ["DomainIngress", "DomainOptions", "FirstBytesIngress", "HttpUserOptions", "SubDomainKeys"]
+__all__ = [
+    "DomainIngress",
+    "DomainOptions",
+    "FirstBytesIngress",
+    "HttpUserOptions",
+    "SubDomainKeys",
+    "with_port",
+]
 
 MOST_SHOWN = 4096
 """Most characters of the addresses that a client is told; one of frp's reads answers of 10 KiB at most."""
@@ -146,16 +153,15 @@ class DomainIngress(Service):
             port.close()
 
     @property
-    def _users_port(self) -> IListeningPort | None:
-        """The port whose number clients are told; None if there is none for users."""
-        return self._port
+    def is_open(self) -> bool:
+        """Whether there is a port for users."""
+        return self._port is not None
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
         raise NotImplementedError
 
     async def expose(self, proxy: IRegisteredProxy) -> IExposure:
-        users_port = self._users_port
-        if users_port is None:
+        if not self.is_open:
             raise ProxyRefusedError(RefusalCode.NOT_AVAILABLE, self.off_text)
         domains = tuple(dict.fromkeys(self._domains_of(proxy.options)))
         routes = tuple(route for domain in domains for route in self.routes_of(domain, proxy.options))
@@ -173,12 +179,16 @@ class DomainIngress(Service):
                 type=proxy.type,
                 host=route.domain,
             )
-        port = users_port.address.port
-        return _Routed(self.routes, routes, _all_shown([route.domain for route in routes], port))
+        return _Routed(self.routes, routes, _fitting(self.address_of(route.domain) for route in routes))
 
     def routes_of(self, domain: str, options: Any) -> Iterator[Route]:
         """The routes that a proxy has for one of its domains."""
         yield Route(domain)
+
+    def address_of(self, domain: str) -> str:
+        """Where users find a domain, as a client is told."""
+        assert self._port is not None
+        return with_port(domain, self._port)
 
     async def _make_free(self, route: Route, proxy: IRegisteredProxy) -> None:
         """Has nobody refused on account of a client that is dead."""
@@ -266,16 +276,15 @@ def _checked(domain: str) -> str:
         raise ProxyRefusedError(RefusalCode.BAD_OPTIONS, f"custom domain [{domain}]: {error}") from error
 
 
-def _all_shown(domains: Iterable[str], port: int) -> str:
-    """Domains with their port, or as many as fit, as a client is told."""
-    shown = ",".join(_shown(domain, port) for domain in domains)
-    if len(shown) > MOST_SHOWN:
-        shown = shown[: shown.rindex(",", 0, MOST_SHOWN)]
-    return shown
-
-
-def _shown(domain: str, port: int) -> str:
-    """A domain with its port, as a client is told."""
-    if port in _PORTS_OF_THE_WEB:
+def with_port(domain: str, port: IListeningPort) -> str:
+    """A domain with its port, unless that is one that nobody writes."""
+    number = port.address.port
+    if number in _PORTS_OF_THE_WEB:
         return f"[{domain}]" if ":" in domain else domain
-    return str(Address(domain, port))
+    return str(Address(domain, number))
+
+
+def _fitting(addresses: Iterable[str]) -> str:
+    """Addresses, or as many of them as fit, as a client is told."""
+    told = ",".join(addresses)
+    return told if len(told) <= MOST_SHOWN else told[: told.rindex(",", 0, MOST_SHOWN)]

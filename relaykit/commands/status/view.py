@@ -198,11 +198,13 @@ class StatusView:
 
 
 def _urls(scheme: str, address: str, paths: Sequence[str]) -> Iterator[str]:
-    """What a browser opens at an address; the address itself if it has a wildcard, which nobody can open."""
-    if "://" in address or "*" in address:
-        yield address
+    """What a browser opens at an address; only the host if that has a wildcard, which nobody can open."""
+    said, _, host = address.rpartition("://")
+    if "*" in host or "/" in host:
+        yield host if "*" in host else address
         return
-    host = address.removesuffix(_DEFAULT_PORTS[scheme])
+    scheme = said or scheme
+    host = host.removesuffix(_DEFAULT_PORTS.get(scheme, ""))
     for path in paths or ("/",):
         yield f"{scheme}://{host}{quote(path)}"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
 from relaykit.interfaces import ISecureLeg
-from relaykit.proxies.domains import FirstBytesIngress
+from relaykit.proxies.domains import FirstBytesIngress, with_port
 from relaykit.proxies.http.certificates import Certificates
 from relaykit.proxies.http.secure_sites import RedirectedSites, SecureSites
 from relaykit.proxies.http.secure_users import SecureUsers
@@ -23,7 +23,7 @@ from relaykit.sansio.parsers.http_opening import HTTP_OPENING, HttpVersion, Http
 from relaykit.sansio.routes import Route
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IListeningPort, IRegisteredProxy, IServerHost, IStreamLeg
+    from relaykit.interfaces import IRegisteredProxy, IServerHost, IStreamLeg
     from relaykit.proxies.http.h2_users import Http2User
     from relaykit.proxies.http.options import HttpKeys, HttpOptions
     from relaykit.proxies.http.users import Sites
@@ -64,11 +64,12 @@ class HttpIngress(FirstBytesIngress):
         self._secure: SecureUsers | None = None
         self._secure_sites = SecureSites(self, host.passes_through)
         self._plain_sites: Sites = self
+        self._redirects = options.vhost_https_redirect
         if options.vhost_https_certificates:
             port = options.vhost_https_port
             certificates = Certificates(options.vhost_https_certificates, host.data_plane, host.reactor)
             self._secure = SecureUsers(port, certificates, host, self.leg_accepted)
-            if options.vhost_https_redirect:
+            if self._redirects:
                 self._plain_sites = RedirectedSites(self, self._secure.are_for, port)
 
     def privilegedStartService(self) -> None:
@@ -88,8 +89,16 @@ class HttpIngress(FirstBytesIngress):
             user.leave()
 
     @property
-    def _users_port(self) -> IListeningPort | None:
-        return self._port if self._port is not None or self._secure is None else self._secure.port
+    def is_open(self) -> bool:
+        return super().is_open or self._secure is not None
+
+    def address_of(self, domain: str) -> str:
+        """Where users find a domain; a URL where they cannot stay without TLS."""
+        port = None if self._secure is None else self._secure.port
+        if self._secure is None or port is None:
+            return super().address_of(domain)
+        needs_tls = self._port is None or (self._redirects and self._secure.are_for(domain))
+        return f"https://{with_port(domain, port)}" if needs_tls else super().address_of(domain)
 
     def routes_of(self, domain: str, options: HttpOptions) -> Iterator[Route]:
         for location in dict.fromkeys(options.locations or ("",)):

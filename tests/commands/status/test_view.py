@@ -108,6 +108,10 @@ class StatusViewTests(SynchronousTestCase):
                 "http://a.example/a, http://a.example/b%20c/, http://b.example/a, http://b.example/b%20c/",
             ),
             ("*.example:8080,b.example:8080", "http", (), "*.example:8080, http://b.example:8080/"),
+            ("https://*.example,b.example", "http", (), "*.example, http://b.example/"),
+            ("https://a.example", "http", ("/a",), "https://a.example/a"),
+            ("https://a.example:443,b.example", "http", (), "https://a.example/, http://b.example/"),
+            ("https://a.example/b", "http", (), "https://a.example/b"),
         ):
             status = ClientStatus(proxies=(proxy(address),))
             seen = self.entry_point(status, schemes={"ssh": scheme}, paths={"ssh": paths})

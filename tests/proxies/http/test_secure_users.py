@@ -177,7 +177,8 @@ class SecureUsersTests(HttpTestCase):
     def test_redirect(self) -> None:
         """Where the server wants it, who comes without TLS is asked to come over TLS, if it can."""
         self.keys["vhost_https_redirect"] = True
-        self.publish("a.example", "c.example")
+        published = self.publish("a.example", "c.example")
+        self.assertEqual(published.address, f"https://a.example:{TLS_PORT},c.example:{PORT}")
         user = self.user(GET.replace(b"GET /", b"GET /p?q=1"))
         answer = user.take()
         self.assertTrue(answer.startswith(b"HTTP/1.1 308 Permanent Redirect\r\n"))
@@ -259,7 +260,7 @@ class SecureUsersTests(HttpTestCase):
             ingress_options=HttpKeys(**self.keys),
             local=lambda leg: self.served.append(("web", End(leg))),
         )
-        self.assertEqual(published.address, f"a.example:{TLS_PORT}")
+        self.assertEqual(published.address, f"https://a.example:{TLS_PORT}")
         self.assertEqual(self.relay.open_ports, [TLS_PORT])
         self.say(self.secure_user(), GET)
         self.service.take()
