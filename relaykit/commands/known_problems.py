@@ -247,13 +247,15 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The server has no domain for subdomains",
         "A subdomain (--subdomain) is put before a domain of the server's own, and its configuration names "
         "none.",
-        "Ask for a whole name in customDomains (--domain), or have subDomainHost put into the server's file.",
+        "Ask for a whole name in customDomains (--domain), or have subDomainHost put into the server's file; "
+        "relaykit server --quick has --subdomain-host.",
     ),
     "no-vhost-port": KnownProblem(
         "The server has no port for the proxy type",
         "Proxies of this type share one port of the server, and its configuration names none.",
         "Have vhostHTTPPort (for http), vhostHTTPSPort (for https) or tcpmuxHTTPConnectPort (for tcpmux) put "
-        "into the server's file.  A tcp proxy, as by relaykit tcp with --web, needs none of them.",
+        "into the server's file; relaykit server --quick has --http-port and --https-port.  A tcp proxy, as "
+        "by relaykit tcp with --web, needs none of them.",
     ),
     "unreadable-page": KnownProblem(
         "The page for unknown hosts cannot be read",

@@ -181,6 +181,23 @@ RELAYKIT = Program(
                 default="",
                 help="with --quick: name or address that clients know this machine by",
             ),
+            click.Option(
+                ["--http-port"],
+                type=int,
+                default=0,
+                help="with --quick: port of sites, which relaykit http publishes",
+            ),
+            click.Option(
+                ["--https-port"],
+                type=int,
+                default=0,
+                help="with --quick: port of sites with TLS of their own, which relaykit https publishes",
+            ),
+            click.Option(
+                ["--subdomain-host"],
+                default="",
+                help="with --quick: domain whose subdomains clients may have for their sites",
+            ),
         ),
         _command("client", "serve:run_client", "Run a client", *_RUNNING),
         _command(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import platform
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from relaykit.assembly import ServerAssembly, read_secret_file
@@ -23,7 +24,7 @@ from relaykit.values import Secret
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
 
-__all__ = ["guessed_host", "kept_token", "run_quick"]
+__all__ = ["QuickPorts", "guessed_host", "kept_token", "run_quick"]
 
 TOKEN_FILE = "token"
 """File of the state directory that holds the token."""
@@ -32,8 +33,32 @@ EXAMPLE_PORT = 6000
 """The port of the server that the line asks for."""
 
 
+EXAMPLE_SITE = 8080
+"""The local port of the site that another line publishes."""
+
+
+@frozen
+class QuickPorts:
+    """The ports of a server, and the domain that it gives subdomains of; 0 and nothing for none."""
+
+    clients: int
+    http: int = 0
+    https: int = 0
+    subdomain_host: str = ""
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """What a file would say of them; of sites nothing where there are none, whose types cost memory."""
+        sites = {
+            "vhostHTTPPort": self.http,
+            "vhostHTTPSPort": self.https,
+            "subDomainHost": self.subdomain_host,
+        }
+        return {"bindPort": self.clients, **{key: value for key, value in sites.items() if value}}
+
+
 def run_quick(
-    context: CommandContext, port: int, host: str, *, config: str, state_dir: str, token_file: str
+    context: CommandContext, ports: QuickPorts, host: str, *, config: str, state_dir: str, token_file: str
 ) -> int:
     """Runs a server until a signal comes; says how to reach it.
 
@@ -51,7 +76,7 @@ def run_quick(
         context.explain(error)
         return 1
     table = {
-        "bindPort": port,
+        **ports.table,
         "auth": {"token": token.reveal()},
         "transport": {"tls": {"force": True}},
     }
@@ -68,7 +93,7 @@ def run_quick(
         server.startService()
         name = ServerName(known_as, server.port)
         return server.when_ready().addCallback(
-            lambda _: context.say(_invitation(name, token, server.fingerprint, guessed=not host))
+            lambda _: context.say(_invitation(name, token, server.fingerprint, ports, guessed=not host))
         )
 
     reason = ProcessRunner(reactor, begin, server.stopService).run()
@@ -95,16 +120,24 @@ def guessed_host() -> str:
     return next(filter(None, map(local_host_towards, ANYWHERE)), platform.node())
 
 
-def _invitation(server: ServerName, token: Secret, fingerprint: str, *, guessed: bool) -> str:
+def _invitation(
+    server: ServerName, token: Secret, fingerprint: str, ports: QuickPorts, *, guessed: bool
+) -> str:
+    def line(what: str, where: str) -> str:
+        login = f"--server {server} --fingerprint {fingerprint}"
+        return f"    RELAYKIT_TOKEN={token.reveal()} relaykit {what} {login} {where}"
+
     lines = [
         "",
         "Clients can log in.  On the machine with the service, here ssh, run:",
         "",
-        f"    RELAYKIT_TOKEN={token.reveal()} relaykit tcp 22 --server {server} "
-        f"--fingerprint {fingerprint} --remote-port {EXAMPLE_PORT}",
+        line("tcp 22", f"--remote-port {EXAMPLE_PORT}"),
         "",
         f"Then the service is at port {EXAMPLE_PORT} of {server.host}.",
     ]
+    if ports.http:
+        name = "--subdomain NAME" if ports.subdomain_host else "--domain NAME"
+        lines += ["", "For a site, run:", "", line(f"http {EXAMPLE_SITE}", name), ""]
     if guessed:
         where = ", an address of your own network" if _is_private(server.host) else ""
         lines.append(f"If clients reach this machine by another name than {server.host}{where}: --host NAME.")

@@ -19,15 +19,27 @@ if TYPE_CHECKING:
 __all__ = ["run_client", "run_server", "serve_client", "serve_server"]
 
 
-def run_server(context: CommandContext, quick: bool, port: int, host: str, **files: Any) -> int:
+def run_server(
+    context: CommandContext,
+    quick: bool,
+    port: int,
+    host: str,
+    http_port: int,
+    https_port: int,
+    subdomain_host: str,
+    **files: Any,
+) -> int:
     """Runs a relay server until a signal comes."""
     if quick:
-        from relaykit.commands.quick import run_quick
+        from relaykit.commands.quick import QuickPorts, run_quick
 
         given = {each: files[each] for each in ("config", "state_dir", "token_file")}
-        return run_quick(context, port, host, **given)
-    if host or port != DEFAULT_PORT:
-        raise UsageError("--port and --host go with --quick; the port of a file is its key bindPort")
+        return run_quick(context, QuickPorts(port, http_port, https_port, subdomain_host), host, **given)
+    if host or port != DEFAULT_PORT or http_port or https_port or subdomain_host:
+        raise UsageError(
+            "--port, --host, --http-port, --https-port and --subdomain-host go with --quick; in a file they "
+            "are the keys bindPort, vhostHTTPPort, vhostHTTPSPort and subDomainHost"
+        )
     return _run(context, read_server, serve_server, **files)
 
 

@@ -12,6 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.assembly import ServerAssembly
 from relaykit.commands.quick import TOKEN_FILE, guessed_host, kept_token
 from relaykit.dataplane.listening import PortInUse
+from relaykit.proxies.http.options import HttpKeys
+from relaykit.proxies.https import HttpsKeys
 from relaykit.state import StateDirectory, StateUnavailable
 from tests.commands.fakes import FakeRole
 from tests.commands.serving import ServingTestCase
@@ -51,6 +53,27 @@ class RunTests(ServingTestCase):
         self.assertTrue(assembly.loaded.config.transport.tls.force)
         self.assertNotIn("--host NAME", printed.stdout)
 
+    def test_sites(self) -> None:
+        """With a port of sites there is a line that publishes one, by a subdomain where there are any."""
+        words = ("server", "--quick", "--host", "r.example", "--state-dir", self.folder)
+        self.assertNotIn("relaykit http", self.serve(*words, "--https-port", "8443").stdout)
+        for more, name in (((), "--domain NAME"), (("--subdomain-host", "r.example"), "--subdomain NAME")):
+            printed = self.serve(*words, "--http-port", "8080", *more)
+            self.assertEqual(printed.stderr, "")
+            self.assertRegex(
+                printed.stdout,
+                f"    RELAYKIT_TOKEN=[0-9a-f]{{40}} relaykit http 8080 --server r.example:7000 "
+                f"--fingerprint {self.role.fingerprint} {name}\n",
+            )
+        secure, _, both = (each.loaded.ingress_options for each in self.made)
+        self.assertEqual(secure["https"], HttpsKeys(vhost_https_port=8443))
+        self.assertEqual(both["http"], HttpKeys(vhost_http_port=8080, sub_domain_host="r.example"))
+
+    def test_no_sites(self) -> None:
+        """Without a port of sites their types are not even loaded."""
+        self.serve("server", "--quick", "--state-dir", self.folder)
+        self.assertEqual(self.made[0].loaded.ingress_options, {})
+
     def test_again(self) -> None:
         """At the next start, the line is the same."""
         words = ("server", "--quick", "--state-dir", self.folder)
@@ -85,7 +108,10 @@ class RunTests(ServingTestCase):
         self.assertIn(
             "bindPort", run_printed(["server", "--quick", "--port", "70000"], {"HOME": self.folder}).stderr
         )
-        for flag in (["--port", "8000"], ["--host", "relay.example"]):
+        for flag in (
+            *(["--port", "8000"], ["--host", "relay.example"], ["--http-port", "80"]),
+            *(["--https-port", "443"], ["--subdomain-host", "relay.example"]),
+        ):
             printed = run_printed(["server", "-c", "x", *flag])
             self.assertEqual(printed.status, 2)
             self.assertIn("go with --quick", printed.stderr)
