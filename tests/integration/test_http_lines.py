@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 
 from tests.integration.programs import (
@@ -17,7 +19,7 @@ from tests.integration.programs import (
 from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
 from tests.integration.terminals import TerminalTestCase
 from tests.integration.traffic import LOOPBACK, Service
-from tests.integration.walkthrough import need
+from tests.integration.walkthrough import HOST, WalkTestCase, need
 from tests.integration.web import Site, WebUser, basic
 
 PASSWORD = "what-nobody-may-see"
@@ -196,3 +198,48 @@ class TerminalTests(TerminalTestCase):
         self.run_in_terminal(f"relaykit http {self.words} --no-qr")
         shown = self.seen(f"http://one.example:{self.http_port}/", "round trip")
         self.assertNotIn("▄▄▄▄▄", shown)
+
+
+class TutorialTests(WalkTestCase):
+    """Tests for the tutorial *A site for the world in five minutes*."""
+
+    def setUp(self) -> None:
+        """Starts a site, and the server of the tutorial."""
+        super().setUp()
+        need("curl")
+        # The STUN service of the server has the UDP ports of its number and of the next one.
+        self.bind_port, _, self.port = free_ports(3)
+        self.site = Service(Site("demo"))
+        self.addCleanup(self.site.stop)
+        self.replace("8000", self.port)
+        line = self.listing("show-a-site/server.sh").strip()
+        self.server = self.begin(f"{line} --port {self.bind_port}")
+        self.line = self.server.wait_for("relaykit http 8080").strip()
+        curl = shutil.which("curl") or ""
+        self.command("curl", f'exec {curl} -sS --connect-to ::{LOOPBACK}:{self.port} "$@"')
+
+    def begin_line(self, line: str) -> Program:
+        """Runs a line of the tutorial on this machine."""
+        here = line.replace(f"{HOST}:{self.bind_port}", f"{LOOPBACK}:{self.bind_port}")
+        return self.begin(here.replace("http 8080", f"http {self.site.port}"))
+
+    def test_line(self) -> None:
+        """The line of the server publishes the site, and what users ask for is in lines as they are shown."""
+        secret = re.compile(r"\b(?:sha256:)?[0-9a-f]{40,64}\b")
+        shown = self.listing("show-a-site/client.sh").strip().replace(":7000", f":{self.bind_port}")
+        line = self.line.replace("NAME", "demo")
+        self.assertEqual(secret.sub("", f"{line} --name demo --remember"), secret.sub("", shown))
+        client = self.begin_line(f"{line} --name demo --remember")
+        client.wait_for("[demo] open: ")
+        self.assertIn('"site": "demo"', self.do(self.listing("show-a-site/use.sh")))
+        client.wait_for("[demo] GET ")
+        lines = self.listing("show-a-site/lines.txt").replace(f"{HOST}:7000", f"{LOOPBACK}:{self.bind_port}")
+        lines = lines.replace("8080", str(self.site.port))
+        varies = re.compile(r"\(.*\)")
+        self.assertEqual(varies.sub("", client.output), varies.sub("", lines))
+        client.stop()
+        protected = self.begin_line(self.listing("show-a-site/protect.sh"))
+        protected.wait_for("[demo] open: ")
+        url = f"http://demo.{HOST}:{self.port}/"
+        self.assertIn("401", self.do(f"curl -i {url}"))
+        self.assertIn('"site": "demo"', self.do(f"curl --user 'ann:a long password' {url}"))

@@ -1,0 +1,1 @@
+curl http://demo.relay.example:8000/?q=1
