@@ -293,9 +293,11 @@ def _content(file: str) -> bytes:
 def _mark_of(file: str) -> tuple[int, ...]:
     try:
         found = os.stat(file)
+        # A server that began as root finds out soon what its user may not read, rather than at a renewal.
+        is_readable = os.access(file, os.R_OK)
     except OSError:
         return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, is_readable
 
 
 def _shown(moment: datetime) -> str:

@@ -249,6 +249,19 @@ class ReloadTests(CertificatesTestCase):
         self.assertEqual(self.later(), [])
         self.assertIsNot(self.found.find("a.example"), self.first)
 
+    def test_unreadable(self) -> None:
+        """A server that must not read the files any more, for it began as somebody else, says so soon."""
+
+        def refuse(file: str) -> bytes:
+            raise PermissionError(13, "Permission denied", file)
+
+        self.patch(certificates.os, "access", lambda file, mode: False)  # type: ignore[attr-defined]
+        self.patch(certificates, "_content", refuse)
+        ((problem, text),) = self.later(3)
+        self.assertEqual(problem, "site-certificate")
+        self.assertIn(f"{self.site.certificate}: Permission denied", text)
+        self.assertIs(self.found.find("a.example"), self.first)
+
     def test_gone(self) -> None:
         """Files that are taken away leave the pair in use."""
         self.site.certificate.unlink()
