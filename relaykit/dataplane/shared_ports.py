@@ -35,7 +35,8 @@ FIRST_BYTES_TIMEOUT_S = 10.0
 """Seconds until a connection must have said whose it is; frp's figure for its first bytes."""
 
 MOST_UNCLAIMED = 1024
-"""Connections of one port of which that is not known yet; more are closed at once."""
+"""Connections of one port of which that is not known yet; the one that has been silent for longest makes room
+for the next, so that who floods the port with silence keeps nobody out who speaks."""
 
 
 class Sharer(Protocol):
@@ -102,10 +103,10 @@ class _SharedPort:
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
         if not self._table and self.rest is not None:
             self.rest.acceptor.leg_accepted(leg, origin)
-        elif len(self._unclaimed) >= MOST_UNCLAIMED:
-            self._refuse(leg, "too many connections have not said yet what they are")
-        else:
-            self._ask(leg, origin)
+            return
+        if len(self._unclaimed) >= MOST_UNCLAIMED:
+            self._unclaimed.cancel_oldest()
+        self._ask(leg, origin)
 
     def close(self) -> None:
         """Closes the port, and what was not understood yet."""
@@ -128,7 +129,8 @@ class _SharedPort:
     def _not_taken(self, failure: Failure, leg: IStreamLeg) -> None:
         if failure.check(CancelledError):
             why = (
-                f"it did not say within {FIRST_BYTES_TIMEOUT_S:g} seconds what it is, or the port was closed"
+                f"it did not say within {FIRST_BYTES_TIMEOUT_S:g} seconds what it is, "
+                "others had to have room, or the port was closed"
             )
         else:
             failure.trap(ConnectionFailed, RemoteProtocolError)
