@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 
+from twisted.trial.unittest import SkipTest
+
 from tests.integration.programs import (
     PATIENCE_S,
     Program,
@@ -97,14 +99,29 @@ class OursTests(RelayTestCase):
         self.assertNotIn(PASSWORD, line.output)
         self.assertNotIn(basic("ann:" + PASSWORD)[1], line.output)
 
-    def curl(self, url: str, user: str) -> str:
+    def test_http2(self) -> None:
+        """What users of HTTP/2 ask for is shown like that of others."""
+        need("curl")
+        if "HTTP2" not in self.output_of("curl", "--version"):
+            raise SkipTest("curl speaks no HTTP/2 on this machine")
+        self.start_vhost()
+        line = self.line("--domain", "one.example", "--name", "one")
+        line.wait_for("[one] open: ")
+        self.assertEqual(self.curl("http://one.example/two?length=9", "", "--http2-prior-knowledge"), "200")
+        line.wait_for("[one] GET /two?length=9 -> 200 (")
+
+    def curl(self, url: str, user: str, *flags: str) -> str:
         """The status that curl gets."""
+        to = ("--connect-to", f"::{LOOPBACK}:{self.port}")
+        who = ("--user", user) if user else ()
+        return self.output_of("curl", "-sS", "-o", os.devnull, "-w", "%{http_code}", *who, *to, *flags, url)
+
+    def output_of(self, *command: str) -> str:
+        """What a program prints, which must succeed; it has nobody's settings."""
         done = subprocess.run(
-            [
-                *("curl", "-sS", "-o", os.devnull, "-w", "%{http_code}", "--user", user),
-                *("--connect-to", f"::{LOOPBACK}:{self.port}", url),
-            ],
+            command,
             env={"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder)},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,
