@@ -19,7 +19,7 @@ from tests.integration.certificates import Authority, Certified
 from tests.integration.programs import PATIENCE_S, Program, free_port, frp_command, missing_frp
 from tests.integration.relays import NOTHING, Table, Way, every_way
 from tests.integration.scenarios import test_each
-from tests.integration.test_http import EACH_WAY_BYTES, HttpTestCase
+from tests.integration.test_http import EACH_WAY_BYTES, EARLY, UPGRADE, HttpTestCase
 from tests.integration.test_https import SHARED, context_of, page
 from tests.integration.test_site_howtos import SiteHowtoTestCase, site
 from tests.integration.traffic import FROM_SERVICE, LOOPBACK, dial, end_of
@@ -62,7 +62,7 @@ class SecureSitesTestCase(HttpTestCase):
             yield WebUser(secured)
 
     def check_traffic(self, way: Way) -> None:
-        """Requests get to their sites as without TLS, which the sites are told; bodies arrive whole."""
+        """Requests, bodies and tunnels get to their sites as without TLS, which the sites are told."""
         self.start_secure(way.server)
         client = self.start_client(
             way.client,
@@ -90,6 +90,9 @@ class SecureSitesTestCase(HttpTestCase):
                 expected = FROM_SERVICE.at(0, EACH_WAY_BYTES - 1)
                 self.assertEqual(user.ask("a.example", f"/?chunked={len(expected)}").body, expected)
                 self.assertEqual(user.ask("nobody.example").status, 404)
+                switched = user.ask("a.example", "/socket", *UPGRADE, behind=EARLY)
+                self.assertEqual(switched.status, 101)
+                self.check_tunnel(user, EARLY)
         self.assertEqual(self.ask("a.example").told.get("x-forwarded-proto"), "http")
         for unknown in (b"b.example", b"y.x.b.example", b""):
             with dial(self.secure_port) as other:
