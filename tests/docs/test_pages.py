@@ -68,6 +68,8 @@ NOT_RUN = {
     "connect/use.sh": "needs an SSH server at another machine; tests use curl in its place",
     "website/zone.txt": "needs a name server",
     "sites/zone.txt": "likewise",
+    "tls-relay/group.sh": "needs root",
+    "tls-relay/keys.conf": "needs a running systemd",
     "tls-relay/first.sh": "needs certbot, and names in DNS",
     "tls-relay/renew.sh": "likewise; tests lead a request to the port",
     "cdn/firewall.nft": "needs root",
