@@ -15,7 +15,7 @@ from attrs import define
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.http.bodies import BodyReader, ChunkedBody, LengthBody, UntilEndBody
 from relaykit.sansio.http.grammar import Malformed
-from relaykit.sansio.http.requests import RequestHead, RequestHeads
+from relaykit.sansio.http.requests import RequestHeads
 from relaykit.sansio.http.responses import SWITCHING_PROTOCOLS, ResponseHead, ResponseHeads
 from relaykit.values import Exchange
 
@@ -27,9 +27,13 @@ MOST_UNANSWERED: Final = 16
 
 @define
 class _Request:
-    """A request without an answer, when its first byte came, and how much of its body there was up to now."""
+    """A request without an answer: what of it is told, when its first byte came, bytes of its body so far.
 
-    head: RequestHead
+    Of its fields nothing is kept: there may be many of them, and secrets among them.
+    """
+
+    method: bytes
+    target: bytes
     since: float
     received: int = 0
 
@@ -106,7 +110,7 @@ class ExchangeWatch:
             self._asked = begun
             return b""
         head, length = found
-        request = _Request(head, self._since)
+        request = _Request(head.method, head.target, self._since)
         self._since = None
         self._asked = b""
         self._unanswered.append(request)
@@ -143,7 +147,7 @@ class ExchangeWatch:
 
     def _begin(self, head: ResponseHead, now: float) -> None:
         """The final head of a response is there.  Source: RFC 9112 section 6.3."""
-        method = self._unanswered[0].head.method
+        method = self._unanswered[0].method
         self._response = head
         if head.status == SWITCHING_PROTOCOLS or (method == b"CONNECT" and head.status < 300):
             self._over(now)
@@ -162,8 +166,8 @@ class ExchangeWatch:
         request, response = self._unanswered.popleft(), self._response
         self._exchanges.append(
             Exchange(
-                method=request.head.method.decode("ascii"),
-                target=request.head.target.decode("ascii"),
+                method=request.method.decode("ascii"),
+                target=request.target.decode("ascii"),
                 status=None if response is None else response.status,
                 seconds=max(0.0, now - request.since),
                 received=request.received,
