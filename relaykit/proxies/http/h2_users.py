@@ -64,15 +64,17 @@ class _Exchange:
         opening, self.opening = self.opening, None
         if opening is not None:
             opening.cancel()
-        if self.leg is None:
+        leg, self.leg = self.leg, None
+        if leg is None:
             return
-        if is_reusable:
-            self.leg.keep()
-            self.hold(False)
-        elif is_cut:
-            self.leg.abort()
+        if is_cut:
+            leg.abort()
+        elif not is_reusable:
+            leg.close()
         else:
-            self.leg.close()
+            leg.keep()
+            if self._is_held:
+                leg.resumeProducing()
 
     def data_received(self, data: Buffer) -> None:
         if self._user is not None:

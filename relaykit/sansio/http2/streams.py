@@ -424,8 +424,11 @@ class UserStream:
     def _put_out(self, heads: Sequence[bytes], body: Sequence[Buffer]) -> None:
         connection = self._connection
         self._pending += [_Block(connection.block_of(text)) for text in heads]
-        self._pending += [memoryview(piece) for piece in body if piece]
-        if body:
+        if len(body) > 1:
+            # Chunks may be tiny, and each piece is a frame.
+            body = [b"".join(body)]
+        if body and body[0]:
+            self._pending.append(memoryview(body[0]))
             self._has_lent = True
         if self._pending:
             connection.has_output(self)

@@ -277,6 +277,14 @@ class FlowTests(SynchronousTestCase):
         between.provider(number, body[-1:])
         self.assertEqual((between.got[number].body, between.got[number].ended), (body, True))
 
+    def test_tiny_chunks(self) -> None:
+        """Chunks that come together go together, in one frame."""
+        between = Between()
+        number = between.ask()
+        between.streams[number].receive_from_provider(CHUNKED + b"1\r\na\r\n" * 100, 0.0)
+        between.step()
+        self.assertEqual(between.sent[-109:], b"\0\0\x64\0\0\0\0\0" + bytes([number]) + b"a" * 100)
+
     def test_window_of_a_stream(self) -> None:
         """A stream that may send nothing holds up no other one; a change of the setting lets it go on."""
         between = Between(window=0)
