@@ -50,9 +50,9 @@ MOST_STREAMS: Final = 128
 """Streams that are open at once: RFC 9113 section 5.1.2 asks for 100 and browsers seldom have more.  Each
 costs both ends a work connection and the local service a connection."""
 
-CONNECTION_WINDOW_BYTES: Final = 1024 * 1024
+CONNECTION_WINDOW_BYTES: Final = 2 * STREAM_WINDOW_BYTES
 """Bytes of bodies that may be on their way in all streams: what is kept at most while no work connection
-takes anything; frp's figure."""
+takes anything.  Twice that of a stream, so that one that is stuck holds up no other."""
 
 MOST_HEADS_BYTES: Final = 1024 * 1024
 """Bytes of the heads of all open streams, as they are in HTTP/1: a few bytes can stand for large heads."""

@@ -41,9 +41,9 @@ __all__ = [
     "UserStream",
 ]
 
-STREAM_WINDOW_BYTES: Final = 256 * 1024
-"""Bytes of a body that may be on their way in one stream: 5 MB/s at 50 ms; what is kept at most while its
-work connection takes nothing."""
+STREAM_WINDOW_BYTES: Final = 1024 * 1024
+"""Bytes of a body that may be on their way in one stream: 20 MB/s at 50 ms; what is kept at most while its
+work connection takes nothing; frp's figure."""
 
 STALLED_S: Final = 180.0
 """Seconds that an answer waits for a user that takes nothing of it: as long as a connection may be idle,

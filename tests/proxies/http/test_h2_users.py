@@ -244,7 +244,7 @@ class FlowTests(Http2TestCase):
         self.assertEqual((len(self.bodies[number]), self.ended), (MUCH_BYTES, [number]))
 
     def test_service_holds_its_user(self) -> None:
-        """A user may send no more than a window while its service takes nothing."""
+        """A user may send no more than a window while its service takes nothing; others take theirs."""
         self.publish()
         self.dial()
         number = self.ask(method="POST", ends=False)
@@ -256,7 +256,10 @@ class FlowTests(Http2TestCase):
             self.flush()
         self.assertLess(sent, MUCH_BYTES)
         self.assertGreaterEqual(sent, STREAM_WINDOW_BYTES)
-        other = self.ask()
+        other = self.ask(method="POST", ends=False)
+        self.http2.send_data(other, bytes(PIECE_BYTES), end_stream=True)
+        self.flush()
+        self.assertGreater(len(self.served[1][1].take()), PIECE_BYTES)
         self.answer(self.served[1][1])
         self.assertEqual(self.statuses, {other: 200})
         self.service_takes(number, sent)
