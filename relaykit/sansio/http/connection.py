@@ -191,7 +191,7 @@ class HttpConnection:
             self._advance(now)
 
     def end_received(self, now: float) -> None:
-        """The user sends no more; it gets the answer to what it has asked."""
+        """The user sends no more; it gets the answers to what it has asked."""
         if self._state in (_State.TUNNEL, _State.FINISHED):
             return
         self._has_ended = True
@@ -336,9 +336,9 @@ class HttpConnection:
 
         What a user sends behind a CONNECT that is refused was meant for the tunnel: it is no request.
         """
-        return self._has_ended or (
-            bool(self._held) and self._head is not None and self._head.method == b"CONNECT"
-        )
+        if not self._held:
+            return self._has_ended
+        return self._head is not None and self._head.method == b"CONNECT"
 
     def _answer(self, head: RequestHead, answer: Answer, now: float) -> None:
         keeps = head.said.keep_alive and not self._is_last and self._skip_body()
@@ -359,7 +359,9 @@ class HttpConnection:
             self._refuse(refusal(error.status, str(error)))
             return True
         if found is None:
-            if not self._is_in_head:
+            if self._has_ended:
+                self._finish(Finished())
+            elif not self._is_in_head:
                 self._is_in_head = True
                 self._due = now + self._timeouts.head_s
             return False
@@ -414,7 +416,7 @@ class HttpConnection:
         assert head is not None
         self._events.append(Answered(head, status, is_reusable))
         self._head = self._response = None
-        if not keeps:
+        if not keeps or (self._has_ended and not self._held):
             self._finish(Finished(is_sending=not self._has_ended))
             return
         self._state = _State.IDLE

@@ -123,6 +123,25 @@ class ExchangeTests(SynchronousTestCase):
         self.assertTrue(between.take()[0].endswith(b"Connection: close\r\n\r\nok"))
         self.assertEqual(between.finished, Finished())
 
+    def test_half_closing_behind_more(self) -> None:
+        """So does one that has asked more than one thing, and one that ends within an answer."""
+        for more in (b"", GET[:9]):
+            between = Between()
+            between.user(GET + GET + more)
+            between.end_user()
+            between.provider(OK)
+            self.assertEqual(between.take()[0], OK)
+            between.provider(OK[:-1])
+            self.assertIsNone(between.finished)
+            between.provider(OK[-1:])
+            self.assertEqual(between.finished, Finished())
+        between = Between()
+        between.user(GET)
+        between.provider(OK[:-1])
+        between.end_user()
+        between.provider(OK[-1:])
+        self.assertEqual((between.take()[0], between.finished), (OK, Finished()))
+
     def test_half_closing_before_a_decision(self) -> None:
         """A body that is here goes on whole when its user has ended; one that is not goes to nobody."""
         for body, answers in ((b"hello", []), (b"hel", [(499, False)])):
