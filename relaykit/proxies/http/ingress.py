@@ -77,9 +77,13 @@ class HttpIngress(FirstBytesIngress):
 
         :raises TransportSecurityError: a certificate cannot be used; the server does not start then.
         """
-        if self._secure is not None:
-            self._secure.open()
-        super().privilegedStartService()
+        try:
+            if self._secure is not None:
+                self._secure.open()
+            super().privilegedStartService()
+        except Exception:
+            self.stopService()
+            raise
 
     def stopService(self) -> None:
         super().stopService()

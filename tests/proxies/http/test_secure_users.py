@@ -10,6 +10,7 @@ from h2.events import ResponseReceived
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
+from relaykit.dataplane.listening import ListenFailed
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ISecureLeg
@@ -285,6 +286,14 @@ class SecureUsersTests(HttpTestCase):
             self.relay.settle()
             heard = sorted(b"Proto: https" in end.take() for _, end in self.served)
             self.assertEqual(heard, [False, True])
+
+    def test_not_started(self) -> None:
+        """A server that cannot have the other port gives back the port of TLS, and looks at no files."""
+        taken = self.relay.ports.listen("", PORT, http.proxy_type)  # type: ignore[arg-type]  # nobody dials
+        ingress = http.proxy_type.make_ingress(HttpKeys(vhost_http_port=PORT, **self.keys), self.relay.host)
+        self.assertRaises(ListenFailed, ingress.privilegedStartService)
+        taken.close()
+        self.assertEqual((self.relay.open_ports, self.relay.clock.getDelayedCalls()), ([], []))
 
     def test_stopped(self) -> None:
         """A server that stops closes the port, and looks at no files any more."""
