@@ -269,7 +269,7 @@ class Http2User:
             self._exchanges.pop(event.stream).end()
             self._serve(event.stream, False, now)
         elif isinstance(event, Finished):
-            self._finish(event.is_cut)
+            self._finish(event)
 
     def _serve(self, stream: UserStream, reuse: bool, now: float) -> None:
         if not stream.is_deciding:
@@ -313,9 +313,11 @@ class Http2User:
         exchange.stream.answer(GATEWAY_TIMEOUT if late else BAD_GATEWAY, now)
         self._settle(now)
 
-    def _finish(self, is_cut: bool) -> None:
+    def _finish(self, event: Finished) -> None:
+        if event.fault:
+            self.log.debug("{origin} is served no more: {reason}", origin=self._origin, reason=event.fault)
         self._send(self._seconds(), at_once=True)
-        if is_cut:
+        if event.is_cut:
             self._leg.break_off()
         else:
             self._leg.close()

@@ -63,6 +63,9 @@ MOST_CONTINUATIONS: Final = 16
 MOST_RESET: Final = 256
 """Streams that are remembered because we have reset them: what comes on them was under way."""
 
+MOST_UNSENT: Final = 1000
+"""Frames that answer those of a user who does not read, while its socket is full: resets, pings, windows."""
+
 MOST_AT_ONCE_BYTES: Final = 256 * 1024
 """Bytes of bodies that are put out before the socket is asked whether it takes more."""
 
@@ -153,7 +156,9 @@ class Http2Connection:
                     self._spend(RESET_COSTS)
                     self._reset_stream(fault.stream_id, fault.code)
         except ConnectionFault as fault:
-            self._fail(fault.code)
+            self._fail(fault.code, str(fault))
+        if self._is_full and len(self._to_user) > MOST_UNSENT:
+            self._finish(Finished(is_cut=True, fault="it asks for much and reads nothing"))
 
     def end_received(self, now: float) -> None:
         """The user sends no more, so it will take no answer either, whose windows it would have to tell."""
@@ -170,6 +175,8 @@ class Http2Connection:
         self._fill()
         for stream in self._ready:
             stream.rest(now)
+        if self._is_full and not self._is_finished:
+            return ()
         pieces, self._to_user = self._to_user, []
         return pieces
 
@@ -203,7 +210,7 @@ class Http2Connection:
         if due is not None and due <= now:
             forgiven = grace_until(due, now)
             if forgiven == now:
-                self._fail(ErrorCode.NO_ERROR)
+                self._fail(ErrorCode.NO_ERROR, "it has said nothing for too long")
                 return
             self._block_due, self._idle_due = (
                 None if each is None else max(each, forgiven) for each in (self._block_due, self._idle_due)
@@ -559,11 +566,11 @@ class Http2Connection:
         if self._is_leaving and not self._streams:
             self._finish(Finished())
 
-    def _fail(self, code: ErrorCode) -> None:
+    def _fail(self, code: ErrorCode, why: str) -> None:
         """Ends everything, and says why."""
         if not self._is_finished:
             self._to_user.append(frames.goaway(self._highest, code))
-            self._finish(Finished())
+            self._finish(Finished(fault=why))
 
     def _finish(self, finished: Finished) -> None:
         if self._is_finished:

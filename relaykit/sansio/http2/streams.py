@@ -87,9 +87,10 @@ class Held:
 
 @frozen
 class Finished:
-    """The user's connection ends after what is still to be sent to it."""
+    """The user's connection ends after what is still to be sent; ``fault`` is what the user has done."""
 
     is_cut: bool = False
+    fault: str = ""
 
 
 Event: TypeAlias = Requested | RequestedAgain | Answered | Held | Finished

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
+from twisted.logger import capturedLogs, formatEvent
 
 from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS
 from relaykit.sansio.http2.streams import STREAM_WINDOW_BYTES
@@ -296,8 +297,10 @@ class EndTests(Http2TestCase):
         self.publish()
         self.dial()
         self.ask()
-        self.say(self.end, b"\0\0\0\0\0\0\0\0\0")
+        with capturedLogs() as logged:
+            self.say(self.end, b"\0\0\0\0\0\0\0\0\0")
         self.hear()
+        self.assertIn("a stream that was never opened", " ".join(map(str, map(formatEvent, logged))))
         self.assertEqual(self.goaway, ErrorCodes.PROTOCOL_ERROR)
         self.assertTrue(is_over(self.service))
         self.assertTrue(is_over(self.end))

@@ -234,6 +234,11 @@ class Between:
         ]
 
     @property
+    def is_finished(self) -> bool:
+        """Whether the connection has ended."""
+        return self.finished is not None
+
+    @property
     def finished(self) -> Finished | None:
         """How the connection has ended, if it has."""
         return next((event for event in self.events if isinstance(event, Finished)), None)

@@ -16,6 +16,7 @@ from relaykit.sansio.http2.connection import (
     MOST_CONTINUATIONS,
     MOST_HEADS_BYTES,
     MOST_STREAMS,
+    MOST_UNSENT,
     Http2Connection,
 )
 from relaykit.sansio.http2.streams import STREAM_WINDOW_BYTES, Finished
@@ -106,7 +107,7 @@ class OpeningTests(SynchronousTestCase):
             between.wait(DEFAULT_TIMEOUTS.head_s - 1)
             self.assertIsNone(between.finished)
             between.wait(1)
-            self.assertEqual((between.finished, between.goaway), (Finished(), 0))
+            self.assertEqual((between.is_finished, between.goaway), (True, 0))
 
 
 class StreamsTests(SynchronousTestCase):
@@ -223,14 +224,14 @@ class StreamsTests(SynchronousTestCase):
             if code is ErrorCodes.STREAM_CLOSED:
                 continue
             self.assertEqual(between.goaway, code, wrong)
-            self.assertEqual(between.finished, Finished())
+            self.assertTrue(between.finished and between.finished.fault)
             self.assertEqual(between.answers, [(number, 499, False)])
 
     def test_first_frame(self) -> None:
         """The first frame tells settings."""
         core = Http2Connection(b"192.0.2.9", lambda: DATE, 0.0)
         core.receive(PREFACE + head(1), 0.0)
-        self.assertEqual(list(core.events()), [Finished()])
+        self.assertEqual(list(core.events()), [Finished(fault="its first frame is not SETTINGS")])
 
     def test_ended_streams(self) -> None:
         """Late windows and resets are nothing; a head on a stream that has ended is a fault."""
@@ -296,6 +297,18 @@ class DefenceTests(SynchronousTestCase):
             between.raw(head(2 * at + 1) + frame(3, 0, 2 * at + 1, b"\0\0\0\x08"))
         self.assertEqual(between.goaway, ErrorCodes.ENHANCE_YOUR_CALM)
         self.assertEqual(len(between.core.streams), 0)
+
+    def test_unread_answers(self) -> None:
+        """Who asks on and reads nothing is cut off before much is kept for it, with whatever it had."""
+        between = Between()
+        number = between.ask()
+        between.core.user_blocks(True)
+        for _ in range(MOST_UNSENT // 10):
+            between.raw(frame(6, 0, 0, bytes(8)) * 10)
+        self.assertIsNone(between.finished)
+        between.raw(frame(6, 0, 0, bytes(8)) * 10)
+        self.assertEqual(between.finished and between.finished.is_cut, True)
+        self.assertEqual(between.answers, [(number, 499, False)])
 
     def test_provoked_resets(self) -> None:
         """So do streams that it makes us reset."""
@@ -369,7 +382,7 @@ class EndTests(SynchronousTestCase):
         between.send()
         self.assertIsNone(between.finished)
         between.wait(1)
-        self.assertEqual((between.finished, between.goaway), (Finished(), 0))
+        self.assertEqual((between.is_finished, between.goaway), (True, 0))
 
     def test_leaving(self) -> None:
         """Who leaves serves what is under way, nothing that comes later, and then is finished."""
