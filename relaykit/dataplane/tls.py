@@ -552,7 +552,8 @@ def _show(context: SSL.Context, certificate: Pem, key: Pem) -> None:
     try:
         context.use_privatekey(private)
         context.check_privatekey()
-    except SSL.Error as error:
+    except (SSL.Error, TypeError) as error:
+        # TypeError is for kinds of keys that no certificate of TLS has.
         raise TransportSecurityError(
             f"the TLS private key{key_file} is not that of the certificate{file}", problem="tls-files"
         ) from error

@@ -11,7 +11,7 @@ from unittest import mock
 from attrs import frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.x509.oid import NameOID
@@ -654,6 +654,13 @@ class ContextTests(SynchronousTestCase):
         self.assertRaises(TransportSecurityError, server_context, b"junk", pair.key)
         self.assertRaises(TransportSecurityError, server_context, pair.certificate, b"junk")
         self.assertRaises(TransportSecurityError, server_context, pair.certificate, other.key)
+        no_signer = x25519.X25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        error = self.assertRaises(TransportSecurityError, server_context, pair.certificate, no_signer)
+        self.assertIn("is not that of the certificate", str(error))
         locked = serialization.load_pem_private_key(pair.key, None).private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,

@@ -43,6 +43,9 @@ than six weeks it is a sixth of their life."""
 PROTOCOLS = (b"h2", b"http/1.1", b"http/1.0")
 """What is spoken within TLS, the best first.  Source: RFC 7301 section 6."""
 
+_UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
+"""What a certificate that is none makes its reader raise."""
+
 _KEY = "vhostHTTPSCertificates"
 _SHORT_LIFE_PART = 6
 
@@ -175,7 +178,7 @@ class _Pair:
             context = self._data_plane.tls_context(chain, key, PROTOCOLS)
             first = x509.load_pem_x509_certificates(chain)[0]
             names = frozenset(_names_of(first))
-        except (OSError, ValueError, UnsupportedAlgorithm, TransportSecurityError) as error:
+        except (*_UNREADABLE, OSError, TransportSecurityError) as error:
             reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
             where = f"{self._entry} ({files.cert_file}, {files.key_file})"
             raise TransportSecurityError(f"{where}: {reason}", problem="site-certificate") from error
