@@ -67,6 +67,9 @@ FRAMES = 10
 UPLOAD_BYTES = 20 * 1024 * 1024
 """More than a service wants."""
 
+GREETING = b"[secure]"
+"""Of a service that has TLS of its own, as far as anybody looks."""
+
 PAUSE_S = 0.05
 """Between two looks at what is to become of a site."""
 
@@ -411,6 +414,12 @@ def say_nothing(connection: socket.socket) -> None:
     end_of(connection)
 
 
+def greet(connection: socket.socket) -> None:
+    """A service that speaks first, and then only listens."""
+    connection.sendall(GREETING)
+    end_of(connection)
+
+
 class StreamTests(HttpTestCase):
     """What lasts longer than the server waits for an answer."""
 
@@ -580,10 +589,8 @@ class SharedPortTests(HttpTestCase):
         self.server = self.start_vhost(table, command=server)
         proxies = [self.proxy("a", ["a.example"])]
         if "vhostHTTPSPort" in table:
-            heard = self.start_service(lambda connection: connection.sendall(b"[secure]"))
-            proxies.append(
-                {"name": "b", "type": "https", "localPort": heard.port, "customDomains": ["a.example"]}
-            )
+            secure = {"name": "b", "type": "https", "localPort": self.start_service(greet).port}
+            proxies.append({**secure, "customDomains": ["a.example"]})
         # Else its own TLS would be a user's.
         first_byte = {"transport.tls.disableCustomTLSFirstByte": False}
         self.client = self.start_client(first_byte, proxies, command=client)
@@ -597,9 +604,9 @@ class SharedPortTests(HttpTestCase):
             self.check_tunnel(user, b"")
         self.assertEqual(self.ask("b.example").status, 404)
         if "vhostHTTPSPort" in table:
-            with dial(table["vhostHTTPSPort"]) as secure:
-                secure.sendall(records(client_hello(b"a.example")))
-                self.assertEqual(receive_exactly(secure, 8), b"[secure]")
+            with dial(table["vhostHTTPSPort"]) as user_of_tls:
+                user_of_tls.sendall(records(client_hello(b"a.example")))
+                self.assertEqual(receive_exactly(user_of_tls, len(GREETING)), GREETING)
 
     def check_bind_port(self, server: Sequence[str], client: Sequence[str]) -> None:
         """It is the one that clients dial, which those with TLS may have, too."""

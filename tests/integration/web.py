@@ -204,8 +204,7 @@ class Site:
     * ``hints``: one more response before;
     * ``status=204``: that one, without a body;
     * ``length=9``, ``chunked=9``: so many bytes, with their length or in chunks and with a trailer;
-    * ``close``: the connection ends with the answer, ``drop``: without one;
-    * ``refuse=413``: that status, before the body was read, and the connection ends.
+    * ``close``: the connection ends with the answer, ``drop``: without one.
 
     Who asks for a tunnel gets one to an echo.
     """
@@ -230,13 +229,6 @@ class Site:
             return False
         target = request.target.decode()
         wanted = dict(parse_qsl(target.partition("?")[2], keep_blank_values=True))
-        if "refuse" in wanted:
-            peer.send(_response(int(wanted["refuse"]), ("Content-Length", "0"), ("Connection", "close")))
-            # A close with something unread would be a reset, which may cost the user the answer.
-            peer.connection.shutdown(socket.SHUT_WR)
-            while peer.connection.recv(PIECE_BYTES):
-                pass
-            return False
         if peer.peer.they_are_waiting_for_100_continue:
             peer.send(h11.InformationalResponse(status_code=100, headers=[]))
         length, trailers = self._read_body(peer)
