@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import heapq
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
@@ -127,6 +128,8 @@ class Registrations:
     _generation: int = field(default=0, init=False)
     _online: bool = field(default=False, init=False)
     _events: list[RegistrationEvent] = field(factory=list, init=False)
+    _wakeups: list[tuple[float, str]] = field(factory=list, init=False)
+    """A heap of when each was to be asked again; those that hold no more go as they come to its top."""
 
     def __iter__(self) -> Iterator[tuple[str, RegistrationState]]:
         return iter([(name, proxy.state) for name, proxy in self._proxies.items()])
@@ -180,7 +183,14 @@ class Registrations:
 
     def next_wakeup(self) -> float | None:
         """When :meth:`wake` must be called at the latest; None for never."""
-        return min((proxy.at for proxy in self._proxies.values() if proxy.at is not None), default=None)
+        wakeups = self._wakeups
+        while wakeups:
+            at, name = wakeups[0]
+            proxy = self._proxies.get(name)
+            if proxy is not None and proxy.at == at:
+                return at
+            heapq.heappop(wakeups)
+        return None
 
     def wake(self, now: float) -> None:
         """Asks again where it is time."""
@@ -220,3 +230,4 @@ class Registrations:
             proxy.at = now + ANSWER_TIMEOUT_S
         else:
             proxy.at = now + RETRY_S
+        heapq.heappush(self._wakeups, (proxy.at, name))
