@@ -216,6 +216,7 @@ class UserStream:
             status = USER_GONE if begun is None else begun.status
             self._connection.tell(Answered(self, status, False, is_cut=True))
             self._end(ErrorCode.CANCEL)
+        self._release()
         self._pending.clear()
 
     # --- the driver's decision

@@ -255,6 +255,73 @@ class StreamsTests(SynchronousTestCase):
         self.assertIn(number, between.streams)
 
 
+ANSWERS = (
+    *(OK, b"HTTP/1.1 103 X\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 101 X\r\n\r\n", bytes(70_000)),
+    *(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"3\r\nabc\r\n", b"0\r\nX: y\r\n\r\n"),
+    b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nConnection: close\r\n\r\n",
+)
+"""What providers say, in any order."""
+
+
+class Scene:
+    """Things that may happen, each to one of the streams that are open."""
+
+    def __init__(self) -> None:
+        self.between = Between()
+        self.opened = 0
+
+    def happen(self, what: int, at: int) -> None:
+        """One of them."""
+        core = self.between.core
+        now = self.between.now
+        streams = core.streams
+        if what < 2 or not streams:
+            core.receive(head(2 * self.opened + 1, 4 | what & 1), now)
+            self.opened += 1
+            return
+        stream = streams[at % len(streams)]
+        number = stream.number
+        if what < 4:
+            core.receive(frame(0, what & 1, number, bytes(at)), now)
+        elif what == 4:
+            core.receive(frame(3, 0, number, bytes(4)), now)
+        elif what == 5:
+            core.receive(frame(8, 0, number, struct.pack(">L", at + 1)), now)
+        elif what == 6:
+            core.receive(frame(8, 0, 0, struct.pack(">L", at + 1)), now)
+        elif what == 7:
+            core.receive(frame(4, 0, 0, struct.pack(">HL", 4, at)), now)
+        elif what == 8:
+            core.user_blocks(at % 2 == 0)
+        elif what == 9:
+            stream.provider_blocks(at % 2 == 0)
+        elif what == 10:
+            stream.provider_ended(now, has_other=at % 5 == 0)
+        elif what == 11:
+            self.between.now += at / 10
+            core.wake(self.between.now)
+        else:
+            stream.receive_from_provider(ANSWERS[at % len(ANSWERS)], now)
+
+
+class AnyOrderTests(SynchronousTestCase):
+    """Users, providers, sockets and clocks in any order."""
+
+    @given(st.lists(st.tuples(st.integers(0, 16), st.integers(0, 1000)), max_size=60))
+    def test_every_exchange_ends(self, things: list[tuple[int, int]]) -> None:
+        """Whatever happens, each exchange that was told ends once, and nothing is left."""
+        scene = Scene()
+        between = scene.between
+        for what, at in things:
+            scene.happen(what, at)
+            between.step()
+        between.core.end_received(between.now)
+        between.step()
+        ended = [number for number, *_ in between.answers]
+        self.assertEqual(sorted(ended), sorted(between.streams))
+        self.assertEqual((list(between.core.streams), between.core.next_wakeup()), ([], None))
+
+
 class DefenceTests(SynchronousTestCase):
     """Users who want to keep a server busy."""
 

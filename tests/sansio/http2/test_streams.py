@@ -364,6 +364,19 @@ class FlowTests(SynchronousTestCase):
         between.raw(b"\0\0\1\0\0\0\0\0" + bytes([number]) + b"x")
         self.assertEqual(between.got[number].reset, ErrorCodes.FLOW_CONTROL_ERROR)
 
+    def test_window_after_a_fault(self) -> None:
+        """What came in a stream that is reset is given back to the connection, however far the stream was."""
+        between = Between(window=0)
+        head = fields((b"content-length", b"1"), method=b"POST")
+        for _ in range(200):
+            number = between.client.get_next_available_stream_id()
+            between.client.send_headers(number, head)
+            between.send()
+            between.provider(number, OK)
+            between.data(number, bytes(PIECE_BYTES))
+            self.assertEqual(between.got[number].reset, ErrorCodes.PROTOCOL_ERROR)
+        self.assertIsNone(between.goaway)
+
     def test_slow_reader(self) -> None:
         """Who takes nothing of an answer for long loses the stream, and its provider is free."""
         between = Between(takes=False)
