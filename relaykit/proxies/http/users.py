@@ -84,12 +84,15 @@ class _Provider:
             self._user.provider_sent(data)
 
     def end_received(self) -> None:
-        if self._user.provider is self:
-            self._user.provider_ended()
+        self._ended(True)
 
     def leg_lost(self, reason: Ended) -> None:
-        self.end_received()
+        self._ended(reason is Ended.FINISHED)
         self._user.forget(self)
+
+    def _ended(self, in_order: bool) -> None:
+        if self._user.provider is self:
+            self._user.provider_ended(in_order)
 
     def pauseProducing(self) -> None:
         if self._user.provider is self:
@@ -208,9 +211,9 @@ class HttpUser:
         """Bytes of the present exchange."""
         self._take(self._connection.receive_from_provider, data)
 
-    def provider_ended(self) -> None:
-        """The work connection of the present exchange sends no more, or is gone."""
-        self._take(self._provider_ended)
+    def provider_ended(self, in_order: bool) -> None:
+        """The work connection of the present exchange sends no more, or, not in order, is lost."""
+        self._take(self._provider_ended, in_order)
 
     def forget(self, provider: _Provider) -> None:
         """A work connection is gone."""
@@ -278,7 +281,7 @@ class HttpUser:
         elif isinstance(event, Tunneled):
             self._join()
         elif isinstance(event, Finished):
-            self._finish(event.is_cut)
+            self._finish(event)
 
     def _serve(self, head: RequestHead, reuse: bool, now: float) -> None:
         site = self._find(head)
@@ -336,10 +339,10 @@ class HttpUser:
         late = failure.check(NoWorkConnectionInTime)
         self._take(self._connection.answer, GATEWAY_TIMEOUT if late else BAD_GATEWAY)
 
-    def _provider_ended(self, now: float) -> None:
+    def _provider_ended(self, in_order: bool, now: float) -> None:
         assert self.provider is not None
         has_other = self._connection.awaits_answer and has_other_than(self.provider.leg)
-        self._connection.provider_ended(now, has_other=has_other)
+        self._connection.provider_ended(now, has_other=has_other, in_order=in_order)
 
     def _exchanged(self, is_reusable: bool) -> None:
         provider, self.provider = self.provider, None
@@ -367,9 +370,11 @@ class HttpUser:
         provider.leg.unregisterProducer()
         provider.leg.join(self._leg)
 
-    def _finish(self, is_cut: bool) -> None:
+    def _finish(self, how: Finished) -> None:
         self._send()
-        if is_cut:
+        if how.is_unframed:
+            self._leg.abort()
+        elif how.is_cut:
             self._leg.break_off()
         else:
             self._leg.close()

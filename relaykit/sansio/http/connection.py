@@ -112,13 +112,15 @@ class Tunneled:
 class Finished:
     """The user's connection ends after what is still to be sent to it.
 
-    ``is_cut``: an answer could not be completed, so let the user see no proper end of its stream.
+    ``is_cut``: an answer could not be completed.  If it is ``is_unframed``, too, the end of the stream would
+    be that of the answer, so let the user see none, but a reset.
     ``is_sending``: the user may still send, which a close would answer by a reset that costs it the answer:
     send the end of the stream, and take and drop what comes for a while.
     """
 
     is_cut: bool = False
     is_sending: bool = False
+    is_unframed: bool = False
 
 
 Event: TypeAlias = Requested | RequestedAgain | Answered | Tunneled | Finished
@@ -198,7 +200,7 @@ class HttpConnection:
         if self._state is _State.IDLE:
             self._finish(Finished())
         elif self._body is not None and self._state is _State.EXCHANGING:
-            self._give_up(Finished(is_cut=True))
+            self._cut()
 
     def to_user(self) -> Sequence[Buffer]:
         """Takes what must go to the user, in order."""
@@ -226,7 +228,7 @@ class HttpConnection:
             held, self._held = self._held, b""
             self._held = held[self._pass_body(held, now) :]
         if self._has_ended and not self._is_complete:
-            self._give_up(Finished(is_cut=True))
+            self._cut()
 
     def answer(self, answer: Answer, now: float) -> None:
         """Answers the present request instead of a provider, whose answer must not have begun."""
@@ -269,8 +271,8 @@ class HttpConnection:
         """Whether the work connection of the present request has not said one byte."""
         return self._response is not None and self._response.is_silent
 
-    def provider_ended(self, now: float, *, has_other: bool = False) -> None:
-        """The work connection of the present request sends no more, or is gone.
+    def provider_ended(self, now: float, *, has_other: bool = False, in_order: bool = True) -> None:
+        """The work connection of the present request sends no more, or, not ``in_order``, is lost.
 
         ``has_other`` tells that another one may serve, so that a request is told again which may be repeated;
         so it is after a work connection that had served others, which may have ended before it was asked.
@@ -283,7 +285,7 @@ class HttpConnection:
             self._state = _State.DECIDING
             self._response = self._due = None
             self._events.append(RequestedAgain(self._head))
-        elif response.head is not None and response.end(self._to_user):
+        elif in_order and response.head is not None and response.end(self._to_user):
             self._over(response.head.status, response.keeps_user and self._body is None, False, now)
             self._advance(now)
         else:
@@ -428,25 +430,26 @@ class HttpConnection:
         if self._response is not None and self._response.head is None:
             self.answer(answer, now)
         else:
-            self._give_up(Finished(is_cut=True))
+            self._cut()
 
     def _refuse(self, answer: Answer) -> None:
         """Answers what is no request, or not the rest of one, if that can still be told."""
         if self._response is not None and self._response.head is not None:
-            self._give_up(Finished(is_cut=True))
+            self._cut()
             return
         self._to_user.append(answer.write(b"Connection: close\r\n", self._date()))
         if self._state is _State.EXCHANGING and self._head is not None:
             self._events.append(Answered(self._head, answer.status, False))
         self._finish(Finished(is_sending=True))
 
-    def _give_up(self, finished: Finished) -> None:
+    def _cut(self) -> None:
         """Ends an exchange in its middle."""
         if self._head is not None:
             begun = self._response.head if self._response is not None else None
             status = USER_GONE if begun is None else begun.status
             self._events.append(Answered(self._head, status, False))
-        self._finish(finished)
+        is_unframed = self._response is not None and self._response.is_unframed
+        self._finish(Finished(is_cut=True, is_unframed=is_unframed))
 
     def _tunnel(self, status: int) -> None:
         head = self._head

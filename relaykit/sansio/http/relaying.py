@@ -47,6 +47,7 @@ class ResponseRelay:
         "_rewriter",
         "_rules",
         "head",
+        "is_unframed",
         "keeps_user",
     )
 
@@ -64,6 +65,8 @@ class ResponseRelay:
         self._interim = 0
         self.head: ResponseHead | None = None
         """The head of the final response, once it is there: nothing else can be answered from then on."""
+        self.is_unframed = False
+        """Whether only the end of the user's stream tells where the response ends."""
         self.keeps_user = False
         """Whether the user was told that it may ask again."""
 
@@ -108,7 +111,7 @@ class ResponseRelay:
             self._has_surplus = True
 
     def end(self, into: list[Buffer]) -> bool:
-        """The provider has ended its stream: whether that completes the response."""
+        """The provider has ended its stream in order: whether that completes the response."""
         return self._body is not None and self._body.end(into)
 
     def _read_heads(self, buffer: bytes, into: list[Buffer], closing: bool, early: bool) -> int:
@@ -154,6 +157,7 @@ class ResponseRelay:
             framing = b"Content-Length: %d\r\n" % head.length
         else:
             framed = said.minor > 0
+            self.is_unframed = not framed
             keeps = keeps and framed
             framing = _CHUNKED if framed else b""
             self._body = ChunkedBody(framed, drops_response_trailer) if head.chunked else UntilEndBody(framed)

@@ -557,6 +557,21 @@ class EndTests(HttpTestCase):
             self.assertIs(user.heard.lost, Ended.RESET)
             self.assertEqual(self.flows, 0)
 
+    def test_lost_without_length(self) -> None:
+        """What only an end completes looks cut after a loss; where there are no chunks, by a reset."""
+        begin = b"HTTP/1.1 200 OK\r\nDate: x\r\n\r\nabc"
+        site = self.publish("b.example", name="b")
+        users = [
+            self.user(b"GET / HTTP/%b\r\nHost: b.example\r\n\r\n" % version) for version in (b"1.1", b"1.0")
+        ]
+        for _, service in self.served[-2:]:
+            self.say(service, begin)
+        for connection in site.connections:
+            connection.cut()
+        self.relay.advance(10.0)
+        self.assertTrue(users[0].take().endswith(b"3\r\nabc\r\n"))
+        self.assertEqual((users[1].heard.ended, users[1].heard.lost), (False, Ended.RESET))
+
     def test_until_the_end(self) -> None:
         """An answer that ends with its connection is complete, and the user may go on."""
         user = self.user(GET)

@@ -64,9 +64,9 @@ class Between:
         self.core.end_received(self.now)
         self.step()
 
-    def end_provider(self) -> None:
-        """The provider sends no more."""
-        self.core.provider_ended(self.now)
+    def end_provider(self, in_order: bool = True) -> None:
+        """The provider sends no more, or is lost."""
+        self.core.provider_ended(self.now, in_order=in_order)
         self.step()
 
     def wait(self, seconds: float) -> None:

@@ -469,6 +469,17 @@ class FailureTests(SynchronousTestCase):
         between.end_provider()
         self.assertTrue(between.to_user.endswith(b"\r\n\r\n"))
 
+    def test_lost_without_length(self) -> None:
+        """A body that only the end of its stream completes is not complete if the provider is lost."""
+        for version, is_unframed in ((b"1.1", False), (b"1.0", True)):
+            between = Between()
+            between.user(GET.replace(b"1.1", version))
+            between.provider(answer(body=b"he"))
+            between.end_provider(in_order=False)
+            cut = Finished(is_cut=True, is_unframed=is_unframed)
+            self.assertEqual((between.answers, between.finished), ([(200, False)], cut))
+            self.assertNotIn(b"\r\n0\r\n", between.to_user)
+
     def test_cut_off(self) -> None:
         """A body that breaks off is never made to look complete."""
         for response in (
