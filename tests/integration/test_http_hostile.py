@@ -1,6 +1,6 @@
-"""Hostile streams of bytes through a server and a client to web servers of three makes.
+"""Hostile streams of bytes through a server and a client to web servers of several makes.
 
-What a stream means is told by our answers; each of the three must have seen just that, and nothing more.
+What a stream means is told by our answers; each of them must have seen just that, and nothing more.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def streams() -> Iterator[Stream]:
 @test_each("check_requests", WEB_SERVERS)
 @test_each("check_tunnel", WEB_SERVERS)
 class DifferentialTests(RelayTestCase):
-    """Each of the three sees the requests that our answers are to, and all see the same."""
+    """Each of them sees the requests that our answers are to, and all see the same."""
 
     def see(self, make: Make, hostile: Sequence[Stream]) -> tuple[Sequence[bytes], Sequence[Sequence[str]]]:
         """The answers to each stream, and what a web server has seen of each."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attrs import frozen
+from twisted.trial.unittest import SkipTest
 
 from tests.integration.programs import Program, free_port, free_ports
 from tests.integration.traffic import LOOPBACK
@@ -81,6 +83,37 @@ reactor.run()
 """
 
 
+_GO = """\
+package main
+
+import (
+    "fmt"
+    "io"
+    "net"
+    "net/http"
+)
+
+func main() {{
+    listener, err := net.Listen("tcp", "{host}:{port}")
+    if err != nil {{
+        panic(err)
+    }}
+    fmt.Println("ready")
+    http.Serve(listener, http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {{
+        if request.Method == "CONNECT" {{
+            answer.WriteHeader(http.StatusMethodNotAllowed)
+            return
+        }}
+        size, err := io.Copy(io.Discard, request.Body)
+        if err == nil {{
+            fmt.Println("seen", request.Method, request.RequestURI, size)
+            io.WriteString(answer, "ok")
+        }}
+    }}))
+}}
+"""
+
+
 @frozen
 class WebServer:
     """One that runs.
@@ -120,6 +153,21 @@ def _start_node(folder: Path) -> WebServer:
     return WebServer(program, port)
 
 
+def _start_go(folder: Path) -> WebServer:
+    need("go")
+    port = free_port()
+    (folder / "main.go").write_text(_GO.format(host=LOOPBACK, port=port))
+    # In the user's own environment, which says where Go keeps what it has compiled.
+    built = subprocess.run(
+        ["go", "build", "-o", "web", "main.go"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if built.returncode:
+        raise SkipTest(f"Go builds no program on this machine: {built.stderr[:200]}")
+    program = Program((str(folder / "web"),), folder)
+    program.wait_for("ready")
+    return WebServer(program, port)
+
+
 def _start_twisted(folder: Path) -> WebServer:
     port = free_port()
     program = Program((sys.executable, "-c", _TWISTED.format(host=LOOPBACK, port=port)), folder)
@@ -135,5 +183,10 @@ class Make:
     start: Callable[[Path], WebServer]
 
 
-WEB_SERVERS = (Make("nginx", _start_nginx), Make("node", _start_node), Make("twisted", _start_twisted))
+WEB_SERVERS = (
+    Make("nginx", _start_nginx),
+    Make("node", _start_node),
+    Make("twisted", _start_twisted),
+    Make("go", _start_go),
+)
 """All of them."""
