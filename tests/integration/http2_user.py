@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 
 from attrs import define, field
 from h2.config import H2Configuration
@@ -63,7 +63,7 @@ class Http2User:
         self.goaway: int | None = None
 
     @classmethod
-    @contextmanager
+    @contextlib.contextmanager
     def dial(cls, port: int) -> Iterator[Http2User]:
         """A user who has connected, for as long as it is needed."""
         with dial(port) as connection:
@@ -90,6 +90,14 @@ class Http2User:
         """Sends and receives until these are answered."""
         self._until(lambda: all(each.is_over for each in awaited))
         return [each.answer for each in awaited]
+
+    def hear_out(self) -> None:
+        """Takes what comes until the connection ends."""
+        # Who has not read all that was sent to it ends it by a reset.
+        with contextlib.suppress(ConnectionError):
+            while data := self.connection.recv(PIECE_BYTES):
+                for event in self.http2.receive_data(data):
+                    self._note(event)
 
     def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from twisted.trial.unittest import SkipTest
 
@@ -12,7 +14,8 @@ from tests.integration.programs import PATIENCE_S, frp_command, missing_frp
 from tests.integration.relays import Way
 from tests.integration.scenarios import SOME_WAYS, test_each
 from tests.integration.test_http import HttpTestCase
-from tests.integration.traffic import FROM_SERVICE, FROM_USER, LOOPBACK, PIECE_BYTES
+from tests.integration.test_http_over_tls import SecureSitesTestCase
+from tests.integration.traffic import FROM_SERVICE, FROM_USER, LOOPBACK, PIECE_BYTES, dial
 from tests.integration.walkthrough import need
 from tests.integration.web import basic
 
@@ -104,18 +107,16 @@ class Http2TestCase(HttpTestCase):
             self.assertEqual([tuple(each) for each in told[1].trailers], [("x-sum", "7")])
 
     def check_answers(self, user: Http2User) -> None:
-        """Hints come before their answer; some answers have no body; one may come before its request ends."""
-        hinted, empty, same, head, refused = user.take(
+        """Hints come before their answer; some answers have no body."""
+        hinted, empty, same, head = user.take(
             user.ask("a.example", "/?hints"),
             user.ask("a.example", "/?status=204"),
             user.ask("a.example", "/?status=304"),
             user.ask("a.example", "/", method="HEAD"),
-            user.ask("a.example", "/?refuse=413", method="POST", sends=1024),
         )
         self.assertEqual((list(hinted.interim), hinted.status), ([103], 200))
         self.assertEqual([(each.status, each.body) for each in (empty, same)], [(204, b""), (304, b"")])
         self.assertEqual((head.status, head.body, head.get("x-site")), (200, b"", "all"))
-        self.assertEqual(refused.status, 413)
 
 
 def large() -> bytes:
@@ -161,9 +162,7 @@ class OursTests(Http2TestCase):
         with Http2User.dial(self.port) as user:
             user.take(user.ask("a.example"))
             server.stop()
-            while data := user.connection.recv(4096):
-                for event in user.http2.receive_data(data):
-                    user._note(event)
+            user.hear_out()
         self.assertEqual(user.goaway, 0)
 
 
@@ -217,11 +216,12 @@ class CurlTests(Http2TestCase):
         self.assertEqual(said, "2 200")
 
     def test_at_once(self) -> None:
-        """Several are answered at once."""
-        names = self.files(8)
-        arguments = [word for name in names for word in ("-o", name, self.url(f"/?length={LARGE_BYTES}"))]
-        # Without the last option some versions of curl wait for one that knows all and fail.
-        self.curl("-Z", "--parallel-immediate", *arguments)
+        """Several users get large answers at the same time."""
+        # One curl that fetches all by prior knowledge fails in some versions, whatever the server.
+        names = self.files(4)
+        with ThreadPoolExecutor(len(names)) as users:
+            url = self.url(f"/?length={LARGE_BYTES}")
+            list(users.map(lambda name: self.curl("-o", name, url), names))
         expected = large()
         for name in names:
             with open(name, "rb") as file:
@@ -235,3 +235,21 @@ class CurlTests(Http2TestCase):
                 file.write(FROM_USER.at(at, PIECE_BYTES))
         said = self.curl("--data-binary", f"@{name}", self.url("/"))
         self.assertIn(f'"bytes": {4 * LARGE_BYTES}', said)
+
+
+class SecureTests(Http2TestCase, SecureSitesTestCase):
+    """Within TLS that ends at our server."""
+
+    def test_streams(self) -> None:
+        """Many are asked at once, and large bodies go both ways, as without."""
+        self.start_secure()
+        self.start_client(proxies=[self.proxy("all", ["a.example"])]).wait_for("start proxy success")
+        context = ssl.create_default_context(cafile=str(self.authority.file))
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        with context.wrap_socket(dial(self.secure_port), server_hostname="a.example") as connection:
+            self.assertEqual(connection.selected_alpn_protocol(), "h2")
+            user = Http2User(connection)
+            answers = user.take(*(user.ask("a.example") for _ in range(STREAMS)))
+            self.assertEqual({each.told.get("x-forwarded-proto") for each in answers}, {"https"})
+            self.check_downloads(user)
+            self.check_uploads(user)
