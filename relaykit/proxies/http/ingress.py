@@ -24,7 +24,7 @@ from relaykit.sansio.routes import Route
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IRegisteredProxy, IServerHost, IStreamLeg
-    from relaykit.proxies.http.h2_users import Http2User
+    from relaykit.proxies.http.http2_users import Http2User
     from relaykit.proxies.http.options import HttpKeys, HttpOptions
     from relaykit.proxies.http.users import Sites
     from relaykit.sansio.http.answers import Answer
@@ -59,7 +59,7 @@ class HttpIngress(FirstBytesIngress):
         self._is_page_missed = False
         """Whether the log says that the page cannot be read; once for all who ask until it can be."""
         self._rules: WeakKeyDictionary[IRegisteredProxy, Rules] = WeakKeyDictionary()
-        self._h2_users: WeakSet[Http2User] = WeakSet()
+        self._http2_users: WeakSet[Http2User] = WeakSet()
         self._date = (0, b"")
         self._secure: SecureUsers | None = None
         self._secure_sites = SecureSites(self, host.passes_through)
@@ -89,7 +89,7 @@ class HttpIngress(FirstBytesIngress):
         super().stopService()
         if self._secure is not None:
             self._secure.close()
-        for user in list(self._h2_users):
+        for user in list(self._http2_users):
             user.leave()
 
     @property
@@ -115,10 +115,10 @@ class HttpIngress(FirstBytesIngress):
             HttpUser(leg, origin, sites, scheme).start()
             return
         # What it needs costs every server megabytes, and few have users of HTTP/2.
-        from relaykit.proxies.http.h2_users import Http2User
+        from relaykit.proxies.http.http2_users import Http2User
 
         user = Http2User(leg, origin, sites, scheme)
-        self._h2_users.add(user)
+        self._http2_users.add(user)
         user.start()
 
     # --- what users are given

@@ -1,4 +1,4 @@
-"""Tests for :mod:`relaykit.proxies.http.h2_users`."""
+"""Tests for :mod:`relaykit.proxies.http.http2_users`."""
 
 from __future__ import annotations
 
