@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import subprocess
 from collections.abc import Sequence
@@ -197,8 +198,16 @@ class CurlTests(Http2TestCase):
 
     def curl(self, *arguments: str) -> str:
         """What curl prints."""
-        command = ["curl", "-sS", "--http2-prior-knowledge", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(
+            ["curl", "-sS", "--http2-prior-knowledge", *arguments],
+            # Without the settings and the proxies of whoever runs these tests.
+            env={"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 

@@ -23,7 +23,7 @@ from tests.integration.programs import PATIENCE_S, Program, ProgramFailed, free_
 from tests.integration.traffic import LOOPBACK
 from tests.layering import ROOT
 
-__all__ = ["LISTINGS", "SshServer", "WalkTestCase", "need"]
+__all__ = ["LISTINGS", "SshServer", "WalkTestCase", "need", "path_of"]
 
 LISTINGS = ROOT / "docs" / "listings"
 """Where every example of the documentation is."""
@@ -35,12 +35,15 @@ HOST = "relay.example"
 def need(*programs: str) -> None:
     """Skips the test where one of these programs is not installed."""
     for program in programs:
-        if _found(program) is None:
-            raise SkipTest(f"there is no {program} on this machine")
+        path_of(program)
 
 
-def _found(program: str) -> str | None:
-    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"]))
+def path_of(program: str) -> str:
+    """Where a program is; skips the test where it is not installed."""
+    found = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"]))
+    if found is None:
+        raise SkipTest(f"there is no {program} on this machine")
+    return found
 
 
 class WalkTestCase(SynchronousTestCase):
@@ -115,22 +118,21 @@ class WalkTestCase(SynchronousTestCase):
 
     def begin_nginx(self, configuration: Path) -> Program:
         """Starts nginx with what a listing shows of its configuration, or skips the test."""
-        need("nginx")
+        nginx = path_of("nginx")
         module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
         load = f"load_module {module};\n" if module.exists() else ""
         here = f"{load}daemon off;\nerror_log stderr;\npid {configuration}.pid;\nevents {{}}\n"
         configuration.write_text(here + configuration.read_text())
         checked = subprocess.run(
-            ["/usr/sbin/nginx", "-t", "-c", str(configuration)], capture_output=True, text=True, check=False
+            [nginx, "-t", "-c", str(configuration)], capture_output=True, text=True, check=False
         )
         if 'unknown directive "stream"' in checked.stderr:
             need("nginx-with-its-stream-module")
-        return self._begin_front("/usr/sbin/nginx", "-c", str(configuration))
+        return self._begin_front(nginx, "-c", str(configuration))
 
     def begin_haproxy(self, configuration: Path) -> Program:
         """Starts HAProxy, or skips the test."""
-        need("haproxy")
-        return self._begin_front("/usr/sbin/haproxy", "-f", str(configuration))
+        return self._begin_front(path_of("haproxy"), "-f", str(configuration))
 
     def _begin_front(self, *command: str) -> Program:
         program = Program(command, self.folder)
@@ -174,9 +176,9 @@ class SshServer:
             f"  UserKnownHostsFile {folder}/known_hosts\n  StrictHostKeyChecking yes\n  BatchMode yes\n"
         )
         case.command(
-            "ssh", f'exec {_found("ssh")} -F {folder}/ssh_config "$@" "echo reached \\$SSH_CONNECTION"'
+            "ssh", f'exec {path_of("ssh")} -F {folder}/ssh_config "$@" "echo reached \\$SSH_CONNECTION"'
         )
-        self.program = Program((str(_found("sshd")), "-D", "-e", "-f", f"{folder}/sshd_config"), folder)
+        self.program = Program((path_of("sshd"), "-D", "-e", "-f", f"{folder}/sshd_config"), folder)
         case.addCleanup(self.program.stop)
         if not self._lets_in(case):
             raise SkipTest(f"sshd lets nobody in on this machine: {self.program.output}")

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SkipTest
 
 from tests.integration.programs import Program, free_port, free_ports
 from tests.integration.traffic import LOOPBACK
-from tests.integration.walkthrough import need
+from tests.integration.walkthrough import need, path_of
 
 __all__ = ["WEB_SERVERS", "Make", "WebServer"]
 
@@ -135,11 +135,11 @@ class WebServer:
 
 
 def _start_nginx(folder: Path) -> WebServer:
-    need("nginx")
+    nginx = path_of("nginx")
     port, inner = free_ports(2)
     configuration = folder / "nginx.conf"
     configuration.write_text(_NGINX.format(folder=folder, host=LOOPBACK, port=port, inner=inner))
-    program = Program(("/usr/sbin/nginx", "-c", str(configuration)), folder)
+    program = Program((nginx, "-c", str(configuration)), folder)
     # It listens by then.
     program.wait_for("start worker process")
     return WebServer(program, port)

@@ -144,11 +144,11 @@ class SlowTests(WebTestCase):
                 connection.sendall(said)
                 end_of(connection)
 
-            relay, publishing, service = self.start_site(serve, vhostHTTPTimeout=ANSWER_S)
+            relay, publishing, _ = self.start_site(serve, vhostHTTPTimeout=ANSWER_S)
             self.assertEqual(
                 self.status_of(self.ask(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))), 504
             )
-            service.wait_served(1)
+            # A client that stood still may not have got to the service at all.
             self.check_nothing_left(relay, publishing)
             publishing.stop()
             relay.stop()
@@ -237,7 +237,8 @@ class SlowTests(WebTestCase):
         )
         sending = threading.Thread(target=send, args=(user, FROM_USER, MUCH_BYTES), daemon=True)
         sending.start()
-        self.until("the user is held back", lambda: not self.moves(user))
+        # If the kernel had room for all of it, nobody would have to be.
+        self.until("the user is held back", lambda: not (sending.is_alive() and self.moves(user)))
         self.assertLess(relay.peak_resident_bytes() - before[0], KEPT_BYTES)
         self.assertLess(publishing.peak_resident_bytes() - before[1], KEPT_BYTES)
         taken.set()
