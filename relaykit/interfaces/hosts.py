@@ -122,8 +122,8 @@ class IWorkLeg(IStreamLeg):
     def keep() -> None:
         """Gives it back, for somebody else: nothing may be under way on it.
 
-        It waits for a minute for :meth:`IRegisteredProxy.work_leg_for`, unless enough do already; whatever
-        arrives on it meanwhile ends it.
+        It waits for a minute for :meth:`IRegisteredProxy.work_leg_for`, unless enough do already, or its
+        backend has not taken yet what was sent; whatever arrives on it meanwhile ends it.
         """
 
     def take_back(receiver: ILegReceiver) -> bool:

@@ -69,7 +69,11 @@ class WorkLeg(TransformLeg):
         self._lower.write_sequence(pieces)
 
     def keep(self) -> None:
-        self.proxy.kept.add(self)
+        if self._full:
+            # Whose backend answers and takes nothing would have a queue that nobody bounds.
+            self.close()
+        else:
+            self.proxy.kept.add(self)
 
     def take_back(self, receiver: ILegReceiver) -> bool:
         # Others may have had it and kept it again: they would get what it brings.

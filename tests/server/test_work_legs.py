@@ -182,6 +182,18 @@ class KeptWorkLegsTests(SynchronousTestCase):
         self.assertFalse(leg.take_back(receiver))
         self.assertTrue(leg.take_back(other))
 
+    def test_nothing_taken(self) -> None:
+        """One whose far end has not taken what was sent serves nobody else."""
+        leg, _, provider = self.open()
+        provider.pauseProducing()
+        leg.write(bytes(2 * CAPACITY_BYTES))
+        self.network.flush()
+        leg.keep()
+        self.assertEqual(len(self.kept), 0)
+        provider.resumeProducing()
+        self.network.flush()
+        self.assertEqual([each.ended for each in self.proxy.ended], [Ended.FINISHED])
+
     def test_unasked(self) -> None:
         """One that says something, ends or is lost while it is kept serves nobody any more."""
         for happens in (

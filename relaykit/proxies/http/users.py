@@ -192,6 +192,7 @@ class HttpUser:
 
     def pauseProducing(self) -> None:
         self._is_full = True
+        self._connection.user_blocks(True, self._seconds())
         if self.provider is not None:
             self.provider.leg.pauseProducing()
         self._choose_reading()
@@ -200,7 +201,8 @@ class HttpUser:
         self._is_full = False
         if self.provider is not None:
             self.provider.leg.resumeProducing()
-        self._choose_reading()
+        if not self._is_over:
+            self._take(self._connection.user_blocks, False)
 
     def stopProducing(self) -> None:
         """Nothing: the loss of the leg is told as such."""
@@ -287,6 +289,8 @@ class HttpUser:
         site = self._find(head)
         if isinstance(site, Answer):
             self._connection.answer(site, now)
+            # Whoever does not take it is given no more of them.
+            self._send()
             return
         last = self._last
         # A group chooses one of its members for each request.

@@ -55,7 +55,7 @@ USER_GONE: Final = 499
 
 @frozen
 class Timeouts:
-    """Seconds that each step may take; an answer that has begun, and a tunnel, may take for ever.
+    """Seconds that each step may take; an answer that is taken, and a tunnel, may take for ever.
 
     Users who wait between two requests are given more than load balancers give themselves (60 s), so that
     it is those who end a connection, and none ends it while the other sends.
@@ -69,6 +69,8 @@ class Timeouts:
     """Between two pieces of the body of a request."""
     response_s: float = 60.0
     """From the end of the request to the end of the response's head; frp's ``vhostHTTPTimeout``."""
+    stalled_s: float = 180.0
+    """That a user takes nothing of what it asked for: as long as a connection may be idle, which it is."""
 
 
 DEFAULT_TIMEOUTS: Final = Timeouts()
@@ -160,6 +162,8 @@ class HttpConnection:
         self._to_responses = ResponseRewriter(date)
         self._state = _State.IDLE
         self._due: float | None = now + timeouts.head_s
+        self._stalled_due: float | None = None
+        """When the user must have taken something; only while it takes nothing."""
         self._held = b""
         self._is_in_head = True
         self._head: RequestHead | None = None
@@ -198,9 +202,16 @@ class HttpConnection:
             return
         self._has_ended = True
         if self._state is _State.IDLE:
-            self._finish(Finished())
+            if not self._held or self._stalled_due is None:
+                self._finish(Finished())
         elif self._body is not None and self._state is _State.EXCHANGING:
             self._cut()
+
+    def user_blocks(self, blocks: bool, now: float) -> None:
+        """The user takes no more for now, or does again: what else it asks for waits until then."""
+        self._stalled_due = now + self._timeouts.stalled_s if blocks else None
+        if not blocks:
+            self._advance(now)
 
     def to_user(self) -> Sequence[Buffer]:
         """Takes what must go to the user, in order."""
@@ -303,9 +314,18 @@ class HttpConnection:
     # --- time and events
 
     def next_wakeup(self) -> float | None:
-        return self._due
+        due, stalled_due = self._due, self._stalled_due
+        if stalled_due is None:
+            return due
+        return stalled_due if due is None else min(due, stalled_due)
 
     def wake(self, now: float) -> None:
+        stalled_due = self._stalled_due
+        if stalled_due is not None and now >= stalled_due:
+            self._stalled_due = grace_until(stalled_due, now)
+            if self._stalled_due <= now:
+                self._cut()
+                return
         if self._due is None or now < self._due:
             return
         forgiven = grace_until(self._due, now)
@@ -349,9 +369,10 @@ class HttpConnection:
         self._over(answer.status, keeps, False, now)
 
     def _advance(self, now: float) -> None:
-        """Reads on in what is held, if no exchange is under way."""
-        while self._state is _State.IDLE and self._held and self._read_head(now):
-            pass
+        """Reads on in what is held, if no exchange is under way and the user takes answers."""
+        while self._state is _State.IDLE and self._held and self._stalled_due is None:
+            if not self._read_head(now):
+                return
 
     def _read_head(self, now: float) -> bool:
         """Whether there was one, or can be none."""
@@ -463,6 +484,6 @@ class HttpConnection:
 
     def _finish(self, finished: Finished) -> None:
         self._state = _State.FINISHED
-        self._due = self._response = self._body = None
+        self._due = self._stalled_due = self._response = self._body = None
         self._held = b""
         self._events.append(finished)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from relaykit.proxies.http import users
 from relaykit.sansio.control.balancing import REST_S
 from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS, HttpConnection
 from relaykit.sansio.late_wakeup import LATE_WAKEUP_S
@@ -12,6 +15,10 @@ from relaykit.testing.memory import CAPACITY_BYTES
 from relaykit.testing.relay import Published
 from relaykit.values import Ended
 from tests.proxies.http.scene import GET, OK, POST, End, HttpTestCase
+
+if TYPE_CHECKING:
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.sansio.contract import Buffer
 
 MOST_ASKED = 1000
 """Hundreds of requests within which a user who takes no answers is not read any more."""
@@ -422,6 +429,34 @@ class FullTests(HttpTestCase):
         self.assertEqual(user.take(), OK)
 
 
+class LargePageTests(HttpTestCase):
+    """A page for unknown hosts that is much larger than what asks for it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        page = Path(self.mktemp())
+        page.write_bytes(bytes(CAPACITY_BYTES))
+        self.keys = {"custom_404_page": str(page)}
+        self.publish("b.example")
+
+    def test_not_taken(self) -> None:
+        """Who asks for it hundreds of times at once has it written as often as it takes it."""
+        user = self.user()
+        user.leg.pauseProducing()
+        written: list[int] = []
+        self.patch(users, "write_joined", lambda leg, pieces: self.write(leg, pieces, written))
+        self.say(user, GET * MOST_ASKED)
+        self.assertLess(sum(written), 8 * CAPACITY_BYTES)
+        user.leg.resumeProducing()
+        self.relay.settle()
+        self.assertEqual(user.take().count(b"HTTP/1.1 404 "), MOST_ASKED)
+
+    def write(self, leg: IStreamLeg, pieces: Sequence[Buffer], written: list[int]) -> None:
+        """Writes to a leg, and keeps how much."""
+        written.append(sum(map(len, pieces)))
+        leg.write_sequence(pieces)
+
+
 class GroupTests(HttpTestCase):
     """Tests for the members of a group."""
 
@@ -741,6 +776,16 @@ class TimeTests(HttpTestCase):
             self.relay.advance(1000.0)
             self.say(self.service, b"1\r\na\r\n")
         self.assertEqual(user.take(), CHUNKED_OK + b"1\r\na\r\n" * 5)
+
+    def test_stalled(self) -> None:
+        """A user who takes nothing of its answer holds no work connection for ever."""
+        user = self.user(GET)
+        user.leg.pauseProducing()
+        self.say(self.service, MUCH_OK + bytes(MUCH_BYTES))
+        self.relay.advance(DEFAULT_TIMEOUTS.stalled_s - 1.0)
+        self.assertEqual(self.flows, 1)
+        self.relay.advance(1.0 + LATE_WAKEUP_S)
+        self.assertEqual(self.flows, 0)
 
     def test_nothing_left(self) -> None:
         """Nothing is scheduled for users who are gone."""

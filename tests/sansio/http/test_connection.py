@@ -315,6 +315,37 @@ class OwnAnswerTests(SynchronousTestCase):
             self.assertIsNotNone(between.finished)
 
 
+class BlockedTests(SynchronousTestCase):
+    """Users who take nothing for a while."""
+
+    def test_asks_on(self) -> None:
+        """What a user asks for that takes no answers waits until it does, also if it sends no more then."""
+        for ends in (False, True):
+            between = Between()
+            between.core.user_blocks(True, 0.0)
+            between.user(GET * 2)
+            if ends:
+                between.end_user()
+            self.assertEqual((between.to_provider, between.finished), (b"", None))
+            between.core.user_blocks(False, 0.0)
+            between.step()
+            for _ in range(2):
+                self.assertEqual(between.take()[1].count(b"GET "), 1)
+                between.provider(OK)
+            self.assertEqual(between.finished, Finished() if ends else None)
+            self.assertEqual(between.answers, [(200, True)] * 2)
+
+    def test_ends_in_a_head(self) -> None:
+        """Who has sent half a request when it ends is not waited for."""
+        between = Between()
+        between.core.user_blocks(True, 0.0)
+        between.user(GET[:-1])
+        between.end_user()
+        between.core.user_blocks(False, 0.0)
+        between.step()
+        self.assertEqual(between.finished, Finished())
+
+
 class EarlyTests(SynchronousTestCase):
     """Answers that come before the request has ended, and what is asked for before it goes on."""
 
@@ -616,6 +647,24 @@ class DeadlineTests(SynchronousTestCase):
         self.assertIsNone(between.core.next_wakeup())
         between.core.forward(between.rules, 0.0)
         between.provider(OK[:-1])
+        self.assertIsNone(between.core.next_wakeup())
+
+    def test_stalled_user(self) -> None:
+        """A user that takes nothing of an answer for so long gets no more; one that takes some does."""
+        between = Between()
+        between.user(GET)
+        between.provider(OK[:-1])
+        for _ in range(3):
+            between.core.user_blocks(True, between.now)
+            between.wait(DEFAULT_TIMEOUTS.stalled_s - 1)
+            between.core.user_blocks(False, between.now)
+        self.assertIsNone(between.core.next_wakeup())
+        between.core.user_blocks(True, between.now)
+        between.core.wake(between.now + DEFAULT_TIMEOUTS.stalled_s + LATE_WAKEUP_S + 1)
+        self.assertEqual(between.core.events(), [])
+        between.wait(DEFAULT_TIMEOUTS.stalled_s * 2)
+        self.assertEqual(between.answers, [(200, False)])
+        self.assertEqual(between.finished, Finished(is_cut=True))
         self.assertIsNone(between.core.next_wakeup())
 
     def test_late_wakeup(self) -> None:
