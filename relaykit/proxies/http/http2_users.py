@@ -73,28 +73,29 @@ class _Exchange:
             leg.close()
         else:
             leg.keep()
-            if self._is_held:
-                leg.resumeProducing()
 
     def data_received(self, data: Buffer) -> None:
         if self._user is not None:
             self._user.provider_sent(self.stream, data)
 
     def end_received(self) -> None:
-        if self._user is not None:
-            assert self.leg is not None
-            self._user.provider_ended(self.stream, self.leg)
+        self._ended(True)
 
     def leg_lost(self, reason: Ended) -> None:
-        self.end_received()
+        self._ended(reason is Ended.FINISHED)
+
+    def _ended(self, in_order: bool) -> None:
+        if self._user is not None:
+            assert self.leg is not None
+            self._user.provider_ended(self.stream, self.leg, in_order)
 
     def pauseProducing(self) -> None:
         if self._user is not None:
-            self.stream.provider_blocks(True)
+            self._user.provider_blocks(self.stream, True)
 
     def resumeProducing(self) -> None:
         if self._user is not None:
-            self._user.provider_takes(self.stream)
+            self._user.provider_blocks(self.stream, False)
 
     def stopProducing(self) -> None:
         """Nothing: the loss of the leg is told as such."""
@@ -196,16 +197,18 @@ class Http2User:
             stream.keep()
         self._settle(now, at_once=not is_little)
 
-    def provider_ended(self, stream: UserStream, leg: IWorkLeg) -> None:
-        """The work connection of this stream sends no more, or is gone."""
+    def provider_ended(self, stream: UserStream, leg: IWorkLeg, in_order: bool) -> None:
+        """The work connection of this stream sends no more, or, not in order, is lost."""
         now = self._seconds()
-        stream.provider_ended(now, has_other=stream.awaits_answer and has_other_than(leg))
+        has_other = stream.awaits_answer and has_other_than(leg)
+        stream.provider_ended(now, has_other=has_other, in_order=in_order)
         self._settle(now)
 
-    def provider_takes(self, stream: UserStream) -> None:
-        """The work connection of this stream takes more again."""
-        stream.provider_blocks(False)
-        self._settle(self._seconds())
+    def provider_blocks(self, stream: UserStream, blocks: bool) -> None:
+        """The work connection of this stream takes no more for now, or does again."""
+        now = self._seconds()
+        stream.provider_blocks(blocks, now)
+        self._settle(now)
 
     # --- inside
 
@@ -233,9 +236,11 @@ class Http2User:
             self._send(now, at_once)
             while events := self._connection.events():
                 for event in events:
-                    self._act(event, now)
+                    if not self._is_over:
+                        self._act(event, now)
                 self._send(now, at_once)
-            self._timer.set(self._connection.next_wakeup())
+            if not self._is_over:
+                self._timer.set(self._connection.next_wakeup())
         except Exception:
             self.log.failure("a defect while {origin} was served; it is dropped", origin=self._origin)
             self._leg.abort()

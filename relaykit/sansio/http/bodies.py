@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.http.grammar import Lines, Malformed, fault_of_line, key_of, valid_lines
 
-__all__ = ["BodyReader", "ChunkedBody", "LengthBody", "UntilEndBody"]
+__all__ = ["MOST_TRAILER_BYTES", "BodyReader", "ChunkedBody", "LengthBody", "UntilEndBody"]
 
 MOST_CHUNK_LINE_BYTES: Final = 1024
 """Most bytes of the line before a chunk: its size, and extensions that nobody uses."""

@@ -6,7 +6,15 @@ from typing import Final
 
 from relaykit.sansio.http2.frames import ConnectionFault, ErrorCode
 
-__all__ = ["ANSWER_EARNS", "DATA_EARNS", "MOST_POINTS", "NUISANCE_COSTS", "RESET_COSTS", "Allowance"]
+__all__ = [
+    "ANSWER_EARNS",
+    "BYTES_EARN_POINT",
+    "DATA_EARNS",
+    "MOST_POINTS",
+    "NUISANCE_COSTS",
+    "RESET_COSTS",
+    "Allowance",
+]
 
 MOST_POINTS: Final = 2000
 """Points that a connection has at first, and at most.  A browser that leaves a page resets all its streams at
@@ -16,8 +24,9 @@ POINTS_PER_S: Final = 20.0
 """Points that come back each second: keep-alives and changed windows are some a second at most."""
 
 NUISANCE_COSTS: Final = 1
-"""Cost of a frame that moves nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, an empty DATA, an unknown one.
-Source: CVE-2019-9511 to CVE-2019-9518."""
+"""Cost of a frame that moves nothing: PING, SETTINGS and each setting, PRIORITY, WINDOW_UPDATE, GOAWAY, an
+empty DATA, an unknown one, a head on a stream that has ended.  Source: CVE-2019-9511 to CVE-2019-9518,
+CVE-2020-11080."""
 
 RESET_COSTS: Final = 8
 """Cost of a stream that ends by a reset, the user's or one that it makes us send: it may have cost a work
@@ -27,7 +36,11 @@ ANSWER_EARNS: Final = 8
 """What a stream brings back that was answered to its end."""
 
 DATA_EARNS: Final = 2
-"""What a frame of a body brings back: whoever takes it tells of two windows."""
+"""What a frame of a body brings back: whoever takes it tells of two windows.  Not one that was cut short by a
+window: who opens its windows by a byte each time gets nothing for it.  Source: CVE-2019-9511."""
+
+BYTES_EARN_POINT: Final = 1024
+"""Bytes of a body that bring back a point, however they are cut."""
 
 
 class Allowance:

@@ -20,7 +20,14 @@ from relaykit.sansio.http.requests import RequestHeads, RequestRefused
 from relaykit.sansio.http.responses import ResponseHeads
 from relaykit.sansio.http.rewriting import RequestRewriter, ResponseRewriter
 from relaykit.sansio.http2 import frames
-from relaykit.sansio.http2.allowance import ANSWER_EARNS, DATA_EARNS, NUISANCE_COSTS, RESET_COSTS, Allowance
+from relaykit.sansio.http2.allowance import (
+    ANSWER_EARNS,
+    BYTES_EARN_POINT,
+    DATA_EARNS,
+    NUISANCE_COSTS,
+    RESET_COSTS,
+    Allowance,
+)
 from relaykit.sansio.http2.fields import Fields, head_block, request_text, trailer_lines
 from relaykit.sansio.http2.frames import (
     MOST_PAYLOAD_BYTES,
@@ -78,6 +85,7 @@ _LEAST: Final = {Setting.MAX_FRAME_SIZE: MOST_PAYLOAD_BYTES}
 _MOST: Final = {Setting.ENABLE_PUSH: 1, Setting.MAX_FRAME_SIZE: (1 << 24) - 1}
 _PRIORITY_BYTES = 5
 _PING_BYTES = 8
+_LEAST_GOAWAY_BYTES = 8
 
 
 class Http2Connection:
@@ -236,8 +244,8 @@ class Http2Connection:
             self._due = due
 
     def has_output(self, stream: UserStream) -> None:
-        """It has something for the user."""
-        if self._streams.get(stream.number) is stream:
+        """It may have something for the user that can be sent now."""
+        if stream.has_output and self._streams.get(stream.number) is stream:
             self._ready[stream] = None
 
     def has_for_provider(self, stream: UserStream) -> None:
@@ -290,6 +298,8 @@ class Http2Connection:
         if stream is None or stream.is_ended:
             self._give_back_room(size)
             if stream is None and frame.stream_id in self._reset:
+                if not size:
+                    self._spend(NUISANCE_COSTS)
                 return
             raise StreamFault(frame.stream_id, ErrorCode.STREAM_CLOSED, "its request has ended")
         data = unpadded(frame)
@@ -340,7 +350,9 @@ class Http2Connection:
             self._receive_trailers(stream, fields, ends)
         elif frame.stream_id > self._highest:
             self._open(frame.stream_id, fields, ends)
-        elif frame.stream_id not in self._reset:
+        elif frame.stream_id in self._reset:
+            self._spend(NUISANCE_COSTS)
+        else:
             raise ConnectionFault(ErrorCode.STREAM_CLOSED, "a head is on a stream that has ended")
 
     def _receive_trailers(self, stream: UserStream, fields: Fields, ends: bool) -> None:
@@ -362,6 +374,7 @@ class Http2Connection:
         self._highest = number
         if self._is_leaving:
             # It was told that this one is not looked at.
+            self._spend(NUISANCE_COSTS)
             self._remember_reset(number)
             return
         size = sum(len(name) + len(value) for name, value in fields)
@@ -414,10 +427,12 @@ class Http2Connection:
         if len(frame.payload) % _SETTING.size or (frame.flags & Flag.ACK and frame.payload):
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "settings have another size")
         self._is_greeted = True
+        self._spend(NUISANCE_COSTS)
         if frame.flags & Flag.ACK:
             return
-        self._spend(NUISANCE_COSTS)
         for key, value in _SETTING.iter_unpack(frame.payload):
+            # One of them is some work for each stream.
+            self._spend(NUISANCE_COSTS)
             if key == Setting.INITIAL_WINDOW_SIZE:
                 self._change_windows(value)
             elif not _LEAST.get(key, 0) <= value <= _MOST.get(key, value):
@@ -433,7 +448,7 @@ class Http2Connection:
             stream.window += change
             if stream.window > MOST_WINDOW:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "a window is too large")
-            self._ready[stream] = None
+            self.has_output(stream)
 
     def _receive_push_promise(self, frame: Frame) -> None:
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a user cannot push")
@@ -451,6 +466,9 @@ class Http2Connection:
         """The user opens no more streams."""
         if frame.stream_id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a farewell is on a stream")
+        if len(frame.payload) < _LEAST_GOAWAY_BYTES:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a farewell is cut off")
+        self._spend(NUISANCE_COSTS)
         self.leave(self._now)
 
     def _receive_window_update(self, frame: Frame) -> None:
@@ -471,7 +489,7 @@ class Http2Connection:
         if not increment or stream.window > MOST_WINDOW:
             code = ErrorCode.FLOW_CONTROL_ERROR if increment else ErrorCode.PROTOCOL_ERROR
             raise StreamFault(frame.stream_id, code, "its window is too large, or not changed")
-        self._ready[stream] = None
+        self.has_output(stream)
 
     # --- inside
 
@@ -511,7 +529,8 @@ class Http2Connection:
         size = stream.send(self._to_user, min(self._window, MOST_PAYLOAD_BYTES))
         self._window -= size
         if size:
-            self._allowance.earn(DATA_EARNS)
+            is_cut = not (self._window and stream.window)
+            self._allowance.earn(max(size / BYTES_EARN_POINT, 0 if is_cut else DATA_EARNS))
         return size
 
     def _wake_stream(self, stream: UserStream, now: float) -> None:

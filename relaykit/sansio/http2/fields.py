@@ -14,6 +14,7 @@ from typing import Final
 
 from hpack.table import HeaderTable
 
+from relaykit.sansio.http.bodies import MOST_TRAILER_BYTES
 from relaykit.sansio.http.grammar import Lines, Malformed, is_token
 from relaykit.sansio.http.requests import RequestRefused
 
@@ -110,13 +111,16 @@ def _check(name: bytes, value: bytes) -> None:
 def trailer_lines(fields: Fields) -> Lines:
     """The fields behind a body, each with its CR LF.
 
-    :raises Malformed: they break the rules of HTTP/2.
+    :raises Malformed: they break the rules of HTTP/2, or are too many.
     """
     for name, value in fields:
         _check(name, value)
         if name in _OF_CONNECTION:
             raise Malformed("it has a field about the connection")
-    return [b"%b: %b\r\n" % field for field in fields]
+    lines = [b"%b: %b\r\n" % field for field in fields]
+    if sum(map(len, lines)) > MOST_TRAILER_BYTES:
+        raise Malformed(f"there are more than {MOST_TRAILER_BYTES} bytes of trailers")
+    return lines
 
 
 _INDEXED: Final = 0x80

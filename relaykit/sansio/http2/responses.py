@@ -85,7 +85,7 @@ class StreamResponse:
             self._has_surplus = True
 
     def end(self) -> bool:
-        """The provider has ended its stream: whether that completes the response."""
+        """The provider has ended its stream in order: whether that completes the response."""
         return self._body is not None and self._body.end([])
 
     def _read_heads(self, buffer: bytes, heads: list[bytes]) -> int:

@@ -47,7 +47,8 @@ work connection takes nothing; frp's figure."""
 
 STALLED_S: Final = 180.0
 """Seconds that an answer waits for a user that takes nothing of it: as long as a connection may be idle,
-since that is what it is.  Browsers that have paused a film ask for the rest again."""
+since that is what it is.  Browsers that have paused a film ask for the rest again.  As long waits a request
+whose work connection takes nothing: a whole window of it may be there, which slow ones have 6 KB/s for."""
 
 
 @frozen(eq=False)
@@ -159,7 +160,7 @@ class UserStream:
         self._connection = connection
         self._state = _State.DECIDING
         self._left: int | None = None
-        self._held: list[bytes] = []
+        self._held = bytearray()
         self._trailers: Lines = ()
         self._untaken = 0
         self._to_provider: list[Buffer] = []
@@ -188,7 +189,7 @@ class UserStream:
         self._count(len(data), ended)
         if self._state is _State.DECIDING:
             if data:
-                self._held.append(bytes(data))
+                self._held += data
         elif self._state is _State.EXCHANGING:
             self._pass(data, now)
         else:
@@ -238,10 +239,8 @@ class UserStream:
             self.head, rules, connection.response_heads, connection.response_rewriter
         )
         self._to_provider = [connection.request_rewriter.write(self.head, rules)]
-        held, self._held = self._held, []
-        for piece in held:
-            self._write_body(piece)
-        self._pass(memoryview(b""), now)
+        held, self._held = self._held, bytearray()
+        self._pass(memoryview(held), now)
 
     def answer(self, answer: Answer, now: float) -> None:
         """Answers the request instead of a provider, whose answer must not have begun."""
@@ -285,8 +284,11 @@ class UserStream:
         """Whether its work connection has not said one byte."""
         return self._response is not None and self._response.is_silent
 
-    def provider_ended(self, now: float, *, has_other: bool = False) -> None:
-        """The work connection sends no more, or is gone; ``has_other`` if another one may serve."""
+    def provider_ended(self, now: float, *, has_other: bool = False, in_order: bool = True) -> None:
+        """The work connection sends no more, or, not ``in_order``, is lost.
+
+        ``has_other`` tells that another one may serve.
+        """
         response = self._response
         if response is None or self._state is not _State.EXCHANGING:
             return
@@ -294,16 +296,18 @@ class UserStream:
             self._state = _State.DECIDING
             self._response = self.due = None
             self._connection.tell(RequestedAgain(self))
-        elif response.head is not None and response.end():
+        elif in_order and response.head is not None and response.end():
             self._complete(response, False)
         else:
             self._provider_failed(BAD_GATEWAY, now)
 
-    def provider_blocks(self, blocks: bool) -> None:
-        """The work connection takes no more for now, or does again."""
+    def provider_blocks(self, blocks: bool, now: float) -> None:
+        """The work connection takes no more for now, or does again: from now the next step has its time."""
         self._is_blocked = blocks
         if not blocks:
             self._release()
+        if self._state is _State.EXCHANGING:
+            self._await_step(now)
 
     def to_provider(self) -> Sequence[Buffer]:
         """Takes what must go over the work connection, in order."""
@@ -399,17 +403,21 @@ class UserStream:
         """A piece of the body goes to the provider, and its end."""
         if data:
             self._write_body(data)
-        timeouts = self._connection.timeouts
-        if not self.is_ended:
-            self.due = now + timeouts.body_s
-        else:
-            if self.head.said.chunked:
-                self._to_provider.append(b"".join((b"0\r\n", *self._trailers, b"\r\n")))
-            begun = self._response is not None and self._response.head is not None
-            self.due = None if begun else now + timeouts.response_s
-        if self.due is not None:
-            self._connection.wake_at(self.due)
+        if self.is_ended and self.head.said.chunked:
+            self._to_provider.append(b"".join((b"0\r\n", *self._trailers, b"\r\n")))
+        self._await_step(now)
         self._connection.has_for_provider(self)
+
+    def _await_step(self, now: float) -> None:
+        """The next step is due: more of the request is taken, or comes, or the answer begins."""
+        timeouts = self._connection.timeouts
+        begun = self._response is not None and self._response.head is not None
+        if self.is_ended and begun:
+            self.due = None
+            return
+        seconds = timeouts.response_s if self.is_ended else timeouts.body_s
+        self.due = now + (STALLED_S if self._is_blocked else seconds)
+        self._connection.wake_at(self.due)
 
     def _write_body(self, data: Buffer) -> None:
         if self.head.said.chunked:
@@ -432,8 +440,7 @@ class UserStream:
         if body and body[0]:
             self._pending.append(memoryview(body[0]))
             self._has_lent = True
-        if self._pending:
-            connection.has_output(self)
+        connection.has_output(self)
 
     def _complete(self, response: StreamResponse, is_whole: bool) -> None:
         """The provider's answer has come to its end; ``is_whole`` if the exchange has, in good order."""
@@ -449,7 +456,7 @@ class UserStream:
     def _end(self, ending: ErrorCode) -> None:
         self._state = _State.ANSWERED
         self._response = self.due = None
-        self._held = []
+        self._held = bytearray()
         self._is_blocked = self._is_held = False
         self._ending = ending
         self._release()

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs, formatEvent
 
+from relaykit.interfaces import IWorkLeg
 from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS
 from relaykit.sansio.http2.streams import STREAM_WINDOW_BYTES
 from relaykit.server.work_legs import KEPT_S
 from relaykit.testing.memory import CAPACITY_BYTES
+from relaykit.values import Origin
 from tests.proxies.http.scene import GET, OK, PORT, End, HttpTestCase
 
 MUCH_BYTES = 4 * 1024 * 1024
@@ -191,6 +194,45 @@ class ExchangeTests(Http2TestCase):
         other = self.ask()
         self.answer(self.served[-1][1])
         self.assertEqual(list(self.statuses), [other])
+
+    def test_lost_without_length(self) -> None:
+        """What only an end completes is reset if its work connection is lost, and complete if that ends."""
+        self.dial()
+        for is_lost in (True, False):
+            host = f"{is_lost}.example".lower()
+            site = self.publish(host, name=host)
+            number = self.ask(host=host)
+            self.answer(self.service, b"HTTP/1.1 200 OK\r\nDate: x\r\n\r\nabc")
+            if is_lost:
+                for connection in site.connections:
+                    connection.cut()
+                self.relay.advance(10.0)
+            else:
+                self.service.leg.close()
+            self.flush()
+            self.assertEqual((self.bodies[number], number in self.ended), (b"abc", not is_lost))
+            self.assertEqual(number in self.resets, is_lost)
+
+    def test_defect(self) -> None:
+        """A defect drops its user, of whom nothing more is served: nobody would end its work connections."""
+        site = self.publish()
+        defects: list[Deferred[IWorkLeg]] = []
+
+        def work_leg_for(origin: Origin) -> Deferred[IWorkLeg]:
+            defects.append(fail(RuntimeError("defect")))
+            return defects[-1]
+
+        self.patch(type(site.proxy), "work_leg_for", lambda _proxy, origin: work_leg_for(origin))
+        self.dial()
+        for number in (1, 3):
+            self.http2.send_headers(
+                number,
+                [(":method", "GET"), (":scheme", "http"), (":authority", "a.example"), (":path", "/")],
+                end_stream=True,
+            )
+        self.say(self.end, self.http2.data_to_send())
+        self.assertEqual((len(defects), is_over(self.end)), (1, True))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_gone(self) -> None:
         """A user that is gone takes all its work connections along."""

@@ -204,9 +204,9 @@ class Between:
             lent[:] = b"\xdd" * len(lent)
         self.send()
 
-    def end_provider(self, number: int, has_other: bool = False) -> None:
-        """The provider of a stream sends no more."""
-        self.streams[number].provider_ended(self.now, has_other=has_other)
+    def end_provider(self, number: int, has_other: bool = False, in_order: bool = True) -> None:
+        """The provider of a stream sends no more, or, not in order, is lost."""
+        self.streams[number].provider_ended(self.now, has_other=has_other, in_order=in_order)
         self.step()
         self.send()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from h2.errors import ErrorCodes
 from hpack import Encoder
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS
+from relaykit.sansio.http.rewriting import Rules
 from relaykit.sansio.http2.allowance import MOST_POINTS, RESET_COSTS
 from relaykit.sansio.http2.connection import (
     MOST_CONTINUATIONS,
@@ -35,6 +37,14 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 def head(stream: int, flags: int = 5) -> bytes:
     """A request that needs nothing of what was sent before."""
     return frame(1, flags, stream, b"\x82\x84\x86\x01\x01a")
+
+
+NUISANCE = "it sends too much that serves nothing: resets, pings, settings, windows"
+
+
+def faults(core: Http2Connection) -> Sequence[str]:
+    """What the user has done that ended its connection."""
+    return [event.fault for event in core.events() if isinstance(event, Finished)]
 
 
 class OpeningTests(SynchronousTestCase):
@@ -213,6 +223,7 @@ class StreamsTests(SynchronousTestCase):
             (frame(6, 0, 1, bytes(8)), ErrorCodes.PROTOCOL_ERROR),
             (frame(6, 0, 0, bytes(7)), ErrorCodes.FRAME_SIZE_ERROR),
             (frame(7, 0, 1, bytes(8)), ErrorCodes.PROTOCOL_ERROR),
+            (frame(7, 0, 0, bytes(7)), ErrorCodes.FRAME_SIZE_ERROR),
             (frame(8, 0, 0, bytes(4)), ErrorCodes.PROTOCOL_ERROR),
             (frame(8, 0, 0, b"\x7f\xff\xff\xff"), ErrorCodes.FLOW_CONTROL_ERROR),
             (frame(8, 0, 1, b"\0"), ErrorCodes.FRAME_SIZE_ERROR),
@@ -294,9 +305,9 @@ class Scene:
         elif what == 8:
             core.user_blocks(at % 2 == 0)
         elif what == 9:
-            stream.provider_blocks(at % 2 == 0)
+            stream.provider_blocks(at % 2 == 0, now)
         elif what == 10:
-            stream.provider_ended(now, has_other=at % 5 == 0)
+            stream.provider_ended(now, has_other=at % 5 == 0, in_order=at % 3 == 0)
         elif what == 11:
             self.between.now += at / 10
             core.wake(self.between.now)
@@ -341,12 +352,68 @@ class DefenceTests(SynchronousTestCase):
             frame(6, 0, 0, bytes(8)),
             frame(6, 1, 0, bytes(8)),
             SETTINGS,
+            frame(4, 1, 0),
             frame(2, 0, 1, bytes(5)),
             frame(8, 0, 0, b"\0\0\0\1"),
             frame(8, 0, 1, b"\0\0\0\1"),
             frame(77, 0, 0),
         ):
             self.flooded(flood * 10, MOST_POINTS // 10 + 1)
+
+    def test_many_settings(self) -> None:
+        """A setting counts like a frame: each may be work for all streams."""
+        between = Between()
+        between.raw(frame(4, 0, 0, b"\0\4\0\0\0\0" * MOST_POINTS))
+        self.assertEqual(between.goaway, ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def test_on_ended_streams(self) -> None:
+        """What comes on a stream that we have reset, or do not look at, is not sent for ever."""
+        for flood in (head(1), frame(0, 0, 1)):
+            core = Http2Connection(b"192.0.2.9", lambda: DATE, 0.0)
+            core.receive(PREFACE + SETTINGS + head(1, 4) + frame(8, 0, 1, bytes(4)), 0.0)
+            self.assertFalse(core.streams)
+            core.receive(flood * (MOST_POINTS - RESET_COSTS - 2), 0.0)
+            self.assertEqual(faults(core), [])
+            core.receive(flood, 0.0)
+            self.assertEqual(faults(core), [NUISANCE])
+
+    def test_behind_a_farewell(self) -> None:
+        """So it is with farewells, and with requests behind ours."""
+        for again in (True, False):
+            core = Http2Connection(b"192.0.2.9", lambda: DATE, 0.0)
+            core.receive(PREFACE + SETTINGS + head(1), 0.0)
+            core.leave(0.0)
+            for at in range(MOST_POINTS):
+                self.assertEqual(faults(core), [])
+                core.receive(frame(7, 0, 0, bytes(8)) if again else head(2 * at + 3), 0.0)
+            self.assertEqual(faults(core), [NUISANCE])
+
+    def test_dribble(self) -> None:
+        """Who takes an answer byte by byte, by windows, is one who wants to keep a server busy."""
+        core = Http2Connection(b"192.0.2.9", lambda: DATE, 0.0)
+        core.receive(PREFACE + frame(4, 0, 0, b"\0\4\0\0\0\0") + head(1), 0.0)
+        [stream] = core.streams
+        stream.forward(Rules(), 0.0)
+        stream.receive_from_provider(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + bytes(60_000), 0.0)
+        for _ in range(MOST_POINTS):
+            core.to_user(0.0)
+            core.receive(frame(8, 0, 1, b"\0\0\0\1"), 0.0)
+        self.assertEqual(faults(core), [NUISANCE])
+
+    def test_many_windows(self) -> None:
+        """Who tells of both windows for each frame that it takes may do so for ever."""
+        between = Between()
+        number = between.ask()
+        between.provider(number, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for size in (1, 20_000):
+            for _ in range(MOST_POINTS):
+                between.core.receive(
+                    frame(8, 0, 0, b"\0\0\x4e\x20") + frame(8, 0, number, b"\0\0\x4e\x20"), 0.0
+                )
+                between.streams[number].receive_from_provider(b"%x\r\n%b\r\n" % (size, bytes(size)), 0.0)
+                between.step()
+                between.sent = b""
+        self.assertIsNone(between.finished)
 
     def test_empty_data(self) -> None:
         """So does a body of nothing."""

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.sansio.http.bodies import MOST_TRAILER_BYTES
 from relaykit.sansio.http.grammar import Malformed
 from relaykit.sansio.http.requests import RequestHeads, RequestRefused
 from relaykit.sansio.http2.fields import head_block, request_text, trailer_block, trailer_lines
@@ -133,6 +134,16 @@ class TrailerTests(SynchronousTestCase):
         for name, value in ((b":path", b"/"), (b"A", b"1"), (b"a", b"\r\n"), (b"connection", b"close")):
             with self.assertRaises(Malformed):
                 trailer_lines([(name, value)])
+
+    def test_too_many(self) -> None:
+        """They are as many bytes as in HTTP/1.1: a few bytes can stand for more."""
+        trailer_lines([(b"a", b"x" * (MOST_TRAILER_BYTES - 5))])
+        for fields in (
+            [(b"a", b"x" * (MOST_TRAILER_BYTES - 4))],
+            [(b"a", b"")] * (MOST_TRAILER_BYTES // 5 + 1),
+        ):
+            with self.assertRaises(Malformed):
+                trailer_lines(fields)
 
 
 class AnswerTests(SynchronousTestCase):

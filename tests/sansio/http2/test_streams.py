@@ -206,6 +206,16 @@ class FailureTests(SynchronousTestCase):
         got = between.got[number]
         self.assertEqual((got.body, got.ended, between.answers), (b"all", True, [(number, 200, False)]))
 
+    def test_lost_before_the_end(self) -> None:
+        """Not so if the connection is lost: nobody knows whether that is all."""
+        between = Between()
+        number = between.ask()
+        between.provider(number, b"HTTP/1.1 200 OK\r\n\r\npart")
+        between.end_provider(number, in_order=False)
+        got = between.got[number]
+        self.assertEqual((got.body, got.ended, got.reset), (b"part", False, ErrorCodes.INTERNAL_ERROR))
+        self.assertEqual(between.answers, [(number, 200, False)])
+
     def test_again(self) -> None:
         """A request is told again if its work connection had served others, or if others may serve it."""
         for reused, has_other, method, again in (
@@ -243,10 +253,22 @@ class FailureTests(SynchronousTestCase):
             number = between.client.get_next_available_stream_id()
             between.client.send_headers(number, POST)
             between.data(number, b"abc")
-            between.streams[number].provider_blocks(blocked)
-            between.wait(DEFAULT_TIMEOUTS.body_s)
+            between.streams[number].provider_blocks(blocked, between.now)
+            between.wait(STALLED_S if blocked else DEFAULT_TIMEOUTS.body_s)
             got = between.got[number]
             self.assertEqual((got.status, got.reset), (status, ErrorCodes.NO_ERROR))
+
+    def test_slow_work_connection(self) -> None:
+        """Nobody is late while a work connection still takes the request, however slowly."""
+        between = Between()
+        number = between.ask(POST, bytes(PIECE_BYTES))
+        for blocks in (True, False, True, False):
+            between.wait(DEFAULT_TIMEOUTS.response_s - 1)
+            between.streams[number].provider_blocks(blocks, between.now)
+        between.wait(DEFAULT_TIMEOUTS.response_s - 1)
+        self.assertNotIn(number, between.got)
+        between.wait(1)
+        self.assertEqual(between.got[number].status, 504)
 
     def test_late_wakeup(self) -> None:
         """Nobody is blamed at once if it was this side that stood still."""
@@ -331,13 +353,13 @@ class FlowTests(SynchronousTestCase):
         number = between.client.get_next_available_stream_id()
         between.client.send_headers(number, POST)
         between.send()
-        between.streams[number].provider_blocks(True)
+        between.streams[number].provider_blocks(True, between.now)
         sent = 0
         while room := between.client.local_flow_control_window(number):
             between.data(number, bytes(min(room, PIECE_BYTES)))
             sent += min(room, PIECE_BYTES)
         self.assertEqual(sent, STREAM_WINDOW_BYTES)
-        between.streams[number].provider_blocks(False)
+        between.streams[number].provider_blocks(False, between.now)
         between.step()
         between.send()
         self.assertEqual(between.client.local_flow_control_window(number), STREAM_WINDOW_BYTES)
@@ -387,6 +409,17 @@ class FlowTests(SynchronousTestCase):
         between.wait(1)
         self.assertEqual(between.got[number].reset, ErrorCodes.CANCEL)
         self.assertEqual(between.answers, [(number, 200, False)])
+
+    def test_window_while_the_socket_is_full(self) -> None:
+        """A stream that has nothing to send does not wait for its user, whatever window it is given."""
+        between = Between()
+        number = between.ask()
+        between.provider(number, CHUNKED)
+        between.core.user_blocks(True)
+        between.raw(b"\0\0\4\x08\0\0\0\0" + bytes([number]) + b"\0\0\0\1")
+        between.core.user_blocks(False)
+        between.wait(2 * STALLED_S)
+        self.assertEqual((between.got[number].status, between.got[number].reset), (200, None))
 
     def test_full_socket_for_long(self) -> None:
         """Where the socket itself is full for so long, the connection ends."""
