@@ -197,11 +197,12 @@ class ExchangeTests(Http2TestCase):
 
     def test_lost_without_length(self) -> None:
         """What only an end completes is reset if its work connection is lost, and complete if that ends."""
+        sites = {
+            is_lost: self.publish(f"{at}.example", name=f"{at}") for at, is_lost in enumerate((True, False))
+        }
         self.dial()
-        for is_lost in (True, False):
-            host = f"{is_lost}.example".lower()
-            site = self.publish(host, name=host)
-            number = self.ask(host=host)
+        for at, (is_lost, site) in enumerate(sites.items()):
+            number = self.ask(host=f"{at}.example")
             self.answer(self.service, b"HTTP/1.1 200 OK\r\nDate: x\r\n\r\nabc")
             if is_lost:
                 for connection in site.connections:
