@@ -276,7 +276,8 @@ def _names_of(certificate: x509.Certificate) -> Iterator[str]:
             name = domain_key(each)
         except ValueError:
             continue
-        if name != ANY:
+        # An address is none of these names.  Source: RFC 9525 section 6.3.
+        if name != ANY and ":" not in name:
             is_empty = False
             yield name
     if is_empty:

@@ -34,6 +34,8 @@ from relaykit.sansio.late_wakeup import grace_until
 __all__ = [
     "DEFAULT_TIMEOUTS",
     "MOST_HELD_BYTES",
+    "MOST_REPEATS",
+    "USER_GONE",
     "Answered",
     "Event",
     "Finished",
@@ -48,6 +50,9 @@ MOST_HELD_BYTES: Final = 64 * 1024
 """Bytes of a user that wait, for a provider to be chosen or the present answer to end, before no more are
 wanted: one piece as it is read, so that at most two are ever kept."""
 
+MOST_REPEATS: Final = 5
+"""Most times that one request is sent again: past some members of a group that have died, and no further, as
+what has ended these services may end all others."""
 
 USER_GONE: Final = 499
 """What an exchange has for a status whose user left before there was one; nginx's."""
@@ -70,7 +75,9 @@ class Timeouts:
     response_s: float = 60.0
     """From the end of the request to the end of the response's head; frp's ``vhostHTTPTimeout``."""
     stalled_s: float = 180.0
-    """That a user takes nothing of what it asked for: as long as a connection may be idle, which it is."""
+    """That a user takes nothing of its answer: as long as a connection may be idle, since that is what it is.
+    Browsers that have paused a film ask for the rest again.  In HTTP/2 a request has as long whose work
+    connection takes nothing: a whole window of it may be there, which slow ones have 6 KB/s for."""
 
 
 DEFAULT_TIMEOUTS: Final = Timeouts()
@@ -170,6 +177,8 @@ class HttpConnection:
         self._body: BodyReader | None = None
         self._response: ResponseRelay | None = None
         self._is_reused = False
+        self._repeats = 0
+        """How many times the present request was to be sent again."""
         self._is_blocked = False
         self._has_ended = False
         self._to_user: list[Buffer] = []
@@ -287,12 +296,14 @@ class HttpConnection:
 
         ``has_other`` tells that another one may serve, so that a request is told again which may be repeated;
         so it is after a work connection that had served others, which may have ended before it was asked.
+        It is told again :data:`MOST_REPEATS` times at most.
         """
         response = self._response
         if response is None or self._state is not _State.EXCHANGING:
             return
-        again = (self._is_reused or has_other) and response.is_silent
+        again = (self._is_reused or has_other) and response.is_silent and self._repeats < MOST_REPEATS
         if again and self._head is not None and self._head.may_repeat:
+            self._repeats += 1
             self._state = _State.DECIDING
             self._response = self._due = None
             self._events.append(RequestedAgain(self._head))
@@ -398,6 +409,7 @@ class HttpConnection:
             self._body = LengthBody(said.length)
         self._state = _State.DECIDING
         self._due = None
+        self._repeats = 0
         if head.target == b"*":
             self._answer(head, OPTIONS_OF_SERVER, now)
         else:

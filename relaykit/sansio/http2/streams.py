@@ -17,7 +17,7 @@ from attrs import frozen
 from relaykit.errors import LocalProtocolError
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.http.answers import BAD_GATEWAY, GATEWAY_TIMEOUT, REQUEST_TIMEOUT, Answer
-from relaykit.sansio.http.connection import USER_GONE
+from relaykit.sansio.http.connection import MOST_REPEATS, USER_GONE
 from relaykit.sansio.http.grammar import Lines, Malformed, key_of
 from relaykit.sansio.http.rewriting import Rules, drops_request_trailer
 from relaykit.sansio.http2 import frames
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from relaykit.sansio.http2.connection import Http2Connection
 
 __all__ = [
-    "STALLED_S",
     "STREAM_WINDOW_BYTES",
     "Answered",
     "Event",
@@ -44,11 +43,6 @@ __all__ = [
 STREAM_WINDOW_BYTES: Final = 1024 * 1024
 """Bytes of a body that may be on their way in one stream: 20 MB/s at 50 ms; what is kept at most while its
 work connection takes nothing; frp's figure."""
-
-STALLED_S: Final = 180.0
-"""Seconds that an answer waits for a user that takes nothing of it: as long as a connection may be idle,
-since that is what it is.  Browsers that have paused a film ask for the rest again.  As long waits a request
-whose work connection takes nothing: a whole window of it may be there, which slow ones have 6 KB/s for."""
 
 
 @frozen(eq=False)
@@ -126,6 +120,7 @@ class UserStream:
         "_is_reused",
         "_left",
         "_pending",
+        "_repeats",
         "_response",
         "_state",
         "_to_provider",
@@ -166,6 +161,7 @@ class UserStream:
         self._to_provider: list[Buffer] = []
         self._response: StreamResponse | None = None
         self._is_reused = self._is_blocked = self._is_held = self._has_lent = False
+        self._repeats = 0
         self._pending: deque[_Block | memoryview] = deque()
         self._ending: ErrorCode | None = None
 
@@ -292,7 +288,9 @@ class UserStream:
         response = self._response
         if response is None or self._state is not _State.EXCHANGING:
             return
-        if response.is_silent and (self._is_reused or has_other) and self.head.may_repeat:
+        again = (self._is_reused or has_other) and response.is_silent and self._repeats < MOST_REPEATS
+        if again and self.head.may_repeat:
+            self._repeats += 1
             self._state = _State.DECIDING
             self._response = self.due = None
             self._connection.tell(RequestedAgain(self))
@@ -359,7 +357,7 @@ class UserStream:
         """What cannot be sent now is kept for a while, and its provider is held."""
         self.keep()
         if self.due_output is None:
-            self.due_output = now + STALLED_S
+            self.due_output = now + self._connection.timeouts.stalled_s
             self._connection.wake_at(self.due_output)
         if self._state is _State.EXCHANGING and self._pending and not self._is_held:
             self._is_held = True
@@ -416,7 +414,7 @@ class UserStream:
             self.due = None
             return
         seconds = timeouts.response_s if self.is_ended else timeouts.body_s
-        self.due = now + (STALLED_S if self._is_blocked else seconds)
+        self.due = now + (timeouts.stalled_s if self._is_blocked else seconds)
         self._connection.wake_at(self.due)
 
     def _write_body(self, data: Buffer) -> None:

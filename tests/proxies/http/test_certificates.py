@@ -143,7 +143,7 @@ class ProblemTests(CertificatesTestCase):
     def test_no_names(self) -> None:
         """A certificate must be for a host that users can ask for."""
         files = self.files()
-        for names in ((), ("*",), ("a b",), ("f*.example",)):
+        for names in ((), ("*",), ("a b",), ("f*.example",), ("::1",)):
             files.write(*names)
             self.assertIn("has no host in its subjectAltName", self.refusal(files))
 

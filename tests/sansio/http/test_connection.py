@@ -11,6 +11,7 @@ from relaykit.sansio.http.answers import UNAUTHORIZED, not_found
 from relaykit.sansio.http.connection import (
     DEFAULT_TIMEOUTS,
     MOST_HELD_BYTES,
+    MOST_REPEATS,
     Finished,
     RequestedAgain,
 )
@@ -575,6 +576,20 @@ class FailureTests(SynchronousTestCase):
         between.user(GET)
         between.provider(b"HTTP")
         self.assertFalse(between.core.awaits_answer)
+
+    def test_repeated_without_end(self) -> None:
+        """A request that whoever gets it ends unanswered is answered in the end; so is the next one."""
+        between = Between()
+        for _ in range(2):
+            between.user(GET)
+            for _ in range(MOST_REPEATS):
+                between.core.provider_ended(between.now, has_other=True)
+                between.step()
+            self.assertEqual(between.take()[0], b"")
+            between.core.provider_ended(between.now, has_other=True)
+            between.step()
+            self.assertTrue(between.take()[0].startswith(b"HTTP/1.1 502 "))
+        self.assertEqual(between.answers, [(502, False)] * 2)
 
     def test_repeated_without_a_body(self) -> None:
         """PUT and DELETE without a body have the same effect twice."""

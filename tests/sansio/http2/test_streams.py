@@ -7,9 +7,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import LocalProtocolError
 from relaykit.sansio.http.answers import BAD_GATEWAY, UNAUTHORIZED, not_found
-from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS
+from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS, MOST_REPEATS
 from relaykit.sansio.http.rewriting import HeaderRules, Rules
-from relaykit.sansio.http2.streams import STALLED_S, STREAM_WINDOW_BYTES, RequestedAgain
+from relaykit.sansio.http2.streams import STREAM_WINDOW_BYTES, RequestedAgain
 from relaykit.testing.cuts import every_cut
 from tests.sansio.http2.between import DATE, GET, OK, POST, Between, fields
 
@@ -233,6 +233,15 @@ class FailureTests(SynchronousTestCase):
                 between.provider(number, OK)
             self.assertEqual(between.got[number].status, 200 if again else 502)
 
+    def test_again_without_end(self) -> None:
+        """A request that whoever gets it ends unanswered is answered in the end."""
+        between = Between()
+        number = between.ask()
+        for _ in range(MOST_REPEATS + 1):
+            between.end_provider(number, has_other=True)
+        told = [event for event in between.events if isinstance(event, RequestedAgain)]
+        self.assertEqual((len(told), between.got[number].status), (MOST_REPEATS, 502))
+
     def test_silence_of_the_provider(self) -> None:
         """A provider that does not answer in time is a gateway timeout; within an answer it may be silent."""
         between = Between()
@@ -254,7 +263,7 @@ class FailureTests(SynchronousTestCase):
             between.client.send_headers(number, POST)
             between.data(number, b"abc")
             between.streams[number].provider_blocks(blocked, between.now)
-            between.wait(STALLED_S if blocked else DEFAULT_TIMEOUTS.body_s)
+            between.wait(DEFAULT_TIMEOUTS.stalled_s if blocked else DEFAULT_TIMEOUTS.body_s)
             got = between.got[number]
             self.assertEqual((got.status, got.reset), (status, ErrorCodes.NO_ERROR))
 
@@ -404,7 +413,7 @@ class FlowTests(SynchronousTestCase):
         between = Between(takes=False)
         number = between.ask()
         between.provider(number, answer(bytes(100_000))[:-1])
-        between.wait(STALLED_S - 1)
+        between.wait(DEFAULT_TIMEOUTS.stalled_s - 1)
         self.assertIsNone(between.got[number].reset)
         between.wait(1)
         self.assertEqual(between.got[number].reset, ErrorCodes.CANCEL)
@@ -418,7 +427,7 @@ class FlowTests(SynchronousTestCase):
         between.core.user_blocks(True)
         between.raw(b"\0\0\4\x08\0\0\0\0" + bytes([number]) + b"\0\0\0\1")
         between.core.user_blocks(False)
-        between.wait(2 * STALLED_S)
+        between.wait(2 * DEFAULT_TIMEOUTS.stalled_s)
         self.assertEqual((between.got[number].status, between.got[number].reset), (200, None))
 
     def test_full_socket_for_long(self) -> None:
@@ -427,7 +436,7 @@ class FlowTests(SynchronousTestCase):
         number = between.ask()
         between.core.user_blocks(True)
         between.provider(number, OK)
-        between.wait(STALLED_S)
+        between.wait(DEFAULT_TIMEOUTS.stalled_s)
         self.assertEqual(between.finished and between.finished.is_cut, True)
 
 
