@@ -126,8 +126,13 @@ class WalkTestCase(SynchronousTestCase):
         checked = subprocess.run(
             [nginx, "-t", "-c", str(configuration)], capture_output=True, text=True, check=False
         )
-        if 'unknown directive "stream"' in checked.stderr:
-            need("nginx-with-its-stream-module")
+        for directive, module_name in (
+            ("stream", "stream"),
+            ("ssl_certificate", "ssl"),
+            ("set_real_ip_from", "realip"),
+        ):
+            if f'unknown directive "{directive}"' in checked.stderr:
+                raise SkipTest(f"nginx has no {module_name} module on this machine")
         return self._begin_front(nginx, "-c", str(configuration))
 
     def begin_haproxy(self, configuration: Path) -> Program:

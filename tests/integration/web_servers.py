@@ -11,7 +11,7 @@ from pathlib import Path
 from attrs import frozen
 from twisted.trial.unittest import SkipTest
 
-from tests.integration.programs import Program, free_port, free_ports
+from tests.integration.programs import Program, ProgramFailed, free_port, free_ports
 from tests.integration.traffic import LOOPBACK
 from tests.integration.walkthrough import need, path_of
 
@@ -134,6 +134,15 @@ class WebServer:
         ]
 
 
+def _wait_for(program: Program, text: str) -> None:
+    """Waits until a program of others is ready, or skips the test where it does not run."""
+    try:
+        program.wait_for(text)
+    except ProgramFailed as why:
+        program.stop()
+        raise SkipTest(f"it does not run on this machine: {why}") from why
+
+
 def _start_nginx(folder: Path) -> WebServer:
     nginx = path_of("nginx")
     port, inner = free_ports(2)
@@ -141,7 +150,7 @@ def _start_nginx(folder: Path) -> WebServer:
     configuration.write_text(_NGINX.format(folder=folder, host=LOOPBACK, port=port, inner=inner))
     program = Program((nginx, "-c", str(configuration)), folder)
     # It listens by then.
-    program.wait_for("start worker process")
+    _wait_for(program, "start worker process")
     return WebServer(program, port)
 
 
@@ -149,7 +158,7 @@ def _start_node(folder: Path) -> WebServer:
     need("node")
     port = free_port()
     program = Program(("node", "-e", _NODE.format(host=LOOPBACK, port=port)), folder)
-    program.wait_for("ready")
+    _wait_for(program, "ready")
     return WebServer(program, port)
 
 
