@@ -69,7 +69,8 @@ class Timeouts:
     head_s: float = 60.0
     """From the first byte of a head to its last, and before the first one of a connection."""
     idle_s: float = 180.0
-    """Between an answer and the next request."""
+    """Between an answer and the next request; and between two pieces of an answer for a user who sends no
+    more, who may be gone: only what is sent to it tells."""
     body_s: float = 60.0
     """Between two pieces of the body of a request."""
     response_s: float = 60.0
@@ -213,8 +214,11 @@ class HttpConnection:
         if self._state is _State.IDLE:
             if not self._held or self._stalled_due is None:
                 self._finish(Finished())
-        elif self._body is not None and self._state is _State.EXCHANGING:
-            self._cut()
+        elif self._state is _State.EXCHANGING:
+            if self._body is not None:
+                self._cut()
+            elif self._response is not None and self._response.head is not None:
+                self._due = now + self._timeouts.idle_s
 
     def user_blocks(self, blocks: bool, now: float) -> None:
         """The user takes no more for now, or does again: what else it asks for waits until then."""
@@ -284,7 +288,7 @@ class HttpConnection:
         elif response.is_tunnel:
             self._tunnel(head.status)
         elif self._body is None:
-            self._due = None
+            self._due = now + self._timeouts.idle_s if self._has_ended else None
 
     @property
     def awaits_answer(self) -> bool:

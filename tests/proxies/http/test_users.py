@@ -777,6 +777,14 @@ class TimeTests(HttpTestCase):
             self.say(self.service, b"1\r\na\r\n")
         self.assertEqual(user.take(), CHUNKED_OK + b"1\r\na\r\n" * 5)
 
+    def test_gone_without_a_word(self) -> None:
+        """A user who closes while its answer pauses holds no work connection for ever."""
+        user = self.user(GET)
+        self.say(self.service, CHUNKED_OK)
+        user.leg.close()
+        self.relay.advance(DEFAULT_TIMEOUTS.idle_s + LATE_WAKEUP_S)
+        self.assertEqual(self.flows, 0)
+
     def test_stalled(self) -> None:
         """A user who takes nothing of its answer holds no work connection for ever."""
         user = self.user(GET)

@@ -664,6 +664,24 @@ class DeadlineTests(SynchronousTestCase):
         between.provider(OK[:-1])
         self.assertIsNone(between.core.next_wakeup())
 
+    def test_silence_for_who_may_be_gone(self) -> None:
+        """An answer that has begun may be silent for so long only where its user sends no more."""
+        for ends_first in (False, True):
+            between = Between()
+            between.user(GET)
+            if ends_first:
+                between.end_user()
+            between.provider(OK[:-2])
+            if not ends_first:
+                self.assertIsNone(between.core.next_wakeup())
+                between.end_user()
+            between.wait(DEFAULT_TIMEOUTS.idle_s - 1)
+            between.provider(b"o")
+            between.wait(DEFAULT_TIMEOUTS.idle_s - 1)
+            self.assertIsNone(between.finished)
+            between.wait(1)
+            self.assertEqual((between.answers, between.finished), ([(200, False)], Finished(is_cut=True)))
+
     def test_stalled_user(self) -> None:
         """A user that takes nothing of an answer for so long gets no more; one that takes some does."""
         between = Between()
