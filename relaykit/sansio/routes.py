@@ -29,10 +29,11 @@ def location_problem(location: str) -> str:
     """
     if location and not location.startswith("/"):
         return f'"{location}" matches nothing: paths begin with a slash'
-    if "//" in location or "\\" in location or "/./" in location or "/../" in location:
+    if any(each in location for each in ("//", "\\", ";", "/./", "/../")):
         return (
-            f'"{location}" matches nothing: paths are compared without several slashes in a row, backslashes '
-            "and segments that are dots"
+            f'"{location}" matches nothing: '
+            "paths are compared without several slashes in a row, backslashes, "
+            "parameters behind semicolons and segments that are dots"
         )
     return ""
 

@@ -67,6 +67,7 @@ class LocationTests(SynchronousTestCase):
             ("/a//b", "without several slashes in a row"),
             ("/a\\b", "backslashes"),
             ("/a/./b", "segments that are dots"),
+            ("/a;b", "parameters behind semicolons"),
             ("/../a", "segments that are dots"),
         ):
             self.assertIn(why, location_problem(location), location)

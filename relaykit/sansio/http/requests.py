@@ -60,6 +60,8 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _UPWARDS = re.compile(rb"(?i)(?:[/\\]|%2f|%5c)(?:\.|%2e){2}(?:[/\\;]|%2f|%5c|%3b|\Z)")
 """A segment of a path that leads upwards, however it is written; with parameters, too, which some servers
 drop."""
+_PARAMETERS = re.compile(rb";[^/\\]*+")
+"""What servers of Java drop from each segment of a path before they look for it, others not."""
 _SLASHES = re.compile(rb"[/\\](?:\.?[/\\])*+(?:\.\Z)?")
 """What servers may take for one slash."""
 _ENCODED = re.compile(rb"[\x80-\xff]")
@@ -124,8 +126,9 @@ class RequestHead:
     def path(self) -> str:
         """The path that is asked for, as routes are looked up by it; empty for CONNECT.
 
-        It is unescaped, its backslashes are slashes, and it has neither several slashes in a row nor the
-        segment ``.``; one that leads upwards is refused before (``..``, however it is written).  So no
+        It is unescaped, its backslashes are slashes, and it has neither parameters (from a semicolon to the
+        end of a segment), nor several slashes in a row, nor the segment ``.``; one that leads upwards is
+        refused before (``..``, however it is written).  So no
         request that a server takes for one below ``/admin`` leads where only ``/`` does, whether that
         server cleans paths or not: it gets :attr:`target` as it was sent.  A location protects nothing
         that a server finds by still other names, as one does that ignores the case of letters.
@@ -135,6 +138,8 @@ class RequestHead:
         path = self.target.partition(b"?")[0]
         if b"%" in path:
             path = unquote_to_bytes(path)
+        if b";" in path:
+            path = _PARAMETERS.sub(b"", path)
         return _SLASHES.sub(b"/", path).decode("utf-8", "surrogateescape")
 
     @property

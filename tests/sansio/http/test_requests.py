@@ -74,6 +74,7 @@ class RequestHeadTests(SynchronousTestCase):
             (b"/a/.", "/a/"),
             (b"/.a/..b/c../...?x", "/.a/..b/c../..."),
             (b"/%252e%252e/a", "/%2e%2e/a"),
+            (b"/;/a;x=1/.;b/c%3Bd/e;f?;g", "/a/c/e"),
         ):
             head = read(request(line=b"GET " + target + b" HTTP/1.1"))
             self.assertEqual((head.target, head.path), (target, path))
