@@ -251,8 +251,9 @@ class Http2User:
     def _send(self, now: float, at_once: bool) -> None:
         for stream in self._connection.for_providers():
             exchange = self._exchanges.get(stream)
-            if exchange is not None and exchange.leg is not None and (pieces := stream.to_provider()):
-                write_joined(exchange.leg, pieces)
+            leg = None if exchange is None else exchange.leg
+            while leg is not None and (pieces := stream.to_provider()):
+                write_joined(leg, pieces)
         if not at_once:
             self._leg.turns.at_turn_end(self._flush)
             return

@@ -78,7 +78,7 @@ class Timeouts:
     stalled_s: float = 180.0
     """That a user takes nothing of its answer: as long as a connection may be idle, since that is what it is.
     Browsers that have paused a film ask for the rest again.  In HTTP/2 a request has as long whose work
-    connection takes nothing: a whole window of it may be there, which slow ones have 6 KB/s for."""
+    connection takes nothing."""
 
 
 DEFAULT_TIMEOUTS: Final = Timeouts()

@@ -1,8 +1,9 @@
 """One stream of a user: a request, and its answer from a provider or from us.
 
-What the user sends goes to the provider at once, and its window is given back only as the work connection
-takes it.  What the provider sends goes out as windows and the socket allow; as soon as some of it must wait,
-the provider is held, so that no more is kept than one piece as it was read.
+What the user sends goes to the provider at once, or waits in one piece while the work connection takes no
+more; its window is given back only as that takes it.  What the provider sends goes out as windows and the
+socket allow; as soon as some of it must wait, the provider is held, so that no more is kept than one piece as
+it was read.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.http2.connection import Http2Connection
 
 __all__ = [
+    "MOST_AT_ONCE_BYTES",
     "STREAM_WINDOW_BYTES",
     "Answered",
     "Event",
@@ -43,6 +45,9 @@ __all__ = [
 STREAM_WINDOW_BYTES: Final = 1024 * 1024
 """Bytes of a body that may be on their way in one stream: 20 MB/s at 50 ms; what is kept at most while its
 work connection takes nothing; frp's figure."""
+
+MOST_AT_ONCE_BYTES: Final = 64 * 1024
+"""Bytes of a request that waited that go on before the work connection is asked whether it takes more."""
 
 
 @frozen(eq=False)
@@ -119,6 +124,7 @@ class UserStream:
         "_is_held",
         "_is_reused",
         "_left",
+        "_owes_end",
         "_pending",
         "_repeats",
         "_response",
@@ -160,7 +166,7 @@ class UserStream:
         self._untaken = 0
         self._to_provider: list[Buffer] = []
         self._response: StreamResponse | None = None
-        self._is_reused = self._is_blocked = self._is_held = self._has_lent = False
+        self._is_reused = self._is_blocked = self._owes_end = self._is_held = self._has_lent = False
         self._repeats = 0
         self._pending: deque[_Block | memoryview] = deque()
         self._ending: ErrorCode | None = None
@@ -183,13 +189,15 @@ class UserStream:
         if self.room < 0:
             raise StreamFault(self.number, ErrorCode.FLOW_CONTROL_ERROR, "its window is exceeded")
         self._count(len(data), ended)
-        if self._state is _State.DECIDING:
-            if data:
-                self._held += data
-        elif self._state is _State.EXCHANGING:
-            self._pass(data, now)
-        else:
+        if self._state is _State.ANSWERED:
             self._release()
+        elif self._state is _State.DECIDING or self._is_blocked or self._held:
+            self._held += data
+            self._go_on(now)
+        else:
+            if data:
+                self._write_body(data)
+            self._go_on(now)
 
     def take_trailers(self, lines: Lines, now: float) -> None:
         """Takes the end of the request, with fields.
@@ -203,8 +211,7 @@ class UserStream:
             self._trailers = [
                 line for line in lines if not drops_request_trailer(key_of(line.partition(b":")[0]))
             ]
-        if self._state is _State.EXCHANGING:
-            self._pass(memoryview(b""), now)
+        self._go_on(now)
 
     def lose(self) -> None:
         """The stream is gone: nothing can be sent any more."""
@@ -235,8 +242,8 @@ class UserStream:
             self.head, rules, connection.response_heads, connection.response_rewriter
         )
         self._to_provider = [connection.request_rewriter.write(self.head, rules)]
-        held, self._held = self._held, bytearray()
-        self._pass(memoryview(held), now)
+        self._owes_end = self.head.said.chunked
+        self._go_on(now)
 
     def answer(self, answer: Answer, now: float) -> None:
         """Answers the request instead of a provider, whose answer must not have begun."""
@@ -271,7 +278,7 @@ class UserStream:
         if response.head is None:
             return
         if response.is_complete:
-            self._complete(response, self.is_ended)
+            self._complete(response, self.is_ended and not self._held and not self._owes_end)
         elif self.is_ended:
             self.due = None
 
@@ -302,16 +309,19 @@ class UserStream:
     def provider_blocks(self, blocks: bool, now: float) -> None:
         """The work connection takes no more for now, or does again: from now the next step has its time."""
         self._is_blocked = blocks
-        if not blocks:
-            self._release()
-        if self._state is _State.EXCHANGING:
-            self._await_step(now)
+        self._go_on(now)
 
     def to_provider(self) -> Sequence[Buffer]:
-        """Takes what must go over the work connection, in order."""
-        pieces, self._to_provider = self._to_provider, []
-        if not self._is_blocked:
+        """Takes what must go over the work connection now, in order; ask again until there is nothing."""
+        if self._state is _State.EXCHANGING and not self._is_blocked:
+            if self._held:
+                self._write_body(bytes(self._held[:MOST_AT_ONCE_BYTES]))
+                del self._held[:MOST_AT_ONCE_BYTES]
+            if self._owes_end and self.is_ended and not self._held:
+                self._owes_end = False
+                self._to_provider.append(b"".join((b"0\r\n", *self._trailers, b"\r\n")))
             self._release()
+        pieces, self._to_provider = self._to_provider, []
         return pieces
 
     # --- output, as the connection asks for it
@@ -397,17 +407,11 @@ class UserStream:
                 )
         self.is_ended = ended
 
-    def _pass(self, data: memoryview, now: float) -> None:
-        """A piece of the body goes to the provider, and its end."""
-        if data:
-            self._write_body(data)
-        if self.is_ended and self.head.said.chunked:
-            self._to_provider.append(b"".join((b"0\r\n", *self._trailers, b"\r\n")))
-        self._await_step(now)
+    def _go_on(self, now: float) -> None:
+        """The request goes on; then more of it is taken, or comes, or the answer begins, each in its time."""
+        if self._state is not _State.EXCHANGING:
+            return
         self._connection.has_for_provider(self)
-
-    def _await_step(self, now: float) -> None:
-        """The next step is due: more of the request is taken, or comes, or the answer begins."""
         timeouts = self._connection.timeouts
         begun = self._response is not None and self._response.head is not None
         if self.is_ended and begun:
@@ -425,8 +429,9 @@ class UserStream:
 
     def _release(self) -> None:
         """What the work connection has taken, or nobody will, may come again."""
-        size, self._untaken = self._untaken, 0
+        size = self._untaken - len(self._held)
         if size:
+            self._untaken -= size
             self._connection.give_back(self, size)
 
     def _put_out(self, heads: Sequence[bytes], body: Sequence[Buffer]) -> None:

@@ -125,8 +125,9 @@ class Between:
 
     def _take(self) -> None:
         for stream in self.core.for_providers():
-            said = b"".join(bytes(piece) for piece in stream.to_provider())
-            self.to_provider[stream.number] = self.to_provider.get(stream.number, b"") + said
+            while pieces := stream.to_provider():
+                said = b"".join(bytes(piece) for piece in pieces)
+                self.to_provider[stream.number] = self.to_provider.get(stream.number, b"") + said
         while pieces := self.core.to_user(self.now):
             self.sent += b"".join(bytes(piece) for piece in pieces)
 

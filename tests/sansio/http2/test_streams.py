@@ -9,7 +9,7 @@ from relaykit.errors import LocalProtocolError
 from relaykit.sansio.http.answers import BAD_GATEWAY, UNAUTHORIZED, not_found
 from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS, MOST_REPEATS
 from relaykit.sansio.http.rewriting import HeaderRules, Rules
-from relaykit.sansio.http2.streams import STREAM_WINDOW_BYTES, RequestedAgain
+from relaykit.sansio.http2.streams import MOST_AT_ONCE_BYTES, STREAM_WINDOW_BYTES, RequestedAgain
 from relaykit.testing.cuts import every_cut
 from tests.sansio.http2.between import DATE, GET, OK, POST, Between, fields
 
@@ -372,6 +372,46 @@ class FlowTests(SynchronousTestCase):
         between.step()
         between.send()
         self.assertEqual(between.client.local_flow_control_window(number), STREAM_WINDOW_BYTES)
+
+    def test_body_waits_in_one_piece(self) -> None:
+        """However small its pieces were, it goes on in large ones, while the work connection takes them."""
+        between = Between()
+        number = between.client.get_next_available_stream_id()
+        between.client.send_headers(number, POST)
+        between.send()
+        between.asked(number)
+        stream = between.streams[number]
+        stream.provider_blocks(True, between.now)
+        for _ in range(70_000 // 100):
+            between.data(number, b"x" * 100)
+        between.client.send_headers(number, [(b"x-t", b"1")], end_stream=True)
+        between.send()
+        self.assertEqual(between.asked(number), b"")
+        stream.provider_blocks(False, between.now)
+        first = b"".join(stream.to_provider())
+        self.assertEqual(first, b"%x\r\n%b\r\n" % (MOST_AT_ONCE_BYTES, b"x" * MOST_AT_ONCE_BYTES))
+        stream.provider_blocks(True, between.now)
+        self.assertEqual(b"".join(stream.to_provider()), b"")
+        stream.provider_blocks(False, between.now)
+        between.step()
+        left = 70_000 - MOST_AT_ONCE_BYTES
+        rest = b"%x\r\n%b\r\n0\r\nx-t: 1\r\n\r\n" % (left, b"x" * left)
+        self.assertEqual(between.asked(number), rest)
+        between.provider(number, OK)
+        self.assertEqual(between.answers, [(number, 200, True)])
+
+    def test_answer_while_the_body_waits(self) -> None:
+        """A work connection that was not given all of a request serves no other one."""
+        for length in ((), ((b"content-length", b"4"),)):
+            between = Between()
+            number = between.client.get_next_available_stream_id()
+            between.client.send_headers(number, fields(*length, method=b"POST"))
+            between.send()
+            between.streams[number].provider_blocks(True, between.now)
+            between.data(number, b"body", ends=True)
+            between.provider(number, OK)
+            self.assertEqual(between.answers, [(number, 200, False)])
+            self.assertTrue(between.got[number].ended)
 
     def test_much(self) -> None:
         """A body of many windows goes through, whole."""
