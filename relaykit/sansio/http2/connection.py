@@ -118,7 +118,7 @@ class Http2Connection:
         self._allowance = Allowance(now)
         self._streams: dict[int, UserStream] = {}
         self._heads_bytes = 0
-        self._highest = 0
+        self._highest = self._last_served = 0
         self._reset: dict[int, None] = {}
         self._block: tuple[Frame, list[bytes]] | None = None
         self._is_greeted = self._is_full = self._is_leaving = self._is_finished = False
@@ -193,7 +193,7 @@ class Http2Connection:
         self._now = now
         if not self._is_leaving and not self._is_finished:
             self._is_leaving = True
-            self._to_user.append(frames.goaway(self._highest, ErrorCode.NO_ERROR))
+            self._to_user.append(frames.goaway(self._last_served, ErrorCode.NO_ERROR))
             self._finish_if_left()
 
     # --- providers
@@ -377,6 +377,7 @@ class Http2Connection:
             self._spend(NUISANCE_COSTS)
             self._remember_reset(number)
             return
+        self._last_served = number
         size = sum(len(name) + len(value) for name, value in fields)
         if len(self._streams) >= MOST_STREAMS or self._heads_bytes + size > MOST_HEADS_BYTES:
             raise StreamFault(number, ErrorCode.REFUSED_STREAM, "there are too many streams")
@@ -588,7 +589,7 @@ class Http2Connection:
     def _fail(self, code: ErrorCode, why: str) -> None:
         """Ends everything, and says why."""
         if not self._is_finished:
-            self._to_user.append(frames.goaway(self._highest, code))
+            self._to_user.append(frames.goaway(self._last_served, code))
             self._finish(Finished(fault=why))
 
     def _finish(self, finished: Finished) -> None:

@@ -530,6 +530,15 @@ class EndTests(SynchronousTestCase):
         self.assertTrue(between.behind_goaway.endswith(b"ok"))
         self.assertEqual(between.finished, Finished())
 
+    def test_leaving_twice(self) -> None:
+        """What was not looked at is never said to have been, whatever comes later."""
+        between = Between()
+        number = between.ask()
+        between.core.leave(0.0)
+        between.raw(head(number + 2))
+        between.raw(frame(0, 0, 0))
+        self.assertEqual(between.behind_goaway[-8:], struct.pack(">LL", number, ErrorCodes.PROTOCOL_ERROR))
+
     def test_leaving_at_once(self) -> None:
         """Without a stream it is finished at once."""
         between = Between()
