@@ -191,13 +191,12 @@ class UserStream:
         self._count(len(data), ended)
         if self._state is _State.ANSWERED:
             self._release()
-        elif self._state is _State.DECIDING or self._is_blocked or self._held:
+            return
+        if self._state is _State.DECIDING or self._is_blocked or self._held:
             self._held += data
-            self._go_on(now)
-        else:
-            if data:
-                self._write_body(data)
-            self._go_on(now)
+        elif data:
+            self._write_body(data)
+        self._go_on(now)
 
     def take_trailers(self, lines: Lines, now: float) -> None:
         """Takes the end of the request, with fields.
