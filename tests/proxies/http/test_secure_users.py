@@ -158,6 +158,19 @@ class SecureUsersTests(HttpTestCase):
         self.say(self.service, OK)
         self.assertEqual(user.take(), OK)
 
+    def test_misdirected_since(self) -> None:
+        """Who asks for the same again is told as soon as the host's TLS is not ended here any more."""
+        self.publish("y.b.example")
+        user = self.secure_user("y.b.example")
+        ask = GET.replace(b"a.example", b"y.b.example")
+        for _ in range(2):
+            self.say(user, ask)
+            self.say(self.service, OK)
+            self.assertEqual(user.take(), OK)
+        self.publish_unopened("y.b.example")
+        self.say(user, ask)
+        self.assertTrue(user.take().startswith(b"HTTP/1.1 421 Misdirected Request\r\n"))
+
     def test_http2(self) -> None:
         """HTTP/2 is spoken with who would, and is within TLS, too."""
         self.publish("a.example")
