@@ -66,8 +66,9 @@ class HttpOptions(HttpUserOptions, frozen=True, kw_only=True):
         for location in self.locations:
             if why := location_problem(location):
                 yield Problem("locations", why)
-        if not is_value(self.host_header_rewrite.encode()) or " " in self.host_header_rewrite:
-            yield Problem("hostHeaderRewrite", f'"{self.host_header_rewrite}" cannot be a Host')
+        host = self.host_header_rewrite
+        if not host.isascii() or not is_value(host.encode()) or " " in host or "\t" in host:
+            yield Problem("hostHeaderRewrite", f'"{host}" cannot be a Host')
         for key, headers in (
             ("requestHeaders.set", self.request_headers.set),
             ("responseHeaders.set", self.response_headers.set),

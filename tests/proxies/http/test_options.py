@@ -69,7 +69,7 @@ class HttpOptionsTests(SynchronousTestCase):
         """What takes the place of the Host field must be one value without blanks."""
         for value in ("a.example", "a.example:8080", "[::1]:80", ""):
             self.assertEqual(faults(hostHeaderRewrite=value), [])
-        for value in ("a b", " a", "a\r\nX-Evil: 1", "a\0"):
+        for value in ("a b", " a", "a\r\nX-Evil: 1", "a\0", "in.ex\tample", "\udc80"):
             (fault,) = faults(hostHeaderRewrite=value)
             self.assertEqual(fault, ("hostHeaderRewrite", f'"{value}" cannot be a Host'))
 
