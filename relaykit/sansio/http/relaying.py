@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from relaykit.sansio.contract import Buffer
@@ -16,7 +17,7 @@ from relaykit.sansio.http.responses import (
 )
 from relaykit.sansio.http.rewriting import NO_CHANGES, ResponseRewriter, Rules, drops_response_trailer
 
-__all__ = ["MOST_INTERIM", "ResponseRelay", "connection_line"]
+__all__ = ["MOST_INTERIM", "ResponseReader", "ResponseRelay", "connection_line"]
 
 MOST_INTERIM: Final = 100
 """Most interim responses before the final one: servers send a few hints, or a sign of life each second."""
@@ -31,8 +32,8 @@ def connection_line(said: RequestFields, keeps: bool) -> bytes:
     return b"" if said.minor else b"Connection: keep-alive\r\n"
 
 
-class ResponseRelay:
-    """Reads what a provider answers to one request, and writes it for the user.
+class ResponseReader:
+    """Reads one response of a provider up to the end of its final head, and knows what is left of its body.
 
     The heads of interim responses go on at once, and to nobody who speaks HTTP/1.0.
     """
@@ -47,16 +48,13 @@ class ResponseRelay:
         "_rewriter",
         "_rules",
         "head",
-        "is_unframed",
-        "keeps_user",
     )
 
     def __init__(
         self, request: RequestHead, rules: Rules, heads: ResponseHeads, rewriter: ResponseRewriter
     ) -> None:
         self._request = request
-        # What answers to CONNECT is a forward proxy, as what is asked.
-        self._rules = NO_CHANGES if request.method == b"CONNECT" else rules
+        self._rules = rules
         self._heads = heads
         self._rewriter = rewriter
         self._buffer: bytes | None = None
@@ -65,10 +63,6 @@ class ResponseRelay:
         self._interim = 0
         self.head: ResponseHead | None = None
         """The head of the final response, once it is there: nothing else can be answered from then on."""
-        self.is_unframed = False
-        """Whether only the end of the user's stream tells where the response ends."""
-        self.keeps_user = False
-        """Whether the user was told that it may ask again."""
 
     @property
     def is_silent(self) -> bool:
@@ -81,14 +75,62 @@ class ResponseRelay:
         return self._body is not None and self._body.is_complete
 
     @property
+    def is_reusable(self) -> bool:
+        """Whether, once it is complete, its connection may serve another request."""
+        return (
+            self.head is not None
+            and self._body is not None
+            and self.head.keep_alive
+            and not self._has_surplus
+        )
+
+    def _take_heads(
+        self, data: Buffer, on_interim: Callable[[bytes], object]
+    ) -> tuple[ResponseHead, Buffer] | None:
+        """Reads on to the final head: it and what follows it; None for "need more".
+
+        ``on_interim(text)`` gets the heads of interim responses.
+
+        :raises Malformed: there can be none.
+        """
+        buffer = bytes(data) if not self._buffer else self._buffer + data
+        at = 0
+        while True:
+            found = self._heads.feed(buffer[at:] if at else buffer)
+            if found is None:
+                self._buffer = buffer[at:] if at else buffer
+                return None
+            head, size = found
+            at += size
+            if not head.is_interim:
+                self._buffer = b""
+                return head, memoryview(buffer)[at:]
+            self._interim += 1
+            if self._interim > MOST_INTERIM:
+                raise ResponseRefused(f"it has more than {MOST_INTERIM} interim responses")
+            if self._request.said.minor:
+                on_interim(self._rewriter.write_interim(head))
+
+
+class ResponseRelay(ResponseReader):
+    """Reads what a provider answers to one request, and writes it for the user."""
+
+    __slots__ = ("is_unframed", "keeps_user")
+
+    def __init__(
+        self, request: RequestHead, rules: Rules, heads: ResponseHeads, rewriter: ResponseRewriter
+    ) -> None:
+        # What answers to CONNECT is a forward proxy, as what is asked.
+        super().__init__(request, NO_CHANGES if request.method == b"CONNECT" else rules, heads, rewriter)
+        self.is_unframed = False
+        """Whether only the end of the user's stream tells where the response ends."""
+        self.keeps_user = False
+        """Whether the user was told that it may ask again."""
+
+    @property
     def is_tunnel(self) -> bool:
         """Whether what follows is not HTTP any more, in either direction."""
         return self.head is not None and self._body is None
-
-    @property
-    def is_reusable(self) -> bool:
-        """Whether, once it is complete, its connection may serve another request."""
-        return self.head is not None and self.head.keep_alive and not self._has_surplus and not self.is_tunnel
 
     def read(self, data: Buffer, into: list[Buffer], *, closing: bool, early: bool) -> None:
         """Takes bytes of the provider, and puts what goes on ``into`` a list.
@@ -99,11 +141,13 @@ class ResponseRelay:
         :raises Malformed: it cannot be passed on, or no further.
         """
         if self.head is None:
-            buffer = bytes(data) if not self._buffer else self._buffer + data
-            at = self._read_heads(buffer, into, closing, early)
-            if at == len(buffer):
+            taken = self._take_heads(data, into.append)
+            if taken is None:
                 return
-            data = memoryview(buffer)[at:]
+            head, data = taken
+            self._begin(head, into, closing, early)
+            if not data:
+                return
         body = self._body
         if body is None:
             into.append(data)
@@ -113,27 +157,6 @@ class ResponseRelay:
     def end(self, into: list[Buffer]) -> bool:
         """The provider has ended its stream in order: whether that completes the response."""
         return self._body is not None and self._body.end(into)
-
-    def _read_heads(self, buffer: bytes, into: list[Buffer], closing: bool, early: bool) -> int:
-        """Reads up to the end of the final head; how many bytes are taken, or kept for later."""
-        at = 0
-        while True:
-            found = self._heads.feed(buffer[at:] if at else buffer)
-            if found is None:
-                self._buffer = buffer[at:] if at else buffer
-                return len(buffer)
-            head, size = found
-            at += size
-            if head.is_interim:
-                self._interim += 1
-                if self._interim > MOST_INTERIM:
-                    raise ResponseRefused(f"it has more than {MOST_INTERIM} interim responses")
-                if self._request.said.minor:
-                    into.append(self._rewriter.write_interim(head))
-                continue
-            self._buffer = b""
-            self._begin(head, into, closing, early)
-            return at
 
     def _begin(self, head: ResponseHead, into: list[Buffer], closing: bool, early: bool) -> None:
         """Writes the final head.  Source: RFC 9112 section 6.3."""

@@ -3,66 +3,21 @@
 from __future__ import annotations
 
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.http.bodies import BodyReader, ChunkedBody, LengthBody, UntilEndBody
+from relaykit.sansio.http.bodies import ChunkedBody, LengthBody, UntilEndBody
 from relaykit.sansio.http.grammar import Lines
-from relaykit.sansio.http.relaying import MOST_INTERIM
-from relaykit.sansio.http.requests import RequestHead
-from relaykit.sansio.http.responses import (
-    SWITCHING_PROTOCOLS,
-    ResponseHead,
-    ResponseHeads,
-    ResponseRefused,
-)
-from relaykit.sansio.http.rewriting import ResponseRewriter, Rules, drops_response_trailer
+from relaykit.sansio.http.relaying import ResponseReader
+from relaykit.sansio.http.responses import SWITCHING_PROTOCOLS, ResponseHead, ResponseRefused
+from relaykit.sansio.http.rewriting import drops_response_trailer
 
 __all__ = ["StreamResponse"]
 
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
-class StreamResponse:
+class StreamResponse(ResponseReader):
     """Reads what a provider answers to one request: heads, then the bare body, then trailers."""
 
-    __slots__ = (
-        "_body",
-        "_buffer",
-        "_has_surplus",
-        "_heads",
-        "_interim",
-        "_request",
-        "_rewriter",
-        "_rules",
-        "head",
-    )
-
-    def __init__(
-        self, request: RequestHead, rules: Rules, heads: ResponseHeads, rewriter: ResponseRewriter
-    ) -> None:
-        self._request = request
-        self._rules = rules
-        self._heads = heads
-        self._rewriter = rewriter
-        self._buffer: bytes | None = None
-        self._body: BodyReader | None = None
-        self._has_surplus = False
-        self._interim = 0
-        self.head: ResponseHead | None = None
-        """The head of the final response, once it is there: nothing else can be answered from then on."""
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether there was not one byte."""
-        return self._buffer is None
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing more belongs to it."""
-        return self._body is not None and self._body.is_complete
-
-    @property
-    def is_reusable(self) -> bool:
-        """Whether, once it is complete, its connection may serve another request."""
-        return self.head is not None and self.head.keep_alive and not self._has_surplus
+    __slots__ = ()
 
     @property
     def trailers(self) -> Lines:
@@ -75,11 +30,13 @@ class StreamResponse:
         :raises Malformed: it cannot be passed on, or no further.
         """
         if self.head is None:
-            buffer = bytes(data) if not self._buffer else self._buffer + data
-            at = self._read_heads(buffer, heads)
-            if at == len(buffer):
+            taken = self._take_heads(data, heads.append)
+            if taken is None:
                 return
-            data = memoryview(buffer)[at:]
+            head, data = taken
+            heads.append(self._begin(head))
+            if not data:
+                return
         assert self._body is not None
         if self._body.read(data, body) < len(data):
             self._has_surplus = True
@@ -87,25 +44,6 @@ class StreamResponse:
     def end(self) -> bool:
         """The provider has ended its stream in order: whether that completes the response."""
         return self._body is not None and self._body.end([])
-
-    def _read_heads(self, buffer: bytes, heads: list[bytes]) -> int:
-        """Reads up to the end of the final head; how many bytes are taken, or kept for later."""
-        at = 0
-        while True:
-            found = self._heads.feed(buffer[at:] if at else buffer)
-            if found is None:
-                self._buffer = buffer[at:] if at else buffer
-                return len(buffer)
-            head, size = found
-            at += size
-            if not head.is_interim:
-                self._buffer = b""
-                heads.append(self._begin(head))
-                return at
-            self._interim += 1
-            if self._interim > MOST_INTERIM:
-                raise ResponseRefused(f"it has more than {MOST_INTERIM} interim responses")
-            heads.append(self._rewriter.write_interim(head))
 
     def _begin(self, head: ResponseHead) -> bytes:
         """The text of the final head.  Source: RFC 9112 section 6.3, RFC 9113 section 8.6."""
