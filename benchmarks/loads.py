@@ -17,11 +17,13 @@ from pathlib import Path
 
 from attrs import frozen
 
+from benchmarks.abuse import suffer
+from benchmarks.attacks import ATTACKS
 from benchmarks.limits import deviation, longest_burst, watch_download
 from benchmarks.programs import ProgramFailed
 from benchmarks.services import SITES, TLS_SITE, Services
 from benchmarks.sites import asks_for, idle_users, wait_until_registered
-from benchmarks.subjects import LIMITS, Running, Stage, site_proxy
+from benchmarks.subjects import LIMITS, TOKEN, Running, Stage, site_proxy
 
 __all__ = ["LOADS", "MEASURES", "Load", "Measure", "parse_iperf", "parse_wrk"]
 
@@ -55,6 +57,9 @@ _FILLING_S = 4.0
 _WATCHED_S = 4.0
 """Time for a few answers that each take more than a second."""
 
+_ATTACKED_S = 5.0
+"""Time for so many users that the slowest hundredth of them is more than one."""
+
 _LIMIT_S = 5.0
 """Time over which a limit must be kept to."""
 
@@ -84,6 +89,17 @@ class Measure:
     unit: str
     more_is_better: bool = True
 
+
+_TOLD_OF_ATTACKS = (
+    ("before-p50", "a new user before, median", "ms"),
+    ("before-p99", "a new user before, 99th percentile", "ms"),
+    ("p50", "a new user, median", "ms"),
+    ("p99", "a new user, 99th percentile", "ms"),
+    ("cpu", "CPU of the server", "%"),
+    ("memory", "growth of the server", "MB"),
+    ("log", "log, of the attacker's bytes", "%"),
+    ("rate", "the attacker's bytes", "MB/s"),
+)
 
 MEASURES: Mapping[str, Measure] = {
     "bulk-1-up": Measure("bulk, 1 stream, to the service", "Gbit/s"),
@@ -150,6 +166,11 @@ MEASURES: Mapping[str, Measure] = {
     "first-byte": Measure("start of both ends to the first echoed byte", "ms", False),
     "churn-server": Measure("memory after 100,000 connections / after 10,000, server", "ratio", False),
     "churn-client": Measure("memory after 100,000 connections / after 10,000, client", "ratio", False),
+    **{
+        f"{attack}-{told}": Measure(f"{attack}: {title}", unit, False)
+        for attack in ATTACKS
+        for told, title, unit in _TOLD_OF_ATTACKS
+    },
 }
 """Every measure, in the order of the table."""
 
@@ -405,6 +426,16 @@ def _slow_line(running: Running, services: Services, seconds: float) -> Figures:
     return {"slow-line": statistics.median(took) * 1e3}
 
 
+def _attack(attack: str) -> Load:
+    def run(running: Running, services: Services, seconds: float) -> Figures:
+        server, _ = running.programs
+        told = suffer(attack, server, running.bind, TOKEN, running.ports.echo, max(seconds, _ATTACKED_S))
+        _settle(running)
+        return {f"{attack}-{what}": figure for what, figure in told.items()}
+
+    return Load(attack, run, Stage.ABUSE)
+
+
 def _memory(running: Running, services: Services, seconds: float) -> Figures:
     if not running.programs:
         return {}
@@ -465,6 +496,7 @@ LOADS: Mapping[str, Load] = {
         Load("routes", _routes, Stage.SITES),
         Load("proxies", _site_proxies, Stage.SITES),
         Load("slow-line", _slow_line, Stage.SLOW_LINE),
+        *map(_attack, ATTACKS),
         Load("churn", _churn),
     )
 }

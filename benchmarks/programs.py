@@ -71,6 +71,10 @@ class Program:
         """What it has said so far."""
         return self._log.read_text("utf-8", "replace")
 
+    def output_bytes(self) -> int:
+        """How much that is."""
+        return self._log.stat().st_size
+
     def cpu_seconds(self) -> float:
         """Processor time so far, user and system, all threads, ended children included."""
         fields = self._stat()

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from benchmarks.attacks import ATTACKS
 from benchmarks.loads import MEASURES
 
 __all__ = ["DIRECT", "GATES", "GOALS", "Results", "Wanted", "as_csv", "as_json", "table", "verdicts"]
@@ -124,6 +125,20 @@ GATES: Sequence[Wanted] = (
     Wanted("default 10,000 idle users of a site, MB", "relaykit-default", ("http-idle-server",), (), 300.0),
     Wanted("default 2,000 sites of one client, s", "relaykit-default", ("proxies",), (), 3.0),
     Wanted("default 10,000 domains / 10", "relaykit-default", ("routes-ratio",), (), 0.8),
+    *(
+        Wanted(
+            f"default attacked: {title}",
+            "relaykit-default",
+            tuple(f"{attack}-{told}" for attack in ATTACKS),
+            (),
+            bound,
+        )
+        for title, told, bound in (
+            ("new user, median, ms", "p50", 50.0),
+            ("new user, 99th percentile, ms", "p99", 250.0),
+            ("log, % of the attacker's bytes", "log", 1.0),
+        )
+    ),
 )
 """What a release must reach."""
 

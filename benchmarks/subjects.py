@@ -25,7 +25,7 @@ from benchmarks.programs import (
 )
 from benchmarks.services import SITES, TLS_SITE, ServicePorts, Services, SitePorts
 
-__all__ = ["LIMITS", "MODES", "Running", "Stage", "Subject", "available_subjects", "site_proxy"]
+__all__ = ["LIMITS", "MODES", "TOKEN", "Running", "Stage", "Subject", "available_subjects", "site_proxy"]
 
 TOKEN = "benchmark-benchmark-benchmark"
 
@@ -66,6 +66,10 @@ class Stage(enum.Enum):
     DATAGRAMS = "the same, and no streams before: flows of datagrams linger"
     SITES = "ports that sites share, which are told apart by their names"
     SLOW_LINE = "only a slow line between its two ends"
+    ABUSE = "attacked by strangers and by a client, its log as talkative as by default"
+
+
+_EVERYWHERE = frozenset(Stage) - {Stage.ABUSE}
 
 
 @frozen
@@ -82,6 +86,8 @@ class Running:
     """Where the service for HTTP is held to a limit, by the limit."""
     sites: SitePorts | None = None
     """Where sites are, if it was started for them."""
+    bind: int = 0
+    """The port that clients log in at, and strangers reach."""
     add_client: Callable[[str, str], Program] | None = None
     """Starts one more client, by a name, with these proxies; its output tells of each that is there."""
 
@@ -108,19 +114,19 @@ class Subject:
     title: str
     version: str
     start: Start
-    stages: Set[Stage] = frozenset(Stage)
+    stages: Set[Stage] = _EVERYWHERE
     """What it can be started for, and is compared in."""
 
 
 def available_subjects() -> list[Subject]:
     """The direct loopback, relaykit, and each peer that is found, in every mode; frp also with our ends."""
-    found = [Subject("direct", "direct", "", _direct, set(Stage) - {Stage.SLOW_LINE})]
+    found = [Subject("direct", "direct", "", _direct, _EVERYWHERE - {Stage.SLOW_LINE})]
     relaykit = [sys.executable, "-m", "relaykit"]
     server, client = [*relaykit, "server"], [*relaykit, "client"]
     version = _version(*relaykit, "--version")
     for mode in MODES:
         start = _frp_like(server, client, mode)
-        found.append(Subject(f"relaykit-{mode}", f"relaykit {mode}", version, start))
+        found.append(Subject(f"relaykit-{mode}", f"relaykit {mode}", version, start, _stages(mode)))
     frps, frpc = find_program("frps", "RELAYKIT_FRP_BIN"), find_program("frpc", "RELAYKIT_FRP_BIN")
     if frps and frpc:
         for name, title, start in (
@@ -129,16 +135,20 @@ def available_subjects() -> list[Subject]:
         ):
             found.append(Subject(name, title, version, start, {Stage.DATAGRAMS}))
         for mode in MODES:
-            found.append(
-                Subject(f"frp-{mode}", f"frp {mode}", _version(frps, "-v"), _frp_like([frps], [frpc], mode))
-            )
+            start = _frp_like([frps], [frpc], mode)
+            found.append(Subject(f"frp-{mode}", f"frp {mode}", _version(frps, "-v"), start, _stages(mode)))
     rathole = find_program("rathole", "RELAYKIT_RATHOLE_BIN")
     if rathole:
         version = _version(rathole, "--version")
-        stages = set(Stage) - {Stage.SITES}
+        stages = _EVERYWHERE - {Stage.SITES}
         found.append(Subject("rathole-plain", "rathole plain", version, _rathole(rathole, tls=False), stages))
         found.append(Subject("rathole-tls", "rathole TLS", version, _rathole(rathole, tls=True), stages))
     return found
+
+
+def _stages(mode: str) -> Set[Stage]:
+    """A server takes every mode at its bind port, so it is attacked in one only."""
+    return frozenset(Stage) if mode == "default" else _EVERYWHERE
 
 
 def _direct(directory: Path, services: Services, stage: Stage) -> Running:
@@ -154,10 +164,11 @@ def _frp_like(server: list[str], client: list[str], mode: str, more_client_lines
         limited = dict(zip(LIMITS, free_ports(len(LIMITS)), strict=True)) if mode == "default" else {}
         sites = SitePorts(*free_ports(2)) if stage is Stage.SITES else None
         dialed, line = _line_to(bind, directory) if stage is Stage.SLOW_LINE else (bind, None)
+        level = "info" if stage is Stage.ABUSE else "warn"
         server_file = directory / "server.toml"
         server_file.write_text(
             f'bindAddr = "127.0.0.1"\nbindPort = {bind}\nproxyBindAddr = "127.0.0.1"\n'
-            f'auth.token = "{TOKEN}"\nlog.level = "warn"\n{server_lines}'
+            f'auth.token = "{TOKEN}"\nlog.level = "{level}"\n{server_lines}'
             + (f"vhostHTTPPort = {sites.http}\nvhostHTTPSPort = {sites.https}\n" if sites else "")
         )
 
@@ -193,7 +204,7 @@ def _frp_like(server: list[str], client: list[str], mode: str, more_client_lines
             line,
             sites,
         )
-        return evolve(running, limited=limited, add_client=add_client)
+        return evolve(running, bind=bind, limited=limited, add_client=add_client)
 
     return start
 
