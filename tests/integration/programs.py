@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.integration.template import Fork, fork
 from tests.layering import ROOT
 
 __all__ = [
@@ -177,6 +178,8 @@ class Program:
     :param folder: its working directory, and its home.
     :param environ: variables besides ``PATH`` and those that our programs need.
     :param sockets: that it is started with, as by a socket unit of systemd.
+    :param forked: whether it is one of ours, and need not be started from nothing
+        (:mod:`tests.integration.template`).
     """
 
     def __init__(
@@ -185,6 +188,7 @@ class Program:
         folder: Path,
         environ: Mapping[str, str] | None = None,
         sockets: Sequence[socket.socket] = (),
+        forked: bool = False,
     ) -> None:
         self.name = " ".join(Path(word).name for word in command)
         numbers = [each.fileno() for each in sockets]
@@ -194,23 +198,28 @@ class Program:
         self._lines: list[str] = []
         self._ended = False
         self._said = threading.Condition()
-        self._process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={
-                "PATH": os.environ.get("PATH", ""),
-                "HOME": str(folder.absolute()),
-                "PYTHONPATH": str(ROOT),
-                **(environ or {}),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=numbers,
-            encoding="utf-8",
-            errors="replace",
-        )
-        self._reader = threading.Thread(target=self._read, name=self.name, daemon=True)
+        variables = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(folder.absolute()),
+            "PYTHONPATH": str(ROOT),
+            **(environ or {}),
+        }
+        reading, writing = os.pipe()
+        self._process: subprocess.Popen[bytes] | Fork
+        if forked:
+            self._process = fork(command[len(relaykit_command()) :], folder.absolute(), variables, writing)
+        else:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                pass_fds=numbers,
+            )
+        os.close(writing)
+        self._reader = threading.Thread(target=self._read, args=[reading], name=self.name, daemon=True)
         self._reader.start()
 
     @property
@@ -325,25 +334,29 @@ class Program:
 
     def peak_resident_bytes(self) -> int:
         """The most memory of it that was in RAM at a time."""
-        return self._memory("VmHWM:")
+        return self._memory("VmHWM")
 
     def peak_allocated_bytes(self) -> int:
         """The most memory that it had at a time, whether or not it ever wrote there."""
-        return self._memory("VmPeak:")
+        return self._memory("VmPeak")
 
     def resident_bytes(self) -> int:
         """The memory of it that is in RAM."""
-        return self._memory("VmRSS:")
+        return self._memory("VmRSS")
+
+    def status(self, what: str) -> str:
+        """One of the things that the kernel tells of it.  Source: proc(5), ``/proc/PID/status``."""
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == what:
+                return value.strip()
+        raise self._failed(f"has no {what}")
 
     def _memory(self, what: str) -> int:
-        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
-            if line.startswith(what):
-                return int(line.split()[1]) * 1024
-        raise self._failed("has no memory")
+        return int(self.status(what).split()[0]) * 1024
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as output:
+    def _read(self, reading: int) -> None:
+        with open(reading, encoding="utf-8", errors="replace") as output:
             for line in output:
                 with self._said:
                     self._lines.append(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 from attrs import frozen
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests import LONG_TESTS
 from tests.integration.programs import PATIENCE_S, Program, free_ports, relaykit_command
 from tests.integration.traffic import LOOPBACK, Service, echo
 
@@ -143,7 +145,9 @@ class RelayTestCase(SynchronousTestCase):
 
     def start_file(self, command: Sequence[str], path: str, sockets: Sequence[socket.socket] = ()) -> Program:
         """The same for a configuration file that is there."""
-        program = Program((*command, "-c", path), self.folder, sockets=sockets)
+        is_plain = not sockets and tuple(command[: len(relaykit_command())]) == relaykit_command()
+        forked = is_plain and LONG_TESTS not in os.environ
+        program = Program((*command, "-c", path), self.folder, sockets=sockets, forked=forked)
         self.addCleanup(self._check_no_defect, program)
         self.addCleanup(lambda: Path(path).with_suffix(".log").write_text(program.output))
         self.addCleanup(program.stop)
