@@ -25,11 +25,11 @@ _NAMES: Mapping[object, str] = {
     os: (
         "O_CLOEXEC O_DIRECTORY O_NOFOLLOW SPLICE_F_MOVE SPLICE_F_NONBLOCK chown fchmod fchown fork getegid "
         "geteuid getgid getuid initgroups killpg memfd_create mkfifo pipe2 preadv pwritev readv "
-        "sched_getaffinity sendfile setegid seteuid setgid setgroups setsid setuid splice sysconf uname "
-        "writev"
+        "sched_getaffinity sendfile setegid seteuid setgid setgroups setsid setuid splice sysconf "
+        "tcgetpgrp uname writev"
     ),
     select: "EPOLLET EPOLLEXCLUSIVE EPOLLIN EPOLLOUT epoll kqueue poll",
-    signal: "SIGALRM SIGHUP SIGPIPE SIGQUIT SIGUSR1 SIGUSR2 pthread_sigmask",
+    signal: "SIGALRM SIGCONT SIGHUP SIGPIPE SIGQUIT SIGTSTP SIGTTOU SIGUSR1 SIGUSR2 SIGWINCH pthread_sigmask",
     socket: (
         "AF_NETLINK AF_PACKET AF_UNIX IP_BIND_ADDRESS_NO_PORT IP_RECVERR MSG_DONTWAIT MSG_ERRQUEUE "
         "MSG_NOSIGNAL SCM_RIGHTS SOCK_CLOEXEC SOCK_NONBLOCK SO_REUSEPORT TCP_CORK TCP_INFO TCP_KEEPIDLE "

@@ -21,6 +21,7 @@ from relaykit.errors import (
     RefusalCode,
     RefusedError,
     SessionLost,
+    VisitRefusedError,
     problem_of,
 )
 from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
@@ -327,6 +328,10 @@ class VisitorHost(_Host[VisitorCommon]):
 
     listening: Address | None = field(default=None, init=False)
     """Where the visitor's port was opened."""
+    reason: str = field(default="", init=False)
+    """Why there is none, or what the server refused the last visit for."""
+    next_try: float | None = field(default=None, init=False)
+    """When the port is tried again."""
 
     def signal(self, body: Mapping[str, Any]) -> None:
         self._signal(self._wire_name, self.name, body)
@@ -338,7 +343,18 @@ class VisitorHost(_Host[VisitorCommon]):
         return self._opened(self._client.listen_datagrams, acceptor)
 
     def open_visit(self, origin: Origin, secret: Secret) -> Deferred[IStreamLeg]:
-        return self._client.open_visit(self.common, secret, origin)
+        return self._client.open_visit(self.common, secret, origin).addCallbacks(
+            self._visited, self._not_visited
+        )
+
+    def _visited(self, leg: IStreamLeg) -> IStreamLeg:
+        self.reason = ""
+        return leg
+
+    def _not_visited(self, failure: Failure) -> Failure:
+        if failure.check(VisitRefusedError):
+            self.reason = failure.getErrorMessage()
+        return failure
 
     def open_lane(self, secret: Secret, most_bytes: int) -> Deferred[IDatagramLane]:
         return Deferred.fromCoroutine(self._open_lane(secret, most_bytes))
@@ -370,10 +386,14 @@ class VisitorHost(_Host[VisitorCommon]):
                     run=self.identity.run_id,
                     visitor=self.name,
                     reason=str(error),
+                    closed=True,
                     problem=problem_of(error, "start-error"),
                 )
+                self.reason = str(error)
+                self.next_try = self.reactor.seconds() + PORT_RETRY_S
             else:
                 self.listening = port.address
+                self.reason, self.next_try = "", None
                 self.log.info("[{run}] start visitor success", run=self.identity.run_id, visitor=self.name)
                 return port
             await deferLater(self.reactor, PORT_RETRY_S)

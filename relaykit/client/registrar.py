@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 
 from relaykit.client.health import Check, HealthWatch, make_check
 from relaykit.client.hosts import BackendHost
 from relaykit.client.starting import GuardedServices, differing, naming, planned
 from relaykit.client.status import ProxyStatus
 from relaykit.driver import CoreDriver
-from relaykit.errors import BrokenProxyType, problem_of
+from relaykit.errors import BrokenProxyType, ProxyRefusedError, RefusalCode, problem_of
 from relaykit.options import to_wire
 from relaykit.sansio.control.health import (
     BecameHealthy,
@@ -36,8 +37,6 @@ from relaykit.sansio.wire.framing import MessageTooLong
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
     from relaykit.client.hosts import HostedClient
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredProxy
@@ -82,15 +81,17 @@ class LocalProxy:
 class ProxyRegistrar(GuardedServices):
     """Has proxies registered while there is a session and they are healthy, and knows their backends."""
 
-    def __init__(self, client: HostedClient, types: ProxyTypes, user: str) -> None:
+    def __init__(self, client: HostedClient, types: ProxyTypes, user: str, server_host: str) -> None:
         super().__init__()
         self._client = client
         self._types = types
         self._user = user
+        self._server_host = f"[{server_host}]" if ":" in server_host else server_host
         self._session: Session | None = None
         self._proxies: dict[str, LocalProxy] = {}
         self._answers: dict[str, RegistrationAccepted | RegistrationRefused] = {}
         self._registrations = Registrations()
+        self._awaiting: list[Deferred[None]] = []
         self._driver: CoreDriver[RegistrationEvent] = CoreDriver(
             self._registrations, client.clock, self._on_event
         )
@@ -104,6 +105,16 @@ class ProxyRegistrar(GuardedServices):
     def status(self) -> tuple[ProxyStatus, ...]:
         """How each proxy stands, in the order of the configuration."""
         return tuple(self._status(name, proxy) for name, proxy in self._proxies.items())
+
+    def when_registered(self) -> Deferred[None]:
+        """Fires once users are let in to every proxy.
+
+        Fails with :class:`relaykit.errors.ProxyRefusedError` once the server refuses one.
+        """
+        waiting: Deferred[None] = Deferred()
+        self._awaiting.append(waiting)
+        self._tell_awaiting()
+        return waiting
 
     def exposed(self, name: str) -> LocalProxy | None:
         """The proxy that the server calls this, if it is exposed."""
@@ -236,6 +247,7 @@ class ProxyRegistrar(GuardedServices):
             state=RegistrationState.REFUSED if failed else state,
             address=answer.address if isinstance(answer, RegistrationAccepted) else "",
             reason=answer.reason if isinstance(answer, RegistrationRefused) else failed or _unfitness(health),
+            next_try=self._registrations.next_try(name),
             users=len(proxy.host.flows),
             health=health,
         )
@@ -254,6 +266,7 @@ class ProxyRegistrar(GuardedServices):
                 "[{proxy}] health check status change to failed: {reason}",
                 proxy=proxy,
                 reason=event.reason,
+                closed=True,
                 problem="health-check",
             )
             self._registrations.withdraw(name)
@@ -287,9 +300,10 @@ class ProxyRegistrar(GuardedServices):
             )
             if event.address:
                 self.log.info(
-                    "[{run}] [{proxy}] users reach it at {address} of the server",
+                    "[{run}] [{proxy}] users reach it at {where}",
                     run=session.run_id,
                     proxy=proxy.name,
+                    where=self._where(event.address),
                     address=event.address,
                 )
         elif isinstance(event, RegistrationRefused):
@@ -300,8 +314,29 @@ class ProxyRegistrar(GuardedServices):
                 proxy=proxy.name,
                 reason=event.reason,
                 ended=Ended.REFUSED.value,
+                closed=True,
                 problem=problem_of(event.reason, "start-error"),
             )
+        self._tell_awaiting()
+
+    def _where(self, address: str) -> str:
+        """What users dial: the server leaves out its own name."""
+        return f"{self._server_host}{address}" if address.startswith(":") else address
+
+    def _tell_awaiting(self) -> None:
+        """Tells whoever waits for the server's answers, once they are there."""
+        answers = self._answers.values()
+        refused = next((each for each in answers if isinstance(each, RegistrationRefused)), None)
+        if refused is None and not self._answers.keys() >= self._proxies.keys():
+            return
+        awaiting, self._awaiting = self._awaiting, []
+        for each in awaiting:
+            if refused is None:
+                each.callback(None)
+            else:
+                name = self._proxies[refused.name].name
+                text = f"[{name}] start error: {refused.reason}"
+                each.errback(ProxyRefusedError(RefusalCode.OTHER, text))
 
     def _not_published(self, name: str, why: Ended) -> None:
         """Tells that a proxy is not published any more, if it was."""

@@ -99,7 +99,7 @@ class ClientRun(MultiService):
             prover,
         )
         self._direct: HolePunchingService | None = None
-        self.proxies = ProxyRegistrar(self, types, config.user)
+        self.proxies = ProxyRegistrar(self, types, config.user, config.server_addr)
         self.proxies.setServiceParent(self)
         self.visitors = Visitors(self, types, config.user)
         self._former: Sequence[BackendHost | VisitorHost] = ()

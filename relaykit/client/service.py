@@ -165,6 +165,14 @@ class RelayClient(MultiService):
         self._awaiting_login.append(waiting)
         return waiting
 
+    def when_registered(self) -> Deferred[None]:
+        """Fires once users are let in to every proxy; call it while the client runs.
+
+        Fails with :class:`relaykit.errors.ProxyRefusedError` once the server refuses one, which is asked for
+        again all the same.
+        """
+        return succeed(None) if self._run is None else self._run.proxies.when_registered()
+
     def reconnect_now(self, reason: str) -> None:
         """The way to the server may be another one: a session is tested, else one is tried at once."""
         self.log.info("{reason}", run=self._life.run_id, reason=reason)
@@ -215,6 +223,7 @@ class RelayClient(MultiService):
             stopping=life.state in _ENDING,
             since=life.since,
             next_try=life.next_try,
+            cut_at=life.cut_at,
             proxies=run.proxies.status(),
             visitors=run.visitors.status(),
             flows=run.data_plane.counts(),
@@ -295,6 +304,7 @@ class RelayClient(MultiService):
                 run=self._life.run_id,
                 reason=str(error),
                 ended=ended_by(error).value,
+                closed=True,
                 problem=problem_of(error, "no-session"),
             )
         else:
@@ -327,10 +337,11 @@ class RelayClient(MultiService):
         why, text = over
         say = self.log.info if why is Ended.STOPPED else self.log.warn
         say(
-            "[{run}] the session ended: {ended} {reason}",
+            "[{run}] the session ended: {ended}{reason}",
             run=self._life.run_id,
             ended=why.value,
-            reason=text,
+            reason=f" {text}" if text else "",
+            closed=True,
             problem="session-ended",
         )
         if why is Ended.REPLACED:

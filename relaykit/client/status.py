@@ -28,6 +28,8 @@ class ProxyStatus:
     :ivar users: how many are served at the moment.
     :ivar reason: why users cannot come: what the server refused it for, why its backend could not start, or
         why its local service is not healthy.
+    :ivar next_try: when the server is asked again whether users may come; None if it said yes, or is
+        being asked.
     :ivar health: what is known of its local service; None if that is not checked.
     """
 
@@ -36,6 +38,7 @@ class ProxyStatus:
     state: RegistrationState
     address: str = ""
     reason: str = ""
+    next_try: float | None = None
     users: int = 0
     health: Health | None = None
 
@@ -46,10 +49,14 @@ class VisitorStatus:
 
     :ivar users: how many of them are served at the moment.
     :ivar listening: where its users come in; None while there is no port.
+    :ivar reason: why there is none, or why the last user was not served.
+    :ivar next_try: when the port is tried again; None if it is open.
     """
 
     name: str
     listening: Address | None = None
+    reason: str = ""
+    next_try: float | None = None
     users: int = 0
 
 
@@ -61,6 +68,7 @@ class ClientStatus:
     :ivar stopping: whether it is being stopped: no new users come, those that are there get some seconds.
     :ivar since: when it got so; None before the client was started.
     :ivar next_try: when it connects again; None while it does, or is connected.
+    :ivar cut_at: when users that are still there are cut, while it is being stopped.
     :ivar flows: in them, *near* is where users come from.
     :ivar round_trip_s: to the server and back, in seconds; None if it was not measured.
     """
@@ -69,6 +77,7 @@ class ClientStatus:
     stopping: bool = False
     since: float | None = None
     next_try: float | None = None
+    cut_at: float | None = None
     proxies: tuple[ProxyStatus, ...] = ()
     visitors: tuple[VisitorStatus, ...] = ()
     flows: FlowCounts = field(factory=FlowCounts)

@@ -110,7 +110,13 @@ class Visitors(GuardedServices):
     def status(self) -> tuple[VisitorStatus, ...]:
         """How each visitor stands, in the order of the configuration."""
         return tuple(
-            VisitorStatus(name=name, listening=each.host.listening, users=len(each.host.flows))
+            VisitorStatus(
+                name=name,
+                listening=each.host.listening,
+                reason=self.failed.get(name) or each.host.reason,
+                next_try=each.host.next_try,
+                users=len(each.host.flows),
+            )
             for name, each in self._visitors.items()
         )
 

@@ -33,17 +33,18 @@ def _standard(stream: TextIO | None) -> TextIO:
 
 @frozen
 class CommandContext:
-    """Where a command prints to, its environment, and how it comes to a reactor if it serves."""
+    """Where a command prints to, its environment, how it comes to a reactor if it serves, and who types."""
 
     stdout: TextIO
     stderr: TextIO
     environ: Mapping[str, str]
     choose_reactor: Callable[[], Any] = _installed_reactor
+    stdin: TextIO | None = None
 
     @classmethod
     def of_process(cls) -> CommandContext:
         """That of this process.  Letters that its encoding lacks are printed as escapes."""
-        return cls(_standard(sys.stdout), _standard(sys.stderr), os.environ)
+        return cls(_standard(sys.stdout), _standard(sys.stderr), os.environ, stdin=sys.stdin)
 
     def say(self, text: str) -> None:
         """Prints a line."""

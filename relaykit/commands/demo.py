@@ -16,21 +16,20 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.task import deferLater
 from twisted.web.client import Agent, ResponseFailed, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from relaykit.assembly import ClientAssembly, ServerAssembly
-from relaykit.client.status import RegistrationState
 from relaykit.commands.runner import ProcessRunner, begin_logging, exit_status
-from relaykit.commands.status.follower import LogFollower, choose_renderer
-from relaykit.commands.status.view import StatusView
+from relaykit.commands.status.client import FollowedClient
+from relaykit.commands.status.follower import LogFollower, client_renderer
+from relaykit.commands.status.view import Snapshot, StatusView
 from relaykit.commands.token import new_token
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.config.load import client_from_table, server_from_table
 from relaykit.config.schema.sections import LogConfig
-from relaykit.errors import ConnectionFailed, RelaykitError, problem_of
+from relaykit.errors import ConnectionFailed, RelaykitError
 from relaykit.plugins import ProxyTypes
 from relaykit.tuning import prepare_process
 
@@ -49,9 +48,6 @@ LOOPBACK = "127.0.0.1"
 PATIENCE_S = 15.0
 """The longest that everything may take until the page is there; it takes less than a second."""
 
-LOOK_S = 0.01
-"""Pause between two looks at whether the client has published the page."""
-
 PUBLIC, SECRET, VISITOR = "page", "secret-page", "visitor"
 """Names of the two proxies and of the visitor."""
 
@@ -63,7 +59,10 @@ def run(context: CommandContext, once: bool) -> int:
         begin_logging(LogConfig(level="error"), context.stdout.isatty(), context)
     reactor = context.choose_reactor()
     demo = Demo(reactor, context)
-    reason = ProcessRunner(reactor, lambda: demo.begin(once), demo.stop).run()
+    try:
+        reason = ProcessRunner(reactor, lambda: demo.begin(once), demo.stop).run()
+    finally:
+        demo.end_showing()
     return exit_status(reason, context.explain)
 
 
@@ -76,7 +75,7 @@ class Demo:
     _page: IListeningPort | None = field(default=None, init=False)
     _server: RelayServer | None = field(default=None, init=False)
     _client: RelayClient | None = field(default=None, init=False)
-    _follower: LogFollower | None = field(default=None, init=False)
+    _follower: LogFollower[Snapshot] | None = field(default=None, init=False)
 
     def begin(self, once: bool) -> Deferred[bool]:
         """Starts everything and fetches the page; fires with ``once``.
@@ -95,7 +94,12 @@ class Demo:
             stopping.append(self._server.stopService())
         if self._page is not None:
             self._page.stopListening()
-        return DeferredList(stopping, consumeErrors=True).addCallback(self._stopped)
+        return DeferredList(stopping, consumeErrors=True)
+
+    def end_showing(self) -> None:
+        """Leaves the terminal as it was."""
+        if self._follower is not None:
+            self._follower.end()
 
     async def _begin(self, once: bool) -> bool:
         say = self._context.say
@@ -150,38 +154,24 @@ class Demo:
         self._client = ClientAssembly(loaded=loaded, token=token, types=types, state=None).make(self._reactor)
         self._client.startService()
         await self._client.when_first_login()
-        await self._published(self._client)
-
-    async def _published(self, client: RelayClient) -> None:
-        """Waits until the server lets users in."""
-        while not all(each.state is RegistrationState.RUNNING for each in client.status().proxies):
-            for each in client.status().proxies:
-                if each.reason:
-                    raise RelaykitError(
-                        f"[{each.name}] start error: {each.reason}",
-                        problem=problem_of(each.reason, "start-error"),
-                    )
-            await deferLater(self._reactor, LOOK_S, lambda: None)
+        await self._client.when_registered()
 
     def _follow(self, server: int, page: int) -> None:
         """Shows what happens from now on, until a signal comes."""
         assert self._client is not None
         service = f"{LOOPBACK}:{page}"
-        painter = StatusView(
+        view = StatusView(
             server=ServerName(LOOPBACK, server),
             leads_to={PUBLIC: service, SECRET: service, VISITOR: SECRET},
             hints={SECRET: "only for visitors"},
             schemes=dict.fromkeys((PUBLIC, VISITOR), "http"),
         )
         self._context.say("see it in a browser, at either address (Ctrl-C ends this):")
-        show = choose_renderer(self._context, "relaykit demo", plain=False)
-        self._follower = LogFollower(self._client, painter, show, self._reactor)
+        renderer = client_renderer(self._context, self._reactor, "relaykit demo", plain=False)
+        self._follower = LogFollower(
+            FollowedClient(self._client, view, self._reactor), renderer, self._reactor
+        )
         self._follower.begin()
-
-    def _stopped(self, result: object) -> object:
-        if self._follower is not None:
-            self._follower.end()
-        return result
 
     async def _fetch(self, url: str) -> bytes:
         """What a user gets."""

@@ -17,7 +17,14 @@ from relaykit.client.hosts import PORT_RETRY_S, BackendHost, VisitorHost
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.lanes import DatagramLane
 from relaykit.dataplane.plane import DataPlane
-from relaykit.errors import ConnectionFailed, OutOfDescriptors, RefusedError, SessionLost
+from relaykit.errors import (
+    ConnectionFailed,
+    OutOfDescriptors,
+    RefusalCode,
+    RefusedError,
+    SessionLost,
+    VisitRefusedError,
+)
 from relaykit.interfaces import (
     IDatagramAcceptor,
     IDatagramLeg,
@@ -340,11 +347,14 @@ class HostTests(SynchronousTestCase):
             taken = listen("127.0.0.5", 5300, acceptor)
             opening = opened(visitor, acceptor)
             self.assertNoResult(opening)
+            self.assertEqual(visitor.next_try, self.client.clock.seconds() + PORT_RETRY_S)
+            self.assertIn("127.0.0.5:5300", visitor.reason)
             taken.close()
             self.client.clock.advance(PORT_RETRY_S)
             port = self.successResultOf(opening)
             assert port is not None
             self.assertEqual((port.address, visitor.listening), (Address("127.0.0.5", 5300),) * 2)
+            self.assertEqual((visitor.reason, visitor.next_try), ("", None))
 
     def test_no_ports(self) -> None:
         """A visitor whose port is negative opens none, of neither kind."""
@@ -383,6 +393,19 @@ class HostTests(SynchronousTestCase):
         self.visitor.open_visit(origin, Secret("k"))
         ((common, secret, user),) = self.client.visited
         self.assertEqual((common.name, secret, user), ("v", Secret("k"), origin))
+
+    def test_visit_refused(self) -> None:
+        """Why the server refused the last visit is kept until it lets one in."""
+        refusals = [VisitRefusedError(RefusalCode.OTHER, "nobody is there"), ConnectionFailed("lost"), None]
+
+        def answer(client: object, *asked: Any) -> Deferred[Any]:
+            refusal = refusals.pop(0)
+            return succeed(object()) if refusal is None else fail(refusal)
+
+        self.patch(type(self.client), "open_visit", answer)
+        for reason in ("nobody is there", "nobody is there", ""):
+            self.visitor.open_visit(Origin(), Secret("k")).addErrback(lambda failure: None)
+            self.assertEqual(self.visitor.reason, reason)
 
     def test_lane(self) -> None:
         """A lane is a visit in the format of the session; what has no room there is told once."""

@@ -16,7 +16,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.client.registrar import ProxyRegistrar, wire_name
 from relaykit.client.status import Health, HealthState, ProxyStatus, RegistrationState
 from relaykit.config.load import ConfiguredProxy
-from relaykit.errors import BrokenProxyType, ConnectionFailed, PluginError, UnknownProxyType
+from relaykit.errors import (
+    BrokenProxyType,
+    ConnectionFailed,
+    PluginError,
+    ProxyRefusedError,
+    UnknownProxyType,
+)
 from relaykit.options import HealthCheck, ProxyTransport
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.sansio.wire.framing import MessageTooLong
@@ -52,7 +58,7 @@ class ProxyRegistrarTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         client: Any = SimpleNamespace(clock=self.clock)
-        self.proxies = ProxyRegistrar(client, TYPES, "alice")
+        self.proxies = ProxyRegistrar(client, TYPES, "alice", "relay.example")
         self.update(tcp_proxy(transport=ProxyTransport(use_encryption=True)))
         self.proxies.startService()
         self.session = Session()
@@ -100,6 +106,33 @@ class ProxyRegistrarTests(SynchronousTestCase):
         self.assertEqual(len(self.session.asked), 2)
         self.clock.advance(21)
         self.assertEqual(len(self.session.asked), 3)
+
+    def test_next_try(self) -> None:
+        """It is known when a refused proxy is asked for again, and of no other."""
+        self.start()
+        (asked,) = self.proxies.status()
+        self.proxies.refused("alice.web", "port already used")
+        (refused,) = self.proxies.status()
+        self.assertEqual((asked.next_try, refused.next_try), (None, 30.0))
+
+    def test_when_registered(self) -> None:
+        """Whoever waits for all proxies is told once each is open, or of the first that is refused."""
+        self.update(tcp_proxy("a"), tcp_proxy("b"))
+        waiting = self.proxies.when_registered()
+        self.start()
+        self.proxies.accepted("alice.a", ":6000")
+        self.assertNoResult(waiting)
+        self.proxies.accepted("alice.b", ":6001")
+        self.successResultOf(waiting)
+        self.successResultOf(self.proxies.when_registered())
+        self.proxies.session_ended()
+        again = self.proxies.when_registered()
+        self.start()
+        self.proxies.refused("alice.b", "port not allowed")
+        refused = self.failureResultOf(again, ProxyRefusedError).value
+        self.assertEqual(
+            (str(refused), refused.problem), ("[b] start error: port not allowed", "port-not-allowed")
+        )
 
     def test_too_long(self) -> None:
         """One that does not fit into a message counts as refused, and keeps no other from being asked for."""
@@ -244,7 +277,7 @@ class HealthTests(SynchronousTestCase):
         self.clock = Clock()
         self.dialing: list[Deferred[Any]] = []
         client: Any = SimpleNamespace(clock=self.clock, dial=self.dial)
-        self.proxies = ProxyRegistrar(client, TYPES, "alice")
+        self.proxies = ProxyRegistrar(client, TYPES, "alice", "relay.example")
         self.update(self.checked())
         self.session = Session()
 
@@ -422,7 +455,7 @@ class AnyChangesTests(SynchronousTestCase):
     def test_server_has_what_is_configured(self, steps: list[Any]) -> None:
         """In the end the server has what was configured last, and lets in users of that and nothing else."""
         client: Any = SimpleNamespace(clock=Clock())
-        proxies = ProxyRegistrar(client, TYPES, "")
+        proxies = ProxyRegistrar(client, TYPES, "", "::1")
         proxies.startService()
         session: Any = None
         configured: dict[str, int] = {}

@@ -97,7 +97,7 @@ class SessionTests(SynchronousTestCase):
             f"[{run}] start visitor success",
             f"[{run}] visitor added: [v]",
             f"[{run}] [web] start proxy success",
-            f"[{run}] [web] users reach it at :6000 of the server",
+            f"[{run}] [web] users reach it at relay.example:6000",
         ):
             self.assertIn(line, said)
 

@@ -29,6 +29,7 @@ class RunningReactor(MemoryReactorClock):
         self.running = True
         for function, arguments, keywords in self.whenRunningHooks:
             function(*arguments, **keywords)
+        self.advance(0)
         self._during()
 
     def stop(self) -> None:
@@ -45,6 +46,7 @@ class FakeRole(MultiService):
         super().__init__()
         self.done: list[str] = []
         self.measured = 0
+        self.refused: Exception | None = None
         self.observers: list[IExchangeObserver] = []
         self.now = ClientStatus()
         self.port = 7000
@@ -89,6 +91,14 @@ class FakeRole(MultiService):
         return fail(self._failure) if self._failure is not None else succeed(None)
 
     when_ready = when_first_login = outcome
+
+    def when_registered(self) -> Deferred[None]:
+        """As a test says: users may come, or the server refuses."""
+        return fail(self.refused) if self.refused is not None else succeed(None)
+
+    def reconnect_now(self, reason: str) -> None:
+        """Keeps that it was asked for."""
+        self.done.append("reconnected")
 
     def fail(self, error: Exception) -> None:
         """Decides that it failed."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState
 from relaykit.commands.demo import PATIENCE_S
-from relaykit.errors import ConnectionFailed
+from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode
 from tests.commands.fakes import FakeRole, RunningReactor
 from tests.commands.serving import ServingTestCase
 from tests.commands.terminal import run_printed
@@ -23,9 +22,7 @@ class DemoTests(ServingTestCase):
 
     def test_refused(self) -> None:
         """A page that the server does not publish ends the demonstration with the reason."""
-        self.role.now = ClientStatus(
-            proxies=(ProxyStatus(name="page", type="tcp", state=RegistrationState.REFUSED, reason="no"),)
-        )
+        self.role.refused = ProxyRefusedError(RefusalCode.OTHER, "[page] start error: no")
         printed = self.serve("demo", "--once", during=lambda: None)
         self.assertEqual(printed.stderr.splitlines()[0], "[page] start error: no")
 

@@ -479,7 +479,60 @@ class TerminalTests(QuickTestCase, TerminalTestCase):
         server.kill()
         self.seen("connection refused", "nothing listens at this port")
         self.tmux("send-keys", "C-c")
-        self.seen("status 0", "stopping")
+        self.seen("status 0", "ended: 3 users")
+
+    def test_keys_and_sizes(self) -> None:
+        """Whatever is typed, and however the window is dragged, there is one picture; a key ends it."""
+        _, line = self.start_server()
+        self.run_in_terminal(f"{self.on_this_machine(line, 9)}")
+        self.seen("round trip")
+        self.tmux("send-keys", "a", "b", "Enter", "Up", "Enter")
+        for width in ("60", "45", "90"):
+            self.tmux("resize-window", "-x", width, "-y", "20")
+            shown = self.seen(
+                f"╮\n│ ● connected to {LOOPBACK}:{self.bind_port}", f"{LOOPBACK}:{self.remote_port}"
+            )
+            self.assertEqual((shown.count("╭"), shown.count("╰")), (1, 1), shown)
+        self.tmux("send-keys", "l")
+        self.seen("start proxy success", "l goes back")
+        self.tmux("send-keys", "l")
+        self.seen("q ends it")
+        self.tmux("send-keys", "q")
+        shown = self.seen("status 0", "ended: 0 users")
+        self.assertEqual(shown.count("╭"), 1, shown)
+
+    def test_job_control(self) -> None:
+        """Ctrl-Z gives the shell its terminal as it was; in the background nothing is drawn on it."""
+        _, line = self.start_server()
+        line, modes = self.on_this_machine(line, 9), "stty -a | grep -o ' echo '"
+        self.run_in_terminal(f"set -m\n{line}\n{modes}\nbg\nread first\n{modes}\necho typed $first\nfg")
+        self.seen("round trip")
+        self.tmux("send-keys", "C-z")
+        self.seen(" echo\n")
+        self.assertEqual(self.tmux("display", "-p", "#{cursor_flag} #{alternate_on}"), "1 0\n")
+        self.tmux("send-keys", "some text", "Enter")
+        self.seen("round trip", "q ends it")
+        self.tmux("send-keys", "C-c")
+        self.seen("status 0", "typed some text", "ended: 0 users")
+        self.assertEqual(self.tmux("display", "-p", "#{cursor_flag} #{alternate_on}"), "1 0\n")
+
+    def test_background(self) -> None:
+        """In the background of a terminal, lines are told."""
+        _, line = self.start_server()
+        self.run_in_terminal(f"set -m\n{self.on_this_machine(line, 9)} &\nread wait\nkill $!\nwait $!")
+        shown = self.seen("open: ")
+        self.assertNotIn("╭", shown)
+        self.tmux("send-keys", "Enter")
+        self.seen("status 0", "ended: 0 users")
+
+    def test_refused(self) -> None:
+        """A port that somebody else has ends the program, with a picture and in a pipe."""
+        _, line = self.start_server()
+        with socket.create_server((LOOPBACK, self.remote_port)):
+            line = self.on_this_machine(line, 9)
+            self.run_in_terminal(f"{line}\necho first $?\n{line} >said 2>&1")
+            self.seen("port unavailable", "first 1", "status 1")
+        self.assertIn("port unavailable", (self.folder / "said").read_text())
 
     def test_demo(self) -> None:
         """The demonstration shows both of its addresses."""

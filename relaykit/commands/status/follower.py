@@ -1,9 +1,12 @@
-"""Keeps what people see of a client up to date while it runs."""
+"""Keeps what people see of a client or a server up to date while it runs."""
 
 from __future__ import annotations
 
+import signal
+import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
@@ -11,38 +14,43 @@ from zope.interface import implementer
 
 from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.status.plain import PlainRenderer
-from relaykit.commands.status.view import LastProblem, Snapshot, StatusView, UserRequest
-from relaykit.interfaces import IExchangeObserver
+from relaykit.commands.status.terminal import Terminal, can_draw
+from relaykit.commands.status.view import LastProblem, Snapshot, UserRequest
 from relaykit.logs.lines import printable
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-    from relaykit.client.status import ClientStatus
     from relaykit.commands.context import CommandContext
-    from relaykit.values import Exchange
+    from relaykit.commands.status.live import Picture
 
-__all__ = ["LogFollower", "Renderer", "choose_renderer"]
+__all__ = ["Followed", "LogFollower", "Renderer", "client_renderer", "live_renderer"]
 
-MEASURE_S = 5.0
-"""Pause between two measurements of the round trip while somebody watches."""
+LAST_PROBLEMS = 5
+"""Problems that are remembered: as many as a small terminal has rows to spare."""
+
+SnapshotT = TypeVar("SnapshotT")
+SnapshotT_co = TypeVar("SnapshotT_co", covariant=True)
+SnapshotT_contra = TypeVar("SnapshotT_contra", contravariant=True)
 
 
-LAST_REQUESTS = 50
-"""Requests that are remembered: as many as a tall terminal has rows."""
-
-
-class Renderer(Protocol):
+class Renderer(Protocol[SnapshotT_contra]):
     """Shows snapshots, in lines or drawn on a terminal."""
 
     period_s: float | None
     """How often it wants a snapshot although nothing has happened, in seconds; None for never."""
 
-    def show(self, snapshot: Snapshot) -> None:
+    def begin(self, on_key: Callable[[str], None]) -> None:
+        """Begins to show; tells of keys, if there are any."""
+
+    def show(self, snapshot: SnapshotT_contra) -> None:
         """Shows a snapshot."""
 
     def tell(self, text: str) -> None:
         """Shows a text that is no part of a snapshot."""
+
+    def tell_log(self, line: str, level: LogLevel) -> None:
+        """Something was logged; what is worth a snapshot is in the next one."""
 
     def tell_request(self, request: UserRequest) -> None:
         """A user has asked for something; the next snapshots have it, too."""
@@ -51,97 +59,134 @@ class Renderer(Protocol):
         """Leaves the terminal as it was."""
 
 
-class Followed(Protocol):
-    """What is followed: a client."""
+class Followed(Protocol[SnapshotT_co]):
+    """What is followed: a client or a server."""
 
-    def status(self) -> ClientStatus: ...
+    def begin(self, tell_request: Callable[[UserRequest], None], *, watched: bool) -> None:
+        """Begins to look; ``watched`` if somebody sees it all the time."""
 
-    def measure_round_trip(self) -> None: ...
+    def end(self) -> None:
+        """Looks no more."""
 
-    def observe(self, observer: IExchangeObserver) -> None: ...
+    def snapshot(self, problems: Sequence[LastProblem], *, ended: bool = False) -> SnapshotT_co:
+        """How it is now, with what went wrong, the last first; ``ended`` if it is over."""
 
-    def stop_observing(self, observer: IExchangeObserver) -> None: ...
+    def key(self, letter: str) -> None:
+        """A key was pressed."""
 
 
-def choose_renderer(context: CommandContext, title: str, *, plain: bool, codes: bool = True) -> Renderer:
-    """The live one where there is a terminal that can be drawn on, with QR codes or without; else lines."""
-    if plain or not context.stdout.isatty() or context.environ.get("TERM") == "dumb":
+def client_renderer(
+    context: CommandContext, reactor: Any, title: str, *, plain: bool, codes: bool = True
+) -> Renderer[Snapshot]:
+    """The one that draws where that can be, with QR codes or without; else lines."""
+    if plain or not can_draw(context.stdout, context.environ):
         return PlainRenderer(context)
-    from relaykit.commands.status.live import LiveRenderer
+    from relaykit.commands.status.client_picture import ClientPicture
 
-    return LiveRenderer(title, context.stdout, codes=codes)
+    return live_renderer(context, reactor, ClientPicture(title, codes=codes))
 
 
-@implementer(ILogObserver, IExchangeObserver)
-class LogFollower:
-    """Shows a client: when it logs something, and as often as the renderer wants; and what its users ask for.
+def live_renderer(context: CommandContext, reactor: Any, picture: Picture[SnapshotT]) -> Renderer[SnapshotT]:
+    """Draws on the terminal."""
+    from relaykit.commands.status.live import LiveRenderer  # what draws takes long to import
 
-    It owns the renderer.  From :meth:`begin` on, the log of this process comes here alone: the last warning
-    or error is shown as the problem, and the traceback of a defect, which nobody may miss, as a text.
+    return LiveRenderer(picture, Terminal(reactor, context.stdout, context.stdin), context.stdout)
+
+
+@implementer(ILogObserver)
+class LogFollower(Generic[SnapshotT]):
+    """Shows what it follows: when that logs something, and as often as the renderer wants.
+
+    It owns the renderer.  From :meth:`begin` on, the log of this process comes here: the last warnings
+    and errors are shown as problems, and the traceback of a defect, which nobody may miss, as a text.
+
+    :param also: further observers of the log.
     """
 
-    def __init__(self, client: Followed, view: StatusView, renderer: Renderer, reactor: Any) -> None:
-        self.problem: LastProblem | None = None
-        self._client = client
-        self._view = view
+    def __init__(
+        self,
+        followed: Followed[SnapshotT],
+        renderer: Renderer[SnapshotT],
+        reactor: Any,
+        also: Sequence[ILogObserver] = (),
+    ) -> None:
+        self._followed = followed
         self._renderer = renderer
         self._reactor = reactor
-        self._requests: deque[UserRequest] = deque(maxlen=LAST_REQUESTS)
+        self._also = also
+        self._problems: deque[LastProblem] = deque(maxlen=LAST_PROBLEMS)
         self._soon: IDelayedCall | None = None
-        self._ended = False
+        self._runs = False
         self._looking = LoopingCall(self._look)
-        self._measuring = LoopingCall(client.measure_round_trip)
-        self._looking.clock = self._measuring.clock = reactor
+        self._looking.clock = reactor
+
+    @property
+    def problem(self) -> LastProblem | None:
+        """The last one."""
+        return self._problems[0] if self._problems else None
 
     def begin(self) -> None:
         """Begins to show."""
-        self._client.observe(self)
-        globalLogBeginner.beginLoggingTo([self], discardBuffer=True, redirectStandardIO=False)
+        self._runs = True
+        globalLogBeginner.beginLoggingTo([*self._also, self], discardBuffer=True, redirectStandardIO=False)
+        watched = self._renderer.period_s is not None
+        self._followed.begin(self._renderer.tell_request, watched=watched)
+        self._renderer.begin(self._pressed)
         if self._renderer.period_s is not None:
             self._looking.start(self._renderer.period_s)
-            self._measuring.start(MEASURE_S)
         else:
             self._look_soon()
 
     def has_told(self, text: str) -> bool:
-        """Whether the last problem that was shown has this text in it."""
-        return self.problem is not None and text in self.problem.text
+        """Whether one of the last problems that were shown has this text in it."""
+        return any(text in problem.text for problem in self._problems)
 
     def end(self) -> None:
-        """Shows how it ended, and nothing more."""
-        self._ended = True
-        self._client.stop_observing(self)
-        for call in (self._looking, self._measuring):
-            if call.running:
-                call.stop()
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
-        self._look()
-        self._renderer.close()
+        """Shows how it ended, and nothing more; only once."""
+        if not self._runs:
+            return
+        self._runs = False
+        try:
+            if self._looking.running:
+                self._looking.stop()
+            if self._soon is not None:
+                self._soon.cancel()
+                self._soon = None
+            self._followed.end()
+            self._renderer.show(self._followed.snapshot(tuple(self._problems), ended=True))
+        finally:
+            self._renderer.close()
 
     def __call__(self, event: LogEvent) -> None:
         """Takes an event of the log."""
         level = event.get("log_level")
-        if self._ended or level is None or not str(event.get("log_namespace")).startswith("relaykit."):
+        if not self._runs or level is None or not _is_ours(event):
             return
+        # Every event of a session begins with its run id, which people do not need.
+        form = (event.get("log_format") or "").removeprefix("[{run}] ")
+        text = printable(formatEvent({**event, "log_format": form}))
         failure = event.get("log_failure")
         if failure is not None:
-            self._renderer.tell(failure.getTraceback())
+            self._renderer.tell("\n".join(map(printable, failure.getTraceback().splitlines())))
+        if level >= LogLevel.info:
+            self._renderer.tell_log(f"{time.strftime('%H:%M:%S')} {text}", level)
         if level >= LogLevel.warn:
-            # Every event of a session begins with its run id, which people do not need.
-            form = (event.get("log_format") or "").removeprefix("[{run}] ")
-            self.problem = LastProblem(
-                text=printable(formatEvent({**event, "log_format": form})),
-                known=KNOWN_PROBLEMS.get(event.get("problem", "")),
-                at=self._reactor.seconds(),
+            self._problems.appendleft(
+                LastProblem(
+                    text=text,
+                    known=KNOWN_PROBLEMS.get(event.get("problem", "")),
+                    at=self._reactor.seconds(),
+                    proxy=str(event.get("proxy") or event.get("visitor") or ""),
+                    closes=bool(event.get("closed")),
+                )
             )
         self._look_soon()
 
-    def on_exchange(self, proxy: str, exchange: Exchange) -> None:
-        request = UserRequest.of(proxy, exchange)
-        self._requests.appendleft(request)
-        self._renderer.tell_request(request)
+    def _pressed(self, letter: str) -> None:
+        if letter == "q":
+            signal.raise_signal(signal.SIGINT)
+        else:
+            self._followed.key(letter)
 
     def _look_soon(self) -> None:
         """What is logged is often said before it is done; at the end of this turn, both are."""
@@ -153,9 +198,8 @@ class LogFollower:
         self._look()
 
     def _look(self) -> None:
-        status = self._client.status()
-        if self._renderer.period_s is not None and status.round_trip_s is None:
-            self._client.measure_round_trip()
-        self._renderer.show(
-            self._view.snapshot(status, self._reactor.seconds(), self.problem, tuple(self._requests))
-        )
+        self._renderer.show(self._followed.snapshot(tuple(self._problems)))
+
+
+def _is_ours(event: LogEvent) -> bool:
+    return str(event.get("log_namespace")).startswith("relaykit.")

@@ -1,218 +1,172 @@
-"""Draws a running client on a terminal."""
+"""Draws what runs on a terminal, again and again at the same place."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
-from functools import lru_cache
-from io import StringIO
-from typing import TextIO
-from urllib.parse import urlsplit
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Generic, Protocol, TextIO, TypeVar
 
-from rich.console import Console, Group, RenderableType
-from rich.filesize import decimal
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
+from twisted.logger import LogLevel
+from twisted.python.failure import Failure
 
 from relaykit.commands.status.output import takes_output
-from relaykit.commands.status.view import ConnectionState, EntryPoint, LastProblem, Snapshot, UserRequest
-from relaykit.dataplane.datagram_flows import DatagramCounts
+from relaykit.commands.status.parts import framed
+from relaykit.commands.status.terminal import Terminal
+from relaykit.commands.status.view import UserRequest
 
-__all__ = ["LiveRenderer"]
+__all__ = ["LiveRenderer", "Picture"]
 
 PERIOD_S = 0.5
 """Rates are over this time; shorter ones would be hard to read."""
 
-QUIET_ZONE = 2
-"""Light modules around a QR code.  Four are the standard's; two are what readers of screens need."""
+MOST_TOLD = 8
+"""Texts that are printed at the end because nobody may miss them: the first tell what others do."""
 
-LEAST_REQUESTS = 3
-"""Requests that are shown before a QR code is: who has scanned it wants to see what comes of it."""
+MOST_LOG_LINES = 500
+"""Lines of the log that are kept: some windows full."""
 
-HEADING_ROWS = 2
-"""Rows above the requests: an empty one, and what they are."""
+_LOG_STYLES = {LogLevel.warn: "yellow", LogLevel.error: "red", LogLevel.critical: "red"}
 
-MOST_CODES = 16
-"""QR codes that are remembered, so that they are not made anew for each drawing: of all that fit a screen."""
-
-_HERE = ("127.", "localhost", "[::1]")
-"""How addresses begin that lead to this machine wherever they are read: no code is drawn of them."""
-
-_COLORS = {
-    ConnectionState.CONNECTED: "green",
-    ConnectionState.CONNECTING: "yellow",
-    ConnectionState.WAITING: "red",
-    ConnectionState.STOPPING: "yellow",
-}
-
-_STATUS_COLORS = {2: "green", 3: "cyan", 4: "yellow", 5: "red"}
-"""Colors of answers, by the first digit of their status."""
+SnapshotT_contra = TypeVar("SnapshotT_contra", contravariant=True)
+SnapshotT = TypeVar("SnapshotT")
 
 
-class LiveRenderer:
-    """A panel that is drawn again and again at the same place.
+class Picture(Protocol[SnapshotT_contra]):
+    """What is drawn of a snapshot."""
 
-    The reactor draws it: a thread of rich's own would read the client while it changes.
+    keys: str
+    """What keys do besides those of every picture; empty for nothing."""
+
+    def drawn(
+        self, snapshot: SnapshotT_contra, before: SnapshotT_contra | None, console: Console, keys: str
+    ) -> RenderableType:
+        """What fits the console; rates are those since ``before``, and ``keys`` says what keys do."""
+
+    def last(self, snapshot: SnapshotT_contra, console: Console) -> RenderableType:
+        """What stays when it has ended."""
+
+
+class LiveRenderer(Generic[SnapshotT]):
+    """Draws on a screen of its own, and leaves the last state on that of the shell.
+
+    The reactor draws it: a thread of rich's own would read what runs while it changes.
     """
 
     period_s: float | None = PERIOD_S
 
     def __init__(
-        self, title: str, stream: TextIO, console: Console | None = None, *, codes: bool = True
+        self,
+        picture: Picture[SnapshotT],
+        terminal: Terminal,
+        stream: TextIO,
+        console: Console | None = None,
     ) -> None:
-        self._title = title
+        self._picture = picture
+        self._terminal = terminal
         self._stream = stream
         self._console = console or Console(file=stream, highlight=False)
-        self._codes_wanted = codes
-        self._unicode = "utf" in self._console.encoding.lower()
-        self._before: Snapshot | None = None
-        self._live = Live(
-            console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        )
+        self._live: Live | None = None
+        self._before: SnapshotT | None = None
+        self._snapshot: SnapshotT | None = None
+        self._told: list[str] = []
+        self._log: deque[Text] = deque(maxlen=MOST_LOG_LINES)
+        self._shows_log = False
+        self._on_key: Callable[[str], None] = lambda letter: None
 
-    def show(self, snapshot: Snapshot) -> None:
+    def begin(self, on_key: Callable[[str], None]) -> None:
+        """Takes the terminal; keys that are not its own are told."""
+        self._on_key = on_key
+        self._terminal.begin(self)
+
+    def show(self, snapshot: SnapshotT) -> None:
         """Draws a snapshot, unless the terminal takes nothing at the moment: that must stop no traffic."""
-        if not takes_output(self._stream):
-            return
-        if not self._live.is_started:
-            self._live.start()
-        self._live.update(self.drawn(snapshot), refresh=True)
-        self._before = snapshot
+        self._before, self._snapshot = self._snapshot, snapshot
+        self._terminal.look()
+        self.refresh()
 
     def tell(self, text: str) -> None:
-        """Prints a text above the panel."""
-        self._console.print(Text(text))
+        """Keeps a text for the end, and in the log."""
+        if len(self._told) < MOST_TOLD:
+            self._told.append(text)
+        for line in text.splitlines():
+            self.tell_log(line, LogLevel.error)
 
-    def close(self) -> None:
-        """Leaves what was drawn last where it is."""
-        self._live.stop()
+    def tell_log(self, line: str, level: LogLevel) -> None:
+        """Keeps a line for who looks at the log."""
+        self._log.append(Text(line, style=_LOG_STYLES.get(level, "default")))
 
     def tell_request(self, request: UserRequest) -> None:
         """Nothing: it is in what is drawn next."""
 
-    def drawn(self, snapshot: Snapshot) -> RenderableType:
-        """What is drawn of a snapshot: QR codes and requests, as far as there is room for them."""
-        room = self._console.height - len(self._console.render_lines(self._panel(snapshot, ())))
-        requests = snapshot.requests
-        kept = min(len(requests), LEAST_REQUESTS)
-        codes = list(self._codes(snapshot, room - kept - HEADING_ROWS if kept else room))
-        room -= sum(len(code.split()) for code in codes) + HEADING_ROWS
-        return Group(self._panel(snapshot, requests[: max(0, room)]), *codes)
+    def close(self) -> None:
+        """Leaves the last state, and what was told, on the screen of the shell."""
+        self._terminal.leave()
+        # The terminal may be gone.
+        with suppress(OSError):
+            for text in self._told:
+                self._console.print(Text(text))
+            if self._snapshot is not None:
+                self._console.print(self._picture.last(self._snapshot, self._console))
+        self._terminal.end()
 
-    def _panel(self, snapshot: Snapshot, requests: Sequence[UserRequest]) -> Panel:
-        rows: list[RenderableType] = [
-            self._state(snapshot),
-            self._entry_points(snapshot),
-            self._traffic(snapshot),
-        ]
-        if snapshot.flows.datagrams != DatagramCounts():
-            rows.append(_datagrams(snapshot.flows.datagrams))
-        if snapshot.problem is not None:
-            rows.append(_problem(snapshot.problem, snapshot.at))
-        if requests:
-            rows += [Text("\nlast requests", style="dim"), _requests(requests)]
-        return Panel(
-            Group(*rows),
-            title=self._title,
-            title_align="left",
-            subtitle="Ctrl-C ends it",
-            subtitle_align="right",
-            border_style=_COLORS[snapshot.state],
+    # --- the terminal's occupant ------------------------------------------------------------------
+
+    def enter(self) -> None:
+        self._live = Live(
+            console=self._console,
+            screen=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
+        with suppress(OSError):
+            self._live.start()
+        self.refresh()
 
-    def _state(self, snapshot: Snapshot) -> Text:
-        dot = "●" if self._unicode else "*"
-        style = f"bold {_COLORS[snapshot.state]}"
-        text = Text.assemble((f"{dot} {snapshot.state_text}", style), overflow="ellipsis")
-        if snapshot.state is ConnectionState.CONNECTED:
-            text.append(f"  for {_duration(snapshot.seconds)}")
-            if snapshot.round_trip_s is not None:
-                text.append(f", round trip {snapshot.round_trip_s * 1000:.1f} ms")
-        return text
+    def leave(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            with suppress(OSError):
+                live.stop()
 
-    def _entry_points(self, snapshot: Snapshot) -> Table:
-        arrow = "→" if self._unicode else "->"
-        table = Table.grid(padding=(0, 2))
-        for _ in range(3):
-            table.add_column(overflow="fold")
-        for each in snapshot.entry_points:
-            where = Text(each.where, style="bold" if each.open else "dim")
-            if not each.open and (each.reason or not each.where):
-                why = f": {each.reason}" if each.reason else ""
-                where = Text(f"not open{why}", style="red")
-            table.add_row(Text(each.name), where, Text(f"{arrow} {each.leads_to}" if each.leads_to else ""))
-        return table
+    def refresh(self) -> None:
+        """Draws the last snapshot once more."""
+        if self._live is not None and self._snapshot is not None and takes_output(self._stream):
+            with suppress(OSError):
+                self._live.update(self._drawn(self._snapshot), refresh=True)
 
-    def _traffic(self, snapshot: Snapshot) -> Text:
-        flows, before = snapshot.flows, self._before
-        seconds = snapshot.at - before.at if before is not None else 0.0
-        users = "1 user" if flows.present == 1 else f"{flows.present} users"
-        text = f"{users} now, {flows.total} so far"
-        for name, arrow, words in (("near_to_far", "↓", "from users"), ("far_to_near", "↑", "to users")):
-            moved: int = getattr(flows, name)
-            lately = moved - getattr(before.flows, name) if before is not None and seconds > 0 else 0
-            rate = decimal(round(lately / seconds)) if lately else "0 bytes"
-            text += f"   {arrow if self._unicode else words} {decimal(moved)} ({rate}/s)"
-        return Text(text)
+    def key(self, letter: str) -> None:
+        if letter == "l":
+            self._shows_log = not self._shows_log
+            self.refresh()
+        else:
+            self._on_key(letter)
 
-    def _codes(self, snapshot: Snapshot, room: int) -> Iterator[Text]:
-        """QR codes of the addresses that a telephone's browser can open, as far as there is room."""
-        wanted = self._codes_wanted and self._unicode
-        for each in filter(_for_browsers, snapshot.entry_points) if wanted else ():
-            code = _code(each.url)
-            rows = code.split()
-            room -= len(rows)
-            if room < 0 or rows[0].cell_len > self._console.width:
-                return
-            yield code
+    def _drawn(self, snapshot: SnapshotT) -> RenderableType:
+        try:
+            if self._shows_log:
+                return self._drawn_log()
+            return self._picture.drawn(snapshot, self._before, self._console, self._keys)
+        except Exception:
+            # One that cannot be drawn must not end the drawing of all that come after it.
+            return Text(Failure().getTraceback())
 
+    @property
+    def _keys(self) -> str:
+        if not self._terminal.has_keys:
+            return "Ctrl-C ends it"
+        return ", ".join(filter(None, ("q ends it", self._picture.keys, "l shows the log")))
 
-def _datagrams(counts: DatagramCounts) -> Text:
-    dropped = f", {counts.dropped} dropped" if counts.dropped else ""
-    return Text(f"datagrams: {counts.near_to_far} from users, {counts.far_to_near} to users{dropped}")
-
-
-def _requests(requests: Sequence[UserRequest]) -> Table:
-    """One row for each; what is asked for has what the others leave of it."""
-    table = Table.grid(padding=(0, 2), expand=True)
-    table.add_column()
-    table.add_column(no_wrap=True)
-    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    for _ in range(2):
-        table.add_column(justify="right", no_wrap=True)
-    for each in requests:
-        style = "red" if each.status is None else _STATUS_COLORS.get(each.status // 100, "default")
-        table.add_row(
-            Text(each.answer, style=style), *map(Text, (each.method, each.target, each.took, each.size))
-        )
-    return table
-
-
-@lru_cache(MOST_CODES)
-def _code(text: str) -> Text:
-    """A QR code in half blocks; light modules are drawn."""
-    import segno  # only where one is drawn
-
-    drawn = StringIO()
-    segno.make(text, error="l").terminal(drawn, border=QUIET_ZONE, compact=True)
-    return Text(drawn.getvalue().rstrip("\n"), style="bright_white on black", no_wrap=True)
-
-
-def _for_browsers(entry_point: EntryPoint) -> bool:
-    """Whether it can be opened from another device."""
-    here = urlsplit(entry_point.url).netloc.startswith(_HERE)
-    return entry_point.open and bool(entry_point.url) and not here
-
-
-def _problem(problem: LastProblem, now: float) -> Text:
-    text = Text(f"\n{_duration(now - problem.at)} ago: ", style="yellow")
-    text.append(problem.text)
-    if problem.known is not None:
-        text.append(f"\n{problem.known.cause} {problem.known.remedy}", style="default")
-    return text
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=int(seconds)))
+    def _drawn_log(self) -> RenderableType:
+        """As many of the last lines as fit: the last one is seen in any case."""
+        room, lines = self._console.height - 2, deque[Text]()
+        for line in reversed(self._log):
+            room -= len(line.wrap(self._console, max(1, self._console.width - 4)))
+            if room < 0 and lines:
+                break
+            lines.appendleft(line)
+        return framed(lines, "log", "l goes back", "default")

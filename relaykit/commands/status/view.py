@@ -1,7 +1,7 @@
 """What a running client looks like to the people before it: made of its status and of what it logs.
 
 A snapshot is data; :mod:`relaykit.commands.status.plain` writes it in lines, and
-:mod:`relaykit.commands.status.live` draws it on a terminal.
+:mod:`relaykit.commands.status.client_picture` draws it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,28 @@ from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState,
 from relaykit.commands.known_problems import KnownProblem
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.dataplane.plane import FlowCounts
+from relaykit.errors import problem_of
 from relaykit.logs.lines import printable
 from relaykit.values import Exchange
 
-__all__ = ["ConnectionState", "EntryPoint", "LastProblem", "Snapshot", "StatusView", "UserRequest"]
+__all__ = [
+    "ConnectionState",
+    "EntryPoint",
+    "LastProblem",
+    "Snapshot",
+    "StatusView",
+    "UserRequest",
+    "is_solved",
+    "shortened",
+    "users_text",
+]
 
-MOST_TARGET_LETTERS = 200
-"""Letters of what a user asked for that are shown: a line or two; some requests have thousands."""
+MOST_LETTERS = 300
+"""Letters of one text of a peer that are shown: the longest name of a host, or some lines.  Some
+requests have thousands, and a server may say anything."""
+
+MOST_ADDRESSES = 8
+"""Addresses of one proxy that are shown; some sites have hundreds."""
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 """What nobody writes in a URL."""
@@ -38,6 +53,7 @@ class ConnectionState(enum.Enum):
     WAITING = "waiting"
     """The next attempt has its time."""
     STOPPING = "stopping"
+    ENDED = "ended"
 
 
 @frozen(kw_only=True)
@@ -47,7 +63,8 @@ class EntryPoint:
     :ivar open: whether they can.
     :ivar where: what they dial, or how else it is reached; empty while that is not known.
     :ivar url: the same for a browser, where it is one's business; else empty.
-    :ivar reason: why they cannot, as far as it is known.
+    :ivar reason: why they cannot, as far as it is known; of what is open, why that is of no use to them.
+    :ivar asks_again_s: seconds until the server, or the system, is asked again whether they can.
     """
 
     name: str
@@ -56,15 +73,30 @@ class EntryPoint:
     where: str = ""
     url: str = ""
     reason: str = ""
+    asks_again_s: float | None = None
+
+    @property
+    def why_not(self) -> str:
+        """That it is not open, why, and what happens next."""
+        again = "" if self.asks_again_s is None else f"; asks again in {self.asks_again_s:.0f} s"
+        return f"not open: {self.reason}{again}" if self.reason else "not open"
 
 
 @frozen(kw_only=True)
 class LastProblem:
-    """The last thing that went wrong: what was logged, what is known of it, and when it was."""
+    """A thing that went wrong: what was logged, what is known of it, and when it was.
+
+    :ivar proxy: the proxy or visitor that it is about; empty for none.
+    :ivar closes: whether that proxy was not open after it; without one, whether there was no session.
+    :ivar solved: whether that is over.
+    """
 
     text: str
     known: KnownProblem | None
     at: float
+    proxy: str = ""
+    closes: bool = False
+    solved: bool = False
 
 
 @frozen(kw_only=True)
@@ -86,11 +118,11 @@ class UserRequest:
     @classmethod
     def of(cls, proxy: str, exchange: Exchange) -> Self:
         """An exchange of a proxy."""
-        seconds, target = exchange.seconds, printable(exchange.target)
+        seconds = exchange.seconds
         return cls(
             proxy=proxy,
-            method=printable(exchange.method),
-            target=target if len(target) <= MOST_TARGET_LETTERS else f"{target[:MOST_TARGET_LETTERS]}...",
+            method=shortened(exchange.method),
+            target=shortened(exchange.target),
             status=exchange.status,
             took=f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s",
             size=decimal(exchange.sent),
@@ -108,7 +140,8 @@ class Snapshot:
 
     :ivar requests: what users asked for last, the newest first.
     :ivar at: the time of the snapshot.
-    :ivar seconds: for how long it has been in its state; until the next attempt, where it waits.
+    :ivar seconds: for how long it has been in its state; until the next attempt, where it waits; until what
+        runs is cut, where it is stopping.
     """
 
     at: float
@@ -122,17 +155,62 @@ class Snapshot:
     problem: LastProblem | None = None
 
     @property
+    def nothing_open(self) -> bool:
+        """Whether it is connected for nothing: no entry point is open, and of each it is known why."""
+        return self.state is ConnectionState.CONNECTED and all(
+            each.reason and not each.open for each in self.entry_points or (EntryPoint(name="", leads_to=""),)
+        )
+
+    @property
     def state_text(self) -> str:
         """The state of the connection, in words."""
         match self.state:
             case ConnectionState.CONNECTED:
-                return f"connected to {self.server}"
+                return f"connected to {self.server}" + (", but nothing is open" if self.nothing_open else "")
             case ConnectionState.CONNECTING:
                 return f"connecting to {self.server}"
             case ConnectionState.WAITING:
                 return f"not connected to {self.server}, next attempt in {self.seconds:.0f} s"
-        users = self.flows.present
-        return f"stopping: {users} users may end what they do" if users else "stopping"
+            case ConnectionState.ENDED:
+                return ended_text(self.flows)
+        return stopping_text(self.flows.present, self.seconds)
+
+
+def shortened(text: str) -> str:
+    """A text of a peer as one line of people's letters, with its beginning only where it is long."""
+    text = printable(text)
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}..."
+
+
+def users_text(count: int) -> str:
+    """So many users, in words."""
+    return "1 user" if count == 1 else f"{count} users"
+
+
+def stopping_text(users: int, seconds: float) -> str:
+    """What those who are still there may do."""
+    if not users:
+        return "stopping"
+    return f"{users_text(users)} may finish, {seconds:.0f} s left; Ctrl-C again ends at once"
+
+
+def ended_text(flows: FlowCounts) -> str:
+    """What it was all in all."""
+    return (
+        f"ended: {users_text(flows.total)}, {decimal(flows.near_to_far)} down, "
+        f"{decimal(flows.far_to_near)} up"
+    )
+
+
+def is_solved(problem: LastProblem, status: ClientStatus) -> bool:
+    """Whether a problem was one of a session, and there is a later one, or of a proxy that is open since."""
+    if not problem.closes:
+        return False
+    if not problem.proxy:
+        return status.connected and status.since is not None and status.since > problem.at
+    return any(
+        each.name == problem.proxy and each.state is RegistrationState.RUNNING for each in status.proxies
+    ) or any(each.name == problem.proxy and each.listening is not None for each in status.visitors)
 
 
 @frozen(kw_only=True)
@@ -157,44 +235,66 @@ class StatusView:
         now: float,
         problem: LastProblem | None,
         requests: tuple[UserRequest, ...] = (),
+        *,
+        ended: bool = False,
     ) -> Snapshot:
-        """The snapshot of a status."""
-        state, seconds = _state(status, now)
+        """The snapshot of a status; ``ended`` if it is the last one."""
+        state, seconds = (ConnectionState.ENDED, 0.0) if ended else _state(status, now)
         return Snapshot(
             at=now,
             server=str(self.server),
             state=state,
             seconds=seconds,
-            entry_points=(*map(self._of_proxy, status.proxies), *map(self._of_visitor, status.visitors)),
+            entry_points=(
+                *(self._of_proxy(each, now) for each in status.proxies),
+                *(self._of_visitor(each, now) for each in status.visitors),
+            ),
             requests=requests,
             flows=status.flows,
             round_trip_s=status.round_trip_s,
             problem=problem,
         )
 
-    def _of_proxy(self, proxy: ProxyStatus) -> EntryPoint:
-        address = proxy.address
-        if address.startswith(":"):
+    def _of_proxy(self, proxy: ProxyStatus, now: float) -> EntryPoint:
+        return self._entry_point(
+            proxy.name,
+            proxy.state is RegistrationState.RUNNING,
             # The server leaves out its own name.
-            host = self.server.host
-            address = f"[{host}]{address}" if ":" in host else f"{host}{address}"
-        is_open = proxy.state is RegistrationState.RUNNING
-        return self._entry_point(proxy.name, is_open, address, proxy.reason)
+            f"{self.server.shown_host}{proxy.address}" if proxy.address.startswith(":") else proxy.address,
+            proxy.reason,
+            _left(proxy.next_try, now),
+        )
 
-    def _of_visitor(self, visitor: VisitorStatus) -> EntryPoint:
+    def _of_visitor(self, visitor: VisitorStatus, now: float) -> EntryPoint:
         address = "" if visitor.listening is None else str(visitor.listening)
-        return self._entry_point(visitor.name, visitor.listening is not None, address)
+        reason = "nobody offers it now" if problem_of(visitor.reason) == "visit-nobody" else visitor.reason
+        is_open = visitor.listening is not None
+        return self._entry_point(visitor.name, is_open, address, reason, _left(visitor.next_try, now))
 
-    def _entry_point(self, name: str, open_: bool, address: str, reason: str = "") -> EntryPoint:
+    def _entry_point(
+        self, name: str, open_: bool, address: str, reason: str, asks_again_s: float | None
+    ) -> EntryPoint:
         # A proxy with several domains has several addresses, each as often as it has paths.
-        addresses = list(dict.fromkeys(each for each in address.split(",") if each))
+        addresses = list(dict.fromkeys(shortened(each) for each in address.split(",") if each))
         if (scheme := self.schemes.get(name)) is not None:
             paths = self.paths.get(name, ())
             addresses = [url for each in addresses for url in _urls(scheme, each, paths)]
         url = next((each for each in addresses if "://" in each), "")
-        where = ", ".join(addresses) or self.hints.get(name, "")
-        leads_to = self.leads_to.get(name, "")
-        return EntryPoint(name=name, leads_to=leads_to, open=open_, where=where, url=url, reason=reason)
+        more = len(addresses) - MOST_ADDRESSES
+        shown = [*addresses[:MOST_ADDRESSES], *([f"{more} more"] if more > 0 else [])]
+        return EntryPoint(
+            name=name,
+            leads_to=self.leads_to.get(name, ""),
+            open=open_,
+            where=", ".join(shown) or self.hints.get(name, ""),
+            url=url,
+            reason=shortened(reason),
+            asks_again_s=asks_again_s,
+        )
+
+
+def _left(at: float | None, now: float) -> float | None:
+    return None if at is None else max(0.0, at - now)
 
 
 def _urls(scheme: str, address: str, paths: Sequence[str]) -> Iterator[str]:
@@ -211,7 +311,7 @@ def _urls(scheme: str, address: str, paths: Sequence[str]) -> Iterator[str]:
 
 def _state(status: ClientStatus, now: float) -> tuple[ConnectionState, float]:
     if status.stopping:
-        return ConnectionState.STOPPING, 0.0
+        return ConnectionState.STOPPING, _left(status.cut_at, now) or 0.0
     if status.next_try is not None:
         return ConnectionState.WAITING, max(0.0, status.next_try - now)
     since = now if status.since is None else status.since

@@ -57,8 +57,13 @@ class ServerName:
             )
         return found["host"].strip("[]"), port
 
+    @property
+    def shown_host(self) -> str:
+        """The host as it stands before a port."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{self.shown_host}:{self.port}"
 
 
 @frozen(kw_only=True)

@@ -11,12 +11,13 @@ from twisted.logger import Logger
 from relaykit.assembly import ClientAssembly, read_secret_file
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.runner import ProcessRunner, exit_status
-from relaykit.commands.status.follower import LogFollower, choose_renderer
+from relaykit.commands.status.client import FollowedClient
+from relaykit.commands.status.follower import LogFollower, client_renderer
 from relaykit.commands.status.view import StatusView
 from relaykit.commands.tunnels.commands import TunnelCommand, service_text
 from relaykit.commands.tunnels.logins import Login, RememberedLogins, ServerName
 from relaykit.config.load import client_from_table
-from relaykit.errors import RelaykitError
+from relaykit.errors import ProxyRefusedError, RelaykitError
 from relaykit.plugins import ProxyTypes
 from relaykit.state import StateDirectory, StateUnavailable
 from relaykit.tuning import prepare_process
@@ -30,6 +31,25 @@ if TYPE_CHECKING:
 __all__ = ["login_for", "run_tunnel"]
 
 log = Logger()
+
+LASTING_REFUSALS = frozenset(
+    {
+        "domain-in-use",
+        "domain-refused",
+        "group-key",
+        "group-mismatch",
+        "no-sub-domain-host",
+        "no-vhost-port",
+        "port-in-use",
+        "port-not-allowed",
+        "port-unavailable",
+        "privileged-port",
+        "unknown-type",
+    }
+)
+"""Why a server refuses what was asked for on the command line, for as long as it is asked for.
+
+Whoever typed the line waits for an answer, and a script for a status; a client of a file goes on asking."""
 
 
 def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) -> int:
@@ -55,18 +75,29 @@ def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) ->
     prepare_process()
     reactor = context.choose_reactor()
     client = ClientAssembly(loaded=loaded, token=login.token, types=types, state=state).make(reactor)
-    renderer = choose_renderer(
-        context, f"relaykit {tunnel.line.command}", plain=values["plain"], codes=values.get("qr", False)
+    renderer = client_renderer(
+        context,
+        reactor,
+        f"relaykit {tunnel.line.command}",
+        plain=values["plain"],
+        codes=values.get("qr", False),
     )
-    follower = LogFollower(client, _view(tunnel, values, login, loaded), renderer, reactor)
+    followed = FollowedClient(client, _view(tunnel, values, login, loaded), reactor)
+    follower = LogFollower(followed, renderer, reactor)
 
-    def begin() -> Deferred[Any]:
+    async def begin() -> None:
         follower.begin()
         client.startService()
-        first = client.when_first_login()
-        return first.addCallback(lambda _: _keep(login, logins) if values["remember"] else None)
+        await client.when_first_login()
+        if values["remember"]:
+            _keep(login, logins)
+        await _registered(client)
 
-    reason = ProcessRunner(reactor, begin, lambda: Deferred.fromCoroutine(_stop(client, follower))).run()
+    runner = ProcessRunner(reactor, lambda: Deferred.fromCoroutine(begin()), client.stopService)
+    try:
+        reason = runner.run()
+    finally:
+        follower.end()
     return exit_status(
         reason, lambda error: None if follower.has_told(str(error)) else context.explain(error)
     )
@@ -145,8 +176,13 @@ def _keep(login: Login, logins: RememberedLogins) -> None:
         log.warn("{reason}", reason=str(error), problem=error.problem)
 
 
-async def _stop(client: RelayClient, follower: LogFollower) -> None:
+async def _registered(client: RelayClient) -> None:
+    """Waits until users may come.
+
+    :raises ProxyRefusedError: they may not, and asking again is of no use.
+    """
     try:
-        await client.stopService()
-    finally:
-        follower.end()
+        await client.when_registered()
+    except ProxyRefusedError as error:
+        if error.problem in LASTING_REFUSALS:
+            raise

@@ -228,6 +228,11 @@ class ClientLife:
         """When it dials again; None while it does, is connected or will not."""
         return self._at if self.state in (LifeState.WAITING, LifeState.STANDING_BY) else None
 
+    @property
+    def cut_at(self) -> float | None:
+        """When the flows that are still there are cut; None while it is not being stopped."""
+        return self._at if self.state is LifeState.DRAINING else None
+
     def start(self, now: float) -> None:
         """The program starts it.
 

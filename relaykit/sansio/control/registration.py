@@ -139,6 +139,11 @@ class Registrations:
         proxy = self._proxies.get(name)
         return None if proxy is None else proxy.state
 
+    def next_try(self, name: str) -> float | None:
+        """When the server is asked again for one that it refused; None for any other."""
+        proxy = self._proxies.get(name)
+        return proxy.at if proxy is not None and proxy.state is RegistrationState.REFUSED else None
+
     def add(self, name: str, now: float) -> None:
         """This proxy is to be registered, in this session and all later ones."""
         if name not in self._proxies:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
-from attrs import evolve
 from twisted.internet.task import Clock
-from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
+from twisted.logger import Logger, LogLevel, globalLogBeginner, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.status import ClientStatus
 from relaykit.commands.context import CommandContext
 from relaykit.commands.known_problems import KNOWN_PROBLEMS
-from relaykit.commands.status.follower import LAST_REQUESTS, MEASURE_S, LogFollower, choose_renderer
+from relaykit.commands.status.client import FollowedClient
+from relaykit.commands.status.follower import LAST_PROBLEMS, LogFollower, client_renderer
 from relaykit.commands.status.live import LiveRenderer
 from relaykit.commands.status.plain import PlainRenderer
 from relaykit.commands.status.view import ConnectionState, LastProblem, Snapshot, StatusView, UserRequest
 from relaykit.commands.tunnels.logins import ServerName
-from relaykit.values import Exchange
 from tests.commands.fakes import FakeRole
 
 CONNECTED = ClientStatus(connected=True, since=0.0, round_trip_s=0.01)
@@ -32,7 +33,12 @@ class RecordingRenderer:
         self.snapshots: list[Snapshot] = []
         self.told: list[str] = []
         self.requests: list[UserRequest] = []
+        self.log: list[tuple[str, LogLevel]] = []
         self.closed = False
+
+    def begin(self, on_key: Callable[[str], None]) -> None:
+        """Keeps whom keys are for."""
+        self.on_key = on_key
 
     def show(self, snapshot: Snapshot) -> None:
         """Keeps it."""
@@ -41,6 +47,10 @@ class RecordingRenderer:
     def tell(self, text: str) -> None:
         """Keeps it."""
         self.told.append(text)
+
+    def tell_log(self, line: str, level: LogLevel) -> None:
+        """Keeps it."""
+        self.log.append((line, level))
 
     def tell_request(self, request: UserRequest) -> None:
         """Keeps it."""
@@ -67,11 +77,13 @@ class LogFollowerTests(SynchronousTestCase):
             globalLogPublisher.addObserver(observer)
             self.addCleanup(globalLogPublisher.removeObserver, observer)
 
-    def followed(self, period_s: float | None) -> tuple[LogFollower, RecordingRenderer]:
+    def followed(self, period_s: float | None) -> tuple[LogFollower[Snapshot], RecordingRenderer]:
         """A follower that has begun, and its renderer."""
         renderer = RecordingRenderer(period_s)
         follower = LogFollower(
-            self.client, StatusView(server=ServerName("relay.example")), renderer, self.clock
+            FollowedClient(self.client, StatusView(server=ServerName("relay.example")), self.clock),
+            renderer,
+            self.clock,
         )
         follower.begin()
         return follower, renderer
@@ -93,22 +105,11 @@ class LogFollowerTests(SynchronousTestCase):
         follower.end()
 
     def test_live(self) -> None:
-        """With a period there are snapshots all the time, and round trips are measured."""
+        """With a period there are snapshots all the time."""
         self.client.now = CONNECTED
         follower, renderer = self.followed(0.5)
         self.clock.pump([0.5] * 4)
         self.assertEqual(len(renderer.snapshots), 5)
-        self.assertEqual(self.client.measured, 1)
-        self.clock.pump([0.5] * int(MEASURE_S / 0.5))
-        self.assertEqual(self.client.measured, 2)
-        follower.end()
-
-    def test_first_round_trip(self) -> None:
-        """Until there is a first measurement, one is asked for with every snapshot."""
-        self.client.now = evolve(CONNECTED, round_trip_s=None)
-        follower, _ = self.followed(0.5)
-        self.clock.pump([0.5] * 4)
-        self.assertEqual(self.client.measured, 1 + 5)
         follower.end()
 
     def test_end(self) -> None:
@@ -121,19 +122,37 @@ class LogFollowerTests(SynchronousTestCase):
             self.assertEqual((len(renderer.snapshots), renderer.closed), (before + 1, True))
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_requests(self) -> None:
-        """What users ask for is told at once, and the last of it is in the next snapshot, newest first."""
+    def test_keys(self) -> None:
+        """One key ends the program as Ctrl-C does; the others are for what is followed."""
+        sent: list[int] = []
+        self.patch(signal, "raise_signal", sent.append)
         follower, renderer = self.followed(0.5)
-        asked = [Exchange(method="GET", target=f"/{number}", status=200, seconds=0.1) for number in range(60)]
-        for each in asked:
-            for observer in self.client.observers:
-                observer.on_exchange("web", each)
-        told = [UserRequest.of("web", each) for each in asked]
-        self.assertEqual(renderer.requests, told)
-        self.clock.advance(0.5)
-        self.assertEqual(renderer.snapshots[-1].requests, tuple(reversed(told[-LAST_REQUESTS:])))
+        for letter in "qr":
+            renderer.on_key(letter)
+        self.assertEqual((sent, self.client.done), ([signal.SIGINT], ["reconnected"]))
         follower.end()
-        self.assertEqual(self.client.observers, [])
+
+    def test_log(self) -> None:
+        """What is logged from information on is told with its time, as one line."""
+        follower, renderer = self.followed(0.5)
+        self.log.debug("details")
+        self.log.info("[{run}] hello {who}", run="0123", who="\n")
+        ((line, level),) = renderer.log
+        self.assertRegex(line, r"^\d\d:\d\d:\d\d hello \\n$")
+        self.assertEqual(level, LogLevel.info)
+        follower.end()
+
+    def test_ended_twice(self) -> None:
+        """The end is shown once, and nothing before the beginning."""
+        follower, renderer = self.followed(None)
+        follower.end()
+        follower.end()
+        self.assertEqual([each.state for each in renderer.snapshots], [ConnectionState.ENDED])
+        never = LogFollower(
+            FollowedClient(self.client, StatusView(server=ServerName("r")), self.clock), renderer, self.clock
+        )
+        never.end()
+        self.assertEqual(len(renderer.snapshots), 1)
 
     def test_problem(self) -> None:
         """The last warning or error of ours is the problem, without the run id, with what is known of it."""
@@ -145,6 +164,11 @@ class LogFollowerTests(SynchronousTestCase):
         self.log.warn("[{run}] [ssh] start error: taken", run="0123", problem="port-in-use")
         known = KNOWN_PROBLEMS["port-in-use"]
         self.assertEqual(follower.problem, LastProblem(text="[ssh] start error: taken", known=known, at=7.0))
+        self.log.warn("[{proxy}] is closed", proxy="ssh", closed=True)
+        self.assertEqual(
+            follower.problem,
+            LastProblem(text="[ssh] is closed", known=None, at=7.0, proxy="ssh", closes=True),
+        )
         follower.end()
 
     def test_controls(self) -> None:
@@ -160,7 +184,10 @@ class LogFollowerTests(SynchronousTestCase):
         follower, _ = self.followed(None)
         self.assertFalse(follower.has_told("refused"))
         self.log.warn("connect to server error: refused")
-        self.assertTrue(follower.has_told("refused"))
+        for number in range(LAST_PROBLEMS):
+            self.assertTrue(follower.has_told("refused"))
+            self.log.warn("something else {number}", number=number)
+        self.assertFalse(follower.has_told("refused"))
         follower.end()
 
     def test_defect(self) -> None:
@@ -183,11 +210,13 @@ class Terminal(StringIO):
 
 
 class ChooseTests(SynchronousTestCase):
-    """Tests for :func:`choose_renderer`."""
+    """Tests for :func:`client_renderer`."""
 
     def chosen(self, stream: StringIO, plain: bool = False, **environ: str) -> type:
         """What is chosen for a stream."""
-        return type(choose_renderer(CommandContext(stream, StringIO(), environ), "relaykit", plain=plain))
+        return type(
+            client_renderer(CommandContext(stream, StringIO(), environ), Clock(), "relaykit", plain=plain)
+        )
 
     def test_choice(self) -> None:
         """The live one is for terminals that can be drawn on, unless lines are asked for."""

@@ -2,160 +2,177 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import StringIO
-from typing import Any
 
-from attrs import evolve
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.text import Text
+from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.status import live
-from relaykit.commands.status.live import LiveRenderer
-from relaykit.commands.status.view import ConnectionState, Snapshot
-from relaykit.dataplane.datagram_flows import DatagramCounts
-from relaykit.dataplane.plane import FlowCounts
-from tests.commands.status.snapshots import CONNECTED, CONNECTING, OPEN, asked, problem, with_entry_points
+from relaykit.commands.status.live import MOST_LOG_LINES, LiveRenderer
+from relaykit.commands.status.terminal import Occupant, Terminal
 
-WEB = evolve(OPEN, name="web", where="http://relay.example:6000/", url="http://relay.example:6000/")
+ALTERNATE, BACK = "\x1b[?1049h", "\x1b[?1049l"
+SHOWN_CURSOR = "\x1b[?25h"
+
+
+class WordPicture:
+    """Draws words."""
+
+    keys = "x explodes"
+
+    def drawn(self, snapshot: str, before: str | None, console: Console, keys: str) -> RenderableType:
+        """The word, what was before, and the keys."""
+        if snapshot == "defect":
+            raise ZeroDivisionError("cannot draw that")
+        return Text(f"now {snapshot} before {before} ({keys})")
+
+    def last(self, snapshot: str, console: Console) -> RenderableType:
+        """The word."""
+        return Text(f"last {snapshot}")
+
+
+class FakeTerminal(Terminal):
+    """Gives and takes as a test says."""
+
+    def __init__(self) -> None:
+        self.occupant: Occupant | None = None
+        self.is_ours = True
+        self.is_held = False
+        self.ended = False
+
+    has_keys = True
+
+    def begin(self, occupant: Occupant) -> None:
+        self.occupant = occupant
+        self.look()
+
+    def look(self) -> None:
+        assert self.occupant is not None
+        if self.is_ours != self.is_held:
+            self.is_held = self.is_ours
+            (self.occupant.enter if self.is_ours else self.occupant.leave)()
+
+    def leave(self) -> None:
+        self.is_ours = False
+        self.look()
+
+    def end(self) -> None:
+        self.ended = True
 
 
 class LiveRendererTests(SynchronousTestCase):
-    """Tests for what is drawn."""
+    """Tests for how pictures come and go."""
 
-    def screen(self, height: int = 50, encoding: str = "utf-8", codes: bool = True) -> LiveRenderer:
-        """A screen of 100 columns."""
+    def setUp(self) -> None:
+        """Makes a renderer on a terminal of 60 columns and 10 rows."""
         self.stream = StringIO()
-        console = Console(file=self.stream, force_terminal=True, width=100, height=height, color_system=None)
-        self.patch(Console, "encoding", encoding)
-        return LiveRenderer("relaykit tcp", self.stream, console, codes=codes)
+        console = Console(file=self.stream, force_terminal=True, width=60, height=10, color_system=None)
+        self.terminal = FakeTerminal()
+        self.keys: list[str] = []
+        self.shown = LiveRenderer(WordPicture(), self.terminal, self.stream, console)
 
-    def lines(self, snapshot: Snapshot, shown: LiveRenderer | None = None, **terminal: Any) -> list[str]:
-        """The lines that a snapshot is drawn in, borders left out."""
-        shown = shown or self.screen(**terminal)
-        capturing = Console(width=100, color_system=None, file=StringIO(), legacy_windows=False)
-        with capturing.capture() as drawn:
-            capturing.print(shown.drawn(snapshot))
-        return [line.strip(" │|") for line in drawn.get().splitlines()]
+    def written(self, act: Callable[[], object]) -> str:
+        """What is written to the terminal meanwhile."""
+        before = len(self.stream.getvalue())
+        act()
+        return self.stream.getvalue()[before:]
 
-    def text(self, snapshot: Snapshot, **terminal: Any) -> str:
-        """All that is drawn."""
-        return "\n".join(self.lines(snapshot, **terminal))
+    def begin(self) -> None:
+        """Begins, with a first picture."""
+        self.shown.begin(self.keys.append)
+        self.shown.show("one")
 
-    def test_frame(self) -> None:
-        """The command is shown, and how to end it."""
-        text = self.text(CONNECTING)
-        self.assertIn("relaykit tcp", text)
-        self.assertIn("Ctrl-C ends it", text)
+    def test_screen(self) -> None:
+        """Pictures are on a screen of their own, and fill it; rates are measured from the one before."""
+        self.assertIn(ALTERNATE, self.written(self.begin))
+        drawn = self.written(lambda: self.shown.show("two"))
+        self.assertIn("now two before one (q ends it, x explodes, l shows the log)", drawn)
+        self.assertEqual(drawn.count("\n"), 9)
+        self.assertNotIn(ALTERNATE, drawn)
+        self.shown.close()
 
-    def test_state(self) -> None:
-        """The state of the connection is shown, with its duration and the round trip."""
-        self.assertIn("connecting to relay.example:7000", self.text(CONNECTING))
-        connected = self.text(evolve(CONNECTED, round_trip_s=0.0123))
-        for part in ("connected to relay.example:7000", "1:02:03", "12.3 ms"):
-            self.assertIn(part, connected)
-        waiting = evolve(CONNECTING, state=ConnectionState.WAITING, seconds=7.4)
-        self.assertIn("next attempt in 7 s", self.text(waiting))
+    def test_close(self) -> None:
+        """The last state is left on the screen of the shell, below what was told; the cursor is seen."""
+        self.begin()
+        self.shown.tell("Traceback [of] something")
+        after = self.written(self.shown.close)
+        self.assertIn(SHOWN_CURSOR, after)
+        self.assertTrue(after.partition(BACK)[2].endswith("Traceback [of] something\nlast one\n"), after)
+        self.assertTrue(self.terminal.ended)
 
-    def test_entry_points(self) -> None:
-        """Each has its line, and tells when it is not open."""
-        closed = evolve(OPEN, name="web", open=False, where="")
-        lines = [line.split() for line in self.lines(with_entry_points(OPEN, closed))]
-        self.assertIn(["ssh", "relay.example:6000", "→", "127.0.0.1:22"], lines)
-        self.assertIn(["web", "not", "open", "→", "127.0.0.1:22"], lines)
+    def test_background(self) -> None:
+        """Nothing is drawn on a terminal that somebody else has, and all of it when it is back."""
+        self.begin()
+        self.terminal.is_ours = False
+        self.assertIn(BACK, self.written(lambda: self.shown.show("two")))
+        self.assertEqual(self.written(lambda: self.shown.show("three")), "")
+        self.terminal.is_ours = True
+        back = self.written(lambda: self.shown.show("four"))
+        self.assertIn(ALTERNATE, back)
+        self.assertIn("now four before three", back)
+        self.shown.close()
 
-    def test_reason(self) -> None:
-        """What is known of why it is not open is there, in place of how it would be reached."""
-        closed = evolve(OPEN, open=False, reason="check failed: refused")
-        self.assertIn("not open: check failed: refused", self.text(with_entry_points(closed)))
+    def test_refresh(self) -> None:
+        """What may not be right any more is drawn again as it was."""
+        self.begin()
+        self.shown.show("two")
+        self.assertIn("now two before one", self.written(self.shown.refresh))
+        self.shown.close()
 
-    def test_traffic(self) -> None:
-        """Users and bytes are counted; rates are those since the snapshot before."""
-        shown = self.screen()
-        before = evolve(CONNECTED, flows=FlowCounts(present=1, total=3, near_to_far=1000, far_to_near=0))
-        shown.show(before)
-        after = FlowCounts(present=2, total=4, near_to_far=3000, far_to_near=10_000_000)
-        lines = self.lines(evolve(before, at=12.0, flows=after), shown)
-        (line,) = [line for line in lines if "2 users now, 4 so far" in line]
-        for part in ("3.0 kB (1.0 kB/s)", "10.0 MB (5.0 MB/s)"):
-            self.assertIn(part, line)
-        shown.close()
+    def test_log(self) -> None:
+        """The log has as many lines as there is room for, the last ones; the same key goes back."""
+        self.begin()
+        for number in range(MOST_LOG_LINES + 10):
+            self.shown.tell_log(f"line {number}.", LogLevel.info)
+        self.shown.tell("Traceback\nof a defect")
+        text = self.written(lambda: self.shown.key("l"))
+        self.assertIn("of a defect", text)
+        self.assertIn(f"line {MOST_LOG_LINES + 9}.", text)
+        self.assertEqual(text.count("line "), 6)
+        self.assertIn("now one", self.written(lambda: self.shown.key("l")))
+        self.shown.close()
 
-    def test_datagrams(self) -> None:
-        """Datagrams have a line of their own where there are any, and those that were dropped are told."""
-        self.assertNotIn("datagrams", self.text(CONNECTED))
-        some = evolve(CONNECTED, flows=FlowCounts(datagrams=DatagramCounts(120, 118)))
-        self.assertIn("datagrams: 120 from users, 118 to users\n", self.text(some))
-        lossy = evolve(CONNECTED, flows=FlowCounts(datagrams=DatagramCounts(120, 118, 2)))
-        self.assertIn("datagrams: 120 from users, 118 to users, 2 dropped", self.text(lossy))
+    def test_long_line(self) -> None:
+        """A line of the log that fills the window is shown as far as it goes."""
+        self.begin()
+        self.shown.tell_log(2000 * "x", LogLevel.warn)
+        self.assertIn("xxx", self.written(lambda: self.shown.key("l")))
+        self.shown.close()
 
-    def test_problem(self) -> None:
-        """The last problem is there with its age, and with what to do."""
-        text = self.text(evolve(CONNECTED, problem=problem("[ssh] start error: port already used")))
-        self.assertIn("0:00:01 ago: [ssh] start error: port already used", text)
-        self.assertIn("Ask for another remotePort", text)
-        self.assertIn("0:00:01 ago: odd", self.text(evolve(CONNECTED, problem=problem("odd"))))
+    def test_keys(self) -> None:
+        """Other keys are for whoever follows."""
+        self.begin()
+        self.shown.key("r")
+        self.assertEqual(self.keys, ["r"])
+        self.terminal.has_keys = False
+        self.assertIn("(Ctrl-C ends it)", self.written(lambda: self.shown.show("two")))
+        self.shown.close()
 
-    def test_markup(self) -> None:
-        """What stands in brackets is a name, not a style."""
-        self.assertIn("[bold]", self.text(evolve(CONNECTED, problem=problem("[bold] is odd"))))
-        self.assertIn("[red]", self.text(with_entry_points(evolve(OPEN, name="[red]"))))
-
-    def test_requests(self) -> None:
-        """What users asked for last is shown with its answer, each in a row, as many as there is room for."""
-        long = asked("/" + 300 * "x", status=None, took="2.0 s")
-        lines = [line.split() for line in self.lines(evolve(CONNECTED, requests=(asked("/a?b"), long)))]
-        at = lines.index(["last", "requests"])
-        self.assertEqual(lines[at + 1], ["200", "GET", "/a?b", "12", "ms", "1.2", "kB"])
-        self.assertEqual(lines[at + 2][:3], ["no", "answer", "GET"])
-        self.assertTrue(lines[at + 2][3].endswith("x…"))
-        many = evolve(CONNECTED, requests=tuple(asked(f"/{number}") for number in range(50)))
-        for height, count in ((3, 0), (6, 0), (7, 1), (20, 14), (60, 50)):
-            drawn = self.lines(many, height=height)
-            self.assertEqual(sum(line.startswith("200") for line in drawn), count)
-            self.assertLessEqual(len(drawn), max(height, 4))
-
-    def test_requests_and_code(self) -> None:
-        """A code leaves room for three requests, or is not drawn; without it there is room for more."""
-        requests = tuple(asked(f"/{number}") for number in range(50))
-        for height, count, rows in ((20, 0, 15), (24, 2, 15), (24, 3, 0), (25, 3, 15), (25, 50, 15)):
-            snapshot = with_entry_points(WEB, requests=requests[:count])
-            lines = self.lines(snapshot, height=height)
-            self.assertEqual(sum(line.startswith(("█", "▀")) for line in lines), rows, (height, count))
-            self.assertEqual(sum(line.startswith("200") for line in lines), min(count, 3))
-            self.assertLessEqual(len(lines), height)
-
-    def test_code(self) -> None:
-        """What another device can open has a QR code, where it is open and there is room."""
-        corner = "██ ▄▄▄▄▄ █"
-        self.assertIn(corner, self.text(with_entry_points(WEB)))
-        for snapshot, terminal in (
-            (with_entry_points(OPEN), {}),
-            (with_entry_points(evolve(WEB, open=False)), {}),
-            (with_entry_points(evolve(WEB, url="http://127.0.0.1:6000/")), {}),
-            (with_entry_points(WEB), {"height": 19}),
-            (with_entry_points(WEB), {"codes": False}),
-            (with_entry_points(WEB), {"encoding": "ascii"}),
-        ):
-            self.assertNotIn(corner, self.text(snapshot, **terminal))
-
-    def test_plain_letters(self) -> None:
-        """A terminal that knows no Unicode gets none."""
-        text = self.text(with_entry_points(WEB), encoding="ascii")
-        body = [line for line in text.splitlines()[1:-1]]
-        self.assertTrue(all(line.isascii() for line in body), body)
-
-    def test_told(self) -> None:
-        """A text is printed above; closing leaves what is there."""
-        shown = self.screen()
-        shown.show(CONNECTED)
-        shown.tell("Traceback [of] something")
-        shown.close()
-        self.assertIn("Traceback [of] something", self.stream.getvalue())
-        self.assertTrue(self.stream.getvalue().endswith("\x1b[?25h"))
+    def test_defect(self) -> None:
+        """A picture that cannot be drawn says so, and the next one is drawn."""
+        self.begin()
+        self.assertIn("ZeroDivisionError", self.written(lambda: self.shown.show("defect")))
+        self.assertIn("now two", self.written(lambda: self.shown.show("two")))
+        self.shown.close()
 
     def test_stopped_terminal(self) -> None:
         """Nothing is drawn while the terminal takes nothing."""
-        shown = self.screen()
+        self.shown.begin(self.keys.append)
         self.patch(live, "takes_output", lambda stream: False)
-        shown.show(CONNECTED)
-        self.assertEqual(self.stream.getvalue(), "")
+        self.assertEqual(self.written(lambda: self.shown.show("one")), "")
+        self.shown.close()
+
+    def test_lost_terminal(self) -> None:
+        """A terminal that is gone ends nothing."""
+        self.begin()
+
+        def gone(text: str) -> int:
+            raise OSError("the terminal is gone")
+
+        self.patch(self.stream, "write", gone)
+        self.shown.show("two")
+        self.shown.close()
+        self.assertTrue(self.terminal.ended)

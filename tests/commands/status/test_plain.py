@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 
 from attrs import evolve
+from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.context import CommandContext
@@ -46,7 +47,26 @@ class PlainRendererTests(SynchronousTestCase):
         """That a client stops is told where it was connected; else there is nothing to wait for."""
         stopping = evolve(CONNECTING, state=ConnectionState.STOPPING)
         self.assertEqual(self.said(CONNECTED, stopping), "connected to relay.example:7000\nstopping\n")
-        self.assertEqual(self.said(CONNECTING, stopping), "connecting to relay.example:7000\n")
+        self.assertEqual(
+            self.said(evolve(stopping, state=ConnectionState.ENDED)),
+            "ended: 0 users, 0 bytes down, 0 bytes up\n",
+        )
+
+    def test_never_connected(self) -> None:
+        """Who was never connected has nothing to tell of its end."""
+        stopping = evolve(CONNECTING, state=ConnectionState.STOPPING)
+        ended = evolve(CONNECTING, state=ConnectionState.ENDED)
+        self.assertEqual(self.said(CONNECTING, stopping, ended), "connecting to relay.example:7000\n")
+
+    def test_nothing_open(self) -> None:
+        """A connection that is of no use says so once, and when that may change."""
+        refused = evolve(OPEN, open=False, reason="port already used", asks_again_s=30.0)
+        self.assertEqual(
+            self.said(CONNECTED, *2 * [with_entry_points(refused)], with_entry_points(OPEN)),
+            "connected to relay.example:7000\n"
+            "connected to relay.example:7000, but nothing is open; asks again in 30 s\n"
+            "[ssh] open: relay.example:6000 -> 127.0.0.1:22\n",
+        )
 
     def test_entry_points(self) -> None:
         """Where users come in is told when it opens, again after it was closed."""
@@ -114,6 +134,8 @@ class PlainRendererTests(SynchronousTestCase):
 
     def test_told(self) -> None:
         """Any other text goes to standard error, and closing says nothing."""
+        self.renderer.begin(lambda letter: None)
+        self.renderer.tell_log("a line", LogLevel.warn)
         self.renderer.tell("Traceback")
         self.renderer.close()
         self.assertEqual((self.out.getvalue(), self.err.getvalue()), ("", "Traceback\n"))

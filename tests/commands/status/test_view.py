@@ -9,12 +9,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
 from relaykit.commands.status.view import (
-    MOST_TARGET_LETTERS,
+    MOST_ADDRESSES,
+    MOST_LETTERS,
     ConnectionState,
     EntryPoint,
+    LastProblem,
     Snapshot,
     StatusView,
     UserRequest,
+    is_solved,
 )
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.dataplane.plane import FlowCounts
@@ -65,8 +68,12 @@ class StatusViewTests(SynchronousTestCase):
             ),
             (ClientStatus(stopping=True), "stopping"),
             (
-                ClientStatus(stopping=True, flows=FlowCounts(present=2)),
-                "stopping: 2 users may end what they do",
+                ClientStatus(stopping=True, cut_at=108.0, flows=FlowCounts(present=2)),
+                "2 users may finish, 8 s left; Ctrl-C again ends at once",
+            ),
+            (
+                ClientStatus(stopping=True, cut_at=108.0, flows=FlowCounts(present=1)),
+                "1 user may finish, 8 s left; Ctrl-C again ends at once",
             ),
         ):
             self.assertEqual(self.seen(status).state_text, words)
@@ -133,6 +140,62 @@ class StatusViewTests(SynchronousTestCase):
         status = ClientStatus(proxies=(evolve(proxy(running=False), reason="check failed: refused"),))
         self.assertEqual(self.entry_point(status).reason, "check failed: refused")
 
+    def test_asks_again(self) -> None:
+        """What was refused is asked for again, and it is known when; a connection for nothing is told."""
+        refused = evolve(proxy(running=False), reason="port already used", next_try=127.4)
+        status = ClientStatus(connected=True, since=0.0, proxies=(refused,))
+        self.assertEqual(self.entry_point(status).why_not, "not open: port already used; asks again in 27 s")
+        self.assertEqual(self.seen(status).state_text, "connected to relay.example:7000, but nothing is open")
+        for other in (
+            ClientStatus(connected=True, proxies=(refused, proxy(name="other"))),
+            ClientStatus(connected=True, proxies=(proxy(running=False),)),
+            ClientStatus(connected=True),
+            ClientStatus(proxies=(refused,)),
+        ):
+            self.assertFalse(self.seen(other).nothing_open)
+
+    def test_nobody_offers(self) -> None:
+        """A visitor whose service nobody has is open in vain."""
+        reason = "register visitor conn error: custom listener for [db] doesn't exist"
+        visitor = VisitorStatus(name="v", listening=Address("127.0.0.1", 5432), reason=reason)
+        seen = self.entry_point(ClientStatus(visitors=(visitor,)))
+        self.assertEqual((seen.open, seen.reason), (True, "nobody offers it now"))
+
+    def test_hostile_server(self) -> None:
+        """Nothing of what a server says speaks to the terminal, and it is cut where it is long."""
+        told = evolve(proxy(":6000\x1b[2J\n"), reason="no\x1b]0;title\x07" + 5000 * "x")
+        seen = self.entry_point(ClientStatus(proxies=(told,)), schemes={"ssh": "http"})
+        for text in (seen.where, seen.url, seen.reason):
+            self.assertTrue(text.isprintable(), text)
+        self.assertLess(len(seen.reason), MOST_LETTERS + 10)
+        many = ",".join(f"{number}.example" for number in range(100))
+        where = self.entry_point(ClientStatus(proxies=(proxy(many),))).where
+        self.assertEqual(len(where.split(", ")), MOST_ADDRESSES + 1)
+        self.assertTrue(where.endswith(", 92 more"), where)
+
+    def test_solved(self) -> None:
+        """The loss of a session is solved by the next one, and a closed proxy by its opening."""
+        lost = LastProblem(text="lost", known=None, at=1.0, closes=True)
+        closed = evolve(lost, proxy="ssh")
+        for problem, status, solved in (
+            (lost, ClientStatus(connected=True, since=2.0), True),
+            (lost, ClientStatus(connected=True, since=0.5), False),
+            (lost, ClientStatus(since=2.0), False),
+            (evolve(lost, closes=False), ClientStatus(connected=True, since=2.0), False),
+            (closed, ClientStatus(connected=True, since=2.0, proxies=(proxy(running=False),)), False),
+            (closed, ClientStatus(connected=True, since=0.0, proxies=(proxy(),)), True),
+            (closed, ClientStatus(connected=True, since=0.0, proxies=(proxy(name="other"),)), False),
+            (closed, ClientStatus(visitors=(VisitorStatus(name="ssh", listening=Address("::1", 1)),)), True),
+            (closed, ClientStatus(visitors=(VisitorStatus(name="ssh"),)), False),
+        ):
+            self.assertEqual(is_solved(problem, status), solved, (problem, status))
+
+    def test_ended(self) -> None:
+        """At the end it is told what it was all in all."""
+        status = ClientStatus(stopping=True, flows=FlowCounts(total=3, near_to_far=234, far_to_near=1600))
+        ended = StatusView(server=RELAY).snapshot(status, 100.0, None, ended=True)
+        self.assertEqual(ended.state_text, "ended: 3 users, 234 bytes down, 1.6 kB up")
+
     def test_all_the_rest(self) -> None:
         """Traffic and round trip are passed on; a proxy without an address has its hint."""
         flows = FlowCounts(present=1, total=2, near_to_far=3, far_to_near=4)
@@ -170,4 +233,4 @@ class UserRequestTests(SynchronousTestCase):
         """Nothing in it speaks to a terminal, and it is cut where it is long."""
         self.assertEqual(self.shown("/\x1b[2J\n").target, "/\\x1b[2J\\n")
         target = self.shown("/" + 5000 * "x").target
-        self.assertEqual((len(target), target[-4:]), (MOST_TARGET_LETTERS + 3, "x..."))
+        self.assertEqual((len(target), target[-4:]), (MOST_LETTERS + 3, "x..."))

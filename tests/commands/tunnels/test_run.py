@@ -12,7 +12,7 @@ from relaykit.assembly import ClientAssembly
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState
 from relaykit.commands.tunnels.logins import Login, RememberedLogins, ServerName
 from relaykit.commands.tunnels.run import login_for
-from relaykit.errors import ConnectionFailed, RelaykitError
+from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode, RelaykitError
 from relaykit.state import StateDirectory
 from relaykit.values import Exchange, Secret
 from tests.commands.fakes import FakeRole
@@ -99,7 +99,8 @@ class RunTests(ServingTestCase):
             (
                 0,
                 "",
-                "connected to relay.example:7000\n[ssh] open: relay.example:6000 -> 127.0.0.1:22\n",
+                "connected to relay.example:7000\n[ssh] open: relay.example:6000 -> 127.0.0.1:22\n"
+                "ended: 0 users, 0 bytes down, 0 bytes up\n",
             ),
         )
         (assembly,) = self.made
@@ -156,6 +157,18 @@ class RunTests(ServingTestCase):
         self.assertTrue(
             printed.stderr.startswith("cannot connect to relay.example:7000: connection refused\n  The")
         )
+
+    def test_refused(self) -> None:
+        """What the server refuses for good ends the program; what may be free later is asked for again."""
+        words = ("tcp", "22", "--server", "relay.example", "--remote-port", "6000")
+        self.role.refused = ProxyRefusedError(RefusalCode.OTHER, "[ssh] start error: port not allowed")
+        printed = self.serve(*words, during=lambda: None, RELAYKIT_TOKEN="t")
+        self.assertEqual(printed.status, 1)
+        self.assertTrue(printed.stderr.startswith("[ssh] start error: port not allowed\n  "), printed.stderr)
+        self.role.refused = ProxyRefusedError(
+            RefusalCode.OTHER, "[ssh] start error: proxy [ssh] already exists"
+        )
+        self.assertEqual(self.serve(*words, RELAYKIT_TOKEN="t").status, 0)
 
     def test_remember(self) -> None:
         """A server that let the client in is remembered, where that is asked for."""

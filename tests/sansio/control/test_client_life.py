@@ -185,9 +185,12 @@ class ClientLifeTests(SynchronousTestCase):
     def test_stops(self) -> None:
         """Flows may end first, then the session does, then there is nothing left."""
         life = self.connected()
+        self.assertIsNone(life.cut_at)
         life.stop(0.0)
         self.assertEqual(life.events(), [LifeAction.WITHDRAW, LifeAction.DRAIN])
+        self.assertEqual(life.cut_at, DRAIN_S)
         life.drained(1.0)
+        self.assertIsNone(life.cut_at)
         self.assertEqual(life.events(), [LifeAction.CLOSE])
         life.closed(2.0)
         self.assertEqual(life.events(), [LifeAction.RELEASE, LifeAction.FINISH])

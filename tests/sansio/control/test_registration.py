@@ -85,10 +85,12 @@ class RegisteringTests(SynchronousTestCase):
         registering.refused("web", "port already used", 3.0)
         self.assertEqual(registering.events(), [RegistrationRefused("web", "port already used")])
         self.assertEqual(registering.next_wakeup(), 3.0 + RETRY_S)
+        self.assertEqual((registering.next_try("web"), registering.next_try("other")), (3.0 + RETRY_S, None))
         registering.wake(3.0 + RETRY_S - 0.1)
         self.assertEqual(registering.events(), [])
         registering.wake(3.0 + RETRY_S)
         self.assertEqual(registering.events(), [RegistrationDue("web")])
+        self.assertIsNone(registering.next_try("web"))
 
     def test_no_answer(self) -> None:
         """Without an answer the proxy is registered again every 20 seconds."""
