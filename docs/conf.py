@@ -16,9 +16,19 @@ author = "The relaykit contributors"
 project_copyright = "2026, The relaykit contributors"
 version = release = __version__
 
-extensions = ["sphinx.ext.autodoc", "docs._ext.relaykit_docs", "docs._ext.nat_pairs"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "docs._ext.relaykit_docs",
+    "docs._ext.nat_pairs",
+]
+# Flags and commands are copied from the pages, so two hyphens stay two hyphens.
+smartquotes = False
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["relaykit.css"]
 html_title = "relaykit"
 html_show_sphinx = False
 nitpicky = True

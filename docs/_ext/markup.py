@@ -10,12 +10,19 @@ from docs._ext.messages import messages
 from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.errors import REFUSALS
 
-__all__ = ["escaped", "problem_lines"]
+__all__ = ["escaped", "heading", "problem_lines"]
 
 
 def escaped(text: str) -> str:
     """Plain text, in which nothing is markup."""
     return re.sub(r"([*`|_\\])", r"\\\1", text)
+
+
+def heading(title: str, label: str = "") -> Iterator[str]:
+    """The heading of a section, in plain text, and the anchor before it, if it has one."""
+    if label:
+        yield from (f".. _{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}:", "")
+    yield from ("", escaped(title), "-" * len(escaped(title)), "")
 
 
 def problem_lines() -> Iterator[str]:
@@ -27,6 +34,6 @@ def problem_lines() -> Iterator[str]:
         if not any(part in text for text in said[problem]):
             said[problem].add(part.removeprefix("] "))
     for id_, known in sorted(KNOWN_PROBLEMS.items(), key=lambda item: item[1].title.casefold()):
-        yield from (f".. _problem-{id_}:", "", f".. rubric:: {escaped(known.title)}", "")
+        yield from heading(known.title, f"problem-{id_}")
         yield from (f"| ``{' '.join(text.split())}``" for text in sorted(said[id_]))
         yield from ("", escaped(known.cause), "", f"*What to do:* {escaped(known.remedy)}", "")

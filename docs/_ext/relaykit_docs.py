@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from docs._ext.markup import escaped, problem_lines
+from docs._ext.features import features
+from docs._ext.markup import escaped, heading, problem_lines
 from docs._ext.state_diagram import Edge, draw
 from relaykit import values
 from relaykit.commands.manual import command_contexts
@@ -56,23 +56,26 @@ class Layers(SphinxDirective):
 
 
 class Interfaces(SphinxDirective):
-    """``.. interfaces:: PACKAGE`` documents the zope interfaces of a package, module by module.
+    """``.. interfaces:: PACKAGE MODULE ...`` documents the zope interfaces of a package, module by module.
 
     Each is named as the package has it.  The source is read rather than the objects, because zope's keep no
     annotations.
     """
 
-    required_arguments = 1
+    required_arguments = 2
+    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
         package = importlib.import_module(self.arguments[0])
         public = {name: f"{package.__name__}.{name}" for name in package.__all__}
+        modules = [f"{package.__name__}.{name}" for name in self.arguments[1].split()]
+        imported = [node.module for node in _source(self, package).body if isinstance(node, ast.ImportFrom)]
+        if sorted(modules) != sorted(each or "" for each in imported):
+            raise self.error(f"{package.__name__} has {imported}")
         lines = [f".. py:module:: {package.__name__}", ""]
-        for node in _source(self, package).body:
-            if not isinstance(node, ast.ImportFrom):
-                continue
-            tree = _source(self, importlib.import_module(node.module or ""))
-            lines += ["", f".. rubric:: {(ast.get_docstring(tree) or '').partition(':')[0].rstrip('.')}", ""]
+        for module in modules:
+            tree = _source(self, importlib.import_module(module))
+            lines += heading((ast.get_docstring(tree) or "").partition(":")[0].rstrip("."))
             for each in tree.body:
                 if isinstance(each, ast.ClassDef):
                     lines += _interface(each, _imported_names(tree) | public)
@@ -163,6 +166,14 @@ class Transitions(SphinxDirective):
         return [picture, *_parsed(self, table)]
 
 
+class FeaturesOfFrp(SphinxDirective):
+    """``.. features-of-frp::`` lists what frp's files can ask for, and what becomes of it here."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = ((row.kind, row.name, row.today) for row in features())
+        return _parsed(self, _list_table(("Of frp", "", "Here today"), rows, (20, 45, 35)))
+
+
 class KnownProblems(SphinxDirective):
     """``.. known-problems::`` explains every known problem, each at an anchor of its own."""
 
@@ -178,7 +189,8 @@ class Commands(SphinxDirective):
         for context in command_contexts(is_built_in):
             about = context.command.help or ""
             usage = context.get_help().replace(about, "", 1)
-            lines += [f".. rubric:: {context.command_path}", "", escaped(about), "", "::", ""]
+            lines += heading(context.command_path, f"command-{context.command_path}")
+            lines += [escaped(about), "", ".. code-block:: text", ""]
             lines += [f"    {line}" if line.strip() else "" for line in usage.splitlines()] + [""]
         return _parsed(self, lines)
 
@@ -192,7 +204,7 @@ class ConfigurationKeys(SphinxDirective):
         lines: list[str] = []
         entries = (entry for entry in reference() if entry.program == self.arguments[0])
         for (table, about), of_table in groupby(entries, key=lambda entry: (entry.table, entry.table_doc)):
-            lines += [f".. rubric:: {table or 'Top level'}", "", escaped(about), ""]
+            lines += [*heading(table or "Top level", f"keys-{self.arguments[0]}-{table}"), escaped(about), ""]
             cells = (
                 (entry.key, entry.type, entry.default, _sentences(entry.doc, entry.availability))
                 for entry in of_table
@@ -214,7 +226,11 @@ class ProxyTypeKeys(SphinxDirective):
 
 
 def _proxy_type(proxy_type: IProxyType) -> Iterator[str]:
-    yield from (f".. rubric:: {proxy_type.name}", "", f"{proxy_type.summary.capitalize()}.", "")
+    yield from (
+        *heading(proxy_type.name, f"type-{proxy_type.name}"),
+        f"{proxy_type.summary.capitalize()}.",
+        "",
+    )
     tables = [
         ("Keys of a proxy", proxy_type.proxy_options),
         ("Keys of a visitor", getattr(proxy_type, "visitor_options", None)),
@@ -342,11 +358,7 @@ def _indented(text: str, by: int) -> Iterator[str]:
 
 
 def _parsed(directive: SphinxDirective, lines: Iterable[str]) -> list[nodes.Node]:
-    container = nodes.Element()
-    directive.state.nested_parse(
-        StringList(list(lines), source="generated"), directive.content_offset, container
-    )
-    return list(container.children)
+    return directive.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -359,6 +371,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("constants", Constants)
     app.add_directive("endings", Endings)
     app.add_directive("transitions", Transitions)
+    app.add_directive("features-of-frp", FeaturesOfFrp)
     app.add_directive("known-problems", KnownProblems)
     app.add_directive("commands", Commands)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,3 +1,3 @@
 python3 -m venv relaykit-venv
-relaykit-venv/bin/pip install relaykit
+relaykit-venv/bin/pip install .
 relaykit-venv/bin/relaykit --version

@@ -61,6 +61,8 @@ NOT_RUN = {
     "service/sockets.sh": "needs root; tests have the units that it prints checked by systemd-analyze",
     "service/look.sh": "needs a running systemd",
     "service/container.sh": "needs podman; tests/test_container.py reads the Containerfile",
+    "plugin/tree.txt": "a picture of folders",
+    "plugin/install.sh": "needs the package index; .ci/run installs the package, and tests run the example",
     "nat/answer.txt": "what the command says depends on the network; its texts are tested",
     "wireguard/home.conf": "needs WireGuard, and keys; tests send datagrams of its size",
     "wireguard/away.conf": "likewise",

@@ -29,6 +29,7 @@ READY = {
     "bob": "start visitor success",
     "carol": "[speech] start proxy success",
     "dave": "start visitor success",
+    "erin": "start proxy success",
 }
 """What each program of the example says when users may come."""
 
@@ -109,6 +110,18 @@ class _ExampleTestCase(SynchronousTestCase):
         self.assertEqual(receive_exactly(user, len(GREETING)), GREETING)
         self.assertEqual(receive_exactly(user, 17), b"IS ANYBODY THERE?")
         return user
+
+
+class GreetTests(_ExampleTestCase):
+    """Tests for the smallest proxy type, in real programs."""
+
+    def test_greeted(self) -> None:
+        """Who dials the proxy's port is greeted by the server, then served."""
+        self.start("server")
+        self.start("erin")
+        user = self.dial(self.remote_port)
+        user.sendall(b"hello")
+        self.assertEqual(receive_exactly(user, 14), b"welcome\r\nHELLO")
 
 
 class KnockTests(_ExampleTestCase):

@@ -1,1 +1,1 @@
-RELAYKIT_TOKEN=5b0ac1f3d80e4c6a97b25d1e3f6478902c4d5e6f relaykit tcp 22 --server relay.example:7000 --remote-port 6000 --remember
+RELAYKIT_TOKEN=5b0ac1f3d80e4c6a97b25d1e3f6478902c4d5e6f relaykit tcp 22 --server relay.example:7000 --fingerprint sha256:9f64a1d27c3be8510f4d6a92e7b3c85d1e2f60718293a4b5c6d7e8f90a1b2c3d --remote-port 6000 --remember

@@ -7,5 +7,6 @@ from relaykit_knock.shout import ShoutParser
 beacon = ProxyTypeReference("beacon", "relaykit_knock.beacon")
 knock = ProxyTypeReference("knock", "relaykit_knock.knock", commands=("gate", "knock"))
 room = ProxyTypeReference("room", "relaykit_knock.room")
+greet = ProxyTypeReference("greet", "relaykit_knock.greet")
 hail = CarrierReference("hail", "relaykit_knock.hail")
 shout = ShoutParser()

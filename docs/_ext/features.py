@@ -1,0 +1,106 @@
+"""What of frp is here today, told by what is registered; needs nothing of Sphinx.
+
+``python -m docs._ext.features`` prints the table of the README.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS
+from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
+from relaykit.config.reference import reference
+from relaykit.config.schema.local_plugins import PROXY_PLUGINS, LocalPlugin
+from relaykit.plugins import ProxyTypes
+
+__all__ = ["HERE", "Feature", "features", "readme_table"]
+
+HERE = "yes"
+REFUSED = "not yet: a file that uses it is refused"
+WARNED = "not yet: a file that uses it is warned of"
+
+_BY_KEYS = (
+    ("TLS between client and server, also with certificates of the client", "transport.tls.trustedCaFile"),
+    ("mux (``tcpMux``), connections kept ahead (``poolCount``)", "transport.tcpMux"),
+    ("versions 1 and 2 of the wire", "transport.wireProtocol"),
+    ("tokens from files and programs (``tokenSource``)", "auth.tokenSource.type"),
+    ("encryption and compression of a proxy", "proxies[].transport.useEncryption"),
+    ("limits of bandwidth", "proxies[].transport.bandwidthLimit"),
+    ("the PROXY protocol for services", "proxies[].transport.proxyProtocolVersion"),
+    ("groups that share users", "proxies[].loadBalancer.group"),
+    ("health checks", "proxies[].healthCheck.type"),
+    ("several files, templates, strict reading", "includes"),
+    ("limits of ports (``allowPorts``, ``maxPortsPerClient``)", "maxPortsPerClient"),
+)
+"""What frp has that is no proxy type, each with a key that it needs."""
+
+
+@frozen
+class Feature:
+    """One row: what frp has, and what becomes of it here."""
+
+    kind: str
+    name: str
+    today: str
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it can be used."""
+        return self.today == HERE
+
+
+def features() -> list[Feature]:
+    """Everything that frp's files can ask for: what is here of each kind, then what is not.
+
+    :raises KeyError: something that is said to be here is not.
+    """
+    rows = [*_types(), *_plugins(), *_keys()]
+    kinds = list(dict.fromkeys(row.kind for row in rows))
+    return sorted(rows, key=lambda row: (kinds.index(row.kind), not row.is_here))
+
+
+def readme_table() -> str:
+    """The same in Markdown, a row for each kind."""
+    rows = features()
+    lines = ["| of frp | here today | not yet |", "| --- | --- | --- |"]
+    for kind in dict.fromkeys(row.kind for row in rows):
+        here, missing = (
+            ", ".join(row.name for row in rows if row.kind == kind and row.is_here is is_here)
+            for is_here in (True, False)
+        )
+        lines.append(f"| {kind} | {here} | {missing} |")
+    return "\n".join(lines).replace("``", "`")
+
+
+def _types() -> Iterator[Feature]:
+    installed = {each.name for each in ProxyTypes.installed() if each.module.startswith("relaykit.")}
+    for name in sorted(installed):
+        yield Feature("proxy types", f"``{name}``", HERE)
+    for name in sorted(set(NOT_IMPLEMENTED_TYPES) - installed):
+        yield Feature("proxy types", f"``{name}``", REFUSED)
+
+
+def _plugins() -> Iterator[Feature]:
+    for name, plugin in PROXY_PLUGINS.items():
+        has_endpoint = plugin.endpoint is not LocalPlugin.endpoint
+        yield Feature("plugins of proxies", f"``{name}``", HERE if has_endpoint else REFUSED)
+
+
+def _keys() -> Iterator[Feature]:
+    there = {f"{entry.table}.{entry.key}".lstrip("."): entry.availability for entry in reference()}
+    for name, key in _BY_KEYS:
+        if there[key]:
+            raise KeyError(f"{key} is said to be here: {there[key]}")
+        yield Feature("the rest", name, HERE)
+    missing: dict[str, str] = {}
+    for each in (*SERVER_KEYS, *CLIENT_KEYS):
+        if missing.get(each.what) != REFUSED:
+            missing[each.what] = REFUSED if each.refused else WARNED
+    for name, today in missing.items():
+        yield Feature("the rest", name, today)
+
+
+if __name__ == "__main__":
+    print(readme_table())

@@ -1,0 +1,4 @@
+pip install ./relaykit-knock
+relaykit plugins
+relaykit server -c server.toml
+relaykit client -c erin.toml
