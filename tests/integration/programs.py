@@ -23,8 +23,10 @@ __all__ = [
     "PATIENCE_S",
     "Program",
     "ProgramFailed",
+    "alone_with",
     "free_port",
     "free_ports",
+    "free_privileged_port",
     "frp_command",
     "missing_frp",
     "relaykit_command",
@@ -52,6 +54,9 @@ _FEWEST_PORTS = 2_000
 
 _BLOCK_PORTS = 50
 """Ports that a test process takes for itself at once."""
+
+_LOWEST_PRIVILEGED_PORT, _HIGHEST_PRIVILEGED_PORT = 513, 1023
+"""Ports that only root may listen on, and that are not those of well-known services."""
 
 _LISTENING = "0A"
 """The state of a listening socket in ``/proc/net/tcp``."""
@@ -108,30 +113,51 @@ def _find(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join([os.environ.get(FRP_BIN, ""), os.environ.get("PATH", "")]))
 
 
-def _take_block(first: int) -> socket.socket | None:
-    """Takes a block of ports until this process ends; None if another one has it.
+def _take(what: str) -> socket.socket | None:
+    """Takes something for this process, until it closes this or ends; None if another one has it.
 
-    The ports are not bound, thus programs can listen there; the name of an abstract socket is what no two
-    processes can have.  Source: unix(7).
+    It is the name of an abstract socket, which no two processes can have.  Source: unix(7).
     """
     taken = socket.socket(socket.AF_UNIX)
     try:
-        taken.bind(f"\0relaykit tests: ports from {first}")
+        taken.bind(f"\0relaykit tests: {what}")
+        # Who waits for it is told by the end of its connection.
+        taken.listen()
     except OSError:
         taken.close()
         return None
     return taken
 
 
+@contextlib.contextmanager
+def alone_with(what: str) -> Iterator[None]:
+    """Waits until no other process on this machine that runs tests is here with the same thing.
+
+    :raises ProgramFailed: that takes too long.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while (taken := _take(what)) is None:
+        if time.monotonic() > deadline:
+            raise ProgramFailed(f"another process does not let go of {what}")
+        # It may be gone, or not listen yet.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as other:
+            other.settimeout(PATIENCE_S)
+            other.connect(f"\0relaykit tests: {what}")
+            other.recv(1)
+    with taken:
+        yield
+
+
 def _ports() -> Iterator[int]:
     begins_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     highest = min(_HIGHEST_PORT, max(begins_outgoing, _LOWEST_PORT + _FEWEST_PORTS))
     firsts = list(range(_LOWEST_PORT, highest - _BLOCK_PORTS, _BLOCK_PORTS))
-    # Others run these tests elsewhere on this machine, and do not see what is taken here.
+    # Not those of the last run, whose connections may not be forgotten yet.
     random.SystemRandom().shuffle(firsts)
     own: dict[int, socket.socket] = {}
     for first in firsts:
-        if taken := _take_block(first):
+        # The ports are not bound, thus programs can listen there.
+        if taken := _take(f"ports from {first}"):
             own[first] = taken
             yield from range(first, first + _BLOCK_PORTS)
     # The tests that had the first ones are over.
@@ -170,6 +196,18 @@ def free_ports(count: int) -> list[int]:
         if len(found) == count:
             return found
     raise ProgramFailed("no port is free")
+
+
+_privileged: list[socket.socket] = []
+
+
+def free_privileged_port() -> int | None:
+    """One that only root may listen on, for this process alone; None if none is free."""
+    for port in range(_HIGHEST_PRIVILEGED_PORT, _LOWEST_PRIVILEGED_PORT - 1, -1):
+        if _is_free(port) and (taken := _take(f"port {port}")):
+            _privileged.append(taken)
+            return port
+    return None
 
 
 class Program:

@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -51,6 +52,8 @@ _MOST_ORDER_BYTES = 64 * 1024
 
 _PR_SET_CHILD_SUBREAPER = 36
 """Source: prctl(2)."""
+
+_one_at_a_time = threading.Lock()
 
 
 class _Order(msgspec.Struct):
@@ -107,9 +110,10 @@ class Fork:
 def fork(arguments: Sequence[str], folder: Path, environ: Mapping[str, str], output: int) -> Fork:
     """Runs ``relaykit ARGUMENTS`` in a folder; all that it prints goes to the descriptor ``output``."""
     order = _Order(list(arguments), str(folder), dict(environ))
-    _, orders = _template(environ["PYTHONPATH"])
-    socket.send_fds(orders, [msgspec.json.encode(order)], [output])
-    return Fork(int(orders.recv(_MOST_ORDER_BYTES)))
+    with _one_at_a_time:
+        _, orders = _template(environ["PYTHONPATH"])
+        socket.send_fds(orders, [msgspec.json.encode(order)], [output])
+        return Fork(int(orders.recv(_MOST_ORDER_BYTES)))
 
 
 @functools.cache

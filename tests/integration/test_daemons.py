@@ -15,7 +15,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from relaykit.certificates import self_signed
-from tests.integration.programs import PATIENCE_S, Program, free_port
+from tests.integration.programs import PATIENCE_S, Program, free_port, free_privileged_port
 from tests.integration.traffic import end_of
 from tests.layering import ROOT
 
@@ -124,7 +124,10 @@ class TwistdTests(DaemonTestCase):
             subprocess.run(["true"], user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], check=True)
         except OSError as error:
             raise SkipTest(f"this root may not become somebody else: {error}") from error
-        self.port = _free_low_port()
+        port = free_privileged_port()
+        if port is None:
+            raise SkipTest("no low port is free")
+        self.port = port
         (self.folder / "relay.toml").write_text(SERVER.format(port=self.port))
         started = self.daemonize(
             f"--uid={nobody.pw_uid}", f"--gid={nobody.pw_gid}", "relaykit-server", "-c", "relay.toml"
@@ -190,14 +193,3 @@ class TwistTests(DaemonTestCase):
         server.wait_for("frps started successfully")
         client = self.program(*TWIST, "--log-format=text", "relaykit-client", "-c", "client.toml")
         client.wait_for("login to server success, get run id")
-
-
-def _free_low_port() -> int:
-    for port in range(1023, 512, -1):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise SkipTest("no low port is free")

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.commands.frp.cases import DEVIATIONS, PROCESS_GROUPS, Case, differences, read_cases
 from tests.commands.terminal import Printed
-from tests.integration.programs import PATIENCE_S
+from tests.integration.programs import PATIENCE_S, alone_with
 from tests.layering import ROOT
 
 LIVING = frozenset({"l239"})
@@ -70,7 +70,8 @@ class RecordedProcessesTests(SynchronousTestCase):
         servers = [case for case in cases if case.role == "frps"]
         clients = [case for case in cases if case.role != "frps"]
         # Servers have one port between them, on which some listen for a while.
-        answers = [self.run_case(case, folder / case.id) for case in servers]
+        with alone_with("the port of frp's recorded command lines"):
+            answers = [self.run_case(case, folder / case.id) for case in servers]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers += pool.map(self.run_case, clients, [folder / case.id for case in clients])
         wrong = [text for text in answers if text]
