@@ -7,15 +7,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, TypeVarTuple
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import ILegReceiver
-from relaykit.timer import Timer
+from relaykit.interfaces import ILossReceiver
+from relaykit.timer import Portion, Timer
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IConnection, IStreamLeg
     from relaykit.sansio.contract import Buffer, Core, StreamCore
 
-__all__ = ["CoreDriver", "LegDriver"]
+__all__ = ["MOST_UNREAD_BYTES", "CoreDriver", "LegDriver"]
 
 UNCONFIRMED_S = 60.0
 """Seconds for the peer's machine to take and confirm what a core sends: a second net below its pings."""
+
+MOST_UNREAD_BYTES: Final = 1024 * 1024
+"""Bytes that a core may go on to send while its leg is full, and nothing of its peer is read: thousands of
+requests for work connections.  A peer that has not read so many is given up."""
 
 EventT = TypeVar("EventT")
 InputT = TypeVarTuple("InputT")
@@ -138,11 +143,12 @@ class CoreDriver(Generic[EventT]):
         self._feed(self._core.wake)
 
 
-@implementer(ILegReceiver)
+@implementer(ILossReceiver, IPushProducer)
 class LegDriver(CoreDriver[EventT]):
     """Feeds a core from a leg, and the leg from the core.
 
-    Owns the leg from :meth:`start` on.  A defect costs the connection.
+    Owns the leg from :meth:`start` on.  A defect costs the connection.  The leg is not read while its output
+    is full, nor while the core has input left, which gets its portion of each turn.
     """
 
     _core: StreamCore[EventT]
@@ -156,18 +162,29 @@ class LegDriver(CoreDriver[EventT]):
     ) -> None:
         super().__init__(core, clock, on_event)
         self._leg = leg
+        self._clock = clock
         self._lost: Ended | None = None
         self._why: Ended | None = None
         self._waiting: list[Deferred[Ended]] = []
+        self._full = False
+        self._unread_bytes = 0
 
     def start(self) -> None:
         """Begins: what the core has to send goes out, what arrives goes in."""
+        self._leg.registerProducer(self, True)
         connection: IConnection | None = self._leg.connection
         if connection is not None:
             connection.give_up_unconfirmed(UNCONFIRMED_S)
         self.step()
         if self._lost is None:
             self._leg.attach(self)
+
+    def step(self) -> None:
+        super().step()
+        if self._has_input:
+            # It may wait since the core was told something.
+            self._leg.pauseProducing()
+            self._leg.turns.in_next_turn(self._take_rest)
 
     def when_lost(self) -> Deferred[Ended]:
         """Fires once the leg is gone, with why; at once if it is."""
@@ -197,9 +214,26 @@ class LegDriver(CoreDriver[EventT]):
     def data_received(self, data: Buffer) -> None:
         self._feed(self._core.receive, data)
 
+    def pauseProducing(self) -> None:
+        self._full = True
+        self._leg.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._full = False
+        self._unread_bytes = 0
+        self._take_rest()
+
+    def stopProducing(self) -> None:
+        """Nothing to do: the loss of the leg is told as such."""
+
     def end_received(self) -> None:
         self._feed(self._core.end_received)
         self.close(Ended.FINISHED)
+
+    def loss_noted(self, reason: Ended) -> None:
+        if self._full:
+            # Nobody will read any more.
+            self.resumeProducing()
 
     def leg_lost(self, reason: Ended) -> None:
         self._lost = self._why or reason
@@ -208,11 +242,36 @@ class LegDriver(CoreDriver[EventT]):
         for each in waiting:
             each.callback(self._lost)
 
+    @property
+    def _has_input(self) -> bool:
+        return self._core.has_input and not self._stopped
+
+    def _take_rest(self) -> None:
+        """Has the core go on with the input that is left, as long as its portion of this turn lasts."""
+        portion = Portion(self._clock)
+        while self._has_input and not (self._full or portion.is_over):
+            self._feed(self._core.receive, b"")
+        if not (self._full or self._stopped or self._has_input):
+            self._leg.resumeProducing()
+
     def _send(self) -> bool:
         pieces = () if self._stopped else self._core.to_send(self.now)
         if pieces:
+            if self._full:
+                self._left_unread(sum(map(len, pieces)))
             self._leg.write_sequence(pieces)
         return bool(pieces)
+
+    def _left_unread(self, size: int) -> None:
+        """Counts what waits for a peer that does not read."""
+        self._unread_bytes += size
+        if self._unread_bytes > MOST_UNREAD_BYTES and self._why is None:
+            self.log.warn(
+                "{peer} reads nothing of what it is sent: it is given up",
+                peer=self._leg.peer,
+                problem="broke-the-rules",
+            )
+            self.abort(Ended.REFUSED)
 
     def _failed(self) -> None:
         super()._failed()

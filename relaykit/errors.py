@@ -291,6 +291,8 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     ("port already used", "port-in-use"),
     ("port not allowed", "port-not-allowed"),
     ("exceed the max_ports_per_client", "port-not-allowed"),
+    ("ports are open for proxies", "too-many-files"),
+    ("proxies, more are not taken", "too-many-proxies"),
     ("need CAP_NET_BIND_SERVICE", "privileged-port"),
     ("port unavailable", "port-unavailable"),
     ("no available port", "port-unavailable"),

@@ -1,17 +1,48 @@
-"""Deadlines with one call of the reactor at a time: one that is set again and again, and one for many."""
+"""Time: deadlines with one call of the reactor at a time, and what may be done in one turn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from twisted.internet.defer import Deferred
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["Timer", "Waits"]
+__all__ = ["PORTION_S", "Portion", "Timer", "Waits"]
+
+PORTION_S: Final = 0.002
+"""Seconds of a turn of the reactor that what one peer has sent, or left behind, may take: the rest waits for
+the next turn.  A user who comes meanwhile needs some turns, and is to be served within a few such portions of
+one who does his worst; much shorter ones would be spent on the turns themselves."""
 
 ResultT = TypeVar("ResultT")
+
+
+class Portion:
+    """What one peer gets of a turn, from now on."""
+
+    __slots__ = ("_clock", "_until")
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._until: float = clock.seconds() + PORTION_S
+
+    @property
+    def is_over(self) -> bool:
+        """Whether others have waited long enough."""
+        return self._clock.seconds() >= self._until
+
+    def next(self) -> Deferred[None]:
+        """Fires in the next turn, which has a portion of its own."""
+
+        def begin(_: None) -> None:
+            self._until = self._clock.seconds() + PORTION_S
+
+        begun: Deferred[None] = Deferred()
+        self._clock.callLater(0, begun.callback, None)
+        return begun.addCallback(begin)
 
 
 class Timer:

@@ -8,17 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.driver import CoreDriver, LegDriver
+from relaykit.driver import MOST_UNREAD_BYTES, CoreDriver, LegDriver
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.contract import Buffer
-from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
+from relaykit.testing.memory import CAPACITY_BYTES, MemoryNetwork, RecordingReceiver
+from relaykit.timer import PORTION_S
 from relaykit.values import Ended
 
 
 class Parrot:
     """A core that repeats what it hears, tells each portion, and says ``tick`` when it is time."""
+
+    has_input = False
 
     def __init__(self) -> None:
         self.out: list[Buffer] = [b"hi;"]
@@ -55,6 +59,24 @@ class Parrot:
     def events(self) -> Sequence[Any]:
         heard, self.heard = self.heard, []
         return heard
+
+
+class Slow(Parrot):
+    """A core that deals with one byte at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = b""
+
+    @property
+    def has_input(self) -> bool:  # type: ignore[override]  # of the other it never changes
+        return bool(self.left)
+
+    def receive(self, data: Buffer, now: float) -> None:
+        self.left += bytes(data)
+        first, self.left = self.left[:1], self.left[1:]
+        if first:
+            super().receive(first, now)
 
 
 class Egg:
@@ -189,6 +211,12 @@ class LegDriverTests(SynchronousTestCase):
             self.core.heard.append("nested")
             self.driver.step()
 
+    def take_core(self, core: Slow) -> None:
+        """Starts a driver of this core in place of the other."""
+        self.peer, leg = self.network.pair()
+        self.driver = LegDriver(core, leg, self.clock, self.on_event)
+        self.driver.start()
+
     def start(self, at: float | None = None) -> None:
         """Starts the driver."""
         self.core.at = at
@@ -220,6 +248,83 @@ class LegDriverTests(SynchronousTestCase):
         self.start()
         self.say(b"hello")
         self.assertEqual((self.told, self.received.data), ([b"hello"], b"hi;hello"))
+
+    def test_portions(self) -> None:
+        """Input that the core has left gets its portion of each turn; nothing is read before it is done."""
+        core = Slow()
+        self.take_core(core)
+        now = 0.0
+
+        def seconds() -> float:
+            nonlocal now
+            now += PORTION_S / 4
+            return now
+
+        self.patch(self.clock, "seconds", seconds)
+        self.peer.write(b"a" * 100)
+        self.network.turn()
+        self.assertEqual(len(self.told), 1)
+        self.peer.write(b"bb")
+        turns = 0
+        while core.has_input:
+            before = len(self.told)
+            self.network.turn()
+            self.assertLess(len(self.told) - before, 6)
+            turns += 1
+            self.assertEqual(self.peer.queued, 2 if core.has_input else self.peer.queued)
+        self.assertGreater(turns, 15)
+        self.network.flush()
+        self.assertEqual(b"".join(self.told), b"a" * 100 + b"bb")
+
+    def test_input_that_a_command_releases(self) -> None:
+        """Input may be left after any step: it is gone on with in the next turn."""
+        core = Slow()
+        self.take_core(core)
+        core.left = b"aaaa"
+        self.driver.step()
+        self.assertEqual(self.told, [])
+        self.network.flush()
+        self.assertEqual(b"".join(self.told), b"aaaa")
+
+    def test_unread_output(self) -> None:
+        """A peer that reads nothing is not read either, until it does."""
+        self.start()
+        self.peer.pauseProducing()
+        self.say(bytes(CAPACITY_BYTES))
+        told = len(self.told)
+        self.say(b"more")
+        self.say(b"and more")
+        self.assertEqual(len(self.told), told)
+        self.peer.resumeProducing()
+        self.network.flush()
+        self.assertEqual(b"".join(self.told[told:]), b"moreand more")
+        self.assertEqual(self.received.data[-12:], b"moreand more")
+
+    def test_too_much_unread_output(self) -> None:
+        """A peer that does not read what it is told on the core's own account is given up."""
+        self.start()
+        self.peer.pauseProducing()
+        for _ in range(MOST_UNREAD_BYTES // CAPACITY_BYTES + 1):
+            self.core.out.append(bytes(CAPACITY_BYTES))
+            self.driver.step()
+            self.network.flush()
+        self.assertNoResult(self.lost)
+        with capturedLogs() as logged:
+            self.core.out.append(bytes(CAPACITY_BYTES))
+            self.driver.step()
+            self.driver.step()
+        self.network.flush()
+        self.assertEqual(self.successResultOf(self.lost), Ended.REFUSED)
+        self.assertEqual(len(logged), 1)
+
+    def test_lost_while_nothing_is_read(self) -> None:
+        """The loss of a peer that has not read its output is noticed."""
+        self.start()
+        self.peer.pauseProducing()
+        self.say(bytes(CAPACITY_BYTES))
+        self.peer.abort()
+        self.network.flush()
+        self.assertEqual(self.successResultOf(self.lost), Ended.RESET)
 
     def test_events_of_events(self) -> None:
         """Events that acting on an event causes are told after it, not within it."""

@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.timer import Timer, Waits
+from relaykit.timer import PORTION_S, Portion, Timer, Waits
 
 
 class Owner:
@@ -21,6 +21,23 @@ class Owner:
 
     def on_due(self) -> None:
         """Nothing to do."""
+
+
+class PortionTests(SynchronousTestCase):
+    """How long something may take in one turn."""
+
+    def test_over(self) -> None:
+        """A portion is over after its time, and there is another in the next turn."""
+        clock = Clock()
+        portion = Portion(clock)
+        self.assertFalse(portion.is_over)
+        clock.advance(PORTION_S)
+        self.assertTrue(portion.is_over)
+        begun = portion.next()
+        self.assertNoResult(begun)
+        clock.advance(0.0)
+        self.successResultOf(begun)
+        self.assertFalse(portion.is_over)
 
 
 class TimerTests(SynchronousTestCase):

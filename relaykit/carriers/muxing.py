@@ -31,7 +31,7 @@ from relaykit.sansio.yamux.streams import (
     StreamOpened,
     StreamWritable,
 )
-from relaykit.timer import Timer
+from relaykit.timer import Portion, Timer
 from relaykit.values import Ended, Origin
 
 if TYPE_CHECKING:
@@ -114,6 +114,10 @@ class MuxStreamLeg(StreamLeg):
         self._session.reset(self._stream)
         self._link.flush_soon()
 
+    def accept(self) -> None:
+        self._session.accept(self._stream)
+        self._link.flush_soon()
+
     def expedite(self) -> None:
         self._session.expedite(self._stream)
 
@@ -174,6 +178,7 @@ class MuxLink:
         self.turns = turns
         self._clock = clock
         self._acceptor: ILegAcceptor | None = None
+        self._accepts_at_once = True
         self._origin = Origin(lower.peer, lower.host)
         self._timer = Timer(clock, self._wake)
         self._gone_at: float | None = None
@@ -197,11 +202,14 @@ class MuxLink:
         """The time that the session is told."""
         return self._clock.seconds()
 
-    def accept_legs(self, acceptor: ILegAcceptor) -> None:
-        self._acceptor = acceptor
+    def accept_legs(self, acceptor: ILegAcceptor, at_once: bool = True) -> None:
+        self._acceptor, self._accepts_at_once = acceptor, at_once
 
-    def limit_streams(self, most: int) -> None:
-        self.session.max_streams = most
+    def restrict(self, most_streams: int, streams: int, size: int) -> None:
+        self.session.restrict(most_streams, streams, size)
+
+    def lift(self) -> None:
+        self.session.lift()
 
     def start(self) -> None:
         self.lower.registerProducer(self, True)
@@ -274,19 +282,12 @@ class MuxLink:
     # --- the lower leg: its receiver and its producer -------------------------------------------
 
     def data_received(self, data: Buffer) -> None:
-        session = self.session
         if self._on_heard:
             self._peer_lives()
-        try:
-            session.receive(data, self._clock.seconds())
-        except RemoteProtocolError as error:
-            self.log.warn(
-                "{peer} broke the rules: {reason}",
-                peer=self.lower.peer,
-                reason=str(error),
-                problem="broke-the-rules",
-            )
-        self._tell()
+        self._take(data)
+        session = self.session
+        if session.has_input:
+            self._take_portion()
         if self._round_trips:
             self._end_round_trips()
         if session.has_output and not self.flush_asked:
@@ -321,6 +322,37 @@ class MuxLink:
         """Nothing to do: the loss of the lower leg is told as such."""
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _take(self, data: Buffer) -> None:
+        """Deals with a part of what the peer sent."""
+        try:
+            self.session.receive(data, self._clock.seconds())
+        except RemoteProtocolError as error:
+            self.log.warn(
+                "{peer} broke the rules: {reason}",
+                peer=self.lower.peer,
+                reason=str(error),
+                problem="broke-the-rules",
+            )
+        self._tell()
+
+    def _take_portion(self) -> None:
+        """Deals with what is left, as long as this link's portion of the turn lasts; reads nothing before."""
+        portion = Portion(self._clock)
+        session = self.session
+        while session.has_input and not portion.is_over:
+            self._take(b"")
+        if session.has_input:
+            self.lower.pauseProducing()
+            self.turns.in_next_turn(self._take_rest)
+
+    def _take_rest(self) -> None:
+        if self._lost is not None:
+            return
+        self._take_portion()
+        if not self.session.has_input:
+            self.lower.resumeProducing()
+        self.flush_soon()
 
     def _peer_lives(self) -> None:
         listening, self._on_heard = self._on_heard, []
@@ -392,7 +424,8 @@ class MuxLink:
         if self._acceptor is None:
             leg.abort()
             return
-        self.session.accept(stream)
+        if self._accepts_at_once:
+            self.session.accept(stream)
         self._acceptor.leg_accepted(leg, self._origin)
 
     def _defect(self, stream: Stream | None) -> None:

@@ -273,6 +273,11 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The server's configuration does not let this client have the port (allowPorts, maxPortsPerClient).",
         "Ask for a port that is allowed, or have the server's configuration changed.",
     ),
+    "too-many-proxies": KnownProblem(
+        "Too many proxies",
+        "A server takes so many proxies, and of one client only a part of them (maxProxiesPerClient).",
+        "Have maxProxiesPerClient raised in the server's configuration, or spread the proxies over clients.",
+    ),
     "port-unavailable": KnownProblem(
         "The port cannot be opened at the server",
         "The server could not open the port, for the reason given; mostly another program has it, or, of UDP "

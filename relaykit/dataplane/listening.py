@@ -55,6 +55,9 @@ users had all, they would wait in vain for each other."""
 KEPT_AT_LEAST = 32
 """Descriptors that are kept at least."""
 
+PORTS_PART = 2
+"""One in so many descriptors may be that of a port for users: each is to serve some."""
+
 KEPT = "the last open files are kept for connections that serve users"
 
 EXHAUSTION_PAUSE_S = 0.5
@@ -290,6 +293,12 @@ def highest_for_users() -> int | None:
     """
     limit = _descriptor_limit()
     return None if limit is None else limit - max(KEPT_AT_LEAST, limit // KEPT_PART) - 1
+
+
+def most_ports() -> int | None:
+    """How many ports may be open for proxies, so that their users still have descriptors; None: no limit."""
+    limit = _descriptor_limit()
+    return None if limit is None else limit // PORTS_PART
 
 
 def _descriptor_limit() -> int | None:

@@ -21,6 +21,7 @@ from relaykit.dataplane.dead_peers import DeadPeers
 from relaykit.dataplane.exhaustion import Exhaustion
 from relaykit.dataplane.sources import SourceCounts
 from relaykit.interfaces import ITurns
+from relaykit.timer import Portion
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorFDSet, IReactorTime
@@ -114,6 +115,8 @@ class Poller:
         self.taken_bytes = 0
         """Bytes read since output last went out; descriptors count them."""
         self._calls: dict[Callable[[], None], None] = {}
+        self._portions: dict[Callable[[], None], None] = {}
+        self._going_on = False
         self._in_turn = False
         self._end_scheduled = False
 
@@ -134,6 +137,29 @@ class Poller:
             self._end_scheduled = True
             self.reactor.callLater(0, self._end_late)
 
+    def in_next_turn(self, call: Callable[[], None]) -> None:
+        self._portions[call] = None
+        self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        if self._portions and not self._going_on:
+            self._going_on = True
+            self.reactor.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        """Calls those that wait, in the order in which they came, for as long as one portion lasts."""
+        portion = Portion(self.reactor)
+        self._in_turn = True
+        for call in list(self._portions):
+            # It may ask for its next portion.
+            del self._portions[call]
+            self._call(call)
+            if portion.is_over:
+                break
+        self._going_on = False
+        self._go_on_soon()
+        self._end_late()
+
     def _end_late(self) -> None:
         self._end_scheduled = False
         self._in_turn = True
@@ -149,12 +175,15 @@ class Poller:
                 return
             calls, self._calls = self._calls, {}
             for call in calls:
-                try:
-                    call()
-                except Exception:
-                    self.log.failure("a defect at the end of a turn, in {call!r}", call=call)
+                self._call(call)
         if self._calls:
             self._end_soon()
+
+    def _call(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:
+            self.log.failure("a defect at the end of a turn, in {call!r}", call=call)
 
     def _end_soon(self) -> None:
         """Lets a turn end outside of the turns that descriptors cause."""

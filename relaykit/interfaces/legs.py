@@ -49,6 +49,12 @@ class ITurns(Interface):
         Outside of a turn it is called soon, never within this call.
         """
 
+    def in_next_turn(call: Callable[[], None]) -> None:
+        """Calls ``call`` once others had their turn; asked again, still once.
+
+        For what takes long, in portions of ``PORTION_S``: where many wait, they share one such portion.
+        """
+
 
 class ILegReceiver(Interface):
     """Who gets what arrives on a leg."""
@@ -195,6 +201,9 @@ class IKernelLeg(IStreamLeg, IConnection):
 class IMuxedLeg(IStreamLeg):
     """A stream that shares its link with others."""
 
+    def accept() -> None:
+        """It is known what the peer opened it for; until then it is one of a few hundred that may wait."""
+
     def expedite() -> None:
         """Lets this stream's output overtake queued output of other streams (control traffic)."""
 
@@ -238,11 +247,20 @@ class IStreamPath(Interface):
 class ISharedPath(IStreamPath):
     """A path whose streams share one connection, which either end may open streams on."""
 
-    def accept_legs(acceptor: ILegAcceptor) -> None:
-        """Names who takes the legs that the peer opens; before :meth:`start`."""
+    def accept_legs(acceptor: ILegAcceptor, at_once: bool = True) -> None:
+        """Names who takes the legs that the peer opens, each an :class:`IMuxedLeg`; before :meth:`start`.
 
-    def limit_streams(most: int) -> None:
-        """Refuses streams beyond so many; those that are open live on."""
+        Where they are not accepted ``at_once``, that is done by :meth:`IMuxedLeg.accept`.
+        """
+
+    def restrict(most_streams: int, streams: int, size: int) -> None:
+        """Lets the peer have ``most_streams`` at once, open ``streams`` and send ``size`` bytes in all.
+
+        More of the first are refused.  With more of the others the path is lost.
+        """
+
+    def lift() -> None:
+        """Lets the peer have and send what every peer may."""
 
     def start() -> None:
         """Begins to read and write."""

@@ -38,8 +38,14 @@ class Core(Protocol[EventT_co]):
 class StreamCore(Core[EventT_co], Protocol[EventT_co]):
     """A core at one end of a stream of bytes."""
 
+    @property
+    def has_input(self) -> bool:
+        """Whether input waits, so that who serves many can let others have their turn: an empty portion
+        goes on with it, and nothing else should be fed before.
+        """
+
     def receive(self, data: Buffer, now: float) -> None:
-        """Feeds bytes of the peer, in any portions; an empty portion is legal.
+        """Feeds bytes of the peer, in any portions; an empty portion is legal.  See :attr:`has_input`.
 
         :raises RemoteProtocolError: the peer broke the rules; close the connection after having
             taken :meth:`to_send`.

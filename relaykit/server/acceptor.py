@@ -19,7 +19,6 @@ from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecu
 from relaykit.interfaces import IAcceptHost, IIncomingConnection, ILegAcceptor, ISecureLeg
 from relaykit.sansio.parsers.first_bytes import OPENINGS, STRANGERS, Spoken
 from relaykit.sansio.parsers.recognizing import Rank, RecognizerTable
-from relaykit.sansio.yamux.session import MAX_STREAMS
 from relaykit.server.admission import PendingConnections
 from relaykit.values import Ended
 
@@ -43,7 +42,13 @@ LOGIN_TIMEOUT_S = 20.0
 and a client that is slow in all of them is not worth more."""
 
 STREAMS_BEFORE_LOGIN = 4
-"""Streams of a link on which nobody has logged in: one is needed, and each may hold a window of 256 KiB."""
+"""Streams that a link on which nobody has logged in may have at once: one is needed."""
+
+STREAMS_TRIED_BEFORE_LOGIN = 8
+"""Streams that it may open one after the other: a client whose login is refused opens a new link."""
+
+BYTES_BEFORE_LOGIN = 256 * 1024
+"""Bytes that it may send: the largest login and what may come with it are half of that."""
 
 
 @define(eq=False)
@@ -274,11 +279,11 @@ class BindPort(MultiService):
             )
 
     def _serve_path(self, path: ISharedPath, origin: Origin, slot: Slot, secured: ISecureLeg | None) -> None:
-        path.limit_streams(STREAMS_BEFORE_LOGIN)
+        path.restrict(STREAMS_BEFORE_LOGIN, STREAMS_TRIED_BEFORE_LOGIN, BYTES_BEFORE_LOGIN)
 
         def on_login() -> None:
             slot.release()
-            path.limit_streams(MAX_STREAMS)
+            path.lift()
 
         link = Link(
             True,
@@ -289,7 +294,7 @@ class BindPort(MultiService):
             round_trip=path.round_trip,
             on_login=on_login,
         )
-        path.accept_legs(_Streams(self, link, origin))
+        path.accept_legs(_Streams(self, link, origin), at_once=False)
         self._links.add(path)
         deadline = self.reactor.callLater(LOGIN_TIMEOUT_S, self._no_login, path, link)
 

@@ -18,6 +18,7 @@ from zope.interface import implementer
 from relaykit import __version__
 from relaykit.authentication import TokenVerifier
 from relaykit.certificates import fingerprint, load_or_create
+from relaykit.dataplane.listening import most_ports
 from relaykit.dataplane.load_balancers import LoadBalancers
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.shared_ports import SharedPorts
@@ -48,6 +49,7 @@ from relaykit.server.ports import PortProtocol, ServerPorts
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.visits import Visits
+from relaykit.timer import Portion
 from relaykit.token_key import TokenKey, in_thread_of
 from relaykit.values import Ended, Secret
 
@@ -157,7 +159,10 @@ class ServerParts:
         self.close_port()
         self.sessions.drain()
         self.registry.draining = True
+        portion = Portion(self._composition.reactor)
         for proxy in self.registry:
+            if portion.is_over:
+                await portion.next()
             try:
                 await self.registry.withdraw(proxy, Ended.STOPPED)
             except Exception:
@@ -264,6 +269,7 @@ class Composition:
             accounting,
             Budgets(config.bandwidth),
             sessions.release_if_dead,
+            config.max_proxies_per_client,
         )
         first_messages = FirstMessages(
             partial(_make_opening, rules.binding.salt),
@@ -332,6 +338,7 @@ class Composition:
             secrets.randbelow,
             [each.ports for each in config.allow_ports],
             config.max_ports_per_client,
+            most_ports(),
             sessions.release_if_dead,
             partial(shared_ports.claim, address),
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from relaykit.driver import LegDriver
+from relaykit.interfaces import IMuxedLeg
 from relaykit.sansio.control.server_opening import FirstMessage, OpeningEvent, ServerOpening
 from relaykit.sansio.wire.extension_messages import ProvenLogin
 from relaykit.sansio.wire.messages import Login, NewVisitorConn, NewWorkConn
@@ -102,6 +103,8 @@ class FirstMessages:
 
     def _on_message(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
         message = first.message
+        if IMuxedLeg.providedBy(leg):
+            leg.accept()
         if isinstance(message, Login | ProvenLogin):
             self._logins.asked(first, leg, origin, link)
             return

@@ -83,8 +83,9 @@ class ServerPorts:
     ``listen[protocol](port, acceptor)`` opens a port and raises
     :class:`relaykit.dataplane.listening.ListenFailed`; ``share`` likewise opens or shares one that belongs to
     no proxy, see :meth:`relaykit.dataplane.shared_ports.SharedPorts.claim`, its address left out.
-    ``pick(n)`` answers a random number below ``n``.  ``release(run_id)`` takes from a client that gives no
-    sign of life all that it holds, and answers whether it did.
+    ``pick(n)`` answers a random number below ``n``.  ``most`` is that of all clients together, None for any.
+    ``release(run_id)`` takes from a client that gives no sign of life all that it holds, and answers whether
+    it did.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class ServerPorts:
         pick: Callable[[int], int],
         allowed: Sequence[range] = (),
         most_per_client: int = 0,
+        most: int | None = None,
         release: Callable[[str], Deferred[bool]] = lambda run_id: succeed(False),
         share: Callable[[int, ILegAcceptor, str, Recognizer | None, bool, Rank], IListeningPort]
         | None = None,
@@ -105,6 +107,7 @@ class ServerPorts:
         self._pick = pick
         self._allowed = tuple(allowed) or ANY_PORT
         self._most_per_client = most_per_client
+        self._most = most
         self._held: dict[tuple[PortProtocol, int], IPortHolder] = {}
         """Ports that proxies have; whose client one belongs to may change."""
         self._last_port: OrderedDict[tuple[PortProtocol, str], tuple[int, float]] = OrderedDict()
@@ -159,6 +162,9 @@ class ServerPorts:
     def _open(self, request: _Request) -> IListeningPort:
         if 0 < self._most_per_client <= self._ports_of(request.holder.identity.run_id):
             raise ProxyRefusedError(RefusalCode.TOO_MANY_PORTS, "exceed the max_ports_per_client")
+        if self._most is not None and len(self._held) >= self._most:
+            reason = f"{self._most} ports are open for proxies, half of the files that the server may open"
+            raise request.refused(RefusalCode.TOO_MANY_PORTS, f"{reason}; raise its limit (LimitNOFILE=)")
         opened = self._open_given(request) if request.port else self._open_any(request)
         self._held[request.protocol, opened.address.port] = request.holder
         return _HeldPort(self, opened, request.protocol, request.holder)

@@ -14,6 +14,7 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.config.schema.server import MAX_PROXIES_PER_CLIENT
 from relaykit.errors import (
     PluginError,
     ProxyRefusedError,
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_PROXIES",
-    "MAX_PROXIES_PER_CLIENT",
     "Ingresses",
     "ProxySession",
     "RegisteredProxy",
@@ -68,10 +68,6 @@ __all__ = [
 
 MAX_PROXIES = 65_536
 """Proxies of all clients together: as many as there are ports.  Each costs some 2 KB, without its port."""
-
-MAX_PROXIES_PER_CLIENT = 4096
-"""Proxies of one client, those that are being exposed included: several ranges of a thousand ports, and yet
-no single client can have a sixteenth of what the server takes."""
 
 EXPOSE_TIMEOUT_S = 30.0
 """Seconds for a proxy type to open a proxy, a probe of whoever holds its port included: the other proxies of
@@ -229,6 +225,9 @@ class Registry:
 
     ``release(run_id)`` takes from a client that is dead all that it holds, and answers
     whether it did.
+
+    :param most_per_client: proxies that one client may have, those that are being exposed included; 0: as
+        many as there may be of all.
     """
 
     log = Logger()
@@ -242,8 +241,10 @@ class Registry:
         accounting: Accounting,
         budgets: Budgets,
         release: Callable[[str], Deferred[bool]] = lambda run_id: succeed(False),
+        most_per_client: int = MAX_PROXIES_PER_CLIENT,
     ) -> None:
         self._release = release
+        self._most_per_client = most_per_client or MAX_PROXIES
         self._types = types
         self._ingresses = ingresses
         self._data_plane = data_plane
@@ -393,8 +394,11 @@ class Registry:
             raise ProxyRefusedError(RefusalCode.NOT_AVAILABLE, STOPPED)
         if name in self._proxies:
             raise ProxyRefusedError(RefusalCode.NAME_IN_USE, f"proxy [{name}] already exists")
-        if self._per_client[run_id] >= MAX_PROXIES_PER_CLIENT:
-            text = f"proxy [{name}]: this client has {MAX_PROXIES_PER_CLIENT} proxies, more are not taken"
+        if self._per_client[run_id] >= self._most_per_client:
+            text = (
+                f"proxy [{name}]: this client has {self._most_per_client} proxies, more are not taken unless "
+                "the server's maxProxiesPerClient allows it"
+            )
             raise ProxyRefusedError(RefusalCode.TOO_MANY, text)
         if len(self._proxies) >= MAX_PROXIES:
             text = f"proxy [{name}]: this server has {MAX_PROXIES} proxies, more are not taken"

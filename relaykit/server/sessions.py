@@ -43,6 +43,7 @@ from relaykit.server.liveness import LivenessProbe
 from relaykit.server.peers import VisitorPeer
 from relaykit.server.verification import Verification, refusal_text, verify_connection
 from relaykit.server.work import WorkConnections
+from relaykit.timer import Portion
 from relaykit.values import ClientIdentity, Ended, Origin, Secret
 
 if TYPE_CHECKING:
@@ -377,7 +378,10 @@ class Session:
             if giving_up.active():
                 giving_up.cancel()
         proxies, self._proxies = self._proxies, {}
+        portion = Portion(self._clock)
         for proxy in proxies.values():
+            if portion.is_over:
+                await portion.next()
             await self._close(proxy, Ended.SESSION_ENDED)
 
     def _give_up(self) -> None:

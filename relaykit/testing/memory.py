@@ -97,6 +97,9 @@ class MemoryNetwork(Poller):
     def at_turn_end(self, call: Callable[[], None]) -> None:
         self._calls[call] = None
 
+    def in_next_turn(self, call: Callable[[], None]) -> None:
+        self._portions[call] = None
+
     def pair(
         self, capacity: int = CAPACITY_BYTES, source: Address | None = None
     ) -> tuple[MemoryLeg, MemoryLeg]:
@@ -118,13 +121,16 @@ class MemoryNetwork(Poller):
     def turn(self) -> bool:
         """Lets each leg move what it can once, then ends the turn; whether anything happened."""
         moved = False
+        portions, self._portions = self._portions, {}
         for leg in tuple(self._legs):
             moved = leg.move() or moved
+        for call in portions:
+            call()
         calls, self._calls = self._calls, {}
         for call in calls:
             call()
         self._legs = [leg for leg in self._legs if not leg.settled]
-        return moved or bool(calls)
+        return moved or bool(calls or portions)
 
     def flush(self) -> None:
         """Turns until nothing happens any more."""

@@ -131,6 +131,8 @@ class CorePair(Generic[NearT, FarT]):
 
     def _flush(self) -> None:
         for side, peer in ((self.near, self.far), (self.far, self.near)):
+            if side.core.has_input:
+                self._feed(side, b"")
             side.events.extend(side.core.events())
             sent = b"".join(bytes(piece) for piece in side.core.to_send(self.now))
             if sent and peer.error is None:
@@ -159,10 +161,13 @@ class CorePair(Generic[NearT, FarT]):
                 side.core.end_received(self.now)
                 side.events.extend(side.core.events())
                 return
-            for portion in self._deliver(data):
+            for portion in self._deliver(data) if data else (data,):
                 side.received += len(portion)
                 side.core.receive(portion, self.now)
                 side.events.extend(side.core.events())
+                while side.core.has_input:
+                    side.core.receive(b"", self.now)
+                    side.events.extend(side.core.events())
         except RemoteProtocolError as error:
             side.error = error
             side._flight.clear()

@@ -26,10 +26,17 @@ from relaykit.interfaces import (
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.yamux.frames import HEADER_BYTES
 from relaykit.sansio.yamux.outbox import FLUSH_BYTES, HIGH_WATER_BYTES, PIECE_BYTES
-from relaykit.sansio.yamux.session import CLOSE_TIMEOUT_S, LINGER_S, OPEN_TIMEOUT_S
+from relaykit.sansio.yamux.session import (
+    ACCEPT_BACKLOG,
+    CLOSE_TIMEOUT_S,
+    LINGER_S,
+    MOST_FRAMES,
+    OPEN_TIMEOUT_S,
+)
 from relaykit.sansio.yamux.streams import INITIAL_WINDOW_BYTES
 from relaykit.sansio.yamux.timing import PING_TIMEOUT_S
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
+from relaykit.timer import PORTION_S
 from relaykit.values import Ended, Origin
 from tests.sansio.yamux.dialogue import data, fin, ping, rst, syn
 
@@ -530,11 +537,24 @@ class PathTests(LinkTestCase):
         """Streams beyond the limit are refused; those that are open live on."""
         near, far = self.pair()
         kept = RecordingReceiver(far)
-        self.far.limit_streams(1)
+        self.far.restrict(1, 10, 1 << 20)
         refused = RecordingReceiver(self.open())
         near.write(b"still here")
         self.network.flush()
         self.assertEqual((kept.data, refused.lost), (b"still here", Ended.RESET))
+
+    def test_accepted_late(self) -> None:
+        """A leg that is not accepted at once is one of a few hundred; the others of the peer have to wait."""
+        self.far.accept_legs(self.acceptor, at_once=False)
+        legs = [self.open() for _ in range(ACCEPT_BACKLOG + 2)]
+        self.network.flush()
+        self.assertEqual(len(self.acceptor.legs), ACCEPT_BACKLOG)
+        legs[0].abort()
+        accepted = self.acceptor.legs[1]
+        assert isinstance(accepted, MuxStreamLeg)
+        accepted.accept()
+        self.network.flush()
+        self.assertEqual(len(self.acceptor.legs), ACCEPT_BACKLOG + 2)
 
     def test_closing(self) -> None:
         """Closing sends the last words of the legs, then loses all of them."""
@@ -651,6 +671,65 @@ class PathTests(LinkTestCase):
         self.far.lower.abort()
         self.network.flush()
         self.assertNoResult(answered)
+
+
+class PortionTests(RawTestCase):
+    """Tests for peers that send more than can be dealt with in their portion of a turn."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.taken = 0
+
+        def seconds() -> float:
+            """Each look at the clock finds that half of a portion is over."""
+            self.taken += 1
+            return self.taken * PORTION_S / 2
+
+        self.patch(self.clock, "seconds", seconds)
+        self.raw.write(syn(1))
+        self.network.turn()
+
+    def test_portions(self) -> None:
+        """Each turn takes its portion, in order; the leg below is not read before all of it is dealt with."""
+        received = RecordingReceiver(self.acceptor.legs[0])
+        count = 20 * MOST_FRAMES
+        self.raw.write(b"".join(data(1, b"%06d" % number) for number in range(count)))
+        self.raw.write(fin(1))
+        self.network.turn()
+        portions = [len(received.data)]
+        while not received.ended:
+            self.raw.write(ping(1))
+            self.assertGreater(self.raw.queued, 0)
+            self.network.turn()
+            portions.append(len(received.data) - sum(portions))
+        self.assertEqual(received.data, b"".join(b"%06d" % number for number in range(count)))
+        self.assertGreater(len(portions), 5)
+        self.assertLessEqual(max(portions), 4 * MOST_FRAMES * 6)
+        self.network.flush()
+        self.assertEqual(self.raw.queued, 0)
+
+    def test_lost_meanwhile(self) -> None:
+        """What came before the loss of the leg below is dealt with before it is told."""
+        received = RecordingReceiver(self.acceptor.legs[0])
+        self.raw.write(data(1, b"x") * (20 * MOST_FRAMES))
+        self.network.turn()
+        self.raw.close()
+        lost = self.link.when_lost()
+        self.network.flush()
+        self.assertEqual(len(received.data), 20 * MOST_FRAMES)
+        self.successResultOf(lost)
+
+    def test_closed_meanwhile(self) -> None:
+        """A link that is closed leaves the rest alone."""
+        received = RecordingReceiver(self.acceptor.legs[0])
+        self.raw.write(data(1, b"x") * (20 * MOST_FRAMES))
+        self.network.turn()
+        self.link.close()
+        self.network.flush()
+        self.assertLess(len(received.data), 20 * MOST_FRAMES)
+        self.raw.close()
+        self.network.flush()
+        self.successResultOf(self.link.when_lost())
 
 
 class PeerTests(RawTestCase):

@@ -58,6 +58,14 @@ class FakeReactor(Clock):
         self.writers.remove(writer)
 
 
+def next_turn(clock: Clock) -> None:
+    """Makes the call that is due first, and none that it asks for: a reactor makes those in its next turn."""
+    call = clock.getDelayedCalls()[0]
+    function, arguments = call.func, call.args
+    call.cancel()
+    function(*arguments)
+
+
 class FakePoller(Poller):
     """Watches nothing: tests say what is ready, and when a turn ends."""
 

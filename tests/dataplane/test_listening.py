@@ -186,6 +186,12 @@ class ListeningPortTests(SynchronousTestCase):
             self.patch(listening, "_descriptor_limit", lambda limit=limit: limit)
             self.assertEqual(listening.highest_for_users(), highest)
 
+    def test_ports(self) -> None:
+        """Ports for users may take a part of the descriptors, each is to serve some."""
+        for limit, most in ((1024, 512), (None, None)):
+            self.patch(listening, "_descriptor_limit", lambda limit=limit: limit)
+            self.assertEqual(listening.most_ports(), most)
+
     def test_other_errors(self) -> None:
         """An error that nobody expects is logged, and the port goes on after a rest."""
         self.socket.waiting = [os_error(errno.EPROTO), Accepted()]

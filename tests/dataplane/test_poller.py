@@ -19,7 +19,8 @@ from relaykit.dataplane.poller import (
     ReactorPoller,
     make_poller,
 )
-from tests.dataplane.fakes import FakeReactor, os_error
+from relaykit.timer import PORTION_S
+from tests.dataplane.fakes import FakeReactor, next_turn, os_error
 
 
 class FakeEpoll:
@@ -289,6 +290,50 @@ class TurnTests(SynchronousTestCase):
         self.poller.at_turn_end(lambda: 1 // 0)  # type: ignore[arg-type]  # what it answers is ignored
         self.poller.at_turn_end(lambda: done.append(1))
         self.reactor.advance(0)
+        self.assertEqual(done, [1])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_next_turn(self) -> None:
+        """What has waited is called once a turn, in order; what is asked for meanwhile waits for the next."""
+        called: list[str] = []
+
+        def first() -> None:
+            called.append("first")
+            if len(called) < 2:
+                self.poller.in_next_turn(first)
+
+        self.poller.in_next_turn(first)
+        self.poller.in_next_turn(first)
+        self.poller.in_next_turn(lambda: called.append("second"))
+        self.assertEqual(called, [])
+        next_turn(self.reactor)
+        self.assertEqual(called, ["first", "second"])
+        next_turn(self.reactor)
+        self.assertEqual(called, ["first", "second", "first"])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_portion_of_all(self) -> None:
+        """All that wait share one portion of a turn: who has not had its share comes first in the next."""
+        called: list[str] = []
+
+        def take(name: str) -> None:
+            called.append(name)
+            self.reactor.rightNow += PORTION_S / 2
+            self.poller.in_next_turn(functools.partial(take, name.upper()))
+
+        for name in "abc":
+            self.poller.in_next_turn(functools.partial(take, name))
+        next_turn(self.reactor)
+        self.assertEqual(called, ["a", "b"])
+        next_turn(self.reactor)
+        self.assertEqual(called, ["a", "b", "c", "A"])
+
+    def test_defect_in_the_next_turn(self) -> None:
+        """What fails is logged, and costs nobody else; what it was to do at the end of the turn is done."""
+        done: list[int] = []
+        self.poller.in_next_turn(lambda: 1 // 0)  # type: ignore[arg-type]  # what it answers is ignored
+        self.poller.in_next_turn(lambda: self.poller.at_turn_end(lambda: done.append(1)))
+        next_turn(self.reactor)
         self.assertEqual(done, [1])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 

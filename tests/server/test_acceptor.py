@@ -16,6 +16,9 @@ from relaykit.interfaces import IIncomingConnection, IStreamLeg
 from relaykit.options import ProxyTransport
 from relaykit.sansio.control import events
 from relaykit.sansio.parsers.recognizing import Opening, Rank
+from relaykit.sansio.wire.framing import V1
+from relaykit.sansio.wire.messages import NewWorkConn
+from relaykit.sansio.yamux.session import ACCEPT_BACKLOG
 from relaykit.server import acceptor, admission
 from relaykit.server.acceptor import FIRST_BYTES_TIMEOUT_S, LOGIN_TIMEOUT_S, Link
 from relaykit.testing.legs import ExactPrefix
@@ -203,9 +206,45 @@ class BindPortTests(SynchronousTestCase):
     def test_streams_before_login(self) -> None:
         """A link on which nobody has logged in may have a few streams, the others are reset."""
         link = muxed(self.scene)
-        receivers = [RecordingReceiver(self.successResultOf(link.open_leg())) for _ in range(8)]
+        # One was opened with the link.
+        count = acceptor.STREAMS_TRIED_BEFORE_LOGIN - 1
+        receivers = [RecordingReceiver(self.successResultOf(link.open_leg())) for _ in range(count)]
         self.scene.flush()
         self.assertEqual(sum(each.lost is None for each in receivers), acceptor.STREAMS_BEFORE_LOGIN - 1)
+
+    def test_streams_tried_before_login(self) -> None:
+        """Who opens one stream after the other and does not log in loses the link; so does who only sends."""
+        for count, size in ((acceptor.STREAMS_TRIED_BEFORE_LOGIN, 0), (1, acceptor.BYTES_BEFORE_LOGIN)):
+            link = muxed(self.scene)
+            for _ in range(count):
+                leg = self.successResultOf(link.open_leg())
+                leg.write(bytes(size))
+                self.scene.flush()
+                leg.abort()
+                self.scene.flush()
+            self.successResultOf(link.when_lost())
+            self.assertEqual(self.scene.bind_port.pending, 0)
+
+    def test_unread_streams(self) -> None:
+        """So many streams of a client wait whose first message is not read; each that is makes room."""
+        link = muxed(self.scene)
+        client = Client(self.scene, leg=self.successResultOf(link.open_leg()))
+        opened: list[IStreamLeg] = []
+        on_opened = self.scene.bind_port.on_opened
+
+        def count(leg: IStreamLeg, origin: Origin, its_link: Link) -> None:
+            opened.append(leg)
+            on_opened(leg, origin, its_link)
+
+        self.scene.bind_port.on_opened = count
+        legs = [self.successResultOf(link.open_leg()) for _ in range(ACCEPT_BACKLOG + 10)]
+        self.scene.flush()
+        # That of the link's beginning has sent nothing either.
+        self.assertEqual(len(opened), ACCEPT_BACKLOG - 1)
+        for leg in legs[:4]:
+            leg.write(V1.encode(NewWorkConn(run_id=client.run_id)))
+        self.scene.flush()
+        self.assertEqual(len(opened), ACCEPT_BACKLOG + 3)
 
     def test_streams_after_login(self) -> None:
         """After a login the link may have as many streams as it needs."""

@@ -252,6 +252,17 @@ class ServerPortsTests(SynchronousTestCase):
         first.close()
         self.open(ports, 6002, "b")
 
+    def test_most_of_all(self) -> None:
+        """All clients together have so many ports and no more; one that is given back makes room."""
+        ports = ServerPorts({PortProtocol.TCP: self.network.listen}, self.clock, lambda below: 0, most=2)
+        first = self.open(ports, 6000)
+        self.open(ports, 6001, "b", "r2")
+        refusal = self.refusal(ports, 6002)
+        self.assertEqual(refusal.code, RefusalCode.TOO_MANY_PORTS)
+        self.assertIn("2 ports are open for proxies, half of the files", refusal.text)
+        first.close()
+        self.open(ports, 6002)
+
     def test_closing_twice(self) -> None:
         """Closing a port twice gives it back once."""
         ports = self.ports(most_per_client=2)

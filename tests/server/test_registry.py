@@ -119,14 +119,23 @@ class RegistryTestCase(SynchronousTestCase):
         self.ingress = HeldIngress()
         self.failure: Exception | None = None
         self.clock = Clock()
+        self.budgets = Budgets(self.bandwidth)
+        self.registry = self.make_registry()
+        self.session = Session()
+
+    def make_registry(self, **limits: int) -> Registry:
+        """One without proxies."""
         observers = Observers()
         observers.add(LogObserver(True))
-        accounting = Accounting(observers, self.clock.seconds)
-        self.budgets = Budgets(self.bandwidth)
-        self.registry = Registry(
-            TYPES, self, DataPlane([CopyForwarder()], MemoryNetwork()), self.clock, accounting, self.budgets
+        return Registry(
+            TYPES,
+            self,
+            DataPlane([CopyForwarder()], MemoryNetwork()),
+            self.clock,
+            Accounting(observers, self.clock.seconds),
+            self.budgets,
+            **limits,  # type: ignore[arg-type]  # none of them is the callback
         )
-        self.session = Session()
 
     async def ingress_of(self, proxy_type: Any) -> HeldIngress:
         """The one ingress of these tests, unless there is a reason against it."""
@@ -234,12 +243,16 @@ class RegistryTests(RegistryTestCase):
 
     def test_too_many_of_one_client(self) -> None:
         """A client has so many proxies and no more; one that it takes back makes room for another."""
-        self.patch(registry, "MAX_PROXIES_PER_CLIENT", 2)
+        self.registry = self.make_registry(most_per_client=2)
         first = self.register("a")
         self.register("b")
         refused = self.failureResultOf(self.register("c"), ProxyRefusedError).value
         self.assertEqual(refused.code, RefusalCode.TOO_MANY)
-        self.assertEqual(refused.text, "proxy [c]: this client has 2 proxies, more are not taken")
+        self.assertEqual(
+            refused.text,
+            "proxy [c]: this client has 2 proxies, more are not taken unless the server's "
+            "maxProxiesPerClient allows it",
+        )
         self.ingress.waiting[0].errback(ProxyRefusedError(RefusalCode.OTHER, "no"))
         self.failureResultOf(first, ProxyRefusedError)
         self.assertNoResult(self.register("c"))

@@ -19,7 +19,9 @@ from relaykit.server.acceptor import Link
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import STEP_END_S
 from relaykit.testing.memory import RecordingReceiver
+from relaykit.timer import PORTION_S
 from relaykit.values import Ended, Secret
+from tests.dataplane.fakes import next_turn
 from tests.server.scene import EXPORTER, Client, Scene, versions
 
 OTHER_EXPORTER = bytes(range(1, 33))
@@ -202,6 +204,28 @@ class ProxyTests(SynchronousTestCase):
         self.assertEqual(scene.ports, {})
         client.register("web", remote_port=6000)
         self.assertEqual(len(client.of(events.ProxyRegistered)), 2)
+
+    def test_withdrawn_in_portions(self) -> None:
+        """The proxies of a client that leaves are withdrawn a few in each turn; its end is told after all."""
+        scene = Scene()
+        client = Client(scene)
+        for number in range(20):
+            client.register(f"web {number}", remote_port=6000 + number)
+        session = scene.sessions.get(client.run_id)
+        assert session is not None
+        withdraw = Registry.withdraw
+
+        async def take_time(registry: Registry, proxy: Any, why: Ended) -> None:
+            scene.clock.rightNow += PORTION_S / 2
+            await withdraw(registry, proxy, why)
+
+        self.patch(Registry, "withdraw", take_time)
+        ended = session.end(Ended.STOPPED)
+        for left in range(18, 0, -2):
+            self.assertEqual(len(scene.registry), left)
+            self.assertNoResult(ended)
+            next_turn(scene.clock)
+        self.successResultOf(ended)
 
     def test_defect_while_withdrawn(self) -> None:
         """What the client asked for meanwhile is done all the same where a type fails to close a proxy."""

@@ -14,6 +14,8 @@ from relaykit.testing.pair import CorePair, byte_by_byte
 class Talker:
     """A core that sends what it is told to, tells what came, and says "tick" every ten seconds."""
 
+    has_input = False
+
     def __init__(self, period: float | None = 10.0) -> None:
         self._out: list[bytes] = []
         self._events: list[tuple[float, bytes | str]] = []

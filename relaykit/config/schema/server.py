@@ -17,6 +17,7 @@ from relaykit.config.schema.sections import (
     choice_problems,
 )
 from relaykit.options import (
+    Count,
     CountOrOff,
     Host,
     ListeningPort,
@@ -32,6 +33,7 @@ from relaykit.options import (
 
 __all__ = [
     "HTTP_PLUGIN_OPERATIONS",
+    "MAX_PROXIES_PER_CLIENT",
     "Bandwidth",
     "HttpPlugin",
     "PortRange",
@@ -44,6 +46,11 @@ __all__ = [
 
 HTTP_PLUGIN_OPERATIONS = ("Login", "NewProxy", "CloseProxy", "Ping", "NewWorkConn", "NewUserConn")
 """What ``ops`` of ``[[httpPlugins]]`` may name."""
+
+
+MAX_PROXIES_PER_CLIENT = 4096
+"""Proxies of one client, those being exposed included, unless ``maxProxiesPerClient`` says otherwise:
+several ranges of a thousand ports, and yet no single client has a sixteenth of what the server takes."""
 
 
 class PortRange(Options, frozen=True, kw_only=True):
@@ -190,6 +197,9 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     enable_prometheus: Annotated[bool, doc("Metrics at /metrics of the web server.")] = False
     detailed_errors_to_client: Annotated[bool, doc("Tells clients the reason of a refusal.")] = True
     max_ports_per_client: Annotated[CountOrOff, doc("Most ports that one client may have; 0: no limit.")] = 0
+    max_proxies_per_client: Annotated[Count, doc("Most proxies that one client may have; 0: no limit.")] = (
+        MAX_PROXIES_PER_CLIENT
+    )
     user_conn_timeout: Annotated[
         SecondsOrOff,
         doc("Seconds that a user waits for a work connection; negative: only idle ones are used."),

@@ -151,6 +151,11 @@ class ServerOpening:
         self._events: list[OpeningEvent] = []
 
     @property
+    def has_input(self) -> bool:
+        """Never: there is one message."""
+        return False
+
+    @property
     def done(self) -> bool:
         """Whether nothing more is read here."""
         return self._deadline is None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
@@ -38,6 +38,7 @@ from relaykit.values import Ended, Secret
 
 __all__ = [
     "ACTORS",
+    "MOST_MESSAGES",
     "TRANSITIONS",
     "ControlRole",
     "ControlSession",
@@ -46,6 +47,10 @@ __all__ = [
     "Heartbeat",
     "SessionSettings",
 ]
+
+
+MOST_MESSAGES: Final = 16
+"""Messages that one input deals with: few enough that whoever drives the session can look at the clock."""
 
 
 class ControlRole(enum.Enum):
@@ -218,15 +223,22 @@ class ControlSession:
         """What both ends agreed on in the hello; empty with version 1 and with frp."""
         self._settings = settings
         self._decoder = framing.make_decoder(OPENING_MESSAGES)
+        self._unread = False
+        """Whether there may be more messages in what was received."""
         self._channel: Channel | None = None
         self._liveness = Liveness(None, None, 0.0)
         self._out: list[Buffer] = []
         self._events: list[SessionEvent] = []
 
+    @property
+    def has_input(self) -> bool:
+        """Whether messages wait until others had their turn: then feed an empty portion."""
+        return self._unread and self._reading
+
     # The five verbs.
 
     def receive(self, data: Buffer, now: float) -> None:
-        """Feeds bytes of the peer.
+        """Feeds bytes of the peer, of which :data:`MOST_MESSAGES` messages are dealt with.
 
         :raises RemoteProtocolError: the peer broke the rules; the session has ended.
         """
@@ -313,9 +325,13 @@ class ControlSession:
         assert self._channel is not None
         for piece in self._channel.inbound.process(data):
             self._decoder.receive(piece)
-        while self._reading:
+        self._unread = True
+        for _ in range(MOST_MESSAGES):
+            if not self._reading:
+                return
             message = self._decoder.next_message()
             if message is None:
+                self._unread = False
                 return
             if not isinstance(message, Message):
                 raise RemoteProtocolError("a hello after the login")

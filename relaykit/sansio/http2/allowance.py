@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from relaykit.sansio.http2.frames import ConnectionFault, ErrorCode
+from relaykit.sansio.points import Points
 
 __all__ = [
     "ANSWER_EARNS",
@@ -43,27 +44,20 @@ BYTES_EARN_POINT: Final = 1024
 """Bytes of a body that bring back a point, however they are cut."""
 
 
-class Allowance:
+class Allowance(Points):
     """The points of one connection."""
 
-    __slots__ = ("_at", "_left")
+    __slots__ = ()
 
     def __init__(self, now: float) -> None:
-        self._left = float(MOST_POINTS)
-        self._at = now
+        super().__init__(MOST_POINTS, POINTS_PER_S, now)
 
-    def spend(self, points: int, now: float) -> None:
+    def spend(self, points: float, now: float) -> bool:
         """Takes points.
 
         :raises ConnectionFault: there are none left.
         """
-        self.earn(max(0.0, now - self._at) * POINTS_PER_S)
-        self._at = now
-        self._left -= points
-        if self._left < 0:
+        if not super().spend(points, now):
             text = "it sends too much that serves nothing: resets, pings, settings, windows"
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, text)
-
-    def earn(self, points: float) -> None:
-        """Gives points back, up to what there was at first."""
-        self._left = min(self._left + points, MOST_POINTS)
+        return True

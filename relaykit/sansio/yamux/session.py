@@ -14,6 +14,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
+from relaykit.sansio.yamux.allowance import (
+    BYTES_EARN_POINT,
+    NUISANCE_COSTS,
+    WASTED_STREAM_COSTS,
+    allowance,
+)
 from relaykit.sansio.yamux.credit import Credit
 from relaykit.sansio.yamux.frames import (
     ACK,
@@ -55,6 +61,7 @@ __all__ = [
     "LATE_INPUT_TIMEOUT_S",
     "LINGER_S",
     "MAX_STREAMS",
+    "MOST_FRAMES",
     "OPEN_TIMEOUT_S",
     "MuxRole",
     "YamuxSession",
@@ -80,10 +87,15 @@ but a reset may cost it what it has not read yet."""
 LINGER_S: Final = 60.0
 """Seconds for a closed stream to send what was written: a queue and a window over a slow mobile link."""
 
+MOST_FRAMES: Final = 64
+"""Frames that one input deals with: few enough that whoever drives the session can look at the clock."""
+
 _MAX_ANSWERS: Final = 1024
 """Pings and refused streams to be answered at once: four times what an honest peer can cause."""
 
 _MAX_NUMBER: Final = 0xFFFF_FFFF
+
+_NOTHING: Final = memoryview(b"")
 
 
 class MuxRole(enum.Enum):
@@ -100,6 +112,9 @@ class YamuxSession:
     frames are passed on as they come in, in parts if need be, and never assembled.  The
     application tells by :meth:`consumed` what it has really taken, which is what opens the peer's
     window again; unread payload of a stream is bounded by its window.
+
+    A stream of the peer counts among :data:`ACCEPT_BACKLOG` until it is accepted, thus accept it once
+    it is known what it is for.
 
     Commands on a stream that is closed or lost do nothing.
     """
@@ -131,8 +146,13 @@ class YamuxSession:
         self._payload_left = 0
         self._payload_stream: Stream | None = None
         self._payload_ending: Stream | None = None
+        self._unread: memoryview = _NOTHING
+        """What was received and waits for its turn, in memory of its own."""
         self._credit = Credit()
+        self._allowance = allowance(now)
         self.max_streams = MAX_STREAMS
+        self._streams_left: int | None = None
+        self._bytes_left: int | None = None
 
     @property
     def over(self) -> bool:
@@ -165,23 +185,37 @@ class YamuxSession:
         """Whether :meth:`to_send` would answer anything."""
         return bool(self._outbox or self._credit or self._keepalive.wanted)
 
+    @property
+    def has_input(self) -> bool:
+        """Whether frames that were received wait until others had their turn: then feed an empty portion."""
+        return bool(self._unread) and not self._over
+
     # --- inputs ---------------------------------------------------------------------------------
 
     def receive(self, data: Buffer, now: float) -> None:
-        """Feeds bytes of the peer.
+        """Feeds bytes of the peer, of which :data:`MOST_FRAMES` frames are dealt with; see :attr:`has_input`.
 
         :raises RemoteProtocolError: the peer broke the rules; the session is over.
         """
-        if self._over or not data:
+        if self._over or not (data or self._unread):
             return
         self._pass_time(now)
-        self._keepalive.heard_at = self._now
-        view = memoryview(data)
+        if data:
+            self._keepalive.heard_at = self._now
+            self._count(len(data))
+        view, self._unread = self._unread, _NOTHING
+        if not view:
+            self._take_frames(memoryview(data), False)
+        else:
+            self._take_frames(memoryview(bytes(view) + data) if data else view, True)
+
+    def _take_frames(self, view: memoryview, is_kept: bool) -> None:
+        """Deals with some frames; the others wait.  ``is_kept`` says that the memory is not lent."""
         size = len(view)
         at = self._complete_header(view) if self._header else 0
         streams = self._streams
         arrived = self._events.append
-        while not self._over:
+        for _ in range(MOST_FRAMES):
             if self._payload_left:
                 at = self._pass_on(view, at)
             body = at + HEADER_BYTES
@@ -202,6 +236,9 @@ class YamuxSession:
                         at = end
                         continue
             self._take_frame(type_flags, number, value)
+            if self._over:
+                return
+        self._unread = view[at:] if is_kept else memoryview(bytes(view[at:]))
 
     def end_received(self, now: float) -> None:
         """Tells that the peer will send no more: the session is over."""
@@ -264,6 +301,7 @@ class YamuxSession:
             for stream in ending:
                 self._send_end(stream)
             self._outbox.take_control(pieces)
+        self._allowance.earn(sum(map(len, pieces)) / BYTES_EARN_POINT)
         return pieces
 
     def events(self) -> Sequence[Event]:
@@ -274,6 +312,17 @@ class YamuxSession:
         return events
 
     # --- commands -------------------------------------------------------------------------------
+
+    def restrict(self, most_streams: int, streams: int, size: int) -> None:
+        """Lets the peer have ``most_streams`` at once, open ``streams`` and send ``size`` bytes in all.
+
+        With one stream or byte more the session is over, until :meth:`lift`.
+        """
+        self.max_streams, self._streams_left, self._bytes_left = most_streams, streams, size
+
+    def lift(self) -> None:
+        """Lets the peer have and send what every peer may."""
+        self.max_streams, self._streams_left, self._bytes_left = MAX_STREAMS, None, None
 
     def open_stream(self, now: float, urgent: bool = False) -> Stream:
         """Opens a stream, which may be written to at once.
@@ -294,6 +343,7 @@ class YamuxSession:
         self._next_number += 2
         self._streams[stream.id] = stream
         stream.announced = False
+        stream.is_answered = True
         self._held_back.append(stream)
         self._announce()
         return stream
@@ -312,6 +362,7 @@ class YamuxSession:
         """Queues bytes, which must not change any more; look at ``stream.congested`` afterwards."""
         if stream.sending is not Half.OPEN or stream.closed or not data:
             return
+        stream.is_answered = True
         stream.queue.append(data)
         stream.queued_bytes += len(data)
         if stream.queued_bytes > HIGH_WATER_BYTES:
@@ -403,22 +454,44 @@ class YamuxSession:
         kind = type_flags & ~FLAGS
         flags = type_flags & FLAGS
         if kind == PING:
+            self._spend(NUISANCE_COSTS)
             if flags & SYN:
                 self._answer(PING | ACK, 0, value)
             else:
                 self._keepalive.answered(value, self._now)
         elif kind == GO_AWAY:
+            self._spend(NUISANCE_COSTS)
             self._peer_going(value)
         else:
             if flags & SYN:
                 self._requested(number)
             stream = self._streams.get(number)
+            if stream is None or not self._serves(stream, kind, flags, value):
+                self._spend(NUISANCE_COSTS)
             if kind == DATA:
                 self._begin_payload(stream, value)
             elif stream is not None:
                 self._widen(stream, value)
             if stream is not None and (flags or kind):
                 self._take_flags(stream, flags)
+
+    def _serves(self, stream: Stream, kind: int, flags: int, value: int) -> bool:
+        """Whether a frame is of use: it has payload, or it begins, accepts or ends the stream."""
+        if flags & (SYN | FIN | RST) or (value and kind == DATA):
+            return True
+        return bool(flags & ACK) and stream in self._opening
+
+    def _count(self, size: int) -> None:
+        """Counts what the peer has sent."""
+        self._allowance.earn(size / BYTES_EARN_POINT)
+        if self._bytes_left is not None:
+            self._bytes_left -= size
+            if self._bytes_left < 0:
+                raise self._broken("it sends more than it may before it is let in")
+
+    def _spend(self, points: int) -> None:
+        if not self._allowance.spend(points, self._now):
+            raise self._broken("it sends too much that serves nobody: pings, window updates, streams")
 
     def _answer(self, type_flags: int, number: int, value: int) -> None:
         """Sends what the peer caused; too many at once would fill the memory."""
@@ -433,6 +506,12 @@ class YamuxSession:
             raise self._broken(f"stream {number} was opened twice")
         if number == 0 or number % 2 == self._parity:
             raise self._broken(f"stream {number} is not the peer's to open")
+        if self._streams_left is not None:
+            self._streams_left -= 1
+            if self._streams_left < 0:
+                raise self._broken("it opens more streams than it may before it is let in")
+        # Those that came to nothing were counted when they were lost, which may have been no input.
+        self._spend(0)
         full = len(self._backlog) >= ACCEPT_BACKLOG or len(self._streams) >= self.max_streams
         if full or not self._may_accept:
             self._answer(WINDOW_UPDATE | RST, number, 0)
@@ -543,6 +622,8 @@ class YamuxSession:
     def _lose(self, stream: Stream, reason: Ended) -> None:
         """Forgets a stream."""
         del self._streams[stream.id]
+        if stream in self._backlog or (reason is Ended.RESET and not stream.is_answered):
+            self._allowance.spend(WASTED_STREAM_COSTS, self._now)
         self._retire(stream, reason)
         self._credit.forget(stream)
         self._backlog.discard(stream)

@@ -43,6 +43,7 @@ class Stream:
     ``user_data`` belongs to the driver: what stands for the stream in its world.  ``congested`` says
     that more is queued than should be, until :class:`StreamWritable`; ``closed_locally`` that this side
     has closed it; ``ignoring_input`` that payload is delivered no more, for whatever reason.
+    ``is_answered`` says that this side has written to it, or opened it.
     ``unsent_bytes`` is what was queued when a stream that is broken off was last looked at.
     """
 
@@ -55,6 +56,7 @@ class Stream:
         "credited_at",
         "id",
         "ignoring_input",
+        "is_answered",
         "loss_told",
         "queue",
         "queued_bytes",
@@ -80,6 +82,7 @@ class Stream:
         # Receiving.  What the peer may send, what the application holds unread, and what it has
         # read since the last update always add up to the size of the window.
         self.receiving = Half.OPEN
+        self.is_answered = False
         self.closed_locally = False
         self.ignoring_input = False
         self.window_bytes = INITIAL_WINDOW_BYTES

@@ -193,6 +193,10 @@ class ServerEnd:
     def _core(self) -> ServerOpening | ServerControl:
         return self.session or self.opening
 
+    @property
+    def has_input(self) -> bool:
+        return self._core.has_input
+
     def receive(self, data: Buffer, now: float) -> None:
         self._core.receive(data, now)
         if self.session is not None:

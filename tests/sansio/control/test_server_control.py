@@ -21,7 +21,7 @@ from relaykit.sansio.control.events import (
 )
 from relaykit.sansio.control.server_control import MAX_EARLY, MAX_HELD, VERIFY_TIMEOUT_S, ServerControl
 from relaykit.sansio.control.server_opening import FirstMessage
-from relaykit.sansio.control.session import ControlState, Heartbeat
+from relaykit.sansio.control.session import MOST_MESSAGES, ControlState, Heartbeat
 from relaykit.sansio.control.texts import UNVERIFIED, PeerTexts
 from relaykit.sansio.wire.framing import V1, V2, Framing, encode_v1, encode_v2
 from relaykit.sansio.wire.messages import (
@@ -362,6 +362,32 @@ class VerificationTests(SynchronousTestCase):
             near.receive(sent(core), 6.0)
             goodbye = [SessionEnded(Ended.REPLACED, "by another")] if framing is V2 else []
             self.assertEqual(near.events(), goodbye)
+
+    def test_portions_behind_a_ping(self) -> None:
+        """What a ping held up is dealt with in portions, too, in order."""
+        near, core = self.make(V2, Scope.HEARTBEATS)
+        core.accept_proof(core.events()[0], 5.0)  # type: ignore[arg-type]
+        core.accept(RUN_ID, 5.0)
+        near.receive(sent(core), 0.0)
+        core.events()
+        names = [f"proxy {number}" for number in range(3 * MOST_MESSAGES)]
+        near._send(Ping())
+        for name in names[: 2 * MOST_MESSAGES]:
+            near.register(name, "tcp", {})
+        core.receive(sent(near), 6.0)
+        for name in names[2 * MOST_MESSAGES :]:
+            near.register(name, "tcp", {})
+        core.receive(sent(near), 7.0)
+        (asked,) = core.events()
+        assert isinstance(asked, ProofReceived)
+        self.assertFalse(core.has_input)
+        core.accept_proof(asked, 8.0)
+        told = [core.events()[1:]]
+        while core.has_input:
+            core.receive(b"", 8.0)
+            told.append(core.events())
+        self.assertEqual([each.name for events in told for each in events], names)  # type: ignore[union-attr]
+        self.assertLessEqual(max(map(len, told)), 2 * MOST_MESSAGES)
 
     def test_ping(self) -> None:
         """A ping that is not verified holds up what comes behind it, in any portions, within limits."""

@@ -35,6 +35,7 @@ from relaykit.sansio.control.server_control import ServerControl
 from relaykit.sansio.control.server_opening import FirstMessage
 from relaykit.sansio.control.session import (
     ACTORS,
+    MOST_MESSAGES,
     TRANSITIONS,
     ControlRole,
     ControlSession,
@@ -123,6 +124,36 @@ class BothEndsTests(SynchronousTestCase):
             assert wakeup is not None
             core.wake(wakeup)
         self.assertEqual(wakeup, begin + 90.0)
+
+    def test_portions(self) -> None:
+        """So many messages are dealt with at once; the others wait, and are told in order."""
+        for framing in BOTH:
+            pair = established(framing)
+            near, far = pair.near.core, pair.far.core
+            names = [f"proxy {number}" for number in range(5 * MOST_MESSAGES)]
+            for name in names:
+                near.register(name, "tcp", {})
+            far.receive(b"".join(map(bytes, near.to_send(0.0))), 0.0)
+            events = list(far.events())
+            self.assertEqual(len(events), MOST_MESSAGES)
+            while far.has_input:
+                far.receive(b"", 0.0)
+                more = far.events()
+                self.assertLessEqual(len(more), MOST_MESSAGES)
+                events += more
+            self.assertEqual([event.name for event in events], names)
+
+    def test_portions_end(self) -> None:
+        """Nothing waits of a session that has ended."""
+        pair = established(V2)
+        for _ in range(2 * MOST_MESSAGES):
+            pair.near.core.register("a", "tcp", {})
+        far = pair.far.core
+        far.receive(b"".join(map(bytes, pair.near.core.to_send(0.0))), 0.0)
+        self.assertTrue(far.has_input)
+        assert far.session is not None
+        far.session.close()
+        self.assertFalse(far.has_input)
 
     def test_close(self) -> None:
         """When one end closes, the other learns it from the end of the connection."""

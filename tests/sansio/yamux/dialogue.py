@@ -72,6 +72,13 @@ def frames(sent: bytes) -> list[Frame]:
     return found
 
 
+def feed(session: YamuxSession, content: bytes, now: float = 0.0) -> None:
+    """Feeds bytes, and lets the session deal with all of them."""
+    session.receive(content, now)
+    while session.has_input:
+        session.receive(b"", now)
+
+
 def sent(session: YamuxSession, now: float = 0.0, budget_bytes: int | None = None) -> bytes:
     """What the session sends now."""
     pieces = session.to_send(now) if budget_bytes is None else session.to_send(now, budget_bytes)

@@ -14,6 +14,8 @@ from relaykit.sansio.yamux.session import (
     CLOSE_TIMEOUT_S,
     LATE_INPUT_TIMEOUT_S,
     LINGER_S,
+    MAX_STREAMS,
+    MOST_FRAMES,
     OPEN_TIMEOUT_S,
     MuxRole,
     YamuxSession,
@@ -34,6 +36,7 @@ from tests.sansio.yamux.dialogue import (
     ack,
     client,
     data,
+    feed,
     fin,
     frames,
     opened,
@@ -99,7 +102,7 @@ class OpeningTests(SynchronousTestCase):
         """The 257th stream that nobody has accepted yet is reset; the others are not touched."""
         session = server()
         numbers = range(1, 2 * ACCEPT_BACKLOG + 2, 2)
-        session.receive(b"".join(map(syn, numbers)), 0.0)
+        feed(session, b"".join(map(syn, numbers)))
         events = session.events()
         self.assertEqual(len(events), ACCEPT_BACKLOG)
         self.assertEqual(sent(session), rst(numbers[-1]))
@@ -356,6 +359,95 @@ class PayloadTests(SynchronousTestCase):
         self.assertTrue(session.over)
         self.assertEqual(sent(session)[-12:], pack_header(GO_AWAY, 0, GoAwayCode.PROTOCOL_ERROR))
         self.assertIsNone(session.next_wakeup())
+
+
+class PortionTests(SynchronousTestCase):
+    """Tests for input that is dealt with in portions."""
+
+    content = syn(1) + data(1, b"x") * (3 * MOST_FRAMES) + data(1, b"large" * 100) + fin(1)
+    payload = b"x" * (3 * MOST_FRAMES) + b"large" * 100
+
+    def test_portions(self) -> None:
+        """So many frames are dealt with at once; the others wait, in memory of their own."""
+        session = server()
+        lent = bytearray(self.content)
+        session.receive(lent, 0.0)
+        events = list(session.events())
+        self.assertEqual(len(events), MOST_FRAMES)
+        self.assertTrue(session.has_input)
+        lent[:] = bytes(len(lent))
+        while session.has_input:
+            session.receive(b"", 0.0)
+            more = session.events()
+            self.assertLessEqual(len(more), MOST_FRAMES + 1)
+            events += more
+        told_of = told(events[MOST_FRAMES:])
+        rest = self.payload[MOST_FRAMES - 1 :]
+        self.assertEqual(told_of, [("payload", 1, rest), ("StreamEnded", 1, None)])
+
+    def test_every_cut(self) -> None:
+        """However the bytes are cut, and whether the rest waits or not, the same comes out."""
+        for size in (1, 5, 13, 800, 900, len(self.content)):
+            session = server()
+            events: list[tuple[object, ...]] = []
+            for at in range(0, len(self.content), size):
+                session.receive(self.content[at : at + size], 0.0)
+                events += told(session.events())
+            while session.has_input:
+                session.receive(b"", 0.0)
+                events += told(session.events())
+            payload = b"".join(each[2] for each in events if each[0] == "payload")  # type: ignore[misc]  # bytes, by its tag
+            self.assertEqual(payload, self.payload)
+            self.assertEqual((events[0], events[-1]), (("StreamOpened", 1, None), ("StreamEnded", 1, None)))
+
+    def test_over(self) -> None:
+        """Nothing waits once the session is over, and an empty portion of nothing changes nothing."""
+        session = server()
+        session.receive(b"", 0.0)
+        session.receive(self.content, 0.0)
+        session.end(Ended.STOPPED)
+        self.assertFalse(session.has_input)
+        session.receive(b"", 0.0)
+        self.assertEqual(len(session.events()), MOST_FRAMES + 2)
+
+
+class RestrictionTests(SynchronousTestCase):
+    """Tests for what a peer may do before it is let in."""
+
+    def setUp(self) -> None:
+        self.session = server()
+        self.session.restrict(2, 3, 1000)
+
+    def test_at_once(self) -> None:
+        """Streams beyond those that it may have at once are reset."""
+        self.session.receive(syn(1) + syn(3) + syn(5), 0.0)
+        self.assertEqual(len(self.session.events()), 2)
+        self.assertEqual(sent(self.session), rst(5))
+
+    def test_one_after_the_other(self) -> None:
+        """With one stream more than it may open the session is over, though none of them lives."""
+        doomed = b"".join(syn(number) + rst(number) for number in (1, 3, 5))
+        self.session.receive(doomed, 0.0)
+        self.assertFalse(self.session.over)
+        with self.assertRaises(RemoteProtocolError):
+            self.session.receive(syn(7), 0.0)
+        self.assertTrue(self.session.over)
+
+    def test_bytes(self) -> None:
+        """With one byte more than it may send the session is over, whatever it is sent for."""
+        self.session.receive(syn(1) + data(1, bytes(1000 - 24)), 0.0)
+        with self.assertRaises(RemoteProtocolError):
+            self.session.receive(b"\0", 0.0)
+        self.assertTrue(self.session.over)
+
+    def test_lifted(self) -> None:
+        """Who is let in may open and send what everybody may."""
+        self.session.lift()
+        content = b"".join(syn(number) + data(number, bytes(2000)) for number in range(1, 101, 2))
+        feed(self.session, content)
+        self.assertEqual(self.session.max_streams, MAX_STREAMS)
+        self.assertFalse(self.session.over)
+        self.assertEqual(sent(self.session), b"")
 
 
 class SendingTests(SynchronousTestCase):
@@ -792,13 +884,13 @@ class LinkTests(SynchronousTestCase):
             session = server()
             session.max_streams = 10
             with self.assertRaises(RemoteProtocolError):
-                session.receive(flood, 0.0)
+                feed(session, flood)
 
     def test_patient_pinging(self) -> None:
         """Any number of pings is fine when each is answered before the next thousand come."""
         session = server()
         for _ in range(10):
-            session.receive(ping(0) * 1000, 0.0)
+            feed(session, ping(0) * 1000)
             self.assertEqual(len(sent_frames(session)), 1000)
 
     def test_peer_goes_away(self) -> None:
