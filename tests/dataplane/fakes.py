@@ -60,7 +60,7 @@ class FakeReactor(Clock):
 
 def next_turn(clock: Clock) -> None:
     """Makes the call that is due first, and none that it asks for: a reactor makes those in its next turn."""
-    call = clock.getDelayedCalls()[0]
+    call: Any = clock.getDelayedCalls()[0]
     function, arguments = call.func, call.args
     call.cancel()
     function(*arguments)

@@ -15,12 +15,21 @@ from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.session import SessionSettings
 from relaykit.sansio.wire.framing import V1, V1Decoder
 from relaykit.sansio.wire.messages import Login, Message
+from relaykit.sansio.yamux.session import MuxRole, YamuxSession
 from relaykit.values import Secret
 from tests.integration.programs import PATIENCE_S
 from tests.integration.relays import TOKEN
 from tests.integration.traffic import LOOPBACK, dial
 
-__all__ = ["TROUBLE", "FalseServer", "HandClient", "answer_of", "mux_frame", "v1_frame"]
+__all__ = [
+    "TROUBLE",
+    "FalseServer",
+    "HandClient",
+    "MuxHandClient",
+    "answer_of",
+    "mux_frame",
+    "v1_frame",
+]
 
 EventT = TypeVar("EventT")
 
@@ -53,7 +62,7 @@ class HandClient:
     """
 
     def __init__(self, port: int, login: Login | None = None) -> None:
-        self.socket = dial(port)
+        self.socket = self._dial(port)
         secret = Secret(TOKEN)
         self._core = ClientControl(
             login or Login(version="0"),
@@ -64,7 +73,7 @@ class HandClient:
         self._prover = TokenProver(secret, lambda: 1_700_000_000)
         self._told: list[events.SessionEvent] = []
         self._flush()
-        self.wait_for(events.LoggedIn)
+        self.run_id = self.wait_for(events.LoggedIn).run_id
 
     def register(self, name: str, kind: str, fields: Mapping[str, Any]) -> None:
         """Asks for a proxy."""
@@ -80,8 +89,11 @@ class HandClient:
                     return told
                 if isinstance(told, events.SessionEnded):
                     raise AssertionError(f"the session ended: {told.text}")
-            if data := self.socket.recv(65536):
+            if data := self._receive():
                 self._core.receive(data, 0.0)
+                while self._core.has_input:
+                    self._flush()
+                    self._core.receive(b"", 0.0)
             else:
                 self._core.end_received(0.0)
             self._flush()
@@ -92,6 +104,15 @@ class HandClient:
         self.wait_for(events.ProxyRefused)
         return sum(isinstance(told, kind) for told in self._told)
 
+    def _dial(self, port: int) -> socket.socket:
+        return dial(port)
+
+    def _receive(self) -> bytes:
+        return self.socket.recv(65536)
+
+    def _send(self, content: bytes) -> None:
+        self.socket.sendall(content)
+
     def _flush(self) -> None:
         while events_ := self._core.events():
             for event in events_:
@@ -99,7 +120,41 @@ class HandClient:
                     self._core.proof_made(event, self._prover.prove(event.scope, event.bound))
                 else:
                     self._told.append(event)
-        self.socket.sendall(b"".join(self._core.to_send(0.0)))
+        self._send(b"".join(self._core.to_send(0.0)))
+
+
+class MuxHandClient(HandClient):
+    """The same on stream 1 of a mux link; the others are for whoever has the client."""
+
+    def _dial(self, port: int) -> socket.socket:
+        self._link = YamuxSession(MuxRole.CLIENT, 0.0, None)
+        self._control = self._link.open_stream(0.0)
+        link = dial(port)
+        link.sendall(mux_frame(2, 1, 0, 1))
+        return link
+
+    def frames_of(self, content: bytes) -> bytes:
+        """What carries these bytes on the control connection."""
+        self._link.write(self._control, content)
+        return b"".join(map(bytes, self._link.to_send(0.0)))
+
+    def control_bytes(self, *messages: Message) -> bytes:
+        """What carries these messages, sealed."""
+        for message in messages:
+            self._core._send(message)
+        return self.frames_of(b"".join(map(bytes, self._core.to_send(0.0))))
+
+    def _send(self, content: bytes) -> None:
+        self.socket.sendall(self.frames_of(content))
+
+    def _receive(self) -> bytes:
+        while data := self.socket.recv(65536):
+            self._link.receive(data, 0.0)
+            told = self._link.events()
+            if payload := b"".join(bytes(each[1]) for each in told if isinstance(each, tuple)):
+                self._link.consumed(self._control, len(payload))
+                return payload
+        return b""
 
 
 class FalseServer:

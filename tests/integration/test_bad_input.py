@@ -18,6 +18,7 @@ from relaykit.sansio.wire.messages import (
     NewWorkConn,
     StartWorkConn,
 )
+from relaykit.server.acceptor import STREAMS_TRIED_BEFORE_LOGIN
 from relaykit.server.admission import MAX_PENDING_PER_SOURCE
 from tests.integration.peers import TROUBLE, FalseServer, HandClient, answer_of, mux_frame, v1_frame
 from tests.integration.programs import PATIENCE_S, free_port, frp_command, missing_frp, relaykit_command
@@ -298,21 +299,24 @@ class OurServerTests(ServerTests):
 
     def test_trouble_on_a_stream(self) -> None:
         """What is no opening on a stream of a link ends the stream; the link goes on."""
-        with dial(self.bind_port) as peer:
-            for number, content in enumerate(TROUBLE.values()):
-                stream = 2 * number + 1
-                peer.sendall(
-                    mux_frame(1, 1, stream, 0)
-                    + mux_frame(0, 0, stream, len(content), content)
-                    + mux_frame(1, 4, stream, 0)
-                )
-            peer.sendall(mux_frame(2, 1, 0, 77))
-            said = b""
-            while mux_frame(2, 2, 0, 77) not in said:
-                data = peer.recv(65536)
-                if not data:
-                    self.fail("the link was closed")
-                said += data
+        trouble = list(TROUBLE.values())
+        most = STREAMS_TRIED_BEFORE_LOGIN
+        for some in (trouble[first : first + most] for first in range(0, len(trouble), most)):
+            with dial(self.bind_port) as peer:
+                for number, content in enumerate(some):
+                    stream = 2 * number + 1
+                    peer.sendall(
+                        mux_frame(1, 1, stream, 0)
+                        + mux_frame(0, 0, stream, len(content), content)
+                        + mux_frame(1, 4, stream, 0)
+                    )
+                peer.sendall(mux_frame(2, 1, 0, 77))
+                said = b""
+                while mux_frame(2, 2, 0, 77) not in said:
+                    data = peer.recv(65536)
+                    if not data:
+                        self.fail("the link was closed")
+                    said += data
         self.check_unharmed()
 
     def test_many_who_say_nothing(self) -> None:
@@ -329,16 +333,18 @@ class OurServerTests(ServerTests):
         self.check_unharmed()
 
     def test_link_without_login(self) -> None:
-        """A link carries only a few streams before somebody has logged in on it."""
+        """A link carries only a few streams before somebody has logged in on it, and is closed with more."""
         with dial(self.bind_port) as peer:
-            for number in range(64):
-                peer.sendall(mux_frame(1, 1, 2 * number + 1, 0))
-            refused = mux_frame(1, 8, 127, 0)
+            numbers = [2 * number + 1 for number in range(STREAMS_TRIED_BEFORE_LOGIN)]
+            peer.sendall(b"".join(mux_frame(1, 1, number, 0) for number in numbers))
+            refused = mux_frame(1, 8, numbers[-1], 0)
             said = b""
             while refused not in said:
                 data = peer.recv(65536)
                 self.assertTrue(data, "the link was closed")
                 said += data
+            peer.sendall(mux_frame(1, 1, numbers[-1] + 2, 0))
+            end_of(peer)
         self.check_unharmed()
 
 
