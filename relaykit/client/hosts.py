@@ -7,13 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.client.announcing import UserNotAnnounced, announce, announce_datagrams
 from relaykit.client.lanes import LaneService
+from relaykit.client.loops import LeadsBack
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import (
     ConnectionFailed,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.client.exchanges import ExchangeObservers
+    from relaykit.client.loops import OwnConnections
     from relaykit.interfaces import (
         IDatagramAcceptor,
         IDatagramLane,
@@ -104,6 +106,10 @@ class HostedClient(Protocol):
     def open_visit(self, common: VisitorCommon, secret: Secret, origin: Origin) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy that a visitor visits."""
 
+    @property
+    def own_connections(self) -> OwnConnections:
+        """Its connections to local services."""
+
     def lane_codec(self, most_bytes: int) -> LaneCodec:
         """The format of a new lane with the server; ``most_bytes`` is the largest datagram in frp's.
 
@@ -119,6 +125,7 @@ class HostedClient(Protocol):
 
 CommonT = TypeVar("CommonT", ProxyCommon, VisitorCommon)
 AcceptorT = TypeVar("AcceptorT")
+LegT = TypeVar("LegT")
 
 
 @implementer(ISignalPeer)
@@ -255,17 +262,36 @@ class BackendHost(_Host[ProxyCommon]):
     def tell(self, exchange: Exchange) -> None:
         self._client.exchange_observers.tell(self.name, exchange)
 
+    def forward(self, near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
+        host = far.host
+        flow = super().forward(near, far, origin)
+        self._client.own_connections.add(host, flow)
+        return flow
+
+    def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg, origin: Origin) -> IFlow:
+        host = far.host
+        flow = super().forward_datagrams(near, far, origin)
+        self._client.own_connections.add(host, flow)
+        return flow
+
     def connect_local(self, origin: Origin) -> Deferred[IStreamLeg]:
         endpoint = self.common.local_endpoint
-        dialing = self._client.dial(endpoint)
+        dialing = self._dial(self._client.dial, endpoint, origin)
         dialing.addCallback(announce, self.common.transport.proxy_protocol_version, origin)
         return dialing.addErrback(self._unreachable, endpoint, origin)
 
     def open_local_datagrams(self, origin: Origin) -> Deferred[IDatagramLeg]:
         endpoint = self.common.local_datagram_endpoint
-        dialing = self._client.dial_datagrams(endpoint)
+        dialing = self._dial(self._client.dial_datagrams, endpoint, origin)
         dialing.addCallback(announce_datagrams, self.common.transport.proxy_protocol_version, origin)
         return dialing.addErrback(self._unreachable, endpoint, origin)
+
+    def _dial(self, dial: Callable[[str], Deferred[LegT]], endpoint: str, origin: Origin) -> Deferred[LegT]:
+        try:
+            self._client.own_connections.check(origin)
+        except LeadsBack as error:
+            return fail(error)
+        return dial(endpoint)
 
     def serve_lane(
         self,
@@ -310,6 +336,12 @@ class BackendHost(_Host[ProxyCommon]):
                 "[{run}] [{proxy}] {origin} is not served: {reason}",
                 **self._ended(failure, origin) | {"ended": Ended.PROTOCOL_ERROR.value},
                 problem="user-not-announced",
+            )
+        elif failure.check(LeadsBack):
+            self.log.error(
+                "[{run}] [{proxy}] {origin} is not served: {reason}",
+                **self._ended(failure, origin) | {"ended": Ended.REFUSED.value},
+                problem="leads-back",
             )
         elif failure.check(ConnectionFailed):
             self.log.error(

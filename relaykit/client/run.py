@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from relaykit.client.connector import Connector
 from relaykit.client.exchanges import ExchangeObservers
 from relaykit.client.identity import Identity
+from relaykit.client.loops import OwnConnections
 from relaykit.client.registrar import ProxyRegistrar, wire_name
 from relaykit.client.remembered import RememberedServers
 from relaykit.client.visits import Visitors, visit
@@ -85,6 +86,7 @@ class ClientRun(MultiService):
         self.clock: IReactorTime = reactor
         self.network = network
         self.data_plane: DataPlane = network.data_plane
+        self.own_connections = OwnConnections()
         self.session: Session | None = None
         self._work: WorkConnections | None = None
         self._token = token

@@ -39,6 +39,13 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Start the service, or correct its address: localPort, localIP or local, or the word after the "
         "command.",
     ),
+    "leads-back": KnownProblem(
+        "The local service leads back to the proxy",
+        "The user that came is this client's own connection to the local service: that is a port of the "
+        "server which leads to this client, so that it would serve itself without end; it was let go.",
+        "Write the address of the service itself: localPort, localIP or local, or the word after the "
+        "command.",
+    ),
     "user-not-announced": KnownProblem(
         "A user cannot be announced to the local service",
         "By transport.proxyProtocolVersion the local service gets a header with the user's address, and what "
@@ -401,7 +408,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "no-server-named": KnownProblem(
         "No server is named",
-        "A one-line command needs to know its server.",
+        "A one-line command, and relaykit nat, need to know whom to ask.",
         "Give --server HOST or --server HOST:PORT; with --remember it is kept for the next time.",
     ),
     "no-file-given": KnownProblem(
@@ -515,7 +522,8 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "log-file": KnownProblem(
         "The log file cannot be opened",
-        "The log file cannot be opened; the log goes to the console.",
+        "The log file cannot be opened: at the start the log then goes to the console, and after SIGHUP on "
+        "into the former file, wherever that was moved.",
         "Correct log.to, or the permissions of its folder.",
     ),
     "visit-refused": KnownProblem(

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.exchanges import ExchangeObservers
 from relaykit.client.hosts import PORT_RETRY_S, BackendHost, VisitorHost
+from relaykit.client.loops import OwnConnections
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.lanes import DatagramLane
 from relaykit.dataplane.plane import DataPlane
@@ -61,6 +62,7 @@ class Client:
     )
 
     exchange_observers: ExchangeObservers = field(factory=ExchangeObservers)
+    own_connections: OwnConnections = field(factory=OwnConnections)
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("run", "alice"))
     half_close: bool = True
     takes_signals: bool = True
