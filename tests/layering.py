@@ -36,7 +36,7 @@ _VOCABULARY = ("values", "errors", "options", "interfaces")
 LAYERS: Mapping[str, Layer] = {
     "tap": Layer(
         "what twistd and twist start",
-        ("assembly", "tuning", "config", "clock", *_VOCABULARY),
+        ("assembly", "tuning", "config", "clock", "logs", *_VOCABULARY),
     ),
     "commands": Layer(
         "the relaykit command and frp's command lines",

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
+import click
+
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.errors import RelaykitError
 
-__all__ = ["loaded_or_said"]
+__all__ = ["chosen_file", "loaded_or_said"]
+
+
+def chosen_file(config: str, file: str) -> str:
+    """The file of ``-c FILE``, or of ``FILE`` alone; empty if there is none.
+
+    :raises click.UsageError: two are named.
+    """
+    if config and file:
+        raise click.UsageError(f"two configuration files are named, {config} and {file}")
+    return config or file
 
 
 class Loaded(Protocol):

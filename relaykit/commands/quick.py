@@ -83,7 +83,7 @@ def run_quick(
     loaded = loaded_or_said(lambda: server_from_table(table, types=types), context.complain)
     if loaded is None:
         return 1
-    begin_serving(loaded.config.log, context, color=context.stdout.isatty())
+    writer = begin_serving(loaded.config.log, context, color=context.stdout.isatty())
     reactor = context.choose_reactor()
     server = ServerAssembly(loaded=loaded, token=token, types=types, state=state).make(reactor)
     known_as = host or guessed_host()
@@ -96,7 +96,7 @@ def run_quick(
             lambda _: context.say(_invitation(name, token, server.fingerprint, ports, guessed=not host))
         )
 
-    reason = ProcessRunner(reactor, begin, server.stopService).run()
+    reason = ProcessRunner(reactor, begin, server.stopService, writer.reopen).run()
     return exit_status(reason, context.explain)
 
 

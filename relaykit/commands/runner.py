@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from relaykit.commands.context import CommandContext
 from relaykit.errors import RelaykitError
-from relaykit.logs.observers import CONSOLE, LogSettings, log_writer
+from relaykit.logs.observers import CONSOLE, LogSettings, LogWriter, log_writer
 from relaykit.tuning import prepare_process
 
 if TYPE_CHECKING:
@@ -45,7 +45,11 @@ def _signals(*names: str) -> tuple[signal.Signals, ...]:
     return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
 
 
-_STOPPING = _signals("SIGINT", "SIGTERM", "SIGHUP")
+_STOPPING = _signals("SIGINT", "SIGTERM")
+_HANGUP = _signals("SIGHUP")
+_STANDARD = (0, 1, 2)
+"""Descriptors that a program is started with."""
+
 _IGNORED = _signals("SIGUSR1", "SIGUSR2", "SIGALRM")
 """Signals that frp's programs live on through, where Python's default would be death."""
 
@@ -53,13 +57,13 @@ _DUMPING = _signals("SIGQUIT")
 _DUMPED_STATUS = 2
 
 
-def begin_serving(config: LogConfig, context: CommandContext, color: bool) -> None:
+def begin_serving(config: LogConfig, context: CommandContext, color: bool) -> LogWriter:
     """Prepares this process for a role; its log goes where the configuration says."""
     prepare_process()
-    begin_logging(config, color, context)
+    return begin_logging(config, color, context)
 
 
-def begin_logging(config: LogConfig, color: bool, context: CommandContext) -> None:
+def begin_logging(config: LogConfig, color: bool, context: CommandContext) -> LogWriter:
     """Sends the log of this process where its configuration says.
 
     A file that cannot be opened does not stop the program: it says so, and logs to the console.
@@ -77,6 +81,7 @@ def begin_logging(config: LogConfig, color: bool, context: CommandContext) -> No
         context.explain(f"cannot log to {config.to}: {error.strerror}; logging to the console", "log-file")
         writer = log_writer(_to_console(settings), context.stdout)
     globalLogBeginner.beginLoggingTo([writer], discardBuffer=True, redirectStandardIO=False)
+    return writer
 
 
 def _to_console(settings: LogSettings) -> LogSettings:
@@ -96,20 +101,30 @@ class ExitReason:
 class ProcessRunner:
     """Runs a service under a reactor until it fails, is done, or a signal comes.
 
-    The first SIGINT, SIGTERM or SIGHUP drains the service; a second one ends the program at once.
-    SIGHUP stays ignored where it was (``nohup``).
+    The first SIGINT or SIGTERM drains the service; a second one ends the program at once.  SIGHUP does so
+    only where it says that the terminal is gone that the program was started on: nobody could end it there
+    any more, or see that it still publishes something.  It stays ignored where it was (``nohup``).
 
     :param begin: starts the service.  When its Deferred fails the program ends with that failure;
         when it fires with True the program is done.
     :param stop: stops it; its Deferred fires when it has been drained.
+    :param on_hangup: is called at any other SIGHUP.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, begin: Callable[[], Deferred[Any]], stop: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        begin: Callable[[], Deferred[Any]],
+        stop: Callable[[], Any],
+        on_hangup: Callable[[], None] = lambda: None,
+    ) -> None:
         self._reactor = reactor
         self._begin = begin
         self._stop = stop
+        self._on_hangup = on_hangup
+        self._terminals = [number for number in _STANDARD if os.isatty(number)]
         self._stopping = False
         self._stopped = False
         self._reason = ExitReason()
@@ -132,6 +147,9 @@ class ProcessRunner:
         for number in _STOPPING:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._signaled)
+        for number in _HANGUP:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._hung_up)
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         for number in _DUMPING:
@@ -140,6 +158,12 @@ class ProcessRunner:
 
     def _signaled(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self.end, number)
+
+    def _hung_up(self, number: int, frame: FrameType | None) -> None:
+        if all(map(os.isatty, self._terminals)):
+            self._reactor.callFromThread(self._on_hangup)
+        else:
+            self._signaled(number, frame)
 
     def _begun(self, done: object) -> None:
         if done is True and not self._stopping:

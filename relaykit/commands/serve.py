@@ -9,7 +9,7 @@ from click import UsageError
 from twisted.internet.defer import Deferred
 
 from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly, read_client, read_server
-from relaykit.commands.loading import loaded_or_said
+from relaykit.commands.loading import chosen_file, loaded_or_said
 from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving, exit_status
 from relaykit.commands.tunnels.logins import DEFAULT_PORT
 
@@ -33,7 +33,8 @@ def run_server(
     if quick:
         from relaykit.commands.quick import QuickPorts, run_quick
 
-        given = {each: files[each] for each in ("config", "state_dir", "token_file")}
+        given = {each: files[each] for each in ("state_dir", "token_file")}
+        given["config"] = chosen_file(files["config"], files["file"])
         return run_quick(context, QuickPorts(port, http_port, https_port, subdomain_host), host, **given)
     if host or port != DEFAULT_PORT or http_port or https_port or subdomain_host:
         raise UsageError(
@@ -51,14 +52,16 @@ def run_client(context: CommandContext, **files: Any) -> int:
 def _run(
     context: CommandContext,
     read: Callable[[RoleFiles], Any],
-    serve: Callable[[Any, Any], ExitReason],
+    serve: Callable[[Any, Any, Callable[[], None]], ExitReason],
     *,
     config: str,
+    file: str,
     strict_config: bool,
     allow_unsafe: Collection[str],
     state_dir: str,
     token_file: str,
 ) -> int:
+    config = chosen_file(config, file)
     if not config:
         context.explain("a configuration file is needed: -c FILE", "no-file-given")
         return 1
@@ -73,12 +76,12 @@ def _run(
     assembly = loaded_or_said(lambda: read(files), context.complain)
     if assembly is None:
         return 1
-    begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
-    return exit_status(serve(assembly, context.choose_reactor()), context.explain)
+    writer = begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
+    return exit_status(serve(assembly, context.choose_reactor(), writer.reopen), context.explain)
 
 
-def serve_server(assembly: ServerAssembly, reactor: Any) -> ExitReason:
-    """Runs a server, and the reactor, until one of them ends."""
+def serve_server(assembly: ServerAssembly, reactor: Any, on_hangup: Callable[[], None]) -> ExitReason:
+    """Runs a server, and the reactor, until one of them ends; SIGHUP calls ``on_hangup``."""
     server = assembly.make(reactor)
 
     def begin() -> Deferred[None]:
@@ -86,11 +89,11 @@ def serve_server(assembly: ServerAssembly, reactor: Any) -> ExitReason:
         server.startService()
         return server.when_ready()
 
-    return ProcessRunner(reactor, begin, server.stopService).run()
+    return ProcessRunner(reactor, begin, server.stopService, on_hangup).run()
 
 
-def serve_client(assembly: ClientAssembly, reactor: Any) -> ExitReason:
-    """Runs a client, and the reactor, until one of them ends."""
+def serve_client(assembly: ClientAssembly, reactor: Any, on_hangup: Callable[[], None]) -> ExitReason:
+    """Runs a client likewise."""
     client = assembly.make(reactor)
 
     def begin() -> Deferred[None]:
@@ -98,4 +101,4 @@ def serve_client(assembly: ClientAssembly, reactor: Any) -> ExitReason:
         client.startService()
         return client.when_first_login().addCallback(lambda _: None)
 
-    return ProcessRunner(reactor, begin, client.stopService).run()
+    return ProcessRunner(reactor, begin, client.stopService, on_hangup).run()

@@ -76,6 +76,15 @@ class RotatedFile:
             lost, self._lost = self._lost, 0
             self._recovered(lost)
 
+    def reopen(self) -> None:
+        """Goes on in the file that has the name now: a new one, where the former was moved away.
+
+        :raises OSError: it cannot be opened; the former one goes on.
+        """
+        former, self._file = self._file, self._open()
+        os.close(former)
+        self._torn = False
+
     def close(self) -> None:
         """Closes the file; nothing may be written any more."""
         os.close(self._file)

@@ -59,11 +59,13 @@ class LogWriter:
     """Writes the events that are important enough.
 
     :param write: takes the text and its time (seconds since 1970).
+    :param file: the file that it goes to, if there is one.
     """
 
     _form: LineForm
     _write: Callable[[str, float], None]
     _level: str
+    _file: RotatedFile | None = None
     _least: LogLevel = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -78,6 +80,22 @@ class LogWriter:
             if namespace.startswith(_FRAMEWORK):
                 return
         self._write(self._form(event, _caller()), event["log_time"])
+
+    def reopen(self) -> None:
+        """Goes on in the file that has the log's name now, and says so: what SIGHUP asks a program for."""
+        if self._file is None:
+            log.info("SIGHUP: the log has no file to open again, and the configuration is not read again")
+            return
+        try:
+            self._file.reopen()
+        except OSError as error:
+            log.warn(
+                "the log file cannot be opened again, the former one goes on: {reason}",
+                reason=error.strerror,
+                problem="log-file",
+            )
+            return
+        log.info("SIGHUP: the log file was opened again; the configuration is not read again")
 
 
 def log_writer(
@@ -98,7 +116,7 @@ def log_writer(
                 "{lines} lines of this log could not be written", lines=lost, problem="log-full"
             ),
         )
-        return LogWriter(form, file.write, settings.level)
+        return LogWriter(form, file.write, settings.level, file)
     if settings.color and settings.format != "json":
         form = colored(form)
     return LogWriter(form, _to_stream(console), settings.level)

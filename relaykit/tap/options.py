@@ -18,6 +18,7 @@ from twisted.python import usage
 from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.errors import RelaykitError
+from relaykit.tap.daemon_log import daemon_log
 
 __all__ = ["RoleOptions", "with_absolute_paths"]
 
@@ -33,7 +34,7 @@ def _boolean(text: str) -> bool:
 
 
 class RoleOptions(usage.Options):
-    """Reads what a role needs; ``self["assembly"]`` then makes its service.
+    """Reads what a role needs; ``self["assembly"]`` makes its service, ``self["log"]`` writes its log.
 
     :cvar read: reads it from files; raises :class:`RelaykitError` when it cannot be used.
     """
@@ -59,6 +60,10 @@ class RoleOptions(usage.Options):
             print(f"WARNING: {warning}")
         config = with_absolute_paths(assembly.loaded.config)
         self["assembly"] = evolve(assembly, loaded=evolve(assembly.loaded, config=config))
+        try:
+            self["log"] = daemon_log(config.log, self.parent)
+        except OSError as error:
+            raise usage.UsageError(f"cannot log to {error.filename}: {error.strerror}") from error
 
     def _files(self) -> RoleFiles:
         return RoleFiles(

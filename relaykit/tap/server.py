@@ -18,4 +18,4 @@ class Options(RoleOptions):
 
 def makeService(options: Options) -> EndingProgram:
     """The relay server; it opens nothing before it is started."""
-    return EndingProgram.of(options["assembly"], lambda server: server.when_ready())
+    return EndingProgram.of(options, lambda server: server.when_ready())

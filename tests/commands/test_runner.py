@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 from collections.abc import Callable
@@ -41,16 +42,20 @@ class ProcessRunnerTests(SynchronousTestCase):
         self.patch(signal, "signal", self.set_signals.__setitem__)
         self.begun: Deferred[Any] = Deferred()
         self.stopped: Deferred[Any] = Deferred()
-        self.stops = 0
+        self.stops = self.hangups = 0
 
     def stop(self) -> Deferred[Any]:
         """Counts how often the service was stopped."""
         self.stops += 1
         return self.stopped
 
+    def hang_up(self) -> None:
+        """Counts what SIGHUP asks for."""
+        self.hangups += 1
+
     def live(self, begin: Callable[[], Deferred[Any]] | None = None) -> ExitReason:
         """Starts the program; why it ended is filled in as it ends."""
-        lifetime = ProcessRunner(self.reactor, begin or (lambda: self.begun), self.stop)
+        lifetime = ProcessRunner(self.reactor, begin or (lambda: self.begun), self.stop, self.hang_up)
         return lifetime.run()
 
     def send(self, number: int) -> None:
@@ -73,7 +78,7 @@ class ProcessRunnerTests(SynchronousTestCase):
 
     def test_signal_drains(self) -> None:
         """A signal stops the service; the program ends when that is done, and knows the signal."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             with self.subTest(signal=number):
                 self.begin_anew()
                 reason = self.live()
@@ -149,6 +154,26 @@ class ProcessRunnerTests(SynchronousTestCase):
         self.live()
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
             self.assertIs(self.set_signals[number], signal.SIG_IGN)
+
+    def test_hangup(self) -> None:
+        """SIGHUP ends nothing: it has the log opened again, as often as it comes."""
+        self.live()
+        self.send(signal.SIGHUP)
+        self.send(signal.SIGHUP)
+        self.assertEqual((self.hangups, self.stops, self.reactor.running), (2, 0, True))
+
+    def test_terminal_is_gone(self) -> None:
+        """Where the terminal is gone that the program was started on, SIGHUP ends it in order."""
+        terminals = {0, 1}
+        self.patch(os, "isatty", terminals.__contains__)
+        reason = self.live()
+        self.send(signal.SIGHUP)
+        self.assertEqual((self.hangups, self.stops), (1, 0))
+        terminals.clear()
+        self.send(signal.SIGHUP)
+        self.assertEqual((self.hangups, self.stops), (1, 1))
+        self.stopped.callback(None)
+        self.assertEqual((reason, self.reactor.running), (ExitReason(signal=signal.SIGHUP), False))
 
     def test_nohup(self) -> None:
         """A hang-up that was ignored before stays ignored."""

@@ -30,6 +30,7 @@ __all__ = [
     "frp_command",
     "missing_frp",
     "relaykit_command",
+    "wait_for_file",
 ]
 
 FRP_BIN = "RELAYKIT_FRP_BIN"
@@ -208,6 +209,18 @@ def free_privileged_port() -> int | None:
             _privileged.append(taken)
             return port
     return None
+
+
+def wait_for_file(path: Path, text: str) -> None:
+    """Waits until a file is there and has this text.
+
+    :raises ProgramFailed: it took too long.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while not (path.exists() and text in path.read_text()):
+        if time.monotonic() > deadline:
+            raise ProgramFailed(f'{path} never had "{text}"')
+        time.sleep(0.05)  # a file tells nobody that something was written to it
 
 
 class Program:

@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import socket
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.programs import PATIENCE_S, Program, free_port, relaykit_command
+from tests.integration.programs import PATIENCE_S, Program, free_port, relaykit_command, wait_for_file
 from tests.integration.traffic import end_of
 
 CONFIG = """
@@ -72,7 +72,7 @@ class SignalTests(CommandTestCase):
 
     def test_frps(self) -> None:
         """``relaykit frps`` ends by the signal that it got, as frp does."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             server = self.serving("frps", "-c", "relay.toml")
             server.send(number)
             self.assertEqual(server.wait_for_end(), -number, server.output)
@@ -87,6 +87,29 @@ class SignalTests(CommandTestCase):
             end_of(user)
         server.send(signal.SIGTERM)
         self.assertEqual(server.wait_for_end(), -signal.SIGTERM)
+
+    def test_hangup(self) -> None:
+        """SIGHUP ends no program, however it was started: it says what it did, and serves on."""
+        for words in (("frps", "-c", "relay.toml"), ("server", "relay.toml")):
+            server = self.serving(*words)
+            server.send(signal.SIGHUP)
+            server.wait_for("the log has no file to open again")
+            server.send(signal.SIGTERM)
+            self.assertIn(server.wait_for_end(), (0, -signal.SIGTERM), server.output)
+        (self.folder / "token").write_text("a token")
+        where = ("--server", f"127.0.0.1:{self.port}", "--token-file", "token")
+        tunnel = self.serving_tunnel(where)
+        tunnel.send(signal.SIGHUP)
+        tunnel.send(signal.SIGTERM)
+        self.assertEqual(tunnel.wait_for_end(), 0, tunnel.output)
+        self.assertNotIn("hang", tunnel.output)
+
+    def serving_tunnel(self, where: Sequence[str]) -> SignaledProgram:
+        """A one-line command that has published something."""
+        self.serving("server", "-c", "relay.toml")
+        tunnel = self.program("tcp", "22", *where)
+        tunnel.wait_for("open: ")
+        return tunnel
 
     def test_dump(self) -> None:
         """SIGQUIT shows where the program is, and ends it."""
@@ -133,16 +156,25 @@ class ServerTests(CommandTestCase):
             file.write('log.to = "logs/relay.log"\n')
         server = self.program("frps", "-c", "relay.toml")
         path = self.folder / "logs" / "relay.log"
-        deadline = time.monotonic() + PATIENCE_S
-        while not (path.exists() and "frps started successfully" in path.read_text()):
-            self.assertLess(time.monotonic(), deadline, server.output)
-            time.sleep(0.05)  # a file tells nobody that something was written to it
+        wait_for_file(path, "frps started successfully")
         self.assertRegex(
             path.read_text().splitlines()[0],
             r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[I\] \[frp/frps\.py:\d+\] "
             r"frps uses config file: relay\.toml$",
         )
         self.assertEqual(server.output, "")
+
+    def test_moved_log_file(self) -> None:
+        """SIGHUP begins a new log where somebody has moved the file away, as logrotate does."""
+        with (self.folder / "relay.toml").open("a") as file:
+            file.write('log.to = "relay.log"\n')
+        server = self.program("server", "-c", "relay.toml")
+        path = self.folder / "relay.log"
+        wait_for_file(path, "frps started successfully")
+        path.rename(self.folder / "relay.log.1")
+        server.send(signal.SIGHUP)
+        wait_for_file(path, "the log file was opened again")
+        self.assertNotIn("opened again", (self.folder / "relay.log.1").read_text())
 
     def test_json_log(self) -> None:
         """With the format json, every line of the log is an object."""

@@ -15,7 +15,13 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from relaykit.certificates import self_signed
-from tests.integration.programs import PATIENCE_S, Program, free_port, free_privileged_port
+from tests.integration.programs import (
+    PATIENCE_S,
+    Program,
+    free_port,
+    free_privileged_port,
+    wait_for_file,
+)
 from tests.integration.traffic import end_of
 from tests.layering import ROOT
 
@@ -163,9 +169,34 @@ class TwistdTests(DaemonTestCase):
             user.sendall(b"GET / HTTP/1.0\r\n\r\n")
             end_of(user)  # whoever answers, if only by closing, has its signal handlers
         server.terminate()
-        server.wait_for("Server Shut Down")
         server.wait_for_end()
         self.assertFalse((self.folder / "daemon.pid").exists())
+
+    def test_log_table(self) -> None:
+        """The table ``log`` of the file counts, and SIGHUP opens the file again that somebody moved away."""
+        with (self.folder / "relay.toml").open("a") as file:
+            file.write('log.to = "logs/relay.log"\nlog.format = "json"\n')
+        log = self.folder / "logs" / "relay.log"
+        server = self.program(*TWISTD, "-n", "--pidfile=daemon.pid", "relaykit-server", "-c", "relay.toml")
+        wait_for_file(log, "frps started successfully")
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as user:
+            user.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            end_of(user)
+        log.rename(log.with_suffix(".1"))
+        server.signal(signal.SIGHUP)
+        wait_for_file(log, "the log file was opened again")
+        self.assert_serves()
+        self.assertTrue(all(line.startswith("{") for line in log.read_text().splitlines()))
+        self.assertEqual(server.output, "")
+
+    def test_log_level(self) -> None:
+        """What is less important than the file says is left out of the log of a daemon."""
+        with (self.folder / "relay.toml").open("a") as file:
+            file.write('log.level = "error"\n')
+        started = self.daemonize("relaykit-server", "-c", "relay.toml")
+        self.assertEqual(started.returncode, 0, started.stderr)
+        self.assert_serves()
+        self.assertEqual((self.folder / "daemon.log").read_text(), "")
 
     def test_client(self) -> None:
         """A client logs in to a server, both under ``twistd``."""

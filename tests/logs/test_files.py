@@ -65,6 +65,28 @@ class RotatedFileTests(SynchronousTestCase):
         self.assertEqual((self.folder / "relay.20260311-000007.log").read_text(), "a\nb\n")
         self.assertEqual(self.path.read_text(), "c\nd\n")
 
+    def test_reopened(self) -> None:
+        """A file that was moved away is left, and a new one is begun; one that was not is gone on with."""
+        file = self.file()
+        file.write("a\n", NOON)
+        file.reopen()
+        file.write("b\n", NOON)
+        self.path.rename(self.folder / "relay.log.1")
+        file.write("c\n", NOON)
+        file.reopen()
+        file.write("d\n", NOON)
+        self.assertEqual((self.folder / "relay.log.1").read_text(), "a\nb\nc\n")
+        self.assertEqual(self.path.read_text(), "d\n")
+
+    def test_not_reopened(self) -> None:
+        """Where no file can be opened the former one goes on, wherever it is."""
+        file = self.file()
+        self.path.rename(self.folder / "relay.log.1")
+        self.path.mkdir()
+        self.assertRaises(OSError, file.reopen)
+        file.write("a\n", NOON)
+        self.assertEqual((self.folder / "relay.log.1").read_text(), "a\n")
+
     def test_clock_goes_back(self) -> None:
         """A clock that is set back a day rotates nothing."""
         file = self.file()

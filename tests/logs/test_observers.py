@@ -11,6 +11,7 @@ from twisted.python import log as legacy
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from relaykit.logs import observers
 from relaykit.logs.observers import LogSettings, log_writer
 
 
@@ -106,3 +107,29 @@ class LogWriterTests(SynchronousTestCase):
         for _ in range(3):
             Logger("relaykit.x", observer=writer).info("x")
         self.assertEqual(complaints, ["the log /dev/full cannot be written: No space left on device"])
+
+
+class ReopenTests(SynchronousTestCase):
+    """Tests for what SIGHUP asks a log for."""
+
+    def test_file(self) -> None:
+        """It goes on in a new file where the former was moved away, and says so there, or why it does not."""
+        path = Path(self.mktemp())
+        writer = log_writer(LogSettings(to=str(path)), StringIO())
+        self.patch(observers, "log", Logger("relaykit.x", observer=writer))
+        path.rename(path.with_suffix(".1"))
+        writer.reopen()
+        self.assertIn("the log file was opened again; the configuration is not read", path.read_text())
+        moved = path.with_suffix(".2")
+        path.rename(moved)
+        path.mkdir()
+        writer.reopen()
+        self.assertIn("cannot be opened again, the former one goes on: Is a directory", moved.read_text())
+
+    def test_console(self) -> None:
+        """A log without a file says that there is nothing to open."""
+        console = StringIO()
+        writer = log_writer(LogSettings(color=False), console)
+        self.patch(observers, "log", Logger("relaykit.x", observer=writer))
+        writer.reopen()
+        self.assertIn("the log has no file to open again", console.getvalue())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from twisted.python.usage import UsageError
+from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.assembly import RoleFiles, ServerAssembly
@@ -36,11 +38,15 @@ class Options(RoleOptions):
 class RoleOptionsTests(SynchronousTestCase):
     """Tests for :class:`RoleOptions`."""
 
-    def files(self, line: str) -> RoleFiles:
-        """What these words read."""
+    def options(self, line: str) -> Options:
+        """The options that these words are."""
         options = Options()
         options.parseOptions(line.split())
-        return options.files
+        return options
+
+    def files(self, line: str) -> RoleFiles:
+        """What these words read."""
+        return self.options(line).files
 
     def refusal(self, line: str, error: Exception | None = None) -> str:
         """Why these words are refused."""
@@ -73,6 +79,20 @@ class RoleOptionsTests(SynchronousTestCase):
         options.parseOptions(["-c", "relay.toml"])
         tls = options["assembly"].loaded.config.transport.tls
         self.assertEqual((tls.cert_file, tls.key_file), (os.path.abspath("a.crt"), "/k"))
+
+    def test_log(self) -> None:
+        """Under twistd the log of the file is opened; a file that cannot be is told on the terminal."""
+        self.assertIsNone(self.options("-c relay.toml")["log"])
+        program = ServerOptions()
+        path = Path(self.mktemp()).absolute()
+        program.update({"nodaemon": True, "logfile": str(path)})
+        options = Options()
+        options.parent = program
+        options.parseOptions(["-c", "relay.toml"])
+        self.assertTrue(path.exists())
+        program["logfile"] = "/dev/null/x.log"
+        error = self.assertRaises(UsageError, options.parseOptions, ["-c", "relay.toml"])
+        self.assertIn("cannot log to /dev/null", str(error))
 
     def test_strictness(self) -> None:
         """Whether unknown keys are refused is said as on the command line of relaykit."""

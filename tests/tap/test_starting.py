@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Application
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import capturedLogs
+from twisted.logger import ILogObserver, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import ConnectionFailed
+from relaykit.logs.observers import LogSettings, log_writer
 from relaykit.tap.starting import EndingProgram
-from tests.commands.fakes import FakeRole
+from tests.commands.fakes import FakeRole, RunningReactor
 
 
 class EndingProgramTests(SynchronousTestCase):
@@ -19,10 +26,36 @@ class EndingProgramTests(SynchronousTestCase):
         self.reactor = MemoryReactorClock()
         # Not the default of older versions of Twisted.
         self.reactor.hasStopped = False
+        self.patch(signal, "signal", lambda number, handler: None)
 
     def program(self, role: FakeRole) -> EndingProgram:
         """A program of this role."""
         return EndingProgram(role, role.outcome, self.reactor)
+
+    def test_log(self) -> None:
+        """The application of twistd has what is to write its log; signals open its file again."""
+        handlers: dict[int, Any] = {}
+        self.patch(signal, "signal", handlers.__setitem__)
+        self.patch(signal, "getsignal", lambda number: signal.SIG_DFL)
+        self.reactor = RunningReactor()
+        path = Path(self.mktemp())
+        writer = log_writer(LogSettings(to=str(path)), StringIO())
+        program = EndingProgram(FakeRole(), FakeRole().outcome, self.reactor, writer)
+        application = Application("relaykit")
+        program.setServiceParent(application)
+        self.assertIs(application.getComponent(ILogObserver), writer)
+        program.startService()
+        path.unlink()
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            handlers[number](number, None)
+            self.assertTrue(path.exists())
+            path.unlink()
+
+    def test_signals_of_others(self) -> None:
+        """Signals that somebody handles or ignores, as under nohup, are left alone."""
+        self.patch(signal, "signal", lambda number, handler: self.fail("it was taken"))
+        self.patch(signal, "getsignal", lambda number: signal.SIG_IGN)
+        self.program(FakeRole()).startService()
 
     def test_starts(self) -> None:
         """The role is started in both steps, and the program runs on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +15,7 @@ from twisted.python.failure import Failure
 
 from relaykit.assembly import ClientAssembly
 from relaykit.commands.context import error_text
-from relaykit.commands.frp.settings import client_table, entry_table
+from relaykit.commands.frp.settings import as_flag, client_table, entry_table
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving, exit_status
 from relaykit.commands.serve import serve_client
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
     from relaykit.commands.frp.grammar import Call
     from relaykit.config.load import LoadedClient
+    from relaykit.logs.observers import LogWriter
 
 __all__ = ["run", "run_proxy", "run_visitor", "verify"]
 
@@ -44,9 +46,9 @@ def run(call: Call, context: CommandContext) -> int:
     loaded = _load_file(path, call, context, types)
     if loaded is None:
         return 1
-    begin_serving(loaded.config.log, context, color=True)
+    writer = begin_serving(loaded.config.log, context, color=True)
     log.info("start frpc service for config file [{path}] with aggregated configuration", path=path)
-    return _serve(loaded, context, types, lambda: log.info(_STOPPED, path=path))
+    return _serve(loaded, context, types, writer, lambda: log.info(_STOPPED, path=path))
 
 
 def run_proxy(call: Call, context: CommandContext) -> int:
@@ -94,15 +96,19 @@ def _run_table(table: dict[str, Any], call: Call, context: CommandContext) -> in
             table, types=types, environ=context.environ, allow_unsafe=call["allow-unsafe"]
         )
 
-    loaded = loaded_or_said(load, context.say)
+    loaded = loaded_or_said(load, context.say, partial(as_flag, call))
     if loaded is None:
         return 1
-    begin_serving(loaded.config.log, context, color=True)
-    return _serve(loaded, context, types, lambda: None)
+    writer = begin_serving(loaded.config.log, context, color=True)
+    return _serve(loaded, context, types, writer, lambda: None)
 
 
 def _serve(
-    loaded: LoadedClient, context: CommandContext, types: ProxyTypes, stopped: Callable[[], None]
+    loaded: LoadedClient,
+    context: CommandContext,
+    types: ProxyTypes,
+    writer: LogWriter,
+    stopped: Callable[[], None],
 ) -> int:
     """Runs a client; the reason of its end is printed last, without time or level, as frp does."""
     try:
@@ -111,7 +117,7 @@ def _serve(
         stopped()
         context.say(str(error))
         return 1
-    reason = serve_client(assembly, context.choose_reactor())
+    reason = serve_client(assembly, context.choose_reactor(), writer.reopen)
     stopped()
     if isinstance(reason.failure, (RelaykitError, OSError)):
         context.say(
@@ -153,14 +159,16 @@ def _run_folder(call: Call, context: CommandContext) -> int:
         context.say(f"frpc service error for config file [{path}]")
     if not assemblies:
         return 0
-    begin_serving(next(iter(assemblies.values())).loaded.config.log, context, color=True)
-    reason = _serve_all(assemblies, context)
+    writer = begin_serving(next(iter(assemblies.values())).loaded.config.log, context, color=True)
+    reason = _serve_all(assemblies, context, writer)
     return (
         -reason.signal if reason.signal else exit_status(reason, lambda error: context.say(error_text(error)))
     )
 
 
-def _serve_all(assemblies: dict[str, ClientAssembly], context: CommandContext) -> ExitReason:
+def _serve_all(
+    assemblies: dict[str, ClientAssembly], context: CommandContext, writer: LogWriter
+) -> ExitReason:
     reactor = context.choose_reactor()
     clients = {path: assembly.make(reactor) for path, assembly in assemblies.items()}
 
@@ -171,7 +179,7 @@ def _serve_all(assemblies: dict[str, ClientAssembly], context: CommandContext) -
     def stop() -> Deferred[Any]:
         return DeferredList([client.stopService() for client in clients.values() if client.running])
 
-    return ProcessRunner(reactor, begin, stop).run()
+    return ProcessRunner(reactor, begin, stop, writer.reopen).run()
 
 
 def _live(path: str, client: RelayClient, context: CommandContext) -> Deferred[bool]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
 from relaykit.assembly import ServerAssembly
 from relaykit.commands.context import error_text
-from relaykit.commands.frp.settings import server_table
+from relaykit.commands.frp.settings import as_flag, server_table
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.runner import begin_serving, exit_status
 from relaykit.commands.serve import serve_server
@@ -32,7 +33,7 @@ def run(call: Call, context: CommandContext) -> int:
     loaded = _load(call, context, types)
     if loaded is None:
         return 1
-    begin_serving(loaded.config.log, context, color=True)
+    writer = begin_serving(loaded.config.log, context, color=True)
     if call["config"]:
         log.info("frps uses config file: {path}", path=call["config"])
     else:
@@ -42,7 +43,7 @@ def run(call: Call, context: CommandContext) -> int:
     except RelaykitError as error:
         context.say(str(error))
         return 1
-    reason = serve_server(assembly, context.choose_reactor())
+    reason = serve_server(assembly, context.choose_reactor(), writer.reopen)
     return (
         -reason.signal if reason.signal else exit_status(reason, lambda error: context.say(error_text(error)))
     )
@@ -72,4 +73,6 @@ def _load(call: Call, context: CommandContext, types: ProxyTypes) -> LoadedServe
             allow_unsafe=call["allow-unsafe"],
         )
 
-    return loaded_or_said(load, context.say)
+    # The flags do not count beside a file.
+    told = (lambda problem: problem) if call["config"] else partial(as_flag, call)
+    return loaded_or_said(load, context.say, told)

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from relaykit.commands.frp.flags import CLIENT_FLAGS, FRPS
-from relaykit.commands.frp.grammar import Call, Flag
+from attrs import evolve
 
-__all__ = ["client_table", "entry_table", "server_table"]
+from relaykit.commands.frp.flags import CLIENT_FLAGS, FRPS
+from relaykit.commands.frp.grammar import Call, Flag, flags_of
+from relaykit.config.problems import ConfigurationProblem
+
+__all__ = ["as_flag", "client_table", "entry_table", "server_table"]
 
 
 def server_table(call: Call) -> dict[str, Any]:
@@ -32,6 +35,14 @@ def client_table(call: Call) -> dict[str, Any]:
 def entry_table(call: Call, proxy_type: str) -> dict[str, Any]:
     """The one proxy or visitor of such a client: what the own flags of the command say."""
     return {"type": proxy_type, **_table(call, call.path[-1].flags)}
+
+
+def as_flag(call: Call, problem: ConfigurationProblem) -> ConfigurationProblem:
+    """A problem of such a table with the flag that set its key, where one did."""
+    own, inherited = flags_of(call.path)
+    names = {flag.key: flag.name.replace("_", "-") for flag in (*inherited, *own) if flag.key}
+    name = names.get(problem.key.partition("].")[2] or problem.key)
+    return problem if name is None else evolve(problem, key=f"--{name}", subject="")
 
 
 def _table(call: Call, flags: Iterable[Flag], always: Collection[str] = ()) -> dict[str, Any]:
