@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import traceback
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from attrs import field, frozen
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.plugin import IPlugin, getPlugins
-from zope.interface import implementer
+from twisted.python import log as legacy_log
+from twisted.python.failure import Failure
+from zope.interface import implementer, provider
 
 from relaykit.errors import (
     BrokenCarrier,
@@ -21,7 +26,56 @@ from relaykit.errors import (
 )
 from relaykit.interfaces import ICarrier, ICarrierReference, IProxyType, IProxyTypeReference
 
-__all__ = ["CarrierReference", "Carriers", "ProxyTypeReference", "ProxyTypes"]
+__all__ = [
+    "BrokenDropin",
+    "CarrierReference",
+    "Carriers",
+    "ProxyTypeReference",
+    "ProxyTypes",
+    "installed_plugins",
+]
+
+
+class BrokenDropin(UserWarning):
+    """A dropin file raised when it was imported, and is passed over; the text says which and why."""
+
+
+def installed_plugins(interface: Any) -> list[Any]:
+    """What the dropin files of every installed package have of an interface.
+
+    A file that raises is warned of, in a line; Twisted would log a traceback each time.
+    """
+    failures: list[Failure] = []
+
+    @provider(ILogObserver)
+    def on_event(event: LogEvent) -> None:
+        failure = event.get("failure")
+        if isinstance(failure, Failure):
+            failures.append(failure)
+
+    globalLogPublisher.addObserver(on_event)
+    try:
+        return legacy_log.callWithContext(  # type: ignore[no-any-return]  # it has no annotations
+            {"log_level": LogLevel.debug}, lambda: list(getPlugins(interface))
+        )
+    finally:
+        globalLogPublisher.removeObserver(on_event)
+        for failure in failures:
+            warnings.warn(BrokenDropin(_broken(failure)), stacklevel=2)
+
+
+def _broken(failure: Failure) -> str:
+    """What became of a dropin file, from the traceback: the first file of a folder of dropins in it."""
+    error = failure.value
+    names = [each.filename for each in traceback.extract_tb(failure.getTracebackObject())]
+    names.append(str(getattr(error, "filename", None) or "?"))
+    where = next((name for name in names if name.replace("\\", "/").split("/")[-3:-1] == _FOLDER), names[-1])
+    why = " ".join("".join(traceback.format_exception_only(type(error), error)).split())
+    return f"the dropin file {where} cannot be used: {why}"
+
+
+_FOLDER = ["twisted", "plugins"]
+"""Where dropin files are, in each package."""
 
 
 @frozen
@@ -105,29 +159,28 @@ class _Installed(Generic[ReferenceT, PluginT]):
 
     _kind: ClassVar[_Kind]
     _references: dict[str, Any] = field(factory=dict)
+    _clashes: dict[str, PluginError] = field(factory=dict)
     _loaded: dict[str, PluginT] = field(factory=dict, init=False)
 
     @classmethod
     def from_references(cls, references: Iterable[ReferenceT]) -> Self:
-        """Those that these references name.
-
-        :raises DuplicateProxyType: two references have one name; of carriers, :class:`DuplicateCarrier`.
-        """
+        """Those that these references name.  Where two have one name, none of the two can be used."""
         known: dict[str, Any] = {}
+        clashes: dict[str, PluginError] = {}
         for reference in references:
             named: Any = reference
             other = known.setdefault(named.name, named)
             if other.module != named.module:
-                raise cls._kind.duplicate(
+                clashes[named.name] = cls._kind.duplicate(
                     f'{cls._kind.noun} "{named.name}" is provided twice, by {other.module} and by '
                     f"{named.module}: uninstall one of the two packages"
                 )
-        return cls(known)
+        return cls(known, clashes)
 
     @classmethod
     def installed(cls) -> Self:
         """Those of every installed package."""
-        return cls.from_references(getPlugins(cls._kind.reference))
+        return cls.from_references(installed_plugins(cls._kind.reference))
 
     def __iter__(self) -> Iterator[ReferenceT]:
         """The references, by name; importing nothing."""
@@ -140,9 +193,12 @@ class _Installed(Generic[ReferenceT, PluginT]):
         """The one of this name.
 
         :raises UnknownProxyType: no installed package has it; of carriers, :class:`UnknownCarrier`.
+        :raises DuplicateProxyType: two packages have it; of carriers, :class:`DuplicateCarrier`.
         :raises BrokenProxyType: its module cannot be used; of carriers, :class:`BrokenCarrier`.
         """
         found: PluginT | None = self._loaded.get(name)
+        if name in self._clashes:
+            raise self._clashes[name]
         if found is None:
             reference = self._references.get(name)
             if reference is None:

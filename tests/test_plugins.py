@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +23,7 @@ from relaykit.errors import (
 from relaykit.interfaces import ICarrierReference, IProxyTypeReference
 from relaykit.plugins import CarrierReference, Carriers, ProxyTypeReference, ProxyTypes
 from relaykit.proxies import tcp
+from tests.layering import ROOT
 
 
 class ProxyTypeReferenceTests(SynchronousTestCase):
@@ -96,12 +100,42 @@ class ProxyTypesTests(SynchronousTestCase):
         self.assertEqual(("tcp" in types, "tpc" in types), (True, False))
 
     def test_duplicate(self) -> None:
-        """Two packages with a type of one name are an error that names both; one found twice is not."""
+        """A type that two packages have cannot be used, which names both; all others can."""
         first, second = ProxyTypeReference("x", "one.module"), ProxyTypeReference("x", "another.module")
-        error = self.assertRaises(DuplicateProxyType, ProxyTypes.from_references, [first, second])
+        own = ProxyTypeReference("tcp", "relaykit.proxies.tcp")
+        types = ProxyTypes.from_references([first, second, own, own])
+        error = self.assertRaises(DuplicateProxyType, types.get, "x")
         self.assertIn("one.module", str(error))
         self.assertIn("another.module", str(error))
-        self.assertEqual(len(list(ProxyTypes.from_references([first, first]))), 1)
+        self.assertIs(types.get("tcp"), tcp.proxy_type)
+        self.assertEqual([each.name for each in types], ["tcp", "x"])
+
+
+class DropinTests(SynchronousTestCase):
+    """Tests for dropin files that cannot be used."""
+
+    def test_raises(self) -> None:
+        """A dropin that raises is one line, with its file, and takes nothing away from the others."""
+        folder = Path(self.mktemp()).absolute()
+        dropins = folder / "twisted" / "plugins"
+        dropins.mkdir(parents=True)
+        (dropins / "bad_dropin.py").write_text("import relaykit\nnosuch\n")
+        (dropins / "worse_dropin.py").write_text("not python\n")
+        script = "from relaykit.commands.main import main\nfor _ in range(2): main(['plugins'])\n"
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        self.assertIn("relaykit.proxies.tcp", done.stdout)
+        bad, worse = sorted(done.stderr.splitlines())
+        where = f"WARNING: the dropin file {dropins}"
+        self.assertEqual(
+            bad, f"{where}/bad_dropin.py cannot be used: NameError: name 'nosuch' is not defined"
+        )
+        self.assertTrue(worse.startswith(f"{where}/worse_dropin.py cannot be used: "), worse)
 
 
 class CarriersTests(SynchronousTestCase):
@@ -123,4 +157,4 @@ class CarriersTests(SynchronousTestCase):
             broken.load()
         twice = [CarrierReference("pigeon", module) for module in ("one", "two")]
         with self.assertRaisesRegex(DuplicateCarrier, 'carrier "pigeon" is provided twice'):
-            Carriers.from_references(twice)
+            Carriers.from_references(twice).get("pigeon")

@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else list(argv)
     context = CommandContext.of_process()
+    warnings.formatwarning = _warning
     try:
         status = run(words, context)
         context.stdout.flush()
@@ -63,6 +65,13 @@ def run(words: Sequence[str], context: CommandContext) -> int:
         except click.ClickException as error:
             error.show()
             return error.exit_code
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as people who run a command read it: of where it was made they know nothing."""
+    return f"WARNING: {message}\n"
 
 
 def _end_by_signal(number: int, context: CommandContext) -> None:

@@ -134,7 +134,7 @@ class ClientTests(ConfigurationTestCase):
                 'frpc.toml:10: proxies[0].customDomains (proxy "a"): unknown key '
                 "(it is a key of the proxy types http, https, tcpmux)",
                 'frpc.toml:13: proxies[1].type (proxy "a"): unknown proxy type "tpc" '
-                "(known: http, https, stcp, sudp, tcp, tcpmux, udp, xtcp)",
+                "(installed: http, https, stcp, sudp, tcp, tcpmux, udp)",
             ],
         )
 
@@ -429,7 +429,7 @@ class ForeignTypeTests(ConfigurationTestCase):
         self.assertIn("importing acme_broken failed", problem)
         self.assertEqual(len(self.client_problems('[[visitors]]\nname = "a"\ntype = "broken"\n')), 1)
         (problem,) = self.client_problems('[[visitors]]\nname = "a"\ntype = "knock"\n')
-        self.assertIn("known: stcp, sudp, xtcp", problem)
+        self.assertIn("installed: stcp, sudp)", problem)
 
     def test_ingress_options(self) -> None:
         """The server's table of a type is checked by that type's ingress options."""

@@ -10,7 +10,7 @@ from attrs import define, frozen
 
 from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import Findings
-from relaykit.config.reading.decoding import Given, Reader, own_keys
+from relaykit.config.reading.decoding import Given, Reader, nearest, own_keys
 from relaykit.config.rules.checking import check_proxy, check_visitor, value_problems
 from relaykit.config.rules.completing import complete_proxy, complete_visitor
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS, LocalPlugin
@@ -180,9 +180,10 @@ class EntryReader:
             self.reader.problem(path, str(error), subject=subject)
             return None
         if found is None:
-            known = ", ".join(sorted(name for name in self._names() if self._usable(name, of)))
-            what = f'unknown {of.kind} type "{name}"'
-            self.reader.problem(path, what, hint=f"known: {known}", subject=subject)
+            installed = [each.name for each in self.types if self._usable(each.name, of)]
+            meant = nearest(name, installed)
+            hint = f"did you mean {meant}?" if meant else f"installed: {', '.join(installed)}"
+            self.reader.problem(path, f'unknown {of.kind} type "{name}"', hint=hint, subject=subject)
         return found
 
     def _declared(self, name: str, of: _List[CommonT]) -> type[Options] | None:

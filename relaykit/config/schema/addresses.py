@@ -105,11 +105,12 @@ def endpoint_problem(endpoint: str) -> str:
         return "it does not begin as tcp:127.0.0.1:22 does, or unix:/run/app.sock"
     # Twisted is slow to import, and few configurations have endpoint strings.
     from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor
-    from twisted.plugin import getPlugins
+
+    from relaykit.plugins import installed_plugins
 
     if kind.lower() in _ENDPOINTS:
         return _our_endpoint_problem(kind.lower(), endpoint)
-    plugins = (each.prefix for each in getPlugins(IStreamClientEndpointStringParserWithReactor))
+    plugins = (each.prefix for each in installed_plugins(IStreamClientEndpointStringParserWithReactor))
     kinds = {*_ALWAYS, *(each.lower() for each in plugins)}
     if kind.lower() in kinds:
         return ""

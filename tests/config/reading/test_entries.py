@@ -128,5 +128,5 @@ class EntryTests(SynchronousTestCase):
         self.assertEqual(entry.completed("me").server_user, "me")
         self.assertEqual(
             problems(reading),
-            ['visitors[1].type (visitor "v"): unknown visitor type "tcp" (known: stcp, sudp, xtcp)'],
+            ['visitors[1].type (visitor "v"): unknown visitor type "tcp" (did you mean stcp?)'],
         )
