@@ -9,8 +9,11 @@ from attrs import define
 from twisted.internet.defer import Deferred, succeed
 
 from relaykit.commands.runner import ProcessRunner
+from relaykit.commands.tunnels.logins import RememberedLogins
+from relaykit.errors import RelaykitError
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.report import run as examine
+from relaykit.state import StateDirectory
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
@@ -25,13 +28,18 @@ class _Result:
     status: int = 1
 
 
-def run(context: CommandContext, server: Sequence[str], lifetime: bool, json: bool) -> int:
+def run(context: CommandContext, server: Sequence[str], state_dir: str, lifetime: bool, json: bool) -> int:
     """Examines the network and prints what was found."""
+    try:
+        servers = server or _own_server(context, state_dir)
+    except RelaykitError as error:
+        context.explain(error)
+        return 1
     reactor = context.choose_reactor()
     result = _Result()
 
     async def examined() -> bool:
-        result.status = await examine(reactor, HostNetwork(reactor), context.say, server, lifetime, json)
+        result.status = await examine(reactor, HostNetwork(reactor), context.say, servers, lifetime, json)
         return True
 
     reason = ProcessRunner(reactor, lambda: Deferred.fromCoroutine(examined()), lambda: succeed(None)).run()
@@ -39,3 +47,21 @@ def run(context: CommandContext, server: Sequence[str], lifetime: bool, json: bo
         context.complain(str(reason.failure))
         return 1
     return -reason.signal if reason.signal is not None else result.status
+
+
+def _own_server(context: CommandContext, state_dir: str) -> Sequence[str]:
+    """The relay server that one-line commands use: nobody else is asked who was not named.
+
+    :raises RelaykitError: there is none.
+    """
+    named = context.environ.get("RELAYKIT_SERVER", "")
+    if named:
+        return [named]
+    latest = RememberedLogins(StateDirectory.find(state_dir, context.environ)).latest()
+    if latest is None:
+        raise RelaykitError(
+            "no server is named that could be asked: --server HOST, or RELAYKIT_SERVER; a STUN server of "
+            "others does as well, such as --server stun.cloudflare.com",
+            problem="no-server-named",
+        )
+    return [str(latest.server)]

@@ -28,21 +28,17 @@ if TYPE_CHECKING:
     from relaykit.nat.sockets import UdpSocket
 
 __all__ = [
-    "DEFAULT_SERVERS",
-    "STUN_PORT",
+    "USUAL_PORTS",
     "NatDetector",
     "NatReport",
     "PortMappingReport",
     "lookup",
-    "parse_server",
+    "places_of",
 ]
 
-STUN_PORT = 3478
-"""Where STUN servers listen unless they say otherwise.  Source: RFC 8489 18.6."""
-
-DEFAULT_SERVERS = ("stun.easyvoip.com:3478", "stun.cloudflare.com:3478")
-"""Public servers that are asked if none is named: frp's own default, which knows RFC 5780, and a second
-one for its other address."""
+USUAL_PORTS = (7000, 3478)
+"""Where a server is asked that is named without a port: that of relay servers, whose STUN has the number of
+their TCP port, and that of STUN servers.  Source: RFC 8489 18.6."""
 
 _TRIAL_PORT = 49151
 """A port that is mapped for a moment to see whether the router really does it; nothing listens there."""
@@ -80,13 +76,18 @@ class NatReport:
         return any(each is not None and each.udp_works for each in (self.four, self.six))
 
 
-def parse_server(text: str) -> tuple[str, int]:
-    """Host and port of ``host``, ``host:port``, ``[IPv6]:port`` or a bare IPv6 address.
+def places_of(text: str) -> list[tuple[str, int]]:
+    """Host and ports of ``host``, ``host:port``, ``[IPv6]:port`` or a bare IPv6 address.
 
     :raises ValueError: it is none of these.
     """
+    host, port = _parse_server(text)
+    return [(host, each) for each in ((port,) if port else USUAL_PORTS)]
+
+
+def _parse_server(text: str) -> tuple[str, int | None]:
     if text.count(":") > 1 and not text.startswith("["):
-        return text, STUN_PORT
+        return text, None
     host, bracket, rest = text.removeprefix("[").partition("]") if text.startswith("[") else (text, "", "")
     if not bracket:
         host, _, rest = text.partition(":")
@@ -95,7 +96,7 @@ def parse_server(text: str) -> tuple[str, int]:
         raise ValueError(f'"{text}" is no server: the port must be a number from 1 to 65535')
     if not host:
         raise ValueError(f'"{text}" is no server: there is no host name')
-    return host, int(rest[1:]) if rest else STUN_PORT
+    return host, int(rest[1:]) if rest else None
 
 
 class NatDetector:
@@ -119,7 +120,7 @@ class NatDetector:
         :raises ValueError: a server is not written as one.
         """
         began = self._seconds()
-        addresses, unknown = await self._resolve([parse_server(each) for each in servers])
+        addresses, unknown = await self._resolve([place for each in servers for place in places_of(each)])
         four = [each for each in addresses if ":" not in each.host]
         six = [each for each in addresses if ":" in each.host]
         found = await gatherResults(
@@ -141,13 +142,13 @@ class NatDetector:
     async def _resolve(self, wanted: Sequence[tuple[str, int]]) -> tuple[list[Address], list[str]]:
         """The addresses of all servers, and the names that have none."""
         addresses: dict[Address, None] = {}
-        unknown = []
+        unknown: dict[str, None] = {}
         for host, port in wanted:
             found = await self._network.call_in_thread(partial(lookup, host, port))
             if not found:
-                unknown.append(host)
+                unknown[host] = None
             addresses.update(dict.fromkeys(found))
-        return list(addresses)[:SERVERS_MAX], unknown
+        return list(addresses)[:SERVERS_MAX], list(unknown)
 
     async def behavior(self, servers: Sequence[Address], lifetime: bool = False) -> NatBehavior | None:
         """Everything about one address family, that of the servers; None if there are no servers."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from relaykit.nat.detection import DEFAULT_SERVERS, NatDetector, NatReport
+from relaykit.nat.detection import NatDetector, NatReport, places_of
 from relaykit.sansio.nat.behavior import Filtering, Mapping, NatBehavior, PortAllocation
 from relaykit.sansio.nat.candidates import is_internet
 from relaykit.sansio.nat.pairing import NatType, NatView, Strategy, nat_type_of, strategy_for
+from relaykit.values import Address
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -63,6 +64,10 @@ _OUTCOMES = {
     Strategy.GIVE_UP: "through the relay",
 }
 
+_NO_TYPE_YET = (
+    "No proxy type of relaykit uses direct paths yet (xtcp is not available): users go through the relay."
+)
+
 _BEST: dict[tuple[Strategy, Strategy], Strategy] = {(Strategy.CHECK, Strategy.PREDICT): Strategy.PREDICT}
 """(own strategy, the peer's strategy): the one that says what happens, where it is not the own one."""
 
@@ -79,8 +84,9 @@ def expectations(behavior: NatBehavior) -> dict[NatType, Strategy]:
 
 def words(report: NatReport) -> str:
     """The report for a person."""
-    lines = list(_family("IPv4", report.four))
-    lines += _family("IPv6", report.six)
+    six = [each for each in report.servers if ":" in each.host]
+    four = [each for each in report.servers if each not in six]
+    lines = [*_family("IPv4", report.four, four), *_family("IPv6", report.six, six)]
     lines.append(_line("Port mapping", _port_mapping(report)))
     if report.unknown_names:
         lines.append(_line("Not found", ", ".join(report.unknown_names)))
@@ -89,11 +95,12 @@ def words(report: NatReport) -> str:
         lines += ["", "A peer whose network ...                                       is reached"]
         for nat_type, strategy in expectations(best).items():
             lines.append(f"  {_PEERS[nat_type]:<60} {_OUTCOMES[strategy]}")
-        lines += _advice(report, best)
+        lines += [*_advice(report, best), "", _NO_TYPE_YET]
     elif not report.works:
         lines += [
             "",
-            "No STUN server answered: this network lets no UDP out, or the servers cannot be reached.",
+            "Nobody answered: this network lets no UDP out, or there is no STUN server at these ports (a",
+            "relay server has one, unless its stunPort is negative or a firewall is in front of it).",
             "Peers are reached through the relay.",
         ]
     return "\n".join(lines)
@@ -117,15 +124,18 @@ async def run(
     reactor: IReactorTime,
     network: HostNetwork,
     say: Callable[[str], None],
-    servers: Sequence[str] = (),
+    servers: Sequence[str],
     lifetime: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Looks at the network and prints what was found; answers the exit status, 1 if nothing answered.
+    """Looks at the network, and prints who is asked and what was found; the status is 1 if nobody answered.
 
     :raises ValueError: a server is not written as one.
     """
-    report = await NatDetector(reactor, network).report(servers or DEFAULT_SERVERS, lifetime)
+    places = [str(Address(*place)) for each in servers for place in places_of(each)]
+    if not as_json:
+        say(f"Asking {', '.join(places)} and the router.\n")
+    report = await NatDetector(reactor, network).report(servers, lifetime)
     say(to_json(report) if as_json else words(report))
     return 0 if report.works else 1
 
@@ -137,12 +147,12 @@ def _line(title: str, text: str) -> str:
     return f"{title + ':':<20} {text}"
 
 
-def _family(name: str, behavior: NatBehavior | None) -> Iterator[str]:
+def _family(name: str, behavior: NatBehavior | None, asked: Sequence[Address]) -> Iterator[str]:
     if behavior is None:
         yield _line(name, "not asked: no server has such an address")
         return
     if not behavior.udp_works:
-        yield _line(name, "no answer over UDP")
+        yield _line(name, f"no answer over UDP from {', '.join(map(str, asked)) or 'anybody'}")
         return
     yield _line(name, f"seen as {behavior.mapped}")
     if not behavior.is_translated:

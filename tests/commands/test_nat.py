@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import StringIO
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -15,6 +16,11 @@ from relaykit.commands import nat
 from relaykit.commands.context import CommandContext
 from relaykit.commands.main import run
 from relaykit.commands.runner import ExitReason
+from relaykit.commands.tunnels.logins import Login, RememberedLogins, ServerName
+from relaykit.state import StateDirectory
+from relaykit.values import Secret
+
+OF_RELAY = {"RELAYKIT_SERVER": "relay.example"}
 
 
 class Life:
@@ -37,7 +43,9 @@ class Life:
 class NatCommandTests(SynchronousTestCase):
     """From the command line to the examination."""
 
-    def run_command(self, *words: str, found: Any = 0) -> tuple[int, str, list[Any]]:
+    def run_command(
+        self, *words: str, found: Any = 0, environ: Mapping[str, str] = OF_RELAY
+    ) -> tuple[int, str, list[Any]]:
         """Runs the command over an examination of the test's own."""
         asked: list[Any] = []
 
@@ -51,20 +59,34 @@ class NatCommandTests(SynchronousTestCase):
             return int(found)
 
         stdout, stderr = StringIO(), StringIO()
-        context = CommandContext(stdout, stderr, {}, lambda: None)
+        context = CommandContext(stdout, stderr, environ, lambda: None)
         with mock.patch.object(nat, "examine", examine), mock.patch.object(nat, "ProcessRunner", Life):
             status = run(["nat", *words], context)
         return status, stdout.getvalue() + stderr.getvalue(), asked
 
     def test_found(self) -> None:
         """What was found is printed; the status says whether anything answered."""
-        self.assertEqual(self.run_command(), (0, "what was found\n", [(), False, False]))
+        self.assertEqual(self.run_command(), (0, "what was found\n", [("relay.example",), False, False]))
         self.assertEqual(self.run_command(found=1)[0], 1)
 
     def test_flags(self) -> None:
         """Servers, the lifetime and JSON are asked for by flags."""
         asked = self.run_command("--server", "a,b:9", "--lifetime", "--json")[2]
         self.assertEqual(asked, [("a", "b:9"), True, True])
+
+    def test_remembered_server(self) -> None:
+        """Without a name, the server is asked that one-line commands use."""
+        folder = self.mktemp()
+        login = Login(server=ServerName("relay.example", 7001), token=Secret("t"))
+        RememberedLogins(StateDirectory(Path(folder))).remember(login)
+        asked = self.run_command("--state-dir", folder, environ={})[2]
+        self.assertEqual(asked[0], ("relay.example:7001",))
+
+    def test_nobody_unasked(self) -> None:
+        """Where no server is known nobody is asked, and it is said how to name one."""
+        status, printed, asked = self.run_command("--state-dir", self.mktemp(), environ={})
+        self.assertEqual((status, asked), (1, []))
+        self.assertIn("--server HOST, or RELAYKIT_SERVER", printed)
 
     def test_wrong_server(self) -> None:
         """A server that is not written as one is told of, with status 1."""

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat import detection
-from relaykit.nat.detection import NatDetector, NatReport, PortMappingReport, lookup, parse_server
+from relaykit.nat.detection import NatDetector, NatReport, PortMappingReport, lookup, places_of
 from relaykit.sansio.nat.behavior import Filtering, Mapping, NatBehavior, PortAllocation
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address
@@ -17,25 +17,25 @@ from tests.nat.memory import MemoryNetwork
 from tests.sansio.nat.pairs import GRID
 
 
-class ParseServerTests(SynchronousTestCase):
+class PlacesTests(SynchronousTestCase):
     """How servers are written."""
 
     def test_forms(self) -> None:
         """Host, port and both families have their forms."""
-        for text, expected in (
-            ("stun.example.com", ("stun.example.com", 3478)),
-            ("stun.example.com:7000", ("stun.example.com", 7000)),
-            ("192.0.2.1:7000", ("192.0.2.1", 7000)),
-            ("[2001:db8::1]:7000", ("2001:db8::1", 7000)),
-            ("[2001:db8::1]", ("2001:db8::1", 3478)),
-            ("2001:db8::1", ("2001:db8::1", 3478)),
+        for text, host, ports in (
+            ("stun.example.com", "stun.example.com", [7000, 3478]),
+            ("stun.example.com:7000", "stun.example.com", [7000]),
+            ("192.0.2.1:3478", "192.0.2.1", [3478]),
+            ("[2001:db8::1]:7000", "2001:db8::1", [7000]),
+            ("[2001:db8::1]", "2001:db8::1", [7000, 3478]),
+            ("2001:db8::1", "2001:db8::1", [7000, 3478]),
         ):
-            self.assertEqual(parse_server(text), expected)
+            self.assertEqual(places_of(text), [(host, port) for port in ports])
 
     def test_mistakes(self) -> None:
         """What is no server is refused with a reason."""
         for text in ("", ":7000", "host:", "host:port", "host:0", "host:65536", "[2001:db8::1]7000", "[]:1"):
-            error = self.assertRaises(ValueError, parse_server, text)
+            error = self.assertRaises(ValueError, places_of, text)
             self.assertIn("is no server", str(error))
 
 
@@ -100,7 +100,10 @@ class NatDetectorTests(SynchronousTestCase):
                 PortAllocation.STEPPED,
             ),
         )
-        self.assertEqual(report.servers, (Address("203.0.113.2", 3478), Address("203.0.113.3", 3478)))
+        self.assertEqual(
+            report.servers,
+            tuple(Address(f"203.0.113.{last}", port) for last in (2, 3) for port in (7000, 3478)),
+        )
         self.assertEqual((report.six, report.port_mapping), (None, PortMappingReport()))
         self.assertTrue(report.works)
         self.assertLess(report.seconds, 10.0)
