@@ -10,7 +10,17 @@ from typing import Any
 
 import click
 
-__all__ = ["BOOLEAN_FLAG", "PAIRS", "SETTINGS", "STATE_DIR", "WORDS", "called", "several"]
+__all__ = [
+    "BOOLEAN_FLAG",
+    "GREATEST_PORT",
+    "PAIRS",
+    "PORT",
+    "SETTINGS",
+    "STATE_DIR",
+    "WORDS",
+    "called",
+    "several",
+]
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -43,6 +53,12 @@ WORDS, PAIRS = _Words(), _Pairs()
 
 BOOLEAN_FLAG: dict[str, Any] = {"type": click.BOOL, "is_flag": False, "flag_value": "true"}
 """Keywords of an option that is yes when it stands alone, and takes a value: ``--flag=false``."""
+
+
+GREATEST_PORT = 65535
+
+PORT: dict[str, Any] = {"type": click.IntRange(0, GREATEST_PORT), "metavar": "PORT"}
+"""Keywords of an option that is a port, or 0."""
 
 
 def several(*names: str, type: _Words = WORDS, help: str = "") -> click.Option:

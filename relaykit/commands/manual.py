@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -69,9 +73,16 @@ _STATUS = (
 
 
 def run(context: CommandContext) -> int:
-    """Prints the page, with the commands of all installed proxy types."""
-    context.stdout.write(man_page())
-    return 0
+    """Shows the page by ``man`` on a terminal, else its source, with the commands of all installed types."""
+    viewer = shutil.which("man") if context.stdout.isatty() else None
+    if viewer is None:
+        context.stdout.write(man_page())
+        return 0
+    with tempfile.TemporaryDirectory(prefix="relaykit-") as folder:
+        page = Path(folder, "relaykit.1")
+        page.write_text(man_page(), "utf-8")
+        # A name with a slash is a file to every man, those without the option -l, too.
+        return subprocess.run([viewer, str(page)], check=False).returncode
 
 
 def command_contexts(
@@ -115,8 +126,10 @@ def man_page(wanted: Callable[[click.Command], bool] = lambda command: True) -> 
         *_section("FILES", _FILES, "They are in the state directory, which only its owner may read."),
         *_section("EXIT STATUS", _STATUS, "frps and frpc have the statuses of frp's programs."),
         ".SH SIGNALS",
-        "The first SIGINT, SIGTERM or SIGHUP ends a server or client in order: no new users come, and those",
-        "that are there get some seconds.  The second one ends it at once.",
+        "The first SIGINT or SIGTERM ends a server or client in order: no new users come, and those that are",
+        "there get some seconds.  The second one ends it at once.  SIGHUP opens the log file again, which",
+        "programs that rotate logs ask for; it ends nothing, unless the terminal is gone that the command",
+        "was started on.",
         ".SH EXAMPLES",
         *(line for about, *commands in _EXAMPLES for line in _example(about, commands)),
         ".SH SEE ALSO",

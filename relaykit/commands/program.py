@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from relaykit import __version__
-from relaykit.commands.flags import BOOLEAN_FLAG, SETTINGS, STATE_DIR, called, several
+from relaykit.commands.flags import BOOLEAN_FLAG, PORT, SETTINGS, STATE_DIR, called, several
 
 __all__ = ["EXAMPLES", "RELAYKIT", "Program"]
 
@@ -47,7 +47,9 @@ class Program(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx))
+            flags = [each for param in self.get_params(ctx) for each in param.opts if each.startswith("--")]
+            close = [flag for flag in flags if flag[2:] == args[0]]
+            close = close or difflib.get_close_matches(args[0], self.list_commands(ctx))
             hint = f"  Did you mean {' or '.join(close)}?" if close else ""
             ctx.fail(f"There is no command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)
@@ -141,7 +143,10 @@ _TOKEN_FILE = click.Option(
     default="",
     help="file with the token; comes before what the configuration says",
 )
-_RUNNING = (_CONFIG, _STRICT, _UNSAFE, STATE_DIR, _TOKEN_FILE)
+_FILE = click.Argument(["file"], required=False, default="", metavar="[FILE]")
+"""The configuration file without -c before it."""
+
+_RUNNING = (_CONFIG, _STRICT, _UNSAFE, STATE_DIR, _TOKEN_FILE, _FILE)
 
 RELAYKIT = Program(
     "relaykit",
@@ -171,10 +176,10 @@ RELAYKIT = Program(
             ),
             click.Option(
                 ["-p", "--port"],
-                type=int,
                 default=7000,
                 show_default=True,
                 help="with --quick: port that clients dial",
+                **PORT,
             ),
             click.Option(
                 ["--host"],
@@ -183,15 +188,15 @@ RELAYKIT = Program(
             ),
             click.Option(
                 ["--http-port"],
-                type=int,
                 default=0,
                 help="with --quick: port of sites, which relaykit http publishes",
+                **PORT,
             ),
             click.Option(
                 ["--https-port"],
-                type=int,
                 default=0,
                 help="with --quick: port of sites with TLS of their own, which relaykit https publishes",
+                **PORT,
             ),
             click.Option(
                 ["--subdomain-host"],
@@ -205,6 +210,7 @@ RELAYKIT = Program(
             "verify:run",
             "Check a configuration file and show everything that is wrong with it",
             _CONFIG,
+            _FILE,
             _STRICT,
             _UNSAFE,
             click.Option(
@@ -213,7 +219,17 @@ RELAYKIT = Program(
                 help="whose file it is; found out from its keys if it is not given",
             ),
         ),
-        _command("token", "token:run", "Print a new secret for a server and its clients"),
+        _command(
+            "token",
+            "token:run",
+            "Print a new secret for a server and its clients",
+            click.Option(
+                ["-o", "--output"],
+                type=click.Path(),
+                default="",
+                help="write it to a new file, which only you may read",
+            ),
+        ),
         _command("plugins", "plugins:run", "List the installed proxy types, and where each comes from"),
         _command(
             "demo",
@@ -232,7 +248,12 @@ RELAYKIT = Program(
             "nat",
             "nat:run",
             "Tell what kind of NAT this machine is behind, and what will work towards whom",
-            several("--server", help="STUN server to ask, HOST or HOST:PORT; two tell more than one"),
+            several(
+                "--server",
+                help="relay or STUN server to ask, HOST or HOST:PORT; two tell more than one; else "
+                "RELAYKIT_SERVER, else the remembered server; nobody else is asked",
+            ),
+            STATE_DIR,
             click.Option(
                 ["--lifetime"],
                 is_flag=True,
@@ -243,10 +264,10 @@ RELAYKIT = Program(
         _command(
             "completion",
             "completion:run",
-            "Print a script that lets a shell complete command lines",
+            "Print a script that lets a shell complete command lines; the script says where it belongs",
             click.Argument(["shell"], type=click.Choice(["bash", "fish", "zsh"])),
         ),
-        _command("man", "manual:run", "Print the manual page"),
+        _command("man", "manual:run", "Show the manual page; print its source where there is no terminal"),
         _group(
             "systemd",
             "Print a systemd unit for a role, or for a server's ports",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from relaykit.commands.loading import loaded_or_said
+from relaykit.commands.loading import chosen_file, loaded_or_said
 from relaykit.config.load import load_client, load_server, role_of
 from relaykit.plugins import ProxyTypes
 
@@ -16,9 +16,15 @@ __all__ = ["run"]
 
 
 def run(
-    context: CommandContext, config: str, strict_config: bool, allow_unsafe: Collection[str], role: str | None
+    context: CommandContext,
+    config: str,
+    file: str,
+    strict_config: bool,
+    allow_unsafe: Collection[str],
+    role: str | None,
 ) -> int:
     """Checks a file as the configuration of a role: of the one whose keys it has, if none was named."""
+    config = chosen_file(config, file)
     if not config:
         context.explain("a configuration file is needed: -c FILE", "no-file-given")
         return 1

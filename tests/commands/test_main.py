@@ -40,7 +40,15 @@ class RunTests(SynchronousTestCase):
             printed = run_printed(words)
             self.assertEqual((printed.status, printed.stdout), (status, ""))
             self.assertIn("Error: ", printed.stderr)
-        self.assertIn("Did you mean server", run_printed(["sever"]).stderr)
+        for words, meant in (
+            (["sever"], "Did you mean server"),
+            (["version"], "Did you mean --version?"),
+            (["tcp", "22", "--sever", "x"], "'--server'"),
+            (["frps", "--bind_prt", "1"], "\t--bind-port\n"),
+        ):
+            self.assertIn(meant, run_printed(words).stderr)
+        for words in (["systemd", "nosuch"], ["completion", "tcsh"], ["help", "nosuch"]):
+            self.assertEqual(run_printed(words).status, 2, words)
 
     def test_surplus(self) -> None:
         """Our commands take no words that they would not read."""

@@ -30,7 +30,7 @@ class ProgramTests(SynchronousTestCase):
             printed = run_printed(words)
             self.assertEqual((printed.status, printed.stderr), (0, ""))
             self.assertIn("relaykit tcp [OPTIONS] SERVICE", printed.stdout)
-            self.assertIn("--remote-port INTEGER", printed.stdout)
+            self.assertIn("--remote-port PORT", printed.stdout)
 
     def test_examples(self) -> None:
         """The first lines that somebody may want to try are shown, and are ones that can be run."""
@@ -76,11 +76,13 @@ class ProgramTests(SynchronousTestCase):
         """Two packages with one type do not hide the commands of relaykit."""
 
         def twice() -> ProxyTypes:
-            return ProxyTypes.from_references([ProxyTypeReference("x", "a"), ProxyTypeReference("x", "b")])
+            return ProxyTypes.from_references(
+                [ProxyTypeReference("x", module, commands=("odd",)) for module in ("a", "b")]
+            )
 
         self.patch(ProxyTypes, "installed", twice)
         self.assertIn("\n  server ", run_printed(["help"]).stdout)
-        printed = run_printed(["tcp", "22"])
+        printed = run_printed(["odd", "22"])
         self.assertEqual(printed.status, 1)
         self.assertIn("is provided twice", printed.stderr)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.commands.terminal import run_printed
+from relaykit.commands.token import STRENGTH_BYTES
+from tests.commands.terminal import Printed, run_printed
 
 
 class TokenTests(SynchronousTestCase):
@@ -17,3 +20,14 @@ class TokenTests(SynchronousTestCase):
         for token in tokens:
             self.assertEqual(token.count("\n"), 1)
             self.assertGreaterEqual(len(bytes.fromhex(token)) * 8, 128)
+
+    def test_file(self) -> None:
+        """A file that is asked for is its owner's alone, and one that is there is left as it is."""
+        path = Path(self.mktemp())
+        self.assertEqual(run_printed(["token", "-o", str(path)]), Printed(0))
+        token = path.read_text()
+        self.assertEqual(len(bytes.fromhex(token)), STRENGTH_BYTES)
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        again = run_printed(["token", "-o", str(path)])
+        self.assertEqual((again.status, path.read_text()), (1, token))
+        self.assertIn(f"cannot write a new token to {path}: File exists", again.stderr)

@@ -32,6 +32,16 @@ class VerifyTests(SynchronousTestCase):
                 printed = self.verify(text, *words)
                 self.assertEqual(printed, Printed(0, f"{self.path} is good for a {role}\n"))
 
+    def test_file(self) -> None:
+        """The flag before the file may be left out; two files are one too many, for all commands with one."""
+        path = Path(self.mktemp())
+        path.write_text(SERVER)
+        self.assertEqual(run_printed(["verify", str(path)]).stdout, f"{path} is good for a server\n")
+        for command in ("verify", "server", "client"):
+            printed = run_printed([command, "-c", "a", "b"])
+            self.assertEqual(printed.status, 2)
+            self.assertIn("two configuration files are named, a and b", printed.stderr)
+
     def test_every_problem(self) -> None:
         """Every problem is told at once, on standard error, with its line."""
         printed = self.verify('transport.protocol = "pigeon"\n' + CLIENT + "localPortt = 22\n")

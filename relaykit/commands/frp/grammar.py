@@ -205,8 +205,11 @@ def _command_positions(path: Path, words: Sequence[str]) -> Iterator[int]:
 
 def _suggestions(parent: Command, typed: str) -> str:
     names = [child.name for child in parent.children if child.name != "help"]
-    close = difflib.get_close_matches(typed, names)
-    return f"\n\nDid you mean this?\n\t{close[0]}\n" if close else ""
+    return _meant(difflib.get_close_matches(typed, names, n=1))
+
+
+def _meant(close: Sequence[str], before: str = "") -> str:
+    return f"\n\nDid you mean this?\n\t{before}{close[0]}\n" if close else ""
 
 
 def _help_topic(root: Command, words: tuple[str, ...]) -> Help:
@@ -275,7 +278,8 @@ class _FlagParser:
             raise CommandLineError(self._path, f"bad flag syntax: {word}")
         flag = self._table.named(name)
         if flag is None:
-            raise CommandLineError(self._path, f"unknown flag: --{name}")
+            close = difflib.get_close_matches(name.replace("_", "-"), self._table.by_name, n=1)
+            raise CommandLineError(self._path, f"unknown flag: --{name}{_meant(close, '--')}")
         if not sign:
             if flag.type.implied is not None:
                 value = flag.type.implied

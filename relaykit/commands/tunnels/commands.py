@@ -10,6 +10,7 @@ import hmac
 import os
 import platform
 import re
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
@@ -18,10 +19,12 @@ from typing import Any
 import click
 from attrs import evolve, frozen
 
-from relaykit.commands.flags import SETTINGS, STATE_DIR, called
+from relaykit.commands.flags import PORT, SETTINGS, STATE_DIR, called
 from relaykit.commands.tunnels.flags import KeyFlag, flags_of, sentence
+from relaykit.commands.tunnels.services import Service, local_service
 from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import ConfigurationProblem
+from relaykit.dataplane.listening import bind
 from relaykit.errors import BrokenProxyType, PluginError, RelaykitError
 from relaykit.interfaces import IDatagramProxyType, IOneLineProxyType
 from relaykit.options import OneLine, Options, ProxyCommon, option_fields
@@ -35,7 +38,6 @@ __all__ = [
     "find_tunnel",
     "installed_tunnels",
     "is_built_in",
-    "local_service",
     "service_text",
 ]
 
@@ -71,13 +73,15 @@ _QR = click.Option(
 )
 """What means nothing where there is no URL."""
 
-_OF_PROXY = (
-    click.Option(["-n", "--name"], default="", help="name of the proxy on the server; made up if left out"),
-    click.Argument(["service"]),
+_NAME = click.Option(
+    ["-n", "--name"], default="", help="name of the proxy on the server; made up if left out"
 )
 _OF_VISITOR = (
     click.Option(
-        ["-p", "--port"], type=int, default=0, help="port of this machine that leads to the service"
+        ["-p", "--port"],
+        default=0,
+        help="port of this machine that leads to the service; a free one if left out",
+        **PORT,
     ),
     click.Option(
         ["--bind-addr"], default="127.0.0.1", show_default=True, help="address that this port is opened on"
@@ -87,9 +91,6 @@ _OF_VISITOR = (
     ),
     click.Argument(["proxy"]),
 )
-
-_HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^:=\[\]]+):(?P<port>[0-9]+)")
-
 
 _ON_THE_LINE: Mapping[str, str] = {
     "localPort": "SERVICE",
@@ -146,8 +147,9 @@ class TunnelCommand:
     def command(self, others: Sequence[TunnelCommand] = ()) -> click.Command:
         """The command for click, with the commands that flags make of it."""
         own = (each.click_option() for each in self._flags())
-        url = (_QR,) if self.line.scheme else () if IDatagramProxyType.providedBy(self.type) else (_WEB, _QR)
-        common = _OF_VISITOR if self.line.visits else _OF_PROXY
+        url = (_QR,) if self.line.scheme else () if self._protocol == "udp" else (_WEB, _QR)
+        service = click.Argument(["service"], type=Service(self._protocol))
+        common = _OF_VISITOR if self.line.visits else (_NAME, service)
         flags = (
             click.Option([each.flag], is_flag=True, expose_value=False, help=sentence(each.line.summary))
             for each in others
@@ -181,7 +183,8 @@ class TunnelCommand:
     def table(self, values: Mapping[str, Any], environ: Mapping[str, str], token: Secret) -> dict[str, Any]:
         """What a client's file would have for these values of the flags: one proxy or one visitor.
 
-        :raises RelaykitError: the file of a secret cannot be read, or there is nothing to make one of.
+        :raises RelaykitError: the file of a secret cannot be read, there is nothing to make one of, or no
+            port is free.
         """
         entry: dict[str, Any] = {"type": self.type.name}
         if self.line.visits:
@@ -189,14 +192,14 @@ class TunnelCommand:
             entry |= {
                 "name": f"{proxy}-visitor",
                 "serverName": proxy,
-                "bindPort": values["port"],
+                "bindPort": values["port"] or self._free_port(values["bind_addr"]),
                 "bindAddr": values["bind_addr"],
                 "serverUser": values["server_user"],
             }
         else:
             service = values["service"]
             proxy = values["name"] or _made_up_name(self.line.command, service)
-            entry |= {"name": proxy, **local_service(service)}
+            entry |= {"name": proxy, **local_service(service, self._protocol)}
         top: dict[str, Any] = {}
         owner = entry.get("serverUser") or values["user"]
         for each in self._flags():
@@ -214,7 +217,7 @@ class TunnelCommand:
         visit = next((line for line in self.type.one_lines if line.visits), None)
         if self.line.visits or visit is None:
             return ""
-        local = local_service(values["service"]).get("localPort", "PORT")
+        local = local_service(values["service"], self._protocol).get("localPort", "PORT")
         user = f" --user {values['user']}" if values["user"] else ""
         return f"relaykit {visit.command} {name} --port {local}{user}"
 
@@ -225,6 +228,18 @@ class TunnelCommand:
 
     def _flags(self) -> Sequence[KeyFlag]:
         return flags_of(self.type, self.line)
+
+    @property
+    def _protocol(self) -> str:
+        """What its users and its local service speak: ``tcp`` or ``udp``."""
+        return "udp" if IDatagramProxyType.providedBy(self.type) else "tcp"
+
+    def _free_port(self, host: str) -> int:
+        """A port of this machine that nobody has; the visitor opens it a moment later, again and again."""
+        kind = socket.SOCK_DGRAM if self._protocol == "udp" else socket.SOCK_STREAM
+        with bind(host, 0, kind) as plain:
+            port: int = plain.getsockname()[1]
+        return port
 
 
 # --- which commands there are --------------------------------------------------------------------
@@ -320,16 +335,6 @@ def _unusable(name: str, why: PluginError | str, problem: str) -> click.Command:
 
 
 # --- what is typed -------------------------------------------------------------------------------
-
-
-def local_service(word: str) -> dict[str, Any]:
-    """The keys of a proxy for a local service: a port, host:port, or an endpoint string."""
-    if word.isascii() and word.isdigit():
-        return {"localPort": int(word)}
-    found = _HOST_AND_PORT.fullmatch(word)
-    if found is not None:
-        return {"localIP": found["host"].strip("[]"), "localPort": int(found["port"])}
-    return {"local": word}
 
 
 def service_text(common: ProxyCommon) -> str:

@@ -14,7 +14,7 @@ from attrs import frozen
 from zope.interface import Interface
 
 from relaykit.assembly import read_secret_file
-from relaykit.commands.flags import BOOLEAN_FLAG, PAIRS, WORDS, several
+from relaykit.commands.flags import BOOLEAN_FLAG, GREATEST_PORT, PAIRS, PORT, WORDS, several
 from relaykit.interfaces import IDatagramProxyType, IGroupableProxyType
 from relaykit.options import OneLine, OptionField, Options, ProxyCommon, option_fields, options_class
 from relaykit.values import Secret
@@ -78,6 +78,8 @@ class KeyFlag:
         kind = _FLAG_TYPES[option.type]
         if kind["type"] in (WORDS, PAIRS):
             return several(*names, type=kind["type"], help=about)
+        if option.type is int and option.greatest == GREATEST_PORT and not option.least:
+            kind = PORT
         if option.default and not self.is_secret:
             about += f"  [default: {option.default}]"
         return click.Option(names, default=None, help=about, **kind)

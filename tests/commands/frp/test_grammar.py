@@ -149,7 +149,7 @@ class ParseTests(SynchronousTestCase):
         for words, text in (
             (["--foo_bar=1"], "unknown flag: --foo_bar"),
             (["--CONFIG", "f"], "unknown flag: --CONFIG"),
-            (["--conf", "f"], "unknown flag: --conf"),
+            (["--conf", "f"], "unknown flag: --conf\n\nDid you mean this?\n\t--config\n"),
             (["-vx"], "unknown shorthand flag: 'x' in -x"),
             (["--config"], "flag needs an argument: --config"),
             (["-c"], "flag needs an argument: 'c' in -c"),

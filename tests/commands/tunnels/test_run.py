@@ -203,9 +203,8 @@ class RunTests(ServingTestCase):
             (("tcp", "22", "23"), 2, "unexpected extra argument (23)"),
             (("tcp", "22"), 1, "no server is named"),
             (("http", "80", "--server", "r"), 1, "--domain or --subdomain must be given"),
-            (("tcp", "70000", "--server", "r"), 1, "SERVICE: must be in the range"),
-            (("tcp", "what", "--server", "r"), 1, "is not an endpoint"),
-            (("visit", "db", "--server", "r"), 1, "--port: must be given"),
+            (("tcp", "70000"), 2, "they go from 1 to 65535"),
+            (("tcp", "what:"), 2, "is not an endpoint"),
             (("secret", "1", "--server", "r", "--secret-key-file", "no"), 1, "cannot read the secret file"),
         ):
             printed = run_printed(words, {"RELAYKIT_TOKEN": "t"})
