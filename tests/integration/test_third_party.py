@@ -138,7 +138,7 @@ class KnockTests(_ExampleTestCase):
         """The command lists the type and the module that it comes from."""
         listing = self.run_command("plugins")
         self.assertEqual(listing.wait_for_end(), 0)
-        self.assertRegex(listing.output, r"(?m)^knock +relaykit_knock\.knock$")
+        self.assertRegex(listing.output, r"(?m)^knock +\S.* relaykit_knock\.knock +gate, knock +a port ")
 
     def test_knock(self) -> None:
         """The port is closed before the knock; after it, to everybody but those who have knocked.
