@@ -171,6 +171,7 @@ RELAYKIT = Program(
             "serve:run_server",
             "Run the relay server",
             *_RUNNING,
+            click.Option(["--plain"], is_flag=True, help="log in lines, on a terminal too"),
             click.Option(
                 ["--quick"], is_flag=True, help="run without a file, with a token and a certificate made once"
             ),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import platform
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
 
 from relaykit.assembly import ServerAssembly, read_secret_file
 from relaykit.commands.loading import loaded_or_said
-from relaykit.commands.runner import ProcessRunner, begin_serving, exit_status
+from relaykit.commands.panel import run_before_people
 from relaykit.commands.token import new_token
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.config.load import server_from_table
@@ -58,7 +58,14 @@ class QuickPorts:
 
 
 def run_quick(
-    context: CommandContext, ports: QuickPorts, host: str, *, config: str, state_dir: str, token_file: str
+    context: CommandContext,
+    ports: QuickPorts,
+    host: str,
+    *,
+    config: str,
+    state_dir: str,
+    token_file: str,
+    plain: bool,
 ) -> int:
     """Runs a server until a signal comes; says how to reach it.
 
@@ -83,21 +90,20 @@ def run_quick(
     loaded = loaded_or_said(lambda: server_from_table(table, types=types), context.complain)
     if loaded is None:
         return 1
-    writer = begin_serving(loaded.config.log, context, color=context.stdout.isatty())
-    reactor = context.choose_reactor()
-    server = ServerAssembly(loaded=loaded, token=token, types=types, state=state).make(reactor)
     known_as = host or guessed_host()
-
-    def begin() -> Deferred[None]:
-        server.privilegedStartService()
-        server.startService()
-        name = ServerName(known_as, server.port)
-        return server.when_ready().addCallback(
-            lambda _: context.say(_invitation(name, token, server.fingerprint, ports, guessed=not host))
-        )
-
-    reason = ProcessRunner(reactor, begin, server.stopService, writer.reopen).run()
-    return exit_status(reason, context.explain)
+    return run_before_people(
+        context,
+        ServerAssembly(loaded=loaded, token=token, types=types, state=state),
+        plain=plain,
+        note=lambda server, is_narrow: _invitation(
+            ServerName(known_as, server.port),
+            token,
+            server.fingerprint,
+            ports,
+            guessed=not host,
+            line=_short_lines if is_narrow else _one_line,
+        ),
+    )
 
 
 def kept_token(state: StateDirectory | None) -> Secret:
@@ -121,27 +127,46 @@ def guessed_host() -> str:
 
 
 def _invitation(
-    server: ServerName, token: Secret, fingerprint: str, ports: QuickPorts, *, guessed: bool
+    server: ServerName,
+    token: Secret,
+    fingerprint: str,
+    ports: QuickPorts,
+    *,
+    guessed: bool,
+    line: Callable[[ServerName, Secret, str, str, str], str],
 ) -> str:
-    def line(what: str, where: str) -> str:
-        login = f"--server {server} --fingerprint {fingerprint}"
-        return f"    RELAYKIT_TOKEN={token.reveal()} relaykit {what} {login} {where}"
+    def command(what: str, where: str) -> str:
+        return line(server, token, fingerprint, what, where)
 
     lines = [
         "",
         "Clients can log in.  On the machine with the service, here ssh, run:",
         "",
-        line("tcp 22", f"--remote-port {EXAMPLE_PORT}"),
+        command("tcp 22", f"--remote-port {EXAMPLE_PORT}"),
         "",
         f"Then the service is at port {EXAMPLE_PORT} of {server.host}.",
     ]
     if ports.http:
         name = "--subdomain NAME" if ports.subdomain_host else "--domain NAME"
-        lines += ["", "For a site, run:", "", line(f"http {EXAMPLE_SITE}", name), ""]
+        lines += ["", "For a site, run:", "", command(f"http {EXAMPLE_SITE}", name), ""]
     if guessed:
         where = ", an address of your own network" if _is_private(server.host) else ""
         lines.append(f"If clients reach this machine by another name than {server.host}{where}: --host NAME.")
     return "\n".join((*lines, ""))
+
+
+def _one_line(server: ServerName, token: Secret, fingerprint: str, what: str, where: str) -> str:
+    login = f"--server {server} --fingerprint {fingerprint}"
+    return f"    RELAYKIT_TOKEN={token.reveal()} relaykit {what} {login} {where}"
+
+
+def _short_lines(server: ServerName, token: Secret, fingerprint: str, what: str, where: str) -> str:
+    """The same in lines that fit a terminal of 80 columns, so that they can be copied from there."""
+    return (
+        f"RELAYKIT_TOKEN={token.reveal()} relaykit {what} \\\n"
+        f"--server {server} {where} \\\n"
+        f"--fingerprint {fingerprint.removeprefix('sha256:')}"
+    )
 
 
 def _is_private(host: str) -> bool:

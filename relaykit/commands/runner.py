@@ -31,6 +31,7 @@ __all__ = [
     "begin_logging",
     "begin_serving",
     "exit_status",
+    "log_observer",
 ]
 
 log = Logger()
@@ -64,9 +65,20 @@ def begin_serving(config: LogConfig, context: CommandContext, color: bool) -> Lo
 
 
 def begin_logging(config: LogConfig, color: bool, context: CommandContext) -> LogWriter:
-    """Sends the log of this process where its configuration says.
+    """Sends the log of this process where its configuration says."""
+    writer = log_observer(config, context, lambda text: context.explain(text, "log-full"), color=color)
+    globalLogBeginner.beginLoggingTo([writer], discardBuffer=True, redirectStandardIO=False)
+    return writer
 
-    A file that cannot be opened does not stop the program: it says so, and logs to the console.
+
+def log_observer(
+    config: LogConfig, context: CommandContext, complain: Callable[[str], None], *, color: bool = False
+) -> LogWriter:
+    """What writes the log where its configuration says.
+
+    A file that cannot be opened does not stop the program: it says so, and the log goes to the console.
+
+    :param complain: is told when a file cannot be written any more.
     """
     settings = LogSettings(
         to=config.to,
@@ -76,12 +88,10 @@ def begin_logging(config: LogConfig, color: bool, context: CommandContext) -> Lo
         format=config.format,
     )
     try:
-        writer = log_writer(settings, context.stdout, lambda text: context.explain(text, "log-full"))
+        return log_writer(settings, context.stdout, complain)
     except OSError as error:
         context.explain(f"cannot log to {config.to}: {error.strerror}; logging to the console", "log-file")
-        writer = log_writer(_to_console(settings), context.stdout)
-    globalLogBeginner.beginLoggingTo([writer], discardBuffer=True, redirectStandardIO=False)
-    return writer
+        return log_writer(_to_console(settings), context.stdout)
 
 
 def _to_console(settings: LogSettings) -> LogSettings:

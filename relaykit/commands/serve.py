@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from click import UsageError
 from twisted.internet.defer import Deferred
 
 from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly, read_client, read_server
 from relaykit.commands.loading import chosen_file, loaded_or_said
+from relaykit.commands.panel import run_before_people
 from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving, exit_status
 from relaykit.commands.tunnels.logins import DEFAULT_PORT
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
+
+AssemblyT = TypeVar("AssemblyT", ClientAssembly, ServerAssembly)
 
 __all__ = ["run_client", "run_server", "serve_client", "serve_server"]
 
@@ -27,6 +30,7 @@ def run_server(
     http_port: int,
     https_port: int,
     subdomain_host: str,
+    plain: bool,
     **files: Any,
 ) -> int:
     """Runs a relay server until a signal comes."""
@@ -35,24 +39,29 @@ def run_server(
 
         given = {each: files[each] for each in ("state_dir", "token_file")}
         given["config"] = chosen_file(files["config"], files["file"])
-        return run_quick(context, QuickPorts(port, http_port, https_port, subdomain_host), host, **given)
+        ports = QuickPorts(port, http_port, https_port, subdomain_host)
+        return run_quick(context, ports, host, plain=plain, **given)
     if host or port != DEFAULT_PORT or http_port or https_port or subdomain_host:
         raise UsageError(
             "--port, --host, --http-port, --https-port and --subdomain-host go with --quick; in a file they "
             "are the keys bindPort, vhostHTTPPort, vhostHTTPSPort and subDomainHost"
         )
-    return _run(context, read_server, serve_server, **files)
+    assembly = _read(context, read_server, **files)
+    return 1 if assembly is None else run_before_people(context, assembly, plain=plain)
 
 
 def run_client(context: CommandContext, **files: Any) -> int:
     """Runs a client until a signal comes, or until its first login fails where that ends it."""
-    return _run(context, read_client, serve_client, **files)
+    assembly = _read(context, read_client, **files)
+    if assembly is None:
+        return 1
+    writer = begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
+    return exit_status(serve_client(assembly, context.choose_reactor(), writer.reopen), context.explain)
 
 
-def _run(
+def _read(
     context: CommandContext,
-    read: Callable[[RoleFiles], Any],
-    serve: Callable[[Any, Any, Callable[[], None]], ExitReason],
+    read: Callable[[RoleFiles], AssemblyT],
     *,
     config: str,
     file: str,
@@ -60,11 +69,11 @@ def _run(
     allow_unsafe: Collection[str],
     state_dir: str,
     token_file: str,
-) -> int:
+) -> AssemblyT | None:
     config = chosen_file(config, file)
     if not config:
         context.explain("a configuration file is needed: -c FILE", "no-file-given")
-        return 1
+        return None
     files = RoleFiles(
         config=config,
         environ=context.environ,
@@ -73,11 +82,7 @@ def _run(
         state_dir=state_dir,
         token_file=token_file,
     )
-    assembly = loaded_or_said(lambda: read(files), context.complain)
-    if assembly is None:
-        return 1
-    writer = begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
-    return exit_status(serve(assembly, context.choose_reactor(), writer.reopen), context.explain)
+    return loaded_or_said(lambda: read(files), context.complain)
 
 
 def serve_server(assembly: ServerAssembly, reactor: Any, on_hangup: Callable[[], None]) -> ExitReason:

@@ -536,6 +536,21 @@ class TerminalTests(QuickTestCase, TerminalTestCase):
             self.seen("port unavailable", "first 1", "status 1")
         self.assertIn("port unavailable", (self.folder / "said").read_text())
 
+    def test_server(self) -> None:
+        """The server's panel shows the line for the first client, and then who is there and what is open."""
+        self.run_in_terminal(f"relaykit server --quick --host {LOOPBACK} --port {self.bind_port}")
+        shown = self.seen("ready: clients dial port", "0 clients", "--fingerprint")
+        lines = [each.strip() for each in shown.splitlines()]
+        at = next(number for number, each in enumerate(lines) if each.startswith("RELAYKIT_TOKEN="))
+        line = " ".join(each.removesuffix("\\") for each in lines[at : at + 3])
+        client = self.begin(self.on_this_machine(line, WebServer(self).port))
+        client.wait_for("open: ")
+        fetched(self.remote_port)
+        self.seen("1 client", "bound login", "1 proxy", f":{self.remote_port}", "0 users of 1")
+        self.tmux("send-keys", "q")
+        shown = self.seen("status 0", "ended: 1 user")
+        self.assertNotIn("RELAYKIT_TOKEN", shown)
+
     def test_demo(self) -> None:
         """The demonstration shows both of its addresses."""
         self.run_in_terminal("relaykit demo")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from twisted.internet.task import LoopingCall
@@ -100,7 +100,6 @@ class LogFollower(Generic[SnapshotT]):
     It owns the renderer.  From :meth:`begin` on, the log of this process comes here: the last warnings
     and errors are shown as problems, and the traceback of a defect, which nobody may miss, as a text.
 
-    :param also: further observers of the log.
     """
 
     def __init__(
@@ -108,12 +107,10 @@ class LogFollower(Generic[SnapshotT]):
         followed: Followed[SnapshotT],
         renderer: Renderer[SnapshotT],
         reactor: Any,
-        also: Sequence[ILogObserver] = (),
     ) -> None:
         self._followed = followed
         self._renderer = renderer
         self._reactor = reactor
-        self._also = also
         self._problems: deque[LastProblem] = deque(maxlen=LAST_PROBLEMS)
         self._soon: IDelayedCall | None = None
         self._runs = False
@@ -125,11 +122,18 @@ class LogFollower(Generic[SnapshotT]):
         """The last one."""
         return self._problems[0] if self._problems else None
 
-    def begin(self) -> None:
-        """Begins to show."""
+    def begin(self, also: Sequence[ILogObserver] = (), warnings: Iterable[str] = ()) -> None:
+        """Begins to show.
+
+        :param also: further observers of the log.
+        :param warnings: what was said before, where a picture covers it now.
+        """
         self._runs = True
-        globalLogBeginner.beginLoggingTo([*self._also, self], discardBuffer=True, redirectStandardIO=False)
+        globalLogBeginner.beginLoggingTo([*also, self], discardBuffer=True, redirectStandardIO=False)
         watched = self._renderer.period_s is not None
+        if watched:
+            for each in warnings:
+                self.complain(each)
         self._followed.begin(self._renderer.tell_request, watched=watched)
         self._renderer.begin(self._pressed)
         if self._renderer.period_s is not None:
@@ -140,6 +144,10 @@ class LogFollower(Generic[SnapshotT]):
     def has_told(self, text: str) -> bool:
         """Whether one of the last problems that were shown has this text in it."""
         return any(text in problem.text for problem in self._problems)
+
+    def complain(self, text: str) -> None:
+        """Has a text shown as a problem that is not in the log."""
+        self._problems.appendleft(LastProblem(text=printable(text), known=None, at=self._reactor.seconds()))
 
     def end(self) -> None:
         """Shows how it ended, and nothing more; only once."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Generic, Protocol, TextIO, TypeVar
+from typing import Generic, Protocol, TextIO, TypeAlias, TypeVar
 
-from rich.console import Console, RenderableType
-from rich.live import Live
+from attrs import frozen
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.control import Control
+from rich.segment import Segment
 from rich.text import Text
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
@@ -50,6 +52,22 @@ class Picture(Protocol[SnapshotT_contra]):
         """What stays when it has ended."""
 
 
+Rows: TypeAlias = list[list[Segment]]
+"""What each row of a terminal shows."""
+
+
+@frozen
+class _ChangedRows:
+    """Some rows, each at its place."""
+
+    rows: Mapping[int, list[Segment]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for row, line in self.rows.items():
+            yield Control.move_to(0, row)
+            yield from line
+
+
 class LiveRenderer(Generic[SnapshotT]):
     """Draws on a screen of its own, and leaves the last state on that of the shell.
 
@@ -69,7 +87,8 @@ class LiveRenderer(Generic[SnapshotT]):
         self._terminal = terminal
         self._stream = stream
         self._console = console or Console(file=stream, highlight=False)
-        self._live: Live | None = None
+        self._is_on = False
+        self._rows: Rows = []
         self._before: SnapshotT | None = None
         self._snapshot: SnapshotT | None = None
         self._told: list[str] = []
@@ -86,7 +105,7 @@ class LiveRenderer(Generic[SnapshotT]):
         """Draws a snapshot, unless the terminal takes nothing at the moment: that must stop no traffic."""
         self._before, self._snapshot = self._snapshot, snapshot
         self._terminal.look()
-        self.refresh()
+        self._draw()
 
     def tell(self, text: str) -> None:
         """Keeps a text for the end, and in the log."""
@@ -116,44 +135,50 @@ class LiveRenderer(Generic[SnapshotT]):
     # --- the terminal's occupant ------------------------------------------------------------------
 
     def enter(self) -> None:
-        self._live = Live(
-            console=self._console,
-            screen=True,
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._is_on = True
         with suppress(OSError):
-            self._live.start()
+            self._console.set_alt_screen(True)
+            self._console.show_cursor(False)
         self.refresh()
 
     def leave(self) -> None:
-        live, self._live = self._live, None
-        if live is not None:
-            with suppress(OSError):
-                live.stop()
+        self._is_on = False
+        with suppress(OSError):
+            self._console.show_cursor(True)
+            self._console.set_alt_screen(False)
 
     def refresh(self) -> None:
-        """Draws the last snapshot once more."""
-        if self._live is not None and self._snapshot is not None and takes_output(self._stream):
-            with suppress(OSError):
-                self._live.update(self._drawn(self._snapshot), refresh=True)
+        """Draws all of the last snapshot once more."""
+        self._rows = []
+        self._draw()
 
     def key(self, letter: str) -> None:
         if letter == "l":
             self._shows_log = not self._shows_log
-            self.refresh()
+            self._draw()
         else:
             self._on_key(letter)
 
-    def _drawn(self, snapshot: SnapshotT) -> RenderableType:
+    def _draw(self) -> None:
+        """Draws the rows that have changed: text that was marked with a mouse stays so."""
+        if not self._is_on or self._snapshot is None or not takes_output(self._stream):
+            return
+        console, before = self._console, self._rows
+        width, height = console.size
+        self._rows = Segment.set_shape(self._lines(self._snapshot), width, height)
+        changed = {row: line for row, line in enumerate(self._rows) if before[row : row + 1] != [line]}
+        with suppress(OSError):
+            console.print(_ChangedRows(changed), end="", crop=False)
+
+    def _lines(self, snapshot: SnapshotT) -> Rows:
         try:
             if self._shows_log:
-                return self._drawn_log()
-            return self._picture.drawn(snapshot, self._before, self._console, self._keys)
+                return self._console.render_lines(self._drawn_log())
+            drawn = self._picture.drawn(snapshot, self._before, self._console, self._keys)
+            return self._console.render_lines(drawn)
         except Exception:
             # One that cannot be drawn must not end the drawing of all that come after it.
-            return Text(Failure().getTraceback())
+            return self._console.render_lines(Text(Failure().getTraceback()))
 
     @property
     def _keys(self) -> str:

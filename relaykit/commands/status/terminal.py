@@ -49,7 +49,16 @@ def can_draw(stream: TextIO, environ: Mapping[str, str]) -> bool:
 
     A program in the background has the terminal of a shell that somebody types into.
     """
-    return stream.isatty() and environ.get("TERM") != "dumb" and _is_in_foreground(stream)
+    takes_pictures = stream.isatty() and environ.get("TERM") != "dumb" and _has_size(stream)
+    return takes_pictures and _is_in_foreground(stream)
+
+
+def _has_size(stream: TextIO) -> bool:
+    """Whether it has rows and columns; that of a container that nobody looks into has none."""
+    try:
+        return 0 not in os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        return True
 
 
 class Terminal:

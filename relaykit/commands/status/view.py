@@ -29,8 +29,10 @@ __all__ = [
     "Snapshot",
     "StatusView",
     "UserRequest",
+    "ended_text",
     "is_solved",
     "shortened",
+    "stopping_text",
     "users_text",
 ]
 

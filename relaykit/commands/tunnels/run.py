@@ -86,7 +86,7 @@ def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) ->
     follower = LogFollower(followed, renderer, reactor)
 
     async def begin() -> None:
-        follower.begin()
+        follower.begin(warnings=[str(tunnel.as_typed(each)) for each in loaded.warnings])
         client.startService()
         await client.when_first_login()
         if values["remember"]:

@@ -206,6 +206,8 @@ class CanDrawTests(SynchronousTestCase):
         keys, number = pty.openpty()
         self.addCleanup(os.close, keys)
         with open(number, "w") as screen:
+            self.assertFalse(can_draw(screen, {"TERM": "xterm"}), "nobody looks at what has no size")
+            termios.tcsetwinsize(number, (24, 80))
             self.assertTrue(can_draw(screen, {"TERM": "xterm"}))
             self.assertFalse(can_draw(screen, {"TERM": "dumb"}))
             self.patch(terminal, "_is_in_foreground", lambda stream: False)

@@ -1,0 +1,98 @@
+"""Runs a server before people: with a panel where somebody sits at a terminal, else with its log in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from relaykit.commands.runner import ProcessRunner, begin_serving, exit_status, log_observer
+from relaykit.commands.status.follower import LogFollower, live_renderer
+from relaykit.commands.status.server import FollowedServer, ServerSnapshot
+from relaykit.commands.status.terminal import can_draw
+from relaykit.logs.observers import CONSOLE
+from relaykit.tuning import prepare_process
+
+if TYPE_CHECKING:
+    from relaykit.assembly import ServerAssembly
+    from relaykit.commands.context import CommandContext
+    from relaykit.server.service import RelayServer
+
+__all__ = ["run_before_people"]
+
+
+def run_before_people(
+    context: CommandContext,
+    assembly: ServerAssembly,
+    *,
+    plain: bool,
+    note: Callable[[RelayServer, bool], str] = lambda server, is_narrow: "",
+) -> int:
+    """Runs a server until a signal comes, and answers the status of the program.
+
+    With a panel, what would be logged to the console is there; a log in a file is written all the same.
+
+    :param plain: whether lines are wanted at a terminal, too.
+    :param note: what people have to know once it runs; with short lines if it is to be drawn.
+    """
+    if not plain and _has_people(context):
+        return _run_with_panel(context, assembly, note)
+    writer = begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
+    reactor = context.choose_reactor()
+    server = assembly.make(reactor)
+
+    async def begin() -> None:
+        await _started(server)
+        if text := note(server, False):
+            context.say(text)
+
+    runner = ProcessRunner(
+        reactor, lambda: Deferred.fromCoroutine(begin()), server.stopService, writer.reopen
+    )
+    return exit_status(runner.run(), context.explain)
+
+
+def _run_with_panel(
+    context: CommandContext, assembly: ServerAssembly, note: Callable[[RelayServer, bool], str]
+) -> int:
+    from relaykit.commands.status.server_picture import ServerPicture  # what draws takes long to import
+
+    prepare_process()
+    config, reactor = assembly.loaded.config.log, context.choose_reactor()
+    server = assembly.make(reactor)
+    followed = FollowedServer(server, reactor)
+    follower: LogFollower[ServerSnapshot] = LogFollower(
+        followed, live_renderer(context, reactor, ServerPicture("relaykit server")), reactor
+    )
+    writers = [] if config.to == CONSOLE else [log_observer(config, context, follower.complain)]
+
+    async def begin() -> None:
+        follower.begin(writers, map(str, assembly.loaded.warnings))
+        await _started(server)
+        followed.note = note(server, True)
+
+    def reopen() -> None:
+        for each in writers:
+            each.reopen()
+
+    runner = ProcessRunner(reactor, lambda: Deferred.fromCoroutine(begin()), server.stopService, reopen)
+    try:
+        reason = runner.run()
+    finally:
+        follower.end()
+    return exit_status(
+        reason, lambda error: None if follower.has_told(str(error)) else context.explain(error)
+    )
+
+
+def _has_people(context: CommandContext) -> bool:
+    """Whether somebody sees what is drawn, and can end it with a key: a service may have a terminal, too."""
+    has_keys = context.stdin is not None and context.stdin.isatty()
+    return has_keys and can_draw(context.stdout, context.environ)
+
+
+async def _started(server: RelayServer) -> None:
+    server.privilegedStartService()
+    server.startService()
+    await server.when_ready()
