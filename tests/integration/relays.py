@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -119,7 +120,8 @@ class RelayTestCase(SynchronousTestCase):
         self.folder.mkdir()
         # The STUN server of relaykit has the next one, too.
         self.bind_port, _ = free_ports(2)
-        self._files = 0
+        self._numbers = itertools.count(1)
+        self._programs: list[Program] = []
 
     def allow_descriptors(self, count: int) -> None:
         """Lets this process, and the programs that it starts, have so many; else skips the test."""
@@ -134,8 +136,7 @@ class RelayTestCase(SynchronousTestCase):
 
     def write_configuration(self, table: Table) -> str:
         """Writes a configuration file; answers its path."""
-        self._files += 1
-        path = self.folder / f"{self._files}.json"
+        path = self.folder / f"{next(self._numbers)}.json"
         path.write_text(json.dumps(_nested(table)))
         return str(path)
 
@@ -148,9 +149,10 @@ class RelayTestCase(SynchronousTestCase):
         is_plain = not sockets and tuple(command[: len(relaykit_command())]) == relaykit_command()
         forked = is_plain and LONG_TESTS not in os.environ
         program = Program((*command, "-c", path), self.folder, sockets=sockets, forked=forked)
+        self._programs.append(program)
         self.addCleanup(self._check_no_defect, program)
         self.addCleanup(lambda: Path(path).with_suffix(".log").write_text(program.output))
-        self.addCleanup(program.stop)
+        self.addCleanup(self._stop, program)
         return program
 
     def start_server(self, table: Table = NOTHING, command: Sequence[str] = ()) -> Program:
@@ -181,6 +183,11 @@ class RelayTestCase(SynchronousTestCase):
                 **table,
             },
         )
+
+    def stop_programs(self) -> None:
+        """Ends all that were started so far."""
+        for program in self._programs:
+            self._stop(program)
 
     def publish(self, way: Way, service: Service, where: Published | None = None) -> Published:
         """A client that publishes a service as ``tcp`` and as ``stcp``, and visits the latter."""
@@ -223,6 +230,12 @@ class RelayTestCase(SynchronousTestCase):
         service = Service(serve, **where)
         self.addCleanup(service.stop)
         return service
+
+    def _stop(self, program: Program) -> None:
+        """Ends a program, which does not wait for flows that another one keeps open."""
+        for each in self._programs:
+            each.terminate()
+        program.stop()
 
     def _check_no_defect(self, program: Program) -> None:
         """Whatever happened to it, no program may have run into a defect of its own."""

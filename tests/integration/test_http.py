@@ -424,25 +424,29 @@ def greet(connection: socket.socket) -> None:
 class StreamTests(HttpTestCase):
     """What lasts longer than the server waits for an answer."""
 
-    def start_stream(self, serve: Callable[[socket.socket], None]) -> None:
-        """A service, beside one that never answers."""
+    def setUp(self) -> None:
+        """Starts a server and a client, with a service that never answers."""
+        super().setUp()
         self.start_vhost({"vhostHTTPTimeout": ANSWER_S})
-        service, silent = self.start_service(serve), self.start_service(say_nothing)
-        client = self.start_client(
-            {},
-            [
-                self.proxy("a", ["a.example"], localPort=service.port),
-                self.proxy("silent", ["silent.example"], localPort=silent.port),
-            ],
-        )
-        client.wait_for("start proxy success", 2)
+        self.start_stream("silent.example", say_nothing)
+
+    def start_stream(self, domain: str, serve: Callable[[socket.socket], None]) -> None:
+        """A service."""
+        proxy = self.proxy(domain, [domain], localPort=self.start_service(serve).port)
+        self.start_client({}, [proxy]).wait_for("start proxy success")
 
     def outlast(self) -> None:
         """Lets pass what the server waits for an answer; somebody else who asks now gets none."""
         self.assertEqual(self.ask("silent.example").status, 504)
 
-    def test_websocket(self) -> None:
-        """A WebSocket has its frames, all in order, however long nobody says anything."""
+    def test_lasting(self) -> None:
+        """A WebSocket and a stream of events last, both at once, however long nobody says anything."""
+        with ThreadPoolExecutor(2) as users:
+            for each in [users.submit(self.check_websocket), users.submit(self.check_events)]:
+                each.result()
+
+    def check_websocket(self) -> None:
+        """A WebSocket has its frames, all in order."""
         heard: list[bytes] = []
         words = [b"frame %d" % number for number in range(FRAMES)]
         head = (
@@ -460,10 +464,10 @@ class StreamTests(HttpTestCase):
             connection.sendall(protocol.close())
             end_of(connection)
 
-        self.start_stream(serve)
+        self.start_stream("socket.example", serve)
         with dial(self.port) as user:
             user.sendall(
-                b"GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive, UPGRADE\r\n"
+                b"GET /chat HTTP/1.1\r\nHost: socket.example\r\nConnection: keep-alive, UPGRADE\r\n"
                 b"Upgrade: WEBsocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                 b"Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Version: 13\r\n\r\n"
             )
@@ -481,7 +485,7 @@ class StreamTests(HttpTestCase):
             self.assertIn(b"\r\n" + line + b"\r\n", request)
         self.assertEqual(heard, [word.upper() for word in words])
 
-    def test_events(self) -> None:
+    def check_events(self) -> None:
         """Each event of a stream of them is there before the next one happens."""
         seen = threading.Semaphore(0)
 
@@ -492,9 +496,9 @@ class StreamTests(HttpTestCase):
                 connection.sendall(b"data: %d\n\n" % number)
                 assert seen.acquire(timeout=PATIENCE_S)
 
-        self.start_stream(serve)
+        self.start_stream("events.example", serve)
         with WebUser.dial(self.port) as user:
-            for number, event in enumerate(user.events("a.example")):
+            for number, event in enumerate(user.events("events.example")):
                 self.assertEqual(event, b"data: %d\n\n" % number)
                 if number == FRAMES // 2:
                     self.outlast()
@@ -513,7 +517,7 @@ class StreamTests(HttpTestCase):
             connection.shutdown(socket.SHUT_WR)
             end_of(connection)
 
-        self.start_stream(serve)
+        self.start_stream("a.example", serve)
         fields = (("Transfer-Encoding", "chunked"), ("Expect", "100-continue"))
         for target, interim in (("/", ()), ("/begun", (100,))):
             with WebUser.dial(self.port) as user:
@@ -587,15 +591,15 @@ class SharedPortTests(HttpTestCase):
 
     def check(self, server: Sequence[str], client: Sequence[str], table: Table = NOTHING) -> None:
         """A site, and one that has TLS of its own, of a client that dials the same port."""
-        self.server = self.start_vhost(table, command=server)
+        self.start_vhost(table, command=server)
         proxies = [self.proxy("a", ["a.example"])]
         if "vhostHTTPSPort" in table:
             secure = {"name": "b", "type": "https", "localPort": self.start_service(greet).port}
             proxies.append({**secure, "customDomains": ["a.example"]})
         # Else its own TLS would be a user's.
         first_byte = {"transport.tls.disableCustomTLSFirstByte": False}
-        self.client = self.start_client(first_byte, proxies, command=client)
-        self.client.wait_for("start proxy success", len(proxies))
+        publishing = self.start_client(first_byte, proxies, command=client)
+        publishing.wait_for("start proxy success", len(proxies))
         for method in ("GET", "POST", "OPTIONS", "PATCH"):
             with WebUser.dial(self.port) as user:
                 told = user.ask("a.example", "/", method=method).told
@@ -614,8 +618,7 @@ class SharedPortTests(HttpTestCase):
         for secure in (None, free_port(), self.bind_port):
             self.port = self.bind_port
             self.check(server, client, {} if secure is None else {"vhostHTTPSPort": secure})
-            for program in (self.client, self.server):
-                program.stop()
+            self.stop_programs()
 
     def test_ours(self) -> None:
         """Both ends are ours."""
@@ -633,8 +636,7 @@ class SharedPortTests(HttpTestCase):
         """Our server lets sites share a port with those that have TLS of their own, and with nobody else."""
         for command in (self.client_command, frp_command("frpc")):
             self.check(self.server_command, command, {"vhostHTTPSPort": self.port})
-            for program in (self.client, self.server):
-                program.stop()
+            self.stop_programs()
 
 
 class GroupTests(HttpTestCase):

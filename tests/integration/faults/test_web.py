@@ -360,9 +360,8 @@ class GoneTests(WebTestCase):
         service.wait_served(1)
         relay.wait_for("client exit success")
         self.assertEqual(self.answered(), 404)
-        again = self.start_site_client(service)
-        self.begin()
-        again.stop()
+        self.start_site_client(service)
+        reset(self.begin())
 
     def test_killed_server(self) -> None:
         """With the server all users and work connections are gone; its client publishes the site again."""
@@ -379,7 +378,7 @@ class GoneTests(WebTestCase):
         service.wait_served(1)
         self.start_server({"vhostHTTPPort": self.port})
         publishing.wait_for("start proxy success", 2)
-        self.begin()
+        reset(self.begin())
 
     def begin(self) -> socket.socket:
         """A user who has the beginning of an answer."""
