@@ -16,6 +16,7 @@ from relaykit.commands.tunnels.logins import DEFAULT_PORT
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
+    from relaykit.server.service import RelayServer
 
 AssemblyT = TypeVar("AssemblyT", ClientAssembly, ServerAssembly)
 
@@ -85,14 +86,19 @@ def _read(
     return loaded_or_said(lambda: read(files), context.complain)
 
 
-def serve_server(assembly: ServerAssembly, reactor: Any, on_hangup: Callable[[], None]) -> ExitReason:
+def serve_server(
+    assembly: ServerAssembly,
+    reactor: Any,
+    on_hangup: Callable[[], None],
+    on_ready: Callable[[RelayServer], None],
+) -> ExitReason:
     """Runs a server, and the reactor, until one of them ends; SIGHUP calls ``on_hangup``."""
     server = assembly.make(reactor)
 
     def begin() -> Deferred[None]:
         server.privilegedStartService()
         server.startService()
-        return server.when_ready()
+        return server.when_ready().addCallback(lambda _: on_ready(server))
 
     return ProcessRunner(reactor, begin, server.stopService, on_hangup).run()
 

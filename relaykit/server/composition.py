@@ -133,7 +133,7 @@ class ServerParts:
         if config.stun_port >= 0:
             self._stun = RelayStun(self._composition.reactor, config.bind_addr, config.stun_port or self.port)
             self._stun.startService()
-        self.log.info("frps tcp listen on {address}", address=self._bind_port.address)
+        self.log.info("listening for clients on {address}", address=self._bind_port.address)
         self.log.info("certificate fingerprint {fingerprint}", fingerprint=self.fingerprint)
 
     async def start(self) -> None:

@@ -231,7 +231,7 @@ class RelayServer(Service):
     def _tell(self) -> None:
         waiting, self._starting = self._starting, []
         if self._life.failure is None:
-            self.log.info("frps started successfully")
+            self.log.info("the server started successfully")
         for each in waiting:
             if self._life.failure is None:
                 each.callback(None)

@@ -161,7 +161,7 @@ class RelayTestCase(SynchronousTestCase):
             command or self.server_command,
             {"bindAddr": LOOPBACK, "bindPort": self.bind_port, "auth.token": TOKEN, **table},
         )
-        server.wait_for("frps started successfully")
+        server.wait_for("started successfully")
         return server
 
     def start_client(

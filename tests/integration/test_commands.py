@@ -53,7 +53,7 @@ class CommandTestCase(SynchronousTestCase):
     def serving(self, *words: str) -> SignaledProgram:
         """A server that certainly runs: it has answered somebody, if only by closing."""
         program = self.program(*words)
-        program.wait_for("frps started successfully")
+        program.wait_for("started successfully")
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as user:
             user.sendall(b"GET / HTTP/1.0\r\n\r\n")
             end_of(user)
@@ -156,7 +156,7 @@ class ServerTests(CommandTestCase):
             file.write('log.to = "logs/relay.log"\n')
         server = self.program("frps", "-c", "relay.toml")
         path = self.folder / "logs" / "relay.log"
-        wait_for_file(path, "frps started successfully")
+        wait_for_file(path, "started successfully")
         self.assertRegex(
             path.read_text().splitlines()[0],
             r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[I\] \[frp/frps\.py:\d+\] "
@@ -170,7 +170,7 @@ class ServerTests(CommandTestCase):
             file.write('log.to = "relay.log"\n')
         server = self.program("server", "-c", "relay.toml")
         path = self.folder / "relay.log"
-        wait_for_file(path, "frps started successfully")
+        wait_for_file(path, "started successfully")
         path.rename(self.folder / "relay.log.1")
         server.send(signal.SIGHUP)
         wait_for_file(path, "the log file was opened again")
@@ -181,7 +181,7 @@ class ServerTests(CommandTestCase):
         with (self.folder / "relay.toml").open("a") as file:
             file.write('log.format = "json"\n')
         server = self.serving("server", "-c", "relay.toml")
-        self.assertIn('"level": "info"', server.wait_for("frps started successfully"))
+        self.assertIn('"level": "info"', server.wait_for("started successfully"))
 
     def test_descriptors(self) -> None:
         """The soft limit of descriptors is the hard one."""

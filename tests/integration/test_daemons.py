@@ -163,7 +163,7 @@ class TwistdTests(DaemonTestCase):
     def test_ends(self) -> None:
         """SIGTERM ends a daemon in order: it takes its pid file with it."""
         server = self.program(*TWISTD, "-n", "--pidfile=daemon.pid", "relaykit-server", "-c", "relay.toml")
-        server.wait_for("frps started successfully")
+        server.wait_for("started successfully")
         self.assertTrue((self.folder / "daemon.pid").exists())
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as user:
             user.sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -178,7 +178,7 @@ class TwistdTests(DaemonTestCase):
             file.write('log.to = "logs/relay.log"\nlog.format = "json"\n')
         log = self.folder / "logs" / "relay.log"
         server = self.program(*TWISTD, "-n", "--pidfile=daemon.pid", "relaykit-server", "-c", "relay.toml")
-        wait_for_file(log, "frps started successfully")
+        wait_for_file(log, "started successfully")
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as user:
             user.sendall(b"GET / HTTP/1.0\r\n\r\n")
             end_of(user)
@@ -201,7 +201,7 @@ class TwistdTests(DaemonTestCase):
     def test_client(self) -> None:
         """A client logs in to a server, both under ``twistd``."""
         server = self.program(*TWISTD, "-n", "--pidfile=", "relaykit-server", "-c", "relay.toml")
-        server.wait_for("frps started successfully")
+        server.wait_for("started successfully")
         client = self.program(*TWISTD, "-n", "--pidfile=", "relaykit-client", "-c", "client.toml")
         client.wait_for("login to server success, get run id")
         server.wait_for("client login info: ip [127.0.0.1:")
@@ -221,6 +221,6 @@ class TwistTests(DaemonTestCase):
     def test_both_roles(self) -> None:
         """A client logs in to a server."""
         server = self.program(*TWIST, "--log-format=text", "relaykit-server", "-c", "relay.toml")
-        server.wait_for("frps started successfully")
+        server.wait_for("started successfully")
         client = self.program(*TWIST, "--log-format=text", "relaykit-client", "-c", "client.toml")
         client.wait_for("login to server success, get run id")

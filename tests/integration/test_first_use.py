@@ -211,7 +211,7 @@ class PublishSshTests(WalkTestCase):
 
     def test_programs(self) -> None:
         """The two programs from their files: ssh goes through, and the files are good."""
-        self.begin(self.listing("publish-ssh/run-server.sh")).wait_for("frps started successfully")
+        self.begin(self.listing("publish-ssh/run-server.sh")).wait_for("started successfully")
         self.begin(self.listing("publish-ssh/run-client.sh")).wait_for("[ssh] start proxy success")
         self.assertIn("reached", self.do(self.listing("publish-ssh/use.sh")))
         self.assertIn("client.toml is good for a client", self.do(self.listing("publish-ssh/verify.sh")))
@@ -311,7 +311,7 @@ class VerifyServerTests(QuickTestCase):
             f'bindAddr = "{LOOPBACK}"\nbindPort = {self.bind_port}\nauth.token = "t"\n'
             '[transport.tls]\ncertFile = "server.crt"\nkeyFile = "server.key"\n'
         )
-        self.begin("relaykit server -c server.toml").wait_for("frps started successfully")
+        self.begin("relaykit server -c server.toml").wait_for("started successfully")
         (self.folder / "token").write_text("t")
         web = WebServer(self)
         line = self.listing("verify-server/one-line.sh").replace(HOST, f"{HOST}:{self.bind_port}")
@@ -334,7 +334,7 @@ class FrontTests(WalkTestCase):
         self.replace("443", self.front_port)
         self.copy("front/server.toml")
         server = self.begin("relaykit server -c server.toml --token-file token")
-        server.wait_for("frps started successfully")
+        server.wait_for("started successfully")
 
     def check(self) -> None:
         """A client that dials the front logs in by its name, bound to its TLS session, and serves users."""
@@ -374,7 +374,7 @@ class FromFrpTests(WalkTestCase):
         self.copy("from-frp/frps.toml")
         self.copy("from-frp/frpc.toml")
         self.do(self.listing("from-frp/check.sh"))
-        self.begin(self.listing("from-frp/server.sh")).wait_for("frps started successfully")
+        self.begin(self.listing("from-frp/server.sh")).wait_for("started successfully")
         client = self.begin(self.listing("from-frp/client.sh"))
         client.wait_for("start proxy success", 2)
         self.assertEqual(fetched(remote_port), "moved")

@@ -187,7 +187,7 @@ class TerminalTests(TerminalTestCase):
             f'bindAddr = "{LOOPBACK}"\nbindPort = {self.bind_port}\nauth.token = "{TOKEN}"\n'
             f"vhostHTTPPort = {self.http_port}\nvhostHTTPSPort = {self.https_port}\n"
         )
-        self.begin("relaykit server -c server.toml").wait_for("frps started successfully")
+        self.begin("relaykit server -c server.toml").wait_for("started successfully")
         (self.folder / "token").write_text(TOKEN)
         self.words = (
             f"{site.port} --server {LOOPBACK}:{self.bind_port} --token-file token --domain one.example"

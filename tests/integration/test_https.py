@@ -345,7 +345,7 @@ class EndToEndTests(WalkTestCase):
         here = f'bindAddr = "{LOOPBACK}"\nbindPort = {self.bind_port}\n'
         path.write_text(here + path.read_text())
         server = self.begin("relaykit server -c server.toml")
-        server.wait_for("frps started successfully")
+        server.wait_for("started successfully")
         curl = shutil.which("curl") or ""
         to = f"--connect-to ::{LOOPBACK}:{self.port} --cacert {shlex.quote(str(self.authority.file))}"
         self.command("curl", f'exec {curl} -sS {to} "$@"')

@@ -419,7 +419,7 @@ class LoadBalancerTests(WalkTestCase):
         self.replace("bindPort = 7000", f'bindAddr = "{LOOPBACK}"\nbindPort = {self.bind_port}')
         self.copy("addresses/server.toml")
         server = self.begin("relaykit server -c server.toml --token-file token")
-        server.wait_for("frps started successfully")
+        server.wait_for("started successfully")
         self.replace("7000", self.front_port)
         self.replace("80", self.web_port)
         return server

@@ -85,7 +85,7 @@ class SelfConnectionTests(SynchronousTestCase):
     def test_local_service(self) -> None:
         """Users hear nothing of what they say themselves, and the service can start while they come."""
         server = self.program("server", SERVER_PORT)
-        server.wait_for("frps started successfully")
+        server.wait_for("started successfully")
         client = self.program("client", SERVER_PORT)
         client.wait_for("start proxy success", 2)
         self.own_ports(DEAD_PORT, DEAD_PORT)

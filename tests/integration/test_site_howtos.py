@@ -67,7 +67,7 @@ class SiteHowtoTestCase(WalkTestCase):
         here += "" if "bindPort" in path.read_text() else f"bindPort = {self.bind_port}\n"
         path.write_text(here + path.read_text())
         server = self.begin("relaykit server -c server.toml")
-        server.wait_for("frps started successfully")
+        server.wait_for("started successfully")
         return server
 
     def begin_client(self, listing: str, proxies: int = 1) -> None:

@@ -45,13 +45,13 @@ class ForkTests(SynchronousTestCase):
         has = []
         for forked in (False, True):
             server = self.start("server", "-c", "relay.toml", forked=forked)
-            server.wait_for("frps started successfully")
+            server.wait_for("started successfully")
             has.append((server.descriptors(), server.status("SigIgn"), server.status("SigBlk")))
             self.assertEqual(server.status("PPid"), str(os.getpid()))
             server.terminate()
             self.assertEqual(server.wait_for_end(), 0)
             killed = self.start("server", "-c", "relay.toml", forked=forked)
-            killed.wait_for("frps started successfully")
+            killed.wait_for("started successfully")
             killed.signal(signal.SIGKILL)
             self.assertEqual(killed.wait_for_end(), -signal.SIGKILL)
         self.assertEqual(has[0], has[1])

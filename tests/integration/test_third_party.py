@@ -24,7 +24,7 @@ PACKAGE = ROOT / "tests" / "third_party"
 INSTALLED = importlib.util.find_spec("relaykit_knock")
 
 READY = {
-    "server": "frps started successfully",
+    "server": "started successfully",
     "alice": "start proxy success",
     "bob": "start visitor success",
     "carol": "[speech] start proxy success",

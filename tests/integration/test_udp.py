@@ -89,7 +89,7 @@ class UdpTestCase(RelayTestCase):
     def check_traffic(self, way: Way) -> None:
         """Each of many users gets what is for it, small, empty and as large as always passes."""
         service = self.serve()
-        self.start_server(way.server).wait_for("frps started successfully")
+        self.start_server(way.server).wait_for("started successfully")
         self.publish_udp(way, service)
         user = self.user()
         for size in (5, 0, 1, 1472, 1500):

@@ -131,7 +131,7 @@ class RelayServerTests(SynchronousTestCase):
         self.assertEqual(server.port, 7000)
         with capturedLogs() as logged:
             server.startService()
-        self.assertEqual([event["log_format"] for event in logged], ["frps started successfully"])
+        self.assertEqual([event["log_format"] for event in logged], ["the server started successfully"])
         self.successResultOf(waiting)
         self.successResultOf(server.when_ready())
         self.assertTrue(server.fingerprint)

@@ -16,11 +16,13 @@ from relaykit.commands.serve import serve_server
 from relaykit.config.load import load_server, server_from_table
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
+from relaykit.values import Address
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
     from relaykit.commands.frp.grammar import Call
     from relaykit.config.load import LoadedServer
+    from relaykit.server.service import RelayServer
 
 __all__ = ["run", "verify"]
 
@@ -43,7 +45,13 @@ def run(call: Call, context: CommandContext) -> int:
     except RelaykitError as error:
         context.say(str(error))
         return 1
-    reason = serve_server(assembly, context.choose_reactor(), writer.reopen)
+
+    def say_ready(server: RelayServer) -> None:
+        address = Address(assembly.loaded.config.bind_addr, server.port)
+        log.info("frps tcp listen on {address}", address=address)
+        log.info("frps started successfully")
+
+    reason = serve_server(assembly, context.choose_reactor(), writer.reopen, say_ready)
     return (
         -reason.signal if reason.signal else exit_status(reason, lambda error: context.say(error_text(error)))
     )

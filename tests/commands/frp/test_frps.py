@@ -31,14 +31,21 @@ class FrpsTests(ServingTestCase):
         path = self.file('auth.token = "s"\n')
         printed = self.serve("frps", "-c", path)
         self.assertEqual((printed.status, printed.stderr), (-signal.SIGTERM, ""))
-        self.assertEqual(self.events, [f"frps uses config file: {path}"])
+        self.assertEqual(
+            self.events,
+            [
+                f"frps uses config file: {path}",
+                "frps tcp listen on 0.0.0.0:7000",
+                "frps started successfully",
+            ],
+        )
         self.assertIn("\x1b[1;34m", printed.stdout)
         self.assertEqual(self.role.done, ["privileged", "started", "stopped"])
 
     def test_flags(self) -> None:
         """Without a file, the flags are the configuration."""
         printed = self.serve("frps", "-p", "7009", "-t", "s3cret", "--disable_log_color", XDG_STATE_HOME="/x")
-        self.assertEqual(self.events, ["frps uses command line arguments for config"])
+        self.assertEqual(self.events[0], "frps uses command line arguments for config")
         self.assertNotIn("\x1b", printed.stdout)
         self.assertEqual((self.made[0].loaded.config.bind_port, self.made[0].token), (7009, Secret("s3cret")))
         assert self.made[0].state is not None

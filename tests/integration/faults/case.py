@@ -139,7 +139,7 @@ class WireTestCase(FaultTestCase):
             [*self.wire.at_server(), *(command or self.server_command)],
             {"bindAddr": SERVER_ADDRESS, "bindPort": self.bind_port, "auth.token": TOKEN, **PATIENT, **table},
         )
-        server.wait_for("frps started successfully")
+        server.wait_for("started successfully")
         return server
 
     def start_client(

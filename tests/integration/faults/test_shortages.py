@@ -18,7 +18,7 @@ DIRECT: Table = {"transport.tcpMux": False}
 
 FULL = "cannot be written: No space left on device"
 LOST = "lines of this log could not be written"
-READY = "frps started successfully"
+READY = "started successfully"
 
 ENOUGH = "there are enough open files again"
 
