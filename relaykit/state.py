@@ -7,11 +7,13 @@ again at every start.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,19 @@ __all__ = ["HeldFile", "StateDirectory", "StateUnavailable"]
 LARGEST_FILE = 4 * 1024 * 1024
 """Bytes read of one file; what is kept here is a few KB.  Guards against a wrong folder."""
 
+MOST_LOOKED_AT = 64
+"""Files whose modes are looked at: a state directory has a few."""
+
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 _AS_IT_IS = getattr(os, "O_BINARY", 0)
 """Windows would else change line ends."""
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""What is made here is made here, whatever link somebody else has put in its place; Windows has none."""
+
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_USED_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class StateUnavailable(RelaykitError):
@@ -132,7 +143,7 @@ class StateDirectory:
         path = self.path / name
         try:
             self.path.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, _FILE_MODE)
             try:
                 taken = _lock(descriptor)
             except OSError:
@@ -142,8 +153,24 @@ class StateDirectory:
                 os.close(descriptor)
                 return None
         except OSError as error:
-            raise StateUnavailable(f"cannot hold {path}: {error.strerror}") from error
+            is_link = error.errno == errno.ELOOP
+            why = "it is a symbolic link, which is not followed: remove it" if is_link else error.strerror
+            raise StateUnavailable(f"cannot hold {path}: {why}") from error
         return HeldFile(descriptor)
+
+    def open_to_others(self) -> Iterator[str]:
+        """What of it others can use or change, each in a sentence that says what to do; as ssh looks at keys.
+
+        Where the system does not tell by modes, nothing is.
+        """
+        if os.name != "posix":
+            return
+        with contextlib.suppress(OSError):
+            if os.stat(self.path).st_mode & _WRITABLE_BY_OTHERS:
+                yield f"others can put keys of theirs into {self.path}: chmod 700 {self.path}"
+            for each in sorted(os.scandir(self.path), key=lambda entry: entry.name)[:MOST_LOOKED_AT]:
+                if each.is_file() and each.stat().st_mode & _USED_BY_OTHERS:
+                    yield f"others can use what is secret in {each.path}: chmod 600 {each.path}"
 
     def read_json(self, name: str) -> Any:
         """The value in a JSON file, or None when there is none.

@@ -45,6 +45,15 @@ class HoldTests(SynchronousTestCase):
         held.close()
         self.hold("x.lock")
 
+    def test_link(self) -> None:
+        """Nothing is made where a link leads that somebody has put there."""
+        victim = self.state.path.absolute() / "victim"
+        self.state.write("a", b"")
+        (self.state.path / "x.lock").symlink_to(victim)
+        error = self.assertRaises(StateUnavailable, self.state.hold, "x.lock")
+        self.assertIn("x.lock: it is a symbolic link, which is not followed", str(error))
+        self.assertFalse(victim.exists())
+
     def test_other_systems(self) -> None:
         """Without the locks of Unix, those of Windows are taken; without either, everybody gets the file."""
 
@@ -135,6 +144,28 @@ class FilesTests(SynchronousTestCase):
         self.assertEqual(self.state.read("a"), b"bytes")
         self.assertEqual(self.mode(self.state.path), 0o700)
         self.assertEqual(self.mode(self.state.path / "a"), 0o600)
+
+    def test_link(self) -> None:
+        """A link in the place of a file is replaced, and what it leads to stays as it is."""
+        victim = self.state.path / "victim"
+        self.state.write("victim", b"untouched")
+        (self.state.path / "a").symlink_to(victim.absolute())
+        self.state.write("a", b"new")
+        self.assertEqual((victim.read_bytes(), self.state.read("a")), (b"untouched", b"new"))
+
+    def test_open_to_others(self) -> None:
+        """A folder that others write to, and files that they read, are told with what to do."""
+        self.assertEqual(list(self.state.open_to_others()), [])
+        self.state.write("a", b"")
+        self.state.write("b", b"")
+        self.assertEqual(list(self.state.open_to_others()), [])
+        self.state.path.chmod(0o777)
+        (self.state.path / "b").chmod(0o644)
+        folder, file = self.state.open_to_others()
+        self.assertIn(f"chmod 700 {self.state.path}", folder)
+        self.assertIn(f"chmod 600 {self.state.path / 'b'}", file)
+        self.state.path.chmod(0o755)
+        self.assertEqual(len(list(self.state.open_to_others())), 1)
 
     def test_replaced_as_a_whole(self) -> None:
         """A file is replaced by another one, and no draft stays behind."""

@@ -22,8 +22,11 @@ FILE_MODE = 0o600
 FOLDER_MODE = 0o755
 _STAMP = "%Y%m%d-%H%M%S"
 
-_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-"""Windows would else change line ends."""
+_OF_SYSTEMS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+"""Windows would else change line ends; elsewhere a link that somebody has put in the place of the file would
+lead the log into another one."""
+
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _OF_SYSTEMS
 
 
 class RotatedFile:
@@ -99,7 +102,13 @@ class RotatedFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _open(self) -> int:
-        return os.open(self._path, _APPENDING, FILE_MODE)
+        try:
+            return os.open(self._path, _APPENDING, FILE_MODE)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            why = "is a symbolic link, which is not followed: name the file itself"
+            raise OSError(error.errno, why, str(self._path)) from error
 
     def _rotate(self, now: float) -> None:
         aside = self._path.with_name(

@@ -158,6 +158,15 @@ class RotatedFileTests(SynchronousTestCase):
         self.path.write_text("")
         self.assertRaises(OSError, RotatedFile, self.path / "below.log", 3)
 
+    def test_link(self) -> None:
+        """A link that somebody has put in the place of the file is not followed."""
+        victim = self.folder.parent / "victim"
+        self.folder.mkdir()
+        self.path.symlink_to(victim.absolute())
+        error = self.assertRaises(OSError, RotatedFile, self.path, 3)
+        self.assertIn("is a symbolic link, which is not followed", str(error))
+        self.assertFalse(victim.exists())
+
 
 class FullDiskTests(SynchronousTestCase):
     """Tests for :class:`RotatedFile` where there is no room."""
