@@ -18,10 +18,17 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from attrs import frozen
 from twisted.logger import Logger
 
-from relaykit.config.load import LoadedClient, LoadedServer, load_client, load_server
+from relaykit.config.load import (
+    LoadedClient,
+    LoadedServer,
+    load_client,
+    load_server,
+    with_other_files,
+)
 from relaykit.config.problems import ConfigurationProblem
 from relaykit.config.tokens import WEAK_BITS, resolve_token, strength_bits
 from relaykit.errors import RelaykitError
+from relaykit.options import NamedFile
 from relaykit.plugins import ProxyTypes
 from relaykit.state import StateDirectory
 from relaykit.values import Secret
@@ -39,6 +46,9 @@ __all__ = [
     "read_secret_file",
     "read_server",
 ]
+
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""The variable that names the folder of systemd's credentials.  Source: systemd.exec(5), LoadCredential=."""
 
 LARGEST_SECRET_FILE = 64 * 1024
 """Bytes of a file with a secret; one has a few dozen.  Guards against a wrong path."""
@@ -87,6 +97,7 @@ class _Assembly(Generic[LoadedT]):
 
         :raises RelaykitError: its token cannot be read.
         """
+        loaded = _with_credentials(loaded, environ)
         config = loaded.config
         token = read_secret_file(token_file) if token_file else resolve_token(config.auth, environ=environ)
         state = StateDirectory.find(state_dir or config.state_dir, environ)
@@ -96,6 +107,10 @@ class _Assembly(Generic[LoadedT]):
     def warnings(self) -> tuple[ConfigurationProblem, ...]:
         """What to say of the configuration."""
         return self.loaded.warnings
+
+    def _warn_of_open_state(self) -> None:
+        for what in self.state.open_to_others() if self.state is not None else ():
+            log.warn("{what}", what=what, problem="open-state")
 
     def _warn_of_weak_token(self) -> None:
         if self.token and strength_bits(self.token) < WEAK_BITS:
@@ -124,6 +139,7 @@ class ServerAssembly(_Assembly[LoadedServer]):
                 problem="no-token-set",
             )
         self._warn_of_weak_token()
+        self._warn_of_open_state()
         loaded = self.loaded
         return RelayServer(
             loaded.config,
@@ -144,6 +160,7 @@ class ClientAssembly(_Assembly[LoadedClient]):
         from relaykit.client.service import RelayClient
 
         self._warn_of_weak_token()
+        self._warn_of_open_state()
         return RelayClient(self.loaded, self.token, self.types, reactor, self.state)
 
 
@@ -185,6 +202,19 @@ def read_secret_file(path: str, what: str = "token") -> Secret:
     if not secret.strip():
         raise RelaykitError(f"cannot use the {what} file {path}: it is empty", problem="token-file")
     return Secret(secret.strip())
+
+
+def _with_credentials(loaded: LoadedT, environ: Mapping[str, str]) -> LoadedT:
+    """The same configuration; a file is read from what systemd hands over under the name of its key."""
+    folder = environ.get(CREDENTIALS, "")
+    if not os.path.isabs(folder):
+        return loaded
+
+    def path_of(named: NamedFile) -> str:
+        handed_over = os.path.join(folder, named.key)
+        return handed_over if os.path.isfile(handed_over) else named.path
+
+    return with_other_files(loaded, path_of)
 
 
 def _reading(files: RoleFiles) -> dict[str, Any]:

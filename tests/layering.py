@@ -50,6 +50,7 @@ LAYERS: Mapping[str, Layer] = {
             "dataplane",
             "sansio",
             "logs",
+            "certificates",
             "state",
             "clock",
             "plugins",
@@ -120,7 +121,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "proxies": Layer(
         "the built-in proxy types, on the same seam as foreign ones",
-        ("driver", "timer", "sansio", *_VOCABULARY),
+        ("driver", "timer", "certificates", "sansio", *_VOCABULARY),
     ),
     "carriers": Layer(
         "how a stream gets from the client to the server",
@@ -132,11 +133,15 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "dataplane": Layer(
         "moving bytes; knows nothing of sessions or proxy types",
-        ("driver", "timer", "sansio", *_VOCABULARY),
+        ("driver", "timer", "certificates", "sansio", *_VOCABULARY),
     ),
     "logs": Layer(
         "where log events go, in frp's format and for machines",
         ("values", "errors", "options"),
+    ),
+    "certificates": Layer(
+        "a certificate of one's own, and those in files: judged, and read again when they change",
+        ("timer", "state", "values", "errors"),
     ),
     "driver": Layer(
         "runs protocol cores: tells their events, sends their output, wakes them in time",
@@ -149,10 +154,6 @@ LAYERS: Mapping[str, Layer] = {
     "plugins": Layer(
         "proxy types by name, found as Twisted plugins",
         _VOCABULARY,
-    ),
-    "certificates": Layer(
-        "a certificate of one's own, and fingerprints",
-        ("state", "values", "errors"),
     ),
     "state": Layer(
         "what is kept from one start to the next",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.testing import MemoryReactorClock
@@ -52,6 +53,42 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual([proxy.common.name for proxy in assembly.loaded.proxies], ["a"])
         assert assembly.state is not None
         self.assertEqual(assembly.state.path, Path("/h/.local/state/relaykit"))
+
+    def test_credentials(self) -> None:
+        """What systemd hands over under the name of a key is read in place of the file that the key names."""
+        folder = self.folder.absolute() / "credentials"
+        folder.mkdir()
+        (folder / "transport.tls.keyFile").write_text("")
+        (folder / "vhostHTTPSCertificates[0].certFile").write_text("")
+        (folder / "auth.tokenSource.file.path").write_text("handed over\n")
+        path = self.file(
+            "s.toml",
+            'auth.tokenSource = {type = "file", file = {path = "/root/token"}}\n'
+            'transport.tls.certFile = "/root/a.crt"\ntransport.tls.keyFile = "/root/a.key"\n'
+            "vhostHTTPPort = 8080\nvhostHTTPSPort = 8443\n"
+            'vhostHTTPSCertificates = [{certFile = "/root/b.crt", keyFile = "/root/b.key"}]\n',
+        )
+        assembly = read_server(RoleFiles(config=path, environ={"CREDENTIALS_DIRECTORY": str(folder)}))
+        self.assertEqual(assembly.token, Secret("handed over"))
+        tls = assembly.loaded.config.transport.tls
+        self.assertEqual((tls.cert_file, tls.key_file), ("/root/a.crt", f"{folder}/transport.tls.keyFile"))
+        options: Any = assembly.loaded.ingress_options["http"]
+        (pair,) = options.vhost_https_certificates
+        self.assertEqual(
+            (pair.cert_file, pair.key_file),
+            (f"{folder}/vhostHTTPSCertificates[0].certFile", "/root/b.key"),
+        )
+
+    def test_open_state(self) -> None:
+        """A state directory that others can use is warned about when a role begins."""
+        state = self.folder.absolute() / "state"
+        state.mkdir(mode=0o700)
+        state.chmod(0o777)
+        path = self.file("c.toml", f'auth.token = "{token_hex(32)}"\nstateDir = "{state}"\n')
+        for read in (read_client, read_server):
+            with capturedLogs() as logged:
+                read(RoleFiles(config=path, environ={})).make(MemoryReactorClock())
+            self.assertIn("open-state", [event.get("problem") for event in logged])
 
     def test_said_beside_the_file(self) -> None:
         """A state directory and a token that were named beside the file come first."""

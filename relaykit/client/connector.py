@@ -13,14 +13,14 @@ from twisted.logger import Logger
 
 from relaykit import __version__
 from relaykit.authentication import TokenProver
-from relaykit.certificates import fingerprint
+from relaykit.certificates.own import fingerprint
 from relaykit.client.binding import BindingPolicy
 from relaykit.client.heartbeats import heartbeat_of
 from relaykit.client.paths import PathRoute, Route
 from relaykit.client.remembered import Remembered
 from relaykit.client.session import Session
 from relaykit.dataplane.tls import channel_binding
-from relaykit.errors import BindingFailedError, SessionLost
+from relaykit.errors import BindingFailedError, SessionLost, TransportSecurityError
 from relaykit.interfaces import ISecureLeg
 from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope
@@ -127,10 +127,14 @@ class Connector:
                 )
                 await session.log_in()
             except SessionLost as error:
+                broken_by = _broken_by(path, leg)
                 _drop(path, leg)
                 if session is not None and session.peer_answered:
                     self._negotiation.answered(version, self._clock.seconds())
                     raise
+                if broken_by:
+                    # In TLS 1.3 a server says what it has against a certificate after the handshake.
+                    raise TransportSecurityError(f"TLS with {self.server} failed: {broken_by}") from error
                 silent = session is not None and session.was_silent
                 if not silent and self._negotiation.closed_without_answer(version):
                     self.log.debug("the server does not seem to know wire v2; trying v1")
@@ -260,6 +264,12 @@ def _drop(path: IStreamPath, leg: IStreamLeg | None) -> None:
     if leg is not None:
         leg.abort()
     path.close()
+
+
+def _broken_by(path: IStreamPath, leg: IStreamLeg | None) -> str:
+    """Why TLS with the server broke; empty if it has not."""
+    connection = None if leg is None else path.connection_of(leg)
+    return connection.broken_by if ISecureLeg.providedBy(connection) else ""
 
 
 def _fingerprint(session: Session) -> str:

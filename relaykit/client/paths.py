@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, MuxRole
+from relaykit.certificates.files import TlsContents, TlsFiles, WatchedFiles
 from relaykit.dataplane.dialing import dial, dial_datagrams
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
-from relaykit.errors import TransportSecurityError, problem_of
+from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import IDialHost, ISecureLeg, IStreamPath
 from relaykit.nat.sockets import share_port
 from relaykit.sansio.parsers.first_bytes import CUSTOM_TLS_BYTE
@@ -102,18 +101,22 @@ class DialHost:
 
     Local ports can be shared by sockets that reach for other clients.
 
-    The files of TLS are read again when they have changed, so that a renewed certificate needs no
-    restart.
+    The files of TLS are looked at whenever a connection is made.
     """
-
-    log = Logger()
 
     def __init__(self, config: ClientConfig, poller: Poller) -> None:
         self._config = config
         self._poller = poller
-        self._context: TlsContext | None = None
-        self._stamps: list[int] = []
-        self._reported = False
+        tls = config.transport.tls
+        files = TlsFiles(
+            table="transport.tls",
+            certificate=tls.cert_file,
+            key=tls.key_file,
+            authorities=tls.trusted_ca_file,
+            shown_to_verifiers=False,
+        )
+        self._files = WatchedFiles(files, self._make_context)
+        self._is_open = False
 
     @property
     def reactor(self) -> IReactorTime:
@@ -127,9 +130,9 @@ class DialHost:
         return os.urandom(count)
 
     def dial(self) -> Deferred[IStreamLeg]:
-        """Fails, before it reaches for the server, where a file of TLS cannot be read and never could be."""
+        """Fails, before it reaches for the server, where a file of TLS cannot be used and never could be."""
         transport = self._config.transport
-        if transport.tls.enable and self._context is None:
+        if transport.tls.enable and not self._is_open:
             try:
                 self._tls_context()
             except TransportSecurityError as error:
@@ -149,7 +152,7 @@ class DialHost:
         return dial_datagrams(self._poller, config.server_addr, config.server_port, timeout_s)
 
     def secure(self, leg: IStreamLeg) -> Deferred[IStreamLeg]:
-        """Fails also where a file of TLS cannot be read and never could be."""
+        """Fails also where a file of TLS cannot be used and never could be."""
         tls = self._config.transport.tls
         if not tls.enable:
             return succeed(leg)
@@ -164,52 +167,20 @@ class DialHost:
         return secured
 
     def _tls_context(self) -> TlsContext:
-        """What TLS needs, from files that are as new as they can be read.
+        """What TLS needs, from files that are as new as they can be used."""
+        if self._is_open:
+            self._files.look()
+        else:
+            self._files.open()
+            self._is_open = True
+        return self._files.made
 
-        A renewal may take a file away for a moment, or replace two files one after the other: until they
-        can be used again the context that was made last serves.
-        """
-        try:
-            self._read_files()
-            self._reported = False
-        except TransportSecurityError as error:
-            if self._context is None:
-                raise
-            if not self._reported:
-                self._reported = True
-                self.log.warn(
-                    "the files of transport.tls cannot be used, so what was read before serves on: {reason}",
-                    reason=str(error),
-                    problem="tls-files",
-                )
-        assert self._context is not None
-        return self._context
-
-    def _read_files(self) -> None:
-        try:
-            stamps = [Path(each).stat().st_mtime_ns for each in self._files]
-            if self._context is None or stamps != self._stamps:
-                self._context = self._read_context()
-                self._stamps = stamps
-        except OSError as error:
-            why = (error.strerror or "").lower()
-            raise TransportSecurityError(
-                f"cannot read {error.filename}: {why}", problem=problem_of(error, "tls-files")
-            ) from error
-
-    @property
-    def _files(self) -> list[str]:
+    def _make_context(self, contents: TlsContents) -> TlsContext:
         tls = self._config.transport.tls
-        own = [tls.cert_file, tls.key_file] if tls.cert_file and tls.key_file else []
-        return [*own, tls.trusted_ca_file] if tls.trusted_ca_file else own
-
-    def _read_context(self) -> TlsContext:
-        tls = self._config.transport.tls
-        own = bool(tls.cert_file and tls.key_file)
         return client_context(
-            certificate=Path(tls.cert_file) if own else None,
-            key=Path(tls.key_file) if own else None,
-            authorities=Path(tls.trusted_ca_file) if tls.trusted_ca_file else None,
+            certificate=contents.certificate,
+            key=contents.key,
+            authorities=contents.authorities,
             fingerprint=tls.server_fingerprint,
             server_name=tls.server_name or self._config.server_addr,
         )

@@ -177,9 +177,11 @@ class Session:
         exporter = channel_binding(leg)
         if not exporter or not hmac.compare_digest(certificate_of(leg), self.certificate):
             leg.abort()
+            # A server that has renewed its certificate proves itself in a new login, and nobody else can.
+            self.clock.callLater(0, self.abort, Ended.RESET)
             raise TransportSecurityError(
                 "who answers now has another certificate than the server of this session: its certificate "
-                "was replaced, or somebody is in between",
+                "was replaced, or somebody is in between; a new login will tell",
                 problem="other-certificate",
             )
         return leg, bound.connection_proof(purpose, exporter, self.run_id)

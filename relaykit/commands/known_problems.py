@@ -95,31 +95,39 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The certificate is valid, but for another name than the one that the client asked for.",
         "Set transport.tls.serverName to a name in the certificate, or serverAddr to that name.",
     ),
+    "certificate-without-names": KnownProblem(
+        "The certificate is for nobody",
+        "The server's certificate has no subjectAltName.  The name in its subject (CN) has not counted for "
+        "years, so that whoever verifies names cannot accept it, whatever name is expected.",
+        "Have the certificate made with one, such as by openssl req -addext subjectAltName=DNS:HOST, or have "
+        "clients pin it with transport.tls.serverFingerprint in place of trustedCaFile.",
+    ),
     "tls-files": KnownProblem(
-        "A file of transport.tls cannot be used",
-        "A file of transport.tls is not there or does not hold what it should.",
-        "Give PEM files: the certificate chain with the own certificate first, its private key without a "
-        "password, the authorities' certificates.",
+        "A file of a certificate, a key or a CA cannot be used",
+        "A file that transport.tls or vhostHTTPSCertificates names is not there, or does not hold what it "
+        "should; at its start the program ends then, and later it goes on with what it read before.",
+        "Give PEM files that the program's user may read: the certificate chain with the own certificate "
+        "first, its private key without a password, the authorities' certificates; a certificate for sites "
+        "needs host names in its subjectAltName.  Files that are corrected are taken without a restart.",
     ),
     "weak-certificate": KnownProblem(
         "A certificate is too weak",
         "OpenSSL on this system does not use certificates whose keys or digests can be broken.",
         "Make a new key, RSA with 2048 bits or ECDSA, and have a certificate made for it with SHA-256.",
     ),
-    "site-certificate": KnownProblem(
-        "A certificate of sites cannot be used",
-        "The files of an entry of vhostHTTPSCertificates are not there, or do not hold what they should; at "
-        "its start the server ends then, and later it goes on with what they held before.",
-        "Give PEM files that the server's user may read: the certificate chain, with the own certificate "
-        "first, and its private key without a password; a certificate needs host names in its "
-        "subjectAltName.  Files that are corrected are taken within seconds.",
-    ),
     "certificate-time": KnownProblem(
-        "A certificate of sites is not valid, or not for long",
-        "A certificate in vhostHTTPSCertificates has expired, is about to, or is not valid yet; browsers do "
-        "not accept one outside its time.",
-        "Have it renewed, and look why whatever should do that has not; new files are taken by themselves.  "
-        "If the time is wrong, correct this machine's clock.",
+        "A certificate is not valid, or not for long",
+        "A certificate in transport.tls or vhostHTTPSCertificates has expired, is about to, or is not valid "
+        "yet; nobody who verifies it accepts one outside its time.",
+        "Have it renewed, and look why whatever should do that has not; new files are taken without a "
+        "restart.  If the time is wrong, correct this machine's clock.",
+    ),
+    "open-state": KnownProblem(
+        "Others can use the state directory",
+        "The modes of the state directory, or of a file in it, let other users of this machine read or "
+        "replace the keys that are kept there.",
+        "Take their access away, as the message says; if others use the machine, remove the files, so that "
+        "new keys are made.",
     ),
     "open-key-file": KnownProblem(
         "A private key can be read by everybody",

@@ -214,6 +214,7 @@ RELAYKIT = Program(
             _FILE,
             _STRICT,
             _UNSAFE,
+            _TOKEN_FILE,
             click.Option(
                 ["--role"],
                 type=click.Choice(["server", "client"]),

@@ -1,18 +1,37 @@
-"""``relaykit verify``: everything that is wrong with a configuration file."""
+"""``relaykit verify``: all that is wrong with a configuration file, and with the files that it names."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
+from relaykit.assembly import read_secret_file
+from relaykit.certificates.files import TlsFiles
 from relaykit.commands.loading import chosen_file, loaded_or_said
-from relaykit.config.load import load_client, load_server, role_of
+from relaykit.config.load import (
+    LoadedClient,
+    LoadedServer,
+    files_named_in,
+    load_client,
+    load_server,
+    role_of,
+)
+from relaykit.config.tokens import resolve_token
+from relaykit.errors import RelaykitError, TransportSecurityError
+from relaykit.options import FileUse, NamedFile
 from relaykit.plugins import ProxyTypes
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
+    from relaykit.config.schema.auth import Auth
 
-__all__ = ["run"]
+__all__ = ["run", "tls_files"]
+
+_BETWEEN_THE_ROLES = "transport.tls"
+"""The table of TLS between clients and the server; any other is of a proxy type, for its users."""
+
+_PARTS = (FileUse.CERTIFICATE, FileUse.KEY, FileUse.AUTHORITIES)
 
 
 def run(
@@ -22,6 +41,7 @@ def run(
     strict_config: bool,
     allow_unsafe: Collection[str],
     role: str | None,
+    token_file: str = "",
 ) -> int:
     """Checks a file as the configuration of a role: of the one whose keys it has, if none was named."""
     config = chosen_file(config, file)
@@ -30,15 +50,75 @@ def run(
         return 1
     # A file whose keys do not tell has the same keys, and the same mistakes, in both roles.
     role = role or role_of(config, environ=context.environ, strict=strict_config) or "server"
-    load: Any = load_server if role == "server" else load_client
-    types = ProxyTypes.installed()
-    loaded = loaded_or_said(
-        lambda: load(
-            config, types=types, environ=context.environ, strict=strict_config, allow_unsafe=allow_unsafe
-        ),
-        context.complain,
-    )
+
+    def load() -> LoadedServer | LoadedClient:
+        return (load_server if role == "server" else load_client)(
+            config,
+            types=ProxyTypes.installed(),
+            environ=context.environ,
+            strict=strict_config,
+            allow_unsafe=allow_unsafe,
+            token_given=bool(token_file),
+        )
+
+    loaded = loaded_or_said(load, context.complain)
     if loaded is None:
+        return 1
+    problems = [
+        *_token_problems(loaded.config.auth, token_file, context.environ),
+        *_tls_problems(context, config, tls_files(loaded)),
+    ]
+    for problem in problems:
+        context.complain(f"{config}: {problem}")
+    if problems:
         return 1
     context.say(f"{config} is good for a {role}")
     return 0
+
+
+def tls_files(loaded: LoadedServer | LoadedClient) -> list[TlsFiles]:
+    """The files of TLS that a configuration names, a group for each table."""
+    if isinstance(loaded, LoadedClient) and not loaded.config.transport.tls.enable:
+        return []
+    return list(_grouped(files_named_in(loaded), shown_to_verifiers=isinstance(loaded, LoadedServer)))
+
+
+def _grouped(named: Iterable[NamedFile], *, shown_to_verifiers: bool) -> Iterator[TlsFiles]:
+    tables: dict[str, dict[FileUse, str]] = {}
+    for each in named:
+        if each.use in _PARTS:
+            tables.setdefault(each.key.rpartition(".")[0], {})[each.use] = each.path
+    for table, paths in tables.items():
+        certificate, key, authorities = (paths.get(each, "") for each in _PARTS)
+        yield TlsFiles(
+            table=table,
+            certificate=certificate,
+            key=key,
+            authorities=authorities,
+            for_users=table != _BETWEEN_THE_ROLES,
+            shown_to_verifiers=shown_to_verifiers,
+        )
+
+
+def _tls_problems(context: CommandContext, config: str, files: Iterable[TlsFiles]) -> Iterator[str]:
+    """What the role would not start with; what it would warn of is said."""
+    now = datetime.now(UTC)
+    for each in files:
+        try:
+            contents = each.read(now)
+        except TransportSecurityError as error:
+            yield str(error)
+            continue
+        for warning, _ in each.warnings(contents, now):
+            context.complain(f"WARNING: {config}: {warning}")
+
+
+def _token_problems(auth: Auth, token_file: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Why the token cannot be had; a command that prints it is not run for that."""
+    try:
+        if token_file:
+            read_secret_file(token_file)
+        elif auth.token_source is not None and auth.token_source.type == "file":
+            resolve_token(auth, environ=environ)
+    except RelaykitError as error:
+        yield str(error)

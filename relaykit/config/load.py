@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import ConfigurationProblem, Findings, Report
@@ -20,7 +20,15 @@ from relaykit.config.rules.completing import complete_client, complete_server
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.config.text.documents import Document, Format, KeyPath, key_path
 from relaykit.errors import PluginError
-from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, option_fields
+from relaykit.options import (
+    NamedFile,
+    Options,
+    Problem,
+    ProxyCommon,
+    VisitorCommon,
+    option_fields,
+    with_files,
+)
 from relaykit.plugins import ProxyTypes
 
 ConfigT = TypeVar("ConfigT", ServerConfig, ClientConfig)
@@ -31,10 +39,12 @@ __all__ = [
     "LoadedClient",
     "LoadedServer",
     "client_from_table",
+    "files_named_in",
     "load_client",
     "load_server",
     "role_of",
     "server_from_table",
+    "with_other_files",
 ]
 
 
@@ -76,6 +86,9 @@ class LoadedClient:
     proxies: tuple[ConfiguredProxy, ...]
     visitors: tuple[ConfiguredVisitor, ...]
     warnings: tuple[ConfigurationProblem, ...]
+
+
+LoadedT = TypeVar("LoadedT", LoadedServer, LoadedClient)
 
 
 def load_server(
@@ -135,6 +148,33 @@ def role_of(
         return "client"
     more = len(given & (server - client)) - len(given & (client - server))
     return "" if not more else "server" if more > 0 else "client"
+
+
+def with_other_files(loaded: LoadedT, path_of: Callable[[NamedFile], str]) -> LoadedT:
+    """The same configuration with other paths for the files that it names, those of proxy types too."""
+    loaded = evolve(loaded, config=with_files(loaded.config, path_of))
+    if isinstance(loaded, LoadedServer):
+        options = {
+            name: with_files(each, path_of, f"proxyTypes.{name}.")
+            for name, each in loaded.ingress_options.items()
+        }
+        loaded = evolve(loaded, ingress_options=options)
+    return loaded
+
+
+def files_named_in(loaded: LoadedServer | LoadedClient) -> list[NamedFile]:
+    """The files that a configuration names, those of proxy types too."""
+    found: list[NamedFile] = []
+
+    def note(named: NamedFile) -> str:
+        found.append(named)
+        return named.path
+
+    if isinstance(loaded, LoadedServer):
+        with_other_files(loaded, note)
+    else:
+        with_other_files(loaded, note)
+    return found
 
 
 def server_from_table(

@@ -12,17 +12,15 @@ import hmac
 import ipaddress
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.certificates.judging import Pem, read_authorities, read_chain, read_key
 from relaykit.dataplane.legs import OutputGate, StreamLeg
 from relaykit.dataplane.records import (
     BUFFERS,
@@ -88,12 +86,11 @@ class TlsContext:
     """SHA-256 of the one certificate that the peer may have; empty for any."""
 
 
-Pem = bytes | Path
-"""A text in PEM, or the file with it, which is then named where something is wrong with it."""
-
-
 def server_context(
-    certificate: Pem, key: Pem, authorities: Pem | None = None, protocols: Sequence[bytes] = ()
+    certificate: bytes | Pem,
+    key: bytes | Pem,
+    authorities: bytes | Pem | None = None,
+    protocols: Sequence[bytes] = (),
 ) -> TlsContext:
     """For the end that is connected to.
 
@@ -103,7 +100,6 @@ def server_context(
 
     :raises TransportSecurityError: something is not PEM or too weak, or the key is not that of the
         certificate.
-    :raises OSError: a file cannot be read.
     """
     context = _make_context(certificate, key, authorities)
     if authorities is not None:
@@ -114,9 +110,9 @@ def server_context(
 
 
 def client_context(
-    certificate: Pem | None = None,
-    key: Pem | None = None,
-    authorities: Pem | None = None,
+    certificate: bytes | Pem | None = None,
+    key: bytes | Pem | None = None,
+    authorities: bytes | Pem | None = None,
     fingerprint: str = "",
     server_name: str = "",
 ) -> TlsContext:
@@ -129,7 +125,6 @@ def client_context(
 
     :raises TransportSecurityError: something is not PEM or too weak, the key is not that of the certificate,
         or the fingerprint or the name makes no sense.
-    :raises OSError: a file cannot be read.
     """
     asked_name = _asked_name(server_name)
     context = _make_context(certificate, key, authorities)
@@ -188,6 +183,7 @@ class TlsLeg(StreamLeg):
         "_lower_ended",
         "_poller",
         "_unsent",
+        "broken_by",
         "peer_certificate",
         "tls_version",
     )
@@ -198,6 +194,7 @@ class TlsLeg(StreamLeg):
         super().__init__(lower.peer, lower.host)
         self.peer_certificate: bytes | None = None
         self.tls_version = ""
+        self.broken_by = ""
         self._poller = poller
         self._lower = lower
         self._context = context
@@ -350,7 +347,7 @@ class TlsLeg(StreamLeg):
         try:
             self._verify()
         except TransportSecurityError as error:
-            self._fail(str(error))
+            self._fail(str(error), error.problem)
             return
         established, self._established = self._established, None
         self._stop_deadline()
@@ -377,7 +374,7 @@ class TlsLeg(StreamLeg):
         if context.server_name:
             _verify_name(self._connection, context.server_name)
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, problem: str = "") -> None:
         established, self._established = self._established, None
         self._stop_deadline()
         self._finishing = True
@@ -385,7 +382,7 @@ class TlsLeg(StreamLeg):
         self._lower.close()
         if established is not None:
             where = "" if self.peer is None else f" with {self.peer}"
-            established.errback(TransportSecurityError(f"TLS{where} failed: {reason}"))
+            established.errback(TransportSecurityError(f"TLS{where} failed: {reason}", problem=problem))
 
     def _too_late(self, timeout_s: float) -> None:
         self._deadline = None
@@ -451,7 +448,8 @@ class TlsLeg(StreamLeg):
     def _broken(self, error: SSL.Error) -> None:
         self._finishing = True
         self._flush()
-        self.log.info("TLS with {peer} broke: {reason}", peer=self.peer, reason=_reason_of(error))
+        self.broken_by = _reason_of(error)
+        self.log.info("TLS with {peer} broke: {reason}", peer=self.peer, reason=self.broken_by)
         self._lower.close()
         self._poller.at_turn_end(self._tell_broken)
 
@@ -498,7 +496,9 @@ class TlsLeg(StreamLeg):
         self._flush()
 
 
-def _make_context(certificate: Pem | None, key: Pem | None, authorities: Pem | None) -> SSL.Context:
+def _make_context(
+    certificate: bytes | Pem | None, key: bytes | Pem | None, authorities: bytes | Pem | None
+) -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(_TLS12_CIPHERS)
@@ -510,68 +510,43 @@ def _make_context(certificate: Pem | None, key: Pem | None, authorities: Pem | N
     # An idle session keeps no record buffers: 30 KiB less for each.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     if certificate is not None and key is not None:
-        _show(context, certificate, key)
+        _show(
+            context,
+            _named(certificate, "the TLS certificate"),
+            _named(key, "the TLS private key"),
+        )
     if authorities is not None:
-        _trust(context, authorities)
+        _trust(context, _named(authorities, "the file of trusted CAs"))
     return context
 
 
-def _content(pem: Pem) -> tuple[bytes, str]:
-    """What is in PEM, and the name of its file with a blank before it."""
-    return (pem.read_bytes(), f" {pem}") if isinstance(pem, Path) else (pem, "")
+def _named(pem: bytes | Pem, name: str) -> Pem:
+    return pem if isinstance(pem, Pem) else Pem(pem, name)
 
 
 def _show(context: SSL.Context, certificate: Pem, key: Pem) -> None:
-    content, file = _content(certificate)
-    secret, key_file = _content(key)
-    try:
-        chain = x509.load_pem_x509_certificates(content)
-    except ValueError as error:
-        raise TransportSecurityError(
-            f"the TLS certificate{file} cannot be read as PEM: {error}", problem="tls-files"
-        ) from error
-    try:
-        private: Any = load_pem_private_key(secret, password=None)
-    except TypeError as error:
-        raise TransportSecurityError(
-            f"the TLS private key{key_file} has a password, and nobody to give it: write it without",
-            problem="tls-files",
-        ) from error
-    except ValueError as error:
-        raise TransportSecurityError(
-            f"the TLS private key{key_file} cannot be read as PEM: {error}", problem="tls-files"
-        ) from error
+    chain = read_chain(certificate)
+    private = read_key(key, chain, certificate.name)
     try:
         context.use_certificate(chain[0])
         for each in chain[1:]:
             context.add_extra_chain_cert(each)
-    except SSL.Error as error:
-        raise TransportSecurityError(
-            f"the TLS certificate{file} cannot be used: {_reason_of(error)}", problem="weak-certificate"
-        ) from error
-    try:
         context.use_privatekey(private)
         context.check_privatekey()
     except (SSL.Error, TypeError) as error:
         # TypeError is for kinds of keys that no certificate of TLS has.
+        reason = _reason_of(error) if isinstance(error, SSL.Error) else str(error)
         raise TransportSecurityError(
-            f"the TLS private key{key_file} is not that of the certificate{file}", problem="tls-files"
+            f"{certificate.name} cannot be used: {reason}", problem="tls-files"
         ) from error
 
 
 def _trust(context: SSL.Context, authorities: Pem) -> None:
-    content, file = _content(authorities)
-    try:
-        certificates = x509.load_pem_x509_certificates(content)
-    except ValueError as error:
-        raise TransportSecurityError(
-            f"the trusted CA file{file} cannot be read as PEM: {error}", problem="tls-files"
-        ) from error
     store = context.get_cert_store()
     assert store is not None, "a context without certificate store"
     # Whatever the file holds is trusted, as by Go's programs: an intermediate, or the peer's own certificate.
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
-    for each in certificates:
+    for each in read_authorities(authorities):
         store.add_cert(crypto.X509.from_cryptography(each))
 
 
@@ -608,7 +583,7 @@ def _verify_name(connection: SSL.Connection, name: str) -> None:
         raise TransportSecurityError(
             "the server's certificate is not for any name, because it has no subjectAltName: give the server "
             "a certificate that has one, or pin this one with transport.tls.serverFingerprint",
-            problem="certificate-name",
+            problem="certificate-without-names",
         ) from error
     except (VerificationError, ValueError) as error:
         # ValueError is for names, such as numbers, that no certificate can be for.
@@ -662,37 +637,59 @@ def _digest(fingerprint: str) -> bytes:
 _NOT_TLS = "the peer does not speak TLS: is TLS on at both ends, and is it the right port?"
 
 _ADVICE = {
-    "ee key too small": (
-        "its key is too short for this system's OpenSSL: make one of 2048 bits or more, or ECDSA"
-    ),
-    "ca md too weak": "it is signed with a digest that this system's OpenSSL takes for broken",
     "wrong version number": _NOT_TLS,
     "packet length too long": _NOT_TLS,
     "http request": "the peer speaks HTTP, not TLS",
     "unsupported protocol": "the peer speaks only versions of TLS before 1.2",
     "no shared cipher": "both ends have no cipher in common",
     "peer did not return a certificate": "the peer showed no certificate, and this end demands one",
-    "tlsv13 alert certificate required": (
+}
+"""What to make of errors of OpenSSL, which tells them in small letters in old versions."""
+
+_ALERT = "alert "
+_ALERTS = {
+    "certificate required": (
         "the server demands a certificate of this client: set transport.tls.certFile and keyFile"
     ),
-    "tlsv1 alert unknown ca": "the peer does not trust the CA of the certificate that was shown to it",
-    "ssl/tls alert unknown ca": "the peer does not trust the CA of the certificate that was shown to it",
-    "ssl/tls alert bad certificate": "the peer does not accept the certificate that was shown to it",
-    "sslv3 alert bad certificate": "the peer does not accept the certificate that was shown to it",
+    "unknown ca": (
+        "the peer does not trust the CA of the certificate that was shown to it: have it made by one that is "
+        "in the peer's trustedCaFile, or put it there"
+    ),
+    "bad certificate": (
+        "the peer does not accept the certificate that was shown to it: its log says why; with trustedCaFile "
+        "it takes those of its authorities only"
+    ),
+    "certificate expired": (
+        "the certificate that was shown to the peer has expired by its clock: renew it, or correct the clock"
+    ),
+    "unsupported certificate": (
+        "the certificate that was shown to the peer is of a kind that it does not take, or not made for this "
+        "use: look at its extendedKeyUsage"
+    ),
+    "certificate revoked": "the certificate that was shown to the peer has been revoked",
+    "certificate unknown": "the peer does not accept the certificate that was shown to it: its log says why",
+    "handshake failure": "the peer found no common ground: versions of TLS, ciphers or the kind of key",
+    "protocol version": "the peer speaks no version of TLS from 1.2 on",
 }
+"""What peers say before they leave, by the name that OpenSSL has for it after the word alert; what comes
+before depends on its version.  Source: RFC 8446 section 6.2."""
 
 
 _UNTRUSTED = "is not signed by a trusted CA: check trustedCaFile"
+_NO_CA = "comes from a certificate that is not that of a CA"
 _NOT_VERIFIED = {
     9: "is not valid yet: look at the clocks of both machines",
-    10: "has expired: renew it",
+    10: "has expired, or its CA has: renew it",
     18: _UNTRUSTED,
     19: _UNTRUSTED,
     20: _UNTRUSTED,
     21: _UNTRUSTED,
-    66: "has a key that is too short for this system's OpenSSL",
+    24: _NO_CA,
+    26: "is not made for this use: look at its extendedKeyUsage",
+    66: "has a key that is too short for this system's OpenSSL: have it made with 2048 bits, or ECDSA",
     67: "comes from a CA whose key is too short for this system's OpenSSL",
-    68: "is signed with a digest that this system's OpenSSL takes for broken",
+    68: "is signed with a digest that this system's OpenSSL takes for broken: have it made with SHA-256",
+    79: _NO_CA,
 }
 """Why OpenSSL does not accept a certificate.  Source: X509_STORE_CTX_get_error(3)."""
 
@@ -708,7 +705,10 @@ def _reason_of(error: SSL.Error, not_verified: int | None = None) -> str:
     if error.args and isinstance(error.args[0], Sequence) and error.args[0]:
         reasons = [entry[-1] for entry in error.args[0] if entry[-1]]
         for reason in reasons:
-            advice = _ADVICE.get(reason.lower())
+            said = reason.lower()
+            advice = _ADVICE.get(said) or (
+                _ALERTS.get(said.rpartition(_ALERT)[2]) if _ALERT in said else None
+            )
             if advice is not None:
                 return advice
         if reasons:

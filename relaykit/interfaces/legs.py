@@ -213,6 +213,7 @@ class ISecureLeg(IStreamLeg):
 
     peer_certificate = Attribute("The peer's certificate in DER, or None.")
     tls_version = Attribute("Such as ``TLSv1.3``.")
+    broken_by = Attribute("Why TLS ended in disorder, in words; empty as long as it has not.")
 
     def export_keying_material(label: bytes, length: int) -> bytes:
         """A secret that only the two ends of this TLS session know.  Source: RFC 9266, RFC 8446 7.5."""

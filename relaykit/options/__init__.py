@@ -33,10 +33,12 @@ from relaykit.options.fields import (
     Count,
     CountOrOff,
     Domains,
+    FileUse,
     Host,
     HostAndPort,
     ListeningPort,
     ListeningPortOrOff,
+    NamedFile,
     OptionField,
     Options,
     Port,
@@ -47,6 +49,7 @@ from relaykit.options.fields import (
     SecondsOrOff,
     doc,
     extension,
+    file,
     file_key,
     limits_of,
     listened_ports,
@@ -54,6 +57,7 @@ from relaykit.options.fields import (
     options_class,
     plain_type,
     wire,
+    with_files,
 )
 from relaykit.options.one_line import OneLine
 from relaykit.options.travel import EXTENSION_KEY, convert, from_wire, to_wire
@@ -63,6 +67,7 @@ __all__ = [
     "Count",
     "CountOrOff",
     "Domains",
+    "FileUse",
     "HealthCheck",
     "Host",
     "HostAndPort",
@@ -70,6 +75,7 @@ __all__ = [
     "ListeningPort",
     "ListeningPortOrOff",
     "LoadBalancer",
+    "NamedFile",
     "OneLine",
     "OptionField",
     "Options",
@@ -87,6 +93,7 @@ __all__ = [
     "convert",
     "doc",
     "extension",
+    "file",
     "file_key",
     "from_wire",
     "is_no_limit",
@@ -98,4 +105,5 @@ __all__ = [
     "plain_type",
     "to_wire",
     "wire",
+    "with_files",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
 from attrs import frozen
@@ -16,10 +17,12 @@ __all__ = [
     "Count",
     "CountOrOff",
     "Domains",
+    "FileUse",
     "Host",
     "HostAndPort",
     "ListeningPort",
     "ListeningPortOrOff",
+    "NamedFile",
     "OptionField",
     "Options",
     "Port",
@@ -30,6 +33,7 @@ __all__ = [
     "SecondsOrOff",
     "doc",
     "extension",
+    "file",
     "file_key",
     "flag",
     "limits_of",
@@ -38,6 +42,7 @@ __all__ = [
     "options_class",
     "plain_type",
     "wire",
+    "with_files",
 ]
 
 GREATEST_PORT = 65535
@@ -115,6 +120,28 @@ def file_key(path: str) -> msgspec.Meta:
     return msgspec.Meta(extra={"file_key": path})
 
 
+class FileUse(enum.Enum):
+    """What a file is for that a key names."""
+
+    CERTIFICATE = "certificate"
+    """A certificate with its chain, in PEM."""
+    KEY = "key"
+    """The private key of the certificate in the same table, in PEM."""
+    AUTHORITIES = "authorities"
+    """What others' certificates are verified by, in PEM."""
+    SECRET = "secret"
+    """Read, and nobody else's business."""
+    READ = "read"
+    """Read."""
+    WRITTEN = "written"
+    """Written, or a folder in which files are."""
+
+
+def file(use: FileUse) -> msgspec.Meta:
+    """Says that a text is the path of a file; see :func:`with_files`."""
+    return msgspec.Meta(extra={"file": use})
+
+
 def flag(name: str) -> msgspec.Meta:
     """Makes a key that every proxy has a flag of one-line commands: ``flag("group")`` is ``--group``.
 
@@ -148,6 +175,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return ()
 
 
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
 @frozen
 class OptionField:
     """One field of an options class, as loaders, codecs and the reference see it.
@@ -155,8 +185,8 @@ class OptionField:
     ``declared`` is its type with all annotations, such as limits: what :func:`~relaykit.options.convert`
     checks.  ``least`` and ``greatest`` are the limits of a number, None where it has none.
     ``names`` is "host", "host and port" or "domain" for a text that must be that, else empty.
-    ``file_key``, ``flag``, ``listened`` and ``exclusive`` are what :func:`file_key`, ``flag``,
-    ``ListeningPort`` and ``RemotePort`` declare.
+    ``file``, ``file_key``, ``flag``, ``listened`` and ``exclusive`` are what :func:`file`, :func:`file_key`,
+    ``flag``, ``ListeningPort`` and ``RemotePort`` declare.
     """
 
     name: str
@@ -169,6 +199,7 @@ class OptionField:
     extension: str | None
     description: str
     names: str
+    file: FileUse | None
     file_key: str | None
     flag: str | None
     listened: bool
@@ -220,6 +251,40 @@ def listened_ports(options: Options) -> frozenset[int]:
     return frozenset(found)
 
 
+@frozen
+class NamedFile:
+    """A file that a key names: the key, dotted from the top, the path as it is written, and its use."""
+
+    key: str
+    path: str
+    use: FileUse
+
+
+def with_files(options: OptionsT, path_of: Callable[[NamedFile], str], prefix: str = "") -> OptionsT:
+    """The same options, and those inside them, with other paths for the files that they name.
+
+    :param prefix: stands before the keys; those of a type that are at the top of the file go without.
+    """
+    changes: dict[str, Any] = {}
+    for each in option_fields(type(options)):
+        value = getattr(options, each.name)
+        key = each.file_key or prefix + each.key
+        if isinstance(value, Options):
+            changed: Any = with_files(value, path_of, f"{key}.")
+        elif isinstance(value, tuple) and any(isinstance(item, Options) for item in value):
+            changed = tuple(
+                with_files(item, path_of, f"{key}[{position}].") if isinstance(item, Options) else item
+                for position, item in enumerate(value)
+            )
+        elif each.file is not None and value:
+            changed = path_of(NamedFile(key, value, each.file))
+        else:
+            continue
+        if changed is not value:
+            changes[each.name] = changed
+    return msgspec.structs.replace(options, **changes) if changes else options
+
+
 def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField:
     plain, *metas = typing.get_args(declared) if typing.get_origin(declared) is Annotated else (declared,)
     extra: dict[str, Any] = {}
@@ -240,6 +305,7 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
         extension=extra.get("extension"),
         description=next((meta.description for meta in reversed(metas) if meta.description), ""),
         names=extra.get("names", ""),
+        file=extra.get("file"),
         file_key=extra.get("file_key"),
         flag=extra.get("flag"),
         listened=extra.get("listened", False),

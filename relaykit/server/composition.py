@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
@@ -17,12 +16,11 @@ from zope.interface import implementer
 
 from relaykit import __version__
 from relaykit.authentication import TokenVerifier
-from relaykit.certificates import fingerprint, load_or_create
 from relaykit.dataplane.listening import most_ports
 from relaykit.dataplane.load_balancers import LoadBalancers
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.shared_ports import SharedPorts
-from relaykit.dataplane.tls import TlsContext, server_context, start_tls
+from relaykit.dataplane.tls import start_tls
 from relaykit.errors import BrokenCarrier
 from relaykit.interfaces import IServerHost
 from relaykit.nat.rendezvous import RendezvousPoints
@@ -48,6 +46,7 @@ from relaykit.server.network import Network, make_network
 from relaykit.server.ports import PortProtocol, ServerPorts
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
+from relaykit.server.tls_identity import TlsIdentity
 from relaykit.server.visits import Visits
 from relaykit.timer import Portion
 from relaykit.token_key import TokenKey, in_thread_of
@@ -91,16 +90,13 @@ class ServerHost:
 
 @define(eq=False, kw_only=True)
 class ServerParts:
-    """The parts of one run of a server, from the opening of its ports to their end.
+    """The parts of one run of a server, from the opening of its ports to their end."""
 
-    :ivar fingerprint: SHA-256 of the server's certificate; what clients may pin.
-    """
-
-    fingerprint: str
     data_plane: DataPlane
     registry: Registry
     sessions: Sessions
     accounting: Accounting
+    _tls: TlsIdentity
     _acceptor: BindPort
     _ingresses: RunningIngresses
     _composition: Composition
@@ -110,6 +106,11 @@ class ServerParts:
     _stun: RelayStun | None = field(default=None, init=False)
 
     log = Logger()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the server's certificate; what clients may pin."""
+        return self._tls.fingerprint
 
     @property
     def port(self) -> int:
@@ -127,6 +128,7 @@ class ServerParts:
             self._bind_port = self._network.listen(config.bind_addr, config.bind_port, self._acceptor)
             self._shared_ports.adopt(config.bind_addr, self._bind_port, self._acceptor)
             self._ingresses.open(types.get(name) for name in self._composition.ingress_options)
+            self._tls.start()
         except Exception:
             self.close_soon()
             raise
@@ -188,6 +190,7 @@ class ServerParts:
     async def close(self) -> None:
         """Ends everything that is left."""
         self.close_port()
+        self._tls.stop()
         self.end_flows()
         await self.sessions.end_all()
         self._acceptor.close_connections()
@@ -231,12 +234,11 @@ class Composition:
     def compose(self) -> ServerParts:
         """The parts, wired; nothing is open yet.
 
-        :raises TransportSecurityError: the certificate cannot be used.
+        :raises TransportSecurityError: a file of TLS cannot be used.
         :raises BrokenCarrier: a carrier that the configuration names a port of cannot be used.
-        :raises OSError: a file cannot be read.
         """
         config, reactor = self.config, self.reactor
-        context, shown = self._tls()
+        tls = TlsIdentity(config.transport.tls, self.state, reactor)
         network = self.make_network(reactor)
         if trusted := config.proxy_protocol.networks:
             balancers = LoadBalancers(trusted, reactor)
@@ -280,7 +282,7 @@ class Composition:
         )
         acceptor = BindPort(
             first_messages.on_opened,
-            lambda leg: start_tls(network.poller, leg, context, server_side=True),
+            lambda leg: start_tls(network.poller, leg, tls.context, server_side=True),
             partial(network.listen_datagrams, config.bind_addr),
             BindRules(
                 tls_only=config.transport.tls.force or bool(config.transport.tls.trusted_ca_file),
@@ -302,7 +304,7 @@ class Composition:
             options = getattr(config.transport, carrier.name, None)
             carrier.make_acceptor(options, port, acceptor).setServiceParent(acceptor)
         parts: ServerParts = ServerParts(
-            fingerprint=shown,
+            tls=tls,
             data_plane=data_plane,
             registry=registry,
             sessions=sessions,
@@ -314,16 +316,6 @@ class Composition:
             shared_ports=shared_ports,
         )
         return parts
-
-    def _tls(self) -> tuple[TlsContext, str]:
-        """What TLS with this server is made of, and the fingerprint of its certificate."""
-        tls = self.config.transport.tls
-        authorities = Path(tls.trusted_ca_file) if tls.trusted_ca_file else None
-        if tls.cert_file and tls.key_file:
-            context = server_context(Path(tls.cert_file), Path(tls.key_file), authorities)
-            return context, fingerprint(Path(tls.cert_file).read_bytes())
-        pair = load_or_create(self.state, datetime.now(UTC))
-        return server_context(pair.certificate, pair.key, authorities), pair.fingerprint
 
     def _ports(self, network: Network, sessions: Sessions, shared_ports: SharedPorts) -> ServerPorts:
         """The ports that proxies and their types may open."""

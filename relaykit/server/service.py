@@ -113,8 +113,8 @@ class RelayServer(Service):
         """Fires once clients can log in; before the start it waits for that.
 
         Fails with :class:`relaykit.dataplane.listening.ListenFailed`,
-        :class:`relaykit.errors.TransportSecurityError`, an OSError that names the file, or what the start of
-        a configured proxy type failed with.
+        :class:`relaykit.errors.TransportSecurityError`, which names the file, or what the start of a
+        configured proxy type failed with.
         """
         if self._life.failure is not None:
             return fail(self._life.failure)

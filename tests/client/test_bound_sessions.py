@@ -7,7 +7,7 @@ from pathlib import Path
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.certificates import fingerprint
+from relaykit.certificates.own import fingerprint
 from relaykit.client.remembered import Remembered, RememberedServers
 from relaykit.errors import BindingFailedError, SessionLost
 from relaykit.sansio.control.client_life import STAND_BY_S
@@ -107,6 +107,19 @@ class BoundSessionTests(SynchronousTestCase):
         self.assertTrue(received.ended or received.lost)
         self.assertEqual(machine.services[SERVICE], [])
         self.assertTrue(any("who answers now has another certificate" in line for line in lines(logged)))
+
+    def test_certificate_renewed_without_mux(self) -> None:
+        """Without mux, too, a server that has renewed its certificate is known again, by a new login."""
+        scene = Scene()
+        machine = Machine(scene, muxed=False, tls=True)
+        started(machine, tcp_proxy(), pool_count=0)
+        scene.certificate_name = "a new one"
+        scene.dial(6000)
+        scene.advance(11)
+        user, _ = scene.dial(6000)
+        user.write(b"hello")
+        scene.advance(2)
+        self.assertEqual(len(machine.services[SERVICE]), 1)
 
     def test_wrong_token(self) -> None:
         """A wrong token is told as what it may be, at both ends."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.known_problems import with_hint
+from relaykit.errors import DuplicateProxyType
+from relaykit.plugins import ProxyTypes
+from tests.certificates.made import DAY, Made, made
 from tests.commands.terminal import Printed, run_printed
 
 SERVER = 'auth.token = "s"\nbindPort = 7001\n'
@@ -14,6 +19,12 @@ CLIENT = (
     'auth.token = "s"\nserverAddr = "h"\n'
     '[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 22\nremotePort = 1\n'
 )
+
+SITES = 'auth.token = "s"\nvhostHTTPPort = 8080\nvhostHTTPSPort = 8443\n[[vhostHTTPSCertificates]]\n'
+
+_NOW = datetime.now(UTC)
+TODAY: dict[str, Any] = {"begins": _NOW - 30 * DAY, "ends": _NOW + 60 * DAY}
+LATER: dict[str, Any] = {"begins": _NOW + DAY, "ends": _NOW + 60 * DAY}
 
 
 class VerifyTests(SynchronousTestCase):
@@ -81,6 +92,87 @@ class VerifyTests(SynchronousTestCase):
         printed = self.verify("bindPort = 7001\n")
         self.assertEqual(printed.status, 0)
         self.assertTrue(printed.stderr.startswith("WARNING: "))
+
+    def files(self, site: Made, key: Made | None = None) -> str:
+        """The table of TLS with files of this certificate and this key."""
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        (self.folder / "a.crt").write_bytes(site.pem)
+        key_file = self.folder / "a.key"
+        key_file.write_bytes((key or site).key_pem)
+        key_file.chmod(0o600)
+        return f'certFile = "{self.folder}/a.crt"\nkeyFile = "{self.folder}/a.key"\n'
+
+    def test_tls_files(self) -> None:
+        """The files of TLS are opened and judged as at the start, those of both roles and of types."""
+        good = made("a.example", **TODAY)
+        server = SERVER + "[transport.tls]\n"
+        for text, said in (
+            (server + self.files(good), ""),
+            (server + self.files(good, made("b.example")), "transport.tls.keyFile: "),
+            (server + self.files(made("a.example")), "a.crt has expired"),
+            (server + self.files(made("a.example", **LATER)), "a.crt is not valid yet"),
+            (server + 'trustedCaFile = "/nonexistent"\n', "transport.tls.trustedCaFile: /nonexistent cannot"),
+            (server + f'trustedCaFile = "{self.folder}/a.key"\n', "holds a private key and no certificate"),
+            ("[transport.tls]\n" + self.files(good, made("b")) + "[auth]\ntoken='s'\n", "keyFile: "),
+            (SITES + self.files(good), ""),
+            (SITES + self.files(good, made("b")), "vhostHTTPSCertificates[0].keyFile: "),
+            (SITES + self.files(made(**TODAY)), "no host in its subjectAltName"),
+        ):
+            printed = self.verify(text, "--role", "server")
+            self.assertEqual(printed.status, 1 if said else 0, printed)
+            self.assertIn(said, printed.stderr)
+            self.assertEqual(printed.stderr.count("\n"), 1 if said else 0, printed.stderr)
+        client = 'auth.token = "s"\nserverAddr = "h"\n[transport.tls]\n' + self.files(good, made("b"))
+        self.assertIn("transport.tls.keyFile: ", self.verify(client).stderr)
+        self.assertEqual(self.verify(client + "enable = false\n").status, 0)
+
+    def test_warnings_of_tls_files(self) -> None:
+        """What the start would warn of is a warning here."""
+        for text, said in (
+            (SERVER + "[transport.tls]\n" + self.files(made(**TODAY)), "has no subjectAltName"),
+            (SITES + self.files(made("a.example")), "has expired"),
+        ):
+            printed = self.verify(text)
+            self.assertEqual(printed.status, 0)
+            self.assertTrue(printed.stderr.startswith(f"WARNING: {self.path}: "), printed.stderr)
+            self.assertIn(said, printed.stderr)
+
+    def test_token(self) -> None:
+        """A token may come from a file, which is opened; a command for one is not run."""
+        token = Path(self.mktemp())
+        token.write_text("secret\n")
+        printed = self.verify("bindPort = 7001\n", "--token-file", str(token))
+        self.assertEqual((printed.status, printed.stderr), (0, ""))
+        for text, words in (
+            ("bindPort = 7001\n", ("--token-file", "/nonexistent")),
+            ('bindPort = 7001\nauth.tokenSource = {type = "file", file = {path = "/nonexistent"}}\n', ()),
+        ):
+            printed = self.verify(text, *words)
+            self.assertEqual(printed.status, 1)
+            self.assertIn("/nonexistent", printed.stderr)
+        command = 'bindPort = 7001\nauth.tokenSource = {type = "exec", exec = {command = "/nonexistent"}}\n'
+        self.assertEqual(self.verify(command, "--allow-unsafe", "TokenSourceExec").status, 0)
+
+    def test_file_as_a_word(self) -> None:
+        """The file may be given without -c, here and to the two roles; not twice."""
+        self.verify(SERVER)
+        for command in ("verify", "server", "client"):
+            printed = run_printed([command, str(self.path), "-c", "other.toml"])
+            self.assertEqual(printed.status, 2)
+            self.assertIn("two configuration files are named", printed.stderr)
+            self.assertIn("/nonexistent", run_printed([command, "/nonexistent"]).stderr)
+        self.assertEqual(run_printed(["verify", str(self.path)]).status, 0)
+
+    def test_type_twice(self) -> None:
+        """Two packages with one type are told in a sentence."""
+
+        def installed() -> ProxyTypes:
+            raise DuplicateProxyType("tcp is provided twice")
+
+        self.patch(ProxyTypes, "installed", staticmethod(installed))
+        printed = self.verify(SERVER)
+        self.assertEqual((printed.status, printed.stderr), (1, "tcp is provided twice\n"))
 
     def test_not_there(self) -> None:
         """A file that is not there, or was not named, is told."""

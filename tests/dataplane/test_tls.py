@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
-from pathlib import Path
 from unittest import mock
 
 from attrs import frozen
@@ -24,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from relaykit.certificates.judging import Pem
 from relaykit.dataplane import records, tls
 from relaykit.dataplane.records import RECORD_BYTES
 from relaykit.dataplane.tls import (
@@ -672,20 +672,15 @@ class ContextTests(SynchronousTestCase):
         self.assertRaises(TransportSecurityError, client_context, fingerprint="sha256:abc")
 
     def test_file_is_named(self) -> None:
-        """What comes from a file is refused with its name."""
+        """What has a name is refused by it."""
         pair, other = signed(), nameless()
-        files = [Path(self.mktemp()) for _ in range(3)]
-        for file, content in zip(files, (pair.certificate, other.key, b"junk"), strict=True):
-            file.write_bytes(content)
-        certificate, key, junk = files
+        certificate, key = Pem(pair.certificate, "/a.crt"), Pem(other.key, "/b.key")
+        junk = Pem(b"junk", "/junk")
         for make, said in (
-            (lambda: server_context(junk, key), f"the TLS certificate {junk} cannot be read as PEM"),
-            (lambda: server_context(certificate, junk), f"the TLS private key {junk} cannot be read as PEM"),
-            (
-                lambda: server_context(certificate, key),
-                f"{key} is not that of the certificate {certificate}",
-            ),
-            (lambda: client_context(authorities=junk), f"the trusted CA file {junk} cannot be read as PEM"),
+            (lambda: server_context(junk, key), "/junk cannot be read as PEM"),
+            (lambda: server_context(certificate, junk), "/junk cannot be read as PEM"),
+            (lambda: server_context(certificate, key), "/b.key is not that of the certificate in /a.crt"),
+            (lambda: client_context(authorities=junk), "/junk cannot be read as PEM"),
         ):
             self.assertIn(said, str(self.assertRaises(TransportSecurityError, make)))
 
@@ -695,7 +690,7 @@ class ContextTests(SynchronousTestCase):
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "weak")])
         weak = make_pair(key, [], name, name, key)
         error = self.assertRaises(TransportSecurityError, server_context, weak.certificate, weak.key)
-        self.assertIn("its key is too short for this system's OpenSSL: make one of 2048 bits", str(error))
+        self.assertIn("1024 bits, which is too short for this system's OpenSSL: make one", str(error))
         self.assertEqual(error.problem, "weak-certificate")
 
     def test_private_parts_are_not_shown(self) -> None:

@@ -29,19 +29,22 @@ class Authority:
     """Signs certificates for one day.  ``file`` is its own, in PEM.
 
     :param folder: where all files are put.
+    :param above: who signed its own, which is then shown with all that it signs; itself if there is nobody.
     """
 
-    def __init__(self, folder: Path, name: str = "authority") -> None:
+    def __init__(self, folder: Path, name: str = "authority", above: Authority | None = None) -> None:
         self._folder = folder
         self._name = _named(name)
         self._key = ec.generate_private_key(ec.SECP256R1())
+        signer = above or self
         own = (
-            _unsigned(self._name, self._name, self._key.public_key())
+            _unsigned(self._name, signer._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self._key, hashes.SHA256())
+            .sign(signer._key, hashes.SHA256())
         )
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(own.public_bytes(serialization.Encoding.PEM))
+        self._chain = self.file.read_bytes() if above else b""
 
     def certify(self, name: str, addresses: Sequence[str] = (), names: Sequence[str] = ()) -> Certified:
         """A key and a certificate for a host of this name, with these addresses, and these names besides."""
@@ -58,7 +61,7 @@ class Authority:
             self._folder / f"{name}.key",
             f"sha256:{certificate.fingerprint(hashes.SHA256()).hex()}",
         )
-        made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + self._chain)
         made.key.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,

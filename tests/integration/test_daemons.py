@@ -14,7 +14,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from relaykit.certificates import self_signed
+from relaykit.certificates.own import self_signed
 from tests.integration.programs import (
     PATIENCE_S,
     Program,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import ssl
+from pathlib import Path
+
 from tests.integration.certificates import Authority, Certified
 from tests.integration.programs import Program, free_port, frp_command, missing_frp
 from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
@@ -36,10 +40,12 @@ class SecurityTests(RelayTestCase):
             [{"name": "echo", "type": "tcp", "localPort": service.port, "remotePort": self.port}],
         )
 
-    def check_let_in(self, table: Table) -> None:
+    def check_let_in(self, table: Table) -> Program:
         """The client publishes its service."""
-        self.client(table).wait_for("start proxy success")
+        client = self.client(table)
+        client.wait_for("start proxy success")
         converse(self.port)
+        return client
 
     def check_refused(self, table: Table, reason: str) -> Program:
         """The client ends, because it may not be let in or does not believe the server."""
@@ -56,6 +62,7 @@ class CertificateTests(SecurityTests):
     strange_authority = "not signed by a trusted CA"
     wrong_name = 'not for "elsewhere.example"'
     certificate_required = "demands a certificate of this client"
+    refused_by_server = "the certificate that was shown to it"
 
     def start_certified_server(self, table: Table = NOTHING) -> Certified:
         """A server with a certificate for its name and its address."""
@@ -101,16 +108,29 @@ class CertificateTests(SecurityTests):
             }
         )
 
+    def test_parts_of_chains(self) -> None:
+        """Either end takes an authority in the middle, or the other end's own certificate, as trusted."""
+        middle = Authority(self.folder, "middle", self.authority)
+        server, client = middle.certify("relay.example", [LOOPBACK]), middle.certify("client.example")
+        for of_server, of_client in ((middle.file, middle.file), (server.certificate, client.certificate)):
+            running = self.start_server({**_shown(server), "transport.tls.trustedCaFile": str(of_client)})
+            self.check_let_in({**_shown(client), "transport.tls.trustedCaFile": str(of_server)}).stop()
+            running.stop()
+
     def test_client_without_certificate(self) -> None:
         """A server with a CA does not let in a client that shows nothing."""
         self.start_certified_server(self.trusted)
-        self.check_refused(self.trusted, self.certificate_required)
+        client = self.check_refused(self.trusted, self.certificate_required)
+        self.assertNotIn("tcpMux must be the same", client.output)
 
     def test_client_of_other_authority(self) -> None:
         """A server with a CA does not let in a client that another CA signed for."""
         self.start_certified_server(self.trusted)
         strange = Authority(self.folder, "strange")
-        self.check_refused({**self.trusted, **_shown(strange.certify("client.example"))}, "")
+        client = self.check_refused(
+            {**self.trusted, **_shown(strange.certify("client.example"))}, self.refused_by_server
+        )
+        self.assertNotIn("tcpMux must be the same", client.output)
 
     def test_client_without_tls(self) -> None:
         """A server with a CA does not let in a client without TLS."""
@@ -135,7 +155,7 @@ class FrpcCertificateTests(CertificateTests):
     skip = missing_frp()
     client_command = frp_command("frpc")
     # With mux it says no more than "session shutdown".
-    strange_authority = wrong_name = certificate_required = ""
+    strange_authority = wrong_name = certificate_required = refused_by_server = ""
 
 
 class FrpsCertificateTests(CertificateTests):
@@ -143,6 +163,74 @@ class FrpsCertificateTests(CertificateTests):
 
     skip = missing_frp()
     server_command = frp_command("frps")
+
+
+class RenewalTests(SecurityTests):
+    """Files that change while both ends run."""
+
+    def shown(self) -> str:
+        """The fingerprint of the certificate that the server shows to who dials now."""
+        trusting = ssl.create_default_context(cafile=str(self.authority.file))
+        with trusting.wrap_socket(dial(self.bind_port), server_hostname="relay.example") as secured:
+            certificate = secured.getpeercert(binary_form=True)
+        assert certificate is not None
+        return f"sha256:{hashlib.sha256(certificate).hexdigest()}"
+
+    def moved(self, certified: Certified) -> list[Path]:
+        """Certificate and key, where no new ones are made."""
+        files = certified.certificate, certified.key
+        return [each.rename(self.folder / f"used{each.suffix}") for each in files]
+
+    def test_server(self) -> None:
+        """A server takes new files without a restart, however they come; until then the former ones serve."""
+        first = self.authority.certify("relay.example", [LOOPBACK])
+        certificate, key = self.moved(first)
+        server = self.start_server(
+            {"transport.tls.certFile": str(certificate), "transport.tls.keyFile": str(key)}
+        )
+        # Without mux each user needs a new connection to the server.
+        client = self.client({**self.trusted, "transport.tcpMux": False})
+        client.wait_for("start proxy success")
+        certificate.unlink()
+        server.wait_for(
+            "no such file or directory; correct the path; what was read before goes on being used"
+        )
+        converse(self.port)
+        certificate.write_bytes(b"garbage")
+        server.wait_for("what was read before goes on being used", 2)
+        self.assertEqual(self.shown(), first.fingerprint)
+        converse(self.port)
+        second = self.authority.certify("relay.example", [LOOPBACK])
+        certificate.write_bytes(second.certificate.read_bytes())
+        key.write_bytes(second.key.read_bytes())
+        server.wait_for(f"certificate fingerprint {second.fingerprint}")
+        self.assertEqual(self.shown(), second.fingerprint)
+        self.check_served(client)
+        third = self.authority.certify("relay.example", [LOOPBACK])
+        third.certificate.rename(certificate)
+        third.key.rename(key)
+        server.wait_for(f"certificate fingerprint {third.fingerprint}")
+        self.assertEqual(self.shown(), third.fingerprint)
+        self.check_served(client)
+
+    def check_served(self, client: Program) -> None:
+        """The client, which knew the server by its former certificate, serves its users."""
+        converse(self.port)
+
+    def test_client(self) -> None:
+        """A client takes new files with its next connection, and those from before while they do not fit."""
+        self.start_server({**_shown(self.authority.certify("relay.example", [LOOPBACK])), **self.trusted})
+        first = self.authority.certify("client.example")
+        certificate, key = self.moved(first)
+        own = {"transport.tls.certFile": str(certificate), "transport.tls.keyFile": str(key)}
+        self.client({**self.trusted, **own, "transport.tcpMux": False}).wait_for("start proxy success")
+        second = self.authority.certify("client.example")
+        certificate.unlink()
+        converse(self.port)
+        second.certificate.rename(certificate)
+        converse(self.port)
+        second.key.rename(key)
+        converse(self.port)
 
 
 class PinTests(SecurityTests):

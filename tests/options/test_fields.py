@@ -8,20 +8,24 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.options import (
+    FileUse,
     ListeningPort,
     ListeningPortOrOff,
     LoadBalancer,
+    NamedFile,
     OptionField,
     Options,
     Port,
     ProxyCommon,
     doc,
     extension,
+    file,
     file_key,
     listened_ports,
     option_fields,
     options_class,
     wire,
+    with_files,
 )
 from relaykit.values import Secret
 
@@ -130,3 +134,46 @@ class ListenedPortsTests(SynchronousTestCase):
         listening = Listening(port=80, other_port=22, inner=ListeningInside(port=443, off=-1))
         self.assertEqual(listened_ports(listening), {80, 443})
         self.assertEqual(listened_ports(Listening()), frozenset())
+
+
+class Pair(Options, frozen=True, kw_only=True):
+    """Two files."""
+
+    cert_file: Annotated[str, file(FileUse.CERTIFICATE)] = ""
+    key_file: Annotated[str, file(FileUse.KEY)] = ""
+
+
+class Files(Options, frozen=True, kw_only=True):
+    """Files of its own, inside, and in a list."""
+
+    log: Annotated[str, file(FileUse.WRITTEN)] = "a.log"
+    other: str = "not a file"
+    tls: Pair = Pair()
+    pairs: Annotated[tuple[Pair, ...], file_key("topPairs")] = ()
+    names: tuple[str, ...] = ("a",)
+
+
+class FilesTests(SynchronousTestCase):
+    """Tests for the files that options name."""
+
+    def test_with_files(self) -> None:
+        """Each file is asked about by its whole key and its use; what else there is stays as it is."""
+        options = Files(tls=Pair(key_file="k"), pairs=(Pair(), Pair(cert_file="c")))
+        met: list[NamedFile] = []
+
+        def path_of(named: NamedFile) -> str:
+            met.append(named)
+            return f"/{named.path}"
+
+        changed = with_files(options, path_of, "top.")
+        self.assertEqual(
+            met,
+            [
+                NamedFile("top.log", "a.log", FileUse.WRITTEN),
+                NamedFile("top.tls.keyFile", "k", FileUse.KEY),
+                NamedFile("topPairs[1].certFile", "c", FileUse.CERTIFICATE),
+            ],
+        )
+        expected = Files(log="/a.log", tls=Pair(key_file="/k"), pairs=(Pair(), Pair(cert_file="/c")))
+        self.assertEqual(changed, expected)
+        self.assertEqual(with_files(options, lambda named: named.path), options)

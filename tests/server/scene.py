@@ -20,7 +20,7 @@ from zope.interface import implementer
 from relaykit.authentication import TokenProver, TokenVerifier
 from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.carriers.tcp import TlsRecognition
-from relaykit.certificates import KeyPair, self_signed
+from relaykit.certificates.own import KeyPair, self_signed
 from relaykit.config.schema.server import Bandwidth
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from relaykit.config.schema import ServerConfig, ServerTls, ServerTransport
 from relaykit.dataplane import passed_sockets
 from relaykit.dataplane.listening import ListenFailed
-from relaykit.errors import BrokenCarrier, LocalProtocolError
+from relaykit.errors import BrokenCarrier, LocalProtocolError, TransportSecurityError
 from relaykit.interfaces import IExposure, IIngress, IListeningPort
 from relaykit.options import Options
 from relaykit.plugins import CarrierReference
@@ -173,8 +173,8 @@ class RelayServerTests(SynchronousTestCase):
         server.privilegedStartService()
         server.startService()
         for ready in (waiting, server.when_ready()):
-            failure = self.failureResultOf(ready, FileNotFoundError)
-            self.assertEqual(failure.value.filename, "/nonexistent/cert.pem")
+            failure = self.failureResultOf(ready, TransportSecurityError)
+            self.assertIn("transport.tls.certFile: /nonexistent/cert.pem cannot be read", str(failure.value))
         self.assertEqual(server.port, 0)
         self.successResultOf(server.stopService())
 

@@ -1,2 +1,2 @@
-relaykit verify -c server.toml
-relaykit verify -c client.toml
+relaykit verify server.toml --token-file token
+relaykit verify client.toml --token-file token

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from relaykit.config.schema.sections import choice_problems
-from relaykit.options import Options, Problem, doc
+from relaykit.options import FileUse, Options, Problem, doc, file
 from relaykit.values import Secret
 
 __all__ = [
@@ -42,7 +42,9 @@ _SOURCES = ("file", "exec")
 class TokenFile(Options, frozen=True, kw_only=True):
     """A token that is the content of a file."""
 
-    path: Annotated[str, doc("Path of the file; white space around the token is left out.")] = ""
+    path: Annotated[
+        str, file(FileUse.SECRET), doc("Path of the file; white space around the token is left out.")
+    ] = ""
 
     def chosen_problems(self) -> Iterable[Problem]:
         """What is wrong with it, if the token source chooses it."""

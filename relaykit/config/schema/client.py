@@ -17,6 +17,7 @@ from relaykit.config.schema.sections import (
 from relaykit.config.schema.texts import parse_fingerprint
 from relaykit.options import (
     CountOrOff,
+    FileUse,
     Host,
     HostAndPort,
     Options,
@@ -25,6 +26,7 @@ from relaykit.options import (
     Seconds,
     SecondsOrOff,
     doc,
+    file,
 )
 from relaykit.plugins import Carriers
 
@@ -52,10 +54,16 @@ class ClientTls(Options, frozen=True, kw_only=True):
     disable_custom_tls_first_byte: Annotated[
         bool, doc("Leaves out the byte 0x17 that old servers expect before TLS.")
     ] = msgspec.field(default=True, name="disableCustomTLSFirstByte")
-    cert_file: Annotated[str, doc("The client's certificate chain (PEM); used together with keyFile.")] = ""
-    key_file: Annotated[str, doc("The client's private key (PEM).")] = ""
+    cert_file: Annotated[
+        str,
+        file(FileUse.CERTIFICATE),
+        doc("The client's certificate chain (PEM); used together with keyFile."),
+    ] = ""
+    key_file: Annotated[str, file(FileUse.KEY), doc("The client's private key (PEM).")] = ""
     trusted_ca_file: Annotated[
-        str, doc("Authorities (PEM) that the server's certificate must come from; empty: any is accepted.")
+        str,
+        file(FileUse.AUTHORITIES),
+        doc("Authorities (PEM) that the server's certificate must come from; empty: any is accepted."),
     ] = ""
     server_name: Annotated[Host, doc("Name that the server's certificate must have; empty: serverAddr.")] = ""
     server_fingerprint: Annotated[
@@ -167,7 +175,9 @@ class ClientConfig(Options, frozen=True, kw_only=True):
         tuple[str, ...],
         doc("Further files with proxies and visitors, DIRECTORY/PATTERN, from the working directory."),
     ] = ()
-    state_dir: Annotated[str, doc("Directory of what outlives a restart: keys, remembered servers.")] = ""
+    state_dir: Annotated[
+        str, file(FileUse.WRITTEN), doc("Directory of what outlives a restart: keys, remembered servers.")
+    ] = ""
 
     def problems(self) -> Iterable[Problem]:
         if self.auth.bound == "require":

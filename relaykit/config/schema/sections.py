@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
-from relaykit.options import Count, CountOrOff, Host, ListeningPort, Options, Problem, Seconds, doc
+from relaykit.options import (
+    Count,
+    CountOrOff,
+    FileUse,
+    Host,
+    ListeningPort,
+    Options,
+    Problem,
+    Seconds,
+    doc,
+    file,
+)
 from relaykit.values import Secret
 
 __all__ = [
@@ -38,7 +49,9 @@ def choice_problems(key: str, value: str, choices: tuple[str, ...]) -> Iterator[
 class LogConfig(Options, frozen=True, kw_only=True):
     """Where the log goes and what is in it."""
 
-    to: Annotated[str, doc("console for standard output, else the path of a file.")] = "console"
+    to: Annotated[
+        str, file(FileUse.WRITTEN), doc("console for standard output, else the path of a file.")
+    ] = "console"
     level: Annotated[str, doc("Least severity: trace, debug, info, warn or error.")] = "info"
     max_days: Annotated[CountOrOff, doc("Days that rotated files are kept; negative keeps all.")] = 3
     disable_print_color: Annotated[bool, doc("Leaves out the colors on the console.")] = False

@@ -19,6 +19,7 @@ from relaykit.config.schema.sections import (
 from relaykit.options import (
     Count,
     CountOrOff,
+    FileUse,
     Host,
     ListeningPort,
     ListeningPortOrOff,
@@ -29,6 +30,7 @@ from relaykit.options import (
     SecondsOrOff,
     bandwidth_problem,
     doc,
+    file,
 )
 
 __all__ = [
@@ -156,10 +158,15 @@ class ServerTls(Options, frozen=True, kw_only=True):
     force: Annotated[bool, doc("Accepts clients with TLS only; true once trustedCaFile is given.")] = False
     cert_file: Annotated[
         str,
+        file(FileUse.CERTIFICATE),
         doc("Certificate chain (PEM); without it and keyFile, one is made and kept in the state directory."),
     ] = ""
-    key_file: Annotated[str, doc("Private key (PEM).")] = ""
-    trusted_ca_file: Annotated[str, doc("Authorities (PEM) that client certificates must come from.")] = ""
+    key_file: Annotated[str, file(FileUse.KEY), doc("Private key (PEM).")] = ""
+    trusted_ca_file: Annotated[
+        str,
+        file(FileUse.AUTHORITIES),
+        doc("Authorities (PEM) that client certificates must come from."),
+    ] = ""
     server_name: Annotated[str, doc("Accepted for frp's files; unused.")] = ""
 
 
@@ -215,4 +222,6 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     proxy_types: Annotated[
         dict[str, dict[str, Any]], doc("The server's options of a proxy type, in [proxyTypes.NAME].")
     ] = msgspec.field(default_factory=dict)
-    state_dir: Annotated[str, doc("Directory of what outlives a restart: keys, certificates.")] = ""
+    state_dir: Annotated[
+        str, file(FileUse.WRITTEN), doc("Directory of what outlives a restart: keys, certificates.")
+    ] = ""

@@ -1,26 +1,19 @@
-"""The certificates by which sites are served over TLS: files that are looked at again and again.
-
-Whoever renews a certificate replaces its two files, one after the other or by one link, and has nothing to
-tell.  What cannot be used, yet or ever, changes nothing.
-"""
+"""The certificates by which sites are served over TLS, by the names that users ask for."""
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from twisted.logger import Logger
 
+from relaykit.certificates.files import FileWatch, TlsContents, TlsFiles, WatchedFiles
+from relaykit.certificates.judging import shown_time
 from relaykit.errors import TransportSecurityError
 from relaykit.sansio.hostnames import ANY, WILDCARD, domain_key
-from relaykit.timer import Timer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -28,26 +21,12 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IDataPlane
     from relaykit.proxies.http.options import CertificateFiles
 
-__all__ = ["LOOK_S", "MOST_FILE_BYTES", "SOON", "Certificate", "Certificates"]
-
-LOOK_S = 5.0
-"""Seconds between two looks at the files, each of which costs a few system calls."""
-
-MOST_FILE_BYTES = 1024 * 1024
-"""Most bytes of one file; a chain has some thousands.  Guards against a wrong path."""
-
-SOON = timedelta(days=7)
-"""Time before the end of a certificate at which it should long have been renewed; of those that live for less
-than six weeks it is a sixth of their life."""
+__all__ = ["Certificate", "Certificates"]
 
 PROTOCOLS = (b"h2", b"http/1.1", b"http/1.0")
 """What is spoken within TLS, the best first.  Source: RFC 7301 section 6."""
 
-_UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
-"""What a certificate that is none makes its reader raise."""
-
 _KEY = "vhostHTTPSCertificates"
-_SHORT_LIFE_PART = 6
 
 
 @frozen
@@ -70,131 +49,13 @@ class Certificate:
         return self.begins <= now < self.ends
 
 
-_Mark: TypeAlias = tuple[tuple[int, ...], ...]
-"""What tells one state of the two files from any other; a part is empty where a file is not there."""
-
-
-class _Pair:
-    """One entry of the configuration, and what its files held when they could be used last."""
-
-    log = Logger()
-
-    def __init__(self, files: CertificateFiles, position: int, data_plane: IDataPlane) -> None:
-        self._files = files
-        self._entry = f"{_KEY}[{position}]"
-        self._data_plane = data_plane
-        self._seen: _Mark = ()
-        """The files as they were used, or given up."""
-        self._unusable: _Mark = ()
-        """The files as they could not be used at the last look."""
-        self._warned = ""
-        self.certificate: Certificate
-
-    def open(self, now: datetime) -> None:
-        """Reads the files for the first time.
-
-        :raises TransportSecurityError: they cannot be used; the text names the entry and the file.
-        """
-        self._seen = self._mark()
-        self._use(self._read(), now)
-        if os.stat(self._files.key_file).st_mode & stat.S_IRWXO:
-            self.log.warn(
-                "{entry}: everybody on this machine may use the key {file}; take that away: chmod o= {file}",
-                entry=self._entry,
-                file=self._files.key_file,
-                problem="open-key-file",
-            )
-
-    def look(self, now: datetime) -> bool:
-        """Looks whether the files have changed; answers whether there is a new certificate.
-
-        Who writes them has time until the next look before anything is said of files that cannot be used.
-        """
-        mark = self._mark()
-        if mark == self._seen:
-            self._warn_of_end(now)
-            return False
-        try:
-            certificate = self._read()
-        except TransportSecurityError as error:
-            if mark == self._unusable:
-                self._seen = mark
-                self.log.warn(
-                    "{reason}; the certificate from before goes on being used",
-                    reason=str(error),
-                    problem="site-certificate",
-                )
-            self._unusable = mark
-            return False
-        self._seen = mark
-        self._use(certificate, now)
-        return True
-
-    def _use(self, certificate: Certificate, now: datetime) -> None:
-        self.certificate = certificate
-        self._warned = ""
-        self.log.info(
-            "{entry}: {names} by {file}, valid until {until}",
-            entry=self._entry,
-            names=", ".join(sorted(certificate.names)),
-            file=self._files.cert_file,
-            until=_shown(certificate.ends),
-        )
-        self._warn_of_end(now)
-
-    def _warn_of_end(self, now: datetime) -> None:
-        begins, ends = self.certificate.begins, self.certificate.ends
-        if now >= ends:
-            what, at = "has expired", ends
-        elif now >= ends - min(SOON, (ends - begins) / _SHORT_LIFE_PART):
-            what, at = "expires soon", ends
-        elif now < begins:
-            what, at = "is not valid yet", begins
-        else:
-            return
-        if what != self._warned:
-            self._warned = what
-            self.log.warn(
-                "{entry}: the certificate {file} {what}: {at}",
-                entry=self._entry,
-                file=self._files.cert_file,
-                what=what,
-                at=_shown(at),
-                problem="certificate-time",
-            )
-
-    def _mark(self) -> _Mark:
-        return tuple(map(_mark_of, (self._files.cert_file, self._files.key_file)))
-
-    def _read(self) -> Certificate:
-        """What is in the files now.
-
-        :raises TransportSecurityError: it cannot be used.
-        """
-        files = self._files
-        try:
-            chain = _content(files.cert_file)
-            key = _content(files.key_file)
-            context = self._data_plane.tls_context(chain, key, PROTOCOLS)
-            first = x509.load_pem_x509_certificates(chain)[0]
-            names = frozenset(_names_of(first))
-        except (*_UNREADABLE, OSError, TransportSecurityError) as error:
-            reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            where = f"{self._entry} ({files.cert_file}, {files.key_file})"
-            raise TransportSecurityError(f"{where}: {reason}", problem="site-certificate") from error
-        return Certificate(
-            names,
-            first.not_valid_before_utc,
-            first.not_valid_after_utc,
-            context,
-        )
-
-
 class Certificates:
-    """All of them, by the names that users ask for.
+    """All of them.
 
     ``now()`` is the time of day, which certificates go by.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -203,26 +64,38 @@ class Certificates:
         clock: IReactorTime,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._pairs = [_Pair(each, position, data_plane) for position, each in enumerate(files)]
-        self._clock = clock
+        self._data_plane = data_plane
         self._now = now
-        self._timer = Timer(clock, self._look)
+        self._pairs = [
+            WatchedFiles(
+                TlsFiles(
+                    table=f"{_KEY}[{position}]",
+                    certificate=each.cert_file,
+                    key=each.key_file,
+                    for_users=True,
+                ),
+                self._make,
+                now,
+            )
+            for position, each in enumerate(files)
+        ]
+        self._watch = FileWatch(clock, self._pairs, self._changed)
         self._by_name: dict[str, list[Certificate]] = {}
 
     def open(self) -> None:
         """Reads all files, and looks at them from now on.
 
-        :raises TransportSecurityError: some cannot be used; the text names the entry and the file.
+        :raises TransportSecurityError: some cannot be used; the text names the key and the file.
         """
-        now = self._now()
         for pair in self._pairs:
-            pair.open(now)
+            pair.open()
+            self._tell(pair)
         self._index()
-        self._look_again()
+        self._watch.start()
 
     def close(self) -> None:
         """Looks no more."""
-        self._timer.set(None)
+        self._watch.stop()
 
     def are_for(self, host: str) -> bool:
         """Whether one of them is for a host, given as its key."""
@@ -238,20 +111,37 @@ class Certificates:
         ]
         return max(candidates, key=lambda each: each[:3])[3] if candidates else None
 
-    def _look(self) -> None:
-        self._look_again()
-        now = self._now()
-        if any([pair.look(now) for pair in self._pairs]):
-            self._index()
+    def _make(self, contents: TlsContents) -> Certificate:
+        certificate, key = contents.certificate, contents.key
+        assert certificate is not None and key is not None, "an entry has both files"
+        names = frozenset(_names_of(contents.chain[0]))
+        if not names:
+            raise TransportSecurityError(
+                f"{certificate.name} has no host in its subjectAltName that users can ask for; have one made "
+                "with it",
+                problem="tls-files",
+            )
+        context = self._data_plane.tls_context(certificate.content, key.content, PROTOCOLS)
+        return Certificate(names, contents.begins, contents.ends, context)
 
-    def _look_again(self) -> None:
-        self._timer.set(self._clock.seconds() + LOOK_S)
+    def _changed(self, pair: WatchedFiles[Certificate]) -> None:
+        self._tell(pair)
+        self._index()
+
+    def _tell(self, pair: WatchedFiles[Certificate]) -> None:
+        self.log.info(
+            "{entry}: {names} by {file}, valid until {until}",
+            entry=pair.files.table,
+            names=", ".join(sorted(pair.made.names)),
+            file=pair.files.certificate,
+            until=shown_time(pair.made.ends),
+        )
 
     def _index(self) -> None:
         by_name: dict[str, list[Certificate]] = {}
         for pair in self._pairs:
-            for name in pair.certificate.names:
-                by_name.setdefault(name, []).append(pair.certificate)
+            for name in pair.made.names:
+                by_name.setdefault(name, []).append(pair.made)
         self._by_name = by_name
 
 
@@ -261,48 +151,16 @@ def _names_for(host: str) -> tuple[str, str]:
 
 
 def _names_of(certificate: x509.Certificate) -> Iterator[str]:
-    """The domains that a certificate is for; those of no form that users compare with are left out.
-
-    :raises ValueError: there is none.
-    """
+    """The domains that a certificate is for; those of no form that users compare with are left out."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        said = found.value.get_values_for_type(x509.DNSName)
     except x509.ExtensionNotFound:
-        said = []
-    is_empty = True
-    for each in said:
+        return
+    for each in found.value.get_values_for_type(x509.DNSName):
         try:
             name = domain_key(each)
         except ValueError:
             continue
         # An address is none of these names.  Source: RFC 9525 section 6.3.
         if name != ANY and ":" not in name:
-            is_empty = False
             yield name
-    if is_empty:
-        raise ValueError(
-            "the certificate has no host in its subjectAltName, and so it is for none; have one made with it"
-        )
-
-
-def _content(file: str) -> bytes:
-    with Path(file).open("rb") as opened:
-        content = opened.read(MOST_FILE_BYTES + 1)
-    if len(content) > MOST_FILE_BYTES:
-        raise ValueError(f"{file} has more than {MOST_FILE_BYTES} bytes: is it the right file?")
-    return content
-
-
-def _mark_of(file: str) -> tuple[int, ...]:
-    try:
-        found = os.stat(file)
-        # A server that began as root finds out soon what its user may not read, rather than at a renewal.
-        is_readable = os.access(file, os.R_OK)
-    except OSError:
-        return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, is_readable
-
-
-def _shown(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"

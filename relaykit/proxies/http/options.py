@@ -7,7 +7,17 @@ from typing import Annotated
 
 import msgspec
 
-from relaykit.options import ListeningPort, Options, Problem, SecondsOrOff, doc, file_key, wire
+from relaykit.options import (
+    FileUse,
+    ListeningPort,
+    Options,
+    Problem,
+    SecondsOrOff,
+    doc,
+    file,
+    file_key,
+    wire,
+)
 from relaykit.proxies.domains import HttpUserOptions, SubDomainKeys
 from relaykit.sansio.http.grammar import is_value
 from relaykit.sansio.http.rewriting import HeaderRules, Rules, unsettable
@@ -91,8 +101,10 @@ class HttpOptions(HttpUserOptions, frozen=True, kw_only=True):
 class CertificateFiles(Options, frozen=True, kw_only=True):
     """A certificate by which the server itself does TLS for sites."""
 
-    cert_file: Annotated[str, doc("Certificate chain (PEM), the own certificate first.")] = ""
-    key_file: Annotated[str, doc("Private key (PEM).")] = ""
+    cert_file: Annotated[
+        str, file(FileUse.CERTIFICATE), doc("Certificate chain (PEM), the own certificate first.")
+    ] = ""
+    key_file: Annotated[str, file(FileUse.KEY), doc("Private key (PEM).")] = ""
 
     def problems(self) -> Iterable[Problem]:
         for key, value in (("certFile", self.cert_file), ("keyFile", self.key_file)):
@@ -127,7 +139,10 @@ class HttpKeys(SubDomainKeys, frozen=True, kw_only=True):
         SecondsOrOff, file_key("vhostHTTPTimeout"), doc("Seconds that services have to begin an answer.")
     ] = DEFAULT_TIMEOUT_S
     custom_404_page: Annotated[
-        str, file_key("custom404Page"), doc("File with the page for hosts that nobody has.")
+        str,
+        file(FileUse.READ),
+        file_key("custom404Page"),
+        doc("File with the page for hosts that nobody has."),
     ] = ""
 
     def problems(self) -> Iterable[Problem]:

@@ -10,11 +10,12 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.certificates import files
+from relaykit.certificates.files import LOOK_S, MOST_FILE_BYTES
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import TransportSecurityError
-from relaykit.proxies.http import certificates
-from relaykit.proxies.http.certificates import LOOK_S, Certificates
+from relaykit.proxies.http.certificates import Certificates
 from relaykit.testing.memory import MemoryNetwork
 from tests.proxies.http.pairs import NOW, Files, key_of
 
@@ -102,10 +103,10 @@ class ProblemTests(CertificatesTestCase):
     """Tests for files that cannot be used at the start."""
 
     def refusal(self, files: Files) -> str:
-        """Why they cannot be; without the entry and the names of the files, which the text begins with."""
+        """Why they cannot be; without the entry, which the text begins with."""
         error = self.assertRaises(TransportSecurityError, self.opened, self.good, files)
-        self.assertEqual(error.problem, "site-certificate")
-        where = f"vhostHTTPSCertificates[1] ({files.certificate}, {files.key}): "
+        self.assertEqual(error.problem, "tls-files")
+        where = "vhostHTTPSCertificates[1]."
         self.assertTrue(str(error).startswith(where), str(error))
         return str(error).removeprefix(where)
 
@@ -117,10 +118,16 @@ class ProblemTests(CertificatesTestCase):
     def test_missing(self) -> None:
         """A file that is not there is named."""
         files = self.files()
-        self.assertEqual(self.refusal(files), f"{files.certificate}: No such file or directory")
+        self.assertEqual(
+            self.refusal(files),
+            f"certFile: {files.certificate} cannot be read: no such file or directory; correct the path",
+        )
         files.write("a.example")
         files.key.unlink()
-        self.assertEqual(self.refusal(files), f"{files.key}: No such file or directory")
+        self.assertEqual(
+            self.refusal(files),
+            f"keyFile: {files.key} cannot be read: no such file or directory; correct the path",
+        )
 
     def test_contents(self) -> None:
         """What is in the files must be a certificate, and its own key, without a password."""
@@ -128,17 +135,17 @@ class ProblemTests(CertificatesTestCase):
         other = ec.generate_private_key(ec.SECP256R1())
         files.write("a.example")
         for content, part in (
-            (key_of(other), "the TLS private key is not that of the certificate"),
+            (key_of(other), f"keyFile: {files.key} is not that of the certificate in {files.certificate}"),
             (key_of(other, b"hush"), "has a password"),
-            (b"junk", "the TLS private key cannot be read as PEM"),
-            (bytes(certificates.MOST_FILE_BYTES + 1), "is it the right file?"),
+            (b"junk", f"keyFile: {files.key} cannot be read as PEM"),
+            (bytes(MOST_FILE_BYTES + 1), "is it the right file?"),
         ):
             files.put(files.key, content)
             self.assertIn(part, self.refusal(files))
             self.assertNotIn("hush", self.refusal(files))
         files.write("a.example")
         files.put(files.certificate, b"junk")
-        self.assertIn("the TLS certificate cannot be read as PEM", self.refusal(files))
+        self.assertIn(f"certFile: {files.certificate} cannot be read as PEM", self.refusal(files))
 
     def test_no_names(self) -> None:
         """A certificate must be for a host that users can ask for."""
@@ -151,10 +158,10 @@ class ProblemTests(CertificatesTestCase):
         """A time that is wrong, or soon over, and a key that everybody may read are worth a warning."""
         day = timedelta(days=1)
         for begins, life, part in (
-            (NOW - 91 * day, 90 * day, "has expired: 2026-04-30 00:00 UTC"),
-            (NOW - 85 * day, 90 * day, "expires soon: 2026-05-06 00:00 UTC"),
+            (NOW - 91 * day, 90 * day, "has expired (2026-04-30 00:00 UTC): renew it"),
+            (NOW - 85 * day, 90 * day, "expires soon (2026-05-06 00:00 UTC): renew it"),
             (NOW - 5 * day, 6 * day, "expires soon"),
-            (NOW + day, 90 * day, "is not valid yet: 2026-05-02 00:00 UTC"),
+            (NOW + day, 90 * day, "is not valid yet (from 2026-05-02 00:00 UTC on)"),
             (NOW - 60 * day, 90 * day, ""),
             (NOW - 4 * day, 6 * day, ""),
         ):
@@ -238,13 +245,13 @@ class ReloadTests(CertificatesTestCase):
         """Files that stay unusable are warned about once, and the pair from before is used."""
         self.site.put(self.site.certificate, b"junk")
         ((problem, text),) = self.later(5)
-        self.assertEqual(problem, "site-certificate")
+        self.assertEqual(problem, "tls-files")
         self.assertIn("cannot be read as PEM", text)
-        self.assertIn("the certificate from before goes on being used", text)
+        self.assertIn("what was read before goes on being used", text)
         self.assertIs(self.found.find("a.example"), self.first)
         self.site.key.unlink()
         ((_, text),) = self.later(5)
-        self.assertIn("No such file", text)
+        self.assertIn("no such file", text)
         self.site.write("a.example")
         self.assertEqual(self.later(), [])
         self.assertIsNot(self.found.find("a.example"), self.first)
@@ -255,11 +262,11 @@ class ReloadTests(CertificatesTestCase):
         def refuse(file: str) -> bytes:
             raise PermissionError(13, "Permission denied", file)
 
-        self.patch(certificates.os, "access", lambda file, mode: False)  # type: ignore[attr-defined]
-        self.patch(certificates, "_content", refuse)
+        self.patch(files.os, "access", lambda file, mode: False)  # type: ignore[attr-defined]
+        self.patch(files, "_content", refuse)
         ((problem, text),) = self.later(3)
-        self.assertEqual(problem, "site-certificate")
-        self.assertIn(f"{self.site.certificate}: Permission denied", text)
+        self.assertEqual(problem, "tls-files")
+        self.assertIn(f"{self.site.certificate} cannot be read: permission denied", text)
         self.assertIs(self.found.find("a.example"), self.first)
 
     def test_gone(self) -> None:
@@ -267,7 +274,7 @@ class ReloadTests(CertificatesTestCase):
         self.site.certificate.unlink()
         self.site.key.unlink()
         ((_, text),) = self.later(3)
-        self.assertIn("No such file", text)
+        self.assertIn("no such file", text)
         self.assertIs(self.found.find("a.example"), self.first)
 
     def test_time_passes(self) -> None:

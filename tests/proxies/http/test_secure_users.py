@@ -10,13 +10,13 @@ from h2.events import ResponseReceived
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
+from relaykit.certificates.files import LOOK_S
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ISecureLeg
 from relaykit.proxies import http, https
 from relaykit.proxies.http import secure_users
-from relaykit.proxies.http.certificates import LOOK_S
 from relaykit.proxies.http.options import HttpKeys, HttpOptions
 from relaykit.proxies.http.secure_users import HANDSHAKE_S
 from relaykit.proxies.https import HttpsKeys, HttpsOptions

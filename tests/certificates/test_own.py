@@ -12,7 +12,7 @@ from OpenSSL import SSL, crypto
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.certificates import FILE_NAME, VALID_FOR, KeyPair, fingerprint, load_or_create, self_signed
+from relaykit.certificates.own import FILE_NAME, VALID_FOR, KeyPair, fingerprint, load_or_create, self_signed
 from relaykit.state import StateDirectory, StateUnavailable
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
