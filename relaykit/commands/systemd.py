@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relaykit.commands.runner import DRAIN_LIMIT_S
-from relaykit.config.load import load_client, load_server
+from relaykit.commands.service_files import ServiceFiles, is_hidden, service_files
+from relaykit.config.load import files_named_in, load_client, load_server
 from relaykit.config.problems import ConfigurationProblems
 from relaykit.dataplane.listening import ANY_HOST
-from relaykit.options import listened_ports
+from relaykit.logs.observers import CONSOLE
+from relaykit.options import FileUse, NamedFile, listened_ports
 from relaykit.plugins import ProxyTypes
 from relaykit.values import Address
 
@@ -25,14 +27,19 @@ if TYPE_CHECKING:
 
 __all__ = ["run_client", "run_server", "run_sockets", "socket_unit", "unit"]
 
+CONFIG_KEY = "config"
+"""Name of the credential that is the configuration, before its suffix; a name without a dot is of no key."""
+
+TOKEN_KEY = "token"
+"""Name of the credential that is the token of ``--token-file``."""
+
+_NO_FILES = ServiceFiles()
+
 FIRST_FREE_PORT = 1024
 """Ports below need a capability."""
 
 MOST_SOCKETS = 64
 """Sockets of one unit: who allows more ports below means any of them, and systemd would take them all."""
-
-HOMES = ("/home", "/root", "/run/user")
-"""What ``ProtectHome=`` hides."""
 
 _UNIT = """\
 # Made by: relaykit systemd {role}
@@ -44,7 +51,7 @@ After=network-online.target
 [Service]
 Type=exec
 ExecStart={command}
-{credential}Restart=always
+{credentials}Restart=always
 RestartSec=2
 TimeoutStopSec={stop_s:.0f}
 LimitNOFILE=524288
@@ -53,7 +60,7 @@ LimitNOFILE=524288
 DynamicUser=yes
 StateDirectory=relaykit-{role}
 StateDirectoryMode=0700
-UMask=0077
+{logs}{groups}UMask=0077
 
 # Of the system it sees what it needs, and changes nothing.
 ProtectSystem=strict
@@ -144,31 +151,39 @@ def run_sockets(context: CommandContext, config: str) -> int:
 
 def _run(role: str, context: CommandContext, config: str, token_file: str, sockets: bool = False) -> int:
     config = str(Path(config).absolute())
+    token_file = str(Path(token_file).absolute()) if token_file else ""
     low: list[int] = []
+    files = ServiceFiles()
     if Path(config).exists():
         types = ProxyTypes.installed()
+        loaded: LoadedServer | LoadedClient
         try:
             if role == "server":
-                low = sorted(_low_server_ports(load_server(config, types=types, environ=context.environ)))
+                loaded = load_server(config, types=types, environ=context.environ)
+                low = sorted(_low_server_ports(loaded))
             else:
-                low = sorted(_low_client_ports(load_client(config, types=types, environ=context.environ)))
+                loaded = load_client(config, types=types, environ=context.environ)
+                low = sorted(_low_client_ports(loaded))
         except ConfigurationProblems as error:
             context.explain(error)
             return 1
+        named = [each for each in files_named_in(loaded) if (each.key, each.path) != ("log.to", CONSOLE)]
+        files = service_files(role, [NamedFile(CONFIG_KEY, config, FileUse.READ), *named])
+        for note in files.notes:
+            context.complain(f"note: {note}")
     elif not sockets:
         context.explain(
             f"note: {config} is not there yet; the unit allows no port below {FIRST_FREE_PORT}",
             "systemd-unit",
         )
     command = _command()
-    if command[0].startswith(HOMES):
+    if is_hidden(command[0]):
         context.explain(
-            f"note: the service will not see {command[0]}, because home directories are hidden from it; "
-            "install relaykit elsewhere, such as in /opt/relaykit",
+            f"note: the service will not see {command[0]}, because home directories and temporary files are "
+            "hidden from it; install relaykit elsewhere, such as in /opt/relaykit",
             "systemd-unit",
         )
-    token_file = str(Path(token_file).absolute()) if token_file else ""
-    context.stdout.write(unit(role, command, config, token_file, [] if sockets else low, sockets))
+    context.stdout.write(unit(role, command, config, token_file, [] if sockets else low, sockets, files))
     return 0
 
 
@@ -184,6 +199,7 @@ def unit(
     token_file: str,
     low_ports: list[int],
     sockets: bool = False,
+    files: ServiceFiles = _NO_FILES,
 ) -> str:
     """The text of a unit.
 
@@ -191,16 +207,30 @@ def unit(
     :param token_file: is handed over as a credential, so that only root has to be able to read it.
     :param low_ports: those that take a capability.
     :param sockets: whether there is a socket unit, too.
+    :param files: what becomes of the files that the configuration names.
     """
-    words = [*map(_quoted, (*command, role, "-c", config))]
+    credentials = dict(files.credentials)
     if token_file:
-        words += ["--token-file", "${CREDENTIALS_DIRECTORY}/token"]
+        credentials[TOKEN_KEY] = token_file
+    words = [*map(_quoted, (*command, role, "-c"))]
+    if CONFIG_KEY in credentials:
+        name = f"{CONFIG_KEY}{Path(config).suffix}"
+        credentials[name] = credentials.pop(CONFIG_KEY)
+        words.append(f"${{CREDENTIALS_DIRECTORY}}/{name}")
+    else:
+        words.append(_quoted(config))
+    if token_file:
+        words += ["--token-file", f"${{CREDENTIALS_DIRECTORY}}/{TOKEN_KEY}"]
     ports = " and ".join(map(str, low_ports))
     return _UNIT.format(
         role=role,
         sockets=_WITH_SOCKETS if sockets else "",
         command=" ".join(words),
-        credential=f"LoadCredential=token:{token_file}\n" if token_file else "",
+        credentials="".join(
+            f"LoadCredential={name}:{path.replace('%', '%%')}\n" for name, path in credentials.items()
+        ),
+        logs=f"LogsDirectory={files.logs}\nLogsDirectoryMode=0750\n" if files.logs else "",
+        groups=f"SupplementaryGroups={' '.join(files.groups)}\n" if files.groups else "",
         stop_s=DRAIN_LIMIT_S + 10,
         why=f"  What it has is for port {ports}." if low_ports else "",
         capability="CAP_NET_BIND_SERVICE" if low_ports else "",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from relaykit.commands.service_files import ServiceFiles
 from relaykit.commands.systemd import MOST_SOCKETS, socket_unit, unit
 from tests.commands.terminal import Printed, run_printed
 
@@ -59,6 +60,23 @@ class UnitTests(SynchronousTestCase):
         self.assertIn("\nLoadCredential=token:/etc/relaykit/token\n", text)
         self.assertIn(" --token-file ${CREDENTIALS_DIRECTORY}/token\n", text)
 
+    def test_files(self) -> None:
+        """What is handed over, the groups of what is not, and the folder of the log are in the unit."""
+        files = ServiceFiles(
+            credentials=(("transport.tls.keyFile", "/etc/a%.key"), ("config", "/root/server.yaml")),
+            groups=("keys", "logs"),
+            logs="relaykit",
+        )
+        text = unit("server", COMMAND, "/root/server.yaml", "", [], files=files)
+        for line in (
+            "LoadCredential=transport.tls.keyFile:/etc/a%%.key",
+            "LoadCredential=config.yaml:/root/server.yaml",
+            "ExecStart=/bin/true server -c ${CREDENTIALS_DIRECTORY}/config.yaml",
+            "SupplementaryGroups=keys logs",
+            "LogsDirectory=relaykit",
+        ):
+            self.assertIn(f"\n{line}\n", text)
+
     def test_quoting(self) -> None:
         """Paths are taken literally, whatever is in them."""
         text = unit("client", ["/opt/my programs/relaykit"], "/etc/100%/$x.toml", "", [])
@@ -77,8 +95,13 @@ class UnitTests(SynchronousTestCase):
             ("server", [443], False),
             ("server", [], True),
         ):
+            files = ServiceFiles(
+                credentials=(("transport.tls.keyFile", "/etc/a.key"), ("vhost[0].keyFile", "/etc/b.key")),
+                groups=("root",),
+                logs="relaykit",
+            )
             path.write_text(
-                unit(role, COMMAND, "/etc/relaykit/c.toml", "/etc/relaykit/token", low, with_sockets)
+                unit(role, COMMAND, "/etc/relaykit/c.toml", "/etc/relaykit/token", low, with_sockets, files)
             )
             for words in _CHECKS:
                 done = analyzed(path, words)
@@ -106,7 +129,22 @@ class RunTests(SynchronousTestCase):
         printed = self.systemd("server", 'auth.token = "t"\n')
         self.assertEqual(printed.status, 0)
         self.assertIn(f"\nExecStart={Path(sys.executable).parent}/", printed.stdout)
-        self.assertIn(f" server -c {self.folder}/server.toml\n", printed.stdout)
+        self.assertIn(f"{self.folder}/server.toml\n", printed.stdout)
+
+    def test_named_files(self) -> None:
+        """The files that the configuration names come into the unit, and what is left to do is told."""
+        text = (
+            'log.to = "/srv/frps.log"\n[transport.tls]\ncertFile = "/nonexistent/a.crt"\n'
+            'keyFile = "/nonexistent/a.key"\n'
+        )
+        for role in ("server", "client"):
+            printed = self.systemd(role, text)
+            for key, name in (("certFile", "a.crt"), ("keyFile", "a.key")):
+                line = f"\nLoadCredential=transport.tls.{key}:/nonexistent/{name}\n"
+                self.assertIn(line, printed.stdout)
+            self.assertIn("note: log.to: the service cannot write /srv/frps.log", printed.stderr)
+            self.assertIn(f"systemctl try-restart relaykit-{role}", printed.stderr)
+        self.assertNotIn("log.to", self.systemd("server", 'log.to = "console"\n').stderr)
 
     def test_low_ports(self) -> None:
         """The configuration decides whether a capability is needed."""

@@ -59,6 +59,8 @@ NOT_RUN = {
     "write-plugin-cache.sh": "writes to the environment that the tests run in",
     "service/install.sh": "needs root and the package index",
     "service/sockets.sh": "needs root; tests have the units that it prints checked by systemd-analyze",
+    "service/certificate.sh": "needs root; tests have the units that it prints checked by systemd-analyze",
+    "service/renewed.sh": "needs a running systemd",
     "service/look.sh": "needs a running systemd",
     "service/container.sh": "needs podman; tests/test_container.py reads the Containerfile",
     "plugin/tree.txt": "a picture of folders",

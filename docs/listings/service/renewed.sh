@@ -1,0 +1,2 @@
+#!/bin/sh
+systemctl try-restart relaykit-server
