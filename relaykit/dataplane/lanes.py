@@ -5,7 +5,8 @@ Datagrams have no backpressure: while the output of the stream is full, what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
@@ -17,6 +18,7 @@ from relaykit.dataplane.sources import SourceTable
 from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import IDatagramLane, IPiecesReceiver
 from relaykit.sansio.lanes.codec import DatagramTooLarge
+from relaykit.timer import Portion
 from relaykit.values import Ended, Origin
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ KEEP_ALIVE_S = 30.0
 
 SILENCE_S = 60.0
 """Silence, after which the users' end of a lane takes it for dead; frp's figure."""
+
+_LOOK_EVERY = 64
+"""Datagrams that are handed on between two looks at the clock."""
 
 _LOOKS = 4
 """Looks at a lane within that time: no clock for each piece that arrives."""
@@ -68,6 +73,8 @@ class DatagramLane:
         self._sources = SourceTable(poller, self._send, f"the lane with {lower.peer}", self._gone)
         self._acceptor: IDatagramAcceptor | None = None
         self._full = False
+        self._left: Iterator[tuple[Hashable, Buffer | None]] | None = None
+        """What arrived and is not handed on, because others have their turn."""
         self._leaving: SourceLeg | None = None
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
@@ -148,8 +155,14 @@ class DatagramLane:
             )
             self._abort(Ended.PROTOCOL_ERROR)
             return
+        self._hand_on(iter(datagrams) if self._left is None else chain(self._left, datagrams))
+
+    def _hand_on(self, datagrams: Iterator[tuple[Hashable, Buffer | None]]) -> None:
+        """Hands on what arrived, as long as this lane's portion of the turn lasts; reads nothing before."""
+        self._left = None
+        portion = Portion(self._poller.reactor)
         sources = self._sources
-        for key, datagram in datagrams:
+        for number, (key, datagram) in enumerate(datagrams, 1):
             leg = sources.legs.get(key)
             if datagram is None:
                 if leg is not None:
@@ -160,6 +173,17 @@ class DatagramLane:
                 if leg.sweep != sources.sweep:
                     sources.heard_of(leg)
                 leg._arrived(datagram)
+            if not number % _LOOK_EVERY and portion.is_over:
+                self._left = datagrams
+                self._lower.pauseProducing()
+                self._poller.in_next_turn(self._hand_on_rest)
+                return
+
+    def _hand_on_rest(self) -> None:
+        if self._left is not None and not self._closed:
+            self._hand_on(self._left)
+            if self._left is None:
+                self._lower.resumeProducing()
 
     def end_received(self) -> None:
         self.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from unittest import mock
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from relaykit.dataplane import lanes
 from relaykit.dataplane.lanes import FLUSH_BYTES, KEEP_ALIVE_S, SILENCE_S, DatagramLane
 from relaykit.interfaces import IDatagramLane, IDatagramLeg, IPiecesReceiver
 from relaykit.sansio.lanes.binary import BinaryCodec
@@ -15,6 +17,7 @@ from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, DatagramTooLarge, L
 from relaykit.sansio.lanes.frp import MessageCodec
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.testing.memory import CAPACITY_BYTES, MemoryNetwork, RecordingDatagrams, RecordingReceiver
+from relaykit.timer import PORTION_S
 from relaykit.values import Address, Ended, Origin
 from tests.dataplane.fakes import AcceptingDatagrams
 
@@ -116,6 +119,44 @@ class DatagramLaneTests(SynchronousTestCase):
             frames = b"".join(codec.encode(codec.key_of(ALICE), data) for data in (b"one", b"two"))
             self.service.pieces_received([frames[:3], memoryview(frames)[3:]])
             self.assertEqual(RecordingDatagrams(self.accepting.legs[0]).got, [b"one", b"two"])
+
+    def test_portions(self) -> None:
+        """Many datagrams are handed on in portions, in order; nothing is read before all of them are."""
+        leg, _ = self.user(ALICE, b"first")
+        got = RecordingDatagrams(self.accepting.legs[0])
+        seconds = self.network.clock.seconds
+
+        def look() -> float:
+            self.network.clock.rightNow += PORTION_S
+            return seconds()
+
+        self.patch(self.network.clock, "seconds", look)
+        sent = [b"%d" % number for number in range(1000)]
+        for each in sent:
+            leg.send(each)
+        before, turns = len(got.got), 0
+        while len(got.got) <= 1000:
+            self.network.turn()
+            self.assertLessEqual(len(got.got) - before, 64)
+            before = len(got.got)
+            leg.send(b"later") if turns == 5 else None
+            turns += 1
+        self.network.flush()
+        self.assertEqual(got.got, [b"first", *sent, b"later"])
+        self.assertGreater(turns, 10)
+
+    def test_closed_between_portions(self) -> None:
+        """What a lane that is closed had left is dropped."""
+        leg, _ = self.user(ALICE, b"first")
+        got = RecordingDatagrams(self.accepting.legs[0])
+        self.patch(lanes, "Portion", lambda clock: mock.Mock(is_over=True))
+        for _ in range(200):
+            leg.send(b"x")
+        self.network.turn()
+        self.network.turn()
+        self.service.close()
+        self.network.flush()
+        self.assertLess(len(got.got), 200)
 
     def test_full_stream(self) -> None:
         """While the stream takes no more, datagrams are dropped and counted; later ones pass again."""

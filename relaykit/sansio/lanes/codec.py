@@ -61,7 +61,7 @@ class LaneCodec(Protocol):
     def receive(self, data: Buffer) -> Sequence[tuple[Hashable, Buffer | None]]:
         """The datagrams that these bytes, in any portions, complete, each with its user's key.
 
-        None in the place of a datagram says that the user is gone.  They are lent as long as ``data`` is.
+        None in the place of a datagram says that the user is gone.  All of them may be kept.
 
         :raises RemoteProtocolError: the peer broke the rules; the stream is of no use.
         """
