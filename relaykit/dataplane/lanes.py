@@ -157,8 +157,11 @@ class DatagramLane:
             return
         self._hand_on(iter(datagrams) if self._left is None else chain(self._left, datagrams))
 
-    def _hand_on(self, datagrams: Iterator[tuple[Hashable, Buffer | None]]) -> None:
-        """Hands on what arrived, as long as this lane's portion of the turn lasts; reads nothing before."""
+    def _hand_on(self, datagrams: Iterator[tuple[Hashable, Buffer | None]]) -> bool:
+        """Hands on what arrived, as long as this lane's portion of the turn lasts; whether that was all.
+
+        Nothing is read before it was.
+        """
         self._left = None
         portion = Portion(self._poller.reactor)
         sources = self._sources
@@ -177,13 +180,12 @@ class DatagramLane:
                 self._left = datagrams
                 self._lower.pauseProducing()
                 self._poller.in_next_turn(self._hand_on_rest)
-                return
+                return False
+        return True
 
     def _hand_on_rest(self) -> None:
-        if self._left is not None and not self._closed:
-            self._hand_on(self._left)
-            if self._left is None:
-                self._lower.resumeProducing()
+        if self._left is not None and not self._closed and self._hand_on(self._left):
+            self._lower.resumeProducing()
 
     def end_received(self) -> None:
         self.close()
