@@ -15,10 +15,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests import LONG_TESTS
 from tests.integration.template import Fork, fork
 from tests.layering import ROOT
 
 __all__ = [
+    "FORKED",
     "FRP_BIN",
     "PATIENCE_S",
     "Program",
@@ -39,6 +41,9 @@ FRP_BIN = "RELAYKIT_FRP_BIN"
 PATIENCE_S = 180.0
 """The longest that one step may take, on a machine that is slow, busy, or stands still for a while; no test
 that passes waits until it is over."""
+
+FORKED = LONG_TESTS not in os.environ
+"""Whether programs of ours are forks where their start is not the subject."""
 
 STOP_S = 15.0
 """Seconds that a program gets to end in order; more than ours take to drain."""
@@ -258,7 +263,8 @@ class Program:
         reading, writing = os.pipe()
         self._process: subprocess.Popen[bytes] | Fork
         if forked:
-            self._process = fork(command[len(relaykit_command()) :], folder.absolute(), variables, writing)
+            words = command[len(relaykit_command()) :]
+            self._process = fork(words, folder.absolute(), variables, writing, writing)
         else:
             self._process = subprocess.Popen(
                 command,

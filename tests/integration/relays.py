@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import resource
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,8 +14,7 @@ from typing import Any
 from attrs import frozen
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests import LONG_TESTS
-from tests.integration.programs import PATIENCE_S, Program, free_ports, relaykit_command
+from tests.integration.programs import FORKED, PATIENCE_S, Program, free_ports, relaykit_command
 from tests.integration.traffic import LOOPBACK, Service, echo
 
 __all__ = [
@@ -147,13 +145,16 @@ class RelayTestCase(SynchronousTestCase):
     def start_file(self, command: Sequence[str], path: str, sockets: Sequence[socket.socket] = ()) -> Program:
         """The same for a configuration file that is there."""
         is_plain = not sockets and tuple(command[: len(relaykit_command())]) == relaykit_command()
-        forked = is_plain and LONG_TESTS not in os.environ
-        program = Program((*command, "-c", path), self.folder, sockets=sockets, forked=forked)
+        program = Program((*command, "-c", path), self.folder, sockets=sockets, forked=FORKED and is_plain)
+        self.addCleanup(lambda: Path(path).with_suffix(".log").write_text(program.output))
+        self.end_with_test(program)
+        return program
+
+    def end_with_test(self, program: Program) -> None:
+        """Ends a program after the test, and looks at what it said."""
         self._programs.append(program)
         self.addCleanup(self._check_no_defect, program)
-        self.addCleanup(lambda: Path(path).with_suffix(".log").write_text(program.output))
         self.addCleanup(self._stop, program)
-        return program
 
     def start_server(self, table: Table = NOTHING, command: Sequence[str] = ()) -> Program:
         """A server that is ready."""

@@ -107,12 +107,14 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
 
-def fork(arguments: Sequence[str], folder: Path, environ: Mapping[str, str], output: int) -> Fork:
-    """Runs ``relaykit ARGUMENTS`` in a folder; all that it prints goes to the descriptor ``output``."""
+def fork(
+    arguments: Sequence[str], folder: Path, environ: Mapping[str, str], output: int, errors: int
+) -> Fork:
+    """Runs ``relaykit ARGUMENTS`` in a folder; the descriptors are those that it prints to."""
     order = _Order(list(arguments), str(folder), dict(environ))
     with _one_at_a_time:
         _, orders = _template(environ["PYTHONPATH"])
-        socket.send_fds(orders, [msgspec.json.encode(order)], [output])
+        socket.send_fds(orders, [msgspec.json.encode(order)], [output, errors])
         return Fork(int(orders.recv(_MOST_ORDER_BYTES)))
 
 
@@ -144,7 +146,7 @@ def _template(path: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
 def _serve(orders: socket.socket) -> None:
     """Forks as it is told, until whoever tells it is gone; returns in each fork, which is a program then."""
     while True:
-        data, descriptors, _, _ = socket.recv_fds(orders, _MOST_ORDER_BYTES, 1)
+        data, descriptors, _, _ = socket.recv_fds(orders, _MOST_ORDER_BYTES, 2)
         if not data:
             sys.exit()
         begun, begins = os.pipe()
@@ -156,7 +158,7 @@ def _serve(orders: socket.socket) -> None:
                 os._exit(0)
             for each in (begun, begins, orders.detach()):
                 os.close(each)
-            _become(msgspec.json.decode(data, type=_Order), descriptors[0])
+            _become(msgspec.json.decode(data, type=_Order), *descriptors)
             return
         os.waitpid(between, 0)
         orders.send(os.read(begun, _MOST_ORDER_BYTES))
@@ -164,11 +166,11 @@ def _serve(orders: socket.socket) -> None:
             os.close(each)
 
 
-def _become(order: _Order, output: int) -> None:
+def _become(order: _Order, output: int, errors: int) -> None:
     """Gives this process what a program is started with."""
-    for each in (1, 2):
-        os.dup2(output, each)
-    os.close(output)
+    for given, standard in ((output, 1), (errors, 2)):
+        os.dup2(given, standard)
+        os.close(given)
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  # as long as the process
     sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115  # likewise
     os.chdir(order.folder)

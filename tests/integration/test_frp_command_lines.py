@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.commands.frp.cases import DEVIATIONS, PROCESS_GROUPS, Case, differences, read_cases
 from tests.commands.terminal import Printed
 from tests.integration.programs import PATIENCE_S, alone_with
+from tests.integration.template import fork
 from tests.layering import ROOT
 
 LIVING = frozenset({"l239"})
@@ -34,26 +34,23 @@ class RecordedProcessesTests(SynchronousTestCase):
         """What is different when a case is run in a folder; empty if nothing is, or if that is meant so."""
         folder.mkdir(parents=True)
         case.write_files(folder)
-        program = subprocess.Popen(
-            [sys.executable, "-m", "relaykit", case.role, *case.args],
-            cwd=folder,
-            env={
-                "PATH": os.environ.get("PATH", ""),
-                "HOME": str(folder.absolute()),
-                "PYTHONPATH": str(ROOT),
-                **case.environ,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        environ = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(folder.absolute()),
+            "PYTHONPATH": str(ROOT),
+            **case.environ,
+        }
+        printed = folder / "stdout", folder / "stderr"
+        with printed[0].open("wb") as output, printed[1].open("wb") as errors:
+            words = [case.role, *case.args]
+            program = fork(words, folder.absolute(), environ, output.fileno(), errors.fileno())
         try:
-            stdout, stderr = program.communicate(timeout=LIVES_S if case.id in LIVING else PATIENCE_S)
+            program.wait(LIVES_S if case.id in LIVING else PATIENCE_S)
         except subprocess.TimeoutExpired:
             program.kill()
-            stdout, stderr = program.communicate()
-        found = list(differences(case, Printed(program.returncode, stdout, stderr)))
+        status = program.wait(PATIENCE_S)
+        stdout, stderr = (path.read_text() for path in printed)
+        found = list(differences(case, Printed(status, stdout, stderr)))
         if bool(found) == (case.id in DEVIATIONS):
             return ""
         return (

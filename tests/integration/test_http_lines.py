@@ -10,6 +10,7 @@ import subprocess
 from twisted.trial.unittest import SkipTest
 
 from tests.integration.programs import (
+    FORKED,
     PATIENCE_S,
     Program,
     free_port,
@@ -47,8 +48,9 @@ class OursTests(RelayTestCase):
             relaykit_command("http", port, "--server", server, "--state-dir", "state", *words),
             self.folder,
             {"RELAYKIT_TOKEN": TOKEN, **environ},
+            forked=FORKED,
         )
-        self.addCleanup(program.stop)
+        self.end_with_test(program)
         return program
 
     def test_requests(self) -> None:

@@ -15,7 +15,7 @@ from relaykit.config.load import load_client, load_server
 from relaykit.config.problems import ConfigurationProblems
 from relaykit.plugins import ProxyTypes
 from tests.integration.datagram_traffic import DatagramService, DatagramUser
-from tests.integration.programs import PATIENCE_S, Program, free_ports, relaykit_command
+from tests.integration.programs import FORKED, PATIENCE_S, Program, free_ports, relaykit_command
 from tests.integration.traffic import LOOPBACK, Pattern, end_of, exchange, receive_exactly
 from tests.layering import ROOT
 
@@ -72,7 +72,7 @@ class _ExampleTestCase(SynchronousTestCase):
 
     def run_command(self, *arguments: str) -> Program:
         """Runs the ``relaykit`` command."""
-        program = Program(relaykit_command(*arguments), self.folder, self.environ)
+        program = Program(relaykit_command(*arguments), self.folder, self.environ, forked=FORKED)
         self.addCleanup(program.stop)
         return program
 
