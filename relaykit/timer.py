@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 
+from relaykit.sansio.fair_room import FairRoom
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from relaykit.sansio.sources import Source
 
 __all__ = ["PORTION_S", "Portion", "Timer", "Waits"]
 
@@ -100,30 +104,32 @@ class Timer:
 class Waits:
     """Answers that must all be there within the same time; one that is too late is cancelled.
 
-    Waiting for one costs no call of the reactor, as its own timeout would.
+    Waiting for one costs no call of the reactor, as its own timeout would.  Where more than ``most`` are
+    waited for, one is cancelled for each that comes: the oldest one of whoever has most, as in
+    :mod:`relaykit.sansio.fair_room`.
     """
 
-    def __init__(self, clock: IReactorTime, most_s: float) -> None:
+    def __init__(self, clock: IReactorTime, most_s: float, most: int) -> None:
         self._clock = clock
         self._most_s = most_s
         self._due: dict[Deferred[Any], float] = {}
         """Until when each must be there; in this order, because all have the same time."""
+        self._room: FairRoom[Deferred[Any]] = FairRoom(most)
         self._timer = Timer(clock, self._expire)
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def add(self, answer: Deferred[ResultT]) -> Deferred[ResultT]:
+    def add(self, answer: Deferred[ResultT], source: Source) -> Deferred[ResultT]:
         """Waits for this one, too; whoever adds callbacks afterwards sees its place free already."""
         if answer.called:
             return answer
         self._due[answer] = self._clock.seconds() + self._most_s
+        crowded_out = self._room.enter(answer, source)
+        if crowded_out is not None:
+            crowded_out.cancel()
         self._set()
         return answer.addBoth(self._answered, answer)
-
-    def cancel_oldest(self) -> None:
-        """Waits no longer for the one that has been waited for most."""
-        next(iter(self._due)).cancel()
 
     def cancel_all(self) -> None:
         """Waits for none any more."""
@@ -132,6 +138,7 @@ class Waits:
 
     def _answered(self, result: ResultT, answer: Deferred[ResultT]) -> ResultT:
         del self._due[answer]
+        self._room.leave(answer)
         if not self._due:
             self._timer.set(None)
         return result
@@ -139,7 +146,7 @@ class Waits:
     def _expire(self) -> None:
         now = self._clock.seconds()
         while self._due and next(iter(self._due.values())) <= now:
-            self.cancel_oldest()
+            next(iter(self._due)).cancel()
         self._set()
 
     def _set(self) -> None:

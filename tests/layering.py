@@ -86,6 +86,7 @@ LAYERS: Mapping[str, Layer] = {
             "dataplane",
             "driver",
             "timer",
+            "descriptors",
             "sansio",
             "plugins",
             "certificates",
@@ -121,7 +122,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "proxies": Layer(
         "the built-in proxy types, on the same seam as foreign ones",
-        ("driver", "timer", "certificates", "sansio", *_VOCABULARY),
+        ("driver", "timer", "descriptors", "certificates", "sansio", *_VOCABULARY),
     ),
     "carriers": Layer(
         "how a stream gets from the client to the server",
@@ -133,7 +134,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "dataplane": Layer(
         "moving bytes; knows nothing of sessions or proxy types",
-        ("driver", "timer", "certificates", "sansio", *_VOCABULARY),
+        ("driver", "timer", "descriptors", "certificates", "sansio", *_VOCABULARY),
     ),
     "logs": Layer(
         "where log events go, in frp's format and for machines",
@@ -147,9 +148,13 @@ LAYERS: Mapping[str, Layer] = {
         "runs protocol cores: tells their events, sends their output, wakes them in time",
         ("timer", "sansio", *_VOCABULARY),
     ),
+    "descriptors": Layer(
+        "how many open files there may be, and for whom",
+        (),
+    ),
     "timer": Layer(
         "a deadline that can be set again and again",
-        (),
+        ("sansio",),
     ),
     "plugins": Layer(
         "proxy types by name, found as Twisted plugins",

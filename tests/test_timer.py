@@ -133,11 +133,11 @@ class WaitsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.waits = Waits(self.clock, 10.0)
+        self.waits = Waits(self.clock, 10.0, 3)
 
-    def ask(self) -> Deferred[str]:
+    def ask(self, source: str = "192.0.2.7") -> Deferred[str]:
         """An answer that is waited for."""
-        return self.waits.add(Deferred())
+        return self.waits.add(Deferred(), (source,))
 
     def test_late(self) -> None:
         """Each is cancelled when its time is over, by one call of the reactor at a time."""
@@ -162,16 +162,28 @@ class WaitsTests(SynchronousTestCase):
 
     def test_there_already(self) -> None:
         """One that is there needs no time."""
-        self.assertEqual(self.successResultOf(self.waits.add(succeed("here"))), "here")
+        self.assertEqual(self.successResultOf(self.waits.add(succeed("here"), ("192.0.2.7",))), "here")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_given_up(self) -> None:
-        """The oldest one, or all, can be given up before."""
+        """All can be given up before."""
         answers = [self.ask() for _ in range(3)]
-        self.waits.cancel_oldest()
-        self.failureResultOf(answers[0], CancelledError)
-        self.assertNoResult(answers[1])
         self.waits.cancel_all()
-        for answer in answers[1:]:
+        for answer in answers:
             self.failureResultOf(answer, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_crowded(self) -> None:
+        """For one too many the oldest of whoever has most is given up; one that was answered has no place."""
+        first = self.ask("192.0.2.1")
+        others = [self.ask() for _ in range(3)]
+        self.failureResultOf(others[0], CancelledError)
+        others[1].callback("here")
+        waiting = [first, others[2], self.ask()]
+        for each in waiting:
+            self.assertNoResult(each)
+        self.assertEqual(len(self.waits), 3)
+        self.waits.cancel_all()
+        for each in waiting:
+            self.failureResultOf(each, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.balanced_datagrams import BalancedDatagramPort
+from relaykit.descriptors import for_strangers
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
 from relaykit.interfaces import ILegAcceptor, IListeningPort
 from relaykit.sansio.parsers.proxy_protocol import PROXY_HEADER
+from relaykit.sansio.sources import source_of
+from relaykit.timer import Waits
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -38,11 +40,14 @@ HEADER_TIMEOUT_S: Final = 5.0
 wants at least 3 s, for a segment that is lost."""
 
 MOST_AWAITED: Final = 1024
-"""Connections without a header yet, of all ports together; more are closed at once."""
+"""Connections without a header yet, of all ports together; where there are more, the load balancer that has
+most of them loses the one that has waited for longest."""
 
 TOLD_AGAIN_S: Final = 60.0
 """Seconds after a refusal was told of in which others are only counted: a load balancer that is configured
 in another way has one for each user and each of its checks."""
+
+ResultT = TypeVar("ResultT")
 
 IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -56,13 +61,13 @@ class LoadBalancers:
     log = Logger()
 
     def __init__(self, trusted: Sequence[IpNetwork], clock: IReactorTime) -> None:
-        self.awaited = 0
-        """Connections without a header yet."""
         self.refused = 0
         """Connections that had none, up to now."""
         self.dropped = 0
         """Datagrams that had none, up to now."""
         self.clock = clock
+        self.headers = Waits(clock, HEADER_TIMEOUT_S, for_strangers(MOST_AWAITED))
+        """The headers that are waited for."""
         self._trusted = tuple(trusted)
         self._told_at = self._told_of_datagrams_at = float("-inf")
 
@@ -143,6 +148,7 @@ class _Port:
     _acceptor: ILegAcceptor
     port: IListeningPort = field(init=False)
     _taking: set[Deferred[Origin]] = field(factory=set, init=False)
+    _is_closed: bool = field(default=False, init=False)
 
     @property
     def address(self) -> Address:
@@ -150,34 +156,25 @@ class _Port:
         return address
 
     def close(self) -> None:
+        self._is_closed = True
         self.port.close()
         for each in tuple(self._taking):
             each.cancel()
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        balancers = self._balancers
-        if not balancers.include(origin):
+        if not self._balancers.include(origin):
             self._acceptor.leg_accepted(leg, origin)
-        elif balancers.awaited >= MOST_AWAITED:
-            leg.abort()
-            balancers.on_refused(leg, "too many others have not sent a PROXY header yet", Ended.REFUSED)
-        else:
-            self._take_header(leg, origin)
-
-    def _take_header(self, leg: IStreamLeg, origin: Origin) -> None:
+            return
         taking: Deferred[Origin] = leg.take(PROXY_HEADER)
         self._taking.add(taking)
-        self._balancers.awaited += 1
+        taken = self._balancers.headers.add(taking, source_of(origin))
+        taken.addBoth(self._answered, taking)
+        taken.addCallbacks(self._announced, self._not_taken, (leg, origin), {}, (leg,))
+        taken.addErrback(self._defect, leg)
 
-        def taken(result: Origin | Failure) -> Origin | Failure:
-            self._taking.discard(taking)
-            self._balancers.awaited -= 1
-            return result
-
-        taking.addTimeout(HEADER_TIMEOUT_S, self._balancers.clock)
-        taking.addBoth(taken)
-        taking.addCallbacks(self._announced, self._not_taken, (leg, origin), {}, (leg,))
-        taking.addErrback(self._defect, leg)
+    def _answered(self, result: ResultT, taking: Deferred[Origin]) -> ResultT:
+        self._taking.discard(taking)
+        return result
 
     def _announced(self, announced: Origin, leg: IStreamLeg, origin: Origin) -> None:
         if announced.source is None:
@@ -189,8 +186,8 @@ class _Port:
 
     def _not_taken(self, failure: Failure, leg: IStreamLeg) -> None:
         leg.abort()
-        if failure.check(DeadlinePassed):
-            why = f"it sent no PROXY header within {HEADER_TIMEOUT_S:g} seconds"
+        if failure.check(CancelledError) and not self._is_closed:
+            why = f"it sent no PROXY header within {HEADER_TIMEOUT_S:g} seconds, or others had to have room"
             self._balancers.on_refused(leg, why, Ended.TIMEOUT)
         elif failure.check(RemoteProtocolError):
             self._balancers.on_refused(leg, failure.getErrorMessage(), Ended.PROTOCOL_ERROR)

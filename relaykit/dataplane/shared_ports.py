@@ -14,9 +14,11 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.listening import ANY_HOST, ListenFailed, PortInUse
+from relaykit.descriptors import for_strangers
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
 from relaykit.interfaces import ILegAcceptor, IListeningPort
 from relaykit.sansio.parsers.recognizing import Rank, RecognizerTable
+from relaykit.sansio.sources import source_of
 from relaykit.timer import Waits
 from relaykit.values import Address
 
@@ -35,8 +37,9 @@ FIRST_BYTES_TIMEOUT_S = 10.0
 """Seconds until a connection must have said whose it is; frp's figure for its first bytes."""
 
 MOST_UNCLAIMED = 1024
-"""Connections of one port of which that is not known yet; the one that has been silent for longest makes room
-for the next, so that who floods the port with silence keeps nobody out who speaks."""
+"""Connections of one port of which that is not known yet; whoever has most of them makes room for the next by
+the one that has been silent for longest, so that who floods the port with silence keeps nobody out who
+speaks."""
 
 
 class Sharer(Protocol):
@@ -85,7 +88,7 @@ class _SharedPort:
         self.refused = 0
         """Connections that nobody took, up to now."""
         self._table: RecognizerTable[ILegAcceptor] = RecognizerTable()
-        self._unclaimed = Waits(clock, FIRST_BYTES_TIMEOUT_S)
+        self._unclaimed = Waits(clock, FIRST_BYTES_TIMEOUT_S, for_strangers(MOST_UNCLAIMED))
 
     @property
     def empty(self) -> bool:
@@ -104,8 +107,6 @@ class _SharedPort:
         if not self._table and self.rest is not None:
             self.rest.acceptor.leg_accepted(leg, origin)
             return
-        if len(self._unclaimed) >= MOST_UNCLAIMED:
-            self._unclaimed.cancel_oldest()
         self._ask(leg, origin)
 
     def close(self) -> None:
@@ -122,7 +123,7 @@ class _SharedPort:
             else:
                 acceptor.leg_accepted(leg, origin)
 
-        asked: Deferred[ILegAcceptor | None] = self._unclaimed.add(leg.peek(self._table))
+        asked: Deferred[ILegAcceptor | None] = self._unclaimed.add(leg.peek(self._table), source_of(origin))
         asked.addCallbacks(take, self._not_taken, errbackArgs=(leg,))
         asked.addErrback(self._defect, leg)
 

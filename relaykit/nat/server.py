@@ -12,8 +12,8 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from relaykit.nat.sockets import UdpSocket, drop
-from relaykit.sansio.nat.rates import RateLimit
 from relaykit.sansio.nat.stun_server import StunServer
+from relaykit.sansio.rates import RateLimit
 from relaykit.values import Address
 
 if TYPE_CHECKING:

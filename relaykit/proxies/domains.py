@@ -15,12 +15,14 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.descriptors import for_strangers
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode, RemoteProtocolError
 from relaykit.interfaces import IExposure, IIngress, ILegAcceptor
 from relaykit.options import Domains, Host, Options, Problem, doc, file_key, wire
 from relaykit.sansio.hostnames import domain_key
 from relaykit.sansio.http.credentials import Credentials
 from relaykit.sansio.routes import Route, RouteTable
+from relaykit.sansio.sources import source_of
 from relaykit.timer import Waits
 from relaykit.values import Address, Secret
 
@@ -47,8 +49,9 @@ FIRST_BYTES_S = 30.0
 """Seconds that a user has to say which host it wants; frp's figure."""
 
 MOST_UNROUTED = 4096
-"""Users of one port who have not said yet which host they want; the one that has been silent for longest
-makes room for the next, so that who floods the port with silence keeps nobody out for half a minute."""
+"""Users of one port who have not said yet which host they want; where there are more, whoever has most of
+them loses the one that has been silent for longest, so that who floods the port with silence keeps nobody
+out."""
 
 _PORTS_OF_THE_WEB = (80, 443)
 """Ports that nobody writes in an address."""
@@ -233,17 +236,15 @@ class FirstBytesIngress(DomainIngress):
 
     def __init__(self, port: int, sub_domain_host: str, host: IServerHost) -> None:
         super().__init__(port, sub_domain_host, host)
-        self._unrouted = Waits(host.reactor, FIRST_BYTES_S)
+        self._unrouted = Waits(host.reactor, FIRST_BYTES_S, for_strangers(MOST_UNROUTED))
 
     def stopService(self) -> None:
         super().stopService()
         self._unrouted.cancel_all()
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        if len(self._unrouted) >= MOST_UNROUTED:
-            self._unrouted.cancel_oldest()
         ask = leg.peek if self.passes_first_bytes else leg.take
-        asked = self._unrouted.add(ask(self.parser))
+        asked = self._unrouted.add(ask(self.parser), source_of(origin))
         asked.addCallbacks(
             self.route, self._not_understood, callbackArgs=(leg, origin), errbackArgs=(leg, origin)
         )

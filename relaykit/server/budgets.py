@@ -9,8 +9,8 @@ from weakref import WeakValueDictionary
 
 from relaykit.options import parse_bandwidth
 from relaykit.sansio.pacing import Budget
+from relaykit.sansio.sources import source_of
 from relaykit.server.accounting import client_key
-from relaykit.server.admission import source_of
 
 if TYPE_CHECKING:
     from relaykit.config.schema.server import Bandwidth
@@ -54,6 +54,6 @@ class Budgets:
         """The budgets of a client, over all its sessions, and of a user's address, as far as it is known."""
         if self._is_off:
             return ()
-        source = source_of(origin) if self._users.rate else ""
+        source = source_of(origin)[-1] if self._users.rate else ""
         users = self._users.budgets_of(source) if source else ()
         return self._clients.budgets_of(client_key(client)) + users

@@ -30,7 +30,7 @@ from relaykit.errors import (
 from relaykit.interfaces import IExposure, IRegisteredProxy
 from relaykit.sansio.control.balancing import REST_S, Balancer
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
-from relaykit.server.admission import source_of
+from relaykit.sansio.sources import source_of
 from relaykit.server.flows import ProxyFlow, UserFlow
 from relaykit.server.work_legs import WorkLegFlow
 from relaykit.timer import Timer
@@ -290,7 +290,7 @@ class ProxyGroup:
 
     def choose(self, origin: Origin, tried: list[RegisteredProxy]) -> RegisteredProxy | None:
         """The member for a user who was at these."""
-        return self.balancer.choose(self.balance, source_of(origin), tried, self._clock.seconds())
+        return self.balancer.choose(self.balance, source_of(origin)[-1], tried, self._clock.seconds())
 
     def failed(self, member: RegisteredProxy, error: Exception) -> bool:
         """A member could not serve a user: whether another one may, which is well as far as is known."""

@@ -25,8 +25,8 @@ from attrs import define, field, frozen
 
 from relaykit.sansio.nat.behavior import Filtering, Mapping, PortAllocation
 from relaykit.sansio.nat.datagrams import Datagram, DatagramCore
-from relaykit.sansio.nat.rates import RateLimit
 from relaykit.sansio.nat.stun_server import StunServer
+from relaykit.sansio.rates import RateLimit
 from relaykit.values import Address
 
 __all__ = ["Lab", "LabCall", "LabMachine", "LabNat", "LabNode", "LabReactor"]

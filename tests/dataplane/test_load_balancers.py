@@ -16,7 +16,6 @@ from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.load_balancers import (
     HEADER_TIMEOUT_S,
-    MOST_AWAITED,
     TOLD_AGAIN_S,
     LoadBalancers,
 )
@@ -24,6 +23,7 @@ from relaykit.interfaces import ILegAcceptor, IListeningPort, IStreamLeg
 from relaykit.sansio.parsers.proxy_protocol import VERSIONS, make_proxy_header
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.testing.ports import MemoryPorts
+from relaykit.timer import Waits
 from relaykit.values import Address, Origin
 
 BALANCER, STRANGER = Address("10.0.0.5", 1000), Address("203.0.113.9", 1001)
@@ -92,7 +92,7 @@ class LoadBalancersTests(SynchronousTestCase):
             received = RecordingReceiver(leg)
             self.network.flush()
             self.assertEqual(received.data, b"hello")
-        self.assertEqual((self.balancers.awaited, self.balancers.refused), (0, 0))
+        self.assertEqual((len(self.balancers.headers), self.balancers.refused), (0, 0))
 
     def test_piecemeal(self) -> None:
         """A header that comes byte by byte is the same."""
@@ -138,7 +138,7 @@ class LoadBalancersTests(SynchronousTestCase):
             (LogLevel.warn, "proxy-header", "protocol-error"),
         )
         self.assertEqual((event["peer"], event["count"]), (BALANCER, 1))
-        self.assertEqual((self.balancers.awaited, self.balancers.refused, self.origins()), (0, 1, []))
+        self.assertEqual((len(self.balancers.headers), self.balancers.refused, self.origins()), (0, 1, []))
 
     def test_told_again(self) -> None:
         """Of many refusals one is told in a while; all are counted."""
@@ -161,7 +161,7 @@ class LoadBalancersTests(SynchronousTestCase):
         self.assertEqual(
             [(event["problem"], event["ended"]) for event in logged], [("proxy-header", "timeout")]
         )
-        self.assertEqual((self.balancers.awaited, self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual((len(self.balancers.headers), self.clock.getDelayedCalls()), (0, []))
 
     def test_only_looked(self) -> None:
         """A load balancer that opens a connection and closes it, as a check, is no reason for a word."""
@@ -169,15 +169,19 @@ class LoadBalancersTests(SynchronousTestCase):
             self.dial(BALANCER).close()
             self.dial(BALANCER).abort()
             self.network.flush()
-        self.assertEqual((logged, self.balancers.refused, self.balancers.awaited), ([], 0, 0))
+        self.assertEqual((logged, self.balancers.refused, len(self.balancers.headers)), ([], 0, 0))
 
     def test_bound(self) -> None:
-        """So many may be without a header; strangers are not held up by them."""
-        self.balancers.awaited = MOST_AWAITED
+        """So many may be without a header; for one more the oldest is refused, and nobody else is held up."""
+        self.balancers.headers = Waits(self.clock, HEADER_TIMEOUT_S, 2)
+        users = [RecordingReceiver(self.dial(BALANCER)) for _ in range(2)]
         (event,) = self.refusals()
-        self.assertEqual((event["ended"], self.balancers.awaited), ("refused", MOST_AWAITED))
+        self.network.flush()
+        self.assertEqual((event["ended"], len(self.balancers.headers)), ("timeout", 2))
+        self.assertEqual([user.lost is None for user in users], [False, True])
         self.dial(STRANGER)
         self.assertEqual(len(self.acceptor.taken), 1)
+        self.port.close()
 
     def test_closed(self) -> None:
         """Who is waited for when the port is closed goes with it, without a word."""
@@ -186,7 +190,7 @@ class LoadBalancersTests(SynchronousTestCase):
             self.port.close()
             self.network.flush()
         self.assertIsNotNone(user.lost)
-        self.assertEqual((logged, self.balancers.awaited, self.clock.getDelayedCalls()), ([], 0, []))
+        self.assertEqual((logged, len(self.balancers.headers), self.clock.getDelayedCalls()), ([], 0, []))
 
     def test_defect(self) -> None:
         """An acceptor that fails costs the one connection."""
@@ -202,5 +206,5 @@ class LoadBalancersTests(SynchronousTestCase):
         self.setUp()
         self.dial(BALANCER, *portions)
         self.clock.advance(HEADER_TIMEOUT_S)
-        self.assertEqual((self.balancers.awaited, self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual((len(self.balancers.headers), self.clock.getDelayedCalls()), (0, []))
         self.assertEqual(self.balancers.refused + len(self.origins()), 1)

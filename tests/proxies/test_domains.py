@@ -169,6 +169,7 @@ class UnroutedTests(SynchronousTestCase):
     def test_crowd(self) -> None:
         """Where many are silent, the one that has been so for longest makes room."""
         self.patch(domains, "MOST_UNROUTED", 3)
+        self.setUp()
         received = []
         for _ in range(5):
             user = self.relay.dial(PORT)

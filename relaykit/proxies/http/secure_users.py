@@ -9,11 +9,13 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from relaykit.descriptors import for_strangers
 from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecurityError
 from relaykit.interfaces import ILegAcceptor
 from relaykit.sansio.hostnames import host_key
 from relaykit.sansio.parsers.client_hello import ClientHelloParser, ServerNames
 from relaykit.sansio.parsers.recognizing import Rank
+from relaykit.sansio.sources import source_of
 from relaykit.timer import Waits
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ HANDSHAKE_S = 10.0
 have more, either."""
 
 MOST_HANDSHAKES = 4096
-"""Handshakes at a time; the one that takes longest makes room for the next, as in
+"""Handshakes at a time; where there are more, whoever has most of them loses the one that takes longest, as
+in
 :data:`relaykit.proxies.domains.MOST_UNROUTED`."""
 
 
@@ -54,7 +57,7 @@ class SecureUsers:
         self._wanted_port = port
         self._host = host
         self._on_secured = on_secured
-        self._handshakes = Waits(host.reactor, HANDSHAKE_S)
+        self._handshakes = Waits(host.reactor, HANDSHAKE_S, for_strangers(MOST_HANDSHAKES))
         self._parser = ClientHelloParser()
 
     def open(self) -> None:
@@ -81,8 +84,6 @@ class SecureUsers:
         self._handshakes.cancel_all()
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        if len(self._handshakes) >= MOST_HANDSHAKES:
-            self._handshakes.cancel_oldest()
         self._wait(leg.peek(self._parser), self._begin, leg, origin)
 
     def are_for(self, host: str) -> bool:
@@ -100,7 +101,7 @@ class SecureUsers:
     def _wait(
         self, answer: Deferred[Any], go_on: Callable[..., None], leg: IStreamLeg, origin: Origin
     ) -> None:
-        answer = self._handshakes.add(answer).addCallback(go_on, leg, origin)
+        answer = self._handshakes.add(answer, source_of(origin)).addCallback(go_on, leg, origin)
         answer.addErrback(self._not_secured, leg, origin).addErrback(self._defect, leg, origin)
 
     def _not_secured(self, failure: Failure, leg: IStreamLeg, origin: Origin) -> None:

@@ -19,7 +19,6 @@ from attrs import define, field, frozen
 
 from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.nat.checks import GENERATION_MAX, KEY_BYTES, PeerRole
-from relaykit.sansio.nat.rates import RateLimit, subscriber
 from relaykit.sansio.nat.rendezvous_messages import (
     CandidatesPassed,
     EndReason,
@@ -30,6 +29,8 @@ from relaykit.sansio.nat.rendezvous_messages import (
     RendezvousRefusal,
     RendezvousRequest,
 )
+from relaykit.sansio.rates import RateLimit
+from relaykit.sansio.sources import source_of_host
 from relaykit.values import Address
 
 __all__ = [
@@ -331,8 +332,8 @@ class ServerRendezvous:
     # --- inside
 
     def _check(self, initiator: Party, request: RendezvousRequest, responder: Party, now: float) -> None:
-        host = "" if initiator.seen_as is None else subscriber(initiator.seen_as.host)
-        if not self._clients.admits(initiator.of, now) or not self._addresses.admits(host, now):
+        source = source_of_host("" if initiator.seen_as is None else initiator.seen_as.host)
+        if not self._clients.admits((initiator.of,), now) or not self._addresses.admits(source, now):
             raise RefusedError(
                 RefusalCode.TOO_MANY, "rendezvous are asked for too often, try again in a moment"
             )

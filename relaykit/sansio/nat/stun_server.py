@@ -16,8 +16,9 @@ from attrs import frozen
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat import stun
 from relaykit.sansio.nat.datagrams import Datagram
-from relaykit.sansio.nat.rates import RateLimit, subscriber
 from relaykit.sansio.nat.stun import Attribute, Change, StunClass, StunMessage
+from relaykit.sansio.rates import RateLimit
+from relaykit.sansio.sources import source_of_host
 from relaykit.values import Address
 
 __all__ = [
@@ -97,11 +98,11 @@ class StunServer:
         """
         if len(data) < stun.HEADER_BYTES or data[0] != 0 or data[1] != 1:
             return None
+        if not self._limit.admits(source_of_host(source.host), now):
+            return None
         try:
             request = stun.decode(data)
         except stun.StunError:
-            return None
-        if not self._limit.admits(subscriber(source.host), now):
             return None
         port = request.response_port
         if port is not None and port < RESPONSE_PORT_MIN:

@@ -241,6 +241,7 @@ class SecureUsersTests(HttpTestCase):
     def test_crowd(self) -> None:
         """Where many shake hands, the one that takes longest makes room."""
         self.patch(secure_users, "MOST_HANDSHAKES", 2)
+        self.setUp()
         self.publish("a.example")
         held = [self.relay.network.pair() for _ in range(3)]
         ends = []

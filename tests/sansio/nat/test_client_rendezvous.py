@@ -22,7 +22,6 @@ from relaykit.sansio.nat.client_rendezvous import (
     RendezvousRefused,
 )
 from relaykit.sansio.nat.punching import FailureReason
-from relaykit.sansio.nat.rates import RateLimit
 from relaykit.sansio.nat.rendezvous_messages import (
     CandidatesPassed,
     EndReason,
@@ -35,6 +34,7 @@ from relaykit.sansio.nat.rendezvous_messages import (
     proof_of,
 )
 from relaykit.sansio.nat.server_rendezvous import RENDEZVOUS_S, Party, ServerRendezvous
+from relaykit.sansio.rates import RateLimit
 from relaykit.values import Address
 
 KEY = bytes(range(32))

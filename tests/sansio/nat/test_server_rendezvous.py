@@ -13,7 +13,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.nat import server_rendezvous as limits
 from relaykit.sansio.nat.checks import GENERATION_MAX, PeerRole
-from relaykit.sansio.nat.rates import RateLimit
 from relaykit.sansio.nat.rendezvous_messages import (
     CandidatesPassed,
     EndReason,
@@ -39,6 +38,7 @@ from relaykit.sansio.nat.server_rendezvous import (
     RendezvousStep,
     ServerRendezvous,
 )
+from relaykit.sansio.rates import RateLimit
 from relaykit.values import Address
 
 HOSTS = {PeerRole.INITIATOR: "198.51.100.7", PeerRole.RESPONDER: "203.0.113.9"}

@@ -8,7 +8,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.nat import stun
 from relaykit.sansio.nat.datagrams import Datagram
-from relaykit.sansio.nat.rates import RateLimit
 from relaykit.sansio.nat.stun import Attribute, Change, StunClass, StunMessage
 from relaykit.sansio.nat.stun_server import (
     AMPLIFICATION_MAX,
@@ -16,6 +15,7 @@ from relaykit.sansio.nat.stun_server import (
     RATE_PER_SECOND,
     StunServer,
 )
+from relaykit.sansio.rates import RateLimit
 from relaykit.values import Address
 
 S1, S1B = Address("203.0.113.2", 3478), Address("203.0.113.2", 3479)

@@ -1,0 +1,28 @@
+"""Tests of how many open files strangers may have."""
+
+from __future__ import annotations
+
+import resource
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.descriptors import STRANGERS_PART, descriptor_limit, for_strangers
+
+
+class DescriptorTests(SynchronousTestCase):
+    """What the limit of open files amounts to."""
+
+    def limit(self, soft: int) -> None:
+        """So many are allowed."""
+        self.patch(resource, "getrlimit", lambda which: (soft, resource.RLIM_INFINITY))
+
+    def test_share(self) -> None:
+        """Strangers have a part of what there is, at most so many, and never nothing."""
+        for soft, expected in ((1 << 20, 4096), (1024, 1024 // STRANGERS_PART), (64, 16)):
+            self.limit(soft)
+            self.assertEqual((descriptor_limit(), for_strangers(4096)), (soft, expected))
+
+    def test_no_limit(self) -> None:
+        """Without a limit it is as many as there may be at most."""
+        self.limit(resource.RLIM_INFINITY)
+        self.assertEqual((descriptor_limit(), for_strangers(4096)), (None, 4096))
