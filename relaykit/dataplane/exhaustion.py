@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -27,7 +28,7 @@ class Exhaustion:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._short = False
-        self._met_at = 0.0
+        self._met_at = -math.inf
 
     def met(self, what: str, reason: str) -> None:
         """A connection could not be ``accepted on :7000`` or ``made``."""
@@ -41,6 +42,10 @@ class Exhaustion:
                 reason=reason,
                 problem="too-many-files",
             )
+
+    def met_since(self, time: float) -> bool:
+        """Whether a connection could not be accepted or made since then."""
+        return self._met_at >= time
 
     def passed(self) -> None:
         """There was a descriptor."""

@@ -6,7 +6,7 @@ out.  :class:`TransportLeg` adapts a Twisted transport that somebody else's endp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -66,6 +66,7 @@ class StreamLeg:
         "_held",
         "_loss",
         "_loss_told",
+        "_on_gone",
         "_parse",
         "_paused",
         "_producer",
@@ -89,6 +90,7 @@ class StreamLeg:
         self._end_told = False
         self._loss: Ended | None = None
         self._loss_told = False
+        self._on_gone: tuple[Callable[[], None], ...] = ()
         self._silent = False
         self._advancing = False
         # True exactly while bytes may go straight to the receiver.
@@ -160,6 +162,12 @@ class StreamLeg:
     def abort(self) -> None:
         raise NotImplementedError
 
+    def when_gone(self, call: Callable[[], None]) -> None:
+        if self._loss is not None:
+            call()
+        else:
+            self._on_gone += (call,)
+
     @property
     def connection(self) -> IConnection | None:
         return None
@@ -213,6 +221,9 @@ class StreamLeg:
         """Notes that the leg is gone; only the first reason counts."""
         if self._loss is None:
             self._loss = reason
+            calls, self._on_gone = self._on_gone, ()
+            for call in calls:
+                call()
             self._advance()
             receiver = self._receiver
             waits = self._paused and not self._loss_told and reason is not Ended.FINISHED

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import socket
-import sys
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -15,12 +14,10 @@ from zope.interface import implementer
 from relaykit.dataplane.exhaustion import EXHAUSTED
 from relaykit.dataplane.poller import READ
 from relaykit.dataplane.sockets import INHERITS_OPTIONS, SocketLeg, address_of, reason_of, tune
+from relaykit.descriptors import descriptor_limit
 from relaykit.errors import RelaykitError
-from relaykit.interfaces import IListeningPort
+from relaykit.interfaces import IKernelLeg, IListeningPort
 from relaykit.values import Address, Origin
-
-if sys.platform != "win32":
-    import resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import ILegAcceptor
+    from relaykit.interfaces import ILegAcceptor, IStreamLeg
 
 __all__ = [
     "ANY_HOST",
@@ -38,6 +35,7 @@ __all__ = [
     "PortInUse",
     "PortUnavailable",
     "bind",
+    "has_kept_descriptor",
     "listen_tcp",
     "listen_unix",
 ]
@@ -291,21 +289,20 @@ def highest_for_users() -> int | None:
 
     The system gives out the lowest free one, so a high one says that few are left.
     """
-    limit = _descriptor_limit()
+    limit = descriptor_limit()
     return None if limit is None else limit - max(KEPT_AT_LEAST, limit // KEPT_PART) - 1
 
 
 def most_ports() -> int | None:
     """How many ports may be open for proxies, so that their users still have descriptors; None: no limit."""
-    limit = _descriptor_limit()
+    limit = descriptor_limit()
     return None if limit is None else limit // PORTS_PART
 
 
-def _descriptor_limit() -> int | None:
-    if sys.platform == "win32":
-        return None
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return None if soft == resource.RLIM_INFINITY else soft
+def has_kept_descriptor(leg: IStreamLeg) -> bool:
+    """Whether a connection has one of the descriptors that users may not take: few are left then."""
+    highest = highest_for_users()
+    return highest is not None and IKernelLeg.providedBy(leg) and leg.fileno() > highest
 
 
 def listen_unix(

@@ -175,6 +175,9 @@ class IStreamLeg(IPushProducer, IConsumer):
     def abort() -> None:
         """Drops the leg at once, with a reset where the transport has one."""
 
+    def when_gone(call: Callable[[], None]) -> None:
+        """Calls ``call`` once the leg is gone with what it stood on, whoever its receiver is then."""
+
 
 class IKernelLeg(IStreamLeg, IConnection):
     """A leg whose bytes the kernel itself can move: plain TCP, unix sockets."""

@@ -19,7 +19,7 @@ from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecu
 from relaykit.interfaces import IAcceptHost, IIncomingConnection, ILegAcceptor, ISecureLeg
 from relaykit.sansio.parsers.first_bytes import OPENINGS, STRANGERS, Spoken
 from relaykit.sansio.parsers.recognizing import Rank, RecognizerTable
-from relaykit.server.admission import PendingConnections
+from relaykit.server.admission import MAX_PENDING, PendingConnections
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ __all__ = ["BindPort", "BindRules", "Link"]
 
 FIRST_BYTES_TIMEOUT_S = 10.0
 """Seconds that a peer has for the first bytes of each layer; frp's figure."""
+
+CROWDED_TIMEOUT_S = 2.0
+"""The same while strangers have half of the places: time for a first segment that was lost."""
 
 LOGIN_TIMEOUT_S = 20.0
 """Seconds that a link may live without a login on it: TLS, mux and the first message have 10 s each,
@@ -67,8 +70,8 @@ class Link:
     ping: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
     round_trip: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
     _on_login: Callable[[], None] = field(default=lambda: None, kw_only=True)
-    on_first_message: Callable[[], None] = field(default=lambda: None, kw_only=True)
-    """To be called when the first message of a logical connection was read, or will never be."""
+    on_taken: Callable[[], None] = field(default=lambda: None, kw_only=True)
+    """To be called when a session has taken a connection that is not muxed: nobody is a stranger there."""
     logged_in: bool = field(default=False, init=False)
 
     def admit(self) -> None:
@@ -97,12 +100,18 @@ class _Streams:
 @implementer(IIncomingConnection)
 @define(eq=False)
 class IncomingConnection:
-    """An accepted connection, until it is known who takes it; it has a slot among the pending ones."""
+    """An accepted connection, until it is known who takes it; it has a slot among the pending ones until
+    then, or until it is gone.
+    """
 
     leg: IStreamLeg
     origin: Origin
     slot: Slot
     secured: ISecureLeg | None = None
+
+
+class _NotSecure(TransportSecurityError):
+    """There is no TLS, and there must be."""
 
 
 _OnRecognized: TypeAlias = Callable[[IncomingConnection], Awaitable["IStreamLeg | None"]]
@@ -126,7 +135,8 @@ class BindPort(MultiService):
 
     ``on_opened(leg, origin, link)`` gets each logical connection, paused, nothing of it read.
     ``start_tls(leg)`` begins TLS as the server.  ``listen_datagrams(port, acceptor)`` opens a UDP port for a
-    carrier.  ``is_known(source)`` says whether a client is logged in from there.
+    carrier.  ``is_known(source)`` says whether a client is logged in from there, ``is_scarce(leg)`` whether a
+    connection has one of the last descriptors.  So many as ``most_pending`` may be of nobody who is known.
     """
 
     log = Logger()
@@ -140,6 +150,8 @@ class BindPort(MultiService):
         poller: Poller,
         clock: IReactorTime,
         is_known: Callable[[str], bool] = lambda source: False,
+        is_scarce: Callable[[IStreamLeg], bool] = lambda leg: False,
+        most_pending: int = MAX_PENDING,
     ) -> None:
         super().__init__()
         self.on_opened = on_opened
@@ -148,7 +160,8 @@ class BindPort(MultiService):
         self._listen_datagrams = listen_datagrams
         self._rules = rules
         self._poller = poller
-        self._pending = PendingConnections(is_known)
+        self._is_scarce = is_scarce
+        self._pending = PendingConnections(is_known, most_pending)
         self._crowded = False
         self._links: set[ISharedPath] = set()
         self._table: RecognizerTable[_OnRecognized] = RecognizerTable()
@@ -162,6 +175,10 @@ class BindPort(MultiService):
     def pending(self) -> int:
         """How many connections there are on which nobody has logged in or shown a session."""
         return len(self._pending)
+
+    def is_deaf_since(self, time: float) -> bool:
+        """Whether connections may have been dropped unheard since then."""
+        return self._pending.has_dropped_since(time)
 
     def share(self, recognizer: Recognizer, acceptor: ILegAcceptor, rank: Rank) -> None:
         """Hands on what begins so, until :meth:`ignore`: for users of a port that is the bind port, too."""
@@ -193,37 +210,40 @@ class BindPort(MultiService):
         return self._listen_datagrams(port, acceptor)
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        slot = self._admit(origin, leg.abort)
-        if slot is None:
-            leg.abort()
-            return
+        slot = self._admit(origin, leg.abort, self._is_scarce(leg))
+        leg.when_gone(slot.release)
         connection = IncomingConnection(leg, origin, slot)
         Deferred.fromCoroutine(self._recognize(connection)).addErrback(self._not_recognized, connection)
 
     def path_accepted(self, path: ISharedPath, origin: Origin, secured: ISecureLeg | None) -> None:
         slot = self._admit(origin, path.close)
-        if slot is None:
-            path.close()
-        else:
-            self._serve_path(path, origin, slot, secured)
+        self._serve_path(path, origin, slot, secured)
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _admit(self, origin: Origin, abort: Callable[[], None]) -> Slot | None:
-        slot = self._pending.enter(origin, abort)
-        if slot is None:
+    def _admit(self, origin: Origin, abort: Callable[[], None], is_scarce: bool = False) -> Slot:
+        """A place for a connection, for which others may lose theirs."""
+        slot, dropped = self._pending.enter(origin, abort, self.reactor.seconds(), is_scarce)
+        if dropped:
             # Once, or a flood of connections would be one of lines, too.
             level = self.log.debug if self._crowded else self.log.warn
             self._crowded = True
             level(
-                "{origin} is turned away: it has too many connections without a login, or all have",
+                "there is no room for more connections without a login, of {origin} or of all: "
+                "the oldest of those who have most are dropped",
                 origin=origin,
                 pending=len(self._pending),
                 ended=Ended.REFUSED.value,
             )
-        elif len(self._pending) <= 1:
+        elif not self._pending.is_crowded:
             self._crowded = False
+        for each in dropped:
+            each.abort()
         return slot
+
+    @property
+    def _patience_s(self) -> float:
+        return CROWDED_TIMEOUT_S if self._pending.is_crowded else FIRST_BYTES_TIMEOUT_S
 
     async def _recognize(self, connection: IncomingConnection) -> None:
         """Looks at one layer after the other; each kind is taken once, so that they come to an end."""
@@ -231,13 +251,15 @@ class BindPort(MultiService):
         taken: list[_OnRecognized] = []
         while True:
             peeked: Deferred[Any] = connection.leg.peek(table)
-            on_recognized: _OnRecognized | None = await peeked.addTimeout(FIRST_BYTES_TIMEOUT_S, self.reactor)
+            on_recognized: _OnRecognized | None = await peeked.addTimeout(self._patience_s, self.reactor)
+            connection.slot.renew()
             if on_recognized is None:
                 on_recognized = partial(self._on_stranger, Spoken.UNKNOWN)
             within = await on_recognized(connection)
             if within is None:
                 return
             connection.leg = within
+            connection.slot.renew()
             if ISecureLeg.providedBy(within):
                 connection.secured = within
             taken.append(on_recognized)
@@ -256,13 +278,13 @@ class BindPort(MultiService):
             secured is not None,
             leg.abort,
             exporter=channel_binding(secured or leg),
-            on_first_message=connection.slot.release,
+            on_login=connection.slot.release,
+            on_taken=connection.slot.release,
         )
         self.on_opened(leg, connection.origin, link)
 
     async def _on_stranger(self, spoken: Spoken, connection: IncomingConnection) -> None:
         self._check_security(connection, spoken)
-        connection.leg.close()
         if spoken is Spoken.WEBSOCKET:
             raise RemoteProtocolError(
                 'the transport protocol "websocket" is not available yet; clients must use "tcp"',
@@ -274,7 +296,7 @@ class BindPort(MultiService):
 
     def _check_security(self, connection: IncomingConnection, spoken: Spoken) -> None:
         if self._rules.tls_only and connection.secured is None:
-            raise TransportSecurityError(
+            raise _NotSecure(
                 f"{spoken.value} without TLS, which transport.tls.force forbids", problem="tls-only"
             )
 
@@ -313,16 +335,14 @@ class BindPort(MultiService):
             path.close()
 
     def _not_recognized(self, failure: Failure, connection: IncomingConnection) -> None:
-        connection.slot.release()
         leg = connection.leg
-        leg.close()
+        if failure.check(TransportSecurityError, ConnectionFailed) and not failure.check(_NotSecure):
+            # TLS has told it why, or it has ended by itself; its place is taken until it is gone.
+            leg.close()
+        else:
+            leg.abort()
         if failure.check(DeadlinePassed):
-            self.log.debug(
-                "{peer} said nothing for {seconds} s",
-                peer=leg.peer,
-                seconds=FIRST_BYTES_TIMEOUT_S,
-                ended=Ended.TIMEOUT.value,
-            )
+            self.log.debug("{peer} said nothing in time", peer=leg.peer, ended=Ended.TIMEOUT.value)
         elif failure.check(ConnectionFailed):
             self.log.debug("{peer}: {reason}", peer=leg.peer, reason=failure.getErrorMessage())
         elif failure.check(RemoteProtocolError, TransportSecurityError):

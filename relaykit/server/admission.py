@@ -1,135 +1,134 @@
-"""What strangers may cost: how many connections at once, and how many logins in what time."""
+"""What strangers may cost: connections, and whose are dropped first; and logins that fail."""
 
 from __future__ import annotations
 
-import socket
-from collections import Counter, OrderedDict
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from relaykit.sansio.fair_room import FairRoom
+from relaykit.sansio.sources import Source, source_of
+
 if TYPE_CHECKING:
     from relaykit.values import Origin
 
-__all__ = ["LoginRate", "PendingConnections", "Slot", "source_of"]
+__all__ = ["PendingConnections", "Slot"]
 
 MAX_PENDING = 4096
 """Connections on which nobody has logged in or shown a session, of all peers together; each costs a
-descriptor, and some 50 KB in a TLS handshake."""
+descriptor, and some 50 KB in a TLS handshake.  It is an eighth of the open files that are allowed, where that
+is less.  At most three quarters of them are strangers', and at most three quarters are of addresses that a
+client is logged in from, so that each always has a quarter."""
 
 MAX_PENDING_PER_SOURCE = 512
-"""The same, of one source that no client is logged in from.  Clients without mux open connections by the
-hundreds when users come, but they are logged in by then."""
+"""The same, of one source that no client is logged in from: an IPv4 address, or a /64 of IPv6.  For one more
+the oldest is dropped."""
+
+MAX_PENDING_PER_NETWORK = 1024
+"""The same, of a /56 of IPv6, which a single line may have."""
+
+MAX_PENDING_OF_KNOWN = 2048
+"""The same, of a source or a network that a client is logged in from.  Clients without mux open connections
+by the hundreds when users come."""
+
+CROWDED_PART = 2
+"""The pending connections are crowded when strangers have one in so many of the places; then silence is worth
+less: :data:`relaykit.server.acceptor.CROWDED_TIMEOUT_S`."""
 
 LOGINS_AT_ONCE = 256
-"""Logins that one source may try at once: the clients of a whole site that lost their server together."""
+"""Logins of one source that may fail at once: the clients of a whole site after its token was changed.  A
+login that proves itself is never counted."""
 
 LOGINS_PER_S = 16.0
-"""Logins a second that one source may try after those: each costs a few milliseconds, with TLS."""
+"""Logins a second of one source that may fail after those."""
 
 MAX_SOURCES = 8192
-"""Sources whose logins are counted; when there are more, those that were quiet longest count as new."""
-
-_PREFIX_6_BYTES = 8
-"""The part of an IPv6 address that a single customer has at least.  Source: RFC 6177."""
-
-
-def source_of(origin: Origin) -> str:
-    """Who a connection counts for: an IPv4 address, or the network of an IPv6 one."""
-    if origin.source is None:
-        return ""
-    host = origin.source.host
-    if ":" not in host:
-        return host
-    # The ipaddress module would take ten times as long, for every user.
-    address = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
-    network = address[:_PREFIX_6_BYTES].ljust(len(address), b"\0")
-    return f"{socket.inet_ntop(socket.AF_INET6, network)}/{8 * _PREFIX_6_BYTES}"
+"""Sources and networks whose failed logins are counted; when there are more, that which failed longest ago
+counts as new."""
 
 
 @define(eq=False)
 class Slot:
     """One connection's place among the pending ones, until :meth:`release`; ``abort()`` drops it."""
 
-    _pending: PendingConnections
-    source: str
-    abort: Callable[[], None] | None
-    _released: bool = field(default=False, init=False)
+    _room: FairRoom[Slot]
+    abort: Callable[[], None]
+
+    def renew(self) -> None:
+        """It has come a step further: those go first that have not."""
+        self._room.renew(self)
 
     def release(self) -> None:
         """It is known who takes the connection, or it is gone; doing it again changes nothing."""
-        if not self._released:
-            self._released = True
-            self.abort = None
-            self._pending.on_released(self)
+        self._room.leave(self)
 
 
+@define(eq=False)
 class PendingConnections:
-    """Counts the connections that nobody is known behind yet.
+    """The connections that nobody is known behind yet.
 
-    :param is_known: whether a client is logged in from a source.
+    There is always a place for one more: where none is left, somebody is dropped for it.  That is never one
+    of a known source for a stranger's.
+
+    :param is_known: whether a client is logged in from a source, given as its last network.
+    :param most: how many there may be, at least 4.
     """
 
-    def __init__(self, is_known: Callable[[str], bool]) -> None:
-        self._is_known = is_known
-        self._of_source: Counter[str] = Counter()
-        self._slots: set[Slot] = set()
+    _is_known: Callable[[str], bool]
+    most: int = MAX_PENDING
+    _strangers: FairRoom[Slot] = field(init=False)
+    _known: FairRoom[Slot] = field(init=False)
+    _dropped_at: float = field(default=-math.inf, init=False)
+
+    @_strangers.default
+    def _room_of_strangers(self) -> FairRoom[Slot]:
+        return FairRoom(self.most - self._reserve, MAX_PENDING_PER_SOURCE, MAX_PENDING_PER_NETWORK)
+
+    @_known.default
+    def _room_of_known(self) -> FairRoom[Slot]:
+        return FairRoom(self.most - self._reserve, MAX_PENDING_OF_KNOWN, MAX_PENDING_OF_KNOWN)
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._strangers) + len(self._known)
 
-    def enter(self, origin: Origin, abort: Callable[[], None]) -> Slot | None:
-        """A slot for a new connection, which ``abort()`` drops; None if there is none, then drop it."""
-        source = source_of(origin)
-        if len(self._slots) >= MAX_PENDING:
-            return None
-        if self._of_source[source] >= MAX_PENDING_PER_SOURCE and not self._is_known(source):
-            return None
-        self._of_source[source] += 1
-        slot = Slot(self, source, abort)
-        self._slots.add(slot)
-        return slot
+    @property
+    def _reserve(self) -> int:
+        """Places that strangers have for themselves, and those that they cannot have."""
+        return self.most // 4
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether strangers have so many of the places that they are given less time."""
+        return len(self._strangers) * CROWDED_PART > self.most
+
+    def has_dropped_since(self, time: float) -> bool:
+        """Whether somebody had to make room since then."""
+        return self._dropped_at >= time
+
+    def enter(
+        self, origin: Origin, abort: Callable[[], None], now: float, is_scarce: bool = False
+    ) -> tuple[Slot, list[Slot]]:
+        """A slot for a new connection, which ``abort()`` drops; and those that must be dropped now.
+
+        :param is_scarce: whether it took one of the last descriptors: then strangers keep no more than a
+        quarter of the places.
+        """
+        source: Source = source_of(origin)
+        room = self._known if self._is_known(source[-1]) else self._strangers
+        slot = Slot(room, abort)
+        dropped = [room.enter(slot, source)]
+        if len(self) > self.most:
+            dropped.append((self._strangers if len(self._strangers) > self._reserve else room).dismiss())
+        while is_scarce and len(self._strangers) > self._reserve:
+            dropped.append(self._strangers.dismiss())
+        must_go = [each for each in dropped if each is not None]
+        if must_go:
+            self._dropped_at = now
+        return slot, must_go
 
     def abort_all(self) -> None:
         """Drops them all."""
-        for slot in tuple(self._slots):
-            if slot.abort is not None:
-                slot.abort()
-
-    def on_released(self, slot: Slot) -> None:
-        """For slots only."""
-        self._slots.discard(slot)
-        source = slot.source
-        self._of_source[source] -= 1
-        if not self._of_source[source]:
-            del self._of_source[source]
-
-
-class LoginRate:
-    """Counts logins: a bucket of tokens for each source, which fills up again with time."""
-
-    def __init__(self) -> None:
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-    def admits(self, origin: Origin, now: float) -> bool:
-        """Whether a login from there may be looked at; it is counted."""
-        source = source_of(origin)
-        left, since = self._buckets.get(source, (float(LOGINS_AT_ONCE), now))
-        left = min(float(LOGINS_AT_ONCE), left + max(0.0, now - since) * LOGINS_PER_S)
-        admitted = left >= 1.0
-        self._buckets[source] = (left - 1.0 if admitted else left, now)
-        self._buckets.move_to_end(source)
-        self._forget_quiet(now)
-        return admitted
-
-    def _forget_quiet(self, now: float) -> None:
-        """Forgets sources whose bucket must be full again, and the longest quiet if there are too many."""
-        while self._buckets:
-            source, (_, since) = next(iter(self._buckets.items()))
-            if len(self._buckets) <= MAX_SOURCES and (now - since) * LOGINS_PER_S < LOGINS_AT_ONCE:
-                return
-            del self._buckets[source]
+        for slot in (*self._strangers, *self._known):
+            slot.abort()

@@ -16,11 +16,12 @@ from zope.interface import implementer
 
 from relaykit import __version__
 from relaykit.authentication import TokenVerifier
-from relaykit.dataplane.listening import most_ports
+from relaykit.dataplane.listening import has_kept_descriptor, most_ports
 from relaykit.dataplane.load_balancers import LoadBalancers
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.shared_ports import SharedPorts
 from relaykit.dataplane.tls import start_tls
+from relaykit.descriptors import for_strangers
 from relaykit.errors import BrokenCarrier
 from relaykit.interfaces import IServerHost
 from relaykit.nat.rendezvous import RendezvousPoints
@@ -36,6 +37,7 @@ from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
 from relaykit.server.acceptor import BindPort, BindRules
 from relaykit.server.accounting import Accounting
+from relaykit.server.admission import MAX_PENDING
 from relaykit.server.binding import ServerBinding, load_or_create_salt
 from relaykit.server.budgets import Budgets
 from relaykit.server.first_messages import FirstMessages
@@ -253,7 +255,11 @@ class Composition:
         shared_ports = SharedPorts(partial(network.listen, for_users=True), reactor)
         texts = PeerTexts(config.detailed_errors_to_client)
         accounting = Accounting(self.observers, _wall_clock)
-        rules = self._rules(texts, accounting)
+        rules = self._rules(
+            texts,
+            accounting,
+            lambda time: network.poller.exhaustion.met_since(time) or acceptor.is_deaf_since(time),
+        )
         sessions = Sessions(rules)
         host = ServerHost(
             reactor,
@@ -291,6 +297,8 @@ class Composition:
             network.poller,
             reactor,
             sessions.is_known,
+            has_kept_descriptor,
+            for_strangers(MAX_PENDING),
         )
         for reference in Carriers.installed():
             port: int = getattr(config, f"{reference.name}_bind_port", 0)
@@ -335,7 +343,9 @@ class Composition:
             partial(shared_ports.claim, address),
         )
 
-    def _rules(self, texts: PeerTexts, accounting: Accounting) -> SessionRules:
+    def _rules(
+        self, texts: PeerTexts, accounting: Accounting, is_deaf_since: Callable[[float], bool]
+    ) -> SessionRules:
         """What all sessions have in common."""
         config = self.config
         scopes = [Scope(scope) for scope in config.auth.additional_scopes]
@@ -350,6 +360,7 @@ class Composition:
             settings=self._session_settings,
             binding=self._binding(),
             accounting=accounting,
+            is_deaf_since=is_deaf_since,
         )
 
     def _session_settings(self, link: Link) -> SessionSettings:

@@ -58,7 +58,7 @@ class ClientDisconnected:
 class LoginRefused:
     """A client was not let in.
 
-    :ivar is_routine: it was turned away unseen, as another one was just before.
+    :ivar is_routine: it was one of too many that prove nothing, as another one just before.
     """
 
     origin: Origin

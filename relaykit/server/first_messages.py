@@ -15,7 +15,6 @@ from relaykit.values import Ended
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.errors import RemoteProtocolError
     from relaykit.interfaces import IStreamLeg
     from relaykit.server.acceptor import Link
     from relaykit.server.logins import Logins
@@ -29,7 +28,7 @@ __all__ = ["FirstMessageReader", "FirstMessages"]
 class FirstMessageReader(LegDriver[OpeningEvent]):
     """Drives one logical connection until its first message has been read.
 
-    ``on_message(message)`` gets it; ``on_done()`` is called before that, or when there will be none.
+    ``on_message(message)`` gets it, if there is one.
     """
 
     def __init__(
@@ -38,36 +37,26 @@ class FirstMessageReader(LegDriver[OpeningEvent]):
         leg: IStreamLeg,
         clock: IReactorTime,
         on_message: Callable[[FirstMessage], None],
-        on_done: Callable[[], None],
     ) -> None:
         super().__init__(opening, leg, clock, self._on_opened)
         self._opening = opening
         self._on_message = on_message
-        self._on_done = on_done
 
     def start(self) -> None:
         # Nothing bounds what is unconfirmed: the connection may become that of a user, who takes their time.
         self.step()
         self._leg.attach(self)
 
-    def leg_lost(self, reason: Ended) -> None:
-        self._on_done()
-        super().leg_lost(reason)
-
-    def _peer_erred(self, error: RemoteProtocolError) -> None:
-        self._on_done()
-        super()._peer_erred(error)
-
     def _on_opened(self, event: OpeningEvent) -> None:
         self.stop()
-        self._on_done()
         if isinstance(event, FirstMessage):
             self._leg.pauseProducing()
             self._leg.unread(self._opening.unread())
             self._on_message(event)
+        elif event.why is Ended.TIMEOUT:
+            self.log.debug("{peer} sent no first message in time", peer=self._leg.peer)
+            self._leg.abort()
         else:
-            if event.why is Ended.TIMEOUT:
-                self.log.debug("{peer} sent no first message in time", peer=self._leg.peer)
             self._leg.close()
 
 
@@ -98,7 +87,6 @@ class FirstMessages:
             leg,
             self._clock,
             lambda first: self._on_message(first, leg, origin, link),
-            link.on_first_message,
         ).start()
 
     def _on_message(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:

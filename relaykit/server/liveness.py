@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 
 from relaykit.sansio.control.session import Heartbeat
+from relaykit.sansio.rates import RateLimit
+from relaykit.sansio.sources import source_of_host
 from relaykit.timer import Timer
 
 if TYPE_CHECKING:
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
 
     from relaykit.config.schema import ServerTransport
 
-__all__ = ["DEFAULT_HEARTBEAT_TIMEOUT_S", "PROBE_TIMEOUT_S", "LivenessProbe", "heartbeat_of"]
+__all__ = [
+    "DEFAULT_HEARTBEAT_TIMEOUT_S",
+    "PROBE_TIMEOUT_S",
+    "LivenessProbe",
+    "heartbeat_of",
+]
 
 DEFAULT_HEARTBEAT_TIMEOUT_S = 90.0
 """Seconds without a heartbeat of a client without mux after which it is lost, as frp; three of its default
@@ -28,6 +35,15 @@ may take ten."""
 LATE_S = 1.0
 """A deadline that comes so much too late was held up on this side, and what the client said meanwhile
 waits to be read: it gets its time once more."""
+
+PROBES_AT_ONCE = 32
+"""Probes of one client at once; beyond that its last answer counts: who asks without end costs it nothing."""
+
+PROBES_PER_S = 4.0
+"""Probes of one client in a second after those."""
+
+_ALL = source_of_host("")
+"""Whoever asks counts as one."""
 
 
 def heartbeat_of(transport: ServerTransport, muxed: bool) -> Heartbeat:
@@ -48,23 +64,40 @@ class LivenessProbe:
     """Finds out whether one client is alive, for as many as want to know.
 
     ``ask()`` does what makes a live client say something.  Whoever hears the client calls :meth:`heard`.
+    ``is_deaf_since(time)`` says whether what the client said since then may have been lost on this side: then
+    its silence proves nothing.
     """
 
-    def __init__(self, ask: Callable[[], None], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        ask: Callable[[], None],
+        clock: IReactorTime,
+        is_deaf_since: Callable[[float], bool] = lambda time: False,
+    ) -> None:
         self._ask = ask
         self._clock = clock
+        self._is_deaf_since = is_deaf_since
         self._timer = Timer(clock, self._on_due)
+        self._rate = RateLimit(PROBES_AT_ONCE, PROBES_PER_S, 1)
+        self._asked_at = 0.0
         self._due = 0.0
         self._is_over = False
         self._waiting: list[Deferred[bool]] = []
 
     def probe(self) -> Deferred[bool]:
-        """Asks; fires with whether the client said anything within :data:`PROBE_TIMEOUT_S`."""
+        """Asks, unless it has answered very often just now; fires with whether it is alive.
+
+        That is, whether it said anything within :data:`PROBE_TIMEOUT_S`, or cannot be heard.
+        """
         if self._is_over:
             return succeed(False)
+        now = self._clock.seconds()
+        if not self._waiting and not self._rate.admits(_ALL, now):
+            return succeed(True)
         waiting: Deferred[bool] = Deferred()
         self._waiting.append(waiting)
         if len(self._waiting) == 1:
+            self._asked_at = now
             self._wait()
             self._ask()
         return waiting
@@ -88,7 +121,7 @@ class LivenessProbe:
         if self._clock.seconds() - self._due > LATE_S:
             self._wait()
         else:
-            self._answer(False)
+            self._answer(self._is_deaf_since(self._asked_at))
 
     def _answer(self, is_alive: bool) -> None:
         self._timer.set(None)

@@ -16,7 +16,6 @@ from relaykit.sansio.control.extensions import BOUND
 from relaykit.sansio.control.identity import identity_name
 from relaykit.sansio.control.login_proofs import ServerProofs
 from relaykit.sansio.control.server_control import ServerControl
-from relaykit.sansio.control.server_opening import refuse_login
 from relaykit.sansio.control.session import ControlState
 from relaykit.sansio.control.texts import (
     ALREADY_ONLINE,
@@ -27,7 +26,10 @@ from relaykit.sansio.control.texts import (
     STOPPED,
     TOO_MANY_LOGINS,
 )
-from relaykit.server.admission import LoginRate
+from relaykit.sansio.fair_room import FairRoom
+from relaykit.sansio.rates import RateLimit
+from relaykit.sansio.sources import source_of
+from relaykit.server.admission import LOGINS_AT_ONCE, LOGINS_PER_S, MAX_SOURCES
 from relaykit.server.events import ClientConnected, LoginRefused
 from relaykit.server.sessions import Session
 from relaykit.server.verification import Verification
@@ -49,7 +51,14 @@ PREEMPTION_S = 8.0
 client waits ten for its answer."""
 
 TURNED_AWAY_AGAIN_S = 60.0
-"""Seconds after a login was turned away unseen in which it is nothing new that others are."""
+"""Seconds after a login was reset, as one of too many, in which it is nothing new that others are."""
+
+MOST_UNVERIFIED = 256
+"""Logins that wait for the answer of a slow verifier, of all together; for one more, whoever has most of them
+is refused the one that has waited for longest."""
+
+MOST_UNVERIFIED_OF_SOURCE = 32
+"""The same, of one source or wider network."""
 
 RUN_ID_BYTES = 8
 """Bytes of chance in a run id; frp's figure."""
@@ -70,14 +79,14 @@ class Logins:
         self._registry = registry
         self._rules = rules
         self._under_way: dict[str, ServerControl] = {}
-        self._rate = LoginRate()
+        self._failures = RateLimit(LOGINS_AT_ONCE, LOGINS_PER_S, MAX_SOURCES)
+        self._unverified: FairRoom[_Login] = FairRoom(
+            MOST_UNVERIFIED, MOST_UNVERIFIED_OF_SOURCE, MOST_UNVERIFIED_OF_SOURCE
+        )
         self._turned_away_at = -math.inf
 
     def asked(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
         """A client asks to be let in."""
-        if not self._rate.admits(origin, self._rules.clock.seconds()):
-            self._turn_away(first, leg, origin)
-            return
         Deferred.fromCoroutine(self._decide(first, leg, origin, link)).addErrback(self._failed, leg)
 
     async def _decide(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
@@ -94,9 +103,9 @@ class Logins:
         )
         login = _Login(core, leg, origin, rules)
         try:
-            await login.verified()
+            await self._verified(login, origin)
         except LoginRefusedError as refusal:
-            self._refused(login, origin, refusal.text)
+            self._not_proven(login, origin, refusal.text)
             return
         if core.identity_failed:
             self.log.warn(
@@ -144,6 +153,21 @@ class Logins:
             )
         )
         session.start()
+
+    async def _verified(self, login: _Login, origin: Origin) -> None:
+        """Done once what a client proves holds; few may wait for that at a time.
+
+        :raises LoginRefusedError: it does not hold, or others had to have room.
+        """
+        verified = login.verified()
+        if not verified.called:
+            crowded_out = self._unverified.enter(login, source_of(origin))
+            if crowded_out is not None:
+                crowded_out.refuse(TOO_MANY_LOGINS)
+        try:
+            await verified
+        finally:
+            self._unverified.leave(login)
 
     async def _proofs(self, first: FirstMessage, link: Link) -> ServerProofs:
         """What this server has for the proofs that were agreed on."""
@@ -213,14 +237,17 @@ class Logins:
     def _new_run_id(self) -> str:
         return self._rules.entropy(RUN_ID_BYTES).hex()
 
-    def _turn_away(self, first: FirstMessage, leg: IStreamLeg, origin: Origin) -> None:
-        """Refuses a login without a look at it."""
-        before, self._turned_away_at = self._turned_away_at, self._rules.clock.seconds()
-        is_routine = self._turned_away_at - before < TURNED_AWAY_AGAIN_S
+    def _not_proven(self, login: _Login, origin: Origin, text: str) -> None:
+        """Refuses a login that proves nothing; of a source that had too many it is reset."""
+        now = self._rules.clock.seconds()
+        if self._failures.admits(source_of(origin), now):
+            self._refused(login, origin, text)
+            return
+        before, self._turned_away_at = self._turned_away_at, now
+        is_routine = now - before < TURNED_AWAY_AGAIN_S
         refused = LoginRefused(origin=origin, reason=TOO_MANY_LOGINS, is_routine=is_routine)
         self._rules.accounting.observers.tell(refused)
-        leg.write(refuse_login(first, self._rules.version, self._rules.texts.login(TOO_MANY_LOGINS)))
-        leg.close()
+        login.driver.abort(Ended.REFUSED)
 
     def _refused(self, login: _Login, origin: Origin, text: str) -> None:
         self._rules.accounting.observers.tell(LoginRefused(origin=origin, reason=text))
@@ -251,6 +278,11 @@ class _Login:
         self.driver.when_lost().addCallback(self._connection_lost)
         self.driver.start()
         return verified
+
+    def refuse(self, text: str) -> None:
+        """Waits for no answer of the verifier any more."""
+        self._core.refuse(text)
+        self.driver.step()
 
     def identity(self, run_id: str) -> ClientIdentity:
         """Who logs in, with this run id."""

@@ -37,7 +37,7 @@ from relaykit.sansio.control.texts import (
 )
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
-from relaykit.server.admission import source_of
+from relaykit.sansio.sources import source_of
 from relaykit.server.events import ProxyRefused
 from relaykit.server.liveness import LivenessProbe
 from relaykit.server.peers import VisitorPeer
@@ -93,6 +93,8 @@ class SessionRules:
     """The settings of a session by the kind of link that its login came on."""
     binding: ServerBinding
     accounting: Accounting
+    is_deaf_since: Callable[[float], bool] = lambda time: False
+    """Whether connections of clients may have been dropped unheard since a time."""
 
 
 class Session:
@@ -133,7 +135,7 @@ class Session:
         self._ending = False
         self._finished = False
         self._waiting: list[Deferred[None]] = []
-        self._probe = LivenessProbe(self._ask, rules.clock)
+        self._probe = LivenessProbe(self._ask, rules.clock, self._is_deaf_since)
         self._work = WorkConnections(
             WorkPool(min(core.login.pool_count, rules.max_pool_count), self.now, rules.user_timeout_s),
             self._request_work,
@@ -256,6 +258,10 @@ class Session:
             self._link.ping().addCallback(lambda _: self._probe.heard())
         else:
             self._request_work(1)
+
+    def _is_deaf_since(self, time: float) -> bool:
+        """Whether what a live client answers may not have come through: without mux it is a connection."""
+        return self._link.ping is None and self._rules.is_deaf_since(time)
 
     def _request_work(self, count: int) -> None:
         self._core.request_work(count)
@@ -460,15 +466,16 @@ class Sessions:
             if not session.owns(link, Purpose.WORK, message.binding):
                 text = NOT_OF_THIS_SESSION.format(run_id=message.run_id)
                 raise RefusedError(RefusalCode.BAD_CREDENTIALS, text)
-            if self._answer_later(session, message, framing, leg):
+            if self._answer_later(session, message, framing, leg, link):
                 return
         except RefusedError as refusal:
             self._refuse_work(refusal.text, framing, leg)
             return
+        link.on_taken()
         session.work_opened(leg, framing)
 
     def _answer_later(
-        self, session: Session, message: NewWorkConn, framing: Framing, leg: IStreamLeg
+        self, session: Session, message: NewWorkConn, framing: Framing, leg: IStreamLeg, link: Link
     ) -> bool:
         """Has what came with a work connection verified, where that is proven; False: it is well.
 
@@ -495,9 +502,13 @@ class Sessions:
             session.unverified -= 1
             return result
 
+        def accepted(_: T) -> None:
+            link.on_taken()
+            session.work_opened(leg, framing)
+
         session.unverified += 1
         verified = verify_connection(leg, answer, self._rules.clock).addBoth(answered)
-        verified.addCallback(lambda _: session.work_opened(leg, framing)).addErrback(refused)
+        verified.addCallback(accepted).addErrback(refused)
         return True
 
     def add(self, session: Session) -> None:
@@ -508,7 +519,7 @@ class Sessions:
             self._by_key[identity.key] = session
         if identity.client_id:
             self._by_client_id[identity.user, identity.client_id] = session
-        self._sources[source_of(Origin(identity.address))] += 1
+        self._sources[source_of(Origin(identity.address))[-1]] += 1
 
     def is_known(self, source: str) -> bool:
         """Whether a client is logged in from there."""
@@ -545,7 +556,7 @@ class Sessions:
         del self._sessions[identity.run_id]
         self._by_key.pop(identity.key, None)
         self._by_client_id.pop((identity.user, identity.client_id), None)
-        source = source_of(Origin(identity.address))
+        source = source_of(Origin(identity.address))[-1]
         self._sources[source] -= 1
         if not self._sources[source]:
             del self._sources[source]

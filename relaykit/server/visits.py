@@ -49,6 +49,7 @@ class Visit:
     _leg: IStreamLeg
     _entropy: Callable[[int], bytes]
     origin: Origin
+    _on_accepted: Callable[[], None]
     _extensions: Collection[str] = ()
     """What was agreed on with the visiting client."""
     answered: bool = field(default=False, init=False)
@@ -58,6 +59,7 @@ class Visit:
 
     def accept(self, secret: Secret) -> IStreamLeg:
         self.answered = True
+        self._on_accepted()
         self._leg.write(accept_visit(self._framing, self._asked.proxy_name))
         return transformed(self._leg, self._asked, secret, self._entropy)
 
@@ -105,6 +107,7 @@ class Visits:
             asked=message,
             framing=framing,
             leg=leg,
+            on_accepted=link.on_taken,
             entropy=self._entropy,
             # What a load balancer says of the client's connection says nothing of those whom it visits for.
             origin=evolve(origin, visitor_user=visitor_user_of(message), tlvs=()),

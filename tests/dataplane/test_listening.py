@@ -183,13 +183,13 @@ class ListeningPortTests(SynchronousTestCase):
     def test_last_descriptors(self) -> None:
         """What is kept is a part of what this process may open, and more than a few."""
         for limit, highest in ((1024, 895), (96, 63), (None, None)):
-            self.patch(listening, "_descriptor_limit", lambda limit=limit: limit)
+            self.patch(listening, "descriptor_limit", lambda limit=limit: limit)
             self.assertEqual(listening.highest_for_users(), highest)
 
     def test_ports(self) -> None:
         """Ports for users may take a part of the descriptors, each is to serve some."""
         for limit, most in ((1024, 512), (None, None)):
-            self.patch(listening, "_descriptor_limit", lambda limit=limit: limit)
+            self.patch(listening, "descriptor_limit", lambda limit=limit: limit)
             self.assertEqual(listening.most_ports(), most)
 
     def test_other_errors(self) -> None:

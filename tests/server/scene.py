@@ -53,6 +53,7 @@ from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import Login
 from relaykit.server.acceptor import BindPort, BindRules, Link
 from relaykit.server.accounting import Accounting
+from relaykit.server.admission import MAX_PENDING
 from relaykit.server.binding import ServerBinding
 from relaykit.server.budgets import Budgets
 from relaykit.server.first_messages import FirstMessages
@@ -140,7 +141,10 @@ class Scene:
         token: Secret = TOKEN,
         weather: Weather | None = None,
         verifier: IVerifier | None = None,
+        most_pending: int = MAX_PENDING,
     ) -> None:
+        self.is_scarce = False
+        """Whether the next connections take the last descriptors."""
         self.clock = ThreadlessClock()
         self.network = MemoryNetwork(weather, self.clock)
         self.ports = MemoryPorts(self.network)
@@ -176,6 +180,7 @@ class Scene:
             settings=lambda link: SessionSettings(token=token, entropy=self.entropy, heartbeat=heartbeat),
             binding=ServerBinding(bound, self.salt, TOKEN_KEY if token == TOKEN else token_key(token)),
             accounting=self.accounting,
+            is_deaf_since=lambda time: self.bind_port.is_deaf_since(time),
         )
         self.sessions = Sessions(rules)
         self.visits = Visits(self.sessions, self.registry, PeerTexts(detailed), self.entropy, self.observers)
@@ -189,6 +194,8 @@ class Scene:
             self.network,
             self.clock,
             self.sessions.is_known,
+            lambda leg: self.is_scarce,
+            most_pending,
         )
         TlsRecognition(self.bind_port).setServiceParent(self.bind_port)
         self.bind_port.startService()

@@ -17,10 +17,10 @@ from relaykit.options import ProxyTransport
 from relaykit.sansio.control import events
 from relaykit.sansio.parsers.recognizing import Opening, Rank
 from relaykit.sansio.wire.framing import V1
-from relaykit.sansio.wire.messages import NewWorkConn
+from relaykit.sansio.wire.messages import Login, NewVisitorConn, NewWorkConn
 from relaykit.sansio.yamux.session import ACCEPT_BACKLOG
 from relaykit.server import acceptor, admission
-from relaykit.server.acceptor import FIRST_BYTES_TIMEOUT_S, LOGIN_TIMEOUT_S, Link
+from relaykit.server.acceptor import CROWDED_TIMEOUT_S, FIRST_BYTES_TIMEOUT_S, LOGIN_TIMEOUT_S, Link
 from relaykit.testing.legs import ExactPrefix
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Origin
@@ -80,8 +80,21 @@ class BindPortTests(SynchronousTestCase):
         self.scene.advance(FIRST_BYTES_TIMEOUT_S - 1)
         self.assertFalse(received.ended)
         self.scene.advance(2)
-        self.assertTrue(received.ended)
+        self.assertIsNotNone(received.lost)
         self.assertEqual(self.scene.bind_port.pending, 0)
+
+    def test_silence_in_a_crowd(self) -> None:
+        """While strangers have half of the places, silence is borne for a shorter time."""
+        scene = Scene(most_pending=8)
+        scene.accept()
+        crowd = [scene.accept() for _ in range(5)]
+        late = RecordingReceiver(crowd[-1])
+        scene.advance(CROWDED_TIMEOUT_S - 0.5)
+        self.assertIsNone(late.lost)
+        scene.advance(1)
+        self.assertIsNotNone(late.lost)
+        scene.bind_port.close_connections()
+        scene.flush()
 
     def test_lost_at_once(self) -> None:
         """A connection that is lost before its first byte leaves nothing behind."""
@@ -135,20 +148,33 @@ class BindPortTests(SynchronousTestCase):
         self.assertEqual(len(scene.sessions), 0)
 
     def test_too_many(self) -> None:
-        """Connections beyond the bounds are dropped while others are not understood yet."""
+        """For connections beyond the bounds the oldest are dropped that are not understood yet."""
         with mock.patch.object(admission, "MAX_PENDING_PER_SOURCE", 2):
-            legs = [self.scene.accept() for _ in range(3)]
-            receivers = [RecordingReceiver(leg) for leg in legs]
-            self.scene.flush()
-            self.assertEqual([each.lost is None for each in receivers], [True, True, False])
-            legs[0].abort()
-            self.scene.flush()
-            later = RecordingReceiver(self.scene.accept())
-            self.scene.flush()
-            self.assertIsNone(later.lost)
+            scene = Scene()
+        legs = [scene.accept() for _ in range(3)]
+        receivers = [RecordingReceiver(leg) for leg in legs]
+        scene.flush()
+        self.assertEqual([each.lost is None for each in receivers], [False, True, True])
+        legs[1].abort()
+        scene.flush()
+        scene.accept()
+        scene.flush()
+        self.assertIsNone(receivers[2].lost)
+        scene.bind_port.close_connections()
+        scene.flush()
+
+    def test_last_descriptors(self) -> None:
+        """When few descriptors are left, strangers keep a quarter of the places."""
+        scene = Scene(most_pending=8)
+        crowd = [RecordingReceiver(scene.accept()) for _ in range(6)]
+        scene.is_scarce = True
+        Client(scene, leg=scene.accept())
+        self.assertEqual([each.lost is None for each in crowd], [False] * 5 + [True])
+        scene.bind_port.close_connections()
+        scene.flush()
 
     def test_half_open(self) -> None:
-        """A connection counts as half-open until its first message is read, or it is gone."""
+        """A connection counts as half-open until a session takes it, or it is gone."""
         pending = self.scene.bind_port
         for end in (False, True):
             leg = self.scene.accept()
@@ -178,14 +204,38 @@ class BindPortTests(SynchronousTestCase):
 
     def test_turned_away(self) -> None:
         """That connections are turned away is said once, with the reason in a field."""
-        with mock.patch.object(admission, "MAX_PENDING", 1), capturedLogs() as logged:
-            first = self.scene.accept()
-            for _ in range(3):
-                self.scene.accept()
-            self.scene.flush()
+        scene = Scene(most_pending=4)
+        with capturedLogs() as logged:
+            for _ in range(6):
+                scene.accept()
+            scene.flush()
         told = [event for event in logged if event["log_level"] is LogLevel.warn]
         self.assertEqual([event["ended"] for event in told], ["refused"])
-        first.abort()
+        scene.bind_port.close_connections()
+        scene.flush()
+
+    def test_refused_keeps_its_place(self) -> None:
+        """Who is told why it is refused has its place until it is gone."""
+        for message in (Login(), NewWorkConn(run_id="nobody"), NewVisitorConn(proxy_name="nothing")):
+            leg = self.scene.accept()
+            leg.write(V1.encode(message))
+            self.scene.flush()
+            self.assertEqual(self.scene.bind_port.pending, 1, message)
+            received = RecordingReceiver(leg)
+            self.scene.flush()
+            self.assertTrue(received.ended)
+            self.assertEqual(self.scene.bind_port.pending, 0)
+
+    def test_work_is_no_stranger(self) -> None:
+        """A work connection that a session takes has no place among the pending ones."""
+        run_id = Client(self.scene, leg=self.scene.accept()).run_id
+        leg = self.scene.accept()
+        RecordingReceiver(leg)
+        leg.write(V1.encode(NewWorkConn(run_id=run_id)))
+        self.scene.flush()
+        self.assertEqual(self.scene.bind_port.pending, 0)
+        leg.close()
+        self.scene.flush()
 
     def test_link_without_login(self) -> None:
         """A mux link on which nobody logs in is closed."""
@@ -278,14 +328,14 @@ class BindPortTests(SynchronousTestCase):
         within.write(b"LAYER")
         with capturedLogs() as logged:
             self.scene.flush()
-        self.assertTrue(received.ended)
+        self.assertIsNotNone(received.lost)
         self.assertIn("an unknown protocol", texts(logged))
         port.ignore(recognizer)
         leg = self.scene.accept()
         received = RecordingReceiver(leg)
         leg.write(b"LAYER")
         self.scene.flush()
-        self.assertTrue(received.ended)
+        self.assertIsNotNone(received.lost)
         self.assertEqual(port.pending, 0)
 
     def test_shared(self) -> None:
@@ -312,7 +362,7 @@ class BindPortTests(SynchronousTestCase):
         received = RecordingReceiver(leg)
         leg.write(b"LAYER")
         self.scene.flush()
-        self.assertTrue(received.ended)
+        self.assertIsNotNone(received.lost)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.scene.bind_port.pending, 0)
 
@@ -327,13 +377,21 @@ class BindPortTests(SynchronousTestCase):
         self.assertEqual(port.pending, 1)
         self.assertTrue(Client(self.scene, leg=self.successResultOf(link.open_leg())).run_id)
         self.assertEqual(port.pending, 0)
-        with mock.patch.object(admission, "MAX_PENDING", 0):
-            near, far = self.scene.network.pair()
-            path = MuxLink(far, MuxRole.SERVER, self.scene.network, self.scene.clock)
-            port.path_accepted(path, Origin(far.peer, far.host), None)
-            self.assertTrue(path.session.over)
         self.scene.flush()
         link.close()
+
+    def test_crowd_of_paths(self) -> None:
+        """They make room like others."""
+        scene = Scene(most_pending=4)
+        paths = []
+        for _ in range(4):
+            _, far = scene.network.pair()
+            path = MuxLink(far, MuxRole.SERVER, scene.network, scene.clock)
+            scene.bind_port.path_accepted(path, Origin(far.peer, far.host), None)
+            paths.append(path)
+        self.assertEqual([path.session.over for path in paths], [True, False, False, False])
+        scene.bind_port.close_connections()
+        scene.flush()
 
     def test_closing_what_is_pending(self) -> None:
         """Whatever a connection is waiting for, closing drops it, and leaves no timer."""

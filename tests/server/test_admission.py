@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from unittest import mock
+from collections.abc import Iterable
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.server import admission
 from relaykit.server.admission import (
-    LOGINS_AT_ONCE,
-    LOGINS_PER_S,
     MAX_PENDING,
+    MAX_PENDING_OF_KNOWN,
+    MAX_PENDING_PER_NETWORK,
     MAX_PENDING_PER_SOURCE,
-    MAX_SOURCES,
-    LoginRate,
     PendingConnections,
-    source_of,
+    Slot,
 )
 from relaykit.values import Address, Origin
+
+KNOWN = "192.0.2.1"
 
 
 def origin(host: str, port: int = 1) -> Origin:
@@ -27,115 +27,135 @@ def origin(host: str, port: int = 1) -> Origin:
     return Origin(Address(host, port))
 
 
-def nothing() -> None:
-    """Nothing to drop."""
-
-
-class SourceTests(SynchronousTestCase):
-    """Tests for :func:`source_of`."""
-
-    def test_addresses(self) -> None:
-        """An IPv4 address is a source of its own; of IPv6 it is the network that one customer has."""
-        for host, source in (
-            ("192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
-            ("fe80::1%eth0", "fe80::/64"),
-        ):
-            self.assertEqual(source_of(origin(host)), source)
-
-    def test_port(self) -> None:
-        """The port plays no part; without an address all are one source."""
-        self.assertEqual(source_of(origin("192.0.2.7", 1)), source_of(origin("192.0.2.7", 2)))
-        self.assertEqual(source_of(Origin()), "")
-
-
-class HalfOpenTests(SynchronousTestCase):
+class PendingTests(SynchronousTestCase):
     """Tests for :class:`PendingConnections`."""
 
     def setUp(self) -> None:
         """Nobody is there, one source is known."""
-        self.pending = PendingConnections(lambda source: source == "192.0.2.1")
+        self.pending = PendingConnections(lambda source: source == KNOWN)
+        self.aborted: list[str] = []
+
+    def enter(self, host: str, count: int = 1, is_scarce: bool = False) -> list[Slot]:
+        """So many connections come from there; who must go goes."""
+        slots = []
+        for _ in range(count):
+            come, abort = origin(host), partial(self.aborted.append, host)
+            slot, dropped = self.pending.enter(come, abort, 0.0, is_scarce)
+            slots.append(slot)
+            for each in dropped:
+                each.abort()
+        return slots
+
+    def flood(self, hosts: Iterable[str], each: int = MAX_PENDING_PER_SOURCE) -> None:
+        """All of these have so many."""
+        for host in hosts:
+            self.enter(host, each)
 
     def test_per_source(self) -> None:
-        """One source has so many places and no more; another one has its own."""
-        places = [self.pending.enter(origin("192.0.2.7"), nothing) for _ in range(MAX_PENDING_PER_SOURCE)]
-        self.assertNotIn(None, places)
-        self.assertIsNone(self.pending.enter(origin("192.0.2.7"), nothing))
-        self.assertIsNotNone(self.pending.enter(origin("192.0.2.8"), nothing))
+        """One source has so many places; for one more its oldest goes.  Another one has its own."""
+        self.enter("192.0.2.7", MAX_PENDING_PER_SOURCE)
+        self.assertEqual(self.aborted, [])
+        self.enter("192.0.2.7")
+        self.enter("192.0.2.8")
+        self.assertEqual((self.aborted, len(self.pending)), (["192.0.2.7"], MAX_PENDING_PER_SOURCE + 1))
+
+    def test_per_network(self) -> None:
+        """The networks of one line of IPv6 have few places together, though each might have more."""
+        self.flood((f"2001:db8:0:{subnet:x}::1" for subnet in range(256)), 10)
+        self.assertEqual(len(self.pending), MAX_PENDING_PER_NETWORK)
 
     def test_known_source(self) -> None:
-        """A source that a client is logged in from may have as many as there are."""
-        for _ in range(MAX_PENDING_PER_SOURCE + 1):
-            self.assertIsNotNone(self.pending.enter(origin("192.0.2.1"), nothing))
+        """A source that a client is logged in from may have more, and not all."""
+        self.enter(KNOWN, MAX_PENDING_OF_KNOWN)
+        self.assertEqual(self.aborted, [])
+        self.enter(KNOWN)
+        self.assertEqual(self.aborted, [KNOWN])
 
-    def test_all_together(self) -> None:
-        """There are so many places for all together, known or not."""
-        with mock.patch.object(admission, "MAX_PENDING", 3):
-            for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
-                self.assertIsNotNone(self.pending.enter(origin(host), nothing))
-            for host in ("192.0.2.1", "192.0.2.4"):
-                self.assertIsNone(self.pending.enter(origin(host), nothing))
-        self.assertGreater(MAX_PENDING, MAX_PENDING_PER_SOURCE)
+    def test_reserve(self) -> None:
+        """However many strangers come, those who are known have places left, and lose none to them."""
+        self.enter(KNOWN, 10)
+        self.flood(f"198.51.100.{number}" for number in range(20))
+        self.assertEqual(len(self.pending), MAX_PENDING - MAX_PENDING // 4 + 10)
+        self.assertNotIn(KNOWN, self.aborted)
+        self.aborted.clear()
+        self.enter(KNOWN, MAX_PENDING_OF_KNOWN - 10)
+        self.assertEqual(len(self.pending), MAX_PENDING)
+        self.assertNotIn(KNOWN, self.aborted)
+
+    def test_reserve_of_strangers(self) -> None:
+        """However many come from where clients are, strangers have places left, too."""
+        self.pending = PendingConnections(lambda source: source.startswith("192.0.2."))
+        self.flood((f"192.0.2.{number}" for number in range(2)), MAX_PENDING_OF_KNOWN)
+        self.flood(f"198.51.100.{number}" for number in range(2))
+        self.assertEqual(len(self.pending), MAX_PENDING)
+        self.assertFalse([host for host in self.aborted if host.startswith("198.")])
+
+    def test_honest_newcomer(self) -> None:
+        """Who comes while others have all the places gets one, and keeps it while they come again."""
+        attackers = [f"198.51.100.{number}" for number in range(9)]
+        self.flood(attackers)
+        self.enter("203.0.113.5")
+        self.flood(attackers * 3)
+        self.assertNotIn("203.0.113.5", self.aborted)
+
+    def test_scarce(self) -> None:
+        """Strangers keep a quarter of the places once there are few descriptors left, whoever comes."""
+        self.flood(f"198.51.100.{number}" for number in range(4))
+        self.enter(KNOWN, is_scarce=True)
+        self.assertEqual(len(self.pending), MAX_PENDING // 4 + 1)
+        self.enter("203.0.113.5", is_scarce=True)
+        self.assertEqual(len(self.pending), MAX_PENDING // 4 + 1)
+        self.assertNotIn("203.0.113.5", self.aborted)
+        self.assertNotIn(KNOWN, self.aborted)
+
+    def test_crowded(self) -> None:
+        """It is crowded when strangers have half of the places; those who are known do not count."""
+        self.enter(KNOWN, 10)
+        self.flood(f"198.51.100.{number}" for number in range(4))
+        self.assertFalse(self.pending.is_crowded)
+        self.enter("203.0.113.5")
+        self.assertTrue(self.pending.is_crowded)
+
+    def test_dropped_since(self) -> None:
+        """It is known until when nobody had to make room."""
+        pending = PendingConnections(lambda source: False, 4)
+        self.assertFalse(pending.has_dropped_since(0.0))
+        for now in (1.0, 2.0, 3.0, 4.0):
+            pending.enter(origin("192.0.2.7"), lambda: None, now)
+        self.assertTrue(pending.has_dropped_since(4.0))
+        self.assertFalse(pending.has_dropped_since(4.1))
 
     def test_left(self) -> None:
         """A place that was left is free again, once."""
-        first, second = (self.pending.enter(origin("192.0.2.7"), nothing) for _ in range(2))
-        assert first is not None and second is not None
+        first, second = self.enter("192.0.2.7", 2)
         first.release()
         first.release()
         self.assertEqual(len(self.pending), 1)
         second.release()
         self.assertEqual(len(self.pending), 0)
-        self.assertEqual(self.pending._of_source, {})
 
+    def test_abort_all(self) -> None:
+        """All can be dropped at once, known or not."""
+        self.enter(KNOWN)
+        self.enter("192.0.2.7")
+        self.pending.abort_all()
+        self.assertEqual(sorted(self.aborted), [KNOWN, "192.0.2.7"])
 
-class LoginRateTests(SynchronousTestCase):
-    """Tests for :class:`LoginRate`."""
-
-    def setUp(self) -> None:
-        """Nobody has tried yet."""
-        self.rate = LoginRate()
-
-    def admitted(self, host: str, tries: int, now: float) -> int:
-        """How many of so many logins are looked at."""
-        return sum(self.rate.admits(origin(host), now) for _ in range(tries))
-
-    def test_burst(self) -> None:
-        """A source may try so often at once, and then at a rate."""
-        self.assertEqual(self.admitted("192.0.2.7", 1000, 0.0), LOGINS_AT_ONCE)
-        self.assertEqual(self.admitted("192.0.2.7", 1000, 2.0), 2 * LOGINS_PER_S)
-        self.assertEqual(self.admitted("192.0.2.8", 1000, 2.0), LOGINS_AT_ONCE)
-
-    def test_rest(self) -> None:
-        """After a rest it may try as often again, and not more often."""
-        self.admitted("192.0.2.7", 1000, 0.0)
-        self.assertEqual(self.admitted("192.0.2.7", 1000, 3600.0), LOGINS_AT_ONCE)
-
-    def test_time_going_back(self) -> None:
-        """Time that goes back brings nothing and takes nothing."""
-        self.admitted("192.0.2.7", LOGINS_AT_ONCE - 1, 100.0)
-        self.assertEqual(self.admitted("192.0.2.7", 10, 50.0), 1)
-
-    def test_forgotten(self) -> None:
-        """Sources that rested long enough take no memory."""
-        for number in range(1000):
-            self.rate.admits(origin(f"198.51.100.{number}"), float(number) / 100)
-        self.assertEqual(len(self.rate), 1000)
-        self.rate.admits(origin("192.0.2.7"), 100.0)
-        self.assertEqual(len(self.rate), 1)
-
-    def test_bounded(self) -> None:
-        """However many sources try at the same time, the memory is bounded."""
-        for number in range(MAX_SOURCES + 100):
-            self.rate.admits(origin(f"host{number}"), 0.0)
-        self.assertEqual(len(self.rate), MAX_SOURCES)
-
-    @given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 200)), max_size=20))
-    def test_never_more(self, tries: list[tuple[float, int]]) -> None:
-        """Whatever the rhythm, no more is admitted than the burst and the rate allow."""
-        rate, now, admitted = LoginRate(), 0.0, 0
-        for pause, count in tries:
-            now += pause
-            admitted += sum(rate.admits(origin("192.0.2.7"), now) for _ in range(count))
-            self.assertLessEqual(admitted, LOGINS_AT_ONCE + now * LOGINS_PER_S + 1e-6)
+    @given(
+        st.integers(4, 20),
+        st.lists(st.tuples(st.sampled_from([KNOWN, "192.0.2.7", "192.0.2.8", "2001:db8::1"]), st.booleans())),
+    )
+    def test_bounds(self, most: int, comers: list[tuple[str, bool]]) -> None:
+        """Whoever comes, nobody has more than is allowed, and strangers cost nobody who is known a place."""
+        pending = PendingConnections(lambda source: source == KNOWN, most)
+        hosts: dict[Slot, str] = {}
+        for host, is_scarce in comers:
+            slot, dropped = pending.enter(origin(host), lambda: None, 0.0, is_scarce)
+            hosts[slot] = host
+            lost = [hosts.pop(each) for each in dropped]
+            if host != KNOWN:
+                self.assertNotIn(KNOWN, lost)
+            self.assertEqual(len(pending), len(hosts))
+            self.assertLessEqual(len(pending), most)
+            known = sum(each == KNOWN for each in hosts.values())
+            self.assertLessEqual(max(known, len(hosts) - known), most - most // 4)

@@ -6,7 +6,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.schema import ServerTransport
-from relaykit.server.liveness import LATE_S, PROBE_TIMEOUT_S, LivenessProbe, heartbeat_of
+from relaykit.server.liveness import (
+    LATE_S,
+    PROBE_TIMEOUT_S,
+    PROBES_AT_ONCE,
+    PROBES_PER_S,
+    LivenessProbe,
+    heartbeat_of,
+)
 
 
 class LivenessProbeTests(SynchronousTestCase):
@@ -42,9 +49,32 @@ class LivenessProbeTests(SynchronousTestCase):
         answers = [self.probe.probe(), self.probe.probe()]
         self.probe.heard()
         self.assertEqual([self.successResultOf(each) for each in answers], [True, True])
-        self.assertEqual(self.asked, 1)
         self.assertNoResult(self.probe.probe())
         self.assertEqual(self.asked, 2)
+
+    def test_asked_without_end(self) -> None:
+        """A client that is asked all the time is asked at a rate; in between its last answer counts."""
+        for seconds in (0.0, 2.0):
+            self.asked = 0
+            self.clock.advance(seconds)
+            answers = []
+            for _ in range(1000):
+                answers.append(self.probe.probe())
+                self.probe.heard()
+            self.assertTrue(all(self.successResultOf(each) for each in answers))
+            self.assertEqual(self.asked, 2 * PROBES_PER_S if seconds else PROBES_AT_ONCE)
+
+    def test_deaf(self) -> None:
+        """Silence proves nothing while this side cannot hear, from the question on."""
+        deaf_at = 5.0
+        probe = LivenessProbe(self.ask, self.clock, lambda time: deaf_at >= time)
+        self.clock.advance(5.0)
+        answer = probe.probe()
+        self.clock.advance(PROBE_TIMEOUT_S)
+        self.assertTrue(self.successResultOf(answer))
+        answer = probe.probe()
+        self.clock.advance(PROBE_TIMEOUT_S)
+        self.assertFalse(self.successResultOf(answer))
 
     def test_earlier_signs(self) -> None:
         """What was heard before the question is no answer."""

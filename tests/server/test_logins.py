@@ -13,13 +13,14 @@ from relaykit.sansio.control import events
 from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
 from relaykit.sansio.control.texts import HELD_TOO_LONG, TOO_MANY_LOGINS
 from relaykit.sansio.wire.framing import V1, V2
-from relaykit.server import admission
+from relaykit.server import admission, logins
 from relaykit.server.acceptor import Link
 from relaykit.server.liveness import PROBE_TIMEOUT_S
 from relaykit.server.logins import PREEMPTION_S
 from relaykit.server.registry import WITHDRAW_TIMEOUT_S
 from relaykit.values import Ended, Secret
-from tests.server.scene import EXPORTER, Client, Key, Scene, versions
+from tests.server.scene import EXPORTER, TOKEN, Client, Key, Scene, versions
+from tests.server.test_verification import SlowVerifier
 
 OWNER = ClientProofs(signer=Key(1))
 """A client with an identity, without TLS."""
@@ -136,6 +137,22 @@ class ConflictTests(SynchronousTestCase):
             self.assertEqual(second.run_id, first.run_id)
             second.register("web", remote_port=6000)
             self.assertEqual(len(second.of(events.ProxyRegistered)), 1)
+
+    def test_silent_while_this_side_is_deaf(self) -> None:
+        """A client that cannot be heard, for strangers take places away, is not taken for dead."""
+        self.scene = Scene(most_pending=4)
+        holder = Client(self.scene, user="held")
+        Client(self.scene, run_id=holder.run_id)
+        for _ in range(6):
+            self.scene.accept()
+        self.scene.advance(PROBE_TIMEOUT_S)
+        self.assertIsNotNone(self.scene.sessions.get(holder.run_id))
+        self.scene.bind_port.close_connections()
+        Client(self.scene, run_id=holder.run_id, user="new")
+        self.scene.advance(PROBE_TIMEOUT_S)
+        session = self.scene.sessions.get(holder.run_id)
+        assert session is not None
+        self.assertEqual(session.identity.user, "new")
 
     def test_lost_while_it_is_asked(self) -> None:
         """When the old connection turns out to be gone, nobody waits any longer."""
@@ -256,35 +273,42 @@ class ProofTests(SynchronousTestCase):
 
 
 class RateTests(SynchronousTestCase):
-    """More logins than one address may try."""
+    """More logins than one address may get wrong."""
+
+    wrong = Secret("wrong")
 
     def setUp(self) -> None:
+        self.patch(logins, "LOGINS_AT_ONCE", 2)
         self.scene = Scene()
-        self.patch(admission, "LOGINS_AT_ONCE", 2)
 
-    def test_turned_away(self) -> None:
-        """A login too many is refused in every version of the wire, whatever it proves; later it is not."""
-        for framing in versions():
-            for _ in range(2):
-                Client(self.scene, framing=framing)
-            refused = Client(self.scene, framing=framing)
-            self.assertEqual(refused.of(events.LoginRefused)[0].text, TOO_MANY_LOGINS)
-            self.scene.advance(60)
-        self.assertEqual(len(self.scene.sessions), 4)
-        self.assertTrue(Client(self.scene).run_id)
+    def refusals(self, times: int, token: Secret = wrong) -> list[str]:
+        """What so many clients are told; empty for nothing."""
+        clients = [Client(self.scene, token=token) for _ in range(times)]
+        return ["".join(each.text for each in client.of(events.LoginRefused)) for client in clients]
 
     def test_wrong_token(self) -> None:
-        """Logins that fail count, too: nobody can try tokens without end."""
+        """Of many that prove nothing the first ones are told so; the others are dropped, until later."""
         for _ in range(2):
-            Client(self.scene, token=Secret("wrong"))
-        refused = Client(self.scene, token=Secret("wrong"))
-        self.assertEqual(refused.of(events.LoginRefused)[0].text, TOO_MANY_LOGINS)
+            self.assertEqual([bool(text) for text in self.refusals(4)], [True, True, False, False])
+            self.scene.advance(60)
+
+    def test_right_token(self) -> None:
+        """A login that proves itself is let in in every version of the wire, however many others failed."""
+        self.refusals(10)
+        for framing in versions():
+            self.assertTrue(Client(self.scene, framing=framing).run_id)
+
+    def test_right_token_costs_nothing(self) -> None:
+        """However many proved themselves, one that does not is told so."""
+        self.assertEqual(self.refusals(10, TOKEN), [""] * 10)
+        self.assertTrue(all(self.refusals(2)))
 
     def test_said_once(self) -> None:
-        """That logins are turned away is said once, though others get in, and again after a quiet minute."""
+        """That logins are dropped is said once, though others get in, and again after a quiet minute."""
         for times in (1, 2):
             with capturedLogs() as logged:
                 for _ in range(6):
+                    Client(self.scene, token=self.wrong)
                     Client(self.scene)
                     # Some of what a login takes from the bucket has come back.
                     self.scene.advance(0.5 / admission.LOGINS_PER_S)
@@ -292,6 +316,24 @@ class RateTests(SynchronousTestCase):
             self.assertEqual([each["log_level"] for each in told].count(LogLevel.warn), 1, times)
             self.assertEqual({each["ended"] for each in told}, {"refused"})
             self.scene.advance(60)
+
+    def test_slow_verifier(self) -> None:
+        """So many may wait for a slow verifier; for one more the one that has waited longest is refused."""
+        self.patch(logins, "MOST_UNVERIFIED_OF_SOURCE", 2)
+        verifier = SlowVerifier()
+        self.scene = Scene(verifier=verifier)
+        clients = [Client(self.scene) for _ in range(3)]
+        self.scene.flush()
+        self.assertEqual([each.text for each in clients[0].of(events.LoginRefused)], [TOO_MANY_LOGINS])
+        self.assertEqual(verifier.cancelled, 1)
+        for answer in verifier.answers[1:]:
+            answer.callback(None)
+        self.scene.flush()
+        self.assertEqual([bool(each.of(events.LoggedIn)) for each in clients], [False, True, True])
+        late = Client(self.scene)
+        verifier.answers[-1].callback(None)
+        self.scene.flush()
+        self.assertTrue(late.run_id)
 
     def test_identity_that_fails(self) -> None:
         """A client whose signature does not hold is let in without identity, and that is said."""

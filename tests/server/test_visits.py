@@ -108,7 +108,13 @@ class VisitTests(SynchronousTestCase):
         nothing: Any = None
         who = ClientIdentity("run")
         visit = Visit(
-            identity=who, asked=nothing, framing=nothing, leg=nothing, entropy=nothing, origin=Origin()
+            identity=who,
+            asked=nothing,
+            framing=nothing,
+            leg=nothing,
+            on_accepted=nothing,
+            entropy=nothing,
+            origin=Origin(),
         )
         verifyObject(IVisit, visit)
         self.assertEqual((visit.identity, ISignalPeer.providedBy(visit)), (who, False))
@@ -127,6 +133,7 @@ class VisitTests(SynchronousTestCase):
                 asked=asked,
                 framing=framing,
                 leg=leg,
+                on_accepted=lambda: None,
                 entropy=self.scene.entropy,
                 origin=Origin(),
                 extensions=extensions,

@@ -288,11 +288,6 @@ def assign_work(framing: Framing, proxy_name: str, origin: Origin, extensions: C
     )
 
 
-def refuse_login(first: FirstMessage, version: str, text: str) -> bytes:
-    """Tells a client no without a look at its login; close the connection then."""
-    return first.unsent + first.framing.encode(LoginResp(version=version, error=text))
-
-
 def refuse_work(framing: Framing, text: str) -> bytes:
     """Tells the client that its work connection is not wanted; close it then."""
     return framing.encode(StartWorkConn(error=text))
