@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, TypeVarTuple
 
 from twisted.internet.defer import Deferred
@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import ILossReceiver
+from relaykit.interfaces import ILossReceiver, IPiecesReceiver
 from relaykit.timer import Portion, Timer
 from relaykit.values import Ended
 
@@ -143,7 +143,7 @@ class CoreDriver(Generic[EventT]):
         self._feed(self._core.wake)
 
 
-@implementer(ILossReceiver, IPushProducer)
+@implementer(ILossReceiver, IPiecesReceiver, IPushProducer)
 class LegDriver(CoreDriver[EventT]):
     """Feeds a core from a leg, and the leg from the core.
 
@@ -213,6 +213,9 @@ class LegDriver(CoreDriver[EventT]):
 
     def data_received(self, data: Buffer) -> None:
         self._feed(self._core.receive, data)
+
+    def pieces_received(self, pieces: Sequence[Buffer]) -> None:
+        self.data_received(b"".join(pieces))
 
     def pauseProducing(self) -> None:
         self._full = True

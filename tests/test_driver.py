@@ -328,6 +328,12 @@ class LegDriverTests(SynchronousTestCase):
         self.network.flush()
         self.assertEqual(self.successResultOf(self.lost), Ended.RESET)
 
+    def test_pieces(self) -> None:
+        """Pieces that arrive together are one input: a peer that sends byte by byte costs no more."""
+        self.start()
+        self.driver.pieces_received([b"he", memoryview(b"ll"), b"o"])
+        self.assertEqual(self.told, [b"hello"])
+
     def test_events_of_events(self) -> None:
         """Events that acting on an event causes are told after it, not within it."""
         self.start()

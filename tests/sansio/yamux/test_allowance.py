@@ -16,7 +16,7 @@ from relaykit.sansio.yamux.allowance import (
 )
 from relaykit.sansio.yamux.frames import ACK, GO_AWAY, GoAwayCode, pack_header
 from relaykit.sansio.yamux.session import YamuxSession
-from relaykit.sansio.yamux.streams import StreamOpened
+from relaykit.sansio.yamux.streams import StreamLost, StreamOpened
 from tests.sansio.yamux.dialogue import (
     accepted,
     ack,
@@ -94,6 +94,17 @@ class AllowanceTests(SynchronousTestCase):
             self.assertFalse(session.over, kind)
             with self.assertRaises(RemoteProtocolError, msg=kind):
                 open_for_nothing(session, end, range(WASTED, 2 * WASTED))
+
+    def test_streams_that_nobody_takes(self) -> None:
+        """A server that opens streams to a client, which takes none, is borne for a while only."""
+        session = client()
+        with self.assertRaises(RemoteProtocolError):
+            for number in range(2, 4 * WASTED, 2):
+                session.receive(syn(number), 0.0)
+                for event in session.events():
+                    assert isinstance(event, StreamOpened | StreamLost)
+                    session.reset(event.stream)
+                sent(session)
 
     def test_reset_before_the_answer(self) -> None:
         """Streams that were accepted and that the peer resets before they are answered count, too."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from hypothesis import given
@@ -387,11 +388,13 @@ class PortionTests(SynchronousTestCase):
 
     def test_every_cut(self) -> None:
         """However the bytes are cut, and whether the rest waits or not, the same comes out."""
-        for size in (1, 5, 13, 800, 900, len(self.content)):
+        total = len(self.content)
+        cuts = [range(0, total, size) for size in (1, 5, 13, 800, 900)] + [(0, at) for at in range(total)]
+        for places in cuts:
             session = server()
             events: list[tuple[object, ...]] = []
-            for at in range(0, len(self.content), size):
-                session.receive(self.content[at : at + size], 0.0)
+            for begin, end in itertools.pairwise((*places, total)):
+                session.receive(self.content[begin:end], 0.0)
                 events += told(session.events())
             while session.has_input:
                 session.receive(b"", 0.0)
