@@ -114,6 +114,21 @@ class PanelTests(ServingTestCase):
         self.assertIn("auth.token: is empty", printed.stderr)
         self.assertIn("auth.token: is empty", printed.stdout)
 
+    def test_crash(self) -> None:
+        """A defect that ends the reactor leaves the terminal as it was."""
+        screen = Screen()
+
+        def crash() -> None:
+            raise ZeroDivisionError("a defect of the reactor")
+
+        path = self.file('auth.token = "a strong one, really"\n')
+        context = CommandContext(
+            screen, StringIO(), {"HOME": self.mktemp()}, lambda: RunningReactor(crash), stdin=self.keyboard
+        )
+        with self.assertRaises(ZeroDivisionError):
+            run(["server", "-c", path], context)
+        self.assertIn("\x1b[?1049l", screen.getvalue())
+
     def test_fails(self) -> None:
         """A server that cannot start says why, and what to do."""
         self.role = FakeRole(PortInUse("cannot listen on 0.0.0.0:7000: another program listens there"))

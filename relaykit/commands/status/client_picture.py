@@ -111,7 +111,8 @@ class _Painting:
         """The panel, with these requests."""
         snapshot, before = self._snapshot, self._before
         rows: list[RenderableType] = [self._state()]
-        if snapshot.state is not ConnectionState.ENDED:
+        is_ended = snapshot.state is ConnectionState.ENDED
+        if not is_ended:
             rows += [
                 self._entry_points(),
                 traffic(
@@ -123,7 +124,8 @@ class _Painting:
             ]
         if snapshot.flows.datagrams != DatagramCounts():
             rows.append(datagrams(snapshot.flows.datagrams))
-        if snapshot.problem is not None:
+        is_over = snapshot.problem is not None and snapshot.problem.solved and is_ended
+        if snapshot.problem is not None and not is_over:
             rows.append(problem_text(snapshot.problem, snapshot.at))
         if requests:
             rows += [Text("\nlast requests", style="dim"), _requests(requests)]
@@ -131,7 +133,11 @@ class _Painting:
 
     @property
     def _color(self) -> str:
-        return "yellow" if self._snapshot.nothing_open else _COLORS[self._snapshot.state]
+        snapshot = self._snapshot
+        is_of_no_use = snapshot.entry_points and all(each.reason for each in snapshot.entry_points)
+        if snapshot.state is ConnectionState.CONNECTED and is_of_no_use:
+            return "yellow"
+        return _COLORS[snapshot.state]
 
     def _state(self) -> Text:
         snapshot = self._snapshot

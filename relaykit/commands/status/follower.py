@@ -142,8 +142,8 @@ class LogFollower(Generic[SnapshotT]):
             self._look_soon()
 
     def has_told(self, text: str) -> bool:
-        """Whether one of the last problems that were shown has this text in it."""
-        return any(text in problem.text for problem in self._problems)
+        """Whether the last problem that was shown has this text in it."""
+        return self.problem is not None and text in self.problem.text
 
     def complain(self, text: str) -> None:
         """Has a text shown as a problem that is not in the log."""

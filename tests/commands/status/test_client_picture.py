@@ -107,6 +107,21 @@ class ClientPictureTests(SynchronousTestCase):
         self.assertTrue(line.endswith("…"))
         self.assertNotIn("Ask for another remotePort", "".join(lines))
 
+    def test_color(self) -> None:
+        """Green is for what is of use."""
+        for entry_points, color in (
+            ((OPEN,), "32"),
+            ((evolve(OPEN, open=False, reason="taken"), OPEN), "32"),
+            ((evolve(OPEN, open=False),), "32"),
+            ((evolve(OPEN, open=False, reason="taken"),), "33"),
+            ((evolve(OPEN, reason="nobody offers it now"),), "33"),
+        ):
+            console = Console(width=100, file=StringIO(), force_terminal=True, legacy_windows=False)
+            snapshot = with_entry_points(*entry_points)
+            with console.capture() as drawn:
+                console.print(ClientPicture("relaykit tcp").drawn(snapshot, None, console, KEYS))
+            self.assertIn(f"\x1b[1;{color}m", drawn.get().splitlines()[1])
+
     def test_nothing_open(self) -> None:
         """A connection that is of no use says so, and when that may change."""
         refused = evolve(OPEN, open=False, reason="port already used", asks_again_s=27.4)
@@ -203,6 +218,8 @@ class ClientPictureTests(SynchronousTestCase):
         with console.capture() as drawn:
             console.print(ClientPicture("relaykit tcp").last(ended, console))
         self.assertIn("ended: 3 users, 234 bytes down, 1.6 kB up", drawn.get())
+        solved = evolve(ended, problem=evolve(problem("it was lost"), solved=True))
+        self.assertNotIn("lost", "".join(self.lines(solved)))
         self.assertNotIn("▀", drawn.get())
         self.assertNotIn(KEYS, drawn.get())
 
