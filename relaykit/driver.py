@@ -17,7 +17,7 @@ from zope.interface import implementer
 from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import ILossReceiver, IPiecesReceiver
 from relaykit.timer import Portion, Timer
-from relaykit.values import Ended
+from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -286,6 +286,7 @@ class LegDriver(CoreDriver[EventT]):
             "{peer} broke the rules: {reason}",
             peer=self._leg.peer,
             reason=str(error),
+            stranger=host_of(self._leg.peer),
             problem="broke-the-rules",
         )
         self.step()

@@ -20,6 +20,7 @@ __all__ = [
     "PathProtocol",
     "Secret",
     "Traffic",
+    "host_of",
 ]
 
 LOST_LINGER_S: Final = 0.3
@@ -72,6 +73,11 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def host_of(address: Address | None) -> str:
+    """The host of an address; empty where that is not known."""
+    return "" if address is None else address.host
 
 
 @frozen

@@ -31,7 +31,7 @@ class Layer:
     may_import: tuple[str, ...]
 
 
-_VOCABULARY = ("values", "errors", "options", "interfaces")
+_VOCABULARY = ("values", "errors", "escaping", "options", "interfaces")
 
 LAYERS: Mapping[str, Layer] = {
     "tap": Layer(
@@ -138,7 +138,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "logs": Layer(
         "where log events go, in frp's format and for machines",
-        ("values", "errors", "options"),
+        ("values", "errors", "escaping", "options"),
     ),
     "certificates": Layer(
         "a certificate of one's own, and those in files: judged, and read again when they change",
@@ -190,9 +190,10 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "sansio": Layer(
         "protocol cores: no I/O, no clock, no chance",
-        ("values", "errors"),
+        ("values", "errors", "escaping"),
     ),
     "errors": Layer("every exception", ("values",)),
+    "escaping": Layer("texts of others made fit to be seen", ()),
     "values": Layer("frozen values that everybody may hold", ()),
 }
 """From the programs at the top to the vocabulary at the bottom: a layer imports only from below."""

@@ -32,7 +32,7 @@ from relaykit.sansio.yamux.streams import (
     StreamWritable,
 )
 from relaykit.timer import Portion, Timer
-from relaykit.values import Ended, Origin
+from relaykit.values import Ended, Origin, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -332,6 +332,7 @@ class MuxLink:
                 "{peer} broke the rules: {reason}",
                 peer=self.lower.peer,
                 reason=str(error),
+                stranger=host_of(self.lower.peer),
                 problem="broke-the-rules",
             )
         self._tell()

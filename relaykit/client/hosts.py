@@ -29,7 +29,7 @@ from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.sansio.pacing import Budget
-from relaykit.values import Ended, Origin, Traffic
+from relaykit.values import Ended, Origin, Traffic, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
@@ -322,6 +322,7 @@ class BackendHost(_Host[ProxyCommon]):
             "proxy": self.name,
             "reason": failure.getErrorMessage(),
             "origin": origin,
+            "stranger": host_of(origin.source),
             "ended": Ended.UNREACHABLE.value,
         }
 

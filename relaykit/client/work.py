@@ -14,7 +14,7 @@ from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.client_opening import Refusal, open_work, work_answer
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.texts import POOL_FULL
-from relaykit.values import Ended
+from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -82,6 +82,7 @@ class WorkConnections:
                 "[{run}] a work connection cannot be opened: {reason}",
                 run=self._session.run_id,
                 reason=str(error),
+                stranger=host_of(session.peer),
                 ended=ended_by(error).value,
                 problem=problem_of(error, "work-connections"),
             )
@@ -103,6 +104,7 @@ class WorkConnections:
                 "[{run}] the server refused a work connection: {reason}",
                 run=self._session.run_id,
                 reason=answer.text,
+                stranger=host_of(session.peer),
                 ended=Ended.REFUSED.value,
                 problem="work-connections",
             )
@@ -114,6 +116,7 @@ class WorkConnections:
                 run=self._session.run_id,
                 proxy=answer.proxy_name,
                 origin=answer.origin,
+                stranger=host_of(session.peer),
                 ended=Ended.REFUSED.value,
                 problem="user-for-nothing",
             )
@@ -136,6 +139,7 @@ class WorkConnections:
                 "[{run}] a work connection ended: {reason}",
                 run=self._session.run_id,
                 reason=result.getErrorMessage(),
+                stranger=host_of(self._session.peer),
                 ended=Ended.RESET.value,
                 problem="work-connections",
             )

@@ -26,5 +26,5 @@ def run(context: CommandContext, shell: str) -> int:
     assert completion is not None
     # The script has no commands: it asks the program for them.
     asking = completion(click.Command(None), {}, "relaykit", "_RELAYKIT_COMPLETE")
-    context.stdout.write(f"# {_WHERE[shell]}\n{asking.source()}")
+    context.write(f"# {_WHERE[shell]}\n{asking.source()}")
     return 0

@@ -10,6 +10,8 @@ from typing import Any, TextIO
 
 from attrs import frozen
 
+from relaykit.escaping import printable_lines
+
 __all__ = ["CommandContext", "error_text"]
 
 
@@ -47,12 +49,16 @@ class CommandContext:
         return cls(_standard(sys.stdout), _standard(sys.stderr), os.environ, stdin=sys.stdin)
 
     def say(self, text: str) -> None:
-        """Prints a line."""
-        print(text, file=self.stdout, flush=True)
+        """Prints a line, or several; nothing in it speaks to a terminal."""
+        print(printable_lines(text), file=self.stdout, flush=True)
 
     def complain(self, text: str) -> None:
-        """Prints a line about something that is wrong."""
-        print(text, file=self.stderr, flush=True)
+        """Prints a line about something that is wrong, as :meth:`say` does."""
+        print(printable_lines(text), file=self.stderr, flush=True)
+
+    def write(self, text: str) -> None:
+        """Prints a text of ours to be read by a program, as it is."""
+        self.stdout.write(text)
 
     def explain(self, what: BaseException | str, problem: str = "") -> None:
         """Prints an error, or a text, with what is known of its problem and what to do about it."""

@@ -76,7 +76,7 @@ def run(context: CommandContext) -> int:
     """Shows the page by ``man`` on a terminal, else its source, with the commands of all installed types."""
     viewer = shutil.which("man") if context.stdout.isatty() else None
     if viewer is None:
-        context.stdout.write(man_page())
+        context.write(man_page())
         return 0
     with tempfile.TemporaryDirectory(prefix="relaykit-") as folder:
         page = Path(folder, "relaykit.1")

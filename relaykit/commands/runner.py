@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from relaykit.commands.context import CommandContext
 from relaykit.errors import RelaykitError
+from relaykit.logs.floods import limited
 from relaykit.logs.observers import CONSOLE, LogSettings, LogWriter, log_writer
 from relaykit.tuning import prepare_process
 
@@ -67,7 +68,8 @@ def begin_serving(config: LogConfig, context: CommandContext, color: bool) -> Lo
 def begin_logging(config: LogConfig, color: bool, context: CommandContext) -> LogWriter:
     """Sends the log of this process where its configuration says."""
     writer = log_observer(config, context, lambda text: context.explain(text, "log-full"), color=color)
-    globalLogBeginner.beginLoggingTo([writer], discardBuffer=True, redirectStandardIO=False)
+    observer = limited(writer, context.choose_reactor())
+    globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)
     return writer
 
 

@@ -145,7 +145,7 @@ def run_sockets(context: CommandContext, config: str) -> int:
             "relaykit systemd server is enough"
         )
         return 1
-    context.stdout.write(socket_unit(listens))
+    context.write(socket_unit(listens))
     return 0
 
 
@@ -183,7 +183,7 @@ def _run(role: str, context: CommandContext, config: str, token_file: str, socke
             "hidden from it; install relaykit elsewhere, such as in /opt/relaykit",
             "systemd-unit",
         )
-    context.stdout.write(unit(role, command, config, token_file, [] if sockets else low, sockets, files))
+    context.write(unit(role, command, config, token_file, [] if sockets else low, sockets, files))
     return 0
 
 

@@ -284,7 +284,7 @@ class _Client:
         self._check_names(self._proxies)
         self._check_names(self._visitors)
         proxies = [
-            ConfiguredProxy(entry.completed(), entry.options, entry.common.type)
+            ConfiguredProxy(entry.completed(config.user), entry.options, entry.common.type)
             for entry in self._proxies
             if _is_started(entry, config)
         ]

@@ -19,7 +19,7 @@ from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import IDatagramLane, IPiecesReceiver
 from relaykit.sansio.lanes.codec import DatagramTooLarge
 from relaykit.timer import Portion
-from relaykit.values import Ended, Origin
+from relaykit.values import Ended, Origin, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -151,6 +151,7 @@ class DatagramLane:
                 "{peer} broke the rules: {reason}",
                 peer=self._lower.peer,
                 reason=str(error),
+                stranger=host_of(self._lower.peer),
                 problem="broke-the-rules",
             )
             self._abort(Ended.PROTOCOL_ERROR)

@@ -34,7 +34,7 @@ from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ILossReceiver, ISecureLeg
 from relaykit.sansio.control.channel_binding import EXPORTER_LABEL, EXPORTER_LENGTH
 from relaykit.sansio.hostnames import encode_host_name
-from relaykit.values import Ended
+from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -449,7 +449,12 @@ class TlsLeg(StreamLeg):
         self._finishing = True
         self._flush()
         self.broken_by = _reason_of(error)
-        self.log.info("TLS with {peer} broke: {reason}", peer=self.peer, reason=self.broken_by)
+        self.log.info(
+            "TLS with {peer} broke: {reason}",
+            peer=self.peer,
+            reason=self.broken_by,
+            stranger=host_of(self.peer),
+        )
         self._lower.close()
         self._poller.at_turn_end(self._tell_broken)
 

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from relaykit.dataplane.transforms import TransformLeg
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.lanes.transcoding import LaneTranscoding
+from relaykit.values import host_of
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
@@ -46,6 +47,7 @@ class TranscodingLeg(TransformLeg):
                 "what was to be passed on to {peer} is no lane: {reason}",
                 peer=self.peer,
                 reason=str(error),
+                stranger=host_of(self.peer),
                 problem="broke-the-rules",
             )
             self.abort()
@@ -57,5 +59,6 @@ class TranscodingLeg(TransformLeg):
                 "a datagram between {peer} and the service is dropped: {reason}",
                 peer=self.peer,
                 reason=reason,
+                stranger=host_of(self.peer),
                 problem="datagram-too-large",
             )

@@ -13,7 +13,7 @@ from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import ILossReceiver
 from relaykit.sansio.wire.cipher import IV_LENGTH, derive_key
 from relaykit.sansio.wire.coders import Stack, inbound_coders, outbound_coders
-from relaykit.values import Ended
+from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IConnection, IStreamLeg, ITurns
@@ -120,6 +120,7 @@ class TransformLeg(StreamLeg):
                 "encryption and compression?",
                 peer=self.peer,
                 reason=str(error),
+                stranger=host_of(self.peer),
                 problem="broke-the-rules",
             )
             self._silence()

@@ -1,7 +1,7 @@
 """Makes one line of text of a log event: frp's form, or one JSON object.
 
 A line never contains a control character that came with an event's fields: what a peer sends can
-neither forge a line nor speak to a terminal.
+neither forge a line nor speak to a terminal.  Nor is it ever longer than a few thousand characters.
 """
 
 from __future__ import annotations
@@ -16,10 +16,16 @@ from typing import Any
 from twisted.logger import LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
 
-__all__ = ["CONTEXT", "LineForm", "colored", "frp_line", "json_line", "printable"]
+from relaykit.escaping import shown
+
+__all__ = ["CONTEXT", "MOST_TEXT", "LineForm", "colored", "frp_line", "json_line"]
 
 LineForm = Callable[[LogEvent, str], str]
 """Makes a line, newline included, of an event and the place in the source that it came from."""
+
+MOST_TEXT = 5000
+"""Characters of one text in the log, escapes as they are written; the longest of ours is a list of addresses,
+which ends at 4,096."""
 
 CONTEXT = ("run", "proxy")
 """Fields that tell whose event it is; frp puts them in brackets before the text."""
@@ -50,12 +56,11 @@ def frp_line(event: LogEvent, source: str) -> str:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
     milliseconds = int(seconds % 1 * 1000)
     letter = _LETTERS[event["log_level"]]
-    line = (
-        f"{stamp}.{milliseconds:03} [{letter}] [{source}] {_context(event)}{printable(formatEvent(event))}\n"
-    )
+    text = shown(formatEvent(event), MOST_TEXT)
+    line = f"{stamp}.{milliseconds:03} [{letter}] [{source}] {_context(event)}{text}\n"
     failure = event.get("log_failure")
     if isinstance(failure, Failure):
-        line += "".join(f"    {printable(row)}\n" for row in failure.getTraceback().splitlines())
+        line += "".join(f"    {shown(row, MOST_TEXT)}\n" for row in failure.getTraceback().splitlines())
     return line
 
 
@@ -66,7 +71,7 @@ def json_line(event: LogEvent, source: str) -> str:
         "level": event["log_level"].name,
         "source": source,
         "namespace": event.get("log_namespace", ""),
-        "message": formatEvent(event),
+        "message": _cut(formatEvent(event)),
     }
     for name, value in event.items():
         if not name.startswith("log_"):
@@ -89,27 +94,22 @@ def colored(form: LineForm) -> LineForm:
 def _context(event: LogEvent) -> str:
     """The context in brackets, so far as the text does not mention it itself."""
     text = event.get("log_format") or ""
-    return "".join(
-        f"[{printable(str(event[name]))}] " for name in CONTEXT if event.get(name) and f"{{{name}" not in text
-    )
-
-
-def printable(text: str) -> str:
-    """The text with control characters, line ends included, written as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
-    )
+    names = (name for name in CONTEXT if event.get(name) and f"{{{name}" not in text)
+    return "".join(f"[{shown(str(event[name]), MOST_TEXT)}] " for name in names)
 
 
 def _json_value(value: Any) -> Any:
-    if value is None or isinstance(value, (str, int)):
+    if value is None or isinstance(value, int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(key): _json_value(item) for key, item in value.items()}
+        return {_cut(str(key)): _json_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_json_value(item) for item in value]
-    return str(value)
+    return _cut(str(value))
+
+
+def _cut(text: str) -> str:
+    """The beginning of a text; JSON escapes by itself, with six characters at most."""
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}..."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
@@ -13,6 +12,7 @@ from zope.interface import implementer
 
 from relaykit.logs.files import RotatedFile
 from relaykit.logs.lines import LineForm, colored, frp_line, json_line
+from relaykit.logs.place import PLACE, place_of_caller
 
 __all__ = ["CONSOLE", "LogSettings", "LogWriter", "log_writer"]
 
@@ -30,9 +30,6 @@ _LEVELS = {
 }
 _FRAMEWORK = ("twisted.", "log_legacy")
 """Namespaces whose routine events are not ours to tell; ``trace`` shows them."""
-
-_SKIPPED_MODULES = ("twisted.logger.", "twisted.python.log", "relaykit.logs.")
-"""Modules between the place that logs and the observer."""
 
 
 @frozen(kw_only=True)
@@ -79,7 +76,7 @@ class LogWriter:
             namespace = event.get("log_namespace") or ""
             if namespace.startswith(_FRAMEWORK):
                 return
-        self._write(self._form(event, _caller()), event["log_time"])
+        self._write(self._form(event, event.get(PLACE) or place_of_caller()), event["log_time"])
 
     def reopen(self) -> None:
         """Goes on in the file that has the log's name now, and says so: what SIGHUP asks a program for."""
@@ -134,14 +131,3 @@ def _to_stream(stream: TextIO) -> Callable[[str, float], None]:
             return
 
     return write
-
-
-def _caller() -> str:
-    """Folder, file and line of the code that logged, as ``server/service.py:21``."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        if not frame.f_globals.get("__name__", "").startswith(_SKIPPED_MODULES):
-            break
-        frame = frame.f_back
-    path = frame.f_code.co_filename.rsplit("/", 2)
-    return f"{'/'.join(path[-2:])}:{frame.f_lineno}"

@@ -193,7 +193,9 @@ class PortMapper(Service):
         self._found("UPnP", external_host)
         self._renewing = LoopingCall(self._renew)
         self._renewing.clock = self._reactor
-        self._renewing.start(LEASE_S / 2, now=False)
+        self._renewing.start(LEASE_S / 2, now=False).addErrback(
+            lambda failure: self.log.failure("a defect while mapped ports were renewed", failure)
+        )
         for port in list(self._waiting):
             self._map_by_upnp(port)
 

@@ -16,7 +16,7 @@ from relaykit.interfaces import IInitiator, IRendezvous, IRendezvousPoint
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.rendezvous_messages import RendezvousRequest, from_body, proof_of, to_body
 from relaykit.sansio.nat.server_rendezvous import Party, RendezvousRecord, ServerRendezvous
-from relaykit.values import ClientIdentity, Ended
+from relaykit.values import ClientIdentity, Ended, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -110,6 +110,7 @@ class RendezvousPoints(CoreDriver[RendezvousRecord]):
                 proxy=proxy.name,
                 origin=initiator.seen_as,
                 reason=refusal.text,
+                stranger=host_of(initiator.seen_as),
                 code=refusal.code.value,
                 ended=Ended.REFUSED.value,
                 problem="rendezvous-refused",

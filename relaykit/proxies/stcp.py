@@ -21,7 +21,7 @@ from relaykit.interfaces import (
 )
 from relaykit.options import OneLine, Options, doc, wire
 from relaykit.proxies.tcp import LocalServiceBackend, NoIngressOptions
-from relaykit.values import Secret
+from relaykit.values import Secret, host_of
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -148,6 +148,7 @@ class PortVisitor(Service):
             visitor=self.host.name,
             origin=origin,
             reason=str(error),
+            stranger=host_of(origin.source),
             ended=ended_by(error).value,
             problem=problem_of(error, "visit-refused"),
         )

@@ -20,7 +20,7 @@ from relaykit.interfaces import IAcceptHost, IIncomingConnection, ILegAcceptor, 
 from relaykit.sansio.parsers.first_bytes import OPENINGS, STRANGERS, Spoken
 from relaykit.sansio.parsers.recognizing import Rank, RecognizerTable
 from relaykit.server.admission import MAX_PENDING, PendingConnections
-from relaykit.values import Ended
+from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -233,6 +233,7 @@ class BindPort(MultiService):
                 "the oldest of those who have most are dropped",
                 origin=origin,
                 pending=len(self._pending),
+                stranger=host_of(origin.source),
                 ended=Ended.REFUSED.value,
             )
         elif not self._pending.is_crowded:
@@ -318,7 +319,7 @@ class BindPort(MultiService):
         )
         path.accept_legs(_Streams(self, link, origin), at_once=False)
         self._links.add(path)
-        deadline = self.reactor.callLater(LOGIN_TIMEOUT_S, self._no_login, path, link)
+        deadline = self.reactor.callLater(LOGIN_TIMEOUT_S, self._no_login, path, origin, link)
 
         def on_lost(_reason: object) -> None:
             slot.release()
@@ -329,9 +330,11 @@ class BindPort(MultiService):
         path.when_lost().addCallback(on_lost)
         path.start()
 
-    def _no_login(self, path: ISharedPath, link: Link) -> None:
+    def _no_login(self, path: ISharedPath, origin: Origin, link: Link) -> None:
         if not link.logged_in:
-            self.log.info("{path} was opened, and nobody logged in", path=path)
+            self.log.info(
+                "{path} was opened, and nobody logged in", path=path, stranger=host_of(origin.source)
+            )
             path.close()
 
     def _not_recognized(self, failure: Failure, connection: IncomingConnection) -> None:
@@ -350,6 +353,7 @@ class BindPort(MultiService):
                 "a connection from {peer} is refused: {reason}",
                 peer=leg.peer,
                 reason=failure.getErrorMessage(),
+                stranger=host_of(connection.origin.source),
                 ended=Ended.PROTOCOL_ERROR.value,
                 problem=problem_of(failure.value, "connection-refused-here"),
             )

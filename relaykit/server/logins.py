@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from relaykit.driver import LegDriver
 from relaykit.errors import LoginRefusedError, RefusalCode
+from relaykit.escaping import shown
 from relaykit.sansio.control.events import LoginReceived, ProofReceived, SessionEnded
 from relaykit.sansio.control.extensions import BOUND
 from relaykit.sansio.control.identity import identity_name
@@ -33,7 +34,7 @@ from relaykit.server.admission import LOGINS_AT_ONCE, LOGINS_PER_S, MAX_SOURCES
 from relaykit.server.events import ClientConnected, LoginRefused
 from relaykit.server.sessions import Session
 from relaykit.server.verification import Verification
-from relaykit.values import ClientIdentity, Ended
+from relaykit.values import ClientIdentity, Ended, host_of
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IStreamLeg
@@ -112,6 +113,7 @@ class Logins:
                 "the signature of the client from {origin} does not hold, so it has no identity here: "
                 "somebody ends TLS in between",
                 origin=origin,
+                stranger=host_of(origin.source),
                 problem="bound-login",
             )
         preempting = Deferred.fromCoroutine(self._run_id(core, origin))
@@ -128,6 +130,8 @@ class Logins:
         if core.state is ControlState.ENDED:
             # It has gone while others were preempted for it.
             return
+        # First of all: should its answer not fit into a message, nothing is left of it.
+        core.accept(run_id, rules.clock.seconds())
         session = Session(
             core,
             login.driver,
@@ -224,14 +228,15 @@ class Logins:
                 identity=identity_name(core.identity),
                 holder=holder.identity.address,
                 origin=origin,
+                stranger=host_of(origin.source),
                 problem="same-identity",
             )
             text = IDENTITY_IN_USE.format(origin=holder.identity.address)
             return LoginRefusedError(RefusalCode.IDENTITY_IN_USE, text)
         if holder.identity.run_id == run_id:
-            return LoginRefusedError(RefusalCode.RUN_ID_IN_USE, RUN_ID_IN_USE.format(run_id=run_id))
+            return LoginRefusedError(RefusalCode.RUN_ID_IN_USE, RUN_ID_IN_USE.format(run_id=shown(run_id)))
         login = core.login
-        text = ALREADY_ONLINE.format(client_id=login.client_id, user=login.user)
+        text = ALREADY_ONLINE.format(client_id=shown(login.client_id), user=shown(login.user))
         return LoginRefusedError(RefusalCode.IDENTITY_IN_USE, text)
 
     def _new_run_id(self) -> str:

@@ -10,10 +10,11 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.errors import ended_by, problem_of
+from relaykit.escaping import told
 from relaykit.interfaces import IServerObserver
 from relaykit.sansio.control.identity import identity_name
 from relaykit.server import events
-from relaykit.values import Ended
+from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
     from relaykit.server.events import ServerEvent
@@ -95,8 +96,9 @@ class LogObserver:
         level = self.log.debug if event.is_routine else self.log.warn
         level(
             "register control error: {reason} (from {origin})",
-            reason=event.reason,
+            reason=told(event.reason),
             origin=event.origin,
+            stranger=host_of(event.origin.source),
             ended=Ended.REFUSED.value,
             problem=problem_of(event.reason, "no-session"),
         )
@@ -116,7 +118,7 @@ class LogObserver:
             run=event.client.run_id,
             proxy=event.name,
             type=event.type,
-            reason=event.reason,
+            reason=told(event.reason),
             code=event.code,
             ended=Ended.REFUSED.value,
             problem=problem_of(event.reason, "start-error"),
@@ -133,7 +135,8 @@ class LogObserver:
             "visit of [{proxy}] from {origin} is refused: {reason}",
             proxy=event.proxy,
             origin=event.origin,
-            reason=event.reason,
+            reason=told(event.reason),
+            stranger=host_of(event.origin.source),
             ended=Ended.REFUSED.value,
             problem=problem_of(event.reason, "visit-refused"),
         )
@@ -155,6 +158,7 @@ class LogObserver:
             proxy=event.proxy,
             origin=event.origin,
             reason=str(event.error),
+            stranger=host_of(event.origin.source),
             ended=ended_by(event.error).value,
             problem=problem_of(event.error, "no-work-connection"),
         )

@@ -24,6 +24,7 @@ from relaykit.errors import (
     VisitRefusedError,
     problem_of,
 )
+from relaykit.escaping import shown
 from relaykit.interfaces import IGroupableProxyType, IRegisteredProxy, ISignalReceiver, IVisitable
 from relaykit.options import Options, ProxyCommon, from_wire
 from relaykit.sansio.control.texts import STOPPED
@@ -343,7 +344,8 @@ class Registry:
         proxy = self._proxies.get(name)
         exposure = None if proxy is None else proxy.exposure
         if exposure is None or not IVisitable.providedBy(exposure):
-            raise VisitRefusedError(RefusalCode.UNKNOWN_PROXY, f"custom listener for [{name}] doesn't exist")
+            text = f"custom listener for [{shown(name)}] doesn't exist"
+            raise VisitRefusedError(RefusalCode.UNKNOWN_PROXY, text)
         await exposure.visited(visit)
 
     async def signal(self, name: str, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
@@ -407,10 +409,14 @@ class Registry:
     def _check(
         self, session: ProxySession, name: str, type_name: str, fields: Mapping[str, Any]
     ) -> RegisteredProxy:
+        if not name:
+            raise ProxyRefusedError(RefusalCode.BAD_OPTIONS, "proxy []: name: must be given")
         try:
             proxy_type = self._types.get(type_name)
         except UnknownProxyType as error:
-            raise ProxyRefusedError(RefusalCode.UNKNOWN_TYPE, f"unknown proxy type: {type_name}") from error
+            raise ProxyRefusedError(
+                RefusalCode.UNKNOWN_TYPE, f"unknown proxy type: {shown(type_name)}"
+            ) from error
         except PluginError as error:
             self.log.error("{reason}", reason=str(error), problem=problem_of(error))
             raise ProxyRefusedError(

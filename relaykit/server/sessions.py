@@ -14,6 +14,7 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
 from relaykit.errors import ProxyRefusedError, RefusalCode, RefusedError, RemoteProtocolError, problem_of
+from relaykit.escaping import shown
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
@@ -44,7 +45,7 @@ from relaykit.server.peers import VisitorPeer
 from relaykit.server.verification import Verification, refusal_text, verify_connection
 from relaykit.server.work import WorkConnections
 from relaykit.timer import Portion
-from relaykit.values import ClientIdentity, Ended, Origin, Secret
+from relaykit.values import ClientIdentity, Ended, Origin, Secret, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -171,9 +172,8 @@ class Session:
         return agreed_codec(self._core.framing, self._core.extensions, most_bytes)
 
     def start(self) -> None:
-        """Lets the client in and serves it."""
+        """Serves the client, whose login was accepted."""
         self._driver.tell(self._happened)
-        self._core.accept(self.identity.run_id, self.now)
         self._driver.step()
         self._driver.when_lost().addCallback(self._connection_lost)
         self._work.start(self._core.extensions)
@@ -459,12 +459,12 @@ class Sessions:
         """A client opened a work connection."""
         session = self._sessions.get(message.run_id)
         if session is None:
-            text = STOPPED if self.draining else UNKNOWN_SESSION.format(run_id=message.run_id)
+            text = STOPPED if self.draining else UNKNOWN_SESSION.format(run_id=shown(message.run_id))
             self._refuse_work(text, framing, leg)
             return
         try:
             if not session.owns(link, Purpose.WORK, message.binding):
-                text = NOT_OF_THIS_SESSION.format(run_id=message.run_id)
+                text = NOT_OF_THIS_SESSION.format(run_id=shown(message.run_id))
                 raise RefusedError(RefusalCode.BAD_CREDENTIALS, text)
             if self._answer_later(session, message, framing, leg, link):
                 return
@@ -542,6 +542,7 @@ class Sessions:
             "a work connection from {peer} is refused: {reason}",
             peer=leg.peer,
             reason=text,
+            stranger=host_of(leg.peer),
             ended=Ended.REFUSED.value,
             problem=problem_of(text, "work-connections"),
         )

@@ -13,6 +13,7 @@ from zope.interface import implementer
 from relaykit.dataplane.transcoding import transcoded
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import VisitRefusedError
+from relaykit.escaping import shown
 from relaykit.interfaces import IVisit
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import proves
@@ -114,10 +115,10 @@ class Visits:
             extensions=() if session is None else session.extensions,
         )
         if session is None and (message.run_id or self._sessions.bound_only):
-            self._refused(visit, message.proxy_name, UNKNOWN_SESSION.format(run_id=message.run_id))
+            self._refused(visit, message.proxy_name, UNKNOWN_SESSION.format(run_id=shown(message.run_id)))
             return
         if session is not None and not session.owns(link, Purpose.VISIT, message.binding):
-            self._refused(visit, message.proxy_name, NOT_OF_THIS_SESSION.format(run_id=message.run_id))
+            self._refused(visit, message.proxy_name, NOT_OF_THIS_SESSION.format(run_id=shown(message.run_id)))
             return
         Deferred.fromCoroutine(self._registry.visit(message.proxy_name, visit)).addErrback(
             self._failed, visit, message.proxy_name
@@ -131,5 +132,5 @@ class Visits:
         visit.abort()
 
     def _refused(self, visit: Visit, name: str, text: str) -> None:
-        self._observers.tell(VisitRefused(proxy=name, origin=visit.origin, reason=text))
+        self._observers.tell(VisitRefused(proxy=shown(name), origin=visit.origin, reason=text))
         visit.refuse(self._texts.visit(text))

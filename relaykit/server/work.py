@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import NoWorkConnection, NoWorkConnectionInTime, SessionLost
+from relaykit.errors import LocalProtocolError, NoWorkConnection, NoWorkConnectionInTime, SessionLost
 from relaykit.interfaces import ILegReceiver
 from relaykit.sansio.control.pool import Asked, Assigned, Discarded, Unserved, WhyUnserved, WorkPool
 from relaykit.sansio.control.server_opening import assign_work, refuse_work
@@ -261,11 +261,17 @@ class WorkConnections:
     def _assign(self, event: Assigned[WorkSeeker, IdleConnection]) -> None:
         seeker, idle = event.user, event.leg
         leg, now = idle.leg, self._clock.seconds()
-        leg.pauseProducing()
-        name, origin = seeker.proxy.name, seeker.origin
-        leg.write(assign_work(idle.framing, name, origin, self._extensions))
-        connection: IConnection | None = leg.connection
         proxy = seeker.proxy
+        leg.pauseProducing()
+        try:
+            assignment = assign_work(idle.framing, proxy.name, seeker.origin, self._extensions)
+        except LocalProtocolError as error:
+            # Another work connection would not take it either.
+            leg.close()
+            seeker.on_unserved(NoWorkConnection(f"the client cannot be told of the user: {error}"))
+            return
+        leg.write(assignment)
+        connection: IConnection | None = leg.connection
         serve, broken = partial(self._serve, proxy, seeker, leg), partial(self._broken, proxy, event)
         if seeker.has_alternative:
             ended = partial(self._ended, proxy, event)

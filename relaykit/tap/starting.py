@@ -16,6 +16,7 @@ from twisted.python.usage import Options
 
 from relaykit.clock import tick_monotonically
 from relaykit.errors import problem_of
+from relaykit.logs.floods import limited
 from relaykit.logs.observers import LogWriter
 from relaykit.tuning import prepare_process
 
@@ -63,7 +64,7 @@ class EndingProgram(MultiService):
     def setServiceParent(self, parent: Any) -> None:
         if self._writer is not None and isinstance(parent, Componentized):
             # The application of twistd, which looks there for what is to write its log.
-            parent.setComponent(ILogObserver, self._writer)
+            parent.setComponent(ILogObserver, limited(self._writer, self._reactor))
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:

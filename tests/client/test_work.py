@@ -57,6 +57,7 @@ class Server:
 
     framing = V2
     run_id = "run"
+    peer = Address("192.0.2.1", 7000)
 
     def prove(self, scope: Scope) -> Proof:
         """Nothing is proven."""

@@ -46,6 +46,7 @@ class FakeRole(MultiService):
         super().__init__()
         self.done: list[str] = []
         self.measured = 0
+        self.error: Exception | None = None
         self.refused: Exception | None = None
         self.observers: list[IExchangeObserver] = []
         self.now = ClientStatus()
@@ -72,7 +73,9 @@ class FakeRole(MultiService):
         return self.now
 
     def measure_round_trip(self) -> None:
-        """Is counted."""
+        """Is counted; fails where a test says so."""
+        if self.error is not None:
+            raise self.error
         self.measured += 1
 
     def observe(self, observer: IExchangeObserver) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.context import CommandContext, error_text
 from relaykit.errors import ConnectionFailed
+from tests.layering import ROOT, modules
 
 
 class SurroundingsTests(SynchronousTestCase):
@@ -59,6 +61,45 @@ class SurroundingsTests(SynchronousTestCase):
         self.patch(sys, "stdout", TextIOWrapper(written, "latin-1"))
         CommandContext.of_process().say("Büro-機器")
         self.assertEqual(written.getvalue().decode("latin-1"), "Büro-\\u6a5f\\u5668\n")
+
+    def test_terminal(self) -> None:
+        """Nothing that is said speaks to a terminal, whatever a peer had put into it; lines stay lines."""
+        context = CommandContext(StringIO(), StringIO(), {})
+        attack = "refused: \x1b[2J\x1b]52;c;eA==\x07\x9b2J\r\nforged"
+        context.say(attack)
+        context.complain(attack)
+        context.explain(ConnectionFailed(attack))
+        assert isinstance(context.stdout, StringIO) and isinstance(context.stderr, StringIO)
+        said = "refused: \\x1b[2J\\x1b]52;c;eA==\\x07\\x9b2J\\r\nforged\n"
+        self.assertEqual(context.stdout.getvalue(), said)
+        self.assertTrue(context.stderr.getvalue().startswith(said + said))
+
+    def test_one_writer(self) -> None:
+        """Whoever else writes to a terminal is known: nobody goes past what escapes."""
+        writing = {"print", "echo", "secho", "input_prompt"}
+        found = set()
+        for path in modules():
+            for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+                if not isinstance(node, ast.Call):
+                    continue
+                called = node.func
+                name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+                of = called.value if isinstance(called, ast.Attribute) else None
+                stream = getattr(of, "attr", getattr(of, "id", ""))
+                if name in writing or (name in ("write", "writelines") and stream in ("stdout", "stderr")):
+                    found.add(str(path))
+        self.assertEqual(
+            found,
+            {
+                "relaykit/commands/context.py",
+                # click's own texts: the version and the help.
+                "relaykit/commands/program.py",
+                # Snapshots, all of whose texts can be printed.
+                "relaykit/commands/status/live.py",
+                # Warnings about a file, before there is a daemon.
+                "relaykit/tap/options.py",
+            },
+        )
 
     def test_explained(self) -> None:
         """An error is told with what is known of its problem."""

@@ -204,7 +204,7 @@ class LoggingTests(SynchronousTestCase):
         observers: list[Any] = []
         self.patch(globalLogBeginner, "beginLoggingTo", lambda found, **options: observers.extend(found))
         stdout, stderr = StringIO(), StringIO()
-        begin_logging(config, True, CommandContext(stdout, stderr, {}))
+        begin_logging(config, True, CommandContext(stdout, stderr, {}, RunningReactor))
         observers[0]({"log_level": None})
         return observers, stderr.getvalue()
 
@@ -230,5 +230,5 @@ class LoggingTests(SynchronousTestCase):
         limits: list[Any] = []
         self.patch(resource, "setrlimit", lambda which, limit: limits.append(limit))
         self.patch(globalLogBeginner, "beginLoggingTo", lambda found, **options: None)
-        begin_serving(LogConfig(), CommandContext(StringIO(), StringIO(), {}), color=False)
+        begin_serving(LogConfig(), CommandContext(StringIO(), StringIO(), {}, RunningReactor), color=False)
         self.assertEqual(len(limits), 1)

@@ -224,6 +224,24 @@ class ClientTests(ConfigurationTestCase):
             ['frpc.toml:6: proxies[1].name (proxy "a"): the name "a" is given twice (first in frpc.toml:2)'],
         )
 
+    def test_long_names(self) -> None:
+        """A name that does not fit into a message is blamed at its key, with what is put before it."""
+        longest = "x" * 255
+        for key in ("user", "clientID"):
+            problem = f"frpc.toml:1: {key}: has 256 characters, 255 fit into a message"
+            self.assertEqual(self.client_problems(f'{key} = "{longest}x"\n'), [problem])
+        proxy = f'[[proxies]]\nname = "{longest}"\ntype = "tcp"\nlocalPort = 1\n'
+        self.assertEqual(len(self.client(proxy).proxies), 1)
+        place = f'frpc.toml:3: proxies[0].name (proxy "{61 * "x"}...")'
+        self.assertEqual(
+            self.client_problems('user = "me"\n' + proxy),
+            [f"{place}: has 255 characters, 252 fit into a message"],
+        )
+        visitor = f'[[visitors]]\nname = "v"\ntype = "stcp"\nserverName = "{longest}"\nbindPort = 1\n'
+        self.assertEqual(len(self.client(visitor).visitors), 1)
+        self.assertEqual(len(self.client_problems(visitor + 'serverUser = "me"\n')), 1)
+        self.assertEqual(len(self.client_problems(visitor.replace('"v"', f'"{longest}x"'))), 1)
+
     def test_includes(self) -> None:
         """Proxies of included files count, in any format, other keys of theirs do not."""
         self.write(

@@ -19,7 +19,7 @@ from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
 from relaykit.sansio.pacing import Budget
-from relaykit.sansio.wire.framing import V2
+from relaykit.sansio.wire.framing import MAX_PAYLOAD, V2
 from relaykit.server.flows import ProxyFlow, WorkSeeker
 from relaykit.server.work import (
     CONFIRMED_WITHIN_S,
@@ -180,6 +180,17 @@ class WorkConnectionsTests(WorkTestCase):
         self.work.close()
         self.failureResultOf(second, NoWorkConnection)
         self.failureResultOf(third, SessionLost)
+
+    def test_does_not_fit(self) -> None:
+        """A user of whom a client cannot be told is let go at once; others are served."""
+        _, received = self.offer()
+        self.proxy.name = "x" * MAX_PAYLOAD
+        self.assertIn("cannot be told", str(self.failureResultOf(self.open(), NoWorkConnection).value))
+        self.network.flush()
+        self.assertTrue(received.ended)
+        self.proxy.name = "web"
+        self.offer()
+        self.successResultOf(self.open())
 
 
 class AlternativeTests(WorkTestCase):

@@ -13,6 +13,7 @@ from twisted.logger import ILogObserver, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import ConnectionFailed
+from relaykit.logs.floods import FloodLimit
 from relaykit.logs.observers import LogSettings, log_writer
 from relaykit.tap.starting import EndingProgram
 from tests.commands.fakes import FakeRole, RunningReactor
@@ -43,7 +44,7 @@ class EndingProgramTests(SynchronousTestCase):
         program = EndingProgram(FakeRole(), FakeRole().outcome, self.reactor, writer)
         application = Application("relaykit")
         program.setServiceParent(application)
-        self.assertIs(application.getComponent(ILogObserver), writer)
+        self.assertIsInstance(application.getComponent(ILogObserver), FloodLimit)
         program.startService()
         path.unlink()
         for number in (signal.SIGHUP, signal.SIGUSR1):

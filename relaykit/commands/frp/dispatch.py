@@ -74,7 +74,7 @@ def _show_help(help_: Help, context: CommandContext) -> int:
         topic = " ".join(f"`{word}`" for word in help_.unknown)
         context.complain(f"Unknown help topic [{topic}]\n{usage_text(help_.path)}")
     else:
-        context.stdout.write(help_text(help_.path))
+        context.write(help_text(help_.path))
     return 0
 
 

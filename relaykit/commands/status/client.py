@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import evolve
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.commands.status.view import LastProblem, Snapshot, StatusView, UserRequest, is_solved
@@ -47,6 +48,8 @@ class Client(Protocol):
 class FollowedClient:
     """Makes snapshots of a client."""
 
+    log = Logger()
+
     def __init__(self, client: Client, view: StatusView, reactor: Any) -> None:
         self._client = client
         self._view = view
@@ -63,7 +66,9 @@ class FollowedClient:
         self._tell_request = tell_request
         self._client.observe(self)
         if watched:
-            self._measuring.start(MEASURE_S)
+            self._measuring.start(MEASURE_S).addErrback(
+                lambda failure: self.log.failure("a defect while the round trip was measured", failure)
+            )
 
     def end(self) -> None:
         """Looks no more."""

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.status.plain import PlainRenderer
 from relaykit.commands.status.terminal import Terminal, can_draw
 from relaykit.commands.status.view import LastProblem, Snapshot, UserRequest
-from relaykit.logs.lines import printable
+from relaykit.escaping import printable, printable_lines
+from relaykit.logs.floods import FloodLimit
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -129,7 +131,8 @@ class LogFollower(Generic[SnapshotT]):
         :param warnings: what was said before, where a picture covers it now.
         """
         self._runs = True
-        globalLogBeginner.beginLoggingTo([*also, self], discardBuffer=True, redirectStandardIO=False)
+        limited = [FloodLimit(each, self._reactor) for each in (*also, self)]
+        globalLogBeginner.beginLoggingTo(limited, discardBuffer=True, redirectStandardIO=False)
         watched = self._renderer.period_s is not None
         if watched:
             for each in warnings:
@@ -175,7 +178,7 @@ class LogFollower(Generic[SnapshotT]):
         text = printable(formatEvent({**event, "log_format": form}))
         failure = event.get("log_failure")
         if failure is not None:
-            self._renderer.tell("\n".join(map(printable, failure.getTraceback().splitlines())))
+            self._renderer.tell(printable_lines(failure.getTraceback()))
         if level >= LogLevel.info:
             self._renderer.tell_log(f"{time.strftime('%H:%M:%S')} {text}", level)
         if level >= LogLevel.warn:
@@ -206,7 +209,14 @@ class LogFollower(Generic[SnapshotT]):
         self._look()
 
     def _look(self) -> None:
-        self._renderer.show(self._followed.snapshot(tuple(self._problems)))
+        try:
+            self._renderer.show(self._followed.snapshot(tuple(self._problems)))
+        except OSError:
+            # Whoever looked is gone; what is followed goes on.
+            return
+        except Exception:
+            # One look that fails must not end those that come after it, nor may it be missed.
+            self._renderer.tell(printable_lines(Failure().getTraceback()))
 
 
 def _is_ours(event: LogEvent) -> bool:

@@ -19,6 +19,7 @@ from relaykit.commands.status.output import takes_output
 from relaykit.commands.status.parts import framed
 from relaykit.commands.status.terminal import Terminal
 from relaykit.commands.status.view import UserRequest
+from relaykit.escaping import printable_lines
 
 __all__ = ["LiveRenderer", "Picture"]
 
@@ -178,7 +179,7 @@ class LiveRenderer(Generic[SnapshotT]):
             return self._console.render_lines(drawn)
         except Exception:
             # One that cannot be drawn must not end the drawing of all that come after it.
-            return self._console.render_lines(Text(Failure().getTraceback()))
+            return self._console.render_lines(Text(printable_lines(Failure().getTraceback())))
 
     @property
     def _keys(self) -> str:

@@ -1,17 +1,18 @@
 """What a running client looks like to the people before it: made of its status and of what it logs.
 
 A snapshot is data; :mod:`relaykit.commands.status.plain` writes it in lines, and
-:mod:`relaykit.commands.status.client_picture` draws it.
+:mod:`relaykit.commands.status.client_picture` draws it.  Peers have a say in most of its texts: none of
+them says anything to a terminal, whoever makes them.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 from rich.filesize import decimal
 
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
@@ -19,7 +20,7 @@ from relaykit.commands.known_problems import KnownProblem
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.dataplane.plane import FlowCounts
 from relaykit.errors import problem_of
-from relaykit.logs.lines import printable
+from relaykit.escaping import printable, shown
 from relaykit.values import Exchange
 
 __all__ = [
@@ -47,6 +48,16 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 """What nobody writes in a URL."""
 
 
+def _printable_texts(cls: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
+    """Has the texts of a class be printable, whatever they are made of."""
+    return [each.evolve(converter=printable) if _is_text(each) else each for each in fields]
+
+
+def _is_text(of: Attribute[Any]) -> bool:
+    """Whether a field is a text, by its annotation, which is a text itself in this module."""
+    return getattr(of.type, "__name__", of.type) == "str"
+
+
 class ConnectionState(enum.Enum):
     """Whether there is a session."""
 
@@ -58,7 +69,7 @@ class ConnectionState(enum.Enum):
     ENDED = "ended"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=_printable_texts)
 class EntryPoint:
     """Where users come in.
 
@@ -84,7 +95,7 @@ class EntryPoint:
         return f"not open: {self.reason}{again}" if self.reason else "not open"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=_printable_texts)
 class LastProblem:
     """A thing that went wrong: what was logged, what is known of it, and when it was.
 
@@ -101,7 +112,7 @@ class LastProblem:
     solved: bool = False
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=_printable_texts)
 class UserRequest:
     """What a user has asked for, as it is shown: it has one line, and says nothing to a terminal.
 
@@ -136,7 +147,7 @@ class UserRequest:
         return "no answer" if self.status is None else str(self.status)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=_printable_texts)
 class Snapshot:
     """A client at one moment.
 
@@ -180,8 +191,7 @@ class Snapshot:
 
 def shortened(text: str) -> str:
     """A text of a peer as one line of people's letters, with its beginning only where it is long."""
-    text = printable(text)
-    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}..."
+    return shown(text, MOST_LETTERS)
 
 
 def users_text(count: int) -> str:
@@ -283,12 +293,12 @@ class StatusView:
             addresses = [url for each in addresses for url in _urls(scheme, each, paths)]
         url = next((each for each in addresses if "://" in each), "")
         more = len(addresses) - MOST_ADDRESSES
-        shown = [*addresses[:MOST_ADDRESSES], *([f"{more} more"] if more > 0 else [])]
+        seen = [*addresses[:MOST_ADDRESSES], *([f"{more} more"] if more > 0 else [])]
         return EntryPoint(
             name=name,
             leads_to=self.leads_to.get(name, ""),
             open=open_,
-            where=", ".join(shown) or self.hints.get(name, ""),
+            where=", ".join(seen) or self.hints.get(name, ""),
             url=url,
             reason=shortened(reason),
             asks_again_s=asks_again_s,

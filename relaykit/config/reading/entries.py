@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from attrs import define, frozen
 
+from relaykit import escaping
 from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import Findings
 from relaykit.config.reading.decoding import Given, Reader, nearest, own_keys
@@ -66,12 +67,13 @@ class ProxyEntry(Entry[ProxyCommon]):
         """Whether its type has groups, or is not known yet."""
         return self.type is None or IGroupableProxyType.providedBy(self.type)
 
-    def completed(self) -> ProxyCommon:
-        """Its common keys with nothing left open, checked."""
+    def completed(self, user: str) -> ProxyCommon:
+        """Its common keys with nothing left open, checked; ``user`` is the client's own."""
         common = complete_proxy(self.common)
         found = check_proxy(
             common,
             self.options,
+            user=user,
             has_plugin=self.plugin is not None,
             is_groupable=self.is_groupable,
             takes_datagrams=None if self.type is None else IDatagramProxyType.providedBy(self.type),
@@ -253,4 +255,4 @@ class EntryReader:
 
 def _subject(given: Mapping[str, Given], kind: str) -> str:
     name = given["name"].value if "name" in given else None
-    return f'{kind} "{name}"' if name and isinstance(name, str) else ""
+    return f'{kind} "{escaping.shown(name)}"' if name and isinstance(name, str) else ""

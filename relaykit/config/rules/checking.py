@@ -26,6 +26,7 @@ from relaykit.options import (
     option_fields,
 )
 from relaykit.sansio.parsers.proxy_protocol import VERSIONS
+from relaykit.sansio.wire.messages import MOST_NAME
 
 __all__ = [
     "TOKEN_SOURCE_EXEC",
@@ -103,6 +104,7 @@ def check_client(
     """
     found = Findings()
     found.add(nested_problems(config))
+    found.add(_too_long({"user": config.user, "clientID": config.client_id}))
     found.add(_unsafe_problems("auth.tokenSource", config.auth.token_source, allow_unsafe))
     found.add(_unsafe_problems("auth.oidc.tokenSource", config.auth.oidc.token_source, allow_unsafe))
     if not token_given:
@@ -123,17 +125,20 @@ def check_proxy(
     common: ProxyCommon,
     options: Options,
     *,
+    user: str = "",
     has_plugin: bool = False,
     is_groupable: bool = True,
     takes_datagrams: bool | None = False,
 ) -> Findings:
     """Everything that is wrong or worth a warning in one proxy.
 
-    A plugin stands for the local service.  ``is_groupable`` says whether the type has groups, and
-    ``takes_datagrams`` whether it leads to a service that takes datagrams; None if that is not known.
+    The server knows the proxy by the name of the client's ``user`` and its own.  A plugin stands for the
+    local service.  ``is_groupable`` says whether the type has groups, and ``takes_datagrams`` whether it
+    leads to a service that takes datagrams; None if that is not known.
     """
     found = Findings()
     found.add(_proxy_problems(common, has_plugin, takes_datagrams))
+    found.add(_too_long({"name": common.name}, user))
     found.add(nested_problems(options))
     if not has_plugin and not common.local and common.local_port == 0:
         found.warn((Problem("localPort", "is 0: there is no local service to connect to"),))
@@ -151,10 +156,22 @@ def check_visitor(common: VisitorCommon, options: Options) -> Findings:
     for key, value in (("name", common.name), ("serverName", common.server_name)):
         if not value:
             found.add((Problem(key, "must be given"),))
+    found.add(_too_long({"name": common.name}))
+    found.add(_too_long({"serverName": common.server_name}, common.server_user))
     if common.bind_port == 0:
         found.add((Problem("bindPort", "must be given; -1 opens no port"),))
     found.add(nested_problems(options))
     return found
+
+
+def _too_long(names: Mapping[str, str], user: str = "") -> Iterator[Problem]:
+    """Names, by key, that do not fit into a message; a ``user`` is put before them, with a dot."""
+    before = f"{user}." if user else ""
+    for key, name in names.items():
+        if len(before + name) > MOST_NAME:
+            yield Problem(
+                key, f"has {len(name)} characters, {max(0, MOST_NAME - len(before))} fit into a message"
+            )
 
 
 def _proxy_problems(common: ProxyCommon, has_plugin: bool, takes_datagrams: bool | None) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ __all__ = ["FUNCTIONS", "NOT_SUPPORTED", "FunctionError"]
 NOT_SUPPORTED = frozenset({"call", "html", "js", "println", "slice", "urlquery"})
 """Functions that Go's templates have besides."""
 
-_VERB = re.compile(r"%(?:(?P<flags>[-+ 0]*)(?P<width>[0-9]{0,4})(?P<letter>.?))", re.DOTALL)
+_VERB = re.compile(r"%(?:(?P<flags>[-+ 0]*)(?P<width>[0-9]{0,3})(?P<letter>.?))", re.DOTALL)
 
 
 class FunctionError(Exception):

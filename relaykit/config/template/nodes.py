@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from attrs import define, field, frozen
 
 from relaykit.config.template.functions import FunctionError
 from relaykit.config.template.source import Missing, Source
-from relaykit.config.template.values import NumberPair, Root, Value, is_true, type_name, write_value
+from relaykit.config.template.values import (
+    NumberPair,
+    Root,
+    Value,
+    is_true,
+    size_of,
+    type_name,
+    write_value,
+)
 
 __all__ = [
     "Action",
@@ -31,6 +39,10 @@ __all__ = [
 
 MOST_OUTPUT = 16 * 1024 * 1024
 """Characters that a template may write: a configuration is never that long, a runaway range is."""
+
+MOST_MADE = 16 * 1024 * 1024
+"""Characters, and numbers of lists, that all calls of functions may be given and answer: texts that are put
+together of themselves again and again double each time."""
 
 MOST_STEPS = 1_000_000
 """Elements that the ranges of a template may go through, together."""
@@ -85,6 +97,7 @@ class Run:
     variables: list[tuple[str, Value]] = field(factory=list, init=False)
     _written: int = field(default=0, init=False)
     _steps: int = field(default=0, init=False)
+    _made: int = field(default=0, init=False)
 
     def write(self, text: str, at: int, *, spans_source: bool) -> None:
         """Writes what the source has at this offset; its further lines may be further ones of the source."""
@@ -113,6 +126,12 @@ class Run:
         self._steps += 1
         if self._steps > MOST_STEPS:
             raise self.source.error(f"ranges go through more than {MOST_STEPS} elements", at)
+
+    def count_made(self, values: Iterable[Value], at: int) -> None:
+        """Counts what a function is given, or answers."""
+        self._made += sum(map(size_of, values))
+        if self._made > MOST_MADE:
+            raise self.source.error(f"functions deal with more than {MOST_MADE} characters", at)
 
     def assign(self, name: str, value: Value) -> None:
         """Changes the innermost variable of this name, which the parser has seen declared."""
@@ -185,10 +204,13 @@ class Call:
         except TypeError:
             what = f"wrong number of args for {self.name}: got {len(arguments)}"
             raise run.source.error(what, self.start, self.end) from None
+        run.count_made(arguments, self.start)
         try:
-            return self.function(*arguments)
+            value = self.function(*arguments)
         except FunctionError as error:
             raise run.source.error(f"error calling {self.name}: {error}", self.start, self.end) from None
+        run.count_made((value,), self.start)
+        return value
 
 
 @frozen
@@ -291,9 +313,13 @@ class Loop:
 
     def write(self, run: Run, dot: Value) -> None:
         known = len(run.variables)
-        entries = self._entries(run, self.pipeline.expression.value(run, dot))
+        value = self.pipeline.expression.value(run, dot)
+        entries = self._entries(run, value)
         if not entries:
+            # As in Go, both variables are what there is nothing in.
+            self.pipeline.bind(run, (value, value))
             run.write_all(self.otherwise, dot)
+            del run.variables[known:]
         for key, element in entries:
             run.count_step(self.pipeline.start)
             self.pipeline.bind(run, (element,) if len(self.pipeline.variables) == 1 else (key, element))

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-__all__ = ["NumberPair", "Root", "Value", "is_true", "type_name", "write_value"]
+__all__ = ["NumberPair", "Root", "Value", "is_true", "size_of", "type_name", "write_value"]
 
 
 @frozen
@@ -46,6 +46,18 @@ Value: TypeAlias = (
 def is_true(value: Value) -> bool:
     """Whether a value counts as true: false are false, 0, what is empty and what is not there."""
     return isinstance(value, NumberPair | Root) or bool(value)
+
+
+def size_of(value: Value) -> int:
+    """How much memory a value takes, and what is written of it, in characters and elements of lists."""
+    match value:
+        case str() | list():
+            return 1 + len(value)
+        case Mapping():
+            return 1 + sum(len(key) + len(each) for key, each in value.items())
+        case Root():
+            return size_of(value.environ)
+    return 1
 
 
 def type_name(value: Value) -> str:

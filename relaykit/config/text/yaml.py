@@ -64,7 +64,7 @@ def read_yaml(text: str) -> Document:
     :raises FormatError: it is no YAML.
     """
     places = Places()
-    loader = _Loader(text)
+    loader = _loader(text)
     try:
         node = _first_node(loader)
         places.visit(node, ())
@@ -82,11 +82,30 @@ def read_yaml(text: str) -> Document:
         raise FormatError(" ".join(str(error).split())) from None
     except RecursionError:
         raise FormatError("lists and tables are nested too deeply") from None
+    except (ValueError, OverflowError):
+        # PyYAML makes letters of numbers without a look at them.
+        raise FormatError(
+            "found an escape that stands for no character", loader.line + 1, loader.column + 1
+        ) from None
     finally:
         loader.dispose()
     if isinstance(value, dict):
         value = {key: each for key, each in value.items() if not key.startswith(_ANCHOR_HOLDER)}
     return refuse_non_finite(Document(value, Format.YAML, places.lines, tuple(places.repeated)))
+
+
+def _loader(text: str) -> _Loader:
+    """What parses a text.
+
+    :raises FormatError: there is a character in it that YAML does not have.
+    """
+    try:
+        return _Loader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - text.rfind("\n", 0, error.position)
+        what = f"found the character U+{ord(text[error.position]):04X}, which YAML does not have"
+        raise FormatError(what, line, column) from None
 
 
 @define

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from relaykit.errors import LocalProtocolError, RemoteProtocolError
+from relaykit.escaping import told
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.control.channel import client_channel
 from relaykit.sansio.control.channel_binding import BoundKeys
@@ -236,7 +237,7 @@ class ClientControl(ControlSession):
             self._peer_steps(ControlStep.REFUSE_LOGIN if answer.error else ControlStep.ACCEPT_LOGIN)
             self._login_answered(answer, now)
         elif answer.error:
-            self._fail(BindingFailure.REFUSED, answer.error)
+            self._fail(BindingFailure.REFUSED, told(answer.error))
         else:
             self._fail(BindingFailure.NOT_PROVEN)
 
@@ -256,7 +257,8 @@ class ClientControl(ControlSession):
 
     def _login_answered(self, answer: LoginResp, now: float) -> None:
         if answer.error:
-            self._events += [LoginRefused(answer.error), SessionEnded(Ended.REFUSED, answer.error)]
+            text = told(answer.error)
+            self._events += [LoginRefused(text), SessionEnded(Ended.REFUSED, text)]
             return
         self._events.append(LoggedIn(answer.run_id, answer.version))
         rest = self._decoder.unread()
@@ -277,13 +279,13 @@ class ClientControl(ControlSession):
             case NewProxyResp(error=""):
                 self._events.append(ProxyRegistered(message.proxy_name, message.remote_addr))
             case NewProxyResp():
-                self._events.append(ProxyRefused(message.proxy_name, message.error))
+                self._events.append(ProxyRefused(message.proxy_name, told(message.error)))
             case Pong(error=""):
                 self._liveness.answered(now)
             case Pong():
-                self._end(Ended.REFUSED, message.error)
+                self._end(Ended.REFUSED, told(message.error))
             case Goodbye():
-                self._events.append(SessionEnded(_ending(message.why), message.text))
+                self._events.append(SessionEnded(_ending(message.why), told(message.text)))
             case Signal():
                 self._signaled(message)
 

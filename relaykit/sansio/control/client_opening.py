@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from relaykit.errors import RemoteProtocolError
+from relaykit.escaping import told
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, digest
 from relaykit.sansio.control.server_opening import OPENING_MESSAGES, visitor_user_of
 from relaykit.sansio.parsers.proxy_protocol import unpack_tlvs
@@ -165,7 +166,7 @@ def visit_answer(framing: Framing) -> OneMessage[NewVisitorConnResp, VisitAccept
 
 def _assignment(message: StartWorkConn) -> WorkAssigned | Refusal:
     if message.error:
-        return Refusal(message.error)
+        return Refusal(told(message.error))
     return WorkAssigned(
         message.proxy_name,
         Origin(
@@ -178,7 +179,7 @@ def _assignment(message: StartWorkConn) -> WorkAssigned | Refusal:
 
 
 def _admission(message: NewVisitorConnResp) -> VisitAccepted | Refusal:
-    return Refusal(message.error) if message.error else VisitAccepted()
+    return Refusal(told(message.error)) if message.error else VisitAccepted()
 
 
 def _address(host: str, port: int) -> Address | None:

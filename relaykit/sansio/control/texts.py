@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from relaykit.escaping import shown, told
+
 __all__ = [
     "ALREADY_ONLINE",
     "BINDING_REQUIRED",
@@ -78,29 +80,32 @@ STOPPED = "control manager is closed"
 
 @frozen
 class PeerTexts:
-    """Chooses between the reason and a fixed summary (``detailedErrorsToClient``)."""
+    """Chooses between the reason and a fixed summary (``detailedErrorsToClient``).
+
+    A reason may repeat what the peer sent: it is told in one line that always fits into a message.
+    """
 
     detailed: bool = True
 
     def login(self, reason: str) -> str:
         """For a refused login."""
-        return reason if self.detailed else "register control error"
+        return told(reason) if self.detailed else "register control error"
 
     def work(self, reason: str) -> str:
         """For a refused work connection."""
-        return reason if self.detailed else "invalid NewWorkConn"
+        return told(reason) if self.detailed else "invalid NewWorkConn"
 
     def visit(self, reason: str) -> str:
         """For a refused visit."""
-        return reason if self.detailed else "register visitor conn error"
+        return told(reason) if self.detailed else "register visitor conn error"
 
     def proxy(self, name: str, reason: str) -> str:
         """For a refused proxy."""
-        return reason if self.detailed else f"new proxy [{name}] error"
+        return told(reason) if self.detailed else f"new proxy [{shown(name)}] error"
 
     def ping(self, reason: str) -> str:
         """For a refused heartbeat."""
-        return reason if self.detailed else "invalid ping"
+        return told(reason) if self.detailed else "invalid ping"
 
 
 DETAILED = PeerTexts()

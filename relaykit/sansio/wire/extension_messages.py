@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from relaykit.sansio.wire.messages import Login, Message
+from relaykit.sansio.wire.messages import Login, Message, Name
 
 __all__ = ["Goodbye", "IdentifiedLogin", "ProvenLogin", "ProvenLoginResp", "Signal"]
 
@@ -26,8 +26,8 @@ class Signal(Message, frozen=True, kw_only=True):
     number = 0x5201
     secret_fields = frozenset({"body"})
 
-    proxy_name: str = ""
-    visitor_name: str = ""
+    proxy_name: Name = ""
+    visitor_name: Name = ""
     body: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -82,5 +82,5 @@ class Goodbye(Message, frozen=True, kw_only=True):
     type_byte = None
     number = 0x5204
 
-    why: str = ""
+    why: Name = ""
     text: str = ""

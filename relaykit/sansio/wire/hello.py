@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from relaykit.errors import RemoteProtocolError
+from relaykit.escaping import told
 from relaykit.sansio.wire import gojson
 from relaykit.sansio.wire.aead import KEY_LENGTH, Algorithm
 from relaykit.sansio.wire.framing import HelloFrame
@@ -225,7 +226,7 @@ def check_answer(offer: ClientHello, hello: ServerHello) -> Algorithm:
     :raises HelloRefused: the server refused, or chose what was not offered.
     """
     if hello.error:
-        raise HelloRefused(hello.error)
+        raise HelloRefused(told(hello.error))
     selected = hello.selected
     if selected.message.codec not in offer.capabilities.message.codecs:
         raise HelloRefused("the server chose a message codec that was not offered")

@@ -20,12 +20,14 @@ from relaykit.sansio.wire.gojson import MalformedMessage
 
 __all__ = [
     "CORE_MESSAGES",
+    "MOST_NAME",
     "ClientSpec",
     "CloseProxy",
     "Login",
     "LoginResp",
     "Message",
     "MessageTable",
+    "Name",
     "NewProxy",
     "NewProxyResp",
     "NewVisitorConn",
@@ -39,6 +41,13 @@ __all__ = [
     "Whole",
 ]
 
+MOST_NAME = 255
+"""Characters of a name on the wire: of proxies and visitors, users, client ids, run ids, hosts.  Names of
+hosts and of files have no more, so whoever makes names of those has room.  In JSON a character has six bytes
+at most: a message of version 1 holds six such names, and an answer that repeats two of them always fits."""
+
+Name = Annotated[str, msgspec.Meta(max_length=MOST_NAME)]
+"""A field that names something; what has more characters is malformed, whoever sends it."""
 Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """An integer field."""
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -108,15 +117,15 @@ class Login(Message, frozen=True, kw_only=True):
     number = 1
     secret_fields = frozenset({"privilege_key", "metas"})
 
-    version: str = ""
-    hostname: str = ""
-    os: str = ""
-    arch: str = ""
-    user: str = ""
+    version: Name = ""
+    hostname: Name = ""
+    os: Name = ""
+    arch: Name = ""
+    user: Name = ""
     privilege_key: str = ""
     timestamp: Whole = 0
-    run_id: str = ""
-    client_id: str = ""
+    run_id: Name = ""
+    client_id: Name = ""
     metas: _Texts = msgspec.field(default_factory=dict)
     client_spec: ClientSpec = msgspec.field(default_factory=ClientSpec)
     pool_count: Whole = 0
@@ -128,8 +137,8 @@ class LoginResp(Message, frozen=True, kw_only=True):
     type_byte = 0x31
     number = 2
 
-    version: str = ""
-    run_id: str = ""
+    version: Name = ""
+    run_id: Name = ""
     error: str = ""
 
 
@@ -160,8 +169,10 @@ class NewProxy(Message, frozen=True, kw_only=True):
             return None
         proxy_name = fields.pop("proxy_name", "")
         proxy_type = fields.pop("proxy_type", "")
-        if not (isinstance(proxy_name, str) and isinstance(proxy_type, str)):
-            raise MalformedMessage("NewProxy is malformed: a proxy's name and type must be texts")
+        for value in (proxy_name, proxy_type):
+            if not isinstance(value, str) or len(value) > MOST_NAME:
+                what = f"a proxy's name and type must be texts of {MOST_NAME} characters at most"
+                raise MalformedMessage(f"NewProxy is malformed: {what}")
         return cls(proxy_name=proxy_name, proxy_type=proxy_type or _DEFAULT_PROXY_TYPE, options=fields)
 
 
@@ -171,9 +182,16 @@ class NewProxyResp(Message, frozen=True, kw_only=True):
     type_byte = 0x32
     number = 4
 
-    proxy_name: str = ""
+    proxy_name: Name = ""
     remote_addr: str = ""
     error: str = ""
+
+    @classmethod
+    def from_json(cls, body: Buffer) -> Self | None:
+        message = super().from_json(body)
+        if message is not None and not message.remote_addr.isprintable():
+            raise MalformedMessage("NewProxyResp is malformed: an address must be of printable characters")
+        return message
 
 
 class CloseProxy(Message, frozen=True, kw_only=True):
@@ -182,7 +200,7 @@ class CloseProxy(Message, frozen=True, kw_only=True):
     type_byte = 0x63
     number = 5
 
-    proxy_name: str = ""
+    proxy_name: Name = ""
 
 
 class NewWorkConn(Message, frozen=True, kw_only=True):
@@ -196,7 +214,7 @@ class NewWorkConn(Message, frozen=True, kw_only=True):
     number = 6
     secret_fields = frozenset({"privilege_key", "binding"})
 
-    run_id: str = ""
+    run_id: Name = ""
     privilege_key: str = ""
     timestamp: Whole = 0
     binding: bytes = b""
@@ -221,13 +239,13 @@ class StartWorkConn(Message, frozen=True, kw_only=True):
     number = 8
     secret_fields = frozenset({"tlvs"})
 
-    proxy_name: str = ""
-    src_addr: str = ""
-    dst_addr: str = ""
+    proxy_name: Name = ""
+    src_addr: Name = ""
+    dst_addr: Name = ""
     src_port: Port = 0
     dst_port: Port = 0
     error: str = ""
-    visitor_user_addr: str = ""
+    visitor_user_addr: Name = ""
     visitor_user_port: Port = 0
     tlvs: bytes = b""
 
@@ -244,14 +262,14 @@ class NewVisitorConn(Message, frozen=True, kw_only=True):
     number = 9
     secret_fields = frozenset({"sign_key", "binding"})
 
-    run_id: str = ""
-    proxy_name: str = ""
+    run_id: Name = ""
+    proxy_name: Name = ""
     sign_key: str = ""
     timestamp: Whole = 0
     use_encryption: bool = False
     use_compression: bool = False
     binding: bytes = b""
-    visitor_user_addr: str = ""
+    visitor_user_addr: Name = ""
     visitor_user_port: Port = 0
 
 
@@ -261,7 +279,7 @@ class NewVisitorConnResp(Message, frozen=True, kw_only=True):
     type_byte = 0x33
     number = 10
 
-    proxy_name: str = ""
+    proxy_name: Name = ""
     error: str = ""
 
 

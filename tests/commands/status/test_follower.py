@@ -35,6 +35,8 @@ class RecordingRenderer:
         self.requests: list[UserRequest] = []
         self.log: list[tuple[str, LogLevel]] = []
         self.closed = False
+        self.error: Exception | None = None
+        """What showing fails with."""
 
     def begin(self, on_key: Callable[[str], None]) -> None:
         """Keeps whom keys are for."""
@@ -42,6 +44,8 @@ class RecordingRenderer:
 
     def show(self, snapshot: Snapshot) -> None:
         """Keeps it."""
+        if self.error is not None:
+            raise self.error
         self.snapshots.append(snapshot)
 
     def tell(self, text: str) -> None:
@@ -198,6 +202,42 @@ class LogFollowerTests(SynchronousTestCase):
             self.log.failure("a defect in the client")
         follower.end()
         self.assertIn("ZeroDivisionError", renderer.told[0])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_broken_look(self) -> None:
+        """A look that fails says so, with nothing that speaks to a terminal, and others come after it."""
+        for period_s in (0.5, None):
+            follower, renderer = self.followed(period_s)
+            self.clock.advance(0)
+            renderer.error = ZeroDivisionError("\x1b[2J")
+            before = len(renderer.snapshots)
+            self.log.warn("something")
+            self.clock.advance(0.5)
+            self.assertIn("ZeroDivisionError: \\x1b[2J", renderer.told[0])
+            renderer.error = None
+            self.log.warn("something else")
+            self.clock.advance(0.5)
+            self.assertGreater(len(renderer.snapshots), before)
+            follower.end()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nobody_looks(self) -> None:
+        """Where nobody takes what is shown any more, that is nobody's business."""
+        follower, renderer = self.followed(0.5)
+        renderer.error = BrokenPipeError()
+        self.clock.pump([0.5] * 5)
+        self.assertEqual(renderer.told, [])
+        renderer.error = None
+        follower.end()
+
+    def test_broken_measurement(self) -> None:
+        """So does a measurement that fails, once."""
+        follower, renderer = self.followed(0.5)
+        self.client.error = ZeroDivisionError()
+        self.client.now = CONNECTED
+        self.clock.pump([0.5] * 30)
+        self.assertEqual(len([each for each in renderer.told if "ZeroDivisionError" in each]), 1)
+        follower.end()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 

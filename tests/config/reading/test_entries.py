@@ -48,7 +48,7 @@ class EntryTests(SynchronousTestCase):
             (entry.plugin_type, entry.plugin), ("unix_domain_socket", UnixSocketPlugin(unix_path="/x"))
         )
         self.assertEqual((entry.subject, entry.type), ('proxy "a"', builtin_types().get("tcp")))
-        self.assertEqual(entry.completed().local, "unix:/x")
+        self.assertEqual(entry.completed("").local, "unix:/x")
         self.assertEqual(problems(reading), [])
 
     def test_no_entries(self) -> None:
@@ -87,7 +87,7 @@ class EntryTests(SynchronousTestCase):
         reading = entries(ProxyTypes({"beacon": SimpleNamespace(name="beacon", load=lambda: beacon)}))
         proxy = {"name": "a", "type": "beacon", "localPort": 53, "healthCheck": {"type": "tcp"}}
         (entry,) = reading.proxies([proxy])
-        entry.completed()
+        entry.completed("")
         (warning,) = reading.reader.report.warnings
         self.assertIn('proxies[0].healthCheck.type (proxy "a"): connects by TCP', str(warning))
         self.assertEqual(problems(reading), [])
@@ -104,7 +104,7 @@ class EntryTests(SynchronousTestCase):
         ):
             reading = entries()
             (entry,) = reading.proxies([{"name": "a", "type": "xtcp", "localPort": 1, **more}])
-            entry.completed()
+            entry.completed("")
             self.assertEqual(problems(reading), [problem])
 
     def test_later_plugins(self) -> None:
@@ -116,7 +116,7 @@ class EntryTests(SynchronousTestCase):
         ):
             reading = entries()
             (entry,) = reading.proxies([{"name": "a", "type": "tcp", "plugin": more}])
-            entry.completed()
+            entry.completed("")
             (found,) = reading.reader.report.problems
             self.assertEqual(found.key, f"proxies[0].plugin.{problem}")
 

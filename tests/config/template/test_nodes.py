@@ -74,6 +74,8 @@ class NodeTests(SynchronousTestCase):
             ),
             ("{{ range 2 }}{{ range 3 }}{{ if . }}{{ break }}{{ end }}{{ . }}{{ end }};{{ end }}", "0;0;"),
             ('{{ $a := 2 }}{{ range $a = parseNumberRange "7-8" }}{{ end }}{{ $a }}', "8"),
+            ("{{ range $i, $v := 0 }}x{{ else }}{{ $i }}{{ $v }}{{ end }}", "00"),
+            ("{{ range $v := .Envs.UNSET }}x{{ else }}{{ $v }}{{ end }}", "<no value>"),
         ):
             self.assertEqual(text(template), written, template)
 
@@ -107,10 +109,14 @@ class NodeTests(SynchronousTestCase):
         """Templates that would never end, or fill the memory, end in an error."""
         self.patch(nodes, "MOST_OUTPUT", 1000)
         self.patch(nodes, "MOST_STEPS", 100)
+        self.patch(nodes, "MOST_MADE", 2000)
         for template, words in (
             ("{{ range 1000000000 }}{{ end }}", "more than 100 elements"),
             ("{{ range 50 }}{{ range 50 }}{{ end }}{{ end }}", "more than 100 elements"),
             ('{{ range 99 }}{{ printf "%100s" "x" }}{{ end }}', "more than 1000 characters"),
+            ('{{ $x := "x" }}{{ range 50 }}{{ $x = print $x $x }}{{ end }}', "more than 2000 characters"),
+            ('{{ range 99 }}{{ $x := parseNumberRange "1-99" }}{{ end }}', "more than 2000 characters"),
+            ('{{ range 99 }}{{ $x := printf "%v" $.Envs }}{{ end }}', "more than 2000 characters"),
         ):
             error = self.assertRaises(TemplateError, text, template)
             self.assertIn(words, error.reason)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from hypothesis import given
+import contextlib
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -78,3 +80,32 @@ class RenderingTests(SynchronousTestCase):
         count = rendered.text.count("\n") + 1
         lines = [rendered.source_line(line) for line in range(1, count + 1)]
         self.assertTrue(all(1 <= line <= template.count("\n") + 1 for line in lines), lines)
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                (
+                    *("{{ range $i, $v := ", "{{ range $v := ", "{{ range $v = ", "{{ if ", "{{ with $x := "),
+                    *("{{ $v := ", "{{ ", "{{- ", "{{ $x = ", "{{ end }}", "{{ else }}", "{{ else if "),
+                    *("{{ break }}", "{{ continue }}", " }}", " -}}", "(", ")", ").First", "|", "$v"),
+                    *("$v.Second", "$i", "$x", "$", ".", ".Envs", ".Envs.A", "1", "3", "-1", "true", "nil"),
+                    *('"x"', "`y`", '"1-3"', '"\\xff"', '"\\ud800"', "text", "\n", ", ", "print ", "printf "),
+                    *('"%q %5.2f %v"', '"%9d"', '"%s%d"', "and ", "or ", "not ", "eq ", "lt ", "len "),
+                    *(
+                        "index ",
+                        "parseNumberRange ",
+                        "parseNumberRangePair ",
+                        "define ",
+                        "template ",
+                        "/* */",
+                    ),
+                )
+            ),
+            max_size=24,
+        ).map(" ".join)
+    )
+    @settings(max_examples=500)
+    def test_any_template(self, template: str) -> None:
+        """No template fails in another way than by its own error."""
+        with contextlib.suppress(TemplateError):
+            render(template, {"A": "1-2"})

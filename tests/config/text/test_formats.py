@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.text.documents import Format, FormatError
@@ -54,3 +58,29 @@ class DetectionTests(SynchronousTestCase):
         """TOML with a number that no key can have stays TOML."""
         error = self.assertRaises(FormatError, parse_document, "bindPort = nan", ".yaml", strict=True)
         self.assertEqual(error.key, "bindPort")
+
+
+_PIECES = (
+    *("a", "b.c", '"', "'", '"""', "\n", "\n\n", " ", "  ", "\t", "=", ": ", "- ", "[", "]", "[[", "]]"),
+    *("{", "}", ",", "#", "&x", "*x", "<<: ", "!!binary ", "!!int ", "!!float ", "!t ", "%YAML 1.1\n---\n"),
+    *("---\n", "? ", "|\n ", ">\n ", "...\n", "\\", "\\u0041", "\\ud800", "\\U00110000", "\\UFFFFFFFF"),
+    *("\\x", "\x00", "\ud800", "1", "-0", "1e999", "0x", "0o17", "017", "1_0", "nan", ".inf", "true", "~"),
+    *("null", "1979-05-27", "07:32:00Z", "9" * 30, "9" * 5000, "é", "\u2028", "\ufeff", "\x85"),
+)
+"""What the three formats are made of, and what they have no place for."""
+
+
+class AnyTextTests(SynchronousTestCase):
+    """Whatever a file holds, it is a document or a problem with it."""
+
+    @given(st.lists(st.sampled_from(_PIECES), max_size=12).map("".join) | st.text(max_size=60))
+    @settings(max_examples=300)
+    def test_any_text(self, text: str) -> None:
+        """No text makes a parser fail in another way than by its own error."""
+        for extension in (".toml", ".yaml"):
+            for strict in (True, False):
+                with contextlib.suppress(FormatError):
+                    parse_document(text, extension, strict=strict)
+        for prefixed in (f'{{"a": {text}', f"a: {text}", f"a = {text}", f'a: "{text}"', f'a = "{text}"'):
+            with contextlib.suppress(FormatError):
+                parse_document(prefixed, "", strict=True)

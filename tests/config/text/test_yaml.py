@@ -183,3 +183,20 @@ class DocumentTests(SynchronousTestCase):
             return
         for line in document.lines.values():
             self.assertLessEqual(line, text.count("\n") + 1)
+
+
+class CharacterTests(SynchronousTestCase):
+    """Tests for characters that there are not."""
+
+    def test_not_in_yaml(self) -> None:
+        """A character that YAML does not have is an error with its place."""
+        error = self.assertRaises(FormatError, read_yaml, "a: 1\nb: \x1f\n")
+        self.assertEqual((error.line, error.column), (2, 4))
+        self.assertIn("U+001F", error.reason)
+
+    def test_no_character(self) -> None:
+        """An escape that stands for no character is an error with its place."""
+        for escape in ("\\U00110000", "\\UFFFFFFFF"):
+            error = self.assertRaises(FormatError, read_yaml, f'a: 1\nb: "{escape}"\n')
+            self.assertIn("stands for no character", error.reason)
+            self.assertEqual(error.line, 2)

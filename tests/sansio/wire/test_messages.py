@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.lanes.messages import UDPPacket
+from relaykit.sansio.wire.extension_messages import Goodbye, Signal
+from relaykit.sansio.wire.framing import encode_v1
 from relaykit.sansio.wire.gojson import MalformedMessage
 from relaykit.sansio.wire.messages import (
     CORE_MESSAGES,
+    MOST_NAME,
     ClientSpec,
     Login,
     LoginResp,
     Message,
     MessageTable,
     NewProxy,
+    NewProxyResp,
     NewVisitorConn,
     Ping,
     StartWorkConn,
@@ -26,6 +34,10 @@ LOGIN = (
     b'{"version":"0.70.1","hostname":"h","os":"linux","arch":"amd64",'
     b'"privilege_key":"3d8aac6cc09d79da303be74c311e5808","timestamp":1700000000,"client_spec":{},"pool_count":1}'
 )
+
+
+CONTROL_MESSAGES = CORE_MESSAGES.extended(Signal, Goodbye)
+"""What ends of a session say to each other."""
 
 
 class Mimic(Message, frozen=True):
@@ -93,6 +105,56 @@ class MessageTests(SynchronousTestCase):
             self.assertNotIn("hunter2", repr(message) + repr(message.__rich_repr__()))
             self.assertIn("<secret>", repr(message))
         self.assertEqual(repr(LoginResp(run_id="ab")), "LoginResp(run_id='ab')")
+
+
+LONG_TEXTS = {"privilege_key", "sign_key", "error", "text", "remote_addr"}
+"""Fields that are no names: what proves something may be long, as may what is told to people."""
+
+
+class NameTests(SynchronousTestCase):
+    """Every field that names something has a bound, in every message."""
+
+    messages = [each for each in CONTROL_MESSAGES.by_number.values() if each is not None]
+
+    def names(self) -> Iterator[tuple[type[Message], str]]:
+        """All of them."""
+        for message in self.messages:
+            for each in structs.fields(message):
+                if each.default == "" and each.name not in LONG_TEXTS:
+                    yield message, each.name
+
+    def test_bound(self) -> None:
+        """One more character than a name may have is malformed."""
+        found = list(self.names())
+        self.assertGreater(len(found), 20)
+        for message, name in found:
+            for letter in ("x", "<", "\U0001f600"):
+                longest = message.from_json(json.dumps({name: letter * MOST_NAME}).encode())
+                self.assertEqual(getattr(longest, name), letter * MOST_NAME)
+                body = json.dumps({name: letter * (MOST_NAME + 1)}).encode()
+                self.assertRaises(MalformedMessage, message.from_json, body)
+
+    def test_longest_fits(self) -> None:
+        """A message whose names are all as long as they may be fits into version 1, but for a login."""
+        for message in self.messages:
+            names = [name for of, name in self.names() if of is message]
+            longest = message(**dict.fromkeys(names, "<" * MOST_NAME))
+            if message.type_byte is not None and message is not Login:
+                encode_v1(longest)
+
+    def test_proxy_type(self) -> None:
+        """So has the type of a proxy."""
+        body = json.dumps({"proxy_name": "a", "proxy_type": "x" * (MOST_NAME + 1)}).encode()
+        self.assertRaises(MalformedMessage, NewProxy.from_json, body)
+
+    def test_address(self) -> None:
+        """An address has nothing in it that speaks to a terminal."""
+        for address in ("\x1b[2J", "relay.example:6000\n", "\x9b", "\u202e"):
+            body = json.dumps({"proxy_name": "a", "remote_addr": address}).encode()
+            self.assertRaises(MalformedMessage, NewProxyResp.from_json, body)
+        several = NewProxyResp(proxy_name="a", remote_addr="a.example,https://büro.example:8443")
+        self.assertEqual(NewProxyResp.from_json(several.to_json()), several)
+        self.assertIsNone(NewProxyResp.from_json(b"null"))
 
 
 class NewProxyTests(SynchronousTestCase):
