@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.proxies.tcp import _OpenPort
 from relaykit.sansio.control import events
 from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
+from relaykit.sansio.control.server_control import ServerControl
 from relaykit.sansio.control.texts import HELD_TOO_LONG, TOO_MANY_LOGINS
-from relaykit.sansio.wire.framing import V1, V2
+from relaykit.sansio.wire.framing import V1, V2, MessageTooLong
 from relaykit.server import admission, logins
 from relaykit.server.acceptor import Link
 from relaykit.server.liveness import PROBE_TIMEOUT_S
@@ -105,6 +106,24 @@ class TakeoverTests(SynchronousTestCase):
         self.assertEqual(second.of(events.LoginRefused)[0].text, "control was replaced during login")
         self.assertTrue(third.run_id)
         self.assertEqual(len(self.scene.sessions), 1)
+
+
+class AnswerTests(SynchronousTestCase):
+    """A login whose answer cannot be made."""
+
+    def test_does_not_fit(self) -> None:
+        """Nothing is left of a client that cannot be told that it is in."""
+        scene = Scene()
+
+        def accept(core: ServerControl, run_id: str, now: float) -> None:
+            raise MessageTooLong("LoginResp has 30000 bytes")
+
+        self.patch(ServerControl, "accept", accept)
+        client = Client(scene)
+        self.assertEqual(len(self.flushLoggedErrors(MessageTooLong)), 1)
+        self.assertEqual(len(scene.sessions), 0)
+        self.assertFalse(scene.sessions.is_known(client.leg.host.host))
+        self.assertEqual(client.of(events.LoggedIn), [])
 
 
 class ConflictTests(SynchronousTestCase):

@@ -173,6 +173,13 @@ class RegistryTests(RegistryTestCase):
         common = self.successResultOf(registered).common
         self.assertEqual((common.annotations, common.metadatas), ({"example.com/x": "y"}, {"a": "b"}))
 
+    def test_no_name(self) -> None:
+        """A proxy must have a name, as it must in a file."""
+        refusal = self.failureResultOf(self.register(""), ProxyRefusedError).value
+        self.assertEqual(
+            (refusal.code, refusal.text), (RefusalCode.BAD_OPTIONS, "proxy []: name: must be given")
+        )
+
     def test_name_is_free_after_a_refusal(self) -> None:
         """When a proxy cannot be exposed its name is free."""
         first = self.register()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress as suppressed
 from typing import Any
 
 from hypothesis import given
@@ -9,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.authentication import TokenProver
 from relaykit.errors import LocalProtocolError, RefusalCode, RefusedError, RemoteProtocolError
+from relaykit.escaping import MOST_TOLD
 from relaykit.sansio.control.client_control import LOGIN_TIMEOUT_S, ClientControl
 from relaykit.sansio.control.credentials import Proof, Scope, digest
 from relaykit.sansio.control.events import (
@@ -27,6 +29,7 @@ from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.sansio.control.server_opening import FirstMessage, ServerOpening
 from relaykit.sansio.control.session import ControlState, Heartbeat
 from relaykit.sansio.lanes.messages import UDPPacket
+from relaykit.sansio.wire.extension_messages import Goodbye
 from relaykit.sansio.wire.framing import (
     MAGIC,
     V1,
@@ -38,10 +41,12 @@ from relaykit.sansio.wire.framing import (
     encode_v1,
     encode_v2,
 )
+from relaykit.sansio.wire.hello import ServerHello
 from relaykit.sansio.wire.messages import (
     Login,
     LoginResp,
     Message,
+    NewProxyResp,
     Pong,
     ReqWorkConn,
     StartWorkConn,
@@ -316,6 +321,31 @@ class EstablishedTests(SynchronousTestCase):
         """A server that refuses a heartbeat ends the session."""
         talk = Dialogue(V1)
         self.assertEqual(talk.hears(Pong(error="who?")), [SessionEnded(Ended.REFUSED, "who?")])
+
+    def test_hostile_words(self) -> None:
+        """What a server says in words is told in one line, cut where it is long, whichever message says it."""
+        attack = "\x1b[2J\n" + "x" * 5000
+        answers: list[Message] = [
+            NewProxyResp(proxy_name="web", error=attack),
+            Pong(error=attack),
+            Goodbye(why="stopped", text=attack),
+        ]
+        told = [event for answer in answers for event in Dialogue(V2).hears(answer)]
+        for version in BOTH:
+            core = client(version)
+            sent(core)
+            core.receive(version.encode(LoginResp(error=attack)), 0.0)
+            told += core.events()
+        core = client(V2)
+        sent(core)
+        with suppressed(RemoteProtocolError):
+            core.receive(encode_hello(ServerHello.refusing(attack).to_frame()), 0.0)
+        told += core.events()
+        texts = [event.text for event in told if hasattr(event, "text")]
+        self.assertGreaterEqual(len(texts), 7)
+        for text in texts:
+            self.assertTrue(text.startswith("\\x1b[2J\\nxxx") and text.isprintable(), text[:20])
+            self.assertLessEqual(len(text), MOST_TOLD)
 
     def test_nothing_after_the_end(self) -> None:
         """After the end nothing is told, sent or raised."""

@@ -1,0 +1,135 @@
+"""What strangers cost the log: less than a hundredth of what they put on the wire, whatever it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterable
+
+from relaykit.sansio.wire.framing import encode_v1
+from relaykit.sansio.wire.messages import MOST_NAME, Login, NewVisitorConn, NewWorkConn
+from tests.integration.peers import mux_frame
+from tests.integration.programs import PATIENCE_S, free_port, relaykit_command
+from tests.integration.relays import NOTHING, RelayTestCase, Table
+from tests.integration.traffic import LOOPBACK, end_of
+
+STRANGER = "127.0.0.2"
+"""Where strangers come from: no client is logged in from there."""
+
+CONNECTION_BYTES = 160
+"""What a connection costs on the wire beside what is sent: three packets with headers of IPv4 and TCP, and
+options."""
+
+PART = 100
+"""The log takes at most this part of what a flood has on the wire."""
+
+JUNK = "\x7f" * MOST_NAME
+"""One octet a letter in JSON, four in the log."""
+
+AT_ONCE = 50
+
+VISIT = encode_v1(NewVisitorConn(run_id=JUNK, proxy_name=JUNK, sign_key=JUNK))
+WORK = encode_v1(NewWorkConn(run_id=JUNK))
+LOGIN = encode_v1(Login(version=JUNK, hostname=JUNK, user=JUNK, privilege_key=JUNK, run_id=JUNK))
+GARBAGE = b"".join(mux_frame(0, 1, stream, 3, b"o\xff\xff") for stream in (1, 3, 5, 7))
+CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200)
+"""The beginning of one, which never ends."""
+
+
+class LogFloodTests(RelayTestCase):
+    """Floods of what a server tells of at its usual level."""
+
+    server_command = relaykit_command("server")
+    log: Table = NOTHING
+    more = 1
+    """How many times as many connections a flood has: what a line costs is paid once."""
+
+    def setUp(self) -> None:
+        """Starts a server that also has sites."""
+        super().setUp()
+        self.http_port = free_port()
+        self.server = self.start_server(
+            {"vhostHTTPPort": self.http_port, "auth.bound": "off", "transport.tls.force": False, **self.log}
+        )
+
+    def check_flood(self, content: bytes, count: int, port: int = 0, ends: bool = True) -> None:
+        """So many connections with this content leave hardly a trace, and it is told how many there were."""
+        before, count = len(self.server.output), self.more * count
+        for _ in range(count // AT_ONCE):
+            with contextlib.ExitStack() as stack:
+                peers = [stack.enter_context(self.connect(port or self.bind_port)) for _ in range(AT_ONCE)]
+                for peer in peers:
+                    with contextlib.suppress(ConnectionError):
+                        peer.sendall(content)
+                        if not ends:
+                            peer.shutdown(socket.SHUT_WR)
+                for peer in peers:
+                    with contextlib.suppress(ConnectionError):
+                        end_of(peer)
+        self.server.terminate()
+        self.assertEqual(self.server.wait_for_end(), 0)
+        written = self.server.output[before:]
+        on_the_wire = count * (len(content) + CONNECTION_BYTES)
+        name = self.id().split(".")[-1]
+        print(f"\n    FIGURE {name}: {on_the_wire:,} bytes on the wire, {len(written):,} in the log")
+        self.assertLess(len(written), on_the_wire / PART, written[-2000:])
+        self.check_told(written.splitlines(), count)
+
+    def check_told(self, lines: Iterable[str], count: int) -> None:
+        """Every line is short, and nothing was lost without a word."""
+        for line in lines:
+            self.assertLess(len(line), 2500)
+
+    def connect(self, port: int) -> socket.socket:
+        """A stranger's connection."""
+        return socket.create_connection((LOOPBACK, port), PATIENCE_S, (STRANGER, 0))
+
+    def test_wrong_first_octets(self) -> None:
+        """An octet that is nothing."""
+        self.check_flood(b"\xfe", 3000)
+        self.assertIn(f"... and {3000 * self.more - 10} more like this", self.server.output)
+
+    def test_http(self) -> None:
+        """Web browsers at the wrong port."""
+        self.check_flood(b"GET / HTTP/1.1\r\nHost: \x7f\r\n\r\n", 2000)
+        self.assertIn(f"... and {2000 * self.more - 10} more like this", self.server.output)
+
+    def test_abandoned_handshakes(self) -> None:
+        """TLS that is begun, and not gone on with."""
+        self.check_flood(CLIENT_HELLO, 1500, ends=False)
+
+    def test_garbage_streams(self) -> None:
+        """Streams with what is no message."""
+        self.check_flood(GARBAGE, 1000, ends=False)
+
+    def test_wrong_logins(self) -> None:
+        """Logins with junk in every field, and without the token."""
+        self.check_flood(LOGIN, 1000)
+
+    def test_visits(self) -> None:
+        """Visits of junk in the name of junk."""
+        self.check_flood(VISIT, 1000)
+        self.assertIn(f"... and {1000 * self.more - 10} more like this", self.server.output)
+
+    def test_work(self) -> None:
+        """Work connections of junk."""
+        self.check_flood(WORK, 1000)
+        self.assertIn(f"... and {1000 * self.more - 10} more like this", self.server.output)
+
+    def test_junk_hosts(self) -> None:
+        """Users of sites that are not there."""
+        request = b"GET / HTTP/1.1\r\nHost: " + b"\x7f" * 500 + b"\r\nConnection: close\r\n\r\n"
+        self.check_flood(request, 500, self.http_port)
+
+
+class JsonLogFloodTests(LogFloodTests):
+    """The same where the log is for programs."""
+
+    log: Table = {"log.format": "json"}
+    more = 3
+
+    def check_told(self, lines: Iterable[str], count: int) -> None:
+        for line in lines:
+            self.assertLess(len(line), 5000)
+            json.loads(line)
