@@ -122,6 +122,7 @@ class AnswerTests(SynchronousTestCase):
         client = Client(scene)
         self.assertEqual(len(self.flushLoggedErrors(MessageTooLong)), 1)
         self.assertEqual(len(scene.sessions), 0)
+        assert client.leg.host is not None
         self.assertFalse(scene.sessions.is_known(client.leg.host.host))
         self.assertEqual(client.of(events.LoggedIn), [])
 

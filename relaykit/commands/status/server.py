@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import evolve, field, frozen
 
-from relaykit.commands.status.view import LastProblem, UserRequest, ended_text, shortened, stopping_text
+from relaykit.commands.status.view import (
+    LastProblem,
+    UserRequest,
+    ended_text,
+    printable_texts,
+    shortened,
+    stopping_text,
+)
 from relaykit.dataplane.plane import FlowCounts
+from relaykit.escaping import printable_lines
 from relaykit.sansio.control.server_life import DRAIN_S, ServerState
 from relaykit.server.status import ServerStatus
 
@@ -32,7 +40,7 @@ class Server(Protocol):
     def status(self) -> ServerStatus: ...
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=printable_texts)
 class ClientRow:
     """A client that is logged in.
 
@@ -47,7 +55,7 @@ class ClientRow:
     seconds: float
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=printable_texts)
 class ProxyRow:
     """A proxy that is open.
 
@@ -65,7 +73,7 @@ class ProxyRow:
     moved: int
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=printable_texts)
 class ServerSnapshot:
     """A server at one moment.
 
@@ -91,7 +99,7 @@ class ServerSnapshot:
     proxy_count: int = 0
     flows: FlowCounts = field(factory=FlowCounts)
     problems: tuple[LastProblem, ...] = ()
-    note: str = ""
+    note: str = field(default="", converter=printable_lines)
     has_run: bool = False
     ended: bool = False
 

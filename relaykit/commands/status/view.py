@@ -32,6 +32,7 @@ __all__ = [
     "UserRequest",
     "ended_text",
     "is_solved",
+    "printable_texts",
     "shortened",
     "stopping_text",
     "users_text",
@@ -48,13 +49,13 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 """What nobody writes in a URL."""
 
 
-def _printable_texts(cls: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
-    """Has the texts of a class be printable, whatever they are made of."""
-    return [each.evolve(converter=printable) if _is_text(each) else each for each in fields]
+def printable_texts(cls: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
+    """Has the texts of a class be printable, whatever they are made of; a ``field_transformer`` of attrs."""
+    return [each.evolve(converter=each.converter or printable) if _is_text(each) else each for each in fields]
 
 
 def _is_text(of: Attribute[Any]) -> bool:
-    """Whether a field is a text, by its annotation, which is a text itself in this module."""
+    """Whether a field is a text, by its annotation, which is a text itself in these modules."""
     return getattr(of.type, "__name__", of.type) == "str"
 
 
@@ -69,7 +70,7 @@ class ConnectionState(enum.Enum):
     ENDED = "ended"
 
 
-@frozen(kw_only=True, field_transformer=_printable_texts)
+@frozen(kw_only=True, field_transformer=printable_texts)
 class EntryPoint:
     """Where users come in.
 
@@ -95,7 +96,7 @@ class EntryPoint:
         return f"not open: {self.reason}{again}" if self.reason else "not open"
 
 
-@frozen(kw_only=True, field_transformer=_printable_texts)
+@frozen(kw_only=True, field_transformer=printable_texts)
 class LastProblem:
     """A thing that went wrong: what was logged, what is known of it, and when it was.
 
@@ -112,7 +113,7 @@ class LastProblem:
     solved: bool = False
 
 
-@frozen(kw_only=True, field_transformer=_printable_texts)
+@frozen(kw_only=True, field_transformer=printable_texts)
 class UserRequest:
     """What a user has asked for, as it is shown: it has one line, and says nothing to a terminal.
 
@@ -147,7 +148,7 @@ class UserRequest:
         return "no answer" if self.status is None else str(self.status)
 
 
-@frozen(kw_only=True, field_transformer=_printable_texts)
+@frozen(kw_only=True, field_transformer=printable_texts)
 class Snapshot:
     """A client at one moment.
 

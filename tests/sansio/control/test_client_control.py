@@ -323,7 +323,7 @@ class EstablishedTests(SynchronousTestCase):
         self.assertEqual(talk.hears(Pong(error="who?")), [SessionEnded(Ended.REFUSED, "who?")])
 
     def test_hostile_words(self) -> None:
-        """What a server says in words is told in one line, cut where it is long, whichever message says it."""
+        """What a server says in words is told in one line, and cut, whichever message says it."""
         attack = "\x1b[2J\n" + "x" * 5000
         answers: list[Message] = [
             NewProxyResp(proxy_name="web", error=attack),
