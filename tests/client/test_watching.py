@@ -112,15 +112,16 @@ class SleepTests(WatchTestCase):
 
     def test_clock(self) -> None:
         """The clocks of this machine, which does not sleep meanwhile, do not come apart."""
-        self.assertLess(abs(seconds_asleep() - seconds_asleep()), 0.5)
+        # The machine may stand still between two looks, though hardly every time.
+        self.assertLess(min(abs(seconds_asleep() - seconds_asleep()) for _ in range(100)), 0.5)
 
     def test_clock_that_counts_no_sleep(self) -> None:
         """Where sleep is not counted the time of day tells."""
         self.patch(time, "CLOCK_BOOTTIME", None)
         before = seconds_asleep()
-        now = time.time()  # noqa: TID251  # it is patched here
-        self.patch(time, "time", lambda: now + 600.0)
-        self.assertLess(abs(seconds_asleep() - before - 600.0), 5.0)
+        time_of_day = time.time  # noqa: TID251  # it is patched here
+        self.patch(time, "time", lambda: time_of_day() + 600.0)
+        self.assertLess(min(abs(seconds_asleep() - before - 600.0) for _ in range(100)), 5.0)
 
 
 class MovedTests(SynchronousTestCase):

@@ -42,9 +42,10 @@ local socket take, since all beyond it lies in the kernel."""
 KERNEL_BYTES = POURED_BYTES
 """What the kernel may have in its buffers for one stalled user; one megabyte was measured."""
 
-FLOW_BYTES = 96 * 1024
+FLOW_BYTES = 256 * 1024
 """What a flow may cost besides its payload: two legs, a stream, a work connection, TLS records, and what
-allocators waste.  24 KiB are enough where a thousand were measured."""
+allocators waste.  24 KiB are enough where a thousand were measured; with a queue that has no bound a flow
+costs :data:`POURED_BYTES`, twice as much as all that is allowed."""
 
 RECEIVING_BYTES = STALLED * (INITIAL_WINDOW_BYTES + SOCKET_HIGH_WATER_BYTES + FLOW_BYTES) + EXTRA_CREDIT_BYTES
 """The most that stalled streams may cost the end of the link that receives what nobody takes: their
