@@ -167,6 +167,7 @@ class LegDriver(CoreDriver[EventT]):
         self._why: Ended | None = None
         self._waiting: list[Deferred[Ended]] = []
         self._full = False
+        self._held = False
         self._unread_bytes = 0
 
     def start(self) -> None:
@@ -183,6 +184,13 @@ class LegDriver(CoreDriver[EventT]):
         super().step()
         if self._has_input:
             # It may wait since the core was told something.
+            self._leg.pauseProducing()
+            self._leg.turns.in_next_turn(self._take_rest)
+
+    def hold(self, held: bool) -> None:
+        """Lets nothing more of the peer in, for who acts on the events has enough to do; or goes on."""
+        if held != self._held:
+            self._held = held
             self._leg.pauseProducing()
             self._leg.turns.in_next_turn(self._take_rest)
 
@@ -234,8 +242,9 @@ class LegDriver(CoreDriver[EventT]):
         self.close(Ended.FINISHED)
 
     def loss_noted(self, reason: Ended) -> None:
-        if self._full:
-            # Nobody will read any more.
+        if self._full or self._held:
+            # Nobody will read any more, and nobody waits for what is done.
+            self._held = False
             self.resumeProducing()
 
     def leg_lost(self, reason: Ended) -> None:
@@ -252,9 +261,9 @@ class LegDriver(CoreDriver[EventT]):
     def _take_rest(self) -> None:
         """Has the core go on with the input that is left, as long as its portion of this turn lasts."""
         portion = Portion(self._clock)
-        while self._has_input and not (self._full or portion.is_over):
+        while self._has_input and not (self._full or self._held or portion.is_over):
             self._feed(self._core.receive, b"")
-        if not (self._full or self._stopped or self._has_input):
+        if not (self._full or self._held or self._stopped or self._has_input):
             self._leg.resumeProducing()
 
     def _send(self) -> bool:

@@ -334,6 +334,30 @@ class LegDriverTests(SynchronousTestCase):
         self.driver.pieces_received([b"he", memoryview(b"ll"), b"o"])
         self.assertEqual(self.told, [b"hello"])
 
+    def test_held(self) -> None:
+        """A peer that is held is not read, nor is what it had sent dealt with, until it is let go."""
+        core = Slow()
+        self.take_core(core)
+        self.peer.write(b"abcdef")
+        self.network.turn()
+        self.driver.hold(True)
+        self.peer.write(b"gh")
+        self.network.flush()
+        told = len(self.told)
+        self.assertLess(told, 6)
+        self.assertEqual(self.peer.queued, 2)
+        self.driver.hold(False)
+        self.network.flush()
+        self.assertEqual(b"".join(self.told), b"abcdefgh")
+
+    def test_lost_while_held(self) -> None:
+        """The loss of a peer that is held is noticed."""
+        self.start()
+        self.driver.hold(True)
+        self.peer.abort()
+        self.network.flush()
+        self.assertEqual(self.successResultOf(self.lost), Ended.RESET)
+
     def test_events_of_events(self) -> None:
         """Events that acting on an event causes are told after it, not within it."""
         self.start()

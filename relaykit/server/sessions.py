@@ -75,8 +75,9 @@ MAX_UNVERIFIED = 64
 STEP_END_S = 10.0
 """Seconds that a proxy type gets to give up what it opens when the client is gone: as long as to close it."""
 
-MAX_UNANSWERED_PROXIES = 1024
-"""Registrations of one client that wait for their turn; they are done one at a time, in order."""
+MAX_UNANSWERED_PROXIES = 128
+"""Registrations of one client that wait for their turn, at which no more are read: they are done one at a
+time, in order, and each may have 64 KiB."""
 
 
 @frozen(kw_only=True)
@@ -284,10 +285,8 @@ class Session:
             assert isinstance(event, PeerPinged), event
 
     def _queue_step(self, event: RegistrationRequested | ProxyWithdrawn) -> None:
-        if len(self._steps) >= MAX_UNANSWERED_PROXIES:
-            self.end(Ended.PROTOCOL_ERROR, f"more than {MAX_UNANSWERED_PROXIES} registrations at once")
-            return
         self._steps.append(event)
+        self._driver.hold(len(self._steps) >= MAX_UNANSWERED_PROXIES)
         if self._stepping is None:
             stepping: Deferred[None] = Deferred()
             self._stepping = stepping
@@ -300,6 +299,7 @@ class Session:
         try:
             while self._steps and not self._ending:
                 step = self._steps.popleft()
+                self._driver.hold(len(self._steps) >= MAX_UNANSWERED_PROXIES)
                 if isinstance(step, RegistrationRequested):
                     await self._register(step)
                 else:

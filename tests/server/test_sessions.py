@@ -13,11 +13,11 @@ from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.client_opening import Refusal, WorkAssigned, open_work, work_answer
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
-from relaykit.sansio.control.session import Heartbeat
+from relaykit.sansio.control.session import MOST_MESSAGES, Heartbeat
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.server.acceptor import Link
 from relaykit.server.registry import Registry
-from relaykit.server.sessions import STEP_END_S
+from relaykit.server.sessions import MAX_UNANSWERED_PROXIES, STEP_END_S
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.timer import PORTION_S
 from relaykit.values import Ended, Secret
@@ -204,6 +204,31 @@ class ProxyTests(SynchronousTestCase):
         self.assertEqual(scene.ports, {})
         client.register("web", remote_port=6000)
         self.assertEqual(len(client.of(events.ProxyRegistered)), 2)
+
+    def test_many_wait(self) -> None:
+        """While many registrations wait for one that takes long, no more are read; all are done in order."""
+        scene = Scene()
+        client = Client(scene)
+        held: Deferred[None] = Deferred()
+        register = Registry.register
+
+        async def take_long(registry: Registry, *given: Any) -> Any:
+            await held
+            return await register(registry, *given)
+
+        self.patch(Registry, "register", take_long)
+        count = 4 * MAX_UNANSWERED_PROXIES
+        for number in range(count):
+            client.core.register(f"web {number}", "tcp", {"remote_port": 6000 + number})
+        client.driver.step()
+        scene.flush()
+        session = scene.sessions.get(client.run_id)
+        assert session is not None
+        self.assertLess(len(session._steps), MAX_UNANSWERED_PROXIES + MOST_MESSAGES)
+        held.callback(None)
+        scene.flush()
+        registered = [each.name for each in client.of(events.ProxyRegistered)]
+        self.assertEqual(registered, [f"web {number}" for number in range(count)])
 
     def test_withdrawn_in_portions(self) -> None:
         """The proxies of a client that leaves are withdrawn a few in each turn; its end is told after all."""
