@@ -223,13 +223,14 @@ def _widest(texts: Iterable[str]) -> int:
 
 def _requests(requests: Sequence[UserRequest]) -> Table:
     """One row for each; what is asked for has what the others leave of it."""
-    table = grid("left", "left", "left", "right", "right", ratio=2)
-    for each in requests:
-        style = "red" if each.status is None else _STATUS_COLORS.get(each.status // 100, "default")
-        table.add_row(
-            Text(each.answer, style=style), *map(Text, (each.method, each.target, each.took, each.size))
-        )
-    return table
+    return grid(map(_request_cells, requests), "left", "left", "left", "right", "right", ratio=2)
+
+
+def _request_cells(request: UserRequest) -> Sequence[Text]:
+    status = request.status
+    style = "red" if status is None else _STATUS_COLORS.get(status // 100, "default")
+    words = (request.method, request.target, request.took, request.size)
+    return (Text(request.answer, style=style), *map(Text, words))
 
 
 @lru_cache(MOST_CODES)

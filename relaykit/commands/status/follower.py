@@ -92,7 +92,8 @@ def live_renderer(context: CommandContext, reactor: Any, picture: Picture[Snapsh
     """Draws on the terminal."""
     from relaykit.commands.status.live import LiveRenderer  # what draws takes long to import
 
-    return LiveRenderer(picture, Terminal(reactor, context.stdout, context.stdin), context.stdout)
+    terminal = Terminal(reactor, context.stdout, context.stdin)
+    return LiveRenderer(picture, terminal, context.stdout, clock=reactor.seconds)
 
 
 @implementer(ILogObserver)

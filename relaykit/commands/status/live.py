@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,6 +26,10 @@ __all__ = ["LiveRenderer", "Picture"]
 
 PERIOD_S = 0.5
 """Rates are over this time; shorter ones would be hard to read."""
+
+SHARE = 20
+"""A picture is drawn again after so many times what the last one took: a large one takes some hundredths of a
+second, in which no user is served, and whatever is logged asks for one."""
 
 MOST_TOLD = 8
 """Texts that are printed at the end because nobody may miss them: the first tell what others do."""
@@ -83,6 +88,7 @@ class LiveRenderer(Generic[SnapshotT]):
         terminal: Terminal,
         stream: TextIO,
         console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._picture = picture
         self._terminal = terminal
@@ -90,7 +96,10 @@ class LiveRenderer(Generic[SnapshotT]):
         self._console = console or Console(file=stream, highlight=False)
         self._is_on = False
         self._rows: Rows = []
+        self._clock = clock
+        self._due_at = 0.0
         self._before: SnapshotT | None = None
+        self._drawn: SnapshotT | None = None
         self._snapshot: SnapshotT | None = None
         self._told: list[str] = []
         self._log: deque[Text] = deque(maxlen=MOST_LOG_LINES)
@@ -104,9 +113,11 @@ class LiveRenderer(Generic[SnapshotT]):
 
     def show(self, snapshot: SnapshotT) -> None:
         """Draws a snapshot, unless the terminal takes nothing at the moment: that must stop no traffic."""
-        self._before, self._snapshot = self._snapshot, snapshot
+        self._snapshot = snapshot
         self._terminal.look()
-        self._draw()
+        if self._clock() >= self._due_at:
+            self._before, self._drawn = self._drawn, snapshot
+            self._draw()
 
     def tell(self, text: str) -> None:
         """Keeps a text for the end, and in the log."""
@@ -164,12 +175,15 @@ class LiveRenderer(Generic[SnapshotT]):
         """Draws the rows that have changed: text that was marked with a mouse stays so."""
         if not self._is_on or self._snapshot is None or not takes_output(self._stream):
             return
+        began = self._clock()
         console, before = self._console, self._rows
         width, height = console.size
         self._rows = Segment.set_shape(self._lines(self._snapshot), width, height)
         changed = {row: line for row, line in enumerate(self._rows) if before[row : row + 1] != [line]}
         with suppress(OSError):
             console.print(_ChangedRows(changed), end="", crop=False)
+        now = self._clock()
+        self._due_at = now + SHARE * (now - began)
 
     def _lines(self, snapshot: SnapshotT) -> Rows:
         try:

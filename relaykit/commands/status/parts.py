@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Literal, TypeAlias
 
 from rich.console import Console, Group, RenderableType
 from rich.filesize import decimal
@@ -16,6 +17,10 @@ from relaykit.dataplane.datagram_flows import DatagramCounts
 from relaykit.dataplane.plane import FlowCounts
 
 __all__ = ["Letters", "datagrams", "duration", "framed", "grid", "problem_text", "traffic"]
+
+
+Justify: TypeAlias = Literal["left", "right"]
+"""Where the texts of a column stand."""
 
 
 class Letters:
@@ -77,14 +82,17 @@ def problem_text(problem: LastProblem, now: float) -> Text:
     return text
 
 
-def grid(*columns: str, ratio: int = -1) -> Table:
-    """A table without lines; columns are ``left`` or ``right``, and the one of ``ratio`` has what is left."""
-    table = Table.grid(padding=(0, 2), expand=ratio >= 0)
-    for number, justify in enumerate(columns):
+def grid(rows: Iterable[Sequence[Text]], *justify: Justify, ratio: int) -> Table:
+    """A table without lines, whose rows are never wrapped; the column of ``ratio`` has what the others leave.
+
+    Each column is one cell: one for each text would take ten times as long to draw.
+    """
+    table = Table.grid(padding=(0, 2), expand=True)
+    for number, each in enumerate(justify):
         table.add_column(
-            justify="right" if justify == "right" else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=1 if number == ratio else None,
+            justify=each, no_wrap=True, overflow="ellipsis", ratio=1 if number == ratio else None
         )
+    columns = [Text("\n").join(column) for column in zip(*rows, strict=True)]
+    if columns:
+        table.add_row(*columns)
     return table

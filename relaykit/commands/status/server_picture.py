@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.filesize import decimal
 from rich.text import Text
 
-from relaykit.commands.status.parts import Letters, datagrams, duration, framed, grid, problem_text, traffic
+from relaykit.commands.status.parts import (
+    Justify,
+    Letters,
+    datagrams,
+    duration,
+    framed,
+    grid,
+    problem_text,
+    traffic,
+)
 from relaykit.commands.status.server import ClientRow, ProxyRow, ServerSnapshot
 from relaykit.commands.status.view import users_text
 from relaykit.dataplane.datagram_flows import DatagramCounts
@@ -100,17 +109,12 @@ def _tables(snapshot: ServerSnapshot, room: int, letters: Letters) -> list[Rende
     clients, proxies = snapshot.clients, snapshot.proxies
     clients = clients[: max(room // 2, room - len(proxies))]
     proxies = proxies[: room - len(clients)]
-    client_table = grid("left", "left", "left", "left", "right", ratio=0)
-    for client in clients:
-        client_table.add_row(*_client_cells(client))
-    proxy_table = grid("left", "left", "left", "left", "right", "right", ratio=0)
-    for proxy in proxies:
-        proxy_table.add_row(*_proxy_cells(proxy, letters))
+    columns: tuple[Justify, ...] = ("left", "left", "left", "left", "right", "right")
     return [
         _heading("client", snapshot.client_count, len(clients)),
-        client_table,
+        grid(map(_client_cells, clients), *columns[:-1], ratio=0),
         _heading("proxy", snapshot.proxy_count, len(proxies)),
-        proxy_table,
+        grid((_proxy_cells(each, letters) for each in proxies), *columns, ratio=0),
     ]
 
 
@@ -120,18 +124,14 @@ def _heading(what: str, count: int, shown: int) -> Text:
     return Text(f"\n{count} {what if count == 1 else several}{here}", style="dim")
 
 
-def _client_cells(client: ClientRow) -> Iterator[Text]:
-    yield Text(client.name)
-    yield Text(client.address)
-    yield Text(client.version)
-    yield Text("bound login", style="green") if client.is_bound else Text("login not bound")
-    yield Text(duration(client.seconds))
+def _client_cells(client: ClientRow) -> Sequence[Text]:
+    bound = Text("bound login", style="green") if client.is_bound else Text("login not bound")
+    words = (client.name, client.address, client.version)
+    return (*map(Text, words), bound, Text(duration(client.seconds)))
 
 
-def _proxy_cells(proxy: ProxyRow, letters: Letters) -> Iterator[Text]:
-    yield Text(proxy.name)
-    yield Text(proxy.type)
-    yield Text(proxy.address)
-    yield Text(f"{letters.arrow} {proxy.client}")
-    yield Text(f"{users_text(proxy.users)} of {proxy.connections}")
-    yield Text(decimal(proxy.moved))
+def _proxy_cells(proxy: ProxyRow, letters: Letters) -> Sequence[Text]:
+    users = f"{users_text(proxy.users)} of {proxy.connections}"
+    whose = f"{letters.arrow} {proxy.client}"
+    words = (proxy.name, proxy.type, proxy.address, whose, users, decimal(proxy.moved))
+    return tuple(map(Text, words))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import StringIO
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -11,7 +12,7 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.status import live
-from relaykit.commands.status.live import MOST_LOG_LINES, LiveRenderer
+from relaykit.commands.status.live import MOST_LOG_LINES, SHARE, LiveRenderer
 from relaykit.commands.status.terminal import Occupant, Terminal
 
 ALTERNATE, BACK = "\x1b[?1049h", "\x1b[?1049l"
@@ -72,7 +73,8 @@ class LiveRendererTests(SynchronousTestCase):
         console = Console(file=self.stream, force_terminal=True, width=60, height=10, color_system=None)
         self.terminal = FakeTerminal()
         self.keys: list[str] = []
-        self.shown = LiveRenderer(WordPicture(), self.terminal, self.stream, console)
+        self.now = 100.0
+        self.shown = LiveRenderer(WordPicture(), self.terminal, self.stream, console, lambda: self.now)
 
     def written(self, act: Callable[[], object]) -> str:
         """What is written to the terminal meanwhile."""
@@ -113,6 +115,26 @@ class LiveRendererTests(SynchronousTestCase):
         self.assertIn(ALTERNATE, back)
         self.assertIn("now four before three", back)
         self.shown.close()
+
+    def test_pause(self) -> None:
+        """The longer a picture takes, the longer is the pause after it; the last state is told anyhow."""
+        self.begin()
+        picture = WordPicture()
+        drawn = picture.drawn
+
+        def slowly(*words: Any) -> RenderableType:
+            self.now += 0.1
+            return drawn(*words)
+
+        self.patch(picture, "drawn", slowly)
+        self.patch(self.shown, "_picture", picture)
+        self.assertIn("now two", self.written(lambda: self.shown.show("two")))
+        self.now += 0.1 * SHARE - 0.01
+        self.assertEqual(self.written(lambda: self.shown.show("three")), "")
+        self.now += 0.02
+        self.assertIn("now four before two", self.written(lambda: self.shown.show("four")))
+        self.shown.show("five")
+        self.assertIn("last five", self.written(self.shown.close))
 
     def test_refresh(self) -> None:
         """What has not changed is not drawn again, unless it may not be right any more."""

@@ -58,11 +58,11 @@ class PartsTests(SynchronousTestCase):
     def test_frame(self) -> None:
         """Titles and keys are no markup; a table's columns keep what fits."""
         console = Console(width=40, color_system=None, file=StringIO(), legacy_windows=False)
-        table = grid("left", "right", ratio=0)
-        table.add_row(Text(50 * "x"), Text("7"))
+        table = grid([(Text(50 * "x"), Text("7")), (Text("y"), Text("10"))], "left", "right", ratio=0)
         with console.capture() as drawn:
             console.print(framed([table], "a [bold] title", "[q] ends it", "green"))
-        first, row, last = drawn.get().splitlines()
+        first, row, short, last = drawn.get().splitlines()
         self.assertIn("a [bold] title", first)
-        self.assertTrue(row.endswith("x…  7 │"), row)
+        self.assertTrue(row.endswith("x…   7 │"), row)
+        self.assertTrue(short.endswith("  10 │"), short)
         self.assertIn("[q] ends it", last)
