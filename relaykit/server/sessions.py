@@ -229,17 +229,17 @@ class Session:
         self._work.opened(leg, framing)
 
     def owns(self, link: Link, purpose: Purpose, proof: bytes) -> bool:
-        """Whether a connection may belong to this session, for all that its login demands.
+        """Whether a connection may belong to this session, for all that is known of its client.
 
-        A bound session takes streams of the link that it was bound to, and connections that prove to be
-        made by the same client.  Any other session takes what names it.
+        A session on a mux link takes streams of that link.  Without mux, a bound session takes connections
+        that prove to be made by the same client, and any other one takes connections that name it.
         """
+        if self._link.muxed or link.muxed:
+            return link is self._link
         bound = self._core.bound
         if bound is None:
             return True
-        if self._link.muxed:
-            return link is self._link
-        if not link.exporter or link.muxed:
+        if not link.exporter:
             return False
         expected = bound.connection_proof(purpose, link.exporter, self.identity.run_id)
         return hmac.compare_digest(expected, proof)
@@ -444,11 +444,6 @@ class Sessions:
                 await session.end(Ended.STOPPED)
 
         return Deferred.fromCoroutine(ended())
-
-    @property
-    def bound_only(self) -> bool:
-        """Whether nobody gets in without a bound login."""
-        return self._rules.binding.required
 
     def release_if_dead(self, run_id: str) -> Deferred[bool]:
         """Ends the session of this run id if its client is dead; whether it ended."""

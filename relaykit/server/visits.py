@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Visit", "Visits"]
 
+NOBODY = ClientIdentity("")
+"""Whose visits are those that name no session; they are refused."""
+
 
 @implementer(IVisit)
 @define(eq=False, kw_only=True)
@@ -104,7 +107,7 @@ class Visits:
         """A visitor asks for one flow to a proxy."""
         session = self._sessions.get(message.run_id)
         visit = Visit(
-            identity=ClientIdentity("") if session is None else session.identity,
+            identity=NOBODY if session is None else session.identity,
             asked=message,
             framing=framing,
             leg=leg,
@@ -114,10 +117,10 @@ class Visits:
             origin=evolve(origin, visitor_user=visitor_user_of(message), tlvs=()),
             extensions=() if session is None else session.extensions,
         )
-        if session is None and (message.run_id or self._sessions.bound_only):
+        if session is None:
             self._refused(visit, message.proxy_name, UNKNOWN_SESSION.format(run_id=shown(message.run_id)))
             return
-        if session is not None and not session.owns(link, Purpose.VISIT, message.binding):
+        if not session.owns(link, Purpose.VISIT, message.binding):
             self._refused(visit, message.proxy_name, NOT_OF_THIS_SESSION.format(run_id=shown(message.run_id)))
             return
         Deferred.fromCoroutine(self._registry.visit(message.proxy_name, visit)).addErrback(

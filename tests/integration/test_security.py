@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
+from relaykit.sansio.control.credentials import digest
+from relaykit.sansio.wire.framing import MAGIC, V1, V2
+from relaykit.sansio.wire.messages import (
+    Message,
+    NewVisitorConn,
+    NewVisitorConnResp,
+    NewWorkConn,
+    StartWorkConn,
+)
 from tests.integration.certificates import Authority, Certified
+from tests.integration.mitm import messages
+from tests.integration.peers import mux_frame
 from tests.integration.programs import Program, free_port, frp_command, missing_frp
-from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
-from tests.integration.traffic import LOOPBACK, converse, dial, end_of
+from tests.integration.relays import NOTHING, SECRET_KEY, TOKEN, RelayTestCase, Table
+from tests.integration.traffic import LOOPBACK, PIECE_BYTES, converse, dial, echo, end_of
 
 OTHER_FINGERPRINT = "sha256:" + "00" * 32
 
@@ -329,3 +343,113 @@ class FrpsTokenTests(TokenTests):
 
     skip = missing_frp()
     server_command = frp_command("frps")
+
+
+class StrangerTests(SecurityTests):
+    """Somebody without the token, who knows the run id of a client, and the key of its secret proxy.
+
+    The client's login is not bound, and it uses mux.
+    """
+
+    wires = ("v1", "v2")
+    ended = 0
+    settings: Table = {"auth.bound": "off"}
+
+    def start_victim(self, table: Table) -> str:
+        """A client with a public proxy and a secret one; answers its run id."""
+        self.served = 0
+        service = self.start_service(self.serve)
+        self.port = free_port()
+        self.victim = self.start_client(
+            {**self.settings, **table},
+            [
+                {"name": "echo", "type": "tcp", "localPort": service.port, "remotePort": self.port},
+                {"name": "secret", "type": "stcp", "localPort": service.port, "secretKey": SECRET_KEY},
+            ],
+        )
+        self.victim.wait_for("start proxy success", 2)
+        line = self.victim.wait_for("login to server success").rstrip()
+        return line.rpartition("run id [")[2].partition("]")[0]
+
+    def end_victim(self) -> None:
+        """Ends it, and waits until its names are free."""
+        self.victim.stop()
+        self.ended += 1
+        self.server.wait_for("client exit success", self.ended)
+
+    def serve(self, connection: socket.socket) -> None:
+        """Counts who reaches the service."""
+        self.served += 1
+        echo(connection)
+
+    def answers(self, message: Message) -> Iterator[Message]:
+        """What the server answers to a message of a stranger: in both versions, with mux and without."""
+        for said in (V1.encode(message), MAGIC + V2.encode(message)):
+            in_mux = mux_frame(1, 1, 1, 0) + mux_frame(0, 0, 1, len(said), said)
+            for content in (said, in_mux):
+                (answer,) = self.ask(content)
+                yield answer
+
+    def ask(self, content: bytes) -> list[Message]:
+        """Says something on a connection of its own; answers the first messages that come back."""
+        heard = b""
+        with dial(self.bind_port) as stranger, contextlib.suppress(ConnectionError):
+            stranger.sendall(content)
+            while not messages(heard) and (data := stranger.recv(PIECE_BYTES)):
+                heard += data
+        return messages(heard)
+
+    def check_work_refused(self, run_id: str, reason: str) -> None:
+        """A work connection in the name of this client is refused, and its users get on."""
+        for answer in self.answers(NewWorkConn(run_id=run_id)):
+            assert isinstance(answer, StartWorkConn), answer
+            self.assertIn(reason, answer.error)
+        for _ in range(12):
+            converse(self.port)
+        self.assertEqual(self.served, 12)
+
+    def check_visit_refused(self, run_id: str, reason: str) -> None:
+        """A visit in the name of this client is refused, although it knows the key."""
+        proof = digest(SECRET_KEY.encode(), 1)
+        visit = NewVisitorConn(run_id=run_id, proxy_name="secret", sign_key=proof, timestamp=1)
+        for answer in self.answers(visit):
+            assert isinstance(answer, NewVisitorConnResp), answer
+            self.assertIn(reason, answer.error)
+        self.assertEqual(self.served, 0)
+
+    def test_in_the_name_of_a_client(self) -> None:
+        """He gets no user of it, and visits nobody in its name."""
+        self.server = self.start_server()
+        for wire in self.wires:
+            run_id = self.start_victim({"transport.wireProtocol": wire})
+            self.check_visit_refused(run_id, "does not belong to the session")
+            self.check_work_refused(run_id, "does not belong to the session")
+            self.end_victim()
+
+    def test_in_nobodys_name(self) -> None:
+        """He visits nobody without a name, either."""
+        self.server = self.start_server()
+        self.start_victim(NOTHING)
+        self.check_visit_refused("", "no client control found")
+
+    def test_without_mux(self) -> None:
+        """Without mux, what keeps users from him is that work connections have to prove the token, too."""
+        scopes: Table = {"auth.additionalScopes": ["NewWorkConns"], "transport.tcpMux": False}
+        self.server = self.start_server(scopes)
+        for wire in self.wires:
+            run_id = self.start_victim({**scopes, "transport.wireProtocol": wire})
+            for answer in self.answers(NewWorkConn(run_id=run_id)):
+                assert isinstance(answer, StartWorkConn), answer
+                self.assertNotEqual(answer.error, "")
+            for _ in range(12):
+                converse(self.port)
+            self.assertEqual(self.served, 12)
+            self.end_victim()
+
+
+class FrpcStrangerTests(StrangerTests):
+    """The same with frp's client, whose logins are never bound."""
+
+    skip = missing_frp()
+    client_command = frp_command("frpc")
+    settings = NOTHING

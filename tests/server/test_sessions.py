@@ -82,7 +82,7 @@ class LoginTests(SynchronousTestCase):
 
 
 class BoundTests(SynchronousTestCase):
-    """Which connections a bound session takes."""
+    """Which connections a session takes."""
 
     def setUp(self) -> None:
         self.scene = Scene()
@@ -133,9 +133,18 @@ class BoundTests(SynchronousTestCase):
             self.assertIn("does not belong", self.offer(client.run_id, other, self.proof(client)))
 
     def test_not_bound(self) -> None:
-        """A session that is not bound takes what names it, as frp does."""
+        """Without mux, a session that is not bound takes each connection that names it, as frp does."""
         client = Client(self.scene, link=link(EXPORTER))
         self.assertEqual(self.offer(client.run_id, link(b"")), "")
+        self.assertIn("does not belong", self.offer(client.run_id, link(b"", muxed=True)))
+
+    def test_not_bound_with_mux(self) -> None:
+        """With mux it takes those of its own link, and no others."""
+        on = link(b"", muxed=True)
+        client = Client(self.scene, link=on)
+        self.assertEqual(self.offer(client.run_id, on), "")
+        for other in (link(b"", muxed=True), link(b""), link(EXPORTER)):
+            self.assertIn("does not belong", self.offer(client.run_id, other))
 
     def test_scopes(self) -> None:
         """Where work connections carry frp's proof, bound ones need none."""

@@ -99,9 +99,25 @@ class VisitTests(SynchronousTestCase):
         self.assertEqual(self.refused("nobody"), "no client control found for run id [nobody]")
 
     def test_without_run_id(self) -> None:
-        """A visit that names no session counts as one of the empty user, as with frp."""
+        """A visit that names no session is refused, whatever it knows."""
         self.provider()
-        self.assertIsInstance(self.successResultOf(self.visit("")[1]), VisitAccepted)
+        self.assertEqual(self.refused(""), "no client control found for run id []")
+
+    def test_of_another_link(self) -> None:
+        """A visit in the name of a client with mux comes over its link."""
+        self.provider()
+        own = Link(True, False, lambda: None)
+        client = Client(self.scene, link=own)
+        for link, answered in (
+            (own, VisitAccepted),
+            (Link(True, False, lambda: None), Refusal),
+            (Link(False, False, lambda: None), Refusal),
+        ):
+            leg = self.scene.open(link)
+            leg.write(open_visit(V2, client.run_id, "db", KEY, 1_700_000_000.0))
+            answer = leg.take(visit_answer(V2))
+            self.scene.flush()
+            self.assertIsInstance(self.successResultOf(answer), answered)
 
     def test_nobody_to_be_signaled(self) -> None:
         """A visit tells who the client is; signals, which are for visitors by name, it does not take."""
@@ -180,8 +196,3 @@ class VisitTests(SynchronousTestCase):
             answer = leg.take(visit_answer(V2))
             self.scene.flush()
             self.assertIsInstance(self.successResultOf(answer), answered)
-
-    def test_without_run_id_where_logins_are_bound(self) -> None:
-        """Where every login must be bound, a visit that names no session is refused."""
-        self.scene = Scene(bound=BoundLogin.REQUIRE)
-        self.assertIn("no client control found", self.refused(""))

@@ -23,6 +23,7 @@ __all__ = [
     "TOO_MANY_LOGINS",
     "UNKNOWN_SESSION",
     "UNVERIFIED",
+    "WRONG_TOKEN",
     "PeerTexts",
 ]
 
@@ -40,15 +41,16 @@ IDENTITY_IN_USE = (
 BINDING_REQUIRED = 'this server requires a bound login (auth.bound = "require")'
 """To a login that is not bound."""
 
-NOT_BOUND = (
-    "token in login doesn't match token from configuration, or TLS is ended in between by somebody else"
-)
+WRONG_TOKEN = "token in login doesn't match token from configuration"
+"""To a login with another token."""
+
+NOT_BOUND = f"{WRONG_TOKEN}, or TLS is ended in between by somebody else"
 """To a bound login whose proof is not that of this server's token and this TLS session.
 
 It begins with what frp says to a wrong token."""
 
 NOT_OF_THIS_SESSION = "this connection does not belong to the session of run id [{run_id}]"
-"""To a work connection or a visit that does not show what its bound session demands; to be formatted."""
+"""To a work connection or a visit that names a session and does not come as that demands; to be formatted."""
 
 UNVERIFIED = "what proves who this client is could not be verified in time"
 """To a login or a ping about which nobody has decided."""
