@@ -9,12 +9,13 @@ from zope.interface import implementer
 from relaykit.errors import RefusalCode, RefusedError
 from relaykit.interfaces import IProver, IVerifier
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope, digest, proves
+from relaykit.sansio.control.texts import WRONG_TOKEN
 from relaykit.values import ClientIdentity, Secret
 
 __all__ = ["TokenProver", "TokenVerifier"]
 
 _MISMATCHES = {
-    Scope.LOGIN: "token in login doesn't match token from configuration",
+    Scope.LOGIN: WRONG_TOKEN,
     Scope.HEARTBEATS: "token in heartbeat doesn't match token from configuration",
     Scope.WORK_CONNECTIONS: "token in NewWorkConn doesn't match token from configuration",
 }

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from relaykit.sansio.control.login_proofs import BindingFailure, BoundLogin
 from relaykit.sansio.control.negotiation import WireProtocol
-from relaykit.sansio.control.texts import TOO_MANY_LOGINS
+from relaykit.sansio.control.texts import NOT_BOUND, TOO_MANY_LOGINS, WRONG_TOKEN
 
 if TYPE_CHECKING:
     from relaykit.client.remembered import Remembered
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BindingPolicy"]
 
-_OTHER_TOKEN = (
-    "the bound login failed: either the token is another one than the server's, or TLS is ended in between "
-    "by somebody else"
-)
+_OTHER_TOKEN = "the token is not the server's"
+_BETWEEN = "or somebody is between you and the server"
 
 
 @frozen
@@ -73,7 +71,9 @@ class BindingPolicy:
         if failure.text == TOO_MANY_LOGINS:
             # A server says so before it has looked at any proof, so this shows none of its own.
             return f"{TOO_MANY_LOGINS} (so says who answered, without a proof of being the server)"
-        text = self._cause(failure)
+        if failure.why is not BindingFailure.NOT_AGREED:
+            return f"{_said(failure)}: {self._other_token(known, certificate)}"
+        text = self._not_agreed()
         if known.certificate and certificate != known.certificate:
             text += f"; its certificate, {certificate}, is not the one that it had before"
         if known.bound:
@@ -83,13 +83,28 @@ class BindingPolicy:
             )
         return text
 
-    def _cause(self, failure: BindingFailed) -> str:
-        if failure.why is BindingFailure.REFUSED:
-            return f"{_OTHER_TOKEN} (the answer was: {failure.text})"
-        if failure.why is BindingFailure.NOT_PROVEN:
-            return f"{_OTHER_TOKEN} (the answer was a yes without proof)"
+    def _other_token(self, known: Remembered, certificate: str) -> str:
+        """What it is where the proof did not hold: with the certificate that was proved, it is the token."""
+        if not known.certificate:
+            return f"{_OTHER_TOKEN}, {_BETWEEN}"
+        if certificate == known.certificate:
+            return _OTHER_TOKEN
+        return (
+            f"{_OTHER_TOKEN}, {_BETWEEN}: its certificate, {certificate}, is not the one that it had before; "
+            f"if the server was replaced: relaykit forget {self.server}"
+        )
+
+    def _not_agreed(self) -> str:
         before = 'which auth.bound = "require" demands' if self.required else "as it did before"
         return (
             f"{self.server} does not agree to a bound login, {before}: either it is no relaykit server, or "
             'it has no token, or auth.bound = "off", or TLS is ended in between by somebody who hides this'
         )
+
+
+def _said(failure: BindingFailed) -> str:
+    """What the answer to the login was."""
+    if failure.why is BindingFailure.NOT_PROVEN:
+        return "the login was accepted without a proof"
+    # The longer text says what is said here, too.
+    return WRONG_TOKEN if failure.text == NOT_BOUND else failure.text

@@ -183,10 +183,11 @@ class Connector:
         """Remembers that the server proved itself in a bound login, and with which certificate."""
         known = self._servers.get(self.server)
         if known.certificate not in ("", certificate):
-            self.log.info(
+            self.log.warn(
                 "{server} proved itself with another certificate than before: {certificate}",
                 server=self.server,
                 certificate=certificate,
+                problem="new-certificate",
             )
         learned = Remembered(speaks_v2=True, bound=True, certificate=certificate)
         self._servers.learn(self.server, learned)

@@ -21,6 +21,7 @@ from relaykit.client.work import WorkConnections
 from relaykit.errors import RemoteProtocolError, SessionLost
 from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
+from relaykit.sansio.control.login_proofs import PeerProof
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
@@ -54,6 +55,16 @@ if TYPE_CHECKING:
 __all__ = ["ClientRun"]
 
 NO_SESSION = "there is no session with the server at the moment"
+
+_PROOFS = {
+    PeerProof.TOKEN: "[{run}] the server proved itself: it has the token",
+    PeerProof.CERTIFICATE: "[{run}] the server proved itself: it has the certificate that is expected",
+    PeerProof.NONE: (
+        "[{run}] the server did not prove itself: whoever is in between can read and change everything, and "
+        "log in with what it saw; pin the server's certificate (transport.tls.serverFingerprint), or have "
+        'both ends require bound logins (auth.bound = "require")'
+    ),
+}
 
 
 class ClientRun(MultiService):
@@ -104,6 +115,7 @@ class ClientRun(MultiService):
         self.proxies = ProxyRegistrar(self, types, config.user, config.server_addr)
         self.proxies.setServiceParent(self)
         self.visitors = Visitors(self, types, config.user)
+        self._warned_of_no_proof = False
         self._former: Sequence[BackendHost | VisitorHost] = ()
         """Of proxies and visitors that are gone while users of theirs go on."""
 
@@ -172,6 +184,7 @@ class ClientRun(MultiService):
             wire=session.framing.version,
             bound=session.is_bound,
         )
+        self._tell_proof(session)
         self._tell_changes("proxy", (), self.proxies.names)
         self.proxies.session_started(session)
         if self._direct is not None:
@@ -180,6 +193,27 @@ class ClientRun(MultiService):
             self.visitors.setServiceParent(self)
             self._tell_changes("visitor", (), self.visitors.names)
         self.visitors.session_started()
+
+    @property
+    def server_proof(self) -> PeerProof | None:
+        """How the server has proved itself in the session; None while there is none."""
+        session, tls = self.session, self._config.transport.tls
+        if session is None:
+            return None
+        if session.is_bound:
+            return PeerProof.TOKEN
+        if tls.enable and (tls.server_fingerprint or tls.trusted_ca_file):
+            return PeerProof.CERTIFICATE
+        return PeerProof.NONE
+
+    def _tell_proof(self, session: Session) -> None:
+        """Says whether the server proved itself; that it did not is a warning once a run."""
+        proof = self.server_proof
+        assert proof is not None
+        problem = {} if proof is not PeerProof.NONE else {"problem": "server-not-proved"}
+        level = self.log.warn if problem and not self._warned_of_no_proof else self.log.info
+        level(_PROOFS[proof], run=session.run_id, proof=proof.value, **problem)
+        self._warned_of_no_proof |= bool(problem)
 
     def session_ended(self) -> None:
         """The session is gone, and with it every registration and whatever waited for a user."""

@@ -228,6 +228,7 @@ class RelayClient(MultiService):
             visitors=run.visitors.status(),
             flows=run.data_plane.counts(),
             round_trip_s=None if run.session is None else run.session.round_trip_s,
+            server_proof=run.server_proof,
         )
 
     def measure_round_trip(self) -> None:

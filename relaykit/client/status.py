@@ -12,12 +12,21 @@ from attrs import field, frozen
 
 from relaykit.dataplane.plane import FlowCounts
 from relaykit.sansio.control.health import Health, HealthState
+from relaykit.sansio.control.login_proofs import PeerProof
 from relaykit.sansio.control.registration import RegistrationState
 
 if TYPE_CHECKING:
     from relaykit.values import Address
 
-__all__ = ["ClientStatus", "Health", "HealthState", "ProxyStatus", "RegistrationState", "VisitorStatus"]
+__all__ = [
+    "ClientStatus",
+    "Health",
+    "HealthState",
+    "PeerProof",
+    "ProxyStatus",
+    "RegistrationState",
+    "VisitorStatus",
+]
 
 
 @frozen(kw_only=True)
@@ -71,6 +80,7 @@ class ClientStatus:
     :ivar cut_at: when users that are still there are cut, while it is being stopped.
     :ivar flows: in them, *near* is where users come from.
     :ivar round_trip_s: to the server and back, in seconds; None if it was not measured.
+    :ivar server_proof: how the server has proved itself in the session; None while there is none.
     """
 
     connected: bool = False
@@ -82,3 +92,4 @@ class ClientStatus:
     visitors: tuple[VisitorStatus, ...] = ()
     flows: FlowCounts = field(factory=FlowCounts)
     round_trip_s: float | None = None
+    server_proof: PeerProof | None = None

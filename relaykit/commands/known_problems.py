@@ -149,10 +149,38 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "bound-login": KnownProblem(
         "The login cannot be bound to its TLS session",
-        "The two ends could not prove the token to each other within this TLS session: the tokens differ, "
-        "or somebody ends TLS in between, or one end cannot do it.",
-        "Compare the tokens first.  If they are the same and the server was replaced on purpose: relaykit "
-        "forget HOST.  Otherwise somebody is in between: do not go on from this network.",
+        "The two tokens differ, or somebody ends TLS in between, or one end cannot bind logins.",
+        "Compare the tokens.  If they are the same and the server was replaced: relaykit forget HOST.  If it "
+        "was not, somebody is in between: do not go on from this network.",
+    ),
+    "server-not-proved": KnownProblem(
+        "The server did not prove itself",
+        "TLS alone does not tell the server from who answers in its place, and the login was not bound: the "
+        'server is of frp, or has no token, or one end has auth.bound = "off", or somebody in between hid '
+        "that it can be.",
+        "Pin the fingerprint that the server logs at its start (transport.tls.serverFingerprint, "
+        "--fingerprint), or verify its certificate (transport.tls.trustedCaFile).  Where both ends are "
+        'relaykit, set auth.bound = "require" at both.',
+    ),
+    "client-not-bound": KnownProblem(
+        "A client's login is not bound",
+        "The login proves the token by frp's digest, which who saw it can use again: the client is of frp, "
+        'or came without TLS 1.3, or one end has auth.bound = "off", or somebody is in between.',
+        'Where no client of frp takes part, set auth.bound = "require".  Have clients of frp verify the '
+        "server's certificate (transport.tls.trustedCaFile).",
+    ),
+    "named-only": KnownProblem(
+        "Only a run id tells a client's connections",
+        "Without mux each work connection of a client of frp comes by itself and says whose it is.  Who has "
+        "learned another client's run id, which logs and connections without TLS show, gets its users.",
+        'Set auth.additionalScopes = ["NewWorkConns"] at both ends, or transport.tcpMux = true.',
+    ),
+    "new-certificate": KnownProblem(
+        "The server has another certificate than before",
+        "The server proved by the token that it is the right one, and showed another certificate than the "
+        "last time.",
+        "Nothing, if its certificate was renewed or its state directory is new.  If not, somebody else has "
+        "the token: make another one.",
     ),
     "wrong-token": KnownProblem(
         "The token is another one",

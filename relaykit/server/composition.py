@@ -361,6 +361,7 @@ class Composition:
             binding=self._binding(),
             accounting=accounting,
             is_deaf_since=is_deaf_since,
+            certified=bool(config.transport.tls.trusted_ca_file),
         )
 
     def _session_settings(self, link: Link) -> SessionSettings:

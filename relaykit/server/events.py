@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
+from relaykit.sansio.control.login_proofs import PeerProof
+
 if TYPE_CHECKING:
     from relaykit.values import ClientIdentity, Ended, Origin, Traffic
 
@@ -29,7 +31,9 @@ class ClientConnected:
     """A client was let in.
 
     :ivar wire: the version of the wire that it speaks.
-    :ivar bound: whether its login is bound to its TLS session.
+    :ivar proof: how it has proved itself in its TLS session.
+    :ivar is_named_only: whether each connection counts as one of its that names it; see
+        :attr:`relaykit.server.sessions.Session.is_named_only`.
     """
 
     client: ClientIdentity
@@ -39,7 +43,13 @@ class ClientConnected:
     os: str
     arch: str
     wire: int
-    bound: bool
+    proof: PeerProof
+    is_named_only: bool
+
+    @property
+    def bound(self) -> bool:
+        """Whether its login is bound to its TLS session."""
+        return self.proof is PeerProof.TOKEN
 
 
 @frozen(kw_only=True)

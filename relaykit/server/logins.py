@@ -153,7 +153,8 @@ class Logins:
                 os=core.login.os,
                 arch=core.login.arch,
                 wire=core.framing.version,
-                bound=session.is_bound,
+                proof=session.proof,
+                is_named_only=session.is_named_only,
             )
         )
         session.start()

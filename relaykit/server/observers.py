@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -13,6 +13,7 @@ from relaykit.errors import ended_by, problem_of
 from relaykit.escaping import told
 from relaykit.interfaces import IServerObserver
 from relaykit.sansio.control.identity import identity_name
+from relaykit.sansio.control.login_proofs import PeerProof
 from relaykit.server import events
 from relaykit.values import Ended, host_of
 
@@ -20,6 +21,23 @@ if TYPE_CHECKING:
     from relaykit.server.events import ServerEvent
 
 __all__ = ["LogObserver", "Observers"]
+
+_PROOFS = {
+    PeerProof.TOKEN: "[{run}] the client proved itself: its login is bound to its TLS session",
+    PeerProof.CERTIFICATE: "[{run}] the client proved itself: it has a certificate of the authority",
+}
+
+_NOT_BOUND = (
+    "[{run}] the client did not prove itself: its login is not bound to its TLS session, so whoever was in "
+    "between can use it again, and read and change everything; clients of relaykit bind theirs over TLS, and "
+    'with auth.bound = "require" no others get in; clients of frp can verify the server '
+    "(transport.tls.trustedCaFile)"
+)
+
+_NAMED_ONLY = (
+    "[{run}] this client has no mux and its login is not bound: whoever learns its run id can take its "
+    'users; set auth.additionalScopes = ["NewWorkConns"] at both ends, or transport.tcpMux = true'
+)
 
 
 class Observers:
@@ -63,6 +81,8 @@ class LogObserver:
     """Writes the log, in frp's words where frp has some: scripts look for them."""
 
     follows_users: bool
+    _warned: set[str] = field(factory=set, init=False)
+    """The problems of logins that it warned of: each of them once."""
 
     log = Logger()
 
@@ -85,6 +105,18 @@ class LogObserver:
             bound=event.bound,
             identity=identity_name(client.key),
         )
+        if event.proof is PeerProof.NONE:
+            self._warn_once(_NOT_BOUND, client.run_id, "client-not-bound", proof=event.proof.value)
+        else:
+            self.log.info(_PROOFS[event.proof], run=client.run_id, proof=event.proof.value)
+        if event.is_named_only:
+            self._warn_once(_NAMED_ONLY, client.run_id, "named-only")
+
+    def _warn_once(self, text: str, run_id: str, problem: str, **fields: Any) -> None:
+        """Warns of a problem that many logins have; from the second time on it is only told."""
+        level = self.log.info if problem in self._warned else self.log.warn
+        self._warned.add(problem)
+        level(text, run=run_id, problem=problem, **fields)
 
     def _client_disconnected(self, event: events.ClientDisconnected) -> None:
         self.log.info(

@@ -26,6 +26,7 @@ from relaykit.sansio.control.events import (
     SignalReceived,
 )
 from relaykit.sansio.control.extensions import HALF_CLOSE, SIGNAL
+from relaykit.sansio.control.login_proofs import PeerProof
 from relaykit.sansio.control.pool import WorkPool
 from relaykit.sansio.control.server_opening import refuse_work
 from relaykit.sansio.control.texts import (
@@ -97,6 +98,8 @@ class SessionRules:
     accounting: Accounting
     is_deaf_since: Callable[[float], bool] = lambda time: False
     """Whether connections of clients may have been dropped unheard since a time."""
+    certified: bool = False
+    """Whether clients have to show a certificate."""
 
 
 class Session:
@@ -248,6 +251,19 @@ class Session:
     def is_bound(self) -> bool:
         """Whether the login was bound to its TLS session."""
         return self._core.bound is not None
+
+    @property
+    def proof(self) -> PeerProof:
+        """How the client has proved itself in its TLS session."""
+        if self.is_bound:
+            return PeerProof.TOKEN
+        return PeerProof.CERTIFICATE if self._rules.certified else PeerProof.NONE
+
+    @property
+    def is_named_only(self) -> bool:
+        """Whether each work connection that names this client is its own: nothing else tells them apart."""
+        proves_more = Scope.WORK_CONNECTIONS in self._rules.verifier.scopes
+        return not (self._link.muxed or self.is_bound or proves_more)
 
     def _ask(self) -> None:
         """Does what a live client answers, whichever kind it is.

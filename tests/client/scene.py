@@ -13,7 +13,7 @@ from relaykit.client.network import Network
 from relaykit.client.paths import Route
 from relaykit.client.service import RelayClient
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
-from relaykit.config.schema import ClientConfig, ClientTransport
+from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
 from relaykit.config.schema.auth import ClientAuth
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.listening import PortInUse
@@ -33,6 +33,9 @@ from tests.server.scene import TOKEN, TYPES, Scene
 
 SERVICE = "tcp:127.0.0.1:80"
 """The endpoint string of the local service."""
+
+
+_TLS = ClientTls()
 
 
 class Machine:
@@ -150,6 +153,7 @@ def make_client(
     login_fail_exit: bool | None = None,
     pool_count: int = 1,
     bound: str = "prefer",
+    tls: ClientTls = _TLS,
     state: StateDirectory | None = None,
     prover: IProver | None = None,
 ) -> RelayClient:
@@ -159,7 +163,9 @@ def make_client(
         auth=ClientAuth(bound=bound),
         server_addr="relay.example",
         login_fail_exit=login_fail_exit,
-        transport=ClientTransport(tcp_mux=machine.muxed, wire_protocol=wire_protocol, pool_count=pool_count),
+        transport=ClientTransport(
+            tcp_mux=machine.muxed, wire_protocol=wire_protocol, pool_count=pool_count, tls=tls
+        ),
     )
     loaded = LoadedClient(
         config,

@@ -12,7 +12,7 @@ from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
 from relaykit.config.schema.auth import ClientAuth
 from relaykit.sansio.control.events import BindingFailed
 from relaykit.sansio.control.login_proofs import BindingFailure, BoundLogin
-from relaykit.sansio.control.texts import TOO_MANY_LOGINS
+from relaykit.sansio.control.texts import NOT_BOUND, TOO_MANY_LOGINS
 from relaykit.values import Secret
 
 SERVER = "relay.example:7000"
@@ -61,10 +61,19 @@ class ExplanationTests(SynchronousTestCase):
         """A wrong token, or TLS that is ended in between: nobody can tell which."""
         for why in (BindingFailure.REFUSED, BindingFailure.NOT_PROVEN):
             text = policy().explained(BindingFailed(why, "go away"), UNKNOWN, "sha256:01")
-            self.assertIn("token is another one", text)
-            self.assertIn("TLS is ended in between", text)
+            self.assertIn("the token is not the server's, or somebody is between you and the server", text)
             self.assertEqual("go away" in text, why is BindingFailure.REFUSED)
             self.assertNotIn("forget", text)
+
+    def test_wrong_token(self) -> None:
+        """A wrong token is told in a sentence; with the certificate that was proved it is nothing else."""
+        failure = BindingFailed(BindingFailure.REFUSED, NOT_BOUND)
+        told = "token in login doesn't match token from configuration: the token is not the server's"
+        self.assertEqual(policy().explained(failure, PROVEN, "sha256:01"), told)
+        self.assertEqual(
+            policy().explained(failure, UNKNOWN, "sha256:01"),
+            f"{told}, or somebody is between you and the server",
+        )
 
     def test_too_many_logins(self) -> None:
         """A server that does not look at the login says so without a proof; the token is not in doubt."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twisted.logger import capturedLogs
+from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.certificates.own import fingerprint
 from relaykit.client.remembered import Remembered, RememberedServers
+from relaykit.client.service import RelayClient
+from relaykit.config.schema import ClientTls
 from relaykit.errors import BindingFailedError, SessionLost
 from relaykit.sansio.control.client_life import STAND_BY_S
-from relaykit.sansio.control.login_proofs import BoundLogin
+from relaykit.sansio.control.login_proofs import BoundLogin, PeerProof
 from relaykit.state import StateDirectory
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Secret
@@ -127,9 +129,49 @@ class BoundSessionTests(SynchronousTestCase):
         with capturedLogs() as logged:
             client = started(Machine(scene, tls=True), token=Secret("wrong"), login_fail_exit=True)
         failed = self.failureResultOf(client.when_first_login(), BindingFailedError)
-        self.assertIn("the token is another one than the server's, or TLS is ended", str(failed.value))
+        self.assertIn("the token is not the server's, or somebody is between you", str(failed.value))
         said = "register control error: token in login doesn't match token from configuration, or TLS"
         self.assertTrue(any(said in line for line in lines(logged)))
+
+
+class ServerProofTests(SynchronousTestCase):
+    """What a client says of whether the server proved itself."""
+
+    def proof_lines(self, machine: Machine, **settings: object) -> tuple[RelayClient, list[LogEvent]]:
+        """A client that logs in twice, and what its log says of the server's proof."""
+        with capturedLogs() as logged:
+            client = started(machine, **settings)
+            machine.connections[-1].abort()
+            machine.scene.advance(2)
+        return client, [each for each in logged if each["log_format"].startswith("[{run}] the server ")]
+
+    def test_proved(self) -> None:
+        """It did, in a bound login: each session says so."""
+        client, told = self.proof_lines(Machine(Scene(), tls=True))
+        self.assertEqual([each["proof"] for each in told], ["token", "token"])
+        self.assertEqual({each["log_level"] for each in told}, {LogLevel.info})
+        self.assertIs(client.status().server_proof, PeerProof.TOKEN)
+
+    def test_not_proved(self) -> None:
+        """It did not: that is a warning once, and the status has it."""
+        client, told = self.proof_lines(Machine(Scene(), tls=True), bound="off")
+        self.assertEqual([each["proof"] for each in told], ["none", "none"])
+        self.assertEqual([each["log_level"] for each in told], [LogLevel.warn, LogLevel.info])
+        self.assertIn("the server did not prove itself: whoever is in between", formatEvent(told[0]))
+        self.assertIs(client.status().server_proof, PeerProof.NONE)
+
+    def test_certificate(self) -> None:
+        """A certificate that was asked for is a proof, too."""
+        tls = ClientTls(server_fingerprint="00" * 32)
+        client, told = self.proof_lines(Machine(Scene(), tls=True), bound="off", tls=tls)
+        self.assertEqual([each["proof"] for each in told], ["certificate", "certificate"])
+        self.assertIs(client.status().server_proof, PeerProof.CERTIFICATE)
+
+    def test_no_session(self) -> None:
+        """Without a session there is nobody to have proved anything."""
+        machine = Machine(Scene())
+        machine.reachable = False
+        self.assertIsNone(started(machine).status().server_proof)
 
 
 class DowngradeTests(SynchronousTestCase):

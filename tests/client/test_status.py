@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
+from relaykit.client.status import ClientStatus, PeerProof, ProxyStatus, RegistrationState, VisitorStatus
 from relaykit.dataplane.plane import FlowCounts
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Address
@@ -34,6 +34,7 @@ class StatusTests(SynchronousTestCase):
             client.status(),
             ClientStatus(
                 connected=True,
+                server_proof=PeerProof.NONE,
                 since=self.scene.clock.seconds(),
                 proxies=(
                     ProxyStatus(name="web", type="tcp", state=RegistrationState.RUNNING, address=":6000"),

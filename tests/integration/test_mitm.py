@@ -21,7 +21,7 @@ from tests.integration.programs import (
 from tests.integration.relays import NOTHING, RelayTestCase, Table
 from tests.integration.traffic import converse, dial, echo, end_of, receive_exactly
 
-BOTH_CAUSES = "either the token is another one than the server's, or TLS is ended in between"
+BOTH_CAUSES = "the token is not the server's, or somebody is between you and the server"
 """What a client says when a bound login fails."""
 
 WORDS = b"what a user says to nobody but the service"

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.sansio.control.login_proofs import PeerProof
 from relaykit.server import accounting, events
 from relaykit.server.accounting import GONE_FOR_S, Accounting, ProxyTotals
 from relaykit.server.observers import Observers
@@ -39,7 +40,8 @@ class AccountingTests(SynchronousTestCase):
                 os="",
                 arch="",
                 wire=nothing,
-                bound=False,
+                proof=PeerProof.NONE,
+                is_named_only=False,
             )
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 
 from relaykit.errors import NoWorkConnection
 from relaykit.interfaces import IServerObserver
+from relaykit.sansio.control.login_proofs import PeerProof
 from relaykit.server import events
 from relaykit.server.observers import LogObserver, Observers
 from relaykit.values import Address, ClientIdentity, Ended, Origin, Traffic
@@ -30,10 +31,14 @@ LINES: list[tuple[Any, LogLevel, list[str]]] = [
             os="linux",
             arch="arm",
             wire=2,
-            bound=True,
+            proof=PeerProof.TOKEN,
+            is_named_only=False,
         ),
         LogLevel.info,
-        ["[r1] client login info: ip [192.0.2.1:4321] version [0.70.1] hostname [h] os [linux] arch [arm]"],
+        [
+            "[r1] client login info: ip [192.0.2.1:4321] version [0.70.1] hostname [h] os [linux] arch [arm]",
+            "[r1] the client proved itself: its login is bound to its TLS session",
+        ],
     ),
     (
         events.ClientDisconnected(client=CLIENT, why=Ended.TIMEOUT, reason=""),
@@ -171,6 +176,29 @@ class LogObserverTests(SynchronousTestCase):
                 observer.on_event(event)
             self.assertEqual([formatEvent(each) for each in logged], lines)
             self.assertEqual({each["log_level"] for each in logged}, {level})
+
+    def test_proofs(self) -> None:
+        """Whether a client proved itself is told at each login; that it did not is a warning once."""
+        connected, observer = LINES[0][0], LogObserver(False)
+        for proof, is_named_only, told in (
+            (PeerProof.CERTIFICATE, False, [(LogLevel.info, "it has a certificate")]),
+            (PeerProof.NONE, False, [(LogLevel.warn, "is not bound to its TLS session")]),
+            (
+                PeerProof.NONE,
+                True,
+                [
+                    (LogLevel.info, "is not bound to its TLS session"),
+                    (LogLevel.warn, "whoever learns its run id can take its users"),
+                ],
+            ),
+            (PeerProof.NONE, True, [(LogLevel.info, "is not bound"), (LogLevel.info, "has no mux")]),
+        ):
+            with capturedLogs() as logged:
+                observer.on_event(evolve(connected, proof=proof, is_named_only=is_named_only))
+            self.assertEqual([each["log_level"] for each in logged[1:]], [level for level, _ in told])
+            self.assertEqual(logged[1]["proof"], proof.value)
+            for event, (_, text) in zip(logged[1:], told, strict=True):
+                self.assertIn(text, formatEvent(event))
 
     def test_every_event(self) -> None:
         """No event is left out."""

@@ -15,7 +15,13 @@ from urllib.parse import quote
 from attrs import Attribute, field, frozen
 from rich.filesize import decimal
 
-from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
+from relaykit.client.status import (
+    ClientStatus,
+    PeerProof,
+    ProxyStatus,
+    RegistrationState,
+    VisitorStatus,
+)
 from relaykit.commands.known_problems import KnownProblem
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.dataplane.plane import FlowCounts
@@ -156,6 +162,7 @@ class Snapshot:
     :ivar at: the time of the snapshot.
     :ivar seconds: for how long it has been in its state; until the next attempt, where it waits; until what
         runs is cut, where it is stopping.
+    :ivar is_unproved: whether the server that it is connected to did not prove to be the one that is meant.
     """
 
     at: float
@@ -166,6 +173,7 @@ class Snapshot:
     requests: tuple[UserRequest, ...] = ()
     flows: FlowCounts = field(factory=FlowCounts)
     round_trip_s: float | None = None
+    is_unproved: bool = False
     problem: LastProblem | None = None
 
     @property
@@ -180,7 +188,10 @@ class Snapshot:
         """The state of the connection, in words."""
         match self.state:
             case ConnectionState.CONNECTED:
-                return f"connected to {self.server}" + (", but nothing is open" if self.nothing_open else "")
+                unproved = ", which did not prove itself" if self.is_unproved else ""
+                return f"connected to {self.server}{unproved}" + (
+                    ", but nothing is open" if self.nothing_open else ""
+                )
             case ConnectionState.CONNECTING:
                 return f"connecting to {self.server}"
             case ConnectionState.WAITING:
@@ -265,6 +276,7 @@ class StatusView:
             requests=requests,
             flows=status.flows,
             round_trip_s=status.round_trip_s,
+            is_unproved=status.server_proof is PeerProof.NONE,
             problem=problem,
         )
 

@@ -10,7 +10,15 @@ from relaykit.sansio.control.channel_binding import EXPORTER_LENGTH
 from relaykit.sansio.control.extensions import BOUND, IDENTITY
 from relaykit.sansio.control.identity import Signer
 
-__all__ = ["NOTHING_PROVEN", "NO_PROOFS", "BindingFailure", "BoundLogin", "ClientProofs", "ServerProofs"]
+__all__ = [
+    "NOTHING_PROVEN",
+    "NO_PROOFS",
+    "BindingFailure",
+    "BoundLogin",
+    "ClientProofs",
+    "PeerProof",
+    "ServerProofs",
+]
 
 
 class BoundLogin(enum.Enum):
@@ -21,6 +29,17 @@ class BoundLogin(enum.Enum):
     REQUIRE = "require"
     """Or no login."""
     OFF = "off"
+
+
+class PeerProof(enum.Enum):
+    """How the other end of a session has shown to be the one that is meant, in this very TLS session."""
+
+    TOKEN = "token"
+    """It has the token: the login is bound."""
+    CERTIFICATE = "certificate"
+    """It has a certificate that was asked for."""
+    NONE = "none"
+    """Not at all: somebody else may be in between."""
 
 
 class BindingFailure(enum.Enum):

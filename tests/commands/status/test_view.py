@@ -7,7 +7,13 @@ from typing import Any
 from attrs import evolve, fields, has
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState, VisitorStatus
+from relaykit.client.status import (
+    ClientStatus,
+    PeerProof,
+    ProxyStatus,
+    RegistrationState,
+    VisitorStatus,
+)
 from relaykit.commands.status import server, view
 from relaykit.commands.status.view import (
     MOST_ADDRESSES,
@@ -64,6 +70,14 @@ class StatusViewTests(SynchronousTestCase):
         for status, words in (
             (ClientStatus(), "connecting to relay.example:7000"),
             (ClientStatus(connected=True), "connected to relay.example:7000"),
+            (
+                ClientStatus(connected=True, server_proof=PeerProof.CERTIFICATE),
+                "connected to relay.example:7000",
+            ),
+            (
+                ClientStatus(connected=True, server_proof=PeerProof.NONE),
+                "connected to relay.example:7000, which did not prove itself",
+            ),
             (
                 ClientStatus(since=0.0, next_try=102.6),
                 "not connected to relay.example:7000, next attempt in 3 s",
