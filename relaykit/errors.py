@@ -316,6 +316,7 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     ("too many rendezvous", "too-many-rendezvous"),
     ("this rendezvous was asked for already", "rendezvous-refused"),
     ("the server did not answer within", "visit-refused"),
+    ("must be given, and not be empty", "no-secret"),
     ("proxy [", "start-error"),
 )
 """Parts of refusals, and the known problem of each.

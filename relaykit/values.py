@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 __all__ = [
     "LOST_LINGER_S",
+    "NO_SECRET",
     "Address",
     "Balance",
     "CarrierCapabilities",
@@ -62,6 +63,10 @@ class Secret:
         return "<secret>"
 
     __str__ = __repr__
+
+
+NO_SECRET: Final = Secret("")
+"""The default of options: none was given.  It equals one that is empty on purpose, and is not the same."""
 
 
 @frozen

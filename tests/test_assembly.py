@@ -101,8 +101,8 @@ class ReadTests(SynchronousTestCase):
             self.assertEqual((assembly.token, assembly.state.path), (Secret("other"), Path("/named")))
 
     def test_no_false_warning(self) -> None:
-        """A file without a token is not warned about when the token comes from elsewhere."""
-        config = self.file("s.toml", "")
+        """An empty token in a file is not warned about when the token comes from elsewhere."""
+        config = self.file("s.toml", 'auth.token = ""\n')
         self.assertTrue(read_server(RoleFiles(config=config, environ={})).warnings)
         files = RoleFiles(config=config, environ={}, token_file=self.file("token", "other\n"))
         self.assertEqual(read_server(files).warnings, ())
@@ -155,7 +155,7 @@ class MakeTests(SynchronousTestCase):
     def test_open_server(self) -> None:
         """A server without a token is warned about, loudly; one with a token is not."""
         reactor = MemoryReactorClock()
-        for text, warned in (("", True), ('auth.token = "s"', False)):
+        for text, warned in (('auth.token = ""', True), ('auth.token = "s"', False)):
             with capturedLogs() as events:
                 read_server(self.config(text)).make(reactor)
             self.assertEqual(any("NO TOKEN IS SET" in event["log_format"] for event in events), warned)

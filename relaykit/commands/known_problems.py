@@ -182,6 +182,18 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Nothing, if its certificate was renewed or its state directory is new.  If not, somebody else has "
         "the token: make another one.",
     ),
+    "secret-on-the-line": KnownProblem(
+        "A secret is on the command line",
+        "A token, a key or a password was given as a flag, as frp's programs take it; every user of the "
+        "machine can read it in the list of processes.",
+        "Put it into a configuration file that only its owner may read, or use --token-file with relaykit "
+        "server and relaykit client.",
+    ),
+    "no-secret": KnownProblem(
+        "A secret is missing, empty or blank",
+        "A token, a secret key or a password has to be there, and is not.",
+        'Make one with relaykit token.  For a server without a token write auth.token = "" into its file.',
+    ),
     "wrong-token": KnownProblem(
         "The token is another one",
         "The server did not accept the login, most likely because the client's token is another one.",

@@ -44,7 +44,7 @@ _EXAMPLES = (
 
 _ENVIRONMENT = (
     ("RELAYKIT_SERVER", "The server of a one-line command that has no \\-\\-server."),
-    ("RELAYKIT_TOKEN", "The token, where \\-\\-token\\-file is not given; empty for a server without one."),
+    ("RELAYKIT_TOKEN", "The token, where \\-\\-token\\-file is not given."),
     (
         "RELAYKIT_FINGERPRINT",
         "The fingerprint of the server's certificate, where \\-\\-fingerprint is not given.",

@@ -29,6 +29,9 @@ __all__ = ["QuickPorts", "guessed_host", "kept_token", "run_quick"]
 TOKEN_FILE = "token"
 """File of the state directory that holds the token."""
 
+HIDDEN = "TOKEN"
+"""What stands for the token in a log or a pipe."""
+
 EXAMPLE_PORT = 6000
 """The port of the server that the line asks for."""
 
@@ -90,6 +93,15 @@ def run_quick(
     loaded = loaded_or_said(lambda: server_from_table(table, types=types), context.complain)
     if loaded is None:
         return 1
+    is_terminal = context.stdout.isatty()
+    kept_in = token_file or ("" if state is None else str(state.path / TOKEN_FILE))
+    if not is_terminal and not kept_in:
+        context.explain(
+            "nobody could be told the token: this is no terminal, and no state directory has it: --state-dir "
+            "DIR, or --token-file FILE",
+            "state-directory",
+        )
+        return 1
     known_as = host or guessed_host()
     return run_before_people(
         context,
@@ -97,9 +109,10 @@ def run_quick(
         plain=plain,
         note=lambda server, is_narrow: _invitation(
             ServerName(known_as, server.port),
-            token,
+            token.reveal() if is_terminal else HIDDEN,
             server.fingerprint,
             ports,
+            kept_in="" if is_terminal else kept_in,
             guessed=not host,
             line=_short_lines if is_narrow else _one_line,
         ),
@@ -128,13 +141,16 @@ def guessed_host() -> str:
 
 def _invitation(
     server: ServerName,
-    token: Secret,
+    token: str,
     fingerprint: str,
     ports: QuickPorts,
     *,
+    kept_in: str,
     guessed: bool,
-    line: Callable[[ServerName, Secret, str, str, str], str],
+    line: Callable[[ServerName, str, str, str, str], str],
 ) -> str:
+    """What people need to know; ``kept_in`` is where the token is, if it is not shown."""
+
     def command(what: str, where: str) -> str:
         return line(server, token, fingerprint, what, where)
 
@@ -149,21 +165,23 @@ def _invitation(
     if ports.http:
         name = "--subdomain NAME" if ports.subdomain_host else "--domain NAME"
         lines += ["", "For a site, run:", "", command(f"http {EXAMPLE_SITE}", name), ""]
+    if kept_in:
+        lines.append(f"{HIDDEN} is in {kept_in}; it is shown on a terminal only.")
     if guessed:
         where = ", an address of your own network" if _is_private(server.host) else ""
         lines.append(f"If clients reach this machine by another name than {server.host}{where}: --host NAME.")
     return "\n".join((*lines, ""))
 
 
-def _one_line(server: ServerName, token: Secret, fingerprint: str, what: str, where: str) -> str:
+def _one_line(server: ServerName, token: str, fingerprint: str, what: str, where: str) -> str:
     login = f"--server {server} --fingerprint {fingerprint}"
-    return f"    RELAYKIT_TOKEN={token.reveal()} relaykit {what} {login} {where}"
+    return f"    RELAYKIT_TOKEN={token} relaykit {what} {login} {where}"
 
 
-def _short_lines(server: ServerName, token: Secret, fingerprint: str, what: str, where: str) -> str:
+def _short_lines(server: ServerName, token: str, fingerprint: str, what: str, where: str) -> str:
     """The same in lines that fit a terminal of 80 columns, so that they can be copied from there."""
     return (
-        f"RELAYKIT_TOKEN={token.reveal()} relaykit {what} \\\n"
+        f"RELAYKIT_TOKEN={token} relaykit {what} \\\n"
         f"--server {server} {where} \\\n"
         f"--fingerprint {fingerprint.removeprefix('sha256:')}"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from relaykit.commands.runner import DRAIN_LIMIT_S
 from relaykit.commands.service_files import ServiceFiles, is_hidden, service_files
@@ -131,8 +131,12 @@ def run_client(context: CommandContext, config: str, token_file: str) -> int:
 def run_sockets(context: CommandContext, config: str) -> int:
     """Prints the socket unit of a server."""
     try:
+        # Only its ports matter here.
         loaded = load_server(
-            str(Path(config).absolute()), types=ProxyTypes.installed(), environ=context.environ
+            str(Path(config).absolute()),
+            types=ProxyTypes.installed(),
+            environ=context.environ,
+            token_given=True,
         )
     except ConfigurationProblems as error:
         context.explain(error)
@@ -155,14 +159,18 @@ def _run(role: str, context: CommandContext, config: str, token_file: str, socke
     low: list[int] = []
     files = ServiceFiles()
     if Path(config).exists():
-        types = ProxyTypes.installed()
+        reading: dict[str, Any] = {
+            "types": ProxyTypes.installed(),
+            "environ": context.environ,
+            "token_given": bool(token_file),
+        }
         loaded: LoadedServer | LoadedClient
         try:
             if role == "server":
-                loaded = load_server(config, types=types, environ=context.environ)
+                loaded = load_server(config, **reading)
                 low = sorted(_low_server_ports(loaded))
             else:
-                loaded = load_client(config, types=types, environ=context.environ)
+                loaded = load_client(config, **reading)
                 low = sorted(_low_client_ports(loaded))
         except ConfigurationProblems as error:
             context.explain(error)

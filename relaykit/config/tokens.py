@@ -80,7 +80,9 @@ def _resolved(auth: Auth, environ: Mapping[str, str] | None, cwd: str) -> Secret
     except UnicodeDecodeError:
         raise _failed("the token is not text in UTF-8") from None
     if not token:
-        raise _failed("there is nothing where the token should be: for none, leave this key out")
+        raise _failed(
+            'there is nothing where the token should be; for none, write auth.token = "" in its place'
+        )
     return Secret(token)
 
 

@@ -15,8 +15,9 @@ options send to the other end is declared at the field too::
 it; :func:`extension` a field of relaykit's own part of that message, which only relaykit reads.  A
 field with neither stays on its side.  :func:`file_key` gives a field a place at the top of the file, such
 as the ``vhostHTTPPort`` of a type that has one port for all its proxies.  Every number has limits: those of
-``Port``, ``Seconds`` and the like, or its own; what names a host is a ``Host``.  Limits that
-msgspec knows are checked at both ends.
+``Port``, ``Seconds`` and the like, or its own; what names a host is a ``Host``.  A ``Secret``
+must be given and not be empty, unless :func:`secret` says otherwise.  That, and the limits that msgspec
+knows, are checked at both ends.
 """
 
 from relaykit.options.bandwidth import bandwidth_problem, is_no_limit, parse_bandwidth
@@ -56,10 +57,12 @@ from relaykit.options.fields import (
     option_fields,
     options_class,
     plain_type,
+    secret,
     wire,
     with_files,
 )
 from relaykit.options.one_line import OneLine
+from relaykit.options.secrets import secret_problems
 from relaykit.options.travel import EXTENSION_KEY, convert, from_wire, to_wire
 
 __all__ = [
@@ -103,6 +106,8 @@ __all__ = [
     "options_class",
     "parse_bandwidth",
     "plain_type",
+    "secret",
+    "secret_problems",
     "to_wire",
     "wire",
     "with_files",

@@ -20,9 +20,10 @@ from relaykit.options.fields import (
     doc,
     extension,
     flag,
+    secret,
     wire,
 )
-from relaykit.values import Balance, Secret
+from relaykit.values import NO_SECRET, Balance, Secret
 
 __all__ = [
     "HealthCheck",
@@ -81,8 +82,12 @@ class LoadBalancer(Options, frozen=True, kw_only=True):
         str, wire("group"), flag("group"), doc("Proxies of the same group share one exposure.")
     ] = ""
     group_key: Annotated[
-        Secret, wire("group_key"), flag("group-key"), doc("What a proxy must know to join the group.")
-    ] = Secret("")
+        Secret,
+        wire("group_key"),
+        flag("group-key"),
+        secret(needed=lambda balancer: bool(balancer.group), may_be_empty=True),
+        doc("What a proxy must know to join the group."),
+    ] = NO_SECRET
     balance: Annotated[
         str,
         extension("balance"),

@@ -41,6 +41,7 @@ __all__ = [
     "option_fields",
     "options_class",
     "plain_type",
+    "secret",
     "wire",
     "with_files",
 ]
@@ -150,6 +151,18 @@ def flag(name: str) -> msgspec.Meta:
     return msgspec.Meta(extra={"flag": name})
 
 
+def secret(
+    *, needed: Callable[[Any], bool] = lambda options: True, may_be_empty: bool = False
+) -> msgspec.Meta:
+    """Says when a secret must be there; without this, always, and never an empty one.
+
+    ``needed`` answers that for the options that it is a field of.  Where it ``may_be_empty``, whoever wants
+    that writes it out: what is forgotten is not the same.  See
+    :func:`relaykit.options.secrets.secret_problems`.
+    """
+    return msgspec.Meta(extra={"secret_needed": needed, "secret_may_be_empty": may_be_empty})
+
+
 @frozen
 class Problem:
     """One thing that is wrong with a value: its key, dotted from the table it is in, and why.
@@ -186,7 +199,8 @@ class OptionField:
     checks.  ``least`` and ``greatest`` are the limits of a number, None where it has none.
     ``names`` is "host", "host and port" or "domain" for a text that must be that, else empty.
     ``file``, ``file_key``, ``flag``, ``listened`` and ``exclusive`` are what :func:`file`, :func:`file_key`,
-    ``flag``, ``ListeningPort`` and ``RemotePort`` declare.
+    ``flag``, ``ListeningPort`` and ``RemotePort`` declare; ``secret_needed`` and ``secret_may_be_empty`` what
+    :func:`secret` does.
     """
 
     name: str
@@ -204,6 +218,8 @@ class OptionField:
     flag: str | None
     listened: bool
     exclusive: bool
+    secret_needed: Callable[[Any], bool]
+    secret_may_be_empty: bool
     least: float | None
     greatest: float | None
 
@@ -310,6 +326,8 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
         flag=extra.get("flag"),
         listened=extra.get("listened", False),
         exclusive=extra.get("exclusive", False),
+        secret_needed=extra.get("secret_needed", lambda options: True),
+        secret_may_be_empty=extra.get("secret_may_be_empty", False),
         least=least,
         greatest=greatest,
     )

@@ -18,13 +18,13 @@ from zope.interface import implementer
 from relaykit.descriptors import for_strangers
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode, RemoteProtocolError
 from relaykit.interfaces import IExposure, IIngress, ILegAcceptor
-from relaykit.options import Domains, Host, Options, Problem, doc, file_key, wire
+from relaykit.options import Domains, Host, Options, Problem, doc, file_key, secret, wire
 from relaykit.sansio.hostnames import domain_key
 from relaykit.sansio.http.credentials import Credentials
 from relaykit.sansio.routes import Route, RouteTable
 from relaykit.sansio.sources import source_of
 from relaykit.timer import Waits
-from relaykit.values import Address, Secret
+from relaykit.values import NO_SECRET, Address, Secret
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -78,7 +78,12 @@ class HttpUserOptions(DomainOptions, frozen=True, kw_only=True):
     """What is added where users name themselves, too, as in HTTP."""
 
     http_user: Annotated[str, wire("http_user"), doc("User name that users must give; empty for none.")] = ""
-    http_password: Annotated[Secret, wire("http_pwd"), doc("Password that they must give.")] = Secret("")
+    http_password: Annotated[
+        Secret,
+        wire("http_pwd"),
+        secret(needed=lambda options: bool(options.http_user), may_be_empty=True),
+        doc("Password that they must give."),
+    ] = NO_SECRET
     route_by_http_user: Annotated[
         str,
         wire("route_by_http_user"),

@@ -21,7 +21,7 @@ from relaykit.interfaces import (
 )
 from relaykit.options import OneLine, Options, doc, wire
 from relaykit.proxies.tcp import LocalServiceBackend, NoIngressOptions
-from relaykit.values import Secret, host_of
+from relaykit.values import NO_SECRET, Secret, host_of
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -55,7 +55,7 @@ ANY_USER = "*"
 class StcpOptions(Options, frozen=True, kw_only=True):
     """The own keys of an ``stcp`` proxy."""
 
-    secret_key: Annotated[Secret, wire("sk"), doc("What a visitor must know.")] = Secret("")
+    secret_key: Annotated[Secret, wire("sk"), doc("What a visitor must know.")] = NO_SECRET
     allow_users: Annotated[
         tuple[str, ...],
         wire("allow_users"),
@@ -66,7 +66,7 @@ class StcpOptions(Options, frozen=True, kw_only=True):
 class StcpVisitorOptions(Options, frozen=True, kw_only=True):
     """The own keys of an ``stcp`` visitor."""
 
-    secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = Secret("")
+    secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = NO_SECRET
 
 
 def admit(proxy: IRegisteredProxy, caller: IInitiator) -> None:

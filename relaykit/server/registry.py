@@ -26,7 +26,7 @@ from relaykit.errors import (
 )
 from relaykit.escaping import shown
 from relaykit.interfaces import IGroupableProxyType, IRegisteredProxy, ISignalReceiver, IVisitable
-from relaykit.options import Options, ProxyCommon, from_wire
+from relaykit.options import Options, ProxyCommon, from_wire, secret_problems
 from relaykit.sansio.control.texts import STOPPED
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.sansio.pacing import Budget
@@ -427,7 +427,12 @@ class Registry:
             options = from_wire(proxy_type.proxy_options, fields)
         except msgspec.ValidationError as error:
             raise ProxyRefusedError(RefusalCode.BAD_OPTIONS, f"proxy [{name}]: {error}") from error
-        for problem in (*common.problems(), *options.problems()):
+        for problem in (
+            *common.problems(),
+            *options.problems(),
+            *secret_problems(common, as_sent=True),
+            *secret_problems(options, as_sent=True),
+        ):
             raise ProxyRefusedError(
                 RefusalCode.BAD_OPTIONS, f"proxy [{name}]: {problem.key}: {problem.reason}"
             )

@@ -23,7 +23,11 @@ class ServingTestCase(SynchronousTestCase):
     """Runs commands with roles that do nothing, and leaves the process as it is.
 
     ``events`` are the texts that were logged.
+
+    :cvar on_terminal: whether what is printed goes to a terminal.
     """
+
+    on_terminal = False
 
     def setUp(self) -> None:
         """Takes the place of roles, log, limits and signals."""
@@ -64,4 +68,6 @@ class ServingTestCase(SynchronousTestCase):
         def terminate() -> None:
             self.handlers[signal.SIGTERM](signal.SIGTERM, None)
 
-        return run_printed(words, environ, lambda: RunningReactor(during or terminate))
+        return run_printed(
+            words, environ, lambda: RunningReactor(during or terminate), on_terminal=self.on_terminal
+        )

@@ -31,13 +31,23 @@ def _no_reactor() -> Any:
     raise AssertionError("this command line was not expected to serve")
 
 
+class TerminalOutput(StringIO):
+    """What is printed on a terminal."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
 def run_printed(
     words: Sequence[str],
     environ: Mapping[str, str] | None = None,
     choose_reactor: Callable[[], Any] = _no_reactor,
+    *,
+    on_terminal: bool = False,
 ) -> Printed:
-    """Runs ``relaykit WORDS`` in this process."""
-    stdout, stderr = StringIO(), StringIO()
+    """Runs ``relaykit WORDS`` in this process; into a pipe, or on a terminal."""
+    stdout, stderr = TerminalOutput() if on_terminal else StringIO(), StringIO()
     status = run(words, CommandContext(stdout, stderr, environ or {}, choose_reactor))
     return Printed(status, stdout.getvalue(), stderr.getvalue())
 

@@ -23,6 +23,8 @@ from tests.commands.terminal import run_printed
 class RunTests(ServingTestCase):
     """Tests for the server that it runs."""
 
+    on_terminal = True
+
     def setUp(self) -> None:
         """Takes the place of the server, and notes what it is made of."""
         super().setUp()
@@ -101,6 +103,27 @@ class RunTests(ServingTestCase):
         path.write_text("given\n")
         self.assertIn("RELAYKIT_TOKEN=given ", self.serve(*words).stdout)
         self.assertFalse(Path(self.folder, TOKEN_FILE).exists())
+
+    def test_no_terminal(self) -> None:
+        """What goes to a log or a pipe says where the token is, and not what it is."""
+        self.on_terminal = False
+        words = ("server", "--quick", "--host", "relay.example")
+        printed = self.serve(*words, "--state-dir", self.folder).stdout
+        kept = Path(self.folder, TOKEN_FILE)
+        self.assertIn("    RELAYKIT_TOKEN=TOKEN relaykit tcp 22 --server relay.example:7000 ", printed)
+        self.assertIn(f"TOKEN is in {kept}; it is shown on a terminal only.", printed)
+        self.assertNotIn(kept.read_text().strip(), printed)
+        own = self.file("given\n")
+        printed = self.serve(*words, "--state-dir", self.folder, "--token-file", own).stdout
+        self.assertIn(f"TOKEN is in {own};", printed)
+        self.assertNotIn("given", printed)
+
+    def test_nobody_to_tell(self) -> None:
+        """A token that is neither shown nor kept would be nobody's."""
+        self.on_terminal = False
+        printed = self.serve("server", "--quick")
+        self.assertEqual((printed.status, self.made), (1, []))
+        self.assertIn("nobody could be told the token", printed.stderr)
 
     def test_misuse(self) -> None:
         """A file and ``--quick`` exclude each other; ports are ports."""

@@ -40,6 +40,10 @@ def need_systemd(folder: Path) -> None:
             raise SkipTest(f"systemd-analyze cannot check units here: {tried.stdout}{tried.stderr}")
 
 
+TOKEN = 'auth.token = "t"\n'
+"""What a server's file has to have."""
+
+
 class UnitTests(SynchronousTestCase):
     """Tests for what is in a unit."""
 
@@ -126,7 +130,7 @@ class RunTests(SynchronousTestCase):
 
     def test_command(self) -> None:
         """The unit calls this relaykit, with absolute paths."""
-        printed = self.systemd("server", 'auth.token = "t"\n')
+        printed = self.systemd("server", TOKEN)
         self.assertEqual(printed.status, 0)
         self.assertIn(f"\nExecStart={Path(sys.executable).parent}/", printed.stdout)
         self.assertIn(f"{self.folder}/server.toml\n", printed.stdout)
@@ -134,7 +138,7 @@ class RunTests(SynchronousTestCase):
     def test_named_files(self) -> None:
         """The files that the configuration names come into the unit, and what is left to do is told."""
         text = (
-            'log.to = "/srv/frps.log"\n[transport.tls]\ncertFile = "/nonexistent/a.crt"\n'
+            f'{TOKEN}log.to = "/srv/frps.log"\n[transport.tls]\ncertFile = "/nonexistent/a.crt"\n'
             'keyFile = "/nonexistent/a.key"\n'
         )
         for role in ("server", "client"):
@@ -144,14 +148,14 @@ class RunTests(SynchronousTestCase):
                 self.assertIn(line, printed.stdout)
             self.assertIn("note: log.to: the service cannot write /srv/frps.log", printed.stderr)
             self.assertIn(f"systemctl try-restart relaykit-{role}", printed.stderr)
-        self.assertNotIn("log.to", self.systemd("server", 'log.to = "console"\n').stderr)
+        self.assertNotIn("log.to", self.systemd("server", f'{TOKEN}log.to = "console"\n').stderr)
 
     def test_low_ports(self) -> None:
         """The configuration decides whether a capability is needed."""
         for role, text, needed in (
-            ("server", "bindPort = 7000\n", ""),
-            ("server", "bindPort = 443\n", "CAP_NET_BIND_SERVICE"),
-            ("server", "[[allowPorts]]\nstart = 1000\nend = 2000\n", "CAP_NET_BIND_SERVICE"),
+            ("server", f"{TOKEN}bindPort = 7000\n", ""),
+            ("server", f"{TOKEN}bindPort = 443\n", "CAP_NET_BIND_SERVICE"),
+            ("server", f"{TOKEN}[[allowPorts]]\nstart = 1000\nend = 2000\n", "CAP_NET_BIND_SERVICE"),
             ("client", visitor(5432), ""),
             ("client", visitor(80), "CAP_NET_BIND_SERVICE"),
             ("client", visitor(-1), ""),
@@ -167,10 +171,10 @@ class RunTests(SynchronousTestCase):
         printed = self.systemd("sockets", text)
         listens = [line for line in printed.stdout.splitlines() if line.startswith("Listen")]
         self.assertEqual(listens, ["ListenStream=[::1]:443", "ListenStream=1023", "ListenDatagram=1023"])
-        beside = self.systemd("server", text, "--sockets").stdout
+        beside = self.systemd("server", text, "--sockets", "--token-file", "t").stdout
         self.assertIn("\nAmbientCapabilities=\n", beside)
         self.assertIn("\nRequires=relaykit-server.socket\n", beside)
-        self.assertNotIn(".socket", self.systemd("server", text).stdout)
+        self.assertNotIn(".socket", self.systemd("server", text + TOKEN).stdout)
 
     def test_no_sockets(self) -> None:
         """A socket unit for nothing, or for nearly everything, is none; why is told."""
@@ -179,6 +183,11 @@ class RunTests(SynchronousTestCase):
             printed = self.systemd("sockets", allowed)
             self.assertEqual((printed.status, printed.stdout), (1, ""))
             self.assertIn(count, printed.stderr)
+
+    def test_no_token(self) -> None:
+        """A server without a token would not start, unless the unit hands it over."""
+        self.assertIn("auth.token: must be given", self.systemd("server", "").stderr)
+        self.assertEqual(self.systemd("server", "", "--token-file", "t").status, 0)
 
     def test_bad_file(self) -> None:
         """A file that could not be served gets no unit."""
@@ -197,7 +206,7 @@ class RunTests(SynchronousTestCase):
     def test_hidden_program(self) -> None:
         """A relaykit in somebody's home cannot be a service, and that is told."""
         self.patch(sys, "executable", "/home/me/venv/bin/python")
-        printed = self.systemd("server", "")
+        printed = self.systemd("server", TOKEN)
         self.assertIn("/home/me/venv/bin/python", printed.stderr)
         self.assertIn("\nExecStart=/home/me/venv/bin/python -m relaykit server", printed.stdout)
 

@@ -76,6 +76,17 @@ class VerifyTests(SynchronousTestCase):
             self.assertIn(f"did you mean {key}?", printed.stderr)
         self.assertNotIn("key of the client", printed.stderr)
 
+    def test_token_elsewhere(self) -> None:
+        """A file without a token is good with one from elsewhere, if that is there and not empty."""
+        token = Path(self.mktemp())
+        text = "bindPort = 7001\n"
+        self.assertIn("auth.token: must be given", self.verify(text).stderr)
+        self.assertIn("cannot read the token file", self.verify(text, "--token-file", str(token)).stderr)
+        token.write_text(" \n")
+        self.assertIn("it is empty", self.verify(text, "--token-file", str(token)).stderr)
+        token.write_text("s")
+        self.assertEqual(self.verify(text, "--token-file", str(token)).status, 0)
+
     def test_wrong_token(self) -> None:
         """A token that is a number is an error, and not warned about as an empty one."""
         self.assertNotIn("is empty", self.verify("auth.token = 5\nbindPort = 7000\n").stderr)
@@ -89,7 +100,7 @@ class VerifyTests(SynchronousTestCase):
 
     def test_warnings(self) -> None:
         """A warning is told, and does not make a file bad."""
-        printed = self.verify("bindPort = 7001\n")
+        printed = self.verify('auth.token = ""\nbindPort = 7001\n')
         self.assertEqual(printed.status, 0)
         self.assertTrue(printed.stderr.startswith("WARNING: "))
 

@@ -40,9 +40,9 @@ class ConfigurationTestCase(SynchronousTestCase):
         return load_client(name, **self._options(options))
 
     def server(self, text: str, name: str = "frps.toml", **options: Any) -> LoadedServer:
-        """Loads a server's configuration."""
+        """Loads a server's configuration, whose token is elsewhere."""
         self.write(name, text)
-        return load_server(name, **self._options(options))
+        return load_server(name, **self._options({"token_given": True, **options}))
 
     def client_problems(self, text: str, name: str = "frpc.toml", **options: Any) -> list[str]:
         """What is wrong with a client's configuration, as people read it."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from attrs import frozen
@@ -44,6 +44,11 @@ serverName = "app"
 secretKey = "sesame"
 bindPort = 9000
 """
+
+
+SECRET = 'type = "stcp"\nsecretKey = "k"\n'
+VISITOR = f"{SECRET}bindPort = 1\n"
+"""What each secret proxy, and each visitor, needs."""
 
 
 class KnockOptions(Options, frozen=True, kw_only=True):
@@ -147,7 +152,7 @@ class ClientTests(ConfigurationTestCase):
             ("transport.tls.serverName", ""),
             ("webServer.addr", ""),
             ("localIP", '[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 1\n'),
-            ("bindAddr", '[[visitors]]\nname = "a"\ntype = "stcp"\nserverName = "a"\nbindPort = 1\n'),
+            ("bindAddr", f'[[visitors]]\n{VISITOR}name = "a"\nserverName = "a"\n'),
         ):
             for value in ("a..b", "b" * 64, "http://a", "a b"):
                 (problem,) = self.client_problems(f'{table}{key} = "{value}"\n')
@@ -187,12 +192,12 @@ class ClientTests(ConfigurationTestCase):
         """Members of one group share a port; a type without groups has none to share."""
         entries = "".join(
             f'[[proxies]]\nname = "{name}"\ntype = "tcp"\nlocalPort = 1\nremotePort = 6000\n'
-            f'loadBalancer.group = "{group}"\n'
+            f'loadBalancer.group = "{group}"\nloadBalancer.groupKey = "k"\n'
             for name, group in (("a", "x"), ("b", "x"), ("c", "y"))
         )
         (warning,) = self.client(entries).warnings
         self.assertIn('proxy "c"', str(warning))
-        secret = '[[proxies]]\nname = "a"\ntype = "stcp"\nlocalPort = 1\nloadBalancer.group = "x"\n'
+        secret = f'[[proxies]]\nname = "a"\n{SECRET}localPort = 1\nloadBalancer.group = "x"\n'
         (warning,) = self.client(secret).warnings
         self.assertIn("loadBalancer.group", str(warning))
         self.assertIn("has no effect: proxies of type stcp cannot be grouped", str(warning))
@@ -217,7 +222,7 @@ class ClientTests(ConfigurationTestCase):
     def test_names(self) -> None:
         """A name must be its own; a proxy and a visitor may share one."""
         proxy = '[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 1\n'
-        visitor = '[[visitors]]\nname = "a"\ntype = "stcp"\nserverName = "b"\nbindPort = 1\n'
+        visitor = f'[[visitors]]\n{VISITOR}name = "a"\nserverName = "b"\n'
         self.assertEqual(len(self.client(proxy + visitor).visitors), 1)
         self.assertEqual(
             self.client_problems(proxy + proxy),
@@ -371,9 +376,32 @@ class ServerTests(ConfigurationTestCase):
         self.assertEqual(loaded.warnings, ())
 
     def test_empty_token(self) -> None:
-        """A server without a token is warned about."""
-        (warning,) = self.server("").warnings
+        """A server without a token must be wanted, and is warned about."""
+        (problem,) = self.server_problems("", token_given=False)
+        self.assertIn("auth.token: must be given; relaykit token makes one", problem)
+        self.assertIn('auth.token = ""', problem)
+        (warning,) = self.server('auth.token = ""\n', token_given=False).warnings
         self.assertEqual(warning.key, "auth.token")
+
+    def test_token_of_nothing(self) -> None:
+        """A token that a template makes of nothing is refused, with the line and what was to be there."""
+        cases: tuple[tuple[dict[str, str], str], ...] = (
+            ({}, 'auth.token = "{{ .Envs.NAME }}"'),
+            ({"NAME": ""}, 'auth.token = "{{ .Envs.NAME }}"'),
+            ({"NAME": ""}, 'auth.token = "x{{ .Envs.NAME }}"'),
+        )
+        load: Any
+        for environ, text in cases:
+            for load in (self.server_problems, self.client_problems):
+                (problem,) = load(f"# its own\n{text}\n", environ=environ)
+                self.assertIn(":2: auth.token: {{ .Envs.NAME }} has no value", problem)
+                self.assertIn("(set the variable)", problem)
+
+    def test_blank_token(self) -> None:
+        """A token of white space is none, at either end."""
+        for load in (self.server_problems, self.client_problems):
+            (problem,) = load('auth.token = "  "\n', token_given=False)
+            self.assertIn("auth.token: is blank", problem)
 
     def test_allowed_ports(self) -> None:
         """Entries that allow no port are told with file, line, key and what to write, each once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from pathlib import Path
 
 from tests.integration.datagram_traffic import DatagramService, ask_all
 from tests.integration.programs import Program, free_port, free_ports
@@ -24,9 +24,8 @@ class DatagramLinesTests(WalkTestCase):
             "relaykit server --quick", f"relaykit server --quick --host {HOST} --port {self.bind_port}"
         )
         server = self.begin(self.listing("five-minutes/server.sh"))
-        token = re.search("[0-9a-f]{40}", server.wait_for("RELAYKIT_TOKEN="))
-        assert token is not None
-        (self.folder / "token").write_text(token.group())
+        kept = server.wait_for("TOKEN is in ").removeprefix("TOKEN is in ").partition(";")[0]
+        (self.folder / "token").write_text(Path(kept).read_text())
 
     def started(self, name: str, command: str, port: int) -> Program:
         """Starts a listing of a howto, that publishes this port."""

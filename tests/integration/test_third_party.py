@@ -302,7 +302,7 @@ class MistakeTests(_ExampleTestCase):
                 "alice",
                 '"open sesame"',
                 '""',
-                '/alice.toml:11: proxies[0].secretKey (proxy "door"): must be given: without it, ',
+                '/alice.toml:11: proxies[0].secretKey (proxy "door"): must be given, and not ',
             ),
             (
                 "bob",

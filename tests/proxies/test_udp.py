@@ -66,7 +66,7 @@ class UdpOptionsTests(SynchronousTestCase):
             loaded = self.load(load_client, f"udpPacketSize = {size}\n{proxy}")
             expected = udp.UdpOptions(remote_port=5300, udp_packet_size=meant)
             self.assertEqual(loaded.proxies[0].options, expected)
-            server = self.load(load_server, f"udpPacketSize = {size}\n")
+            server = self.load(load_server, f'auth.token = "t"\nudpPacketSize = {size}\n')
             self.assertEqual(server.ingress_options["udp"].udp_packet_size, meant)
         for size in (-1, 65508):
             with self.assertRaisesRegex(ConfigurationProblems, "udpPacketSize: must be in"):

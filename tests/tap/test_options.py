@@ -30,7 +30,8 @@ class Options(RoleOptions):
             raise self.error
         types = ProxyTypes.installed()
         loaded = server_from_table(
-            {"transport": {"tls": {"certFile": "a.crt", "keyFile": "/k"}}}, types=types
+            {"auth": {"token": "s"}, "transport": {"tls": {"certFile": "a.crt", "keyFile": "/k"}}},
+            types=types,
         )
         return ServerAssembly(loaded=loaded, token=Secret("s"), types=types, state=None)
 

@@ -20,6 +20,7 @@ __all__ = [
     "LARGEST_INTEGER",
     "LIST",
     "MAPPING",
+    "SECRET",
     "TEXT",
     "FlagType",
     "quoted",
@@ -41,12 +42,14 @@ class FlagType:
     :ivar name: shown in the help text after the flag.
     :ivar implied: the value of a flag that is given without one; None when it needs one.
     :ivar join: makes one value of those of a repeated flag; without it the last one counts.
+    :ivar is_secret: whether nobody else should see the value.
     """
 
     name: str
     read: Callable[[str], Any]
     implied: str | None = None
     join: Callable[[Any, Any], Any] | None = None
+    is_secret: bool = False
 
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -113,6 +116,7 @@ def quoted(text: str) -> str:
 
 
 TEXT = FlagType("string", str)
+SECRET = FlagType("string", str, is_secret=True)
 INTEGER = FlagType("int", read_integer)
 BOOLEAN = FlagType("", read_boolean, implied="true")
 DURATION = FlagType("duration", read_duration)

@@ -15,6 +15,7 @@ from relaykit.commands.frp.flag_types import (
     LARGEST_INTEGER,
     LIST,
     MAPPING,
+    SECRET,
     TEXT,
     FlagType,
 )
@@ -94,13 +95,13 @@ FRPS = Command(
         Flag("dashboard_addr", TEXT, "address of the dashboard", "0.0.0.0", "webServer.addr"),
         Flag("dashboard_port", INTEGER, "port of the dashboard; 0 for none", 0, "webServer.port"),
         Flag("dashboard_user", TEXT, "user of the dashboard", "admin", "webServer.user"),
-        Flag("dashboard_pwd", TEXT, "password of the dashboard", "admin", "webServer.password"),
+        Flag("dashboard_pwd", SECRET, "password of the dashboard", "admin", "webServer.password"),
         Flag("enable_prometheus", BOOLEAN, "serve metrics at the dashboard", False, "enablePrometheus"),
         Flag("log_file", TEXT, "console, or the file to log to", "console", "log.to"),
         Flag("log_level", TEXT, "trace, debug, info, warn or error", "info", "log.level"),
         Flag("log_max_days", INTEGER, "days that rotated log files are kept", 3, "log.maxDays"),
         Flag("disable_log_color", BOOLEAN, "no colors on the console", False, "log.disablePrintColor"),
-        Flag("token", TEXT, "secret that clients must know", "", "auth.token", short="t"),
+        Flag("token", SECRET, "secret that clients must know", "", "auth.token", short="t"),
         Flag("subdomain_host", TEXT, "domain under which proxies get their subdomains", "", "subDomainHost"),
         Flag("allow_ports", PORT_RANGES, "ports of proxies, such as 1000-2000,3001", (), "allowPorts"),
         Flag(
@@ -124,7 +125,7 @@ CLIENT_FLAGS = (
     Flag("protocol", TEXT, "tcp, kcp, quic, websocket or wss", "tcp", "transport.protocol", short="p"),
     Flag("user", TEXT, "prefix of the proxies' names", "", "user", short="u"),
     Flag("client-id", TEXT, "name of this client", "", "clientID"),
-    Flag("token", TEXT, "secret that the server asks for", "", "auth.token", short="t"),
+    Flag("token", SECRET, "secret that the server asks for", "", "auth.token", short="t"),
     Flag("log_level", TEXT, "trace, debug, info, warn or error", "info", "log.level"),
     Flag("log_file", TEXT, "console, or the file to log to", "console", "log.to"),
     Flag("log_max_days", INTEGER, "days that rotated log files are kept", 3, "log.maxDays"),
@@ -158,10 +159,10 @@ _DOMAINS = (
 )
 _CREDENTIALS = (
     Flag("http_user", TEXT, "user that HTTP clients must name", "", "httpUser"),
-    Flag("http_pwd", TEXT, "password of that user", "", "httpPassword"),
+    Flag("http_pwd", SECRET, "password of that user", "", "httpPassword"),
 )
 _SECRET = (
-    Flag("sk", TEXT, "secret key that visitors must know", "", "secretKey"),
+    Flag("sk", SECRET, "secret key that visitors must know", "", "secretKey"),
     Flag("allow_users", LIST, "users whose visitors may come; * for all", (), "allowUsers"),
 )
 
@@ -192,7 +193,7 @@ _VISITOR_FLAGS = (
     Flag("visitor_name", TEXT, "name of the visitor", "", "name", short="n"),
     Flag("server_name", TEXT, "name of the proxy to visit", "", "serverName"),
     Flag("server-user", TEXT, "user of the client that has the proxy", "", "serverUser"),
-    Flag("sk", TEXT, "secret key of the proxy", "", "secretKey"),
+    Flag("sk", SECRET, "secret key of the proxy", "", "secretKey"),
     Flag("bind_addr", TEXT, "address to listen on", "", "bindAddr"),
     Flag("bind_port", INTEGER, "port to listen on", 0, "bindPort"),
     _ENCRYPTION,

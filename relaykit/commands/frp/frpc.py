@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from relaykit.assembly import ClientAssembly
 from relaykit.commands.context import error_text
-from relaykit.commands.frp.settings import as_flag, client_table, entry_table
+from relaykit.commands.frp.settings import as_flag, client_table, entry_table, warn_of_shown_secrets
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving, exit_status
 from relaykit.commands.serve import serve_client
@@ -100,6 +100,7 @@ def _run_table(table: dict[str, Any], call: Call, context: CommandContext) -> in
     if loaded is None:
         return 1
     writer = begin_serving(loaded.config.log, context, color=True)
+    warn_of_shown_secrets(call)
     return _serve(loaded, context, types, writer, lambda: None)
 
 

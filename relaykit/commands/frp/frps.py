@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from relaykit.assembly import ServerAssembly
 from relaykit.commands.context import error_text
-from relaykit.commands.frp.settings import as_flag, server_table
+from relaykit.commands.frp.settings import as_flag, server_table, warn_of_shown_secrets
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.runner import begin_serving, exit_status
 from relaykit.commands.serve import serve_server
@@ -40,6 +40,7 @@ def run(call: Call, context: CommandContext) -> int:
         log.info("frps uses config file: {path}", path=call["config"])
     else:
         log.info("frps uses command line arguments for config")
+    warn_of_shown_secrets(call)
     try:
         assembly = ServerAssembly.of(loaded, types, context.environ)
     except RelaykitError as error:

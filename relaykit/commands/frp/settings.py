@@ -10,12 +10,15 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from attrs import evolve
+from twisted.logger import Logger
 
 from relaykit.commands.frp.flags import CLIENT_FLAGS, FRPS
 from relaykit.commands.frp.grammar import Call, Flag, flags_of
 from relaykit.config.problems import ConfigurationProblem
 
-__all__ = ["as_flag", "client_table", "entry_table", "server_table"]
+__all__ = ["as_flag", "client_table", "entry_table", "server_table", "warn_of_shown_secrets"]
+
+log = Logger()
 
 
 def server_table(call: Call) -> dict[str, Any]:
@@ -43,6 +46,20 @@ def as_flag(call: Call, problem: ConfigurationProblem) -> ConfigurationProblem:
     names = {flag.key: flag.name.replace("_", "-") for flag in (*inherited, *own) if flag.key}
     name = names.get(problem.key.partition("].")[2] or problem.key)
     return problem if name is None else evolve(problem, key=f"--{name}", subject="")
+
+
+def warn_of_shown_secrets(call: Call) -> None:
+    """Warns of each flag that was given with a secret."""
+    own, inherited = flags_of(call.path)
+    for flag in (*own, *inherited):
+        name = flag.name.replace("_", "-")
+        if flag.type.is_secret and name in call.given and call[name]:
+            log.warn(
+                "--{flag}: whoever is on this machine can read it in the list of processes; put it into a "
+                "file that only its owner may read, and start with: -c FILE",
+                flag=flag.name,
+                problem="secret-on-the-line",
+            )
 
 
 def _table(call: Call, flags: Iterable[Flag], always: Collection[str] = ()) -> dict[str, Any]:

@@ -51,6 +51,7 @@ _CONNECTION = (
         default="",
         help="file with the server's token; else RELAYKIT_TOKEN",
     ),
+    click.Option(["--no-token"], is_flag=True, help="the server has no token"),
     click.Option(
         ["--fingerprint"], default="", help="accept only the server whose certificate has this SHA-256"
     ),

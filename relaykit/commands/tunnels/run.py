@@ -59,7 +59,12 @@ def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) ->
     logins = RememberedLogins(state)
     try:
         login = login_for(
-            logins, context.environ, values["server"], values["token_file"], values["fingerprint"]
+            logins,
+            context.environ,
+            values["server"],
+            values["token_file"],
+            values["fingerprint"],
+            no_token=values["no_token"],
         )
         table = {**_server_table(login, values["user"]), **tunnel.table(values, context.environ, login.token)}
     except RelaykitError as error:
@@ -109,11 +114,14 @@ def login_for(
     server: str = "",
     token_file: str = "",
     fingerprint: str = "",
+    *,
+    no_token: bool = False,
 ) -> Login:
     """The server that is meant, and what it takes to log in.
 
     What is not on the command line comes from the environment, then from what is remembered.
 
+    :param no_token: the server has none.
     :raises RelaykitError: no server is named, or no token is there for it.
     """
     named = server or environ.get("RELAYKIT_SERVER", "")
@@ -123,15 +131,22 @@ def login_for(
             "no server is named: --server HOST:PORT, or RELAYKIT_SERVER", problem="no-server-named"
         )
     meant = ServerName.parse(named) if named or known is None else known.server
-    if token_file:
+    if no_token:
+        token = Secret("")
+    elif token_file:
         token = read_secret_file(token_file)
     elif "RELAYKIT_TOKEN" in environ:
         token = Secret(environ["RELAYKIT_TOKEN"].strip())
+        if not token:
+            raise RelaykitError(
+                "RELAYKIT_TOKEN is empty; for a server that has no token: --no-token",
+                problem="no-token-given",
+            )
     elif known is not None:
         token = known.token
     else:
         raise RelaykitError(
-            f"no token is given for {meant}: --token-file FILE, or RELAYKIT_TOKEN (empty for none)",
+            f"no token is given for {meant}: --token-file FILE, or RELAYKIT_TOKEN, or --no-token",
             problem="no-token-given",
         )
     pinned = fingerprint or environ.get("RELAYKIT_FINGERPRINT", "")

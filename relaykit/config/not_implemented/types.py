@@ -20,7 +20,7 @@ from relaykit.options import (
     doc,
     file_key,
 )
-from relaykit.values import Secret
+from relaykit.values import NO_SECRET, Secret
 
 __all__ = ["NOT_IMPLEMENTED_TYPES", "NotImplementedType"]
 
@@ -46,7 +46,7 @@ class NatTraversal(Options, frozen=True, kw_only=True):
 class XtcpOptions(Options, frozen=True, kw_only=True):
     """The own keys of an ``xtcp`` proxy."""
 
-    secret_key: Annotated[Secret, doc("What a visitor must know.")] = Secret("")
+    secret_key: Annotated[Secret, doc("What a visitor must know.")] = NO_SECRET
     allow_users: Annotated[
         tuple[str, ...], doc("Users whose visitors are let in; empty: only the own user, *: everybody.")
     ] = ()
@@ -56,7 +56,7 @@ class XtcpOptions(Options, frozen=True, kw_only=True):
 class XtcpVisitorOptions(Options, frozen=True, kw_only=True):
     """The own keys of an ``xtcp`` visitor."""
 
-    secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = Secret("")
+    secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = NO_SECRET
     protocol: Annotated[str, doc("Protocol of the direct path: quic or kcp.")] = "quic"
     keep_tunnel_open: Annotated[bool, doc("Opens the path before it is needed, and again.")] = False
     max_retries_an_hour: Annotated[CountOrOff, doc("Most attempts in an hour, with keepTunnelOpen.")] = 8

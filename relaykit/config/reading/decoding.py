@@ -20,6 +20,7 @@ from relaykit.config.schema.addresses import (
     host_and_port_problem,
     host_problem,
 )
+from relaykit.config.template.source import Missing
 from relaykit.config.text.documents import (
     Document,
     Format,
@@ -86,8 +87,10 @@ class Reader:
     ``source_line`` maps the lines of the document to those of the file; ``elsewhere`` says where a key
     belongs that is not known where it stands, or answers an empty text.  ``type_keys`` answers the keys of
     proxy types, and is asked only about keys that nobody else knows; ``type_keys_met`` is which of them there
-    were.  ``main`` reads the file that includes this one, and has these keys for both.  Without ``strict``,
-    unknown keys are ignored.  With ``texts_from_scalars``, a number or a boolean passes for a text.
+    were.  ``main`` reads the file that includes this one, and has these keys for both.  ``missing`` is what
+    had no value where the file is a template, by the path in lower case of what was made of it.  Without
+    ``strict``, unknown keys are ignored.  With ``texts_from_scalars``, a number or a boolean passes for a
+    text.
     """
 
     report: Report
@@ -99,6 +102,7 @@ class Reader:
     elsewhere: Callable[[str], str] = lambda key: ""
     type_keys: Callable[[], TypeKeys] = dict
     main: Reader | None = None
+    missing: Mapping[KeyPath, Missing] = field(factory=dict)
     type_keys_met: set[KeyPath] = field(factory=set, init=False)
     _blamed: set[KeyPath] = field(factory=set, init=False)
     _around_blamed: set[KeyPath] = field(factory=set, init=False)
@@ -194,7 +198,7 @@ class Reader:
     def _given_value(self, each: OptionField, given: Mapping[str, Given], path: KeyPath, subject: str) -> Any:
         found = given.get(each.key.casefold())
         path = (*path, each.key)
-        if found is None or found.value is None:
+        if found is None or (found.value is None and not self._is_of_nothing(each.type, path)):
             if each.required:
                 self.problem(path, "must be given", subject=subject)
             return ABSENT
@@ -296,6 +300,10 @@ class Reader:
     def _value(self, value: Any, declared: Any, path: KeyPath, subject: str) -> Any:
         """What a field, an element or an entry of this type gets; nothing else converts or checks it."""
         plain = plain_type(declared)
+        if self._is_of_nothing(plain, path):
+            what = f"{self.missing[fold(path)]}, and a secret is not made of nothing"
+            self.problem(path, what, hint="set the variable", subject=subject)
+            return _FAILED
         nested = options_class(plain)
         if nested is not None:
             found = self.table(nested, {} if value is None else value, path, subject=subject)
@@ -315,6 +323,10 @@ class Reader:
         except msgspec.ValidationError as error:
             self.problem(path, _reason(value, declared, error), hint=_hint(value, plain), subject=subject)
             return _FAILED
+
+    def _is_of_nothing(self, plain: Any, path: KeyPath) -> bool:
+        """Whether a secret was made of something in a template that had no value."""
+        return plain is Secret and fold(path) in self.missing
 
     def _elements(self, value: Any, declared: Any, path: KeyPath, subject: str) -> Any:
         if not isinstance(value, list):

@@ -18,7 +18,7 @@ from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS,
 from relaykit.config.text.documents import KeyPath, kind_of, shown
 from relaykit.errors import PluginError
 from relaykit.interfaces import IDatagramProxyType, IGroupableProxyType, IProxyType
-from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon
+from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, secret_problems
 from relaykit.plugins import ProxyTypes
 
 __all__ = ["Entry", "EntryReader", "ProxyEntry", "VisitorEntry"]
@@ -49,6 +49,7 @@ class Entry(Generic[CommonT]):
         """Reports what a check found, what is wrong with the plugin, and what is not available yet."""
         if self.plugin is not None:
             found.add(self.plugin.problems(), _PLUGIN)
+            found.add(secret_problems(self.plugin), _PLUGIN)
         if not found.problems and not self.reader.is_blamed(self.path):
             if self.type is None:
                 reason = f"the {kind} type {self.common.type}: not available yet"

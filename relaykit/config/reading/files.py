@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import os
 from collections.abc import Mapping
 
 from relaykit.config.problems import ConfigurationProblem, Report
 from relaykit.config.reading.decoding import Reader
+from relaykit.config.reading.missing import missing_values
 from relaykit.config.template.rendering import Rendered, render
 from relaykit.config.template.source import Missing, TemplateError
 from relaykit.config.text.documents import Document, FormatError
@@ -38,12 +40,20 @@ def read_file(
     except TemplateError as error:
         report.problems.append(_template_problem(path, error))
         return None
+    parse = functools.partial(parse_document, extension=os.path.splitext(path)[1], strict=strict)
     try:
-        document = parse_document(rendered.text, os.path.splitext(path)[1], strict=strict)
+        document = parse(rendered.text)
     except FormatError as error:
         report.problems.append(_format_problem(path, error, rendered))
         return None
-    reader = Reader(report, _table(document), path, strict=strict, source_line=rendered.source_line)
+    reader = Reader(
+        report,
+        _table(document),
+        path,
+        strict=strict,
+        source_line=rendered.source_line,
+        missing=missing_values(rendered, parse),
+    )
     _warn(reader, rendered)
     return reader
 

@@ -24,9 +24,11 @@ from relaykit.options import (
     bandwidth_problem,
     is_no_limit,
     option_fields,
+    secret_problems,
 )
 from relaykit.sansio.parsers.proxy_protocol import VERSIONS
 from relaykit.sansio.wire.messages import MOST_NAME
+from relaykit.values import NO_SECRET
 
 __all__ = [
     "TOKEN_SOURCE_EXEC",
@@ -51,18 +53,23 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """Source: RFC 9110 section 5.6.2."""
 
 
-def nested_problems(options: Options, prefix: str = "") -> Iterator[Problem]:
-    """The problems of options and of all options inside them, by key from the outermost."""
+def nested_problems(options: Options) -> Iterator[Problem]:
+    """The problems of options and of all options inside them, secrets included, by key from the outermost."""
+    yield from _nested_problems(options, "")
+    yield from secret_problems(options)
+
+
+def _nested_problems(options: Options, prefix: str) -> Iterator[Problem]:
     for problem in options.problems():
         yield Problem((prefix + problem.key).removesuffix("."), problem.reason)
     for each in option_fields(type(options)):
         value, key = getattr(options, each.name), each.file_key or each.key
         if isinstance(value, Options):
-            yield from nested_problems(value, f"{prefix}{key}.")
+            yield from _nested_problems(value, f"{prefix}{key}.")
         elif isinstance(value, tuple):
             for position, item in enumerate(value):
                 if isinstance(item, Options):
-                    yield from nested_problems(item, f"{prefix}{key}[{position}].")
+                    yield from _nested_problems(item, f"{prefix}{key}[{position}].")
 
 
 def check_server(
@@ -73,11 +80,11 @@ def check_server(
     ``token_given`` says that the token comes from elsewhere.
     """
     found = Findings()
-    found.add(nested_problems(config))
+    found.add(each for each in nested_problems(config) if not (token_given and each.key == "auth.token"))
     found.add(_unsafe_problems("auth.tokenSource", config.auth.token_source, allow_unsafe))
     if not token_given:
         found.add(_unbindable(config.auth))
-        if _has_no_token(config.auth) and config.auth.method == "token":
+        if config.auth.token is not NO_SECRET and not config.auth.token:
             found.warn((Problem("auth.token", "is empty: whoever reaches the port may log in"),))
     found.warn(
         _idle_limits(
@@ -139,6 +146,7 @@ def check_proxy(
     found = Findings()
     found.add(_proxy_problems(common, has_plugin, takes_datagrams))
     found.add(_too_long({"name": common.name}, user))
+    found.add(each for each in secret_problems(common) if is_groupable or each.key != "loadBalancer.groupKey")
     found.add(nested_problems(options))
     if not has_plugin and not common.local and common.local_port == 0:
         found.warn((Problem("localPort", "is 0: there is no local service to connect to"),))

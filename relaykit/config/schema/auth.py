@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from relaykit.config.schema.sections import choice_problems
-from relaykit.options import FileUse, Options, Problem, doc, file
-from relaykit.values import Secret
+from relaykit.options import FileUse, Options, Problem, doc, file, secret
+from relaykit.values import NO_SECRET, Secret
 
 __all__ = [
     "AUTH_METHODS",
@@ -56,7 +56,7 @@ class CommandVariable(Options, frozen=True, kw_only=True):
     """One environment variable of a command."""
 
     name: Annotated[str, doc("Name of the variable.")] = ""
-    value: Annotated[Secret, doc("Its value.")] = Secret("")
+    value: Annotated[Secret, secret(needed=lambda variable: False), doc("Its value.")] = NO_SECRET
 
 
 class TokenCommand(Options, frozen=True, kw_only=True):
@@ -108,16 +108,29 @@ class ServerOidc(Options, frozen=True, kw_only=True):
     skip_issuer_check: Annotated[bool, doc("Accepts tokens of other issuers.")] = False
 
 
+def _token_needed(auth: Auth) -> bool:
+    """Whether a token has to be there: at the server, unless it comes from elsewhere."""
+    return auth.needs_token and auth.method == "token" and auth.token_source is None
+
+
 class Auth(Options, frozen=True, kw_only=True):
-    """What says who may log in at both ends."""
+    """What says who may log in at both ends.
+
+    :cvar needs_token: whether there must be one, or a word that there is none: a client without it gets in
+        nowhere but where nobody is asked for one.
+    """
+
+    needs_token: ClassVar[bool] = False
 
     method: Annotated[str, doc("token or oidc.")] = "token"
     additional_scopes: Annotated[
         tuple[str, ...], doc("What is proved and checked besides the login: HeartBeats, NewWorkConns.")
     ] = ()
-    token: Annotated[Secret, doc("Secret that server and clients share; it also keys encryption.")] = Secret(
-        ""
-    )
+    token: Annotated[
+        Secret,
+        secret(needed=_token_needed, may_be_empty=True),
+        doc("Secret that server and clients share; it also keys encryption."),
+    ] = NO_SECRET
     token_source: TokenSource | None = None
     bound: Annotated[
         str,
@@ -142,6 +155,7 @@ class Auth(Options, frozen=True, kw_only=True):
 class ServerAuth(Auth, frozen=True, kw_only=True):
     """Who may log in to the server."""
 
+    needs_token = True
     oidc: ServerOidc = ServerOidc()
 
 
@@ -149,7 +163,12 @@ class ClientOidc(Options, frozen=True, kw_only=True):
     """OpenID Connect, as the client asks for tokens."""
 
     client_id: Annotated[str, doc("Client id at the issuer.")] = msgspec.field(default="", name="clientID")
-    client_secret: Annotated[Secret, doc("Client secret at the issuer.")] = Secret("")
+    client_secret: Annotated[
+        Secret,
+        # Whether there must be one is the issuer's business.
+        secret(needed=lambda oidc: False),
+        doc("Client secret at the issuer."),
+    ] = NO_SECRET
     audience: Annotated[str, doc("Audience to ask for.")] = ""
     scope: Annotated[str, doc("Scope to ask for.")] = ""
     token_endpoint_url: Annotated[str, doc("URL that tokens are asked from; http or https.")] = msgspec.field(

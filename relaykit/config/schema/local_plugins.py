@@ -7,8 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from relaykit.options import Options, Problem, doc
-from relaykit.values import Secret
+from relaykit.options import Options, Problem, doc, secret
+from relaykit.values import NO_SECRET, Secret
 
 __all__ = ["PROXY_PLUGINS", "VISITOR_PLUGINS", "HeaderChanges", "LocalPlugin"]
 
@@ -47,14 +47,22 @@ class HttpProxyPlugin(LocalPlugin, frozen=True, kw_only=True):
     """An HTTP proxy in place of a local service."""
 
     http_user: Annotated[str, doc("User name that must be given.")] = ""
-    http_password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
+    http_password: Annotated[
+        Secret,
+        secret(needed=lambda plugin: bool(plugin.http_user), may_be_empty=True),
+        doc("Password that must be given."),
+    ] = NO_SECRET
 
 
 class Socks5Plugin(LocalPlugin, frozen=True, kw_only=True):
     """A SOCKS5 proxy in place of a local service."""
 
     username: Annotated[str, doc("User name that must be given.")] = ""
-    password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
+    password: Annotated[
+        Secret,
+        secret(needed=lambda plugin: bool(plugin.username), may_be_empty=True),
+        doc("Password that must be given."),
+    ] = NO_SECRET
 
 
 class StaticFilePlugin(LocalPlugin, frozen=True, kw_only=True):
@@ -63,7 +71,11 @@ class StaticFilePlugin(LocalPlugin, frozen=True, kw_only=True):
     local_path: Annotated[str, doc("Directory that is served.")] = ""
     strip_prefix: Annotated[str, doc("Beginning of the URL path that is left out.")] = ""
     http_user: Annotated[str, doc("User name that must be given.")] = ""
-    http_password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
+    http_password: Annotated[
+        Secret,
+        secret(needed=lambda plugin: bool(plugin.http_user), may_be_empty=True),
+        doc("Password that must be given."),
+    ] = NO_SECRET
 
     def problems(self) -> Iterable[Problem]:
         return _required("localPath", self.local_path)

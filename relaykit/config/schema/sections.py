@@ -19,8 +19,9 @@ from relaykit.options import (
     Seconds,
     doc,
     file,
+    secret,
 )
-from relaykit.values import Secret
+from relaykit.values import NO_SECRET, Secret
 
 __all__ = [
     "LOG_FORMATS",
@@ -84,7 +85,11 @@ class WebServerConfig(Options, frozen=True, kw_only=True):
     user: Annotated[
         str, doc("User name that must be given; with an empty password too, nobody is asked.")
     ] = ""
-    password: Annotated[Secret, doc("Password that must be given.")] = Secret("")
+    password: Annotated[
+        Secret,
+        secret(needed=lambda web_server: bool(web_server.user), may_be_empty=True),
+        doc("Password that must be given."),
+    ] = NO_SECRET
     assets_dir: Annotated[str, doc("Directory that is served in place of the built-in pages.")] = ""
     pprof_enable: Annotated[bool, doc("Profiling pages.")] = False
     tls: WebServerTls | None = None

@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from relaykit.config.template.functions import FunctionError
 from relaykit.config.template.source import Missing, Source
 from relaykit.config.template.values import (
+    NOTHING,
     NumberPair,
     Root,
     Value,
@@ -86,8 +87,8 @@ class Jumped(Exception):
 class Run:
     """One run of a template.
 
-    ``pieces`` is what it writes, ``lines`` has for each line of that the line of the source that it came
-    from, ``missing`` what was written in place of values.
+    ``pieces`` is what it writes, ``written`` of how many characters that is so far, ``lines`` has for each
+    line of that the line of the source that it came from, ``missing`` what was written in place of values.
     """
 
     source: Source
@@ -95,7 +96,7 @@ class Run:
     lines: list[int] = field(factory=lambda: [1], init=False)
     missing: list[Missing] = field(factory=list, init=False)
     variables: list[tuple[str, Value]] = field(factory=list, init=False)
-    _written: int = field(default=0, init=False)
+    written: int = field(default=0, init=False)
     _steps: int = field(default=0, init=False)
     _made: int = field(default=0, init=False)
 
@@ -104,8 +105,8 @@ class Run:
         line = self.source.line_of(at)
         if not self.pieces or self.pieces[-1].endswith("\n"):
             self.lines[-1] = line
-        self._written += len(text)
-        if self._written > MOST_OUTPUT:
+        self.written += len(text)
+        if self.written > MOST_OUTPUT:
             raise self.source.error(f"the template writes more than {MOST_OUTPUT} characters", at)
         if text:
             self.pieces.append(text)
@@ -279,8 +280,9 @@ class Action:
             return
         start, end = self.pipeline.start, self.pipeline.end
         text = NO_VALUE if value is None else write_value(value)
-        if value is None or not text:
-            run.missing.append(Missing(run.source.text[start:end], run.source.line_of(start), text))
+        if value is None or not text or NOTHING in text:
+            expression, line = run.source.text[start:end], run.source.line_of(start)
+            run.missing.append(Missing(expression, line, text, run.written))
         run.write(text, start, spans_source=False)
 
 

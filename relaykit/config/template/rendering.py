@@ -19,6 +19,16 @@ class Rendered:
     missing: tuple[Missing, ...] = ()
     _lines: Sequence[int] | None = field(default=None, repr=False)
 
+    def marked(self, marks: Mapping[Missing, str]) -> str:
+        """The text with a mark behind what was written in place of each of these values."""
+        pieces: list[str] = []
+        begin = 0
+        for each, mark in sorted(marks.items(), key=lambda entry: entry[0].at):
+            end = each.at + len(each.written)
+            pieces += (self.text[begin:end], mark)
+            begin = end
+        return "".join((*pieces, self.text[begin:]))
+
     def source_line(self, line: int) -> int:
         """The line of the template that a line of the text came from; both count from 1."""
         if self._lines is None or not 1 <= line <= len(self._lines):

@@ -29,11 +29,15 @@ class TemplateError(ConfigurationError):
 
 @frozen
 class Missing:
-    """An expression on a line, from 1, that had no value, or an empty one, and what was written for it."""
+    """An expression on a line, from 1, that had no value, or an empty one, and what was written for it.
+
+    ``at`` is where that is in what the template wrote.
+    """
 
     expression: str
     line: int
     written: str
+    at: int
 
     def __str__(self) -> str:
         return f"{{{{ {self.expression} }}}} has no value"

@@ -11,7 +11,10 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-__all__ = ["NumberPair", "Root", "Value", "is_true", "size_of", "type_name", "write_value"]
+__all__ = ["NOTHING", "NumberPair", "Root", "Value", "is_true", "size_of", "type_name", "write_value"]
+
+NOTHING = "<nil>"
+"""What ``print`` and ``printf`` write for what is not there."""
 
 
 @frozen
@@ -84,7 +87,7 @@ def write_value(value: Value) -> str:
     """A value as an action or ``print`` writes it."""
     match value:
         case None:
-            return "<nil>"
+            return NOTHING
         case bool():
             return "true" if value else "false"
         case list():

@@ -23,6 +23,7 @@ __all__ = [
     "kind_of",
     "refuse_non_finite",
     "shown",
+    "walk",
     "written",
 ]
 
@@ -160,7 +161,7 @@ def refuse_non_finite(document: Document) -> Document:
 
     :raises FormatError: there is one.
     """
-    for path, each in _walk((), document.value):
+    for path, each in walk((), document.value):
         if isinstance(each, float) and not math.isfinite(each):
             raise FormatError(
                 f"{each} is not a number that a key can have", document.line_of(path), key=dotted(path)
@@ -168,11 +169,12 @@ def refuse_non_finite(document: Document) -> Document:
     return document
 
 
-def _walk(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
+def walk(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
+    """A value, and all that is inside it, with the path of each."""
     yield path, value
     if isinstance(value, dict):
         for key, each in value.items():
-            yield from _walk((*path, key), each)
+            yield from walk((*path, key), each)
     elif isinstance(value, list):
         for position, each in enumerate(value):
-            yield from _walk((*path, position), each)
+            yield from walk((*path, position), each)

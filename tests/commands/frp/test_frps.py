@@ -46,6 +46,9 @@ class FrpsTests(ServingTestCase):
         """Without a file, the flags are the configuration."""
         printed = self.serve("frps", "-p", "7009", "-t", "s3cret", "--disable_log_color", XDG_STATE_HOME="/x")
         self.assertEqual(self.events[0], "frps uses command line arguments for config")
+        (warning,) = (each for each in self.events if each.startswith("--"))
+        self.assertIn("--token: whoever is on this machine can read it in the list of processes", warning)
+        self.assertNotIn("s3cret", printed.stdout)
         self.assertNotIn("\x1b", printed.stdout)
         self.assertEqual((self.made[0].loaded.config.bind_port, self.made[0].token), (7009, Secret("s3cret")))
         assert self.made[0].state is not None
@@ -62,6 +65,15 @@ class FrpsTests(ServingTestCase):
         printed = self.serve("frps", "-t", "s", "--disable_log_color", during=lambda: None)
         self.assertEqual((printed.status, printed.stderr), (1, ""))
         self.assertEqual(printed.stdout.splitlines()[-1], "the port is taken")
+
+    def test_no_token_at_all(self) -> None:
+        """Without a token the server does not start, unless its file says that there is to be none."""
+        printed = self.serve("frps", "-p", "7009", during=lambda: None)
+        self.assertEqual((printed.status, self.made), (1, []))
+        self.assertIn("--token: must be given", printed.stdout)
+        self.assertEqual(self.serve("frps", "-t", "", "-p", "7009", during=lambda: None).status, 1)
+        self.serve("frps", "-c", self.file('auth.token = ""\n'))
+        self.assertEqual(self.made[0].token, Secret(""))
 
     def test_no_token(self) -> None:
         """A token that cannot be had is told after the first line of the log."""

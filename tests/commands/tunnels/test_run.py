@@ -30,9 +30,16 @@ class LoginForTests(SynchronousTestCase):
         self.logins = RememberedLogins(StateDirectory(Path(self.mktemp())))
         self.known = Login(server=RELAY, token=Secret("known"), fingerprint="sha256:known")
 
-    def login(self, server: str = "", token_file: str = "", fingerprint: str = "", **environ: str) -> Login:
+    def login(
+        self,
+        server: str = "",
+        token_file: str = "",
+        fingerprint: str = "",
+        no_token: bool = False,
+        **environ: str,
+    ) -> Login:
         """What a command line means."""
-        return login_for(self.logins, environ, server, token_file, fingerprint)
+        return login_for(self.logins, environ, server, token_file, fingerprint, no_token=no_token)
 
     def test_given(self) -> None:
         """The command line comes first, for the server, its token and its fingerprint."""
@@ -40,20 +47,26 @@ class LoginForTests(SynchronousTestCase):
         path = Path(self.mktemp())
         path.write_text("given\n")
         words = ("relay.example", str(path), "sha256:given")
-        environ = {"RELAYKIT_SERVER": "e", "RELAYKIT_TOKEN": "e", "RELAYKIT_FINGERPRINT": "e"}
         self.assertEqual(
-            self.login(*words, **environ),
+            self.login(*words, RELAYKIT_SERVER="e", RELAYKIT_TOKEN="e", RELAYKIT_FINGERPRINT="e"),
             Login(server=RELAY, token=Secret("given"), fingerprint="sha256:given"),
         )
 
     def test_environment(self) -> None:
-        """Then comes the environment; an empty token there is a token."""
+        """Then comes the environment."""
         self.logins.remember(self.known)
         found = self.login(RELAYKIT_SERVER="other:1", RELAYKIT_TOKEN=" t\n", RELAYKIT_FINGERPRINT="sha256:e")
         self.assertEqual(
             found, Login(server=ServerName("other", 1), token=Secret("t"), fingerprint="sha256:e")
         )
-        self.assertEqual(self.login("other", RELAYKIT_TOKEN="").token, Secret(""))
+
+    def test_no_token(self) -> None:
+        """A token in the environment that is empty is none; for a server without one there is a flag."""
+        self.logins.remember(self.known)
+        for nothing in ("", " \n"):
+            with self.assertRaisesRegex(RelaykitError, "RELAYKIT_TOKEN is empty; .* --no-token"):
+                self.login("relay.example", RELAYKIT_TOKEN=nothing)
+            self.assertEqual(self.login("other", no_token=True, RELAYKIT_TOKEN=nothing).token, Secret(""))
 
     def test_remembered(self) -> None:
         """Then comes what is remembered: of the server that is named, else of the last one."""

@@ -123,7 +123,7 @@ class EntryTests(SynchronousTestCase):
     def test_visitors(self) -> None:
         """A visitor has a type that can be visited."""
         reading = entries()
-        table = {"name": "v", "type": "stcp", "serverName": "s", "bindPort": 1}
+        table = {"name": "v", "type": "stcp", "serverName": "s", "secretKey": "k", "bindPort": 1}
         (entry,) = reading.visitors([table, {**table, "type": "tcp"}])
         self.assertEqual(entry.completed("me").server_user, "me")
         self.assertEqual(

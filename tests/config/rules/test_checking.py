@@ -70,7 +70,7 @@ class ServerTests(SynchronousTestCase):
             http_plugins=(HttpPlugin(), HttpPlugin(ops=("x",))),
         )
         found = [problem.key for problem in nested_problems(config)]
-        self.assertEqual(found, ["httpPlugins[1].ops", "log.level", "webServer.tls.keyFile"])
+        self.assertEqual(found, ["httpPlugins[1].ops", "log.level", "webServer.tls.keyFile", "auth.token"])
 
     def test_permission(self) -> None:
         """A token from a command needs permission."""
@@ -81,20 +81,23 @@ class ServerTests(SynchronousTestCase):
 
     def test_bandwidth(self) -> None:
         """Limits of bandwidth must be some; those that limit nothing are warned about."""
-        config = ServerConfig(bandwidth=Bandwidth(per_client="1mb", per_user="5"))
+        config = ServerConfig(auth=TOKEN, bandwidth=Bandwidth(per_client="1mb", per_user="5"))
         self.assertEqual(keys(check_server(config)), ["bandwidth.perClient", "bandwidth.perUser"])
         config = ServerConfig(bandwidth=Bandwidth(per_client="0MB", per_user="1MB"))
         found = check_server(config, token_given=True)
         self.assertEqual((keys(found), [each.key for each in found.warnings]), ([], ["bandwidth.perClient"]))
 
     def test_empty_token(self) -> None:
-        """A server that lets everybody in is warned about."""
-        self.assertEqual([each.key for each in check_server(ServerConfig()).warnings], ["auth.token"])
+        """A server that lets everybody in must be wanted, and is warned about."""
+        self.assertEqual(keys(check_server(ServerConfig())), ["auth.token"])
+        self.assertEqual(keys(check_server(ServerConfig(), token_given=True)), [])
+        wanted = check_server(ServerConfig(auth=ServerAuth(token=Secret(""))))
+        self.assertEqual((keys(wanted), [each.key for each in wanted.warnings]), ([], ["auth.token"]))
         self.assertEqual(check_server(ServerConfig(auth=TOKEN)).warnings, [])
 
     def test_bound_without_token(self) -> None:
         """Logins that must be bound need a token, unless it comes from elsewhere."""
-        required = ServerAuth(bound="require")
+        required = ServerAuth(bound="require", token=Secret(""))
         self.assertEqual(keys(check_server(ServerConfig(auth=required))), ["auth.bound"])
         given = check_server(ServerConfig(auth=required), token_given=True)
         self.assertEqual((keys(given), given.warnings), ([], []))

@@ -49,9 +49,9 @@ class RenderingTests(SynchronousTestCase):
         """What had no value, or an empty one, and was written is told, with its line."""
         rendered = render('a\n{{ .Envs.X }}{{ or .Envs.Y "z" }}{{ if .Envs.Z }}{{ end }}', {})
         self.assertEqual(rendered.text, "a\n<no value>z")
-        self.assertEqual(rendered.missing, (Missing(".Envs.X", 2, "<no value>"),))
+        self.assertEqual(rendered.missing, (Missing(".Envs.X", 2, "<no value>", 2),))
         rendered = render("{{ .Envs.X }}", {"X": ""})
-        self.assertEqual(rendered.missing, (Missing(".Envs.X", 1, ""),))
+        self.assertEqual(rendered.missing, (Missing(".Envs.X", 1, "", 0),))
 
     @given(
         st.lists(

@@ -17,7 +17,7 @@ from relaykit.interfaces import (
     IVisitable,
     IVisitableProxyType,
 )
-from relaykit.options import Options, Port, doc, wire
+from relaykit.options import Options, Port, doc, secret, wire
 from relaykit.proxies.stcp import PortVisitor
 from relaykit.values import Address, Ended, Secret
 from twisted.application.service import Service
@@ -59,9 +59,12 @@ class BeaconOptions(Options, frozen=True, kw_only=True):
     """The own keys of a ``beacon`` proxy."""
 
     remote_port: Annotated[Port, wire("remote_port"), doc("UDP port on the server; 0 picks one.")] = 0
-    secret_key: Annotated[Secret, wire("sk"), doc("What a visitor must know; without it none is let in.")] = (
-        Secret("")
-    )
+    secret_key: Annotated[
+        Secret,
+        wire("sk"),
+        secret(needed=lambda options: False),
+        doc("What a visitor must know; without it none is let in."),
+    ] = Secret("")
 
 
 class BeaconVisitorOptions(Options, frozen=True, kw_only=True):

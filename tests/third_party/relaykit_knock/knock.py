@@ -87,8 +87,8 @@ class KnockOptions(Options, frozen=True, kw_only=True):
     greeting: Annotated[str, doc("A line that each user gets first; empty for none.")] = ""
 
     def problems(self) -> Iterable[Problem]:
-        if not self.secret_key:
-            yield Problem("secretKey", "must be given: without it, everybody could open the port")
+        if not self.greeting.isprintable():
+            yield Problem("greeting", "must be one line of printable characters")
 
 
 class KnockIngressOptions(Options, frozen=True, kw_only=True):

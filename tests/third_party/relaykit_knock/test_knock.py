@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relaykit.errors import RemoteProtocolError, VisitRefusedError
 from relaykit.interfaces import ISignalReceiver
-from relaykit.options import Problem, VisitorCommon, to_wire
+from relaykit.options import Problem, VisitorCommon, secret_problems, to_wire
 from relaykit.testing.conformance import VisitableProxyTypeTests
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.testing.relay import MemoryRelay, Published, Visiting, echoing
@@ -43,11 +43,12 @@ class OptionsTests(SynchronousTestCase):
             to_wire(options), {"remote_port": 7001, "sk": "sesame", "relaykit": {"open_seconds": 5}}
         )
 
-    def test_secret_is_needed(self) -> None:
-        """A proxy without a secret is a mistake."""
+    def test_mistakes(self) -> None:
+        """A proxy without a secret is a mistake, and so is a greeting of several lines."""
+        self.assertEqual([each.key for each in secret_problems(knock.KnockOptions())], ["secretKey"])
         self.assertEqual(
-            list(knock.KnockOptions().problems()),
-            [Problem("secretKey", "must be given: without it, everybody could open the port")],
+            list(knock.KnockOptions(greeting="a\nb").problems()),
+            [Problem("greeting", "must be one line of printable characters")],
         )
 
 
