@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.dead_peers import DeadPeers
 from relaykit.dataplane.exhaustion import Exhaustion
+from relaykit.dataplane.handshakes import Handshakes
 from relaykit.dataplane.sources import SourceCounts
 from relaykit.interfaces import ITurns
 from relaykit.timer import Portion
@@ -108,6 +109,8 @@ class Poller:
         """Where input is read to; its content is lent until the next descriptor is called."""
         self.exhaustion = Exhaustion(reactor)
         """Whether there are descriptors left, for all that makes sockets."""
+        self.handshakes = Handshakes(self, reactor)
+        """Spreads the costly steps of handshakes."""
         self.dead_peers = DeadPeers(reactor)
         """Looks after the TCP connections of all legs."""
         self.sources = SourceCounts()

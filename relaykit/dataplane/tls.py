@@ -34,6 +34,7 @@ from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import ILossReceiver, ISecureLeg
 from relaykit.sansio.control.channel_binding import EXPORTER_LABEL, EXPORTER_LENGTH
 from relaykit.sansio.hostnames import encode_host_name
+from relaykit.sansio.sources import source_of_host
 from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ _PARTIAL_WRITE = 0x1
 """``SSL_MODE_ENABLE_PARTIAL_WRITE``, which pyOpenSSL sets and has no name for.  Source: openssl/ssl.h."""
 
 _WITH_BINDING = "TLSv1.3"
+
+_ENDED = "the peer ended the connection during the TLS handshake"
 
 
 @frozen
@@ -182,6 +185,8 @@ class TlsLeg(StreamLeg):
         "_lower",
         "_lower_ended",
         "_poller",
+        "_server_side",
+        "_step_waits",
         "_unsent",
         "broken_by",
         "peer_certificate",
@@ -199,6 +204,8 @@ class TlsLeg(StreamLeg):
         self._lower = lower
         self._context = context
         self._connection = SSL.Connection(context.context, None)
+        self._server_side = server_side
+        self._step_waits = False
         if server_side:
             self._connection.set_accept_state()
         else:
@@ -303,15 +310,20 @@ class TlsLeg(StreamLeg):
         if self._silent or self._close_received:
             return
         put_input(self._connection, data)
-        if self._established is not None:
-            self._handshake_step()
-        else:
+        if self._established is None:
             self._decrypt()
+        elif not self._server_side:
+            self._handshake_step()
+        elif not self._step_waits:
+            self._step_waits = True
+            host = "" if self.peer is None else self.peer.host
+            self._poller.handshakes.take(self._take_step, source_of_host(host))
 
     def end_received(self) -> None:
         self._lower_ended = True
         if self._established is not None:
-            self._fail("the peer ended the connection during the TLS handshake")
+            if not self._step_waits:
+                self._fail(_ENDED)
         elif not self._close_received and not self._input_left:
             self._truncated()
 
@@ -329,16 +341,27 @@ class TlsLeg(StreamLeg):
 
     # --- the handshake --------------------------------------------------------------------------
 
-    def _handshake_step(self) -> None:
+    def _take_step(self) -> bool:
+        """Goes on with the handshake, now that it is its turn; whether it has come any further."""
+        self._step_waits = False
+        established = self._established
+        if established is None:
+            return False
+        costs = self._handshake_step()
+        if self._lower_ended and not established.called:
+            self._fail(_ENDED)
+        return costs
+
+    def _handshake_step(self) -> bool:
+        """Does what can be done with what there is; whether that was more than to wait."""
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
-            self._flush()
-            return
+            return self._send_output() > 0
         except SSL.Error as error:
             self._flush()
             self._fail(_reason_of(error, self._connection.get_app_data()))
-            return
+            return True
         self._flush()
         certificate = self._connection.get_peer_certificate()
         if certificate is not None:
@@ -348,7 +371,7 @@ class TlsLeg(StreamLeg):
             self._verify()
         except TransportSecurityError as error:
             self._fail(str(error), error.problem)
-            return
+            return True
         established, self._established = self._established, None
         self._stop_deadline()
         # There may be payload in what came with the last of the handshake.
@@ -356,6 +379,7 @@ class TlsLeg(StreamLeg):
         self._lower.pauseProducing()
         if established is not None:
             established.callback(self)
+        return True
 
     def _verify(self) -> None:
         """Checks what OpenSSL has not: the pinned certificate, and whose certificate it is.

@@ -11,7 +11,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from relaykit.nat.sockets import UdpSocket, drop
+from relaykit.nat.sockets import BATCH_OF_STRANGERS, UdpSocket, drop
 from relaykit.sansio.nat.stun_server import StunServer
 from relaykit.sansio.rates import RateLimit
 from relaykit.values import Address
@@ -132,7 +132,14 @@ class StunService(Service):
         return []
 
     def _open(self, host: str, port: int) -> UdpSocket:
-        return UdpSocket(self._reactor, host or "0.0.0.0", port, drop, tells_arrival=host in ANY_HOSTS)
+        return UdpSocket(
+            self._reactor,
+            host or "0.0.0.0",
+            port,
+            drop,
+            tells_arrival=host in ANY_HOSTS,
+            batch=BATCH_OF_STRANGERS,
+        )
 
     def _arrived(self, via: int, data: bytes, source: Address, arrived_at: str) -> None:
         reply = self._core.answer(data, source, via, self._seconds(), arrived_at)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANYWHERE",
     "BATCH",
+    "BATCH_OF_STRANGERS",
     "DATAGRAM_MAX",
     "DatagramReceiver",
     "UdpSocket",
@@ -38,6 +39,10 @@ __all__ = [
 
 BATCH = 64
 """Datagrams read before the reactor's other work goes on."""
+
+BATCH_OF_STRANGERS = 16
+"""The same where anybody may send any number of them, of each socket: some 0.2 ms, so that users, who take
+several turns, do not notice."""
 
 DATAGRAM_MAX = 65535
 """Largest datagram that is read whole."""
@@ -93,7 +98,7 @@ class UdpSocket:
 
     ``host`` is an address of this machine or ``0.0.0.0`` or ``::``, which are two different things
     here: a socket has one family.  ``port`` 0 takes a random one.  With ``tells_arrival`` the
-    receiver learns which local address each datagram came to.
+    receiver learns which local address each datagram came to.  ``batch`` datagrams are read at once at most.
 
     :raises CannotListenError: the address cannot be bound, or no descriptor is left.
     """
@@ -107,8 +112,10 @@ class UdpSocket:
         port: int,
         receiver: DatagramReceiver,
         tells_arrival: bool = False,
+        batch: int = BATCH,
     ) -> None:
         self.receiver = receiver
+        self._batch = batch
         self._reactor = reactor
         self._tells_arrival = tells_arrival
         self._family = _V6 if ":" in host else _V4
@@ -170,7 +177,7 @@ class UdpSocket:
         return self._number if self._socket is not None else -1
 
     def doRead(self) -> None:
-        for _ in range(BATCH):
+        for _ in range(self._batch):
             plain = self._socket
             if plain is None:
                 return

@@ -25,6 +25,7 @@ from zope.interface.verify import verifyObject
 
 from relaykit.certificates.judging import Pem
 from relaykit.dataplane import records, tls
+from relaykit.dataplane.handshakes import STEPS_AT_ONCE
 from relaykit.dataplane.records import RECORD_BYTES
 from relaykit.dataplane.tls import (
     HANDSHAKE_TIMEOUT_S,
@@ -192,6 +193,29 @@ class TlsTestCase(SynchronousTestCase):
 
 class TlsTests(TlsTestCase):
     """Tests for TLS legs."""
+
+    def test_many_at_once(self) -> None:
+        """Of many hellos that come together few are answered in a turn; in the end all are.
+
+        A peer that ends its direction meanwhile has failed, and one that is gone is forgotten.
+        """
+        server = server_context(signed().certificate, signed().key)
+        ends = []
+        for _ in range(2 * STEPS_AT_ONCE + 3):
+            near, far = self.network.pair()
+            dialed = start_tls(self.network, near, client_context(), server_side=False)
+            ends.append((near, dialed, start_tls(self.network, far, server, server_side=True)))
+        self.network.flush()
+        self.assertFalse(any(answered.called for _, _, answered in ends))
+        ends[-1][0].finish_writing()
+        ends[-2][0].abort()
+        self.network.advance(0.1)
+        for _, dialed, answered in ends[:-2]:
+            self.successResultOf(dialed)
+            self.successResultOf(answered)
+        for _, dialed, answered in ends[-2:]:
+            dialed.addErrback(lambda failure: failure.trap(TransportSecurityError))
+            self.failureResultOf(answered, TransportSecurityError)
 
     def test_payload_both_ways(self) -> None:
         """Bytes arrive whole and in order, whatever their size; in one record each turn or several."""

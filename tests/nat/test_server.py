@@ -23,7 +23,7 @@ class _Socket:
     taken: set[tuple[str, int]]
 
     def __init__(
-        self, reactor: object, host: str, port: int, receiver: Any, tells_arrival: bool = False
+        self, reactor: object, host: str, port: int, receiver: Any, tells_arrival: bool, batch: int
     ) -> None:
         if (host, port) in self.taken:
             raise CannotListenError(host, port, OSError("taken"))

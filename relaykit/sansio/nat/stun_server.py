@@ -4,7 +4,8 @@ It serves RFC 8489 Binding, the behavior discovery of RFC 5780 as far as its add
 clients of RFC 3489.  It keeps nothing but the rate of each asking address.
 
 An answer is at most :data:`AMPLIFICATION_MAX` times as large on the wire as its question, so that
-forged questions gain nothing; RFC 5780's own attributes are exempt where the question asks for them.
+forged questions gain nothing; RFC 5780's own attributes are exempt where the question asks for them, up to
+:data:`BEHAVIOR_AMPLIFICATION_MAX`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from relaykit.values import Address
 __all__ = [
     "ADDRESSES_MAX",
     "AMPLIFICATION_MAX",
+    "BEHAVIOR_AMPLIFICATION_MAX",
     "BURST",
     "RATE_PER_SECOND",
     "RESPONSE_PORT_MIN",
@@ -32,6 +34,10 @@ __all__ = [
 
 AMPLIFICATION_MAX = 1.5
 """Largest answer, as a multiple of the question; IP and UDP headers count on both sides."""
+
+BEHAVIOR_AMPLIFICATION_MAX = 1.85
+"""The same for questions about the behavior of a NAT, which get all that RFC 5780 wants; over IPv4 it is
+1.5."""
 
 BURST = 200
 """Questions that one address may ask at once: a full behavior discovery has about forty, and

@@ -11,6 +11,7 @@ from relaykit.sansio.nat.datagrams import Datagram
 from relaykit.sansio.nat.stun import Attribute, Change, StunClass, StunMessage
 from relaykit.sansio.nat.stun_server import (
     AMPLIFICATION_MAX,
+    BEHAVIOR_AMPLIFICATION_MAX,
     BURST,
     RATE_PER_SECOND,
     StunServer,
@@ -163,6 +164,22 @@ class AnswerTests(SynchronousTestCase):
         assert answer is not None
         headers = 48 if ":" in source.host else 28
         self.assertLessEqual(len(answer.payload) + headers, AMPLIFICATION_MAX * (len(request) + headers))
+
+    def test_amplification_about_behavior(self) -> None:
+        """Questions with RFC 5780's attributes get somewhat more over IPv6, and not over IPv4."""
+        attributes = (Attribute.CHANGE_REQUEST, bytes(4)), (Attribute.RESPONSE_PORT, bytes([20, 0, 0, 0]))
+        for host, headers, most in (
+            ("203.0.113.2", 28, AMPLIFICATION_MAX),
+            ("2001:db8::2", 48, BEHAVIOR_AMPLIFICATION_MAX),
+        ):
+            server = StunServer([Address(host, 1), Address(host, 2)])
+            largest = 0.0
+            for asked in (attributes[:1], attributes[1:], attributes):
+                request = stun.encode(StunMessage(StunClass.REQUEST, TRANSACTION, asked))
+                answer = server.answer(request, Address(host, 9), 0, 0.0)
+                assert answer is not None
+                largest = max(largest, (len(answer.payload) + headers) / (len(request) + headers))
+            self.assertTrue(most - 0.01 < largest <= most, (host, largest))
 
     @given(st.binary(max_size=100))
     @settings(max_examples=100)
