@@ -60,13 +60,20 @@ class CommandContext:
         """Prints a text of ours to be read by a program, as it is."""
         self.stdout.write(text)
 
-    def explain(self, what: BaseException | str, problem: str = "") -> None:
-        """Prints an error, or a text, with what is known of its problem and what to do about it."""
+    def explain(self, what: BaseException | str, problem: str = "", *, shown: bool = False) -> None:
+        """Prints an error, or a text, with what is known of its problem and what to do about it.
+
+        Of what was ``shown`` already only the rest is printed.
+        """
         from relaykit.commands.known_problems import with_hint  # only where something is wrong
         from relaykit.errors import problem_of
 
         text = error_text(what) if isinstance(what, BaseException) else what
-        self.complain(with_hint(text, problem or problem_of(what)))
+        explained = with_hint(text, problem or problem_of(what))
+        if shown:
+            explained = explained.removeprefix(text).removeprefix("\n")
+        if explained:
+            self.complain(explained)
 
 
 def error_text(error: BaseException) -> str:

@@ -275,7 +275,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "group-key": KnownProblem(
         "The key of a group is wrong",
-        "Another proxy has opened this group with another groupKey.",
+        "Another proxy has opened this group with another groupKey (--group-key-file).",
         "Give all proxies of the group the same loadBalancer.groupKey, or this one another group.",
     ),
     "group-mismatch": KnownProblem(
@@ -321,7 +321,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     "port-in-use": KnownProblem(
         "The port is in use by another proxy",
         "Another proxy of the server has this port.",
-        "Ask for another remotePort, or for none: then the server picks one.",
+        "Ask for another remotePort (--remote-port), or for none: then the server picks one.",
     ),
     "port-not-allowed": KnownProblem(
         "The port is not allowed",
@@ -337,8 +337,8 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The port cannot be opened at the server",
         "The server could not open the port, for the reason given; mostly another program has it, or, of UDP "
         "ports, the server's own STUN service.",
-        "Ask for another remotePort, or for none: then the server picks one.  Or end the other program, or "
-        "give the STUN service another stunPort.",
+        "Ask for another remotePort (--remote-port), or for none: then the server picks one.  Or end the "
+        "other program, or give the STUN service another stunPort.",
     ),
     "privileged-port": KnownProblem(
         "A port below 1024 cannot be opened",
@@ -373,7 +373,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     "visit-user": KnownProblem(
         "The visitor's user is not allowed",
         "The proxy does not let in visitors of this user.",
-        "Add the user to allowUsers of the proxy, or * for everybody who knows the key.",
+        "Add the user to allowUsers (--allow-users) of the proxy, or * for everybody who knows the key.",
     ),
     "visit-nobody": KnownProblem(
         "Nobody has the secret proxy",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from relaykit.commands.runner import ProcessRunner, begin_serving, exit_status, log_observer
+from relaykit.commands.runner import ProcessRunner, begin_serving, exit_status, explanation, log_observer
 from relaykit.commands.status.follower import LogFollower, live_renderer
 from relaykit.commands.status.server import FollowedServer, ServerSnapshot
 from relaykit.commands.status.terminal import can_draw
@@ -50,7 +50,7 @@ def run_before_people(
     runner = ProcessRunner(
         reactor, lambda: Deferred.fromCoroutine(begin()), server.stopService, writer.reopen
     )
-    return exit_status(runner.run(), context.explain)
+    return exit_status(runner.run(), explanation(context, writer))
 
 
 def _run_with_panel(

@@ -32,6 +32,7 @@ __all__ = [
     "begin_logging",
     "begin_serving",
     "exit_status",
+    "explanation",
     "log_observer",
 ]
 
@@ -214,6 +215,16 @@ class ProcessRunner:
 def _dump(number: int, frame: FrameType | None) -> None:
     faulthandler.dump_traceback(sys.stderr)
     os._exit(_DUMPED_STATUS)
+
+
+def explanation(context: CommandContext, writer: LogWriter) -> Callable[[BaseException], None]:
+    """What explains a failure: once to who sees the log at the same terminal, where it has been said."""
+
+    def explain(error: BaseException) -> None:
+        shown = context.stdout.isatty() and writer.has_shown(str(error))
+        context.explain(error, shown=shown)
+
+    return explain
 
 
 def exit_status(reason: ExitReason, report: Callable[[BaseException], None]) -> int:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly, read_client, read_server
 from relaykit.commands.loading import chosen_file, loaded_or_said
 from relaykit.commands.panel import run_before_people
-from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving, exit_status
+from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving, exit_status, explanation
 from relaykit.commands.tunnels.logins import DEFAULT_PORT
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def run_client(context: CommandContext, **files: Any) -> int:
     if assembly is None:
         return 1
     writer = begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
-    return exit_status(serve_client(assembly, context.choose_reactor(), writer.reopen), context.explain)
+    reason = serve_client(assembly, context.choose_reactor(), writer.reopen)
+    return exit_status(reason, explanation(context, writer))
 
 
 def _read(

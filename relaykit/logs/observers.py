@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
 from attrs import field, frozen
-from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent
 from zope.interface import implementer
 
 from relaykit.logs.files import RotatedFile
@@ -30,6 +31,9 @@ _LEVELS = {
 }
 _FRAMEWORK = ("twisted.", "log_legacy")
 """Namespaces whose routine events are not ours to tell; ``trace`` shows them."""
+
+_LAST_PROBLEMS = 8
+"""Warnings and errors that are remembered, for who would else say the same again: an end has few of them."""
 
 
 @frozen(kw_only=True)
@@ -64,6 +68,7 @@ class LogWriter:
     _level: str
     _file: RotatedFile | None = None
     _least: LogLevel = field(init=False)
+    _last: deque[str] = field(init=False, factory=lambda: deque(maxlen=_LAST_PROBLEMS))
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_least", _LEVELS[self._level])
@@ -76,7 +81,13 @@ class LogWriter:
             namespace = event.get("log_namespace") or ""
             if namespace.startswith(_FRAMEWORK):
                 return
+        if level >= LogLevel.warn:
+            self._last.append(formatEvent(event))
         self._write(self._form(event, event.get(PLACE) or place_of_caller()), event["log_time"])
+
+    def has_shown(self, text: str) -> bool:
+        """Whether one of the last warnings and errors on the console had this text in it."""
+        return self._file is None and any(text in each for each in self._last)
 
     def reopen(self) -> None:
         """Goes on in the file that has the log's name now, and says so: what SIGHUP asks a program for."""

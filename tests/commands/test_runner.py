@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.logger import capturedLogs, globalLogBeginner
+from twisted.logger import Logger, capturedLogs, globalLogBeginner
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.context import CommandContext
@@ -22,9 +22,11 @@ from relaykit.commands.runner import (
     begin_logging,
     begin_serving,
     exit_status,
+    explanation,
 )
 from relaykit.config.schema.sections import LogConfig
 from relaykit.errors import ConnectionFailed
+from relaykit.logs.observers import LogSettings, log_writer
 from tests.commands.fakes import RunningReactor
 
 
@@ -194,6 +196,34 @@ class ExitStatusTests(SynchronousTestCase):
         self.assertEqual(told, [failure])
         self.assertRaises(BrokenPipeError, exit_status, ExitReason(failure=BrokenPipeError()), told.append)
         self.assertEqual(told, [failure])
+
+
+class ExplanationTests(SynchronousTestCase):
+    """Tests for :func:`explanation`."""
+
+    def test_once(self) -> None:
+        """At a terminal, what the log has just said is only explained; anywhere else all of it is said."""
+
+        class Terminal(StringIO):
+            """A terminal, or none."""
+
+            is_one = True
+
+            def isatty(self) -> bool:
+                return self.is_one
+
+        error = ConnectionFailed("no way", problem="connection-refused")
+        said = []
+        for logged, is_one in ((True, True), (False, True), (True, False)):
+            stdout, stderr = Terminal(), StringIO()
+            stdout.is_one = is_one
+            writer = log_writer(LogSettings(), stdout)
+            if logged:
+                Logger("relaykit.x", observer=writer).error("it failed: {reason}", reason=str(error))
+            explanation(CommandContext(stdout, stderr, {}), writer)(error)
+            said.append(stderr.getvalue().startswith("no way\n"))
+            self.assertIn("  The machine answers", stderr.getvalue())
+        self.assertEqual(said, [False, True, True])
 
 
 class LoggingTests(SynchronousTestCase):

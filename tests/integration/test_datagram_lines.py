@@ -37,8 +37,8 @@ class DatagramLinesTests(WalkTestCase):
         """A flag makes the lines of secret services those of secret datagrams; one hints at the other."""
         visiting = free_port()
         owner = self.started("wireguard/secret.sh", "secret", 51820)
-        hint = f"[wireguard] open: relaykit visit --udp wireguard --port {self.service.port} "
-        self.assertIn(hint, owner.wait_for("open: "))
+        opened = owner.wait_for("[wireguard] open: on the other machine: ")
+        self.assertIn(f"relaykit visit --udp wireguard --port {self.service.port} ", opened)
         self.replace("51821", visiting)
         visitor = self.started("wireguard/visit.sh", "visit", 51821)
         self.assertIn(f"open: {LOOPBACK}:{visiting} -> wireguard", visitor.wait_for("open: "))

@@ -163,7 +163,9 @@ class DatabaseTests(QuickTestCase):
     def test_one_line(self) -> None:
         """Two lines with the same token are enough; the owner's line says how to visit."""
         owner = self.started("database/owner.sh")
-        self.assertIn(f"[db] open: relaykit visit db --port {self.web.port} ", owner.wait_for("open: "))
+        opened = owner.wait_for("open: ")
+        self.assertIn(f"[db] open: on the other machine: relaykit visit db --port {self.web.port} ", opened)
+        self.assertIn(f"--server {LOOPBACK}:{self.bind_port} --token-file token", opened)
         visitor = self.started("database/visitor.sh")
         visitor.wait_for("open: ")
         self.assertEqual(fetched(self.visitor_port), "a row")

@@ -109,6 +109,27 @@ class LogWriterTests(SynchronousTestCase):
         self.assertEqual(complaints, ["the log /dev/full cannot be written: No space left on device"])
 
 
+class ShownTests(SynchronousTestCase):
+    """Tests for what a console has shown."""
+
+    def test_last(self) -> None:
+        """The last warnings and errors are known; not what was left out, or went to a file."""
+        file = Path(self.mktemp())
+        for settings, shown in (
+            (LogSettings(), True),
+            (LogSettings(level="error"), False),
+            (LogSettings(to=str(file)), False),
+        ):
+            writer = log_writer(settings, StringIO())
+            logger = Logger("relaykit.x", observer=writer)
+            logger.info("some news")
+            logger.warn("cannot do it: {reason}", reason="no room")
+            self.assertEqual((writer.has_shown("no room"), writer.has_shown("news")), (shown, False))
+            for _ in range(20):
+                logger.error("another")
+            self.assertFalse(writer.has_shown("no room"))
+
+
 class ReopenTests(SynchronousTestCase):
     """Tests for what SIGHUP asks a log for."""
 

@@ -220,7 +220,9 @@ class TunnelCommand:
             return ""
         local = local_service(values["service"], self._protocol).get("localPort", "PORT")
         user = f" --user {values['user']}" if values["user"] else ""
-        return f"relaykit {visit.command} {name} --port {local}{user}"
+        files = {each.name: values[each.parameter] for each in self._flags() if each.is_secret}
+        secrets = "".join(f" --{flag} {path}" for flag, path in files.items() if path)
+        return f"relaykit {visit.command} {name} --port {local}{user}{secrets}"
 
     def paths(self, options: Options) -> Sequence[str]:
         """The beginnings of the paths that lead to a proxy with these own keys; none for all."""

@@ -6,6 +6,7 @@ They are kept in the state directory, which only its owner may read, and only wh
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve, frozen
@@ -99,8 +100,8 @@ class RememberedLogins:
         """
         return next((login for login in self._read() if login.server == server), None)
 
-    def remember(self, login: Login) -> None:
-        """Keeps a server, in place of what was known of it.
+    def remember(self, login: Login) -> Path:
+        """Keeps a server, in place of what was known of it; answers in which file.
 
         :raises StateUnavailable: it cannot be kept.
         """
@@ -108,6 +109,7 @@ class RememberedLogins:
             raise StateUnavailable("nothing can be remembered: there is no state directory (--state-dir)")
         others = [each for each in self._read() if each.server != login.server]
         self._write([*others[1 - MOST_KEPT :], login])
+        return self._state.path / FILE_NAME
 
     def forget(self, host: str, port: int | None = None) -> list[str]:
         """Removes a server, or all of a host; answers which were there.

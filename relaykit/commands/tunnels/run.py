@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -95,7 +95,7 @@ def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) ->
         client.startService()
         await client.when_first_login()
         if values["remember"]:
-            _keep(login, logins)
+            _keep(login, logins, renderer.tell)
         await _registered(client)
 
     runner = ProcessRunner(reactor, lambda: Deferred.fromCoroutine(begin()), client.stopService)
@@ -177,18 +177,31 @@ def _view(tunnel: TunnelCommand, values: Mapping[str, Any], login: Login, loaded
     for proxy in loaded.proxies:
         other_half = tunnel.other_half(values, proxy.common.name)
         if other_half:
-            hints[proxy.common.name] = f"{other_half} --server {login.server}"
+            hints[proxy.common.name] = f"on the other machine: {_with_login(other_half, values, login)}"
     scheme = tunnel.line.scheme or ("http" if values.get("web") else "")
     schemes = dict.fromkeys(leads_to, scheme) if scheme else {}
     paths = {each.common.name: tunnel.paths(each.options) for each in loaded.proxies}
     return StatusView(server=login.server, leads_to=leads_to, hints=hints, schemes=schemes, paths=paths)
 
 
-def _keep(login: Login, logins: RememberedLogins) -> None:
+def _with_login(line: str, values: Mapping[str, Any], login: Login) -> str:
+    """A command line that logs in as this one does.  A token that is in no file is left to the reader."""
+    line += f" --server {login.server}"
+    if login.fingerprint:
+        line += f" --fingerprint {login.fingerprint}"
+    if values["token_file"]:
+        return f"{line} --token-file {values['token_file']}"
+    return f"RELAYKIT_TOKEN=... {line}" if login.token else line
+
+
+def _keep(login: Login, logins: RememberedLogins, tell: Callable[[str], None]) -> None:
     try:
-        logins.remember(login)
+        path = logins.remember(login)
     except StateUnavailable as error:
         log.warn("{reason}", reason=str(error), problem=error.problem)
+        return
+    what = "its token and its fingerprint are" if login.fingerprint else "its token is"
+    tell(f"{login.server} and {what} remembered in {path}; relaykit forget {login.server} removes them")
 
 
 async def _registered(client: RelayClient) -> None:

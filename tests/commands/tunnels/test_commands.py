@@ -193,6 +193,10 @@ class PublishTests(SynchronousTestCase):
             ("secret", ("5432",), "relaykit visit db --port 5432"),
             ("secret", ("unix:/run/pg",), "relaykit visit db --port PORT"),
             ("secret", ("5432", "--user", "alice"), "relaykit visit db --port 5432 --user alice"),
+            (
+                *("secret", ("5432", "--secret-key-file", "k")),
+                "relaykit visit db --port 5432 --secret-key-file k",
+            ),
             ("visit", ("db",), ""),
             ("tcp", ("22",), ""),
         ):

@@ -129,7 +129,8 @@ class RunTests(ServingTestCase):
         self.role.now = ClientStatus(connected=True, proxies=(status,))
         words = ("secret", "5432", "--server", "relay.example:7001", "--name", "db")
         self.assertIn(
-            "[db] open: relaykit visit db --port 5432 --server relay.example:7001 -> 127.0.0.1:5432\n",
+            "[db] open: on the other machine: RELAYKIT_TOKEN=... relaykit visit db --port 5432 "
+            "--server relay.example:7001 -> 127.0.0.1:5432\n",
             self.serve(*words, RELAYKIT_TOKEN="t").stdout,
         )
 
@@ -189,7 +190,8 @@ class RunTests(ServingTestCase):
         words = ("tcp", "22", "--state-dir", folder)
         self.serve(*words, RELAYKIT_SERVER="relay.example", RELAYKIT_TOKEN="t")
         self.assertEqual(run_printed(words).status, 1)
-        self.serve(*words, "--remember", RELAYKIT_SERVER="relay.example", RELAYKIT_TOKEN="t")
+        told = self.serve(*words, "--remember", RELAYKIT_SERVER="relay.example", RELAYKIT_TOKEN="t").stderr
+        self.assertIn(f"relay.example:7000 and its token is remembered in {folder}/logins.json", told)
         self.assertEqual(self.serve(*words).status, 0)
         self.assertEqual(self.made[-1].token, Secret("t"))
 
