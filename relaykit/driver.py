@@ -281,6 +281,7 @@ class LegDriver(CoreDriver[EventT]):
             self.log.warn(
                 "{peer} reads nothing of what it is sent: it is given up",
                 peer=self._leg.peer,
+                stranger=host_of(self._leg.peer),
                 problem="broke-the-rules",
             )
             self.abort(Ended.REFUSED)

@@ -17,7 +17,7 @@ from relaykit.sansio.control.pool import Asked, Assigned, Discarded, Unserved, W
 from relaykit.sansio.control.server_opening import assign_work, refuse_work
 from relaykit.sansio.control.texts import POOL_FULL, PeerTexts
 from relaykit.timer import Timer
-from relaykit.values import Ended
+from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -315,6 +315,7 @@ class WorkConnections:
                 run=proxy.identity.run_id,
                 proxy=proxy.name,
                 origin=event.user.origin,
+                stranger=host_of(event.user.origin.source),
             )
             self._pool.retry(event, now)
         self._settle()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -14,6 +16,7 @@ from zope.interface.verify import verifyObject
 
 from relaykit.logs.floods import INTERVAL_S, LINES, LINES_PER_HOST, FloodLimit, limited
 from relaykit.logs.observers import LogSettings, log_writer
+from tests.layering import ROOT, modules
 
 REFUSED = "a connection from {peer} is refused: {reason}"
 
@@ -136,3 +139,41 @@ class FloodLimitTests(SynchronousTestCase):
             )
             self.assertIn("logs/test_floods.py:", line)
             self.assertLess(len(line), 4000)
+
+
+_OTHERS = {
+    # Those of load balancers have a limit of their own, with how many there were.
+    "relaykit/dataplane/load_balancers.py",
+    # The host is that of a route, and whoever logs in is no stranger.
+    "relaykit/proxies/domains.py",
+    "relaykit/server/observers.py",
+}
+
+
+class EveryLineTests(SynchronousTestCase):
+    """No line about a stranger gets past the limit."""
+
+    def lines(self) -> Iterator[tuple[str, set[str | None]]]:
+        """The lines of the usual levels, by their files, with their fields."""
+        for path in modules():
+            for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+                if isinstance(node, ast.Call) and _is_usual(node.func):
+                    yield str(path), {each.arg for each in node.keywords}
+
+    def test_marked(self) -> None:
+        """Whatever names a peer, or where a user comes from, says who the stranger is."""
+        marked = 0
+        for path, names in self.lines():
+            if names & {"peer", "origin"} and path not in _OTHERS:
+                self.assertTrue("stranger" in names, f"{path}: {names}")
+                marked += 1
+        self.assertGreater(marked, 10)
+
+
+def _is_usual(function: ast.expr) -> bool:
+    """Whether a call is one of a logger, at a level that is written by default."""
+    if isinstance(function, ast.Name):
+        return function.id == "level"
+    if not isinstance(function, ast.Attribute) or function.attr not in ("info", "warn", "error"):
+        return False
+    return getattr(function.value, "attr", getattr(function.value, "id", "")) == "log"
