@@ -7,11 +7,14 @@ import json
 import socket
 from collections.abc import Iterable
 
+from relaykit.authentication import TokenProver
+from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.wire.framing import encode_v1
 from relaykit.sansio.wire.messages import MOST_NAME, Login, NewVisitorConn, NewWorkConn
+from relaykit.values import Secret
 from tests.integration.peers import mux_frame
 from tests.integration.programs import PATIENCE_S, free_port, relaykit_command
-from tests.integration.relays import NOTHING, RelayTestCase, Table
+from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, end_of
 
 STRANGER = "127.0.0.2"
@@ -106,6 +109,21 @@ class LogFloodTests(RelayTestCase):
     def test_wrong_logins(self) -> None:
         """Logins with junk in every field, and without the token."""
         self.check_flood(LOGIN, 1000)
+
+    def test_conflicts(self) -> None:
+        """Logins with the token that ask for what another client has, which is asked each time."""
+        holder = self.start_client({"clientID": "laptop"}, command=relaykit_command("client"))
+        holder.wait_for("login to server success")
+        proof = TokenProver(Secret(TOKEN), lambda: 1_700_000_000).prove(Scope.LOGIN, False)
+        login = Login(
+            version="0",
+            client_id="laptop",
+            hostname=JUNK,
+            privilege_key=proof.privilege_key,
+            timestamp=proof.timestamp,
+        )
+        self.check_flood(encode_v1(login), 1000)
+        self.assertIn("client_id [laptop] for user [] is already online", self.server.output)
 
     def test_visits(self) -> None:
         """Visits of junk in the name of junk."""
