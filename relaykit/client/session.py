@@ -27,6 +27,7 @@ from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
 from relaykit.sansio.control.extensions import HALF_CLOSE, SIGNAL, VISITOR_USER
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.sansio.lanes.agreement import agreed_codec
+from relaykit.sansio.wire.framing import MessageTooLong
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -263,6 +264,8 @@ class Session:
         if failure.check(CancelledError):
             return
         error = failure.value
+        if isinstance(error, MessageTooLong):
+            error = CredentialError(f"{error}: make metadatas shorter, or have a shorter access token")
         if not isinstance(error, CredentialError):
             self.log.failure("a defect while a proof was made", failure)
             error = CredentialError("what proves who this client is failed; the log says why")

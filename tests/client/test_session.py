@@ -147,6 +147,12 @@ class ProofTests(SynchronousTestCase):
         self.failureResultOf(self.login, CredentialError)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_does_not_fit(self) -> None:
+        """A login that fits into no message fails with what to do about it; it is no defect."""
+        self.prover.answers[0].callback(Proof("x" * 70_000))
+        error = self.failureResultOf(self.login, CredentialError).value
+        self.assertIn("make metadatas shorter", str(error))
+
     def test_too_late(self) -> None:
         """One that is not there in time is not waited for: it is cancelled."""
         self.scene.advance(PROVE_TIMEOUT_S)
