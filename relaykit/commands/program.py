@@ -296,6 +296,19 @@ RELAYKIT = Program(
                 for role, more in (("server", (_WITH_SOCKETS,)), ("client", ()))
             ),
             _command(
+                "user",
+                "user_unit:run",
+                "Unit of your own that runs a client without root, for systemctl --user",
+                click.Option(
+                    ["-c", "--config"],
+                    type=click.Path(),
+                    default="~/.config/relaykit/client.toml",
+                    show_default=True,
+                    help="configuration file of the client",
+                ),
+                _TOKEN_FILE,
+            ),
+            _command(
                 "sockets",
                 "systemd:run_sockets",
                 "Socket unit that opens a server's ports below 1024",

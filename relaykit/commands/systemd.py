@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
     from relaykit.config.load import LoadedClient, LoadedServer
 
-__all__ = ["run_client", "run_server", "run_sockets", "socket_unit", "unit"]
+__all__ = [
+    "quoted_word",
+    "relaykit_command",
+    "run_client",
+    "run_server",
+    "run_sockets",
+    "socket_unit",
+    "unit",
+]
 
 CONFIG_KEY = "config"
 """Name of the credential that is the configuration, before its suffix; a name without a dot is of no key."""
@@ -184,7 +192,7 @@ def _run(role: str, context: CommandContext, config: str, token_file: str, socke
             f"note: {config} is not there yet; the unit allows no port below {FIRST_FREE_PORT}",
             "systemd-unit",
         )
-    command = _command()
+    command = relaykit_command()
     if is_hidden(command[0]):
         context.explain(
             f"note: the service will not see {command[0]}, because home directories and temporary files are "
@@ -220,13 +228,13 @@ def unit(
     credentials = dict(files.credentials)
     if token_file:
         credentials[TOKEN_KEY] = token_file
-    words = [*map(_quoted, (*command, role, "-c"))]
+    words = [*map(quoted_word, (*command, role, "-c"))]
     if CONFIG_KEY in credentials:
         name = f"{CONFIG_KEY}{Path(config).suffix}"
         credentials[name] = credentials.pop(CONFIG_KEY)
         words.append(f"${{CREDENTIALS_DIRECTORY}}/{name}")
     else:
-        words.append(_quoted(config))
+        words.append(quoted_word(config))
     if token_file:
         words += ["--token-file", f"${{CREDENTIALS_DIRECTORY}}/{TOKEN_KEY}"]
     ports = " and ".join(map(str, low_ports))
@@ -247,7 +255,7 @@ def unit(
     )
 
 
-def _command() -> list[str]:
+def relaykit_command() -> list[str]:
     """How this relaykit is called, by absolute paths: its script, else its module."""
     script = Path(sys.executable).parent / "relaykit"
     return [str(script)] if script.exists() else [sys.executable, "-m", "relaykit"]
@@ -290,7 +298,7 @@ def _low_client_ports(loaded: LoadedClient) -> Iterator[int]:
     return (port for port in ports if 0 < port < FIRST_FREE_PORT)
 
 
-def _quoted(word: str) -> str:
+def quoted_word(word: str) -> str:
     """A word of ``ExecStart=``.  Source: systemd.service(5), "Command lines"."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("%", "%%")
     return f'"{escaped}"' if any(letter.isspace() for letter in word) or escaped != word else word

@@ -303,6 +303,14 @@ class ServiceTests(WalkTestCase):
         self.assertIn(f"LoadCredential=token:{etc}/relaykit/token", unit.read_text())
         self.do(f"systemd-analyze verify {unit}")
 
+    def test_user_unit(self) -> None:
+        """A user's own unit is written where systemd looks for it."""
+        need_systemd(self.folder / "any")
+        self.command("systemctl", 'echo systemctl "$@"')
+        self.assertIn("--user enable --now relaykit-client", self.do(self.listing("service/user.sh")))
+        unit = self.folder / ".config" / "systemd" / "user" / "relaykit-client.service"
+        self.assertIn(f"-c {self.folder}/.config/relaykit/client.toml", unit.read_text())
+
 
 class VerifyServerTests(QuickTestCase):
     """Tests for the howto *Pin or verify a server*."""
