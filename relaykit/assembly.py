@@ -11,24 +11,28 @@ are imported when one is made.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from attrs import frozen
 from twisted.logger import Logger
 
+from relaykit.certificates.files import TlsFiles
+from relaykit.certificates.judging import NOT_YET
 from relaykit.config.load import (
     LoadedClient,
     LoadedServer,
+    files_named_in,
     load_client,
     load_server,
     with_other_files,
 )
 from relaykit.config.problems import ConfigurationProblem
 from relaykit.config.tokens import WEAK_BITS, resolve_token, strength_bits
-from relaykit.errors import RelaykitError
-from relaykit.options import NamedFile
+from relaykit.errors import RelaykitError, TransportSecurityError
+from relaykit.options import FileUse, NamedFile
 from relaykit.plugins import ProxyTypes
 from relaykit.state import StateDirectory
 from relaykit.values import Secret
@@ -45,6 +49,7 @@ __all__ = [
     "read_client",
     "read_secret_file",
     "read_server",
+    "tls_files",
 ]
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
@@ -52,6 +57,11 @@ CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
 LARGEST_SECRET_FILE = 64 * 1024
 """Bytes of a file with a secret; one has a few dozen.  Guards against a wrong path."""
+
+_BETWEEN_THE_ROLES = "transport.tls"
+"""The table of TLS between clients and the server; any other is of a proxy type, for its users."""
+
+_PARTS = (FileUse.CERTIFICATE, FileUse.KEY, FileUse.AUTHORITIES)
 
 log = Logger()
 
@@ -95,9 +105,10 @@ class _Assembly(Generic[LoadedT]):
     ) -> Self:
         """The assembly for a configuration; ``state_dir`` and ``token_file`` come before what it says.
 
-        :raises RelaykitError: its token cannot be read.
+        :raises RelaykitError: its token cannot be read, or a file of TLS cannot be used.
         """
         loaded = _with_credentials(loaded, environ)
+        _check_tls_files(loaded)
         config = loaded.config
         token = read_secret_file(token_file) if token_file else resolve_token(config.auth, environ=environ)
         state = StateDirectory.find(state_dir or config.state_dir, environ)
@@ -168,7 +179,7 @@ def read_server(files: RoleFiles) -> ServerAssembly:
     """Reads what a server needs.
 
     :raises ConfigurationProblems: its configuration cannot be used.
-    :raises RelaykitError: its token cannot be read.
+    :raises RelaykitError: its token cannot be read, or a file of TLS cannot be used.
     """
     types = ProxyTypes.installed()
     loaded = load_server(files.config, types=types, **_reading(files))
@@ -202,6 +213,45 @@ def read_secret_file(path: str, what: str = "token") -> Secret:
     if not secret.strip():
         raise RelaykitError(f"cannot use the {what} file {path}: it is empty", problem="token-file")
     return Secret(secret.strip())
+
+
+def tls_files(loaded: LoadedServer | LoadedClient) -> list[TlsFiles]:
+    """The files of TLS that a configuration names, a group for each table."""
+    if isinstance(loaded, LoadedClient) and not loaded.config.transport.tls.enable:
+        return []
+    return list(_grouped(files_named_in(loaded), shown_to_verifiers=isinstance(loaded, LoadedServer)))
+
+
+def _grouped(named: Iterable[NamedFile], *, shown_to_verifiers: bool) -> Iterator[TlsFiles]:
+    tables: dict[str, dict[FileUse, str]] = {}
+    for each in named:
+        if each.use in _PARTS:
+            tables.setdefault(each.key.rpartition(".")[0], {})[each.use] = each.path
+    for table, paths in tables.items():
+        certificate, key, authorities = (paths.get(each, "") for each in _PARTS)
+        yield TlsFiles(
+            table=table,
+            certificate=certificate,
+            key=key,
+            authorities=authorities,
+            for_users=table != _BETWEEN_THE_ROLES,
+            shown_to_verifiers=shown_to_verifiers,
+        )
+
+
+def _check_tls_files(loaded: LoadedServer | LoadedClient) -> None:
+    """Finds what cannot be used before anything is opened; a clock that is behind, as after power was lost,
+    is waited for by a client.
+
+    :raises TransportSecurityError: a file cannot be used.
+    """
+    now = datetime.now(UTC)
+    for each in tls_files(loaded):
+        try:
+            each.read(now)
+        except TransportSecurityError as error:
+            if error.problem != NOT_YET or isinstance(loaded, LoadedServer):
+                raise
 
 
 def _with_credentials(loaded: LoadedT, environ: Mapping[str, str]) -> LoadedT:

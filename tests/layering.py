@@ -59,7 +59,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "assembly": Layer(
         "a server or a client made of a configuration",
-        ("config", "server", "client", "state", "plugins", *_VOCABULARY),
+        ("config", "server", "client", "certificates", "state", "plugins", *_VOCABULARY),
     ),
     "testing": Layer(
         "the public test kit, which runs real servers and clients in memory",

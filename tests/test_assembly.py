@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -14,8 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.assembly import LARGEST_SECRET_FILE, RoleFiles, read_client, read_secret_file, read_server
 from relaykit.config.problems import ConfigurationProblems
-from relaykit.errors import RelaykitError
+from relaykit.errors import RelaykitError, TransportSecurityError
 from relaykit.values import Secret
+from tests.certificates.made import DAY, ca, made
 
 
 class ReadTests(SynchronousTestCase):
@@ -58,26 +61,49 @@ class ReadTests(SynchronousTestCase):
         """What systemd hands over under the name of a key is read in place of the file that the key names."""
         folder = self.folder.absolute() / "credentials"
         folder.mkdir()
-        (folder / "transport.tls.keyFile").write_text("")
-        (folder / "vhostHTTPSCertificates[0].certFile").write_text("")
+        now = datetime.now(UTC)
+        site = made("a.example", begins=now - DAY, ends=now + DAY)
+        certificate = folder.parent / "a.crt"
+        certificate.write_bytes(site.pem)
+        key = "vhostHTTPSCertificates[0].keyFile"
+        for name in ("transport.tls.keyFile", key):
+            (folder / name).write_bytes(site.key_pem)
         (folder / "auth.tokenSource.file.path").write_text("handed over\n")
         path = self.file(
             "s.toml",
-            'auth.tokenSource = {type = "file", file = {path = "/root/token"}}\n'
-            'transport.tls.certFile = "/root/a.crt"\ntransport.tls.keyFile = "/root/a.key"\n'
+            'auth.tokenSource = {type = "file", file = {path = "/nonexistent"}}\n'
+            f'transport.tls.certFile = "{certificate}"\ntransport.tls.keyFile = "/nonexistent"\n'
             "vhostHTTPPort = 8080\nvhostHTTPSPort = 8443\n"
-            'vhostHTTPSCertificates = [{certFile = "/root/b.crt", keyFile = "/root/b.key"}]\n',
+            f'vhostHTTPSCertificates = [{{certFile = "{certificate}", keyFile = "/nonexistent"}}]\n',
         )
         assembly = read_server(RoleFiles(config=path, environ={"CREDENTIALS_DIRECTORY": str(folder)}))
         self.assertEqual(assembly.token, Secret("handed over"))
         tls = assembly.loaded.config.transport.tls
-        self.assertEqual((tls.cert_file, tls.key_file), ("/root/a.crt", f"{folder}/transport.tls.keyFile"))
+        self.assertEqual((tls.cert_file, tls.key_file), (str(certificate), f"{folder}/transport.tls.keyFile"))
         options: Any = assembly.loaded.ingress_options["http"]
         (pair,) = options.vhost_https_certificates
-        self.assertEqual(
-            (pair.cert_file, pair.key_file),
-            (f"{folder}/vhostHTTPSCertificates[0].certFile", "/root/b.key"),
-        )
+        self.assertEqual((pair.cert_file, pair.key_file), (str(certificate), f"{folder}/{key}"))
+
+    def test_tls_files(self) -> None:
+        """Files of TLS that cannot be used are found while a role is read; a client waits for its clock."""
+        text = 'auth.token = "t"\ntransport.tls.trustedCaFile = "{}"\n'
+        now = datetime.now(UTC)
+        file = self.folder.absolute() / "ca.crt"
+        for content, of_server, of_client in (
+            (b"junk", True, True),
+            (ca(begins=now - 2 * DAY, ends=now - DAY).pem, True, True),
+            (ca(begins=now + DAY, ends=now + 2 * DAY).pem, True, False),
+            (ca(begins=now - DAY, ends=now + DAY).pem, False, False),
+        ):
+            file.write_bytes(content)
+            files = RoleFiles(config=self.file("r.toml", text.format(file)), environ={})
+            reads: tuple[Callable[[RoleFiles], object], ...] = (read_server, read_client)
+            for read, refused in zip(reads, (of_server, of_client), strict=True):
+                if refused:
+                    error = self.assertRaises(TransportSecurityError, read, files)
+                    self.assertIn(f"transport.tls.trustedCaFile: {file} ", str(error))
+                else:
+                    read(files)
 
     def test_open_state(self) -> None:
         """A state directory that others can use is warned about when a role begins."""

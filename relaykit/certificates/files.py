@@ -24,6 +24,7 @@ from relaykit.certificates.judging import (
     read_chain,
     read_key,
     shown_time,
+    time_id,
     time_problem,
 )
 from relaykit.errors import TransportSecurityError, problem_of
@@ -149,7 +150,7 @@ class TlsFiles:
                     problem="tls-files",
                 )
         elif why := time_problem(chain[0], now):
-            raise TransportSecurityError(f"{certificate.name} {why}", problem="certificate-time")
+            raise TransportSecurityError(f"{certificate.name} {why}", problem=time_id(chain[0], now))
 
     def _pem(self, key: str, path: str) -> Pem:
         name = f"{self.table}.{key}: {path}"
@@ -238,7 +239,9 @@ class WatchedFiles(Generic[MadeT]):
         if contents.certificate is None or not self._contents.chain:
             return
         if self._contents.begins <= now < self._contents.ends and (why := end_problem(contents, now)):
-            raise TransportSecurityError(f"{contents.certificate.name} {why}", problem="certificate-time")
+            raise TransportSecurityError(
+                f"{contents.certificate.name} {why}", problem=time_id(contents.chain[0], now)
+            )
 
     def _use(self, contents: TlsContents, made: MadeT, mark: _Mark) -> None:
         self._contents, self.made, self._used = contents, made, mark
@@ -332,8 +335,8 @@ def _mark_of(path: str) -> tuple[int, ...]:
 
 
 def _is_open(path: str) -> bool:
-    """Whether everybody may use a file."""
+    """Whether everybody may use a file, where modes tell it."""
     try:
-        return bool(os.stat(path).st_mode & stat.S_IRWXO)
+        return os.name == "posix" and bool(os.stat(path).st_mode & stat.S_IRWXO)
     except OSError:
         return False

@@ -19,14 +19,21 @@ from OpenSSL import SSL
 from relaykit.errors import TransportSecurityError
 
 __all__ = [
+    "NOT_YET",
+    "OUTDATED",
     "Pem",
     "is_named",
     "read_authorities",
     "read_chain",
     "read_key",
     "shown_time",
+    "time_id",
     "time_problem",
 ]
+
+
+OUTDATED, NOT_YET = "certificate-time", "certificate-not-yet"
+"""Ids of known problems: a certificate after its time, or soon after it, and one before."""
 
 
 @frozen
@@ -83,7 +90,8 @@ def read_authorities(pem: Pem, now: datetime | None = None) -> list[x509.Certifi
     if all(map(any, zip(weak, outdated, strict=True))):
         position = weak.index("")
         raise TransportSecurityError(
-            f"{pem.name}{_which(found, position)} {outdated[position]}", problem="certificate-time"
+            f"{pem.name}{_which(found, position)} {outdated[position]}",
+            problem=OUTDATED if now is None else time_id(found[position], now),
         )
     return found
 
@@ -96,7 +104,7 @@ def read_key(pem: Pem, chain: Sequence[x509.Certificate], certificate_name: str)
     labels = _labels(pem)
     if not any(label.endswith(b"PRIVATE KEY") for label in labels):
         what = "certificates and no private key: are the two files exchanged?" if labels else ""
-        raise _unusable(pem, f"holds {what}" if what else _no_pem(pem, "a private key"))
+        raise _unusable(pem, f"holds {what}" if what else _no_pem(pem, "a private key", "pkey"))
     try:
         key: Any = load_pem_private_key(pem.content, password=None)
     except TypeError as error:
@@ -133,6 +141,11 @@ def time_problem(certificate: x509.Certificate, now: datetime) -> str:
     return ""
 
 
+def time_id(certificate: x509.Certificate, now: datetime) -> str:
+    """The id of the known problem that :func:`time_problem` tells of."""
+    return NOT_YET if now < certificate.not_valid_before_utc else OUTDATED
+
+
 def is_named(certificate: x509.Certificate, *, hosts_only: bool = False) -> bool:
     """Whether a certificate is for any host, or address, as those see it who verify it.
 
@@ -158,7 +171,7 @@ def _certificates(pem: Pem) -> list[x509.Certificate]:
             raise _unusable(pem, "holds a private key and no certificate: give the file with the certificate")
         others = " and ".join(sorted(label.decode("ascii").lower() for label in labels))
         raise _unusable(
-            pem, f"holds no certificate, but a {others}" if others else _no_pem(pem, "certificates")
+            pem, f"holds no certificate, but a {others}" if others else _no_pem(pem, "certificates", "x509")
         )
     try:
         return x509.load_pem_x509_certificates(pem.content)
@@ -170,9 +183,11 @@ def _labels(pem: Pem) -> frozenset[bytes]:
     return frozenset(_LABEL.findall(pem.content))
 
 
-def _no_pem(pem: Pem, wanted: str) -> str:
+def _no_pem(pem: Pem, wanted: str, kind: str) -> str:
     if pem.content.startswith(_DER):
-        return f"cannot be read as PEM: it is in DER, and {wanted} in PEM must be given (openssl -inform der)"
+        return (
+            f"cannot be read as PEM: it is in DER (openssl {kind} -inform der -in OLD -out NEW makes it PEM)"
+        )
     return f"cannot be read as PEM: give a file with {wanted}, which begins with -----BEGIN"
 
 

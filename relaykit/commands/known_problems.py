@@ -116,11 +116,17 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Make a new key, RSA with 2048 bits or ECDSA, and have a certificate made for it with SHA-256.",
     ),
     "certificate-time": KnownProblem(
-        "A certificate is not valid, or not for long",
-        "A certificate in transport.tls or vhostHTTPSCertificates has expired, is about to, or is not valid "
-        "yet; nobody who verifies it accepts one outside its time.",
+        "A certificate has expired, or will soon",
+        "A certificate in transport.tls or vhostHTTPSCertificates has expired, or is about to; nobody who "
+        "verifies it accepts one outside its time.",
         "Have it renewed, and look why whatever should do that has not; new files are taken without a "
         "restart.  If the time is wrong, correct this machine's clock.",
+    ),
+    "certificate-not-yet": KnownProblem(
+        "A certificate is not valid yet",
+        "A certificate in transport.tls begins to be valid later than now, or the clock of this machine is "
+        "behind.",
+        "Correct the clock; a client tries again by itself until the time has come.",
     ),
     "open-state": KnownProblem(
         "Others can use the state directory",

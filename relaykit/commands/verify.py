@@ -6,32 +6,25 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from relaykit.assembly import read_secret_file
+from relaykit.assembly import read_secret_file, tls_files
 from relaykit.certificates.files import TlsFiles
 from relaykit.commands.loading import chosen_file, loaded_or_said
 from relaykit.config.load import (
     LoadedClient,
     LoadedServer,
-    files_named_in,
     load_client,
     load_server,
     role_of,
 )
 from relaykit.config.tokens import resolve_token
 from relaykit.errors import RelaykitError, TransportSecurityError
-from relaykit.options import FileUse, NamedFile
 from relaykit.plugins import ProxyTypes
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
     from relaykit.config.schema.auth import Auth
 
-__all__ = ["run", "tls_files"]
-
-_BETWEEN_THE_ROLES = "transport.tls"
-"""The table of TLS between clients and the server; any other is of a proxy type, for its users."""
-
-_PARTS = (FileUse.CERTIFICATE, FileUse.KEY, FileUse.AUTHORITIES)
+__all__ = ["run"]
 
 
 def run(
@@ -74,30 +67,6 @@ def run(
         return 1
     context.say(f"{config} is good for a {role}")
     return 0
-
-
-def tls_files(loaded: LoadedServer | LoadedClient) -> list[TlsFiles]:
-    """The files of TLS that a configuration names, a group for each table."""
-    if isinstance(loaded, LoadedClient) and not loaded.config.transport.tls.enable:
-        return []
-    return list(_grouped(files_named_in(loaded), shown_to_verifiers=isinstance(loaded, LoadedServer)))
-
-
-def _grouped(named: Iterable[NamedFile], *, shown_to_verifiers: bool) -> Iterator[TlsFiles]:
-    tables: dict[str, dict[FileUse, str]] = {}
-    for each in named:
-        if each.use in _PARTS:
-            tables.setdefault(each.key.rpartition(".")[0], {})[each.use] = each.path
-    for table, paths in tables.items():
-        certificate, key, authorities = (paths.get(each, "") for each in _PARTS)
-        yield TlsFiles(
-            table=table,
-            certificate=certificate,
-            key=key,
-            authorities=authorities,
-            for_users=table != _BETWEEN_THE_ROLES,
-            shown_to_verifiers=shown_to_verifiers,
-        )
 
 
 def _tls_problems(context: CommandContext, config: str, files: Iterable[TlsFiles]) -> Iterator[str]:

@@ -11,20 +11,18 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import msgspec
 from attrs import evolve
 from twisted.python import usage
 
 from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly
-from relaykit.config.schema import ClientConfig, ServerConfig
+from relaykit.config.load import LoadedClient, LoadedServer, with_other_files
 from relaykit.errors import RelaykitError
+from relaykit.options import FileUse
 from relaykit.tap.daemon_log import daemon_log
 
 __all__ = ["RoleOptions", "with_absolute_paths"]
 
-ConfigT = TypeVar("ConfigT", ServerConfig, ClientConfig)
-
-_TLS_FILES = ("cert_file", "key_file", "trusted_ca_file")
+LoadedT = TypeVar("LoadedT", LoadedServer, LoadedClient)
 
 
 def _boolean(text: str) -> bool:
@@ -58,10 +56,10 @@ class RoleOptions(usage.Options):
             raise usage.UsageError(str(error)) from error
         for warning in assembly.warnings:
             print(f"WARNING: {warning}")
-        config = with_absolute_paths(assembly.loaded.config)
-        self["assembly"] = evolve(assembly, loaded=evolve(assembly.loaded, config=config))
+        loaded = with_absolute_paths(assembly.loaded)
+        self["assembly"] = evolve(assembly, loaded=loaded)
         try:
-            self["log"] = daemon_log(config.log, self.parent)
+            self["log"] = daemon_log(loaded.config.log, self.parent)
         except OSError as error:
             raise usage.UsageError(f"cannot log to {error.filename}: {error.strerror}") from error
 
@@ -76,13 +74,11 @@ class RoleOptions(usage.Options):
         )
 
 
-def with_absolute_paths(config: ConfigT) -> ConfigT:
-    """The same configuration, the files of TLS named from the root.
+def with_absolute_paths(loaded: LoadedT) -> LoadedT:
+    """The same configuration, the files that are read named from the root.
 
-    They are read when the role starts, and a daemon has changed its folder by then.
+    They are read when the role starts, and again when they change; a daemon has changed its folder by then.
     """
-    tls = config.transport.tls
-    named = {name: getattr(tls, name) for name in _TLS_FILES}
-    absolute = {name: os.path.abspath(path) for name, path in named.items() if path}
-    transport = msgspec.structs.replace(config.transport, tls=msgspec.structs.replace(tls, **absolute))
-    return msgspec.structs.replace(config, transport=transport)
+    return with_other_files(
+        loaded, lambda each: each.path if each.use is FileUse.WRITTEN else os.path.abspath(each.path)
+    )

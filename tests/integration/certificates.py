@@ -26,19 +26,27 @@ class Certified:
 
 
 class Authority:
-    """Signs certificates for one day.  ``file`` is its own, in PEM.
+    """Signs certificates, for one day if nothing else is said.  ``file`` is its own, in PEM.
 
     :param folder: where all files are put.
+    :param days: from when until when all of them are valid, counted from today.
     :param above: who signed its own, which is then shown with all that it signs; itself if there is nobody.
     """
 
-    def __init__(self, folder: Path, name: str = "authority", above: Authority | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "authority",
+        above: Authority | None = None,
+        days: tuple[int, int] = (0, 1),
+    ) -> None:
         self._folder = folder
+        self._days = days
         self._name = _named(name)
         self._key = ec.generate_private_key(ec.SECP256R1())
         signer = above or self
         own = (
-            _unsigned(self._name, signer._name, self._key.public_key())
+            _unsigned(self._name, signer._name, self._key.public_key(), days)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .sign(signer._key, hashes.SHA256())
         )
@@ -52,7 +60,7 @@ class Authority:
         said: list[x509.GeneralName] = [x509.DNSName(each) for each in (name, *names)]
         said += [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses]
         certificate = (
-            _unsigned(_named(name), self._name, key.public_key())
+            _unsigned(_named(name), self._name, key.public_key(), self._days)
             .add_extension(x509.SubjectAlternativeName(said), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -77,7 +85,7 @@ def _named(common_name: str) -> x509.Name:
 
 
 def _unsigned(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: tuple[int, int]
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
@@ -86,6 +94,6 @@ def _unsigned(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now + datetime.timedelta(days=days[0], hours=-1))
+        .not_valid_after(now + datetime.timedelta(days=days[1]))
     )

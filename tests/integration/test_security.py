@@ -7,6 +7,7 @@ import hashlib
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from relaykit.sansio.control.credentials import digest
@@ -18,12 +19,15 @@ from relaykit.sansio.wire.messages import (
     NewWorkConn,
     StartWorkConn,
 )
+from tests.certificates.made import DAY, SHA1_PEM, made, weak_key
 from tests.integration.certificates import Authority, Certified
 from tests.integration.mitm import messages
 from tests.integration.peers import mux_frame
-from tests.integration.programs import Program, free_port, frp_command, missing_frp
+from tests.integration.programs import Program, free_port, frp_command, missing_frp, relaykit_command
 from tests.integration.relays import NOTHING, SECRET_KEY, TOKEN, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, PIECE_BYTES, converse, dial, echo, end_of
+
+_NOW = datetime.now(UTC)
 
 OTHER_FINGERPRINT = "sha256:" + "00" * 32
 
@@ -177,6 +181,46 @@ class FrpsCertificateTests(CertificateTests):
 
     skip = missing_frp()
     server_command = frp_command("frps")
+
+
+class UnusableFilesTests(SecurityTests):
+    """Files that cannot be used are told in one line that names them, and end the start."""
+
+    def check(self, table: Table, *said: str) -> None:
+        """Neither role starts with these files, and verify says the same."""
+        path = self.write_configuration({**table, "auth.token": TOKEN})
+        for words in (
+            ("verify", path, "--role", "server"),
+            ("verify", path, "--role", "client"),
+            ("server", path),
+            ("client", path),
+        ):
+            program = Program(relaykit_command(*words), self.folder)
+            self.addCleanup(program.stop)
+            self.assertEqual(program.wait_for_end(), 1, program.output)
+            self.assertNotIn("Traceback", program.output)
+            for each in said:
+                self.assertIn(each, program.output)
+
+    def test_kinds(self) -> None:
+        """Missing, mismatched, of the wrong kind, too weak, and outside their time."""
+        good, other = self.authority.certify("relay.example"), self.authority.certify("other.example")
+        self.check(
+            {**_shown(good), "transport.tls.certFile": "/nonexistent"}, "certFile: /nonexistent cannot"
+        )
+        self.check(
+            {**_shown(good), "transport.tls.keyFile": str(other.key)}, f"{other.key} is not that of the certi"
+        )
+        self.check({"transport.tls.trustedCaFile": str(good.key)}, f"{good.key} holds a private key")
+        old = Authority(self.folder, "old", days=(-2, -1))
+        self.check(_shown(old.certify("relay.example")), "relay.example.crt has expired")
+        self.check({"transport.tls.trustedCaFile": str(old.file)}, f"{old.file} has expired")
+        weak = made("relay.example", key=weak_key(), begins=_NOW - DAY, ends=_NOW + DAY)
+        good.certificate.write_bytes(weak.pem)
+        good.key.write_bytes(weak.key_pem)
+        self.check(_shown(good), f"{good.certificate} has a key of 1024 bits")
+        good.certificate.write_bytes(SHA1_PEM)
+        self.check(_shown(good), f"{good.certificate} is signed with SHA1")
 
 
 class RenewalTests(SecurityTests):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from twisted.python.usage import UsageError
 from twisted.scripts._twistd_unix import ServerOptions
@@ -12,7 +13,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.assembly import RoleFiles, ServerAssembly
 from relaykit.config.load import server_from_table
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
-from relaykit.config.schema import ServerConfig
 from relaykit.plugins import ProxyTypes
 from relaykit.tap.options import RoleOptions, with_absolute_paths
 from relaykit.values import Secret
@@ -30,7 +30,13 @@ class Options(RoleOptions):
             raise self.error
         types = ProxyTypes.installed()
         loaded = server_from_table(
-            {"auth": {"token": "s"}, "transport": {"tls": {"certFile": "a.crt", "keyFile": "/k"}}},
+            {
+                "auth": {"token": "s"},
+                "transport": {"tls": {"certFile": "a.crt", "keyFile": "/k"}},
+                "vhostHTTPSPort": 8443,
+                "vhostHTTPSCertificates": [{"certFile": "b.crt", "keyFile": "/k"}],
+                "stateDir": "kept",
+            },
             types=types,
         )
         return ServerAssembly(loaded=loaded, token=Secret("s"), types=types, state=None)
@@ -80,6 +86,10 @@ class RoleOptionsTests(SynchronousTestCase):
         options.parseOptions(["-c", "relay.toml"])
         tls = options["assembly"].loaded.config.transport.tls
         self.assertEqual((tls.cert_file, tls.key_file), (os.path.abspath("a.crt"), "/k"))
+        http: Any = options["assembly"].loaded.ingress_options["http"]
+        (pair,) = http.vhost_https_certificates
+        self.assertEqual((pair.cert_file, pair.key_file), (os.path.abspath("b.crt"), "/k"))
+        self.assertEqual(options["assembly"].loaded.config.state_dir, "kept")
 
     def test_log(self) -> None:
         """Under twistd the log of the file is opened; a file that cannot be is told on the terminal."""
@@ -102,7 +112,8 @@ class RoleOptionsTests(SynchronousTestCase):
 
     def test_nothing_named(self) -> None:
         """A configuration without files is as it was."""
-        self.assertEqual(with_absolute_paths(ServerConfig()), ServerConfig())
+        loaded = server_from_table({"auth": {"token": "s"}}, types=ProxyTypes.installed())
+        self.assertEqual(with_absolute_paths(loaded), loaded)
 
     def test_no_file(self) -> None:
         """A configuration file is needed."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.problems import Findings
-from relaykit.config.schema import ClientConfig, ServerConfig
+from relaykit.config.schema import ClientConfig, ClientTls, ServerConfig, ServerTls
 from relaykit.config.schema.addresses import endpoint_problem, host_and_port_problem
 from relaykit.config.schema.auth import Auth, TokenSource
 from relaykit.config.schema.sections import choice_problems
@@ -86,6 +86,7 @@ def check_server(
         found.add(_unbindable(config.auth))
         if config.auth.token is not NO_SECRET and not config.auth.token:
             found.warn((Problem("auth.token", "is empty: whoever reaches the port may log in"),))
+    found.warn(_half_pairs(config.transport.tls))
     found.warn(
         _idle_limits(
             {
@@ -119,6 +120,7 @@ def check_client(
     if config.virtual_net.address:
         found.unavailable.append(Problem("virtualNet.address", "the virtual network: not available yet"))
     found.warn(_idle_tls_keys(config))
+    found.warn(_half_pairs(config.transport.tls))
     if environ.get(PROXY_VARIABLE) and not config.transport.proxy_url:
         reason = (
             f"the environment variable {PROXY_VARIABLE} is not honored yet: the server is dialed directly"
@@ -306,6 +308,16 @@ def _idle_tls_keys(config: ClientConfig) -> Iterator[Problem]:
     ):
         if value:
             yield Problem(f"transport.tls.{key}", "has no effect while transport.tls.enable is false")
+
+
+def _half_pairs(tls: ServerTls | ClientTls) -> Iterator[Problem]:
+    """A certificate without its key, or the other way round, which frp takes for none."""
+    for key, value, other, its_value in (
+        ("certFile", tls.cert_file, "keyFile", tls.key_file),
+        ("keyFile", tls.key_file, "certFile", tls.cert_file),
+    ):
+        if value and not its_value:
+            yield Problem(f"transport.tls.{key}", f"has no effect without transport.tls.{other}")
 
 
 def _add_unavailable(found: Findings, unavailable: Findings) -> None:

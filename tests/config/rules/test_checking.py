@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.problems import Findings
@@ -19,6 +21,8 @@ from relaykit.config.schema import (
     HttpPlugin,
     PortRange,
     ServerConfig,
+    ServerTls,
+    ServerTransport,
     VirtualNet,
 )
 from relaykit.config.schema.auth import (
@@ -135,6 +139,18 @@ class ClientTests(SynchronousTestCase):
             [each.key for each in found.warnings],
             ["transport.tls.certFile", "transport.tls.keyFile", "transport.tls.trustedCaFile"],
         )
+
+    def test_half_pairs(self) -> None:
+        """A certificate without its key, or a key without its certificate, is warned about."""
+        pairs: list[tuple[dict[str, Any], str]] = [
+            ({"cert_file": "c"}, "certFile"),
+            ({"key_file": "k"}, "keyFile"),
+        ]
+        for pair, key in pairs:
+            client = ClientConfig(transport=ClientTransport(tls=ClientTls(**pair)))
+            self.assertEqual([each.key for each in check_client(client).warnings], [f"transport.tls.{key}"])
+            server = ServerConfig(transport=ServerTransport(tls=ServerTls(**pair)))
+            self.assertIn(f"transport.tls.{key}", [each.key for each in check_server(server).warnings])
 
     def test_proxy_variable(self) -> None:
         """A proxy to the server in the environment is told of, unless the file names one."""
