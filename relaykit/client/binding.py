@@ -8,7 +8,7 @@ from attrs import frozen
 
 from relaykit.sansio.control.login_proofs import BindingFailure, BoundLogin
 from relaykit.sansio.control.negotiation import WireProtocol
-from relaykit.sansio.control.texts import NOT_BOUND, TOO_MANY_LOGINS, WRONG_TOKEN
+from relaykit.sansio.control.texts import NOT_BOUND, WRONG_TOKEN
 
 if TYPE_CHECKING:
     from relaykit.client.remembered import Remembered
@@ -68,9 +68,6 @@ class BindingPolicy:
 
     def explained(self, failure: BindingFailed, known: Remembered, certificate: str) -> str:
         """What a failure means, with every cause that it can have."""
-        if failure.text == TOO_MANY_LOGINS:
-            # A server says so before it has looked at any proof, so this shows none of its own.
-            return f"{TOO_MANY_LOGINS} (so says who answered, without a proof of being the server)"
         if failure.why is not BindingFailure.NOT_AGREED:
             return f"{_said(failure)}: {self._other_token(known, certificate)}"
         text = self._not_agreed()

@@ -230,8 +230,9 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "too-many-logins": KnownProblem(
         "Too many logins",
-        "Clients at this address log in faster than the server allows, or many of them began at once.",
-        "Nothing: each tries again by itself.  If it lasts, look for one that logs in all the time.",
+        "Many logins from this address prove nothing, or too many wait to be verified at the same time.",
+        "Look for a client there with a wrong token, or for somebody who tries tokens.  Clients with the "
+        "right one get in all the same.",
     ),
     "not-a-relay-server": KnownProblem(
         "No relay server answers there",

@@ -316,8 +316,7 @@ class TlsLeg(StreamLeg):
             self._handshake_step()
         elif not self._step_waits:
             self._step_waits = True
-            host = "" if self.peer is None else self.peer.host
-            self._poller.handshakes.take(self._take_step, source_of_host(host))
+            self._poller.handshakes.take(self._take_step, source_of_host(host_of(self.peer)))
 
     def end_received(self) -> None:
         self._lower_ended = True

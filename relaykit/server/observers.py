@@ -152,6 +152,8 @@ class LogObserver:
             type=event.type,
             reason=told(event.reason),
             code=event.code,
+            # A client may ask for what another one has without end.
+            stranger=host_of(event.client.address),
             ended=Ended.REFUSED.value,
             problem=problem_of(event.reason, "start-error"),
         )

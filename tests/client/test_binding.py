@@ -12,7 +12,7 @@ from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
 from relaykit.config.schema.auth import ClientAuth
 from relaykit.sansio.control.events import BindingFailed
 from relaykit.sansio.control.login_proofs import BindingFailure, BoundLogin
-from relaykit.sansio.control.texts import NOT_BOUND, TOO_MANY_LOGINS
+from relaykit.sansio.control.texts import NOT_BOUND
 from relaykit.values import Secret
 
 SERVER = "relay.example:7000"
@@ -74,15 +74,6 @@ class ExplanationTests(SynchronousTestCase):
             policy().explained(failure, UNKNOWN, "sha256:01"),
             f"{told}, or somebody is between you and the server",
         )
-
-    def test_too_many_logins(self) -> None:
-        """A server that does not look at the login says so without a proof; the token is not in doubt."""
-        failure = BindingFailed(BindingFailure.REFUSED, TOO_MANY_LOGINS)
-        text = policy().explained(failure, PROVEN, "sha256:01")
-        self.assertIn(TOO_MANY_LOGINS, text)
-        self.assertIn("without a proof", text)
-        for cause in ("token", "TLS", "forget"):
-            self.assertNotIn(cause, text)
 
     def test_not_agreed(self) -> None:
         """Where nothing was proven the token is not the cause."""

@@ -167,6 +167,18 @@ class ObserversTests(SynchronousTestCase):
 class LogObserverTests(SynchronousTestCase):
     """The log."""
 
+    def test_floods(self) -> None:
+        """What somebody can have refused without end is told with its host, so that it can be counted."""
+        client = evolve(CLIENT, address=ORIGIN.source)
+        for event in (
+            events.LoginRefused(origin=ORIGIN, reason="no"),
+            events.ProxyRefused(client=client, name="web", type="tcp", reason="no", code="other"),
+            events.VisitRefused(proxy="db", origin=ORIGIN, reason="no"),
+        ):
+            with capturedLogs() as logged:
+                LogObserver(True).on_event(event)
+            self.assertEqual([each["stranger"] for each in logged], ["192.0.2.1"])
+
     def test_lines(self) -> None:
         """Every event has its line, in frp's words where frp has some."""
         observer = LogObserver(True)
