@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["PortProtocol", "ServerPorts"]
 
 REMEMBERED_NAMES = 10_000
-"""Names whose last picked port is remembered; the oldest are forgotten first.  A few MB at most."""
+"""Names whose last picked port is remembered; the oldest are forgotten first.  Some 10 MB at most: a name has
+255 characters."""
 
 REMEMBERED_S = 24 * 3600.0
 """How long a name has a claim on the port it last had; frp's figure."""
