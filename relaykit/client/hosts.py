@@ -263,15 +263,15 @@ class BackendHost(_Host[ProxyCommon]):
         self._client.exchange_observers.tell(self.name, exchange)
 
     def forward(self, near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
-        host = far.host
+        host, peer = far.host, far.peer
         flow = super().forward(near, far, origin)
-        self._client.own_connections.add(host, flow)
+        self._client.own_connections.add(host, peer, flow)
         return flow
 
     def forward_datagrams(self, near: IDatagramLeg, far: IDatagramLeg, origin: Origin) -> IFlow:
-        host = far.host
+        host, peer = far.host, far.peer
         flow = super().forward_datagrams(near, far, origin)
-        self._client.own_connections.add(host, flow)
+        self._client.own_connections.add(host, peer, flow)
         return flow
 
     def connect_local(self, origin: Origin) -> Deferred[IStreamLeg]:

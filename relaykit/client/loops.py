@@ -1,13 +1,12 @@
 """Local services that lead back to the proxy that they are for: its own port of the server, mostly.
 
 One user of such a proxy would be the client's own next user, again and again, until a machine has no
-descriptors.  Who comes from an address that a connection of this client to a local service has is that
-connection.
+descriptors.  A user whose connection has both addresses of a connection of this client to a local service is
+that connection.  One address alone tells nothing: a machine gives a port to connections to many places.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from relaykit.errors import ConnectionFailed
@@ -26,28 +25,24 @@ class LeadsBack(ConnectionFailed):
 
 
 class OwnConnections:
-    """The addresses that this client's connections to local services have at its own end."""
+    """This client's connections to local services, by their own address and the service's."""
 
     def __init__(self) -> None:
-        self._addresses: Counter[Address] = Counter()
+        self._connections: set[tuple[Address, Address]] = set()
 
     def check(self, origin: Origin) -> None:
         """Lets users in that are somebody else.
 
         :raises LeadsBack: this one is a connection of the client itself.
         """
-        if origin.source is not None and origin.source in self._addresses:
+        if (origin.source, origin.destination) in self._connections:
             raise LeadsBack(
                 "it is this client's own connection, so the local service is a port that leads back here"
             )
 
-    def add(self, address: Address | None, flow: IFlow) -> None:
-        """Has an address be one of them, if it is known, until a flow ends."""
-        if address is not None:
-            self._addresses[address] += 1
-            flow.when_ended().addBoth(self._ended, address)
-
-    def _ended(self, _: object, address: Address) -> None:
-        self._addresses[address] -= 1
-        if not self._addresses[address]:
-            del self._addresses[address]
+    def add(self, host: Address | None, peer: Address | None, flow: IFlow) -> None:
+        """Has one be among them, if its addresses are known, until a flow ends."""
+        if host is not None and peer is not None:
+            ends = (host, peer)
+            self._connections.add(ends)
+            flow.when_ended().addBoth(lambda _: self._connections.discard(ends))

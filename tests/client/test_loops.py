@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.client.loops import LeadsBack, OwnConnections
 from relaykit.values import Address, Origin
 
-OWN = Address("127.0.0.1", 40000)
+OWN, SERVICE = Address("127.0.0.1", 40000), Address("127.0.0.1", 6000)
 
 
 class Flow:
@@ -31,29 +31,32 @@ class OwnConnectionsTests(SynchronousTestCase):
         """Begins with none."""
         self.own = OwnConnections()
 
-    def flow(self, address: Address | None) -> Flow:
-        """A flow to a local service, from this address."""
+    def flow(self, host: Address | None, peer: Address | None) -> Flow:
+        """A flow to a local service, over a connection with these ends."""
         flow: Any = Flow()
-        self.own.add(address, flow)
+        self.own.add(host, peer, flow)
         assert isinstance(flow, Flow)
         return flow
 
     def test_itself(self) -> None:
-        """Who comes from where a connection to a local service comes from is that connection."""
-        self.flow(OWN)
-        self.assertRaises(LeadsBack, self.own.check, Origin(OWN))
-        self.own.check(Origin(Address("127.0.0.2", 40000)))
-        self.own.check(Origin(Address("127.0.0.1", 40001)))
+        """Whose connection has both ends of one to a local service is that connection, until it has ended."""
+        flow = self.flow(OWN, SERVICE)
+        self.assertRaises(LeadsBack, self.own.check, Origin(OWN, SERVICE))
+        flow.ended.callback(None)
+        self.own.check(Origin(OWN, SERVICE))
 
-    def test_ended(self) -> None:
-        """Once it has ended, its address may be somebody else's; two may have one, to two services."""
-        first, second = self.flow(OWN), self.flow(OWN)
-        first.ended.callback(None)
-        self.assertRaises(LeadsBack, self.own.check, Origin(OWN))
-        second.ended.callback(None)
-        self.own.check(Origin(OWN))
+    def test_somebody_else(self) -> None:
+        """One end in common tells nothing: one machine gives one port to connections to different places."""
+        self.flow(OWN, SERVICE)
+        for origin in (
+            Origin(OWN, Address("127.0.0.1", 6001)),
+            Origin(Address("127.0.0.1", 40001), SERVICE),
+            Origin(OWN),
+            Origin(),
+        ):
+            self.own.check(origin)
 
     def test_unknown(self) -> None:
-        """Unix sockets have no address, and frp may tell none of a user."""
-        self.flow(None).ended.callback(None)
+        """Unix sockets have no addresses."""
+        self.flow(None, None).ended.callback(None)
         self.own.check(Origin())
