@@ -1,15 +1,16 @@
-"""Lines about strangers, as many as people and programs make use of: a flood is counted, not written down.
+"""Lines about what others did, as many as people and programs make use of: a flood is counted, not written.
 
-Whoever logs what a stranger did puts a field ``stranger`` into the event, with the host that it came from.
+Whoever logs what a stranger did puts a field ``stranger`` into the event, with the host that it came from;
+``by_client`` for what a client did that is logged in.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.logger import ILogObserver, LogEvent, formatEvent
 from zope.interface import implementer
 
@@ -19,7 +20,15 @@ from relaykit.logs.place import PLACE, place_of_caller
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["INTERVAL_S", "LINES", "LINES_PER_HOST", "FloodLimit", "limited"]
+__all__ = [
+    "INTERVAL_S",
+    "LINES",
+    "LINES_OF_CLIENTS",
+    "LINES_PER_CLIENT_HOST",
+    "LINES_PER_HOST",
+    "FloodLimit",
+    "limited",
+]
 
 INTERVAL_S = 60.0
 """Seconds that lines of one kind about strangers are counted, from the first one on; then it is told how many
@@ -33,12 +42,34 @@ LINES = 60
 """Lines of one kind about all hosts in that time, one a second: whoever comes from many hosts writes some
 15 KB a minute of each kind, whatever it sends."""
 
+LINES_PER_CLIENT_HOST = 250
+"""Lines of one kind about clients of one host in that time: every proxy of an ordinary client, and of one
+that registers proxy after proxy, for whatever reason, enough to see it."""
+
+LINES_OF_CLIENTS = 2500
+"""Lines of one kind about all clients in that time: those of a site that come back together."""
+
 _MORE = "... and {more} more like this within {seconds:g} s, such as: {example}"
 
 _KEPT = ("log_level", "log_namespace", "log_time", "problem")
 """Fields that are the same for all lines of a kind, and the time, which is that of the last one."""
 
 _Kind: TypeAlias = tuple[object, ...]
+
+
+@frozen
+class _Bounds:
+    """How many lines of one kind are written in an interval."""
+
+    per_host: int
+    of_all: int
+
+
+_BOUNDS: Mapping[str, _Bounds] = {
+    "stranger": _Bounds(LINES_PER_HOST, LINES),
+    "by_client": _Bounds(LINES_PER_CLIENT_HOST, LINES_OF_CLIENTS),
+}
+"""By the field that names the host."""
 
 
 def limited(observer: Callable[[LogEvent], None], reactor: Any) -> FloodLimit:
@@ -57,9 +88,9 @@ class _Interval:
     """What stands for all that were left out, made of the first one."""
     count: int = 0
 
-    def admits(self, host: str) -> bool:
+    def admits(self, host: str, bounds: _Bounds) -> bool:
         """Whether one more about a host is written."""
-        if self.written.total() >= LINES or self.written[host] >= LINES_PER_HOST:
+        if self.written.total() >= bounds.of_all or self.written[host] >= bounds.per_host:
             return False
         self.written[host] += 1
         return True
@@ -68,10 +99,10 @@ class _Interval:
 @implementer(ILogObserver)
 @define(eq=False)
 class FloodLimit:
-    """Hands on all events, but of those about strangers only the first ones of each kind, and how many more.
+    """Hands on all events, but of those about others only the first ones of each kind, and how many more.
 
     A kind is what has the same text, fields aside, the same level and the same known problem: there are as
-    many as there are places in the code, whatever strangers send.
+    many as there are places in the code, whatever is sent.
 
     :ivar clock: what waits for the end of an interval.
     """
@@ -81,16 +112,16 @@ class FloodLimit:
     _intervals: dict[_Kind, _Interval] = field(factory=dict, init=False)
 
     def __call__(self, event: LogEvent) -> None:
-        host = event.get("stranger")
-        if host is None:
+        about = next((name for name in _BOUNDS if event.get(name) is not None), None)
+        if about is None:
             self._observer(event)
             return
-        kind = (event.get("log_level"), event.get("log_format"), event.get("problem"))
+        kind = (about, event.get("log_level"), event.get("log_format"), event.get("problem"))
         interval = self._intervals.get(kind)
         if interval is None:
             interval = self._intervals[kind] = _Interval()
             self._clock.callLater(INTERVAL_S, self._end, kind)
-        if interval.admits(str(host)):
+        if interval.admits(str(event[about]), _BOUNDS[about]):
             self._observer(event)
             return
         interval.count += 1

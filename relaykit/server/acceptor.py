@@ -19,7 +19,15 @@ from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecu
 from relaykit.interfaces import IAcceptHost, IIncomingConnection, ILegAcceptor, ISecureLeg
 from relaykit.sansio.parsers.first_bytes import OPENINGS, STRANGERS, Spoken
 from relaykit.sansio.parsers.recognizing import Rank, RecognizerTable
-from relaykit.server.admission import MAX_PENDING, PendingConnections
+from relaykit.sansio.rates import RateLimit
+from relaykit.sansio.sources import source_of
+from relaykit.server.admission import (
+    CONNECTIONS_AT_ONCE,
+    CONNECTIONS_PER_S,
+    MAX_PENDING,
+    MAX_SOURCES,
+    PendingConnections,
+)
 from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
@@ -162,6 +170,8 @@ class BindPort(MultiService):
         self._poller = poller
         self._is_scarce = is_scarce
         self._pending = PendingConnections(is_known, most_pending)
+        self._is_known = is_known
+        self._strangers = RateLimit(CONNECTIONS_AT_ONCE, CONNECTIONS_PER_S, MAX_SOURCES)
         self._crowded = False
         self._links: set[ISharedPath] = set()
         self._table: RecognizerTable[_OnRecognized] = RecognizerTable()
@@ -210,6 +220,16 @@ class BindPort(MultiService):
         return self._listen_datagrams(port, acceptor)
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
+        source = source_of(origin)
+        if not self._is_known(source[-1]) and not self._strangers.admits(source, self.reactor.seconds()):
+            self.log.warn(
+                "a connection from {origin} is dropped: too many come from there, where nobody is logged in",
+                origin=origin,
+                stranger=host_of(origin.source),
+                ended=Ended.REFUSED.value,
+            )
+            leg.abort()
+            return
         slot = self._admit(origin, leg.abort, self._is_scarce(leg))
         leg.when_gone(slot.release)
         connection = IncomingConnection(leg, origin, slot)

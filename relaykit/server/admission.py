@@ -37,6 +37,13 @@ CROWDED_PART = 2
 """The pending connections are crowded when strangers have one in so many of the places; then silence is worth
 less: :data:`relaykit.server.acceptor.CROWDED_TIMEOUT_S`."""
 
+CONNECTIONS_AT_ONCE = 1024
+"""Connections that one source may make at once that no client is logged in from: more may never wait."""
+
+CONNECTIONS_PER_S = 512.0
+"""Connections a second of one such source after those.  Each costs a third of a millisecond, with TLS one, so
+that the rest of the time is the users'; those beyond cost a tenth of that."""
+
 LOGINS_AT_ONCE = 256
 """Logins of one source that may fail at once: the clients of a whole site after its token was changed.  A
 login that proves itself is never counted."""

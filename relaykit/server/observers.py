@@ -103,6 +103,7 @@ class LogObserver:
             user=client.user,
             wire=event.wire,
             bound=event.bound,
+            by_client=host_of(event.origin.source),
             identity=identity_name(client.key),
         )
         if event.proof is PeerProof.NONE:
@@ -120,7 +121,11 @@ class LogObserver:
 
     def _client_disconnected(self, event: events.ClientDisconnected) -> None:
         self.log.info(
-            "[{run}] client exit success", run=event.client.run_id, ended=event.why.value, reason=event.reason
+            "[{run}] client exit success",
+            run=event.client.run_id,
+            by_client=host_of(event.client.address),
+            ended=event.why.value,
+            reason=event.reason,
         )
 
     def _login_refused(self, event: events.LoginRefused) -> None:
@@ -142,6 +147,7 @@ class LogObserver:
             proxy=event.name,
             type=event.type,
             address=event.address,
+            by_client=host_of(event.client.address),
         )
 
     def _proxy_refused(self, event: events.ProxyRefused) -> None:
@@ -159,10 +165,18 @@ class LogObserver:
         )
 
     def _proxy_closed(self, event: events.ProxyClosed) -> None:
-        run_id = event.client.run_id
-        self.log.info("[{run}] [{proxy}] proxy closing", run=run_id, proxy=event.name, ended=event.why.value)
+        run_id, host = event.client.run_id, host_of(event.client.address)
+        self.log.info(
+            "[{run}] [{proxy}] proxy closing",
+            run=run_id,
+            proxy=event.name,
+            by_client=host,
+            ended=event.why.value,
+        )
         if event.why is Ended.WITHDRAWN:
-            self.log.info("[{run}] close proxy [{proxy}] success", run=run_id, proxy=event.name)
+            self.log.info(
+                "[{run}] close proxy [{proxy}] success", run=run_id, proxy=event.name, by_client=host
+            )
 
     def _visit_refused(self, event: events.VisitRefused) -> None:
         self.log.warn(

@@ -14,7 +14,15 @@ from twisted.logger import ILogObserver, LogEvent, Logger
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from relaykit.logs.floods import INTERVAL_S, LINES, LINES_PER_HOST, FloodLimit, limited
+from relaykit.logs.floods import (
+    INTERVAL_S,
+    LINES,
+    LINES_OF_CLIENTS,
+    LINES_PER_CLIENT_HOST,
+    LINES_PER_HOST,
+    FloodLimit,
+    limited,
+)
 from relaykit.logs.observers import LogSettings, log_writer
 from tests.layering import ROOT, modules
 
@@ -83,6 +91,20 @@ class FloodLimitTests(SynchronousTestCase):
         self.assertEqual(len(self.events), LINES)
         self.clock.advance(INTERVAL_S)
         self.assertEqual(self.counts(), [1000 + 1 + 3000 - LINES])
+
+    def test_clients(self) -> None:
+        """A client that is logged in has a line for each of its proxies, but not for thousands of them."""
+        for number in range(5000):
+            self.log.info("new proxy [{proxy}]", proxy=f"p{number}", by_client="192.0.2.1")
+        self.assertEqual(len(self.events), LINES_PER_CLIENT_HOST)
+        self.log.info("new proxy [{proxy}]", proxy="mine", by_client="192.0.2.2")
+        self.assertEqual(self.events[-1]["proxy"], "mine")
+        self.clock.advance(INTERVAL_S)
+        self.assertEqual(self.counts(), [5000 - LINES_PER_CLIENT_HOST])
+        for number in range(LINES_OF_CLIENTS + 100):
+            self.log.info("new proxy [{proxy}]", proxy="p", by_client=f"2001:db8::{number:x}")
+        self.clock.advance(INTERVAL_S)
+        self.assertEqual(self.counts()[-1], 100)
 
     def test_kinds(self) -> None:
         """Lines of another kind are counted for themselves; what a stranger sent makes no kind of its own."""

@@ -163,6 +163,24 @@ class BindPortTests(SynchronousTestCase):
         scene.bind_port.close_connections()
         scene.flush()
 
+    def test_too_fast(self) -> None:
+        """Beyond a rate an address's connections are dropped, unless a client is logged in from there."""
+        with mock.patch.object(acceptor, "CONNECTIONS_AT_ONCE", 2):
+            scene = Scene()
+        with capturedLogs() as logged:
+            receivers = [RecordingReceiver(scene.accept()) for _ in range(3)]
+            scene.flush()
+        self.assertEqual([each.lost is None for each in receivers], [True, True, False])
+        (line,) = [event for event in logged if "stranger" in event]
+        self.assertIn("too many come from there", line["log_format"])
+        scene.advance(1 / admission.CONNECTIONS_PER_S)
+        self.assertTrue(Client(scene, leg=scene.accept()).run_id)
+        many = [RecordingReceiver(scene.accept()) for _ in range(10)]
+        scene.flush()
+        self.assertEqual({each.lost for each in many}, {None})
+        scene.bind_port.close_connections()
+        scene.flush()
+
     def test_last_descriptors(self) -> None:
         """When few descriptors are left, strangers keep a quarter of the places."""
         scene = Scene(most_pending=8)
