@@ -234,6 +234,12 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Look for a client there with a wrong token, or for somebody who tries tokens.  Clients with the "
         "right one get in all the same.",
     ),
+    "too-many-connections": KnownProblem(
+        "Too many connections without a login",
+        "Somebody connects to the server's port for clients over and over, and hardly ever logs in.",
+        "Nothing, if users are served: these connections are dropped before they cost much.  If it lasts, "
+        "keep the address out at the firewall.",
+    ),
     "not-a-relay-server": KnownProblem(
         "No relay server answers there",
         "Something took the connection and ended it without an answer to the login.",

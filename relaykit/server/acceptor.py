@@ -172,7 +172,6 @@ class BindPort(MultiService):
         self._pending = PendingConnections(is_known, most_pending)
         self._is_known = is_known
         self._strangers = RateLimit(CONNECTIONS_AT_ONCE, CONNECTIONS_PER_S, MAX_SOURCES)
-        self._crowded = False
         self._links: set[ISharedPath] = set()
         self._table: RecognizerTable[_OnRecognized] = RecognizerTable()
         self._table.add(OPENINGS[Spoken.MUX], self._on_mux)
@@ -227,6 +226,7 @@ class BindPort(MultiService):
                 origin=origin,
                 stranger=host_of(origin.source),
                 ended=Ended.REFUSED.value,
+                problem="too-many-connections",
             )
             leg.abort()
             return
@@ -245,19 +245,15 @@ class BindPort(MultiService):
         """A place for a connection, for which others may lose theirs."""
         slot, dropped = self._pending.enter(origin, abort, self.reactor.seconds(), is_scarce)
         if dropped:
-            # Once, or a flood of connections would be one of lines, too.
-            level = self.log.debug if self._crowded else self.log.warn
-            self._crowded = True
-            level(
+            self.log.warn(
                 "there is no room for more connections without a login, of {origin} or of all: "
                 "the oldest of those who have most are dropped",
                 origin=origin,
                 pending=len(self._pending),
                 stranger=host_of(origin.source),
                 ended=Ended.REFUSED.value,
+                problem="too-many-connections",
             )
-        elif not self._pending.is_crowded:
-            self._crowded = False
         for each in dropped:
             each.abort()
         return slot

@@ -66,14 +66,10 @@ class ClientDisconnected:
 
 @frozen(kw_only=True)
 class LoginRefused:
-    """A client was not let in.
-
-    :ivar is_routine: it was one of too many that prove nothing, as another one just before.
-    """
+    """A client was not let in."""
 
     origin: Origin
     reason: str
-    is_routine: bool = False
 
 
 @frozen(kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -51,9 +50,6 @@ PREEMPTION_S = 8.0
 """Seconds for those who hold what a client asks for to show that they are alive, or to let go of it: the
 client waits ten for its answer."""
 
-TURNED_AWAY_AGAIN_S = 60.0
-"""Seconds after a login was reset, as one of too many, in which it is nothing new that others are."""
-
 MOST_UNVERIFIED = 256
 """Logins that wait for the answer of a slow verifier, of all together; for one more, whoever has most of them
 is refused the one that has waited for longest."""
@@ -84,7 +80,6 @@ class Logins:
         self._unverified: FairRoom[_Login] = FairRoom(
             MOST_UNVERIFIED, MOST_UNVERIFIED_OF_SOURCE, MOST_UNVERIFIED_OF_SOURCE
         )
-        self._turned_away_at = -math.inf
 
     def asked(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
         """A client asks to be let in."""
@@ -245,14 +240,10 @@ class Logins:
 
     def _not_proven(self, login: _Login, origin: Origin, text: str) -> None:
         """Refuses a login that proves nothing; of a source that had too many it is reset."""
-        now = self._rules.clock.seconds()
-        if self._failures.admits(source_of(origin), now):
+        if self._failures.admits(source_of(origin), self._rules.clock.seconds()):
             self._refused(login, origin, text)
             return
-        before, self._turned_away_at = self._turned_away_at, now
-        is_routine = now - before < TURNED_AWAY_AGAIN_S
-        refused = LoginRefused(origin=origin, reason=TOO_MANY_LOGINS, is_routine=is_routine)
-        self._rules.accounting.observers.tell(refused)
+        self._rules.accounting.observers.tell(LoginRefused(origin=origin, reason=TOO_MANY_LOGINS))
         login.driver.abort(Ended.REFUSED)
 
     def _refused(self, login: _Login, origin: Origin, text: str) -> None:

@@ -129,9 +129,7 @@ class LogObserver:
         )
 
     def _login_refused(self, event: events.LoginRefused) -> None:
-        # Once at this level, or a flood of logins would be one of lines, too.
-        level = self.log.debug if event.is_routine else self.log.warn
-        level(
+        self.log.warn(
             "register control error: {reason} (from {origin})",
             reason=told(event.reason),
             origin=event.origin,

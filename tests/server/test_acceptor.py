@@ -221,14 +221,15 @@ class BindPortTests(SynchronousTestCase):
         self.assertEqual(self.scene.bind_port.pending, 0)
 
     def test_turned_away(self) -> None:
-        """That connections are turned away is said once, with the reason in a field."""
+        """That connections are turned away is said of each, with the reason in a field, and whose it was."""
         scene = Scene(most_pending=4)
         with capturedLogs() as logged:
             for _ in range(6):
                 scene.accept()
             scene.flush()
         told = [event for event in logged if event["log_level"] is LogLevel.warn]
-        self.assertEqual([event["ended"] for event in told], ["refused"])
+        self.assertEqual([event["ended"] for event in told], ["refused"] * len(told))
+        self.assertEqual(len([event["stranger"] for event in told]), 3)
         scene.bind_port.close_connections()
         scene.flush()
 

@@ -51,11 +51,6 @@ LINES: list[tuple[Any, LogLevel, list[str]]] = [
         ["register control error: no (from 192.0.2.1:4321)"],
     ),
     (
-        events.LoginRefused(origin=ORIGIN, reason="no", is_routine=True),
-        LogLevel.debug,
-        ["register control error: no (from 192.0.2.1:4321)"],
-    ),
-    (
         events.ProxyExposed(client=CLIENT, name="web", type="tcp", address=":6000"),
         LogLevel.info,
         ["[r1] new proxy [web] type [tcp] success"],
