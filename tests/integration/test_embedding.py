@@ -133,7 +133,12 @@ class EmbeddingTests(TestCase):
         """
         bind_port, remote_port = bind_port or free_port(), remote_port or free_port()
         transport = {"tcpMux": mux}
-        table: dict[str, Any] = {"bindAddr": LOOPBACK, "bindPort": bind_port, "transport": transport}
+        table: dict[str, Any] = {
+            "bindAddr": LOOPBACK,
+            "bindPort": bind_port,
+            "auth": {"token": "t"},
+            "transport": transport,
+        }
         config = server_from_table(table, types=TYPES).config
         server = RelayServer(config, Secret("t"), types, reactor, None, options)
         server.startService()

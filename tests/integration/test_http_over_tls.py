@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from relaykit.sansio.parsers.client_hello import UNRECOGNIZED_NAME
 from tests.integration.certificates import Authority, Certified
 from tests.integration.programs import PATIENCE_S, Program, free_port, frp_command, missing_frp
-from tests.integration.relays import NOTHING, Table, Way, every_way
+from tests.integration.relays import NOTHING, TOKEN, Table, Way, every_way
 from tests.integration.scenarios import test_each
 from tests.integration.test_http import EACH_WAY_BYTES, EARLY, UPGRADE, HttpTestCase
 from tests.integration.test_https import SHARED, context_of, page
@@ -230,7 +230,12 @@ class OursTests(SecureSitesTestCase):
         """A server that is given a certificate and the key of another one does not start, and says why."""
         one, other = self.certified
         entry = {"certFile": str(one.certificate), "keyFile": str(other.key)}
-        table = {"bindAddr": LOOPBACK, "bindPort": self.bind_port, "vhostHTTPSPort": self.secure_port}
+        table = {
+            "bindAddr": LOOPBACK,
+            "bindPort": self.bind_port,
+            "auth.token": TOKEN,
+            "vhostHTTPSPort": self.secure_port,
+        }
         server = self.start(self.server_command, {**table, "vhostHTTPSCertificates": [entry]})
         server.wait_for("vhostHTTPSCertificates[0]")
         self.assertIn("is not that of the certificate", server.output)

@@ -200,7 +200,11 @@ class BoundLoginTests(MiddleTestCase):
     def test_no_promise(self) -> None:
         """With ``prefer`` a first contact through him is not protected: he can bring about version 1."""
         self.middle.alter = without_version_2
-        self.client().wait_for("start proxy success")
+        client = self.client()
+        client.wait_for("start proxy success")
+        client.wait_for("[W]")
+        self.assertIn("the server did not prove itself: whoever is in between can read", client.output)
+        self.server.wait_for("the client did not prove itself: its login is not bound")
         (seen,) = logins(self.middle)
         assert isinstance(seen, Login)
         self.assertTrue(seen.privilege_key)

@@ -151,7 +151,10 @@ class PortTests(RelayTestCase):
     def test_bind_port_taken(self) -> None:
         """A server whose bind port is taken says which, and ends with status 1."""
         with socket.create_server((LOOPBACK, self.bind_port)):
-            server = self.start(self.server_command, {"bindAddr": LOOPBACK, "bindPort": self.bind_port})
+            server = self.start(
+                self.server_command,
+                {"bindAddr": LOOPBACK, "bindPort": self.bind_port, "auth.token": TOKEN},
+            )
             self.assertEqual(server.wait_for_end(), 1)
         self.assertIn(str(self.bind_port), server.output.splitlines()[-1])
 

@@ -389,6 +389,54 @@ class FrpsTokenTests(TokenTests):
     server_command = frp_command("frps")
 
 
+class SecretTests(SecurityTests):
+    """No secret is missing by mistake."""
+
+    def check_not_started(self, table: Table, reason: str) -> None:
+        """A server does not start, and says why."""
+        server = self.start(
+            relaykit_command("frps"), {"bindAddr": LOOPBACK, "bindPort": self.bind_port, **table}
+        )
+        self.assertEqual(server.wait_for_end(), 1)
+        self.assertIn(reason, server.output)
+        self.assertNotIn("started successfully", server.output)
+
+    def test_server_without_token(self) -> None:
+        """A server whose token is not there, of nothing, or blank does not start; nor is its file good."""
+        self.check_not_started(NOTHING, "auth.token: must be given")
+        undefined: Table = {"auth.token": "{{ .Envs.NO_SUCH_VARIABLE }}"}
+        self.check_not_started(undefined, "auth.token: {{ .Envs.NO_SUCH_VARIABLE }} has no value")
+        self.check_not_started({"auth.token": " "}, "auth.token: is blank")
+        empty = self.folder / "empty"
+        empty.write_text(" \n")
+        source = {"type": "file", "file": {"path": str(empty)}}
+        self.check_not_started({"auth.tokenSource": source}, "nothing where the token should be")
+        path = self.write_configuration(undefined)
+        verified = Program(relaykit_command("verify", "--role", "server", path), self.folder)
+        self.assertEqual(verified.wait_for_end(), 1)
+
+    def test_open_server(self) -> None:
+        """A server that is to have none has none, and warns; clients without one get in."""
+        server = self.start_server({"auth.token": ""}, relaykit_command("frps"))
+        self.assertIn("NO TOKEN IS SET", server.output)
+        self.check_let_in({"auth.token": ""})
+
+    def test_secret_proxy_without_key(self) -> None:
+        """A secret proxy without a key is not opened to everybody: a client that asks for one is told so."""
+        self.start_server(NOTHING, relaykit_command("frps"))
+        client = self.start_client(proxies=[{"name": "open", "type": "stcp", "localPort": 1}])
+        client.wait_for("secretKey")
+        self.assertIn("must be given, and not be empty", client.output)
+        self.assertNotIn("start proxy success", client.output)
+
+
+class FrpcSecretTests(SecretTests):
+    """The same with frp's client, which lets its users forget."""
+
+    skip = missing_frp()
+    client_command = frp_command("frpc")
+
+
 class StrangerTests(SecurityTests):
     """Somebody without the token, who knows the run id of a client, and the key of its secret proxy.
 

@@ -21,7 +21,7 @@ class StreamTests(RelayTestCase):
         """A server and a client that publishes an echo; ``log`` is where each logs to, by its role."""
         self.port = free_port()
         tables: dict[str, Table] = {
-            "server": {"bindAddr": LOOPBACK, "bindPort": self.bind_port},
+            "server": {"bindAddr": LOOPBACK, "bindPort": self.bind_port, "auth.token": ""},
             "client": {
                 "serverAddr": LOOPBACK,
                 "serverPort": self.bind_port,
