@@ -85,7 +85,7 @@ class LoadBalancer(Options, frozen=True, kw_only=True):
         Secret,
         wire("group_key"),
         flag("group-key"),
-        secret(needed=lambda balancer: bool(balancer.group), may_be_empty=True),
+        secret(needed_with="group", may_be_empty=True),
         doc("What a proxy must know to join the group."),
     ] = NO_SECRET
     balance: Annotated[

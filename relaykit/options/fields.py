@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
-from attrs import frozen
+from attrs import field, frozen
 
 __all__ = [
     "Count",
@@ -151,16 +151,25 @@ def flag(name: str) -> msgspec.Meta:
     return msgspec.Meta(extra={"flag": name})
 
 
-def secret(
-    *, needed: Callable[[Any], bool] = lambda options: True, may_be_empty: bool = False
-) -> msgspec.Meta:
+@frozen(kw_only=True)
+class SecretRule:
+    """When a secret must be there, as :func:`secret` says it."""
+
+    # Sphinx shows declarations by their repr, and makes nothing of one with commas.
+    needed_with: str = field(default="", repr=False)
+    optional: bool = field(default=False, repr=False)
+    may_be_empty: bool = field(default=False, repr=False)
+
+
+def secret(*, needed_with: str = "", optional: bool = False, may_be_empty: bool = False) -> msgspec.Meta:
     """Says when a secret must be there; without this, always, and never an empty one.
 
-    ``needed`` answers that for the options that it is a field of.  Where it ``may_be_empty``, whoever wants
-    that writes it out: what is forgotten is not the same.  See
-    :func:`relaykit.options.secrets.secret_problems`.
+    ``needed_with`` is the name of a field or property beside it: only where that has a value, it is needed;
+    one that is ``optional`` never is.  Where it ``may_be_empty``, whoever wants that writes it out: what is
+    forgotten is not the same.  See :func:`secret_problems`.
     """
-    return msgspec.Meta(extra={"secret_needed": needed, "secret_may_be_empty": may_be_empty})
+    rule = SecretRule(needed_with=needed_with, optional=optional, may_be_empty=may_be_empty)
+    return msgspec.Meta(extra={"secret": rule})
 
 
 @frozen
@@ -199,8 +208,7 @@ class OptionField:
     checks.  ``least`` and ``greatest`` are the limits of a number, None where it has none.
     ``names`` is "host", "host and port" or "domain" for a text that must be that, else empty.
     ``file``, ``file_key``, ``flag``, ``listened`` and ``exclusive`` are what :func:`file`, :func:`file_key`,
-    ``flag``, ``ListeningPort`` and ``RemotePort`` declare; ``secret_needed`` and ``secret_may_be_empty`` what
-    :func:`secret` does.
+    ``flag``, ``ListeningPort`` and ``RemotePort`` declare; ``secret`` is when it must be there, if it is one.
     """
 
     name: str
@@ -218,8 +226,7 @@ class OptionField:
     flag: str | None
     listened: bool
     exclusive: bool
-    secret_needed: Callable[[Any], bool]
-    secret_may_be_empty: bool
+    secret: SecretRule
     least: float | None
     greatest: float | None
 
@@ -326,8 +333,7 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
         flag=extra.get("flag"),
         listened=extra.get("listened", False),
         exclusive=extra.get("exclusive", False),
-        secret_needed=extra.get("secret_needed", lambda options: True),
-        secret_may_be_empty=extra.get("secret_may_be_empty", False),
+        secret=extra.get("secret", SecretRule()),
         least=least,
         greatest=greatest,
     )

@@ -40,8 +40,9 @@ def secret_problems(options: Options, prefix: str = "", *, as_sent: bool = False
 def _reason(field: OptionField, value: Secret, options: Options, as_sent: bool) -> str:
     if value:
         return BLANK if not value.reveal().strip() else ""
-    if not field.secret_needed(options):
+    rule = field.secret
+    if rule.optional or (rule.needed_with and not getattr(options, rule.needed_with)):
         return ""
-    if not field.secret_may_be_empty:
+    if not rule.may_be_empty:
         return MISSING
     return FORGOTTEN if value is field.default and not as_sent else ""

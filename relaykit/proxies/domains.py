@@ -81,7 +81,7 @@ class HttpUserOptions(DomainOptions, frozen=True, kw_only=True):
     http_password: Annotated[
         Secret,
         wire("http_pwd"),
-        secret(needed=lambda options: bool(options.http_user), may_be_empty=True),
+        secret(needed_with="http_user", may_be_empty=True),
         doc("Password that they must give."),
     ] = NO_SECRET
     route_by_http_user: Annotated[

@@ -32,8 +32,8 @@ class ClientConnected:
 
     :ivar wire: the version of the wire that it speaks.
     :ivar proof: how it has proved itself in its TLS session.
-    :ivar is_named_only: whether each connection counts as one of its that names it; see
-        :attr:`relaykit.server.sessions.Session.is_named_only`.
+    :ivar is_named_only: whether each connection counts as its own that names it: without mux, a bound login
+        or a proof of the token, nothing else tells them apart.
     """
 
     client: ClientIdentity

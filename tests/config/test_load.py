@@ -242,7 +242,7 @@ class ClientTests(ConfigurationTestCase):
             self.client_problems('user = "me"\n' + proxy),
             [f"{place}: has 255 characters, 252 fit into a message"],
         )
-        visitor = f'[[visitors]]\nname = "v"\ntype = "stcp"\nserverName = "{longest}"\nbindPort = 1\n'
+        visitor = f'[[visitors]]\n{VISITOR}name = "v"\nserverName = "{longest}"\n'
         self.assertEqual(len(self.client(visitor).visitors), 1)
         self.assertEqual(len(self.client_problems(visitor + 'serverUser = "me"\n')), 1)
         self.assertEqual(len(self.client_problems(visitor.replace('"v"', f'"{longest}x"'))), 1)

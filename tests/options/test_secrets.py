@@ -14,16 +14,14 @@ class Inside(Options, frozen=True, kw_only=True):
     """Has a password for a user."""
 
     user: str = ""
-    password: Annotated[
-        Secret, wire("pwd"), secret(needed=lambda inside: bool(inside.user), may_be_empty=True)
-    ] = NO_SECRET
+    password: Annotated[Secret, wire("pwd"), secret(needed_with="user", may_be_empty=True)] = NO_SECRET
 
 
 class Outside(Options, frozen=True, kw_only=True):
     """Has a key that must be there, and more inside."""
 
     key: Annotated[Secret, wire("sk")] = NO_SECRET
-    word: Annotated[Secret, secret(needed=lambda outside: False)] = NO_SECRET
+    word: Annotated[Secret, secret(optional=True)] = NO_SECRET
     inside: Inside = Inside()
     more: tuple[Inside, ...] = ()
 

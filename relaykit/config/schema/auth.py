@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -56,7 +56,7 @@ class CommandVariable(Options, frozen=True, kw_only=True):
     """One environment variable of a command."""
 
     name: Annotated[str, doc("Name of the variable.")] = ""
-    value: Annotated[Secret, secret(needed=lambda variable: False), doc("Its value.")] = NO_SECRET
+    value: Annotated[Secret, secret(optional=True), doc("Its value.")] = NO_SECRET
 
 
 class TokenCommand(Options, frozen=True, kw_only=True):
@@ -108,19 +108,8 @@ class ServerOidc(Options, frozen=True, kw_only=True):
     skip_issuer_check: Annotated[bool, doc("Accepts tokens of other issuers.")] = False
 
 
-def _token_needed(auth: Auth) -> bool:
-    """Whether a token has to be there: at the server, unless it comes from elsewhere."""
-    return auth.needs_token and auth.method == "token" and auth.token_source is None
-
-
 class Auth(Options, frozen=True, kw_only=True):
-    """What says who may log in at both ends.
-
-    :cvar needs_token: whether there must be one, or a word that there is none: a client without it gets in
-        nowhere but where nobody is asked for one.
-    """
-
-    needs_token: ClassVar[bool] = False
+    """What says who may log in at both ends."""
 
     method: Annotated[str, doc("token or oidc.")] = "token"
     additional_scopes: Annotated[
@@ -128,7 +117,7 @@ class Auth(Options, frozen=True, kw_only=True):
     ] = ()
     token: Annotated[
         Secret,
-        secret(needed=_token_needed, may_be_empty=True),
+        secret(needed_with="needs_token", may_be_empty=True),
         doc("Secret that server and clients share; it also keys encryption."),
     ] = NO_SECRET
     token_source: TokenSource | None = None
@@ -140,6 +129,14 @@ class Auth(Options, frozen=True, kw_only=True):
             "server does so."
         ),
     ] = "prefer"
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether a token must be in the file.
+
+        A client gets in nowhere without one, unless nobody is asked for it there.
+        """
+        return False
 
     def problems(self) -> Iterable[Problem]:
         yield from choice_problems("method", self.method, AUTH_METHODS)
@@ -155,8 +152,11 @@ class Auth(Options, frozen=True, kw_only=True):
 class ServerAuth(Auth, frozen=True, kw_only=True):
     """Who may log in to the server."""
 
-    needs_token = True
     oidc: ServerOidc = ServerOidc()
+
+    @property
+    def needs_token(self) -> bool:
+        return self.method == "token" and self.token_source is None
 
 
 class ClientOidc(Options, frozen=True, kw_only=True):
@@ -166,7 +166,7 @@ class ClientOidc(Options, frozen=True, kw_only=True):
     client_secret: Annotated[
         Secret,
         # Whether there must be one is the issuer's business.
-        secret(needed=lambda oidc: False),
+        secret(optional=True),
         doc("Client secret at the issuer."),
     ] = NO_SECRET
     audience: Annotated[str, doc("Audience to ask for.")] = ""

@@ -49,7 +49,7 @@ class HttpProxyPlugin(LocalPlugin, frozen=True, kw_only=True):
     http_user: Annotated[str, doc("User name that must be given.")] = ""
     http_password: Annotated[
         Secret,
-        secret(needed=lambda plugin: bool(plugin.http_user), may_be_empty=True),
+        secret(needed_with="http_user", may_be_empty=True),
         doc("Password that must be given."),
     ] = NO_SECRET
 
@@ -60,7 +60,7 @@ class Socks5Plugin(LocalPlugin, frozen=True, kw_only=True):
     username: Annotated[str, doc("User name that must be given.")] = ""
     password: Annotated[
         Secret,
-        secret(needed=lambda plugin: bool(plugin.username), may_be_empty=True),
+        secret(needed_with="username", may_be_empty=True),
         doc("Password that must be given."),
     ] = NO_SECRET
 
@@ -73,7 +73,7 @@ class StaticFilePlugin(LocalPlugin, frozen=True, kw_only=True):
     http_user: Annotated[str, doc("User name that must be given.")] = ""
     http_password: Annotated[
         Secret,
-        secret(needed=lambda plugin: bool(plugin.http_user), may_be_empty=True),
+        secret(needed_with="http_user", may_be_empty=True),
         doc("Password that must be given."),
     ] = NO_SECRET
 

@@ -87,7 +87,7 @@ class WebServerConfig(Options, frozen=True, kw_only=True):
     ] = ""
     password: Annotated[
         Secret,
-        secret(needed=lambda web_server: bool(web_server.user), may_be_empty=True),
+        secret(needed_with="user", may_be_empty=True),
         doc("Password that must be given."),
     ] = NO_SECRET
     assets_dir: Annotated[str, doc("Directory that is served in place of the built-in pages.")] = ""

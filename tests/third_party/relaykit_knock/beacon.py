@@ -62,7 +62,7 @@ class BeaconOptions(Options, frozen=True, kw_only=True):
     secret_key: Annotated[
         Secret,
         wire("sk"),
-        secret(needed=lambda options: False),
+        secret(optional=True),
         doc("What a visitor must know; without it none is let in."),
     ] = Secret("")
 
