@@ -49,7 +49,6 @@ __all__ = [
     "read_client",
     "read_secret_file",
     "read_server",
-    "tls_files",
 ]
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
