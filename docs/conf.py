@@ -22,6 +22,7 @@ extensions = [
     "sphinx_design",
     "docs._ext.relaykit_docs",
     "docs._ext.nat_pairs",
+    "docs._ext.panels",
 ]
 # Flags and commands are copied from the pages, so two hyphens stay two hyphens.
 smartquotes = False
