@@ -31,6 +31,7 @@ __all__ = [
     "RemotePort",
     "Seconds",
     "SecondsOrOff",
+    "SecretRule",
     "doc",
     "extension",
     "file",
