@@ -149,6 +149,10 @@ class LegDriver(CoreDriver[EventT]):
 
     Owns the leg from :meth:`start` on.  A defect costs the connection.  The leg is not read while its output
     is full, nor while the core has input left, which gets its portion of each turn.
+
+    :param reads_on: the leg is read while its output is full, too, however much that becomes.  That is for a
+        core whose output does not depend on what its peer sends: one of the two ends must always read, or
+        each waits for the other for ever.
     """
 
     _core: StreamCore[EventT]
@@ -159,9 +163,11 @@ class LegDriver(CoreDriver[EventT]):
         leg: IStreamLeg,
         clock: IReactorTime,
         on_event: Callable[[EventT], object],
+        reads_on: bool = False,
     ) -> None:
         super().__init__(core, clock, on_event)
         self._leg = leg
+        self._reads_on = reads_on
         self._clock = clock
         self._lost: Ended | None = None
         self._why: Ended | None = None
@@ -172,7 +178,8 @@ class LegDriver(CoreDriver[EventT]):
 
     def start(self) -> None:
         """Begins: what the core has to send goes out, what arrives goes in."""
-        self._leg.registerProducer(self, True)
+        if not self._reads_on:
+            self._leg.registerProducer(self, True)
         connection: IConnection | None = self._leg.connection
         if connection is not None:
             connection.give_up_unconfirmed(UNCONFIRMED_S)
@@ -261,8 +268,11 @@ class LegDriver(CoreDriver[EventT]):
     def _take_rest(self) -> None:
         """Has the core go on with the input that is left, as long as its portion of this turn lasts."""
         portion = Portion(self._clock)
-        while self._has_input and not (self._full or self._held or portion.is_over):
+        while self._has_input and not (self._full or self._held):
+            # Once at least, however slow the machine is: this is what asks for the next portion.
             self._feed(self._core.receive, b"")
+            if portion.is_over:
+                break
         if not (self._full or self._held or self._stopped or self._has_input):
             self._leg.resumeProducing()
 

@@ -278,6 +278,21 @@ class LegDriverTests(SynchronousTestCase):
         self.network.flush()
         self.assertEqual(b"".join(self.told), b"a" * 100 + b"bb")
 
+    def test_portions_that_are_over_at_once(self) -> None:
+        """On a machine that gives it no time at all, input is dealt with all the same."""
+        core = Slow()
+        self.take_core(core)
+        now = 0.0
+
+        def seconds() -> float:
+            nonlocal now
+            now += 2 * PORTION_S
+            return now
+
+        self.patch(self.clock, "seconds", seconds)
+        self.say(b"abcdef")
+        self.assertEqual(b"".join(self.told), b"abcdef")
+
     def test_input_that_a_command_releases(self) -> None:
         """Input may be left after any step: it is gone on with in the next turn."""
         core = Slow()
@@ -301,6 +316,18 @@ class LegDriverTests(SynchronousTestCase):
         self.network.flush()
         self.assertEqual(b"".join(self.told[told:]), b"moreand more")
         self.assertEqual(self.received.data[-12:], b"moreand more")
+
+    def test_reading_on(self) -> None:
+        """Who reads on takes what a peer says that does not read, and gives it up for no output."""
+        self.peer, leg = self.network.pair()
+        driver = LegDriver(self.core, leg, self.clock, self.on_event, reads_on=True)
+        driver.start()
+        for _ in range(2 * MOST_UNREAD_BYTES // CAPACITY_BYTES):
+            self.core.out.append(bytes(CAPACITY_BYTES))
+            driver.step()
+        self.say(b"more")
+        self.assertEqual(self.told, [b"more"])
+        self.assertNoResult(driver.when_lost())
 
     def test_too_much_unread_output(self) -> None:
         """A peer that does not read what it is told on the core's own account is given up."""

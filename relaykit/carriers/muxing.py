@@ -341,8 +341,10 @@ class MuxLink:
         """Deals with what is left, as long as this link's portion of the turn lasts; reads nothing before."""
         portion = Portion(self._clock)
         session = self.session
-        while session.has_input and not portion.is_over:
+        while session.has_input:
             self._take(b"")
+            if portion.is_over:
+                break
         if session.has_input:
             self.lower.pauseProducing()
             self.turns.in_next_turn(self._take_rest)

@@ -83,7 +83,10 @@ class Session:
         self.run_id = ""
         self._core = core
         self._on_event = on_event
-        self._driver: LegDriver[events.SessionEvent] = LegDriver(core, leg, clock, self._on_core_event)
+        # The server reads nothing while its answers wait: they are read even if thousands of proxies go out.
+        self._driver: LegDriver[events.SessionEvent] = LegDriver(
+            core, leg, clock, self._on_core_event, reads_on=True
+        )
         self._login: Deferred[str] | None = Deferred()
         self._ended: tuple[Ended, str] | None = None
 
