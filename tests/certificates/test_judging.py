@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
@@ -125,7 +124,7 @@ class AuthorityTests(JudgingTestCase):
     def test_good(self) -> None:
         """One that is of use is enough; how it was signed itself does not count."""
         read_authorities(Pem(ca(ends=NOW - DAY).pem + ca().pem, FILE), NOW)
-        read_authorities(Pem(SHA1_PEM, FILE), datetime.now(UTC))
+        read_authorities(Pem(SHA1_PEM, FILE), NOW)
 
     def test_refused(self) -> None:
         """A key, a file without certificates, and authorities that are all outside their time or too weak."""

@@ -24,6 +24,7 @@ SITES = 'auth.token = "s"\nvhostHTTPPort = 8080\nvhostHTTPSPort = 8443\n[[vhostH
 
 _NOW = datetime.now(UTC)
 TODAY: dict[str, Any] = {"begins": _NOW - 30 * DAY, "ends": _NOW + 60 * DAY}
+PAST: dict[str, Any] = {"begins": _NOW - 60 * DAY, "ends": _NOW - DAY}
 LATER: dict[str, Any] = {"begins": _NOW + DAY, "ends": _NOW + 60 * DAY}
 
 
@@ -121,7 +122,7 @@ class VerifyTests(SynchronousTestCase):
         for text, said in (
             (server + self.files(good), ""),
             (server + self.files(good, made("b.example")), "transport.tls.keyFile: "),
-            (server + self.files(made("a.example")), "a.crt has expired"),
+            (server + self.files(made("a.example", **PAST)), "a.crt has expired"),
             (server + self.files(made("a.example", **LATER)), "a.crt is not valid yet"),
             (server + 'trustedCaFile = "/nonexistent"\n', "transport.tls.trustedCaFile: /nonexistent cannot"),
             (server + f'trustedCaFile = "{self.folder}/a.key"\n', "holds a private key and no certificate"),

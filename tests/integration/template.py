@@ -13,12 +13,12 @@ import functools
 import gc
 import importlib
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -70,7 +70,6 @@ class Fork:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self._descriptor = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
         """Its exit status, or minus the number of the signal that ended it; None while it runs."""
@@ -78,7 +77,6 @@ class Fork:
             ended, status = os.waitpid(self.pid, os.WNOHANG)
             if ended:
                 self.returncode = os.waitstatus_to_exitcode(status)
-                os.close(self._descriptor)
         return self.returncode
 
     def wait(self, timeout: float) -> int:
@@ -86,11 +84,11 @@ class Fork:
 
         :raises subprocess.TimeoutExpired: it goes on.
         """
-        if self.returncode is None:
-            select.select([self._descriptor], [], [], timeout)
-        status = self.poll()
-        if status is None:
-            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        deadline = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(0.01)  # not every system has a descriptor that tells of the end of a process
         return status
 
     def send_signal(self, number: int) -> None:

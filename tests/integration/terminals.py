@@ -22,7 +22,7 @@ class TerminalTestCase(WalkTestCase):
         """Has tmux, or skips the test."""
         need("tmux")
         super().setUp()
-        self.socket = Path(tempfile.mkdtemp()) / "tmux"  # its path must not be long
+        self.socket = Path(tempfile.mkdtemp(dir="/tmp")) / "tmux"  # its path must not be long
         self.addCleanup(shutil.rmtree, self.socket.parent, ignore_errors=True)
         self.addCleanup(self.tmux, "kill-server")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from twisted.internet.task import Clock
@@ -23,13 +24,16 @@ class TlsIdentityTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
+        self.written = 0
         self.clock = Clock()
 
     def path(self, name: str, content: bytes) -> str:
-        """A file with this content."""
+        """A file with this content, later than all before, however coarse the times of files are."""
         path = self.folder / name
         path.write_bytes(content)
         path.chmod(0o600)
+        self.written += 1
+        os.utime(path, (self.written, self.written))
         return str(path)
 
     def write(self, site: Made) -> ServerTls:
