@@ -227,8 +227,8 @@ class Registry:
     ``release(run_id)`` takes from a client that is dead all that it holds, and answers
     whether it did.
 
-    :param most_per_client: proxies that one client may have, those that are being exposed included; 0: as
-        many as there may be of all.
+    :param most_per_client: proxies that one client may have, those that are being exposed included; 0
+        or less: as many as there may be of all.
     """
 
     log = Logger()
@@ -245,7 +245,7 @@ class Registry:
         most_per_client: int = MAX_PROXIES_PER_CLIENT,
     ) -> None:
         self._release = release
-        self._most_per_client = most_per_client or MAX_PROXIES
+        self._most_per_client = most_per_client if most_per_client > 0 else MAX_PROXIES
         self._types = types
         self._ingresses = ingresses
         self._data_plane = data_plane

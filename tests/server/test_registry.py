@@ -264,6 +264,14 @@ class RegistryTests(RegistryTestCase):
         self.failureResultOf(first, ProxyRefusedError)
         self.assertNoResult(self.register("c"))
 
+    def test_no_limit_of_one_client(self) -> None:
+        """A negative number is for no limit: there are as many as there may be of all."""
+        self.patch(registry, "MAX_PROXIES", 1)
+        self.registry = self.make_registry(most_per_client=-1)
+        self.assertNoResult(self.register("a"))
+        refused = self.failureResultOf(self.register("b"), ProxyRefusedError).value
+        self.assertIn("this client has 1 proxies", refused.text)
+
     def test_too_many_of_all(self) -> None:
         """A server has so many proxies and no more."""
         self.patch(registry, "MAX_PROXIES", 1)

@@ -17,7 +17,6 @@ from relaykit.config.schema.sections import (
     choice_problems,
 )
 from relaykit.options import (
-    Count,
     CountOrOff,
     FileUse,
     Host,
@@ -204,9 +203,9 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     enable_prometheus: Annotated[bool, doc("Metrics at /metrics of the web server.")] = False
     detailed_errors_to_client: Annotated[bool, doc("Tells clients the reason of a refusal.")] = True
     max_ports_per_client: Annotated[CountOrOff, doc("Most ports that one client may have; 0: no limit.")] = 0
-    max_proxies_per_client: Annotated[Count, doc("Most proxies that one client may have; 0: no limit.")] = (
-        MAX_PROXIES_PER_CLIENT
-    )
+    max_proxies_per_client: Annotated[
+        CountOrOff, doc("Most proxies that one client may have; negative: no limit.")
+    ] = MAX_PROXIES_PER_CLIENT
     user_conn_timeout: Annotated[
         SecondsOrOff,
         doc("Seconds that a user waits for a work connection; negative: only idle ones are used."),

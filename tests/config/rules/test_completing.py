@@ -23,6 +23,7 @@ class CompletingTests(SynchronousTestCase):
                 bind_port=0,
                 detailed_errors_to_client=False,
                 max_ports_per_client=-1,
+                max_proxies_per_client=-1,
                 log=LogConfig(level="", max_days=0),
                 transport=ServerTransport(tcp_mux=False, max_pool_count=-1),
             )
@@ -31,6 +32,7 @@ class CompletingTests(SynchronousTestCase):
         self.assertFalse(config.detailed_errors_to_client)
         self.assertFalse(config.transport.tcp_mux)
         self.assertEqual((config.transport.max_pool_count, config.max_ports_per_client), (-1, -1))
+        self.assertEqual(config.max_proxies_per_client, -1)
 
     def test_health_check(self) -> None:
         """Numbers of a health check that are zero or less mean the default, as in frp."""
