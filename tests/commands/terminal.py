@@ -10,12 +10,14 @@ from io import StringIO
 from typing import Any
 
 from attrs import field, frozen
+from rich.console import Console
+from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.context import CommandContext
 from relaykit.commands.main import run
 from tests.layering import ROOT
 
-__all__ = ["Printed", "run_printed", "run_python"]
+__all__ = ["Printed", "draw_as_xterm", "run_printed", "run_python"]
 
 
 @frozen
@@ -25,6 +27,11 @@ class Printed:
     status: int
     stdout: str = field(default="")
     stderr: str = field(default="")
+
+
+def draw_as_xterm(test: SynchronousTestCase) -> None:
+    """Has pictures of a test drawn for this terminal, whatever whoever runs the tests has, and wants."""
+    test.patch(Console, "_environ", {"TERM": "xterm"})
 
 
 def _no_reactor() -> Any:

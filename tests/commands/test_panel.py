@@ -19,7 +19,7 @@ from relaykit.sansio.control.server_life import ServerState
 from relaykit.server.status import ServerStatus
 from tests.commands.fakes import FakeRole, RunningReactor
 from tests.commands.serving import ServingTestCase
-from tests.commands.terminal import Printed
+from tests.commands.terminal import Printed, draw_as_xterm
 
 ALTERNATE = "\x1b[?1049h"
 READY = ServerStatus(state=ServerState.READY, since=0.0, port=7000)
@@ -38,6 +38,7 @@ class PanelTests(ServingTestCase):
     def setUp(self) -> None:
         """Has a keyboard, and a server that is ready."""
         super().setUp()
+        draw_as_xterm(self)
         keys, number = pty.openpty()
         self.addCleanup(os.close, keys)
         self.keyboard: Any = self.enterContext(open(number))

@@ -143,7 +143,7 @@ class VerifyTests(SynchronousTestCase):
         """What the start would warn of is a warning here."""
         for text, said in (
             (SERVER + "[transport.tls]\n" + self.files(made(**TODAY)), "has no subjectAltName"),
-            (SITES + self.files(made("a.example")), "has expired"),
+            (SITES + self.files(made("a.example", **PAST)), "has expired"),
         ):
             printed = self.verify(text)
             self.assertEqual(printed.status, 0)

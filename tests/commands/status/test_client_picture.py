@@ -14,6 +14,7 @@ from relaykit.commands.status.view import ConnectionState, Snapshot
 from relaykit.dataplane.datagram_flows import DatagramCounts
 from relaykit.dataplane.plane import FlowCounts
 from tests.commands.status.snapshots import CONNECTED, CONNECTING, OPEN, asked, problem, with_entry_points
+from tests.commands.terminal import draw_as_xterm
 
 WEB = evolve(OPEN, name="web", where="http://relay.example:6000/", url="http://relay.example:6000/")
 
@@ -109,6 +110,7 @@ class ClientPictureTests(SynchronousTestCase):
 
     def test_color(self) -> None:
         """Green is for what is of use."""
+        draw_as_xterm(self)
         for entry_points, color in (
             ((OPEN,), "32"),
             ((evolve(OPEN, open=False, reason="taken"), OPEN), "32"),

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.commands.status import live
 from relaykit.commands.status.live import MOST_LOG_LINES, SHARE, LiveRenderer
 from relaykit.commands.status.terminal import Occupant, Terminal
+from tests.commands.terminal import draw_as_xterm
 
 ALTERNATE, BACK = "\x1b[?1049h", "\x1b[?1049l"
 SHOWN_CURSOR = "\x1b[?25h"
@@ -69,6 +70,7 @@ class LiveRendererTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Makes a renderer on a terminal of 60 columns and 10 rows."""
+        draw_as_xterm(self)
         self.stream = StringIO()
         console = Console(file=self.stream, force_terminal=True, width=60, height=10, color_system=None)
         self.terminal = FakeTerminal()
