@@ -43,8 +43,8 @@ __all__ = [
 BACKLOG = 1024
 """Connections that the kernel keeps until they are accepted: a burst of a thousand users."""
 
-ACCEPTED_AT_ONCE = 64
-"""Connections taken in one event, so that a flood of them does not hold up the others."""
+ACCEPTED_AT_ONCE = 8
+"""Connections taken in one event: a few milliseconds of work, so that a flood of them holds nobody up."""
 
 KEPT_PART = 8
 """One in so many descriptors is not for users: without mux each needs a second one to be served, and if

@@ -42,11 +42,11 @@ LINES = 60
 """Lines of one kind about all hosts in that time, one a second: whoever comes from many hosts writes some
 15 KB a minute of each kind, whatever it sends."""
 
-LINES_PER_CLIENT_HOST = 250
+LINES_PER_CLIENT_HOST = 100
 """Lines of one kind about clients of one host in that time: every proxy of an ordinary client, and of one
 that registers proxy after proxy, for whatever reason, enough to see it."""
 
-LINES_OF_CLIENTS = 2500
+LINES_OF_CLIENTS = 1000
 """Lines of one kind about all clients in that time: those of a site that come back together."""
 
 _MORE = "... and {more} more like this within {seconds:g} s, such as: {example}"
