@@ -15,6 +15,7 @@ from relaykit.errors import LocalProtocolError
 
 __all__ = [
     "MAX_WAITING_USERS",
+    "MOST_ASKED",
     "POOL_HEADROOM",
     "USER_TIMEOUT_S",
     "Asked",
@@ -31,6 +32,12 @@ POOL_HEADROOM = 10
 
 MAX_WAITING_USERS = 4096
 """Users of one client that wait at once; each holds a paused leg, which costs a descriptor."""
+
+MOST_ASKED = 512
+"""Work connections that a client is asked for at once; for the others it is asked as those come.  Without mux
+they are among the pending ones until they have said whose they are, where three such clients of one address
+must have room: :data:`relaykit.server.admission.MAX_PENDING_OF_KNOWN`.  A client that is a second away, TLS
+included, has one for each of thousands of users in time all the same."""
 
 USER_TIMEOUT_S = 10.0
 """Seconds that a user waits unless the configuration (``userConnTimeout``) says otherwise."""
@@ -114,7 +121,8 @@ class WorkPool(Generic[UserT, LegT]):
     ``pool_count`` connections are asked for at the beginning.  A user gets the idle connection
     that came first, or waits for the next one that comes.  One more is asked for with every user
     who has to wait and with every assignment, so that the pool settles where users find a spare one;
-    it never asks for more spare ones than it could keep.  After every call take :meth:`events`.
+    it never asks for more spare ones than it could keep.  At most :data:`MOST_ASKED` are under way at a time.
+    After every call take :meth:`events`.
 
     Who must wait is served in the order of arrival, at most ``user_timeout_s`` after arriving; an
     assignment that had to be retried loses neither its place nor time.
@@ -188,6 +196,7 @@ class WorkPool(Generic[UserT, LegT]):
             return
         if self._asked:
             self._asked.popleft()
+            self._to_ask = min(self._to_ask, len(self._asked))
         if self._waiting:
             wait = self._waiting.pop(0)
             del self._waits[wait.user]
@@ -226,13 +235,16 @@ class WorkPool(Generic[UserT, LegT]):
             self._events.append(Unserved(user, WhyUnserved.TIMEOUT))
             expired += 1
         del self._waiting[:expired]
+        self._write_off(now)
 
     def events(self) -> list[PoolEvent[UserT, LegT]]:
         """Takes what was decided since the last call."""
         events, self._events = self._events, []
-        if self._to_ask:
-            events.append(Asked(self._to_ask))
-            self._to_ask = 0
+        under_way = len(self._asked) - self._to_ask
+        count = min(self._to_ask, MOST_ASKED - under_way)
+        if count > 0:
+            events.append(Asked(count))
+            self._to_ask -= count
         return events
 
     def _serve(self, wait: _Wait[UserT], now: float) -> None:
@@ -244,6 +256,7 @@ class WorkPool(Generic[UserT, LegT]):
         else:
             insort(self._waiting, wait, key=_number)
             self._waits[wait.user] = wait
+            self._write_off(now)
             self._ask(1, now)
 
     def _assign(self, wait: _Wait[UserT], leg: LegT, now: float) -> None:
@@ -261,3 +274,4 @@ class WorkPool(Generic[UserT, LegT]):
         """Expects nothing any more from what was asked for longer ago than a user waits."""
         while self._asked and now - self._asked[0] >= self._user_timeout_s:
             self._asked.popleft()
+        self._to_ask = min(self._to_ask, len(self._asked))

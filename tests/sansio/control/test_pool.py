@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.errors import LocalProtocolError
 from relaykit.sansio.control.pool import (
     MAX_WAITING_USERS,
+    MOST_ASKED,
     POOL_HEADROOM,
     USER_TIMEOUT_S,
     Asked,
@@ -208,7 +209,7 @@ class PoolTests(SynchronousTestCase):
             made.want(user, 0.0)
         self.assertEqual(
             made.events(),
-            [Unserved(MAX_WAITING_USERS, WhyUnserved.CROWDED), Asked(MAX_WAITING_USERS)],
+            [Unserved(MAX_WAITING_USERS, WhyUnserved.CROWDED), Asked(MOST_ASKED)],
         )
 
     def test_a_crowd_asks_for_no_heap_of_spares(self) -> None:
@@ -216,11 +217,14 @@ class PoolTests(SynchronousTestCase):
         made: WorkPool[int, int] = WorkPool(1, 0.0)
         made.events()
         made.add(-1, 0.0)
+        events: list[PoolEvent[int, int]] = []
         for user in range(1000):
             made.want(user, 1.0)
+            events += made.events()
         for leg in range(999):
             made.add(leg, 1.0)
-        asked = sum(event.count for event in made.events() if isinstance(event, Asked))
+            events += made.events()
+        asked = sum(event.count for event in events if isinstance(event, Asked))
         self.assertEqual((made.waiting, made.idle), (0, 0))
         self.assertLessEqual(asked, 999 + made.capacity)
         self.assertGreaterEqual(asked, 1000)
@@ -233,8 +237,25 @@ class PoolTests(SynchronousTestCase):
         made.wake(USER_TIMEOUT_S)
         made.events()
         made.want("user", 20.0)
+        self.assertEqual(made.events(), [Asked(1)])
         made.add("a", 21.0)
-        self.assertEqual(told(made.events()), [("user", "a"), Asked(2)])
+        self.assertEqual(told(made.events()), [("user", "a"), Asked(1)])
+
+    def test_a_crowd_is_asked_for_in_portions(self) -> None:
+        """So many are under way at a time; as one comes, or never will, the next one is asked for."""
+        made: WorkPool[int, int] = WorkPool(0, 0.0)
+        for user in range(3 * MOST_ASKED):
+            made.want(user, 0.0)
+        self.assertEqual(made.events(), [Asked(MOST_ASKED)])
+        for leg in range(2):
+            made.add(leg, 1.0)
+            self.assertIn(Asked(1), made.events())
+        made.wake(USER_TIMEOUT_S - 1.0)
+        self.assertEqual(made.events(), [])
+        made.wake(USER_TIMEOUT_S)
+        made.events()
+        made.want(-1, USER_TIMEOUT_S)
+        self.assertIn(Asked(1), made.events())
 
     def test_close(self) -> None:
         """At the end of the session users are told and all connections discarded, later ones too."""
