@@ -57,7 +57,12 @@ BOOLEAN_FLAG: dict[str, Any] = {"type": click.BOOL, "is_flag": False, "flag_valu
 
 GREATEST_PORT = 65535
 
-PORT: dict[str, Any] = {"type": click.IntRange(0, GREATEST_PORT), "metavar": "PORT"}
+
+class _Port(click.IntRange):
+    name = "port"
+
+
+PORT: dict[str, Any] = {"type": _Port(0, GREATEST_PORT), "metavar": "PORT"}
 """Keywords of an option that is a port, or 0."""
 
 

@@ -76,13 +76,14 @@ class ClientPicture:
         :param keys: what the keys do.
         """
         painting = _Painting(self._title, snapshot, before, console, keys)
-        used = len(console.render_lines(painting.panel(())))
+        lines = list(painting.lines())
+        used = len(console.render_lines(Group(painting.panel(()), *lines)))
         requests = snapshot.requests
         kept = min(len(requests), LEAST_REQUESTS)
         reserved = used + (kept + HEADING_ROWS if kept else 0)
         codes, hint = painting.codes(console.height - reserved) if self._codes_wanted else ([], None)
         room = console.height - used - HEADING_ROWS - sum(len(code.split()) for code in codes)
-        below: list[RenderableType] = [*codes]
+        below: list[RenderableType] = [*lines, *codes]
         if hint is not None and room > 0:
             room -= 1
             below.append(hint)
@@ -165,6 +166,12 @@ class _Painting:
     def _leads_to(self, entry_point: EntryPoint) -> Text:
         return Text(f"{self._letters.arrow} {entry_point.leads_to}" if entry_point.leads_to else "")
 
+    def lines(self) -> Iterator[Text]:
+        """What reaches services that nobody can dial, below the panel, so that it can be copied."""
+        for each in self._snapshot.entry_points:
+            if each.open and each.line:
+                yield Text(f"\nOn the other machine, run:\n\n{_broken(each.line, self._width)}\n")
+
     def codes(self, room: int) -> tuple[list[Text], Text | None]:
         """QR codes of the addresses that a telephone's browser can open, as far as these rows have room.
 
@@ -186,6 +193,18 @@ class _Painting:
             wanted.append(f"{width} columns wide")
         text = f"make the window {' and '.join(wanted)} for a QR code"
         return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _broken(line: str, width: int) -> str:
+    """A command line in as few lines as fit, broken before flags, as a shell takes it."""
+    lines = [""]
+    for number, part in enumerate(line.split(" --")):
+        part = f"--{part}" if number else part
+        if number and len(f"{lines[-1]} {part} \\") > width:
+            lines.append(part)
+        else:
+            lines[-1] += f" {part}" if number else part
+    return " \\\n".join(lines)
 
 
 def _where(entry_point: EntryPoint) -> Text:

@@ -94,7 +94,8 @@ def _again(snapshot: Snapshot) -> str:
 
 def _opened(entry_point: EntryPoint) -> str:
     to = f" -> {entry_point.leads_to}" if entry_point.leads_to else ""
-    return f"[{entry_point.name}] open: {entry_point.where}{to}"
+    where = f"on the other machine: {entry_point.line}" if entry_point.line else entry_point.where
+    return f"[{entry_point.name}] open: {where}{to}"
 
 
 def _asked(request: UserRequest) -> str:

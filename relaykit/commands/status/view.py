@@ -82,6 +82,7 @@ class EntryPoint:
 
     :ivar open: whether they can.
     :ivar where: what they dial, or how else it is reached; empty while that is not known.
+    :ivar line: a command line that reaches it from another machine, where nothing is dialed; else empty.
     :ivar url: the same for a browser, where it is one's business; else empty.
     :ivar reason: why they cannot, as far as it is known; of what is open, why that is of no use to them.
     :ivar asks_again_s: seconds until the server, or the system, is asked again whether they can.
@@ -91,6 +92,7 @@ class EntryPoint:
     leads_to: str
     open: bool = False
     where: str = ""
+    line: str = ""
     url: str = ""
     reason: str = ""
     asks_again_s: float | None = None
@@ -242,7 +244,8 @@ class StatusView:
     """Makes snapshots of one client.
 
     :ivar leads_to: where each proxy and visitor leads, by its name.
-    :ivar hints: how each proxy without a public address is reached, by its name.
+    :ivar hints: what stands in the place of an address that a proxy does not have, by its name.
+    :ivar lines: a command line that reaches each proxy without a public address, by its name.
     :ivar schemes: ``http`` or ``https`` of the proxies whose service is for browsers, by its name.
     :ivar paths: the beginnings of the paths that lead to such a proxy, by its name, where not all do.
     """
@@ -250,6 +253,7 @@ class StatusView:
     server: ServerName
     leads_to: Mapping[str, str] = field(factory=dict)
     hints: Mapping[str, str] = field(factory=dict)
+    lines: Mapping[str, str] = field(factory=dict)
     schemes: Mapping[str, str] = field(factory=dict)
     paths: Mapping[str, Sequence[str]] = field(factory=dict)
 
@@ -312,6 +316,7 @@ class StatusView:
             leads_to=self.leads_to.get(name, ""),
             open=open_,
             where=", ".join(seen) or self.hints.get(name, ""),
+            line="" if seen else self.lines.get(name, ""),
             url=url,
             reason=shortened(reason),
             asks_again_s=asks_again_s,

@@ -173,15 +173,22 @@ def _server_table(login: Login, user: str) -> dict[str, Any]:
 def _view(tunnel: TunnelCommand, values: Mapping[str, Any], login: Login, loaded: LoadedClient) -> StatusView:
     leads_to = {each.common.name: service_text(each.common) for each in loaded.proxies}
     leads_to |= {each.common.name: each.common.server_name for each in loaded.visitors}
-    hints: dict[str, str] = {}
+    lines: dict[str, str] = {}
     for proxy in loaded.proxies:
         other_half = tunnel.other_half(values, proxy.common.name)
         if other_half:
-            hints[proxy.common.name] = f"on the other machine: {_with_login(other_half, values, login)}"
+            lines[proxy.common.name] = _with_login(other_half, values, login)
     scheme = tunnel.line.scheme or ("http" if values.get("web") else "")
     schemes = dict.fromkeys(leads_to, scheme) if scheme else {}
     paths = {each.common.name: tunnel.paths(each.options) for each in loaded.proxies}
-    return StatusView(server=login.server, leads_to=leads_to, hints=hints, schemes=schemes, paths=paths)
+    return StatusView(
+        server=login.server,
+        leads_to=leads_to,
+        hints=dict.fromkeys(lines, "open to visitors"),
+        lines=lines,
+        schemes=schemes,
+        paths=paths,
+    )
 
 
 def _with_login(line: str, values: Mapping[str, Any], login: Login) -> str:

@@ -71,6 +71,19 @@ class ClientPictureTests(SynchronousTestCase):
         self.assertIn(["ssh", "relay.example:6000", "→", "127.0.0.1:22"], lines)
         self.assertIn(["web", "not", "open", "→", "127.0.0.1:22"], lines)
 
+    def test_line(self) -> None:
+        """What reaches a service from another machine is below the panel, in lines that a shell takes."""
+        line = "relaykit visit db --port 5432 --server relay.example:7000 --token-file token"
+        secret = with_entry_points(evolve(OPEN, name="db", where="open to visitors", line=line))
+        text = self.text(secret)
+        self.assertIn("open to visitors", text)
+        self.assertTrue(text.endswith(f"\n\nOn the other machine, run:\n\n{line}\n"), text)
+        lines = self.lines(secret, width=60)
+        first = lines.index("relaykit visit db --port 5432 --server relay.example:7000 \\")
+        self.assertEqual(lines[first + 1], "--token-file token")
+        closed = with_entry_points(evolve(OPEN, name="db", where="", line=line, open=False))
+        self.assertNotIn("relaykit visit", self.text(closed))
+
     def test_reason(self) -> None:
         """What is known of why it is not open is there, in place of how it would be reached."""
         closed = evolve(OPEN, open=False, reason="check failed: refused")

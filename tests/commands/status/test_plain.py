@@ -82,10 +82,11 @@ class PlainRendererTests(SynchronousTestCase):
         """What is dialed is told, and where it leads if that is known."""
         self.said(CONNECTED)
         web = evolve(OPEN, name="web", where="http://relay.example:6000/")
-        hinted = evolve(OPEN, name="db", where="relaykit visit db", leads_to="")
+        hinted = evolve(OPEN, name="db", where="", line="relaykit visit db", leads_to="")
         self.assertEqual(
             self.said(with_entry_points(web, hinted)),
-            "[web] open: http://relay.example:6000/ -> 127.0.0.1:22\n[db] open: relaykit visit db\n",
+            "[web] open: http://relay.example:6000/ -> 127.0.0.1:22\n"
+            "[db] open: on the other machine: relaykit visit db\n",
         )
 
     def test_problems(self) -> None:

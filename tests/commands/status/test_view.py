@@ -213,14 +213,16 @@ class StatusViewTests(SynchronousTestCase):
         self.assertEqual(ended.state_text, "ended: 3 users, 234 bytes down, 1.6 kB up")
 
     def test_all_the_rest(self) -> None:
-        """Traffic and round trip are passed on; a proxy without an address has its hint."""
+        """Traffic and round trip are passed on; a proxy without an address has its line."""
         flows = FlowCounts(present=1, total=2, near_to_far=3, far_to_near=4)
         status = ClientStatus(proxies=(proxy(),), flows=flows, round_trip_s=0.02)
-        snapshot = self.seen(status, leads_to={"ssh": "127.0.0.1:22"}, hints={"ssh": "how to"})
+        snapshot = self.seen(
+            status, leads_to={"ssh": "127.0.0.1:22"}, hints={"ssh": "for some"}, lines={"ssh": "how to"}
+        )
         self.assertEqual((snapshot.flows, snapshot.round_trip_s), (flows, 0.02))
         self.assertEqual(
             snapshot.entry_points,
-            (EntryPoint(name="ssh", leads_to="127.0.0.1:22", open=True, where="how to"),),
+            (EntryPoint(name="ssh", leads_to="127.0.0.1:22", open=True, where="for some", line="how to"),),
         )
 
 

@@ -75,7 +75,7 @@ class CommandLineTests(SynchronousTestCase):
             (("udp", "/run/app.sock"), "this command takes datagrams"),
             (
                 ("tcp", "22", "--remote-port", "abc"),
-                "'--remote-port': 'abc' is not a valid integer",
+                "'--remote-port': 'abc' is not a valid port",
             ),
             (
                 ("tcp", "22", "--remote-port", "70000"),
