@@ -84,7 +84,12 @@ class StunService(Service):
                 each.close()
             if not self._is_optional:
                 raise
-            self.log.warn("there is no stun server: {reason}", reason=str(error), problem="stun-server")
+            self.log.warn(
+                "there is no stun server: cannot listen on udp {address}: {reason}",
+                address=Address(error.interface, error.port),
+                reason=(getattr(error.socketError, "strerror", None) or str(error.socketError)).lower(),
+                problem="stun-server",
+            )
             super().startService()
             return
         opened += self._open_second(opened[0].address.port)

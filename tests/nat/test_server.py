@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from twisted.internet.error import CannotListenError
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat import server
@@ -26,7 +28,7 @@ class _Socket:
         self, reactor: object, host: str, port: int, receiver: Any, tells_arrival: bool, batch: int
     ) -> None:
         if (host, port) in self.taken:
-            raise CannotListenError(host, port, OSError("taken"))
+            raise CannotListenError(host, port, OSError(errno.EADDRINUSE, "Address already in use"))
         self.address = Address(host, port or 3478)
         self.receiver = receiver
         self.tells_arrival = tells_arrival
@@ -131,8 +133,13 @@ class StunServiceTests(SynchronousTestCase):
     def test_optional(self) -> None:
         """A relay server starts without STUN if the port is taken."""
         _Socket.taken = {("203.0.113.2", 3478)}
-        service = self.run_service(["203.0.113.2"], 3478, is_optional=True)
+        with capturedLogs() as events:
+            service = self.run_service(["203.0.113.2"], 3478, is_optional=True)
         self.assertEqual((self.open_addresses(), service.running), ([], True))
+        self.assertEqual(
+            [formatEvent(each) for each in events],
+            ["there is no stun server: cannot listen on udp 203.0.113.2:3478: address already in use"],
+        )
         service.stopService()
 
     def test_of_a_relay_server(self) -> None:
