@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IDatagramAcceptor, IListeningPort, ISharedPath, IStreamLeg
     from relaykit.sansio.contract import Recognizer
+    from relaykit.sansio.sources import Source
     from relaykit.server.admission import Slot
     from relaykit.values import Origin
 
@@ -171,6 +172,7 @@ class BindPort(MultiService):
         self._is_scarce = is_scarce
         self._pending = PendingConnections(is_known, most_pending)
         self._is_known = is_known
+        self._shared: list[Recognizer] = []
         self._strangers = RateLimit(CONNECTIONS_AT_ONCE, CONNECTIONS_PER_S, MAX_SOURCES)
         self._links: set[ISharedPath] = set()
         self._table: RecognizerTable[_OnRecognized] = RecognizerTable()
@@ -197,6 +199,7 @@ class BindPort(MultiService):
             acceptor.leg_accepted(connection.leg, connection.origin)
 
         self.recognize(recognizer, on_recognized, rank)
+        self._shared.append(recognizer)
 
     def close_connections(self) -> None:
         """Closes all that have streams, and those; drops all that nobody is known behind yet."""
@@ -211,6 +214,7 @@ class BindPort(MultiService):
 
     def ignore(self, recognizer: Recognizer) -> None:
         self._table.remove(recognizer)
+        self._shared = [each for each in self._shared if each is not recognizer]
 
     def secure(self, leg: IStreamLeg) -> Deferred[ISecureLeg]:
         return self._start_tls(leg)
@@ -219,8 +223,7 @@ class BindPort(MultiService):
         return self._listen_datagrams(port, acceptor)
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        source = source_of(origin)
-        if not self._is_known(source[-1]) and not self._strangers.admits(source, self.reactor.seconds()):
+        if self._comes_too_fast(source_of(origin)):
             self.log.warn(
                 "a connection from {origin} is dropped: too many come from there, where nobody is logged in",
                 origin=origin,
@@ -240,6 +243,12 @@ class BindPort(MultiService):
         self._serve_path(path, origin, slot, secured)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _comes_too_fast(self, source: Source) -> bool:
+        """Whether one more connection of a source is not even looked at: of users there may be any number."""
+        if self._shared or self._is_known(source[-1]):
+            return False
+        return not self._strangers.admits(source, self.reactor.seconds())
 
     def _admit(self, origin: Origin, abort: Callable[[], None], is_scarce: bool = False) -> Slot:
         """A place for a connection, for which others may lose theirs."""

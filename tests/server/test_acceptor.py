@@ -181,6 +181,22 @@ class BindPortTests(SynchronousTestCase):
         scene.bind_port.close_connections()
         scene.flush()
 
+    def test_users_too_fast(self) -> None:
+        """Where users come to the same port, there may be any number of them from one address."""
+        with mock.patch.object(acceptor, "CONNECTIONS_AT_ONCE", 2):
+            scene = Scene()
+        shared = Opening(b"GET /shared")
+        scene.bind_port.share(shared, Accepting(), Rank.SHARED)
+        receivers = [RecordingReceiver(scene.accept()) for _ in range(10)]
+        scene.flush()
+        self.assertEqual({each.lost for each in receivers}, {None})
+        scene.bind_port.ignore(shared)
+        more = [RecordingReceiver(scene.accept()) for _ in range(3)]
+        scene.flush()
+        self.assertEqual([each.lost is None for each in more], [True, True, False])
+        scene.bind_port.close_connections()
+        scene.flush()
+
     def test_last_descriptors(self) -> None:
         """When few descriptors are left, strangers keep a quarter of the places."""
         scene = Scene(most_pending=8)
