@@ -1,1 +1,1 @@
-(umask 077; relaykit token > db-key)
+relaykit token -o db-key

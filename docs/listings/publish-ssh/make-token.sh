@@ -1,1 +1,1 @@
-(umask 077; relaykit token > token)
+relaykit token -o token
