@@ -87,6 +87,8 @@ class RefusalTests(ServerTests):
     """What our server and frp's answer alike."""
 
     server_table: Table = {"transport.tcpMux": False}
+    no_session = "no client control found for run id []"
+    """What a visit of a proxy is told that names no session: frp's server asks for none."""
 
     def test_trouble(self) -> None:
         """Whatever is no opening of a client is closed without a word."""
@@ -181,10 +183,10 @@ class RefusalTests(ServerTests):
         self.check_unharmed()
 
     def test_visits(self) -> None:
-        """A visit of an unknown session, of no proxy and of one that is not secret are told so."""
+        """A visit without a session, and of an unknown one, is told so."""
         for body, error in (
-            (b'{"proxy_name":"missing"}', "custom listener for [missing] doesn't exist"),
-            (b'{"proxy_name":"echo"}', "custom listener for [echo] doesn't exist"),
+            (b'{"proxy_name":"missing"}', self.no_session.format(proxy="missing")),
+            (b'{"proxy_name":"echo"}', self.no_session.format(proxy="echo")),
             (b'{"run_id":"nobody","proxy_name":"x"}', "no client control found for run id [nobody]"),
         ):
             answer = answer_of(self.answer(v1_frame(b"v", body)))
@@ -260,6 +262,7 @@ class FrpsRefusalTests(RefusalTests):
     server_command = frp_command("frps")
     client_table: Table = {"transport.tcpMux": False}
     counts_descriptors = False
+    no_session = "custom listener for [{proxy}] doesn't exist"
 
 
 class OurServerTests(ServerTests):

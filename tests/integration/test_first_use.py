@@ -22,7 +22,7 @@ from tests.commands.test_systemd import need_systemd
 from tests.integration.programs import PATIENCE_S, Program, free_port, free_ports
 from tests.integration.terminals import TerminalTestCase
 from tests.integration.traffic import LOOPBACK, receive_exactly
-from tests.integration.walkthrough import HOST, SshServer, WalkTestCase, need
+from tests.integration.walkthrough import HOST, SshServer, WalkTestCase, line_of, need
 from tests.layering import ROOT
 
 _HEXADECIMAL = re.compile(r"\b(?:sha256:)?[0-9a-f]{40,64}\b")
@@ -81,10 +81,7 @@ class QuickTestCase(WalkTestCase):
             "relaykit server --quick", f"relaykit server --quick --host {HOST} --port {self.bind_port}"
         )
         server = self.begin(self.listing("five-minutes/server.sh"))
-        line = server.wait_for("RELAYKIT_TOKEN=").strip()
-        # It goes to no terminal, so the token is where the server says.
-        kept = server.wait_for("TOKEN is in ").removeprefix("TOKEN is in ").partition(";")[0]
-        return server, line.replace("=TOKEN ", f"={Path(kept).read_text().strip()} ")
+        return server, line_of(server, "RELAYKIT_TOKEN=")
 
     def on_this_machine(self, line: str, local_port: int) -> str:
         """A line of the tutorial, with the addresses of this machine."""

@@ -656,10 +656,12 @@ class GroupTests(HttpTestCase):
         """Each request is another member's, also those of one connection, whichever client a member is of."""
         self.start_vhost(command=server)
         frpc = frp_command("frpc")
-        self.join("ours-v1", self.client_command, {"transport.wireProtocol": "v1"}, httpUser="u")
+        # Ours asks for a password to be written out, also an empty one.
+        asked: Table = {"httpUser": "u", "httpPassword": ""}
+        self.join("ours-v1", self.client_command, {"transport.wireProtocol": "v1"}, **asked)
         for wire in ("v1", "v2"):
             self.join(f"frpc-{wire}", frpc, {"transport.wireProtocol": wire}, httpUser="u")
-        self.join("ours-v2", self.client_command, httpUser="u")
+        self.join("ours-v2", self.client_command, **asked)
         everyone = {"ours-v1", "frpc-v1", "frpc-v2", "ours-v2"}
         with WebUser.dial(self.port) as user:
             self.wait_for_all(everyone, lambda: user.ask("a.example", "/", basic("u:")))

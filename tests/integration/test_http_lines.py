@@ -22,7 +22,7 @@ from tests.integration.programs import (
 from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
 from tests.integration.terminals import TerminalTestCase
 from tests.integration.traffic import LOOPBACK, Service
-from tests.integration.walkthrough import HOST, WalkTestCase, need
+from tests.integration.walkthrough import HOST, WalkTestCase, line_of, need
 from tests.integration.web import Site, WebUser, basic
 
 PASSWORD = "what-nobody-may-see"
@@ -233,7 +233,7 @@ class TutorialTests(WalkTestCase):
         self.replace("8000", self.port)
         line = self.listing("show-a-site/server.sh").strip()
         self.server = self.begin(f"{line} --port {self.bind_port}")
-        self.line = self.server.wait_for("relaykit http 8080").strip()
+        self.line = line_of(self.server, "relaykit http 8080")
         curl = shutil.which("curl") or ""
         self.command("curl", f'exec {curl} -sS --connect-to ::{LOOPBACK}:{self.port} "$@"')
 

@@ -23,13 +23,21 @@ from tests.integration.programs import PATIENCE_S, Program, ProgramFailed, free_
 from tests.integration.traffic import LOOPBACK
 from tests.layering import ROOT
 
-__all__ = ["LISTINGS", "SshServer", "WalkTestCase", "need", "path_of"]
+__all__ = ["LISTINGS", "SshServer", "WalkTestCase", "line_of", "need", "path_of"]
 
 LISTINGS = ROOT / "docs" / "listings"
 """Where every example of the documentation is."""
 
 HOST = "relay.example"
 """The server of the documentation."""
+
+
+def line_of(server: Program, text: str) -> str:
+    """The line with a text in it that ``relaykit server --quick`` prints for the other machine."""
+    line = server.wait_for(text).strip()
+    # It goes to no terminal, so the token is where the server says.
+    kept = server.wait_for("TOKEN is in ").removeprefix("TOKEN is in ").partition(";")[0]
+    return line.replace("=TOKEN ", f"={Path(kept).read_text().strip()} ")
 
 
 def need(*programs: str) -> None:

@@ -27,6 +27,10 @@ class MeetConformanceTests(ProxyTypeTests, SynchronousTestCase):
 
     proxy_type = proxy_type
 
+    def options(self) -> StcpOptions:
+        """A proxy with its secret."""
+        return StcpOptions(secret_key=SECRET)
+
 
 class RendezvousPointsTests(SynchronousTestCase):
     """Visitors that call, and a proxy's client that is called."""

@@ -144,6 +144,8 @@ _LATER = {
     "the SSH gateway is not available yet, and says so": "l240",
     "OpenID Connect is not available yet, and says so": "l244 l251 l252",
     "a number out of its range is refused when the file is read": "l235",
+    "a visitor without its secret key is refused before anything is dialed": "l220",
+    "a file of TLS that is not there is told when the file is read": "l253",
 }
 
 DEVIATIONS: Mapping[str, str] = {case: reason for reason, cases in _LATER.items() for case in cases.split()}
