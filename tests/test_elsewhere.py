@@ -40,11 +40,13 @@ from relaykit.server.service import RelayServer
 from relaykit.values import Secret
 
 types = ProxyTypes.installed()
-proxies = [{"name": "a", "type": "tcp", "localPort": 1}, {"name": "b", "type": "stcp", "localPort": 1}]
-visitor = {"name": "v", "type": "stcp", "serverName": "b", "bindPort": 1}
+secret = {"type": "stcp", "secretKey": "s"}
+proxies = [{"name": "a", "type": "tcp", "localPort": 1}, {"name": "b", "localPort": 1, **secret}]
+visitor = {"name": "v", "serverName": "b", "bindPort": 1, **secret}
 client = client_from_table({"proxies": proxies, "visitors": [visitor]}, types=types, environ={})
 RelayClient(client, Secret("t"), types, reactor)
-RelayServer(server_from_table({}, types=types).config, Secret("t"), types, reactor)
+server = server_from_table({"auth": {"token": "t"}}, types=types)
+RelayServer(server.config, Secret("t"), types, reactor)
 print(len(make_data_plane(make_poller(reactor))._forwarders))
 """
 
