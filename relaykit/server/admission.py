@@ -42,7 +42,7 @@ CONNECTIONS_AT_ONCE = 1024
 
 CONNECTIONS_PER_S = 512.0
 """Connections a second of one such source after those.  Each costs a third of a millisecond, with TLS one, so
-that the rest of the time is the users'; those beyond cost a tenth of that.  Where users come to the same
+that the rest of the time is the users'; those beyond cost a quarter of that.  Where users come to the same
 port, there is no such limit."""
 
 LOGINS_AT_ONCE = 256
