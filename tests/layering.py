@@ -126,7 +126,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "carriers": Layer(
         "how a stream gets from the client to the server",
-        ("dataplane", "driver", "timer", "sansio", *_VOCABULARY),
+        ("dataplane", "driver", "timer", "certificates", "sansio", *_VOCABULARY),
     ),
     "nat": Layer(
         "STUN and the discovery of NATs on real sockets",

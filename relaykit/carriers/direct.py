@@ -1,17 +1,30 @@
-"""Streams over a direct path of TCP: yamux, once both ends have shown that they know a secret."""
+"""Streams over a direct path of TCP: TLS 1.3, in which both ends show that they know a secret, then yamux.
+
+The responder shows a certificate that is made for this path and that nobody verifies: what the two ends
+trust are the proofs, which hold for this TLS session alone.  So nobody reads on the way, and nobody stands
+in between without being found out.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, TimeoutError, fail
 
 from relaykit.carriers.muxing import MuxLink, MuxRole
+from relaykit.certificates.own import self_signed
 from relaykit.dataplane.sockets import SocketLeg, address_of, reason_of, tune
-from relaykit.errors import ConnectionFailed, PeerUnprovenError, RemoteProtocolError
+from relaykit.dataplane.tls import channel_binding, client_context, server_context, start_tls
+from relaykit.errors import (
+    ConnectionFailed,
+    PeerUnprovenError,
+    RemoteProtocolError,
+    TransportSecurityError,
+)
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.path_proof import HELLO_BYTES, NONCE_BYTES, PROOF_BYTES, Exactly, PathProof
 
@@ -20,7 +33,8 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import ILegAcceptor, IStreamLeg, IStreamPath
+    from relaykit.dataplane.tls import TlsContext
+    from relaykit.interfaces import ILegAcceptor, ISecureLeg, IStreamLeg, IStreamPath
     from relaykit.values import Secret
 
 __all__ = ["PROOF_S", "open_streams", "streams_over_socket"]
@@ -60,37 +74,68 @@ def open_streams(
     clock: IReactorTime,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> Deferred[IStreamPath]:
-    """Streams over a leg to the peer, which is owned from now on.
+    """Streams over a leg to the peer, which is owned from now on; ``secret`` must not be empty.
 
     Fails with :class:`relaykit.errors.PeerUnprovenError` or
     :class:`relaykit.errors.ConnectionFailed`.  Cancelling aborts the leg.
     """
-    proof = PathProof(secret.to_bytes(), role, entropy(NONCE_BYTES))
-    proving = Deferred.fromCoroutine(_prove(leg, proof)).addTimeout(PROOF_S, clock)
-
-    def proven(_: None) -> IStreamPath:
-        link = MuxLink(leg, _ROLES[role], poller, clock)
-        link.accept_legs(acceptor)
-        link.start()
-        return link
-
-    def failed(failure: Failure) -> Failure:
-        if failure.check(PeerUnprovenError):
-            # What this end has shown still arrives: the peer learns the same.
-            leg.close()
-            return failure
-        leg.abort()
-        if failure.check(TimeoutError):
-            raise ConnectionFailed(f"the other end of a direct path was silent for {PROOF_S:g} seconds")
-        if failure.check(RemoteProtocolError):
-            raise ConnectionFailed(str(failure.value)) from failure.value
-        return failure
-
-    return proving.addCallbacks(proven, failed)
+    opening = _open(leg, role, secret, acceptor, poller, clock, entropy(NONCE_BYTES))
+    opened = Deferred.fromCoroutine(opening).addTimeout(PROOF_S, clock)
+    return opened.addErrback(_in_words)
 
 
-async def _prove(leg: IStreamLeg, proof: PathProof) -> None:
+async def _open(
+    leg: IStreamLeg,
+    role: PeerRole,
+    secret: Secret,
+    acceptor: ILegAcceptor,
+    poller: Poller,
+    clock: IReactorTime,
+    nonce: bytes,
+) -> IStreamPath:
+    context, is_server = _context(role), role is PeerRole.RESPONDER
+    secured = await start_tls(poller, leg, context, server_side=is_server, timeout_s=PROOF_S)
+    try:
+        await _prove(secured, secret, role, nonce)
+    except PeerUnprovenError:
+        # What this end has shown still arrives: the peer learns the same.
+        secured.close()
+        raise
+    except Exception:
+        secured.abort()
+        raise
+    link = MuxLink(secured, _ROLES[role], poller, clock)
+    link.accept_legs(acceptor)
+    link.start()
+    return link
+
+
+def _context(role: PeerRole) -> TlsContext:
+    """What this end shows; neither verifies a certificate."""
+    if role is PeerRole.INITIATOR:
+        return client_context()
+    pair = self_signed(datetime.now(UTC))
+    return server_context(pair.certificate, pair.key)
+
+
+async def _prove(leg: ISecureLeg, secret: Secret, role: PeerRole, nonce: bytes) -> None:
+    channel = channel_binding(leg)
+    if not channel:
+        raise ConnectionFailed(
+            f"the other end of a direct path speaks {leg.tls_version}, and TLS 1.3 is needed: somebody may "
+            "stand in between"
+        )
+    proof = PathProof(secret.to_bytes(), role, nonce, channel)
     leg.write(proof.hello)
     hello = await leg.take(Exactly(HELLO_BYTES))
     leg.write(proof.answer(hello))
     proof.check(hello, await leg.take(Exactly(PROOF_BYTES)))
+
+
+def _in_words(failure: Failure) -> Failure:
+    """What failed, as the errors of a path."""
+    if failure.check(TimeoutError):
+        raise ConnectionFailed(f"the other end of a direct path was silent for {PROOF_S:g} seconds")
+    if failure.check(RemoteProtocolError, TransportSecurityError):
+        raise ConnectionFailed(f"a direct path could not be used: {failure.value}") from failure.value
+    return failure

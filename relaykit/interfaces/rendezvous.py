@@ -46,7 +46,7 @@ class IDirectPaths(Interface):
     """The direct paths of one backend or of one visitor, which hands on the signals that it gets.
 
     Who is at the other end of a path is known as well as the relay server is honest: it brought the two
-    together, and made the key that the path was found with.
+    together, and made the key that the path was found with.  :meth:`IDirectPath.open_streams` makes sure.
     """
 
     def call(secret: Secret) -> Deferred[IDirectPath]:
@@ -89,10 +89,10 @@ class IDirectPath(Interface):
     ) -> Deferred[IStreamPath]:
         """Makes a path of streams, both ends of which may open legs; ``acceptor`` gets the peer's.
 
-        Both ends call this.  TCP: each end first shows that it knows ``secret``, then yamux carries the
-        streams; nothing is encrypted.  An empty secret shows nothing; see
-        :mod:`relaykit.sansio.nat.path_proof` for what another one does not protect from.  UDP: ``over``
-        does all this.  The streams own the path.
+        Both ends call this.  The path is encrypted, and each end shows inside that it knows ``secret``, which
+        must not be empty: see :mod:`relaykit.sansio.nat.path_proof` for what this protects from, and
+        :mod:`relaykit.sansio.nat.path_keys` for a secret that the server does not know.  TCP: TLS 1.3 and
+        yamux.  UDP: ``over`` does all this.  The streams own the path.
 
         Fails with :class:`relaykit.errors.PeerUnprovenError`, with
         :class:`relaykit.errors.ConnectionFailed` where the peer goes away or takes too long, or with

@@ -1,15 +1,18 @@
-"""How the two ends of a direct path show each other that they know a secret.
+"""How the two ends of a direct path show each other that they know a secret, and that nobody is between.
 
 Each end sends a hello of 36 bytes, ``rkp1`` and a nonce of its own, then a proof of 32 bytes: an HMAC
-over both nonces and its role, by a key made of the secret.  Nonces are fresh, so no proof is good twice;
-roles differ, so none can be sent back to its maker.
+over both nonces, its role and the *channel*, by a key made of the secret.  Nonces are fresh, so no proof is
+good twice; roles differ, so none can be sent back to its maker.
 
-This tells that the other end knows the secret.  Where a proxy type sends its secret to the relay server, the
-server knows it, too; and whoever takes the peer's place can try weak secrets against a proof afterwards.
-It says nothing of who is on the way: they can let both ends prove themselves and change what follows,
-which is neither encrypted nor authenticated.  Payload that must be safe brings its own encryption.
+The channel is what tells the encrypted session that carries the proof from any other one, and what both of
+its ends know of it: what TLS exports, or the digest of the certificate that one end showed.  Who stands in
+between has another session with each end.  He can pass the proofs on, but neither end takes what the other
+one made for another channel.
 
-Source: RFC 2104.
+The secret must be one that the relay server does not know: see :mod:`relaykit.sansio.nat.path_keys`.
+Whoever takes the peer's place can try weak secrets against a proof afterwards.
+
+Source: RFC 2104, RFC 9266.
 """
 
 from __future__ import annotations
@@ -40,14 +43,20 @@ class Exactly:
 
 
 class PathProof:
-    """One end's half; ``nonce`` is :data:`NONCE_BYTES` unpredictable bytes."""
+    """One end's half.
 
-    def __init__(self, secret: bytes, role: PeerRole, nonce: bytes) -> None:
-        if len(nonce) != NONCE_BYTES:
-            raise ValueError(f"a nonce has {NONCE_BYTES} bytes")
+    :param nonce: :data:`NONCE_BYTES` unpredictable bytes.
+    :param channel: what this session has for itself, and both of its ends know.
+    :raises ValueError: nothing could be proven: the secret or the channel is empty, or the nonce too short.
+    """
+
+    def __init__(self, secret: bytes, role: PeerRole, nonce: bytes, channel: bytes) -> None:
+        if not secret or not channel or len(nonce) != NONCE_BYTES:
+            raise ValueError(f"a proof needs a secret, a channel, and a nonce of {NONCE_BYTES} bytes")
         self._key = hmac.digest(secret, b"relaykit direct path\0", "sha256")
         self._role = role
         self._nonce = nonce
+        self._channel = channel
         self.hello = _MAGIC + nonce
         """What is sent first."""
 
@@ -61,14 +70,16 @@ class PathProof:
     def check(self, hello: bytes, proof: bytes) -> None:
         """Looks at the peer's proof.
 
-        :raises PeerUnprovenError: the peer does not know the secret.
+        :raises PeerUnprovenError: the peer does not know the secret, or is at the end of another channel.
         """
         if not hmac.compare_digest(self._proof(self._role.other, hello), proof):
-            raise PeerUnprovenError("the other end of the direct path does not know the secret")
+            raise PeerUnprovenError(
+                "the other end of the direct path does not know the secret, or somebody stands in between"
+            )
 
     def _proof(self, role: PeerRole, hello: bytes) -> bytes:
         if len(hello) != HELLO_BYTES or not hello.startswith(_MAGIC):
             raise RemoteProtocolError("the other end of the direct path does not say hello")
         nonces = {self._role: self._nonce, self._role.other: hello[len(_MAGIC) :]}
         both = nonces[PeerRole.INITIATOR] + nonces[PeerRole.RESPONDER]
-        return hmac.digest(self._key, role.value.encode() + b"\0" + both, "sha256")
+        return hmac.digest(self._key, role.value.encode() + b"\0" + both + self._channel, "sha256")

@@ -17,9 +17,12 @@ from relaykit.sansio.nat.path_proof import HELLO_BYTES, NONCE_BYTES, PROOF_BYTES
 NONCES = {PeerRole.INITIATOR: bytes(range(32)), PeerRole.RESPONDER: bytes(range(32, 64))}
 
 
-def end(role: PeerRole, secret: bytes = b"a secret") -> PathProof:
+CHANNEL = b"this session"
+
+
+def end(role: PeerRole, secret: bytes = b"a secret", channel: bytes = CHANNEL) -> PathProof:
     """One end."""
-    return PathProof(secret, role, NONCES[role])
+    return PathProof(secret, role, NONCES[role], channel)
 
 
 class PathProofTests(SynchronousTestCase):
@@ -30,7 +33,7 @@ class PathProofTests(SynchronousTestCase):
         initiator, responder = (end(role) for role in PeerRole)
         self.assertEqual(initiator.hello, b"rkp1" + NONCES[PeerRole.INITIATOR])
         key = hmac.new(b"a secret", b"relaykit direct path\0", hashlib.sha256).digest()
-        said = b"initiator\0" + bytes(range(64))
+        said = b"initiator\0" + bytes(range(64)) + CHANNEL
         proof = initiator.answer(responder.hello)
         self.assertEqual(proof, hmac.new(key, said, hashlib.sha256).digest())
         self.assertEqual((len(initiator.hello), len(proof)), (HELLO_BYTES, PROOF_BYTES))
@@ -55,12 +58,21 @@ class PathProofTests(SynchronousTestCase):
         """A proof is good for one pair of nonces."""
         own, other = end(PeerRole.INITIATOR), end(PeerRole.RESPONDER)
         proof = other.answer(own.hello)
-        later = PathProof(b"a secret", PeerRole.INITIATOR, bytes(NONCE_BYTES))
+        later = PathProof(b"a secret", PeerRole.INITIATOR, bytes(NONCE_BYTES), CHANNEL)
         self.assertRaises(PeerUnprovenError, later.check, other.hello, proof)
 
-    def test_nonce(self) -> None:
-        """A nonce has its length."""
-        self.assertRaises(ValueError, PathProof, b"", PeerRole.INITIATOR, bytes(31))
+    def test_another_channel(self) -> None:
+        """Who passes the proofs on between two sessions of their own convinces neither end, and is named."""
+        one, two = end(PeerRole.INITIATOR, channel=b"one"), end(PeerRole.RESPONDER, channel=b"another")
+        for own, other in ((one, two), (two, one)):
+            found = self.assertRaises(PeerUnprovenError, own.check, other.hello, other.answer(own.hello))
+            self.assertIn("somebody stands in between", str(found))
+
+    def test_needed(self) -> None:
+        """Without a secret, a channel or a whole nonce there is nothing to prove."""
+        nonce = bytes(NONCE_BYTES)
+        for secret, short, channel in ((b"", nonce, CHANNEL), (b"s", nonce, b""), (b"s", nonce[1:], CHANNEL)):
+            self.assertRaises(ValueError, PathProof, secret, PeerRole.INITIATOR, short, channel)
 
     @given(st.binary(max_size=HELLO_BYTES + 1), st.binary(max_size=PROOF_BYTES + 1))
     def test_junk(self, hello: bytes, proof: bytes) -> None:
