@@ -16,7 +16,7 @@ from relaykit.nat.detection import lookup
 from relaykit.nat.direct_paths import DirectPaths
 from relaykit.nat.periodic_detection import PeriodicDetection
 from relaykit.nat.session import HolePunchingSession
-from relaykit.values import Address
+from relaykit.values import Address, PathProtocol
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -99,15 +99,21 @@ class HolePunchingService(MultiService):
         self._detection.network_changed()
 
     def _make_session(
-        self, begun: RendezvousBegun, send_candidates: Callable[[dict[str, object]], None]
+        self,
+        begun: RendezvousBegun,
+        send_candidates: Callable[[dict[str, object]], None],
+        for_datagrams: bool = False,
     ) -> PathSession:
         session = self._session()
         shared = None if session is None else session.host
         servers = self._stun_servers(session, begun.stun_ports)
         if servers and self._detection.behavior is None:
             self._detection.begin(servers)
+        known = self._detection.network_info()
+        is_udp_of_use = for_datagrams or known.datagram_streams is not None
         network_info = evolve(
-            self._detection.network_info(),
+            known,
+            protocols=tuple(PathProtocol) if is_udp_of_use else (PathProtocol.TCP,),
             stun_servers=servers,
             stream_port=0 if shared is None else shared.port,
             stream_seen_as=begun.seen_as,

@@ -137,7 +137,7 @@ class _Host(Generic[CommonT]):
 
     _client: HostedClient
     common: CommonT
-    _wire_name: str
+    proxy_name: str
     _direct_paths: IDirectPaths | None = field(default=None, init=False)
     _told_too_large: bool = field(default=False, init=False)
     budgets: tuple[Budget, ...] = field(default=(), init=False)
@@ -250,7 +250,7 @@ class BackendHost(_Host[ProxyCommon]):
             self.budgets = (Budget(limit),)
 
     def signal(self, body: Mapping[str, Any]) -> None:
-        self._signal(self._wire_name, "", body)
+        self._signal(self.proxy_name, "", body)
 
     @property
     def is_observed(self) -> bool:
@@ -367,7 +367,7 @@ class VisitorHost(_Host[VisitorCommon]):
     """When the port is tried again."""
 
     def signal(self, body: Mapping[str, Any]) -> None:
-        self._signal(self._wire_name, self.name, body)
+        self._signal(self.proxy_name, self.name, body)
 
     def listen(self, acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:
         return self._opened(self._client.listen, acceptor)

@@ -14,6 +14,7 @@ from relaykit.client.starting import GuardedServices, differing, naming, planned
 from relaykit.client.status import ProxyStatus
 from relaykit.driver import CoreDriver
 from relaykit.errors import BrokenProxyType, ProxyRefusedError, RefusalCode, problem_of
+from relaykit.interfaces import IRegistrant
 from relaykit.options import to_wire
 from relaykit.sansio.control.health import (
     BecameHealthy,
@@ -65,8 +66,6 @@ class LocalProxy:
     """A configured proxy: its backend, and what that may use."""
 
     configured: ConfiguredProxy
-    fields: Mapping[str, Any]
-    """What the server is told of it."""
     backend: IBackend
     host: BackendHost
     check: Check | None = None
@@ -76,6 +75,16 @@ class LocalProxy:
     def name(self) -> str:
         """Its name in the configuration."""
         return self.configured.common.name
+
+    def fields(self) -> Mapping[str, Any]:
+        """What the server is told of it.
+
+        :raises ProxyRefusedError: nothing.
+        """
+        options, backend = self.configured.options, self.backend
+        if IRegistrant.providedBy(backend):
+            options = backend.registered_options()
+        return {**to_wire(self.configured.common), **to_wire(options)}
 
 
 class ProxyRegistrar(GuardedServices):
@@ -191,7 +200,7 @@ class ProxyRegistrar(GuardedServices):
             backend = proxy_type.make_backend(options, host)
         except Exception as error:
             raise BrokenProxyType(f'proxy "{common.name}": its backend cannot be made: {error}') from error
-        return LocalProxy(configured, {**to_wire(common), **to_wire(options)}, backend, host, check)
+        return LocalProxy(configured, backend, host, check)
 
     def _begin(self, name: str) -> None:
         """Has a proxy registered: at once, or once its local service has passed a check."""
@@ -281,7 +290,9 @@ class ProxyRegistrar(GuardedServices):
         proxy = self._proxies[event.name]
         if isinstance(event, RegistrationDue):
             try:
-                session.register(event.name, proxy.configured.type_name, proxy.fields)
+                session.register(event.name, proxy.configured.type_name, proxy.fields())
+            except ProxyRefusedError as refusal:
+                self._registrations.refused(event.name, refusal.text, self._driver.now)
             except MessageTooLong as error:
                 text = (
                     f"it does not fit into a message: {error}; make several proxies of it, with fewer domains"

@@ -198,6 +198,7 @@ class IForwardingHost(IHost, ISignalPeer):
 
     direct_paths = Attribute("The :class:`IDirectPaths` of this backend or visitor.")
     name = Attribute("What the configuration calls it, without user prefix.")
+    proxy_name = Attribute("What the server calls the proxy, own or visited: its name, user prefix included.")
     flows = Attribute("The :class:`IFlow` of each user who is served, with the user's origin.")
 
     def forward(near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:

@@ -30,6 +30,7 @@ __all__ = [
     "IOneLineProxyType",
     "IProxyType",
     "IProxyTypeReference",
+    "IRegistrant",
     "ISessionFollower",
     "ISignalReceiver",
     "IVisitable",
@@ -137,6 +138,18 @@ class IBackend(IService):
 
     async def work_assigned(leg: IStreamLeg, origin: Origin) -> None:
         """A user came; the backend owns the leg.  Returns when the flow has ended."""
+
+
+class IRegistrant(Interface):
+    """Optional, on a backend: what its server is told of the proxy depends on the server."""
+
+    def registered_options() -> Any:
+        """The options that the server of this session is told, in place of the configured ones.
+
+        They are of the type's ``proxy_options``; asked for with each registration.
+
+        :raises ProxyRefusedError: this server is not to be told of the proxy; it counts as refused.
+        """
 
 
 class IVisitor(IService):

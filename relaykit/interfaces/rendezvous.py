@@ -49,17 +49,21 @@ class IDirectPaths(Interface):
     together, and made the key that the path was found with.  :meth:`IDirectPath.open_streams` makes sure.
     """
 
-    def call(secret: Secret) -> Deferred[IDirectPath]:
+    def call(secret: Secret, for_datagrams: bool = False) -> Deferred[IDirectPath]:
         """For a visitor: a path to the client of the proxy, which the visitor owns.
 
-        ``secret`` is what its exposure may ask for.  Fails with
+        ``secret`` is what its exposure may ask for.  The path is for streams, so it is made of UDP only where
+        both ends have QUIC; with ``for_datagrams`` it may be so anyway.  Fails with
         :class:`relaykit.errors.RendezvousRefusedError`, with
         :class:`relaykit.errors.RendezvousFailedError`, or with :class:`relaykit.errors.RefusedError` where
         the server takes no signals.  Cancelling ends the rendezvous at both ends.
         """
 
-    def answer(on_path: Callable[[IDirectPath], None]) -> None:
-        """For a backend: takes part in rendezvous from now on; ``on_path`` gets each path, and owns it."""
+    def answer(on_path: Callable[[IDirectPath], None], for_datagrams: bool = False) -> None:
+        """For a backend: takes part in rendezvous from now on; ``on_path`` gets each path, and owns it.
+
+        ``for_datagrams`` as for :meth:`call`.
+        """
 
     def signal_received(body: Mapping[str, Any]) -> bool:
         """Takes a signal, and answers whether it was about a rendezvous.
@@ -84,20 +88,18 @@ class IDirectPath(Interface):
     peer = Attribute("The :class:`relaykit.values.Address` where the peer is reached.")
     host = Attribute("The :class:`relaykit.values.Address` that is bound here.")
 
-    def open_streams(
-        secret: Secret, acceptor: ILegAcceptor, over: IDatagramStreams | None = None
-    ) -> Deferred[IStreamPath]:
+    def open_streams(secret: Secret, acceptor: ILegAcceptor) -> Deferred[IStreamPath]:
         """Makes a path of streams, both ends of which may open legs; ``acceptor`` gets the peer's.
 
         Both ends call this.  The path is encrypted, and each end shows inside that it knows ``secret``, which
         must not be empty: see :mod:`relaykit.sansio.nat.path_proof` for what this protects from, and
         :mod:`relaykit.sansio.nat.path_keys` for a secret that the server does not know.  TCP: TLS 1.3 and
-        yamux.  UDP: ``over`` does all this.  The streams own the path.
+        yamux.  UDP: QUIC.  The streams own the path.
 
         Fails with :class:`relaykit.errors.PeerUnprovenError`, with
         :class:`relaykit.errors.ConnectionFailed` where the peer goes away or takes too long, or with
-        :class:`relaykit.errors.UnsuitablePathError` where the path is made of UDP and there is no
-        ``over``, or is in use.  Cancelling closes the path.
+        :class:`relaykit.errors.UnsuitablePathError` where the path is made of UDP and QUIC is missing, or is
+        in use.  Cancelling closes the path.
         """
 
     def datagrams() -> IDatagramLeg:

@@ -30,6 +30,7 @@ from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.exchange import Candidates
 from relaykit.sansio.nat.pairing import NatType, NatView, nat_type_of
 from relaykit.sansio.nat.punching import (
+    FailureReason,
     HolePunching,
     Punched,
     PunchingEvent,
@@ -38,7 +39,7 @@ from relaykit.sansio.nat.punching import (
 )
 from relaykit.sansio.nat.tcp_punching import TcpPunching
 from relaykit.timer import Timer
-from relaykit.values import Address
+from relaykit.values import Address, PathProtocol
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -202,7 +203,11 @@ class Attempt:
                 self._network_info.ignored_interfaces,
             )
         self._own = Candidates(
-            view, tuple(candidates[:CANDIDATES_MAX]), self._generation, tuple(self._tcp_candidates())
+            view,
+            tuple(candidates[:CANDIDATES_MAX]),
+            self._generation,
+            tuple(self._tcp_candidates()),
+            self._network_info.protocols,
         )
         if self._terms.role is PeerRole.INITIATOR or self._peer is not None:
             self._on_candidates(self._own)
@@ -223,6 +228,9 @@ class Attempt:
         if self._abandoned:
             return
         self._compare(peer)
+        if not own.agrees(peer, PathProtocol.UDP):
+            self._failed(PunchingFailed(FailureReason.USELESS, 0.0))
+            return
         targets = self._admitted(peer.udp)
         core = HolePunching(
             self._terms.role,
@@ -275,7 +283,8 @@ class Attempt:
             if not is_mapped:
                 self._release()
             release = self._release if is_mapped else None
-            self._path = UdpPath(kept, event, self._terms.role, driver, release)
+            over = self._network_info.datagram_streams
+            self._path = UdpPath(kept, event, self._terms.role, driver, release, over)
             self._on_end(self._path)
         elif isinstance(event, PunchingFailed):
             driver.stop()
@@ -285,11 +294,12 @@ class Attempt:
             self._path.lose()
 
     def _failed(self, failure: PunchingFailed) -> None:
-        """UDP does not work; where it is blocked, TCP may."""
+        """UDP does not work; where it is blocked, or of no use, TCP may."""
         assert self._own is not None and self._peer is not None
         types = (nat_type_of(self._own.nat), nat_type_of(self._peer.candidates.nat))
         targets = self._admitted(self._peer.candidates.tcp)
-        if NatType.BLOCKED not in types or not self._own.tcp or not targets:
+        is_needed = NatType.BLOCKED in types or failure.reason is FailureReason.USELESS
+        if not is_needed or not self._own.tcp or not targets:
             self.abandon()
             self._on_end(failure)
             return

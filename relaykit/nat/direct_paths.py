@@ -46,14 +46,15 @@ class PathSession(Protocol):
         """The peer's candidates are there."""
 
 
-MakeSession: TypeAlias = Callable[[RendezvousBegun, Callable[[dict[str, object]], None]], PathSession]
-"""Makes what punches, given what the server said and what sends candidates."""
+MakeSession: TypeAlias = Callable[[RendezvousBegun, Callable[[dict[str, object]], None], bool], PathSession]
+"""Makes what punches, given what the server said, what sends candidates, and whether datagrams will do."""
 
 
 @define
 class _Rendezvous:
     """One that is under way.  ``result`` is the initiator's."""
 
+    for_datagrams: bool
     result: Deferred[IDirectPath] | None = None
     session: PathSession | None = None
     path: Deferred[IDirectPath] | None = None
@@ -82,8 +83,9 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
         self._make_session = make_session
         self._under_way: dict[str, _Rendezvous] = {}
         self._on_path: Callable[[IDirectPath], None] | None = None
+        self._answers_for_datagrams = False
 
-    def call(self, secret: Secret) -> Deferred[IDirectPath]:
+    def call(self, secret: Secret, for_datagrams: bool = False) -> Deferred[IDirectPath]:
         if not self._peer.takes_signals:
             return fail(RefusedError(RefusalCode.NOT_AVAILABLE, "the server knows of no rendezvous"))
         client = self._peer.identity.run_id
@@ -93,12 +95,13 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
                 RendezvousRefusedError(RefusalCode.TOO_MANY, "this visitor has too many rendezvous already")
             )
         result: Deferred[IDirectPath] = Deferred(lambda _: self._cancel(id_))
-        self._under_way[id_] = _Rendezvous(result)
+        self._under_way[id_] = _Rendezvous(for_datagrams, result)
         self.step()
         return result
 
-    def answer(self, on_path: Callable[[IDirectPath], None]) -> None:
+    def answer(self, on_path: Callable[[IDirectPath], None], for_datagrams: bool = False) -> None:
         self._on_path = on_path
+        self._answers_for_datagrams = for_datagrams
 
     def signal_received(self, body: Mapping[str, Any]) -> bool:
         message = from_body(body)
@@ -148,9 +151,11 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
             if self._on_path is None:
                 self._core.end(event.id, EndReason.GONE)
                 return
-            self._under_way[event.id] = _Rendezvous()
+            self._under_way[event.id] = _Rendezvous(self._answers_for_datagrams)
         rendezvous = self._under_way[event.id]
-        session = rendezvous.session = self._make_session(event, partial(self._send_candidates, event.id))
+        session = rendezvous.session = self._make_session(
+            event, partial(self._send_candidates, event.id), rendezvous.for_datagrams
+        )
         path = rendezvous.path = session.start()
         path.addCallbacks(
             self._on_punched, self._on_failed, callbackArgs=(event.id,), errbackArgs=(event.id,)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import frozen
 
 from relaykit.sansio.nat.candidates import UNINTERESTING_INTERFACES, is_internet
+from relaykit.values import PathProtocol
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from relaykit.interfaces import IDatagramStreams
     from relaykit.nat.network import HostNetwork
     from relaykit.nat.paths import StreamOpener
     from relaykit.sansio.nat.behavior import NatBehavior
@@ -57,5 +59,9 @@ class NetworkInfo:
     """Where the relay server sees the control connection come from."""
     stream_opener: StreamOpener | None = None
     """What makes streams of a punched TCP connection; without it such paths are of no use."""
+    datagram_streams: IDatagramStreams | None = None
+    """What makes streams of a path of UDP; None where its library is missing."""
+    protocols: tuple[PathProtocol, ...] = tuple(PathProtocol)
+    """What a path may be made of to be of use."""
     entropy: Callable[[int], bytes] = os.urandom
     seconds: Callable[[], float] = time.monotonic

@@ -86,13 +86,16 @@ class UdpPath(_Path):
         role: PeerRole,
         driver: DatagramDriver[PunchingEvent],
         on_close: Callable[[], None] | None = None,
+        over: IDatagramStreams | None = None,
     ) -> None:
+        """``over`` makes the streams, if there is anything that does."""
         super().__init__(role, result.peer, socket.address)
         self.result = result
         self.dropped = 0
         self._socket = socket
         self._driver = driver
         self._on_close = on_close
+        self._over = over
         self._receiver: IDatagramReceiver | None = None
         self._paused = False
         self._early: deque[bytes] = deque()
@@ -100,13 +103,11 @@ class UdpPath(_Path):
 
     # --- the path
 
-    def open_streams(
-        self, secret: Secret, acceptor: ILegAcceptor, over: IDatagramStreams | None = None
-    ) -> Deferred[IStreamPath]:
-        if over is None:
-            why = "this direct path is made of UDP, and no protocol for streams over datagrams is at hand"
+    def open_streams(self, secret: Secret, acceptor: ILegAcceptor) -> Deferred[IStreamPath]:
+        if self._over is None:
+            why = "this direct path is made of UDP, and QUIC is missing here: install relaykit[quic]"
             return fail(UnsuitablePathError(why))
-        opened: Deferred[IStreamPath] = over.open_path(self, self.role, secret, acceptor)
+        opened: Deferred[IStreamPath] = self._over.open_path(self, self.role, secret, acceptor)
         return opened
 
     def datagrams(self) -> IDatagramLeg:
@@ -197,9 +198,7 @@ class TcpPath(_Path):
         self._opening: Deferred[IStreamPath] | None = None
         self._streams: IStreamPath | None = None
 
-    def open_streams(
-        self, secret: Secret, acceptor: ILegAcceptor, over: IDatagramStreams | None = None
-    ) -> Deferred[IStreamPath]:
+    def open_streams(self, secret: Secret, acceptor: ILegAcceptor) -> Deferred[IStreamPath]:
         plain, self._socket = self._socket, None
         if plain is None or self._opener is None:
             self._socket = plain

@@ -146,7 +146,7 @@ class HolePunchingSession:
             result.callback(end)
 
     def _failed(self, end: PunchingFailed) -> None:
-        if end.reason is FailureReason.IMPOSSIBLE or self._generation + 1 >= ATTEMPTS:
+        if end.reason in _FINAL or self._generation + 1 >= ATTEMPTS:
             self._fail(HolePunchingFailedError.because(end.reason))
         elif self._role is PeerRole.INITIATOR:
             self._begin(self._generation + 1, None)
@@ -171,4 +171,9 @@ _EXPLANATIONS = {
     FailureReason.IMPOSSIBLE: "these two NATs cannot be punched",
     FailureReason.SILENCE: "nothing was heard of the peer",
     FailureReason.ONE_WAY: "datagrams passed in one direction only",
+    FailureReason.USELESS: "one end has no QUIC, which makes streams of UDP, and TCP found no way: "
+    "install relaykit[quic] on both machines",
 }
+
+_FINAL = (FailureReason.IMPOSSIBLE, FailureReason.USELESS)
+"""What other ports would not change."""

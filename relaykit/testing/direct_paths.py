@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import socket
 
     from relaykit.interfaces import (
+        IDatagramStreams,
         IDirectPath,
         ILegAcceptor,
         IStreamPath,
@@ -38,14 +39,15 @@ _THERE = Address("198.51.100.99", 40_000)
 class MemoryPath(UdpPath):
     """One end of a direct path of UDP: a real one, whose socket is in memory.
 
-    Datagrams arrive at once, in order; the test may lose them by setting ``loses``.
+    Datagrams arrive at once, in order; the test may lose them by setting ``loses``.  ``over`` makes its
+    streams; without it there are none.
     """
 
-    def __init__(self, role: PeerRole) -> None:
+    def __init__(self, role: PeerRole, over: IDatagramStreams | None = None) -> None:
         self.wire = _MemorySocket()
         found = Punched(0, _THERE, CandidateKind.HOST, Strategy.CHECK, 0.0, None)
         driver: Any = _NoDriver()
-        super().__init__(cast("UdpSocket", self.wire), found, role, driver)
+        super().__init__(cast("UdpSocket", self.wire), found, role, driver, over=over)
         self.loses = False
         self.other: MemoryPath | None = None
 

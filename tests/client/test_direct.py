@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -89,7 +91,9 @@ class HolePunchingServiceTests(SynchronousTestCase):
             begun = RendezvousBegun("m", role, bytes(KEY_BYTES), Address(f"198.51.100.{place + 1}", 5), PORTS)
             paths: Any = self.client(place + 1)
             end = paths._make_session(
-                begun, lambda candidates, other=1 - place: sent.append((other, candidates))
+                begun,
+                lambda candidates, other=1 - place: sent.append((other, candidates)),
+                for_datagrams=True,
             )
             end.start().addCallback(found.append)
             ends.append(end)
@@ -164,6 +168,21 @@ class HolePunchingServiceTests(SynchronousTestCase):
         streams = [(each["kind"], each["address"]["port"]) for each in sent[0]["tcp"]]
         self.assertEqual(streams, [("reflexive", 4444), ("host", 55555)])
 
+    def test_protocols(self) -> None:
+        """A path of UDP is wanted where something makes streams of it, or datagrams will do."""
+        for streams, for_datagrams, wanted in (
+            (None, False, ["tcp"]),
+            (None, True, ["udp", "tcp"]),
+            (object(), False, ["udp", "tcp"]),
+        ):
+            paths: Any = self.client(1)
+            paths._detection._info = evolve(paths._detection._info, datagram_streams=streams)
+            sent: list[dict[str, Any]] = []
+            begun = RendezvousBegun("m", PeerRole.INITIATOR, bytes(KEY_BYTES), None, PORTS)
+            paths._make_session(begun, sent.append, for_datagrams).start()
+            self.lab.run(2.0, until=partial(bool, sent))
+            self.assertEqual(list(sent[0]["protocols"]), wanted)
+
     def test_stop(self) -> None:
         """When it stops, all rendezvous of all halves end."""
         paths = self.client(1)
@@ -183,7 +202,7 @@ class RendezvousTests(SynchronousTestCase):
         self.patch(HolePunchingService, "_make_session", self.make_session)
         self.patch(HolePunchingService, "session_started", lambda direct: None)
 
-    def make_session(self, begun: RendezvousBegun, send_candidates: Any) -> MemoryPunching:
+    def make_session(self, begun: RendezvousBegun, send_candidates: Any, _: bool) -> MemoryPunching:
         """What punches."""
         return MemoryPunching(begun.role, begun.key, send_candidates, None, self.paths)
 

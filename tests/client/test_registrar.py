@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from relaykit.client.registrar import ProxyRegistrar, wire_name
 from relaykit.client.status import Health, HealthState, ProxyStatus, RegistrationState
@@ -21,10 +22,12 @@ from relaykit.errors import (
     ConnectionFailed,
     PluginError,
     ProxyRefusedError,
+    RefusalCode,
     UnknownProxyType,
 )
+from relaykit.interfaces import IRegistrant
 from relaykit.options import HealthCheck, ProxyTransport
-from relaykit.proxies.tcp import LocalServiceBackend
+from relaykit.proxies.tcp import LocalServiceBackend, TcpOptions
 from relaykit.sansio.wire.framing import MessageTooLong
 from tests.client.scene import tcp_proxy
 from tests.server.scene import TYPES
@@ -82,6 +85,33 @@ class ProxyRegistrarTests(SynchronousTestCase):
         self.start()
         self.assertEqual(self.session.asked, [("register", "alice.web", "tcp")])
         self.assertEqual(self.session.fields, {"remote_port": 6000, "use_encryption": True})
+
+    def test_told_otherwise(self) -> None:
+        """A backend may have the server told of other options than those of the file, each time anew."""
+        backend: Any = self.proxies.find("alice.web")
+        assert backend is not None
+        directlyProvides(backend[0], IRegistrant)
+        ports = iter((7000, 8000))
+        backend[0].registered_options = lambda: TcpOptions(remote_port=next(ports))
+        for expected in (7000, 8000):
+            self.start()
+            self.assertEqual(self.session.fields["remote_port"], expected)
+            self.proxies.session_ended()
+
+    def test_not_told(self) -> None:
+        """A server that a backend does not want told counts as one that refuses."""
+        backend: Any = self.proxies.find("alice.web")
+        directlyProvides(backend[0], IRegistrant)
+
+        def refuse() -> None:
+            raise ProxyRefusedError(RefusalCode.OTHER, "not to this server")
+
+        backend[0].registered_options = refuse
+        with capturedLogs() as logged:
+            self.start()
+        self.assertEqual(self.session.asked, [])
+        self.assertIn("[web] start error: not to this server", formatEvent(logged[-1]))
+        self.assertEqual(self.proxies.status()[0].state, RegistrationState.REFUSED)
 
     def test_found_while_it_runs(self) -> None:
         """A proxy is found by the server's name for it, between its registration and the session's end."""

@@ -86,7 +86,7 @@ class WorkConnectionTests(SynchronousTestCase):
         """The one proxy of these tests."""
         host: Any = None
         configured = tcp_proxy("web", transport=self.transport)
-        return LocalProxy(configured, {}, self.backend, host) if name == "web" else None
+        return LocalProxy(configured, self.backend, host) if name == "web" else None
 
     def assigned(self, name: str = "web", payload: bytes = b"") -> RecordingReceiver:
         """Opens one and has the server assign it; what the server gets on it."""

@@ -82,7 +82,7 @@ class DirectBackend(Service):
 
     def startService(self) -> None:
         super().startService()
-        self.host.direct_paths.answer(self._on_path)
+        self.host.direct_paths.answer(self._on_path, for_datagrams=True)
 
     def next_path(self) -> Deferred[IDirectPath]:
         """Fires with the next path that there is."""
@@ -118,7 +118,7 @@ class DirectVisitor(Service):
 
     def call(self) -> Deferred[IDirectPath]:
         """Calls the proxy's client."""
-        called: Deferred[IDirectPath] = self.host.direct_paths.call(self._secret)
+        called: Deferred[IDirectPath] = self.host.direct_paths.call(self._secret, for_datagrams=True)
         return called
 
     def stopService(self) -> None:

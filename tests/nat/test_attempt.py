@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.nat.attempt import MAPPING_WAIT_S, SIX_WAIT_S
 from relaykit.sansio.nat.candidates import CandidateKind, Interface
 from relaykit.sansio.nat.punching import FailureReason
-from relaykit.values import Address
+from relaykit.values import Address, PathProtocol
 from tests.nat.two_ends import RENDEZVOUS_S, TwoEnds
 from tests.sansio.nat.pairs import GRID, KINDS
 
@@ -73,6 +73,17 @@ class AttemptTests(SynchronousTestCase):
                 self.assertLess(rendezvous.lab.now - began, 0.1 + SIX_WAIT_S)
             rendezvous.lab.run(60.0)
             self.assertEqual(rendezvous.initiator.path is not None, worked)
+
+    def test_datagrams_of_no_use(self) -> None:
+        """Where one end makes no streams of UDP none is punched, and both are told what is missing."""
+        for place in (0, 1):
+            rendezvous = TwoEnds(KINDS["full"], KINDS["full"])
+            ends = rendezvous.initiator, rendezvous.responder
+            ends[place].network_info = evolve(ends[place].network_info, protocols=(PathProtocol.TCP,))
+            rendezvous.run()
+            self.assertEqual([each.reason for each in ends], [FailureReason.USELESS] * 2)
+            assert ends[0].error is not None
+            self.assertIn("relaykit[quic]", ends[0].error.getErrorMessage())
 
     def test_mapped_ports(self) -> None:
         """Ports that the router maps are candidates; a router that answers late is not waited for."""

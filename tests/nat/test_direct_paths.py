@@ -103,13 +103,15 @@ class DirectPathsTests(SynchronousTestCase):
         self.clock = Clock()
         self.server = _Server()
         self.punched: list[_Session] = []
+        self.for_datagrams: list[bool] = []
         numbers = iter(range(1, 1000))
         self.rendezvous = DirectPaths(
             self.server, self.clock, self.punch, lambda count: next(numbers).to_bytes(count, "big")
         )
 
-    def punch(self, begun: RendezvousBegun, send: Any) -> _Session:
+    def punch(self, begun: RendezvousBegun, send: Any, for_datagrams: bool) -> _Session:
         """What the client punches with."""
+        self.for_datagrams.append(for_datagrams)
         self.punched.append(_Session(begun, send))
         return self.punched[-1]
 
@@ -138,6 +140,15 @@ class DirectPathsTests(SynchronousTestCase):
         _, call = self.called()
         proof = proof_of(SECRET.to_bytes(), "run-1", call)
         self.assertEqual((self.server.heard, self.punched), ([RendezvousRequest(call, proof)], []))
+
+    def test_for_datagrams(self) -> None:
+        """Each end says whether a path whose datagrams it uses as they are will do."""
+        for wanted in (False, True):
+            self.rendezvous.call(SECRET, for_datagrams=wanted)
+            self.hear(RendezvousGrant(self.server.heard[-1].id, KEY_32))
+            self.rendezvous.answer(lambda path: None, for_datagrams=wanted)
+            self.invited(f"theirs, {wanted}")
+        self.assertEqual(self.for_datagrams, [False, False, True, True])
 
     def test_path(self) -> None:
         """The initiator gets the path, and the server is told that this end has one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -87,7 +88,8 @@ class UdpPathTests(SynchronousTestCase):
         socket: Any = self.socket
         driver: Any = self.driver
         self.released = 0
-        self.path = UdpPath(socket, result, PeerRole.INITIATOR, driver, self.release)
+        self.make_path = partial(UdpPath, socket, result, PeerRole.INITIATOR, driver, self.release)
+        self.path = self.make_path()
         self.receiver = _Receiver()
 
     def release(self) -> None:
@@ -162,7 +164,7 @@ class UdpPathTests(SynchronousTestCase):
         self.assertEqual((self.socket.closed, self.driver.stopped), (True, True))
 
     def test_streams(self) -> None:
-        """Streams need a protocol that is handed in, which gets the leg; without one there are none."""
+        """Streams need a protocol, which gets the leg; without one there are none."""
         self.failureResultOf(self.path.open_streams(SECRET, NOBODY), UnsuitablePathError)
         made: Any = _Streams()
         asked: list[Any] = []
@@ -176,8 +178,9 @@ class UdpPathTests(SynchronousTestCase):
                 return succeed(made)
 
         over: Any = Over()
-        self.assertIs(self.successResultOf(self.path.open_streams(SECRET, NOBODY, over)), made)
-        self.assertEqual(asked, [(self.path, PeerRole.INITIATOR, SECRET, NOBODY)])
+        path = self.make_path(over)
+        self.assertIs(self.successResultOf(path.open_streams(SECRET, NOBODY)), made)
+        self.assertEqual(asked, [(path, PeerRole.INITIATOR, SECRET, NOBODY)])
 
 
 class _Plain:

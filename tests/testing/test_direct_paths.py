@@ -13,7 +13,7 @@ from relaykit.nat.paths import EARLY_MAX
 from relaykit.nat.session import HolePunchingFailedError
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.punching import FailureReason
-from relaykit.testing.direct_paths import MemoryPunching
+from relaykit.testing.direct_paths import MemoryPath, MemoryPunching
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Ended, Secret
 from tests.nat.direct import Hearing, carry
@@ -114,11 +114,11 @@ class MemoryPunchingTests(SynchronousTestCase):
 
     def test_streams_over_datagrams(self) -> None:
         """What makes streams of datagrams gets the leg of a path of UDP; without it there are none."""
-        here, _ = map(self.successResultOf, self.punch())
-        self.failureResultOf(here.open_streams(SECRET, Hearing()), UnsuitablePathError)
-        over = _Over()
-        self.assertEqual(self.successResultOf(here.open_streams(SECRET, Hearing(), over)), "streams")
-        self.assertEqual(over.legs, [here])
+        over: Any = _Over()
+        without, path = MemoryPath(PeerRole.INITIATOR), MemoryPath(PeerRole.INITIATOR, over)
+        self.failureResultOf(without.open_streams(SECRET, Hearing()), UnsuitablePathError)
+        self.assertEqual(self.successResultOf(path.open_streams(SECRET, Hearing())), "streams")
+        self.assertEqual(over.legs, [path])
 
     def test_failure(self) -> None:
         """Where a test wants no path, both ends are told why."""

@@ -16,6 +16,7 @@ from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.nat.candidates import CANDIDATES_MAX, Candidate
 from relaykit.sansio.nat.checks import GENERATION_MAX
 from relaykit.sansio.nat.pairing import NatView
+from relaykit.values import PathProtocol
 
 __all__ = ["Candidates"]
 
@@ -33,6 +34,12 @@ class Candidates:
     generation: int = 0
     tcp: tuple[Candidate, ...] = ()
     """Where it can be reached by TCP; empty if it cannot share the port of its control connection."""
+    protocols: tuple[PathProtocol, ...] = tuple(PathProtocol)
+    """What a path may be made of to be of use to this end."""
+
+    def agrees(self, other: Candidates, protocol: PathProtocol) -> bool:
+        """Whether a path of this protocol would be of use to both ends."""
+        return protocol in self.protocols and protocol in other.protocols
 
     def to_wire(self) -> dict[str, Any]:
         """The candidates in values that JSON has."""
@@ -52,6 +59,8 @@ class Candidates:
         nat, ports = read.nat, read.nat.ports
         if not 0 <= read.generation <= GENERATION_MAX:
             raise RemoteProtocolError(f"the peer's candidates have generation {read.generation}")
+        if len(read.protocols) > len(PathProtocol):
+            raise RemoteProtocolError("the peer names more protocols than there are")
         if max(len(read.udp), len(read.tcp)) > CANDIDATES_MAX:
             raise RemoteProtocolError(f"the peer sends more than {CANDIDATES_MAX} candidates")
         if not (1 <= ports.low <= ports.high <= 65535 and 0 <= nat.latest_port <= 65535):

@@ -146,6 +146,9 @@ class FailureReason(enum.Enum):
     """Nothing was heard of the peer."""
     ONE_WAY = "one-way"
     """The peer was heard, but no path worked in both directions."""
+    USELESS = "useless"
+    """A path of UDP is of no use, because one end has nothing that makes streams of it, and none of TCP came
+    to stand."""
 
 
 @frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +16,7 @@ from relaykit.sansio.nat.candidates import CANDIDATES_MAX, Candidate, CandidateK
 from relaykit.sansio.nat.checks import GENERATION_MAX
 from relaykit.sansio.nat.exchange import Candidates
 from relaykit.sansio.nat.pairing import NatView
-from relaykit.values import Address
+from relaykit.values import Address, PathProtocol
 
 CANDIDATES = Candidates(
     NatView(
@@ -66,6 +67,7 @@ class CandidatesTests(SynchronousTestCase):
                 ],
                 "generation": 2,
                 "tcp": [],
+                "protocols": ["udp", "tcp"],
             },
         )
 
@@ -74,6 +76,14 @@ class CandidatesTests(SynchronousTestCase):
         self.assertEqual(
             Candidates.from_wire({"nat": {"color": 5}, "weather": "fine"}), Candidates(NatView())
         )
+
+    def test_protocols(self) -> None:
+        """A protocol is of use where both ends say so, as those do that say nothing of it."""
+        older = Candidates.from_wire({"nat": {}})
+        without = evolve(older, protocols=(PathProtocol.TCP,))
+        for one, other in ((older, without), (without, older), (without, without)):
+            self.assertEqual([one.agrees(other, each) for each in PathProtocol], [False, True])
+        self.assertTrue(older.agrees(older, PathProtocol.UDP))
 
     def test_impossible(self) -> None:
         """What cannot be is refused as the peer's fault."""
@@ -93,6 +103,8 @@ class CandidatesTests(SynchronousTestCase):
             (("udp", 0, "kind"), None),
             (("generation",), GENERATION_MAX + 1),
             (("generation",), -1),
+            (("protocols",), ["pigeon"]),
+            (("protocols",), ["udp", "tcp", "udp"]),
             (("nat",), None),
         ):
             changed = json.loads(json.dumps(wire))
