@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, TimeoutError, fail
 
 from relaykit.carriers.muxing import MuxLink, MuxRole
+from relaykit.carriers.proving import PROOF_S, prove
 from relaykit.certificates.own import self_signed
 from relaykit.dataplane.sockets import SocketLeg, address_of, reason_of, tune
 from relaykit.dataplane.tls import channel_binding, client_context, server_context, start_tls
@@ -26,7 +27,7 @@ from relaykit.errors import (
     TransportSecurityError,
 )
 from relaykit.sansio.nat.checks import PeerRole
-from relaykit.sansio.nat.path_proof import HELLO_BYTES, NONCE_BYTES, PROOF_BYTES, Exactly, PathProof
+from relaykit.sansio.nat.path_proof import NONCE_BYTES, PathProof
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -37,10 +38,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import ILegAcceptor, ISecureLeg, IStreamLeg, IStreamPath
     from relaykit.values import Secret
 
-__all__ = ["PROOF_S", "open_streams", "streams_over_socket"]
-
-PROOF_S = 20.0
-"""Seconds for the peer to prove itself: it may open its streams later than this end does."""
+__all__ = ["open_streams", "streams_over_socket"]
 
 _ROLES = {PeerRole.INITIATOR: MuxRole.CLIENT, PeerRole.RESPONDER: MuxRole.SERVER}
 
@@ -98,7 +96,7 @@ async def _open(
     try:
         await _prove(secured, secret, role, nonce)
     except PeerUnprovenError:
-        # What this end has shown still arrives: the peer learns the same.
+        # What this end has said still arrives: the peer learns the same.
         secured.close()
         raise
     except Exception:
@@ -125,11 +123,7 @@ async def _prove(leg: ISecureLeg, secret: Secret, role: PeerRole, nonce: bytes) 
             f"the other end of a direct path speaks {leg.tls_version}, and TLS 1.3 is needed: somebody may "
             "stand in between"
         )
-    proof = PathProof(secret.to_bytes(), role, nonce, channel)
-    leg.write(proof.hello)
-    hello = await leg.take(Exactly(HELLO_BYTES))
-    leg.write(proof.answer(hello))
-    proof.check(hello, await leg.take(Exactly(PROOF_BYTES)))
+    await prove(leg, PathProof(secret.to_bytes(), role, nonce, channel))
 
 
 def _in_words(failure: Failure) -> Failure:

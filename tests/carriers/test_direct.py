@@ -12,7 +12,8 @@ from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.carriers.direct import PROOF_S, open_streams, streams_over_socket
+from relaykit.carriers.direct import open_streams, streams_over_socket
+from relaykit.carriers.proving import PROOF_S
 from relaykit.certificates.own import self_signed
 from relaykit.dataplane.tls import client_context, server_context, start_tls
 from relaykit.errors import ConnectionFailed, PeerUnprovenError

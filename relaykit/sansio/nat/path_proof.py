@@ -10,7 +10,11 @@ between has another session with each end.  He can pass the proofs on, but neith
 one made for another channel.
 
 The secret must be one that the relay server does not know: see :mod:`relaykit.sansio.nat.path_keys`.
-Whoever takes the peer's place can try weak secrets against a proof afterwards.
+
+The initiator proves itself first, and the responder once it believes that.  So whoever calls without knowing
+the secret learns nothing.  Whoever takes the place of the responder gets one proof, made of the secret and of
+what it knows, and can try guesses against it for as long as it likes: that finds a weak secret, and none with
+the strength of a key.
 
 Source: RFC 2104, RFC 9266.
 """
@@ -54,7 +58,7 @@ class PathProof:
         if not secret or not channel or len(nonce) != NONCE_BYTES:
             raise ValueError(f"a proof needs a secret, a channel, and a nonce of {NONCE_BYTES} bytes")
         self._key = hmac.digest(secret, b"relaykit direct path\0", "sha256")
-        self._role = role
+        self.role = role
         self._nonce = nonce
         self._channel = channel
         self.hello = _MAGIC + nonce
@@ -65,14 +69,14 @@ class PathProof:
 
         :raises RemoteProtocolError: it is none.
         """
-        return self._proof(self._role, hello)
+        return self._proof(self.role, hello)
 
     def check(self, hello: bytes, proof: bytes) -> None:
         """Looks at the peer's proof.
 
         :raises PeerUnprovenError: the peer does not know the secret, or is at the end of another channel.
         """
-        if not hmac.compare_digest(self._proof(self._role.other, hello), proof):
+        if not hmac.compare_digest(self._proof(self.role.other, hello), proof):
             raise PeerUnprovenError(
                 "the other end of the direct path does not know the secret, or somebody stands in between"
             )
@@ -80,6 +84,6 @@ class PathProof:
     def _proof(self, role: PeerRole, hello: bytes) -> bytes:
         if len(hello) != HELLO_BYTES or not hello.startswith(_MAGIC):
             raise RemoteProtocolError("the other end of the direct path does not say hello")
-        nonces = {self._role: self._nonce, self._role.other: hello[len(_MAGIC) :]}
+        nonces = {self.role: self._nonce, self.role.other: hello[len(_MAGIC) :]}
         both = nonces[PeerRole.INITIATOR] + nonces[PeerRole.RESPONDER]
         return hmac.digest(self._key, role.value.encode() + b"\0" + both + self._channel, "sha256")
