@@ -151,7 +151,7 @@ class UnsuitablePathError(RelaykitError):
 class PeerUnprovenError(RelaykitError):
     """The other end of a direct path did not show that it knows the secret."""
 
-    problem = "rendezvous-refused"
+    problem = "peer-unproven"
 
 
 class NoWorkConnection(RelaykitError):

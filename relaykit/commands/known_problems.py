@@ -538,6 +538,13 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "A visitor asked to meet a proxy's client directly and was not let in, for the reason given.",
         "Compare secretKey at both ends, and allowUsers with the visitor's user.",
     ),
+    "peer-unproven": KnownProblem(
+        "The other end of a direct path is not proven",
+        "The other end of a direct path did not show that it knows the secret, for this very session: the "
+        "ends have different ones, or the server or somebody on the way stands between them.",
+        "Compare secretKey at both ends, and the proxy's user and name with serverUser and serverName of the "
+        "visitor.  If they are the same, do not trust the server or the network.",
+    ),
     "rendezvous-failed": KnownProblem(
         "The attempt at a direct path failed",
         "A defect ended an attempt at a direct path; the relay goes on.",
