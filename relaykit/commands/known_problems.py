@@ -497,6 +497,12 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The demonstration did not come to its end on this machine.",
         "Look whether a firewall or a proxy stands between programs of this machine, and report it if not.",
     ),
+    "stun-behind-nat": KnownProblem(
+        "STUN behind a NAT",
+        "Clients on the Internet reach the server by an address that is not its own, as in most clouds, and "
+        "its STUN service, which has to name a second place to ask, does not know it.",
+        "Write the public address into stunPublicAddrs of the server's file.",
+    ),
     "stun-second-port": KnownProblem(
         "The STUN service has one port only",
         "The server's STUN service could open only one port, and frpc's hole punching needs two.",

@@ -37,8 +37,8 @@ class StunService(Service):
     family, with which all of RFC 5780 works.  ``port`` is usually the relay server's bind port;
     ``second_port`` is what OTHER-ADDRESS names: None takes a port near the first one.
 
-    ``advertised`` names the public addresses in the place of ``hosts``, for a server that is itself
-    behind a one-to-one NAT.
+    ``public_hosts`` are what clients know ``hosts`` by, in the same order, where a one-to-one NAT is in front
+    of the server.
 
     A second port that cannot be had is no failure: the server then answers from one port only.  If the
     first one cannot be had, ``startService`` raises :class:`twisted.internet.error.CannotListenError`;
@@ -53,7 +53,7 @@ class StunService(Service):
         hosts: Sequence[str],
         port: int,
         second_port: int | None = None,
-        advertised: Sequence[str] = (),
+        public_hosts: Sequence[str] = (),
         limit: RateLimit | None = None,
         seconds: Callable[[], float] = time.monotonic,
         is_optional: bool = False,
@@ -63,11 +63,12 @@ class StunService(Service):
         self._hosts = tuple(hosts)
         self._port = port
         self._second_port = second_port
-        self._advertised = tuple(advertised)
+        self._public_hosts = tuple(public_hosts)
         self._limit = limit
         self._seconds = seconds
         self._sockets: list[UdpSocket] = []
         self._core = StunServer([])
+        self._told_of_nat = False
 
     @property
     def addresses(self) -> Sequence[Address]:
@@ -93,7 +94,7 @@ class StunService(Service):
             super().startService()
             return
         opened += self._open_second(opened[0].address.port)
-        names = dict(zip(self._hosts, self._advertised, strict=False))
+        names = dict(zip(self._hosts, self._public_hosts, strict=False))
         shown = [
             Address(names.get(each.host, "" if each.host in ANY_HOSTS else each.host), each.port)
             for each in (one.address for one in opened)
@@ -150,10 +151,21 @@ class StunService(Service):
         reply = self._core.answer(data, source, via, self._seconds(), arrived_at)
         if reply is not None:
             self._sockets[reply.via].send(reply.payload, reply.destination, source_host=arrived_at)
+        if self._core.hidden_host and not self._told_of_nat:
+            self._told_of_nat = True
+            self.log.warn(
+                "a nat is in front of this server, which was asked from the internet at {host}: stun names "
+                "no second place to ask, and frpc cannot punch by this server",
+                host=self._core.hidden_host,
+                problem="stun-behind-nat",
+            )
 
 
 class RelayStun(MultiService):
-    """The STUN server of a relay server: on each family that it is bound to, on the same port.
+    """The STUN server of a relay server: on each family that it has addresses of, on the same port.
+
+    ``hosts`` are one or two addresses of each family; without any it is where ``bind_addr`` is.
+    ``public_hosts`` are as :class:`StunService` has them, for each family in the order of its hosts.
 
     Where UDP ports are taken, the relay server starts all the same.
     """
@@ -163,17 +175,25 @@ class RelayStun(MultiService):
         reactor: IReactorFDSet,
         bind_addr: str,
         port: int,
-        second_port: int | None = None,
-        advertised: Sequence[str] = (),
+        hosts: Sequence[str] = (),
+        public_hosts: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._families: list[StunService] = []
-        for host in ("0.0.0.0", "::") if bind_addr in ("", "::") else (bind_addr,):
-            service = StunService(reactor, [host], port, second_port, advertised, is_optional=True)
-            service.setServiceParent(self)
-            self._families.append(service)
+        everywhere = ("0.0.0.0", "::") if bind_addr in ("", "::") else (bind_addr,)
+        for is_six in (False, True):
+            here = _of_family(hosts or everywhere, is_six)
+            if here:
+                public = _of_family(public_hosts, is_six)
+                service = StunService(reactor, here, port, public_hosts=public, is_optional=True)
+                service.setServiceParent(self)
+                self._families.append(service)
 
     @property
     def ports(self) -> Sequence[int]:
         """The ports that are open, the first one first; none where they could not be had."""
         return tuple(dict.fromkeys(each.port for family in self._families for each in family.addresses))
+
+
+def _of_family(hosts: Sequence[str], is_six: bool) -> list[str]:
+    return [each for each in hosts if (":" in each) is is_six]

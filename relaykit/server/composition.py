@@ -135,7 +135,13 @@ class ServerParts:
             self.close_soon()
             raise
         if config.stun_port >= 0:
-            self._stun = RelayStun(self._composition.reactor, config.bind_addr, config.stun_port or self.port)
+            self._stun = RelayStun(
+                self._composition.reactor,
+                config.bind_addr,
+                config.stun_port or self.port,
+                config.stun_addrs,
+                config.stun_public_addrs,
+            )
             self._stun.startService()
         self.log.info("listening for clients on {address}", address=self._bind_port.address)
         self.log.info("certificate fingerprint {fingerprint}", fingerprint=self.fingerprint)

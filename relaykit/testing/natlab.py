@@ -364,9 +364,12 @@ class Lab:
         segment.machines[host] = machine = LabMachine(segment, host)
         return machine
 
-    def stun_server(self, sockets: Sequence[Address]) -> None:
-        """Starts a STUN server on these public addresses; it answers without limit."""
-        server = StunServer(sockets, RateLimit(1_000_000, 1_000_000.0, 1_000_000))
+    def stun_server(self, sockets: Sequence[Address], own: Sequence[Address] = ()) -> None:
+        """Starts a STUN server on these public addresses; it answers without limit.
+
+        ``own`` are those of the machine, where the public ones are those of a NAT that it does not know of.
+        """
+        server = StunServer(own or sockets, RateLimit(1_000_000, 1_000_000.0, 1_000_000))
         machines = {address.host: self.machine(address.host) for address in sockets}
 
         def answer(via: int, data: bytes, source: Address) -> None:

@@ -92,11 +92,28 @@ class StunServiceTests(SynchronousTestCase):
         self.assertEqual(source_host, "203.0.113.7")
         self.assertEqual(stun.decode(payload).other, Address("203.0.113.7", 3479))
 
-    def test_advertised(self) -> None:
-        """Behind a one-to-one NAT it tells its public address."""
-        self.run_service(["10.0.0.5"], 3478, advertised=["203.0.113.2"])
-        _Socket.opened[0].receiver(REQUEST, USER, "")
-        self.assertEqual(stun.decode(_Socket.opened[0].sent[0][0]).other, Address("203.0.113.2", 3479))
+    def test_public_hosts(self) -> None:
+        """Behind a one-to-one NAT it tells its public addresses, also where it is bound to every address."""
+        for hosts, public, arrived_at, other in (
+            (["10.0.0.5"], ["203.0.113.2"], "", Address("203.0.113.2", 3479)),
+            (["10.0.0.5", "10.0.0.6"], ["203.0.113.2", "203.0.113.3"], "", Address("203.0.113.3", 3479)),
+            (["0.0.0.0"], ["203.0.113.2"], "10.0.0.5", Address("203.0.113.2", 3479)),
+        ):
+            _Socket.opened = []
+            self.run_service(hosts, 3478, public_hosts=public)
+            _Socket.opened[0].receiver(REQUEST, USER, arrived_at)
+            self.assertEqual(stun.decode(_Socket.opened[0].sent[0][0]).other, other)
+
+    def test_behind_nat(self) -> None:
+        """A NAT that nobody told of is warned of once, and the private address is not told."""
+        self.run_service(["0.0.0.0"], 3478)
+        socket = _Socket.opened[0]
+        with capturedLogs() as events:
+            for _ in range(2):
+                socket.receiver(REQUEST, Address("9.9.9.9", 4660), "10.9.9.2")
+        self.assertEqual([stun.decode(payload).other for payload, _, _ in socket.sent], [None, None])
+        self.assertEqual([each["problem"] for each in events], ["stun-behind-nat"])
+        self.assertIn("asked from the internet at 10.9.9.2", formatEvent(events[0]))
 
     def test_second_port_taken(self) -> None:
         """A taken second port gives way to the next one."""
@@ -157,6 +174,28 @@ class StunServiceTests(SynchronousTestCase):
             self.assertEqual(service.ports, (7000, 7001))
             service.stopService()
             self.assertEqual((self.open_addresses(), service.ports), ([], ()))
+
+    def test_addresses_of_a_relay_server(self) -> None:
+        """Named addresses take the place of the relay server's own, those of each family together."""
+        reactor: Any = None
+        service = RelayStun(
+            reactor,
+            "::",
+            7000,
+            ["10.0.0.5", "2001:db8::5", "10.0.0.6"],
+            ["203.0.113.2", "203.0.113.3", "2001:db8::2"],
+        )
+        service.startService()
+        self.addCleanup(service.stopService)
+        expected = {
+            f"{host}:{port}" for host in ("10.0.0.5", "10.0.0.6", "[2001:db8::5]") for port in (7000, 7001)
+        }
+        self.assertEqual(set(self.open_addresses()), expected)
+        first, *_, six, _ = _Socket.opened
+        first.receiver(REQUEST, USER, "")
+        self.assertEqual(stun.decode(first.sent[0][0]).other, Address("203.0.113.3", 7001))
+        six.receiver(REQUEST, Address("2001:db8::9", 1), "")
+        self.assertEqual(stun.decode(six.sent[0][0]).other, Address("2001:db8::2", 7001))
 
     def test_random_port(self) -> None:
         """Port 0 takes a random one, the same on both addresses."""

@@ -59,6 +59,13 @@ _SETTINGS = {
 """Set before any interface is made: duplicate address detection would cost a second, and bridged
 frames of a LAN must not be translated."""
 
+_CLOUD = """table ip cloud {{
+ chain in {{ type nat hook prerouting priority -100; ip daddr {public} dnat to {private}; }}
+ chain out {{ type nat hook postrouting priority 100; ip saddr {private} snat to {public}; }}
+}}
+"""
+"""A one-to-one NAT, as clouds put it in front of their machines."""
+
 _FORWARDING = {"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"}
 
 
@@ -128,6 +135,22 @@ class NatLab:
             program.wait(STOP_S)
         for role in self._roles():
             run(["ip", "netns", "del", self.space(role)], check=False)
+
+    def cloud(self) -> str:
+        """From now on the server has a private address only; answers the public one that leads to it."""
+        public, private = "203.0.113.4", "10.9.9.2"
+        ip_batch(
+            [
+                f"addr add {private}/24 dev eth0",
+                *(f"addr del {host}/28 dev eth0" for host in reversed(SERVER)),
+                "route replace default via 10.9.9.1",
+            ],
+            self.space("s"),
+        )
+        # The gateway of the public address answers for it, which nobody there has.
+        ip_batch(["addr add 10.9.9.1/24 dev s", f"addr add {public}/32 dev lo"], self.space("core"))
+        run([*within(self.space("core")), "nft", "-f", "-"], _CLOUD.format(public=public, private=private))
+        return public
 
     def set_nat(self, side: str, text: str) -> None:
         """Makes a router (``a``, ``b`` or ``cgn``) another kind; its table is forgotten."""

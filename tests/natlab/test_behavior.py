@@ -9,13 +9,15 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.utils import getProcessOutput
 
+from relaykit.nat.server import RelayStun
 from relaykit.sansio.nat import behavior
-from relaykit.sansio.nat.behavior import NatBehavior, PortAllocation
+from relaykit.sansio.nat.behavior import Mapping, NatBehavior, PortAllocation
+from relaykit.values import Address
 from tests.integration.programs import frp_command, missing_frp, relaykit_command
 from tests.layering import ROOT
 from tests.natlab.case import NatLabCase, tried_again
 from tests.natlab.lab import SERVER
-from tests.natlab.namespaces import within
+from tests.natlab.namespaces import entered, within
 
 EXPECTED = {
     "none": ("endpoint-independent", "endpoint-independent", PortAllocation.PRESERVED),
@@ -117,6 +119,45 @@ class SecondOpinionTests(NatLabCase):
         await gatherResults([Deferred.fromCoroutine(one(kind)) for kind in kinds], consumeErrors=True)
 
     @tried_again
+    async def test_turnutils_natdiscovery_by_one_address(self) -> None:
+        """By a server with one address, coturn's program claims nothing of a NAT that it cannot see."""
+        program = shutil.which("turnutils_natdiscovery") or ""
+        lab = self.make_lab("symrnd", "port")
+        await self.begin(lab, SERVER[0])
+        command = [*within(lab.space("ca")), program, "-m", "-f", SERVER[0]]
+        output = (await getProcessOutput(command[0], command[1:], reactor=reactor)).decode()
+        self.assertIn("UDP reflexive addr", output)
+        self.assertNotIn("RFC 5780 response", output)
+        self.assertNotIn("Independent", output)
+
+    @tried_again
+    async def test_frpc_and_one_to_one_nat(self) -> None:
+        """Frpc finds its NAT by a server in a cloud that was told its public address."""
+        lab = self.make_lab("symseq", "port")
+        public = lab.cloud()
+        server = RelayStun(reactor, "0.0.0.0", 3478, public_hosts=[public])
+        with entered(lab.space("s")):
+            server.startService()
+        self.addCleanup(server.stopService)
+        command = [*within(lab.space("ca")), *frp_command("frpc"), "nathole", "discover"]
+        command += ["--nat-hole-stun-server", f"{public}:3478"]
+        output = await getProcessOutput(command[0], command[1:], errortoo=True, reactor=reactor)
+        self.assertIn(b"Your NAT type is: HardNAT", output)
+        self.assertIn(b"Behavior is: BehaviorPortChanged", output)
+
+    @tried_again
+    async def test_own_client_and_one_to_one_nat(self) -> None:
+        """Our own discovery finds the mapping even by a server in a cloud that does not know where it is."""
+        lab = self.make_lab("symrnd", "port")
+        public = lab.cloud()
+        server = RelayStun(reactor, "0.0.0.0", 3478)
+        with entered(lab.space("s")):
+            server.startService()
+        self.addCleanup(server.stopService)
+        found = await self.discover(lab, "ca", [Address(public, 3478)])
+        self.assertIs(found.mapping, Mapping.ADDRESS_AND_PORT_DEPENDENT)
+
+    @tried_again
     async def test_frpc(self) -> None:
         """Frpc finds through our server, with two addresses and with one, what it calls easy and hard.
 
@@ -144,5 +185,7 @@ class SecondOpinionTests(NatLabCase):
 
     if not shutil.which("turnutils_natdiscovery"):
         test_turnutils_natdiscovery.skip = "coturn is not installed"  # type: ignore[attr-defined]
+        test_turnutils_natdiscovery_by_one_address.skip = "coturn is not installed"  # type: ignore[attr-defined]
     if missing_frp():
         test_frpc.skip = missing_frp()  # type: ignore[attr-defined]
+        test_frpc_and_one_to_one_nat.skip = missing_frp()  # type: ignore[attr-defined]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from attrs import evolve, frozen
 from twisted.application.service import Service
@@ -60,11 +61,17 @@ class _Following:
     follows_users = False
 
 
+STUN_OFF: Mapping[str, Any] = {"stun_port": -1}
+
+
 class _Stun(Service):
     """A STUN server without sockets."""
 
-    def __init__(self, reactor: Any, host: str, port: int) -> None:
+    made: ClassVar[list[tuple[Any, ...]]] = []
+
+    def __init__(self, reactor: Any, host: str, port: int, hosts: Any, public_hosts: Any) -> None:
         self._port = port
+        self.made.append((host, port, hosts, public_hosts))
 
     @property
     def ports(self) -> list[int]:
@@ -143,11 +150,15 @@ class CompositionTests(SynchronousTestCase):
         return self.ports[-1]
 
     def make(
-        self, verifier: IVerifier | None = None, types: Any = TYPES, stun_port: int = -1, **options: Options
+        self,
+        verifier: IVerifier | None = None,
+        types: Any = TYPES,
+        stun: Mapping[str, Any] = STUN_OFF,
+        **options: Options,
     ) -> Composition:
         """What a server is made of."""
         return Composition(
-            config=ServerConfig(stun_port=stun_port, bind_port=7001),
+            config=ServerConfig(**stun, bind_port=7001),
             token=Secret("t"),
             types=types,
             reactor=MemoryReactorClock(),
@@ -189,9 +200,11 @@ class CompositionTests(SynchronousTestCase):
     def test_stun_is_opened_with_privileges(self) -> None:
         """STUN's port is open before privileges are given up, as it may be below 1024 like the bind port."""
         self.patch(composition, "RelayStun", _Stun)
-        parts = self.make(stun_port=0).compose()
+        addresses = {"stun_addrs": ("10.0.0.5",), "stun_public_addrs": ("203.0.113.2",)}
+        parts = self.make(stun=addresses).compose()
         parts.open()
         self.assertEqual(list(parts.stun_ports()), [7001])
+        self.assertEqual(_Stun.made[-1], ("0.0.0.0", 7001, ("10.0.0.5",), ("203.0.113.2",)))
         self.successResultOf(Deferred.fromCoroutine(parts.close()))
         self.assertEqual(list(parts.stun_ports()), [])
 

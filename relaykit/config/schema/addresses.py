@@ -19,6 +19,7 @@ __all__ = [
     "endpoint_problem",
     "host_and_port_problem",
     "host_problem",
+    "interface_problem",
     "network_problem",
 ]
 
@@ -83,6 +84,21 @@ def network_problem(text: str) -> str:
     except ValueError:
         address = ipaddress.ip_interface(text).ip
         return f'"{text}" must be {network} for the network, or {address} for one address of it'
+    return ""
+
+
+def interface_problem(text: str) -> str:
+    """Why a text is no IP address that one machine can have, such as ``192.0.2.1``; empty if it is one."""
+    try:
+        host = ipaddress.ip_address(text)
+    except ValueError:
+        return f'"{text}" must be an IP address, such as 192.0.2.1'
+    if host.is_unspecified:
+        return f"{text} stands for all addresses; name the one that is meant"
+    if host.is_multicast or text == "255.255.255.255":
+        return f"{text} is no address of a single machine"
+    if str(host) != text:
+        return f'"{text}" is written as {host}'
     return ""
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
 
-from relaykit.config.schema.addresses import network_problem
+from relaykit.config.schema.addresses import interface_problem, network_problem
 from relaykit.config.schema.auth import ServerAuth
 from relaykit.config.schema.sections import (
     LogConfig,
@@ -35,6 +35,7 @@ from relaykit.options import (
 __all__ = [
     "HTTP_PLUGIN_OPERATIONS",
     "MAX_PROXIES_PER_CLIENT",
+    "STUN_ADDRS_MAX",
     "Bandwidth",
     "HttpPlugin",
     "PortRange",
@@ -52,6 +53,10 @@ HTTP_PLUGIN_OPERATIONS = ("Login", "NewProxy", "CloseProxy", "Ping", "NewWorkCon
 MAX_PROXIES_PER_CLIENT = 4096
 """Proxies of one client, those being exposed included, unless ``maxProxiesPerClient`` says otherwise:
 several ranges of a thousand ports, and yet no single client has a sixteenth of what the server takes."""
+
+
+STUN_ADDRS_MAX = 2
+"""Addresses of the STUN server in one family: RFC 5780 knows a first and a second one."""
 
 
 class PortRange(Options, frozen=True, kw_only=True):
@@ -199,6 +204,20 @@ class ServerConfig(Options, frozen=True, kw_only=True):
         ListeningPortOrOff,
         doc("UDP port of the STUN server, which tells clients how they are seen; 0: bindPort, -1: off."),
     ] = 0
+    stun_addrs: Annotated[
+        tuple[str, ...],
+        doc(
+            "IP addresses of the STUN server, up to two of IPv4 and two of IPv6, those that clients dial "
+            "first; empty: bindAddr.  With two, clients learn more of their NATs."
+        ),
+    ] = ()
+    stun_public_addrs: Annotated[
+        tuple[str, ...],
+        doc(
+            "What clients know stunAddrs by, in the same order (without stunAddrs: bindAddr), where a NAT is "
+            "in front of the server, as in most clouds."
+        ),
+    ] = ()
     proxy_bind_addr: Annotated[Host, doc("Address of the proxies' ports; empty: bindAddr.")] = ""
     enable_prometheus: Annotated[bool, doc("Metrics at /metrics of the web server.")] = False
     detailed_errors_to_client: Annotated[bool, doc("Tells clients the reason of a refusal.")] = True
@@ -224,3 +243,31 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     state_dir: Annotated[
         str, file(FileUse.WRITTEN), doc("Directory of what outlives a restart: keys, certificates.")
     ] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        for key, hosts in (("stunAddrs", self.stun_addrs), ("stunPublicAddrs", self.stun_public_addrs)):
+            yield from _address_problems(key, hosts)
+            if hosts and self.stun_port < 0:
+                yield Problem(key, "there is no STUN server that could have them: stunPort is negative")
+        for name, is_six in (("IPv4", False), ("IPv6", True)):
+            bound, public = (
+                sum((":" in each) is is_six for each in hosts)
+                for hosts in (self.stun_addrs, self.stun_public_addrs)
+            )
+            if bound > STUN_ADDRS_MAX:
+                yield Problem("stunAddrs", f"names {bound} addresses of {name}, and two are of use")
+            wanted = bound if self.stun_addrs else 1
+            if public and public != wanted:
+                where = "stunAddrs" if self.stun_addrs else "bindAddr"
+                yield Problem(
+                    "stunPublicAddrs",
+                    f"names {public} addresses of {name} where {where} has {wanted or 'none'}",
+                )
+
+
+def _address_problems(key: str, hosts: Sequence[str]) -> Iterable[Problem]:
+    for position, each in enumerate(hosts):
+        if reason := interface_problem(each):
+            yield Problem(f"{key}[{position}]", reason)
+        elif each in hosts[:position]:
+            yield Problem(f"{key}[{position}]", f"{each} is there twice")

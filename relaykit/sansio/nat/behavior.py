@@ -239,8 +239,18 @@ def allocation_of(pairs: Sequence[tuple[int, int]]) -> Ports:
 
 
 _Outcomes: TypeAlias = dict[Question, Answered | None]
+
+
+@frozen
+class _Round:
+    """Questions to ask, and those of this round and earlier ones to wait for; None: all of this one."""
+
+    asked: Sequence[Question]
+    awaited: Sequence[Question] | None = None
+
+
 _Found = TypeVar("_Found")
-_Script: TypeAlias = Generator[Sequence[Question], _Outcomes, _Found]
+_Script: TypeAlias = Generator[_Round, _Outcomes, _Found]
 
 
 def sockets_needed(lifetime: bool = False) -> int:
@@ -249,7 +259,7 @@ def sockets_needed(lifetime: bool = False) -> int:
 
 
 class _Discovery(Inquiry):
-    """Runs a script that yields questions and gets all their outcomes back, in the same order."""
+    """Runs a script that yields rounds of questions, and gets all outcomes back that there are so far."""
 
     def __init__(
         self, servers: Sequence[Address], sockets: Sequence[Address], entropy: Callable[[int], bytes]
@@ -260,10 +270,11 @@ class _Discovery(Inquiry):
         self._waiting: set[Question] = set()
         self._outcomes: _Outcomes = {}
         self._found: list[NatBehavior] = []
-        self._script = self._questions()
+        self._script: _Script[NatBehavior] | None = None
 
     def start(self, now: float) -> None:
         """Asks the first questions."""
+        self._script = self._questions()
         self._ask(next(self._script), now)
 
     def events(self) -> Sequence[NatBehavior]:
@@ -274,21 +285,23 @@ class _Discovery(Inquiry):
     def _questions(self) -> _Script[NatBehavior]:
         raise NotImplementedError
 
-    def _ask(self, questions: Sequence[Question], now: float) -> None:
-        self._outcomes = dict.fromkeys(questions)
-        self._waiting = set(questions)
-        for question in questions:
+    def _ask(self, wanted: _Round, now: float) -> None:
+        self._waiting = (
+            set(wanted.asked if wanted.awaited is None else wanted.awaited) - self._outcomes.keys()
+        )
+        for question in wanted.asked:
             self._prober.ask(question, now)
 
     def _advance(self, now: float) -> None:
         for event in self._prober.events():
             self._waiting.discard(event.question)
             self._outcomes[event.question] = None if isinstance(event, Unanswered) else event
-            if not self._waiting:
-                try:
-                    self._ask(self._script.send(self._outcomes), now)
-                except StopIteration as stop:
-                    self._found.append(stop.value)
+        while self._script is not None and not self._waiting:
+            try:
+                self._ask(self._script.send(self._outcomes), now)
+            except StopIteration as stop:
+                self._found.append(stop.value)
+                self._script = None
 
 
 class MappingDiscovery(_Discovery):
@@ -299,8 +312,9 @@ class MappingDiscovery(_Discovery):
     """
 
     def _questions(self) -> _Script[NatBehavior]:
-        outcomes = yield [Question(server=server, schedule=QUICK) for server in self._servers]
-        seen = _observed(outcomes.values())
+        questions = [Question(server=server, schedule=QUICK) for server in self._servers]
+        outcomes = yield _Round(questions)
+        seen = _observed(outcomes[question] for question in questions)
         if not seen:
             return NatBehavior(udp_works=False)
         local = self._sockets[0]
@@ -316,7 +330,7 @@ class MappingDiscovery(_Discovery):
 
 
 class BehaviorDiscovery(_Discovery):
-    """Everything about the NAT, for a person or to be kept: takes up to 6 s where filters are strict.
+    """Everything about the NAT, for a person or to be kept: takes up to 3 s where filters are strict.
 
     ``servers`` are STUN servers of one address family, the first of which should know RFC 5780;
     ``sockets`` are the local addresses of :func:`sockets_needed` sockets on ports of their own.
@@ -340,14 +354,15 @@ class BehaviorDiscovery(_Discovery):
         port = Question(server=first, via=_FRESH, change=Change.PORT, schedule=PATIENT)
         both = Question(server=first, via=_FRESH, change=Change.ADDRESS | Change.PORT, schedule=PATIENT)
         samples = [Question(server=first, via=_SAMPLED + place) for place in range(PORT_SAMPLES)]
-        outcomes = yield [*mapping, plain, port, both, *samples]
+        fast = [*mapping, plain, *samples]
+        outcomes = yield _Round([*fast, port, both], fast)
         answer = outcomes[plain] or outcomes[mapping[0]]
         seen = _observed(outcomes[question] for question in mapping)
         if not seen:
             return NatBehavior(udp_works=False)
         other = answer.message.other if answer is not None else None
         allocated = [outcomes[question] for question in samples]
-        more, hairpin = yield from self._second_round(other, allocated[0])
+        more, hairpin = yield from self._second_round(other, allocated[0], (port, both))
         seen += more
         preserved = [pair[0] == pair[1] for pair in self._pairs(allocated)]
         return NatBehavior(
@@ -366,23 +381,33 @@ class BehaviorDiscovery(_Discovery):
         )
 
     def _second_round(
-        self, other: Address | None, sampled: Answered | None
+        self, other: Address | None, sampled: Answered | None, pending: Sequence[Question]
     ) -> _Script[tuple[list[Observation], bool | None]]:
-        """Asks the server's other addresses, and the external address of one of our own sockets."""
-        further = [Question(server=server) for server in self._alternates(other)]
-        if sampled is None or sampled.mapped is None:
-            return (_observed((yield further).values()) if further else []), None
-        hairpin = Question(
-            server=sampled.mapped, via=_SAMPLED + 1, answer_via=sampled.question.via, schedule=PATIENT
-        )
-        outcomes = yield [*further, hairpin]
-        return _observed(outcomes[question] for question in further), outcomes[hairpin] is not None
+        """Asks the server's other addresses, and the external address of one of our own sockets.
+
+        Waits for the questions that are ``pending``, too.
+        """
+        further = [Question(server=server, schedule=PATIENT) for server in self._alternates(other)]
+        hairpin = None
+        if sampled is not None and sampled.mapped is not None:
+            hairpin = Question(
+                server=sampled.mapped, via=_SAMPLED + 1, answer_via=sampled.question.via, schedule=PATIENT
+            )
+        asked = [*further, *([] if hairpin is None else [hairpin])]
+        outcomes = yield _Round(asked, [*asked, *pending])
+        seen = _observed(outcomes[question] for question in further)
+        return seen, None if hairpin is None else outcomes[hairpin] is not None
 
     def _alternates(self, other: Address | None) -> Sequence[Address]:
-        """The further addresses of the first server, the one with the first port first."""
+        """The further addresses of the first server, the one with the first port first.
+
+        Its second port at the address that was asked is among them: a server behind a NAT may name one
+        where nobody reaches it.
+        """
         if other is None:
             return ()
-        found = dict.fromkeys((Address(other.host, self._servers[0].port), other))
+        first = self._servers[0]
+        found = dict.fromkeys((Address(other.host, first.port), other, Address(first.host, other.port)))
         return tuple(address for address in found if address not in self._servers)
 
     def _pairs(self, answers: Iterable[Answered | None]) -> list[tuple[int, int]]:
@@ -400,7 +425,8 @@ class BehaviorDiscovery(_Discovery):
         """
         first = self._servers[0]
         ages = (0.0, *LIFETIMES_S)
-        opened = yield [Question(server=first, via=_AGED + place) for place in range(len(ages))]
+        opening = [Question(server=first, via=_AGED + place) for place in range(len(ages))]
+        opened = yield _Round(opening)
         questions = {
             Question(
                 server=first,
@@ -409,12 +435,12 @@ class BehaviorDiscovery(_Discovery):
                 delay_s=age,
                 schedule=PATIENT,
             ): age
-            for age, answer in zip(ages, opened.values(), strict=True)
+            for age, answer in zip(ages, (opened[question] for question in opening), strict=True)
             if answer is not None and answer.mapped is not None
         }
         if not questions:
             return None
-        outcomes = yield list(questions)
+        outcomes = yield _Round(list(questions))
         alive = [age for question, age in questions.items() if outcomes[question] is not None]
         if 0.0 not in alive:
             return None
@@ -442,6 +468,7 @@ def _filtering(
         return Filtering.UNKNOWN
     if from_port is not None and (from_port.mapped is None or from_port.source == asked):
         return Filtering.UNKNOWN
-    has_second_address = other.host != asked.host
+    was_refused = from_both is not None and from_both.mapped is None
+    has_second_address = other.host != asked.host and not was_refused
     moved = from_both is not None and from_both.source.host != asked.host
     return filtering_of(from_port is not None, moved if has_second_address else None)

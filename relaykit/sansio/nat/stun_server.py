@@ -1,11 +1,20 @@
 """What a STUN server answers: who sees what, from which of its sockets, and how often.
 
-It serves RFC 8489 Binding, the behavior discovery of RFC 5780 as far as its addresses allow, and
-clients of RFC 3489.  It keeps nothing but the rate of each asking address.
+It serves RFC 8489 Binding, the behavior discovery of RFC 5780 where it has two addresses, and clients of
+RFC 3489.  It keeps nothing but the rate of each asking address.
+
+With one address it tells no OTHER-ADDRESS: whoever has one takes it for a second address, asks that at the
+first port, which is the same socket, and sees the same mapping behind every NAT.  frpc insists on a second
+place to ask, and takes CHANGED-ADDRESS for one as well, by which nobody is misled who follows RFC 5780; so
+the first port names the second one that way, to questions that ask for nothing in particular, as frpc's.  The
+second port names none, for programs that drop an answer with an attribute that RFC 8489 does not have, as
+browsers do.
 
 An answer is at most :data:`AMPLIFICATION_MAX` times as large on the wire as its question, so that
-forged questions gain nothing; RFC 5780's own attributes are exempt where the question asks for them, up to
-:data:`BEHAVIOR_AMPLIFICATION_MAX`.
+forged questions gain nothing; where the question asks for the behavior of a NAT,
+:data:`BEHAVIOR_AMPLIFICATION_MAX` times.
+
+Source: RFC 5780 6.1, 7.
 """
 
 from __future__ import annotations
@@ -16,6 +25,7 @@ from attrs import frozen
 
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat import stun
+from relaykit.sansio.nat.candidates import is_internet
 from relaykit.sansio.nat.datagrams import Datagram
 from relaykit.sansio.nat.stun import Attribute, Change, StunClass, StunMessage
 from relaykit.sansio.rates import RateLimit
@@ -36,8 +46,8 @@ AMPLIFICATION_MAX = 1.5
 """Largest answer, as a multiple of the question; IP and UDP headers count on both sides."""
 
 BEHAVIOR_AMPLIFICATION_MAX = 1.85
-"""The same for questions about the behavior of a NAT, which get all that RFC 5780 wants; over IPv4 it is
-1.5."""
+"""The same for questions with CHANGE-REQUEST or RESPONSE-PORT, which get all that RFC 5780 wants, over IPv6
+without MAPPED-ADDRESS."""
 
 BURST = 200
 """Questions that one address may ask at once: a full behavior discovery has about forty, and
@@ -70,7 +80,8 @@ _UNDERSTOOD = frozenset(
 )
 """Credentials are understood in that they are not needed here.  PADDING is not: it asks for size."""
 
-_ABOUT_BEHAVIOR = (Attribute.CHANGE_REQUEST, Attribute.RESPONSE_PORT)
+_ABOUT_BEHAVIOR = frozenset((Attribute.CHANGE_REQUEST, Attribute.RESPONSE_PORT))
+_NOTHING_IN_PARTICULAR = frozenset((Attribute.SOFTWARE,))
 
 
 @frozen
@@ -78,21 +89,34 @@ class _Place:
     """One socket, and the sockets that CHANGE-REQUEST may name instead."""
 
     changed: dict[Change, int]
-    other: int | None
+
+    @property
+    def other(self) -> int | None:
+        """The one with another host and another port."""
+        return self.changed.get(Change.ADDRESS | Change.PORT)
+
+    @property
+    def neighbor(self) -> int | None:
+        """The other port of the same host."""
+        return self.changed.get(Change.PORT)
 
 
 class StunServer:
     """Answers Binding requests on one socket or several.
 
-    ``sockets`` are their addresses as clients know them.  An empty host stands for "the one that
-    the datagram came to", for sockets that are bound to every address.  Behavior discovery needs a
-    second port on the same address; to tell all behaviors apart, also both ports on a second one.
+    ``sockets`` are their addresses as clients know them, first ports before second ones.  An empty host
+    stands for "the one that the datagram came to", for sockets that are bound to every address.  Behavior
+    discovery needs a second port on the same address; to tell all behaviors apart, also both ports on a
+    second one.
     """
 
     def __init__(self, sockets: Sequence[Address], limit: RateLimit | None = None) -> None:
         self._sockets = tuple(sockets)
         self._limit = RateLimit(BURST, RATE_PER_SECOND, ADDRESSES_MAX) if limit is None else limit
         self._places = [self._place(via) for via in range(len(self._sockets))]
+        self.hidden_host = ""
+        """An address where somebody on the Internet asked, and which is none there: a NAT is in front of the
+        server.  Empty as long as there was none."""
 
     def answer(
         self, data: Buffer, source: Address, via: int, now: float, arrived_at: str = ""
@@ -110,16 +134,21 @@ class StunServer:
             request = stun.decode(data)
         except stun.StunError:
             return None
+        if request.get(Attribute.FINGERPRINT) is not None and not request.has_fingerprint():
+            return None
         port = request.response_port
         if port is not None and port < RESPONSE_PORT_MIN:
             return None
         target = source if port is None else Address(source.host, port)
         sender = self._places[via].changed.get(request.change)
+        if sender is None and request.is_classic:
+            # Clients of RFC 3489 take every answer for one from where they wanted it.
+            return None
         unknown = request.unknown_required(_UNDERSTOOD)
         if sender is None:
             unknown = (*unknown, Attribute.CHANGE_REQUEST)
         if unknown or sender is None:
-            room = self._room(request, source) + _mapped_size(source)
+            room = _room(request, source, AMPLIFICATION_MAX)
             return self._reply(request, StunClass.ERROR, _refusal(unknown, room), target, via)
         attributes = tuple(self._observations(request, source, via, sender, arrived_at))
         return self._reply(request, StunClass.SUCCESS, attributes, target, sender)
@@ -134,40 +163,60 @@ class StunServer:
             if there.port != here.port:
                 change |= Change.PORT
             changed.setdefault(change, place)
-        other = changed.get(Change.ADDRESS | Change.PORT, changed.get(Change.PORT))
-        return _Place(changed, other)
+        return _Place(changed)
 
     def _observations(
         self, request: StunMessage, source: Address, via: int, sender: int, arrived_at: str
     ) -> Iterator[tuple[int, bytes]]:
         """What an answer says, the most needed first, as far as there is room."""
-        if request.is_classic:
-            yield Attribute.MAPPED_ADDRESS, stun.pack_address(source)
-        else:
-            yield Attribute.XOR_MAPPED_ADDRESS, stun.pack_xor_address(source, request.transaction)
-        other = self._places[via].other
-        if other is None:
-            return
-        about_behavior = any(request.get(asked) is not None for asked in _ABOUT_BEHAVIOR)
-        attributes = (Attribute.OTHER_ADDRESS, Attribute.RESPONSE_ORIGIN)
-        if request.is_classic:
-            attributes = (Attribute.CHANGED_ADDRESS, Attribute.SOURCE_ADDRESS)
-        room = self._room(request, source)
-        for attribute, place in zip(attributes, (other, sender), strict=True):
-            here = self._sockets[place]
-            host = here.host or arrived_at
-            if not host:
-                continue
-            value = stun.pack_address(Address(host, here.port))
+        about_behavior = any(type_ in _ABOUT_BEHAVIOR for type_, _ in request.attributes)
+        room = _room(request, source, BEHAVIOR_AMPLIFICATION_MAX if about_behavior else AMPLIFICATION_MAX)
+        for attribute, value in self._told(request, source, via, sender, arrived_at):
             room -= len(value) + 4
-            if room >= 0 or about_behavior:
-                yield attribute, value
+            if room < 0:
+                return
+            yield attribute, value
 
-    def _room(self, request: StunMessage, source: Address) -> int:
-        """Bytes that an answer may still grow by, the mapped address counted in."""
-        headers = _HEADERS_6 if ":" in source.host else _HEADERS_4
-        allowed = int((len(request.raw) + headers) * AMPLIFICATION_MAX) - headers
-        return allowed - stun.HEADER_BYTES - _mapped_size(source) - _checksum(request)
+    def _told(
+        self, request: StunMessage, source: Address, via: int, sender: int, arrived_at: str
+    ) -> Iterator[tuple[int, bytes]]:
+        plain = Attribute.MAPPED_ADDRESS, stun.pack_address(source)
+        here = self._places[via]
+        if request.is_classic:
+            yield plain
+            yield from self._named(
+                Attribute.CHANGED_ADDRESS,
+                here.neighbor if here.other is None else here.other,
+                source,
+                arrived_at,
+            )
+            yield from self._named(Attribute.SOURCE_ADDRESS, sender, source, arrived_at)
+            return
+        yield Attribute.XOR_MAPPED_ADDRESS, stun.pack_xor_address(source, request.transaction)
+        yield from self._named(Attribute.OTHER_ADDRESS, here.other, source, arrived_at)
+        if self._points_to_neighbor(request, via):
+            yield from self._named(Attribute.CHANGED_ADDRESS, here.neighbor, source, arrived_at)
+        yield from self._named(Attribute.RESPONSE_ORIGIN, sender, source, arrived_at)
+        yield plain
+
+    def _points_to_neighbor(self, request: StunMessage, via: int) -> bool:
+        """Whether the second port is named in the place of a second address."""
+        here = self._places[via]
+        is_first_of_two = here.other is None and here.neighbor is not None and via < here.neighbor
+        return is_first_of_two and all(type_ in _NOTHING_IN_PARTICULAR for type_, _ in request.attributes)
+
+    def _named(
+        self, attribute: Attribute, place: int | None, source: Address, arrived_at: str
+    ) -> Iterator[tuple[int, bytes]]:
+        """An address of the server's own, if there is one that the source can use."""
+        if place is None:
+            return
+        there = self._sockets[place]
+        host = there.host or arrived_at
+        if host and is_internet(source.host) and not is_internet(host):
+            self.hidden_host = host
+        elif host:
+            yield attribute, stun.pack_address(Address(host, there.port))
 
     def _reply(
         self,
@@ -181,14 +230,15 @@ class StunServer:
         return Datagram(stun.encode(message, fingerprint=_checksum(request) > 0), target, sender)
 
 
+def _room(request: StunMessage, source: Address, bound: float) -> int:
+    """Bytes of attributes that an answer may have, beside its FINGERPRINT."""
+    headers = _HEADERS_6 if ":" in source.host else _HEADERS_4
+    return int((len(request.raw) + headers) * bound) - headers - stun.HEADER_BYTES - _checksum(request)
+
+
 def _checksum(request: StunMessage) -> int:
     """Bytes of the FINGERPRINT that answers one: RFC 8489 7."""
     return 0 if request.get(Attribute.FINGERPRINT) is None else 8
-
-
-def _mapped_size(source: Address) -> int:
-    """Bytes of the attribute that holds the mapped address."""
-    return 24 if ":" in source.host else 12
 
 
 def _refusal(unknown: Sequence[int], room: int) -> tuple[tuple[int, bytes], ...]:

@@ -9,6 +9,7 @@ from relaykit.config.schema.addresses import (
     endpoint_problem,
     host_and_port_problem,
     host_problem,
+    interface_problem,
     network_problem,
 )
 
@@ -50,6 +51,25 @@ class HostTests(SynchronousTestCase):
         ):
             self.assertEqual(bool(network_problem(text)), bool(reason), text)
             self.assertIn(reason, network_problem(text))
+
+    def test_interfaces(self) -> None:
+        """The address of an interface is a number in its usual spelling, and is that of one machine."""
+        for text, reason in (
+            ("192.0.2.1", ""),
+            ("2001:db8::1", ""),
+            ("127.0.0.1", ""),
+            ("relay.example", "must be an IP address, such as 192.0.2.1"),
+            ("192.0.2.1:7000", "must be an IP address"),
+            ("[2001:db8::1]", "must be an IP address"),
+            ("", "must be an IP address"),
+            ("0.0.0.0", "stands for all addresses"),
+            ("::", "stands for all addresses"),
+            ("224.0.0.1", "no address of a single machine"),
+            ("255.255.255.255", "no address of a single machine"),
+            ("2001:DB8::1", "is written as 2001:db8::1"),
+        ):
+            self.assertEqual(bool(interface_problem(text)), bool(reason), text)
+            self.assertIn(reason, interface_problem(text))
 
     def test_no_hosts(self) -> None:
         """A port, a scheme, blanks, and labels that cannot be are told as what they are."""

@@ -93,6 +93,58 @@ class SchemaTests(SynchronousTestCase):
         self.assertEqual([each.key for each in HttpPlugin(ops=("Login", "login")).problems()], ["ops"])
 
 
+class StunTests(SynchronousTestCase):
+    """Tests for the addresses of the STUN server."""
+
+    def test_right(self) -> None:
+        """There are up to two addresses of a family, and as many public ones; without any, one public one."""
+        for bound, public in (
+            ((), ()),
+            (("192.0.2.1",), ()),
+            (("192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"), ()),
+            (("10.0.0.5", "10.0.0.6"), ("192.0.2.1", "192.0.2.2")),
+            (("10.0.0.5", "10.0.0.6", "2001:db8::1"), ("192.0.2.1", "192.0.2.2")),
+            ((), ("192.0.2.1", "2001:db8::1")),
+        ):
+            config = ServerConfig(stun_addrs=bound, stun_public_addrs=public)
+            self.assertEqual(list(config.problems()), [], (bound, public))
+
+    def test_wrong(self) -> None:
+        """What cannot be is told with its place."""
+        for bound, public, key, reason in (
+            (("relay.example",), (), "stunAddrs[0]", "must be an IP address"),
+            (("192.0.2.1", "192.0.2.1"), (), "stunAddrs[1]", "is there twice"),
+            (
+                ("192.0.2.1", "192.0.2.2", "192.0.2.3"),
+                (),
+                "stunAddrs",
+                "3 addresses of IPv4, and two are of use",
+            ),
+            (
+                ("10.0.0.5", "10.0.0.6"),
+                ("192.0.2.1",),
+                "stunPublicAddrs",
+                "1 addresses of IPv4 where stunAddrs has 2",
+            ),
+            (
+                ("10.0.0.5",),
+                ("2001:db8::1",),
+                "stunPublicAddrs",
+                "1 addresses of IPv6 where stunAddrs has none",
+            ),
+            ((), ("192.0.2.1", "192.0.2.2"), "stunPublicAddrs", "2 addresses of IPv4 where bindAddr has 1"),
+            ((), ("0.0.0.0",), "stunPublicAddrs[0]", "stands for all addresses"),
+        ):
+            (problem,) = ServerConfig(stun_addrs=bound, stun_public_addrs=public).problems()
+            self.assertEqual(problem.key, key)
+            self.assertIn(reason, problem.reason)
+
+    def test_off(self) -> None:
+        """Addresses of a STUN server that is switched off are a mistake."""
+        config = ServerConfig(stun_port=-1, stun_addrs=("192.0.2.1",), stun_public_addrs=("192.0.2.1",))
+        self.assertEqual([each.key for each in config.problems()], ["stunAddrs", "stunPublicAddrs"])
+
+
 class ProxyProtocolTests(SynchronousTestCase):
     """Tests for load balancers."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,11 +36,23 @@ WAN = "198.51.100.2"
 E, A, P = "endpoint-independent", "address-dependent", "address-and-port-dependent"
 
 
+PATIENT_S = 3.0
+"""The wait for answers that do not come, and two round trips."""
+
+
 def discover(
-    lab: Lab, nat: LabNat | None, servers: list[Address], grid: list[Address], lifetime: bool = False
+    lab: Lab,
+    nat: LabNat | None,
+    servers: list[Address],
+    grid: list[Address],
+    lifetime: bool = False,
+    own: Sequence[Address] = (),
 ) -> tuple[NatBehavior, float]:
-    """Runs a whole discovery from a machine behind a NAT; answers the result and the time it took."""
-    lab.stun_server(grid)
+    """Runs a whole discovery from a machine behind a NAT; answers the result and the time it took.
+
+    ``own`` are the server's own addresses, if a NAT is in front of it.
+    """
+    lab.stun_server(grid, own)
     machine = lab.machine("192.168.1.100" if nat is not None else "192.0.2.9", behind=nat)
     sockets = [machine.bind(0, lambda data, source: None) for _ in range(sockets_needed(lifetime))]
     for address in sockets:
@@ -159,6 +172,26 @@ class DiscoveryTests(SynchronousTestCase):
             found, _ = discover(lab, nat, [S1, S2], [S1])
             self.assertEqual((found.mapping, found.filtering), (expected, Filtering.UNKNOWN))
             self.assertFalse(found.server_changes)
+
+    def test_hidden_address(self) -> None:
+        """A server behind a NAT that names a private address is asked at its second port all the same."""
+        private = [Address("10.9.9.2", port) for port in (S1.port, S1B.port)]
+        for mapping, expected in ((E, Mapping.NOT_PORT_DEPENDENT), (P, Mapping.ADDRESS_AND_PORT_DEPENDENT)):
+            lab = Lab(seed=11, delay_s=0.02)
+            nat = lab.nat(
+                WAN, Mapping(mapping), Filtering.ADDRESS_DEPENDENT, allocation=PortAllocation.RANDOM
+            )
+            found, seconds = discover(lab, nat, [S1], [S1, S1B], own=private)
+            self.assertEqual((found.mapping, found.filtering), (expected, Filtering.NOT_PORT_DEPENDENT))
+            self.assertLess(seconds, PATIENT_S)
+
+    def test_side_by_side(self) -> None:
+        """Where neither filters nor the hairpin let an answer in, one wait is enough for all."""
+        lab = Lab(seed=3, delay_s=0.02)
+        nat = lab.nat(WAN, Mapping(P), Filtering(P), allocation=PortAllocation.RANDOM)
+        found, seconds = discover(lab, nat, [S1], [S1, S1B, S2, S2B])
+        self.assertEqual((found.filtering.value, found.hairpin), (P, False))
+        self.assertLess(seconds, PATIENT_S)
 
     def test_ports_and_hairpin(self) -> None:
         """Kept ports, steps and a hairpin are seen."""
