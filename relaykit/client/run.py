@@ -99,6 +99,9 @@ class ClientRun(MultiService):
         self.data_plane: DataPlane = network.data_plane
         self.own_connections = OwnConnections()
         self.session: Session | None = None
+        self.half_close = False
+        """Whether the server passes half-close through; without a session that of the last one, for users of
+        direct paths."""
         self._work: WorkConnections | None = None
         self._token = token
         self._identity = Identity.taken(state)
@@ -177,6 +180,7 @@ class ClientRun(MultiService):
 
     def _serve(self, session: Session) -> None:
         run = session.run_id
+        self.half_close = session.half_close
         self._work = WorkConnections(session, self.proxies.exposed, self._token, os.urandom)
         self.log.info(
             "[{run}] login to server success, get run id [{run}]",
@@ -240,11 +244,6 @@ class ClientRun(MultiService):
     def identity(self) -> ClientIdentity:
         """Who this client is to its server."""
         return ClientIdentity(self._run_id(), self._config.user, self._config.client_id)
-
-    @property
-    def half_close(self) -> bool:
-        """Whether the server passes half-close through."""
-        return self.session is not None and self.session.half_close
 
     @property
     def takes_signals(self) -> bool:

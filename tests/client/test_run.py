@@ -11,7 +11,7 @@ from relaykit.errors import RefusedError, SessionLost
 from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.wire.framing import V1, V2
-from relaykit.values import Origin, Secret
+from relaykit.values import Ended, Origin, Secret
 from tests.client.scene import Machine, make_client, started, stcp_proxy, stcp_visitor
 from tests.server.scene import Scene
 
@@ -53,6 +53,13 @@ class ClientRunTests(SynchronousTestCase):
         self.failureResultOf(found[1].open_lane(Secret("k"), 1500), SessionLost)
         self.assertRaises(RefusedError, found[1].signal, {})
         self.assertFalse(run.half_close)
+
+    def test_after_a_session(self) -> None:
+        """Users who come by a direct path after a session has ended keep half-close as it was."""
+        run = self.run_of(started(self.machine, stcp_proxy()))
+        run.abort_session(Ended.STOPPED)
+        self.scene.flush()
+        self.assertEqual((run.session, run.half_close), (None, True))
 
     def test_defect_at_the_beginning(self) -> None:
         """A session that cannot be begun because of a defect is closed, and another one is tried."""
