@@ -18,10 +18,14 @@ class Points:
 
     def spend(self, points: float, now: float) -> bool:
         """Takes points, also those that are not there; whether there were enough."""
-        self.earn(max(0.0, now - self._at) * self._per_s)
-        self._at = now
-        self._left -= points
+        self._left = self.left(now) - points
         return self._left >= 0
+
+    def left(self, now: float) -> float:
+        """How many there are by now; fewer than none where more were taken than there were."""
+        self.earn(max(0.0, now - self._at) * self._per_s)
+        self._at = max(self._at, now)
+        return self._left
 
     def earn(self, points: float) -> None:
         """Gives points back, up to what there was at first."""

@@ -1,10 +1,14 @@
-"""How often somebody may do something: a bucket of tokens for each, which fills up again with time."""
+"""How often somebody may do something: points for each, which come back with time."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
-from relaykit.sansio.sources import Source
+from relaykit.sansio.points import Points
+
+if TYPE_CHECKING:
+    from relaykit.sansio.sources import Source
 
 __all__ = ["WIDER", "RateLimit"]
 
@@ -13,8 +17,7 @@ WIDER = 4
 
 
 class RateLimit:
-    """Token buckets by source, and by each wider network that it is a part of: those hold WIDER times as
-    much.
+    """Points by source, and by each wider network that it is a part of: those have WIDER times as many.
 
     :param burst: what one source may do at once.
     :param rate: what one may do in a second, for ever.
@@ -25,28 +28,28 @@ class RateLimit:
         self._burst = burst
         self._rate = rate
         self._most = most
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._points: OrderedDict[str, Points] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._buckets)
+        return len(self._points)
 
     def admits(self, source: Source, now: float) -> bool:
         """Whether this one may do it once more; counts it if so."""
-        narrowest = len(source) - 1
-        tokens = [self._tokens(name, 1 if at == narrowest else WIDER, now) for at, name in enumerate(source)]
-        admitted = min(tokens) >= 1.0
-        for name, left in zip(source, tokens, strict=True):
-            self._buckets[name] = (left - 1.0 if admitted else left, self._since(name, now))
-            self._buckets.move_to_end(name)
-        while len(self._buckets) > self._most:
-            self._buckets.popitem(last=False)
+        *wider, narrowest = source
+        points = [self._points_of(name, WIDER, now) for name in wider]
+        points.append(self._points_of(narrowest, 1, now))
+        admitted = min(each.left(now) for each in points) >= 1.0
+        if admitted:
+            for each in points:
+                each.spend(1.0, now)
+        while len(self._points) > self._most:
+            self._points.popitem(last=False)
         return admitted
 
-    def _tokens(self, name: str, times: int, now: float) -> float:
-        most = float(self._burst * times)
-        tokens, at = self._buckets.get(name, (most, now))
-        return min(most, tokens + max(0.0, now - at) * self._rate * times)
-
-    def _since(self, name: str, now: float) -> float:
-        bucket = self._buckets.get(name)
-        return now if bucket is None else max(now, bucket[1])
+    def _points_of(self, name: str, times: int, now: float) -> Points:
+        """Those of a source or a network, which is the one that came last."""
+        points = self._points.get(name)
+        if points is None:
+            points = self._points[name] = Points(self._burst * times, self._rate * times, now)
+        self._points.move_to_end(name)
+        return points

@@ -29,4 +29,11 @@ class PointsTests(SynchronousTestCase):
         """Time that goes back brings nothing, and takes nothing."""
         points = Points(10.0, 2.0, 100.0)
         self.assertTrue(points.spend(10.0, 50.0))
-        self.assertFalse(points.spend(1.0, 50.0))
+        self.assertFalse(points.spend(1.0, 100.0))
+        self.assertEqual(points.left(100.5), 0.0)
+
+    def test_left(self) -> None:
+        """What is left can be asked for without taking any of it."""
+        points = Points(10.0, 2.0, 0.0)
+        points.spend(13.0, 0.0)
+        self.assertEqual([points.left(now) for now in (0.0, 1.0, 1.0, 2.5, 1000.0)], [-3, -1, -1, 2, 10])
