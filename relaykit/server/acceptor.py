@@ -78,16 +78,14 @@ class Link:
     exporter: bytes = field(default=b"", repr=False, kw_only=True)
     ping: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
     round_trip: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
-    _on_login: Callable[[], None] = field(default=lambda: None, kw_only=True)
-    on_taken: Callable[[], None] = field(default=lambda: None, kw_only=True)
-    """To be called when a session has taken a connection that is not muxed: nobody is a stranger there."""
-    logged_in: bool = field(default=False, init=False)
+    _on_admitted: Callable[[], None] = field(default=lambda: None, kw_only=True)
+    is_admitted: bool = field(default=False, init=False)
 
     def admit(self) -> None:
-        """A client logged in on it: it may stay, and have as many streams as it needs."""
-        if not self.logged_in:
-            self.logged_in = True
-            self._on_login()
+        """It is a client's that is logged in: it may stay, and have as many streams as it needs."""
+        if not self.is_admitted:
+            self.is_admitted = True
+            self._on_admitted()
 
 
 OnOpened: TypeAlias = Callable[["IStreamLeg", "Origin", Link], None]
@@ -304,8 +302,7 @@ class BindPort(MultiService):
             secured is not None,
             leg.abort,
             exporter=channel_binding(secured or leg),
-            on_login=connection.slot.release,
-            on_taken=connection.slot.release,
+            on_admitted=connection.slot.release,
         )
         self.on_opened(leg, connection.origin, link)
 
@@ -329,7 +326,7 @@ class BindPort(MultiService):
     def _serve_path(self, path: ISharedPath, origin: Origin, slot: Slot, secured: ISecureLeg | None) -> None:
         path.restrict(STREAMS_BEFORE_LOGIN, STREAMS_TRIED_BEFORE_LOGIN, BYTES_BEFORE_LOGIN)
 
-        def on_login() -> None:
+        def on_admitted() -> None:
             slot.release()
             path.lift()
 
@@ -340,7 +337,7 @@ class BindPort(MultiService):
             exporter=b"" if secured is None else channel_binding(secured),
             ping=path.ping,
             round_trip=path.round_trip,
-            on_login=on_login,
+            on_admitted=on_admitted,
         )
         path.accept_legs(_Streams(self, link, origin), at_once=False)
         self._links.add(path)
@@ -356,7 +353,7 @@ class BindPort(MultiService):
         path.start()
 
     def _no_login(self, path: ISharedPath, origin: Origin, link: Link) -> None:
-        if not link.logged_in:
+        if not link.is_admitted:
             self.log.info(
                 "{path} was opened, and nobody logged in", path=path, stranger=host_of(origin.source)
             )

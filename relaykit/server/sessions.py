@@ -482,7 +482,7 @@ class Sessions:
         except RefusedError as refusal:
             self._refuse_work(refusal.text, framing, leg)
             return
-        link.on_taken()
+        link.admit()
         session.work_opened(leg, framing)
 
     def _answer_later(
@@ -514,7 +514,7 @@ class Sessions:
             return result
 
         def accepted(_: T) -> None:
-            link.on_taken()
+            link.admit()
             session.work_opened(leg, framing)
 
         session.unverified += 1

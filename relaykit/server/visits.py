@@ -111,7 +111,7 @@ class Visits:
             asked=message,
             framing=framing,
             leg=leg,
-            on_accepted=link.on_taken,
+            on_accepted=link.admit,
             entropy=self._entropy,
             # What a load balancer says of the client's connection says nothing of those whom it visits for.
             origin=evolve(origin, visitor_user=visitor_user_of(message), tlvs=()),

@@ -281,7 +281,7 @@ class ProofTests(SynchronousTestCase):
         link = Link(False, True, lambda: None, exporter=bytes(32))
         client = Client(scene, link=link, proofs=BOUND)
         self.assertEqual(len(client.of(events.BindingFailed)), 1)
-        self.assertFalse(link.logged_in)
+        self.assertFalse(link.is_admitted)
 
     def test_identity_is_remembered(self) -> None:
         """The session knows the key that its client proved to have."""

@@ -70,7 +70,7 @@ class LoginTests(SynchronousTestCase):
         """The link that a login came on is told, so that it is not closed as useless."""
         link = Link(False, False, lambda: None)
         Client(Scene(), link=link)
-        self.assertTrue(link.logged_in)
+        self.assertTrue(link.is_admitted)
 
     def test_heartbeats(self) -> None:
         """A client that must ping and does not is lost after the timeout."""
