@@ -132,14 +132,12 @@ class UserUnserved:
     """A user got no work connection.
 
     :ivar error: a :class:`relaykit.errors.NoWorkConnection` or :class:`relaykit.errors.SessionLost`.
-    :ivar is_routine: it is a source of datagrams, which may be forged, and another went unserved just before.
     """
 
     client: ClientIdentity
     proxy: str
     origin: Origin
     error: Exception
-    is_routine: bool = False
 
 
 @frozen(kw_only=True)

@@ -113,9 +113,6 @@ class ProxyFlow(Ending):
 
     __slots__ = ("_since", "origin", "proxy")
 
-    is_forgeable = False
-    """Whether it takes no more than one datagram, from whatever source, to have one of these."""
-
     log = Logger()
 
     def __init__(self, proxy: FlowOwner, origin: Origin) -> None:

@@ -39,8 +39,6 @@ class DatagramUserFlow(UserFlow):
 
     __slots__ = ("_lanes",)
 
-    is_forgeable = True
-
     def __init__(self, proxy: FlowOwner, leg: IDatagramLeg, origin: Origin, lanes: ProxyLanes) -> None:
         super().__init__(proxy, leg, origin)
         self._lanes = lanes

@@ -196,9 +196,7 @@ class LogObserver:
         )
 
     def _user_unserved(self, event: events.UserUnserved) -> None:
-        # Once at this level, or a flood of forged datagrams would be one of lines, too.
-        level = self.log.debug if event.is_routine else self.log.warn
-        level(
+        self.log.warn(
             "[{run}] [{proxy}] no work connection for {origin}: {reason}",
             run=event.client.run_id,
             proxy=event.proxy,

@@ -77,9 +77,6 @@ the client wait meanwhile."""
 WITHDRAW_TIMEOUT_S = 10.0
 """Seconds for a proxy type to close a proxy; then its name is free all the same."""
 
-UNSERVED_AGAIN_S = 60.0
-"""Seconds after a source of datagrams went unserved in which it is nothing new that others do."""
-
 
 class ProxySession(WorkSource, Protocol):
     """What a registered proxy needs of the session that registered it."""
@@ -127,7 +124,6 @@ class RegisteredProxy:
     is_open: bool = field(default=False, init=False)
     """Whether observers were told that it is exposed, and not yet that it is closed."""
     flows: set[ProxyFlow] = field(factory=set, init=False)
-    _unserved_at: float = field(default=float("-inf"), init=False)
 
     @_own_budgets.default
     def _make_own_budgets(self) -> tuple[Budget, ...]:
@@ -203,14 +199,7 @@ class RegisteredProxy:
 
     def flow_unserved(self, flow: ProxyFlow, error: Exception) -> None:
         """There is no work connection for a user."""
-        before, self._unserved_at = self._unserved_at, self.clock.seconds()
-        unserved = UserUnserved(
-            client=self.identity,
-            proxy=self.name,
-            origin=flow.origin,
-            error=error,
-            is_routine=flow.is_forgeable and self._unserved_at - before < UNSERVED_AGAIN_S,
-        )
+        unserved = UserUnserved(client=self.identity, proxy=self.name, origin=flow.origin, error=error)
         self._accounting.observers.tell(unserved)
 
     def flow_ended(self, flow: ProxyFlow, traffic: Traffic) -> None:

@@ -86,13 +86,6 @@ LINES: list[tuple[Any, LogLevel, list[str]]] = [
         ["[r1] [web] no work connection for 192.0.2.1:4321: no"],
     ),
     (
-        events.UserUnserved(
-            client=CLIENT, proxy="web", origin=ORIGIN, error=NoWorkConnection("no"), is_routine=True
-        ),
-        LogLevel.debug,
-        ["[r1] [web] no work connection for 192.0.2.1:4321: no"],
-    ),
-    (
         events.UserLeft(
             client=CLIENT, proxy="web", origin=ORIGIN, traffic=Traffic(1, 2, 3.0, Ended.FINISHED)
         ),
