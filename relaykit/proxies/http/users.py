@@ -275,7 +275,7 @@ class HttpUser:
         if isinstance(event, Requested):
             self._serve(event.head, event.head.may_repeat, now)
         elif isinstance(event, Answered):
-            self._exchanged(event.is_reusable)
+            self._exchanged(event)
         elif isinstance(event, RequestedAgain):
             self._send()
             self._drop_provider()
@@ -348,20 +348,27 @@ class HttpUser:
         has_other = self._connection.awaits_answer and has_other_than(self.provider.leg)
         self._connection.provider_ended(now, has_other=has_other, in_order=in_order)
 
-    def _exchanged(self, is_reusable: bool) -> None:
-        provider, self.provider = self.provider, None
-        self._is_blocked = False
-        if provider is not None:
-            if is_reusable:
-                provider.leg.keep()
-            else:
-                provider.leg.close()
+    def _exchanged(self, how: Answered) -> None:
+        leg = self._let_provider_go()
+        if leg is None:
+            return
+        if how.is_cut:
+            leg.abort()
+        elif how.is_reusable:
+            leg.keep()
+        else:
+            leg.close()
 
     def _drop_provider(self) -> None:
+        leg = self._let_provider_go()
+        if leg is not None:
+            leg.abort()
+
+    def _let_provider_go(self) -> IWorkLeg | None:
+        """The work connection of the present exchange, which is over."""
         provider, self.provider = self.provider, None
         self._is_blocked = False
-        if provider is not None:
-            provider.leg.abort()
+        return None if provider is None else provider.leg
 
     def _join(self) -> None:
         """The plain data plane takes over."""

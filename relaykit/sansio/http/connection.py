@@ -102,12 +102,13 @@ class RequestedAgain:
 class Answered:
     """An exchange is over, with this status; ``is_reusable`` if its work connection may serve another one.
 
-    One that may not is to be dropped.
+    ``is_cut``: nobody takes what is under way on the work connection, so it ends at once.
     """
 
     head: RequestHead
     status: int
     is_reusable: bool
+    is_cut: bool = False
 
 
 @frozen
@@ -381,7 +382,7 @@ class HttpConnection:
         keeps = head.said.keep_alive and not self._is_last and self._skip_body()
         line = connection_line(head.said, keeps)
         self._to_user.append(answer.write(line, self._date(), to_head=head.method == b"HEAD"))
-        self._over(answer.status, keeps, False, now)
+        self._over(answer.status, keeps, False, now, is_cut=True)
 
     def _advance(self, now: float) -> None:
         """Reads on in what is held, if no exchange is under way and the user takes answers."""
@@ -449,11 +450,11 @@ class HttpConnection:
                 self._body = None
         return self._body is None
 
-    def _over(self, status: int, keeps: bool, is_reusable: bool, now: float) -> None:
+    def _over(self, status: int, keeps: bool, is_reusable: bool, now: float, *, is_cut: bool = False) -> None:
         """An exchange has come to its end."""
         head = self._head
         assert head is not None
-        self._events.append(Answered(head, status, is_reusable))
+        self._events.append(Answered(head, status, is_reusable, is_cut))
         self._head = self._response = None
         if not keeps or (self._has_ended and not self._held):
             self._finish(Finished(is_sending=not self._has_ended))
@@ -476,7 +477,7 @@ class HttpConnection:
             return
         self._to_user.append(answer.write(b"Connection: close\r\n", self._date()))
         if self._state is _State.EXCHANGING and self._head is not None:
-            self._events.append(Answered(self._head, answer.status, False))
+            self._events.append(Answered(self._head, answer.status, False, is_cut=True))
         self._finish(Finished(is_sending=True))
 
     def _cut(self) -> None:
@@ -484,7 +485,7 @@ class HttpConnection:
         if self._head is not None:
             begun = self._response.head if self._response is not None else None
             status = USER_GONE if begun is None else begun.status
-            self._events.append(Answered(self._head, status, False))
+            self._events.append(Answered(self._head, status, False, is_cut=True))
         is_unframed = self._response is not None and self._response.is_unframed
         self._finish(Finished(is_cut=True, is_unframed=is_unframed))
 

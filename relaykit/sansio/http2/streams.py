@@ -68,7 +68,7 @@ class RequestedAgain:
 class Answered:
     """An exchange is over, with this status; ``is_reusable`` if its work connection may serve another one.
 
-    ``is_cut``: its user is gone, and so nobody needs what is under way on the work connection.
+    ``is_cut``: nobody takes what is under way on the work connection, so it ends at once.
     """
 
     stream: UserStream
@@ -249,7 +249,7 @@ class UserStream:
         if self._state is _State.ANSWERED or (self._response is not None and self._response.head is not None):
             raise LocalProtocolError("the request is answered already")
         self.refuse(answer, to_head=self.head.method == b"HEAD")
-        self._connection.tell(Answered(self, answer.status, False))
+        self._connection.tell(Answered(self, answer.status, False, is_cut=True))
 
     def refuse(self, answer: Answer, to_head: bool = False) -> None:
         """Answers what is no request."""
@@ -449,11 +449,8 @@ class UserStream:
         assert response.head is not None
         if response.trailers:
             self._pending.append(_Block(trailer_block(response.trailers)))
-        self._over(response.head.status, response.is_reusable and is_whole)
-
-    def _over(self, status: int, is_reusable: bool, ending: ErrorCode = ErrorCode.NO_ERROR) -> None:
-        self._connection.tell(Answered(self, status, is_reusable))
-        self._end(ending)
+        self._connection.tell(Answered(self, response.head.status, response.is_reusable and is_whole))
+        self._end(ErrorCode.NO_ERROR)
 
     def _end(self, ending: ErrorCode) -> None:
         self._state = _State.ANSWERED
@@ -470,7 +467,8 @@ class UserStream:
         if begun is None:
             self.answer(answer, now)
         else:
-            self._over(begun.status, False, ErrorCode.INTERNAL_ERROR)
+            self._connection.tell(Answered(self, begun.status, False, is_cut=True))
+            self._end(ErrorCode.INTERNAL_ERROR)
 
     def _sent_all(self, into: list[Buffer]) -> None:
         """Everything is sent; who still sends a body is told that nobody wants it.

@@ -15,7 +15,7 @@ from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS
 from relaykit.sansio.http2.streams import STREAM_WINDOW_BYTES
 from relaykit.server.work_legs import KEPT_S
 from relaykit.testing.memory import CAPACITY_BYTES
-from relaykit.values import Origin
+from relaykit.values import LOST_LINGER_S, Ended, Origin
 from tests.proxies.http.scene import GET, OK, PORT, End, HttpTestCase
 
 MUCH_BYTES = 4 * 1024 * 1024
@@ -169,6 +169,19 @@ class ExchangeTests(Http2TestCase):
         other = self.ask()
         self.answer(self.served[-1][1])
         self.assertEqual(self.statuses[other], 200)
+
+    def test_cut(self) -> None:
+        """A service whose answer is refused, or is late, is reset: it may go on sending for ever."""
+        self.publish()
+        self.dial()
+        for said, status in ((b"NONSENSE\r\n\r\n", 502), (b"HTTP/1.1 200 OK\r\nX-A: ", 504)):
+            number = self.ask()
+            self.say(self.service, said)
+            self.relay.advance(DEFAULT_TIMEOUTS.response_s)
+            self.flush()
+            self.assertEqual(self.statuses[number], status)
+            self.relay.advance(LOST_LINGER_S)
+            self.assertIs(self.service.heard.lost, Ended.RESET)
 
     def test_reset(self) -> None:
         """A user that gives up a request has its work connection ended, wherever it was."""

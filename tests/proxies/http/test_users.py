@@ -13,7 +13,7 @@ from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS, HttpConnection
 from relaykit.sansio.late_wakeup import LATE_WAKEUP_S
 from relaykit.testing.memory import CAPACITY_BYTES
 from relaykit.testing.relay import Published
-from relaykit.values import Ended
+from relaykit.values import LOST_LINGER_S, Ended
 from tests.proxies.http.scene import GET, OK, POST, End, HttpTestCase
 
 if TYPE_CHECKING:
@@ -195,6 +195,16 @@ class WorkLegTests(HttpTestCase):
             self.say(self.service, said)
             self.assertEqual(self.flows, 0, said)
             self.assertTrue(self.service.heard.ended)
+
+    def test_cut(self) -> None:
+        """One whose answer is refused, or is late, is reset: its service may go on sending for ever."""
+        for said in (b"NONSENSE\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-A: "):
+            user = self.user(GET)
+            self.say(self.service, said)
+            self.relay.advance(DEFAULT_TIMEOUTS.response_s)
+            self.assertTrue(user.take().startswith(b"HTTP/1.1 50"))
+            self.relay.advance(LOST_LINGER_S)
+            self.assertIs(self.service.heard.lost, Ended.RESET)
 
     def test_withdrawn(self) -> None:
         """With the proxy its kept work connections go."""
