@@ -312,6 +312,21 @@ class ClientTests(ConfigurationTestCase):
                 '{{ .Envs.X }} has no value: set the variable, or write {{ or .Envs.X "..." }}', problem
             )
 
+    def test_told_once(self) -> None:
+        """An error is not warned about, too: a secret of nothing, a misspelled key."""
+        error = self.assertRaises(
+            ConfigurationProblems,
+            self.client,
+            'auth.token = "{{ .Envs.X }}"\nuser = "{{ .Envs.Y }}"\n'
+            '[[proxies]]\nname = "a"\ntype = "tcp"\nlocal_port = 22\nremote_port = 6000\n',
+        )
+        self.assertEqual(
+            [each.key for each in error.problems],
+            ["auth.token", "proxies[0].local_port", "proxies[0].remote_port"],
+        )
+        (warning,) = error.warnings
+        self.assertIn(".Envs.Y", str(warning))
+
     def test_template_lines(self) -> None:
         """Lines are those of the file, also behind a range that wrote many."""
         problems = self.client_problems(

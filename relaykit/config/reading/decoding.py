@@ -156,6 +156,15 @@ class Reader:
             line=None if line is None else self.source_line(line),
         )
 
+    def written_for(self, missing: Missing) -> ConfigurationProblem:
+        """The warning of what was written for something in a template that had no value."""
+        return ConfigurationProblem(
+            what=f'{missing} and was written as "{missing.written}"',
+            hint=missing.remedy,
+            file=self.file,
+            line=missing.line,
+        )
+
     # --- tables -----------------------------------------------------------------------------
 
     def keys(self, table: Mapping[str, Any], path: KeyPath) -> dict[str, Given]:
@@ -245,6 +254,9 @@ class Reader:
                 hint = self._at_the_top(key) or (elsewhere or self.elsewhere)(each.key)
                 if not hint and (meant := nearest(each.key, (*known, *self._type_keys_in(path)))):
                     hint = f"did you mean {meant}?"
+                    if meant.casefold() not in given:
+                        # Nothing can be said of the value that it should have.
+                        self._blamed.add((*path, meant))
                 what = "unknown key" if each.key else "the empty text is no key"
                 self.problem(here, what, hint=hint, subject=subject)
 
@@ -301,8 +313,7 @@ class Reader:
         """What a field, an element or an entry of this type gets; nothing else converts or checks it."""
         plain = plain_type(declared)
         if self._is_of_nothing(plain, path):
-            what = f"{self.missing[fold(path)]}, and a secret is not made of nothing"
-            self.problem(path, what, hint="set the variable", subject=subject)
+            self._made_of_nothing(self.missing[fold(path)], path, subject)
             return _FAILED
         nested = options_class(plain)
         if nested is not None:
@@ -323,6 +334,14 @@ class Reader:
         except msgspec.ValidationError as error:
             self.problem(path, _reason(value, declared, error), hint=_hint(value, plain), subject=subject)
             return _FAILED
+
+    def _made_of_nothing(self, missing: Missing, path: KeyPath, subject: str) -> None:
+        """Reports a secret that was, which is more than a warning."""
+        warnings, warning = self.report.warnings, self.written_for(missing)
+        if warning in warnings:
+            warnings.remove(warning)
+        what = f"{missing}, and a secret is not made of nothing"
+        self.problem(path, what, hint="set the variable", subject=subject)
 
     def _is_of_nothing(self, plain: Any, path: KeyPath) -> bool:
         """Whether a secret was made of something in a template that had no value."""

@@ -11,7 +11,7 @@ from relaykit.config.problems import ConfigurationProblem, Report
 from relaykit.config.reading.decoding import Reader
 from relaykit.config.reading.missing import missing_values
 from relaykit.config.template.rendering import Rendered, render
-from relaykit.config.template.source import Missing, TemplateError
+from relaykit.config.template.source import TemplateError
 from relaykit.config.text.documents import Document, FormatError
 from relaykit.config.text.formats import parse_document
 from relaykit.config.text.legacy import LEGACY_HINT, LEGACY_REASON, is_legacy
@@ -85,16 +85,11 @@ def _format_problem(path: str, error: FormatError, rendered: Rendered) -> Config
     return ConfigurationProblem(
         what=error.reason,
         key=error.key,
-        hint=next((f"{each}: {_set_it(each)}" for each in rendered.missing if each.line == line), error.hint),
+        hint=next((f"{each}: {each.remedy}" for each in rendered.missing if each.line == line), error.hint),
         file=path,
         line=line,
         column=error.column if line == error.line else None,
     )
-
-
-def _set_it(missing: Missing) -> str:
-    """What to do about an expression without a value."""
-    return f'set the variable, or write {{{{ or {missing.expression} "..." }}}}'
 
 
 def _template_problem(path: str, error: TemplateError) -> ConfigurationProblem:
@@ -107,13 +102,6 @@ def _template_problem(path: str, error: TemplateError) -> ConfigurationProblem:
 def _warn(reader: Reader, rendered: Rendered) -> None:
     for each in rendered.missing:
         if each.written:
-            reader.report.warnings.append(
-                ConfigurationProblem(
-                    what=f'{each} and was written as "{each.written}"',
-                    hint=_set_it(each),
-                    file=reader.file,
-                    line=each.line,
-                )
-            )
+            reader.report.warnings.append(reader.written_for(each))
     for path in reader.document.repeated:
         reader.warning(path, "is given twice; the last one counts")

@@ -42,6 +42,11 @@ class Missing:
     def __str__(self) -> str:
         return f"{{{{ {self.expression} }}}} has no value"
 
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return f'set the variable, or write {{{{ or {self.expression} "..." }}}}'
+
 
 @define
 class Source:
