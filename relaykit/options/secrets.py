@@ -12,7 +12,7 @@ __all__ = ["secret_problems"]
 BLANK = "is blank: leave the white space out, or make one with relaykit token"
 
 FORGOTTEN = (
-    'must be given; relaykit token makes one, and who wants none writes that into the file: {key} = ""'
+    'must be given; relaykit token makes one, and who wants none says so in a file (-c FILE): {key} = ""'
 )
 
 MISSING = "must be given, and not be empty; relaykit token makes one"

@@ -41,11 +41,12 @@ def entry_table(call: Call, proxy_type: str) -> dict[str, Any]:
 
 
 def as_flag(call: Call, problem: ConfigurationProblem) -> ConfigurationProblem:
-    """A problem of such a table with the flag that set its key, where one did."""
+    """A problem of such a table with the flag that sets its key, where there is one, and with the key."""
     own, inherited = flags_of(call.path)
     names = {flag.key: flag.name.replace("_", "-") for flag in (*inherited, *own) if flag.key}
-    name = names.get(problem.key.partition("].")[2] or problem.key)
-    return problem if name is None else evolve(problem, key=f"--{name}", subject="")
+    key = problem.key.partition("].")[2] or problem.key
+    name = names.get(key)
+    return problem if name is None else evolve(problem, key=f"--{name}", subject=key)
 
 
 def warn_of_shown_secrets(call: Call) -> None:

@@ -70,7 +70,11 @@ class FrpsTests(ServingTestCase):
         """Without a token the server does not start, unless its file says that there is to be none."""
         printed = self.serve("frps", "-p", "7009", during=lambda: None)
         self.assertEqual((printed.status, self.made), (1, []))
-        self.assertIn("--token: must be given", printed.stdout)
+        self.assertEqual(
+            printed.stdout,
+            "--token (auth.token): must be given; relaykit token makes one, and who wants none says so in a "
+            'file (-c FILE): auth.token = ""\n',
+        )
         self.assertEqual(self.serve("frps", "-t", "", "-p", "7009", during=lambda: None).status, 1)
         self.serve("frps", "-c", self.file('auth.token = ""\n'))
         self.assertEqual(self.made[0].token, Secret(""))
