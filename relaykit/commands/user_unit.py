@@ -44,7 +44,12 @@ WantedBy=default.target
 
 def run(context: CommandContext, config: str, token_file: str) -> int:
     """Prints the unit, for a file that is there already or will be."""
-    context.write(user_unit(relaykit_command(), _absolute(config), _absolute(token_file)))
+    config = _absolute(config)
+    if not Path(config).exists():
+        context.explain(
+            f"note: {config} is not there yet; the client cannot run before it is", "systemd-unit"
+        )
+    context.write(user_unit(relaykit_command(), config, _absolute(token_file)))
     return 0
 
 

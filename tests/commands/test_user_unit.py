@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.user_unit import user_unit
@@ -26,10 +27,20 @@ class UserUnitTests(SynchronousTestCase):
     def test_command(self) -> None:
         """It is printed for the file where programs of a user have theirs, unless another one is named."""
         printed = run_printed(["systemd", "user"])
-        self.assertEqual((printed.status, printed.stderr), (0, ""))
+        self.assertEqual(printed.status, 0)
         home = Path("~").expanduser().absolute()
         self.assertIn(f" client -c {home}/.config/relaykit/client.toml\n", printed.stdout)
         self.assertIn(f" -c {os.getcwd()}/x.toml\n", run_printed(["systemd", "user", "-c", "x.toml"]).stdout)
+
+    def test_no_file(self) -> None:
+        """It is printed also for a file that will be there later, and says that it is not there yet."""
+        path = Path(self.mktemp()).absolute()
+        printed = run_printed(["systemd", "user", "-c", str(path)])
+        self.assertEqual(printed.status, 0)
+        self.assertIn(f" client -c {path}\n", printed.stdout)
+        self.assertTrue(printed.stderr.startswith(f"note: {path} is not there yet;"), printed.stderr)
+        path.write_text("")
+        self.assertEqual(run_printed(["systemd", "user", "-c", str(path)]), evolve(printed, stderr=""))
 
     def test_taken(self) -> None:
         """Systemd takes it."""
