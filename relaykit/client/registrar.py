@@ -35,7 +35,7 @@ from relaykit.sansio.control.registration import (
     WithdrawalDue,
 )
 from relaykit.sansio.wire.framing import MessageTooLong
-from relaykit.values import Ended
+from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
     from relaykit.client.hosts import HostedClient
@@ -324,6 +324,8 @@ class ProxyRegistrar(GuardedServices):
                 run=session.run_id,
                 proxy=proxy.name,
                 reason=event.reason,
+                # A server may refuse thousands of them, again and again.
+                by_server=host_of(session.peer),
                 ended=Ended.REFUSED.value,
                 closed=True,
                 problem=problem_of(event.reason, "start-error"),

@@ -1,7 +1,8 @@
 """Lines about what others did, as many as people and programs make use of: a flood is counted, not written.
 
 Whoever logs what a stranger did puts a field ``stranger`` into the event, with the host that it came from;
-``by_client`` for what a client did that is logged in.
+``by_client`` for what a client did that is logged in, and ``by_server`` for what the server answered to this
+client.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ LINES = 60
 15 KB a minute of each kind, whatever it sends."""
 
 LINES_PER_CLIENT_HOST = 100
-"""Lines of one kind about clients of one host in that time: every proxy of an ordinary client, and of one
-that registers proxy after proxy, for whatever reason, enough to see it."""
+"""Lines of one kind about clients of one host, and about a client's server, in that time: every proxy of an
+ordinary client, and of one that has proxy after proxy registered, or refused, enough to see it."""
 
 LINES_OF_CLIENTS = 1000
 """Lines of one kind about all clients in that time: those of a site that come back together."""
@@ -68,6 +69,7 @@ class _Bounds:
 _BOUNDS: Mapping[str, _Bounds] = {
     "stranger": _Bounds(LINES_PER_HOST, LINES),
     "by_client": _Bounds(LINES_PER_CLIENT_HOST, LINES_OF_CLIENTS),
+    "by_server": _Bounds(LINES_PER_CLIENT_HOST, LINES_OF_CLIENTS),
 }
 """By the field that names the host."""
 

@@ -29,6 +29,7 @@ from relaykit.interfaces import IRegistrant
 from relaykit.options import HealthCheck, ProxyTransport
 from relaykit.proxies.tcp import LocalServiceBackend, TcpOptions
 from relaykit.sansio.wire.framing import MessageTooLong
+from relaykit.values import Address
 from tests.client.scene import tcp_proxy
 from tests.server.scene import TYPES
 
@@ -39,6 +40,7 @@ class Session:
     """Notes what it is asked for."""
 
     run_id = "run"
+    peer = Address("192.0.2.1", 7000)
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
@@ -129,7 +131,9 @@ class ProxyRegistrarTests(SynchronousTestCase):
     def test_retried(self) -> None:
         """A refused proxy is asked for again after a while, one without answer too."""
         self.start()
-        self.proxies.refused("alice.web", "port already used")
+        with capturedLogs() as logged:
+            self.proxies.refused("alice.web", "port already used")
+        self.assertEqual(logged[-1]["by_server"], "192.0.2.1")
         self.clock.advance(29)
         self.assertEqual(len(self.session.asked), 1)
         self.clock.advance(2)

@@ -96,11 +96,12 @@ class FloodLimitTests(SynchronousTestCase):
         """A client that is logged in has a line for each of its proxies, but not for thousands of them."""
         for number in range(5000):
             self.log.info("new proxy [{proxy}]", proxy=f"p{number}", by_client="192.0.2.1")
-        self.assertEqual(len(self.events), LINES_PER_CLIENT_HOST)
+            self.log.warn("start error of [{proxy}]", proxy=f"p{number}", by_server="192.0.2.3")
+        self.assertEqual(len(self.events), 2 * LINES_PER_CLIENT_HOST)
         self.log.info("new proxy [{proxy}]", proxy="mine", by_client="192.0.2.2")
         self.assertEqual(self.events[-1]["proxy"], "mine")
         self.clock.advance(INTERVAL_S)
-        self.assertEqual(self.counts(), [5000 - LINES_PER_CLIENT_HOST])
+        self.assertEqual(self.counts(), [5000 - LINES_PER_CLIENT_HOST] * 2)
         for number in range(LINES_OF_CLIENTS + 100):
             self.log.info("new proxy [{proxy}]", proxy="p", by_client=f"2001:db8::{number:x}")
         self.clock.advance(INTERVAL_S)
