@@ -19,11 +19,13 @@ class KnownProblem:
 
     :ivar cause: what happened, in a sentence or two.
     :ivar remedy: what to do about it.
+    :ivar is_for_client: whether that is done where the client runs, also if the server told of it.
     """
 
     title: str
     cause: str
     remedy: str
+    is_for_client: bool = False
 
 
 def with_hint(text: str, problem: str) -> str:
@@ -152,12 +154,14 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The server takes clients with TLS only",
         "The server takes clients with TLS only, and this one came without.",
         "Set transport.tls.enable = true at the client.",
+        is_for_client=True,
     ),
     "bound-login": KnownProblem(
         "The login cannot be bound to its TLS session",
         "The two tokens differ, or somebody ends TLS in between, or one end cannot bind logins.",
         "Compare the tokens.  If they are the same and the server was replaced: relaykit forget HOST.  If it "
         "was not, somebody is in between: do not go on from this network.",
+        is_for_client=True,
     ),
     "server-not-proved": KnownProblem(
         "The server did not prove itself",
@@ -205,6 +209,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The server did not accept the login, most likely because the client's token is another one.",
         "Give both ends the same token; white space around it does not count.  The log of the server says "
         "more.",
+        is_for_client=True,
     ),
     "no-credential": KnownProblem(
         "What proves who a client is cannot be had, or be verified",
@@ -222,11 +227,13 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Two running clients have one identity: the same client runs twice, or a state directory was "
         "copied to another machine.",
         "Stop one of the two, or give it a state directory of its own (--state-dir).",
+        is_for_client=True,
     ),
     "already-online": KnownProblem(
         "The client is online already",
         "Another client is logged in under this client id or run id.",
         "Give each client a clientID of its own, or none.",
+        is_for_client=True,
     ),
     "too-many-logins": KnownProblem(
         "Too many logins",
@@ -285,17 +292,20 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Another client of this server has a proxy of this name, or this one is only just going.",
         "Choose another name (--name), or a user, which is put before all names of a client.  Nothing, if "
         "it was this client itself: it tries again.",
+        is_for_client=True,
     ),
     "group-key": KnownProblem(
         "The key of a group is wrong",
         "Another proxy has opened this group with another groupKey (--group-key-file).",
         "Give all proxies of the group the same loadBalancer.groupKey, or this one another group.",
+        is_for_client=True,
     ),
     "group-mismatch": KnownProblem(
         "A proxy does not fit into its group",
         "The proxies of a group share one exposure, and this one asks for another: a remotePort, or a "
         "loadBalancer.balance, other than that of those that are there.",
         "Give all proxies of the group the same values; only loadBalancer.balance may be left out.",
+        is_for_client=True,
     ),
     "domain-in-use": KnownProblem(
         "The domain is in use by another proxy",
@@ -304,12 +314,14 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Ask for another name in customDomains (--domain) or subdomain (--subdomain), or for other paths of "
         "it in locations (--location, of http); or give all proxies of the name the same loadBalancer.group "
         "(--group).",
+        is_for_client=True,
     ),
     "domain-refused": KnownProblem(
         "The server does not give the domain",
         "A name in customDomains (--domain) is none, or is one below the server's subDomainHost, which "
         "subdomain (--subdomain) is for; or subdomain has a dot.",
         "Write one label in subdomain for a name below subDomainHost, and all others in customDomains.",
+        is_for_client=True,
     ),
     "no-sub-domain-host": KnownProblem(
         "The server has no domain for subdomains",
@@ -317,6 +329,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "none.",
         "Ask for a whole name in customDomains (--domain), or have subDomainHost put into the server's file; "
         "relaykit server --quick has --subdomain-host.",
+        is_for_client=True,
     ),
     "no-vhost-port": KnownProblem(
         "The server has no port for the proxy type",
@@ -324,6 +337,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Have vhostHTTPPort (for http), vhostHTTPSPort (for https) or tcpmuxHTTPConnectPort (for tcpmux) put "
         "into the server's file; relaykit server --quick has --http-port and --https-port.  A tcp proxy, as "
         "by relaykit tcp with --web, needs none of them.",
+        is_for_client=True,
     ),
     "unreadable-page": KnownProblem(
         "The page for unknown hosts cannot be read",
@@ -335,16 +349,19 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The port is in use by another proxy",
         "Another proxy of the server has this port.",
         "Ask for another remotePort (--remote-port), or for none: then the server picks one.",
+        is_for_client=True,
     ),
     "port-not-allowed": KnownProblem(
         "The port is not allowed",
         "The server's configuration does not let this client have the port (allowPorts, maxPortsPerClient).",
         "Ask for a port that is allowed, or have the server's configuration changed.",
+        is_for_client=True,
     ),
     "too-many-proxies": KnownProblem(
         "Too many proxies",
         "A server takes so many proxies, and of one client only a part of them (maxProxiesPerClient).",
         "Have maxProxiesPerClient raised in the server's configuration, or spread the proxies over clients.",
+        is_for_client=True,
     ),
     "port-unavailable": KnownProblem(
         "The port cannot be opened at the server",
@@ -352,6 +369,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "ports, the server's own STUN service.",
         "Ask for another remotePort (--remote-port), or for none: then the server picks one.  Or end the "
         "other program, or give the STUN service another stunPort.",
+        is_for_client=True,
     ),
     "privileged-port": KnownProblem(
         "A port below 1024 cannot be opened",
@@ -366,6 +384,7 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "This proxy type is not installed, here or on the server.",
         "Correct the type, or install the package that has it on both machines; relaykit plugins lists "
         "what is there.",
+        is_for_client=True,
     ),
     "broken-type": KnownProblem(
         "A proxy type cannot be used",
@@ -382,17 +401,20 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The visitor's secret key is not that of the proxy.",
         "Give both the same secretKey.  With one-line commands: the same token and the same name, or the "
         "same --secret-key-file.",
+        is_for_client=True,
     ),
     "visit-user": KnownProblem(
         "The visitor's user is not allowed",
         "The proxy does not let in visitors of this user.",
         "Add the user to allowUsers (--allow-users) of the proxy, or * for everybody who knows the key.",
+        is_for_client=True,
     ),
     "visit-nobody": KnownProblem(
         "Nobody has the secret proxy",
         "No client that is logged in has a secret proxy of this name.",
         "Start the client that has it; compare the names; if that client has a user, name it with "
         "serverUser (--server-user).",
+        is_for_client=True,
     ),
     "user-for-nothing": KnownProblem(
         "A user for a proxy that does not run",
@@ -604,11 +626,13 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "A visit is refused",
         "A user of a visitor's port could not be brought to the secret service, for the reason given.",
         "Look at the log of the server for its reason.",
+        is_for_client=True,
     ),
     "start-error": KnownProblem(
         "A proxy or visitor does not start",
         "The server did not open this proxy, or the visitor's port could not be opened; it is tried again.",
         "Correct the entry as the message says; the server's log may say more.",
+        is_for_client=True,
     ),
     "stopped-late": KnownProblem(
         "Stopping took too long",

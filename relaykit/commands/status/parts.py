@@ -70,15 +70,16 @@ def datagrams(counts: DatagramCounts) -> Text:
     return Text(f"datagrams: {counts.near_to_far} from users, {counts.far_to_near} to users{dropped}")
 
 
-def problem_text(problem: LastProblem, now: float) -> Text:
-    """What went wrong, with what to do about it as long as it is not solved."""
+def problem_text(problem: LastProblem, now: float, *, at_server: bool = False) -> Text:
+    """What went wrong, with what to do about it as long as it is not solved, and where if not here."""
     age = duration(now - problem.at)
     if problem.solved:
         return Text(f"\n{age} ago, solved: {problem.text}", style="dim", no_wrap=True, overflow="ellipsis")
     text = Text(f"\n{age} ago: ", style="yellow")
     text.append(problem.text)
     if problem.known is not None:
-        text.append(f"\n{problem.known.cause} {problem.known.remedy}", style="default")
+        elsewhere = "At the client: " if at_server and problem.known.is_for_client else ""
+        text.append(f"\n{problem.known.cause} {elsewhere}{problem.known.remedy}", style="default")
     return text
 
 

@@ -93,7 +93,7 @@ class ServerPicture:
 def _problems(snapshot: ServerSnapshot) -> Iterator[Text]:
     for number, each in enumerate(snapshot.problems[:MOST_PROBLEMS]):
         if number == 0:
-            yield problem_text(each, snapshot.at)
+            yield problem_text(each, snapshot.at, at_server=True)
         else:
             text = Text(f"{duration(snapshot.at - each.at)} ago: ", style="yellow", overflow="ellipsis")
             text.append(each.text, style="default")

@@ -48,10 +48,14 @@ class PartsTests(SynchronousTestCase):
         self.assertTrue(datagrams(DatagramCounts(1, 2, 3)).plain.endswith(", 3 dropped"))
 
     def test_problem(self) -> None:
-        """What is solved needs no remedy."""
+        """What is solved needs no remedy; at the server it is said which one is the client's."""
         last = problem("[ssh] start error: port already used")
         assert last.known is not None
         self.assertTrue(problem_text(last, 10.0).plain.endswith(last.known.remedy))
+        at_server = problem_text(last, 10.0, at_server=True).plain
+        self.assertTrue(at_server.endswith(f"{last.known.cause} At the client: {last.known.remedy}"))
+        own = evolve(last, known=evolve(last.known, is_for_client=False))
+        self.assertTrue(problem_text(own, 10.0, at_server=True).plain.endswith(f". {last.known.remedy}"))
         solved = problem_text(evolve(last, solved=True), 10.0).plain
         self.assertEqual(solved, f"\n0:00:01 ago, solved: {last.text}")
 
