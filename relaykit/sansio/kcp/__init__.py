@@ -1,0 +1,1 @@
+"""KCP: a reliable stream over datagrams, as frp speaks it."""

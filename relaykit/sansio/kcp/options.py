@@ -1,0 +1,42 @@
+"""What the two ends of a KCP session are set to: frp's values."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+__all__ = ["FRP_CLIENT", "FRP_SERVER", "FRP_TUNNEL", "KcpOptions"]
+
+
+@frozen
+class KcpOptions:
+    """One end.  Windows are in segments, ``segment_bytes`` is a segment with its header.
+
+    :ivar send_window: segments that may be on their way.
+    :ivar receive_window: segments that this end takes before they are read, or out of order.
+    :ivar segment_bytes: KCP bytes of a datagram at most; the FEC prefix comes on top.
+    :ivar interval_s: seconds for which a peer may keep an acknowledgement back.
+    :ivar least_timeout_s: seconds after which a segment is sent again, at the earliest.
+    :ivar resend_after: acknowledgements of later segments after which one is sent again at once.
+    :ivar sends_parity: whether datagrams have FEC's prefix, and each ten are followed by three of parity;
+        without it they are bare.  Both are received anyway.
+    """
+
+    send_window: int = 1024
+    receive_window: int = 1024
+    segment_bytes: int = 1350
+    interval_s: float = 0.02
+    least_timeout_s: float = 0.03
+    resend_after: int = 2
+    sends_parity: bool = True
+
+
+FRP_SERVER: Final = KcpOptions()
+"""Sessions that frp's server accepts.  Source: frp, pkg/util/net/kcp.go (ListenKcp)."""
+
+FRP_CLIENT: Final = KcpOptions(send_window=128, receive_window=512)
+"""Sessions that frp's client opens.  Source: frp, golib net/dial.go (dialKCPServer)."""
+
+FRP_TUNNEL: Final = KcpOptions()
+"""Both ends of a direct path of frp's.  Source: frp, pkg/util/net/kcp.go (NewKCPConnFromUDP)."""

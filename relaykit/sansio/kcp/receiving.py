@@ -1,0 +1,104 @@
+"""The receiving half of a session: puts segments in order, and notes what to acknowledge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from relaykit.sansio.kcp.segments import HEADER_BYTES, NUMBERS, ahead
+
+if TYPE_CHECKING:
+    from relaykit.sansio.contract import Buffer
+    from relaykit.sansio.kcp.options import KcpOptions
+
+__all__ = ["Receiving"]
+
+
+class Receiving:
+    """What came, read or not.
+
+    Bytes that nobody has read yet take their part of the window, so that no more are held than it has room
+    for, in order or not.
+    """
+
+    __slots__ = (
+        "_acknowledge",
+        "_acknowledge_early",
+        "_early",
+        "_payload_bytes",
+        "_segments",
+        "_told",
+        "_unread",
+        "expected",
+    )
+
+    def __init__(self, options: KcpOptions) -> None:
+        self.expected = 0
+        """The next number in order."""
+        self._segments = self._told = options.receive_window
+        self._payload_bytes = options.segment_bytes - HEADER_BYTES
+        self._unread = bytearray()
+        self._early: dict[int, bytes] = {}
+        self._acknowledge: tuple[int, int] | None = None
+        self._acknowledge_early: dict[int, int] = {}
+
+    @property
+    def window(self) -> int:
+        """Segments, counted from the next in order, that may come."""
+        return max(0, self._segments - len(self._unread) // self._payload_bytes)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether there is something to read."""
+        return bool(self._unread)
+
+    def push(self, number: int, stamp: int, data: Buffer) -> None:
+        """Takes a segment; one that there is no room for is not acknowledged."""
+        if number == self.expected and not self._early:
+            # Nearly always.
+            if self.window:
+                self._unread += data
+                self.expected = (number + 1) % NUMBERS
+                self._acknowledge = number, stamp
+            return
+        distance = ahead(number, self.expected)
+        if distance >= self.window:
+            return
+        if distance < 0:
+            self._acknowledge = number, stamp
+            return
+        self._early.setdefault(number, bytes(data))
+        if distance:
+            self._acknowledge_early[number] = stamp
+            return
+        self._acknowledge = number, stamp
+        while (following := self._early.pop(self.expected, None)) is not None:
+            self._unread += following
+            self._acknowledge_early.pop(self.expected, None)
+            self.expected = (self.expected + 1) % NUMBERS
+
+    def read(self) -> bytearray:
+        """Takes all that is in order."""
+        taken, self._unread = self._unread, bytearray()
+        return taken
+
+    def acknowledgements(self) -> Sequence[tuple[int, int]]:
+        """Takes the numbers and stamps to send back.
+
+        What is in order needs no more than the last one: each segment tells that all before have arrived.
+        """
+        early, self._acknowledge_early = self._acknowledge_early, {}
+        found = list(early.items())
+        if self._acknowledge is not None:
+            found.append(self._acknowledge)
+            self._acknowledge = None
+        return found
+
+    def must_tell(self) -> bool:
+        """Whether a peer that was told of a small window must learn that there is room again."""
+        half = self._segments // 2
+        return self._told < half <= self.window
+
+    def told(self) -> None:
+        """The peer is told the window as it is now."""
+        self._told = self.window
