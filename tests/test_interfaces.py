@@ -14,7 +14,9 @@ from zope.interface.interface import InterfaceClass
 from zope.interface.verify import verifyClass
 
 from relaykit import interfaces
-from tests.layering import modules
+from relaykit.interfaces import IDirectProxyType
+from relaykit.plugins import ProxyTypes
+from tests.layering import ROOT, imports_of, modules
 
 OPTIONAL_LIBRARIES = frozenset({"qh3", "aioquic"})
 """Top-level modules of extras: a module of relaykit that needs one may fail to import without it."""
@@ -37,6 +39,19 @@ def _classes() -> Iterator[type]:
         for _, found in inspect.getmembers(module, inspect.isclass):
             if found.__module__ == getattr(module, "__name__", None):
                 yield found
+
+
+def _modules_of_type(dotted: str) -> set[Path]:
+    """The module of a proxy type, and those of the package of proxy types that it imports."""
+    found: set[Path] = set()
+    wanted = [dotted]
+    while wanted:
+        path = ROOT / wanted.pop().replace(".", "/")
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if file.is_file() and file not in found:
+                found.add(file)
+                wanted += [each for each in imports_of(file) if each.startswith("relaykit.proxies.")]
+    return found
 
 
 class InterfacesTests(SynchronousTestCase):
@@ -68,6 +83,17 @@ class InterfacesTests(SynchronousTestCase):
             if isinstance(value, InterfaceClass) and value.__module__.startswith(interfaces.__name__)
         }
         self.assertEqual(set(interfaces.__all__), declared)
+
+    def test_direct_types(self) -> None:
+        """Each type that takes direct paths says so, for ``relaykit nat`` promises them where one does."""
+        for reference in ProxyTypes.installed():
+            takes_paths = any(
+                word in path.read_text("utf-8")
+                for path in _modules_of_type(reference.module)
+                for word in ("direct_paths", "datagram_streams")
+            )
+            says_so = IDirectProxyType.providedBy(reference.load())
+            self.assertEqual(takes_paths, says_so, reference.name)
 
     def test_all_names_exist(self) -> None:
         """Each name in a module's ``__all__`` is there, and is there once."""

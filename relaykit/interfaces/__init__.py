@@ -52,6 +52,7 @@ from relaykit.interfaces.observers import IExchangeObserver, ILegObserver, IServ
 from relaykit.interfaces.proxy_types import (
     IBackend,
     IDatagramProxyType,
+    IDirectProxyType,
     IExposure,
     IGroupableProxyType,
     IIngress,
@@ -90,6 +91,7 @@ __all__ = [
     "IDialHost",
     "IDirectPath",
     "IDirectPaths",
+    "IDirectProxyType",
     "IExchangeObserver",
     "IExposure",
     "IFlow",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IBackend",
     "IDatagramProxyType",
+    "IDirectProxyType",
     "IExposure",
     "IGroupableProxyType",
     "IIngress",
@@ -92,6 +93,17 @@ class IGroupableProxyType(IProxyType):
 
 class IDatagramProxyType(IProxyType):
     """A proxy type that leads to a local service which takes datagrams, on the UDP port ``localPort``."""
+
+
+class IDirectProxyType(IProxyType):
+    """A proxy type whose visitors reach a client past the relay server, where both networks allow it.
+
+    ``relaykit nat`` promises a direct path only where there is such a type.
+    """
+
+    path_protocols = Attribute(
+        "The set of every :class:`relaykit.values.PathProtocol` that its paths can be made of, as installed."
+    )
 
 
 class IOneLineProxyType(IProxyType):

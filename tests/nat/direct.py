@@ -21,6 +21,7 @@ from relaykit.interfaces import (
     IClientHost,
     IDatagramReceiver,
     IDirectPath,
+    IDirectProxyType,
     IExposure,
     IIngress,
     ILegAcceptor,
@@ -130,10 +131,11 @@ class DirectVisitor(Service):
             raise RemoteProtocolError("this type knows only rendezvous")
 
 
-@implementer(IVisitableProxyType)
+@implementer(IVisitableProxyType, IDirectProxyType)
 @frozen
 class _DirectType:
     name = "direct"
+    path_protocols = frozenset(PathProtocol)
     summary = "clients with direct paths, for tests"
     proxy_options = StcpOptions
     visitor_options = StcpVisitorOptions
