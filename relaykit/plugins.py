@@ -125,11 +125,15 @@ _CARRIER = _Kind(
 @implementer(IPlugin, IProxyTypeReference)
 @frozen
 class ProxyTypeReference:
-    """What a dropin file holds: the name of a proxy type, of the module that has it, and of its commands."""
+    """What a dropin file holds: the name of a proxy type, of the module that has it, and of its commands.
+
+    ``has_messages`` as in :class:`relaykit.interfaces.IProxyTypeReference`.
+    """
 
     name: str
     module: str
     commands: tuple[str, ...] = ()
+    has_messages: bool = False
 
     def load(self) -> IProxyType:
         loaded: IProxyType = _PROXY_TYPE.load(self.name, self.module)

@@ -96,6 +96,7 @@ class _Talking:
     name = "talking"
     module = __name__
     commands = ()
+    has_messages = False
     summary = "talks"
     proxy_options = visitor_options = ingress_options = NoOptions
     ingress: _Ingress = field(factory=_Ingress)

@@ -25,7 +25,7 @@ from relaykit.errors import (
     VisitRefusedError,
     problem_of,
 )
-from relaykit.interfaces import IClientHost, ISignalPeer, IVisitorHost
+from relaykit.interfaces import IClientHost, IMessagePeer, ISignalPeer, IVisitorHost
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.sansio.pacing import Budget
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from relaykit.client.exchanges import ExchangeObservers
     from relaykit.client.loops import OwnConnections
+    from relaykit.client.type_messages import HalfMessages
     from relaykit.interfaces import (
         IDatagramAcceptor,
         IDatagramLane,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         IStreamLeg,
     )
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
+    from relaykit.sansio.wire.messages import Message
     from relaykit.values import Address, ClientIdentity, Exchange, Secret
 
 __all__ = ["BackendHost", "HostedClient", "VisitorHost"]
@@ -72,6 +74,10 @@ class HostedClient(Protocol):
     @property
     def exchange_observers(self) -> ExchangeObservers:
         """Who wants to know what users ask for."""
+
+    @property
+    def messages(self) -> HalfMessages:
+        """The messages of the proxy types that it uses."""
 
     @property
     def identity(self) -> ClientIdentity:
@@ -103,6 +109,9 @@ class HostedClient(Protocol):
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to the server."""
 
+    def send_message(self, message: Message) -> None:
+        """Sends a message of a proxy type to the server."""
+
     def open_visit(self, common: VisitorCommon, secret: Secret, origin: Origin) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy that a visitor visits."""
 
@@ -128,7 +137,7 @@ AcceptorT = TypeVar("AcceptorT")
 LegT = TypeVar("LegT")
 
 
-@implementer(ISignalPeer)
+@implementer(ISignalPeer, IMessagePeer)
 @define(eq=False)
 class _Host(Generic[CommonT]):
     """What both kinds of host have."""
@@ -230,6 +239,9 @@ class _Host(Generic[CommonT]):
     def signal(self, body: Mapping[str, Any]) -> None:
         """Sends a signal to the server half of the proxy type."""
         raise NotImplementedError
+
+    def send_message(self, message: Message) -> None:
+        self._client.send_message(message)
 
     def _signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         if not self.takes_signals:

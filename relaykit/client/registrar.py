@@ -68,6 +68,7 @@ class LocalProxy:
     configured: ConfiguredProxy
     backend: IBackend
     host: BackendHost
+    type: IProxyType
     check: Check | None = None
     """What looks whether its local service is healthy; None if nothing does."""
 
@@ -135,6 +136,10 @@ class ProxyRegistrar(GuardedServices):
         proxy = self._proxies.get(name)
         return None if proxy is None else (proxy.backend, proxy.host)
 
+    def of_type(self, name: str) -> Iterator[tuple[IBackend, BackendHost]]:
+        """The backends of a proxy type, and what each may use; exposed or not."""
+        return ((each.backend, each.host) for each in self._proxies.values() if each.type.name == name)
+
     def hosts(self) -> Iterator[BackendHost]:
         """What the backends may use."""
         return (proxy.host for proxy in self._proxies.values())
@@ -196,11 +201,12 @@ class ProxyRegistrar(GuardedServices):
         host = BackendHost(self._client, common, name)
         check = make_check(self._client, common)
         proxy_type = proxy_type_of(self._types, configured)
+        self._client.messages.use(proxy_type)
         try:
             backend = proxy_type.make_backend(options, host)
         except Exception as error:
             raise BrokenProxyType(f'proxy "{common.name}": its backend cannot be made: {error}') from error
-        return LocalProxy(configured, backend, host, check)
+        return LocalProxy(configured, backend, host, proxy_type, check)
 
     def _begin(self, name: str) -> None:
         """Has a proxy registered: at once, or once its local service has passed a check."""

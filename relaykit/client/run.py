@@ -16,6 +16,7 @@ from relaykit.client.identity import Identity
 from relaykit.client.loops import OwnConnections
 from relaykit.client.registrar import ProxyRegistrar, wire_name
 from relaykit.client.remembered import RememberedServers
+from relaykit.client.type_messages import HalfMessages
 from relaykit.client.visits import Visitors, visit
 from relaykit.client.work import WorkConnections
 from relaykit.errors import RemoteProtocolError, SessionLost
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         IDatagramLeg,
         IDirectPaths,
         IFlow,
+        IForwardingHost,
         ILegAcceptor,
         IListeningPort,
         IProver,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from relaykit.options import VisitorCommon
     from relaykit.plugins import ProxyTypes
     from relaykit.sansio.lanes.codec import LaneCodec
+    from relaykit.sansio.wire.messages import Message
     from relaykit.state import StateDirectory
     from relaykit.values import Origin, Secret
 
@@ -115,6 +118,7 @@ class ClientRun(MultiService):
             prover,
         )
         self._direct: HolePunchingService | None = None
+        self.messages = HalfMessages(self._halves, run_id)
         self.proxies = ProxyRegistrar(self, types, config.user, config.server_addr)
         self.proxies.setServiceParent(self)
         self.visitors = Visitors(self, types, config.user)
@@ -127,6 +131,8 @@ class ClientRun(MultiService):
     def update(self, proxies: Sequence[ConfiguredProxy], visitors: Sequence[ConfiguredVisitor]) -> None:
         """Makes these what is registered and visited; see :meth:`RelayClient.update`."""
         visitor_plan, proxy_plan = self.visitors.planned(visitors), self.proxies.planned(proxies)
+        if self.session is not None:
+            self.session.understand(self.messages.classes())
         before = self._hosts()
         removed, added = self.visitors.update(visitor_plan)
         if self.visitors.parent is not None:
@@ -181,7 +187,10 @@ class ClientRun(MultiService):
     def _serve(self, session: Session) -> None:
         run = session.run_id
         self.half_close = session.half_close
-        self._work = WorkConnections(session, self.proxies.exposed, self._token, os.urandom)
+        session.understand(self.messages.classes())
+        self._work = WorkConnections(
+            session, self.proxies.exposed, self._token, os.urandom, self.messages.give
+        )
         self.log.info(
             "[{run}] login to server success, get run id [{run}]",
             run=run,
@@ -271,6 +280,11 @@ class ClientRun(MultiService):
         if self.session is not None:
             self.session.signal(proxy_name, visitor_name, body)
 
+    def send_message(self, message: Message) -> None:
+        """Sends a message to the server half of a proxy type; lost where there is no session."""
+        if self.session is not None:
+            self.session.send_message(message)
+
     def open_visit(self, common: VisitorCommon, secret: Secret, origin: Origin) -> Deferred[IStreamLeg]:
         """A leg through the server to the proxy that a visitor visits, transforms included."""
         if self.session is None:
@@ -327,6 +341,13 @@ class ClientRun(MultiService):
             self.proxies.refused(event.name, event.text)
         elif isinstance(event, events.SignalReceived):
             self._on_signal(event)
+        elif isinstance(event, events.MessageReceived):
+            self.messages.offer(event.message)
+
+    def _halves(self, type_name: str) -> Iterator[tuple[object, IForwardingHost]]:
+        """The backends of a proxy type and then its visitors, each with its host."""
+        yield from self.proxies.of_type(type_name)
+        yield from self.visitors.of_type(type_name)
 
     def _on_signal(self, event: events.SignalReceived) -> None:
         found: tuple[object, ISignalPeer] | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.control.channel_binding import Purpose
     from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.sansio.wire.framing import Framing
+    from relaykit.sansio.wire.messages import Message
     from relaykit.token_key import TokenKey
     from relaykit.values import Address
 
@@ -225,6 +226,15 @@ class Session:
         """Sends a signal to the server half of a proxy type."""
         self._core.signal(proxy_name, visitor_name, body)
         self._driver.step()
+
+    def send_message(self, message: Message) -> None:
+        """Sends a message to the server half of a proxy type."""
+        self._core.send(message)
+        self._driver.step()
+
+    def understand(self, messages: Iterable[type[Message]]) -> None:
+        """Has these messages of proxy types told, too, from now on."""
+        self._core.understand(messages)
 
     def _on_core_event(self, event: events.SessionEvent) -> None:
         login = self._login

@@ -92,6 +92,7 @@ class Visitors(GuardedServices):
         visited = wire_name(common.server_user or self._user, common.server_name)
         host = VisitorHost(self._client, common, visited)
         proxy_type = visited_type_of(self._types, configured)
+        self._client.messages.use(proxy_type)
         try:
             visitor = proxy_type.make_visitor(configured.options, host)
         except Exception as error:
@@ -102,6 +103,12 @@ class Visitors(GuardedServices):
     def names(self) -> list[str]:
         """The names of all visitors, sorted."""
         return sorted(self._visitors)
+
+    def of_type(self, name: str) -> Iterator[tuple[IVisitor, VisitorHost]]:
+        """The visitors of a proxy type, and what each may use."""
+        return (
+            (each.visitor, each.host) for each in self._visitors.values() if each.configured.type_name == name
+        )
 
     def hosts(self) -> Iterator[VisitorHost]:
         """What the visitors may use."""

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import RelaykitError, RemoteProtocolError, ended_by, problem_of
+from relaykit.interfaces import IMessagingProxyType
 from relaykit.sansio.control.channel_binding import Purpose
-from relaykit.sansio.control.client_opening import Refusal, open_work, work_answer
+from relaykit.sansio.control.client_opening import Refusal, handed_message, open_work, work_answer
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.texts import POOL_FULL
 from relaykit.values import Ended, host_of
@@ -21,10 +23,14 @@ if TYPE_CHECKING:
 
     from relaykit.client.registrar import LocalProxy
     from relaykit.client.session import Session
-    from relaykit.interfaces import IStreamLeg
+    from relaykit.interfaces import IMessagePeer, IStreamLeg
+    from relaykit.sansio.wire.messages import Message
     from relaykit.values import Secret
 
 __all__ = ["WorkConnections"]
+
+HANDED_S = 10.0
+"""Seconds for a message that a work connection was assigned for: it is sent with the assignment."""
 
 MAX_WAITING = 4096
 """Work connections that wait for a user at once: as many as users of one client may wait at the server."""
@@ -35,6 +41,7 @@ class WorkConnections:
 
     :param exposed: answers the proxy that has this name on the server, if it is exposed.
     :param token: what encrypted proxies use.
+    :param give: has a backend take a message of its type; whether it did.
     """
 
     log = Logger()
@@ -45,11 +52,13 @@ class WorkConnections:
         exposed: Callable[[str], LocalProxy | None],
         token: Secret,
         entropy: Callable[[int], bytes],
+        give: Callable[[object, IMessagePeer, Message], bool],
     ) -> None:
         self._session = session
         self._exposed = exposed
         self._token = token
         self._entropy = entropy
+        self._give = give
         self._waiting: set[Deferred[None]] = set()
         self._idle: set[IStreamLeg] = set()
         self._closed = False
@@ -122,9 +131,25 @@ class WorkConnections:
             )
             leg.close()
             return
+        if IMessagingProxyType.providedBy(proxy.type) and proxy.type.handed and answer.origin.source is None:
+            await self._take_message(leg, proxy, tuple(proxy.type.handed))
+            return
         work = transformed(leg, proxy.configured.common.transport, self._token, self._entropy)
         served = Deferred.fromCoroutine(proxy.backend.work_assigned(work, answer.origin))
         served.addErrback(self._defect, work, answer.proxy_name)
+
+    async def _take_message(
+        self, leg: IStreamLeg, proxy: LocalProxy, classes: tuple[type[Message], ...]
+    ) -> None:
+        """Takes what the server hands a backend on a work connection, which ends with it."""
+        try:
+            parser = handed_message(self._session.framing, classes)
+            message = await leg.take(parser).addTimeout(HANDED_S, self._session.clock)
+        except DeadlinePassed:
+            raise RemoteProtocolError(f"no message came with it within {HANDED_S:g} s") from None
+        finally:
+            leg.close()
+        self._give(proxy.backend, proxy.host, message)
 
     def _served(self, result: Failure | None, opening: Deferred[None]) -> None:
         self._waiting.discard(opening)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces.observers import ILegObserver
     from relaykit.sansio.contract import Recognizer
     from relaykit.sansio.lanes.codec import LaneCodec
+    from relaykit.sansio.wire.messages import Message
     from relaykit.values import Exchange, Origin, Secret
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "IForwardingHost",
     "IHost",
     "IInitiator",
+    "IMessagePeer",
     "IPortHolder",
     "IPorts",
     "IRegisteredProxy",
@@ -57,6 +59,23 @@ class ISignalPeer(Interface):
         """
 
 
+class IMessagePeer(Interface):
+    """Whom the messages of an :class:`relaykit.interfaces.IMessagingProxyType` come from and go to."""
+
+    identity = Attribute(
+        "The :class:`relaykit.values.ClientIdentity` of the client: which of the server's, or this one."
+    )
+
+    def send_message(message: Message) -> None:
+        """Sends a message of the type's own.  Not answered, not confirmed, in order; lost without a session.
+
+        frp's programs end the session at a message that frp does not have.  Relaykit's skip those of
+        ``FREE_NUMBERS`` that they do not know, as whoever ``takes_signals`` does.
+
+        :raises LocalProtocolError: it is too long, or the wire of this session does not have it.
+        """
+
+
 class IPortHolder(Interface):
     """Who has a port: rules and quotas go by it."""
 
@@ -64,8 +83,8 @@ class IPortHolder(Interface):
     identity = Attribute("The :class:`relaykit.values.ClientIdentity` of its client.")
 
 
-class IRegisteredProxy(ISignalPeer, IPortHolder):
-    """The server's view of one proxy."""
+class IRegisteredProxy(ISignalPeer, IMessagePeer, IPortHolder):
+    """The server's view of one proxy; signals and messages go to its client."""
 
     name = Attribute("Its name on the server, user prefix included.")
     type = Attribute("The proxy type's name.")
@@ -109,6 +128,13 @@ class IRegisteredProxy(ISignalPeer, IPortHolder):
 
     def endpoint(origin: Origin) -> IStreamClientEndpoint:
         """An endpoint that connects Twisted protocols to the proxy's backend by :meth:`open_work_leg`."""
+
+    def hand(message: Message) -> Deferred[None]:
+        """Hands the proxy's client a message on a work connection, without transforms, and ends that.
+
+        This is how a message finds the backend of its proxy; frp does it so.  Fires once it was sent.
+        Cancelling ends the wait.  Fails as :meth:`open_work_leg` does.
+        """
 
 
 class IWorkLeg(IStreamLeg):
@@ -193,8 +219,8 @@ class IServerHost(IHost):
         """Whether somebody has said so of this host: who ends TLS leaves its users alone."""
 
 
-class IForwardingHost(IHost, ISignalPeer):
-    """The client, as whoever joins a user with a service sees it."""
+class IForwardingHost(IHost, ISignalPeer, IMessagePeer):
+    """The client, as whoever joins a user with a service sees it; signals and messages go to the server."""
 
     direct_paths = Attribute("The :class:`IDirectPaths` of this backend or visitor.")
     name = Attribute("What the configuration calls it, without user prefix.")

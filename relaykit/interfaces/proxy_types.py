@@ -12,6 +12,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from relaykit.interfaces.hosts import (
         IClientHost,
+        IMessagePeer,
         IRegisteredProxy,
         IServerHost,
         ISignalPeer,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         IVisitorHost,
     )
     from relaykit.interfaces.legs import IStreamLeg
+    from relaykit.sansio.wire.messages import Message
     from relaykit.values import Origin
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
     "IExposure",
     "IGroupableProxyType",
     "IIngress",
+    "IMessageReceiver",
+    "IMessagingProxyType",
     "IOneLineProxyType",
     "IProxyType",
     "IProxyTypeReference",
@@ -46,6 +50,9 @@ class IProxyTypeReference(IPlugin):
     name = Attribute("The proxy type's name, as in a configuration file.")
     module = Attribute("Dotted name of the module that has ``proxy_type``.")
     commands = Attribute("The commands of its :class:`IOneLineProxyType`; empty if it has none.")
+    has_messages = Attribute(
+        "Whether it is an :class:`IMessagingProxyType`: a server loads those before the first client logs in."
+    )
 
     def load() -> IProxyType:
         """Imports the module and answers its ``proxy_type``.
@@ -110,6 +117,40 @@ class IOneLineProxyType(IProxyType):
     """A proxy type that has commands of its own: one line of a terminal runs a proxy or a visitor of it."""
 
     one_lines = Attribute("The :class:`relaykit.options.OneLine` of each command.")
+
+
+class IMessagingProxyType(IProxyType):
+    """A proxy type with messages of its own on the wire.
+
+    Most types need none: signals (:class:`ISignalReceiver`) go between all halves of a type where both ends
+    are relaykit.  This is for what frp's programs say, and for messages that concern no proxy.
+    """
+
+    messages = Attribute(
+        "The classes, of :class:`relaykit.sansio.wire.messages.Message`, each with a number that frp or "
+        "``relaykit.sansio.wire.messages.FREE_NUMBERS`` has for it.  A session understands those of all "
+        "types that the server has, or that the client uses."
+    )
+    handed = Attribute(
+        "Those of them that :meth:`relaykit.interfaces.IRegisteredProxy.hand` is used for: the client "
+        "expects one on each work connection without a user, and gives it to the proxy's backend."
+    )
+
+
+class IMessageReceiver(Interface):
+    """Optional, on an ingress, a backend or a visitor: takes messages of its :class:`IMessagingProxyType`.
+
+    On the server the ingress gets all of them.  On the client they are offered to the type's backends and
+    then to its visitors, until one says that it was meant; what is handed to a proxy goes to its backend.
+    """
+
+    def message_received(peer: IMessagePeer, message: Message) -> bool:
+        """A message arrived, from this client or, on a client, from the server; whether it was for this half.
+
+        The wire has checked the types of its fields and nothing else.
+
+        :raises RemoteProtocolError: it makes no sense; the log says so, and nothing else happens.
+        """
 
 
 class IIngress(IService):

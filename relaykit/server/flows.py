@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from relaykit.options import ProxyCommon
     from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.sansio.pacing import Budget
+    from relaykit.sansio.wire.messages import Message
     from relaykit.values import ClientIdentity, Origin
 
 __all__ = [
@@ -53,6 +54,10 @@ class WorkSeeker(Protocol):
     @property
     def has_alternative(self) -> bool:
         """Whether it could be served elsewhere, as long as nothing of it was delivered."""
+
+    @property
+    def message(self) -> Message | None:
+        """What the client is handed with the work connection, before any transforms."""
 
     def on_work_leg(self, leg: IStreamLeg) -> None:
         """The client has opened a work connection and knows what it is for; transforms are included."""
@@ -112,6 +117,8 @@ class ProxyFlow(Ending):
     """One flow of a proxy: it waits for a work connection, moves bytes over it, and ends once."""
 
     __slots__ = ("_since", "origin", "proxy")
+
+    message: Message | None = None
 
     log = Logger()
 

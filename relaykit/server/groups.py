@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, fail
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IDatagramLeg, IFlow, IStreamLeg, IWorkLeg
     from relaykit.options import Options, ProxyCommon
     from relaykit.sansio.lanes.codec import LaneCodec
+    from relaykit.sansio.wire.messages import Message
     from relaykit.server.registry import RegisteredProxy
     from relaykit.values import ClientIdentity, Origin
 
@@ -284,7 +285,16 @@ class ProxyGroup:
         return self._data_plane.endpoint(lambda: self.open_work_leg(origin))
 
     def signal(self, body: Mapping[str, Any]) -> None:
-        raise RefusedError(RefusalCode.NOT_AVAILABLE, f"{self.name} takes no signals: it has many clients")
+        raise self._of_many()
+
+    def send_message(self, message: Message) -> None:
+        raise self._of_many()
+
+    def hand(self, message: Message) -> Deferred[None]:
+        return fail(self._of_many())
+
+    def _of_many(self) -> RefusedError:
+        return RefusedError(RefusalCode.NOT_AVAILABLE, f"{self.name} takes no signals: it has many clients")
 
     # --- its users --------------------------------------------------------------------------------
 

@@ -125,6 +125,7 @@ class Logins:
         if core.state is ControlState.ENDED:
             # It has gone while others were preempted for it.
             return
+        core.understand(self._registry.messages.classes())
         # First of all: should its answer not fit into a message, nothing is left of it.
         core.accept(run_id, rules.clock.seconds())
         session = Session(

@@ -1,4 +1,4 @@
-"""Whom an exposure can signal to besides its own client: the visitors of other clients."""
+"""Whom proxy types can speak to besides the client of a proxy: visitors of other clients, and any client."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 from zope.interface import implementer
 
-from relaykit.interfaces import ISignalPeer
+from relaykit.interfaces import IMessagePeer, ISignalPeer
 from relaykit.values import ClientIdentity
 
 if TYPE_CHECKING:
+    from relaykit.sansio.wire.messages import Message
     from relaykit.server.registry import ProxySession
 
-__all__ = ["VisitorPeer"]
+__all__ = ["MessagePeer", "VisitorPeer"]
 
 
 @implementer(ISignalPeer)
@@ -36,3 +37,18 @@ class VisitorPeer:
 
     def signal(self, body: Mapping[str, Any]) -> None:
         self._session.signal(self._proxy_name, self._visitor_name, body)
+
+
+@implementer(IMessagePeer)
+@define(eq=False)
+class MessagePeer:
+    """A logged-in client, as the ingress that it sent a message to can answer it."""
+
+    _session: ProxySession
+
+    @property
+    def identity(self) -> ClientIdentity:
+        return self._session.identity
+
+    def send_message(self, message: Message) -> None:
+        self._session.send_message(message)

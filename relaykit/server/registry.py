@@ -33,7 +33,9 @@ from relaykit.sansio.pacing import Budget
 from relaykit.server.events import UserUnserved
 from relaykit.server.flows import UserFlow, WorkSource
 from relaykit.server.groups import Groups
+from relaykit.server.handing import Handover
 from relaykit.server.lanes import DatagramUserFlow, ProxyLanes
+from relaykit.server.type_messages import IngressMessages
 from relaykit.server.work_legs import KeptWorkLegs, WorkLegFlow
 from relaykit.values import Ended
 
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     )
     from relaykit.plugins import ProxyTypes
     from relaykit.sansio.lanes.codec import LaneCodec
+    from relaykit.sansio.wire.messages import Message
     from relaykit.server.accounting import Accounting, ProxyTotals
     from relaykit.server.budgets import Budgets
     from relaykit.server.flows import ProxyFlow
@@ -91,6 +94,9 @@ class ProxySession(WorkSource, Protocol):
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to this client."""
+
+    def send_message(self, message: Message) -> None:
+        """Sends a message of a proxy type to this client."""
 
 
 class Ingresses(Protocol):
@@ -145,6 +151,14 @@ class RegisteredProxy:
 
     def signal(self, body: Mapping[str, Any]) -> None:
         self.session.signal(self.name, "", body)
+
+    def send_message(self, message: Message) -> None:
+        self.session.send_message(message)
+
+    def hand(self, message: Message) -> Deferred[None]:
+        handover = Handover(self, message)
+        handover.start()
+        return handover.done
 
     def lane_codec(self) -> LaneCodec:
         return self.session.lane_codec()
@@ -246,6 +260,8 @@ class Registry:
         self._accounting = accounting
         self.groups = Groups(release)
         self._budgets = budgets
+        self.messages = IngressMessages(types, self._ingress_of)
+        """What clients say to the types of proxies, not to one proxy."""
         self.draining = False
         """Whether no proxy is taken any more."""
 

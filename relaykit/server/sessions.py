@@ -18,6 +18,7 @@ from relaykit.escaping import shown
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
+    MessageReceived,
     PeerPinged,
     ProofReceived,
     ProxyWithdrawn,
@@ -42,7 +43,7 @@ from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.sansio.sources import source_of
 from relaykit.server.events import ProxyRefused
 from relaykit.server.liveness import LivenessProbe
-from relaykit.server.peers import VisitorPeer
+from relaykit.server.peers import MessagePeer, VisitorPeer
 from relaykit.server.verification import Verification, refusal_text, verify_connection
 from relaykit.server.work import WorkConnections
 from relaykit.timer import Portion
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.control.session import SessionSettings
     from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.sansio.wire.framing import Framing
-    from relaykit.sansio.wire.messages import Login, NewWorkConn
+    from relaykit.sansio.wire.messages import Login, Message, NewWorkConn
     from relaykit.server.acceptor import Link
     from relaykit.server.accounting import Accounting
     from relaykit.server.binding import ServerBinding
@@ -75,6 +76,10 @@ MAX_UNVERIFIED = 64
 
 STEP_END_S = 10.0
 """Seconds that a proxy type gets to give up what it opens when the client is gone: as long as to close it."""
+
+MAX_UNTAKEN_MESSAGES = 64
+"""Messages of one client that wait for the server half of their proxy type to start; others are dropped.  As
+many visitors of a client may ask at once."""
 
 MAX_UNANSWERED_PROXIES = 128
 """Registrations of one client that wait for their turn, at which no more are read: they are done one at a
@@ -139,6 +144,8 @@ class Session:
         self._registering: Deferred[RegisteredProxy] | None = None
         self._ending = False
         self._finished = False
+        self._untaken = 0
+        """Messages whose proxy type has no server half that runs yet."""
         self._waiting: list[Deferred[None]] = []
         self._probe = LivenessProbe(self._ask, rules.clock, self._is_deaf_since)
         self._work = WorkConnections(
@@ -214,6 +221,11 @@ class Session:
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to this client."""
         self._core.signal(proxy_name, visitor_name, body)
+        self._driver.step()
+
+    def send_message(self, message: Message) -> None:
+        """Sends a message of a proxy type to this client."""
+        self._core.send(message)
         self._driver.step()
 
     # --- work connections -------------------------------------------------------------------------
@@ -293,6 +305,8 @@ class Session:
             self._queue_step(event)
         elif isinstance(event, SignalReceived):
             self._signaled(event)
+        elif isinstance(event, MessageReceived):
+            self._message_received(event.message)
         elif isinstance(event, ProofReceived):
             self._verification.ask(event, self.identity)
         elif isinstance(event, SessionEnded):
@@ -384,6 +398,16 @@ class Session:
             self.log.failure(
                 "[{run}] [{proxy}] a defect while a signal was taken", failure, run=run_id, proxy=name
             )
+
+    def _message_received(self, message: Message) -> None:
+        if self._untaken >= MAX_UNTAKEN_MESSAGES:
+            return
+        self._untaken += 1
+        taken = Deferred.fromCoroutine(self._registry.messages.take(MessagePeer(self), message))
+        taken.addBoth(self._message_taken)
+
+    def _message_taken(self, _: object) -> None:
+        self._untaken -= 1
 
     # --- the end ----------------------------------------------------------------------------------
 

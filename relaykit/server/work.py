@@ -265,6 +265,8 @@ class WorkConnections:
         leg.pauseProducing()
         try:
             assignment = assign_work(idle.framing, proxy.name, seeker.origin, self._extensions)
+            if seeker.message is not None:
+                assignment += idle.framing.encode(seeker.message)
         except LocalProtocolError as error:
             # Another work connection would not take it either.
             leg.close()

@@ -69,6 +69,10 @@ _NONSENSE: tuple[dict[str, Any], ...] = (
 """Bodies of signals that no half of any type sends."""
 
 
+_SOMEBODY = Origin(Address("192.0.2.7", 7), Address("192.0.2.1", 80))
+"""A user."""
+
+
 class ProxyTypeTests(_TestCase):
     """Tests for any proxy type."""
 
@@ -168,7 +172,7 @@ class ProxyTypeTests(_TestCase):
         services: list[IStreamLeg] = []
         announced = ProxyTransport(proxy_protocol_version="v1")
         published = self.publish(relay, local=services.append, transport=announced)
-        published.proxy.open_work_leg(Origin(Address("192.0.2.7", 7), Address("192.0.2.1", 80)))
+        published.proxy.open_work_leg(_SOMEBODY)
         relay.settle()
         for service in services:
             received = RecordingReceiver(service)
@@ -200,7 +204,7 @@ class ProxyTypeTests(_TestCase):
         """A server half may speak to the backend by a Twisted protocol, which has a transport."""
         relay = MemoryRelay()
         published = self.publish(relay, local=echoing)
-        connected = published.proxy.endpoint(Origin()).connect(Factory.forProtocol(Protocol))
+        connected = published.proxy.endpoint(_SOMEBODY).connect(Factory.forProtocol(Protocol))
         relay.settle()
         protocol: Any = self.successResultOf(connected)
         protocol.transport.abortConnection()
@@ -241,7 +245,7 @@ class ProxyTypeTests(_TestCase):
 
     def work_leg(self, relay: MemoryRelay, published: Published) -> IStreamLeg:
         """A work leg of a proxy, the far end of which its backend has."""
-        opened = published.proxy.open_work_leg(Origin())
+        opened = published.proxy.open_work_leg(_SOMEBODY)
         relay.settle()
         leg: IStreamLeg = self.successResultOf(opened)
         return leg

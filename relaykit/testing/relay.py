@@ -33,6 +33,7 @@ from relaykit.interfaces import (
     IDatagramReceiver,
     ILegAcceptor,
     ILegReceiver,
+    IMessagingProxyType,
     IProxyType,
     IServerObserver,
 )
@@ -447,6 +448,7 @@ class _Guest(_Watched):
         """The options that a test gives its ingress."""
         self.server_host: IServerHost | None = None
         self.exposed: list[tuple[IRegisteredProxy, IExposure]] = []
+        self.has_messages = IMessagingProxyType.providedBy(proxy_type)
         self.made: tuple[Any, Any]
         """A backend or a visitor, with its host."""
 

@@ -12,6 +12,7 @@ from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.network import Network
 from relaykit.client.paths import Route
 from relaykit.client.service import RelayClient
+from relaykit.client.type_messages import HalfMessages
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
 from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
 from relaykit.config.schema.auth import ClientAuth
@@ -30,6 +31,12 @@ from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.testing.ports import MemoryPorts
 from relaykit.values import Secret
 from tests.server.scene import TOKEN, TYPES, Scene
+
+
+def no_messages() -> HalfMessages:
+    """What a client without sessions has of the messages of proxy types."""
+    return HalfMessages(lambda type_name: (), lambda: "run")
+
 
 SERVICE = "tcp:127.0.0.1:80"
 """The endpoint string of the local service."""

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.client.exchanges import ExchangeObservers
 from relaykit.client.hosts import PORT_RETRY_S, BackendHost, VisitorHost
 from relaykit.client.loops import OwnConnections
+from relaykit.client.type_messages import HalfMessages
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.lanes import DatagramLane
 from relaykit.dataplane.plane import DataPlane
@@ -41,9 +42,11 @@ from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
 from relaykit.sansio.wire.framing import V2
+from relaykit.sansio.wire.messages import Message, Ping
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingDatagrams, RecordingReceiver
 from relaykit.testing.ports import MemoryDatagramLeg, MemoryPorts, datagram_pair
 from relaykit.values import Address, ClientIdentity, Ended, Exchange, Origin, Secret
+from tests.client.scene import no_messages
 from tests.client.test_exchanges import RecordingExchanges
 from tests.dataplane.test_observing import RecordingObserver
 
@@ -76,6 +79,10 @@ class Client:
     datagram_services: list[MemoryDatagramLeg] = field(factory=list)
     extensions: frozenset[str] | None = EXTENSIONS
     failure: Exception | None = None
+    messages: HalfMessages = field(factory=no_messages)
+
+    def send_message(self, message: Message) -> None:
+        self.sent.append(message)
 
     def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
         self.dialed.append(endpoint)
@@ -309,6 +316,13 @@ class HostTests(SynchronousTestCase):
         self.backend.signal({"a": 1})
         self.visitor.signal({"b": 2})
         self.assertEqual(self.client.sent, [("alice.web", "", {"a": 1}), ("bob.db", "v", {"b": 2})])
+
+    def test_messages(self) -> None:
+        """Messages go to the server; hosts know what that calls their proxies."""
+        self.backend.send_message(Ping())
+        self.visitor.send_message(Ping())
+        self.assertEqual(self.client.sent, [Ping(), Ping()])
+        self.assertEqual((self.backend.proxy_name, self.visitor.proxy_name), ("alice.web", "bob.db"))
 
     def test_direct_paths(self) -> None:
         """Each host has direct paths of its own, which are made when they are wanted."""

@@ -30,7 +30,7 @@ from relaykit.options import HealthCheck, ProxyTransport
 from relaykit.proxies.tcp import LocalServiceBackend, TcpOptions
 from relaykit.sansio.wire.framing import MessageTooLong
 from relaykit.values import Address
-from tests.client.scene import tcp_proxy
+from tests.client.scene import no_messages, tcp_proxy
 from tests.server.scene import TYPES
 
 RUNNING = RegistrationState.RUNNING
@@ -62,7 +62,7 @@ class ProxyRegistrarTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        client: Any = SimpleNamespace(clock=self.clock)
+        client: Any = SimpleNamespace(clock=self.clock, messages=no_messages())
         self.proxies = ProxyRegistrar(client, TYPES, "alice", "relay.example")
         self.update(tcp_proxy(transport=ProxyTransport(use_encryption=True)))
         self.proxies.startService()
@@ -310,7 +310,7 @@ class HealthTests(SynchronousTestCase):
         """Makes a client with one of them, before its first session."""
         self.clock = Clock()
         self.dialing: list[Deferred[Any]] = []
-        client: Any = SimpleNamespace(clock=self.clock, dial=self.dial)
+        client: Any = SimpleNamespace(clock=self.clock, dial=self.dial, messages=no_messages())
         self.proxies = ProxyRegistrar(client, TYPES, "alice", "relay.example")
         self.update(self.checked())
         self.session = Session()
@@ -488,7 +488,7 @@ class AnyChangesTests(SynchronousTestCase):
     )
     def test_server_has_what_is_configured(self, steps: list[Any]) -> None:
         """In the end the server has what was configured last, and lets in users of that and nothing else."""
-        client: Any = SimpleNamespace(clock=Clock())
+        client: Any = SimpleNamespace(clock=Clock(), messages=no_messages())
         proxies = ProxyRegistrar(client, TYPES, "", "::1")
         proxies.startService()
         session: Any = None

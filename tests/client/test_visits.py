@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from attrs import define
@@ -23,7 +24,7 @@ from relaykit.sansio.control.server_opening import accept_visit, refuse_visit
 from relaykit.sansio.wire.framing import V2, Framing
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Origin, Secret
-from tests.client.scene import stcp_visitor
+from tests.client.scene import no_messages, stcp_visitor
 from tests.server.scene import TYPES
 
 ORIGIN = Origin(Address("192.168.0.7", 5000))
@@ -126,10 +127,10 @@ class VisitorsTests(SynchronousTestCase):
 
     def test_types_without_visitors(self) -> None:
         """A visitor of a type that has none is an error that names both."""
-        nothing: Any = None
+        client: Any = SimpleNamespace(messages=no_messages())
         configured = stcp_visitor()
         wrong = type(configured)(configured.common, configured.options, "tcp")
-        error = self.assertRaises(BrokenProxyType, Visitors(nothing, TYPES, "").planned, [wrong])
+        error = self.assertRaises(BrokenProxyType, Visitors(client, TYPES, "").planned, [wrong])
         self.assertEqual(str(error), 'visitor "v": proxy type "tcp" has no visitors')
 
     def test_session(self) -> None:
@@ -150,10 +151,10 @@ class VisitorsTests(SynchronousTestCase):
             def make_visitor(self, options: Any, host: IVisitorHost) -> IVisitor:
                 return Follower(Secret("k"), host)
 
-        nothing: Any = None
+        client: Any = SimpleNamespace(messages=no_messages())
         types: Any = {"stcp": FollowingType()}
         configured = [stcp_visitor("a"), stcp_visitor("b")]
-        visitors = Visitors(nothing, types, "")
+        visitors = Visitors(client, types, "")
         visitors.update(visitors.planned(configured))
         visitors.session_started()
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
@@ -165,8 +166,8 @@ class VisitorsTests(SynchronousTestCase):
 
     def test_found(self) -> None:
         """A visitor is found by its name."""
-        nothing: Any = None
-        visitors = Visitors(nothing, TYPES, "")
+        client: Any = SimpleNamespace(messages=no_messages())
+        visitors = Visitors(client, TYPES, "")
         visitors.update(visitors.planned([stcp_visitor()]))
         self.assertEqual(visitors.names, ["v"])
         self.assertIsNotNone(visitors.find("v"))

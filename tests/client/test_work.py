@@ -9,20 +9,22 @@ from unittest import mock
 
 from attrs import define, field
 from twisted.application.service import Service
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.client import work
 from relaykit.client.registrar import LocalProxy
-from relaykit.client.work import WorkConnections
+from relaykit.client.work import HANDED_S, WorkConnections
 from relaykit.errors import ConnectionFailed
-from relaykit.interfaces import IBackend, IStreamLeg
-from relaykit.options import ProxyTransport
+from relaykit.interfaces import IBackend, IMessagingProxyType, IStreamLeg
+from relaykit.options import Options, ProxyTransport
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
 from relaykit.sansio.control.server_opening import assign_work, refuse_work
 from relaykit.sansio.wire.framing import V2
+from relaykit.sansio.wire.messages import Message, Ping
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Ended, Origin, Secret
 from tests.client.scene import tcp_proxy
@@ -55,6 +57,7 @@ class Server:
     binding: bytes = b""
     """What proves that a connection belongs to the session."""
 
+    clock: Clock = field(factory=Clock)
     framing = V2
     run_id = "run"
     peer = Address("192.0.2.1", 7000)
@@ -72,6 +75,31 @@ class Server:
         return near, self.binding
 
 
+class Note(Message, frozen=True, kw_only=True):
+    """A message that backends are handed."""
+
+    type_byte = None
+    number = 0xA001
+
+    text: str = ""
+
+
+@implementer(IMessagingProxyType)
+class Handing:
+    """A proxy type whose backends are handed messages."""
+
+    name = "handing"
+    summary = "for tests"
+    proxy_options = ingress_options = Options
+    messages = handed = (Note,)
+
+    def make_ingress(self, options: Any, host: Any) -> Any:
+        """Not for a client."""
+
+    def make_backend(self, options: Any, host: Any) -> Any:
+        """Not in these tests."""
+
+
 class WorkConnectionTests(SynchronousTestCase):
     """From the request to the backend."""
 
@@ -79,14 +107,22 @@ class WorkConnectionTests(SynchronousTestCase):
         self.server = Server()
         self.backend = Backend()
         self.transport = ProxyTransport()
+        self.proxy_type: Any = None
+        self.handed: list[Any] = []
         session: Any = self.server
-        self.work = WorkConnections(session, self.exposed, TOKEN, lambda length: b"\x01" * length)
+        self.work = WorkConnections(session, self.exposed, TOKEN, lambda length: b"\x01" * length, self.give)
 
     def exposed(self, name: str) -> LocalProxy | None:
         """The one proxy of these tests."""
         host: Any = None
         configured = tcp_proxy("web", transport=self.transport)
-        return LocalProxy(configured, self.backend, host) if name == "web" else None
+        return LocalProxy(configured, self.backend, host, self.proxy_type) if name == "web" else None
+
+    def give(self, half: object, peer: object, message: Any) -> bool:
+        """Takes what the backend is handed."""
+        self.assertIs(half, self.backend)
+        self.handed.append(message)
+        return True
 
     def assigned(self, name: str = "web", payload: bytes = b"") -> RecordingReceiver:
         """Opens one and has the server assign it; what the server gets on it."""
@@ -115,6 +151,42 @@ class WorkConnectionTests(SynchronousTestCase):
         self.server.network.flush()
         self.assertGreater(len(received.data), before + 16)
         self.assertNotIn(b"secret words", received.data)
+
+    def hand(self, *data: bytes) -> RecordingReceiver:
+        """A work connection without user, for a backend that is handed messages; what the server gets."""
+        self.proxy_type = Handing()
+        self.work.open(1)
+        leg = self.server.legs[-1]
+        received = RecordingReceiver(leg)
+        for piece in (assign_work(V2, "web", Origin()), *data):
+            leg.write(piece)
+            self.server.network.flush()
+        return received
+
+    def test_handed(self) -> None:
+        """A backend is handed a message without transforms, and the connection ends."""
+        self.transport = ProxyTransport(use_encryption=True)
+        message = V2.encode(Note(text="hello"))
+        for cut in (0, 5, len(message)):
+            received = self.hand(message[:cut], message[cut:])
+            self.assertEqual((self.handed.pop(), received.ended), (Note(text="hello"), True))
+        self.assertEqual(self.backend.given, [])
+
+    def test_handed_something_else(self) -> None:
+        """What is not one of the type's messages, or comes too late, is not handed; the log says so."""
+        for data in (V2.encode(Ping()), b"nonsense" * 4, b""):
+            with capturedLogs() as logged:
+                received = self.hand(data)
+                self.server.clock.advance(HANDED_S)
+                self.server.network.flush()
+            self.assertEqual((self.handed, received.ended), ([], True))
+            self.assertEqual([each["problem"] for each in logged], ["work-connections"])
+
+    def test_users_of_a_type_that_is_handed_messages(self) -> None:
+        """A user of such a type is served like any other."""
+        self.proxy_type = Handing()
+        self.assigned()
+        self.assertEqual((len(self.backend.given), self.handed), (1, []))
 
     def test_nothing_left_behind(self) -> None:
         """Once they are closed, those that waited are gone with all they belong to: no garbage is left."""

@@ -93,6 +93,7 @@ class Reference:
     name: str
     module: str
     commands: tuple[str, ...] = ()
+    has_messages: bool = False
 
     def load(self) -> IProxyType:
         if self.name == "knock":

@@ -24,6 +24,7 @@ from relaykit.interfaces import IExposure, IFlow, IRegisteredProxy, IWorkLeg
 from relaykit.options import LoadBalancer, ProxyCommon
 from relaykit.proxies import stcp, tcp
 from relaykit.sansio.control.balancing import REST_S
+from relaykit.sansio.wire.messages import Ping
 from relaykit.server.groups import MEMBER_WAIT_S, MOVES_FOR_S, Groups, ProxyGroup
 from relaykit.server.liveness import PROBE_TIMEOUT_S
 from relaykit.server.status import GroupStatus
@@ -446,8 +447,10 @@ class AsAProxyTests(GroupTestCase):
         self.assertEqual(len(self.as_proxy.flows), 3)
 
     def test_signals(self) -> None:
-        """It takes no signals: nobody could say which client should get one."""
+        """It takes no signals and no messages: nobody could say which client should get one."""
         self.assertRaises(RefusedError, self.as_proxy.signal, {})
+        self.assertRaises(RefusedError, self.as_proxy.send_message, Ping())
+        self.failureResultOf(self.as_proxy.hand(Ping()), RefusedError)
 
     def open(self) -> Deferred[IWorkLeg]:
         """A work connection of some member."""

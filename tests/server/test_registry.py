@@ -24,6 +24,7 @@ from relaykit.sansio.control.texts import STOPPED
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
 from relaykit.sansio.wire.framing import V1
+from relaykit.sansio.wire.messages import Message
 from relaykit.server import registry
 from relaykit.server.accounting import Accounting
 from relaykit.server.budgets import Budgets
@@ -99,6 +100,9 @@ class Session:
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         self.sent.append((proxy_name, visitor_name, body))
+
+    def send_message(self, message: Message) -> None:
+        self.sent.append(message)
 
     def lane_codec(self, most_bytes: int = MOST_DATAGRAM_BYTES) -> LaneCodec:
         return agreed_codec(V1, (), most_bytes)

@@ -19,6 +19,7 @@ from relaykit.sansio.control.events import (
     KeyNeeded,
     LoggedIn,
     LoginRefused,
+    MessageReceived,
     ProofNeeded,
     ProxyRefused,
     ProxyRegistered,
@@ -288,6 +289,8 @@ class ClientControl(ControlSession):
                 self._events.append(SessionEnded(_ending(message.why), told(message.text)))
             case Signal():
                 self._signaled(message)
+            case _:
+                self._events.append(MessageReceived(message))
 
     def _ping(self) -> None:
         if Scope.HEARTBEATS in self._scopes:

@@ -33,6 +33,7 @@ __all__ = [
     "Refusal",
     "VisitAccepted",
     "WorkAssigned",
+    "handed_message",
     "open_visit",
     "open_work",
     "opening",
@@ -128,7 +129,7 @@ def open_visit(
 
 
 class OneMessage(Generic[MessageT, AnswerT]):
-    """Takes one message of a known type from the beginning of a stream, and nothing behind it.
+    """Takes one message of known types from the beginning of a stream, and nothing behind it.
 
     Provides :class:`relaykit.sansio.contract.PrefixParser`; the answer is what ``understand`` makes of
     the message.
@@ -137,26 +138,36 @@ class OneMessage(Generic[MessageT, AnswerT]):
     limit = _LONGEST_HEADER + MAX_PAYLOAD
 
     def __init__(
-        self, framing: Framing, expected: type[MessageT], understand: Callable[[MessageT], AnswerT]
+        self,
+        framing: Framing,
+        expected: type[MessageT] | tuple[type[MessageT], ...],
+        understand: Callable[[MessageT], AnswerT],
     ) -> None:
         self._framing = framing
-        self._expected = expected
+        self._expected = expected if isinstance(expected, tuple) else (expected,)
+        self._table = OPENING_MESSAGES.extended(*self._expected)
         self._understand = understand
 
     def feed(self, data: bytes) -> tuple[AnswerT, int] | None:
-        decoder = self._framing.make_decoder(OPENING_MESSAGES)
+        decoder = self._framing.make_decoder(self._table)
         decoder.receive(data)
         message = decoder.next_message()
         if message is None:
             return None
         if not isinstance(message, self._expected):
-            raise RemoteProtocolError(f"expected {self._expected.__name__}, got {type(message).__name__}")
+            expected = " or ".join(each.__name__ for each in self._expected)
+            raise RemoteProtocolError(f"expected {expected}, got {type(message).__name__}")
         return self._understand(message), len(data) - len(decoder.unread())
 
 
 def work_answer(framing: Framing) -> OneMessage[StartWorkConn, WorkAssigned | Refusal]:
     """The parser of the answer to a work connection."""
     return OneMessage(framing, StartWorkConn, _assignment)
+
+
+def handed_message(framing: Framing, classes: tuple[type[Message], ...]) -> OneMessage[Message, Message]:
+    """The parser of a message of a proxy type that a work connection was assigned for."""
+    return OneMessage(framing, classes, lambda message: message)
 
 
 def visit_answer(framing: Framing) -> OneMessage[NewVisitorConnResp, VisitAccepted | Refusal]:

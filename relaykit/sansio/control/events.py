@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.login_proofs import BindingFailure
-from relaykit.sansio.wire.messages import Login
+from relaykit.sansio.wire.messages import Login, Message
 from relaykit.values import Ended
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "LoggedIn",
     "LoginReceived",
     "LoginRefused",
+    "MessageReceived",
     "PeerPinged",
     "ProofNeeded",
     "ProofReceived",
@@ -157,6 +158,13 @@ class SignalReceived:
 
 
 @frozen
+class MessageReceived:
+    """To both: a message of a proxy type, one of those that the session was told to understand."""
+
+    message: Message
+
+
+@frozen
 class SessionEnded:
     """To both, last, and once: close the connection after what was to be sent.
 
@@ -182,5 +190,6 @@ SessionEvent: TypeAlias = (
     | WorkRequested
     | PeerPinged
     | SignalReceived
+    | MessageReceived
     | SessionEnded
 )

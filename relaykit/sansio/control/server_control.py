@@ -11,6 +11,7 @@ from relaykit.sansio.control.channel_binding import BoundKeys
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
     LoginReceived,
+    MessageReceived,
     PeerPinged,
     ProofReceived,
     ProxyWithdrawn,
@@ -308,6 +309,8 @@ class ServerControl(ControlSession):
                 self._events.append(ProxyWithdrawn(message.proxy_name))
             case Signal():
                 self._signaled(message)
+            case _:
+                self._events.append(MessageReceived(message))
         self._liveness.heard(now)
 
     def _answer_ping(self, now: float) -> None:

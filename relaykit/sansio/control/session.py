@@ -9,10 +9,11 @@ has taken the login.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from relaykit.errors import LocalProtocolError, RefusalCode, RefusedError, RemoteProtocolError
 from relaykit.sansio.contract import Buffer
@@ -39,6 +40,7 @@ from relaykit.values import Ended, Secret
 __all__ = [
     "ACTORS",
     "MOST_MESSAGES",
+    "SESSION_MESSAGES",
     "TRANSITIONS",
     "ControlRole",
     "ControlSession",
@@ -94,6 +96,7 @@ class ControlStep(enum.Enum):
     PING = "ping"
     PONG = "pong"
     SIGNAL = "signal"
+    MESSAGE = "send a message of a proxy type"
     GOODBYE = "say goodbye"
     END = "end"
 
@@ -114,6 +117,7 @@ ACTORS: Mapping[ControlStep, ControlRole | None] = {
     _Step.PING: _Role.CLIENT,
     _Step.PONG: _Role.SERVER,
     _Step.SIGNAL: None,
+    _Step.MESSAGE: None,
     _Step.GOODBYE: _Role.SERVER,
     _Step.END: None,
 }
@@ -144,6 +148,7 @@ TRANSITIONS: Mapping[tuple[ControlState, ControlStep], ControlState] = {
     (_State.ESTABLISHED, _Step.PING): _State.ESTABLISHED,
     (_State.ESTABLISHED, _Step.PONG): _State.ESTABLISHED,
     (_State.ESTABLISHED, _Step.SIGNAL): _State.ESTABLISHED,
+    (_State.ESTABLISHED, _Step.MESSAGE): _State.ESTABLISHED,
     (_State.ESTABLISHED, _Step.GOODBYE): _State.ENDED,
     (_State.ESTABLISHED, _Step.END): _State.ENDED,
 }
@@ -192,15 +197,15 @@ class SessionSettings:
 _OWN_MESSAGES: Mapping[str, type[Message]] = {SIGNAL: Signal, GOODBYE: Goodbye}
 """relaykit's own messages of an established session, by the extension that makes them legal."""
 
-_ALL_MESSAGES = CORE_MESSAGES.extended(*_OWN_MESSAGES.values())
+SESSION_MESSAGES = CORE_MESSAGES.extended(*_OWN_MESSAGES.values())
+"""All that the core of an established session may act on."""
 
 
-def _understood(extensions: frozenset[str]) -> MessageTable:
-    """What is understood where both ends have these extensions."""
-    if extensions >= _OWN_MESSAGES.keys():
-        return _ALL_MESSAGES
+@functools.lru_cache(maxsize=16)
+def _understood(extensions: frozenset[str], of_types: frozenset[type[Message]]) -> MessageTable:
+    """What is understood where both ends have these extensions; sessions that are alike share it."""
     own = [message for extension, message in _OWN_MESSAGES.items() if extension in extensions]
-    return CORE_MESSAGES.extended(*own) if own else CORE_MESSAGES
+    return evolve(CORE_MESSAGES.extended(*own, *of_types), skips_free=True)
 
 
 class ControlSession:
@@ -223,6 +228,7 @@ class ControlSession:
         """What both ends agreed on in the hello; empty with version 1 and with frp."""
         self._settings = settings
         self._decoder = framing.make_decoder(OPENING_MESSAGES)
+        self._of_types: frozenset[type[Message]] = frozenset()
         self._unread = False
         """Whether there may be more messages in what was received."""
         self._channel: Channel | None = None
@@ -291,6 +297,23 @@ class ControlSession:
                 raise RefusedError(RefusalCode.NOT_AVAILABLE, "the peer takes no signals")
             self._send(Signal(proxy_name=proxy_name, visitor_name=visitor_name, body=dict(body)))
 
+    def understand(self, messages: Iterable[type[Message]]) -> None:
+        """Has these messages of proxy types told, too, from the next one on; nothing is forgotten.
+
+        Each has a type of its own: see :class:`relaykit.sansio.control.type_messages.TypeMessages`.
+        """
+        self._of_types |= frozenset(messages)
+        if self._channel is not None:
+            self._decoder.messages = _understood(self.extensions, self._of_types)
+
+    def send(self, message: Message) -> None:
+        """Sends a message of a proxy type.
+
+        :raises LocalProtocolError: this version of the wire does not have it, or it is too long.
+        """
+        if self._step(ControlStep.MESSAGE):
+            self._send(message)
+
     def close(self, why: Ended = Ended.STOPPED, text: str = "") -> None:
         """Ends the session; the peer sees the connection closed."""
         self._end(why, text)
@@ -315,7 +338,7 @@ class ControlSession:
         """Encrypts from here on, in both directions."""
         self.extensions = frozenset() if agreed is None else agreed.extensions
         self._channel = channel
-        self._decoder = self.framing.make_decoder(_understood(self.extensions))
+        self._decoder = self.framing.make_decoder(_understood(self.extensions, self._of_types))
         self._liveness = liveness
 
     def _read_plain(self, data: Buffer, now: float) -> None:
@@ -335,7 +358,7 @@ class ControlSession:
                 return
             if not isinstance(message, Message):
                 raise RemoteProtocolError("a hello after the login")
-            step = _step_of(message)
+            step = ControlStep.MESSAGE if type(message) in self._of_types else _step_of(message)
             if step is not None and ACTORS[step] is not self.role:
                 self._peer_steps(step)
                 self._received(message, now)

@@ -19,7 +19,7 @@ from attrs import field, frozen
 
 from relaykit.errors import LocalProtocolError, RemoteProtocolError
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.wire.messages import CORE_MESSAGES, Message, MessageTable
+from relaykit.sansio.wire.messages import CORE_MESSAGES, FREE_NUMBERS, Message, MessageTable
 
 __all__ = [
     "MAGIC",
@@ -234,6 +234,8 @@ class V2Decoder(Decoder):
             raise MalformedFrame("a message has no number")
         (number,) = _NUMBER.unpack_from(payload)
         if number not in self.messages.by_number:
+            if self.messages.skips_free and number in FREE_NUMBERS:
+                return None
             raise UnknownMessage(f"no message has the number {number}")
         message_type = self.messages.by_number[number]
         if message_type is None:

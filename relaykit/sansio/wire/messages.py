@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.wire import gojson
@@ -20,6 +20,7 @@ from relaykit.sansio.wire.gojson import MalformedMessage
 
 __all__ = [
     "CORE_MESSAGES",
+    "FREE_NUMBERS",
     "MOST_NAME",
     "ClientSpec",
     "CloseProxy",
@@ -45,6 +46,12 @@ MOST_NAME = 255
 """Characters of a name on the wire: of proxies and visitors, users, client ids, run ids, hosts.  Names of
 hosts and of files have no more, so whoever makes names of those has room.  In JSON a character has six bytes
 at most: a message of version 1 holds six such names, and an answer that repeats two of them always fits."""
+
+FREE_NUMBERS = range(0x8000, 0x10000)
+"""Numbers for messages of proxy types that come with other packages; such a message is in version 2 only.
+
+Nobody hands them out: a package takes some at random, and two that have the same are not used together.  On a
+control connection relaykit skips those that it does not know; frp's programs end the session at one."""
 
 Name = Annotated[str, msgspec.Meta(max_length=MOST_NAME)]
 """A field that names something; what has more characters is malformed, whoever sends it."""
@@ -319,6 +326,8 @@ class MessageTable:
     """Version 1; None: legal and skipped."""
     by_number: Mapping[int, type[Message] | None]
     """Version 2; None: legal and skipped."""
+    skips_free: bool = False
+    """Whether those of :data:`FREE_NUMBERS` are legal and skipped, too."""
 
     @classmethod
     def of(cls, messages: Iterable[type[Message]]) -> MessageTable:
@@ -335,7 +344,7 @@ class MessageTable:
             if message.type_byte is not None:
                 _add(by_type_byte, message.type_byte, message)
             _add(by_number, message.number, message)
-        return MessageTable(by_type_byte, by_number)
+        return evolve(self, by_type_byte=by_type_byte, by_number=by_number)
 
 
 def _add(table: dict[int, type[Message] | None], key: int, message: type[Message]) -> None:

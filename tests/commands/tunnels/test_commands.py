@@ -263,6 +263,7 @@ class Reference:
     """What a dropin has for a type that is there already."""
 
     type: Any
+    has_messages = False
 
     @property
     def name(self) -> str:

@@ -29,6 +29,7 @@ from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
 from relaykit.sansio.control.server_opening import FirstMessage, ServerOpening
 from relaykit.sansio.control.session import ControlState, Heartbeat
 from relaykit.sansio.lanes.messages import UDPPacket
+from relaykit.sansio.nathole.messages import NatHoleResp
 from relaykit.sansio.wire.extension_messages import Goodbye
 from relaykit.sansio.wire.framing import (
     MAGIC,
@@ -66,7 +67,6 @@ from tests.sansio.control.ends import (
     server,
     settings,
 )
-from tests.sansio.wire.type_messages import NatHoleResp
 
 RUN_ID = "0123456789abcdef"
 

@@ -21,6 +21,7 @@ from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.events import (
     LoggedIn,
     LoginRefused,
+    MessageReceived,
     PeerPinged,
     ProxyRefused,
     ProxyRegistered,
@@ -33,6 +34,7 @@ from relaykit.sansio.control.extensions import Agreement
 from relaykit.sansio.control.server_control import ServerControl
 from relaykit.sansio.control.server_opening import FirstMessage
 from relaykit.sansio.control.session import ControlState, Heartbeat
+from relaykit.sansio.nathole.messages import NatHoleClient, NatHoleReport, NatHoleResp, NatHoleVisitor
 from relaykit.sansio.wire.framing import MAGIC, V1, V2, HelloFrame
 from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import CORE_MESSAGES, Login, Message
@@ -40,7 +42,6 @@ from relaykit.values import Ended, Secret
 from tests import recorded
 from tests.recorded import Conversation
 from tests.sansio.control.ends import ServerEnd, TokenClient, TokenServer, sent, settings
-from tests.sansio.wire.type_messages import NatHoleClient, NatHoleReport, NatHoleResp, NatHoleVisitor
 
 NAT_HOLES = {each.__name__: each for each in (NatHoleClient, NatHoleReport, NatHoleResp, NatHoleVisitor)}
 MESSAGES = CORE_MESSAGES.extended(*NAT_HOLES.values())
@@ -127,7 +128,9 @@ class ServerReplayTests(SynchronousTestCase):
 
         def make(first: FirstMessage) -> ServerControl:
             chosen = settings(token=token, entropy=entropy)
-            return TokenServer(TokenVerifier(token, scopes), first, chosen, "0.70.1", 0.0)
+            server = TokenServer(TokenVerifier(token, scopes), first, chosen, "0.70.1", 0.0)
+            server.understand(NAT_HOLES.values())
+            return server
 
         end = ServerEnd(make)
         end.opening._entropy = entropy
@@ -166,7 +169,7 @@ class ServerReplayTests(SynchronousTestCase):
         elif name == "NewProxyResp":
             session.registered(fields["proxy_name"], fields.get("remote_addr", ""))
         elif name in NAT_HOLES:
-            session._send(made(name, fields))
+            session.send(made(name, fields))
 
     def check_events(self, conversation: Conversation, events: list[Any], answers: list[Any]) -> None:
         """Compares what the session told with what the client was recorded to say."""
@@ -182,6 +185,8 @@ class ServerReplayTests(SynchronousTestCase):
                 refused_pings -= 1
             elif name == "Ping":
                 told.append(PeerPinged())
+            elif name in NAT_HOLES:
+                told.append(MessageReceived(made(name, fields)))
         following = [event for event in events if not isinstance(event, SessionEnded)]
         if following and type(following[0]).__name__ == "LoginReceived":
             following.pop(0)
@@ -206,6 +211,7 @@ class ClientReplayTests(SynchronousTestCase):
         header = conversation.recording.header
         token = Secret(header.get("clientToken", header["token"]))
         core = self.make(conversation, token)
+        core.understand(NAT_HOLES.values())
         output = sent(core)
         self.assertTrue(conversation.c2s.startswith(output))
         rest = iter(conversation.s2c[place : place + 1] for place in range(len(conversation.s2c)))
@@ -266,7 +272,7 @@ class ClientReplayTests(SynchronousTestCase):
         elif name == "CloseProxy":
             core.withdraw(fields["proxy_name"])
         elif name in NAT_HOLES:
-            core._send(made(name, fields))
+            core.send(made(name, fields))
 
     def check_events(self, conversation: Conversation, events: list[Any]) -> None:
         """Compares what the session told with what the server was recorded to say."""
@@ -285,6 +291,8 @@ class ClientReplayTests(SynchronousTestCase):
                 told.append(ProxyRegistered(fields["proxy_name"], fields.get("remote_addr", "")))
             elif name == "Pong" and error:
                 told.append(SessionEnded(Ended.REFUSED, error))
+            elif name in NAT_HOLES:
+                told.append(MessageReceived(made(name, fields)))
         self.assertEqual(events, told)
 
 

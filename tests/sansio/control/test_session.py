@@ -18,10 +18,12 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.errors import LocalProtocolError
 from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.events import (
     LoggedIn,
+    MessageReceived,
     PeerPinged,
     ProxyRefused,
     ProxyRegistered,
@@ -43,7 +45,9 @@ from relaykit.sansio.control.session import (
     ControlStep,
     Heartbeat,
 )
+from relaykit.sansio.nathole.messages import NAT_HOLE_MESSAGES, NatHoleClient, NatHoleResp
 from relaykit.sansio.wire.framing import V1, V2, Framing
+from relaykit.sansio.wire.messages import FREE_NUMBERS, Message
 from relaykit.testing.pair import byte_by_byte, whole
 from relaykit.values import Ended
 from tests.sansio.control.ends import (
@@ -84,6 +88,71 @@ class TableTests(SynchronousTestCase):
         """The two ends are the two roles."""
         self.assertEqual((ClientControl.role, ServerControl.role), (ControlRole.CLIENT, ControlRole.SERVER))
         self.assertTrue(issubclass(ClientControl, ControlSession))
+
+
+class Wave(Message, frozen=True, kw_only=True):
+    """A message of a foreign proxy type."""
+
+    type_byte = None
+    number = FREE_NUMBERS.start
+
+    text: str = ""
+
+
+class TypeMessagesTests(SynchronousTestCase):
+    """Messages of proxy types, which pass a session unread."""
+
+    def test_both_ways(self) -> None:
+        """Each end is told those that it understands, from then on and before there is a session."""
+        for framing in BOTH:
+            pair = established(framing)
+            near, far = pair.near.core, pair.far.core.session
+            assert far is not None
+            for core in (near, far):
+                core.understand(NAT_HOLE_MESSAGES)
+            near.send(NatHoleClient(sid="1"))
+            far.send(NatHoleResp(sid="2"))
+            pair.settle()
+            self.assertEqual(pair.far.events, [MessageReceived(NatHoleClient(sid="1"))])
+            self.assertEqual(pair.near.events, [MessageReceived(NatHoleResp(sid="2"))])
+            self.assertEqual((near.state, far.state), (ControlState.ESTABLISHED,) * 2)
+
+    def test_early(self) -> None:
+        """What a client says before its login is answered is told, too, if it was to be understood before."""
+        core = client(V2)
+        far = server(opened(sent(core), frozenset()))
+        far.understand([Wave])
+        core.understand([Wave])
+        far.accept("0123456789abcdef", 0.0)
+        core.receive(sent(far), 0.0)
+        core.send(Wave(text="hello"))
+        far.events()
+        far.receive(sent(core), 0.0)
+        self.assertEqual(far.events(), [MessageReceived(Wave(text="hello"))])
+
+    def test_not_understood(self) -> None:
+        """Those of frp's and of other packages that an end does not know are skipped."""
+        pair = established(V2)
+        pair.near.core.send(NatHoleClient(sid="1"))
+        pair.near.core.send(Wave(text="hello"))
+        pair.near.core.register("p", "tcp", {})
+        pair.settle()
+        self.assertEqual(pair.far.events, [RegistrationRequested("p", "tcp", {})])
+
+    def test_old_wire(self) -> None:
+        """The first version of the wire has no messages but frp's; the session goes on."""
+        pair = established(V1)
+        self.assertRaises(LocalProtocolError, pair.near.core.send, Wave())
+        self.assertIs(pair.near.core.state, ControlState.ESTABLISHED)
+
+    def test_when(self) -> None:
+        """They are of an established session; one that has ended says nothing."""
+        core = client(V2)
+        self.assertRaises(LocalProtocolError, core.send, Wave())
+        core.close()
+        sent(core)
+        core.send(Wave())
+        self.assertEqual(sent(core), b"")
 
 
 class BothEndsTests(SynchronousTestCase):

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.sansio.nathole.messages import NatHoleSid
 from relaykit.sansio.wire.cipher import Decryptor, Encryptor, derive_key
 from relaykit.sansio.wire.framing import encode_v1
 from relaykit.sansio.wire.messages import Pong, ReqWorkConn
 from relaykit.testing.cuts import feed_every_cut
-from tests.sansio.wire.type_messages import NatHoleSid
 
 IV = bytes(range(16))
 GOLDEN = bytes.fromhex("000102030405060708090a0b0c0d0e0f5e98a24026e4cf47613434ea3402bd6e9c748e08a532")

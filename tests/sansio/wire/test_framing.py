@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -214,6 +216,15 @@ class V2Tests(SynchronousTestCase):
         """A message of frp's that nobody here handles is skipped."""
         data = encode_v2(PACKET) + encode_v2(Pong())
         self.assertEqual(feed_every_cut(data, reading(V2Decoder)), [Pong(), b""])
+
+    def test_free_numbers(self) -> None:
+        """Where a table says so, messages of other packages that it does not have are skipped."""
+        data = bytes.fromhex("00100000000000048000") + b"{}" + encode_v2(Pong())
+        lenient = partial(V2Decoder, evolve(CORE_MESSAGES, skips_free=True))
+        self.assertEqual(feed_every_cut(data, reading(lenient)), [Pong(), b""])
+        decoder = V2Decoder()
+        decoder.receive(data)
+        self.assertRaises(UnknownMessage, decoder.next_message)
 
     def test_refused_headers(self) -> None:
         """Flags, unknown types of frame and excess length are refused by the header alone."""

@@ -11,6 +11,7 @@ from msgspec import structs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.lanes.messages import UDPPacket
+from relaykit.sansio.nathole.messages import NAT_HOLE_MESSAGES
 from relaykit.sansio.wire.extension_messages import Goodbye, Signal
 from relaykit.sansio.wire.framing import encode_v1
 from relaykit.sansio.wire.gojson import MalformedMessage
@@ -28,7 +29,6 @@ from relaykit.sansio.wire.messages import (
     Ping,
     StartWorkConn,
 )
-from tests.sansio.wire.type_messages import NAT_HOLE_MESSAGES
 
 LOGIN = (
     b'{"version":"0.70.1","hostname":"h","os":"linux","arch":"amd64",'

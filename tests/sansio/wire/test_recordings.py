@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.lanes.messages import UDPPacket
+from relaykit.sansio.nathole.messages import NAT_HOLE_MESSAGES
 from relaykit.sansio.wire.aead import Algorithm, Opener, Sealer
 from relaykit.sansio.wire.cipher import Decryptor, Encryptor, derive_key
 from relaykit.sansio.wire.coders import Stack, StreamCoder, inbound_coders, outbound_coders
@@ -40,7 +41,6 @@ from relaykit.sansio.wire.hello import (
 from relaykit.sansio.wire.messages import CORE_MESSAGES, Message
 from tests import recorded
 from tests.recorded import Conversation, Direction
-from tests.sansio.wire.type_messages import NAT_HOLE_MESSAGES
 
 MESSAGES = CORE_MESSAGES.extended(UDPPacket, *NAT_HOLE_MESSAGES)
 DIRECTIONS: tuple[Direction, ...] = ("c2s", "s2c")

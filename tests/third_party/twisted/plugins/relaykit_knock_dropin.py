@@ -4,6 +4,7 @@ from relaykit.plugins import CarrierReference, ProxyTypeReference
 
 from relaykit_knock.shout import ShoutParser
 
+bell = ProxyTypeReference("bell", "relaykit_knock.bell", has_messages=True)
 beacon = ProxyTypeReference("beacon", "relaykit_knock.beacon")
 knock = ProxyTypeReference("knock", "relaykit_knock.knock", commands=("gate", "knock"))
 room = ProxyTypeReference("room", "relaykit_knock.room")

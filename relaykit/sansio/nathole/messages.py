@@ -1,10 +1,10 @@
-"""Messages of frp's hole punching, as recorded sessions hold them; relaykit has its own."""
+"""The messages of frp's hole punching, which the proxy type ``xtcp`` has clients and servers understand."""
 
 from __future__ import annotations
 
 import msgspec
 
-from relaykit.sansio.wire.messages import Message, Whole
+from relaykit.sansio.wire.messages import Message, Name, Whole
 
 __all__ = [
     "NAT_HOLE_MESSAGES",
@@ -31,14 +31,14 @@ class NatHoleVisitor(Message, frozen=True, kw_only=True):
     number = 14
     secret_fields = frozenset({"sign_key"})
 
-    transaction_id: str = ""
-    proxy_name: str = ""
+    transaction_id: Name = ""
+    proxy_name: Name = ""
     pre_check: bool = False
-    protocol: str = ""
+    protocol: Name = ""
     sign_key: str = ""
     timestamp: Whole = 0
-    mapped_addrs: tuple[str, ...] = ()
-    assisted_addrs: tuple[str, ...] = ()
+    mapped_addrs: tuple[Name, ...] = ()
+    assisted_addrs: tuple[Name, ...] = ()
 
 
 class NatHoleClient(Message, frozen=True, kw_only=True):
@@ -50,11 +50,11 @@ class NatHoleClient(Message, frozen=True, kw_only=True):
     type_byte = 0x6E
     number = 15
 
-    transaction_id: str = ""
-    proxy_name: str = ""
-    sid: str = ""
-    mapped_addrs: tuple[str, ...] = ()
-    assisted_addrs: tuple[str, ...] = ()
+    transaction_id: Name = ""
+    proxy_name: Name = ""
+    sid: Name = ""
+    mapped_addrs: tuple[Name, ...] = ()
+    assisted_addrs: tuple[Name, ...] = ()
 
 
 class PortsRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -72,7 +72,7 @@ class DetectBehavior(
     ``ttl`` is the IP time to live of probes, 0 for the system's.  Times are in milliseconds.
     """
 
-    role: str = ""
+    role: Name = ""
     mode: Whole = 0
     ttl: Whole = 0
     send_delay_ms: Whole = 0
@@ -91,11 +91,11 @@ class NatHoleResp(Message, frozen=True, kw_only=True):
     type_byte = 0x6D
     number = 16
 
-    transaction_id: str = ""
-    sid: str = ""
-    protocol: str = ""
-    candidate_addrs: tuple[str, ...] = ()
-    assisted_addrs: tuple[str, ...] = ()
+    transaction_id: Name = ""
+    sid: Name = ""
+    protocol: Name = ""
+    candidate_addrs: tuple[Name, ...] = ()
+    assisted_addrs: tuple[Name, ...] = ()
     detect_behavior: DetectBehavior = msgspec.field(default_factory=DetectBehavior)
     error: str = ""
 
@@ -110,8 +110,8 @@ class NatHoleSid(Message, frozen=True, kw_only=True):
     type_byte = 0x35
     number = 17
 
-    transaction_id: str = ""
-    sid: str = ""
+    transaction_id: Name = ""
+    sid: Name = ""
     response: bool = False
     nonce: str = ""
 
@@ -122,7 +122,7 @@ class NatHoleReport(Message, frozen=True, kw_only=True):
     type_byte = 0x36
     number = 18
 
-    sid: str = ""
+    sid: Name = ""
     success: bool = False
 
 

@@ -1,0 +1,1 @@
+"""Tests of frp's hole punching without I/O."""
