@@ -55,13 +55,14 @@ class End:
                 filtering=kind.filtering,
                 ports=Ports(kind.allocation, low=kind.block[0], high=kind.block[1])
                 if kind.allocation is PortAllocation.BLOCK
-                else Ports(PortAllocation.RANDOM),
+                else Ports(kind.allocation, step=int(kind.allocation is PortAllocation.STEPPED)),
             ),
             opening_ttl=2,
             internet=is_public,
             entropy=lab.chance.randbytes,
             seconds=lambda: lab.now,
         )
+        self.ended_at = 0.0
         self.path: UdpPath | None = None
         self.error: Failure | None = None
 
@@ -78,6 +79,7 @@ class End:
 
     def _failed(self, why: Failure) -> None:
         self.error = why
+        self.ended_at = self.lab.now
 
     @property
     def reason(self) -> FailureReason | None:

@@ -125,9 +125,10 @@ def known(kind: str) -> NatBehavior:
         "fullshift": Filtering.ENDPOINT_INDEPENDENT,
         "addr": Filtering.ADDRESS_DEPENDENT,
     }.get(name, Filtering.ADDRESS_AND_PORT_DEPENDENT)
-    ports = Ports(PortAllocation.RANDOM)
-    if name == "symblk":
-        ports = Ports(PortAllocation.BLOCK, low=20480, high=21503)
+    ports = {
+        "symseq": Ports(PortAllocation.STEPPED, step=1),
+        "symblk": Ports(PortAllocation.BLOCK, low=20480, high=21503),
+    }.get(name, Ports(PortAllocation.RANDOM))
     return NatBehavior(udp_works=True, filtering=filtering, ports=ports)
 
 

@@ -24,6 +24,8 @@ from relaykit.values import Address
 __all__ = [
     "BLOCK_MAX",
     "LIFETIMES_S",
+    "OTHERS_ROUND_TRIPS",
+    "OTHERS_S",
     "PORT_SAMPLES",
     "STEP_MAX",
     "BehaviorDiscovery",
@@ -44,6 +46,13 @@ __all__ = [
 PORT_SAMPLES = 12
 """Sockets whose ports are compared.  That many random ports fall into one aligned quarter of all
 ports, and so look like a block, once in four million times."""
+
+OTHERS_S = 0.35
+"""How long the short question before a punch waits for further answers once one is there: three times as long
+as the second request takes to be sent.  A port that a firewall closes must not cost the QUICK schedule."""
+
+OTHERS_ROUND_TRIPS = 2.0
+"""The same in multiples of the time that the first answer took."""
 
 BLOCK_MAX = 16384
 """Widest range of ports that is taken for a block."""
@@ -296,6 +305,10 @@ class _Discovery(Inquiry):
         for event in self._prober.events():
             self._waiting.discard(event.question)
             self._outcomes[event.question] = None if isinstance(event, Unanswered) else event
+        self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
+        """Asks the next questions, once nothing more is waited for."""
         while self._script is not None and not self._waiting:
             try:
                 self._ask(self._script.send(self._outcomes), now)
@@ -308,8 +321,37 @@ class MappingDiscovery(_Discovery):
     """The short question before each punch: which external address this socket has, and the next one.
 
     ``servers`` are all known STUN addresses, ``sockets`` the one local address.  A lost answer is
-    not taken for a symmetric NAT: only answers count.  Emits one :class:`NatBehavior`.
+    not taken for a symmetric NAT: only answers count, and those that do not come soon after the first are
+    not waited for.  Emits one :class:`NatBehavior`.
     """
+
+    def __init__(
+        self, servers: Sequence[Address], sockets: Sequence[Address], entropy: Callable[[int], bytes]
+    ) -> None:
+        super().__init__(servers, sockets, entropy)
+        self._began = 0.0
+        self._enough_at: float | None = None
+
+    def start(self, now: float) -> None:
+        self._began = now
+        super().start(now)
+
+    def next_wakeup(self) -> float | None:
+        due = super().next_wakeup()
+        return due if due is None or self._enough_at is None else min(due, self._enough_at)
+
+    def wake(self, now: float) -> None:
+        super().wake(now)
+        if self._waiting and self._enough_at is not None and now >= self._enough_at:
+            self._prober.give_up()
+            self._outcomes.update(dict.fromkeys(self._waiting))
+            self._waiting.clear()
+            self._go_on(now)
+
+    def _advance(self, now: float) -> None:
+        super()._advance(now)
+        if self._enough_at is None and any(self._outcomes.values()):
+            self._enough_at = now + max(OTHERS_S, OTHERS_ROUND_TRIPS * (now - self._began))
 
     def _questions(self) -> _Script[NatBehavior]:
         questions = [Question(server=server, schedule=QUICK) for server in self._servers]

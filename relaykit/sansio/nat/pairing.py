@@ -75,6 +75,10 @@ STRATEGIES: MappingType[tuple[NatType, NatType], Strategy] = {
 """(own type, the other's type): own strategy.  Pairs that are missing: :attr:`Strategy.GIVE_UP`."""
 
 
+_CHOSEN = (PortAllocation.STEPPED, PortAllocation.BLOCK, PortAllocation.RANDOM)
+"""What is said of ports that are not the sockets' own."""
+
+
 @frozen
 class NatView:
     """What one side knows of its own NAT and tells the other."""
@@ -93,7 +97,8 @@ class NatView:
         if thorough is not None and thorough.udp_works:
             if filtering is Filtering.UNKNOWN:
                 filtering = thorough.filtering
-            if ports.allocation in (PortAllocation.UNKNOWN, PortAllocation.RANDOM):
+            # Its twelve samples tell more than the two to four of the short question.
+            if thorough.ports.allocation in _CHOSEN or ports.allocation not in _CHOSEN:
                 ports = thorough.ports
             if mapping in (Mapping.UNKNOWN, Mapping.NOT_PORT_DEPENDENT) and latest.is_translated:
                 mapping = mapping if thorough.mapping is Mapping.UNKNOWN else thorough.mapping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from relaykit.sansio.nat.behavior import (
     Filtering,
@@ -129,7 +129,7 @@ def make_side(
         filtering=Filtering.ENDPOINT_INDEPENDENT if kind.public else kind.filtering,
         ports=Ports(kind.allocation, low=kind.block[0], high=kind.block[1])
         if kind.allocation is PortAllocation.BLOCK
-        else found.ports,
+        else Ports(kind.allocation, step=int(kind.allocation is PortAllocation.STEPPED)),
     )
     candidates = [Candidate(CandidateKind.HOST, Address(host, port))]
     if found.mapped is not None:
@@ -160,9 +160,12 @@ def punch(
     responder: Side,
     skew_s: float | None = None,
     keys: tuple[bytes, bytes] = (KEY, KEY),
+    generation: int = 0,
 ) -> Outcome:
     """Lets both punch; the responder begins first by one delay of the lab, or by ``skew_s``."""
     began = lab.now
+    for side in (initiator, responder):
+        side.candidates = evolve(side.candidates, generation=generation)
     nodes = [_start(lab, PeerRole.RESPONDER, responder, initiator, keys[0])]
     lab.run(skew_s if skew_s is not None else lab.delay_s)
     nodes.insert(0, _start(lab, PeerRole.INITIATOR, initiator, responder, keys[1]))

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.sansio.nat.behavior import (
     BLOCK_MAX,
     LIFETIMES_S,
+    OTHERS_S,
     PORT_SAMPLES,
     BehaviorDiscovery,
     Filtering,
@@ -271,6 +272,21 @@ class MappingDiscoveryTests(SynchronousTestCase):
         found, _ = self.ask(lab, lab.nat(WAN, Mapping(P), allocation=PortAllocation.STEPPED))
         self.assertEqual(found.ports, Ports(PortAllocation.STEPPED, step=1))
         self.assertEqual(found.latest_port, 20003)
+
+    def test_one_closed_port(self) -> None:
+        """Servers that do not answer are not waited for once others have, and the mapping is not known."""
+        lab = Lab(seed=1, delay_s=0.02)
+        lab.stun_server([S1])
+        machine = lab.machine("192.168.1.100", behind=lab.nat(WAN, Mapping(P)))
+        core = MappingDiscovery([S1, S1B], [Address("192.168.1.100", 5000)], lab.chance.randbytes)
+        node = machine.run(core, [5000])
+        began = lab.now
+        core.start(lab.now)
+        self.assertTrue(lab.run(30.0, until=lambda: bool(node.events)))
+        ((at, found),) = node.events
+        self.assertAlmostEqual(at - began, 0.04 + OTHERS_S, 3)
+        self.assertEqual((found.mapped.host, found.mapping), (WAN, Mapping.UNKNOWN))
+        self.assertIsNone(core.next_wakeup())
 
     def test_blocked(self) -> None:
         """No answer at all takes less than two seconds."""

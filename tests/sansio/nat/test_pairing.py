@@ -76,7 +76,10 @@ class NatTypeTests(SynchronousTestCase):
         random = NatBehavior(udp_works=True, mapping=every, ports=Ports(PortAllocation.RANDOM), latest_port=5)
         self.assertEqual(NatView.of(random, thorough), NatView(True, every, strict, block, 5))
         stepped = NatBehavior(udp_works=True, mapping=every, ports=steps, latest_port=5)
-        self.assertEqual(NatView.of(stepped, thorough).ports, steps)
+        few_samples = NatView.of(stepped, thorough)
+        self.assertEqual((few_samples.ports, nat_type_of(few_samples)), (block, NatType.BLOCK))
+        preserved = NatBehavior(udp_works=True, ports=Ports(PortAllocation.PRESERVED))
+        self.assertEqual(NatView.of(stepped, preserved).ports, steps)
         self.assertEqual(NatView.of(stepped).filtering, Filtering.UNKNOWN)
         self.assertEqual(NatView.of(stepped, NatBehavior(udp_works=False)), NatView.of(stepped))
 
