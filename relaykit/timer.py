@@ -81,6 +81,11 @@ class Timer:
         if due is not None and self._on_due is not None:
             self._schedule(due)
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it is going to call."""
+        return self._due is not None
+
     def stop(self) -> None:
         """Never calls again, and forgets whom: mostly its owner, which would be a reference cycle."""
         self._on_due = None

@@ -130,7 +130,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "nat": Layer(
         "STUN and the discovery of NATs on real sockets",
-        ("driver", "timer", "sansio", *_VOCABULARY),
+        ("driver", "timer", "descriptors", "sansio", *_VOCABULARY),
     ),
     "dataplane": Layer(
         "moving bytes; knows nothing of sessions or proxy types",

@@ -30,6 +30,7 @@ __all__ = [
     "IListeningPort",
     "ILossReceiver",
     "IMeasuredPath",
+    "IMoveReceiver",
     "IMuxedLeg",
     "IPiecesReceiver",
     "ISecureLeg",
@@ -295,6 +296,13 @@ class IDatagramReceiver(Interface):
         """The leg is gone; called once, last, also after close."""
 
 
+class IMoveReceiver(IDatagramReceiver):
+    """A receiver that wants to know where its peer is."""
+
+    def peer_moved(peer: Address) -> None:
+        """The peer is reached at this :class:`relaykit.values.Address` from now on; the leg sends there."""
+
+
 class IDatagramLeg(Interface):
     """Datagrams to and from one peer: a UDP socket, one source on a port, frames in a stream.
 
@@ -303,7 +311,9 @@ class IDatagramLeg(Interface):
     A leg delivers nothing until it was attached to a receiver; a few datagrams are held until then.
     """
 
-    peer = Attribute("The :class:`relaykit.values.Address` of the other end, or None.")
+    peer = Attribute(
+        "The :class:`relaykit.values.Address` of the other end, or None; that of a direct path may change."
+    )
     host = Attribute("The :class:`relaykit.values.Address` of this end, or None.")
     dropped = Attribute("Datagrams that were dropped here up to now, both ways.")
 

@@ -49,7 +49,9 @@ class IDirectPaths(Interface):
     together, and made the key that the path was found with.  :meth:`IDirectPath.open_streams` makes sure.
     """
 
-    def call(secret: Secret, for_datagrams: bool = False) -> Deferred[IDirectPath]:
+    def call(
+        secret: Secret, for_datagrams: bool = False, on_overdue: Callable[[], None] | None = None
+    ) -> Deferred[IDirectPath]:
         """For a visitor: a path to the client of the proxy, which the visitor owns.
 
         ``secret`` is what its exposure may ask for.  The path is for streams, so it is made of UDP only where
@@ -57,6 +59,9 @@ class IDirectPaths(Interface):
         :class:`relaykit.errors.RendezvousRefusedError`, with
         :class:`relaykit.errors.RendezvousFailedError`, or with :class:`relaykit.errors.RefusedError` where
         the server takes no signals.  Cancelling ends the rendezvous at both ends.
+
+        ``on_overdue`` is called once if after :data:`relaykit.nat.direct_paths.OVERDUE_S` there is neither a
+        path nor an error: whoever waits is to be served in another way.  A path may still come.
         """
 
     def answer(on_path: Callable[[IDirectPath], None], for_datagrams: bool = False) -> None:
@@ -85,7 +90,9 @@ class IDirectPath(Interface):
     role = Attribute(
         "Which end this is, a :class:`relaykit.sansio.nat.checks.PeerRole`: the visitor initiates."
     )
-    peer = Attribute("The :class:`relaykit.values.Address` where the peer is reached.")
+    peer = Attribute(
+        "The :class:`relaykit.values.Address` where the peer is reached; a path of UDP follows its peer."
+    )
     host = Attribute("The :class:`relaykit.values.Address` that is bound here.")
 
     def open_streams(secret: Secret, acceptor: ILegAcceptor) -> Deferred[IStreamPath]:

@@ -1,4 +1,4 @@
-"""One attempt at a path to a peer: asks how this end is seen, exchanges candidates, punches.
+"""One attempt at a path of UDP to a peer: asks how this end is seen, exchanges candidates, punches.
 
 The cores decide everything; this opens sockets, and runs the cores over them.
 """
@@ -15,8 +15,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from relaykit.nat.driving import DatagramDriver
-from relaykit.nat.paths import TcpPath, UdpPath
-from relaykit.nat.tcp_attempt import TcpAttempt
+from relaykit.nat.paths import UdpPath
 from relaykit.nat.udp_pair import UdpPair
 from relaykit.sansio.nat.behavior import MappingDiscovery, NatBehavior
 from relaykit.sansio.nat.candidates import (
@@ -28,6 +27,7 @@ from relaykit.sansio.nat.candidates import (
 )
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.exchange import Candidates
+from relaykit.sansio.nat.keeping import PathMoved
 from relaykit.sansio.nat.pairing import NatType, NatView, nat_type_of
 from relaykit.sansio.nat.punching import (
     FailureReason,
@@ -37,14 +37,12 @@ from relaykit.sansio.nat.punching import (
     PunchingFailed,
     SocketsWanted,
 )
-from relaykit.sansio.nat.tcp_punching import TcpPunching
 from relaykit.timer import Timer
 from relaykit.values import Address, PathProtocol
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import IDirectPath
     from relaykit.nat.network import NatReactor
     from relaykit.nat.network_info import NetworkInfo
     from relaykit.nat.sockets import UdpSocket
@@ -86,13 +84,16 @@ class Attempt:
         terms: Terms,
         generation: int,
         on_candidates: Callable[[Candidates], None],
-        on_end: Callable[[IDirectPath | PunchingFailed], None],
+        on_punching: Callable[[], None],
+        on_end: Callable[[UdpPath | PunchingFailed], None],
     ) -> None:
+        """``on_punching`` is called when both ends' candidates are there."""
         self._terms = terms
         self._network_info = terms.network_info
         self._network = terms.network_info.network
         self._generation = generation
         self._on_candidates = on_candidates
+        self._on_punching = on_punching
         self._on_end = on_end
         self._interfaces = self._network.interfaces()
         self._pairs = [UdpPair(self._network, any(":" in each.host for each in self._interfaces))]
@@ -103,9 +104,9 @@ class Attempt:
         self._overdue = Timer(terms.reactor, self._asked)
         self._driver: DatagramDriver[PunchingEvent] | None = None
         self._mapped: Deferred[Sequence[Address]] | None = None
-        self._tcp: Deferred[TcpPath] | None = None
         self._path: UdpPath | None = None
         self._abandoned = False
+        self._granted = 0
         self._ask()
 
     def meet(self, peer: Seen) -> None:
@@ -127,11 +128,26 @@ class Attempt:
             self._driver.stop()
         if self._mapped is not None:
             self._mapped.cancel()
-        if self._tcp is not None:
-            self._tcp.cancel()
         self._release()
         for pair in self._pairs:
             pair.close()
+        self._give_back()
+
+    @property
+    def needs_tcp(self) -> bool:
+        """Whether one of the two networks lets no UDP out, or UDP is of no use to one end."""
+        assert self._own is not None and self._peer is not None
+        own, peer = self._own, self._peer.candidates
+        is_blocked = NatType.BLOCKED in (nat_type_of(own.nat), nat_type_of(peer.nat))
+        return is_blocked or not own.agrees(peer, PathProtocol.UDP)
+
+    @property
+    def tcp_targets(self) -> Sequence[Address]:
+        """Where the peer may be reached by TCP, if this end can be, too."""
+        assert self._own is not None and self._peer is not None
+        is_of_use = self._own.tcp and self._own.agrees(self._peer.candidates, PathProtocol.TCP)
+        targets = self._admitted(self._peer.candidates.tcp) if is_of_use else ()
+        return [each.address for each in targets]
 
     def _release(self) -> None:
         """Gives the mapped port back."""
@@ -228,8 +244,10 @@ class Attempt:
         if self._abandoned:
             return
         self._compare(peer)
+        self._on_punching()
         if not own.agrees(peer, PathProtocol.UDP):
-            self._failed(PunchingFailed(FailureReason.USELESS, 0.0))
+            self.abandon()
+            self._on_end(PunchingFailed(FailureReason.USELESS, 0.0))
             return
         targets = self._admitted(peer.udp)
         core = HolePunching(
@@ -240,16 +258,22 @@ class Attempt:
             self._terms.key,
             self._network_info.entropy,
             self._network_info.opening_ttl,
+            self._mapping_life_s(),
         )
         self._driver = driver = DatagramDriver[PunchingEvent](
             core,
             self._pairs,
             self._terms.reactor,
-            lambda event: self._on_punching(core, driver, event),
+            lambda event: self._on_event(core, driver, event),
             self._network_info.seconds,
         )
         core.start(driver.now)
         driver.start()
+
+    def _mapping_life_s(self) -> float | None:
+        """How long an idle mapping of the own NAT was seen to live."""
+        behavior = self._network_info.behavior
+        return None if behavior is None or behavior.lifetime is None else behavior.lifetime.at_least_s
 
     def _compare(self, peer: Candidates) -> None:
         """Notes where a peer is elsewhere for its datagrams than for its control connection."""
@@ -266,7 +290,7 @@ class Attempt:
                 said=", ".join(sorted(said)),
             )
 
-    def _on_punching(
+    def _on_event(
         self, core: HolePunching, driver: DatagramDriver[PunchingEvent], event: PunchingEvent
     ) -> None:
         if isinstance(event, SocketsWanted):
@@ -274,59 +298,38 @@ class Attempt:
             driver.add(self._pairs[1:])
             core.opened(len(self._pairs))
         elif isinstance(event, Punched):
-            winner = self._pairs[event.via]
-            for pair in self._pairs:
-                if pair is not winner:
-                    pair.close()
-            kept = winner.keep(event.peer)
-            is_mapped = kept is self._pairs[0].four
-            if not is_mapped:
-                self._release()
-            release = self._release if is_mapped else None
-            over = self._network_info.datagram_streams
-            self._path = UdpPath(kept, event, self._terms.role, driver, release, over)
+            self._path = self._path_of(core, driver, event)
             self._on_end(self._path)
         elif isinstance(event, PunchingFailed):
             driver.stop()
-            self._failed(event)
+            self.abandon()
+            self._on_end(event)
+        elif isinstance(event, PathMoved):
+            assert self._path is not None
+            self._path.move(event.peer)
         else:
             assert self._path is not None
             self._path.lose()
 
-    def _failed(self, failure: PunchingFailed) -> None:
-        """UDP does not work; where it is blocked, or of no use, TCP may."""
-        assert self._own is not None and self._peer is not None
-        types = (nat_type_of(self._own.nat), nat_type_of(self._peer.candidates.nat))
-        targets = self._admitted(self._peer.candidates.tcp)
-        is_needed = NatType.BLOCKED in types or failure.reason is FailureReason.USELESS
-        if not is_needed or not self._own.tcp or not targets:
-            self.abandon()
-            self._on_end(failure)
-            return
-        terms = self._terms
-        core = TcpPunching(
-            terms.role, [each.address for each in targets], terms.key, self._network_info.entropy
-        )
-        attempt = TcpAttempt(
-            terms.reactor,
-            self._network_info,
-            core,
-            terms.role,
-        )
-        self._tcp = attempt.start()
-        self._tcp.addCallbacks(self._on_tcp_punched, lambda _: self._on_tcp_failed(failure))
-        self._tcp.addErrback(self._defect)
+    def _path_of(self, core: HolePunching, driver: DatagramDriver[PunchingEvent], event: Punched) -> UdpPath:
+        """The path over the socket that has won; the others are closed."""
+        winner = self._pairs[event.via]
+        for pair in self._pairs:
+            if pair is not winner:
+                pair.close()
+        self._give_back()
+        kept = winner.keep(event.peer)
+        is_mapped = kept is self._pairs[0].four
+        if not is_mapped:
+            self._release()
 
-    def _on_tcp_punched(self, path: TcpPath) -> None:
-        self._tcp = None
-        self.abandon()
-        self._on_end(path)
+        def suspect(source: Address) -> None:
+            core.suspect(source, event.via, driver.now)
+            driver.step()
 
-    def _on_tcp_failed(self, failure: PunchingFailed) -> None:
-        self._tcp = None
-        if not self._abandoned:
-            self.abandon()
-            self._on_end(failure)
+        release = self._release if is_mapped else None
+        over = self._network_info.datagram_streams
+        return UdpPath(kept, event, self._terms.role, driver, release, over, suspect)
 
     def _defect(self, failure: Failure) -> None:
         self.log.failure("a defect in an attempt at a path", failure)
@@ -339,11 +342,18 @@ class Attempt:
         return admitted(candidates, self._interfaces, same_site, internet, seen_at)
 
     def _open_more(self, count: int) -> None:
+        """Opens further sockets, as many as there may be."""
+        granted = self._network_info.allowance.take(count - len(self._pairs))
+        self._granted += granted
         try:
-            while len(self._pairs) < count:
+            for _ in range(granted):
                 self._pairs.append(UdpPair(self._network, with_six=False))
         except CannotListenError:
             return
+
+    def _give_back(self) -> None:
+        granted, self._granted = self._granted, 0
+        self._network_info.allowance.give_back(granted)
 
 
 def _share_a_site(own: Candidates, peer: Candidates) -> bool:

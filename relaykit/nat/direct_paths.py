@@ -25,6 +25,7 @@ from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.client_rendezvous import CandidatesReceived, RendezvousBegun, RendezvousRefused
 from relaykit.sansio.nat.punching import FailureReason
 from relaykit.sansio.nat.rendezvous_messages import EndReason, from_body, proof_of, to_body
+from relaykit.timer import Timer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IDirectPath, ISignalPeer
     from relaykit.values import Secret
 
-__all__ = ["DirectPaths", "MakeSession", "PathSession"]
+__all__ = ["OVERDUE_S", "DirectPaths", "MakeSession", "PathSession"]
+
+OVERDUE_S = 3.0
+"""How long whoever wants a path waits before he is told to do without for now.  Two attempts by checks, and
+what TCP does beside them, are over by then; a search for a port may go on."""
 
 
 class PathSession(Protocol):
@@ -52,10 +57,11 @@ MakeSession: TypeAlias = Callable[[RendezvousBegun, Callable[[dict[str, object]]
 
 @define
 class _Rendezvous:
-    """One that is under way.  ``result`` is the initiator's."""
+    """One that is under way.  ``result`` and ``overdue`` are the initiator's."""
 
     for_datagrams: bool
     result: Deferred[IDirectPath] | None = None
+    overdue: Timer | None = None
     session: PathSession | None = None
     path: Deferred[IDirectPath] | None = None
 
@@ -80,12 +86,15 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
     ) -> None:
         super().__init__(core.ClientRendezvous(entropy), clock, self._on_rendezvous)
         self._peer = peer
+        self._clock = clock
         self._make_session = make_session
         self._under_way: dict[str, _Rendezvous] = {}
         self._on_path: Callable[[IDirectPath], None] | None = None
         self._answers_for_datagrams = False
 
-    def call(self, secret: Secret, for_datagrams: bool = False) -> Deferred[IDirectPath]:
+    def call(
+        self, secret: Secret, for_datagrams: bool = False, on_overdue: Callable[[], None] | None = None
+    ) -> Deferred[IDirectPath]:
         if not self._peer.takes_signals:
             return fail(RefusedError(RefusalCode.NOT_AVAILABLE, "the server knows of no rendezvous"))
         client = self._peer.identity.run_id
@@ -95,7 +104,9 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
                 RendezvousRefusedError(RefusalCode.TOO_MANY, "this visitor has too many rendezvous already")
             )
         result: Deferred[IDirectPath] = Deferred(lambda _: self._cancel(id_))
-        self._under_way[id_] = _Rendezvous(for_datagrams, result)
+        overdue = Timer(self._clock, on_overdue or _wait_on)
+        overdue.set(self._clock.seconds() + OVERDUE_S)
+        self._under_way[id_] = _Rendezvous(for_datagrams, result, overdue)
         self.step()
         return result
 
@@ -177,7 +188,8 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
         self.step()
 
     def _on_punched(self, path: IDirectPath, id_: str) -> None:
-        rendezvous = self._under_way.pop(id_)
+        rendezvous = self._take(id_)
+        assert rendezvous is not None
         self._core.end(id_, EndReason.SETTLED)
         self.step()
         if rendezvous.result is not None:
@@ -206,21 +218,32 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
 
     def _cancel(self, id_: str) -> None:
         self._core.end(id_, EndReason.CANCELLED)
-        self._drop(self._under_way.pop(id_, None))
+        self._drop(self._take(id_))
         self.step()
 
     def _fail(self, id_: str, why: Exception) -> None:
-        rendezvous = self._under_way.pop(id_, None)
+        rendezvous = self._take(id_)
         self._drop(rendezvous)
         if rendezvous is not None and rendezvous.result is not None:
             rendezvous.result.errback(why)
         elif rendezvous is not None:
             self.log.debug("a rendezvous failed: {reason}", reason=str(why))
 
+    def _take(self, id_: str) -> _Rendezvous | None:
+        """A rendezvous is over."""
+        rendezvous = self._under_way.pop(id_, None)
+        if rendezvous is not None and rendezvous.overdue is not None:
+            rendezvous.overdue.stop()
+        return rendezvous
+
     def _drop(self, rendezvous: _Rendezvous | None) -> None:
         """Stops what punches; its own end is no news."""
         if rendezvous is not None and rendezvous.path is not None:
             rendezvous.path.cancel()
+
+
+def _wait_on() -> None:
+    """For who has no other way."""
 
 
 _WORDS = {

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
+from relaykit.nat.allowance import SocketAllowance
 from relaykit.sansio.nat.candidates import UNINTERESTING_INTERFACES, is_internet
 from relaykit.values import PathProtocol
 
@@ -63,5 +64,7 @@ class NetworkInfo:
     """What makes streams of a path of UDP; None where its library is missing."""
     protocols: tuple[PathProtocol, ...] = tuple(PathProtocol)
     """What a path may be made of to be of use."""
+    allowance: SocketAllowance = field(factory=SocketAllowance)
+    """The sockets that all searches for ports share."""
     entropy: Callable[[int], bytes] = os.urandom
     seconds: Callable[[], float] = time.monotonic

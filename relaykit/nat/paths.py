@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from relaykit.errors import UnsuitablePathError, ended_by
-from relaykit.interfaces import IDatagramLeg, IDirectPath
+from relaykit.interfaces import IDatagramLeg, IDirectPath, IMoveReceiver
 from relaykit.sansio.nat.checks import is_check
 from relaykit.values import Address, Ended, PathProtocol
 
@@ -74,7 +74,7 @@ class UdpPath(_Path):
 
     Until a receiver is attached, and while it is paused, the last ``EARLY_MAX`` datagrams are kept.
     Connectivity checks are not shown, nor datagrams of anybody but the peer.  The punching core keeps
-    the path: it asks over it now and then, so that no NAT forgets it.
+    the path: it asks over it now and then, so that no NAT forgets it, and says where the peer has moved.
     """
 
     protocol = PathProtocol.UDP
@@ -87,8 +87,12 @@ class UdpPath(_Path):
         driver: DatagramDriver[PunchingEvent],
         on_close: Callable[[], None] | None = None,
         over: IDatagramStreams | None = None,
+        on_stranger: Callable[[Address], None] | None = None,
     ) -> None:
-        """``over`` makes the streams, if there is anything that does."""
+        """``over`` makes the streams, if there is anything that does.
+
+        ``on_stranger`` is told who else sends what is no check: that may be the peer, elsewhere.
+        """
         super().__init__(role, result.peer, socket.address)
         self.result = result
         self.dropped = 0
@@ -96,6 +100,7 @@ class UdpPath(_Path):
         self._driver = driver
         self._on_close = on_close
         self._over = over
+        self._on_stranger = on_stranger
         self._receiver: IDatagramReceiver | None = None
         self._paused = False
         self._early: deque[bytes] = deque()
@@ -119,6 +124,12 @@ class UdpPath(_Path):
     def lose(self) -> None:
         """For who punches: nothing is heard of the peer any more."""
         self._finish(Ended.TIMEOUT)
+
+    def move(self, peer: Address) -> None:
+        """For who punches: the peer is elsewhere from now on."""
+        self.peer = peer
+        if IMoveReceiver.providedBy(self._receiver):
+            self._receiver.peer_moved(peer)
 
     # --- the leg
 
@@ -158,8 +169,11 @@ class UdpPath(_Path):
     def _arrived(self, data: bytes, source: Address, arrived_at: str) -> None:
         if is_check(data):
             self._driver.arrived(self.result.via, data, source, arrived_at)
-        elif source != self.peer or self._ended is not None:
+        elif self._ended is not None:
             return
+        elif source != self.peer:
+            if self._on_stranger is not None:
+                self._on_stranger(source)
         elif self._receiver is not None and not self._paused:
             self._receiver.datagram_received(data)
         else:

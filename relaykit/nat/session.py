@@ -1,4 +1,7 @@
-"""Makes a path to one peer, by one attempt or more.
+"""Makes a path to one peer, by one attempt or more, and by TCP beside them.
+
+UDP may be let out to STUN servers and nowhere else, so TCP is tried whenever UDP has not worked for a
+moment.  Whatever the responder accepts first is the path: it accepts once.
 
 How candidates reach the peer is the owner's affair: it hands in a function that sends them and tells
 what arrives.
@@ -6,7 +9,7 @@ what arrives.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -15,21 +18,36 @@ from twisted.logger import Logger
 
 from relaykit.errors import RendezvousFailedError
 from relaykit.nat.attempt import Attempt, Seen, Terms
+from relaykit.nat.tcp_attempt import TcpAttempt
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.exchange import Candidates
 from relaykit.sansio.nat.punching import FailureReason, PunchingFailed
+from relaykit.sansio.nat.tcp_punching import TcpPunching
 from relaykit.timer import Timer
+from relaykit.values import Address
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from relaykit.interfaces import IDirectPath
     from relaykit.nat.network import NatReactor
     from relaykit.nat.network_info import NetworkInfo
+    from relaykit.nat.paths import TcpPath, UdpPath
 
-__all__ = ["ATTEMPTS", "RENDEZVOUS_TIMEOUT_S", "HolePunchingFailedError", "HolePunchingSession"]
+__all__ = [
+    "ATTEMPTS",
+    "RENDEZVOUS_TIMEOUT_S",
+    "TCP_AFTER_S",
+    "HolePunchingFailedError",
+    "HolePunchingSession",
+]
 
 ATTEMPTS = 2
 """How often a session tries, each time with other ports: a port that went wrong stays wrong as long
 as the peer checks it."""
+
+TCP_AFTER_S = 1.0
+"""When TCP is tried beside UDP that has not worked yet; at once where UDP is blocked or of no use."""
 
 RENDEZVOUS_TIMEOUT_S = 20.0
 """How long an end waits for the peer's next candidates: lost segments of a control connection cost it
@@ -78,12 +96,16 @@ class HolePunchingSession:
         self._timer = Timer(reactor, self._unanswered)
         self._reactor = reactor
         self._otherwise = ""
+        self._tcp_due = Timer(reactor, self._begin_tcp)
+        self._tcp_targets: Sequence[Address] | None = None
+        self._tcp: Deferred[TcpPath] | None = None
+        self._udp_failure: PunchingFailed | None = None
         self._result: Deferred[IDirectPath] | None = None
 
     def start(self) -> Deferred[IDirectPath]:
         """Begins.  Fires with the path; fails with :class:`HolePunchingFailedError`.  Cancelling gives up.
 
-        The path is made of TCP where UDP is blocked and both ends can punch TCP.
+        The path is made of TCP where UDP does not work and both ends can punch TCP.
 
         A responder that never hears of the initiator waits for ever: cancel it.
         """
@@ -115,7 +137,9 @@ class HolePunchingSession:
         if self._attempt is not None:
             self._attempt.abandon()
         try:
-            self._attempt = Attempt(self._terms, generation, self._on_candidates, self._on_end)
+            self._attempt = Attempt(
+                self._terms, generation, self._on_candidates, self._on_punching, self._on_end
+            )
         except CannotListenError as error:
             self._fail(HolePunchingFailedError(f"no UDP socket could be opened: {error}"))
             return
@@ -135,23 +159,68 @@ class HolePunchingSession:
     def _unanswered(self) -> None:
         self._fail(HolePunchingFailedError(self._otherwise))
 
-    def _on_end(self, end: IDirectPath | PunchingFailed) -> None:
-        if isinstance(end, PunchingFailed):
-            self._failed(end)
-            return
-        result, self._result = self._result, None
-        self._timer.set(None)
-        self._attempt = None
-        if result is not None:
-            result.callback(end)
+    # --- UDP
 
-    def _failed(self, end: PunchingFailed) -> None:
-        if end.reason in _FINAL or self._generation + 1 >= ATTEMPTS:
-            self._fail(HolePunchingFailedError.because(end.reason))
-        elif self._role is PeerRole.INITIATOR:
-            self._begin(self._generation + 1, None)
+    def _on_punching(self) -> None:
+        """The first attempt knows the peer: TCP has its turn soon, or at once."""
+        assert self._attempt is not None
+        if self._tcp_targets is None:
+            self._tcp_targets = self._attempt.tcp_targets
+            if self._tcp_targets:
+                delay_s = 0.0 if self._attempt.needs_tcp else TCP_AFTER_S
+                self._tcp_due.set(self._reactor.seconds() + delay_s)
+
+    def _on_end(self, end: UdpPath | PunchingFailed) -> None:
+        if isinstance(end, PunchingFailed):
+            self._udp_failed(end)
         else:
-            self._wait("the peer made no second attempt")
+            self._attempt = None
+            self._succeed(end)
+
+    def _udp_failed(self, end: PunchingFailed) -> None:
+        assert self._attempt is not None
+        is_final = end.reason in _FINAL
+        if not is_final and self._generation + 1 < ATTEMPTS:
+            if self._role is PeerRole.INITIATOR:
+                self._begin(self._generation + 1, None)
+            else:
+                self._wait("the peer made no second attempt")
+        elif self._is_tcp_ahead and (self._attempt.needs_tcp or not is_final):
+            self._udp_failure = end
+        else:
+            self._fail(HolePunchingFailedError.because(end.reason))
+
+    # --- TCP
+
+    @property
+    def _is_tcp_ahead(self) -> bool:
+        """Whether TCP is under way, or will be."""
+        return self._tcp is not None or self._tcp_due.is_set
+
+    def _begin_tcp(self) -> None:
+        terms = self._terms
+        targets = self._tcp_targets or ()
+        core = TcpPunching(terms.role, targets, terms.key, terms.network_info.entropy)
+        tcp = self._tcp = TcpAttempt(terms.reactor, terms.network_info, core, terms.role).start()
+        tcp.addCallbacks(self._on_tcp_punched, self._on_tcp_failed)
+        tcp.addErrback(lambda failure: self.log.failure("a defect where TCP was punched", failure))
+
+    def _on_tcp_punched(self, path: TcpPath) -> None:
+        self._tcp = None
+        self._succeed(path)
+
+    def _on_tcp_failed(self, _: Failure) -> None:
+        self._tcp = None
+        if self._udp_failure is not None:
+            self._fail(HolePunchingFailedError.because(self._udp_failure.reason))
+
+    # --- the end
+
+    def _succeed(self, path: IDirectPath) -> None:
+        result, self._result = self._result, None
+        self._clean_up()
+        if result is not None:
+            result.callback(path)
 
     def _fail(self, error: HolePunchingFailedError) -> None:
         result, self._result = self._result, None
@@ -162,10 +231,17 @@ class HolePunchingSession:
     def _clean_up(self) -> None:
         self._result = None
         self._timer.set(None)
+        self._tcp_due.set(None)
+        tcp, self._tcp = self._tcp, None
+        if tcp is not None:
+            tcp.cancel()
         if self._attempt is not None:
             self._attempt.abandon()
             self._attempt = None
 
+
+_FINAL = (FailureReason.IMPOSSIBLE, FailureReason.USELESS, FailureReason.NO_SOCKETS)
+"""What another attempt would not change, and TCP only where UDP is not to be had: NATs treat both alike."""
 
 _EXPLANATIONS = {
     FailureReason.IMPOSSIBLE: "these two NATs cannot be punched",
@@ -173,7 +249,6 @@ _EXPLANATIONS = {
     FailureReason.ONE_WAY: "datagrams passed in one direction only",
     FailureReason.USELESS: "one end has no QUIC, which makes streams of UDP, and TCP found no way: "
     "install relaykit[quic] on both machines",
+    FailureReason.NO_SOCKETS: "one end could not open the sockets that this takes: raise its limit of open "
+    "files, which ulimit -n shows",
 }
-
-_FINAL = (FailureReason.IMPOSSIBLE, FailureReason.USELESS)
-"""What other ports would not change."""

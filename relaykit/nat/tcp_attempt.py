@@ -37,6 +37,7 @@ __all__ = ["TcpAttempt", "TcpPunchingFailedError"]
 
 _READ_BYTES = 4096
 _BACKLOG = 5
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK)
 
 
@@ -238,7 +239,10 @@ class _Listening(_Descriptor):
         while self._plain is not None:
             try:
                 accepted, _ = self._plain.accept()
-            except OSError:
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTORS:
+                    # It would be told again at once, and for as long as none is free.
+                    self.close()
                 return
             self._on_accept(accepted)
 

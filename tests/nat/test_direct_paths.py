@@ -18,7 +18,7 @@ from relaykit.errors import (
     RendezvousRefusedError,
 )
 from relaykit.interfaces import ISignalPeer
-from relaykit.nat.direct_paths import DirectPaths
+from relaykit.nat.direct_paths import OVERDUE_S, DirectPaths
 from relaykit.nat.session import HolePunchingFailedError
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.client_rendezvous import LIFE_S, RENDEZVOUS_MAX, REQUEST_S, RendezvousBegun
@@ -251,6 +251,23 @@ class DirectPathsTests(SynchronousTestCase):
         self.invited("two").result.errback(HolePunchingFailedError.because(FailureReason.SILENCE))
         self.assertEqual(self.server.heard, [RendezvousEnd("two", EndReason.FAILED, "silence")])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_overdue(self) -> None:
+        """Who waits is told after a while, once; a path still comes.  One that came early tells nothing."""
+        told: list[float] = []
+        late = self.rendezvous.call(SECRET, on_overdue=lambda: told.append(self.clock.seconds()))
+        early = self.rendezvous.call(SECRET, on_overdue=lambda: self.fail("there is a path"))
+        cancelled = self.rendezvous.call(SECRET, on_overdue=lambda: self.fail("nobody waits"))
+        paths: list[Any] = [_Path(), _Path()]
+        for request in self.server.heard[:2]:
+            self.hear(RendezvousGrant(request.id, KEY_32))
+        self.punched[1].result.callback(paths[1])
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.clock.pump([0.1] * 100)
+        self.assertEqual([round(at, 1) for at in told], [OVERDUE_S])
+        self.punched[0].result.callback(paths[0])
+        self.assertEqual([self.successResultOf(late), self.successResultOf(early)], paths)
 
     def test_cancel(self) -> None:
         """Cancelling stops the punch and tells the other end, before and after the call was granted."""

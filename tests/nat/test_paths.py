@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.errors import ConnectionFailed, UnsuitablePathError
-from relaykit.interfaces import IDatagramReceiver, IStreamPath
+from relaykit.interfaces import IMoveReceiver, IStreamPath
 from relaykit.nat.paths import EARLY_MAX, TcpPath, UdpPath
 from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.checks import CheckKeys, CheckKind, PeerRole
@@ -41,13 +41,17 @@ class _Driver:
         self.stopped = True
 
 
-@implementer(IDatagramReceiver)
+@implementer(IMoveReceiver)
 class _Receiver:
     """Notes what it gets."""
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
         self.lost: list[Ended] = []
+        self.moved: list[Address] = []
+
+    def peer_moved(self, peer: Address) -> None:
+        self.moved.append(peer)
 
     def datagram_received(self, data: Any) -> None:
         self.heard.append(bytes(data))
@@ -88,7 +92,16 @@ class UdpPathTests(SynchronousTestCase):
         socket: Any = self.socket
         driver: Any = self.driver
         self.released = 0
-        self.make_path = partial(UdpPath, socket, result, PeerRole.INITIATOR, driver, self.release)
+        self.strangers: list[Address] = []
+        self.make_path = partial(
+            UdpPath,
+            socket,
+            result,
+            PeerRole.INITIATOR,
+            driver,
+            self.release,
+            on_stranger=self.strangers.append,
+        )
         self.path = self.make_path()
         self.receiver = _Receiver()
 
@@ -137,6 +150,22 @@ class UdpPathTests(SynchronousTestCase):
         self.path.datagrams().attach(self.receiver)
         self.arrive(b"@1", STRANGER)
         self.assertEqual(self.receiver.heard, [])
+
+    def test_moved(self) -> None:
+        """Who else sends may be the peer.  Once it is, all goes there, and the receiver is told."""
+        self.path.datagrams().attach(self.receiver)
+        self.arrive(b"@1", STRANGER)
+        self.assertEqual((self.strangers, self.receiver.heard), ([STRANGER], []))
+        self.path.move(STRANGER)
+        self.arrive(b"@2", STRANGER)
+        self.arrive(b"@3", PEER)
+        self.path.datagrams().send(b"x")
+        self.assertEqual((self.path.peer, self.receiver.moved), (STRANGER, [STRANGER]))
+        self.assertEqual((self.receiver.heard, self.socket.sent), ([b"@2"], [(b"x", STRANGER, None)]))
+        plain: Any = None
+        self.path.attach(plain)
+        self.path.move(PEER)
+        self.assertEqual(self.path.peer, PEER)
 
     def test_sending_and_closing(self) -> None:
         """What is sent goes to the peer; closing ends the punch, too, and tells everybody once."""

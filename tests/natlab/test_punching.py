@@ -6,7 +6,6 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
 from relaykit.nat.session import HolePunchingFailedError
-from relaykit.sansio.nat import punching
 from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.pairing import Strategy
 from relaykit.sansio.nat.punching import FailureReason
@@ -181,7 +180,6 @@ class PlaceTests(NatLabCase):
     @tried_again
     async def test_wrong_key(self) -> None:
         """An end without the session's key gets no path."""
-        self.patch(punching, "QUIET_S", 1.0)
         lab = self.make_lab("none", "none")
         rendezvous = await self.begin(lab)
         result = await rendezvous.punch(keys=(bytes(32), b"x" * 32))

@@ -24,6 +24,7 @@ import struct
 from attrs import frozen
 
 from relaykit.sansio.contract import Buffer
+from relaykit.values import Address
 
 __all__ = [
     "CHECK_BYTES",
@@ -34,6 +35,7 @@ __all__ = [
     "CheckKind",
     "PeerRole",
     "is_check",
+    "milliseconds",
 ]
 
 CHECK_BYTES = 40
@@ -101,6 +103,10 @@ class CheckKeys:
         """The token of a path; nothing needs to be remembered to know it again."""
         return hmac.digest(self._tokens, path, "sha256")[:8]
 
+    def token_of(self, via: int, address: Address) -> bytes:
+        """The token of the path from a socket to an address."""
+        return self.token(f"{via} {address}".encode())
+
     def seal(self, kind: CheckKind, token: bytes, stamp: int) -> bytes:
         """Writes a datagram to the peer."""
         head = _HEAD.pack(kind, self._prefix[:3], self._prefix[3:], token, stamp & 0xFFFFFFFF)
@@ -121,3 +127,8 @@ class CheckKeys:
 def is_check(data: Buffer) -> bool:
     """Whether a datagram on a shared socket belongs to some punch, by its first bytes."""
     return len(data) == CHECK_BYTES and 8 <= data[0] <= 11 and bytes(data[1:4]) == _MARK
+
+
+def milliseconds(now: float) -> int:
+    """The stamp of a moment."""
+    return int(now * 1000) & 0xFFFFFFFF

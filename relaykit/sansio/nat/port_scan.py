@@ -15,20 +15,30 @@ from relaykit.values import Address
 __all__ = [
     "GUESSES_MAX",
     "GUESSES_PER_S",
+    "PORTS_PER_SOCKET",
     "PREDICTION_S",
     "PREDICTION_WINDOW",
     "SCATTER_MAX",
     "SCATTER_PER_S",
     "SOCKETS",
+    "SOCKETS_MIN",
     "SPREAD_AT_ONCE",
     "SPREAD_LOW_ROUNDS",
     "SPREAD_ROUNDS_S",
     "PortScan",
     "Target",
+    "sockets_wanted",
 ]
 
 SOCKETS: Mapping[Strategy, int] = {Strategy.SPREAD: 256, Strategy.SCATTER: 64}
-"""Sockets that a strategy wants; one otherwise.  With 256 one guess in 252 hits one of them."""
+"""Most sockets that a strategy wants; one otherwise.  With 256 one guess in 252 hits one of them."""
+
+SOCKETS_MIN = 8
+"""Fewest that it wants: some of what they send is lost."""
+
+PORTS_PER_SOCKET = 16
+"""Ports of the own block for each socket: every sixteenth guess hits one, and the rest of the block is left
+to whoever else uses it."""
 
 PREDICTION_WINDOW = 10
 """Ports beyond the last known one: others use the NAT at the same time."""
@@ -59,6 +69,12 @@ SCATTER_MAX = 4096
 """Of blocks of 1024 ports, 98 % have met after 2048 pairs of socket and port on both sides."""
 
 _PORT_MIN, _PORT_MAX = 1024, 65535
+
+
+def sockets_wanted(strategy: Strategy, own: NatView) -> int:
+    """How many sockets an end needs for a strategy, behind a NAT that takes its ports from some range."""
+    most = SOCKETS.get(strategy, 1)
+    return min(most, max(SOCKETS_MIN, own.ports.count // PORTS_PER_SOCKET))
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Punching TCP, where UDP is blocked: both ends connect to each other at once.
+"""Punching TCP, where UDP does not work: both ends connect to each other at once.
 
 Each end dials the other's address from the port whose outer address the other knows, over and over,
 and listens on that port.  Connections that come to stand, dialed or accepted, prove the key in forty
@@ -33,8 +33,9 @@ AGAIN_S = 0.1
 """Pause before an address that refused is dialed again: a router answers with a reset until the
 peer's own attempt has opened it."""
 
-TOTAL_S = 8.0
-"""When to give up; on a network where it works it takes a few round trips."""
+TOTAL_S = 4.0
+"""When to give up; on a network where it works it takes a few round trips, and the third packet that asks for
+a connection is sent after three seconds."""
 
 CONNECTIONS_MAX = 8
 """Most connections that may stand at once without having proven the key."""

@@ -7,17 +7,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.nat.behavior import Filtering, Mapping
+from relaykit.sansio.nat.behavior import Filtering, Mapping, PortAllocation, Ports
 from relaykit.sansio.nat.candidates import Candidate, CandidateKind
 from relaykit.sansio.nat.check_list import CHECKS_MAX, REFLEXIVE_MAX
 from relaykit.sansio.nat.checks import CheckKeys, CheckKind, PeerRole
 from relaykit.sansio.nat.exchange import Candidates
-from relaykit.sansio.nat.pairing import NatView, Strategy
-from relaykit.sansio.nat.punching import (
+from relaykit.sansio.nat.keeping import (
     KEEPALIVE_S,
-    OPENING_S,
-    QUIET_S,
+    KEEPALIVE_SYMMETRIC_S,
+    SETTLING_S,
     SILENT_S,
+    PathMoved,
+)
+from relaykit.sansio.nat.pairing import NatView, Strategy
+from relaykit.sansio.nat.port_scan import SOCKETS, SOCKETS_MIN
+from relaykit.sansio.nat.punching import (
+    FALLBACK_S,
+    OPENING_S,
+    OPENING_TTL,
+    QUIET_S,
+    SEARCH_S,
+    SECOND_OPENING_TTL,
     TOTAL_S,
     FailureReason,
     HolePunching,
@@ -25,6 +35,7 @@ from relaykit.sansio.nat.punching import (
     Punched,
     PunchingFailed,
     PunchingState,
+    SocketsWanted,
     phases_of,
 )
 from relaykit.testing.natlab import Lab
@@ -60,6 +71,7 @@ def try_pair(
     loss: float = 0.0,
     skew_s: float | None = None,
     servers: list[Address] = GRID,
+    generation: int = 0,
 ) -> Outcome:
     """One punch in a fresh lab; every second one with the roles exchanged."""
     lab = Lab(seed, delay_s=0.025, loss=loss)
@@ -70,6 +82,7 @@ def try_pair(
         make_side(lab, first, 1, servers),
         make_side(lab, second, 2, servers, host="192.0.2.10" if second.public else ""),
         skew_s,
+        generation=generation,
     )
 
 
@@ -143,7 +156,10 @@ class TableTests(SynchronousTestCase):
 
     def test_one_server_address(self) -> None:
         """A NAT whose dependence on addresses one server cannot show is found out by failing."""
-        outcomes = [try_pair(KINDS["port"], KINDS["symaddr"], seed, servers=GRID[:2]) for seed in range(10)]
+        outcomes = [
+            try_pair(KINDS["port"], KINDS["symaddr"], seed, servers=GRID[:2], generation=1)
+            for seed in range(10)
+        ]
         self.assertGreaterEqual(sum(each.worked for each in outcomes), 7)
         self.assertTrue(try_pair(KINDS["port"], KINDS["port"], 1, servers=GRID[:2]).seconds < 0.3)
 
@@ -184,27 +200,48 @@ class SameSiteTests(SynchronousTestCase):
         self.assertTrue(outcome.worked, outcome)
 
 
+CONE = NatView(mapping=Mapping.ENDPOINT_INDEPENDENT)
+RANDOM = NatView(mapping=Mapping.ADDRESS_AND_PORT_DEPENDENT, ports=Ports(PortAllocation.RANDOM))
+
+
 class _End:
     """One punch by hand, with a peer whose datagrams the test writes."""
 
     TARGET = Candidate(CandidateKind.REFLEXIVE, Address("198.51.100.3", 6000))
 
-    def __init__(self, role: PeerRole = PeerRole.INITIATOR, targets: int = 1) -> None:
+    def __init__(
+        self,
+        role: PeerRole = PeerRole.INITIATOR,
+        targets: int = 1,
+        generation: int = 0,
+        own: NatView = CONE,
+        peer: NatView = CONE,
+        mapping_life_s: float | None = None,
+    ) -> None:
         self.role = role
         self.peer = CheckKeys(KEY, role.other, b"p" * 32)
-        mapping = NatView(mapping=Mapping.ENDPOINT_INDEPENDENT)
-        known = Candidates(mapping)
+        known = Candidates(own, generation=generation)
         self.targets = [
             Candidate(self.TARGET.kind, Address(self.TARGET.address.host, 6000 + place))
             for place in range(targets)
         ]
-        self.core = HolePunching(role, known, known, self.targets, KEY, lambda size: b"e" * size)
+        self.core = HolePunching(
+            role,
+            known,
+            Candidates(peer, generation=generation),
+            self.targets,
+            KEY,
+            lambda size: b"e" * size,
+            mapping_life_s=mapping_life_s,
+        )
         self.core.start(0.0)
         self.now = 0.0
 
-    def hear(self, kind: CheckKind, token: bytes = bytes(8), source: Address | None = None) -> None:
+    def hear(
+        self, kind: CheckKind, token: bytes = bytes(8), source: Address | None = None, at: float = 0.0
+    ) -> None:
         """The peer sends something."""
-        data = self.peer.seal(kind, token, 0)
+        data = self.peer.seal(kind, token, int(at * 1000))
         self.core.receive(data, source or self.TARGET.address, 0, self.now)
 
     def said(self) -> list[tuple[CheckKind, Address, int | None, bytes]]:
@@ -269,6 +306,14 @@ class CoreTests(SynchronousTestCase):
         end.hear(CheckKind.NOMINATION, source=Address("198.51.100.3", 7777))
         self.assertEqual((end.said(), list(end.core.events())), ([], []))
 
+    def test_second_attempt_opens_otherwise(self) -> None:
+        """In a second attempt both ends open their NATs first, by datagrams that die nearer."""
+        self.assertLess(SECOND_OPENING_TTL, OPENING_TTL)
+        for role in PeerRole:
+            end = _End(role, generation=1)
+            self.assertEqual({each[2] for each in end.run(0.09)}, {SECOND_OPENING_TTL})
+        self.assertEqual(_End(generation=1).run(0.3)[-1][2], None)
+
     def test_opening(self) -> None:
         """The responder's first datagrams have a low TTL, until it hears the initiator or for a second."""
         end = _End(PeerRole.RESPONDER)
@@ -320,6 +365,41 @@ class CoreTests(SynchronousTestCase):
         self.assertLessEqual(len(sent), 2 * CHECKS_MAX)
         self.assertEqual((end.core.state, end.core.next_wakeup()), (PunchingState.ENDED, None))
 
+    def test_patience(self) -> None:
+        """What hits at once or never is given up soon; a search for a port is not, nor is a second attempt
+        in which the NAT may be another than it seems.
+        """
+        for own, peer, generation, expected in (
+            (CONE, CONE, 0, QUIET_S),
+            (CONE, CONE, 1, QUIET_S),
+            (CONE, RANDOM, 0, SEARCH_S),
+            (CONE, NatView(mapping=Mapping.NOT_PORT_DEPENDENT), 0, QUIET_S),
+            (CONE, NatView(mapping=Mapping.NOT_PORT_DEPENDENT), 1, FALLBACK_S[0] + SEARCH_S),
+        ):
+            end = _End(own=own, peer=peer, generation=generation)
+            end.run(30.0)
+            (event,) = end.core.events()
+            assert isinstance(event, PunchingFailed)
+            self.assertAlmostEqual(event.seconds, expected, 1)
+
+    def test_no_sockets(self) -> None:
+        """A search that gets no sockets is over at once; one that gets a few goes on."""
+        for count, expected in ((1, 0.0), (20, SEARCH_S)):
+            end = _End(own=RANDOM)
+            self.assertEqual(list(end.core.events()), [SocketsWanted(SOCKETS[Strategy.SPREAD])])
+            end.core.opened(count)
+            end.run(30.0)
+            (event,) = end.core.events()
+            assert isinstance(event, PunchingFailed)
+            self.assertAlmostEqual(event.seconds, expected, 1)
+            self.assertEqual(event.reason is FailureReason.NO_SOCKETS, count == 1)
+
+    def test_few_sockets_for_a_small_block(self) -> None:
+        """Behind a small block of ports a few sockets are enough, and leave the block to others."""
+        small = evolve(RANDOM, ports=Ports(PortAllocation.BLOCK, low=20480, high=20543))
+        end = _End(own=small)
+        self.assertEqual(list(end.core.events()), [SocketsWanted(SOCKETS_MIN)])
+
     def test_one_way(self) -> None:
         """Being heard keeps it going, but not for ever."""
         end = _End()
@@ -331,9 +411,9 @@ class CoreTests(SynchronousTestCase):
         self.assertIs(event.reason, FailureReason.ONE_WAY)
         self.assertLessEqual(event.seconds, TOTAL_S + 0.1)
 
-    def connected(self) -> _End:
+    def connected(self, own: NatView = CONE, mapping_life_s: float | None = None) -> _End:
         """An end whose path stands."""
-        end = _End(PeerRole.RESPONDER)
+        end = _End(PeerRole.RESPONDER, own=own, mapping_life_s=mapping_life_s)
         end.hear(CheckKind.NOMINATION)
         end.core.events()
         end.said()
@@ -349,15 +429,48 @@ class CoreTests(SynchronousTestCase):
         self.assertEqual(end.run(KEEPALIVE_S - 0.1), [])
         self.assertLess(KEEPALIVE_S, 30.0)
 
+    def test_kept_more_often(self) -> None:
+        """Where a NAT cannot be found again, or forgets soon, the questions come more often."""
+        for own, life_s, expected in ((RANDOM, None, KEEPALIVE_SYMMETRIC_S), (CONE, 8.0, 4.0)):
+            end = self.connected(own, life_s)
+            self.assertEqual(end.run(expected - 0.1), [])
+            self.assertEqual([each[0] for each in end.run(0.2)], [CheckKind.PROBE])
+
     def test_lost(self) -> None:
-        """A path over which nothing is heard is lost; what comes by other paths is no sign of it."""
+        """A path over which nothing is heard is lost; what others send is no sign of it."""
         end = self.connected()
         end.run(SILENT_S - 1.0)
-        end.hear(CheckKind.PROBE, source=Address("198.51.100.3", 7777))
+        end.core.receive(bytes(40), end.TARGET.address, 0, end.now)
         self.assertEqual(list(end.core.events()), [])
         end.run(1.1)
         self.assertEqual(list(end.core.events()), [PathLost()])
         self.assertIsNone(end.core.next_wakeup())
+
+    def test_peer_elsewhere_lives(self) -> None:
+        """What the peer says from elsewhere keeps the path, and once it has answered there, moves it."""
+        end = self.connected()
+        elsewhere = Address("198.51.100.3", 7777)
+        end.run(SILENT_S - 1.0)
+        end.hear(CheckKind.PROBE, b"TOKEN678", elsewhere)
+        (_, answered, _, _), (kind, asked, _, token) = end.said()
+        self.assertEqual((answered, kind, asked), (elsewhere, CheckKind.PROBE, elsewhere))
+        end.run(2.0)
+        self.assertEqual(list(end.core.events()), [])
+        end.hear(CheckKind.ANSWER, token, elsewhere, end.now)
+        self.assertEqual(list(end.core.events()), [PathMoved(elsewhere)])
+        self.assertEqual({each[1] for each in end.run(KEEPALIVE_S)}, {elsewhere})
+
+    def test_suspected(self) -> None:
+        """Data from elsewhere is a hint: its sender is asked, and proves that it is the peer."""
+        end = self.connected()
+        elsewhere = Address("198.51.100.3", 7777)
+        end.run(SETTLING_S)
+        end.core.suspect(elsewhere, 0, end.now)
+        end.core.suspect(Address("203.0.113.66", 53), 0, end.now)
+        ((kind, asked, _, token),) = end.said()
+        self.assertEqual((kind, asked), (CheckKind.PROBE, elsewhere))
+        end.hear(CheckKind.ANSWER, token, elsewhere, end.now)
+        self.assertEqual(list(end.core.events()), [PathMoved(elsewhere)])
 
     def test_strangers(self) -> None:
         """Datagrams without the key, replies to them and floods of them change nothing."""
@@ -419,26 +532,37 @@ class CoreTests(SynchronousTestCase):
         self.assertLess(event.seconds, 2.2)
 
     def test_phases(self) -> None:
-        """Only a NAT that is not sure gets a second strategy, the initiator's first."""
-        sure = Candidates(NatView(mapping=Mapping.ENDPOINT_INDEPENDENT))
-        unsure = Candidates(NatView(mapping=Mapping.NOT_PORT_DEPENDENT))
-        unknown = Candidates(NatView(mapping=Mapping.UNKNOWN))
-        self.assertEqual(
-            phases_of(PeerRole.RESPONDER, sure, unknown), phases_of(PeerRole.RESPONDER, sure, unsure)
+        """Only a NAT that is not sure gets a second strategy, in a second attempt, the initiator's first."""
+        sure, unsure, unknown = (
+            Candidates(NatView(mapping=mapping), generation=1)
+            for mapping in (Mapping.ENDPOINT_INDEPENDENT, Mapping.NOT_PORT_DEPENDENT, Mapping.UNKNOWN)
         )
-        self.assertEqual(phases_of(PeerRole.INITIATOR, sure, sure), ((0.0, Strategy.CHECK),))
+        first, second = FALLBACK_S
+        check, spread, guess = (0.0, Strategy.CHECK), (first, Strategy.SPREAD), (first, Strategy.GUESS)
         self.assertEqual(
-            phases_of(PeerRole.RESPONDER, sure, unsure), ((0.0, Strategy.CHECK), (1.5, Strategy.GUESS))
+            phases_of(PeerRole.INITIATOR, evolve(unsure, generation=0), evolve(sure, generation=0)), (check,)
         )
-        self.assertEqual(
-            phases_of(PeerRole.INITIATOR, unsure, sure), ((0.0, Strategy.CHECK), (1.5, Strategy.SPREAD))
-        )
+        self.assertEqual(phases_of(PeerRole.INITIATOR, sure, sure), (check,))
+        for doubtful in (unsure, unknown):
+            self.assertEqual(phases_of(PeerRole.RESPONDER, sure, doubtful), (check, guess))
+            self.assertEqual(phases_of(PeerRole.INITIATOR, doubtful, sure), (check, spread))
         initiator, responder = (phases_of(role, unsure, unsure) for role in PeerRole)
+        self.assertEqual(initiator, (check, spread, (second, Strategy.GUESS)))
+        self.assertEqual(responder, (check, guess, (second, Strategy.SPREAD)))
+
+    def test_phases_where_ports_seemed_to_be_counted(self) -> None:
+        """A few ports that happened to lie near each other are searched for in the second attempt."""
+        steps = Ports(PortAllocation.STEPPED, step=3)
+        stepped = Candidates(evolve(RANDOM, ports=steps, latest_port=20000), generation=1)
+        steady = Candidates(CONE, generation=1)
+        begin = FALLBACK_S[0]
         self.assertEqual(
-            [strategy for _, strategy in initiator], [Strategy.CHECK, Strategy.SPREAD, Strategy.GUESS]
+            phases_of(PeerRole.INITIATOR, stepped, steady),
+            ((0.0, Strategy.CHECK), (begin, Strategy.SPREAD)),
         )
         self.assertEqual(
-            [strategy for _, strategy in responder], [Strategy.CHECK, Strategy.GUESS, Strategy.SPREAD]
+            phases_of(PeerRole.RESPONDER, steady, stepped),
+            ((0.0, Strategy.PREDICT), (begin, Strategy.GUESS)),
         )
 
     @given(st.lists(st.tuples(st.sampled_from(CheckKind), st.integers(0, 3), st.floats(0, 2)), max_size=30))

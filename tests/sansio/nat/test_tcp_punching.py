@@ -146,7 +146,7 @@ class TcpPunchingTests(SynchronousTestCase):
             self.assertEqual(event, Dial(TARGET))
             dials += 1
         self.assertAlmostEqual(now, TOTAL_S)
-        self.assertAlmostEqual(dials, TOTAL_S / AGAIN_S, delta=1)
+        self.assertLessEqual(abs(dials - TOTAL_S / AGAIN_S), 1.5)
         initiator.wake(now + 1)
         initiator.opened(7, now)
         self.assertEqual(list(initiator.events()), [Drop(7)])
