@@ -153,6 +153,8 @@ class _Host(Generic[CommonT]):
     """What all flows together are held to at this end."""
     flows: dict[IFlow, Origin] = field(factory=dict, init=False)
     """The flows that there are, each with where its user comes from."""
+    way: str = field(default="", init=False)
+    """How users get to the other end, where there is more than one way."""
 
     @property
     def reactor(self) -> IReactorTime:

@@ -265,6 +265,7 @@ class ProxyRegistrar(GuardedServices):
             next_try=self._registrations.next_try(name),
             users=len(proxy.host.flows),
             health=health,
+            way=proxy.host.way,
         )
 
     def _on_health(self, event: HealthEvent) -> None:

@@ -40,6 +40,7 @@ class ProxyStatus:
     :ivar next_try: when the server is asked again whether users may come; None if it said yes, or is
         being asked.
     :ivar health: what is known of its local service; None if that is not checked.
+    :ivar way: how users come, where there is more than one way, in words; else empty.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ProxyStatus:
     next_try: float | None = None
     users: int = 0
     health: Health | None = None
+    way: str = ""
 
 
 @frozen(kw_only=True)
@@ -60,6 +62,7 @@ class VisitorStatus:
     :ivar listening: where its users come in; None while there is no port.
     :ivar reason: why there is none, or why the last user was not served.
     :ivar next_try: when the port is tried again; None if it is open.
+    :ivar way: how users get to the proxy, where there is more than one way, in words; else empty.
     """
 
     name: str
@@ -67,6 +70,7 @@ class VisitorStatus:
     reason: str = ""
     next_try: float | None = None
     users: int = 0
+    way: str = ""
 
 
 @frozen(kw_only=True)

@@ -123,6 +123,7 @@ class Visitors(GuardedServices):
                 reason=self.failed.get(name) or each.host.reason,
                 next_try=each.host.next_try,
                 users=len(each.host.flows),
+                way=each.host.way,
             )
             for name, each in self._visitors.items()
         )

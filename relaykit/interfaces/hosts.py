@@ -226,6 +226,10 @@ class IForwardingHost(IHost, ISignalPeer, IMessagePeer):
     name = Attribute("What the configuration calls it, without user prefix.")
     proxy_name = Attribute("What the server calls the proxy, own or visited: its name, user prefix included.")
     flows = Attribute("The :class:`IFlow` of each user who is served, with the user's origin.")
+    way = Attribute(
+        "How users get to the other end, for people, such as ``2 direct paths``: the type sets it where "
+        "there is more than one way; else it is empty."
+    )
 
     def forward(near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
         """Moves bytes between two legs, of which ``near`` is the one that the user is at.

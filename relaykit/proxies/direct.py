@@ -8,6 +8,7 @@ other, so that a server that is not honest can neither be one of them nor stand 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
         IStreamPath,
         IVisitorHost,
     )
-    from relaykit.values import ClientIdentity
+    from relaykit.values import ClientIdentity, Ended
 
 __all__ = ["MOST_PATHS", "AnsweredPaths", "admit_caller", "call", "told_options"]
 
@@ -88,8 +89,14 @@ async def call(host: IVisitorHost, secret: Secret) -> IStreamPath:
     """
     path = await host.direct_paths.call(rendezvous_key(secret, host.proxy_name))
     streams: IStreamPath = await path.open_streams(path_key(secret, host.proxy_name), _Nobody())
+    host.way = f"a direct path with {path.peer}, over {path.protocol.value}"
+    streams.when_lost().addCallback(partial(_lost, host))
     _tell(host, path, streams)
     return streams
+
+
+def _lost(host: IVisitorHost, why: Ended) -> None:
+    host.way = f"no direct path: {why.value}"
 
 
 @implementer(ILegAcceptor)
@@ -162,10 +169,19 @@ class AnsweredPaths:
         except RelaykitError as error:
             self._refused(path, error)
             return
-        self._paths.add(answered)
         answered.streams = streams
-        streams.when_lost().addCallback(lambda _: self._paths.discard(answered))
+        self._paths.add(answered)
+        self._count()
+        streams.when_lost().addCallback(lambda _: self._gone(answered))
         _tell(self._host, path, streams)
+
+    def _gone(self, answered: _AnsweredPath) -> None:
+        self._paths.discard(answered)
+        self._count()
+
+    def _count(self) -> None:
+        count = len(self._paths)
+        self._host.way = "1 direct path" if count == 1 else f"{count} direct paths"
 
     def _opened(self, result: Failure | None, opening: Deferred[None]) -> None:
         self._opening.discard(opening)

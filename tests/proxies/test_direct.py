@@ -184,6 +184,9 @@ class DirectTests(SynchronousTestCase):
         users = [self.echoed(visiting, b"%d" % number) for number in range(3)]
         backend: Any = published.backend
         self.assertEqual((len(backend.paths), len(published.host.flows), published.flows), (1, 3, []))
+        (visitor,), (proxy,) = visiting.client.status().visitors, published.client.status().proxies
+        self.assertRegex(visitor.way, r"^a direct path with [0-9.]+:[0-9]+, over tcp$")
+        self.assertEqual(proxy.way, "1 direct path")
         self.assertEqual([each.is_let_go for each in users], [False] * 3)
 
     def test_half_close(self) -> None:
@@ -225,6 +228,8 @@ class DirectTests(SynchronousTestCase):
         self.relay.settle()
         self.assertTrue(first.is_let_go)
         self.assertEqual((visitor.path, len(published.host.flows)), (None, 0))
+        (status,), (proxy,) = visiting.client.status().visitors, published.client.status().proxies
+        self.assertEqual((status.way, proxy.way), ("no direct path: cancelled", "0 direct paths"))
         self.echoed(visiting)
 
     def test_withdrawn(self) -> None:

@@ -210,6 +210,8 @@ def _broken(line: str, width: int) -> str:
 def _where(entry_point: EntryPoint) -> Text:
     if entry_point.open:
         text = Text(entry_point.where, style="bold")
+        if entry_point.way:
+            text.append(f"  {entry_point.way}", style="not bold")
         return text.append(f"  {entry_point.reason}", style="yellow") if entry_point.reason else text
     if entry_point.where and not entry_point.reason:
         return Text(entry_point.where, style="dim")

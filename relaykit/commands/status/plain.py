@@ -32,6 +32,7 @@ class PlainRenderer:
         self._was_connected = False
         self._nothing_open = False
         self._open: set[str] = set()
+        self._ways: dict[str, str] = {}
         self._problem = ""
         self._left_out = 0
 
@@ -48,7 +49,10 @@ class PlainRenderer:
         for each in snapshot.entry_points:
             if each.open and each.name not in self._open:
                 self._context.say(_opened(each))
+            if each.way and each.way != self._ways.get(each.name):
+                self._context.say(f"[{each.name}] {each.way}")
         self._open = {each.name for each in snapshot.entry_points if each.open}
+        self._ways = {each.name: each.way for each in snapshot.entry_points}
 
     def _tell_state(self, snapshot: Snapshot) -> None:
         state, is_new = snapshot.state, snapshot.state is not self._state

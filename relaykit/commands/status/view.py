@@ -85,6 +85,7 @@ class EntryPoint:
     :ivar line: a command line that reaches it from another machine, where nothing is dialed; else empty.
     :ivar url: the same for a browser, where it is one's business; else empty.
     :ivar reason: why they cannot, as far as it is known; of what is open, why that is of no use to them.
+    :ivar way: how users get to the other end, where there is more than one way; else empty.
     :ivar asks_again_s: seconds until the server, or the system, is asked again whether they can.
     """
 
@@ -95,6 +96,7 @@ class EntryPoint:
     line: str = ""
     url: str = ""
     reason: str = ""
+    way: str = ""
     asks_again_s: float | None = None
 
     @property
@@ -291,6 +293,7 @@ class StatusView:
             # The server leaves out its own name.
             f"{self.server.shown_host}{proxy.address}" if proxy.address.startswith(":") else proxy.address,
             proxy.reason,
+            proxy.way,
             _left(proxy.next_try, now),
         )
 
@@ -298,10 +301,11 @@ class StatusView:
         address = "" if visitor.listening is None else str(visitor.listening)
         reason = "nobody offers it now" if problem_of(visitor.reason) == "visit-nobody" else visitor.reason
         is_open = visitor.listening is not None
-        return self._entry_point(visitor.name, is_open, address, reason, _left(visitor.next_try, now))
+        next_try_s = _left(visitor.next_try, now)
+        return self._entry_point(visitor.name, is_open, address, reason, visitor.way, next_try_s)
 
     def _entry_point(
-        self, name: str, open_: bool, address: str, reason: str, asks_again_s: float | None
+        self, name: str, open_: bool, address: str, reason: str, way: str, asks_again_s: float | None
     ) -> EntryPoint:
         # A proxy with several domains has several addresses, each as often as it has paths.
         addresses = list(dict.fromkeys(shortened(each) for each in address.split(",") if each))
@@ -319,6 +323,7 @@ class StatusView:
             line="" if seen else self.lines.get(name, ""),
             url=url,
             reason=shortened(reason),
+            way=shortened(way),
             asks_again_s=asks_again_s,
         )
 

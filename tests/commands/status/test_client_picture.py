@@ -71,6 +71,13 @@ class ClientPictureTests(SynchronousTestCase):
         self.assertIn(["ssh", "relay.example:6000", "→", "127.0.0.1:22"], lines)
         self.assertIn(["web", "not", "open", "→", "127.0.0.1:22"], lines)
 
+    def test_way(self) -> None:
+        """How users get to the other end stands beside where they come in, as long as they can."""
+        going = evolve(OPEN, where="127.0.0.1:5432", way="a direct path, over udp")
+        self.assertIn("127.0.0.1:5432  a direct path, over udp", self.text(with_entry_points(going)))
+        closed = evolve(going, open=False, reason="port already used")
+        self.assertNotIn("direct", self.text(with_entry_points(closed)))
+
     def test_line(self) -> None:
         """What reaches a service from another machine is below the panel, in lines that a shell takes."""
         line = "relaykit visit db --port 5432 --server relay.example:7000 --token-file token"

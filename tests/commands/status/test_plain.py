@@ -68,6 +68,15 @@ class PlainRendererTests(SynchronousTestCase):
             "[ssh] open: relay.example:6000 -> 127.0.0.1:22\n",
         )
 
+    def test_ways(self) -> None:
+        """How users get to the other end is told when it changes."""
+        direct, relayed = evolve(OPEN, way="a direct path"), evolve(OPEN, way="no direct path: reset")
+        self.said(with_entry_points(OPEN))
+        shown = (with_entry_points(each) for each in (OPEN, direct, direct, relayed, direct))
+        self.assertEqual(
+            self.said(*shown), "[ssh] a direct path\n[ssh] no direct path: reset\n[ssh] a direct path\n"
+        )
+
     def test_entry_points(self) -> None:
         """Where users come in is told when it opens, again after it was closed."""
         closed = evolve(OPEN, open=False)

@@ -147,9 +147,9 @@ class StatusViewTests(SynchronousTestCase):
         """A visitor is open once it listens."""
         closed = self.entry_point(ClientStatus(visitors=(VisitorStatus(name="v"),)), leads_to={"v": "db"})
         self.assertEqual(closed, EntryPoint(name="v", leads_to="db"))
-        listening = VisitorStatus(name="v", listening=Address("127.0.0.1", 5432))
+        listening = VisitorStatus(name="v", listening=Address("127.0.0.1", 5432), way="a direct path")
         opened = self.entry_point(ClientStatus(visitors=(listening,)))
-        self.assertEqual((opened.open, opened.where), (True, "127.0.0.1:5432"))
+        self.assertEqual((opened.open, opened.where, opened.way), (True, "127.0.0.1:5432", "a direct path"))
 
     def test_reason(self) -> None:
         """A proxy that is not open says why."""
