@@ -21,6 +21,7 @@ __all__ = [
     "CredentialError",
     "DuplicateCarrier",
     "DuplicateProxyType",
+    "HolePunchingError",
     "LocalProtocolError",
     "LoginRefusedError",
     "NoWorkConnection",
@@ -41,6 +42,7 @@ __all__ = [
     "UnansweredError",
     "UnknownCarrier",
     "UnknownProxyType",
+    "UnknownVisitorError",
     "UnsuitablePathError",
     "VisitRefusedError",
     "ended_by",
@@ -140,6 +142,18 @@ class RendezvousFailedError(RelaykitError):
     def __init__(self, text: str, reason: enum.Enum | None = None) -> None:
         super().__init__(text)
         self.reason = reason
+
+
+class HolePunchingError(RelaykitError):
+    """A hole as frp's clients punch them was not to be had; the text says why."""
+
+    problem = "hole-punching"
+
+
+class UnknownVisitorError(RelaykitError):
+    """A user was to be given to a visitor that is not there."""
+
+    problem = "no-such-visitor"
 
 
 class UnsuitablePathError(RelaykitError):
@@ -251,6 +265,8 @@ _ENDINGS: tuple[tuple[type[Exception], Ended], ...] = (
     (ProtocolError, Ended.PROTOCOL_ERROR),
     (TransportSecurityError, Ended.PROTOCOL_ERROR),
     (NoWorkConnection, Ended.TIMEOUT),
+    (HolePunchingError, Ended.UNREACHABLE),
+    (UnknownVisitorError, Ended.UNREACHABLE),
     (SessionLost, Ended.SESSION_ENDED),
     (ConnectionFailed, Ended.UNREACHABLE),
     (OSError, Ended.UNREACHABLE),

@@ -74,6 +74,8 @@ from relaykit.interfaces.rendezvous import (
     IDatagramStreams,
     IDirectPath,
     IDirectPaths,
+    IHoles,
+    IHoleSocket,
     IRendezvous,
     IRendezvousPoint,
 )
@@ -102,6 +104,8 @@ __all__ = [
     "IForwarder",
     "IForwardingHost",
     "IGroupableProxyType",
+    "IHoleSocket",
+    "IHoles",
     "IHost",
     "IIncomingConnection",
     "IIngress",

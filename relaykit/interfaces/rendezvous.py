@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -13,9 +13,18 @@ if TYPE_CHECKING:
     from relaykit.interfaces.hosts import IInitiator, IRegisteredProxy, ISignalPeer
     from relaykit.interfaces.legs import IDatagramLeg, ILegAcceptor, IStreamPath
     from relaykit.sansio.nat.checks import PeerRole
-    from relaykit.values import Ended, Secret
+    from relaykit.sansio.nathole.messages import NatHoleResp
+    from relaykit.values import Address, Ended, Secret
 
-__all__ = ["IDatagramStreams", "IDirectPath", "IDirectPaths", "IRendezvous", "IRendezvousPoint"]
+__all__ = [
+    "IDatagramStreams",
+    "IDirectPath",
+    "IDirectPaths",
+    "IHoleSocket",
+    "IHoles",
+    "IRendezvous",
+    "IRendezvousPoint",
+]
 
 
 class IRendezvous(Interface):
@@ -132,3 +141,31 @@ class IDatagramStreams(Interface):
 
         It shows each end that the other knows ``secret``.
         """
+
+
+class IHoles(Interface):
+    """Hole punching as frp's clients do it, each attempt from a socket of its own."""
+
+    def open_socket(offers_interfaces: bool) -> Deferred[IHoleSocket]:
+        """A new socket, which the STUN server of the configuration was asked about; the caller owns it.
+
+        ``offers_interfaces`` says whether the peer is told the addresses of this machine's interfaces, too.
+        Fails with :class:`relaykit.errors.HolePunchingError`, after some seconds at the latest.
+        """
+
+
+class IHoleSocket(Interface):
+    """A socket that a hole may be punched from, and what the peer must be told of it."""
+
+    mapped: Sequence[Address] = Attribute("Where the STUN server saw it, in the order of the answers.")
+    interfaces: Sequence[Address] = Attribute("Where it is in this machine's own networks; maybe none.")
+
+    def punch(told: NatHoleResp, secret: Secret) -> Deferred[IDatagramLeg]:
+        """Punches as the server has told, and answers the leg to the peer; once, and owns the socket.
+
+        Who is at the other end has shown that it knows ``secret``, but nobody signs what it sends later.
+        Fails with :class:`relaykit.errors.HolePunchingError`.  Cancelling closes the socket.
+        """
+
+    def close() -> None:
+        """Gives it up; harmless once it is used or closed."""

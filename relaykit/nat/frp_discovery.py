@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.nat.network import HostNetwork
+    from relaykit.nat.sockets import UdpSocket
     from relaykit.sansio.nat.frp_discovery import FrpDiscoveryEvent
 
-__all__ = ["DiscoveryFailed", "discover", "host_and_port"]
+__all__ = ["DiscoveryFailed", "ask", "discover", "host_and_port"]
 
 
 class DiscoveryFailed(RelaykitError):
@@ -73,24 +74,39 @@ async def discover(
             f"listen udp4 {host}:{port}: bind: {str(reason).lower()}", problem="nat-local-address"
         ) from error
     try:
-        host, port = await _resolve(network, server)
-        if not host:
-            raise DiscoveryFailed(f"address {server}: missing host in address")
-        core = FrpDiscovery(Address(host, port), entropy)
-        found: Deferred[FrpDiscoveryEvent] = Deferred()
-        driver = DatagramDriver(core, [bound], reactor, found.callback, reactor.seconds)
-        core.start(driver.now)
-        driver.start()
-        try:
-            outcome = await found
-        finally:
-            driver.stop()
+        seen = await ask(reactor, network, bound, server, entropy)
     finally:
         bound.close()
+    return seen, bound.address
+
+
+async def ask(
+    reactor: IReactorTime,
+    network: HostNetwork,
+    bound: UdpSocket,
+    server: str,
+    entropy: Callable[[int], bytes] = os.urandom,
+) -> tuple[Address, ...]:
+    """The external addresses of a socket by a server's answers; the socket stays open.
+
+    :raises DiscoveryFailed: with the reason in frp's words.
+    """
+    host, port = await _resolve(network, server)
+    if not host:
+        raise DiscoveryFailed(f"address {server}: missing host in address")
+    core = FrpDiscovery(Address(host, port), entropy)
+    found: Deferred[FrpDiscoveryEvent] = Deferred()
+    driver = DatagramDriver(core, [bound], reactor, found.callback, reactor.seconds)
+    core.start(driver.now)
+    driver.start()
+    try:
+        outcome = await found
+    finally:
+        driver.stop()
     if isinstance(outcome, NotSeen):
         raise DiscoveryFailed(outcome.text)
     assert isinstance(outcome, Seen)
-    return outcome.addresses, bound.address
+    return outcome.addresses
 
 
 async def _resolve(network: HostNetwork, text: str) -> tuple[str, int]:
