@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -16,6 +17,7 @@ from relaykit.client.announcing import UserNotAnnounced, announce, announce_data
 from relaykit.client.lanes import LaneService
 from relaykit.client.loops import LeadsBack
 from relaykit.dataplane.listening import ListenFailed
+from relaykit.dataplane.transforms import transformed
 from relaykit.errors import (
     ConnectionFailed,
     OutOfDescriptors,
@@ -42,9 +44,11 @@ if TYPE_CHECKING:
         IDatagramAcceptor,
         IDatagramLane,
         IDatagramLeg,
+        IDatagramStreams,
         IDataPlane,
         IDirectPaths,
         IFlow,
+        IHoles,
         ILegAcceptor,
         ILegObserver,
         IListeningPort,
@@ -131,6 +135,22 @@ class HostedClient(Protocol):
     def drop_direct_paths(self, direct_paths: IDirectPaths) -> None:
         """Ends them, with all direct paths that are being made."""
 
+    @property
+    def holes(self) -> IHoles:
+        """Hole punching as frp's clients do it."""
+
+    def datagram_streams(self, protocol: str) -> IDatagramStreams:
+        """What makes streams of datagrams as frp's clients do."""
+
+    def sign(self, secret: Secret) -> tuple[str, int]:
+        """What shows the server that a proxy's secret is known, and the Unix time of it."""
+
+    def taker(self, name: str, instead_of: str) -> ILegAcceptor:
+        """The visitor that takes a user from another one.
+
+        :raises UnknownVisitorError: it is not there, or would hand the user back.
+        """
+
 
 CommonT = TypeVar("CommonT", ProxyCommon, VisitorCommon)
 AcceptorT = TypeVar("AcceptorT")
@@ -169,6 +189,16 @@ class _Host(Generic[CommonT]):
         if self._direct_paths is None:
             self._direct_paths = self._client.make_direct_paths(self)
         return self._direct_paths
+
+    @property
+    def holes(self) -> IHoles:
+        return self._client.holes
+
+    def datagram_streams(self, protocol: str) -> IDatagramStreams:
+        return self._client.datagram_streams(protocol)
+
+    def transformed(self, leg: IStreamLeg, secret: Secret) -> IStreamLeg:
+        return transformed(leg, self.common.transport, secret, os.urandom)
 
     @property
     def identity(self) -> ClientIdentity:
@@ -411,6 +441,12 @@ class VisitorHost(_Host[VisitorCommon]):
         lane = self._lane_over(await self.open_visit(Origin(), secret), codec)
         lane.start()
         return lane
+
+    def sign(self, secret: Secret) -> tuple[str, int]:
+        return self._client.sign(secret)
+
+    def hand_over(self, visitor: str, leg: IStreamLeg, origin: Origin) -> None:
+        self._client.taker(visitor, self.name).leg_accepted(leg, origin)
 
     def endpoint(self, origin: Origin, secret: Secret) -> IStreamClientEndpoint:
         return self._client.data_plane.endpoint(lambda: self.open_visit(origin, secret))

@@ -17,6 +17,7 @@ from relaykit.dataplane.dialing import dial_datagram_endpoint, dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
+from relaykit.errors import UnsuitablePathError
 from relaykit.interfaces import IPathDialer
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.network_info import NetworkInfo
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
     from relaykit.client.direct import MakePunching
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, ILegAcceptor, IListeningPort, IStreamLeg
+    from relaykit.interfaces import (
+        IDatagramAcceptor,
+        IDatagramLeg,
+        IDatagramStreams,
+        IHoles,
+        ILegAcceptor,
+        IListeningPort,
+        IStreamLeg,
+    )
     from relaykit.values import Address
 
 __all__ = ["Network", "make_network"]
@@ -55,6 +64,10 @@ class Network:
     watch: Callable[[Callable[[str], None]], IService]
     network_info: NetworkInfo
     """What direct paths are made through, and what is known of it before anybody was asked."""
+    make_holes: Callable[[str], IHoles]
+    """Hole punching as frp's clients do it, with a STUN server, ``host:port``."""
+    datagram_streams: Callable[[str], IDatagramStreams]
+    """frp's streams of datagrams by the name of their protocol; raises what a host's do."""
     has_moved: Callable[[Address, Address], bool] = has_moved
     """Whether connections from an address to a peer can only come from another address now."""
     make_punching: MakePunching | None = None
@@ -64,6 +77,9 @@ class Network:
 def make_network(config: ClientConfig, reactor: Any) -> Network:
     """The network of this machine, as configured."""
     poller = make_poller(reactor)
+    network_info = NetworkInfo(
+        network=HostNetwork(reactor), stream_opener=partial(streams_over_socket, poller)
+    )
     return Network(
         _make_route(config, poller),
         lambda endpoint: dial_endpoint(poller, endpoint),
@@ -72,8 +88,25 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         partial(listen_datagrams, poller),
         make_data_plane(poller),
         lambda on_change: NetworkWatch(reactor, on_change),
-        NetworkInfo(network=HostNetwork(reactor), stream_opener=partial(streams_over_socket, poller)),
+        network_info,
+        partial(_make_holes, reactor, network_info),
+        partial(_datagram_streams, poller),
     )
+
+
+def _make_holes(reactor: Any, network_info: NetworkInfo, stun_server: str) -> IHoles:
+    # A megabyte that a client without such proxies does without.
+    from relaykit.nat.hole import Holes
+
+    return Holes(reactor, network_info, stun_server)
+
+
+def _datagram_streams(poller: Poller, protocol: str) -> IDatagramStreams:
+    if protocol == "kcp":
+        from relaykit.carriers.kcp import KcpStreams
+
+        return KcpStreams(poller, poller.reactor)
+    raise UnsuitablePathError(f"streams over datagrams by {protocol} are not available yet")
 
 
 def _make_route(config: ClientConfig, poller: Poller) -> Route | PathRoute:

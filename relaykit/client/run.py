@@ -22,6 +22,7 @@ from relaykit.client.work import WorkConnections
 from relaykit.errors import RemoteProtocolError, SessionLost
 from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
+from relaykit.sansio.control.credentials import digest
 from relaykit.sansio.control.login_proofs import PeerProof
 from relaykit.values import ClientIdentity, Ended
 
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
     from relaykit.interfaces import (
         IDatagramAcceptor,
         IDatagramLeg,
+        IDatagramStreams,
         IDirectPaths,
         IFlow,
         IForwardingHost,
+        IHoles,
         ILegAcceptor,
         IListeningPort,
         IProver,
@@ -119,6 +122,7 @@ class ClientRun(MultiService):
         )
         self._direct: HolePunchingService | None = None
         self.messages = HalfMessages(self._halves, run_id)
+        self._holes: IHoles | None = None
         self.proxies = ProxyRegistrar(self, types, config.user, config.server_addr)
         self.proxies.setServiceParent(self)
         self.visitors = Visitors(self, types, config.user)
@@ -318,6 +322,26 @@ class ClientRun(MultiService):
             )
             self._direct.setServiceParent(self)
         return self._direct.make_direct_paths(peer)
+
+    @property
+    def holes(self) -> IHoles:
+        """Hole punching as frp's clients do it."""
+        if self._holes is None:
+            self._holes = self.network.make_holes(self._config.nat_hole_stun_server)
+        return self._holes
+
+    def datagram_streams(self, protocol: str) -> IDatagramStreams:
+        """What makes streams of datagrams as frp's clients do."""
+        return self.network.datagram_streams(protocol)
+
+    def sign(self, secret: Secret) -> tuple[str, int]:
+        """What shows the server that a proxy's secret is known, and the Unix time of it."""
+        now = int(self._connector.unix_time())
+        return digest(secret.to_bytes(), now), now
+
+    def taker(self, name: str, instead_of: str) -> ILegAcceptor:
+        """The visitor that takes a user from another one."""
+        return self.visitors.taker(name, instead_of)
 
     def network_changed(self) -> None:
         """The way to the server may be another one."""

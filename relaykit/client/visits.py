@@ -13,8 +13,9 @@ from relaykit.client.registrar import wire_name
 from relaykit.client.starting import GuardedServices, differing, naming, planned
 from relaykit.client.status import VisitorStatus
 from relaykit.dataplane.transforms import transformed
-from relaykit.errors import BrokenProxyType, RefusalCode, VisitRefusedError
-from relaykit.interfaces import ISessionFollower, IVisitableProxyType
+from relaykit.errors import BrokenProxyType, RefusalCode, UnknownVisitorError, VisitRefusedError
+from relaykit.interfaces import ILegAcceptor, ISessionFollower, IVisitableProxyType
+from relaykit.options import is_led_back
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.client_opening import VISIT_TIMEOUT_S, Refusal, open_visit, visit_answer
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredVisitor
     from relaykit.interfaces import IStreamLeg, IVisitor
-    from relaykit.options import VisitorCommon
+    from relaykit.options import Options, VisitorCommon
     from relaykit.plugins import ProxyTypes
     from relaykit.values import Origin, Secret
 
@@ -144,6 +145,26 @@ class Visitors(GuardedServices):
         """A visitor and what it may use."""
         found = self._visitors.get(name)
         return None if found is None else (found.visitor, found.host)
+
+    def taker(self, name: str, instead_of: str) -> ILegAcceptor:
+        """The visitor that takes a user from another one.
+
+        :raises UnknownVisitorError: it is not there, takes no streams, or would hand the user back.
+        """
+        found = self._visitors.get(name)
+        if found is None:
+            raise UnknownVisitorError(f'there is no visitor "{name}" to take users of "{instead_of}"')
+        if not ILegAcceptor.providedBy(found.visitor):
+            raise UnknownVisitorError(
+                f'the visitor "{name}" takes no streams, as users of "{instead_of}" send'
+            )
+        if is_led_back(instead_of, name, self._options_of):
+            raise UnknownVisitorError(f'the visitor "{name}" hands its users to "{instead_of}" itself')
+        return found.visitor
+
+    def _options_of(self, name: str) -> Options | None:
+        found = self._visitors.get(name)
+        return None if found is None else found.configured.options
 
     def _followers(self, names: Iterable[str]) -> Iterator[tuple[str, ISessionFollower]]:
         for name in names:

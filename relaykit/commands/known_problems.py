@@ -545,6 +545,12 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The local address that frpc nathole discover was given cannot be used.",
         "Name an address of this machine and a port that is free, or leave it out.",
     ),
+    "no-such-visitor": KnownProblem(
+        "The other visitor is not there",
+        "A visitor's fallbackTo names one that the file does not have, that takes datagrams, or that hands "
+        "its own users back.",
+        "Name a visitor of the same file, such as one of type stcp to the same service.",
+    ),
     "hole-punching": KnownProblem(
         "There is no direct path",
         "A direct path between two clients could not be had; the relay goes on serving.",

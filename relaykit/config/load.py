@@ -26,6 +26,8 @@ from relaykit.options import (
     Problem,
     ProxyCommon,
     VisitorCommon,
+    is_led_back,
+    named_visitors,
     option_fields,
     with_files,
 )
@@ -294,6 +296,7 @@ class _Client:
             for entry in self._visitors
             if _is_started(entry, config)
         ]
+        self._check_named_visitors([each for each in self._visitors if _is_started(each, config)])
         self._report.raise_problems()
         return LoadedClient(config, tuple(proxies), tuple(visitors), tuple(self._report.warnings))
 
@@ -338,6 +341,19 @@ class _Client:
                 if other is not entry and not _are_grouped(other, entry):
                     what = f"{other.subject} wants the port {port} too: the server gives it to one of them"
                     entry.reader.warning((*entry.path, each.key), what, subject=entry.subject)
+
+    def _check_named_visitors(self, entries: Sequence[VisitorEntry]) -> None:
+        """Warns of visitors that name one which is not there, or which leads users back to them."""
+        started = {each.common.name: each.options for each in entries}
+        for entry in entries:
+            for key, name in named_visitors(entry.options).items():
+                if name not in started:
+                    what = f'there is no visitor "{name}": its users would be let go'
+                elif is_led_back(entry.common.name, name, started.get):
+                    what = f'the visitor "{name}" leads back to this one: its users would be let go'
+                else:
+                    continue
+                entry.reader.warning((*entry.path, key), what, subject=entry.subject)
 
     def _check_names(self, entries: Sequence[ProxyEntry] | Sequence[VisitorEntry]) -> None:
         """Reports names that were given before, in any file, switched off or not."""

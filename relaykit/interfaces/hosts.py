@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         IListeningPort,
     )
     from relaykit.interfaces.observers import ILegObserver
+    from relaykit.interfaces.rendezvous import IDatagramStreams
     from relaykit.sansio.contract import Recognizer
     from relaykit.sansio.lanes.codec import LaneCodec
     from relaykit.sansio.wire.messages import Message
@@ -225,11 +226,26 @@ class IForwardingHost(IHost, ISignalPeer, IMessagePeer):
     direct_paths = Attribute("The :class:`IDirectPaths` of this backend or visitor.")
     name = Attribute("What the configuration calls it, without user prefix.")
     proxy_name = Attribute("What the server calls the proxy, own or visited: its name, user prefix included.")
+    holes = Attribute("The :class:`IHoles` of this client.")
     flows = Attribute("The :class:`IFlow` of each user who is served, with the user's origin.")
     way = Attribute(
         "How users get to the other end, for people, such as ``2 direct paths``: the type sets it where "
         "there is more than one way; else it is empty."
     )
+
+    def datagram_streams(protocol: str) -> IDatagramStreams:
+        """What makes streams of datagrams as frp's clients do: ``quic`` or ``kcp``.
+
+        Nobody proves anything there: whoever can send in the peer's name is taken for the peer.
+
+        :raises UnsuitablePathError: it needs a library that is not installed; the text names it.
+        """
+
+    def transformed(leg: IStreamLeg, secret: Secret) -> IStreamLeg:
+        """A leg whose bytes are encrypted, compressed or both, as the configuration says; owns the leg.
+
+        The other end's configuration must say the same, and have the same secret.
+        """
 
     def forward(near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
         """Moves bytes between two legs, of which ``near`` is the one that the user is at.
@@ -292,6 +308,16 @@ class IVisitorHost(IForwardingHost):
     """The client, as a visitor sees it."""
 
     common = Attribute("Its :class:`relaykit.options.VisitorCommon`.")
+    reason = Attribute("Why the last user was not served, for ``status``; the visitor may set it.")
+
+    def sign(secret: Secret) -> tuple[str, int]:
+        """What shows the server that this visitor knows the proxy's secret, and the Unix time of it."""
+
+    def hand_over(visitor: str, leg: IStreamLeg, origin: Origin) -> None:
+        """Gives a user to the visitor that the configuration calls so, which owns the leg from now on.
+
+        :raises UnknownVisitorError: there is none, or it takes no streams; the leg is still the caller's.
+        """
 
     def listen(acceptor: ILegAcceptor) -> Deferred[IListeningPort | None]:
         """Opens the visitor's port, retrying while it is taken; None when it has none."""

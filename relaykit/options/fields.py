@@ -32,13 +32,16 @@ __all__ = [
     "Seconds",
     "SecondsOrOff",
     "SecretRule",
+    "VisitorName",
     "doc",
     "extension",
     "file",
     "file_key",
     "flag",
+    "is_led_back",
     "limits_of",
     "listened_ports",
+    "named_visitors",
     "option_fields",
     "options_class",
     "plain_type",
@@ -95,6 +98,9 @@ HostAndPort: TypeAlias = Annotated[str, msgspec.Meta(extra={"names": "host and p
 
 Domains: TypeAlias = Annotated[tuple[str, ...], msgspec.Meta(extra={"names": "domain"})]
 """A list of host names, of which ``*.example.com`` stands for all below it, and ``*`` for all there are."""
+
+VisitorName: TypeAlias = Annotated[str, msgspec.Meta(extra={"visitor": True})]
+"""Another visitor of the same client, which users may be handed to, or empty."""
 
 
 def doc(text: str) -> msgspec.Meta:
@@ -208,8 +214,9 @@ class OptionField:
     ``declared`` is its type with all annotations, such as limits: what :func:`~relaykit.options.convert`
     checks.  ``least`` and ``greatest`` are the limits of a number, None where it has none.
     ``names`` is "host", "host and port" or "domain" for a text that must be that, else empty.
-    ``file``, ``file_key``, ``flag``, ``listened`` and ``exclusive`` are what :func:`file`, :func:`file_key`,
-    ``flag``, ``ListeningPort`` and ``RemotePort`` declare; ``secret`` is when it must be there, if it is one.
+    ``file``, ``file_key``, ``flag``, ``listened``, ``exclusive`` and ``visitor`` are what :func:`file`,
+    :func:`file_key`, ``flag``, ``ListeningPort``, ``RemotePort`` and ``VisitorName`` declare; ``secret`` is
+    when it must be there, if it is one.
     """
 
     name: str
@@ -227,6 +234,7 @@ class OptionField:
     flag: str | None
     listened: bool
     exclusive: bool
+    visitor: bool
     secret: SecretRule
     least: float | None
     greatest: float | None
@@ -273,6 +281,30 @@ def listened_ports(options: Options) -> frozenset[int]:
         elif each.listened and value > 0:
             found.add(value)
     return frozenset(found)
+
+
+def named_visitors(options: Options) -> dict[str, str]:
+    """The other visitors that a visitor's options name, by key."""
+    named = [(each.key, getattr(options, each.name)) for each in option_fields(type(options)) if each.visitor]
+    return {key: name for key, name in named if name}
+
+
+def is_led_back(visitor: str, to: str, options_of: Callable[[str], Options | None]) -> bool:
+    """Whether users of a visitor that are handed to another one may come back to it.
+
+    ``options_of`` answers the options of a visitor, or None for one that there is not.
+    """
+    seen: set[str] = set()
+    ahead = [to]
+    while ahead:
+        name = ahead.pop()
+        if name == visitor:
+            return True
+        options = options_of(name)
+        if options is not None and name not in seen:
+            ahead.extend(named_visitors(options).values())
+        seen.add(name)
+    return False
 
 
 @frozen
@@ -334,6 +366,7 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
         flag=extra.get("flag"),
         listened=extra.get("listened", False),
         exclusive=extra.get("exclusive", False),
+        visitor=extra.get("visitor", False),
         secret=extra.get("secret", SecretRule()),
         least=least,
         greatest=greatest,

@@ -48,6 +48,7 @@ from relaykit.server.events import ProxyExposed, ProxyRefused, UserLeft
 from relaykit.server.groups import ProxyGroup
 from relaykit.server.service import RelayServer
 from relaykit.testing.direct_paths import MemoryPunching
+from relaykit.testing.holes import MemoryHoles
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.testing.ports import MemoryPorts, datagram_pair
 from relaykit.values import Ended, Origin, Secret
@@ -170,6 +171,8 @@ class MemoryRelay:
         """Why no two ends get a direct path; None: they do."""
         self.paths_of_tcp = False
         """Whether direct paths are made of TCP; otherwise they are of UDP."""
+        self.holes = MemoryHoles(self.network)
+        """The holes that clients punch as frp's do."""
         self._paths: dict[bytes, IDirectPath] = {}
         # Held here, because nobody else may hold what waits for something that never comes.
         self._work: set[Deferred[None]] = set()
@@ -378,6 +381,8 @@ class _Machine:
             relay._make_data_plane(),
             lambda on_change: Service(),
             NetworkInfo(network=_NoNames(reactor), behavior=NatBehavior(udp_works=True), mapper=_NoMapper()),
+            lambda stun_server: relay.holes,
+            relay.holes.streams,
             lambda host, peer: False,
             relay._punch,
         )

@@ -27,6 +27,7 @@ from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.state import StateDirectory
+from relaykit.testing.holes import MemoryHoles
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.testing.ports import MemoryPorts
 from relaykit.values import Secret
@@ -70,6 +71,7 @@ class Machine:
 
     def make_network(self, config: ClientConfig, reactor: Any) -> Network:
         """What :class:`RelayClient` takes for the network."""
+        holes = MemoryHoles(self.scene.network)
         return Network(
             Route(
                 self._connect,
@@ -85,6 +87,8 @@ class Machine:
             DataPlane([CopyForwarder()], self.scene.network),
             self._watch,
             self.network_info,
+            lambda stun_server: holes,
+            holes.streams,
             lambda host, peer: self.moved,
         )
 

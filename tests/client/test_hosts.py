@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, cast
+from unittest import mock
 
 from attrs import Factory, define, field
 from twisted.internet.defer import Deferred, fail, succeed
@@ -30,6 +31,7 @@ from relaykit.errors import (
 from relaykit.interfaces import (
     IDatagramAcceptor,
     IDatagramLeg,
+    IDatagramStreams,
     IDirectPaths,
     IFlow,
     ILegAcceptor,
@@ -37,12 +39,13 @@ from relaykit.interfaces import (
     ISignalPeer,
     IStreamLeg,
 )
-from relaykit.options import ProxyCommon, ProxyTransport, VisitorCommon
+from relaykit.options import ProxyCommon, ProxyTransport, VisitorCommon, VisitorTransport
 from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
 from relaykit.sansio.wire.framing import V2
 from relaykit.sansio.wire.messages import Message, Ping
+from relaykit.testing.holes import MemoryHoles
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingDatagrams, RecordingReceiver
 from relaykit.testing.ports import MemoryDatagramLeg, MemoryPorts, datagram_pair
 from relaykit.values import Address, ClientIdentity, Ended, Exchange, Origin, Secret
@@ -80,6 +83,8 @@ class Client:
     extensions: frozenset[str] | None = EXTENSIONS
     failure: Exception | None = None
     messages: HalfMessages = field(factory=no_messages)
+    takers: dict[tuple[str, str], Any] = field(factory=dict)
+    holes: MemoryHoles = field(default=Factory(lambda self: MemoryHoles(self.network), takes_self=True))
 
     def send_message(self, message: Message) -> None:
         self.sent.append(message)
@@ -126,6 +131,16 @@ class Client:
 
     def drop_direct_paths(self, direct_paths: IDirectPaths) -> None:
         self.dropped.append(direct_paths)
+
+    def datagram_streams(self, protocol: str) -> IDatagramStreams:
+        return self.holes.streams(protocol)
+
+    def sign(self, secret: Secret) -> tuple[str, int]:
+        return f"signed by {secret.reveal()}", 1_700_000_000
+
+    def taker(self, name: str, instead_of: str) -> ILegAcceptor:
+        taker: ILegAcceptor = self.takers[name, instead_of]
+        return taker
 
 
 class HostTests(SynchronousTestCase):
@@ -332,6 +347,37 @@ class HostTests(SynchronousTestCase):
         self.assertEqual(self.client.meeting, [self.backend, self.visitor])
         self.backend.close()
         self.assertEqual(self.client.dropped, [self.backend.direct_paths])
+
+    def test_holes(self) -> None:
+        """Holes and their streams are the client's."""
+        self.assertIs(self.backend.holes, self.client.holes)
+        self.assertIs(self.visitor.datagram_streams("kcp"), self.client.holes)
+        self.assertEqual(self.client.holes.protocols, ["kcp"])
+
+    def test_transformed(self) -> None:
+        """A leg is encrypted and compressed as the entry says, by the secret, and only then."""
+        transport = VisitorTransport(use_encryption=True, use_compression=True)
+        visitor = VisitorHost(self.client, VisitorCommon(name="v", transport=transport), "bob.db")
+        both = ProxyTransport(use_encryption=True, use_compression=True)
+        backend = BackendHost(self.client, ProxyCommon(name="web", transport=both), "alice.web")
+        here, there = self.network.pair()
+        self.assertIs(self.backend.transformed(here, Secret("s")), here)
+        near, far = visitor.transformed(here, Secret("s")), backend.transformed(there, Secret("s"))
+        received = RecordingReceiver(far)
+        near.write(b"hello")
+        self.network.flush()
+        self.assertEqual(received.data, b"hello")
+
+    def test_signed(self) -> None:
+        """A visitor's proof is the client's."""
+        self.assertEqual(self.visitor.sign(Secret("s")), ("signed by s", 1_700_000_000))
+
+    def test_handed_over(self) -> None:
+        """A user goes to the visitor that takes them instead, and is its own from then on."""
+        taker = self.client.takers["other", "v"] = mock.Mock()
+        leg, _ = self.network.pair()
+        self.visitor.hand_over("other", leg, Origin(ALICE))
+        taker.leg_accepted.assert_called_once_with(leg, Origin(ALICE))
 
     def test_signals_refused(self) -> None:
         """Where the server takes no signals, sending one is refused."""

@@ -7,6 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.network import make_network
 from relaykit.config.schema import ClientConfig, ClientTransport
+from relaykit.errors import UnsuitablePathError
+from relaykit.interfaces import IDatagramStreams, IHoles
 
 
 class NetworkTests(SynchronousTestCase):
@@ -19,3 +21,11 @@ class NetworkTests(SynchronousTestCase):
             network = make_network(ClientConfig(transport=ClientTransport(tcp_mux=muxed)), reactor)
             self.assertEqual(network.route.muxed, muxed)
             self.assertEqual((reactor.tcpClients, reactor.getDelayedCalls()), ([], []))
+
+    def test_holes(self) -> None:
+        """Holes are those of this machine, and streams those of frp's two protocols, if they are there."""
+        network = make_network(ClientConfig(), MemoryReactorClock())
+        self.assertTrue(IHoles.providedBy(network.make_holes("stun.example:3478")))
+        self.assertTrue(IDatagramStreams.providedBy(network.datagram_streams("kcp")))
+        with self.assertRaises(UnsuitablePathError):
+            network.datagram_streams("quic")

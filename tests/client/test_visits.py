@@ -6,18 +6,22 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
+from msgspec.structs import replace as evolved
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.client.visits import Visitors, visit
-from relaykit.errors import BrokenProxyType, VisitRefusedError
+from relaykit.config.load import ConfiguredVisitor
+from relaykit.errors import BrokenProxyType, UnknownVisitorError, VisitRefusedError
 from relaykit.interfaces import ISessionFollower, IStreamLeg, IVisitor, IVisitorHost
-from relaykit.options import VisitorCommon, VisitorTransport
-from relaykit.proxies.stcp import StcpVisitor
+from relaykit.options import VisitorCommon, VisitorName, VisitorTransport
+from relaykit.proxies.stcp import StcpVisitor, StcpVisitorOptions
 from relaykit.proxies.stcp import proxy_type as STCP
+from relaykit.proxies.sudp import SudpVisitorOptions
+from relaykit.proxies.sudp import proxy_type as SUDP
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.client_opening import VISIT_TIMEOUT_S
 from relaykit.sansio.control.server_opening import accept_visit, refuse_visit
@@ -172,3 +176,35 @@ class VisitorsTests(SynchronousTestCase):
         self.assertEqual(visitors.names, ["v"])
         self.assertIsNotNone(visitors.find("v"))
         self.assertIsNone(visitors.find("w"))
+
+    def test_taker(self) -> None:
+        """Users go to another visitor that is there, takes streams, and does not send them back."""
+
+        class Handing(StcpVisitorOptions, frozen=True, kw_only=True):
+            fallback_to: VisitorName = ""
+
+        def handing(name: str, to: str) -> ConfiguredVisitor:
+            return evolve(stcp_visitor(name), options=Handing(secret_key=Secret("k"), fallback_to=to))
+
+        client: Any = SimpleNamespace(messages=no_messages())
+        types: Any = {"stcp": STCP, "sudp": SUDP}
+        visitors = Visitors(client, types, "")
+        datagrams = SudpVisitorOptions(secret_key=Secret("k"))
+        configured = [
+            handing("a", "b"),
+            stcp_visitor("b"),
+            handing("c", "d"),
+            handing("d", "c"),
+            ConfiguredVisitor(evolved(stcp_visitor("e").common, type="sudp"), datagrams, "sudp"),
+        ]
+        visitors.update(visitors.planned(configured))
+        found = visitors.find("b")
+        assert found is not None
+        self.assertIs(visitors.taker("b", "a"), found[0])
+        for name, of, why in (
+            ("nope", "a", 'there is no visitor "nope"'),
+            ("d", "c", 'hands its users to "c"'),
+            ("e", "a", "takes no streams"),
+        ):
+            error = self.assertRaises(UnknownVisitorError, visitors.taker, name, of)
+            self.assertIn(why, str(error))

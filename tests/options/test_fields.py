@@ -17,11 +17,14 @@ from relaykit.options import (
     Options,
     Port,
     ProxyCommon,
+    VisitorName,
     doc,
     extension,
     file,
     file_key,
+    is_led_back,
     listened_ports,
+    named_visitors,
     option_fields,
     options_class,
     wire,
@@ -177,3 +180,40 @@ class FilesTests(SynchronousTestCase):
         expected = Files(log="/a.log", tls=Pair(key_file="/k"), pairs=(Pair(), Pair(cert_file="/c")))
         self.assertEqual(changed, expected)
         self.assertEqual(with_files(options, lambda named: named.path), options)
+
+
+class Handing(Options, frozen=True, kw_only=True):
+    """A visitor that may hand its users to others."""
+
+    fallback_to: VisitorName = ""
+    rather: VisitorName = ""
+    name: str = "not another one"
+
+
+class NamedVisitorsTests(SynchronousTestCase):
+    """Visitors that hand users to others."""
+
+    def test_named(self) -> None:
+        """The others are known by key; none that is not given."""
+        self.assertEqual(named_visitors(Handing()), {})
+        self.assertEqual(named_visitors(Handing(fallback_to="a")), {"fallbackTo": "a"})
+        self.assertEqual(named_visitors(Sample()), {})
+
+    def test_led_back(self) -> None:
+        """Users may come back by any way, however long, and rings elsewhere end the search."""
+        options = {
+            "a": Handing(fallback_to="b"),
+            "b": Handing(fallback_to="c", rather="d"),
+            "c": Handing(fallback_to="b"),
+            "d": Handing(fallback_to="gone"),
+        }
+        for visitor, to, expected in (
+            ("a", "b", False),
+            ("b", "c", True),
+            ("c", "b", True),
+            ("d", "gone", False),
+            ("a", "a", True),
+        ):
+            self.assertEqual(is_led_back(visitor, to, options.get), expected, visitor)
+        options["d"] = Handing(rather="a")
+        self.assertTrue(is_led_back("a", "b", options.get))
