@@ -572,6 +572,13 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "A visitor asked to meet a proxy's client directly and was not let in, for the reason given.",
         "Compare secretKey at both ends, and allowUsers with the visitor's user.",
     ),
+    "server-knows-secret": KnownProblem(
+        "The server is told a secret key",
+        "A proxy that frp's programs may reach directly tells the server its secretKey, as frp does; so "
+        "whoever runs the server can be the other end of a direct path, or stand in between.",
+        "Nothing, if you trust the server.  Else use relaykit at all three places, with peers = relaykit at "
+        "both ends.",
+    ),
     "peer-unproven": KnownProblem(
         "The other end of a direct path is not proven",
         "The other end of a direct path did not show that it knows the secret, for this very session: the "
