@@ -50,44 +50,55 @@ def bare(datagram: Buffer) -> Buffer:
 
 
 class FecSender:
-    """Puts prefixes in front of datagrams, and adds parity."""
+    """Puts prefixes in front of datagrams, and adds parity to groups of which it is told to.
 
-    __slots__ = ("_last_at", "_longest", "_number", "_parity", "_position")
+    Numbers go on as if all groups had parity, which keeps the receiver in step.
+    """
+
+    __slots__ = ("_has_parity", "_last_at", "_longest", "_number", "_parity", "_position")
 
     def __init__(self) -> None:
         self._number = 0
         self._position = 0
+        self._has_parity = False
         self._parity = [0] * PARITY_SHARDS
         self._longest = 0
         self._last_at = 0.0
 
-    def wrap(self, segments: Sequence[Buffer], now: float) -> Sequence[bytes]:
-        """The datagram with these segments, and parity behind the last one of a group."""
+    def wrap(self, segments: Sequence[Buffer], parity: bool, now: float) -> Sequence[bytes]:
+        """The datagram with these segments, and parity behind the last one of a group.
+
+        ``parity`` is whether the group should have some; what counts is the word at its first datagram.
+        """
         size = _SIZE_BYTES + sum(map(len, segments))
         datagram = b"".join((_PREFIX.pack(self._number, _DATA, size), *segments))
-        add_data(self._parity, self._position, datagram)
+        if not self._position:
+            self._has_parity = parity
+        if self._has_parity:
+            # The prefixes are added, too, and cut off again, which is cheaper than to leave them out.
+            add_data(self._parity, self._position, datagram)
+            self._longest = max(self._longest, len(datagram))
         self._number += 1
         self._position += 1
-        self._longest = max(self._longest, len(datagram))
         is_prompt = now - self._last_at < PARITY_GAP_S
         self._last_at = now
         if self._position < DATA_SHARDS:
             return (datagram,)
-        parity = self._take_parity()
-        return (datagram, *parity) if is_prompt else (datagram,)
+        found = self._parity_datagrams() if self._has_parity and is_prompt else ()
+        self._begin_group()
+        return (datagram, *found)
 
-    def _take_parity(self) -> Sequence[bytes]:
-        """The datagrams with the parity of a group that is complete."""
-        taken = []
-        for shard in self._parity:
-            prefix = _PREFIX.pack(self._number, _PARITY, 0)[:_SHARD_AT]
-            # The prefixes were added, too, which is cheaper than to leave them out.
-            taken.append(prefix + shard.to_bytes(self._longest, "little")[_SHARD_AT:])
-            self._number += 1
-        self._number %= _NUMBERS
+    def _parity_datagrams(self) -> Sequence[bytes]:
+        return [
+            _PREFIX.pack(self._number + place, _PARITY, 0)[:_SHARD_AT]
+            + shard.to_bytes(self._longest, "little")[_SHARD_AT:]
+            for place, shard in enumerate(self._parity)
+        ]
+
+    def _begin_group(self) -> None:
+        self._number = (self._number + PARITY_SHARDS) % _NUMBERS
         self._parity = [0] * PARITY_SHARDS
         self._position = self._longest = 0
-        return taken
 
 
 class FecReceiver:

@@ -56,11 +56,14 @@ class Sending:
         "_send_window",
         "_window",
         "queued_bytes",
+        "resent_at",
     )
 
     def __init__(self, options: KcpOptions) -> None:
         self.queued_bytes = 0
         """Bytes that were written, and never sent."""
+        self.resent_at: float | None = None
+        """When a segment was last sent again; None for never."""
         self._queue: deque[Buffer] = deque()
         self._payload_bytes = options.segment_bytes - HEADER_BYTES
         self._send_window = options.send_window
@@ -151,6 +154,8 @@ class Sending:
     def take(self, stamp: int, now: float, most: int) -> Sequence[SentSegment]:
         """The segments to send now, so many at most: those to be sent again first."""
         taken = self._again(now, most)
+        if taken:
+            self.resent_at = now
         waiting = -(-self.queued_bytes // self._payload_bytes)
         count = min(most - len(taken), self._room, waiting)
         if count > 0:

@@ -103,7 +103,7 @@ class KcpSession:
         self._receiving = Receiving(options)
         self._sending = Sending(options)
         self._fec_in = FecReceiver()
-        self._fec_out = FecSender() if options.sends_parity else None
+        self._fec_out = FecSender() if options.has_prefix else None
         self._burst_at = -inf
         self._burst_left = 0
         self._ask_at: float | None = None
@@ -317,4 +317,6 @@ class KcpSession:
         if self._fec_out is None:
             datagrams.append(b"".join(parts))
         else:
-            datagrams += self._fec_out.wrap(parts, self._now)
+            lossy_since = self._began if self._sending.resent_at is None else self._sending.resent_at
+            is_lossy = self._now < lossy_since + self._options.parity_for_s
+            datagrams += self._fec_out.wrap(parts, is_lossy, self._now)

@@ -15,6 +15,7 @@ from relaykit.sansio.kcp.session import KcpSession, SessionLost
 __all__ = ["Line", "LineWeather"]
 
 _MOST_STEPS = 200_000
+_PARITY = b"\xf2\x00"
 
 
 @frozen
@@ -40,6 +41,8 @@ class Line:
         """Whether each end's bytes are read."""
         self.sent = [0, 0]
         """Datagrams that each end has sent."""
+        self.parity = 0
+        """Those among them, of both, that had parity."""
         self.events: list[list[SessionLost]] = [[], []]
         self._chance = random.Random(seed)
         self._order = itertools.count()
@@ -73,6 +76,7 @@ class Line:
             self.read[place] += end.read()
         for datagram in end.to_send(self.now):
             self.sent[place] += 1
+            self.parity += datagram[4:6] == _PARITY
             self._send(1 - place, datagram)
         self.events[place] += end.events()
 

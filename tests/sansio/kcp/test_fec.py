@@ -24,9 +24,9 @@ def packets(count: int) -> list[bytes]:
     return [chance.randbytes(chance.randint(24, 60)) for _ in range(count)]
 
 
-def sent(sender: FecSender, data: list[bytes], now: float = 0.0) -> list[bytes]:
+def sent(sender: FecSender, data: list[bytes], now: float = 0.0, parity: bool = True) -> list[bytes]:
     """The datagrams that they become."""
-    return [datagram for each in data for datagram in sender.wrap([each], now)]
+    return [datagram for each in data for datagram in sender.wrap([each], parity, now)]
 
 
 class FecSenderTests(SynchronousTestCase):
@@ -34,7 +34,7 @@ class FecSenderTests(SynchronousTestCase):
 
     def test_vector(self) -> None:
         """The prefix is that of frp."""
-        self.assertEqual(FecSender().wrap([HELLO[:24], HELLO[24:]], 0.0), (PREFIXED_HELLO,))
+        self.assertEqual(FecSender().wrap([HELLO[:24], HELLO[24:]], True, 0.0), (PREFIXED_HELLO,))
 
     def test_recorded(self) -> None:
         """What frp has put into datagrams becomes the same datagrams again, parity included."""
@@ -52,6 +52,19 @@ class FecSenderTests(SynchronousTestCase):
         second = sent(sender, data[DATA_SHARDS:], PARITY_GAP_S)
         numbers = [int.from_bytes(each[:4], "little") for each in second]
         self.assertEqual(numbers, list(range(SHARDS, 2 * SHARDS)))
+
+    def test_no_parity(self) -> None:
+        """Groups that are to have none have none, whatever is said in the middle; numbers stay in step."""
+        sender = FecSender()
+        data = packets(3 * DATA_SHARDS)
+        first = sent(sender, data[:5], parity=False) + sent(sender, data[5:DATA_SHARDS])
+        second = sent(sender, data[DATA_SHARDS : DATA_SHARDS + 5])
+        second += sent(sender, data[DATA_SHARDS + 5 : 2 * DATA_SHARDS], parity=False)
+        self.assertEqual((len(first), len(second)), (DATA_SHARDS, SHARDS))
+        self.assertEqual(int.from_bytes(second[0][:4], "little"), SHARDS)
+        receiver = FecReceiver()
+        got = [each for datagram in second[1:] for each in receiver.receive(datagram)[1]]
+        self.assertEqual(got, [data[DATA_SHARDS]])
 
     def test_wrapping(self) -> None:
         """Numbers begin anew after whole groups."""

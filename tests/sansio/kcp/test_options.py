@@ -16,7 +16,7 @@ class OptionsTests(SynchronousTestCase):
         for each in (FRP_SERVER, FRP_TUNNEL):
             self.assertEqual((each.send_window, each.receive_window), (1024, 1024))
 
-    def test_parity(self) -> None:
-        """All of them send parity, and as much as 1350 bytes of KCP in a datagram."""
+    def test_datagrams(self) -> None:
+        """All of them send prefixes, and as much as 1350 bytes of KCP in a datagram."""
         for each in (FRP_CLIENT, FRP_SERVER, FRP_TUNNEL):
-            self.assertEqual((each.sends_parity, each.segment_bytes), (True, 1350))
+            self.assertEqual((each.has_prefix, each.segment_bytes), (True, 1350))

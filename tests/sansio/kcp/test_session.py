@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from math import inf
 
 from attrs import evolve
 from hypothesis import given, settings
@@ -28,7 +29,7 @@ from tests import recorded
 from tests.sansio.kcp.line import Line, LineWeather
 from tests.sansio.kcp.test_segments import ACK_OF_IT, CONVERSATION, HELLO
 
-BARE = evolve(FRP_TUNNEL, sends_parity=False)
+BARE = evolve(FRP_TUNNEL, has_prefix=False)
 _PAYLOAD_BYTES = 1326
 
 
@@ -74,7 +75,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_vectors(self) -> None:
         """A push and its acknowledgement are those of frp, with and without a prefix."""
-        sender = KcpSession(CONVERSATION, evolve(FRP_CLIENT, sends_parity=False), -1.0)
+        sender = KcpSession(CONVERSATION, evolve(FRP_CLIENT, has_prefix=False), -1.0)
         sender.write(b"hello")
         self.assertEqual(sender.to_send(0.0), [HELLO])
         receiver = KcpSession(CONVERSATION, BARE, 0.0)
@@ -158,21 +159,36 @@ class LineTests(SynchronousTestCase):
     def test_parity_helps(self) -> None:
         """What parity makes up for need not be sent again."""
         again = []
-        for options in (BARE, FRP_TUNNEL):
+        for seconds in (0.0, inf):
+            options = evolve(FRP_TUNNEL, parity_for_s=seconds)
             line = Line(options, LineWeather(loss=0.05, delay_s=(0.2, 0.2)), seed=3)
             line.ends[0].write(bytes(100 * _PAYLOAD_BYTES))
             line.settle()
             again.append(line.now)
         self.assertLess(again[1], again[0])
 
+    def test_parity_while_lossy(self) -> None:
+        """Parity is sent at the beginning, and as long as something gets lost; frp sends it always."""
+        for seconds, always in ((5.0, False), (inf, True)):
+            line = Line(evolve(FRP_TUNNEL, parity_for_s=seconds))
+            parity = []
+            for loss in (0.0, 0.0, 0.3, 0.0):
+                line.weather = LineWeather(loss=loss)
+                before = line.parity
+                line.ends[0].write(bytes(100 * _PAYLOAD_BYTES))
+                line.settle()
+                parity.append(line.parity > before)
+                line.run(10.0 if loss == 0.0 else 0.0)
+            self.assertEqual(parity, [True, always, True, True])
+
     @settings(max_examples=25, deadline=None)
     @given(st.integers(0, 1 << 30), st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 0.3), st.booleans())
     def test_any_weather(
-        self, seed: int, loss: float, repeats: float, late_s: float, sends_parity: bool
+        self, seed: int, loss: float, repeats: float, late_s: float, has_prefix: bool
     ) -> None:
         """The same on any line."""
         weather = LineWeather(loss, repeats, (0.0, late_s))
-        self.carry(Line(evolve(FRP_TUNNEL, sends_parity=sends_parity), weather, seed), 30_000)
+        self.carry(Line(evolve(FRP_TUNNEL, has_prefix=has_prefix), weather, seed), 30_000)
 
     def test_not_read(self) -> None:
         """Who does not read lets the peer send a window, and no more; once he reads all comes."""

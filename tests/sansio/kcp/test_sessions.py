@@ -22,7 +22,7 @@ class KcpSessionsTests(SynchronousTestCase):
 
     def test_opened(self) -> None:
         """The first push opens a session, with or without a prefix; all that follows is for it."""
-        for source, datagram in enumerate((HELLO, *FecSender().wrap([HELLO], 0.0))):
+        for source, datagram in enumerate((HELLO, *FecSender().wrap([HELLO], True, 0.0))):
             session = self.sessions.find(source, datagram, 0.0)
             assert session is not None
             self.assertEqual(session.conversation, CONVERSATION)
