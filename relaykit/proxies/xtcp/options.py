@@ -1,0 +1,51 @@
+"""The keys of the proxy type ``xtcp``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from relaykit.options import CountOrOff, Options, Problem, SecondsOrOff, VisitorName, doc, file_key
+from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
+
+__all__ = ["NatTraversal", "XtcpIngressOptions", "XtcpOptions", "XtcpVisitorOptions"]
+
+_PROTOCOLS = ("kcp", "quic")
+
+
+class XtcpIngressOptions(Options, frozen=True, kw_only=True):
+    """The server's keys of ``xtcp``."""
+
+    analysis_hours: Annotated[
+        CountOrOff,
+        file_key("natholeAnalysisDataReserveHours"),
+        doc("Hours that results of hole punching are kept; 0 for the default, negative for not at all."),
+    ] = 168
+
+
+class NatTraversal(Options, frozen=True, kw_only=True):
+    """How a direct path is looked for."""
+
+    disable_assisted_addrs: Annotated[bool, doc("Does not offer addresses of local interfaces.")] = False
+
+
+class XtcpOptions(StcpOptions, frozen=True, kw_only=True):
+    """The own keys of an ``xtcp`` proxy."""
+
+    nat_traversal: NatTraversal = NatTraversal()
+
+
+class XtcpVisitorOptions(StcpVisitorOptions, frozen=True, kw_only=True):
+    """The own keys of an ``xtcp`` visitor."""
+
+    protocol: Annotated[str, doc("Protocol of the direct path: quic or kcp.")] = "quic"
+    keep_tunnel_open: Annotated[bool, doc("Opens the path before it is needed, and again.")] = False
+    max_retries_an_hour: Annotated[CountOrOff, doc("Most attempts in an hour, with keepTunnelOpen.")] = 8
+    min_retry_interval: Annotated[SecondsOrOff, doc("Seconds between two attempts.")] = 90
+    fallback_to: Annotated[VisitorName, doc("Visitor that serves if there is no direct path.")] = ""
+    fallback_timeout_ms: Annotated[CountOrOff, doc("Milliseconds until that visitor serves.")] = 1000
+    nat_traversal: NatTraversal = NatTraversal()
+
+    def problems(self) -> Iterable[Problem]:
+        if self.protocol and self.protocol not in _PROTOCOLS:
+            yield Problem("protocol", f"must be one of {', '.join(_PROTOCOLS)}")
