@@ -13,6 +13,7 @@ import click
 __all__ = [
     "BOOLEAN_FLAG",
     "GREATEST_PORT",
+    "NAMES",
     "PAIRS",
     "PORT",
     "SETTINGS",
@@ -37,6 +38,16 @@ class _Words(click.ParamType):  # type: ignore[type-arg]  # generic in newer ver
             self.fail(f"{value!r} has a line break", param, ctx)
 
 
+class _Names(_Words):
+    """The same, of which none is empty: a variable that is not set names nobody."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        words = super().convert(value, param, ctx)
+        if not words or not all(words):
+            self.fail(f"{value!r} names nothing", param, ctx)
+        return words
+
+
 class _Pairs(_Words):
     """``key=value`` pairs separated by commas."""
 
@@ -49,7 +60,7 @@ class _Pairs(_Words):
         return [(key, text) for key, _, text in pairs]
 
 
-WORDS, PAIRS = _Words(), _Pairs()
+WORDS, NAMES, PAIRS = _Words(), _Names(), _Pairs()
 
 BOOLEAN_FLAG: dict[str, Any] = {"type": click.BOOL, "is_flag": False, "flag_value": "true"}
 """Keywords of an option that is yes when it stands alone, and takes a value: ``--flag=false``."""

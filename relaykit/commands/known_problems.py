@@ -521,8 +521,8 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
     ),
     "stun-behind-nat": KnownProblem(
         "STUN behind a NAT",
-        "Clients on the Internet reach the server by an address that is not its own, as in most clouds, and "
-        "its STUN service, which has to name a second place to ask, does not know it.",
+        "Clients reach the server by an address that is not its own, as in most clouds, and its STUN "
+        "service, which has to name a second place to ask, does not know it.",
         "Write the public address into stunPublicAddrs of the server's file.",
     ),
     "stun-second-port": KnownProblem(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import define
@@ -10,15 +10,18 @@ from twisted.internet.defer import Deferred, succeed
 
 from relaykit.commands.runner import ProcessRunner
 from relaykit.commands.tunnels.logins import RememberedLogins
-from relaykit.errors import RelaykitError
+from relaykit.errors import PluginError, RelaykitError
+from relaykit.interfaces import IDirectProxyType
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.report import run as examine
+from relaykit.plugins import ProxyTypes
 from relaykit.state import StateDirectory
+from relaykit.values import PathProtocol
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
 
-__all__ = ["run"]
+__all__ = ["direct_types", "run"]
 
 
 @define
@@ -39,7 +42,16 @@ def run(context: CommandContext, server: Sequence[str], state_dir: str, lifetime
     result = _Result()
 
     async def examined() -> bool:
-        result.status = await examine(reactor, HostNetwork(reactor), context.say, servers, lifetime, json)
+        result.status = await examine(
+            reactor,
+            HostNetwork(reactor),
+            context.say,
+            servers,
+            direct_types(ProxyTypes.installed()),
+            lifetime,
+            json,
+            context.stdout.isatty(),
+        )
         return True
 
     reason = ProcessRunner(reactor, lambda: Deferred.fromCoroutine(examined()), lambda: succeed(None)).run()
@@ -47,6 +59,19 @@ def run(context: CommandContext, server: Sequence[str], state_dir: str, lifetime
         context.complain(str(reason.failure))
         return 1
     return -reason.signal if reason.signal is not None else result.status
+
+
+def direct_types(types: ProxyTypes) -> Mapping[str, Collection[PathProtocol]]:
+    """The proxy types that take direct paths, and what these are made of; a broken one takes none."""
+    found: dict[str, Collection[PathProtocol]] = {}
+    for reference in types:
+        try:
+            each = types.get(reference.name)
+        except PluginError:
+            continue
+        if IDirectProxyType.providedBy(each) and each.path_protocols:
+            found[reference.name] = each.path_protocols
+    return found
 
 
 def _own_server(context: CommandContext, state_dir: str) -> Sequence[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from relaykit import __version__
-from relaykit.commands.flags import BOOLEAN_FLAG, PORT, SETTINGS, STATE_DIR, called, several
+from relaykit.commands.flags import BOOLEAN_FLAG, NAMES, PORT, SETTINGS, STATE_DIR, called, several
 
 __all__ = ["EXAMPLES", "RELAYKIT", "Program"]
 
@@ -252,6 +252,7 @@ RELAYKIT = Program(
             "Tell what kind of NAT this machine is behind, and what will work towards whom",
             several(
                 "--server",
+                type=NAMES,
                 help="relay or STUN server to ask, HOST or HOST:PORT; two tell more than one; else "
                 "RELAYKIT_SERVER, else the remembered server; nobody else is asked",
             ),

@@ -7,18 +7,21 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import frozen
-from twisted.internet.defer import Deferred, gatherResults
+from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.internet.error import CannotListenError
+from twisted.python.failure import Failure
 
 from relaykit.nat.driving import DatagramDriver
 from relaykit.nat.mapping import PortMapper
 from relaykit.nat.sockets import drop
-from relaykit.nat.upnp import UpnpRouter, is_available
+from relaykit.nat.upnp import UpnpFailed, UpnpRouter, is_available
 from relaykit.sansio.nat.behavior import BehaviorDiscovery, NatBehavior, sockets_needed
 from relaykit.sansio.nat.probing import QUICK, Answered, ProbeEvent, Prober, Question
+from relaykit.timer import Timer
 from relaykit.values import Address
 
 if TYPE_CHECKING:
@@ -28,10 +31,18 @@ if TYPE_CHECKING:
     from relaykit.nat.sockets import UdpSocket
 
 __all__ = [
+    "NAMES_S",
+    "OTHERS_S",
+    "PORT_MAPPING_S",
+    "SERVERS_MAX",
     "USUAL_PORTS",
+    "BehaviorFound",
+    "DetectionStep",
+    "NamesFound",
     "NatDetector",
     "NatReport",
     "PortMappingReport",
+    "ServersAnswered",
     "lookup",
     "places_of",
 ]
@@ -44,7 +55,19 @@ _TRIAL_PORT = 49151
 """A port that is mapped for a moment to see whether the router really does it; nothing listens there."""
 
 SERVERS_MAX = 8
-"""Most server addresses that are asked."""
+"""Most servers that are asked: each may have two addresses at each of the usual ports."""
+
+NAMES_S = 1.5
+"""How long all names are looked up, side by side.  A name server that lives answers within a second; the
+system's own patience with a dead one is half a minute."""
+
+OTHERS_S = 0.7
+"""How much longer than the first server the others may take to answer: three datagrams to each, and a round
+trip to the other side of the Earth."""
+
+PORT_MAPPING_S = 5.2
+"""How long the router has to answer, by all its protocols at once: PCP and NAT-PMP are given up after 3.75 s,
+UPnP after 4.8 s, and then a port is mapped."""
 
 
 @frozen
@@ -76,6 +99,38 @@ class NatReport:
         return any(each is not None and each.udp_works for each in (self.four, self.six))
 
 
+@frozen
+class NamesFound:
+    """The names of the servers were looked up: their addresses, and the names that have none."""
+
+    addresses: Sequence[Address]
+    unknown: Sequence[str]
+
+
+@frozen
+class ServersAnswered:
+    """These servers of one family answered, maybe none; if any did, the NAT is looked at."""
+
+    is_six: bool
+    servers: Sequence[Address]
+
+
+@frozen
+class BehaviorFound:
+    """One family was looked at."""
+
+    is_six: bool
+    behavior: NatBehavior
+
+
+DetectionStep: TypeAlias = NamesFound | ServersAnswered | BehaviorFound | PortMappingReport
+"""What has come out so far: the last one says what the router does."""
+
+
+def _ignore(step: DetectionStep) -> None:
+    pass
+
+
 def places_of(text: str) -> list[tuple[str, int]]:
     """Host and ports of ``host``, ``host:port``, ``[IPv6]:port`` or a bare IPv6 address.
 
@@ -100,7 +155,10 @@ def _parse_server(text: str) -> tuple[str, int | None]:
 
 
 class NatDetector:
-    """Asks servers and the router.  Everything that it opens is closed again."""
+    """Asks servers and the router.  Everything that it opens is closed again.
+
+    :param on_step: is told what has come out, as it does.
+    """
 
     def __init__(
         self,
@@ -108,22 +166,37 @@ class NatDetector:
         network: HostNetwork,
         entropy: Callable[[int], bytes] = os.urandom,
         seconds: Callable[[], float] = time.monotonic,
+        on_step: Callable[[DetectionStep], None] = _ignore,
     ) -> None:
         self._reactor = reactor
         self._network = network
         self._entropy = entropy
         self._seconds = seconds
+        self._on_step = on_step
 
     async def report(self, servers: Sequence[str], lifetime: bool = False) -> NatReport:
-        """Finds out everything; takes up to 10 s, and five minutes more with ``lifetime``.
+        """Finds out everything, side by side; takes up to 6 s, and five minutes more with ``lifetime``.
 
-        :raises ValueError: a server is not written as one.
+        :raises ValueError: a server is not written as one, or there are more than :data:`SERVERS_MAX`.
         """
+        if len(servers) > SERVERS_MAX:
+            raise ValueError(f"{len(servers)} servers are too many to ask; name up to {SERVERS_MAX}")
+        places = [place for each in servers for place in places_of(each)]
         began = self._seconds()
-        addresses, unknown = await self._resolve([place for each in servers for place in places_of(each)])
-        four = [each for each in addresses if ":" not in each.host]
-        six = [each for each in addresses if ":" in each.host]
-        found = await gatherResults(
+        both: list[Deferred[Any]] = [
+            Deferred.fromCoroutine(self._ask_servers(places, lifetime)),
+            Deferred.fromCoroutine(self._ask_router()),
+        ]
+        asked: NatReport
+        asked, router = await gatherResults(both, consumeErrors=True)
+        return evolve(asked, port_mapping=router, seconds=self._seconds() - began)
+
+    async def _ask_servers(self, places: Sequence[tuple[str, int]], lifetime: bool) -> NatReport:
+        found = await self._resolve(places)
+        self._on_step(found)
+        four = [each for each in found.addresses if ":" not in each.host]
+        six = [each for each in found.addresses if ":" in each.host]
+        behaviors = await gatherResults(
             [
                 Deferred.fromCoroutine(self.behavior(four, lifetime)),
                 Deferred.fromCoroutine(self.behavior(six, False)),
@@ -131,29 +204,32 @@ class NatDetector:
             consumeErrors=True,
         )
         return NatReport(
-            four=found[0],
-            six=found[1],
-            port_mapping=await self._port_mapping(),
-            servers=tuple(addresses),
-            unknown_names=tuple(unknown),
-            seconds=self._seconds() - began,
+            four=behaviors[0],
+            six=behaviors[1],
+            servers=tuple(found.addresses),
+            unknown_names=tuple(found.unknown),
         )
 
-    async def _resolve(self, wanted: Sequence[tuple[str, int]]) -> tuple[list[Address], list[str]]:
-        """The addresses of all servers, and the names that have none."""
-        addresses: dict[Address, None] = {}
-        unknown: dict[str, None] = {}
-        for host, port in wanted:
-            found = await self._network.call_in_thread(partial(lookup, host, port))
-            if not found:
-                unknown[host] = None
-            addresses.update(dict.fromkeys(found))
-        return list(addresses)[:SERVERS_MAX], list(unknown)
+    async def _resolve(self, places: Sequence[tuple[str, int]]) -> NamesFound:
+        """The addresses of all servers, and the names that have none, or none in time."""
+        hosts = list(dict.fromkeys(host for host, _ in places))
+        lookups = []
+        for host in hosts:
+            looking = self._network.call_in_thread(partial(lookup, host, 0))
+            lookups.append(looking.addTimeout(NAMES_S, self._reactor).addErrback(_none_in_time))
+        found = dict(zip(hosts, await gatherResults(lookups, consumeErrors=True), strict=True))
+        addresses = [Address(each.host, port) for host, port in places for each in found[host]]
+        return NamesFound(list(dict.fromkeys(addresses)), [host for host in hosts if not found[host]])
 
     async def behavior(self, servers: Sequence[Address], lifetime: bool = False) -> NatBehavior | None:
         """Everything about one address family, that of the servers; None if there are no servers."""
         if not servers:
             return None
+        found = await self._behavior(servers, lifetime)
+        self._on_step(BehaviorFound(":" in servers[0].host, found))
+        return found
+
+    async def _behavior(self, servers: Sequence[Address], lifetime: bool) -> NatBehavior:
         host = self._network.local_host_towards(servers[0])
         if not host:
             return NatBehavior(udp_works=False)
@@ -173,6 +249,7 @@ class NatDetector:
         self, servers: Sequence[Address], host: str, sockets: Sequence[UdpSocket], lifetime: bool
     ) -> NatBehavior:
         answering = await self._answering(servers, sockets[-1])
+        self._on_step(ServersAnswered(":" in host, answering))
         if not answering:
             return NatBehavior(udp_works=False)
         own = [Address(host, each.address.port) for each in sockets]
@@ -187,18 +264,22 @@ class NatDetector:
             driver.stop()
 
     async def _answering(self, servers: Sequence[Address], socket_: UdpSocket) -> list[Address]:
-        """The servers that answer, those with a second address first."""
+        """The servers that answer, those first that have a second address, or at least a second port."""
         core = Prober(self._entropy)
         answers: list[Answered] = []
         outcomes = 0
         done: Deferred[None] = Deferred()
+        late = Timer(self._reactor, lambda: done.callback(None))
 
         def on_event(event: ProbeEvent) -> None:
             nonlocal outcomes
             outcomes += 1
             if isinstance(event, Answered) and event.mapped is not None:
                 answers.append(event)
-            if outcomes == len(servers):
+                if len(answers) == 1:
+                    late.set(self._reactor.seconds() + OTHERS_S)
+            if outcomes == len(servers) and not done.called:
+                late.set(None)
                 done.callback(None)
 
         driver = DatagramDriver(core, [socket_], self._reactor, on_event, self._seconds)
@@ -208,21 +289,64 @@ class NatDetector:
         try:
             await done
         finally:
+            late.set(None)
             driver.stop()
-        answers.sort(key=lambda answer: (answer.message.other is None, servers.index(answer.question.server)))
+        answers.sort(key=lambda answer: (_usefulness(answer), servers.index(answer.question.server)))
         return [answer.question.server for answer in answers]
 
+    async def _ask_router(self) -> PortMappingReport:
+        asking = Deferred.fromCoroutine(self._port_mapping())
+        found = await asking.addTimeout(PORT_MAPPING_S, self._reactor).addErrback(_no_router_in_time)
+        self._on_step(found)
+        return found
+
     async def _port_mapping(self) -> PortMappingReport:
+        """What the router does by PCP or NAT-PMP; else by UPnP, whose devices are looked for meanwhile."""
         upnp = UpnpRouter(self._network) if is_available() else None
-        mapper = PortMapper(self._reactor, self._network, upnp, self._entropy, self._seconds)
+        looking: Deferred[Any] = succeed(None) if upnp is None else upnp.find()
+        looking.addErrback(_no_device)
+        mapper = PortMapper(self._reactor, self._network, None, self._entropy, self._seconds)
         mapper.startService()
         try:
             await mapper.when_asked()
-            mapped = await mapper.map(_TRIAL_PORT)
-            host = mapped[0].host if mapped else mapper.external_host
-            return PortMappingReport(mapper.protocol, bool(mapped), host)
+            if mapper.protocol:
+                looking.cancel()
+                mapped = await mapper.map(_TRIAL_PORT)
+                host = mapped[0].host if mapped else mapper.external_host
+                return PortMappingReport(mapper.protocol, bool(mapped), host)
         finally:
             await mapper.stopService()
+        outer: str | None = await looking
+        if upnp is None or outer is None:
+            return PortMappingReport()
+        try:
+            external = await upnp.map(_TRIAL_PORT)
+            await upnp.unmap(external.port)
+        except UpnpFailed:
+            return PortMappingReport("UPnP", False, outer)
+        return PortMappingReport("UPnP", True, external.host)
+
+
+def _usefulness(answer: Answered) -> int:
+    """0 for a server with a second address, 1 for one with a second port, 2 for one without."""
+    other = answer.message.other
+    if other is None:
+        return 2
+    return int(other.host == answer.question.server.host)
+
+
+def _none_in_time(failure: Failure) -> list[Address]:
+    failure.trap(DeadlinePassed)
+    return []
+
+
+def _no_router_in_time(failure: Failure) -> PortMappingReport:
+    failure.trap(DeadlinePassed)
+    return PortMappingReport()
+
+
+def _no_device(failure: Failure) -> None:
+    failure.trap(UpnpFailed, CancelledError)
 
 
 def lookup(host: str, port: int) -> list[Address]:

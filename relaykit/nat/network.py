@@ -5,19 +5,20 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import ifaddr
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from relaykit.nat.sockets import DatagramReceiver, UdpSocket, local_host_towards
 from relaykit.sansio.nat.candidates import Interface
 from relaykit.values import Address
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorFDSet, IReactorThreads, IReactorTime
 
     class NatReactor(IReactorFDSet, IReactorTime):
@@ -68,8 +69,20 @@ class HostNetwork:
         return default_gateway()
 
     def call_in_thread(self, function: Callable[[], ResultT]) -> Deferred[ResultT]:
-        """Runs what blocks, in a thread that sees the same network."""
-        found: Deferred[ResultT] = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
+        """Runs what blocks, in a thread of its own that sees the same network.
+
+        The program ends without it: who asks a name server that is dead waits for half a minute.
+        """
+        found: Deferred[ResultT] = Deferred()
+
+        def run() -> None:
+            try:
+                result: ResultT | Failure = function()
+            except BaseException:
+                result = Failure()
+            self._reactor.callFromThread(found.callback, result)
+
+        threading.Thread(target=run, name="network", daemon=True).start()
         return found
 
 

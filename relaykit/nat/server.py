@@ -154,8 +154,8 @@ class StunService(Service):
         if self._core.hidden_host and not self._told_of_nat:
             self._told_of_nat = True
             self.log.warn(
-                "a nat is in front of this server, which was asked from the internet at {host}: stun names "
-                "no second place to ask, and frpc cannot punch by this server",
+                "a nat is in front of this server, which was asked from outside at {host}: the second place "
+                "to ask that stun names is of no use, and frpc cannot punch by this server",
                 host=self._core.hidden_host,
                 problem="stun-behind-nat",
             )

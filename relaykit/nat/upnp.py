@@ -12,9 +12,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, fail
+from twisted.internet.error import CannotListenError
 
 from relaykit.errors import RelaykitError
+from relaykit.nat.sockets import drop
 from relaykit.values import Address
 
 if TYPE_CHECKING:
@@ -22,8 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LEASE_S", "SEARCH_MS", "UpnpFailed", "UpnpRouter", "is_available"]
 
-SEARCH_MS = 1500
-"""How long to wait for routers to say that they are there; they answer within a second."""
+SEARCH_MS = 1200
+"""How long to wait for routers to say that they are there, of each of the four kinds that are asked for;
+they answer within a second."""
+
+_GROUP = Address("239.255.255.250", 1900)
+"""Where UPnP devices are looked for.  Source: UPnP Device Architecture 2.0, 1.3."""
 
 LEASE_S = 3600
 """Life that is asked for; the owner renews."""
@@ -67,7 +73,19 @@ class UpnpRouter:
         self._found: _Found | None = None
 
     def find(self) -> Deferred[str]:
-        """Looks for the router; fires with its external address."""
+        """Looks for the router; fires with its external address.
+
+        The library writes to standard error where the system sends nothing to the group of UPnP devices, so
+        an empty datagram is tried first.
+        """
+        try:
+            tried = self._network.open_udp("0.0.0.0", 0, drop)
+        except CannotListenError:
+            return fail(UpnpFailed("no socket could be opened to look for UPnP devices"))
+        can_send = tried.send(b"", _GROUP)
+        tried.close()
+        if not can_send:
+            return fail(UpnpFailed("this machine sends nothing to UPnP devices"))
         return self._alone(self._find)
 
     def map(self, port: int) -> Deferred[Address]:

@@ -17,8 +17,9 @@ from relaykit.commands.context import CommandContext
 from relaykit.commands.main import run
 from relaykit.commands.runner import ExitReason
 from relaykit.commands.tunnels.logins import Login, RememberedLogins, ServerName
+from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.state import StateDirectory
-from relaykit.values import Secret
+from relaykit.values import PathProtocol, Secret
 
 OF_RELAY = {"RELAYKIT_SERVER": "relay.example"}
 
@@ -40,25 +41,47 @@ class Life:
         return ExitReason(failure=failed[0] if failed else None)
 
 
+class Output(StringIO):
+    """Standard output, which may be a terminal."""
+
+    is_terminal = False
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+
 class NatCommandTests(SynchronousTestCase):
     """From the command line to the examination."""
 
     def run_command(
-        self, *words: str, found: Any = 0, environ: Mapping[str, str] = OF_RELAY
+        self,
+        *words: str,
+        found: Any = 0,
+        environ: Mapping[str, str] = OF_RELAY,
+        terminal: bool = False,
     ) -> tuple[int, str, list[Any]]:
         """Runs the command over an examination of the test's own."""
         asked: list[Any] = []
 
         async def examine(
-            reactor: Any, network: Any, say: Any, servers: Any, lifetime: bool, as_json: bool
+            reactor: Any,
+            network: Any,
+            say: Any,
+            servers: Any,
+            direct: Any,
+            lifetime: bool,
+            as_json: bool,
+            live: bool,
         ) -> int:
             asked.extend([tuple(servers), lifetime, as_json])
+            self.live = live
             if isinstance(found, Exception):
                 raise found
             say("what was found")
             return int(found)
 
-        stdout, stderr = StringIO(), StringIO()
+        stdout, stderr = Output(), StringIO()
+        stdout.is_terminal = terminal
         context = CommandContext(stdout, stderr, environ, lambda: None)
         with mock.patch.object(nat, "examine", examine), mock.patch.object(nat, "ProcessRunner", Life):
             status = run(["nat", *words], context)
@@ -73,6 +96,30 @@ class NatCommandTests(SynchronousTestCase):
         """Servers, the lifetime and JSON are asked for by flags."""
         asked = self.run_command("--server", "a,b:9", "--lifetime", "--json")[2]
         self.assertEqual(asked, [("a", "b:9"), True, True])
+
+    def test_terminal(self) -> None:
+        """Who looks at a terminal is told what comes out meanwhile."""
+        for terminal in (False, True):
+            self.run_command(terminal=terminal)
+            self.assertIs(self.live, terminal)
+
+    def test_empty_server(self) -> None:
+        """An empty name, as of a variable that is not set, asks nobody else in its place."""
+        for empty in ("", ",", "one,"):
+            status, printed, asked = self.run_command("--server", empty)
+            self.assertEqual((status, asked), (2, []), printed)
+            self.assertIn("names nothing", printed)
+
+    def test_direct_types(self) -> None:
+        """Installed types say whether they take direct paths; one that cannot be used takes none."""
+        types = ProxyTypes.from_references(
+            [
+                ProxyTypeReference("direct", "tests.nat.direct"),
+                ProxyTypeReference("tcp", "relaykit.proxies.tcp"),
+                ProxyTypeReference("broken", "tests.nowhere"),
+            ]
+        )
+        self.assertEqual(nat.direct_types(types), {"direct": frozenset(PathProtocol)})
 
     def test_remembered_server(self) -> None:
         """Without a name, the server is asked that one-line commands use."""

@@ -5,27 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 import ifaddr
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.nat import network
 from relaykit.nat.network import HostNetwork, gateway_of
 from relaykit.sansio.nat.candidates import Interface
 
 
-class _Pool:
-    """A pool whose one thread is the test."""
+class _Threads:
+    """What makes threads; they run when the test wants."""
 
     def __init__(self) -> None:
-        self.jobs: list[tuple[Any, Any]] = []
+        self.made: list[Any] = []
 
-    def callInThreadWithCallback(self, on_result: Any, function: Any, *arguments: Any) -> None:
-        """Notes it."""
-        self.jobs.append((on_result, lambda: function(*arguments)))
+    def Thread(self, target: Any, name: str, daemon: bool) -> Any:
+        """A thread, which does not keep the program alive."""
+        assert daemon, name
+        self.made.append(target)
+        return self
 
-    def run(self) -> None:
-        """Does what there is to do."""
-        for on_result, function in self.jobs:
-            on_result(True, function())
+    def start(self) -> None:
+        """Starts nothing yet."""
 
 
 class HostNetworkTests(SynchronousTestCase):
@@ -45,16 +47,22 @@ class HostNetworkTests(SynchronousTestCase):
         self.assertEqual([str(each.network) for each in found], ["192.0.2.0/24", "2001:db8::/64"])
 
     def test_threads(self) -> None:
-        """What blocks runs in a thread of the reactor that was handed in."""
+        """What blocks runs in a thread that the program's end does not wait for; so does what fails."""
         reactor: Any = Clock()
-        pool = _Pool()
-        reactor.getThreadPool = lambda: pool
         reactor.callFromThread = lambda function, *arguments: function(*arguments)
-        found = HostNetwork(reactor).call_in_thread(lambda: 5)
+        threads = _Threads()
+        self.patch(network, "threading", threads)
+        found, failed, given_up = (
+            HostNetwork(reactor).call_in_thread(function)
+            for function in (lambda: 5, lambda: 1 / 0, lambda: 7)
+        )
         self.assertNoResult(found)
-        pool.run()
-
+        given_up.cancel()
+        self.failureResultOf(given_up, CancelledError)
+        for run in threads.made:
+            run()
         self.assertEqual(self.successResultOf(found), 5)
+        self.failureResultOf(failed, ZeroDivisionError)
 
     def test_gateway(self) -> None:
         """The default route with the smallest metric that has a gateway and is up counts."""

@@ -9,10 +9,16 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.nat import report as report_module
-from relaykit.nat.detection import NatReport, PortMappingReport
-from relaykit.nat.report import expectations, run, to_json, words
+from relaykit.nat.detection import (
+    BehaviorFound,
+    NamesFound,
+    NatReport,
+    PortMappingReport,
+    ServersAnswered,
+)
+from relaykit.nat.report import Reach, expectations, run, step_words, to_json
+from relaykit.nat.report import words as words_of
 from relaykit.sansio.nat.behavior import (
     Filtering,
     Lifetime,
@@ -21,8 +27,9 @@ from relaykit.sansio.nat.behavior import (
     PortAllocation,
     Ports,
 )
-from relaykit.sansio.nat.pairing import NatType, Strategy
-from relaykit.values import Address
+from relaykit.sansio.nat.pairing import NatType
+from relaykit.values import Address, PathProtocol
+from tests.layering import ROOT
 
 CONE = NatBehavior(
     udp_works=True,
@@ -43,6 +50,18 @@ SYMMETRIC = evolve(
     preserved=(0, 12),
     lifetime=Lifetime(30.0, 45.0),
 )
+
+
+LISTINGS = ROOT / "docs" / "listings" / "nat"
+UDP, TCP = frozenset((PathProtocol.UDP,)), frozenset((PathProtocol.TCP,))
+BOTH = UDP | TCP
+DIRECT = {"direct": BOTH}
+BLOCKED = NatBehavior(udp_works=False)
+
+
+def words(report: NatReport) -> str:
+    """What a person reads where there is a type that takes direct paths of both kinds."""
+    return words_of(report, DIRECT)
 
 
 class WordsTests(SynchronousTestCase):
@@ -71,16 +90,64 @@ class WordsTests(SynchronousTestCase):
                 "direct within seconds, by guessing ports",
                 "  draws its ports from all (symmetric)                         "
                 "direct within seconds, by guessing ports",
-                "  lets no UDP out                                              through the relay",
+                "  lets no UDP out                                              direct by TCP, mostly",
                 "",
-                "No proxy type of relaykit uses direct paths yet (xtcp is not available): "
-                "users go through the relay.",
+                "This is for users of the proxy types that take direct paths: direct.",
             ],
         )
 
-    def test_direct_paths(self) -> None:
-        """Nothing is promised that no type keeps; once there is ``xtcp``, the last line has to go."""
-        self.assertIn("xtcp", NOT_IMPLEMENTED_TYPES)
+    def test_no_direct_type(self) -> None:
+        """Nothing is promised that no installed type keeps."""
+        for behavior in (CONE, SYMMETRIC):
+            text = words_of(NatReport(four=behavior), {})
+            self.assertIn("through the relay: no installed proxy type takes direct paths", text)
+            self.assertNotIn("is reached", text)
+
+    def test_ipv6_alone(self) -> None:
+        """Where only IPv6 works, it is told what that is good for."""
+        public = evolve(CONE, local=Address("2001:db8::5", 40000), mapped=Address("2001:db8::5", 40000))
+        for four in (None, BLOCKED):
+            text = words(NatReport(four=four, six=public))
+            self.assertIn("A peer with IPv6, whose network ...", text)
+            self.assertIn("direct, at once", text)
+
+    def test_not_sure(self) -> None:
+        """What one address of a server cannot show is not promised."""
+        for mapping in (Mapping.UNKNOWN, Mapping.NOT_PORT_DEPENDENT):
+            text = words(NatReport(four=evolve(CONE, mapping=mapping)))
+            self.assertIn(" is probably reached", text)
+            self.assertIn("name a second one", text)
+        self.assertNotIn("probably", words(NatReport(four=CONE)))
+        self.assertNotIn("probably", words(NatReport(four=evolve(CONE, local=CONE.mapped))))
+
+    def test_blocked(self) -> None:
+        """Without UDP there is TCP, where a type takes paths of it."""
+        self.assertIn("Peers are reached by TCP where", words(NatReport(four=BLOCKED)))
+        for direct in ({"direct": UDP}, {}):
+            text = words_of(NatReport(four=BLOCKED), direct)
+            self.assertIn("Peers are reached through the relay", text)
+            self.assertNotIn("TCP", text)
+
+    def test_names_without_address(self) -> None:
+        """Where no server has an address that is the reason, and not UDP."""
+        text = words(NatReport(unknown_names=("relay.example",)))
+        self.assertIn("No server has an address", text)
+        self.assertNotIn("UDP", text)
+
+    def test_steps(self) -> None:
+        """What has come out is told in a line; what is nothing new, in none."""
+        server = Address("203.0.113.2", 7000)
+        for step, text in (
+            (NamesFound([server, Address("203.0.113.2", 3478)], []), "names: 203.0.113.2"),
+            (NamesFound([server], ["two.example"]), "names: 203.0.113.2, no address of two.example"),
+            (NamesFound([], ["two.example"]), "names: no address of two.example"),
+            (ServersAnswered(False, [server]), "IPv4: 203.0.113.2:7000 answers; looking at the NAT"),
+            (ServersAnswered(True, []), ""),
+            (BehaviorFound(False, CONE), "IPv4: done"),
+            (BehaviorFound(True, BLOCKED), "IPv6: no answer"),
+            (PortMappingReport("PCP"), "port mapping: the router speaks PCP, but maps no port"),
+        ):
+            self.assertEqual(step_words(step), text)
 
     def test_symmetric(self) -> None:
         """A symmetric one is told what would help."""
@@ -120,11 +187,43 @@ class WordsTests(SynchronousTestCase):
                     self.assertNotIn("{", words(NatReport(four=behavior)))
 
     def test_expectations(self) -> None:
-        """What is said of a peer is what the punch will do with it."""
-        self.assertIs(expectations(CONE)[NatType.RANDOM], Strategy.GUESS)
-        self.assertIs(expectations(SYMMETRIC)[NatType.STEADY], Strategy.PREDICT)
-        self.assertIs(expectations(SYMMETRIC)[NatType.OPEN], Strategy.CHECK)
-        self.assertEqual(set(expectations(NatBehavior(udp_works=False)).values()), {Strategy.GIVE_UP})
+        """What is said of a peer is what the punch will do with it, by the protocols that there are."""
+        for behavior, protocols, other, reach in (
+            (CONE, BOTH, NatType.RANDOM, Reach.GUESS),
+            (SYMMETRIC, BOTH, NatType.STEADY, Reach.PREDICT),
+            (SYMMETRIC, BOTH, NatType.OPEN, Reach.CHECK),
+            (CONE, BOTH, NatType.BLOCKED, Reach.TCP),
+            (SYMMETRIC, BOTH, NatType.BLOCKED, Reach.RELAY),
+            (BLOCKED, BOTH, NatType.STEADY, Reach.TCP),
+            (BLOCKED, BOTH, NatType.BLOCKED, Reach.TCP),
+            (BLOCKED, BOTH, NatType.RANDOM, Reach.RELAY),
+            (CONE, UDP, NatType.BLOCKED, Reach.RELAY),
+            (CONE, TCP, NatType.STEADY, Reach.TCP),
+            (CONE, TCP, NatType.RANDOM, Reach.RELAY),
+        ):
+            self.assertIs(expectations(behavior, protocols)[other], reach, (protocols, other))
+        self.assertEqual(set(expectations(CONE, ()).values()), {Reach.RELAY})
+
+
+class ListingTests(SynchronousTestCase):
+    """What the documentation shows."""
+
+    def test_listings(self) -> None:
+        """It is what the command prints."""
+        behavior = evolve(CONE, mapping=Mapping.NOT_PORT_DEPENDENT, preserved=None)
+        server = Address("203.0.113.2", 7000)
+        report = NatReport(four=behavior, servers=(server,))
+        steps = (
+            NamesFound([server], []),
+            ServersAnswered(False, [server]),
+            BehaviorFound(False, behavior),
+            report.port_mapping,
+        )
+        asking = "Asking relay.example:7000, relay.example:3478 and the router."
+        shown = [asking, *(f"  {step_words(step)}" for step in steps), "", words_of(report, {})]
+        self.assertEqual((LISTINGS / "answer.txt").read_text("utf-8"), "\n".join([*shown, ""]))
+        table = words(report).partition("\n\n")[2]
+        self.assertEqual((LISTINGS / "peers.txt").read_text("utf-8"), f"{table}\n")
 
 
 class JsonTests(SynchronousTestCase):
@@ -132,11 +231,14 @@ class JsonTests(SynchronousTestCase):
 
     def test_table(self) -> None:
         """The whole report is there, with what follows from it."""
-        table = json.loads(to_json(NatReport(four=SYMMETRIC, servers=(Address("203.0.113.2", 3478),))))
+        table = json.loads(
+            to_json(NatReport(four=SYMMETRIC, servers=(Address("203.0.113.2", 3478),)), DIRECT)
+        )
         self.assertEqual(table["four"]["mapping"], "address-and-port-dependent")
         self.assertEqual(table["four"]["mapped"], {"host": "198.51.100.2", "port": 40000})
         self.assertEqual(table["four"]["type"], "stepped")
         self.assertEqual(table["four"]["peers"]["steady"], "predict")
+        self.assertEqual(table["direct_types"], {"direct": ["tcp", "udp"]})
         self.assertIs(table["four"]["is_translated"], True)
         self.assertEqual((table["six"], table["works"]), (None, True))
         self.assertEqual(table["servers"], [{"host": "203.0.113.2", "port": 3478}])
@@ -145,34 +247,43 @@ class JsonTests(SynchronousTestCase):
 class RunTests(SynchronousTestCase):
     """The command."""
 
-    def test_run(self) -> None:
-        """It asks the servers, prints, and answers 0, or 1 if nothing answered."""
-        asked: list[tuple[Any, bool]] = []
-        reports = [NatReport(four=CONE), NatReport(four=CONE), NatReport()]
+    asked: tuple[Any, bool]
+
+    def run_command(self, report: NatReport, *arguments: Any, **named: Any) -> tuple[int, list[str]]:
+        """Runs it over a report of the test's own."""
 
         class NatDetector:
             """Finds what the test wants."""
 
-            def __init__(self, reactor: object, network: object) -> None:
-                """Nothing to keep."""
+            def __init__(self, reactor: object, network: object, on_step: Any) -> None:
+                self.on_step = on_step
 
-            async def report(self, servers: Any, lifetime: bool) -> NatReport:
-                """The next report."""
-                asked.append((servers, lifetime))
-                return reports.pop(0)
+            async def report(detector, servers: Any, lifetime: bool) -> NatReport:
+                """The report, after a step."""
+                self.asked = (servers, lifetime)
+                detector.on_step(BehaviorFound(False, CONE))
+                return report
 
         self.patch(report_module, "NatDetector", NatDetector)
         nothing: Any = None
         said: list[str] = []
-        for arguments, status in (
-            ((["one"], True, False), 0),
-            ((["one"], False, True), 0),
-            ((["one:9"], False, False), 1),
-        ):
-            running = Deferred.fromCoroutine(run(nothing, nothing, said.append, *arguments))
-            self.assertEqual(self.successResultOf(running), status)
-        self.assertEqual(asked, [(["one"], True), (["one"], False), (["one:9"], False)])
-        self.assertEqual(said[0], "Asking one:7000, one:3478 and the router.\n")
-        self.assertEqual(said[1], words(NatReport(four=CONE)))
-        self.assertTrue(json.loads(said[2])["works"])
-        self.assertEqual(said[3], "Asking one:9 and the router.\n")
+        running = Deferred.fromCoroutine(run(nothing, nothing, said.append, *arguments, **named))
+        return self.successResultOf(running), said
+
+    def test_found(self) -> None:
+        """It prints who is asked and what was found, and steps where somebody looks on."""
+        report = NatReport(four=CONE)
+        for live, steps in ((False, []), (True, ["  IPv4: done"])):
+            status, said = self.run_command(report, ["one"], DIRECT, lifetime=True, live=live)
+            self.assertEqual((status, self.asked), (0, (["one"], True)))
+            self.assertEqual(said, ["Asking one:7000, one:3478 and the router.", *steps, "", words(report)])
+
+    def test_json(self) -> None:
+        """JSON stands alone."""
+        status, (said,) = self.run_command(NatReport(four=CONE), ["one"], DIRECT, as_json=True, live=True)
+        self.assertEqual((status, json.loads(said)["works"]), (0, True))
+
+    def test_nothing(self) -> None:
+        """The status is 1 if nothing answered."""
+        status, said = self.run_command(NatReport(), ["one:9"], DIRECT)
+        self.assertEqual((status, said[0]), (1, "Asking one:9 and the router."))

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat.upnp import UpnpFailed, UpnpRouter, is_available
@@ -60,7 +61,28 @@ class _Library:
 
 
 class _Network:
-    """Threads that are none."""
+    """Threads that are none, and a socket that sends or does not."""
+
+    def __init__(self) -> None:
+        self.sends = True
+        self.has_sockets = True
+        self.sent: list[tuple[bytes, Address]] = []
+        self.closed = 0
+
+    def open_udp(self, host: str, port: int, receiver: Any) -> _Network:
+        """Is the socket."""
+        if not self.has_sockets:
+            raise CannotListenError(host, port, OSError("too many open files"))
+        return self
+
+    def send(self, payload: bytes, destination: Address) -> bool:
+        """Notes it."""
+        self.sent.append((payload, destination))
+        return self.sends
+
+    def close(self) -> None:
+        """Counts it."""
+        self.closed += 1
 
     def call_in_thread(self, function: Any) -> Deferred[Any]:
         """Calls at once."""
@@ -75,6 +97,7 @@ class UpnpRouterTests(SynchronousTestCase):
         self.library = _Library()
         self.patch(sys, "modules", {**sys.modules, "miniupnpc": self.library})
         network: Any = _Network()
+        self.network = network
         self.router = UpnpRouter(network)
 
     def test_map(self) -> None:
@@ -106,6 +129,18 @@ class UpnpRouterTests(SynchronousTestCase):
         self.failureResultOf(self.router.find(), UpnpFailed)
         self.failureResultOf(self.router.map(5000), UpnpFailed)
         self.library.answers, self.library.broken = 1, True
+        self.failureResultOf(self.router.find(), UpnpFailed)
+
+    def test_no_way_to_devices(self) -> None:
+        """Where the system sends nothing to UPnP devices the library, which would complain, is not used."""
+        self.successResultOf(self.router.find())
+        self.assertEqual(self.network.sent, [(b"", Address("239.255.255.250", 1900))])
+        self.library.answers = 0
+        self.network.sends = False
+        why = self.failureResultOf(self.router.find(), UpnpFailed)
+        self.assertIn("sends nothing", str(why.value))
+        self.assertEqual(self.network.closed, 2)
+        self.network.has_sockets = False
         self.failureResultOf(self.router.find(), UpnpFailed)
 
     def test_errors(self) -> None:

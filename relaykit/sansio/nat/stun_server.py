@@ -19,13 +19,13 @@ Source: RFC 5780 6.1, 7.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat import stun
-from relaykit.sansio.nat.candidates import is_internet
 from relaykit.sansio.nat.datagrams import Datagram
 from relaykit.sansio.nat.stun import Attribute, Change, StunClass, StunMessage
 from relaykit.sansio.rates import RateLimit
@@ -84,6 +84,12 @@ _ABOUT_BEHAVIOR = frozenset((Attribute.CHANGE_REQUEST, Attribute.RESPONSE_PORT))
 _NOTHING_IN_PARTICULAR = frozenset((Attribute.SOFTWARE,))
 
 
+_PRIVATE_NETWORKS = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
+)
+"""Networks of machines behind NATs.  Source: RFC 1918, RFC 6598, RFC 4193."""
+
+
 @frozen
 class _Place:
     """One socket, and the sockets that CHANGE-REQUEST may name instead."""
@@ -115,8 +121,8 @@ class StunServer:
         self._limit = RateLimit(BURST, RATE_PER_SECOND, ADDRESSES_MAX) if limit is None else limit
         self._places = [self._place(via) for via in range(len(self._sockets))]
         self.hidden_host = ""
-        """An address where somebody on the Internet asked, and which is none there: a NAT is in front of the
-        server.  Empty as long as there was none."""
+        """An address in a private network where somebody asked from outside: a NAT is in front of the server.
+        Empty as long as there was none."""
 
     def answer(
         self, data: Buffer, source: Address, via: int, now: float, arrived_at: str = ""
@@ -193,29 +199,35 @@ class StunServer:
             yield from self._named(Attribute.SOURCE_ADDRESS, sender, source, arrived_at)
             return
         yield Attribute.XOR_MAPPED_ADDRESS, stun.pack_xor_address(source, request.transaction)
-        yield from self._named(Attribute.OTHER_ADDRESS, here.other, source, arrived_at)
-        if self._points_to_neighbor(request, via):
+        other = tuple(self._named(Attribute.OTHER_ADDRESS, here.other, source, arrived_at))
+        yield from other
+        if not other and self._points_to_neighbor(request, via):
             yield from self._named(Attribute.CHANGED_ADDRESS, here.neighbor, source, arrived_at)
         yield from self._named(Attribute.RESPONSE_ORIGIN, sender, source, arrived_at)
         yield plain
 
     def _points_to_neighbor(self, request: StunMessage, via: int) -> bool:
-        """Whether the second port is named in the place of a second address."""
-        here = self._places[via]
-        is_first_of_two = here.other is None and here.neighbor is not None and via < here.neighbor
+        """Whether the second port is named where there is no second address."""
+        neighbor = self._places[via].neighbor
+        is_first_of_two = neighbor is not None and via < neighbor
         return is_first_of_two and all(type_ in _NOTHING_IN_PARTICULAR for type_, _ in request.attributes)
 
     def _named(
         self, attribute: Attribute, place: int | None, source: Address, arrived_at: str
     ) -> Iterator[tuple[int, bytes]]:
-        """An address of the server's own, if there is one that the source can use."""
+        """An address of the server's own, if there is one that the source can use.
+
+        CHANGED-ADDRESS is of use all the same: our clients ask its port at the address that they know.
+        """
         if place is None:
             return
         there = self._sockets[place]
         host = there.host or arrived_at
-        if host and is_internet(source.host) and not is_internet(host):
+        if host and _is_behind_nat(host) and not _is_behind_nat(source.host):
             self.hidden_host = host
-        elif host:
+            if attribute is not Attribute.CHANGED_ADDRESS:
+                return
+        if host:
             yield attribute, stun.pack_address(Address(host, there.port))
 
     def _reply(
@@ -228,6 +240,11 @@ class StunServer:
     ) -> Datagram:
         message = StunMessage(kind, request.transaction, attributes)
         return Datagram(stun.encode(message, fingerprint=_checksum(request) > 0), target, sender)
+
+
+def _is_behind_nat(host: str) -> bool:
+    address = ipaddress.ip_address(host)
+    return any(address in network for network in _PRIVATE_NETWORKS)
 
 
 def _room(request: StunMessage, source: Address, bound: float) -> int:

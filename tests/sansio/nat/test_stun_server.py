@@ -137,16 +137,22 @@ class AnswerTests(SynchronousTestCase):
         self.assertIsNone(server.answer(request[:-1] + bytes([request[-1] ^ 1]), USER, 0, 0.0))
 
     def test_hidden(self) -> None:
-        """A private address is told in a private network, and not to the Internet, which is noted."""
-        server = StunServer([Address("", 3478), Address("", 3479)])
-        far, near = Address("9.9.9.9", 4660), Address("10.1.1.1", 4660)
-        for source, other, hidden in ((near, Address("10.9.9.2", 3479), ""), (far, None, "10.9.9.2")):
-            answer = server.answer(FRPC, source, 0, 0.0, arrived_at="10.9.9.2")
-            assert answer is not None
-            self.assertEqual((stun.decode(answer.payload).other, server.hidden_host), (other, hidden))
-        public = StunServer([Address("8.8.4.4", 3478), Address("8.8.4.4", 3479)])
-        self.assertEqual(ask(public, FRPC, far).other, Address("8.8.4.4", 3479))
-        self.assertEqual(public.hidden_host, "")
+        """Behind a NAT that it does not know of, it tells nobody outside a private address as its second one.
+
+        Of its second port the number is of use, and it is noted.
+        """
+        near = Address("10.1.1.1", 4660)
+        private = [Address(f"10.9.9.{last}", port) for last in (2, 3) for port in (3478, 3479)]
+        for grid, source, other, origin, hidden in (
+            (private, near, private[3], private[0], ""),
+            (private, USER, private[1], None, "10.9.9.2"),
+            (private[:2], near, private[1], private[0], ""),
+            (private[:2], USER, private[1], None, "10.9.9.2"),
+        ):
+            server = StunServer(grid)
+            answer = ask(server, stun.binding_request(TRANSACTION, software="relaykit"), source)
+            self.assertEqual((answer.other, answer.origin), (other, origin))
+            self.assertEqual(server.hidden_host, hidden)
 
     def test_change(self) -> None:
         """Each change is answered from the socket that it names, which the answer tells."""
