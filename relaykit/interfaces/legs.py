@@ -33,6 +33,7 @@ __all__ = [
     "IMoveReceiver",
     "IMuxedLeg",
     "IPiecesReceiver",
+    "IProbedDatagramLeg",
     "ISecureLeg",
     "ISharedPath",
     "IStreamLeg",
@@ -331,6 +332,21 @@ class IDatagramLeg(Interface):
 
     def close() -> None:
         """Ends the leg; what was taken is still sent, nothing is delivered any more."""
+
+
+class IProbedDatagramLeg(IDatagramLeg):
+    """A leg whose owner finds out itself how large the datagrams may be that the way carries.
+
+    Source: RFC 8899, RFC 9000 14.
+    """
+
+    most_bytes = Attribute(
+        "The largest datagram that this machine may take, less than any that was not taken for its size: who "
+        "sends one looks here to learn why it was not taken."
+    )
+
+    def forbid_fragments() -> bool:
+        """From now on datagrams are not cut, here or on the way; whether that can be had."""
 
 
 class IDatagramAcceptor(Interface):

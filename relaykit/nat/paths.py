@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from relaykit.errors import UnsuitablePathError, ended_by
-from relaykit.interfaces import IDatagramLeg, IDirectPath, IMoveReceiver
+from relaykit.interfaces import IDirectPath, IMoveReceiver, IProbedDatagramLeg
 from relaykit.sansio.nat.checks import is_check
 from relaykit.values import Address, Ended, PathProtocol
 
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import IDatagramReceiver, IDatagramStreams, ILegAcceptor, IStreamPath
+    from relaykit.interfaces import (
+        IDatagramLeg,
+        IDatagramReceiver,
+        IDatagramStreams,
+        ILegAcceptor,
+        IStreamPath,
+    )
     from relaykit.nat.driving import DatagramDriver
     from relaykit.nat.sockets import UdpSocket
     from relaykit.sansio.contract import Buffer
@@ -68,7 +74,7 @@ class _Path:
                 each.callback(why)
 
 
-@implementer(IDirectPath, IDatagramLeg)
+@implementer(IDirectPath, IProbedDatagramLeg)
 class UdpPath(_Path):
     """Datagrams to and from the peer, through whatever is between; itself the datagram leg on it.
 
@@ -132,6 +138,13 @@ class UdpPath(_Path):
             self._receiver.peer_moved(peer)
 
     # --- the leg
+
+    @property
+    def most_bytes(self) -> int:
+        return self._socket.most_bytes
+
+    def forbid_fragments(self) -> bool:
+        return self._socket.forbid_fragments()
 
     def attach(self, receiver: IDatagramReceiver) -> None:
         self._receiver = receiver

@@ -11,6 +11,8 @@ import errno
 import ipaddress
 import socket
 import struct
+import sys
+from collections.abc import Mapping as MappingType
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
@@ -30,6 +32,7 @@ __all__ = [
     "BATCH",
     "BATCH_OF_STRANGERS",
     "DATAGRAM_MAX",
+    "PAYLOAD_MAX",
     "DatagramReceiver",
     "UdpSocket",
     "drop",
@@ -47,6 +50,9 @@ several turns, do not notice."""
 DATAGRAM_MAX = 65535
 """Largest datagram that is read whole."""
 
+PAYLOAD_MAX = 65507
+"""Largest datagram that can be sent."""
+
 ANYWHERE = (Address("192.0.2.1", 9), Address("2001:db8::1", 9))
 """Addresses that only the default routes lead to.  Source: RFC 5737, RFC 3849."""
 
@@ -55,6 +61,10 @@ _PKTINFO_4 = struct.Struct("=I4s4s")
 _PKTINFO_6 = struct.Struct("=16sI")
 _INT = struct.Struct("=i")
 _CONTROL_BYTES = 128
+_DONT_FRAGMENT_6 = 62
+_PROBE = 3
+"""Do not fragment, and believe no router that tells of a smaller way: whoever probes finds that out.  Source:
+Linux, IP_PMTUDISC_PROBE in include/uapi/linux/in.h."""
 _NOT_BY_MESSAGE = (errno.EINVAL, errno.ENOPROTOOPT)
 
 
@@ -79,9 +89,19 @@ class _Family:
     """The same beside one datagram."""
     arrival: int
     info: int
+    unfragmented: MappingType[int, int]
+    """Options by which nothing is fragmented, on Linux."""
 
 
-_V4 = _Family(socket.AF_INET, socket.IPPROTO_IP, socket.IP_TTL, socket.IP_TTL, _IP_PKTINFO, _IP_PKTINFO)
+_V4 = _Family(
+    socket.AF_INET,
+    socket.IPPROTO_IP,
+    socket.IP_TTL,
+    socket.IP_TTL,
+    _IP_PKTINFO,
+    _IP_PKTINFO,
+    {10: _PROBE},
+)
 _V6 = _Family(
     socket.AF_INET6,
     socket.IPPROTO_IPV6,
@@ -89,6 +109,7 @@ _V6 = _Family(
     getattr(socket, "IPV6_HOPLIMIT", 52),
     getattr(socket, "IPV6_RECVPKTINFO", 49),
     getattr(socket, "IPV6_PKTINFO", 50),
+    {23: _PROBE, _DONT_FRAGMENT_6: 1},
 )
 
 
@@ -115,6 +136,8 @@ class UdpSocket:
         batch: int = BATCH,
     ) -> None:
         self.receiver = receiver
+        self.most_bytes = PAYLOAD_MAX
+        """Less once a datagram was too large for the interface; see :meth:`forbid_fragments`."""
         self._batch = batch
         self._reactor = reactor
         self._tells_arrival = tells_arrival
@@ -156,6 +179,19 @@ class UdpSocket:
                 self._socket.sendto(payload, name)
             else:
                 self._send_marked(payload, name, ttl, source_host)
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                self.most_bytes = min(self.most_bytes, len(payload) - 1)
+            return False
+        return True
+
+    def forbid_fragments(self) -> bool:
+        """From now on no datagram is cut, here or on the way; answers whether this system can do that."""
+        if self._socket is None or sys.platform != "linux":
+            return False
+        try:
+            for option, value in self._family.unfragmented.items():
+                self._socket.setsockopt(self._family.level, option, value)
         except OSError:
             return False
         return True

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from relaykit.carriers.direct import open_streams
 from relaykit.nat.paths import TcpPath, UdpPath
 from relaykit.nat.session import HolePunchingFailedError
-from relaykit.nat.sockets import drop
+from relaykit.nat.sockets import PAYLOAD_MAX, drop
 from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.pairing import Strategy
@@ -73,6 +73,7 @@ class _MemorySocket:
     """What a path of UDP asks of its socket."""
 
     address = Address("198.51.100.98", 40_000)
+    most_bytes = PAYLOAD_MAX
 
     def __init__(self) -> None:
         self.receiver: DatagramReceiver = drop
@@ -83,6 +84,9 @@ class _MemorySocket:
         if self.closed or self.carry is None:
             return False
         self.carry(payload)
+        return True
+
+    def forbid_fragments(self) -> bool:
         return True
 
     def close(self) -> None:

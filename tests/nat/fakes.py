@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from relaykit.nat.sockets import PAYLOAD_MAX
 from relaykit.values import Address
 
 __all__ = ["FakeSocket"]
@@ -17,6 +18,11 @@ class FakeSocket:
         self.receiver = receiver
         self.sent: list[tuple[bytes, Address, int | None]] = []
         self.closed = False
+        self.most_bytes = PAYLOAD_MAX
+
+    def forbid_fragments(self) -> bool:
+        """Cannot."""
+        return False
 
     def send(self, payload: bytes, destination: Address, ttl: int | None = None) -> bool:
         """Notes it."""

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from relaykit.errors import ConnectionFailed, UnsuitablePathError
 from relaykit.interfaces import IMoveReceiver, IStreamPath
 from relaykit.nat.paths import EARLY_MAX, TcpPath, UdpPath
+from relaykit.nat.sockets import PAYLOAD_MAX
 from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.checks import CheckKeys, CheckKind, PeerRole
 from relaykit.sansio.nat.pairing import Strategy
@@ -144,6 +145,12 @@ class UdpPathTests(SynchronousTestCase):
         self.assertEqual(self.receiver.heard, [])
         leg.resume()
         self.assertEqual(self.receiver.heard, [b"@1"])
+
+    def test_sizes(self) -> None:
+        """How large datagrams may be is the socket's to say."""
+        self.assertEqual((self.path.most_bytes, self.path.forbid_fragments()), (PAYLOAD_MAX, False))
+        self.socket.most_bytes = 1400
+        self.assertEqual(self.path.most_bytes, 1400)
 
     def test_strangers(self) -> None:
         """Nobody but the peer is heard."""

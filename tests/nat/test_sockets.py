@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from collections import deque
 
 from twisted.internet.error import CannotListenError
@@ -39,6 +40,7 @@ class _Kernel:
         self.sent: list[tuple[object, ...]] = []
         self.error: OSError | None = None
         self.refuses_messages = False
+        self.options: list[tuple[int, int, int]] = []
         self.closed = False
         self.ttl = 64
         self.bound: tuple[str, int] | None = None
@@ -47,9 +49,12 @@ class _Kernel:
         """Nothing to do."""
 
     def setsockopt(self, level: int, option: int, value: int) -> None:
-        """Keeps the TTL."""
+        """Keeps the TTL, and notes the rest."""
+        if self.error is not None:
+            raise self.error
         if option == socket.IP_TTL:
             self.ttl = value
+        self.options.append((level, option, value))
 
     def getsockopt(self, level: int, option: int) -> int:
         """Answers the TTL."""
@@ -182,6 +187,28 @@ class UdpSocketTests(SynchronousTestCase):
         self.assertFalse(self.udp.send(b"x", PEER))
         self.udp.close()
         self.assertFalse(self.udp.send(b"x", PEER))
+
+    def test_too_large(self) -> None:
+        """A datagram that is too large tells so by what may be sent from then on; other errors do not."""
+        self.kernel.error = OSError(errno.EMSGSIZE, "too long")
+        self.assertFalse(self.udp.send(bytes(1500), PEER))
+        self.assertFalse(self.udp.send(bytes(2000), PEER))
+        self.kernel.error = OSError(errno.ENETUNREACH, "no way")
+        self.assertFalse(self.udp.send(bytes(100), PEER))
+        self.assertEqual(self.udp.most_bytes, 1499)
+
+    def test_no_fragments(self) -> None:
+        """On Linux the kernel is told to cut nothing; where that cannot be had, it is said."""
+        self.patch(sys, "platform", "linux")
+        self.assertTrue(self.udp.forbid_fragments())
+        self.assertIn((socket.IPPROTO_IP, 10, 3), self.kernel.options)
+        self.kernel.error = OSError(errno.ENOPROTOOPT, "no")
+        self.assertFalse(self.udp.forbid_fragments())
+        self.kernel.error = None
+        self.patch(sys, "platform", "plan9")
+        self.assertFalse(self.udp.forbid_fragments())
+        self.udp.close()
+        self.assertFalse(self.udp.forbid_fragments())
 
     def test_ttl(self) -> None:
         """The TTL of one datagram travels beside it and leaves the socket's alone."""
