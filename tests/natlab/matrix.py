@@ -16,8 +16,9 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from tests.natlab.lab import NatLab
-from tests.natlab.namespaces import run, why_not, within
+from relaykit.values import Address
+from tests.natlab.lab import SERVER, NatLab
+from tests.natlab.namespaces import why_not
 from tests.natlab.relay import RelayRendezvous
 from tests.natlab.rendezvous import Rendezvous, Result, known, network_info
 
@@ -25,6 +26,12 @@ __all__ = ["ROWS", "Row", "main"]
 
 DELAY_S = 0.025
 """One way through the Internet of the laboratory."""
+
+
+ONE_PORT = (Address(SERVER[0], 3478), Address(SERVER[0], 9))
+"""A server whose firewall lets one of its two STUN ports in."""
+
+_AROUND = {"stun_servers": "one STUN port", "opening_ttl": "near"}
 
 
 @frozen
@@ -36,6 +43,8 @@ class Row:
     b: str
     loss: float = 0.0
     how: dict[str, Any] = field(factory=dict)
+    around: dict[str, Any] = field(factory=dict)
+    """What the ends know otherwise than usual."""
     knows_a: bool = True
     """Whether end A has done a thorough discovery before."""
     relay: bool = False
@@ -47,6 +56,7 @@ class Row:
         """The pair, and what is special."""
         special = [f"{self.loss:.0%} loss"] if self.loss else []
         special += [f"{key} {value}" for key, value in self.how.items()]
+        special += [_AROUND[key] for key in self.around]
         return " ".join([f"{self.a} x {self.b}", *special])
 
 
@@ -85,6 +95,25 @@ ROWS: Sequence[Row] = (
     Row("TCP", "udpblock", "udpblock"),
     Row("TCP", "udpblock", "port"),
     *(
+        Row("adverse", a, b)
+        for a, b in (
+            ("blk64", "port"),
+            ("blk64", "full"),
+            ("mape", "port"),
+            ("mape", "full"),
+            ("presym", "port"),
+            ("port+ban", "port+ban"),
+            ("port+ban", "symrnd"),
+            ("port+timeout=10", "portshift+timeout=10"),
+        )
+    ),
+    Row("adverse", "blk64", "port", knows_a=False),
+    Row("adverse", "symrnd", "port", around={"stun_servers": ONE_PORT}),
+    Row("adverse", "port", "portshift", around={"stun_servers": ONE_PORT}),
+    Row("adverse", "port+input=accept", "port+input=accept", around={"opening_ttl": 0}),
+    Row("adverse", "symrnd", "port+input=accept", around={"opening_ttl": 0}),
+    *(Row("UDP only to STUN", "stunonly", b) for b in ("port", "full", "stunonly")),
+    *(
         Row("relay server", a, b, relay=True)
         for a, b in (
             ("none", "none"),
@@ -98,6 +127,7 @@ ROWS: Sequence[Row] = (
             ("port", "symseq"),
             ("port", "symrnd"),
             ("udpblock", "port"),
+            ("stunonly", "port"),
         )
     ),
 )
@@ -110,12 +140,12 @@ async def measure(row: Row, runs: int) -> str:
         lab.weather(reactor, DELAY_S, row.loss)
         rendezvous: Rendezvous | RelayRendezvous = RelayRendezvous(lab) if row.relay else Rendezvous(lab)
         await rendezvous.begin()
-        more = {"opening_ttl": 3} if row.how.get("carrier") else {}
+        more = {"opening_ttl": 3} if row.how.get("carrier") else row.around
         a = network_info(lab, "ca", **{"behavior": known(row.a) if row.knows_a else None, **more})
         b = network_info(lab, "cb", **{"behavior": known(row.b), **more})
         for place in range(runs):
-            for router in ("ra", "rb"):
-                run([*within(lab.space(router)), "conntrack", "-F"], check=False)
+            for side, kind in (("a", row.a), ("b", row.b)):
+                lab.set_nat(side, kind)
             if place % 2:
                 result = await rendezvous.punch(("ca", "cb"), (a, b))
             else:

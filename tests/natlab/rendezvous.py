@@ -128,6 +128,8 @@ def known(kind: str) -> NatBehavior:
     ports = {
         "symseq": Ports(PortAllocation.STEPPED, step=1),
         "symblk": Ports(PortAllocation.BLOCK, low=20480, high=21503),
+        "blk64": Ports(PortAllocation.BLOCK, low=20480, high=20543),
+        "presym": Ports(PortAllocation.PRESERVED),
     }.get(name, Ports(PortAllocation.RANDOM))
     return NatBehavior(udp_works=True, filtering=filtering, ports=ports)
 
@@ -151,7 +153,7 @@ class Result:
     initiator: IDirectPath | Failure
     responder: IDirectPath | Failure
     seconds: float
-    """From the moment when the later end had the other's candidates."""
+    """From the moment when the later end had the other's first candidates."""
     total_s: float
 
     @property
@@ -244,7 +246,7 @@ class Rendezvous:
         outcome = await DeferredList(ends, consumeErrors=True)
         now = reactor.seconds()
         await gatherResults([control.close() for control, _, _ in connected])
-        return Result(outcome[0][1], outcome[1][1], now - max(met, default=now), now - began)
+        return Result(outcome[0][1], outcome[1][1], now - max(met[:2], default=now), now - began)
 
 
 def _factory(make: Callable[[], Any]) -> ServerFactory:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 from attrs import evolve, frozen
 
-__all__ = ["KINDS", "NatKind", "parse_kind", "ruleset"]
+__all__ = ["BAN_S", "KINDS", "NatKind", "parse_kind", "ruleset"]
+
+BAN_S = 60
+"""How long a firewall that bans lets nothing in from who sent unasked."""
 
 _SEED = 0x5EED
 _COUNTED = "map { " + ", ".join(f"{each} : {20000 + each}" for each in range(4096)) + " }"
@@ -22,10 +25,15 @@ class NatKind:
     """The statement that translates; empty for a router without a NAT."""
     lets_in: str = "answers"
     """Who may send inwards: answers only, ``known`` addresses on any port, or ``anybody``."""
+    keeps_towards: tuple[int, ...] = ()
+    """Ports of peers towards which the sockets' own ports are kept, whatever ``source`` says."""
     is_routed: bool = False
     """Whether the LAN has public addresses."""
     forbids: str = ""
-    """``udp``, or ``all`` but TCP to ports 80 and 443."""
+    """``udp``, ``udp but stun``, that is but to the ports of the STUN servers, or ``all`` but TCP to ports 80
+    and 443."""
+    bans: bool = False
+    """Whether who sends unasked is not let in any more at all, for a while."""
     hairpin: bool = False
     input: str = "drop"
     """What the router itself does with what is for nobody inside: drop, reject, accept."""
@@ -35,6 +43,8 @@ class NatKind:
 
 
 _PLAIN = NatKind(source="masquerade")
+_SHARED = "map { " + ", ".join(f"{n} : {(n // 16 + 1) * 4096 + 0x5A0 + n % 16}" for n in range(240)) + " }"
+"""The ports of one of the households that share an address: 15 ranges of 16.  Source: RFC 7597 5.1."""
 
 KINDS = {
     "none": NatKind(is_routed=True, lets_in="anybody"),
@@ -50,12 +60,18 @@ KINDS = {
     "symseq": NatKind(source=f"snat to WAN : numgen inc mod 4096 {_COUNTED}"),
     "symblk": NatKind(source="snat to WAN:20480-21503 random,fully-random"),
     "symrnd": NatKind(source="masquerade random,fully-random"),
+    "blk64": NatKind(source="snat to WAN:20480-20543 random,fully-random"),
+    "mape": NatKind(source=f"snat to WAN : numgen random mod 240 {_SHARED}"),
+    "presym": NatKind(source="masquerade random,fully-random", keeps_towards=(3478,)),
+    "stunonly": evolve(_PLAIN, forbids="udp but stun"),
     "udpblock": evolve(_PLAIN, forbids="udp"),
     "tcp443": evolve(_PLAIN, forbids="all"),
 }
 """By name: none and fw have public addresses behind them; full, addr, port are cones of growing
 strictness that keep ports, the -shift ones give others; the sym- ones take a port for each
-destination: by its address, counted up, from a block, at random."""
+destination: by its address, counted up, from a block, at random.  Behind blk64 and mape there are 64 and 240
+ports, and at random; presym keeps ports towards one STUN port and draws others; stunonly lets no UDP out but
+to STUN servers."""
 
 
 def parse_kind(text: str) -> NatKind:
@@ -70,6 +86,8 @@ def parse_kind(text: str) -> NatKind:
             kind = evolve(kind, input=value)
         elif key == "timeout":
             kind = evolve(kind, timeout_s=int(value))
+        elif key == "ban":
+            kind = evolve(kind, bans=True)
         elif key == "six":
             kind = evolve(kind, six=value)
         else:
@@ -97,6 +115,8 @@ def _translation(kind: NatKind, wan: str) -> Iterator[str]:
 
 def _outwards(kind: NatKind, source: str, wan: str) -> Iterator[str]:
     yield " chain outwards { type nat hook postrouting priority srcnat; policy accept;"
+    for port in kind.keeps_towards:
+        yield f'  oifname "wan0" udp dport {port} masquerade'
     yield f'  oifname "wan0" meta l4proto {{ tcp, udp }} {source}'
     yield '  oifname "wan0" masquerade'
     if kind.hairpin:
@@ -140,15 +160,20 @@ def _inwards(kind: NatKind, wan: str) -> Iterator[str]:
 
 def _filter(kind: NatKind) -> Iterator[str]:
     yield "table inet firewall {"
+    yield f" set banned {{ type ipv4_addr; flags dynamic,timeout; timeout {BAN_S}s; }}"
     yield " chain through { type filter hook forward priority filter; policy drop;"
     if kind.forbids == "all":
         yield '  iifname "lan0" oifname "wan0" tcp dport != { 80, 443 } reject with tcp reset'
-    if kind.forbids:
+    if kind.forbids == "udp but stun":
+        yield '  iifname "lan0" oifname "wan0" udp dport != { 3478, 3479, 7000, 7001 } drop'
+    elif kind.forbids:
         yield "  meta l4proto udp drop"
     if kind.six == "stateful":
         yield '  meta nfproto ipv6 iifname "wan0" ct state new drop'
     elif kind.six == "off":
         yield "  meta nfproto ipv6 drop"
+    if kind.bans:
+        yield '  iifname "wan0" ip saddr @banned drop'
     yield "  ct state established,related accept"
     yield '  iifname "lan0" accept'
     yield "  ct status dnat accept"
@@ -161,6 +186,8 @@ def _filter(kind: NatKind) -> Iterator[str]:
     yield '  iifname "lo" accept'
     yield '  iifname "wan0" ct state established,related accept'
     yield "  meta l4proto { icmp, ipv6-icmp } accept"
+    if kind.bans:
+        yield '  iifname "wan0" meta l4proto udp add @banned { ip saddr } drop'
     if kind.input == "drop":
         yield '  iifname "wan0" drop'
     elif kind.input == "reject":
