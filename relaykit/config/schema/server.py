@@ -227,7 +227,10 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     ] = MAX_PROXIES_PER_CLIENT
     user_conn_timeout: Annotated[
         SecondsOrOff,
-        doc("Seconds that a user waits for a work connection; negative: only idle ones are used."),
+        doc(
+            "Seconds that a user waits for a work connection, and longer while others are served; negative: "
+            "only idle ones are used."
+        ),
     ] = 10
     allow_ports: Annotated[tuple[PortRange, ...], doc("Ports that proxies may have; empty: all.")] = ()
     bandwidth: Bandwidth = Bandwidth()

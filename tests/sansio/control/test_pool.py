@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import LocalProtocolError
 from relaykit.sansio.control.pool import (
+    CROWD_TIMEOUTS,
     MAX_WAITING_USERS,
     MOST_ASKED,
     POOL_HEADROOM,
@@ -124,6 +125,18 @@ class PoolTests(SynchronousTestCase):
         made: Pool = WorkPool(0, 0.0, user_timeout_s=3.0)
         made.want("user", 1.0)
         self.assertEqual(made.next_wakeup(), 4.0)
+
+    def test_no_wait(self) -> None:
+        """Users who do not wait ask for one each, so that those who come later find some."""
+        for timeout_s in (0.0, -1.0):
+            made: WorkPool[int, int] = WorkPool(0, 0.0, user_timeout_s=timeout_s)
+            asked = 0
+            for user in range(5):
+                made.want(user, 1.0)
+                asked += sum(event.count for event in made.events() if isinstance(event, Asked))
+            made.wake(1.0)
+            self.assertEqual([type(event) for event in made.events()], [Unserved] * 5)
+            self.assertEqual(asked, 5)
 
     def test_cancel(self) -> None:
         """A user who left gets nothing, and what was asked for serves the next one or stays."""
@@ -250,12 +263,82 @@ class PoolTests(SynchronousTestCase):
         for leg in range(2):
             made.add(leg, 1.0)
             self.assertIn(Asked(1), made.events())
-        made.wake(USER_TIMEOUT_S - 1.0)
-        self.assertEqual(made.events(), [])
         made.wake(USER_TIMEOUT_S)
-        made.events()
+        self.assertEqual(made.events(), [])
         made.want(-1, USER_TIMEOUT_S)
-        self.assertIn(Asked(1), made.events())
+        made.wake(1.0 + USER_TIMEOUT_S)
+        asked = [event for event in made.events() if isinstance(event, Asked)]
+        self.assertEqual(asked, [Asked(1 + POOL_HEADROOM)])
+
+    def test_fewer_at_a_time(self) -> None:
+        """Where there is less room, fewer are under way at a time."""
+        made: Pool = WorkPool(5, 0.0, most_asked=3)
+        self.assertEqual(made.events(), [Asked(3)])
+        names = [str(number) for number in range(10)]
+        for user in names:
+            made.want(user, 0.0)
+        self.assertEqual(made.events(), [])
+        for leg in names:
+            made.add(leg, 1.0)
+            self.assertEqual(told(made.events()), [(leg, leg), Asked(1)])
+
+    def test_a_crowd_that_left(self) -> None:
+        """Nothing more is asked for on behalf of users who are gone, spares aside."""
+        made: WorkPool[int, int] = WorkPool(0, 0.0, most_asked=1)
+        for user in range(1000):
+            made.want(user, 0.0)
+        made.events()
+        for user in range(1000):
+            made.cancel(user)
+        asked = 1
+        for leg in range(1000):
+            made.add(leg, 1.0)
+            asked += sum(event.count for event in made.events() if isinstance(event, Asked))
+        self.assertEqual(asked, made.capacity)
+
+    def test_a_crowd_that_is_served(self) -> None:
+        """While work connections come nobody is sent away, and for as long as a user waits after the last."""
+        made = pool()
+        for user in ("one", "two", "three"):
+            made.want(user, 0.0)
+        now = 0.0
+        for user in ("one", "two"):
+            now += USER_TIMEOUT_S - 1.0
+            made.wake(now)
+            made.add(user, now)
+            self.assertIn((user, user), told(made.events()))
+        self.assertEqual(made.next_wakeup(), now + USER_TIMEOUT_S)
+        made.wake(now + USER_TIMEOUT_S)
+        self.assertIn(Unserved("three", WhyUnserved.TIMEOUT), made.events())
+
+    def test_a_crowd_that_is_served_too_slowly(self) -> None:
+        """However many are served, nobody waits more than some times as long as one user."""
+        made: WorkPool[int, int] = WorkPool(0, 0.0)
+        for user in range(100):
+            made.want(user, 0.0)
+        longest_s = CROWD_TIMEOUTS * USER_TIMEOUT_S
+        for leg in range(int(longest_s)):
+            made.wake(float(leg))
+            made.add(leg, float(leg))
+        self.assertEqual(made.waiting, 100 - int(longest_s))
+        self.assertEqual(made.next_wakeup(), longest_s)
+        made.wake(longest_s)
+        self.assertEqual(made.waiting, 0)
+
+    def test_lost_on_the_way(self) -> None:
+        """Who waits on because others are served has another one asked for where one never came."""
+        made = pool()
+        for user in ("one", "two"):
+            made.want(user, 0.0)
+        made.events()
+        made.add("a", USER_TIMEOUT_S - 1.0)
+        self.assertEqual(told(made.events()), [("one", "a"), Asked(1)])
+        made.want("three", USER_TIMEOUT_S)
+        self.assertEqual(made.events(), [Asked(1)])
+        made.wake(2 * USER_TIMEOUT_S - 1.0)
+        self.assertEqual(made.events(), [Unserved("two", WhyUnserved.TIMEOUT)])
+        made.add("b", 2 * USER_TIMEOUT_S - 1.0)
+        self.assertEqual(told(made.events()), [("three", "b"), Asked(1)])
 
     def test_close(self) -> None:
         """At the end of the session users are told and all connections discarded, later ones too."""
@@ -289,7 +372,7 @@ class PoolTests(SynchronousTestCase):
 
 @define
 class Waiting:
-    """A user in the model's queue."""
+    """A user in the model's queue, who waits so long if nobody else is served."""
 
     name: int
     deadline: float
@@ -309,6 +392,12 @@ class PoolModel(RuleBasedStateMachine):
         self.users: set[int] = set()
         self.given: list[Assigned[int, int]] = []
         self.owned: set[int] = set()
+        self.came_at = -USER_TIMEOUT_S
+
+    def until(self, deadline: float) -> float:
+        """Until when somebody waits whose own time ends then."""
+        longest = deadline + (CROWD_TIMEOUTS - 1) * USER_TIMEOUT_S
+        return min(longest, max(deadline, self.came_at + USER_TIMEOUT_S))
 
     @initialize(count=st.integers(0, 3))
     def begin(self, count: int) -> None:
@@ -334,7 +423,7 @@ class PoolModel(RuleBasedStateMachine):
                     self.given.append(event)
                 case Unserved(user, WhyUnserved.TIMEOUT):
                     waiting = self.queue.pop(0)
-                    assert waiting.name == user and waiting.deadline <= self.now
+                    assert waiting.name == user and self.until(waiting.deadline) <= self.now
                     self.outcomes[user] += 1
                 case Discarded(leg, surplus):
                     assert surplus and len(self.idle) == self.count + POOL_HEADROOM
@@ -370,6 +459,7 @@ class PoolModel(RuleBasedStateMachine):
         leg = self.name()
         self.owned.add(leg)
         waited = bool(self.queue)
+        self.came_at = self.now
         self.core.add(leg, self.now)
         self.settle()
         if not waited and leg in self.owned:
@@ -401,7 +491,7 @@ class PoolModel(RuleBasedStateMachine):
         """An assigned connection is used, or turns out to be broken."""
         given = self.given.pop(0)
         self.owned.discard(given.leg)
-        if works or self.now >= given.deadline or given.attempt > self.core.capacity:
+        if works or self.now >= self.until(given.deadline) or given.attempt > self.core.capacity:
             self.outcomes[given.user] += 1
             return
         if not self.idle:
@@ -423,7 +513,7 @@ class PoolModel(RuleBasedStateMachine):
         if self.names:
             assert self.core.waiting == len(self.queue)
             assert self.core.idle == len(self.idle) <= self.core.capacity
-            assert self.core.next_wakeup() == (self.queue[0].deadline if self.queue else None)
+            assert self.core.next_wakeup() == (self.until(self.queue[0].deadline) if self.queue else None)
             assert not (self.queue and self.idle)
 
     @invariant()
