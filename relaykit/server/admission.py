@@ -14,7 +14,7 @@ from relaykit.sansio.sources import Source, source_of
 if TYPE_CHECKING:
     from relaykit.values import Origin
 
-__all__ = ["PendingConnections", "Slot"]
+__all__ = ["PendingConnections", "Slot", "most_asked"]
 
 MAX_PENDING = 4096
 """Connections on which nobody has logged in or shown a session, of all peers together; each costs a
@@ -32,6 +32,13 @@ MAX_PENDING_PER_NETWORK = 1024
 MAX_PENDING_OF_KNOWN = 2048
 """The same, of a source or a network that a client is logged in from.  Clients without mux open connections
 by the hundreds when users come."""
+
+RESERVE_PART = 4
+"""One in so many places is for strangers alone, and as many are for those who are known."""
+
+CLIENTS_OF_SOURCE = 4
+"""Clients without mux of one address that may have users in crowds at a time, and lose none of their work
+connections: each has one in so many of the places of a known source."""
 
 CROWDED_PART = 2
 """The pending connections are crowded when strangers have one in so many of the places; then silence is worth
@@ -55,6 +62,14 @@ LOGINS_PER_S = 16.0
 MAX_SOURCES = 8192
 """Sources and networks whose failed logins are counted; when there are more, that which failed longest ago
 counts as new."""
+
+
+def most_asked(most: int) -> int:
+    """Work connections that a client without mux may be asked for at a time where so many connections may be
+    pending: until they have said whose they are, they are among them.
+    """
+    of_source = min(MAX_PENDING_OF_KNOWN, most - most // RESERVE_PART)
+    return max(1, of_source // CLIENTS_OF_SOURCE)
 
 
 @define(eq=False)
@@ -104,7 +119,7 @@ class PendingConnections:
     @property
     def _reserve(self) -> int:
         """Places that strangers have for themselves, and those that they cannot have."""
-        return self.most // 4
+        return self.most // RESERVE_PART
 
     @property
     def is_crowded(self) -> bool:

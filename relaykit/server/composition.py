@@ -37,7 +37,7 @@ from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
 from relaykit.server.acceptor import BindPort, BindRules
 from relaykit.server.accounting import Accounting
-from relaykit.server.admission import MAX_PENDING
+from relaykit.server.admission import MAX_PENDING, most_asked
 from relaykit.server.binding import ServerBinding, load_or_create_salt
 from relaykit.server.budgets import Budgets
 from relaykit.server.first_messages import FirstMessages
@@ -368,6 +368,7 @@ class Composition:
             accounting=accounting,
             is_deaf_since=is_deaf_since,
             certified=bool(config.transport.tls.trusted_ca_file),
+            most_asked=most_asked(for_strangers(MAX_PENDING)),
         )
 
     def _session_settings(self, link: Link) -> SessionSettings:

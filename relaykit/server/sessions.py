@@ -28,7 +28,7 @@ from relaykit.sansio.control.events import (
 )
 from relaykit.sansio.control.extensions import HALF_CLOSE, SIGNAL
 from relaykit.sansio.control.login_proofs import PeerProof
-from relaykit.sansio.control.pool import WorkPool
+from relaykit.sansio.control.pool import MOST_ASKED, WorkPool
 from relaykit.sansio.control.server_opening import refuse_work
 from relaykit.sansio.control.texts import (
     FAILED,
@@ -105,6 +105,8 @@ class SessionRules:
     """Whether connections of clients may have been dropped unheard since a time."""
     certified: bool = False
     """Whether clients have to show a certificate."""
+    most_asked: int = MOST_ASKED
+    """Work connections that a client without mux is asked for at a time."""
 
 
 class Session:
@@ -149,7 +151,12 @@ class Session:
         self._waiting: list[Deferred[None]] = []
         self._probe = LivenessProbe(self._ask, rules.clock, self._is_deaf_since)
         self._work = WorkConnections(
-            WorkPool(min(core.login.pool_count, rules.max_pool_count), self.now, rules.user_timeout_s),
+            WorkPool(
+                min(core.login.pool_count, rules.max_pool_count),
+                self.now,
+                rules.user_timeout_s,
+                MOST_ASKED if link.muxed else rules.most_asked,
+            ),
             self._request_work,
             rules.clock,
             token,

@@ -53,7 +53,7 @@ from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import Login
 from relaykit.server.acceptor import BindPort, BindRules, Link
 from relaykit.server.accounting import Accounting
-from relaykit.server.admission import MAX_PENDING
+from relaykit.server.admission import MAX_PENDING, most_asked
 from relaykit.server.binding import ServerBinding
 from relaykit.server.budgets import Budgets
 from relaykit.server.first_messages import FirstMessages
@@ -181,6 +181,7 @@ class Scene:
             binding=ServerBinding(bound, self.salt, TOKEN_KEY if token == TOKEN else token_key(token)),
             accounting=self.accounting,
             is_deaf_since=lambda time: self.bind_port.is_deaf_since(time),
+            most_asked=most_asked(most_pending),
         )
         self.sessions = Sessions(rules)
         self.visits = Visits(self.sessions, self.registry, PeerTexts(detailed), self.entropy, self.observers)

@@ -9,13 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.sansio.control.pool import MOST_ASKED
 from relaykit.server.admission import (
+    CLIENTS_OF_SOURCE,
     MAX_PENDING,
     MAX_PENDING_OF_KNOWN,
     MAX_PENDING_PER_NETWORK,
     MAX_PENDING_PER_SOURCE,
+    RESERVE_PART,
     PendingConnections,
     Slot,
+    most_asked,
 )
 from relaykit.values import Address, Origin
 
@@ -25,6 +29,25 @@ KNOWN = "192.0.2.1"
 def origin(host: str, port: int = 1) -> Origin:
     """A connection from there."""
     return Origin(Address(host, port))
+
+
+class MostAskedTests(SynchronousTestCase):
+    """Tests for :func:`most_asked`."""
+
+    @given(st.integers(4, 2 * MAX_PENDING))
+    def test_room(self, most: int) -> None:
+        """Several clients of one address lose no work connection that they were asked for."""
+        pending = PendingConnections(lambda source: source == KNOWN, most)
+        dropped: list[Slot] = []
+        for _ in range(min(CLIENTS_OF_SOURCE * most_asked(most), most - most // RESERVE_PART)):
+            dropped += pending.enter(origin(KNOWN), lambda: None, 0.0)[1]
+        self.assertEqual(dropped, [])
+
+    def test_figures(self) -> None:
+        """There is room for hundreds of one client; where few files may be open, for some."""
+        self.assertEqual(
+            [most_asked(most) for most in (MAX_PENDING, 1024 // 8, 16, 4)], [MOST_ASKED, 24, 3, 1]
+        )
 
 
 class PendingTests(SynchronousTestCase):

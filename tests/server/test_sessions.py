@@ -16,6 +16,7 @@ from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
 from relaykit.sansio.control.session import MOST_MESSAGES, Heartbeat
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.server.acceptor import Link
+from relaykit.server.admission import most_asked
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import MAX_UNANSWERED_PROXIES, STEP_END_S
 from relaykit.testing.memory import RecordingReceiver
@@ -360,6 +361,17 @@ class WorkTests(SynchronousTestCase):
         self.assertEqual(len(Client(self.scene, pool_count=3).of(events.WorkRequested)), 3)
         self.assertEqual(len(Client(self.scene, pool_count=50).of(events.WorkRequested)), 5)
         self.assertEqual(len(Client(self.scene, pool_count=-1).of(events.WorkRequested)), 0)
+
+    def test_room_for_work(self) -> None:
+        """A client without mux is asked for as many at a time as may be pending, one with
+        mux for all that its users need.
+        """
+        for muxed, expected in ((False, most_asked(16)), (True, 10)):
+            self.scene = Scene(most_pending=16)
+            client = self.client(link=Link(muxed, False, lambda: None))
+            for _ in range(10):
+                self.scene.dial(6000)
+            self.assertEqual(len(client.of(events.WorkRequested)), expected)
 
     def test_user_before_work(self) -> None:
         """A user waits until the client has opened a work connection, and reaches what is behind it."""

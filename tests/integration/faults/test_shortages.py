@@ -57,6 +57,17 @@ class RushTests(FaultTestCase):
         """A thousand users, without mux: as many connections to the server, each with TLS."""
         self.check_rush(DIRECT)
 
+    def test_few_pending(self) -> None:
+        """Some hundred users, without mux, where less than a hundred connections may be without a login: no
+        more work connections are asked for at a time than have room, and none of them is dropped.
+        """
+        server = self.start_server(DIRECT, limited(self.server_command, 1024))
+        self.publish_echo(DIRECT)
+        crowd = self.crowd(300, pause_s=2.0, most_bytes=4000, again=False)
+        crowd.wait_undisturbed()
+        crowd.stop()
+        self.assertNotIn("there is no room for more connections without a login", server.output)
+
 
 def limited(command: Sequence[str], descriptors: int) -> list[str]:
     """The command line of a program that may open so many descriptors and no more."""
