@@ -81,9 +81,13 @@ MAX_UNTAKEN_MESSAGES = 64
 """Messages of one client that wait for the server half of their proxy type to start; others are dropped.  As
 many visitors of a client may ask at once."""
 
-MAX_UNANSWERED_PROXIES = 128
-"""Registrations of one client that wait for their turn, at which no more are read: they are done one at a
-time, in order, and each may have 64 KiB."""
+MAX_UNANSWERED_PROXIES = 4096
+"""Registrations of one client that wait for their turn, at which nothing more of it is read: they are done
+one at a time, in order.  As many as a client may have by default, so that its pings, which come behind them,
+are answered meanwhile."""
+
+MAX_UNANSWERED_BYTES = 8 * 1024 * 1024
+"""The same for what they hold: each may have 64 KiB, and thousands of ordinary ones have room."""
 
 
 @frozen(kw_only=True)
@@ -140,7 +144,9 @@ class Session:
         self.unverified = 0
         """Work connections of which nobody has decided yet whether they are this client's."""
         self._proxies: dict[str, RegisteredProxy] = {}
-        self._steps: deque[RegistrationRequested | ProxyWithdrawn] = deque()
+        self._steps: deque[tuple[RegistrationRequested | ProxyWithdrawn, int]] = deque()
+        """What waits for its turn, with the bytes that it holds."""
+        self._steps_bytes = 0
         self._stepping: Deferred[None] | None = None
         """What fires when the steps that the client asked for are taken, while they are."""
         self._registering: Deferred[RegisteredProxy] | None = None
@@ -322,8 +328,10 @@ class Session:
             assert isinstance(event, PeerPinged), event
 
     def _queue_step(self, event: RegistrationRequested | ProxyWithdrawn) -> None:
-        self._steps.append(event)
-        self._driver.hold(len(self._steps) >= MAX_UNANSWERED_PROXIES)
+        size = _size_of(event)
+        self._steps.append((event, size))
+        self._steps_bytes += size
+        self._hold_if_many()
         if self._stepping is None:
             stepping: Deferred[None] = Deferred()
             self._stepping = stepping
@@ -335,8 +343,9 @@ class Session:
         """Registers and withdraws one proxy after the other, as the client asked."""
         try:
             while self._steps and not self._ending:
-                step = self._steps.popleft()
-                self._driver.hold(len(self._steps) >= MAX_UNANSWERED_PROXIES)
+                step, size = self._steps.popleft()
+                self._steps_bytes -= size
+                self._hold_if_many()
                 if isinstance(step, RegistrationRequested):
                     await self._register(step)
                 else:
@@ -344,6 +353,11 @@ class Session:
                 self._driver.step()
         finally:
             self._stepping = None
+
+    def _hold_if_many(self) -> None:
+        """Reads nothing more of the client while as much waits as may."""
+        many = len(self._steps) >= MAX_UNANSWERED_PROXIES or self._steps_bytes >= MAX_UNANSWERED_BYTES
+        self._driver.hold(many)
 
     async def _register(self, offered: RegistrationRequested) -> None:
         name = offered.name
@@ -455,6 +469,11 @@ class Session:
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)
+
+
+def _size_of(step: RegistrationRequested | ProxyWithdrawn) -> int:
+    """About how many bytes it holds."""
+    return len(step.name) + (len(repr(step.fields)) if isinstance(step, RegistrationRequested) else 0)
 
 
 class Sessions:

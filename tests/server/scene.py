@@ -340,6 +340,7 @@ class Client:
         leg: IStreamLeg | None = None,
         proofs: ClientProofs = NOTHING_PROVEN,
         alive: bool = False,
+        heartbeat: Heartbeat = NO_HEARTBEAT,
     ) -> None:
         self.scene = scene
         self.framing = framing
@@ -349,7 +350,7 @@ class Client:
         self.core = ClientControl(
             Login(run_id=run_id, user=user, client_id=client_id, pool_count=pool_count, version="0.0.0"),
             framing,
-            SessionSettings(token=token, entropy=scene.entropy),
+            SessionSettings(token=token, entropy=scene.entropy, heartbeat=heartbeat),
             scene.clock.seconds(),
             bootstrap=Bootstrap(tls=bool(proofs.exporter)),
             proofs=proofs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,10 +16,11 @@ from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.login_proofs import BoundLogin, ClientProofs
 from relaykit.sansio.control.session import MOST_MESSAGES, Heartbeat
 from relaykit.sansio.wire.framing import V1, V2
+from relaykit.server import sessions
 from relaykit.server.acceptor import Link
 from relaykit.server.admission import most_asked
 from relaykit.server.registry import Registry
-from relaykit.server.sessions import MAX_UNANSWERED_PROXIES, STEP_END_S
+from relaykit.server.sessions import STEP_END_S, Session
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.timer import PORTION_S
 from relaykit.values import Ended, Secret
@@ -215,10 +217,8 @@ class ProxyTests(SynchronousTestCase):
         client.register("web", remote_port=6000)
         self.assertEqual(len(client.of(events.ProxyRegistered)), 2)
 
-    def test_many_wait(self) -> None:
-        """While many registrations wait for one that takes long, no more are read; all are done in order."""
-        scene = Scene()
-        client = Client(scene)
+    def many(self, scene: Scene, client: Client, count: int) -> tuple[Session, Deferred[None]]:
+        """So many registrations of which the first one takes long: until what is answered fires."""
         held: Deferred[None] = Deferred()
         register = Registry.register
 
@@ -227,18 +227,38 @@ class ProxyTests(SynchronousTestCase):
             return await register(registry, *given)
 
         self.patch(Registry, "register", take_long)
-        count = 4 * MAX_UNANSWERED_PROXIES
         for number in range(count):
             client.core.register(f"web {number}", "tcp", {"remote_port": 6000 + number})
         client.driver.step()
         scene.flush()
         session = scene.sessions.get(client.run_id)
         assert session is not None
-        self.assertLess(len(session._steps), MAX_UNANSWERED_PROXIES + MOST_MESSAGES)
+        return session, held
+
+    def test_many_wait(self) -> None:
+        """While many registrations wait for one that takes long, no more are read; all are done in order."""
+        count = 512
+        for most, each_bytes in (("MAX_UNANSWERED_PROXIES", 1), ("MAX_UNANSWERED_BYTES", 16)):
+            with mock.patch.object(sessions, most, 128 * each_bytes):
+                scene = Scene()
+                client = Client(scene)
+                session, held = self.many(scene, client, count)
+                self.assertLess(len(session._steps), 128 + MOST_MESSAGES)
+                held.callback(None)
+                scene.flush()
+            registered = [each.name for each in client.of(events.ProxyRegistered)]
+            self.assertEqual(registered, [f"web {number}" for number in range(count)])
+
+    def test_pinged_while_many_wait(self) -> None:
+        """A client whose proxies wait for one that takes long is heard, and its pings are answered."""
+        scene = Scene(heartbeat=Heartbeat(timeout_s=90.0))
+        client = Client(scene, heartbeat=Heartbeat(interval_s=30.0, timeout_s=90.0))
+        _, held = self.many(scene, client, 1000)
+        scene.advance(200.0)
+        self.assertEqual(client.of(events.SessionEnded), [])
         held.callback(None)
         scene.flush()
-        registered = [each.name for each in client.of(events.ProxyRegistered)]
-        self.assertEqual(registered, [f"web {number}" for number in range(count)])
+        self.assertEqual(len(client.of(events.ProxyRegistered)), 1000)
 
     def test_withdrawn_in_portions(self) -> None:
         """The proxies of a client that leaves are withdrawn a few in each turn; its end is told after all."""
