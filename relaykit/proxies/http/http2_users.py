@@ -6,21 +6,18 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
-from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from relaykit.errors import NoWorkConnection, NoWorkConnectionInTime, SessionLost
 from relaykit.interfaces import ILegReceiver, ILossReceiver
-from relaykit.proxies.http.users import MOST_JOINED_BYTES, has_other_than, write_joined
+from relaykit.proxies.http.users import MOST_JOINED_BYTES, SiteUser, has_other_than, write_joined
 from relaykit.sansio.http.answers import BAD_GATEWAY, GATEWAY_TIMEOUT, Answer
 from relaykit.sansio.http2.connection import Http2Connection
 from relaykit.sansio.http2.streams import Answered, Finished, Held, Requested, RequestedAgain
-from relaykit.timer import Timer
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
-
     from relaykit.interfaces import IStreamLeg, IWorkLeg
     from relaykit.proxies.http.users import Sites
     from relaykit.sansio.contract import Buffer
@@ -102,46 +99,19 @@ class _Exchange:
 
 
 @implementer(ILossReceiver, IPushProducer)
-class Http2User:
-    """Serves one user from its first request to its last, and owns its leg.
+class Http2User(SiteUser[Http2Connection]):
+    """Serves one user from its first request to its last.
 
     Requests that may be sent again go over work connections that have served others, all others over fresh
     ones, as those of HTTP/1 do.  The user is always read: what it may send is bounded by windows, streams
     and an allowance, and if it were not read while it does not read, both would wait for ever.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_connection",
-        "_exchanges",
-        "_is_over",
-        "_is_settling",
-        "_leg",
-        "_origin",
-        "_seconds",
-        "_sites",
-        "_timer",
-    )
-
-    log = Logger()
+    __slots__ = ("__weakref__", "_exchanges")
 
     def __init__(self, leg: IStreamLeg, origin: Origin, sites: Sites, scheme: bytes = b"http") -> None:
-        self._leg = leg
-        self._origin = origin
-        self._sites = sites
-        self._seconds = sites.reactor.seconds
-        source = origin.source
-        self._connection = Http2Connection(
-            b"" if source is None else source.host.encode(),
-            sites.date,
-            self._seconds(),
-            scheme=scheme,
-            timeouts=sites.timeouts,
-        )
-        self._timer = Timer(sites.reactor, self._wake)
+        super().__init__(leg, origin, sites, scheme)
         self._exchanges: dict[UserStream, _Exchange] = {}
-        self._is_settling = False
-        self._is_over = False
 
     def start(self) -> None:
         """Begins to read."""
@@ -167,24 +137,12 @@ class Http2User:
         self._connection.end_received(now)
         self._settle(now)
 
-    def loss_noted(self, reason: Ended) -> None:
-        """The user is gone, while nobody takes the rest of what it sent."""
-        if not self._is_over:
-            self._leg.abort()
-            self._end()
-
-    def leg_lost(self, reason: Ended) -> None:
-        self._end()
-
     def pauseProducing(self) -> None:
         self._connection.user_blocks(True)
 
     def resumeProducing(self) -> None:
         self._connection.user_blocks(False)
         self._flush()
-
-    def stopProducing(self) -> None:
-        """Nothing: the loss of the leg is told as such."""
 
     # --- providers
 
@@ -211,6 +169,10 @@ class Http2User:
         self._settle(now)
 
     # --- inside
+
+    def _make_connection(self, address: bytes, scheme: bytes) -> Http2Connection:
+        sites = self._sites
+        return Http2Connection(address, sites.date, self._seconds(), scheme=scheme, timeouts=sites.timeouts)
 
     def _wake(self) -> None:
         now = self._seconds()
@@ -242,9 +204,7 @@ class Http2User:
             if not self._is_over:
                 self._timer.set(self._connection.next_wakeup())
         except Exception:
-            self.log.failure("a defect while {origin} was served; it is dropped", origin=self._origin)
-            self._leg.abort()
-            self._end()
+            self._defect(Failure())
         finally:
             self._is_settling = False
 
@@ -337,8 +297,3 @@ class Http2User:
         exchanges, self._exchanges = self._exchanges, {}
         for exchange in exchanges.values():
             exchange.end()
-
-    def _defect(self, failure: Failure) -> None:
-        self.log.failure("a defect while {origin} was served; it is dropped", failure, origin=self._origin)
-        self._leg.abort()
-        self._end()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from relaykit.sansio.http.rewriting import Rules
     from relaykit.values import Origin
 
-__all__ = ["MOST_JOINED_BYTES", "HttpUser", "Sites", "has_other_than", "write_joined"]
+__all__ = ["MOST_JOINED_BYTES", "HttpUser", "SiteUser", "Sites", "has_other_than", "write_joined"]
 
+ConnectionT = TypeVar("ConnectionT")
 
 MOST_JOINED_BYTES = 4096
 """Bytes that are copied into one piece to be sent: a copy of more costs what it saves."""
@@ -106,32 +107,18 @@ class _Provider:
         """Nothing: the loss of the leg is told as such."""
 
 
-@implementer(ILossReceiver, IPushProducer)
-class HttpUser:
-    """Serves one user from its first request to its last, and owns its leg.
-
-    Requests that may be sent again go over work connections that have served others, all others over fresh
-    ones: those have not ended in the meantime.
-    """
+class SiteUser(Generic[ConnectionT]):
+    """What users of every version have: their leg, which is owned, what is read from it, and an end."""
 
     __slots__ = (
-        "_asked",
         "_connection",
-        "_is_blocked",
-        "_is_full",
         "_is_over",
-        "_is_reading",
         "_is_settling",
-        "_last",
         "_leg",
-        "_opening",
         "_origin",
         "_seconds",
-        "_site",
         "_sites",
         "_timer",
-        "_version",
-        "provider",
     )
 
     log = Logger()
@@ -141,15 +128,64 @@ class HttpUser:
         self._origin = origin
         self._sites = sites
         self._seconds = sites.reactor.seconds
-        source = origin.source
-        self._connection = HttpConnection(
-            b"" if source is None else source.host.encode(),
-            sites.date,
-            self._seconds(),
-            scheme=scheme,
-            timeouts=sites.timeouts,
-        )
+        address = b"" if origin.source is None else origin.source.host.encode()
+        self._connection = self._make_connection(address, scheme)
         self._timer = Timer(sites.reactor, self._wake)
+        self._is_settling = False
+        self._is_over = False
+
+    def loss_noted(self, reason: Ended) -> None:
+        """The user is gone, while nobody takes the rest of what it sent."""
+        if not self._is_over:
+            self._leg.abort()
+            self._end()
+
+    def leg_lost(self, reason: Ended) -> None:
+        self._end()
+
+    def stopProducing(self) -> None:
+        """Nothing: the loss of the leg is told as such."""
+
+    def _make_connection(self, address: bytes, scheme: bytes) -> ConnectionT:
+        """What reads the requests of a user with this address."""
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        """It is time for what the connection waits for."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Nothing more is served; what serves the user ends."""
+        raise NotImplementedError
+
+    def _defect(self, failure: Failure) -> None:
+        self.log.failure("a defect while {origin} was served; it is dropped", failure, origin=self._origin)
+        self._leg.abort()
+        self._end()
+
+
+@implementer(ILossReceiver, IPushProducer)
+class HttpUser(SiteUser[HttpConnection]):
+    """Serves one user from its first request to its last.
+
+    Requests that may be sent again go over work connections that have served others, all others over fresh
+    ones: those have not ended in the meantime.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_is_blocked",
+        "_is_full",
+        "_is_reading",
+        "_last",
+        "_opening",
+        "_site",
+        "_version",
+        "provider",
+    )
+
+    def __init__(self, leg: IStreamLeg, origin: Origin, sites: Sites, scheme: bytes = b"http") -> None:
+        super().__init__(leg, origin, sites, scheme)
         self.provider: _Provider | None = None
         """What serves the present request."""
         self._last: _Provider | None = None
@@ -164,8 +200,6 @@ class HttpUser:
         self._is_blocked = False
         """Whether the provider takes no more for now."""
         self._is_reading = True
-        self._is_settling = False
-        self._is_over = False
 
     def start(self) -> None:
         """Begins to read."""
@@ -181,15 +215,6 @@ class HttpUser:
     def end_received(self) -> None:
         self._take(self._connection.end_received)
 
-    def loss_noted(self, reason: Ended) -> None:
-        """The user is gone, while nobody takes the rest of what it sent."""
-        if not self._is_over:
-            self._leg.abort()
-            self._end()
-
-    def leg_lost(self, reason: Ended) -> None:
-        self._end()
-
     def pauseProducing(self) -> None:
         self._is_full = True
         self._connection.user_blocks(True, self._seconds())
@@ -203,9 +228,6 @@ class HttpUser:
             self.provider.leg.resumeProducing()
         if not self._is_over:
             self._take(self._connection.user_blocks, False)
-
-    def stopProducing(self) -> None:
-        """Nothing: the loss of the leg is told as such."""
 
     # --- the provider
 
@@ -229,6 +251,10 @@ class HttpUser:
         self._choose_reading()
 
     # --- inside
+
+    def _make_connection(self, address: bytes, scheme: bytes) -> HttpConnection:
+        sites = self._sites
+        return HttpConnection(address, sites.date, self._seconds(), scheme=scheme, timeouts=sites.timeouts)
 
     def _wake(self) -> None:
         self._take(self._connection.wake)
@@ -413,11 +439,6 @@ class HttpUser:
                 self._leg.resumeProducing()
             else:
                 self._leg.pauseProducing()
-
-    def _defect(self, failure: Failure) -> None:
-        self.log.failure("a defect while {origin} was served; it is dropped", failure, origin=self._origin)
-        self._leg.abort()
-        self._end()
 
 
 def has_other_than(leg: IWorkLeg) -> bool:
