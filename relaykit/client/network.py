@@ -26,6 +26,7 @@ from relaykit.plugins import Carriers
 if TYPE_CHECKING:
     from twisted.application.service import IService
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorTime
 
     from relaykit.client.direct import MakePunching
     from relaykit.config.schema import ClientConfig
@@ -64,8 +65,8 @@ class Network:
     watch: Callable[[Callable[[str], None]], IService]
     network_info: NetworkInfo
     """What direct paths are made through, and what is known of it before anybody was asked."""
-    make_holes: Callable[[str], IHoles]
-    """Hole punching as frp's clients do it, with a STUN server, ``host:port``."""
+    make_holes: Callable[[IReactorTime, NetworkInfo, str], IHoles]
+    """Hole punching as frp's clients do it: with ``network_info``, and a STUN server, ``host:port``."""
     datagram_streams: Callable[[str], IDatagramStreams]
     """frp's streams of datagrams by the name of their protocol; raises what a host's do."""
     has_moved: Callable[[Address, Address], bool] = has_moved
@@ -77,9 +78,6 @@ class Network:
 def make_network(config: ClientConfig, reactor: Any) -> Network:
     """The network of this machine, as configured."""
     poller = make_poller(reactor)
-    network_info = NetworkInfo(
-        network=HostNetwork(reactor), stream_opener=partial(streams_over_socket, poller)
-    )
     return Network(
         _make_route(config, poller),
         lambda endpoint: dial_endpoint(poller, endpoint),
@@ -88,17 +86,17 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         partial(listen_datagrams, poller),
         make_data_plane(poller),
         lambda on_change: NetworkWatch(reactor, on_change),
-        network_info,
-        partial(_make_holes, reactor, network_info),
+        NetworkInfo(network=HostNetwork(reactor), stream_opener=partial(streams_over_socket, poller)),
+        _make_holes,
         partial(_datagram_streams, poller),
     )
 
 
-def _make_holes(reactor: Any, network_info: NetworkInfo, stun_server: str) -> IHoles:
+def _make_holes(clock: IReactorTime, network_info: NetworkInfo, stun_server: str) -> IHoles:
     # A megabyte that a client without such proxies does without.
     from relaykit.nat.hole import Holes
 
-    return Holes(reactor, network_info, stun_server)
+    return Holes(clock, network_info, stun_server)
 
 
 def _datagram_streams(poller: Poller, protocol: str) -> IDatagramStreams:

@@ -327,7 +327,8 @@ class ClientRun(MultiService):
     def holes(self) -> IHoles:
         """Hole punching as frp's clients do it."""
         if self._holes is None:
-            self._holes = self.network.make_holes(self._config.nat_hole_stun_server)
+            network, stun_server = self.network, self._config.nat_hole_stun_server
+            self._holes = network.make_holes(self.clock, network.network_info, stun_server)
         return self._holes
 
     def datagram_streams(self, protocol: str) -> IDatagramStreams:

@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import CannotListenError
 from zope.interface import implementer
 
-from relaykit.descriptors import for_strangers
 from relaykit.errors import HolePunchingError
 from relaykit.interfaces import IDatagramLeg, IHoles, IHoleSocket
 from relaykit.nat.driving import DatagramDriver
@@ -68,14 +67,16 @@ class Holes:
             raise HolePunchingError(f"no UDP socket can be had: {error.socketError}") from error
         try:
             mapped = await ask(self._clock, network, bound, self._stun_server, entropy)
-            if len(mapped) < 2:
-                raise DiscoveryFailed("it has no second address, which frp's way of punching needs")
         except DiscoveryFailed as error:
             bound.close()
             raise HolePunchingError(f"STUN server {self._stun_server}: {error}") from error
         except BaseException:
             bound.close()
             raise
+        if len(mapped) == 1:
+            # A server with one address cannot tell what kind of NAT this is.  frp gives up; to take it for
+            # the usual kind costs nothing, and is mostly right.
+            mapped *= 2
         hosts = local_hosts(network.interfaces()) if offers_interfaces else ()
         port = bound.address.port
         own = tuple(Address(host, port) for host in hosts)
@@ -103,6 +104,7 @@ class _HoleSocket:
         self._network_info = network_info
         self._sockets: list[UdpSocket] = [bound]
         self._driver: DatagramDriver[HoleEvent] | None = None
+        self._granted = 0
 
     def punch(self, told: NatHoleResp, secret: Secret) -> Deferred[IDatagramLeg]:
         info = self._network_info
@@ -138,14 +140,21 @@ class _HoleSocket:
         sockets, self._sockets = self._sockets, []
         for each in sockets:
             each.close()
+        self._give_back()
 
     def _open_more(self, count: int) -> None:
         """Opens further sockets, as many of them as there may be."""
+        granted = self._network_info.allowance.take(count)
+        self._granted += granted
         try:
-            for _ in range(for_strangers(count)):
+            for _ in range(granted):
                 self._sockets.append(self._network_info.network.open_udp(_ANY_HOST, 0, drop))
         except CannotListenError:
             return
+
+    def _give_back(self) -> None:
+        granted, self._granted = self._granted, 0
+        self._network_info.allowance.give_back(granted)
 
     def _leg(self, event: HolePunched, driver: DatagramDriver[HoleEvent], codec: ProbeCodec) -> HoleLeg:
         """The leg over the socket that has won; the others are closed."""
@@ -154,6 +163,7 @@ class _HoleSocket:
         for each in sockets:
             if each is not winner:
                 each.close()
+        self._give_back()
         return HoleLeg(winner, event, driver, codec)
 
 

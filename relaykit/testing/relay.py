@@ -381,7 +381,7 @@ class _Machine:
             relay._make_data_plane(),
             lambda on_change: Service(),
             NetworkInfo(network=_NoNames(reactor), behavior=NatBehavior(udp_works=True), mapper=_NoMapper()),
-            lambda stun_server: relay.holes,
+            lambda clock, network_info, stun_server: relay.holes,
             relay.holes.streams,
             lambda host, peer: False,
             relay._punch,

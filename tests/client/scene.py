@@ -87,7 +87,7 @@ class Machine:
             DataPlane([CopyForwarder()], self.scene.network),
             self._watch,
             self.network_info,
-            lambda stun_server: holes,
+            lambda clock, network_info, stun_server: holes,
             holes.streams,
             lambda host, peer: self.moved,
         )

@@ -24,8 +24,10 @@ class NetworkTests(SynchronousTestCase):
 
     def test_holes(self) -> None:
         """Holes are those of this machine, and streams those of frp's two protocols, if they are there."""
-        network = make_network(ClientConfig(), MemoryReactorClock())
-        self.assertTrue(IHoles.providedBy(network.make_holes("stun.example:3478")))
+        reactor = MemoryReactorClock()
+        network = make_network(ClientConfig(), reactor)
+        holes = network.make_holes(reactor, network.network_info, "stun.example:3478")
+        self.assertTrue(IHoles.providedBy(holes))
         self.assertTrue(IDatagramStreams.providedBy(network.datagram_streams("kcp")))
         with self.assertRaises(UnsuitablePathError):
             network.datagram_streams("quic")

@@ -12,8 +12,18 @@ from relaykit.config.load import client_from_table, role_of, server_from_table
 from relaykit.config.problems import ConfigurationProblems
 from relaykit.errors import BrokenProxyType
 from relaykit.interfaces import IBackend, IClientHost, IIngress, IProxyType, IProxyTypeReference, IServerHost
-from relaykit.options import Count, Host, ListeningPort, Options, SecondsOrOff, doc, file_key
+from relaykit.options import (
+    Count,
+    Host,
+    ListeningPort,
+    Options,
+    SecondsOrOff,
+    VisitorName,
+    doc,
+    file_key,
+)
 from relaykit.plugins import Carriers, ProxyTypes
+from relaykit.proxies import stcp
 from relaykit.proxies.http.options import CertificateFiles, HttpKeys
 from relaykit.proxies.https import HttpsKeys
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
@@ -57,6 +67,12 @@ class KnockOptions(Options, frozen=True, kw_only=True):
     phrase: Annotated[Secret, doc("What a user says first.")]
     knocks: Annotated[int, msgspec.Meta(ge=1, le=9), doc("How often.")] = 3
     size: Annotated[Count, file_key("knockSize"), doc("Of all proxies of the type.")] = 5
+
+
+class HandingOptions(StcpVisitorOptions, frozen=True, kw_only=True):
+    """The own keys of a visitor that may hand its users to another one."""
+
+    fallback_to: VisitorName = ""
 
 
 class KnockIngressOptions(Options, frozen=True, kw_only=True):
@@ -202,6 +218,23 @@ class ClientTests(ConfigurationTestCase):
         (warning,) = self.client(secret).warnings
         self.assertIn("loadBalancer.group", str(warning))
         self.assertIn("has no effect: proxies of type stcp cannot be grouped", str(warning))
+
+    def test_other_visitors(self) -> None:
+        """A visitor is warned about that names one which is not started, or which leads back to it."""
+        self.patch(type(stcp.proxy_type), "visitor_options", HandingOptions)
+        entry = f'[[visitors]]\nname = "{{}}"\nserverName = "s"\n{VISITOR}fallbackTo = "{{}}"\n'
+        last = f'[[visitors]]\nname = "last"\nserverName = "s"\n{VISITOR}'
+        self.assertEqual(self.client(entry.format("a", "last") + last).warnings, ())
+        for text, why in (
+            (entry.format("a", "nope"), 'there is no visitor "nope"'),
+            (entry.format("a", "last") + f"{last}enabled = false\n", 'there is no visitor "last"'),
+            (entry.format("a", "a"), 'the visitor "a" leads back to this one'),
+        ):
+            (warning,) = self.client(text).warnings
+            self.assertIn("visitors[0].fallbackTo", str(warning))
+            self.assertIn(why, str(warning))
+        ring = entry.format("a", "b") + entry.format("b", "a")
+        self.assertEqual(len(self.client(ring).warnings), 2)
 
     def test_secrets_are_not_shown(self) -> None:
         """A secret of the wrong kind is not repeated, neither in words nor by the loaded options."""

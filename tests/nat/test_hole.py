@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 from relaykit.errors import HolePunchingError
 from relaykit.interfaces import IDatagramLeg, IHoles, IHoleSocket
 from relaykit.nat import hole
+from relaykit.nat.allowance import SocketAllowance
 from relaykit.nat.hole import DISCOVERY_S, Holes
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.nat.paths import EARLY_MAX
@@ -26,6 +27,9 @@ SECRET = Secret("abc")
 
 
 class _HoleTestCase(SynchronousTestCase):
+    most_searching = 300
+    """Sockets that a client may listen on besides."""
+
     def setUp(self) -> None:
         self.lab = Lab(1, delay_s=0.02)
         self.lab.stun_server(SERVER)
@@ -36,7 +40,8 @@ class _HoleTestCase(SynchronousTestCase):
         network = MemoryNetwork(self.lab.machine(f"192.168.{number}.100", behind=behind), most)
         self.networks = [*getattr(self, "networks", []), network]
         reactor: Any = self.lab.reactor
-        info = NetworkInfo(network=network, entropy=self.lab.chance.randbytes)
+        self.allowance = SocketAllowance(self.most_searching)
+        info = NetworkInfo(network=network, entropy=self.lab.chance.randbytes, allowance=self.allowance)
         return Holes(reactor, info, server)
 
     def opened(self, holes: Holes, offers_interfaces: bool = True) -> Any:
@@ -94,9 +99,10 @@ class OpenTests(_HoleTestCase):
         self.assertIn("203.0.113.9:3478: wait response", self.refused(self.holes(server="203.0.113.9:3478")))
 
     def test_one_address(self) -> None:
-        """A server without a second address does not do, and is told of as such."""
-        with mock.patch.object(hole, "ask", mock.AsyncMock(return_value=(Address("198.51.100.1", 5),))):
-            self.assertIn("no second address", self.refused(self.holes()))
+        """With a server that has no second address the NAT is taken for one that keeps its ports."""
+        holes, seen = self.holes(), Address("198.51.100.1", 5)
+        with mock.patch.object(hole, "ask", mock.AsyncMock(return_value=(seen,))):
+            self.assertEqual(self.opened(holes).mapped, (seen, seen))
 
     def test_no_socket(self) -> None:
         """Without a descriptor there is none."""
@@ -145,7 +151,20 @@ class PunchTests(_HoleTestCase):
         self.lab.run(5.0, until=lambda: sending.called and receiving.called)
         self.successResultOf(sending)
         self.assertEqual(self.successResultOf(receiving).peer, here.mapped[0])
+        self.assertEqual(self.allowance.take(1000), self.most_searching)
         self.assertEqual(self.open_sockets, 2)
+
+    def test_allowance(self) -> None:
+        """Attempts of one client share the sockets that there may be, and give them back."""
+        here, there = self.opened(self.holes(1)), self.opened(holes := self.holes(2))
+        told = self.response("receiver", here, listen_random_ports=200)
+        one, other = there.punch(told, SECRET), self.opened(holes).punch(told, SECRET)
+        self.assertEqual(self.networks[1].open, 2 + self.most_searching)
+        for each in (one, other):
+            each.cancel()
+            self.failureResultOf(each, CancelledError)
+        self.assertEqual(self.networks[1].open, 0)
+        self.assertEqual(self.allowance.take(1000), self.most_searching)
 
     def test_silence(self) -> None:
         """A peer that is not there is told of, and nothing is left open."""
