@@ -220,9 +220,9 @@ class ListingTests(SynchronousTestCase):
             report.port_mapping,
         )
         asking = "Asking relay.example:7000, relay.example:3478 and the router."
-        shown = [asking, *(f"  {step_words(step)}" for step in steps), "", words_of(report, {})]
+        found, _, table = words(report).partition("\n\n")
+        shown = [asking, *(f"  {step_words(step)}" for step in steps), "", found]
         self.assertEqual((LISTINGS / "answer.txt").read_text("utf-8"), "\n".join([*shown, ""]))
-        table = words(report).partition("\n\n")[2]
         self.assertEqual((LISTINGS / "peers.txt").read_text("utf-8"), f"{table}\n")
 
 
