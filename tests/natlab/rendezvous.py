@@ -129,7 +129,7 @@ def known(kind: str) -> NatBehavior:
         "symseq": Ports(PortAllocation.STEPPED, step=1),
         "symblk": Ports(PortAllocation.BLOCK, low=20480, high=21503),
         "blk64": Ports(PortAllocation.BLOCK, low=20480, high=20543),
-        "presym": Ports(PortAllocation.PRESERVED),
+        **dict.fromkeys(("none", "fw", "full", "addr", "port", "presym"), Ports(PortAllocation.PRESERVED)),
     }.get(name, Ports(PortAllocation.RANDOM))
     return NatBehavior(udp_works=True, filtering=filtering, ports=ports)
 

@@ -28,6 +28,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from relaykit.sansio.contract import Buffer
+from relaykit.sansio.nat.behavior import PortAllocation
 from relaykit.sansio.nat.candidates import Candidate, CandidateKind
 from relaykit.sansio.nat.check_list import TICK_S, CandidatePair, CheckList
 from relaykit.sansio.nat.checks import Check, CheckKeys, CheckKind, PeerRole, milliseconds
@@ -76,7 +77,7 @@ for the initiator in a second attempt, in which both open their NATs before they
 
 FALLBACK_S = (0.5, 5.0)
 """When, in a second attempt, a side whose NAT may be another than it seems plays the one of unforeseeable
-ports after all: first the initiator, then the responder."""
+ports after all: first one whose port was not kept, or the initiator, then the other."""
 
 PAUSE_S = 1.0
 """How long guessing rests after the peer was heard."""
@@ -200,17 +201,19 @@ def phases_of(role: PeerRole, own: Candidates, peer: Candidates) -> tuple[tuple[
     """What this end does, and from when on (seconds): one strategy, or more in a second attempt.
 
     Then each NAT that was not looked at from two addresses, and one whose ports only seemed to be counted up,
-    is taken for one of unforeseeable ports after a while.
+    is taken for one of unforeseeable ports after a while: one that keeps its sockets' ports after the other.
     """
-    types = {role: nat_type_of(own.nat), role.other: nat_type_of(peer.nat)}
+    nats = {role: own.nat, role.other: peer.nat}
+    types = {each: nat_type_of(nat) for each, nat in nats.items()}
     strategy = strategy_for(types[role], types[role.other])
     phases = [(0.0, strategy)]
     if own.generation and strategy in (Strategy.CHECK, Strategy.PREDICT):
-        sure = {role: own.nat.is_sure, role.other: peer.nat.is_sure}
         begins = iter(FALLBACK_S)
-        for each in PeerRole:
+        for each in sorted(
+            PeerRole, key=lambda each: nats[each].ports.allocation is PortAllocation.PRESERVED
+        ):
             miscounted = types[each] is NatType.STEPPED and types[each.other] is NatType.STEADY
-            if miscounted or not sure[each]:
+            if miscounted or not nats[each].is_sure:
                 phases.append((next(begins), Strategy.SPREAD if each is role else Strategy.GUESS))
     return tuple(phases)
 

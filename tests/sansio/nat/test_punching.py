@@ -549,6 +549,10 @@ class CoreTests(SynchronousTestCase):
         initiator, responder = (phases_of(role, unsure, unsure) for role in PeerRole)
         self.assertEqual(initiator, (check, spread, (second, Strategy.GUESS)))
         self.assertEqual(responder, (check, guess, (second, Strategy.SPREAD)))
+        keeps = evolve(unsure, nat=evolve(unsure.nat, ports=Ports(PortAllocation.PRESERVED)))
+        self.assertEqual(phases_of(PeerRole.INITIATOR, keeps, unsure), responder)
+        self.assertEqual(phases_of(PeerRole.RESPONDER, unsure, keeps), initiator)
+        self.assertEqual(phases_of(PeerRole.INITIATOR, keeps, keeps), initiator)
 
     def test_phases_where_ports_seemed_to_be_counted(self) -> None:
         """A few ports that happened to lie near each other are searched for in the second attempt."""
