@@ -67,7 +67,9 @@ class _Exposure:
 
 
 @implementer(IIngress)
-class _Ingress(Service):
+class Ingress(Service):
+    """Exposes proxies to callers."""
+
     def __init__(self, host: IServerHost) -> None:
         self._host = host
 
@@ -123,8 +125,8 @@ class _Type:
     visitor_options = StcpVisitorOptions
     ingress_options = NoIngressOptions
 
-    def make_ingress(self, options: NoIngressOptions, host: IServerHost) -> _Ingress:
-        return _Ingress(host)
+    def make_ingress(self, options: NoIngressOptions, host: IServerHost) -> Ingress:
+        return Ingress(host)
 
     def make_backend(self, options: StcpOptions, host: IClientHost) -> _Backend:
         return _Backend(options, host)

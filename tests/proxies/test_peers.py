@@ -13,6 +13,7 @@ from relaykit.interfaces import IStreamPath
 from relaykit.proxies import peers as module
 from relaykit.proxies.peers import OwnWay, Peers, Telling
 from relaykit.proxies.stcp import StcpOptions
+from relaykit.proxies.xtcp.options import XtcpOptions, XtcpVisitorOptions
 from relaykit.sansio.nat.path_keys import rendezvous_key
 from relaykit.values import Secret
 
@@ -37,6 +38,18 @@ class PeersTests(SynchronousTestCase):
         self.assertEqual(
             found, [("auto", [False, True]), ("relaykit", [False, False]), ("any", [True, True])]
         )
+
+
+class PeersKeyTests(SynchronousTestCase):
+    """The key of proxies and visitors."""
+
+    def test_values(self) -> None:
+        """It has one of three words, of which the first is the default."""
+        for options in (XtcpOptions, XtcpVisitorOptions):
+            self.assertEqual(options().peers, "auto")
+            for peers in ("auto", "relaykit", "any", "frp", ""):
+                found = [each.key for each in options(peers=peers).problems()]
+                self.assertEqual(found, ["peers"] if peers in ("frp", "") else [])
 
 
 class TellingTests(SynchronousTestCase):

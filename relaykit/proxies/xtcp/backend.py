@@ -9,8 +9,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.errors import ConnectionFailed, HolePunchingError, RelaykitError, problem_of
-from relaykit.interfaces import ILegAcceptor, IMessageReceiver
+from relaykit.errors import (
+    ConnectionFailed,
+    HolePunchingError,
+    RelaykitError,
+    RemoteProtocolError,
+    problem_of,
+)
+from relaykit.interfaces import ILegAcceptor, IMessageReceiver, IRegistrant, ISignalReceiver
+from relaykit.proxies.direct import AnsweredPaths
+from relaykit.proxies.peers import Peers, Telling
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.proxies.xtcp.transactions import Transactions
 from relaykit.proxies.xtcp.tunnels import Tunnel, frp_streams, open_path
@@ -19,9 +27,19 @@ from relaykit.sansio.nathole.messages import NatHoleClient, NatHoleReport, NatHo
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import IClientHost, IDatagramLeg, IHoleSocket, IMessagePeer, IStreamLeg
+    from relaykit.interfaces import (
+        IClientHost,
+        IDatagramLeg,
+        IHoleSocket,
+        IMessagePeer,
+        ISignalPeer,
+        IStreamLeg,
+    )
     from relaykit.proxies.xtcp.options import XtcpOptions
     from relaykit.sansio.wire.messages import Message
     from relaykit.values import Origin
@@ -35,7 +53,7 @@ MOST_TUNNELS = 256
 """Direct paths of one proxy, one for each visitor; each has a socket of its own."""
 
 
-@implementer(IMessageReceiver)
+@implementer(IMessageReceiver, IRegistrant, ISignalReceiver)
 class XtcpBackend(LocalServiceBackend):
     """Meets each visitor that the server tells of.  Once stopped it meets none, and its users go on."""
 
@@ -47,6 +65,13 @@ class XtcpBackend(LocalServiceBackend):
         self._transactions = Transactions(host)
         self._attempts: set[Deferred[None]] = set()
         self._tunnels: set[Tunnel] = set()
+        self._peers = Peers(options.peers)
+        self._telling = Telling(self._peers, host)
+        self._own = AnsweredPaths(host, options.secret_key, self._serve_own)
+
+    def startService(self) -> None:
+        super().startService()
+        self._own.start()
 
     def stopService(self) -> None:
         super().stopService()
@@ -54,10 +79,21 @@ class XtcpBackend(LocalServiceBackend):
             attempt.cancel()
         for tunnel in tuple(self._tunnels):
             tunnel.retire()
+        self._own.stop()
+
+    def registered_options(self) -> XtcpOptions:
+        return self._telling.registered(self._options)
+
+    async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
+        if not self.host.direct_paths.signal_received(body):
+            raise RemoteProtocolError("it is about no rendezvous")
 
     def message_received(self, peer: IMessagePeer, message: Message) -> bool:
         if isinstance(message, NatHoleSid):
-            self._begin(message.sid)
+            if self._peers.admits_frp(self.host.takes_signals):
+                self._begin(message.sid)
+            else:
+                self._not_met(HolePunchingError('it would be met as frp does, which peers = "any" allows'))
             return True
         return isinstance(message, NatHoleResp) and self._transactions.answered(message)
 
@@ -70,6 +106,9 @@ class XtcpBackend(LocalServiceBackend):
             return
         user = self.host.transformed(leg, self._options.secret_key)
         tunnel.carries(self.host.forward(user, local, origin))
+
+    async def _serve_own(self, leg: IStreamLeg, origin: Origin) -> None:
+        await self.work_assigned(self.host.transformed(leg, self._options.secret_key), origin)
 
     # --- one visitor
 

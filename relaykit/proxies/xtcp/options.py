@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated
 
 from relaykit.options import CountOrOff, Options, Problem, SecondsOrOff, VisitorName, doc, file_key
+from relaykit.proxies.peers import Peers
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 
 __all__ = ["NatTraversal", "XtcpIngressOptions", "XtcpOptions", "XtcpVisitorOptions"]
@@ -33,6 +34,13 @@ class XtcpOptions(StcpOptions, frozen=True, kw_only=True):
     """The own keys of an ``xtcp`` proxy."""
 
     nat_traversal: NatTraversal = NatTraversal()
+    peers: Annotated[
+        str,
+        doc("Whose programs the other end may be: relaykit, any, or auto: frp's only with frp's server."),
+    ] = Peers.AUTO.value
+
+    def problems(self) -> Iterable[Problem]:
+        yield from _peers_problems(self.peers)
 
 
 class XtcpVisitorOptions(StcpVisitorOptions, frozen=True, kw_only=True):
@@ -45,7 +53,18 @@ class XtcpVisitorOptions(StcpVisitorOptions, frozen=True, kw_only=True):
     fallback_to: Annotated[VisitorName, doc("Visitor that serves if there is no direct path.")] = ""
     fallback_timeout_ms: Annotated[CountOrOff, doc("Milliseconds until that visitor serves.")] = 1000
     nat_traversal: NatTraversal = NatTraversal()
+    peers: Annotated[
+        str,
+        doc("Whose programs the other end may be: relaykit, any, or auto: frp's only with frp's server."),
+    ] = Peers.AUTO.value
 
     def problems(self) -> Iterable[Problem]:
+        yield from _peers_problems(self.peers)
         if self.protocol and self.protocol not in _PROTOCOLS:
             yield Problem("protocol", f"must be one of {', '.join(_PROTOCOLS)}")
+
+
+def _peers_problems(peers: str) -> Iterable[Problem]:
+    known = [each.value for each in Peers]
+    if peers not in known:
+        yield Problem("peers", f"must be one of {', '.join(known)}")

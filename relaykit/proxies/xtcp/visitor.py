@@ -10,8 +10,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from relaykit.driver import CoreDriver
-from relaykit.errors import ConnectionFailed, HolePunchingError, RefusedError, RelaykitError, problem_of
-from relaykit.interfaces import ILegAcceptor, IMessageReceiver, ISessionFollower, ISharedPath
+from relaykit.errors import (
+    ConnectionFailed,
+    HolePunchingError,
+    RefusedError,
+    RelaykitError,
+    RemoteProtocolError,
+    problem_of,
+)
+from relaykit.interfaces import ILegAcceptor, IMessageReceiver, ISessionFollower, ISharedPath, ISignalReceiver
+from relaykit.proxies.peers import OwnWay, Peers
 from relaykit.proxies.stcp import PortVisitor
 from relaykit.proxies.xtcp.transactions import Transactions
 from relaykit.proxies.xtcp.tunnels import Tunnel
@@ -28,11 +36,19 @@ from relaykit.sansio.nathole.policy import (
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from twisted.python.failure import Failure
 
-    from relaykit.interfaces import IListeningPort, IMessagePeer, IStreamLeg, IStreamPath, IVisitorHost
+    from relaykit.interfaces import (
+        IListeningPort,
+        IMessagePeer,
+        ISignalPeer,
+        IStreamLeg,
+        IStreamPath,
+        IVisitorHost,
+    )
     from relaykit.proxies.xtcp.options import XtcpVisitorOptions
     from relaykit.sansio.wire.messages import Message
     from relaykit.values import Origin
@@ -40,7 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["XtcpVisitor"]
 
 
-@implementer(ILegAcceptor, IMessageReceiver, ISessionFollower)
+@implementer(ILegAcceptor, IMessageReceiver, ISessionFollower, ISignalReceiver)
 class XtcpVisitor(PortVisitor):
     """Serves all users by one direct path, made when the policy says so.
 
@@ -51,7 +67,10 @@ class XtcpVisitor(PortVisitor):
         super().__init__(options.secret_key, host)
         self._fallback_to = options.fallback_to
         self._transactions = Transactions(host)
-        self._ways: Sequence[Way] = (FrpWay(options, host, self._transactions),)
+        self._ways: Sequence[Way] = (
+            OwnWay(Peers(options.peers), options.secret_key, host),
+            FrpWay(options, host, self._transactions),
+        )
         self._policy = _policy_of(options)
         self._driver: CoreDriver[PolicyEvent] = CoreDriver(self._policy, host.reactor, self._on_event)
         self._attempt: Deferred[IStreamPath] | None = None
@@ -87,6 +106,10 @@ class XtcpVisitor(PortVisitor):
 
     def message_received(self, peer: IMessagePeer, message: Message) -> bool:
         return isinstance(message, NatHoleResp) and self._transactions.answered(message)
+
+    async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
+        if not self.host.direct_paths.signal_received(body):
+            raise RemoteProtocolError("it is about no rendezvous")
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
         user = next(self._numbers)
@@ -151,6 +174,7 @@ class XtcpVisitor(PortVisitor):
                 "[{visitor}] a defect while a direct path was made", failure, visitor=self.host.name
             )
         self._why_none = self.host.reason = str(error)
+        self.host.way = f"no direct path: {error}"
         self._policy.failed(self._driver.now, refused=isinstance(error, RefusedError))
         self._driver.step()
 
@@ -158,6 +182,7 @@ class XtcpVisitor(PortVisitor):
         if tunnel is not self._tunnel:
             return
         self._tunnel = None
+        self.host.way = f"no direct path: {why.value}"
         self.log.info("[{visitor}] the direct path ended: {ended}", visitor=self.host.name, ended=why.value)
         self._policy.lost(self._driver.now)
         self._driver.step()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from twisted.logger import Logger
+
 from relaykit.errors import RefusalCode, VisitRefusedError
 from relaykit.escaping import told
+from relaykit.proxies.peers import Peers
 from relaykit.proxies.xtcp.transactions import PRE_CHECK_S, Transactions
 from relaykit.proxies.xtcp.tunnels import NoGuests, frp_streams, open_path
 from relaykit.sansio.nat.checks import PeerRole
@@ -36,12 +39,18 @@ class Way(Protocol):
 class FrpWay:
     """frp's: the server tells both ends how to punch a hole, through which QUIC or KCP goes."""
 
-    is_open = True
+    log = Logger()
 
     def __init__(self, options: XtcpVisitorOptions, host: IVisitorHost, transactions: Transactions) -> None:
         self._options = options
         self._host = host
         self._transactions = transactions
+        self._has_warned = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frp's ends may take part: with them nobody on the way is found out."""
+        return Peers(self._options.peers).admits_frp(self._host.takes_signals)
 
     async def path(self) -> IStreamPath:
         options, host = self._options, self._host
@@ -63,7 +72,19 @@ class FrpWay:
             socket.close()
             raise
         datagrams = await socket.punch(told, options.secret_key)
+        self._warn()
+        host.way = f"a direct path with {datagrams.peer}, as frp has it"
         return await open_path(host, streams, datagrams, PeerRole.INITIATOR, options.secret_key, NoGuests())
+
+    def _warn(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            self.log.warn(
+                "[{visitor}] a direct path as frp has it: neither end proves itself to the other, so whoever "
+                "runs the server can take the place of either",
+                visitor=self._host.name,
+                problem="server-knows-secret",
+            )
 
 
 def _check(response: NatHoleResp) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, frozen
 from twisted.application.service import Service
 from zope.interface import implementer
 
-from relaykit.interfaces import IIngress, IMessageReceiver, IMessagingProxyType, IVisitableProxyType
+from relaykit.errors import RefusalCode, RefusedError
+from relaykit.interfaces import (
+    IExposure,
+    IIngress,
+    IMessageReceiver,
+    IMessagingProxyType,
+    ISignalReceiver,
+    IVisitableProxyType,
+)
 from relaykit.options import VisitorCommon
-from relaykit.proxies.stcp import StcpIngress
 from relaykit.proxies.tcp import NoIngressOptions
 from relaykit.proxies.xtcp.backend import XtcpBackend
 from relaykit.proxies.xtcp.options import XtcpOptions, XtcpVisitorOptions
@@ -29,7 +36,14 @@ from relaykit.testing.relay import LocalService, MemoryRelay, Published, Visitin
 from relaykit.values import Secret
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IExposure, IMessagePeer, IRegisteredProxy
+    from relaykit.interfaces import (
+        IInitiator,
+        IMessagePeer,
+        IRegisteredProxy,
+        IRendezvousPoint,
+        IServerHost,
+        ISignalPeer,
+    )
     from relaykit.sansio.wire.messages import Message
 
 __all__ = ["SECRET", "Scene"]
@@ -37,11 +51,31 @@ __all__ = ["SECRET", "Scene"]
 SECRET = Secret("s3cret")
 
 
+def _refuse(_: IInitiator) -> None:
+    raise RefusedError(RefusalCode.NOT_AVAILABLE, "no rendezvous here")
+
+
+@implementer(IExposure, ISignalReceiver)
+@frozen(eq=False)
+class _NoRendezvous:
+    """A proxy that is met as frp does, or not at all."""
+
+    _point: IRendezvousPoint
+    address = ""
+
+    async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
+        self._point.signal_received(sender, body)
+
+    async def withdraw(self) -> None:
+        self._point.close()
+
+
 @implementer(IIngress, IMessageReceiver)
 class Ingress(Service):
     """Brings both ends together, if the test does not want something else; notes what it is sent."""
 
     def __init__(self) -> None:
+        self.host: IServerHost | None = None
         self.received: list[Message] = []
         self.pre_check_error = self.error = ""
         self.silent: Sequence[type[Message]] = ()
@@ -53,7 +87,8 @@ class Ingress(Service):
 
     async def expose(self, proxy: IRegisteredProxy) -> IExposure:
         self._proxies[proxy.name] = proxy
-        return await StcpIngress().expose(proxy)
+        assert self.host is not None
+        return _NoRendezvous(self.host.rendezvous.open(proxy, _refuse))
 
     def message_received(self, peer: IMessagePeer, message: Message) -> bool:
         self.received.append(message)
@@ -106,6 +141,7 @@ class HoleType:
     handed = (NatHoleSid,)
 
     def make_ingress(self, options: NoIngressOptions, host: Any) -> Ingress:
+        self.ingress.host = host
         return self.ingress
 
     def make_backend(self, options: XtcpOptions, host: Any) -> XtcpBackend:
@@ -136,7 +172,7 @@ class Scene:
         self, local: LocalService | None = echoing, secret: Secret = SECRET, **common: Any
     ) -> Published:
         """Starts the proxy ``x``."""
-        options = XtcpOptions(secret_key=secret)
+        options = XtcpOptions(secret_key=secret, peers="any")
         return self.relay.publish(self.proxy_type, options, name="x", local=local, **common)
 
     def visit(self, secret: Secret = SECRET, transport: Any = None, **options: Any) -> Visiting:
@@ -144,7 +180,8 @@ class Scene:
         common = VisitorCommon(name="v", server_name="x", bind_port=-1)
         if transport is not None:
             common = VisitorCommon(name="v", server_name="x", bind_port=-1, transport=transport)
-        return self.relay.visit(self.proxy_type, common, XtcpVisitorOptions(secret_key=secret, **options))
+        made = XtcpVisitorOptions(secret_key=secret, peers="any", **options)
+        return self.relay.visit(self.proxy_type, common, made)
 
     def received(self, kind: type[Message]) -> list[Any]:
         """What the server was sent of a kind."""

@@ -28,7 +28,9 @@ class FrpWayTests(SynchronousTestCase):
         """What comes of it."""
         visitor: Any = self.visiting.visitor
         transactions: Transactions = visitor._transactions
-        way = FrpWay(XtcpVisitorOptions(secret_key=SECRET, **options), self.visiting.host, transactions)
+        way = FrpWay(
+            XtcpVisitorOptions(secret_key=SECRET, peers="any", **options), self.visiting.host, transactions
+        )
         self.assertTrue(way.is_open)
         found = Deferred.fromCoroutine(way.path())
         self.relay.settle()
