@@ -26,8 +26,8 @@ PARITY_GAP_S: Final = 0.5
 """Pause between datagrams of a group after which its parity is not worth sending: what was lost has been
 sent again.  Source: kcp-go, fec.go (encode)."""
 
-KEPT_GROUPS: Final = 16
-"""Groups of the peer that are waited for at a time, some 250 KB: as much reordering as can be made up for."""
+KEPT_GROUPS: Final = 4
+"""Groups of the peer that are waited for at a time, 60 KB at most: as much reordering as is made up for."""
 
 _DATA: Final = 0xF1
 _PARITY: Final = 0xF2

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from relaykit.sansio.kcp.segments import HEADER_BYTES, NUMBERS, ahead
+from relaykit.sansio.kcp.segments import HEADER_BYTES, MOST_DATAGRAM_BYTES, NUMBERS, ahead
 
 if TYPE_CHECKING:
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.kcp.options import KcpOptions
 
-__all__ = ["Receiving"]
+__all__ = ["ENTRY_BYTES", "Receiving", "Room"]
+
+ENTRY_BYTES: Final = 150
+"""What holding a segment takes besides its data, so that many small ones cost no more than is counted."""
+
+
+class Room:
+    """What may be held out of order, by one session or by all that share this."""
+
+    __slots__ = ("left_bytes",)
+
+    def __init__(self, size: int) -> None:
+        self.left_bytes = size
 
 
 class Receiving:
     """What came, read or not.
 
     Bytes that nobody has read yet take their part of the window, so that no more are held than it has room
-    for, in order or not.
+    for, in order or not.  What is out of order takes its part of the room besides, until :meth:`release`.
     """
 
     __slots__ = (
@@ -26,13 +38,15 @@ class Receiving:
         "_acknowledge_early",
         "_early",
         "_payload_bytes",
+        "_room",
         "_segments",
         "_told",
         "_unread",
         "expected",
     )
 
-    def __init__(self, options: KcpOptions) -> None:
+    def __init__(self, options: KcpOptions, room: Room | None = None) -> None:
+        self._room = room or Room(options.receive_window * (MOST_DATAGRAM_BYTES + ENTRY_BYTES))
         self.expected = 0
         """The next number in order."""
         self._segments = self._told = options.receive_window
@@ -67,15 +81,31 @@ class Receiving:
         if distance < 0:
             self._acknowledge = number, stamp
             return
-        self._early.setdefault(number, bytes(data))
         if distance:
-            self._acknowledge_early[number] = stamp
+            self._push_early(number, stamp, data)
             return
         self._acknowledge = number, stamp
+        self._unread += data
+        self.expected = (number + 1) % NUMBERS
         while (following := self._early.pop(self.expected, None)) is not None:
             self._unread += following
+            self._room.left_bytes += len(following) + ENTRY_BYTES
             self._acknowledge_early.pop(self.expected, None)
             self.expected = (self.expected + 1) % NUMBERS
+
+    def _push_early(self, number: int, stamp: int, data: Buffer) -> None:
+        if number not in self._early:
+            cost = len(data) + ENTRY_BYTES
+            if cost > self._room.left_bytes:
+                return
+            self._early[number] = bytes(data)
+            self._room.left_bytes -= cost
+        self._acknowledge_early[number] = stamp
+
+    def release(self) -> None:
+        """Forgets what is out of order: the session is over."""
+        self._room.left_bytes += sum(len(each) + ENTRY_BYTES for each in self._early.values())
+        self._early.clear()
 
     def read(self) -> bytearray:
         """Takes all that is in order."""

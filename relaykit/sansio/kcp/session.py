@@ -34,6 +34,7 @@ from relaykit.sansio.late_wakeup import grace_until
 if TYPE_CHECKING:
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.kcp.options import KcpOptions
+    from relaykit.sansio.kcp.receiving import Room
     from relaykit.sansio.kcp.sending import SentSegment
 
 __all__ = ["KcpSession", "SessionLost"]
@@ -94,13 +95,14 @@ class KcpSession:
         "heard_at",
     )
 
-    def __init__(self, conversation: int, options: KcpOptions, now: float) -> None:
+    def __init__(self, conversation: int, options: KcpOptions, now: float, room: Room | None = None) -> None:
+        """``room`` is what it shares with others for what is out of order; None for room of its own."""
         self.conversation = conversation
         self.heard_at = now
         """When the last segment came."""
         self._options = options
         self._began = self._now = self._forgiven_until = now
-        self._receiving = Receiving(options)
+        self._receiving = Receiving(options, room)
         self._sending = Sending(options)
         self._fec_in = FecReceiver()
         self._fec_out = FecSender() if options.has_prefix else None
@@ -153,6 +155,11 @@ class KcpSession:
         """Takes the peer for dead after so long without progress, also where it says that it has no room."""
         self._answer_by_s = seconds
         self._takes_always = True
+
+    def end(self) -> None:
+        """Sends and takes nothing any more, and gives back the room that it has."""
+        self._lost = True
+        self._receiving.release()
 
     # --- the contract
 
@@ -211,7 +218,7 @@ class KcpSession:
         self._forgiven_until = max(self._forgiven_until, grace_until(self.next_wakeup(), now))
         self._pass_time(now)
         if self._waits_since is not None and self._now >= self._gives_up_at(self._waits_since):
-            self._lost = True
+            self.end()
             self._events.append(SessionLost())
 
     def events(self) -> Sequence[SessionLost]:

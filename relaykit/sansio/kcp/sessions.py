@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final
 
 from relaykit.sansio.kcp.fec import bare
+from relaykit.sansio.kcp.receiving import Room
 from relaykit.sansio.kcp.segments import opening_conversation
 from relaykit.sansio.kcp.session import KcpSession
 
@@ -14,10 +15,15 @@ if TYPE_CHECKING:
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.kcp.options import KcpOptions
 
-__all__ = ["MOST_SESSIONS", "KcpSessions"]
+__all__ = ["MOST_EARLY_BYTES", "MOST_SESSIONS", "KcpSessions"]
 
-MOST_SESSIONS: Final = 16_384
-"""Sessions at a time: as many as a port has sources.  Idle ones have some 3 KB."""
+MOST_SESSIONS: Final = 4096
+"""Sessions at a time; without mux each connection is one.  They have some 3 KB each, and forged ones may hold
+:data:`relaykit.sansio.kcp.fec.KEPT_GROUPS` besides: 250 MB in all."""
+
+MOST_EARLY_BYTES: Final = 64 * 1024 * 1024
+"""Bytes that all sessions together hold out of order, some fifty windows.  What there is no room for is taken
+for lost, and sent again: so forged sources cost time, and not memory."""
 
 REPLACED_AFTER_S: Final = 3.0
 """Seconds of silence after which another conversation may take the place of one, as when a client has begun
@@ -36,6 +42,7 @@ class KcpSessions:
     def __init__(self, options: KcpOptions, most: int = MOST_SESSIONS) -> None:
         self._options = options
         self._most = most
+        self._room = Room(MOST_EARLY_BYTES)
         self._sessions: dict[Hashable, KcpSession] = {}
 
     def __len__(self) -> int:
@@ -49,12 +56,15 @@ class KcpSessions:
         conversation = opening_conversation(bare(datagram))
         if conversation is None or (known is None and len(self._sessions) >= self._most):
             return known
-        session = self._sessions[source] = KcpSession(conversation, self._options, now)
+        self.forget(source)
+        session = self._sessions[source] = KcpSession(conversation, self._options, now, self._room)
         return session
 
     def forget(self, source: Hashable) -> None:
         """The session of a source is over."""
-        self._sessions.pop(source, None)
+        session = self._sessions.pop(source, None)
+        if session is not None:
+            session.end()
 
     @staticmethod
     def _may_be_over(session: KcpSession, datagram: Buffer, now: float) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.kcp.options import FRP_TUNNEL
-from relaykit.sansio.kcp.receiving import Receiving
+from relaykit.sansio.kcp.receiving import ENTRY_BYTES, Receiving, Room
 from relaykit.sansio.kcp.segments import NUMBERS
 
 OPTIONS = evolve(FRP_TUNNEL, receive_window=8, segment_bytes=34)
@@ -71,6 +71,23 @@ class ReceivingTests(SynchronousTestCase):
         held = len(self.receiving._unread) + sum(map(len, self.receiving._early.values()))
         self.assertEqual(held, 70)
         self.assertEqual(len(self.receiving.acknowledgements()), 4)
+
+    def test_shared_room(self) -> None:
+        """What is out of order takes of the room that sessions share; without any it is taken for lost."""
+        room = Room(2 * (10 + ENTRY_BYTES) + 5)
+        whole = room.left_bytes
+        receivings = [Receiving(OPTIONS, room) for _ in range(2)]
+        for each in receivings:
+            each.push(1, 0, bytes(10))
+            each.push(2, 0, bytes(10))
+            each.push(1, 0, bytes(10))
+        self.assertEqual(room.left_bytes, 5)
+        self.assertEqual([len(each.acknowledgements()) for each in receivings], [2, 0])
+        receivings[0].push(0, 0, bytes(10))
+        self.assertEqual((len(receivings[0].read()), room.left_bytes), (30, whole))
+        receivings[1].push(5, 0, bytes(10))
+        receivings[1].release()
+        self.assertEqual(room.left_bytes, whole)
 
     def test_told(self) -> None:
         """A peer that was told of little room must learn of more, and another one need not."""

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.sansio.kcp.fec import FecSender
 from relaykit.sansio.kcp.options import FRP_SERVER
 from relaykit.sansio.kcp.segments import PUSH, pack_header
-from relaykit.sansio.kcp.sessions import REPLACED_AFTER_S, KcpSessions
+from relaykit.sansio.kcp.sessions import MOST_EARLY_BYTES, REPLACED_AFTER_S, KcpSessions
 from tests import recorded
 from tests.sansio.kcp.test_segments import ACK_OF_IT, CONVERSATION, HELLO
 
@@ -56,6 +56,21 @@ class KcpSessionsTests(SynchronousTestCase):
         assert new is not None
         self.assertEqual(new.conversation, CONVERSATION + 1)
         self.assertEqual(len(self.sessions), 1)
+
+    def test_room(self) -> None:
+        """All sessions share the room for what is out of order, and give it back when they are over."""
+        room = self.sessions._room
+        for again in range(2):
+            session = self.sessions.find("user", HELLO, 0.0)
+            assert session is not None
+            session.receive(pack_header(CONVERSATION, PUSH, 0, 32, 0, 5, 0, 5) + b"early", 0.0)
+            self.assertLess(room.left_bytes, MOST_EARLY_BYTES - 5)
+            if not again:
+                anew = pack_header(CONVERSATION + 1, PUSH, 0, 32, 0, 0, 0, 0)
+                self.sessions.find("user", anew, 100.0)
+                self.assertEqual(room.left_bytes, MOST_EARLY_BYTES)
+            self.sessions.forget("user")
+            self.assertEqual((room.left_bytes, session.to_send(0.0)), (MOST_EARLY_BYTES, ()))
 
     def test_full(self) -> None:
         """When there are as many as may be, another source gets none until one is over."""
