@@ -264,7 +264,7 @@ class ServerConfig(Options, frozen=True, kw_only=True):
                 where = "stunAddrs" if self.stun_addrs else "bindAddr"
                 yield Problem(
                     "stunPublicAddrs",
-                    f"names {public} addresses of {name} where {where} has {wanted or 'none'}",
+                    f"names {public} of {name}, where {where} has {wanted or 'none'}",
                 )
 
 

@@ -124,15 +124,15 @@ class StunTests(SynchronousTestCase):
                 ("10.0.0.5", "10.0.0.6"),
                 ("192.0.2.1",),
                 "stunPublicAddrs",
-                "1 addresses of IPv4 where stunAddrs has 2",
+                "1 of IPv4, where stunAddrs has 2",
             ),
             (
                 ("10.0.0.5",),
                 ("2001:db8::1",),
                 "stunPublicAddrs",
-                "1 addresses of IPv6 where stunAddrs has none",
+                "1 of IPv6, where stunAddrs has none",
             ),
-            ((), ("192.0.2.1", "192.0.2.2"), "stunPublicAddrs", "2 addresses of IPv4 where bindAddr has 1"),
+            ((), ("192.0.2.1", "192.0.2.2"), "stunPublicAddrs", "2 of IPv4, where bindAddr has 1"),
             ((), ("0.0.0.0",), "stunPublicAddrs[0]", "stands for all addresses"),
         ):
             (problem,) = ServerConfig(stun_addrs=bound, stun_public_addrs=public).problems()
