@@ -31,6 +31,7 @@ __all__ = [
     "PluginError",
     "ProtocolError",
     "ProxyRefusedError",
+    "QuicUnavailableError",
     "RefusalCode",
     "RefusedError",
     "RelaykitError",
@@ -166,6 +167,12 @@ class PeerUnprovenError(RelaykitError):
     """The other end of a direct path did not show that it knows the secret."""
 
     problem = "peer-unproven"
+
+
+class QuicUnavailableError(RelaykitError):
+    """QUIC was asked for, and no library for it is installed; the text names the extra that brings one."""
+
+    problem = "no-quic"
 
 
 class NoWorkConnection(RelaykitError):

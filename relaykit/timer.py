@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
     from relaykit.sansio.sources import Source
 
-__all__ = ["PORTION_S", "Portion", "Timer", "Waits"]
+__all__ = ["PORTION_S", "Deadlines", "Portion", "Timer", "Waits"]
 
 PORTION_S: Final = 0.002
 """Seconds of a turn of the reactor that what one peer has sent, or left behind, may take: the rest waits for
 the next turn.  A user who comes meanwhile needs some turns, and is to be served within a few such portions of
 one who does his worst; much shorter ones would be spent on the turns themselves."""
 
+KeyT = TypeVar("KeyT")
 ResultT = TypeVar("ResultT")
 
 
@@ -104,6 +105,49 @@ class Timer:
         else:
             self._due = None
             self._on_due()
+
+
+class Deadlines(Generic[KeyT]):
+    """The deadlines of many, each by what it is of, with one call of the reactor at a time."""
+
+    def __init__(self, clock: IReactorTime, on_due: Callable[[KeyT], object]) -> None:
+        self._clock = clock
+        self._on_due = on_due
+        self._due: dict[KeyT, float] = {}
+        self._next: float | None = None
+        self._timer = Timer(clock, self._expire)
+
+    def set(self, key: KeyT, seconds: float) -> None:
+        """Calls ``on_due`` with the key after so many seconds; asked again, then and not before."""
+        due = self._due[key] = self._clock.seconds() + seconds
+        if self._next is None or due < self._next:
+            self._next = due
+            self._timer.set(due)
+
+    def drop(self, key: KeyT) -> None:
+        """Does not call for this key any more."""
+        self._due.pop(key, None)
+        if not self._due:
+            self._next = None
+            self._timer.set(None)
+
+    def stop(self) -> None:
+        """Never calls again, and forgets whom."""
+        self._due.clear()
+        self._timer.stop()
+        self._on_due = _ignore
+
+    def _expire(self) -> None:
+        now = self._clock.seconds()
+        for key in [key for key, due in self._due.items() if due <= now]:
+            if self._due.pop(key, None) is not None:
+                self._on_due(key)
+        self._next = min(self._due.values(), default=None)
+        self._timer.set(self._next)
+
+
+def _ignore(key: object) -> None:
+    """Takes what is due of somebody who is gone."""
 
 
 class Waits:

@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.timer import PORTION_S, Portion, Timer, Waits
+from relaykit.timer import PORTION_S, Deadlines, Portion, Timer, Waits
 
 
 class Owner:
@@ -21,6 +21,59 @@ class Owner:
 
     def on_due(self) -> None:
         """Nothing to do."""
+
+
+class DeadlinesTests(SynchronousTestCase):
+    """Deadlines of several things."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.due: list[str] = []
+        self.deadlines: Deadlines[str] = Deadlines(self.clock, self.due.append)
+
+    def test_each(self) -> None:
+        """Each is told of in its time, by one call of the reactor at a time."""
+        for key, seconds in (("b", 2.0), ("a", 1.0), ("c", 3.0)):
+            self.deadlines.set(key, seconds)
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(1.5)
+        self.assertEqual(self.due, ["a"])
+        self.clock.advance(2.0)
+        self.assertEqual(self.due, ["a", "b", "c"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_changed(self) -> None:
+        """One that is set again counts from then on, and one that is dropped is not told of."""
+        for key in ("a", "b"):
+            self.deadlines.set(key, 1.0)
+        self.deadlines.set("a", 5.0)
+        self.deadlines.drop("b")
+        self.clock.advance(4.9)
+        self.assertEqual(self.due, [])
+        self.clock.advance(0.1)
+        self.assertEqual(self.due, ["a"])
+        self.deadlines.set("c", 1.0)
+        self.deadlines.drop("c")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_set_when_due(self) -> None:
+        """Who is told may set it again."""
+        self.deadlines = Deadlines(self.clock, self._again)
+        self.deadlines.set("a", 1.0)
+        self.clock.pump([1.0, 1.0, 1.0])
+        self.assertEqual(self.due, ["a", "a", "a"])
+
+    def _again(self, key: str) -> None:
+        self.due.append(key)
+        self.deadlines.set(key, 1.0)
+
+    def test_stopped(self) -> None:
+        """Then none is told of, and none can be set any more."""
+        self.deadlines.set("a", 1.0)
+        self.deadlines.stop()
+        self.deadlines.set("b", 1.0)
+        self.clock.advance(5.0)
+        self.assertEqual((self.due, self.clock.getDelayedCalls()), ([], []))
 
 
 class PortionTests(SynchronousTestCase):

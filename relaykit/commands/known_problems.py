@@ -556,6 +556,11 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "A direct path between two clients could not be had; the relay goes on serving.",
         "relaykit nat says what this network allows.",
     ),
+    "no-quic": KnownProblem(
+        "QUIC is not installed",
+        "Streams over UDP were asked for, and no library for QUIC is installed beside relaykit.",
+        "Install it at both ends: pip install 'relaykit[quic]'.",
+    ),
     "no-rendezvous": KnownProblem(
         "The other end knows of no direct paths",
         "A visitor wanted a direct path, and the server or the proxy's client cannot take part: it is "

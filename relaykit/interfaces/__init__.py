@@ -30,6 +30,8 @@ from relaykit.interfaces.hosts import (
     IWorkLeg,
 )
 from relaykit.interfaces.legs import (
+    IBatchedDatagramLeg,
+    IBatchedDatagramReceiver,
     IConnection,
     IDatagramAcceptor,
     IDatagramLane,
@@ -84,6 +86,8 @@ from relaykit.interfaces.rendezvous import (
 __all__ = [
     "IAcceptHost",
     "IBackend",
+    "IBatchedDatagramLeg",
+    "IBatchedDatagramReceiver",
     "ICarrier",
     "ICarrierReference",
     "IClientHost",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from relaykit.values import Address, Ended, Origin
 
 __all__ = [
+    "IBatchedDatagramLeg",
+    "IBatchedDatagramReceiver",
     "IConnection",
     "IDatagramAcceptor",
     "IDatagramLane",
@@ -347,6 +349,23 @@ class IProbedDatagramLeg(IDatagramLeg):
 
     def forbid_fragments() -> bool:
         """From now on datagrams are not cut, here or on the way; whether that can be had."""
+
+
+class IBatchedDatagramReceiver(IDatagramReceiver):
+    """A receiver that can make use of several datagrams at once."""
+
+    def datagrams_received(datagrams: Sequence[bytes]) -> None:
+        """The same as so many calls of ``datagram_received``; they are the receiver's."""
+
+
+class IBatchedDatagramLeg(IDatagramLeg):
+    """A leg that can send several datagrams by one system call, where they have one size."""
+
+    def send_many(datagrams: Sequence[bytes]) -> int:
+        """The same as so many calls of ``send``; how many were taken.  They may have any sizes.
+
+        What follows one that was not taken may have been taken nevertheless.
+        """
 
 
 class IDatagramAcceptor(Interface):

@@ -1,0 +1,547 @@
+"""The one place that knows a QUIC library: qh3, or aioquic where qh3 is missing.
+
+Both have the state machine of a connection without any I/O, with nearly one interface.  What differs, and
+what neither offers in public, is here: the room that a stream has, what is on its way, credit that is
+withheld.  ``setup.cfg`` pins the versions that this was written for.
+
+Nothing is imported before :func:`load`, so that who uses no QUIC pays nothing for it.
+
+Source: RFC 9000, RFC 9221 (datagrams).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import ssl
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from relaykit.errors import QuicUnavailableError
+
+if TYPE_CHECKING:
+    from relaykit.certificates.own import KeyPair
+
+__all__ = [
+    "CONNECTION_WINDOW_BYTES",
+    "FRAME_BYTES",
+    "LIBRARIES",
+    "MOST_STREAMS",
+    "STREAM_WINDOW_BYTES",
+    "Connection",
+    "Library",
+    "Settings",
+    "available",
+    "load",
+    "timed_out",
+]
+
+LIBRARIES: Final = ("qh3", "aioquic")
+"""In the order in which they are tried: the first is several times faster."""
+
+STREAM_WINDOW_BYTES: Final = 8 * 1024 * 1024
+"""What a peer may send on one stream beyond what was taken: 640 Mbit/s over a round trip of 100 ms."""
+
+CONNECTION_WINDOW_BYTES: Final = 16 * 1024 * 1024
+"""The same of all streams together, and the most that arrives while credit is withheld."""
+
+MOST_STREAMS: Final = 4096
+"""Streams that a peer may have at once.  aioquic makes an object for each number that a peer leaves out."""
+
+FRAME_BYTES: Final = 1500
+"""Largest datagram frame that a peer may send: more than a packet carries on most paths."""
+
+_INITIAL_ROUND_TRIP_S = 0.1
+"""Round trip assumed before the first was measured: a lost first packet is sent again after three of them."""
+
+_FRAME_OVERHEAD_BYTES = 44
+"""What a packet with one datagram frame has besides: flags, a connection id of 20 bytes, number, tag, type
+and length."""
+
+_PEER = ("192.0.2.1", 9)
+"""What the library is told as the address of the peer, always: the path below follows the peer, and knows
+its datagrams from those of others.  Source: RFC 5737."""
+
+_SMALLEST_INITIAL_BYTES = 1200
+_SMALLEST_ID_BYTES = 8
+_MOST_ID_BYTES = 20
+
+_NO_ROOM = "capacity exhausted"
+
+_PLACE_OF_MOST_STREAMS = 21
+"""Among the arguments of qh3's core."""
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What is agreed of a connection.
+
+    :ivar protocol: the name that both ends must have, of ALPN.
+    :ivar idle_s: seconds of silence after which it is lost.
+    :ivar key_pair: of the server; the client has none.
+    :ivar takes_datagrams: whether the peer may send datagram frames.
+    """
+
+    protocol: str
+    idle_s: float
+    key_pair: KeyPair | None = None
+    takes_datagrams: bool = False
+
+
+class Library:
+    """One of :data:`LIBRARIES`, imported."""
+
+    def __init__(self, name: str) -> None:
+        """Imports it.
+
+        :raises ModuleNotFoundError: it is not installed.
+        """
+        self.name = name
+        self.events: Any = import_module(f"{name}.quic.events")
+        """The classes of the events of connections."""
+        self._configuration: Any = import_module(f"{name}.quic.configuration").QuicConfiguration
+        self._connection: type[Connection] = {"qh3": _Qh3, "aioquic": _Aioquic}[name]
+        self._class: Any = {"qh3": _qh3_class, "aioquic": _aioquic_class}[name]()
+        # It tells of peers by the logging of the standard library, which would write to standard error.
+        logging.getLogger("quic").addHandler(logging.NullHandler())
+
+    def __repr__(self) -> str:
+        return f"<Library {self.name}>"
+
+    def connection(self, settings: Settings) -> Connection:
+        """A connection: the server's, where the settings have a key pair, else the client's."""
+        configuration = self._configuration(
+            is_client=settings.key_pair is None,
+            alpn_protocols=[settings.protocol],
+            idle_timeout=settings.idle_s,
+            max_data=CONNECTION_WINDOW_BYTES,
+            max_stream_data=STREAM_WINDOW_BYTES,
+            initial_rtt=_INITIAL_ROUND_TRIP_S,
+            max_datagram_frame_size=FRAME_BYTES if settings.takes_datagrams else None,
+            verify_mode=ssl.CERT_NONE,
+        )
+        return self._connection(self._class, configuration, settings.key_pair)
+
+
+@cache
+def load(name: str | None = None) -> Library:
+    """The library of this name, or the best that is installed.
+
+    :raises QuicUnavailableError: there is none.
+    """
+    for each in LIBRARIES if name is None else (name,):
+        with contextlib.suppress(ModuleNotFoundError):
+            return Library(each)
+    raise QuicUnavailableError(
+        "QUIC needs a library that is not installed here: pip install 'relaykit[quic]'"
+    )
+
+
+def available(name: str | None = None) -> bool:
+    """Whether the library of this name is installed, or any."""
+    return any(find_spec(each) is not None for each in (LIBRARIES if name is None else (name,)))
+
+
+def timed_out(event: Any) -> bool:
+    """Whether a connection ended because its peer was silent."""
+    return bool(event.reason_phrase == "Idle timeout")
+
+
+class Connection:
+    """One connection: datagrams and time in, events and datagrams out.
+
+    Events are the library's own objects; both have classes of the same names, with the same fields.  ``now``
+    is in seconds of one monotonic clock.  Streams are numbers, of bidirectional ones only.
+    """
+
+    def __init__(self, cls: Any, configuration: Any, key_pair: KeyPair | None) -> None:
+        self.is_client = key_pair is None
+        self._class = cls
+        self._configuration = configuration
+        self._key_pair = key_pair
+        self._quic: Any = None
+
+    # --- what both libraries have in common
+
+    def start(self, now: float) -> None:
+        """Begins: the client says hello, the server waits for that."""
+        if self.is_client:
+            self._quic = self._make()
+            self._quic.connect(_PEER, now)
+
+    def receive(self, datagrams: Sequence[bytes], now: float) -> None:
+        """Feeds datagrams of the peer, in order.  One that makes no sense is ignored."""
+        for data in datagrams:
+            if not self.is_client and not self._is_begun:
+                self._accept(data)
+            if self._quic is not None:
+                self._quic.receive_datagram(data, _PEER, now)
+
+    def events(self) -> Iterator[Any]:
+        """Takes what has happened."""
+        while self._quic is not None and (event := self._quic.next_event()) is not None:
+            yield event
+
+    def to_send(self, now: float) -> list[bytes]:
+        """Takes the datagrams that must go out now, as far as the network is thought to carry them."""
+        raise NotImplementedError
+
+    def next_wakeup(self) -> float | None:
+        """When :meth:`wake` must be called; None for never."""
+        due: float | None = None if self._quic is None else self._quic.get_timer()
+        return due
+
+    def wake(self, now: float) -> None:
+        """Lets time-outs happen."""
+        if self._quic is not None:
+            self._quic.handle_timer(now)
+
+    def withhold(self, withheld: bool) -> None:
+        """Gives the peer no credit any more, for no stream; or (False) again."""
+        if self._quic is not None:
+            self._quic.withheld = withheld
+
+    @property
+    def channel(self) -> bytes:
+        """The server's certificate in DER, as this end has it; empty before the handshake."""
+        if self._key_pair is not None:
+            return self._key_pair.der
+        return self._peer_certificate()
+
+    @property
+    def ending(self) -> Any:
+        """The event of the connection's end, as soon as that is known; None as long as it lives."""
+        return None if self._quic is None else self._quic._close_event
+
+    def close(self, code: int, reason: str) -> None:
+        """Ends the connection; the peer is told by what is to be sent next."""
+        if self._quic is not None:
+            self._quic.close(error_code=code, reason_phrase=reason)
+
+    def ping(self, number: int) -> None:
+        """Asks for an answer, which is the event ``PingAcknowledged`` with this number."""
+        if self._quic is not None:
+            self._quic.send_ping(number)
+
+    def send_frame(self, data: bytes) -> None:
+        """Sends a datagram frame of at most :attr:`most_frame_bytes`."""
+        self._quic.send_datagram_frame(data)
+
+    @property
+    def most_frame_bytes(self) -> int:
+        """The largest datagram that a packet carries; 0 where the peer takes none."""
+        most: int | None = None if self._quic is None else self._quic._remote_max_datagram_frame_size
+        return max(0, min(most, self._packet_bytes()) - _FRAME_OVERHEAD_BYTES) if most else 0
+
+    # --- what differs
+
+    def open(self) -> int | None:
+        """The number of a new stream; None while the peer takes no more.  It sees it by what is sent."""
+        raise NotImplementedError
+
+    def write(self, stream: int, data: bytes, fin: bool) -> None:
+        """Sends bytes, and with ``fin`` the end."""
+        raise NotImplementedError
+
+    def unsent(self, stream: int) -> int:
+        """Bytes of a stream that were written and wait to be sent for the first time."""
+        raise NotImplementedError
+
+    def reset(self, stream: int, code: int) -> None:
+        """Ends this side's direction at once; what was not sent is dropped."""
+        raise NotImplementedError
+
+    def stop(self, stream: int, code: int) -> None:
+        """Asks the peer to end its direction."""
+        raise NotImplementedError
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was written has reached the peer."""
+        raise NotImplementedError
+
+    @property
+    def congested(self) -> bool:
+        """Whether the network is thought to carry no more for now."""
+        raise NotImplementedError
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """What a round trip takes, smoothed; None before the first."""
+        raise NotImplementedError
+
+    @property
+    def _is_begun(self) -> bool:
+        """For a server: whether a packet arrived that was authentic, so that this is the connection."""
+        raise NotImplementedError
+
+    def _accept(self, data: bytes) -> None:
+        """For a server: makes the connection anew if a datagram may begin one."""
+        began = _initial_of(data, self._configuration)
+        if began is not None:
+            self._quic = self._make(original_destination_connection_id=began)
+
+    def _make(self, **given: Any) -> Any:
+        return self._class(configuration=self._configuration, **given)
+
+    def _peer_certificate(self) -> bytes:
+        raise NotImplementedError
+
+    def _packet_bytes(self) -> int:
+        raise NotImplementedError
+
+
+def _initial_of(data: bytes, configuration: Any) -> bytes | None:
+    """The connection id that a client made up, if a datagram may be its first; by what versions share.
+
+    Source: RFC 8999 5.1, RFC 9000 14.1 (size), 17.2.2.
+    """
+    if len(data) < _SMALLEST_INITIAL_BYTES or data[0] & 0xC0 != 0xC0:
+        return None
+    version, size = int.from_bytes(data[1:5], "big"), data[5]
+    if version not in configuration.supported_versions or not _SMALLEST_ID_BYTES <= size <= _MOST_ID_BYTES:
+        return None
+    return data[6 : 6 + size]
+
+
+def _qh3_class() -> Any:
+    """qh3's connection, as it is needed here.
+
+    A copy of its module is made for that, in which a peer may have more than the 100 streams that are fixed
+    in it; the one that others import stays as it is.
+    """
+    spec = find_spec("qh3.quic.connection")
+    assert spec is not None and spec.loader is not None, "its events were imported before"
+    module: Any = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    core, packet = module.QuicConnectionCore, import_module("qh3.quic.packet")
+
+    class Bridge(module.QuicTlsBridge):  # type: ignore[misc]  # of a module that is found when it is needed
+        """Tells the peer how many streams it may have."""
+
+        def serialize_transport_parameters(self) -> bytes:
+            said = module.Buffer(data=super().serialize_transport_parameters())
+            parameters = packet.pull_quic_transport_parameters(said)
+            parameters.initial_max_streams_bidi = MOST_STREAMS
+            buffer = module.Buffer(capacity=3 * packet.PACKET_MAX_SIZE)
+            packet.push_quic_transport_parameters(buffer, parameters)
+            return bytes(buffer.data)
+
+    def make_core(*arguments: Any) -> Any:
+        given = list(arguments)
+        given[_PLACE_OF_MOST_STREAMS] = MOST_STREAMS
+        return core(*given)
+
+    module.QuicTlsBridge, module.QuicConnectionCore = Bridge, make_core
+
+    class Quic(module.QuicConnection):  # type: ignore[misc]  # likewise
+        """Leaves what has happened with the core while credit is withheld: taking it gives credit."""
+
+        withheld = False
+
+        def _drain_core(self) -> None:
+            if not (self.withheld and self._handshake_complete):
+                super()._drain_core()
+
+    return Quic
+
+
+class _Qh3(Connection):
+    """qh3: a native core, with a facade of Python that is passed by once the handshake is over."""
+
+    def __init__(self, cls: Any, configuration: Any, key_pair: KeyPair | None) -> None:
+        super().__init__(cls, configuration, key_pair)
+        if key_pair is not None:
+            configuration.load_cert_chain(key_pair.certificate, key_pair.key)
+
+    def receive(self, datagrams: Sequence[bytes], now: float) -> None:
+        quic = self._quic
+        if quic is None or not quic._handshake_complete:
+            super().receive(datagrams, now)
+        else:
+            quic._core.receive_many_datagrams(list(datagrams), _PEER, now)
+            quic._drain_core()
+
+    def to_send(self, now: float) -> list[bytes]:
+        if self._quic is None or self._quic._core is None:
+            return []
+        poll, datagrams = self._quic._core.poll_transmit, []
+        try:
+            while (transmit := poll(now)) is not None:
+                datagrams.append(transmit[0])
+        except RuntimeError as error:
+            # What a server may send before the client's address is confirmed is less than the next packet.
+            if _NO_ROOM not in str(error):
+                raise
+        return datagrams
+
+    def withhold(self, withheld: bool) -> None:
+        super().withhold(withheld)
+        if not withheld and self._quic is not None:
+            self._quic._drain_core()
+
+    def open(self) -> int | None:
+        core = self._quic._core
+        allowed, _, opened, _ = core.stream_limits
+        return int(core.open_stream(False)) if opened < allowed else None
+
+    def write(self, stream: int, data: bytes, fin: bool) -> None:
+        self._quic._core.send_stream(stream, data, fin)
+
+    def unsent(self, stream: int) -> int:
+        return int(self._quic._core.get_send_buffer_size(stream))
+
+    def reset(self, stream: int, code: int) -> None:
+        # It may have ended in both directions.
+        with contextlib.suppress(ValueError):
+            self._quic._core.reset_stream(stream, code)
+
+    def stop(self, stream: int, code: int) -> None:
+        with contextlib.suppress(ValueError):
+            self._quic._core.stop_sending(stream, code)
+
+    @property
+    def settled(self) -> bool:
+        core = None if self._quic is None else self._quic._core
+        return core is None or not (core.bytes_in_flight or core.get_send_buffer_size())
+
+    @property
+    def congested(self) -> bool:
+        core = self._quic._core
+        return bool(core.bytes_in_flight + self._packet_bytes() > core.congestion_window)
+
+    @property
+    def round_trip_s(self) -> float | None:
+        core = None if self._quic is None else self._quic._core
+        return None if core is None else core.smoothed_rtt
+
+    @property
+    def _is_begun(self) -> bool:
+        core = None if self._quic is None else self._quic._core
+        return core is not None and bool(core.received_authenticated_packet)
+
+    def _peer_certificate(self) -> bytes:
+        certificate = None if self._quic is None else self._quic.get_peercert()
+        return b"" if certificate is None else bytes(certificate.public_bytes())
+
+    def _packet_bytes(self) -> int:
+        return int(self._quic._core.active_path[-1])
+
+
+def _aioquic_class() -> Any:
+    """Aioquic's connection, as it is needed here: its own doubles what a peer may send, and has no end."""
+    module: Any = import_module("aioquic.quic.connection")
+
+    class Quic(module.QuicConnection):  # type: ignore[misc]  # a class of a module that may be missing
+        """Gives the peer one window beyond what has arrived, and none while credit is withheld."""
+
+        withheld = False
+
+        def _write_connection_limits(self, builder: Any, space: Any) -> None:
+            limit = self._local_max_data
+            if not self.withheld and limit.value - limit.used <= CONNECTION_WINDOW_BYTES // 2:
+                limit.value = limit.used + CONNECTION_WINDOW_BYTES
+            used, limit.used = limit.used, 0
+            try:
+                super()._write_connection_limits(builder, space)
+            finally:
+                limit.used = used
+
+        def _write_stream_limits(self, builder: Any, space: Any, stream: Any) -> None:
+            most, highest = stream.max_stream_data_local, stream.receiver.highest_offset
+            if most and most - highest <= STREAM_WINDOW_BYTES // 2:
+                stream.max_stream_data_local = highest + STREAM_WINDOW_BYTES
+            stream.receiver.highest_offset = 0
+            try:
+                super()._write_stream_limits(builder, space, stream)
+            finally:
+                stream.receiver.highest_offset = highest
+
+    return Quic
+
+
+class _Aioquic(Connection):
+    """aioquic: all in Python."""
+
+    def __init__(self, cls: Any, configuration: Any, key_pair: KeyPair | None) -> None:
+        super().__init__(cls, configuration, key_pair)
+        if key_pair is not None:
+            tls = import_module("aioquic.tls")
+            configuration.certificate = tls.load_pem_x509_certificates(key_pair.certificate)[0]
+            configuration.private_key = tls.load_pem_private_key(key_pair.key)
+
+    def to_send(self, now: float) -> list[bytes]:
+        if self._quic is None or not self._quic._network_paths:
+            return []
+        return [data for data, _ in self._quic.datagrams_to_send(now)]
+
+    def next_wakeup(self) -> float | None:
+        return super().next_wakeup() if self._quic is not None and self._quic._network_paths else None
+
+    def open(self) -> int | None:
+        number: int = self._quic.get_next_available_stream_id()
+        if number // 4 >= self._quic._remote_max_streams_bidi:
+            return None
+        self._quic.send_stream_data(number, b"")
+        return number
+
+    def write(self, stream: int, data: bytes, fin: bool) -> None:
+        self._quic.send_stream_data(stream, data, fin)
+
+    def unsent(self, stream: int) -> int:
+        known = self._quic._streams.get(stream)
+        return 0 if known is None else _unsent(known.sender)
+
+    def reset(self, stream: int, code: int) -> None:
+        with contextlib.suppress(ValueError):
+            self._quic.reset_stream(stream, code)
+
+    def stop(self, stream: int, code: int) -> None:
+        with contextlib.suppress(ValueError):
+            self._quic.stop_stream(stream, code)
+
+    @property
+    def settled(self) -> bool:
+        quic = self._quic
+        return quic is None or not (
+            quic._loss.bytes_in_flight or any(_unsent(each.sender) for each in quic._streams.values())
+        )
+
+    @property
+    def congested(self) -> bool:
+        loss = self._quic._loss
+        return bool(loss.bytes_in_flight + self._packet_bytes() > loss.congestion_window)
+
+    @property
+    def round_trip_s(self) -> float | None:
+        loss = None if self._quic is None else self._quic._loss
+        return loss._rtt_smoothed if loss is not None and loss._rtt_initialized else None
+
+    @property
+    def _is_begun(self) -> bool:
+        return self._quic is not None and self._quic._state.name != "FIRSTFLIGHT"
+
+    def _make(self, **given: Any) -> Any:
+        quic = super()._make(**given)
+        limit = quic._local_max_streams_bidi
+        limit.value = limit.sent = MOST_STREAMS
+        return quic
+
+    def _peer_certificate(self) -> bytes:
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        certificate = None if self._quic is None else self._quic.tls._peer_certificate
+        return b"" if certificate is None else bytes(certificate.public_bytes(Encoding.DER))
+
+    def _packet_bytes(self) -> int:
+        return int(self._quic._max_datagram_size)
+
+
+def _unsent(sender: Any) -> int:
+    """Bytes of a stream of aioquic that were never sent."""
+    return 0 if sender.buffer_is_empty else int(sender._buffer_stop - sender.highest_offset)

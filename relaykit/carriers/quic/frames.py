@@ -1,0 +1,70 @@
+"""The datagrams of a QUIC connection, beside its streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from relaykit.dataplane.datagrams import DatagramLeg
+from relaykit.values import Ended
+
+if TYPE_CHECKING:
+    from relaykit.carriers.quic.driver import QuicDriver
+    from relaykit.sansio.contract import Buffer
+
+__all__ = ["MOST_FRAMES", "QuicDatagramLeg"]
+
+MOST_FRAMES: Final = 256
+"""Datagrams that are handed to the connection until it has sent what it had."""
+
+
+class QuicDatagramLeg(DatagramLeg):
+    """Datagrams to and from the peer, encrypted: each whole, once at most, in any order.
+
+    What the network is thought not to carry now is dropped, as is what no packet can carry.  Closing the leg
+    leaves the connection as it is.  Source: RFC 9221.
+    """
+
+    __slots__ = ("_driver", "_waiting")
+
+    def __init__(self, driver: QuicDriver) -> None:
+        super().__init__(driver.turns, driver.lower.peer, driver.lower.host)
+        self._driver = driver
+        self._waiting = 0
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest datagram that can be sent at present, some 1150 bytes at least; 0 if none can be."""
+        return 0 if self._driver.lost is not None else self._driver.connection.most_frame_bytes
+
+    def send(self, data: Buffer) -> bool:
+        connection = self._driver.connection
+        if (
+            self._closed
+            or len(data) > self.most_bytes
+            or self._waiting >= MOST_FRAMES
+            or connection.congested
+        ):
+            self.dropped += 1
+            return False
+        self._waiting += 1
+        connection.send_frame(bytes(data))
+        self._driver.flush_soon()
+        return True
+
+    def close(self) -> None:
+        self._silence()
+        self._lose_soon(Ended.FINISHED)
+
+    # --- for the path ---------------------------------------------------------------------------
+
+    def on_frame(self, data: bytes) -> None:
+        """A datagram arrived."""
+        self._arrived(data)
+
+    def on_sent(self) -> None:
+        """The connection has sent what it had."""
+        self._waiting = 0
+
+    def path_lost(self, reason: Ended) -> None:
+        """The connection is gone."""
+        self._lost(reason)

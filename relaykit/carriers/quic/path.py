@@ -1,0 +1,553 @@
+"""A QUIC connection as a path of streams, with datagrams beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from relaykit.carriers.quic.driver import QuicDriver
+from relaykit.carriers.quic.frames import QuicDatagramLeg
+from relaykit.carriers.quic.streams import HIGH_WATER_BYTES, QuicStreamLeg
+from relaykit.errors import ConnectionFailed, RemoteProtocolError
+from relaykit.interfaces import ILegReceiver, IMeasuredPath, ISharedPath
+from relaykit.sansio.stream_credit import Rooms, Window, Windows
+from relaykit.timer import Deadlines
+from relaykit.values import LOST_LINGER_S, Ended, Origin
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from relaykit.carriers.quic.adapter import Connection, Library
+    from relaykit.interfaces import IDatagramLeg, ILegAcceptor, IStreamLeg, ITurns
+    from relaykit.sansio.contract import Buffer
+    from relaykit.values import Address
+
+__all__ = ["QuicPath"]
+
+HELD_BYTES: Final = 32 * 1024 * 1024
+"""What has arrived and is not read, of all streams without credit of their own, until the peer gets no more
+credit at all: the libraries cannot withhold that of one stream."""
+
+STALLED_S: Final = 10.0
+"""Seconds for which streams that nobody reads may keep the others waiting, before the one that holds most is
+given up."""
+
+LINGER_S: Final = 60.0
+"""Seconds for a closed stream to send what was written, and for the peer to end it, too."""
+
+CLOSING_S: Final = 2.0
+"""Seconds for what was written to arrive before a path that is closed says so: after that nothing is sent
+again."""
+
+OPEN_S: Final = 10.0
+"""Seconds for a new stream to wait while the peer has as many as it takes."""
+
+MOST_WAITING: Final = 1024
+"""New streams that wait so."""
+
+SHARE_BYTES: Final = 64 * 1024
+"""What each stream gets into the library at once, at least, however many there are."""
+
+CONTROL_BYTES: Final = 4096
+"""What may arrive on the stream of the proofs before it is taken."""
+
+MOST_EARLY: Final = 64
+"""Streams that a server may open before its proof has arrived: packets overtake each other."""
+
+REFUSED: Final = 2
+"""Code of a stream that nobody takes."""
+
+_STALL: Final = "stall"
+_CONTROL = 0
+"""The first stream of the client: for the proofs of both ends, and then for credit."""
+
+_OPENED = b"\0"
+"""What a stream between two ends of our own begins with, so that the peer sees it before there is payload."""
+
+
+@implementer(IMeasuredPath, ISharedPath)
+class QuicPath:
+    """The streams of a connection, which it runs over a datagram leg, and owns.
+
+    :param credited: the peer is relaykit, too.  The first stream is for proofs and for the credit of the
+        others, see :mod:`relaykit.sansio.stream_credit`, and legs that the peer opens wait for
+        :meth:`proven`.  Otherwise all streams are payload from their first byte.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        connection: Connection,
+        library: Library,
+        lower: IDatagramLeg,
+        turns: ITurns,
+        clock: IReactorTime,
+        keepalive_s: float,
+        credited: bool = False,
+    ) -> None:
+        self.connection = connection
+        self.turns = turns
+        self.handshaken: Deferred[Any] = Deferred()
+        """Fires once the peer speaks QUIC, and our protocol in it; fails with ConnectionFailed."""
+        self.control: Deferred[Any] = Deferred()
+        """Fires with the :class:`QuicStreamLeg` of the first stream, where streams are credited."""
+        self._driver = QuicDriver(connection, lower, turns, clock, keepalive_s, self)
+        self._clock = clock
+        self._credited = credited
+        self._is_proven = not credited
+        self._acceptor: ILegAcceptor | None = None
+        self._origin = Origin(lower.peer, lower.host)
+        self._legs: dict[int, QuicStreamLeg] = {}
+        self._control_leg: QuicStreamLeg | None = None
+        self._early: list[QuicStreamLeg] = []
+        """Legs that the peer opened before this end knew that it is proven."""
+        self._numbers = _PeerNumbers(1 if connection.is_client else 0)
+        self._windows = Windows()
+        self._rooms = Rooms()
+        self._writers: dict[QuicStreamLeg, None] = {}
+        self._losing: dict[QuicStreamLeg, Ended] = {}
+        self._breaking: dict[QuicStreamLeg, int] = {}
+        """What waited to be sent of each leg that is broken off, when it was last looked at."""
+        self._opening: dict[Deferred[IStreamLeg], None] = {}
+        self._limits: _Limits | None = None
+        self._frames: QuicDatagramLeg | None = None
+        self._held_bytes = 0
+        self._stalled: dict[QuicStreamLeg, int] | None = None
+        """What each leg held when credit was withheld; None while it is given."""
+        self._deadlines: Deadlines[object] = Deadlines(clock, self._expired)
+        self._closing = False
+        self._waiting: list[Deferred[Ended]] = []
+        events = library.events
+        self._handlers: dict[type, Callable[[Any], object]] = {
+            events.StreamDataReceived: self._stream_data,
+            events.StreamReset: self._stream_reset,
+            events.StopSendingReceived: self._stream_stopped,
+            events.DatagramFrameReceived: lambda event: self.datagrams().on_frame(event.data),
+            events.HandshakeCompleted: self._handshake_completed,
+            events.PingAcknowledged: lambda event: self._driver.answered(event.uid),
+        }
+
+    def __repr__(self) -> str:
+        return f"<QuicPath with {self.peer}>"
+
+    @property
+    def peer(self) -> Address | None:
+        """Where the peer is reached."""
+        peer: Address | None = self._driver.lower.peer
+        return peer
+
+    @property
+    def host(self) -> Address | None:
+        """What is bound here."""
+        host: Address | None = self._driver.lower.host
+        return host
+
+    # --- the path -------------------------------------------------------------------------------
+
+    def accept_legs(self, acceptor: ILegAcceptor, at_once: bool = True) -> None:
+        self._acceptor = acceptor
+
+    def restrict(self, most_streams: int, streams: int, size: int) -> None:
+        self._limits = _Limits(most_streams, streams, size)
+
+    def lift(self) -> None:
+        self._limits = None
+
+    def start(self) -> None:
+        self._driver.start()
+
+    def proven(self) -> None:
+        """Lets streams be: both ends have proven themselves on the first one, which is left to credit."""
+        assert self._control_leg is not None, "nothing is proven before there is a stream for it"
+        self._is_proven = True
+        self._control_leg.attach(_CreditReceiver(self._credit_received))
+        early, self._early = self._early, []
+        for leg in early:
+            self._hand_over(leg)
+
+    def open_control(self) -> None:
+        """For the client: opens the first stream, where they are credited."""
+        number = self.connection.open()
+        assert number == _CONTROL, "the stream of the proofs was not the first"
+        self._begin_control()
+
+    def open_leg(self, urgent: bool = False) -> Deferred[IStreamLeg]:
+        if self._driver.lost is not None or self._closing:
+            return fail(ConnectionFailed(f"the QUIC connection with {self.peer} is over"))
+        leg = None if self._opening else self._open()
+        if leg is not None:
+            return succeed(leg)
+        if len(self._opening) >= MOST_WAITING:
+            return fail(ConnectionFailed(f"{self.peer} takes no more streams, and too many wait already"))
+        waiting: Deferred[IStreamLeg] = Deferred()
+        self._opening[waiting] = None
+        waiting.addBoth(self._opened, waiting)
+        return waiting.addTimeout(OPEN_S, self._clock, self._not_opened)
+
+    def datagrams(self) -> QuicDatagramLeg:
+        """The leg of the connection's datagrams; always the same one."""
+        if self._frames is None:
+            self._frames = QuicDatagramLeg(self._driver)
+        return self._frames
+
+    @property
+    def round_trip_s(self) -> float | None:
+        return self.connection.round_trip_s
+
+    def measure_round_trip(self) -> None:
+        self._driver.ask()
+
+    def ping(self) -> Deferred[None]:
+        heard = self._driver.when_heard()
+        self._driver.ask()
+        return heard
+
+    def round_trip(self) -> Deferred[None]:
+        return self._driver.ask()
+
+    def connection_of(self, leg: IStreamLeg) -> IStreamLeg:
+        """The leg itself: what is below it carries datagrams."""
+        return leg
+
+    def when_lost(self) -> Deferred[Ended]:
+        waiting: Deferred[Ended] = Deferred()
+        if self._driver.lost is not None:
+            waiting.callback(self._driver.lost)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def close(self) -> None:
+        """Ends all legs; the connection ends once what was written has arrived, or after CLOSING_S."""
+        if self._driver.lost is None and not self._closing:
+            self._closing = True
+            self._deadlines.set(self, CLOSING_S)
+            self._driver.flush_soon()
+
+    def abort(self) -> None:
+        """Ends the connection at once."""
+        self._driver.end(Ended.CANCELLED)
+
+    # --- for legs -------------------------------------------------------------------------------
+
+    def output_waits(self, leg: QuicStreamLeg) -> None:
+        """A leg has something to send, or to end."""
+        self._writers[leg] = None
+        self._driver.flush_soon()
+
+    def taken(self, leg: QuicStreamLeg, count: int) -> None:
+        """A receiver took so many bytes of a leg."""
+        if leg.window is not None and self._windows.consumed(leg.window, count):
+            self._driver.flush_soon()
+
+    def held(self, count: int) -> None:
+        """So many bytes more, or less, have arrived and are not taken."""
+        self._held_bytes += count
+        if self._credited:
+            return
+        if self._stalled is None and self._held_bytes > HELD_BYTES:
+            self._stalled = {leg: leg.held_bytes for leg in self._legs.values()}
+            self._deadlines.set(_STALL, STALLED_S)
+            self.connection.withhold(True)
+        elif self._stalled is not None and self._held_bytes <= HELD_BYTES // 2:
+            self._stalled = None
+            self._deadlines.drop(_STALL)
+            self.connection.withhold(False)
+            self._driver.go_on_soon()
+
+    def close_soon(self, leg: QuicStreamLeg) -> None:
+        """A leg is closed: it has LINGER_S to end."""
+        self._deadlines.set(leg, LINGER_S)
+
+    def break_soon(self, leg: QuicStreamLeg) -> None:
+        """A leg is broken off: it ends after LOST_LINGER_S in which it could send nothing."""
+        if leg.number in self._legs:
+            self._breaking.setdefault(leg, -1)
+            self._deadlines.set(leg, LOST_LINGER_S)
+
+    def lose_soon(self, leg: QuicStreamLeg, reason: Ended) -> None:
+        """A leg is over, which it is told when the turn ends."""
+        if leg.number in self._legs:
+            self._losing.setdefault(leg, reason)
+            self._driver.flush_soon()
+
+    def forget(self, leg: QuicStreamLeg) -> None:
+        """Nothing more is to be done for a leg."""
+        if self._legs.pop(leg.number, None) is not None:
+            for table in (self._writers, self._losing, self._breaking):
+                table.pop(leg, None)
+            self._deadlines.drop(leg)
+            self._rooms.forget(leg.number)
+            if leg.window is not None:
+                self._windows.forget(leg.window)
+
+    # --- the driver's owner ---------------------------------------------------------------------
+
+    def on_event(self, event: Any) -> None:
+        handler = self._handlers.get(event.__class__)
+        if handler is not None:
+            handler(event)
+
+    def fill(self) -> None:
+        if self._opening:
+            self._open_waiting()
+        records = self._windows.to_send(self.connection.round_trip_s, self._driver.now)
+        if records and self._control_leg is not None:
+            self._control_leg.write(records)
+        share = max(SHARE_BYTES, HIGH_WATER_BYTES // (len(self._writers) or 1))
+        for leg in tuple(self._writers):
+            leg.fill(share)
+
+    def settle(self) -> None:
+        for leg in tuple(self._writers):
+            if not leg.settle():
+                self._writers.pop(leg, None)
+        if self._frames is not None:
+            self._frames.on_sent()
+        if self._closing:
+            self._losing = {leg: Ended.STOPPED for leg in self._legs.values()}
+        while self._losing:
+            leg, reason = self._losing.popitem()
+            self._lose(leg, reason)
+        if self._closing and self.connection.settled:
+            self._driver.end(Ended.STOPPED)
+
+    def connection_lost(self, reason: Ended) -> None:
+        self._deadlines.stop()
+        for awaited in (self.handshaken, self.control):
+            if not awaited.called:
+                awaited.errback(ConnectionFailed(f"no QUIC connection with {self.peer}: {reason.value}"))
+                # Maybe nobody waits for it.
+                awaited.addErrback(lambda _: None)
+        for leg in tuple(self._legs.values()):
+            self._lose(leg, reason)
+        if self._frames is not None:
+            self._frames.path_lost(reason)
+        for opening in tuple(self._opening):
+            opening.errback(ConnectionFailed(f"the QUIC connection with {self.peer} is over"))
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(reason)
+        # It mostly knows the path, too: a reference cycle.
+        self._acceptor = None
+        self._handlers.clear()
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def _handshake_completed(self, event: Any) -> None:
+        if not self.handshaken.called:
+            self.handshaken.callback(None)
+
+    def _stream_data(self, event: Any) -> None:
+        if self._limits is not None:
+            self._limits.received(len(event.data))
+        leg = self._leg(event.stream_id)
+        if leg is not None:
+            self._give(leg, leg.on_data, event.data, event.end_stream)
+            if leg is self._control_leg and leg.held_bytes > CONTROL_BYTES:
+                raise RemoteProtocolError("more than a proof was sent in its place")
+
+    def _stream_reset(self, event: Any) -> None:
+        leg = self._legs.get(event.stream_id)
+        if leg is not None:
+            self._give(leg, leg.on_reset)
+        elif self._numbers.is_new(event.stream_id):
+            self._refuse(event.stream_id)
+
+    def _stream_stopped(self, event: Any) -> None:
+        leg = self._leg(event.stream_id)
+        if leg is not None:
+            self._give(leg, leg.on_stopped, event.error_code)
+
+    def _give(self, leg: QuicStreamLeg, call: Callable[..., None], *arguments: object) -> None:
+        """Tells a leg something; a defect of its receiver costs only that leg."""
+        try:
+            call(*arguments)
+        except RemoteProtocolError:
+            raise
+        except Exception:
+            self.log.failure("a defect while a QUIC stream was served; the stream is dropped")
+            leg.abort()
+
+    def _credit_received(self, records: Buffer) -> None:
+        if self._rooms.receive(records):
+            self._driver.flush_soon()
+
+    # --- legs -----------------------------------------------------------------------------------
+
+    def _leg(self, number: int) -> QuicStreamLeg | None:
+        """The leg of a stream, which the peer may just have opened; None where there is none any more."""
+        leg = self._legs.get(number)
+        if leg is None and self._numbers.is_new(number):
+            leg = self._take_stream(number)
+        return leg
+
+    def _take_stream(self, number: int) -> QuicStreamLeg | None:
+        if self._credited and number == _CONTROL:
+            return self._begin_control()
+        if not self._is_proven and (not self.connection.is_client or len(self._early) == MOST_EARLY):
+            raise RemoteProtocolError("streams were opened before anything was proven")
+        crowded = self._limits is not None and self._limits.opened(len(self._legs))
+        if self._closing or self._acceptor is None or crowded:
+            self._refuse(number)
+            return None
+        leg = self._make(number, _OPENED if self._credited else b"")
+        if self._is_proven:
+            self._hand_over(leg)
+        else:
+            self._early.append(leg)
+        return leg
+
+    def _hand_over(self, leg: QuicStreamLeg) -> None:
+        if self._acceptor is not None:
+            self._give(leg, self._acceptor.leg_accepted, leg, self._origin)
+
+    def _refuse(self, number: int) -> None:
+        self.connection.reset(number, REFUSED)
+        self.connection.stop(number, REFUSED)
+
+    def _open(self) -> QuicStreamLeg | None:
+        number = self.connection.open()
+        if number is None:
+            return None
+        leg = self._make(number)
+        if self._credited:
+            leg.write(_OPENED)
+        return leg
+
+    def _make(self, number: int, prefix: bytes = b"") -> QuicStreamLeg:
+        window = room = None
+        if self._credited and number != _CONTROL:
+            window, room = Window(number, self._driver.now), self._rooms.open(number)
+        leg = self._legs[number] = QuicStreamLeg(self, number, window, room, prefix)
+        return leg
+
+    def _begin_control(self) -> QuicStreamLeg:
+        leg = self._control_leg = self._make(_CONTROL)
+        self.control.callback(leg)
+        return leg
+
+    def _open_waiting(self) -> None:
+        """Opens streams that wait, as far as the peer takes them."""
+        for waiting in tuple(self._opening):
+            leg = self._open()
+            if leg is None:
+                return
+            waiting.callback(leg)
+
+    def _opened(self, result: IStreamLeg, waiting: Deferred[IStreamLeg]) -> IStreamLeg:
+        self._opening.pop(waiting, None)
+        return result
+
+    def _not_opened(self, result: IStreamLeg | Failure, seconds: float) -> IStreamLeg | Failure:
+        if isinstance(result, Failure) and result.check(CancelledError):
+            raise ConnectionFailed(f"{self.peer} takes no more streams for {seconds:g} seconds")
+        return result
+
+    def _lose(self, leg: QuicStreamLeg, reason: Ended) -> None:
+        self.forget(leg)
+        self._give(leg, leg.lose, reason)
+
+    def _expired(self, what: object) -> None:
+        if what is self:
+            self._driver.end(Ended.STOPPED)
+        elif isinstance(what, QuicStreamLeg):
+            self._leg_expired(what)
+        else:
+            self._end_stall()
+
+    def _leg_expired(self, leg: QuicStreamLeg) -> None:
+        waiting, before = leg.waiting_bytes, self._breaking.get(leg)
+        if before is not None and waiting and (before < 0 or waiting < before):
+            # The peer goes on taking what was written.
+            self._breaking[leg] = waiting
+            self._deadlines.set(leg, LOST_LINGER_S)
+        else:
+            leg.give_up(Ended.TIMEOUT if waiting else Ended.FINISHED)
+            self._driver.flush_soon()
+
+    def _end_stall(self) -> None:
+        """Gives up who holds most of what nobody reads, so that the others can go on."""
+        before = self._stalled or {}
+        stuck = [
+            leg for leg, held in before.items() if leg.number in self._legs and leg.held_bytes >= held > 0
+        ]
+        if 0 < len(stuck) < len(self._legs):
+            leg = max(stuck, key=lambda leg: leg.held_bytes)
+            self.log.info("{leg!r} is given up: nobody reads it, and it keeps all others waiting", leg=leg)
+            leg.give_up(Ended.TIMEOUT)
+        if self._stalled is not None:
+            self._stalled = {leg: leg.held_bytes for leg in self._legs.values()}
+            self._deadlines.set(_STALL, STALLED_S)
+
+
+class _PeerNumbers:
+    """The numbers of the streams that the peer has opened; they may arrive in any order."""
+
+    def __init__(self, first: int) -> None:
+        self._next = first
+        self._skipped: set[int] = set()
+
+    def is_new(self, number: int) -> bool:
+        """Whether the peer opens this stream now."""
+        if number % 4 != self._next % 4:
+            return False
+        if number in self._skipped:
+            self._skipped.discard(number)
+            return True
+        if number < self._next:
+            return False
+        self._skipped.update(range(self._next, number, 4))
+        self._next = number + 4
+        return True
+
+
+class _Limits:
+    """What a peer may do that is restricted."""
+
+    def __init__(self, most_streams: int, streams: int, size: int) -> None:
+        self._most_streams = most_streams
+        self._streams_left = streams
+        self._bytes_left = size
+
+    def opened(self, there: int) -> bool:
+        """Counts a stream; whether there are too many at once.
+
+        :raises RemoteProtocolError: it was one too many in all.
+        """
+        self._streams_left -= 1
+        if self._streams_left < 0:
+            raise RemoteProtocolError("more streams were opened than may be")
+        return there >= self._most_streams
+
+    def received(self, count: int) -> None:
+        """Counts bytes.
+
+        :raises RemoteProtocolError: they are too many.
+        """
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise RemoteProtocolError("more was sent than may be")
+
+
+@implementer(ILegReceiver)
+class _CreditReceiver:
+    """Takes what arrives on the first stream, once both ends are proven."""
+
+    def __init__(self, on_records: Callable[[Buffer], None]) -> None:
+        self._on_records = on_records
+
+    def data_received(self, data: Buffer) -> None:
+        self._on_records(data)
+
+    def end_received(self) -> None:
+        raise RemoteProtocolError("the stream of credit was ended")
+
+    def leg_lost(self, reason: Ended) -> None:
+        """Nothing: the path ends with it."""

@@ -1,0 +1,274 @@
+"""Streams of a QUIC connection as legs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from zope.interface import implementer
+
+from relaykit.dataplane.legs import StreamLeg
+from relaykit.errors import RemoteProtocolError
+from relaykit.interfaces import IMuxedLeg
+from relaykit.values import Ended
+
+if TYPE_CHECKING:
+    from relaykit.carriers.quic.path import QuicPath
+    from relaykit.interfaces import ITurns
+    from relaykit.sansio.contract import Buffer
+    from relaykit.sansio.stream_credit import Room, Window
+
+__all__ = ["HIGH_WATER_BYTES", "QuicStreamLeg"]
+
+HIGH_WATER_BYTES: Final = 1024 * 1024
+"""Output of a stream that waits, with the leg and in the library, at which its producer is paused: what goes
+out in some milliseconds.  Four times as much was slower."""
+
+LOW_WATER_BYTES: Final = HIGH_WATER_BYTES // 2
+"""What is left of that when it goes on."""
+
+CLOSED: Final = 0
+"""Code by which a peer is asked to send no more on a stream that was closed in order.  Source: frp."""
+
+BROKEN_OFF: Final = 1
+"""Code of a stream that was aborted, or whose counterpart is lost."""
+
+_MOST_PARTS_HELD = 256
+"""Parts that a leg which is not read holds before they are joined: many small ones would cost many times the
+memory of what is in them."""
+
+
+@implementer(IMuxedLeg)
+class QuicStreamLeg(StreamLeg):
+    """A stream of a QUIC connection.
+
+    Its two directions end each by itself, and it is lost once both have.  Closing it asks the peer to send
+    no more, which the peer's library does by a reset.
+    """
+
+    __slots__ = (
+        "_fin_sent",
+        "_finishing",
+        "_input_over",
+        "_path",
+        "_prefix",
+        "_queue",
+        "_queued",
+        "_unsent",
+        "_why",
+        "number",
+        "room",
+        "window",
+    )
+
+    def __init__(
+        self,
+        path: QuicPath,
+        number: int,
+        window: Window | None = None,
+        room: Room | None = None,
+        prefix: bytes = b"",
+    ) -> None:
+        """Of a stream; ``window`` and ``room`` are its credit that is told beside it, where there is any.
+
+        ``prefix`` is what must come first, and is no payload: one byte, or none.
+        """
+        super().__init__(path.peer, path.host)
+        self.number = number
+        self.window = window
+        self.room = room
+        self._path = path
+        self._prefix = prefix
+        self._queue: list[bytes] = []
+        self._queued = 0
+        self._unsent = 0
+        """What the library had not sent when it was last asked."""
+        self._finishing = False
+        self._fin_sent = False
+        self._input_over = False
+        self._why = Ended.FINISHED
+
+    def __repr__(self) -> str:
+        return f"<QuicStreamLeg {self.number} of {self._path!r}>"
+
+    @property
+    def turns(self) -> ITurns:
+        return self._path.turns
+
+    @property
+    def held_bytes(self) -> int:
+        """What has arrived and was not taken."""
+        return sum(map(len, self._held))
+
+    # --- the leg --------------------------------------------------------------------------------
+
+    def write(self, data: Buffer) -> None:
+        if self._finishing or not len(data):
+            return
+        self._queue.append(data if type(data) is bytes else bytes(data))
+        self._queued += len(data)
+        if self._queued + self._unsent >= HIGH_WATER_BYTES:
+            self._output_full()
+        self._path.output_waits(self)
+
+    def write_sequence(self, pieces: Sequence[Buffer]) -> None:
+        for piece in pieces:
+            self.write(piece)
+
+    def finish_writing(self) -> None:
+        if not self._finishing:
+            self._finishing = True
+            self._path.output_waits(self)
+
+    def close(self) -> None:
+        self._close(CLOSED)
+
+    def break_off(self) -> None:
+        self._close(BROKEN_OFF)
+        self._path.break_soon(self)
+
+    def abort(self) -> None:
+        self._silence()
+        self._drop(Ended.CANCELLED)
+
+    def accept(self) -> None:
+        """Nothing to do: QUIC itself bounds how many streams a peer may have."""
+
+    def expedite(self) -> None:
+        """Nothing to do: the streams of a connection take turns, packet by packet."""
+
+    # --- for the path ---------------------------------------------------------------------------
+
+    def on_data(self, data: bytes, fin: bool) -> None:
+        """Takes what arrived, and its end.
+
+        :raises RemoteProtocolError: it is more than may be, or begins with something else than it must.
+        """
+        if data and self.window is not None:
+            self.window.received(len(data))
+        if data and self._prefix:
+            if not data.startswith(self._prefix):
+                raise RemoteProtocolError("a stream does not begin as it must")
+            self._prefix, data = b"", data[1:]
+            self._path.taken(self, 1)
+        if data:
+            if self._arrived(data):
+                self._path.taken(self, len(data))
+            else:
+                self._path.held(len(data))
+                if len(self._held) > _MOST_PARTS_HELD:
+                    self._gather()
+        if fin:
+            self._input_over = True
+            self._ended()
+            self._end_if_over()
+
+    def on_reset(self) -> None:
+        """The peer has ended its direction at once; after :meth:`close` because it was asked to."""
+        self._input_over = True
+        if self._silent:
+            self._end_if_over()
+        else:
+            self._drop(Ended.RESET)
+
+    def on_stopped(self, code: int) -> None:
+        """The peer takes no more; what it has sent still counts."""
+        if not self._fin_sent and code != CLOSED:
+            self._why = Ended.RESET
+        self._drop_output()
+        self._end_if_over()
+
+    def fill(self, most_bytes: int) -> None:
+        """Hands output down until the library holds ``most_bytes`` of it, as far as there is room."""
+        if self._fin_sent:
+            return
+        connection = self._path.connection
+        size = most_bytes - connection.unsent(self.number)
+        if self.room is not None:
+            size = min(size, self.room.bytes_left)
+        data = self._take_queue(size) if self._queue and size > 0 else b""
+        fin = self._finishing and not self._queue
+        if data or fin:
+            self._fin_sent = fin
+            if self.room is not None:
+                self.room.sent(len(data))
+            connection.write(self.number, data, fin)
+
+    def settle(self) -> bool:
+        """Lets the producer go on if little waits; whether any output still does."""
+        self._unsent = self._path.connection.unsent(self.number)
+        waiting = self._queued + self._unsent
+        if waiting <= LOW_WATER_BYTES:
+            self._output_drained()
+        self._end_if_over()
+        return waiting > 0 or (self._finishing and not self._fin_sent)
+
+    def give_up(self, reason: Ended) -> None:
+        """Resets both directions, and drops what was not taken."""
+        self._silence()
+        self._drop(reason)
+
+    def lose(self, reason: Ended) -> None:
+        """Is gone, as the path has noted."""
+        self._finishing = self._fin_sent = True
+        self._drop_queue()
+        self._lost(reason)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Output that was not sent when this was last looked at."""
+        return self._queued + self._unsent
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _reading_wanted(self, wanted: bool) -> None:
+        """Nothing to do: the connection is always read, and what one stream may send is bounded."""
+
+    def _released(self, count: int) -> None:
+        self._path.held(-count)
+        self._path.taken(self, count)
+
+    def _close(self, code: int) -> None:
+        self._silence()
+        if self._loss is not None:
+            return
+        self.finish_writing()
+        if not self._input_over:
+            self._path.connection.stop(self.number, code)
+        self._path.close_soon(self)
+
+    def _take_queue(self, size: int) -> bytes:
+        """Up to so many bytes of the queue, which is not empty."""
+        if self._queued <= size:
+            pieces, self._queue, self._queued = self._queue, [], 0
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data = b"".join(self._queue)
+        self._queue = [data[size:]]
+        self._queued -= size
+        return data[:size]
+
+    def _drop(self, reason: Ended) -> None:
+        """Resets both directions; the loss is told when the turn ends."""
+        if self._loss is None:
+            self._reset()
+            self._path.lose_soon(self, reason)
+
+    def _reset(self) -> None:
+        self._drop_output()
+        connection = self._path.connection
+        connection.reset(self.number, BROKEN_OFF)
+        if not self._input_over:
+            connection.stop(self.number, BROKEN_OFF)
+
+    def _drop_output(self) -> None:
+        self._drop_queue()
+        self._finishing = self._fin_sent = True
+        self._output_drained()
+
+    def _drop_queue(self) -> None:
+        self._queue = []
+        self._queued = self._unsent = 0
+
+    def _end_if_over(self) -> None:
+        if self._fin_sent and self._input_over and not self._path.connection.unsent(self.number):
+            self._path.lose_soon(self, self._why)

@@ -1,0 +1,286 @@
+"""Tests of what is made of a QUIC library."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.carriers.quic import adapter
+from relaykit.carriers.quic.adapter import (
+    CONNECTION_WINDOW_BYTES,
+    FRAME_BYTES,
+    LIBRARIES,
+    MOST_STREAMS,
+    Library,
+    Settings,
+    load,
+    timed_out,
+)
+from relaykit.certificates.own import self_signed
+from relaykit.errors import QuicUnavailableError
+from tests.carriers.quic.lines import libraries, missing
+from tests.certificates.test_own import NOW
+
+PAIR = self_signed(NOW)
+
+
+class Two:
+    """A client and a server, between which datagrams pass at once."""
+
+    def __init__(self, one: Library, two: Library, takes_datagrams: bool = False) -> None:
+        self.now = 100.0
+        client, server = (
+            Settings(protocol="x", idle_s=30.0, key_pair=pair, takes_datagrams=takes_datagrams)
+            for pair in (None, PAIR)
+        )
+        self.ends = one.connection(client), two.connection(server)
+        self.events: tuple[list[Any], list[Any]] = ([], [])
+        for end in self.ends:
+            end.start(self.now)
+        self.run()
+
+    def run(self) -> None:
+        """Lets datagrams pass, and time, until nothing is left to send."""
+        for _ in range(200):
+            moved = False
+            for place, end in enumerate(self.ends):
+                datagrams = end.to_send(self.now)
+                if datagrams:
+                    moved = True
+                    self.ends[1 - place].receive(datagrams, self.now)
+                for each, events in zip(self.ends, self.events, strict=True):
+                    events.extend(each.events())
+            self.now += 0.01
+            for end in self.ends:
+                due = end.next_wakeup()
+                if due is not None and due <= self.now:
+                    end.wake(self.now)
+            if not moved:
+                return
+
+    def got(self, place: int, name: str) -> list[Any]:
+        """Events of this kind at one end."""
+        return [each for each in self.events[place] if type(each).__name__ == name]
+
+
+def pairs() -> list[Two]:
+    """Connections of each library with each."""
+    return [Two(one, two, takes_datagrams=True) for one in libraries() for two in libraries()]
+
+
+class LoadTests(SynchronousTestCase):
+    """Which library is taken."""
+
+    def setUp(self) -> None:
+        load.cache_clear()
+        self.addCleanup(load.cache_clear)
+
+    def test_none(self) -> None:
+        """Without any the error says how to get one."""
+        self.patch(adapter, "import_module", self._missing)
+        error = self.assertRaises(QuicUnavailableError, load)
+        self.assertIn("pip install 'relaykit[quic]'", str(error))
+
+    def _missing(self, name: str) -> ModuleType:
+        raise ModuleNotFoundError(name=name)
+
+    def test_best(self) -> None:
+        """The faster one is taken where both are there, and the other one where it is missing."""
+        if missing("qh3") or missing("aioquic"):
+            self.skipTest("one of the two libraries is not installed")
+        self.assertEqual((load().name, load("aioquic").name), LIBRARIES)
+        original = import_module
+        load.cache_clear()
+        self.patch(
+            adapter,
+            "import_module",
+            lambda name: self._missing(name) if name.startswith("qh3") else original(name),
+        )
+        self.assertEqual(load().name, "aioquic")
+
+    def test_quiet(self) -> None:
+        """What a library says by the standard library's logging goes nowhere by itself."""
+        if missing():
+            self.skipTest(str(missing()))
+        load()
+        self.assertTrue(logging.getLogger("quic").handlers)
+
+    def test_lazy(self) -> None:
+        """Importing this module imports no library."""
+        self.assertFalse({"qh3", "aioquic"} & set(vars(sys.modules[adapter.__name__])))
+
+
+class ConnectionTests(SynchronousTestCase):
+    """What both libraries must do, each with each."""
+
+    skip = missing()
+
+    def test_channel(self) -> None:
+        """Both ends see the certificate of the server."""
+        for two in pairs():
+            self.assertEqual([end.channel for end in two.ends], [PAIR.der] * 2)
+            self.assertEqual([len(two.got(place, "HandshakeCompleted")) for place in (0, 1)], [1, 1])
+
+    def test_streams(self) -> None:
+        """Bytes and the end arrive; what was not sent yet can be asked for."""
+        for two in pairs():
+            number = two.ends[0].open()
+            self.assertEqual(number, 0)
+            assert number is not None
+            two.ends[0].write(number, b"x" * 100_000, True)
+            self.assertEqual((two.ends[0].unsent(number), two.ends[0].settled), (100_000, False))
+            two.run()
+            self.assertEqual((two.ends[0].unsent(number), two.ends[0].settled), (0, True))
+            got = two.got(1, "StreamDataReceived")
+            self.assertEqual(sum(len(each.data) for each in got), 100_000)
+            self.assertTrue(got[-1].end_stream)
+
+    def test_many_streams(self) -> None:
+        """A peer may have a few thousand at once, and no more."""
+        for two in pairs():
+            opened = 0
+            while two.ends[0].open() is not None:
+                opened += 1
+            self.assertEqual(opened, MOST_STREAMS)
+
+    def test_ends(self) -> None:
+        """A reset and a request to stop arrive with their codes; of a stream that is over they do nothing."""
+        for two in pairs():
+            numbers = [two.ends[0].open() for _ in range(2)]
+            for number in numbers:
+                assert number is not None
+                two.ends[0].write(number, b"x", False)
+            two.run()
+            two.ends[0].reset(0, 7)
+            two.ends[0].stop(4, 9)
+            two.run()
+            (reset,), (stopped,) = two.got(1, "StreamReset"), two.got(1, "StopSendingReceived")
+            self.assertEqual((reset.error_code, stopped.error_code), (7, 9))
+            for end in two.ends:
+                end.reset(0, 1)
+                end.stop(0, 1)
+                end.reset(4, 1)
+            two.run()
+            for end in two.ends:
+                end.reset(0, 1)
+                end.stop(0, 1)
+
+    def test_ping(self) -> None:
+        """A ping is answered, and the round trip is known."""
+        for two in pairs():
+            two.ends[0].ping(5)
+            two.run()
+            self.assertEqual([each.uid for each in two.got(0, "PingAcknowledged")], [5])
+            self.assertIsNotNone(two.ends[0].round_trip_s)
+
+    def test_frames(self) -> None:
+        """Datagrams pass up to the size that is told, which is what a packet carries."""
+        for two in pairs():
+            most = two.ends[0].most_frame_bytes
+            self.assertTrue(1100 < most < FRAME_BYTES)
+            for size in (0, 1, most):
+                two.ends[0].send_frame(bytes(size))
+            two.run()
+            got = two.got(1, "DatagramFrameReceived")
+            self.assertEqual([len(each.data) for each in got], [0, 1, most])
+
+    def test_no_frames(self) -> None:
+        """A peer that takes none is sent none."""
+        for library in libraries():
+            two = Two(library, library)
+            if two.ends[1].most_frame_bytes:
+                self.assertEqual(library.name, "qh3", "a client of qh3 always takes them")
+
+    def test_withheld(self) -> None:
+        """While credit is withheld a peer can send no more than one window; then it goes on."""
+        self.patch(adapter, "CONNECTION_WINDOW_BYTES", 256 * 1024)
+        for two in pairs():
+            number = two.ends[0].open()
+            assert number is not None
+            two.ends[0].write(number, b"x", False)
+            two.run()
+            two.ends[1].withhold(True)
+            two.ends[0].write(number, bytes(2 * 1024 * 1024), False)
+            two.run()
+            self.assertGreater(two.ends[0].unsent(number), 1024 * 1024)
+            two.ends[1].withhold(False)
+            for _ in range(20):
+                two.run()
+            self.assertEqual(two.ends[0].unsent(number), 0)
+        self.assertEqual(CONNECTION_WINDOW_BYTES, 16 * 1024 * 1024)
+
+    def test_closed(self) -> None:
+        """Closing is told to the peer; that nothing came for long is told apart from it."""
+        for two in pairs():
+            self.assertIsNone(two.ends[1].ending)
+            two.ends[0].close(0, "")
+            two.run()
+            ending = two.ends[1].ending
+            self.assertEqual((ending.error_code, ending.frame_type, timed_out(ending)), (0, None, False))
+        for library in libraries():
+            two = Two(library, library)
+            two.now += 100.0
+            two.ends[0].wake(two.now)
+            self.assertTrue(timed_out(two.ends[0].ending))
+
+    def test_before_it_begins(self) -> None:
+        """A server that has heard nothing has nothing to say, and takes what makes no sense."""
+        for library in libraries():
+            end = library.connection(Settings(protocol="x", idle_s=30.0, key_pair=PAIR))
+            end.start(1.0)
+            end.wake(1.0)
+            end.ping(1)
+            end.withhold(True)
+            end.receive([b"", b"\xc0", bytes(1300), b"\xc0" + bytes(1300)], 1.0)
+            self.assertEqual((end.to_send(1.0), end.next_wakeup(), list(end.events())), ([], None, []))
+            self.assertEqual((end.settled, end.most_frame_bytes, end.round_trip_s), (True, 0, None))
+            end.close(0, "")
+
+    def test_forged_beginning(self) -> None:
+        """A first packet of somebody else does not keep the client's own from being taken."""
+        for library in libraries():
+            client = library.connection(Settings(protocol="x", idle_s=30.0))
+            client.start(1.0)
+            forged = b"\xc0\x00\x00\x00\x01\x08" + bytes(8) + b"\x00\x00\x44\xd0" + bytes(1300)
+            server = library.connection(Settings(protocol="x", idle_s=30.0, key_pair=PAIR))
+            server.start(1.0)
+            server.receive([forged[:1300]], 1.0)
+            server.receive(client.to_send(1.0), 1.0)
+            self.assertTrue(server.to_send(1.0))
+
+    def test_junk(self) -> None:
+        """Junk, cut and changed datagrams, in the midst of a transfer, harm neither end."""
+        chance = random.Random(3)
+        for two in pairs():
+            number = two.ends[0].open()
+            assert number is not None
+            two.ends[0].write(number, bytes(200_000), True)
+            for _ in range(300):
+                for place, end in enumerate(two.ends):
+                    datagrams = end.to_send(two.now)
+                    junk = [_spoiled(chance, data) for data in datagrams]
+                    junk.append(chance.randbytes(chance.randrange(1500)))
+                    other = two.ends[1 - place]
+                    other.receive([*junk, *datagrams], two.now)
+                    two.events[1 - place].extend(other.events())
+                two.now += 0.01
+                for end in two.ends:
+                    due = end.next_wakeup()
+                    if due is not None and due <= two.now:
+                        end.wake(two.now)
+            got = two.got(1, "StreamDataReceived")
+            self.assertEqual(sum(len(each.data) for each in got), 200_000)
+
+
+def _spoiled(chance: random.Random, data: bytes) -> bytes:
+    """A datagram with a bit flipped, or cut."""
+    if chance.random() < 0.5:
+        return data[: chance.randrange(len(data))]
+    at = chance.randrange(len(data))
+    return data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
