@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
+from relaykit.sansio.segments import MOST_SEGMENTS, end_of_run
 
 if TYPE_CHECKING:
     import socket
@@ -21,10 +22,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import ITurns
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["MOST_SEGMENTS", "DatagramOutput"]
-
-MOST_SEGMENTS: Final = 64
-"""Datagrams of one call.  Source: Linux, UDP_MAX_SEGMENTS in include/linux/udp.h."""
+__all__ = ["DatagramOutput"]
 
 _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103
@@ -97,14 +95,8 @@ class DatagramOutput:
             begin = end
 
     def _end_of_run(self, datagrams: Sequence[bytes], begin: int, most_segment: int) -> int:
-        """Where the datagrams end that can go together: of one size, but that the last may be shorter."""
-        end, size = begin + 1, len(datagrams[begin])
-        if self._can_segment and 0 < size <= most_segment:
-            while end < len(datagrams) and len(datagrams[end]) == size:
-                end += 1
-            if end < len(datagrams) and 0 < len(datagrams[end]) < size:
-                end += 1
-        return end
+        """Where the datagrams end that the system can send together."""
+        return end_of_run(datagrams, begin, most_segment if self._can_segment else 0)
 
     def _send_run(self, leg: DatagramLeg, run: Sequence[bytes], name: Name) -> int:
         """How many of them the system took."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from relaykit.errors import UnsuitablePathError, ended_by
-from relaykit.interfaces import IDirectPath, IMoveReceiver, IProbedDatagramLeg
+from relaykit.interfaces import (
+    IBatchedDatagramLeg,
+    IBatchedDatagramReceiver,
+    IDirectPath,
+    IMoveReceiver,
+    IProbedDatagramLeg,
+)
 from relaykit.sansio.nat.checks import is_check
 from relaykit.values import Address, Ended, PathProtocol
 
@@ -74,7 +80,7 @@ class _Path:
                 each.callback(why)
 
 
-@implementer(IDirectPath, IProbedDatagramLeg)
+@implementer(IBatchedDatagramLeg, IDirectPath, IProbedDatagramLeg)
 class UdpPath(_Path):
     """Datagrams to and from the peer, through whatever is between; itself the datagram leg on it.
 
@@ -108,6 +114,7 @@ class UdpPath(_Path):
         self._over = over
         self._on_stranger = on_stranger
         self._receiver: IDatagramReceiver | None = None
+        self._takes_batches = False
         self._paused = False
         self._early: deque[bytes] = deque()
         socket.receiver = self._arrived
@@ -148,6 +155,9 @@ class UdpPath(_Path):
 
     def attach(self, receiver: IDatagramReceiver) -> None:
         self._receiver = receiver
+        self._takes_batches = IBatchedDatagramReceiver.providedBy(receiver)
+        if self._takes_batches:
+            self._socket.receive_batches(self._arrived_together)
         self.resume()
 
     def send(self, data: Buffer) -> bool:
@@ -155,6 +165,11 @@ class UdpPath(_Path):
             return True
         self.dropped += 1
         return False
+
+    def send_many(self, datagrams: Sequence[bytes]) -> int:
+        taken = self._socket.send_many(datagrams, self.peer)
+        self.dropped += len(datagrams) - taken
+        return taken
 
     def pause(self) -> None:
         self._paused = True
@@ -178,6 +193,15 @@ class UdpPath(_Path):
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.leg_lost(why)
+
+    def _arrived_together(self, datagrams: list[bytes], source: Address, arrived_at: str) -> None:
+        """Hands on by one call what is from the peer, where no check is among it."""
+        flowing = self._takes_batches and not self._paused and source == self.peer
+        if not flowing or any(map(is_check, datagrams)):
+            for data in datagrams:
+                self._arrived(data, source, arrived_at)
+        elif self._receiver is not None:
+            self._receiver.datagrams_received(datagrams)  # type: ignore[attr-defined]  # it takes batches
 
     def _arrived(self, data: bytes, source: Address, arrived_at: str) -> None:
         if is_check(data):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         ILegAcceptor,
         IStreamPath,
     )
-    from relaykit.nat.sockets import DatagramReceiver, UdpSocket
+    from relaykit.nat.sockets import BatchReceiver, DatagramReceiver, UdpSocket
     from relaykit.sansio.nat.punching import FailureReason
     from relaykit.testing.memory import MemoryLeg, MemoryNetwork
     from relaykit.values import Secret
@@ -85,6 +85,12 @@ class _MemorySocket:
             return False
         self.carry(payload)
         return True
+
+    def send_many(self, payloads: Sequence[bytes], destination: Address) -> int:
+        return sum(self.send(each, destination) for each in payloads)
+
+    def receive_batches(self, receiver: BatchReceiver) -> None:
+        """Nothing: each datagram is handed on by itself."""
 
     def forbid_fragments(self) -> bool:
         return True

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.dataplane.datagram_output import MOST_SEGMENTS, DatagramOutput
+from relaykit.dataplane.datagram_output import DatagramOutput
 from relaykit.dataplane.datagrams import DatagramLeg
+from relaykit.sansio.segments import MOST_SEGMENTS
 from tests.dataplane.fakes import FakeDatagramSocket, FakePoller, os_error
 
 NAME, OTHER = ("192.0.2.1", 1000), ("192.0.2.1", 1001)

@@ -18,6 +18,7 @@ class FakeSocket:
         self.receiver = receiver
         self.sent: list[tuple[bytes, Address, int | None]] = []
         self.closed = False
+        self.batch_receiver: Any = None
         self.most_bytes = PAYLOAD_MAX
 
     def forbid_fragments(self) -> bool:
@@ -28,6 +29,14 @@ class FakeSocket:
         """Notes it."""
         self.sent.append((payload, destination, ttl))
         return True
+
+    def send_many(self, payloads: Any, destination: Address) -> int:
+        """Notes them."""
+        return sum(self.send(each, destination) for each in payloads)
+
+    def receive_batches(self, receiver: Any) -> None:
+        """Notes who takes them."""
+        self.batch_receiver = receiver
 
     def close(self) -> None:
         """Notes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.errors import ConnectionFailed, UnsuitablePathError
-from relaykit.interfaces import IMoveReceiver, IStreamPath
+from relaykit.interfaces import IBatchedDatagramReceiver, IMoveReceiver, IStreamPath
 from relaykit.nat.paths import EARLY_MAX, TcpPath, UdpPath
 from relaykit.nat.sockets import PAYLOAD_MAX
 from relaykit.sansio.nat.candidates import CandidateKind
@@ -185,6 +186,42 @@ class UdpPathTests(SynchronousTestCase):
         self.assertEqual((self.socket.closed, self.driver.stopped, self.released), (True, True, 1))
         self.assertIs(self.successResultOf(lost), Ended.FINISHED)
         self.assertEqual(self.receiver.lost, [Ended.FINISHED])
+
+    def test_batches(self) -> None:
+        """What the peer sends at once is handed on at once, to who takes that; checks are sorted out."""
+
+        @implementer(IBatchedDatagramReceiver)
+        class Batched(_Receiver):
+            """Notes batches."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.batches: list[list[bytes]] = []
+
+            def datagrams_received(self, datagrams: Sequence[bytes]) -> None:
+                """Notes them."""
+                self.batches.append(list(datagrams))
+
+        received = Batched()
+        self.path.attach(received)
+        take = self.socket.batch_receiver
+        take([b"a", b"b"], PEER, "")
+        take([b"x", b"y"], STRANGER, "")
+        take([b"c", CHECK, b"d"], PEER, "")
+        self.assertEqual((received.batches, received.heard), ([[b"a", b"b"]], [b"c", b"d"]))
+        self.assertEqual(self.driver.heard, [(7, CHECK)])
+        self.path.pause()
+        take([b"e", b"f"], PEER, "")
+        self.path.resume()
+        self.assertEqual(received.heard[2:], [b"e", b"f"])
+
+    def test_sent_together(self) -> None:
+        """Datagrams are sent together; those that are not taken are counted."""
+        self.assertEqual(self.path.send_many([b"a", b"b"]), 2)
+        self.assertEqual([payload for payload, _, _ in self.socket.sent], [b"a", b"b"])
+        self.socket.send_many = lambda payloads, destination: 1  # type: ignore[method-assign]
+        self.path.send_many([b"a", b"b"])
+        self.assertEqual(self.path.dropped, 1)
 
     def test_lost(self) -> None:
         """Who waits for the loss of the path is told, early and late, and the path is closed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 import sys
 from collections import deque
 
@@ -44,6 +45,8 @@ class _Kernel:
         self.closed = False
         self.ttl = 64
         self.bound: tuple[str, int] | None = None
+        self.no_segments = ""
+        """Which call does not know of segments."""
 
     def setblocking(self, flag: bool) -> None:
         """Nothing to do."""
@@ -58,6 +61,8 @@ class _Kernel:
 
     def getsockopt(self, level: int, option: int) -> int:
         """Answers the TTL."""
+        if level == 17 and self.no_segments == "getsockopt":
+            raise OSError(errno.ENOPROTOOPT, "no")
         return self.ttl
 
     def bind(self, name: tuple[str, int]) -> None:
@@ -90,7 +95,25 @@ class _Kernel:
         """Sends with what travels beside."""
         if self.refuses_messages and any(kind == socket.IP_TTL for _, kind, _ in control):
             raise OSError(errno.EINVAL, "no")
+        if self.no_segments == "sendmsg" and any(level == 17 for level, _, _ in control):
+            raise OSError(errno.EIO, "no")
+        if self.error is not None:
+            raise self.error
         self.sent.append((b"".join(parts), name, self.ttl, tuple(control)))
+
+    def recvmsg(
+        self, size: int, control_size: int
+    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, tuple[str, int]]:
+        """What arrives next, with what travels beside: the size of what was joined, and from where."""
+        if not self.arriving:
+            raise BlockingIOError
+        found = self.arriving.popleft()
+        if isinstance(found, OSError):
+            raise found
+        assert isinstance(found, tuple)
+        data, segment, port = found
+        control = [(17, 104, struct.pack("=i", segment))] if segment else []
+        return data, control, 0, (PEER.host, port)
 
     def recvfrom(self, size: int) -> tuple[bytes, tuple[str, int]]:
         """What arrives next."""
@@ -103,7 +126,7 @@ class _Kernel:
         return found, (PEER.host, PEER.port)
 
 
-class UdpSocketTests(SynchronousTestCase):
+class _KernelTestCase(SynchronousTestCase):
     """One socket."""
 
     def setUp(self) -> None:
@@ -121,6 +144,10 @@ class UdpSocketTests(SynchronousTestCase):
     def hear(self, data: bytes, source: Address, arrived_at: str) -> None:
         """Notes what arrives."""
         self.heard.append((data, source, arrived_at))
+
+
+class UdpSocketTests(_KernelTestCase):
+    """One socket, and one datagram after the other."""
 
     def test_address(self) -> None:
         """The address tells the port that the kernel chose, and the reactor reads."""
@@ -237,3 +264,72 @@ class UdpSocketTests(SynchronousTestCase):
         self.udp.connectionLost(Failure(ValueError()))
         self.assertTrue(self.kernel.closed)
         self.assertEqual(self.udp.logPrefix(), "udp")
+
+
+class BatchTests(_KernelTestCase):
+    """Several datagrams at once."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.batches: list[tuple[list[bytes], Address]] = []
+
+    def take(self, datagrams: list[bytes], source: Address, arrived_at: str) -> None:
+        """Notes what arrives."""
+        self.batches.append((datagrams, source))
+
+    def test_sent_together(self) -> None:
+        """Datagrams of one size go by one call, which tells their size; others go alone."""
+        self.assertEqual(self.udp.send_many([b"aa", b"bb", b"c", b"dddd"], PEER), 4)
+        self.assertEqual(
+            self.kernel.sent,
+            [
+                (b"aabbc", ("192.0.2.1", 9), 64, ((17, 103, struct.pack("=H", 2)),)),
+                (b"dddd", ("192.0.2.1", 9), 64),
+            ],
+        )
+
+    def test_sent_one_by_one(self) -> None:
+        """Where the kernel cannot do that, now or at all, each goes alone, from then on."""
+        for refuse in ("sendmsg", "getsockopt"):
+            self.kernel = _Kernel()
+            self.kernel.no_segments = refuse
+            udp = self.open()
+            self.assertEqual(udp.send_many([b"aa", b"bb"], PEER), 2)
+            self.assertEqual(udp.send_many([b"aa", b"bb"], PEER), 2)
+            self.assertEqual([sent[0] for sent in self.kernel.sent], [b"aa", b"bb"] * 2)
+
+    def test_not_sent(self) -> None:
+        """What is not taken is counted."""
+        self.kernel.error = OSError(errno.ENOBUFS, "full")
+        self.assertEqual(self.udp.send_many([b"aa", b"bb"], PEER), 0)
+        self.udp.close()
+        self.assertEqual(self.udp.send_many([b"aa", b"bb"], PEER), 0)
+
+    def test_received_together(self) -> None:
+        """What is read at once is handed on by one call for each source in a row, taken apart again."""
+        self.udp.receive_batches(self.take)
+        self.kernel.arriving += [(b"aabbc", 2, 9), (b"d", 0, 9), OSError(), (b"e", 0, 10), (b"f", 0, 9)]
+        self.udp.doRead()
+        other = Address(PEER.host, 10)
+        self.assertEqual(self.batches, [([b"aa", b"bb", b"c", b"d"], PEER), ([b"e"], other), ([b"f"], PEER)])
+        self.assertIn((17, 104, 1), self.kernel.options)
+
+    def test_much(self) -> None:
+        """What is much is handed on before more is read."""
+        self.udp.receive_batches(self.take)
+        self.kernel.arriving += [(bytes(60_000), 1200, 9)] * 12
+        self.udp.doRead()
+        self.assertEqual(([len(each) for each, _ in self.batches], len(self.kernel.arriving)), ([450], 3))
+
+    def test_defect_and_close(self) -> None:
+        """A receiver may have a defect, and may close the socket."""
+
+        def defect(datagrams: list[bytes], source: Address, arrived_at: str) -> None:
+            self.udp.close()
+            raise ValueError("a defect")
+
+        self.udp.receive_batches(defect)
+        self.kernel.arriving += [(b"a", 0, 9), (b"b", 0, 10), (b"c", 0, 9)]
+        self.udp.doRead()
+        self.udp.doRead()
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)

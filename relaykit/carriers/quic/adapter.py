@@ -104,6 +104,8 @@ class Library:
         self.name = name
         self.events: Any = import_module(f"{name}.quic.events")
         """The classes of the events of connections."""
+        self.takes_short_ids = name != "qh3"
+        """Whether a server takes clients whose connection id has no bytes, as frp's is."""
         self._configuration: Any = import_module(f"{name}.quic.configuration").QuicConfiguration
         self._connection: type[Connection] = {"qh3": _Qh3, "aioquic": _Aioquic}[name]
         self._class: Any = {"qh3": _qh3_class, "aioquic": _aioquic_class}[name]()

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from relaykit.carriers.quic.adapter import timed_out
 from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import IBatchedDatagramLeg, IBatchedDatagramReceiver
+from relaykit.interfaces import IBatchedDatagramLeg, IBatchedDatagramReceiver, IProbedDatagramLeg
 from relaykit.timer import Timer
 from relaykit.values import Ended, host_of
 
@@ -101,6 +101,9 @@ class QuicDriver:
         self._heard_at = self.now
         self._keepalive.set(self._heard_at + self._keepalive_s)
         self.connection.start(self._heard_at)
+        if IProbedDatagramLeg.providedBy(self.lower):
+            # What is too large for the way must be lost, not cut: the connection tries how much it carries.
+            self.lower.forbid_fragments()
         self.flush_soon()
         self.lower.attach(self)
 

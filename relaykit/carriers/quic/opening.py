@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from zope.interface import implementer
 
 from relaykit.carriers.proving import PROOF_S, prove
-from relaykit.carriers.quic.adapter import Settings, load
+from relaykit.carriers.quic.adapter import Settings, available, load
 from relaykit.carriers.quic.path import QuicPath
 from relaykit.certificates.own import self_signed
 from relaykit.errors import ConnectionFailed, PeerUnprovenError, RemoteProtocolError
@@ -66,7 +66,9 @@ class _Streams:
         self._clock = clock
         self._library = library or load()
 
-    def _path(self, leg: IDatagramLeg, role: PeerRole, acceptor: ILegAcceptor, protocol: str) -> QuicPath:
+    def _path(
+        self, leg: IDatagramLeg, role: PeerRole, acceptor: ILegAcceptor, protocol: str, library: Library
+    ) -> QuicPath:
         credited = protocol == PROTOCOL
         settings = Settings(
             protocol=protocol,
@@ -74,8 +76,8 @@ class _Streams:
             key_pair=self_signed(datetime.now(UTC)) if role is PeerRole.RESPONDER else None,
             takes_datagrams=credited,
         )
-        connection = self._library.connection(settings)
-        path = QuicPath(connection, self._library, leg, self._turns, self._clock, KEEPALIVE_S, credited)
+        connection = library.connection(settings)
+        path = QuicPath(connection, library, leg, self._turns, self._clock, KEEPALIVE_S, credited)
         path.accept_legs(acceptor)
         path.start()
         return path
@@ -85,13 +87,17 @@ class _Streams:
 class FrpQuicStreams(_Streams):
     """The streams of frp's xtcp: no end proves anything, and the visitor alone opens streams.
 
-    A stream is seen by the peer with its first payload.  Source: frp.
+    A stream is seen by the peer with its first payload.  Frp's visitor has a connection id without bytes, for
+    which the responder needs aioquic.  Source: frp.
     """
 
     def open_path(
         self, datagrams: IDatagramLeg, role: PeerRole, secret: Secret, acceptor: ILegAcceptor
     ) -> Deferred[IStreamPath]:
-        path = self._path(datagrams, role, acceptor, FRP_PROTOCOL)
+        library = self._library
+        if role is PeerRole.RESPONDER and not library.takes_short_ids and available("aioquic"):
+            library = load("aioquic")
+        path = self._path(datagrams, role, acceptor, FRP_PROTOCOL, library)
         return _or_abort(path, Deferred.fromCoroutine(self._greet(path)))
 
     async def _greet(self, path: QuicPath) -> IStreamPath:
@@ -121,7 +127,7 @@ class QuicStreams(_Streams):
         self, datagrams: IDatagramLeg, role: PeerRole, secret: Secret, acceptor: ILegAcceptor
     ) -> Deferred[IStreamPath]:
         """As declared; ``secret`` must not be empty."""
-        path = self._path(datagrams, role, acceptor, PROTOCOL)
+        path = self._path(datagrams, role, acceptor, PROTOCOL, self._library)
         proving = Deferred.fromCoroutine(self._prove(path, role, secret))
         return _or_abort(path, proving.addTimeout(PROOF_S, self._clock))
 

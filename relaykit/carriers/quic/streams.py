@@ -197,11 +197,11 @@ class QuicStreamLeg(StreamLeg):
     def settle(self) -> bool:
         """Lets the producer go on if little waits; whether any output still does."""
         self._unsent = self._path.connection.unsent(self.number)
-        waiting = self._queued + self._unsent
-        if waiting <= LOW_WATER_BYTES:
+        if self.waiting_bytes <= LOW_WATER_BYTES:
             self._output_drained()
         self._end_if_over()
-        return waiting > 0 or (self._finishing and not self._fin_sent)
+        # The producer may have written more meanwhile.
+        return self.waiting_bytes > 0 or (self._finishing and not self._fin_sent)
 
     def give_up(self, reason: Ended) -> None:
         """Resets both directions, and drops what was not taken."""

@@ -8,7 +8,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from relaykit.carriers.proving import PROOF_S
-from relaykit.carriers.quic.adapter import Settings
+from relaykit.carriers.quic.adapter import Settings, load
 from relaykit.carriers.quic.opening import (
     FRP_PROTOCOL,
     HANDSHAKE_S,
@@ -196,6 +196,14 @@ class FrpQuicStreamsTests(SynchronousTestCase):
         received = RecordingReceiver(ends.acceptors[1].legs[0])
         ends.until(lambda: received.data)
         self.assertEqual(received.data, b"payload")
+        ends.close()
+
+    def test_short_ids(self) -> None:
+        """Frp's visitor needs a library that takes clients without a connection id, where it is installed."""
+        if missing("qh3") or missing("aioquic"):
+            self.skipTest("one of the two libraries is not installed")
+        ends = Ends(load("qh3"), frp=True).open()
+        self.assertEqual([type(path.connection).__name__ for path in ends.paths], ["_Qh3", "_Aioquic"])
         ends.close()
 
     def test_kept_alive(self) -> None:

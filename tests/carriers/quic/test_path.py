@@ -112,18 +112,15 @@ class QuicPathTests(SynchronousTestCase):
 
     def test_places_awaited(self) -> None:
         """Where the peer has as many streams as it takes, new ones wait for a place, for a while."""
-        ends = self.ends(frp=True)
-        legs = [ends.leg() for _ in range(MOST_STREAMS)]
+        ends = self.ends()
+        legs = [self.successResultOf(ends.paths[0].open_leg()) for _ in range(MOST_STREAMS - 1)]
         waiting = [ends.paths[0].open_leg() for _ in range(MOST_WAITING)]
         self.assertNoResult(waiting[0])
         self.failureResultOf(ends.paths[0].open_leg(), ConnectionFailed)
+        ends.until(lambda: len(ends.acceptors[1].legs) == MOST_STREAMS - 1)
         for leg in legs[:2]:
-            leg.write(b"x")
             leg.abort()
-        ends.rest(0.5)
-        for far in ends.acceptors[1].legs:
-            far.abort()
-        ends.rest(2.0)
+        ends.rest(1.0)
         self.successResultOf(waiting[0])
         ends.rest(OPEN_S)
         self.failureResultOf(waiting[-1], ConnectionFailed)
