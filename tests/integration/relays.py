@@ -38,7 +38,7 @@ Table = Mapping[str, Any]
 NOTHING: Table = MappingProxyType({})
 
 PATIENT: Table = MappingProxyType({"userConnTimeout": 10 * int(PATIENCE_S)})
-"""What keeps a server from letting users go because a client took its time."""
+"""What keeps a server from letting users go because a client, or the machine, took its time."""
 
 
 @frozen
@@ -157,10 +157,10 @@ class RelayTestCase(SynchronousTestCase):
         self.addCleanup(self._stop, program)
 
     def start_server(self, table: Table = NOTHING, command: Sequence[str] = ()) -> Program:
-        """A server that is ready."""
+        """A server that is ready; its users wait for as long as it takes."""
         server = self.start(
             command or self.server_command,
-            {"bindAddr": LOOPBACK, "bindPort": self.bind_port, "auth.token": TOKEN, **table},
+            {"bindAddr": LOOPBACK, "bindPort": self.bind_port, "auth.token": TOKEN, **PATIENT, **table},
         )
         server.wait_for("started successfully")
         return server

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from twisted.trial.unittest import SkipTest
 
 from tests.integration.programs import PATIENCE_S, free_port
-from tests.integration.relays import PATIENT, RelayTestCase
+from tests.integration.relays import RelayTestCase
 from tests.integration.traffic import receive_exactly, take_head
 
 HOST = "shop.example"
@@ -180,7 +180,7 @@ class BrowserTests(RelayTestCase):
         port = free_port()
         shop = Shop()
         service = self.start_service(shop.serve)
-        self.start_server({"vhostHTTPPort": port, **PATIENT})
+        self.start_server({"vhostHTTPPort": port})
         proxy = {"name": "shop", "type": "http", "localPort": service.port, "customDomains": [HOST]}
         self.start_client({}, [proxy]).wait_for("start proxy success")
         shown = None

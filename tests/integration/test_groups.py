@@ -18,7 +18,7 @@ from tests.integration.programs import (
     missing_frp,
     relaykit_command,
 )
-from tests.integration.relays import NOTHING, PATIENT, RelayTestCase, Table
+from tests.integration.relays import NOTHING, RelayTestCase, Table
 from tests.integration.test_options import to_pick_from
 from tests.integration.traffic import dial, receive_exactly
 
@@ -119,7 +119,7 @@ class InteropTests(GroupTestCase):
 
     def test_turns(self) -> None:
         """All kinds of members share one port and take turns in the order in which they joined."""
-        self.start_server(PATIENT)
+        self.start_server()
         for kind in KINDS:
             self.join(kind.name, kind)
         names = [kind.name for kind in KINDS]
@@ -144,7 +144,7 @@ class InteropTests(GroupTestCase):
 
     def test_picked_port(self) -> None:
         """Members of every kind share the port that the server picks, as long as there is one of them."""
-        server = self.start_server({**PATIENT, **to_pick_from()})
+        server = self.start_server(to_pick_from())
         before = server.listening_ports()
         clients = [self.join(kind.name, kind, proxy={"remotePort": 0}) for kind in KINDS]
         (port,) = server.listening_ports() - before
@@ -261,7 +261,7 @@ class LoadTests(GroupTestCase):
     def setUp(self) -> None:
         """Starts a server with a group of three, and users."""
         super().setUp()
-        self.start_server(PATIENT)
+        self.start_server()
         self.names = ["a", "b", "c"]
         self.services = {name: self.start_named(name) for name in self.names}
         self.members = {

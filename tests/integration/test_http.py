@@ -25,7 +25,7 @@ from tests.integration.programs import (
     frp_command,
     missing_frp,
 )
-from tests.integration.relays import NOTHING, PATIENT, RelayTestCase, Table, Way, every_way
+from tests.integration.relays import NOTHING, RelayTestCase, Table, Way, every_way
 from tests.integration.scenarios import test_each
 from tests.integration.test_health_checks import BUSY, UNHURRIED_S, WebService, named
 from tests.integration.test_proxy_protocol import take_header
@@ -90,7 +90,7 @@ class HttpTestCase(RelayTestCase):
     def start_vhost(self, table: Table = NOTHING, command: Sequence[str] = ()) -> Program:
         """A server with the port."""
         own = {"vhostHTTPPort": self.port, "custom404Page": str(self.page)}
-        return self.start_server({**PATIENT, **own, **table}, command=command)
+        return self.start_server({**own, **table}, command=command)
 
     def proxy(self, name: str, domains: Sequence[str], **more: object) -> Table:
         """A site that says its name; the table of its proxy."""

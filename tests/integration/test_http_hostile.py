@@ -13,7 +13,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from tests.integration.programs import free_port
-from tests.integration.relays import PATIENT, RelayTestCase
+from tests.integration.relays import RelayTestCase
 from tests.integration.scenarios import test_each
 from tests.integration.traffic import dial, end_of
 from tests.integration.web_servers import WEB_SERVERS, Make
@@ -120,7 +120,7 @@ class DifferentialTests(RelayTestCase):
         served = make.start(folder)
         self.addCleanup(served.program.stop)
         port, self.bind_port = free_port(), free_port()
-        server = self.start_server({"vhostHTTPPort": port, **PATIENT})
+        server = self.start_server({"vhostHTTPPort": port})
         client = self.start_client(
             {},
             [{"name": make.name, "type": "http", "localPort": served.port, "customDomains": [HOST.decode()]}],

@@ -15,7 +15,7 @@ from relaykit.sansio.parsers.client_hello import UNRECOGNIZED_NAME
 from relaykit.sansio.parsers.proxy_protocol import PROXY_HEADER, VERSIONS
 from tests.integration.certificates import Authority
 from tests.integration.programs import PATIENCE_S, Program, free_port, free_ports, frp_command, missing_frp
-from tests.integration.relays import NOTHING, PATIENT, RelayTestCase, Table, Way, every_way
+from tests.integration.relays import NOTHING, RelayTestCase, Table, Way, every_way
 from tests.integration.scenarios import test_each
 from tests.integration.traffic import (
     FROM_SERVICE,
@@ -304,7 +304,7 @@ class GroupTests(HttpsTestCase):
 
     def test_turns(self) -> None:
         """Users get each of them in turn; who asks for another domain, or has another key, is refused."""
-        self.start_vhost(PATIENT)
+        self.start_vhost()
         balancer = {"loadBalancer.group": "g", "loadBalancer.groupKey": "k"}
         for name, command, wire in (
             ("ours", self.client_command, "v2"),

@@ -20,7 +20,7 @@ from relaykit.sansio.yamux.outbox import HIGH_WATER_BYTES as STREAM_HIGH_WATER_B
 from relaykit.sansio.yamux.streams import INITIAL_WINDOW_BYTES
 from tests.integration.faults.case import why_short
 from tests.integration.programs import Program, free_ports
-from tests.integration.relays import PATIENT, RelayTestCase
+from tests.integration.relays import RelayTestCase
 from tests.integration.traffic import dial, obey, order_exchange, receive_exactly
 
 STALLED = 200 if why_short() else 1000
@@ -87,7 +87,7 @@ class StalledTests(RelayTestCase):
         self.start_service(serve, path=stalling)
         self.lively = self.start_service(obey)
         ports = free_ports(2)
-        server = self.start_server(PATIENT)
+        server = self.start_server()
         client = self.start_client(
             {"transport.wireProtocol": "v2"},
             [

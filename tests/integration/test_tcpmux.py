@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from relaykit.proxies.tcpmux import CONNECTED, NOT_FOUND, UNAUTHORIZED
 from tests.integration.programs import PATIENCE_S, Program, free_port, frp_command, missing_frp
-from tests.integration.relays import NOTHING, PATIENT, RelayTestCase, Table, Way, every_way
+from tests.integration.relays import NOTHING, RelayTestCase, Table, Way, every_way
 from tests.integration.scenarios import test_each
 from tests.integration.traffic import (
     FROM_SERVICE,
@@ -220,7 +220,7 @@ class GroupTests(TcpmuxTestCase):
 
     def test_turns(self) -> None:
         """Users get each of them in turn; who has another password is refused."""
-        self.start_multiplexer(PATIENT)
+        self.start_multiplexer()
         more = {
             "httpUser": "u",
             "httpPassword": "p",

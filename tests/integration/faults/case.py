@@ -53,10 +53,6 @@ class FaultTestCase(RelayTestCase):
         super().setUp()
         self.port = free_port()
 
-    def start_server(self, table: Table = NOTHING, command: Sequence[str] = ()) -> Program:
-        """A server that is ready; its users wait for as long as it takes."""
-        return super().start_server({**PATIENT, **table}, command)
-
     def figure(self, name: str, value: float, unit: str = "s") -> None:
         """Prints a figure that was measured."""
         print(f"\n    FIGURE {self.id().split('.')[-1]}: {name}: {value:,.10g} {unit}", flush=True)
