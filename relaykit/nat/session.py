@@ -140,7 +140,7 @@ class HolePunchingSession:
             self._attempt = Attempt(
                 self._terms, generation, self._on_candidates, self._on_punching, self._on_end
             )
-        except CannotListenError as error:
+        except (CannotListenError, OSError) as error:
             self._fail(HolePunchingFailedError(f"no UDP socket could be opened: {error}"))
             return
         if peer is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from attrs import evolve
@@ -233,6 +234,19 @@ class HolePunchingSessionTests(SynchronousTestCase):
                 self.assertIs(rendezvous.initiator.reason, reason)
                 self.assertEqual(rendezvous.initiator.network.open, 0)
                 self.assertLess(rendezvous.initiator.ended_at - began, 0.5)
+
+    def test_no_descriptors(self) -> None:
+        """Where not even the interfaces can be looked at, that is told at once, and is no defect."""
+
+        def refuse() -> None:
+            raise OSError(errno.EMFILE, "too many open files")
+
+        rendezvous = TwoEnds(KINDS["port"], KINDS["port"])
+        self.patch(rendezvous.initiator.network, "interfaces", refuse)
+        rendezvous.start()
+        assert rendezvous.initiator.error is not None
+        self.assertIn("too many open files", rendezvous.initiator.error.getErrorMessage())
+        self.assertEqual(rendezvous.initiator.network.open, 0)
 
     def test_sockets_are_shared(self) -> None:
         """Searches take their sockets from what the client allows all of them, and give them back."""
