@@ -14,7 +14,7 @@ from typing import Any
 from attrs import field, frozen
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import react
+from twisted.internet.task import deferLater, react
 
 from relaykit.values import Address
 from tests.natlab.lab import SERVER, NatLab
@@ -144,6 +144,8 @@ async def measure(row: Row, runs: int) -> str:
         a = network_info(lab, "ca", **{"behavior": known(row.a) if row.knows_a else None, **more})
         b = network_info(lab, "cb", **{"behavior": known(row.b), **more})
         for place in range(runs):
+            # What is still under way would be unasked for after that.
+            await deferLater(reactor, 4 * DELAY_S)
             for side, kind in (("a", row.a), ("b", row.b)):
                 lab.set_nat(side, kind)
             if place % 2:
