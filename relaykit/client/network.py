@@ -7,8 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
+from zope.interface import implementer
 
 from relaykit.carriers.direct import streams_over_socket
+from relaykit.carriers.quic.adapter import available
 from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.paths import DialHost, PathRoute, Route
 from relaykit.client.watching import NetworkWatch, has_moved
@@ -17,8 +19,7 @@ from relaykit.dataplane.dialing import dial_datagram_endpoint, dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
-from relaykit.errors import UnsuitablePathError
-from relaykit.interfaces import IPathDialer
+from relaykit.interfaces import IDatagramStreams, IPathDialer
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.plugins import Carriers
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
     from relaykit.interfaces import (
         IDatagramAcceptor,
         IDatagramLeg,
-        IDatagramStreams,
         IHoles,
         ILegAcceptor,
         IListeningPort,
         IStreamLeg,
+        IStreamPath,
     )
-    from relaykit.values import Address
+    from relaykit.sansio.nat.checks import PeerRole
+    from relaykit.values import Address, Secret
 
 __all__ = ["Network", "make_network"]
 
@@ -86,7 +88,11 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         partial(listen_datagrams, poller),
         make_data_plane(poller),
         lambda on_change: NetworkWatch(reactor, on_change),
-        NetworkInfo(network=HostNetwork(reactor), stream_opener=partial(streams_over_socket, poller)),
+        NetworkInfo(
+            network=HostNetwork(reactor),
+            stream_opener=partial(streams_over_socket, poller),
+            datagram_streams=_OwnQuic(poller) if available() else None,
+        ),
         _make_holes,
         partial(_datagram_streams, poller),
     )
@@ -104,7 +110,24 @@ def _datagram_streams(poller: Poller, protocol: str) -> IDatagramStreams:
         from relaykit.carriers.kcp import KcpStreams
 
         return KcpStreams(poller, poller.reactor)
-    raise UnsuitablePathError(f"streams over datagrams by {protocol} are not available yet")
+    from relaykit.carriers.quic.opening import FrpQuicStreams
+
+    return FrpQuicStreams(poller, poller.reactor)
+
+
+@implementer(IDatagramStreams)
+@frozen
+class _OwnQuic:
+    """Streams of direct paths between relaykit's own ends; who has none of those does without the library."""
+
+    _poller: Poller
+
+    def open_path(
+        self, datagrams: IDatagramLeg, role: PeerRole, secret: Secret, acceptor: ILegAcceptor
+    ) -> Deferred[IStreamPath]:
+        from relaykit.carriers.quic.opening import QuicStreams
+
+        return QuicStreams(self._poller, self._poller.reactor).open_path(datagrams, role, secret, acceptor)
 
 
 def _make_route(config: ClientConfig, poller: Poller) -> Route | PathRoute:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.carriers.quic.adapter import available
+from relaykit.client import network as module
 from relaykit.client.network import make_network
 from relaykit.config.schema import ClientConfig, ClientTransport
-from relaykit.errors import UnsuitablePathError
+from relaykit.errors import QuicUnavailableError
 from relaykit.interfaces import IDatagramStreams, IHoles
 
 
@@ -29,5 +31,14 @@ class NetworkTests(SynchronousTestCase):
         holes = network.make_holes(reactor, network.network_info, "stun.example:3478")
         self.assertTrue(IHoles.providedBy(holes))
         self.assertTrue(IDatagramStreams.providedBy(network.datagram_streams("kcp")))
-        with self.assertRaises(UnsuitablePathError):
-            network.datagram_streams("quic")
+        if available():
+            self.assertTrue(IDatagramStreams.providedBy(network.datagram_streams("quic")))
+        else:
+            self.assertRaises(QuicUnavailableError, network.datagram_streams, "quic")
+
+    def test_own_streams(self) -> None:
+        """Paths of UDP between relaykit's own ends carry streams where a library for QUIC is installed."""
+        for is_there in (True, False):
+            self.patch(module, "available", lambda is_there=is_there: is_there)
+            streams = make_network(ClientConfig(), MemoryReactorClock()).network_info.datagram_streams
+            self.assertEqual(IDatagramStreams.providedBy(streams), is_there)

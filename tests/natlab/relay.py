@@ -20,6 +20,7 @@ from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClien
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.dataplane.poller import EpollPoller
 from relaykit.nat.network_info import NetworkInfo
+from relaykit.nat.sockets import UdpSocket
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
@@ -31,7 +32,7 @@ from tests.natlab.lab import SERVER, NatLab
 from tests.natlab.namespaces import entered
 from tests.natlab.rendezvous import Result, network_info
 
-__all__ = ["RelayRendezvous"]
+__all__ = ["RelayRendezvous", "all_closed"]
 
 _TYPES = ProxyTypes.from_references([ProxyTypeReference("direct", "tests.nat.direct")])
 _TOKEN = Secret("a token")
@@ -57,7 +58,7 @@ class RelayRendezvous:
     async def begin(self) -> None:
         """Starts the server."""
         before = set(_reactor.getReaders())
-        self._cleanups.append(lambda: Deferred.fromCoroutine(_all_closed(before)))
+        self._cleanups.append(lambda: Deferred.fromCoroutine(all_closed(before)))
         config = ServerConfig(bind_addr="0.0.0.0", bind_port=7000)
         server = RelayServer(config, _TOKEN, _TYPES, _reactor)
         with entered(self.lab.space("s")):
@@ -141,10 +142,14 @@ async def _meet(visitor: DirectVisitor, backend: DirectBackend) -> Result:
     return Result(outcome[0][1], outcome[1][1], seconds, seconds)
 
 
-async def _all_closed(before: set[Any]) -> None:
-    """Waits until every new poller watches nothing any more, which takes its legs' lingering at most."""
+async def all_closed(before: set[Any]) -> None:
+    """Waits until every new poller watches nothing any more, and every new UDP socket is closed.
+
+    That takes the lingering of legs at most, or what QUIC takes to end.
+    """
     for _ in range(_LOOKS):
-        if not any(isinstance(each, EpollPoller) and each not in before for each in _reactor.getReaders()):
+        left = (each for each in _reactor.getReaders() if each not in before)
+        if not any(isinstance(each, (EpollPoller, UdpSocket)) for each in left):
             return
         await deferLater(_reactor, _POLL_S)
     raise AssertionError("connections are left open")

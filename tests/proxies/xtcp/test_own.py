@@ -4,57 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from relaykit.errors import ProxyRefusedError
 from relaykit.interfaces import (
-    IClientHost,
     IMessageReceiver,
-    IMessagingProxyType,
-    IServerHost,
-    IVisitableProxyType,
-    IVisitorHost,
 )
 from relaykit.options import ProxyTransport, VisitorCommon, VisitorTransport
-from relaykit.proxies.tcp import NoIngressOptions
-from relaykit.proxies.xtcp.backend import XtcpBackend
 from relaykit.proxies.xtcp.options import XtcpOptions, XtcpVisitorOptions
-from relaykit.proxies.xtcp.visitor import XtcpVisitor
 from relaykit.sansio.nat.path_keys import rendezvous_key
 from relaykit.sansio.nat.punching import FailureReason
-from relaykit.sansio.nathole.messages import NAT_HOLE_MESSAGES, NatHoleSid
+from relaykit.sansio.nathole.messages import NatHoleSid
 from relaykit.sansio.nathole.policy import ATTEMPT_EVERY_S
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.testing.relay import MemoryRelay, Published, Visiting, echoing
 from relaykit.values import Secret
-from tests.proxies.test_direct import Ingress
+from tests.proxies.xtcp.own_type import proxy_type
 
 SECRET = Secret("s3cret")
 OWN = "relaykit"
-
-
-@implementer(IVisitableProxyType, IMessagingProxyType)
-@frozen(eq=False)
-class _Xtcp:
-    name = "xtcp"
-    summary = "under test"
-    proxy_options = XtcpOptions
-    visitor_options = XtcpVisitorOptions
-    ingress_options = NoIngressOptions
-    messages = NAT_HOLE_MESSAGES
-    handed = (NatHoleSid,)
-
-    def make_ingress(self, options: NoIngressOptions, host: IServerHost) -> Ingress:
-        return Ingress(host)
-
-    def make_backend(self, options: XtcpOptions, host: IClientHost) -> XtcpBackend:
-        return XtcpBackend(options, host)
-
-    def make_visitor(self, options: XtcpVisitorOptions, host: IVisitorHost) -> XtcpVisitor:
-        return XtcpVisitor(options, host)
 
 
 class OwnTests(SynchronousTestCase):
@@ -63,7 +32,7 @@ class OwnTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.relay = MemoryRelay()
         self.relay.paths_of_tcp = True
-        self.proxy_type = _Xtcp()
+        self.proxy_type = proxy_type
 
     def publish(self, peers: str = "auto", **common: Any) -> Published:
         """Starts the proxy ``x``."""

@@ -1,0 +1,152 @@
+"""A real relay server and two real clients behind routers: one visits the other's web server by ``xtcp``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import evolve, field, frozen
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import deferLater
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from twisted.web.static import Data
+
+from relaykit.client.network import Network, make_network
+from relaykit.client.paths import Route
+from relaykit.client.service import RelayClient
+from relaykit.client.status import RegistrationState
+from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
+from relaykit.config.schema import ClientConfig, ServerConfig
+from relaykit.nat.network_info import NetworkInfo
+from relaykit.options import ProxyCommon, VisitorCommon
+from relaykit.plugins import ProxyTypeReference, ProxyTypes
+from relaykit.proxies.xtcp.options import XtcpOptions, XtcpVisitorOptions
+from relaykit.server.service import RelayServer
+from relaykit.values import Secret
+from tests.nat.memory import NoMapper
+from tests.natlab.lab import SERVER, NatLab
+from tests.natlab.namespaces import entered, within
+from tests.natlab.relay import all_closed
+from tests.natlab.rendezvous import network_info
+
+__all__ = ["PAGE", "DirectPair"]
+
+PAGE = b"directly, " * 100_000
+"""What the web server serves: a megabyte."""
+
+_TYPES = ProxyTypes.from_references([ProxyTypeReference("xtcp", "tests.proxies.xtcp.own_type")])
+_TOKEN = Secret("a token")
+_SECRET = Secret("a secret that the server does not know")
+_WEB_PORT, _VISITOR_PORT = 8080, 5432
+_POLL_S = 0.01
+
+_reactor: Any = reactor
+
+
+@frozen
+class DirectPair:
+    """The server, the client with the web server on ``cb``, and the visitor's client on ``ca``."""
+
+    lab: NatLab
+    with_quic: bool = True
+    _cleanups: list[Callable[[], Any]] = field(factory=list)
+    _made: dict[str, Any] = field(factory=dict)
+
+    async def begin(self) -> None:
+        """Starts everything, and waits until the proxy is registered."""
+        before = set(_reactor.getReaders())
+        self._cleanups.append(lambda: Deferred.fromCoroutine(all_closed(before)))
+        with entered(self.lab.space("s")):
+            server = RelayServer(ServerConfig(bind_addr="0.0.0.0", bind_port=7000), _TOKEN, _TYPES, _reactor)
+            server.startService()
+        self._cleanups.append(server.stopService)
+        await server.when_ready()
+        self._made["server"] = server
+        root = Resource()
+        root.putChild(b"page", Data(PAGE, "text/plain"))
+        with entered(self.lab.space("cb")):
+            port = _reactor.listenTCP(_WEB_PORT, Site(root), interface="127.0.0.1")
+        self._cleanups.append(port.stopListening)
+        common = ProxyCommon(name="web", type="xtcp", local_port=_WEB_PORT)
+        options = XtcpOptions(secret_key=_SECRET, peers="relaykit")
+        owner = await self._client("cb", ConfiguredProxy(common, options, "xtcp"))
+        while owner.status().proxies[0].state is not RegistrationState.RUNNING:
+            await deferLater(_reactor, _POLL_S)
+        visiting = VisitorCommon(name="v", type="xtcp", server_name="web", bind_port=_VISITOR_PORT)
+        made = XtcpVisitorOptions(secret_key=_SECRET, peers="relaykit")
+        self._made["visitor"] = await self._client("ca", ConfiguredVisitor(visiting, made, "xtcp"))
+
+    async def end(self) -> None:
+        """Stops everything."""
+        for each in reversed(self._cleanups):
+            await maybeDeferred(each)
+
+    async def fetch(self) -> bytes:
+        """What curl gets at the visitor's port, on the visitor's machine."""
+        url = f"http://127.0.0.1:{_VISITOR_PORT}/page"
+        command = [*within(self.lab.space("ca")), "curl", "--silent", "--show-error", "--max-time", "60", url]
+        output, errors, code = await getProcessOutputAndValue(
+            command[0], command[1:], env=None, reactor=_reactor
+        )
+        assert code == 0, errors
+        return bytes(output)
+
+    @property
+    def way(self) -> str:
+        """How the visitor says that its users go."""
+        return str(self._made["visitor"].status().visitors[0].way)
+
+    @property
+    def relayed(self) -> int:
+        """Bytes of users that the server has carried."""
+        flows = self._made["server"].status().flows
+        return int(flows.near_to_far + flows.far_to_near)
+
+    async def _client(self, role: str, configured: ConfiguredProxy | ConfiguredVisitor) -> RelayClient:
+        around = network_info(self.lab, role)
+        space = self.lab.space(role)
+
+        def network(config: ClientConfig, reactor: Any) -> Network:
+            made = make_network(config, reactor)
+            assert isinstance(made.route, Route), "a carrier without streams of its own"
+            return evolve(
+                made,
+                route=evolve(made.route, connect=_in(space, made.route._connect)),
+                dial=_in(space, made.dial),
+                listen=_in(space, made.listen),
+                network_info=self._info(around, made.network_info),
+            )
+
+        loaded = LoadedClient(
+            ClientConfig(server_addr=SERVER[0], server_port=7000),
+            (configured,) if isinstance(configured, ConfiguredProxy) else (),
+            (configured,) if isinstance(configured, ConfiguredVisitor) else (),
+            (),
+        )
+        client = RelayClient(loaded, _TOKEN, _TYPES, _reactor, make_network=network)
+        client.startService()
+        self._cleanups.append(client.stopService)
+        await client.when_first_login()
+        return client
+
+    def _info(self, around: NetworkInfo, made: NetworkInfo) -> NetworkInfo:
+        """Seconds after its start a client knows that its router maps no ports; here that is now."""
+        return evolve(
+            around,
+            mapper=NoMapper(),
+            stream_opener=made.stream_opener,
+            datagram_streams=made.datagram_streams if self.with_quic else None,
+        )
+
+
+def _in(space: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which makes its sockets in a namespace."""
+
+    def there(*arguments: Any) -> Any:
+        with entered(space):
+            return function(*arguments)
+
+    return there
