@@ -572,6 +572,17 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Direct paths are asked for faster, or more of them at once, than the server or this client allows.",
         "Nothing: it is tried again later.  If it lasts, look for a visitor that asks all the time.",
     ),
+    "hole-refused": KnownProblem(
+        "A visitor of xtcp is refused",
+        "A visitor of a proxy of type xtcp asked for a direct path and got none, for the reason given.",
+        "Compare secretKey at both ends, allowUsers with the visitor's user, and serverName with the proxy's "
+        "name; where it is about addresses, see whether both ends reach natHoleStunServer.",
+    ),
+    "hole-not-answered": KnownProblem(
+        "The client of an xtcp proxy does not answer",
+        "A visitor waits for a direct path, and the proxy's client did not say in time where it is seen.",
+        "See whether that client reaches its natHoleStunServer: it asks that first, for up to six seconds.",
+    ),
     "rendezvous-refused": KnownProblem(
         "A direct path is refused",
         "A visitor asked to meet a proxy's client directly and was not let in, for the reason given.",

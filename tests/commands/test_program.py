@@ -5,6 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.program import EXAMPLES, RELAYKIT
+from relaykit.commands.tunnels import commands
+from relaykit.config.not_implemented.types import NotImplementedType
+from relaykit.options import Options
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from tests.commands.terminal import run_printed
 
@@ -51,10 +54,11 @@ class ProgramTests(SynchronousTestCase):
     def test_not_available(self) -> None:
         """A type of frp that is not there yet says so."""
         self.install()
-        printed = run_printed(["xtcp", "8080", "--name", "app"])
+        self.patch(commands, "NOT_IMPLEMENTED_TYPES", {"later": NotImplementedType(proxy_options=Options)})
+        printed = run_printed(["later", "8080", "--name", "app"])
         self.assertEqual((printed.status, printed.stdout), (1, ""))
-        self.assertIn("the proxy type xtcp is not available yet", printed.stderr)
-        self.assertIn("the proxy type xtcp is not available yet", run_printed(["help", "xtcp"]).stdout)
+        self.assertIn("the proxy type later is not available yet", printed.stderr)
+        self.assertIn("the proxy type later is not available yet", run_printed(["help", "later"]).stdout)
 
     def test_line_break(self) -> None:
         """A list with a line break in it is a mistake like any other."""

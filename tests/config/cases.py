@@ -27,7 +27,7 @@ def builtin_types() -> ProxyTypes:
     """The proxy types that the cases are tried with."""
     return ProxyTypes.from_references(
         ProxyTypeReference(name, f"relaykit.proxies.{name}")
-        for name in ("tcp", "udp", "stcp", "sudp", "http", "https", "tcpmux")
+        for name in ("tcp", "udp", "stcp", "sudp", "http", "https", "tcpmux", "xtcp")
     )
 
 

@@ -54,12 +54,6 @@ DEVIATIONS = (
         "a host that cannot be one would fail at its first use", "must be a host", "", "c536 c569 c574"
     ),
     Deviation(
-        "proxy types come one by one; their files are checked in full before",
-        "type {}: not available yet",
-        "].type",
-        "c589 c591 c626 c630 c631",
-    ),
-    Deviation(
         "other transports would not be listened on, or not be dialed",
         "{}: not available yet",
         "BindPort",

@@ -9,7 +9,9 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from relaykit.config.load import client_from_table, role_of, server_from_table
+from relaykit.config.not_implemented.types import NotImplementedType
 from relaykit.config.problems import ConfigurationProblems
+from relaykit.config.reading import type_keys
 from relaykit.errors import BrokenProxyType
 from relaykit.interfaces import IBackend, IClientHost, IIngress, IProxyType, IProxyTypeReference, IServerHost
 from relaykit.options import (
@@ -101,6 +103,12 @@ class KnockType:
         raise NotImplementedError
 
 
+class LaterKeys(Options, frozen=True, kw_only=True):
+    """The server's keys of a type that is not there yet."""
+
+    later_hours: Annotated[int, file_key("laterHours"), doc("Hours that something lasts.")] = 168
+
+
 @implementer(IPlugin, IProxyTypeReference)
 @frozen
 class Reference:
@@ -156,7 +164,7 @@ class ClientTests(ConfigurationTestCase):
                 'frpc.toml:10: proxies[0].customDomains (proxy "a"): unknown key '
                 "(it is a key of the proxy types http, https, tcpmux)",
                 'frpc.toml:13: proxies[1].type (proxy "a"): unknown proxy type "tpc" '
-                "(installed: http, https, stcp, sudp, tcp, tcpmux, udp)",
+                "(installed: http, https, stcp, sudp, tcp, tcpmux, udp, xtcp)",
             ],
         )
 
@@ -524,21 +532,21 @@ class ForeignTypeTests(ConfigurationTestCase):
         self.assertIn("importing acme_broken failed", problem)
         self.assertEqual(len(self.client_problems('[[visitors]]\nname = "a"\ntype = "broken"\n')), 1)
         (problem,) = self.client_problems('[[visitors]]\nname = "a"\ntype = "knock"\n')
-        self.assertIn("installed: stcp, sudp)", problem)
+        self.assertIn("installed: stcp, sudp, xtcp)", problem)
 
     def test_ingress_options(self) -> None:
         """The server's table of a type is checked by that type's ingress options."""
         loaded = self.server('[proxyTypes.knock]\ndoor = "back"\n')
         self.assertEqual(loaded.ingress_options, {"knock": KnockIngressOptions(door="back")})
         problems = self.server_problems(
-            "[proxyTypes.knock]\ndoor = 5\n[proxyTypes.nope]\n[proxyTypes.xtcp]\n[proxyTypes.broken]\n"
+            "[proxyTypes.knock]\ndoor = 5\n[proxyTypes.nope]\n[proxyTypes.later]\n[proxyTypes.broken]\n"
         )
         self.assertEqual(
             [problem.split(": ")[1] for problem in problems],
             [
                 "proxyTypes.knock.door",
                 "proxyTypes.nope",
-                "proxyTypes.xtcp",
+                "proxyTypes.later",
                 "proxyTypes.broken",
             ],
         )
@@ -629,8 +637,10 @@ class ForeignTypeTests(ConfigurationTestCase):
 
     def test_not_implemented(self) -> None:
         """A key of types that are not there yet is told with their names."""
-        loaded = self.server("natholeAnalysisDataReserveHours = 9\nvhostHTTPTimeout = 60\n")
+        later = NotImplementedType(proxy_options=Options, ingress_options=LaterKeys)
+        self.patch(type_keys, "NOT_IMPLEMENTED_TYPES", {"later": later})
+        loaded = self.server("laterHours = 9\nvhostHTTPTimeout = 60\n")
         self.assertEqual(
             [str(each) for each in loaded.warnings if each.key != "auth.token"],
-            ["frps.toml:1: natholeAnalysisDataReserveHours: the proxy type xtcp: not available yet"],
+            ["frps.toml:1: laterHours: the proxy type later: not available yet"],
         )

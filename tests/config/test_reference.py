@@ -19,7 +19,6 @@ class ReferenceTests(SynchronousTestCase):
         self.assertEqual((entry.type, entry.default, entry.availability), ("integer", "7000", ""))
         self.assertEqual(entry.table_doc, "The relay server.")
         for place, availability in (
-            (("server", "", "natholeAnalysisDataReserveHours"), "not available yet, no effect"),
             (("server", "webServer", "port"), "not available yet, no effect"),
             (("client", "transport.quic", "keepalivePeriod"), "not available yet"),
             (
@@ -28,7 +27,6 @@ class ReferenceTests(SynchronousTestCase):
                 "websocket, wss: not available yet, refused",
             ),
             (("client", "proxies[].transport", "bandwidthLimit"), ""),
-            (("client", "proxies[] with type xtcp", "secretKey"), "not available yet"),
             (("client", "transport.tls", "serverFingerprint"), ""),
         ):
             self.assertEqual(self.entries[place].availability, availability, place)

@@ -11,6 +11,7 @@ tcpmux = ProxyTypeReference("tcpmux", "relaykit.proxies.tcpmux")
 stcp = ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit"))
 udp = ProxyTypeReference("udp", "relaykit.proxies.udp", commands=("udp",))
 sudp = ProxyTypeReference("sudp", "relaykit.proxies.sudp", commands=("secret --udp", "visit --udp"))
+xtcp = ProxyTypeReference("xtcp", "relaykit.proxies.xtcp", has_messages=True)
 
 tcp_carrier = CarrierReference("tcp", "relaykit.carriers.tcp")
 

@@ -1,1 +1,46 @@
 """The proxy type ``xtcp``: a service that visitors reach on a path that does not lead through the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from zope.interface import implementer
+
+from relaykit.interfaces import IDirectProxyType, IMessagingProxyType, IVisitableProxyType
+from relaykit.proxies.xtcp.backend import XtcpBackend
+from relaykit.proxies.xtcp.ingress import XtcpIngress
+from relaykit.proxies.xtcp.options import XtcpIngressOptions, XtcpOptions, XtcpVisitorOptions
+from relaykit.proxies.xtcp.visitor import XtcpVisitor
+from relaykit.sansio.nathole.messages import NAT_HOLE_MESSAGES, NatHoleSid
+from relaykit.values import PathProtocol
+
+if TYPE_CHECKING:
+    from relaykit.interfaces import IClientHost, IServerHost, IVisitorHost
+
+__all__ = ["proxy_type"]
+
+
+@implementer(IMessagingProxyType, IVisitableProxyType, IDirectProxyType)
+@frozen
+class _XtcpType:
+    name = "xtcp"
+    summary = "a secret service that visitors reach on a direct path, past the server"
+    proxy_options = XtcpOptions
+    visitor_options = XtcpVisitorOptions
+    ingress_options = XtcpIngressOptions
+    messages = NAT_HOLE_MESSAGES
+    handed = (NatHoleSid,)
+    path_protocols = frozenset({PathProtocol.TCP})
+
+    def make_ingress(self, options: XtcpIngressOptions, host: IServerHost) -> XtcpIngress:
+        return XtcpIngress(options, host)
+
+    def make_backend(self, options: XtcpOptions, host: IClientHost) -> XtcpBackend:
+        return XtcpBackend(options, host)
+
+    def make_visitor(self, options: XtcpVisitorOptions, host: IVisitorHost) -> XtcpVisitor:
+        return XtcpVisitor(options, host)
+
+
+proxy_type = _XtcpType()

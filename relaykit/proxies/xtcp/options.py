@@ -33,7 +33,7 @@ class NatTraversal(Options, frozen=True, kw_only=True):
 class XtcpOptions(StcpOptions, frozen=True, kw_only=True):
     """The own keys of an ``xtcp`` proxy."""
 
-    nat_traversal: NatTraversal = NatTraversal()
+    nat_traversal: Annotated[NatTraversal, doc("How a direct path is looked for.")] = NatTraversal()
     peers: Annotated[
         str,
         doc("Whose programs the other end may be: relaykit, any, or auto: frp's only with frp's server."),
@@ -52,7 +52,7 @@ class XtcpVisitorOptions(StcpVisitorOptions, frozen=True, kw_only=True):
     min_retry_interval: Annotated[SecondsOrOff, doc("Seconds between two attempts.")] = 90
     fallback_to: Annotated[VisitorName, doc("Visitor that serves if there is no direct path.")] = ""
     fallback_timeout_ms: Annotated[CountOrOff, doc("Milliseconds until that visitor serves.")] = 1000
-    nat_traversal: NatTraversal = NatTraversal()
+    nat_traversal: Annotated[NatTraversal, doc("How a direct path is looked for.")] = NatTraversal()
     peers: Annotated[
         str,
         doc("Whose programs the other end may be: relaykit, any, or auto: frp's only with frp's server."),

@@ -31,7 +31,7 @@ class TypeKeysTests(SynchronousTestCase):
     def test_broken(self) -> None:
         """A type that cannot be used has no keys, and disturbs no other."""
         types = ProxyTypes.from_references([Reference("broken", "acme_broken")])
-        self.assertEqual(self.owners(types, "natholeanalysisdatareservehours"), ["xtcp"])
+        self.assertEqual(self.owners(types, "natholeanalysisdatareservehours"), [])
 
     def test_halves(self) -> None:
         """The client's file has the keys of proxies and visitors, the server's those of ingresses."""
