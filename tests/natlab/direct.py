@@ -37,7 +37,7 @@ __all__ = ["PAGE", "DirectPair"]
 PAGE = b"directly, " * 100_000
 """What the web server serves: a megabyte."""
 
-_TYPES = ProxyTypes.from_references([ProxyTypeReference("xtcp", "tests.proxies.xtcp.own_type")])
+_TYPES = ProxyTypes.from_references([ProxyTypeReference("xtcp", "relaykit.proxies.xtcp")])
 _TOKEN = Secret("a token")
 _SECRET = Secret("a secret that the server does not know")
 _WEB_PORT, _VISITOR_PORT = 8080, 5432

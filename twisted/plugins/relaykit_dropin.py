@@ -11,7 +11,12 @@ tcpmux = ProxyTypeReference("tcpmux", "relaykit.proxies.tcpmux")
 stcp = ProxyTypeReference("stcp", "relaykit.proxies.stcp", commands=("secret", "visit"))
 udp = ProxyTypeReference("udp", "relaykit.proxies.udp", commands=("udp",))
 sudp = ProxyTypeReference("sudp", "relaykit.proxies.sudp", commands=("secret --udp", "visit --udp"))
-xtcp = ProxyTypeReference("xtcp", "relaykit.proxies.xtcp", has_messages=True)
+xtcp = ProxyTypeReference(
+    "xtcp",
+    "relaykit.proxies.xtcp",
+    commands=("secret --direct", "visit --direct"),
+    has_messages=True,
+)
 
 tcp_carrier = CarrierReference("tcp", "relaykit.carriers.tcp")
 

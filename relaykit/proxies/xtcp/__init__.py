@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 from zope.interface import implementer
 
-from relaykit.interfaces import IDirectProxyType, IMessagingProxyType, IVisitableProxyType
+from relaykit.interfaces import (
+    IDirectProxyType,
+    IMessagingProxyType,
+    IOneLineProxyType,
+    IVisitableProxyType,
+)
+from relaykit.options import OneLine
 from relaykit.proxies.xtcp.backend import XtcpBackend
 from relaykit.proxies.xtcp.ingress import XtcpIngress
 from relaykit.proxies.xtcp.options import XtcpIngressOptions, XtcpOptions, XtcpVisitorOptions
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["proxy_type"]
 
 
-@implementer(IMessagingProxyType, IVisitableProxyType, IDirectProxyType)
+@implementer(IMessagingProxyType, IVisitableProxyType, IDirectProxyType, IOneLineProxyType)
 @frozen
 class _XtcpType:
     name = "xtcp"
@@ -31,7 +37,20 @@ class _XtcpType:
     ingress_options = XtcpIngressOptions
     messages = NAT_HOLE_MESSAGES
     handed = (NatHoleSid,)
-    path_protocols = frozenset({PathProtocol.TCP})
+    path_protocols = frozenset(PathProtocol)
+    one_lines = (
+        OneLine(
+            command="secret --direct",
+            summary="Publish a local service to visitors only, whose users come directly",
+            from_token=("secretKey",),
+        ),
+        OneLine(
+            command="visit --direct",
+            summary="Reach such a service on a direct path, through a port of this machine",
+            visits=True,
+            from_token=("secretKey",),
+        ),
+    )
 
     def make_ingress(self, options: XtcpIngressOptions, host: IServerHost) -> XtcpIngress:
         return XtcpIngress(options, host)

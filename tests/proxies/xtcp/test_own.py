@@ -12,6 +12,7 @@ from relaykit.interfaces import (
     IMessageReceiver,
 )
 from relaykit.options import ProxyTransport, VisitorCommon, VisitorTransport
+from relaykit.proxies.xtcp import proxy_type
 from relaykit.proxies.xtcp.options import XtcpOptions, XtcpVisitorOptions
 from relaykit.sansio.nat.path_keys import rendezvous_key
 from relaykit.sansio.nat.punching import FailureReason
@@ -20,7 +21,6 @@ from relaykit.sansio.nathole.policy import ATTEMPT_EVERY_S
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.testing.relay import MemoryRelay, Published, Visiting, echoing
 from relaykit.values import Secret
-from tests.proxies.xtcp.own_type import proxy_type
 
 SECRET = Secret("s3cret")
 OWN = "relaykit"
@@ -142,3 +142,16 @@ class OwnTests(SynchronousTestCase):
             self.publish(OWN)
         said = [formatEvent(each) or "" for each in logged]
         self.assertTrue(any("start error: the server knows of no rendezvous" in each for each in said), said)
+
+    def test_frps_client(self) -> None:
+        """A proxy whose client is frp's is met as frp does, where that is allowed."""
+        self.relay.wire_protocol = "v1"
+        self.publish()
+        self.relay.wire_protocol = "auto"
+        for peers, served in (("auto", b""), ("any", b"hello")):
+            with capturedLogs() as logged:
+                received = self.user(self.visit(peers=peers))[1]
+                self.relay.advance(5.0)
+            self.assertEqual(received.data, served)
+            said = [formatEvent(each) or "" for each in logged]
+            self.assertEqual(any('peers = "any" lets' in each for each in said), not served, said)

@@ -1,0 +1,1 @@
+relaykit-venv/bin/pip install '.[quic]'

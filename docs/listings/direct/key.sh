@@ -1,0 +1,1 @@
+relaykit token -o key
