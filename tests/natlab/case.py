@@ -22,7 +22,7 @@ from tests.integration.programs import PATIENCE_S
 from tests.natlab.lab import SERVER, NatLab
 from tests.natlab.namespaces import entered, why_not
 from tests.natlab.rendezvous import STUN, Rendezvous, Result, known, network_info
-from tests.natlab.rules import KINDS, ruleset
+from tests.natlab.rules import KINDS, parse_kind, ruleset
 
 __all__ = ["NatLabCase", "tried_again"]
 
@@ -39,7 +39,8 @@ LabTest = Callable[[Any], Coroutine[Any, Any, None]]
 
 @functools.cache
 def _why_not() -> str:
-    return why_not(*(ruleset(kind, SERVER[0]) for kind in KINDS.values()))
+    kinds = (*KINDS.values(), parse_kind("port+ban"))
+    return why_not(*(ruleset(kind, SERVER[0]) for kind in kinds))
 
 
 def tried_again(test: LabTest) -> LabTest:

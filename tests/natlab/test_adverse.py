@@ -14,6 +14,7 @@ from relaykit.sansio.nat.keeping import KEEPALIVE_SYMMETRIC_S, SETTLING_S
 from relaykit.sansio.nat.pairing import Strategy
 from relaykit.values import Secret
 from tests.integration.faults.case import why_short
+from tests.integration.walkthrough import need
 from tests.nat.direct import Hearing, carry
 from tests.natlab.case import NatLabCase, tried_again
 from tests.natlab.lab import NatLab
@@ -88,6 +89,8 @@ class LastingTests(NatLabCase):
     @tried_again
     async def test_router_starts_again(self) -> None:
         """A router that starts again with other ports costs what is under way, and no path."""
+        # Without it the router would forget nothing.
+        need("conntrack")
         lab, one, two = await self.path("port", "full")
         heard = Hearing()
         one.datagrams().attach(heard)
