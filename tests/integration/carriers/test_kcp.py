@@ -26,7 +26,7 @@ from relaykit.sansio.kcp.session import KcpSession
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Ended, Origin
 from tests.integration.dataplane.waiting import SocketWaiting, reactor
-from tests.integration.programs import Program, free_port, frp_command, missing_frp
+from tests.integration.programs import PATIENCE_S, Program, free_port, frp_command, missing_frp
 
 HOST = "127.0.0.1"
 BYTES = 3_000_000
@@ -115,12 +115,13 @@ class KcpWithFrpTests(SocketWaiting, TestCase):
         server = self.start(
             "frps",
             f'bindAddr = "{HOST}"\nbindPort = {self.streams}\nkcpBindPort = {self.datagrams}\n'
-            f'auth.token = "token"\ntransport.tcpMux = {mux}\n',
+            f'auth.token = "token"\ntransport.tcpMux = {mux}\nuserConnTimeout = {10 * int(PATIENCE_S)}\n',
         )
         await deferToThread(server.wait_for, "started successfully")
         client = self.start(
             "frpc",
             f'serverAddr = "{HOST}"\nserverPort = {self.bridge}\nauth.token = "token"\n'
+            "loginFailExit = false\n"
             f'transport.protocol = "{protocol}"\ntransport.tls.enable = false\ntransport.tcpMux = {mux}\n'
             f'transport.wireProtocol = "{way.wire}"\n[[proxies]]\nname = "echo"\ntype = "tcp"\n'
             f"localPort = {self.service}\nremotePort = {self.users}\n",

@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from relaykit.carriers.quic import opening
 from relaykit.carriers.quic.adapter import LIBRARIES, Library, available, load
 from relaykit.carriers.quic.opening import FrpQuicStreams, QuicStreams
 from relaykit.dataplane.copying import CopyForwarder
@@ -43,7 +44,7 @@ from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Address, Ended, Origin, Secret
 from tests.carriers.quic.lines import SECRET, Accepting, missing
 from tests.integration.dataplane.waiting import SocketWaiting, reactor
-from tests.integration.programs import Program, free_port, frp_command, missing_frp
+from tests.integration.programs import PATIENCE_S, Program, free_port, frp_command, missing_frp
 
 HOST = "127.0.0.1"
 BYTES = 3_000_000
@@ -56,7 +57,16 @@ class _NoDriver:
         """Nothing to do."""
 
 
-class QuicOverPathsTests(SocketWaiting, TestCase):
+class _QuicTestCase(SocketWaiting, TestCase):
+    """Both ends wait for as long as a machine takes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in ("HANDSHAKE_S", "PROOF_S"):
+            self.patch(opening, name, PATIENCE_S)
+
+
+class QuicOverPathsTests(_QuicTestCase):
     """Two ends of our own, over paths of UDP as punching makes them."""
 
     skip = missing()
@@ -74,16 +84,14 @@ class QuicOverPathsTests(SocketWaiting, TestCase):
             for role, socket, other in zip(PeerRole, sockets, reversed(sockets), strict=True)
         )
 
-    async def open(
-        self, library: Library, secret: Secret = SECRET
-    ) -> tuple[list[Any], tuple[Accepting, ...]]:
+    async def open(self, library: Library) -> tuple[list[Any], tuple[Accepting, ...]]:
         """Both ends of a connection."""
         acceptors = Accepting(), Accepting()
-        opening = [
+        opened = [
             QuicStreams(self.poller, reactor, library).open_path(path, path.role, SECRET, acceptor)
             for path, acceptor in zip(self.paths(), acceptors, strict=True)
         ]
-        return list(await gatherResults(opening)), acceptors
+        return list(await gatherResults(opened)), acceptors
 
     async def test_all_bytes(self) -> None:
         """Everything passes, both ways at once, whichever library is there, and nothing stays open."""
@@ -192,7 +200,7 @@ class _Echoing:
         """Nothing to do."""
 
 
-class QuicWithFrpTests(SocketWaiting, TestCase):
+class QuicWithFrpTests(_QuicTestCase):
     """frp's server and client, and our bridge between them."""
 
     skip = missing_frp() or missing()
@@ -219,7 +227,7 @@ class QuicWithFrpTests(SocketWaiting, TestCase):
         server = self.start(
             "frps",
             f'bindAddr = "{HOST}"\nbindPort = {self.streams}\nquicBindPort = {self.datagrams}\n'
-            'auth.token = "token"\ntransport.tcpMux = false\n',
+            f'auth.token = "token"\ntransport.tcpMux = false\nuserConnTimeout = {10 * int(PATIENCE_S)}\n',
         )
         await deferToThread(server.wait_for, "started successfully")
 
@@ -228,6 +236,7 @@ class QuicWithFrpTests(SocketWaiting, TestCase):
         client = self.start(
             "frpc",
             f'serverAddr = "{HOST}"\nserverPort = {self.bridge}\nauth.token = "token"\n'
+            "loginFailExit = false\n"
             f'transport.protocol = "{protocol}"\ntransport.tls.enable = false\ntransport.tcpMux = false\n'
             f'[[proxies]]\nname = "echo"\ntype = "tcp"\nlocalPort = {self.service}\n'
             f"remotePort = {self.users}\n",
