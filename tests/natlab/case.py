@@ -34,7 +34,7 @@ LOOK_EVERY_S = 0.05
 
 _reactor: Any = reactor
 
-LabTest = Callable[[Any], Coroutine[Any, Any, None]]
+LabTest = Callable[..., Coroutine[Any, Any, None]]
 
 
 @functools.cache
@@ -44,13 +44,15 @@ def _why_not() -> str:
 
 
 def tried_again(test: LabTest) -> LabTest:
-    """A test whose outcome real time has a part in: it may fail, but not :data:`ATTEMPTS` times."""
+    """A test, or a part of one, whose outcome real time has a part in: it may fail, but not
+    :data:`ATTEMPTS` times.
+    """
 
     @functools.wraps(test)
-    async def repeated(case: NatLabCase) -> None:
+    async def repeated(*arguments: Any) -> None:
         for left in reversed(range(ATTEMPTS)):
             # What waits for a datagram that was lost would wait for ever.
-            attempt = Deferred.fromCoroutine(test(case)).addTimeout(PATIENCE_S, _reactor)
+            attempt = Deferred.fromCoroutine(test(*arguments)).addTimeout(PATIENCE_S, _reactor)
             try:
                 await attempt
             except SkipTest:

@@ -16,7 +16,7 @@ from relaykit.values import Address
 from tests.integration.programs import frp_command, missing_frp, relaykit_command
 from tests.layering import ROOT
 from tests.natlab.case import NatLabCase, tried_again
-from tests.natlab.lab import SERVER
+from tests.natlab.lab import SERVER, NatLab
 from tests.natlab.namespaces import entered, within
 
 EXPECTED = {
@@ -101,31 +101,36 @@ class BehaviorTests(NatLabCase):
 class SecondOpinionTests(NatLabCase):
     """Other people's programs against our server."""
 
+    async def coturn(self, lab: NatLab) -> str:
+        """What coturn's program says on a machine behind a NAT."""
+        program = shutil.which("turnutils_natdiscovery") or ""
+        command = [*within(lab.space("ca")), program, "-m", "-f", SERVER[0]]
+        said = await getProcessOutput(command[0], command[1:], errortoo=True, reactor=reactor)
+        return str(said, "utf-8")
+
     @tried_again
+    async def check_coturn(self, kind: str) -> None:
+        """It finds the behaviors of a NAT of this kind."""
+        lab = self.make_lab(kind, "port")
+        await self.begin(lab)
+        output = await self.coturn(lab)
+        mapping, filtering, _ = EXPECTED[kind]
+        self.assertIn(f"NAT with {WORDS[mapping]} Mapping!", output, f"{kind}: {output}")
+        self.assertIn(f"NAT with {WORDS[filtering]} Filtering!", output, f"{kind}: {output}")
+
     async def test_turnutils_natdiscovery(self) -> None:
         """Coturn's program finds the same behaviors through our server."""
-        program = shutil.which("turnutils_natdiscovery") or ""
-
-        async def one(kind: str) -> None:
-            lab = self.make_lab(kind, "port")
-            await self.begin(lab)
-            command = [*within(lab.space("ca")), program, "-m", "-f", SERVER[0]]
-            output = (await getProcessOutput(command[0], command[1:], reactor=reactor)).decode()
-            mapping, filtering, _ = EXPECTED[kind]
-            self.assertIn(f"NAT with {WORDS[mapping]} Mapping!", output, kind)
-            self.assertIn(f"NAT with {WORDS[filtering]} Filtering!", output, kind)
-
         kinds = ("full", "addr", "port", "portshift", "symseq", "symrnd")
-        await gatherResults([Deferred.fromCoroutine(one(kind)) for kind in kinds], consumeErrors=True)
+        await gatherResults(
+            [Deferred.fromCoroutine(self.check_coturn(kind)) for kind in kinds], consumeErrors=True
+        )
 
     @tried_again
     async def test_turnutils_natdiscovery_by_one_address(self) -> None:
         """By a server with one address, coturn's program claims nothing of a NAT that it cannot see."""
-        program = shutil.which("turnutils_natdiscovery") or ""
         lab = self.make_lab("symrnd", "port")
         await self.begin(lab, SERVER[0])
-        command = [*within(lab.space("ca")), program, "-m", "-f", SERVER[0]]
-        output = (await getProcessOutput(command[0], command[1:], reactor=reactor)).decode()
+        output = await self.coturn(lab)
         self.assertIn("UDP reflexive addr", output)
         self.assertNotIn("RFC 5780 response", output)
         self.assertNotIn("Independent", output)
