@@ -17,7 +17,7 @@ from relaykit.interfaces import (
     IMoveReceiver,
     IProbedDatagramLeg,
 )
-from relaykit.sansio.nat.checks import is_check
+from relaykit.sansio.nat.checks import has_check, is_check
 from relaykit.values import Address, Ended, PathProtocol
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class UdpPath(_Path):
     def _arrived_together(self, datagrams: list[bytes], source: Address, arrived_at: str) -> None:
         """Hands on by one call what is from the peer, where no check is among it."""
         flowing = self._takes_batches and not self._paused and source == self.peer
-        if not flowing or any(map(is_check, datagrams)):
+        if not flowing or has_check(datagrams):
             for data in datagrams:
                 self._arrived(data, source, arrived_at)
         elif self._receiver is not None:

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import ssl
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +26,7 @@ from relaykit.errors import QuicUnavailableError
 
 if TYPE_CHECKING:
     from relaykit.certificates.own import KeyPair
+    from relaykit.sansio.contract import Buffer
 
 __all__ = [
     "CONNECTION_WINDOW_BYTES",
@@ -246,7 +247,7 @@ class Connection:
         """The number of a new stream; None while the peer takes no more.  It sees it by what is sent."""
         raise NotImplementedError
 
-    def write(self, stream: int, data: bytes, fin: bool) -> None:
+    def write(self, stream: int, data: Buffer, fin: bool) -> None:
         """Sends bytes, and with ``fin`` the end."""
         raise NotImplementedError
 
@@ -372,9 +373,9 @@ class _Qh3(Connection):
     def to_send(self, now: float) -> list[bytes]:
         if self._quic is None or self._quic._core is None:
             return []
-        poll, datagrams = self._quic._core.poll_transmit, []
+        datagrams = []
         try:
-            while (transmit := poll(now)) is not None:
+            for transmit in iter(partial(self._quic._core.poll_transmit, now), None):
                 datagrams.append(transmit[0])
         except RuntimeError as error:
             # What a server may send before the client's address is confirmed is less than the next packet.
@@ -392,7 +393,7 @@ class _Qh3(Connection):
         allowed, _, opened, _ = core.stream_limits
         return int(core.open_stream(False)) if opened < allowed else None
 
-    def write(self, stream: int, data: bytes, fin: bool) -> None:
+    def write(self, stream: int, data: Buffer, fin: bool) -> None:
         self._quic._core.send_stream(stream, data, fin)
 
     def unsent(self, stream: int) -> int:
@@ -492,7 +493,7 @@ class _Aioquic(Connection):
         self._quic.send_stream_data(number, b"")
         return number
 
-    def write(self, stream: int, data: bytes, fin: bool) -> None:
+    def write(self, stream: int, data: Buffer, fin: bool) -> None:
         self._quic.send_stream_data(stream, data, fin)
 
     def unsent(self, stream: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from zope.interface import implementer
@@ -79,7 +80,7 @@ class QuicStreamLeg(StreamLeg):
         self.room = room
         self._path = path
         self._prefix = prefix
-        self._queue: list[bytes] = []
+        self._queue: deque[Buffer] = deque()
         self._queued = 0
         self._unsent = 0
         """What the library had not sent when it was last asked."""
@@ -186,13 +187,13 @@ class QuicStreamLeg(StreamLeg):
         size = most_bytes - connection.unsent(self.number)
         if self.room is not None:
             size = min(size, self.room.bytes_left)
-        data = self._take_queue(size) if self._queue and size > 0 else b""
-        fin = self._finishing and not self._queue
-        if data or fin:
-            self._fin_sent = fin
+        for piece in self._take_queue(size):
             if self.room is not None:
-                self.room.sent(len(data))
-            connection.write(self.number, data, fin)
+                self.room.sent(len(piece))
+            connection.write(self.number, piece, False)
+        if self._finishing and not self._queue:
+            self._fin_sent = True
+            connection.write(self.number, b"", True)
 
     def settle(self) -> bool:
         """Lets the producer go on if little waits; whether any output still does."""
@@ -237,15 +238,16 @@ class QuicStreamLeg(StreamLeg):
             self._path.connection.stop(self.number, code)
         self._path.close_soon(self)
 
-    def _take_queue(self, size: int) -> bytes:
-        """Up to so many bytes of the queue, which is not empty."""
-        if self._queued <= size:
-            pieces, self._queue, self._queued = self._queue, [], 0
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        data = b"".join(self._queue)
-        self._queue = [data[size:]]
-        self._queued -= size
-        return data[:size]
+    def _take_queue(self, size: int) -> Iterator[Buffer]:
+        """Takes up to so many bytes of the queue, in its pieces: to join them would cost a copy."""
+        while self._queue and size > 0:
+            piece = self._queue.popleft()
+            if len(piece) > size:
+                self._queue.appendleft(memoryview(piece)[size:])
+                piece = memoryview(piece)[:size]
+            size -= len(piece)
+            self._queued -= len(piece)
+            yield piece
 
     def _drop(self, reason: Ended) -> None:
         """Resets both directions; the loss is told when the turn ends."""
@@ -266,7 +268,7 @@ class QuicStreamLeg(StreamLeg):
         self._output_drained()
 
     def _drop_queue(self) -> None:
-        self._queue = []
+        self._queue.clear()
         self._queued = self._unsent = 0
 
     def _end_if_over(self) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import enum
 import hmac
 import struct
+from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -34,6 +35,7 @@ __all__ = [
     "CheckKeys",
     "CheckKind",
     "PeerRole",
+    "has_check",
     "is_check",
     "milliseconds",
 ]
@@ -127,6 +129,11 @@ class CheckKeys:
 def is_check(data: Buffer) -> bool:
     """Whether a datagram on a shared socket belongs to some punch, by its first bytes."""
     return len(data) == CHECK_BYTES and 8 <= data[0] <= 11 and bytes(data[1:4]) == _MARK
+
+
+def has_check(datagrams: Sequence[bytes]) -> bool:
+    """Whether one of several is one.  Nearly always their sizes tell that none is, in no time."""
+    return CHECK_BYTES in map(len, datagrams) and any(map(is_check, datagrams))
 
 
 def milliseconds(now: float) -> int:

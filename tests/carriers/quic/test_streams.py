@@ -193,6 +193,18 @@ class QuicStreamLegTests(SynchronousTestCase):
         ends.until(lambda: len(received.data) >= 6 * HIGH_WATER_BYTES)
         self.assertGreater(producer.pauses, 3)
 
+    def test_cut(self) -> None:
+        """Large writes, of which only a part has room at a time, arrive whole, and then the end."""
+        ends = self.ends()
+        leg = ends.leg()
+        written = [bytes([number]) * (300_000 + number) for number in range(9)]
+        leg.write_sequence(written)
+        leg.finish_writing()
+        ends.until(lambda: ends.acceptors[1].legs)
+        received = RecordingReceiver(ends.acceptors[1].legs[0])
+        ends.until(lambda: received.ended)
+        self.assertEqual(received.data, b"".join(written))
+
     def test_many_small_parts(self) -> None:
         """Many small writes arrive whole, also where they have to wait to be read."""
         ends = self.ends()

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.nat import stun
-from relaykit.sansio.nat.checks import CHECK_BYTES, Check, CheckKeys, CheckKind, PeerRole, is_check
+from relaykit.sansio.nat.checks import (
+    CHECK_BYTES,
+    Check,
+    CheckKeys,
+    CheckKind,
+    PeerRole,
+    has_check,
+    is_check,
+)
 
 KEY = bytes(range(32))
 
@@ -67,6 +75,15 @@ class CheckTests(SynchronousTestCase):
         self.assertFalse(data[0] & 0x40)
         self.assertFalse(is_check(stun.binding_request(b"0123456789ab", software="x" * 12)))
         self.assertFalse(is_check(b"\x40" + data[1:]))
+
+    def test_among_others(self) -> None:
+        """One is found among others, some of them of its size."""
+        initiator, _ = ends()
+        check = initiator.seal(CheckKind.PROBE, b"TOKEN678", 5)
+        others = [bytes(1200), b"\x40" + check[1:], b""]
+        self.assertFalse(has_check(others))
+        self.assertFalse(has_check([]))
+        self.assertTrue(has_check([*others, check, bytes(1200)]))
 
     def test_every_cut(self) -> None:
         """No strategy of a datagram, and nothing longer, is one."""
