@@ -174,9 +174,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check(behavior: DetectBehavior) -> None:
-    """Has no number that goes beyond what frp's server asks for.
+    """Has no number that goes beyond what frp's server asks for, nor two that it never asks one end for.
 
-    :raises HolePunchingError: one does.
+    :raises HolePunchingError: one does, or both are there.
     """
     for what, value, most in (
         ("ttl", behavior.ttl, _TTL_MAX),
@@ -187,6 +187,9 @@ def _check(behavior: DetectBehavior) -> None:
     ):
         if not 0 <= value <= most:
             raise HolePunchingError(f"the server asks for a {what} of {value}, {most:g} is the most")
+    if behavior.send_random_ports and behavior.listen_random_ports:
+        # Each of hundreds of sockets would send to each of a thousand ports: a flood, at whomever it names.
+        raise HolePunchingError("the server asks one end to try ports by chance and to listen on many")
 
 
 def _ports(behavior: DetectBehavior) -> Iterator[int]:

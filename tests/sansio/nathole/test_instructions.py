@@ -118,6 +118,10 @@ class InstructionsTests(SynchronousTestCase):
             self.refused("is the most", **{name: most + 1})
             self.refused("is the most", **{name: -1})
 
+    def test_no_flood(self) -> None:
+        """Nobody has all of many sockets try a thousand ports: frp's server asks an end for one of both."""
+        self.refused("by chance and to listen", send_random_ports=1, listen_random_ports=1)
+
     def test_ports_bounded(self) -> None:
         """So many ports are tried, in however many ranges they are named; low ones are left out."""
         most = (PortsRange(first=2000, last=2000 + CANDIDATE_PORTS_MAX - 1), PortsRange(first=-5, last=80))
