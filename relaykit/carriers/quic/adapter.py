@@ -125,7 +125,8 @@ class Library:
             max_data=CONNECTION_WINDOW_BYTES,
             max_stream_data=STREAM_WINDOW_BYTES,
             initial_rtt=_INITIAL_ROUND_TRIP_S,
-            max_datagram_frame_size=FRAME_BYTES if settings.takes_datagrams else None,
+            # Without a word of it qh3's client takes them, and keeps any number while credit is withheld.
+            max_datagram_frame_size=FRAME_BYTES if settings.takes_datagrams else 0,
             verify_mode=ssl.CERT_NONE,
         )
         return self._connection(self._class, configuration, settings.key_pair)
@@ -343,12 +344,15 @@ def _qh3_class() -> Any:
     module.QuicTlsBridge, module.QuicConnectionCore = Bridge, make_core
 
     class Quic(module.QuicConnection):  # type: ignore[misc]  # likewise
-        """Leaves what has happened with the core while credit is withheld: taking it gives credit."""
+        """Leaves what has happened with the core while credit is withheld: taking it gives credit.
+
+        The end, too, would be left there, so that all is taken once there is one.
+        """
 
         withheld = False
 
         def _drain_core(self) -> None:
-            if not (self.withheld and self._handshake_complete):
+            if not (self.withheld and self._handshake_complete and self._core.state == "connected"):
                 super()._drain_core()
 
     return Quic

@@ -58,6 +58,8 @@ class QuicDriver:
     by few system calls where the leg can do that.
 
     :param keepalive_s: seconds without a word of the peer after which it is asked for one.
+    :ivar allowance: bytes that the peer may still send, whatever is in them; None for any number.  The
+        libraries keep what some frames ask for, many times their size, and no credit bounds it.
     """
 
     log = Logger()
@@ -74,6 +76,7 @@ class QuicDriver:
         self.connection = connection
         self.lower = lower
         self.turns = turns
+        self.allowance: int | None = None
         self.lost: Ended | None = None
         """Why the connection is over; None as long as it is not."""
         self._clock = clock
@@ -162,6 +165,11 @@ class QuicDriver:
             heard, self._on_heard = self._on_heard, []
             for each in heard:
                 each.callback(None)
+        if self.allowance is not None:
+            self.allowance -= sum(map(len, datagrams))
+            if self.allowance < 0:
+                self._peer_erred(RemoteProtocolError("more was sent than may be"))
+                return
         self._try(self.connection.receive, datagrams, self._heard_at)
         self._flush()
 
@@ -231,7 +239,12 @@ class QuicDriver:
                 self._failed()
 
     def _failed(self) -> None:
-        self.log.failure("a defect in {driver!r}; the connection is dropped", driver=self)
+        # The libraries fail at some of what a peer may send, too, so that its host counts.
+        self.log.failure(
+            "a defect in {driver!r}; the connection is dropped",
+            driver=self,
+            stranger=host_of(self.lower.peer),
+        )
         self.end(Ended.INTERNAL_ERROR)
 
     def _peer_erred(self, error: RemoteProtocolError) -> None:

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from relaykit.carriers.quic.adapter import CONNECTION_WINDOW_BYTES
 from relaykit.carriers.quic.driver import QuicDriver
 from relaykit.carriers.quic.frames import QuicDatagramLeg
 from relaykit.carriers.quic.streams import HIGH_WATER_BYTES, QuicStreamLeg
@@ -56,6 +57,12 @@ SHARE_BYTES: Final = 64 * 1024
 CONTROL_BYTES: Final = 4096
 """What may arrive on the stream of the proofs before it is taken."""
 
+MOST_UNPROVEN_BYTES: Final = 1024 * 1024
+"""What may arrive before the peer has proven itself: a handshake, a proof, and what overtakes that."""
+
+MOST_WITHHELD_BYTES: Final = 2 * CONNECTION_WINDOW_BYTES
+"""What may arrive while the peer has no credit: as much as it had, and its questions whether it has some."""
+
 MOST_EARLY: Final = 64
 """Streams that a server may open before its proof has arrived: packets overtake each other."""
 
@@ -98,6 +105,8 @@ class QuicPath:
         self.control: Deferred[Any] = Deferred()
         """Fires with the :class:`QuicStreamLeg` of the first stream, where streams are credited."""
         self._driver = QuicDriver(connection, lower, turns, clock, keepalive_s, self)
+        if credited:
+            self._driver.allowance = MOST_UNPROVEN_BYTES
         self._clock = clock
         self._credited = credited
         self._is_proven = not credited
@@ -166,6 +175,7 @@ class QuicPath:
         """Lets streams be: both ends have proven themselves on the first one, which is left to credit."""
         assert self._control_leg is not None, "nothing is proven before there is a stream for it"
         self._is_proven = True
+        self._driver.allowance = None
         self._control_leg.attach(_CreditReceiver(self._credit_received))
         early, self._early = self._early, []
         for leg in early:
@@ -255,10 +265,12 @@ class QuicPath:
             self._stalled = {leg: leg.held_bytes for leg in self._legs.values()}
             self._deadlines.set(_STALL, STALLED_S)
             self.connection.withhold(True)
+            self._driver.allowance = MOST_WITHHELD_BYTES
         elif self._stalled is not None and self._held_bytes <= HELD_BYTES // 2:
             self._stalled = None
             self._deadlines.drop(_STALL)
             self.connection.withhold(False)
+            self._driver.allowance = None
             self._driver.go_on_soon()
 
     def close_soon(self, leg: QuicStreamLeg) -> None:

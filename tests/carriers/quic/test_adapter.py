@@ -9,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.carriers.quic import adapter
@@ -22,7 +23,7 @@ from relaykit.carriers.quic.adapter import (
     load,
     timed_out,
 )
-from relaykit.certificates.own import self_signed
+from relaykit.certificates.own import KeyPair, self_signed
 from relaykit.errors import QuicUnavailableError
 from tests.carriers.quic.lines import libraries, missing
 from tests.certificates.test_own import NOW
@@ -33,11 +34,13 @@ PAIR = self_signed(NOW)
 class Two:
     """A client and a server, between which datagrams pass at once."""
 
-    def __init__(self, one: Library, two: Library, takes_datagrams: bool = False) -> None:
+    def __init__(
+        self, one: Library, two: Library, takes_datagrams: bool = False, key_pair: KeyPair = PAIR
+    ) -> None:
         self.now = 100.0
         client, server = (
             Settings(protocol="x", idle_s=30.0, key_pair=pair, takes_datagrams=takes_datagrams)
-            for pair in (None, PAIR)
+            for pair in (None, key_pair)
         )
         self.ends = one.connection(client), two.connection(server)
         self.events: tuple[list[Any], list[Any]] = ([], [])
@@ -191,11 +194,26 @@ class ConnectionTests(SynchronousTestCase):
             self.assertEqual([len(each.data) for each in got], [0, 1, most])
 
     def test_no_frames(self) -> None:
-        """A peer that takes none is sent none."""
+        """A peer that takes none is sent none, and one that sends them all the same is let go."""
+        for two in (Two(one, two) for one in libraries() for two in libraries()):
+            self.assertEqual([end.most_frame_bytes for end in two.ends], [0, 0])
+        if missing("aioquic"):
+            return
         for library in libraries():
-            two = Two(library, library)
-            if two.ends[1].most_frame_bytes:
-                self.assertEqual(library.name, "qh3", "a client of qh3 always takes them")
+            two = Two(library, load("aioquic"))
+            two.ends[1]._quic._remote_max_datagram_frame_size = FRAME_BYTES
+            two.ends[1].send_frame(b"unasked")
+            two.run()
+            self.assertEqual(two.got(0, "DatagramFrameReceived"), [])
+            self.assertIsNotNone(two.ends[0].ending)
+
+    def test_borrowed_certificate(self) -> None:
+        """Who shows another's certificate, and has not its key, is no server, though nobody verifies it."""
+        for one in libraries():
+            for other in libraries():
+                two = Two(one, other, key_pair=evolve(PAIR, key=self_signed(NOW).key))
+                self.assertEqual(two.got(0, "HandshakeCompleted"), [])
+                self.assertIsNotNone(two.ends[0].ending)
 
     def test_withheld(self) -> None:
         """While credit is withheld a peer can send no more than one window; then it goes on."""

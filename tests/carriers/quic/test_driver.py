@@ -216,6 +216,14 @@ class QuicDriverTests(SynchronousTestCase):
         self.assertEqual(self.owner.lost, [Ended.INTERNAL_ERROR])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
+    def test_allowance(self) -> None:
+        """A peer that sends more bytes than it may, whatever is in them, is let go."""
+        self.driver.allowance = 3
+        self.driver.datagrams_received([b"x", b"xx"])
+        self.assertEqual((self.connection.received, self.owner.lost), ([[b"x", b"xx"]], []))
+        self.driver.datagrams_received([b"x"])
+        self.assertEqual((len(self.connection.received), self.owner.lost), (1, [Ended.PROTOCOL_ERROR]))
+
     def test_rules_broken(self) -> None:
         """A peer that breaks the rules is told so, and let go."""
         self.connection.happened.append(RemoteProtocolError("no such thing"))

@@ -18,7 +18,7 @@ from relaykit.carriers.quic.opening import (
     FrpQuicStreams,
     QuicStreams,
 )
-from relaykit.carriers.quic.path import QuicPath
+from relaykit.carriers.quic.path import MOST_UNPROVEN_BYTES, QuicPath
 from relaykit.certificates.own import self_signed
 from relaykit.errors import ConnectionFailed, PeerUnprovenError
 from relaykit.interfaces import IDatagramStreams, ILegReceiver, IStreamLeg
@@ -162,6 +162,17 @@ class QuicStreamsTests(SynchronousTestCase):
         legs[1].write(b"first")
         ends.rest(1.0)
         self.failureResultOf(opened, ConnectionFailed)
+        ends.close()
+
+    def test_much_before_a_proof(self) -> None:
+        """Who sends much and proves nothing is let go: what a library keeps of it has no other bound."""
+        ends = Ends(libraries()[0])
+        for each in ends.opening:
+            each.addErrback(lambda failure: failure.type)
+        for _ in range(MOST_UNPROVEN_BYTES // 1000 + 1):
+            ends.line.legs[1].arrive(bytes(1000))
+        self.assertIs(self.successResultOf(ends.opening[1]), ConnectionFailed)
+        ends.rest(PROOF_S)
         ends.close()
 
 

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from relaykit.carriers.quic import path as path_module
-from relaykit.carriers.quic.adapter import MOST_STREAMS
+from relaykit.carriers.quic.adapter import MOST_STREAMS, Library
+from relaykit.carriers.quic.opening import IDLE_S
 from relaykit.carriers.quic.path import MOST_WAITING, OPEN_S, STALLED_S
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IMeasuredPath, ISharedPath, IStreamLeg
@@ -248,6 +249,44 @@ class QuicPathTests(SynchronousTestCase):
         ends.rest(2 * STALLED_S)
         self.assertEqual(len(ends.acceptors[1].legs), 1)
         del stuck_there
+
+    def without_credit(self, library: Library) -> Ends:
+        """Ends of frp's, the first of which has given the other one no credit any more."""
+        self.patch(path_module, "HELD_BYTES", 128 * 1024)
+        ends = Ends(library, frp=True).open()
+        ends.leg().write(b"x")
+        ends.until(lambda: ends.acceptors[1].legs)
+        ends.acceptors[1].legs[0].write(bytes(512 * 1024))
+        ends.until(lambda: ends.paths[0]._stalled is not None)
+        return ends
+
+    def test_without_credit(self) -> None:
+        """Who has no credit is heard all the same, and let go if it sends more than questions for some."""
+        self.patch(path_module, "MOST_WITHHELD_BYTES", 1024 * 1024)
+        for library in libraries():
+            ends = self.without_credit(library)
+            heard, lost = ends.paths[0].ping(), ends.paths[0].when_lost()
+            ends.rest(STALLED_S)
+            self.successResultOf(heard)
+            self.assertNoResult(lost)
+            for _ in range(1024 * 1024 // 60_000 + 1):
+                ends.line.legs[0].arrive(bytes(60_000))
+            self.assertIs(self.successResultOf(lost), Ended.PROTOCOL_ERROR)
+            self.leave(ends)
+
+    def test_end_without_credit(self) -> None:
+        """The end of a connection is noticed while its peer has no credit: told, or for silence."""
+        for library in libraries():
+            for is_told in (True, False):
+                ends = self.without_credit(library)
+                lost = ends.paths[0].when_lost()
+                if is_told:
+                    ends.paths[1].abort()
+                ends.rest(1.0)
+                ends.line.cut = True
+                ends.rest(2 * IDLE_S)
+                self.assertIs(self.successResultOf(lost), Ended.FINISHED if is_told else Ended.TIMEOUT)
+                self.leave(ends)
 
     def test_nothing_kept(self) -> None:
         """A path that is over is not kept by anything."""
