@@ -188,7 +188,10 @@ class XtcpVisitor(PortVisitor):
         self._driver.step()
 
     def _ping(self) -> None:
-        """Asks over the path; one that has no pings ends by itself."""
+        """Asks over the path; one that has no pings ends by itself.
+
+        Any word of the peer counts: answers may wait behind what a user does not read.
+        """
         tunnel = self._tunnel
         assert tunnel is not None and tunnel.path is not None, "there is no path to ask over"
 
@@ -197,7 +200,7 @@ class XtcpVisitor(PortVisitor):
                 self._policy.answered()
 
         if ISharedPath.providedBy(tunnel.path):
-            tunnel.path.round_trip().addCallback(answered)
+            tunnel.path.ping().addCallback(answered)
         else:
             answered()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 from unittest import mock
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.carriers.muxing import MuxLink
 from relaykit.errors import ConnectionFailed, UnknownVisitorError
 from relaykit.options import ProxyTransport, VisitorTransport
 from relaykit.sansio.nathole.messages import NatHoleVisitor
@@ -128,6 +129,16 @@ class ServedTests(_VisitorTestCase):
         self.scene.publish()
         visiting = self.scene.visit()
         self.user(visiting)
+        self.relay.advance(600.0)
+        self.assertEqual(self.user(visiting)[1].data, b"hello")
+        self.assertEqual(self.attempts, 1)
+
+    def test_answers_wait(self) -> None:
+        """A path whose peer is heard stays, though its answers wait behind what a user does not read."""
+        self.scene.publish()
+        visiting = self.scene.visit()
+        self.user(visiting)
+        self.patch(MuxLink, "round_trip", lambda path: Deferred())
         self.relay.advance(600.0)
         self.assertEqual(self.user(visiting)[1].data, b"hello")
         self.assertEqual(self.attempts, 1)
