@@ -35,6 +35,7 @@ from relaykit.values import Address
 __all__ = [
     "ANSWERS",
     "ANSWER_S",
+    "FIRST_ROUND_S",
     "PER_TICK",
     "RANDOM_PORT_S",
     "ROUND_S",
@@ -53,6 +54,10 @@ PER_TICK = 5
 
 ROUND_S = 0.25
 """Pause after the first round; each further one is twice as long, so that 5 s have room for five rounds."""
+
+FIRST_ROUND_S = 10.0
+"""Seconds for the first round, however much is left of it: frp's longest, of 257 sockets to five ports of two
+hosts, takes half of that, and a server may name so many that it would take minutes."""
 
 RANDOM_PORT_S = 0.015
 """Seconds between two ports that are tried by chance; frp's figure."""
@@ -111,6 +116,7 @@ class Hole:
         self._pause_s = ROUND_S
         self._random_ports = self._by_chance()
         self._random_due: float | None = None
+        self._first_round_until = 0.0
         self._deadline: float | None = None
         """Until when the peer is waited for; None before the first round is over."""
         self._punched: HolePunched | None = None
@@ -123,6 +129,7 @@ class Hole:
         """Begins, after the pause that was asked for."""
         self._round = self._targets()
         self._round_due = now + self._instructions.send_delay_s
+        self._first_round_until = self._round_due + FIRST_ROUND_S
         self.wake(now)
 
     def receive(self, data: Buffer, source: Address, via: int, now: float) -> None:
@@ -179,7 +186,7 @@ class Hole:
         portion = list(islice(self._round, PER_TICK))
         for via, address in portion:
             self._probe(via, address)
-        if len(portion) == PER_TICK:
+        if len(portion) == PER_TICK and (self._deadline is not None or now < self._first_round_until):
             self._round_due = now + TICK_S
             return
         if self._deadline is None:

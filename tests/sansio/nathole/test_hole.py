@@ -14,6 +14,7 @@ from relaykit.sansio.nat.datagrams import Datagram
 from relaykit.sansio.nathole.hole import (
     ANSWER_S,
     ANSWERS,
+    FIRST_ROUND_S,
     PER_TICK,
     RANDOM_PORT_S,
     ROUND_S,
@@ -98,6 +99,15 @@ class RoundTests(_HoleTestCase):
             ],
         )
         self.assertEqual([when for when, _ in sent][::PER_TICK], [0.0, TICK_S, 2 * TICK_S, 3 * TICK_S])
+
+    def test_endless_round(self) -> None:
+        """However much is to be sent, the peer is given up in time."""
+        hosts = tuple(f"8.8.8.{number}" for number in range(16))
+        hole = self.make(instructions(hosts=hosts, ports=tuple(range(5000, 5064)), quiet_s=5.0), sockets=257)
+        times = [when for when, _ in self.sent_until(hole, 600.0)]
+        self.assertLessEqual(max(times), FIRST_ROUND_S + TICK_S + 5.0)
+        self.assertLess(len(times), (FIRST_ROUND_S + 5.5) * PER_TICK / TICK_S)
+        self.assertEqual(list(hole.events()), [PeerNotHeard()])
 
     def test_random_ports(self) -> None:
         """Ports are tried by chance once all else was sent: each once, at each host."""
