@@ -329,7 +329,7 @@ class NatDetector:
 
 def _usefulness(answer: Answered) -> int:
     """0 for a server with a second address, 1 for one with a second port, 2 for one without."""
-    other = answer.message.other
+    other = answer.other
     if other is None:
         return 2
     return int(other.host == answer.question.server.host)

@@ -402,7 +402,7 @@ class BehaviorDiscovery(_Discovery):
         seen = _observed(outcomes[question] for question in mapping)
         if not seen:
             return NatBehavior(udp_works=False)
-        other = answer.message.other if answer is not None else None
+        other = answer.other if answer is not None else None
         allocated = [outcomes[question] for question in samples]
         more, hairpin = yield from self._second_round(other, allocated[0], (port, both))
         seen += more

@@ -161,7 +161,7 @@ class FrpDiscovery(Inquiry):
         elif is_first:
             self._events.append(NotSeen("no external address found"))
             return
-        if is_first and message.other is not None:
-            self._ask(message.other, now)
+        if is_first and answer.other is not None:
+            self._ask(answer.other, now)
         else:
             self._events.append(Seen(tuple(self._seen)))

@@ -5,6 +5,7 @@ Source: RFC 8489 6.2.1 (retransmission), 6.3.3 (answers).
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -13,6 +14,7 @@ from attrs import define, frozen
 from relaykit.errors import LocalProtocolError
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat import stun
+from relaykit.sansio.nat.candidates import PORT_MIN, is_internet
 from relaykit.sansio.nat.datagrams import Datagram
 from relaykit.sansio.nat.stun import Change, StunClass, StunMessage
 from relaykit.values import Address
@@ -98,8 +100,25 @@ class Answered:
 
     @property
     def mapped(self) -> Address | None:
-        """The mapped address, if this is a success."""
-        return self.message.mapped if self.message.kind is StunClass.SUCCESS else None
+        """The mapped address, if this is a success, and one that the server can have seen."""
+        mapped = self.message.mapped if self.message.kind is StunClass.SUCCESS else None
+        return mapped if mapped is not None and self._can_be_near(mapped) else None
+
+    @property
+    def other(self) -> Address | None:
+        """The server's second place to ask, where it can have one: nobody is sent to others by it."""
+        other, server = self.message.other, self.question.server
+        if other is None or not self._can_be_near(other):
+            return None
+        host = ipaddress.ip_address(other.host)
+        if host.is_multicast or host.is_unspecified or (is_internet(server.host) and not host.is_global):
+            return None
+        return other if other.port >= PORT_MIN or other.port == server.port else None
+
+    def _can_be_near(self, address: Address) -> bool:
+        """Whether it can be known there: one of the own machine only where that machine was asked."""
+        server, host = (ipaddress.ip_address(each.host) for each in (self.question.server, address))
+        return server.is_loopback or not host.is_loopback
 
 
 @frozen

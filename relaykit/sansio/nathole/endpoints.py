@@ -71,17 +71,8 @@ def told_mapped(end: Endpoint, other: Endpoint) -> tuple[str, ...]:
 
 
 def told_assisted(end: Endpoint, other: Endpoint) -> tuple[str, ...]:
-    """The same for those of interfaces.
-
-    Private ones only where they can be the end's own for the other, too: both are seen at the same host, or
-    one of them is in a private network with the relay server.
-    """
-    near = end.seen_at == other.seen_at or _is_private(end.seen_at) or _is_private(other.seen_at)
-    return _texts(
-        each
-        for each in end.assisted
-        if _may_be_told(each, end, other) and (near or not _is_private(each.host))
-    )
+    """The same for those of interfaces."""
+    return _texts(each for each in end.assisted if _may_be_told(each, end, other))
 
 
 def _texts(addresses: Iterable[Address]) -> tuple[str, ...]:
@@ -89,13 +80,24 @@ def _texts(addresses: Iterable[Address]) -> tuple[str, ...]:
 
 
 def _may_be_told(address: Address, end: Endpoint, other: Endpoint) -> bool:
-    """Whether a client may be told to send there at all."""
+    """Whether the other end may be told to send there.
+
+    To private ones only where they can be this end's own for the other, too: both are seen at the same host,
+    or one of them is in a private network with the relay server.
+    """
     host = ipaddress.ip_address(address.host)
     if address.port < PORT_MIN or host.is_multicast or host.is_unspecified or host.is_link_local:
         return False
     if host.version == 4 and host in _RESERVED:
         return False
-    return not host.is_loopback or (_is_loopback(end.seen_at) and _is_loopback(other.seen_at))
+    if host.is_loopback:
+        return _is_loopback(end.seen_at) and _is_loopback(other.seen_at)
+    return not _is_private(address.host) or _are_near(end, other)
+
+
+def _are_near(end: Endpoint, other: Endpoint) -> bool:
+    """Whether both may be in one private network."""
+    return end.seen_at == other.seen_at or _is_private(end.seen_at) or _is_private(other.seen_at)
 
 
 def _is_loopback(host: str) -> bool:

@@ -82,6 +82,31 @@ class ProberTests(SynchronousTestCase):
         assert isinstance(event, Answered)
         self.assertEqual((event.round_trip_s, event.sent), (None, 2))
 
+    def test_believed(self) -> None:
+        """A server sends nobody to the own machine, nor one of the Internet to private networks."""
+        internet, private, local = "8.8.8.8", "192.168.1.9", "127.0.0.1"
+        for server, named, is_believed in (
+            (internet, ("8.8.4.4", 3478), True),
+            (internet, ("8.8.4.4", 53), False),
+            (internet, (private, 3478), False),
+            (internet, (local, 3478), False),
+            (internet, ("224.0.0.1", 3478), False),
+            (private, ("192.168.1.10", 3478), True),
+            (private, (local, 3478), False),
+            (private, ("0.0.0.0", 3478), False),
+            (local, (local, 3479), True),
+        ):
+            address = Address(*named)
+            attributes = (Attribute.MAPPED_ADDRESS, Attribute.OTHER_ADDRESS)
+            message = StunMessage(
+                StunClass.SUCCESS, bytes(12), tuple((each, stun.pack_address(address)) for each in attributes)
+            )
+            question = Question(server=Address(server, 3478))
+            answer = Answered(question, message, question.server, 1, None)
+            self.assertEqual(answer.other, address if is_believed else None, named)
+            is_seen = server == local or named[0] != local
+            self.assertEqual(answer.mapped, address if is_seen else None, named)
+
     def test_error_is_an_answer(self) -> None:
         """An error response ends the question without an address."""
         sent = self.ask()

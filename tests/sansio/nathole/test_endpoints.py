@@ -100,7 +100,7 @@ class ToldTests(SynchronousTestCase):
         self.assertEqual(len(told_mapped(mapped, ELSEWHERE)), PUBLIC_HOSTS_MAX)
 
     def test_private(self) -> None:
-        """Private addresses of interfaces are told where both may be in one network, public ones always."""
+        """Private addresses are told where both may be in one network, public ones always."""
         assisted = ("192.168.1.2:4000", "10.0.0.2:4000", "[fd00::1]:4000", "203.0.113.77:4000")
         for seen_at, other, told in (
             (HERE, NEIGHBOR, assisted),
@@ -109,3 +109,4 @@ class ToldTests(SynchronousTestCase):
             (HERE, end(f"{HERE}:1", seen_at="192.168.1.9"), assisted),
         ):
             self.assertEqual(told_assisted(end(assisted=assisted, seen_at=seen_at), other), told)
+            self.assertEqual(told_mapped(end(*assisted, seen_at=seen_at), other), told)
