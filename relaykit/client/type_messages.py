@@ -63,6 +63,7 @@ class HalfMessages:
                 run=self._run_id(),
                 message=type(message).__name__,
                 reason=str(error),
+                by_server=self._run_id(),
                 problem="broke-the-rules",
             )
         except Exception:
@@ -70,5 +71,6 @@ class HalfMessages:
                 "[{run}] a defect while a {message} was taken",
                 run=self._run_id(),
                 message=type(message).__name__,
+                by_server=self._run_id(),
             )
         return True

@@ -1,8 +1,8 @@
 """Lines about what others did, as many as people and programs make use of: a flood is counted, not written.
 
 Whoever logs what a stranger did puts a field ``stranger`` into the event, with the host that it came from;
-``by_client`` for what a client did that is logged in, and ``by_server`` for what the server answered to this
-client.
+``by_client`` for what a client did that is logged in, and ``by_server`` for what the server had this client
+say, with anything that stands for it: there is one.
 """
 
 from __future__ import annotations

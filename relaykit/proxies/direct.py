@@ -238,7 +238,8 @@ class _AnsweredPath:
 
 def _tell(host: IForwardingHost, path: IDirectPath, streams: IStreamPath) -> None:
     """Says that there is a path, and when there is none any more."""
-    log, said = AnsweredPaths.log, {"name": host.name, "peer": path.peer, "protocol": path.protocol.value}
+    log, protocol = AnsweredPaths.log, path.protocol.value
+    said = {"name": host.name, "peer": path.peer, "protocol": protocol, "stranger": host_of(path.peer)}
     log.info("[{name}] a direct path with {peer} stands, over {protocol}", **said)
 
     def lost(why: Any) -> None:

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from relaykit.errors import PluginError, ProxyRefusedError, RemoteProtocolError, problem_of
 from relaykit.interfaces import IIngress, IMessageReceiver, IMessagingProxyType
 from relaykit.sansio.control.type_messages import TypeMessages
+from relaykit.values import host_of
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IMessagePeer
@@ -57,6 +58,7 @@ class IngressMessages:
                 run=peer.identity.run_id,
                 type=name,
                 reason=str(error),
+                by_client=host_of(peer.identity.address),
                 problem="broke-the-rules",
             )
         except Exception:
@@ -64,6 +66,7 @@ class IngressMessages:
                 "[{run}] a defect while a message for proxy type {type} was taken",
                 run=peer.identity.run_id,
                 type=name,
+                by_client=host_of(peer.identity.address),
             )
 
     def _learn(self, name: str) -> None:

@@ -75,5 +75,6 @@ class HalfMessagesTests(SynchronousTestCase):
             self.halves = [Half(meant), Half("x")]
             with capturedLogs() as logged:
                 self.assertEqual(self.offer("x"), [0])
-            self.assertEqual([(each["run"], each.get("problem")) for each in logged], [("run", problem)])
+            said = [(each["run"], each["by_server"], each.get("problem")) for each in logged]
+            self.assertEqual(said, [("run", "run", problem)])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)

@@ -142,6 +142,7 @@ class IngressMessagesTests(SynchronousTestCase):
             self.take("nonsense")
         self.assertEqual([each["problem"] for each in logged], ["broke-the-rules"])
         self.assertEqual((logged[0]["run"], logged[0]["reason"]), ("run", "it is nonsense"))
+        self.assertIn("by_client", logged[0])
 
     def test_defect(self) -> None:
         """A defect of a type is logged and costs nobody anything."""

@@ -24,7 +24,7 @@ from relaykit.proxies.xtcp.transactions import Transactions
 from relaykit.proxies.xtcp.tunnels import Tunnel, frp_streams, open_path
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nathole.messages import NatHoleClient, NatHoleReport, NatHoleResp, NatHoleSid
-from relaykit.values import Ended
+from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,6 +145,7 @@ class XtcpBackend(LocalServiceBackend):
             run=self.host.identity.run_id,
             proxy=self.host.name,
             peer=datagrams.peer,
+            stranger=host_of(datagrams.peer),
         )
         path.when_lost().addCallback(self._lost, tunnel, datagrams)
 
@@ -175,6 +176,8 @@ class XtcpBackend(LocalServiceBackend):
             run=self.host.identity.run_id,
             proxy=self.host.name,
             reason=str(error),
+            # Whoever asks the server, and the server itself, can have this said again and again.
+            by_server=self.host.identity.run_id,
             problem=problem_of(error, "hole-punching"),
         )
 
@@ -185,6 +188,7 @@ class XtcpBackend(LocalServiceBackend):
             run=self.host.identity.run_id,
             proxy=self.host.name,
             peer=datagrams.peer,
+            stranger=host_of(datagrams.peer),
             ended=why.value,
         )
 

@@ -33,7 +33,7 @@ from relaykit.sansio.nathole.policy import (
     UserServed,
     UserTurnedAway,
 )
-from relaykit.values import Ended
+from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -249,6 +249,7 @@ class XtcpVisitor(PortVisitor):
             origin=origin,
             other=self._fallback_to,
             reason=why,
+            stranger=host_of(origin.source),
         )
 
     def _defect(self, failure: Failure, leg: IStreamLeg) -> None:

@@ -173,6 +173,7 @@ class XtcpBackendTests(SynchronousTestCase):
                 self.hand(published)
         self.assertEqual(len(self.holes.asking), backend.MOST_ATTEMPTS)
         self.assertEqual(len(self.reasons(events)), 1)
+        self.assertTrue(events[-1]["by_server"])
 
     def test_paths_bounded(self) -> None:
         """The same for the paths that there are."""
