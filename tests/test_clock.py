@@ -234,11 +234,12 @@ class AlarmTests(SynchronousTestCase):
         thread = Thread()
         made: list[int] = []
         beside: Any = MonotonicReactor(thread)
-        beside.callLater(0.05, made.append, 2)
+        later = beside.callLater(HOUR_S, made.append, 2)
         beside.callLater(0.01, made.append, 1)
-        while len(made) < 2:
+        while not made:
             thread.turn()
-        self.assertEqual(made, [1, 2])
+        self.assertEqual(made, [1])
+        later.cancel()
 
     def test_step_of_the_wall_clock(self) -> None:
         """A reactor that would sleep for an hour, because the day is an hour younger, is woken in time."""
