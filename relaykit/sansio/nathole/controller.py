@@ -232,6 +232,8 @@ class HoleController:
                 self._answer(visitor, NatHoleResp(transaction_id=request.transaction_id))
                 return
             self._check(visitor, target, now)
+            # What it says is kept until the proxy's client has answered: nothing that is too much of it.
+            _end_of("visitor", visitor, request)
         except RefusedError as refusal:
             self._refuse(visitor, request, refusal.text)
             return

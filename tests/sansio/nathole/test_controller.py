@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control.credentials import digest
+from relaykit.sansio.nat.candidates import CANDIDATES_MAX
 from relaykit.sansio.nathole import controller
 from relaykit.sansio.nathole.controller import (
     HEAD_START_S,
@@ -226,20 +227,22 @@ class RefusalTests(ControllerTestCase):
             (invited,) = self.events()
             self.assertIsInstance(invited, HoleInvited)
 
+    def test_visitor_of_no_use(self) -> None:
+        """A visitor that says too little of where it is seen, too much, or nonsense, is refused at once."""
+        many = tuple(f"198.51.100.7:{5000 + each}" for each in range(CANDIDATES_MAX + 1))
+        for fields, text in (
+            ({"mapped_addrs": many[:1]}, "not enough addresses"),
+            ({"mapped_addrs": ("a", "b")}, "an address that is not ip:port"),
+            ({"mapped_addrs": many}, f"too many addresses, {CANDIDATES_MAX} are the most"),
+            ({"assisted_addrs": many}, f"too many addresses, {CANDIDATES_MAX} are the most"),
+        ):
+            told = self.refused(replaced(REQUEST, **fields), TARGET)
+            self.assertEqual(told, f"classify visitor nat feature error: {text}")
+
     def test_classification(self) -> None:
-        """Both ends are told if either says too little of where it is seen, or nonsense."""
+        """Both ends are told if they cannot be brought together."""
         for request, answer, text in (
             (REQUEST, NatHoleClient(), "classify client nat feature error: not enough addresses"),
-            (
-                replaced(REQUEST, mapped_addrs=("198.51.100.7:5000",)),
-                ANSWER,
-                "classify visitor nat feature error: not enough addresses",
-            ),
-            (
-                replaced(REQUEST, mapped_addrs=("a", "b")),
-                ANSWER,
-                "classify visitor nat feature error: an address that is not ip:port",
-            ),
             (
                 replaced(REQUEST, mapped_addrs=("224.0.0.1:5000", "224.0.0.1:5000")),
                 ANSWER,
