@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.loads import LOADS
+from benchmarks.loads import EXTRA, LOADS
 from benchmarks.plot import draw
 from benchmarks.programs import ProgramFailed, find_program
 from benchmarks.results import GATES, GOALS, Results, as_csv, as_json, table, verdicts
@@ -178,8 +178,8 @@ def _parser(subjects: Sequence[Subject]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--loads",
         type=_load_names,
-        default=[name for name in LOADS if name != "churn"],
-        help="comma-separated (default: all but churn): " + ", ".join(LOADS),
+        default=[name for name in LOADS if name not in EXTRA],
+        help=f"comma-separated (default: all but {', '.join(sorted(EXTRA))}): " + ", ".join(LOADS),
     )
     parser.add_argument(
         "--out",

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from benchmarks.services import SITES, TLS_SITE, Services
 from benchmarks.sites import asks_for, idle_users, wait_until_registered
 from benchmarks.subjects import LIMITS, TOKEN, Running, Stage, site_proxy
 
-__all__ = ["LOADS", "MEASURES", "Load", "Measure", "parse_iperf", "parse_wrk"]
+__all__ = ["EXTRA", "LOADS", "MEASURES", "Load", "Measure", "parse_iperf", "parse_wrk"]
 
 HTTP_CONNECTIONS = 50
 HELD_CONNECTIONS = 500
@@ -166,6 +166,11 @@ MEASURES: Mapping[str, Measure] = {
     "first-byte": Measure("start of both ends to the first echoed byte", "ms", False),
     "churn-server": Measure("memory after 100,000 connections / after 10,000, server", "ratio", False),
     "churn-client": Measure("memory after 100,000 connections / after 10,000, client", "ratio", False),
+    "punched-first-byte": Measure("direct path: a first user's first echoed byte", "ms", False),
+    "punched-up": Measure("direct path: bulk, to the service", "Gbit/s"),
+    "punched-down": Measure("direct path: bulk, to the user", "Gbit/s"),
+    "punched-up-cpu": Measure("direct path: bulk, to the service: CPU of both ends", "CPU-s/GiB", False),
+    "punched-down-cpu": Measure("direct path: bulk, to the user: CPU of both ends", "CPU-s/GiB", False),
     **{
         f"{attack}-{told}": Measure(f"{attack}: {title}", unit, False)
         for attack in ATTACKS
@@ -436,6 +441,24 @@ def _attack(attack: str) -> Load:
     return Load(attack, run, Stage.ABUSE)
 
 
+def _punched_first_byte(running: Running, services: Services, seconds: float) -> Figures:
+    """From a user's connection, for whom the clients have to meet first, to what comes back to him."""
+    assert running.punched is not None, "started for something else"
+    return {"punched-first-byte": running.punched.first_byte_s() * 1e3}
+
+
+def _punched_bulk(name: str, *arguments: str) -> Load:
+    def run(running: Running, services: Services, seconds: float) -> Figures:
+        assert running.punched is not None, "started for something else"
+        command = running.punched.iperf(["-J", "-t", f"{seconds:.0f}", *arguments])
+        with running.punched.bulk():
+            before = running.cpu_seconds()
+            bits_a_second, content = parse_iperf(_output(command, seconds))
+        return {name: bits_a_second / 1e9} | _spent(name, running, before, content / _GIB)
+
+    return Load(name, run, Stage.PUNCHED)
+
+
 def _memory(running: Running, services: Services, seconds: float) -> Figures:
     if not running.programs:
         return {}
@@ -498,9 +521,16 @@ LOADS: Mapping[str, Load] = {
         Load("slow-line", _slow_line, Stage.SLOW_LINE),
         *map(_attack, ATTACKS),
         Load("churn", _churn),
+        Load("punched-first-byte", _punched_first_byte, Stage.PUNCHED),
+        _punched_bulk("punched-up"),
+        _punched_bulk("punched-down", "-R"),
     )
 }
 """Every load, in the order of a round: memory first, while nothing has been used yet."""
+
+
+EXTRA: Set[str] = {"churn", *(load.name for load in LOADS.values() if load.stage is Stage.PUNCHED)}
+"""Those that are put on a subject only where they are named: one takes minutes, the others need root."""
 
 
 def _spent(name: str, running: Running, before: float, amount: float) -> Figures:

@@ -79,6 +79,8 @@ _HELD = ("held-server", "held-client")
 _IDLE = ("idle-server", "idle-client")
 _FLOOD = ("datagrams-1", "datagrams-50", "datagrams-1-down", "datagrams-50-down")
 _FLOOD_CPU = tuple(f"{measure}-cpu" for measure in _FLOOD)
+_PUNCHED = ("punched-up", "punched-down")
+_PUNCHED_CPU = tuple(f"{measure}-cpu" for measure in _PUNCHED)
 _DATAGRAM_PING = ("datagram-ping-p50", "datagram-ping-p99")
 
 GATES: Sequence[Wanted] = (
@@ -139,6 +141,9 @@ GATES: Sequence[Wanted] = (
             ("log, % of the attacker's bytes", "log", 1.0),
         )
     ),
+    Wanted("punched bulk / frp xtcp QUIC", "relaykit-punched", _PUNCHED, ("frp-xtcp-quic",), 1.5),
+    Wanted("punched bulk: CPU / frp xtcp QUIC", "relaykit-punched", _PUNCHED_CPU, ("frp-xtcp-quic",), 1.0),
+    Wanted("punched first byte, ms", "relaykit-punched", ("punched-first-byte",), (), 500.0),
 )
 """What a release must reach."""
 
@@ -173,6 +178,8 @@ GOALS: Sequence[Wanted] = (
     Wanted("idle memory, MB", "relaykit-default", _IDLE, (), 60.0),
     Wanted("memory per held connection / frp default", "relaykit-default", _HELD, ("frp-default",), 1.0),
     Wanted("start of both ends to the first byte, ms", "relaykit-default", ("first-byte",), (), 1200.0),
+    Wanted("xtcp KCP bulk / frp xtcp KCP", "relaykit-xtcp-kcp", _PUNCHED, ("frp-xtcp-kcp",), 1.0),
+    Wanted("xtcp QUIC bulk / frp xtcp QUIC", "relaykit-xtcp-quic", _PUNCHED, ("frp-xtcp-quic",), 1.0),
 )
 """What is aimed at."""
 

@@ -23,6 +23,7 @@ from benchmarks.programs import (
     wait_for_port,
     wait_for_site,
 )
+from benchmarks.punched import BULK, ECHO, STUN_ADDRS, Meeting, Punched, meet
 from benchmarks.services import SITES, TLS_SITE, ServicePorts, Services, SitePorts
 
 __all__ = ["LIMITS", "MODES", "TOKEN", "Running", "Stage", "Subject", "available_subjects", "site_proxy"]
@@ -66,10 +67,11 @@ class Stage(enum.Enum):
     DATAGRAMS = "the same, and no streams before: flows of datagrams linger"
     SITES = "ports that sites share, which are told apart by their names"
     SLOW_LINE = "only a slow line between its two ends"
+    PUNCHED = "two clients behind routers of a laboratory, who meet past the server"
     ABUSE = "attacked by strangers and by a client, its log as talkative as by default"
 
 
-_EVERYWHERE = frozenset(Stage) - {Stage.ABUSE}
+_EVERYWHERE = frozenset(Stage) - {Stage.ABUSE, Stage.PUNCHED}
 
 
 @frozen
@@ -90,9 +92,14 @@ class Running:
     """The port that clients log in at, and strangers reach."""
     add_client: Callable[[str, str], Program] | None = None
     """Starts one more client, by a name, with these proxies; its output tells of each that is there."""
+    punched: Punched | None = None
+    """The laboratory, if it was started for one; then its programs are both clients."""
 
     def stop(self) -> None:
         """Ends it, the client first."""
+        if self.punched is not None:
+            self.punched.stop()
+            return
         for program in reversed(self.programs):
             program.stop()
         if self.line is not None:
@@ -137,6 +144,7 @@ def available_subjects() -> list[Subject]:
         for mode in MODES:
             start = _frp_like([frps], [frpc], mode)
             found.append(Subject(f"frp-{mode}", f"frp {mode}", _version(frps, "-v"), start, _stages(mode)))
+    found += _punched_subjects(server, version, frps or "", frpc or "")
     rathole = find_program("rathole", "RELAYKIT_RATHOLE_BIN")
     if rathole:
         version = _version(rathole, "--version")
@@ -146,9 +154,37 @@ def available_subjects() -> list[Subject]:
     return found
 
 
+def _punched_subjects(server: list[str], version: str, frps: str, frpc: str) -> Iterable[Subject]:
+    """Own ends that meet as they like best, and, as frp's do, our clients and its own at its server."""
+    own = 'peers = "relaykit"\n'
+    client = [sys.executable, "-m", "benchmarks.laboratory_client"]
+    best = Meeting(server, client, STUN_ADDRS, own, own)
+    yield Subject("relaykit-punched", "relaykit punched", version, _meeting(best), {Stage.PUNCHED})
+    if not (frps and frpc):
+        return
+    for protocol in ("quic", "kcp"):
+        lines = f'protocol = "{protocol}"\n'
+        for name, program, its in (
+            ("relaykit", client, version),
+            ("frp", [frpc], _version(frps, "-v")),
+        ):
+            start = _meeting(Meeting([frps], program, visitor_lines=lines))
+            title = f"{name} xtcp {protocol.upper()}"
+            yield Subject(f"{name}-xtcp-{protocol}", title, its, start, {Stage.PUNCHED})
+
+
+def _meeting(meeting: Meeting) -> Start:
+    def start(directory: Path, services: Services, stage: Stage) -> Running:
+        punched = meet(meeting, TOKEN, directory)
+        ports = evolve(services.ports, bulk=BULK, echo=ECHO)
+        return Running(ports, punched.clients, punched=punched)
+
+    return start
+
+
 def _stages(mode: str) -> Set[Stage]:
     """A server takes every mode at its bind port, so it is attacked in one only."""
-    return frozenset(Stage) if mode == "default" else _EVERYWHERE
+    return _EVERYWHERE | {Stage.ABUSE} if mode == "default" else _EVERYWHERE
 
 
 def _direct(directory: Path, services: Services, stage: Stage) -> Running:

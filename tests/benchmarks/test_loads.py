@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.loads import LOADS, MEASURES, parse_iperf, parse_wrk
+from benchmarks.loads import EXTRA, LOADS, MEASURES, parse_iperf, parse_wrk
 from benchmarks.programs import ProgramFailed
 from benchmarks.subjects import Stage
 
@@ -61,3 +61,10 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual(
             [name for name in names if not any(measure.startswith(name) for measure in MEASURES)], []
         )
+
+    def test_extra(self) -> None:
+        """Loads that need root, or take minutes, are not put on anything unless they are named."""
+        self.assertIn("churn", EXTRA)
+        self.assertLessEqual(EXTRA, set(LOADS))
+        for load in LOADS.values():
+            self.assertEqual(load.name in EXTRA, load.stage is Stage.PUNCHED or load.name == "churn")
