@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -82,6 +82,10 @@ class Pages:
     def get(self, name: str) -> Any:
         """A type by its name."""
         return self if name == self.name else TYPES.get(name)
+
+    def __iter__(self) -> Iterator[Any]:
+        """What names the installed types."""
+        return iter(TYPES)
 
     def make_ingress(self, options: Options, host: Any) -> Entrance:
         """The entrance."""
