@@ -52,6 +52,7 @@ nitpick_ignore = [
     ("py:class", name)
     for name in (
         "Any",
+        "Deferred",
         "IReactorTime",
         "bool",
         "bytes",

@@ -69,7 +69,7 @@ class IDirectPaths(Interface):
         :class:`relaykit.errors.RendezvousFailedError`, or with :class:`relaykit.errors.RefusedError` where
         the server takes no signals.  Cancelling ends the rendezvous at both ends.
 
-        ``on_overdue`` is called once if after :data:`relaykit.nat.direct_paths.OVERDUE_S` there is neither a
+        ``on_overdue`` is called once if after ``relaykit.nat.direct_paths.OVERDUE_S`` there is neither a
         path nor an error: whoever waits is to be served in another way.  A path may still come.
         """
 

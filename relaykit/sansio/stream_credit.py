@@ -2,13 +2,13 @@
 
 For streams of a protocol whose own credit cannot be withheld from one stream alone: a slow reader would hold
 all of them.  Both ends of a path keep to this in addition.  Each stream begins with
-:data:`INITIAL_CREDIT_BYTES`; more is given by records on a stream of their own::
+``INITIAL_CREDIT_BYTES``; more is given by records on a stream of their own::
 
      0  stream    8 bytes: the number of the stream
      8  limit     8 bytes: bytes that may be sent on it in all, from its beginning
 
 A limit never falls.  A record about a stream that is over means nothing.  Windows widen as in
-:mod:`relaykit.sansio.yamux.credit`.
+``relaykit.sansio.yamux.credit``.
 """
 
 from __future__ import annotations
