@@ -67,12 +67,13 @@ class LimitTestCase(RelayTestCase):
 
     def check_others(self, table: Table) -> None:
         """While some users wait for their turns, others of the same client have all that they want."""
-        (_, limited), (_, port) = self.publish_each((pour, table), (obey, {}))
+        (_, limited), (service, port) = self.publish_each((pour, table), (obey, {}))
         with contextlib.ExitStack() as waiting:
             slow = [waiting.enter_context(dial(limited)) for _ in range(3)]
             for each in slow:
                 receive_exactly(each, 1)
             order_exchange(port, ENOUGH_BYTES)
+            service.wait_served(1)
             for each in slow:
                 each.setblocking(False)
                 with contextlib.suppress(BlockingIOError):
