@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from relaykit.errors import HolePunchingError
 from relaykit.interfaces import IDatagramLeg, IHoles, IHoleSocket
 from relaykit.nat.driving import DatagramDriver
 from relaykit.nat.frp_discovery import DiscoveryFailed, ask
-from relaykit.nat.paths import EARLY_MAX
+from relaykit.nat.paths import PeerLeg
 from relaykit.nat.sockets import drop
 from relaykit.sansio.nat.frp_discovery import local_hosts
 from relaykit.sansio.nathole.hole import Hole, HolePunched
@@ -25,10 +24,8 @@ from relaykit.values import Address, Ended
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.interfaces import IDatagramReceiver
     from relaykit.nat.network_info import NetworkInfo
     from relaykit.nat.sockets import UdpSocket
-    from relaykit.sansio.contract import Buffer
     from relaykit.sansio.nathole.hole import HoleEvent
     from relaykit.sansio.nathole.instructions import Instructions
     from relaykit.sansio.nathole.messages import NatHoleResp
@@ -172,57 +169,30 @@ def _not_heard(instructions: Instructions) -> HolePunchingError:
 
 
 @implementer(IDatagramLeg)
-class HoleLeg:
+class HoleLeg(PeerLeg):
     """Datagrams to and from the peer through a hole.
 
-    Until a receiver is attached, and while it is paused, the last ``EARLY_MAX`` datagrams are kept.
     Datagrams of others are not shown, nor probes: those are answered until the peer speaks of something else.
     """
 
     def __init__(
         self, socket: UdpSocket, hole: HolePunched, driver: DatagramDriver[HoleEvent], codec: ProbeCodec
     ) -> None:
+        super().__init__(socket)
         self.peer = hole.peer
         self.host = socket.address
-        self.dropped = 0
-        self._socket = socket
         self._via = hole.via
         self._driver: DatagramDriver[HoleEvent] | None = driver
         self._codec = codec
-        self._receiver: IDatagramReceiver | None = None
-        self._paused = False
         self._closed = False
-        self._early: deque[bytes] = deque()
         socket.receiver = self._arrived
 
-    def attach(self, receiver: IDatagramReceiver) -> None:
-        self._receiver = receiver
-        self.resume()
-
-    def send(self, data: Buffer) -> bool:
-        if self._socket.send(bytes(data), self.peer):
-            return True
-        self.dropped += 1
-        return False
-
-    def pause(self) -> None:
-        self._paused = True
-
-    def resume(self) -> None:
-        self._paused = False
-        while self._early and self._receiver is not None and not self._paused:
-            self._receiver.datagram_received(self._early.popleft())
-
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self._settle()
-        self._socket.close()
-        self._early.clear()
-        receiver, self._receiver = self._receiver, None
-        if receiver is not None:
-            receiver.leg_lost(Ended.FINISHED)
+        if not self._closed:
+            self._closed = True
+            self._settle()
+            self._shut()
+            self._tell_lost(Ended.FINISHED)
 
     def _settle(self) -> None:
         """The peer knows that there is a hole: its probes are over."""
@@ -238,10 +208,4 @@ class HoleLeg:
                 self._driver.arrived(self._via, data, source, arrived_at)
                 return
             self._settle()
-        if self._receiver is not None and not self._paused:
-            self._receiver.datagram_received(data)
-        else:
-            self._early.append(data)
-            if len(self._early) > EARLY_MAX:
-                self._early.popleft()
-                self.dropped += 1
+        self._deliver(data)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.nat.punching import Punched, PunchingEvent
     from relaykit.values import Secret
 
-__all__ = ["EARLY_MAX", "StreamOpener", "TcpPath", "UdpPath"]
+__all__ = ["EARLY_MAX", "PeerLeg", "StreamOpener", "TcpPath", "UdpPath"]
 
 EARLY_MAX = 32
 """Datagrams kept for whoever is going to use a new path: the peer may be ready first."""
@@ -80,11 +80,65 @@ class _Path:
                 each.callback(why)
 
 
-@implementer(IBatchedDatagramLeg, IDirectPath, IProbedDatagramLeg)
-class UdpPath(_Path):
-    """Datagrams to and from the peer, through whatever is between; itself the datagram leg on it.
+class PeerLeg:
+    """What legs to one peer over a socket of their own have; a subclass has ``peer``.
 
     Until a receiver is attached, and while it is paused, the last ``EARLY_MAX`` datagrams are kept.
+    """
+
+    peer: Address
+
+    def __init__(self, socket: UdpSocket) -> None:
+        self.dropped = 0
+        self._socket = socket
+        self._receiver: IDatagramReceiver | None = None
+        self._paused = False
+        self._early: deque[bytes] = deque()
+
+    def attach(self, receiver: IDatagramReceiver) -> None:
+        self._receiver = receiver
+        self.resume()
+
+    def send(self, data: Buffer) -> bool:
+        if self._socket.send(bytes(data), self.peer):
+            return True
+        self.dropped += 1
+        return False
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        while self._early and self._receiver is not None and not self._paused:
+            self._receiver.datagram_received(self._early.popleft())
+
+    def _deliver(self, data: bytes) -> None:
+        """Hands on what is from the peer, or keeps it for a while."""
+        if self._receiver is not None and not self._paused:
+            self._receiver.datagram_received(data)
+            return
+        self._early.append(data)
+        if len(self._early) > EARLY_MAX:
+            self._early.popleft()
+            self.dropped += 1
+
+    def _shut(self) -> None:
+        """Sends and delivers nothing any more."""
+        self._socket.close()
+        self._early.clear()
+
+    def _tell_lost(self, why: Ended) -> None:
+        """Tells the receiver, which hears nothing afterwards."""
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.leg_lost(why)
+
+
+@implementer(IBatchedDatagramLeg, IDirectPath, IProbedDatagramLeg)
+class UdpPath(_Path, PeerLeg):
+    """Datagrams to and from the peer, through whatever is between; itself the datagram leg on it.
+
     Connectivity checks are not shown, nor datagrams of anybody but the peer.  The punching core keeps
     the path: it asks over it now and then, so that no NAT forgets it, and says where the peer has moved.
     """
@@ -105,18 +159,14 @@ class UdpPath(_Path):
 
         ``on_stranger`` is told who else sends what is no check: that may be the peer, elsewhere.
         """
-        super().__init__(role, result.peer, socket.address)
+        _Path.__init__(self, role, result.peer, socket.address)
+        PeerLeg.__init__(self, socket)
         self.result = result
-        self.dropped = 0
-        self._socket = socket
         self._driver = driver
         self._on_close = on_close
         self._over = over
         self._on_stranger = on_stranger
-        self._receiver: IDatagramReceiver | None = None
         self._takes_batches = False
-        self._paused = False
-        self._early: deque[bytes] = deque()
         socket.receiver = self._arrived
 
     # --- the path
@@ -154,30 +204,15 @@ class UdpPath(_Path):
         return self._socket.forbid_fragments()
 
     def attach(self, receiver: IDatagramReceiver) -> None:
-        self._receiver = receiver
         self._takes_batches = IBatchedDatagramReceiver.providedBy(receiver)
         if self._takes_batches:
             self._socket.receive_batches(self._arrived_together)
-        self.resume()
-
-    def send(self, data: Buffer) -> bool:
-        if self._socket.send(bytes(data), self.peer):
-            return True
-        self.dropped += 1
-        return False
+        super().attach(receiver)
 
     def send_many(self, datagrams: Sequence[bytes]) -> int:
         taken = self._socket.send_many(datagrams, self.peer)
         self.dropped += len(datagrams) - taken
         return taken
-
-    def pause(self) -> None:
-        self._paused = True
-
-    def resume(self) -> None:
-        self._paused = False
-        while self._early and self._receiver is not None and not self._paused:
-            self._receiver.datagram_received(self._early.popleft())
 
     # --- inside
 
@@ -185,14 +220,11 @@ class UdpPath(_Path):
         if self._ended is not None:
             return
         self._driver.stop()
-        self._socket.close()
-        self._early.clear()
+        self._shut()
         if self._on_close is not None:
             self._on_close()
         self._end(why)
-        receiver, self._receiver = self._receiver, None
-        if receiver is not None:
-            receiver.leg_lost(why)
+        self._tell_lost(why)
 
     def _arrived_together(self, datagrams: list[bytes], source: Address, arrived_at: str) -> None:
         """Hands on by one call what is from the peer, where no check is among it."""
@@ -211,13 +243,8 @@ class UdpPath(_Path):
         elif source != self.peer:
             if self._on_stranger is not None:
                 self._on_stranger(source)
-        elif self._receiver is not None and not self._paused:
-            self._receiver.datagram_received(data)
         else:
-            self._early.append(data)
-            if len(self._early) > EARLY_MAX:
-                self._early.popleft()
-                self.dropped += 1
+            self._deliver(data)
 
 
 @implementer(IDirectPath)
