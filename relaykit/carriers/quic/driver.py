@@ -118,7 +118,7 @@ class QuicDriver:
 
     def go_on_soon(self) -> None:
         """Tells in the next turn what the connection has kept while credit was withheld."""
-        self.turns.in_next_turn(self._go_on)
+        self.turns.in_next_turn(self._flush)
 
     def ask(self) -> Deferred[None]:
         """Asks the peer for an answer; fires when it is there, and never if the connection is lost before."""
@@ -185,9 +185,6 @@ class QuicDriver:
     def _flush_if_asked(self) -> None:
         if self._flush_asked:
             self._flush()
-
-    def _go_on(self) -> None:
-        self._flush()
 
     def _flush(self) -> None:
         """Tells what has happened, then sends what there is to send."""
