@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS
-from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.reference import reference
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, LocalPlugin
 from relaykit.plugins import ProxyTypes
@@ -78,8 +77,6 @@ def _types() -> Iterator[Feature]:
     installed = {each.name for each in ProxyTypes.installed() if each.module.startswith("relaykit.")}
     for name in sorted(installed):
         yield Feature("proxy types", f"``{name}``", HERE)
-    for name in sorted(set(NOT_IMPLEMENTED_TYPES) - installed):
-        yield Feature("proxy types", f"``{name}``", REFUSED)
 
 
 def _plugins() -> Iterator[Feature]:

@@ -391,11 +391,6 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "An installed package announces a proxy type that cannot be used.",
         "Update or uninstall the package that the message names.",
     ),
-    "not-available-yet": KnownProblem(
-        "Not available yet",
-        "This is a part of frp that relaykit does not have yet.",
-        "Leave it out, or use another type; the page on differences from frp lists what is missing.",
-    ),
     "visit-secret": KnownProblem(
         "The visitor's secret key is another one",
         "The visitor's secret key is not that of the proxy.",

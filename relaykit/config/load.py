@@ -8,9 +8,8 @@ from typing import Any, Literal, TypeVar
 
 from attrs import define, evolve, field, frozen
 
-from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import ConfigurationProblem, Findings, Report
-from relaykit.config.reading.decoding import ABSENT, Given, Reader, own_keys
+from relaykit.config.reading.decoding import Given, Reader, own_keys
 from relaykit.config.reading.entries import EntryReader, ProxyEntry, VisitorEntry
 from relaykit.config.reading.files import read_file
 from relaykit.config.reading.includes import included_files
@@ -23,7 +22,6 @@ from relaykit.errors import PluginError
 from relaykit.options import (
     NamedFile,
     Options,
-    Problem,
     ProxyCommon,
     VisitorCommon,
     is_led_back,
@@ -220,7 +218,6 @@ def _server(
     ingress_options = _ingress_options(reader, config, types)
     config = complete_server(config)
     found = check_server(config, allow_unsafe, token_given=token_given)
-    _add_not_implemented(found, reader)
     reader.findings(found, ())
     reader.report.raise_problems()
     return LoadedServer(config, ingress_options, tuple(reader.report.warnings))
@@ -229,17 +226,13 @@ def _server(
 def _ingress_options(reader: Reader, config: ServerConfig, types: ProxyTypes) -> dict[str, Options]:
     found: dict[str, Options] = {}
     met: dict[str, dict[str, Any]] = {
-        each.type_name: {}
-        for path in sorted(reader.type_keys_met)
-        for each in reader.type_keys()[path]
-        if each.is_installed
+        each.type_name: {} for path in sorted(reader.type_keys_met) for each in reader.type_keys()[path]
     }
     for name, table in {**met, **config.proxy_types}.items():
         path = ("proxyTypes", name)
         if name not in types:
             known = ", ".join(reference.name for reference in types)
-            what = "not available yet" if name in NOT_IMPLEMENTED_TYPES else f'unknown proxy type "{name}"'
-            reader.problem(path, what, hint=f"installed: {known}")
+            reader.problem(path, f'unknown proxy type "{name}"', hint=f"installed: {known}")
             continue
         try:
             cls: type[Options] = types.get(name).ingress_options
@@ -281,7 +274,6 @@ class _Client:
             self._include(reader, ("includes", position), pattern)
         config = complete_client(config)
         found = check_client(config, self._allow_unsafe, self._environ, token_given=self._token_given)
-        _add_not_implemented(found, reader)
         reader.findings(found, ())
         self._check_names(self._proxies)
         self._check_names(self._visitors)
@@ -411,19 +403,6 @@ def _common(
     options: type[Options] = cls
     reader.unknown_keys(given, (*own_keys(options), *besides), ())
     return reader.options(cls, given, ()) or cls()
-
-
-def _add_not_implemented(found: Findings, reader: Reader) -> None:
-    """Adds the keys of types that are not implemented yet, as far as a file uses them."""
-    for path in sorted(reader.type_keys_met):
-        owners = reader.type_keys()[path]
-        option = owners[0].option
-        value = reader.file_value(option)
-        if owners[0].is_installed or value in (ABSENT, option.default):
-            continue
-        names = ", ".join(dict.fromkeys(each.type_name for each in owners))
-        what = f"the proxy type{'s' if ',' in names else ''} {names}: not available yet"
-        found.warn((Problem(option.file_key or "", what),))
 
 
 def _where(key: str, program: str, types: ProxyTypes) -> str:

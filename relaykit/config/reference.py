@@ -12,12 +12,9 @@ from typing import Any
 from attrs import frozen
 
 from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS, Unavailable
-from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
-from relaykit.config.reading.type_keys import CLIENT_HALVES, SERVER_HALVES, type_keys
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.options import OptionField, Options, ProxyCommon, VisitorCommon, option_fields, options_class
-from relaykit.plugins import ProxyTypes
 from relaykit.values import Secret
 
 __all__ = ["Home", "ReferenceEntry", "homes_of", "reference", "type_text"]
@@ -60,16 +57,11 @@ class Home:
 
 def reference() -> Iterator[ReferenceEntry]:
     """Every key of both programs, in the order of declaration; tables after the keys beside them."""
-    yield from _program("server", ServerConfig, SERVER_KEYS, SERVER_HALVES)
-    yield from _program("client", ClientConfig, CLIENT_KEYS, CLIENT_HALVES)
+    yield from _entries("server", "", ServerConfig, SERVER_KEYS, "")
+    yield from _entries("client", "", ClientConfig, CLIENT_KEYS, "")
     yield from _entries("client", "proxies[]", ProxyCommon, (), "")
     yield from _entries("client", "visitors[]", VisitorCommon, (), "")
     state = "not available yet"
-    for name, each in NOT_IMPLEMENTED_TYPES.items():
-        yield from _entries("client", f"proxies[] with type {name}", each.proxy_options, (), state)
-    for name, each in NOT_IMPLEMENTED_TYPES.items():
-        if each.visitor_options is not None:
-            yield from _entries("client", f"visitors[] with type {name}", each.visitor_options, (), state)
     for name, cls in PROXY_PLUGINS.items():
         yield from _entries("client", f"proxies[].plugin with type {name}", cls, (), state)
     for name, cls in VISITOR_PLUGINS.items():
@@ -107,26 +99,12 @@ def homes_of(key: str) -> tuple[Home, ...]:
     )
 
 
-def _program(
-    program: str, cls: type[Options], unavailable: Iterable[Unavailable], halves: Iterable[str]
-) -> Iterator[ReferenceEntry]:
-    """The keys of a program's file, with those of types that are not implemented yet after the top level."""
-    top = [entry for entry in _entries(program, "", cls, unavailable, "") if not entry.table]
-    yield from top
-    for owner, *_ in type_keys(ProxyTypes(), halves).values():
-        option = owner.option
-        yield _entry(program, "", top[0].table_doc, option, "not available yet, no effect", option.file_key)
-    yield from (entry for entry in _entries(program, "", cls, unavailable, "") if entry.table)
-
-
-def _entry(
-    program: str, table: str, about: str, option: OptionField, availability: str, key: str | None = None
-) -> ReferenceEntry:
+def _entry(program: str, table: str, about: str, option: OptionField, availability: str) -> ReferenceEntry:
     return ReferenceEntry(
         program=program,
         table=table,
         table_doc=about,
-        key=key or option.key,
+        key=option.key,
         type=type_text(option.type),
         default=_default_text(option.default, option.required),
         doc=option.description,

@@ -5,9 +5,6 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.program import EXAMPLES, RELAYKIT
-from relaykit.commands.tunnels import commands
-from relaykit.config.not_implemented.types import NotImplementedType
-from relaykit.options import Options
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from tests.commands.terminal import run_printed
 
@@ -50,15 +47,6 @@ class ProgramTests(SynchronousTestCase):
         printed = run_printed(["secert"])
         self.assertEqual(printed.status, 2)
         self.assertIn("Did you mean secret", printed.stderr)
-
-    def test_not_available(self) -> None:
-        """A type of frp that is not there yet says so."""
-        self.install()
-        self.patch(commands, "NOT_IMPLEMENTED_TYPES", {"later": NotImplementedType(proxy_options=Options)})
-        printed = run_printed(["later", "8080", "--name", "app"])
-        self.assertEqual((printed.status, printed.stdout), (1, ""))
-        self.assertIn("the proxy type later is not available yet", printed.stderr)
-        self.assertIn("the proxy type later is not available yet", run_printed(["help", "later"]).stdout)
 
     def test_line_break(self) -> None:
         """A list with a line break in it is a mistake like any other."""

@@ -9,9 +9,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from relaykit.config.load import client_from_table, role_of, server_from_table
-from relaykit.config.not_implemented.types import NotImplementedType
 from relaykit.config.problems import ConfigurationProblems
-from relaykit.config.reading import type_keys
 from relaykit.errors import BrokenProxyType
 from relaykit.interfaces import IBackend, IClientHost, IIngress, IProxyType, IProxyTypeReference, IServerHost
 from relaykit.options import (
@@ -101,12 +99,6 @@ class KnockType:
 
     def make_backend(self, options: Options, host: IClientHost) -> IBackend:
         raise NotImplementedError
-
-
-class LaterKeys(Options, frozen=True, kw_only=True):
-    """The server's keys of a type that is not there yet."""
-
-    later_hours: Annotated[int, file_key("laterHours"), doc("Hours that something lasts.")] = 168
 
 
 @implementer(IPlugin, IProxyTypeReference)
@@ -633,14 +625,4 @@ class ForeignTypeTests(ConfigurationTestCase):
                 'frpc.toml:8: proxies[0].knockSize (proxy "a"): unknown key '
                 "(it belongs at the top of the file, as knockSize)",
             ],
-        )
-
-    def test_not_implemented(self) -> None:
-        """A key of types that are not there yet is told with their names."""
-        later = NotImplementedType(proxy_options=Options, ingress_options=LaterKeys)
-        self.patch(type_keys, "NOT_IMPLEMENTED_TYPES", {"later": later})
-        loaded = self.server("laterHours = 9\nvhostHTTPTimeout = 60\n")
-        self.assertEqual(
-            [str(each) for each in loaded.warnings if each.key != "auth.token"],
-            ["frps.toml:1: laterHours: the proxy type later: not available yet"],
         )

@@ -6,8 +6,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from docs._ext.features import HERE, features, readme_table
 from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS
-from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
-from relaykit.plugins import ProxyTypes
 from tests.layering import ROOT
 
 
@@ -15,13 +13,10 @@ class FeatureTests(SynchronousTestCase):
     """Tests for what is said to be here, and not to be here."""
 
     def test_types(self) -> None:
-        """A built-in type is here, and one whose keys alone are known is not."""
-        told = {row.name: row.is_here for row in features() if row.kind == "proxy types"}
-        built_in = {each.name for each in ProxyTypes.installed() if each.module.startswith("relaykit.")}
-        self.assertEqual({name.strip("`") for name, is_here in told.items() if is_here}, built_in)
-        self.assertEqual(
-            {name.strip("`") for name, is_here in told.items() if not is_here}, set(NOT_IMPLEMENTED_TYPES)
-        )
+        """The eight types of frp are built in, and each is here."""
+        told = {row.name.strip("`"): row.today for row in features() if row.kind == "proxy types"}
+        types = ["http", "https", "stcp", "sudp", "tcp", "tcpmux", "udp", "xtcp"]
+        self.assertEqual(told, dict.fromkeys(types, HERE))
 
     def test_keys(self) -> None:
         """Whatever a file is refused for, or warned of, is not here."""

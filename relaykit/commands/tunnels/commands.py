@@ -22,7 +22,6 @@ from attrs import evolve, frozen
 from relaykit.commands.flags import PORT, SETTINGS, STATE_DIR, called
 from relaykit.commands.tunnels.flags import KeyFlag, flags_of, sentence
 from relaykit.commands.tunnels.services import Service, local_service
-from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import ConfigurationProblem
 from relaykit.dataplane.listening import bind
 from relaykit.errors import BrokenProxyType, PluginError, RelaykitError
@@ -296,11 +295,9 @@ def command_named(name: str) -> click.Command | None:
         types = ProxyTypes.installed()
         tunnel = find_tunnel(types, name)
     except PluginError as error:
-        return _unusable(name, error, "")
+        return _unusable(name, error)
     if tunnel is not None:
         return tunnel.command(find_others(types, name))
-    if name in NOT_IMPLEMENTED_TYPES and name not in types:
-        return _unusable(name, f"the proxy type {name} is not available yet", "not-available-yet")
     return None
 
 
@@ -319,12 +316,12 @@ def _tunnel(proxy_type: Any, command: str) -> TunnelCommand:
     )
 
 
-def _unusable(name: str, why: PluginError | str, problem: str) -> click.Command:
+def _unusable(name: str, why: PluginError) -> click.Command:
     """A command that says why it is none, whatever flags it was given."""
 
     @click.pass_context
     def run(ctx: click.Context) -> int:
-        ctx.obj.explain(why, problem)
+        ctx.obj.explain(why)
         return 1
 
     return click.Command(

@@ -1,1 +1,1 @@
-"""What frp has and relaykit has not yet: proxy types, and keys.  Files that use them are checked in full."""
+"""What frp has and relaykit has not yet.  Files that use it are checked in full."""

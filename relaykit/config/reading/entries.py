@@ -9,7 +9,6 @@ import msgspec
 from attrs import define, frozen
 
 from relaykit import escaping
-from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.problems import Findings
 from relaykit.config.reading.decoding import Given, Reader, nearest, own_keys
 from relaykit.config.rules.checking import check_proxy, check_visitor, value_problems
@@ -32,8 +31,7 @@ _PLUGIN = "plugin"
 class Entry(Generic[CommonT]):
     """One proxy or visitor of a file, started or not.
 
-    ``type`` is None where no installed package has it; ``plugin_type`` is empty if it has no plugin, and
-    ``plugin`` has that table's further keys.
+    ``plugin_type`` is empty if it has no plugin, and ``plugin`` has that table's further keys.
     """
 
     reader: Reader
@@ -41,20 +39,16 @@ class Entry(Generic[CommonT]):
     subject: str
     common: CommonT
     options: Options
-    type: IProxyType | None
+    type: IProxyType
     plugin_type: str
     plugin: LocalPlugin | None
 
-    def check(self, found: Findings, kind: str) -> None:
+    def check(self, found: Findings) -> None:
         """Reports what a check found, what is wrong with the plugin, and what is not available yet."""
         if self.plugin is not None:
             found.add(self.plugin.problems(), _PLUGIN)
             found.add(secret_problems(self.plugin), _PLUGIN)
-        if not found.problems and not self.reader.is_blamed(self.path):
-            if self.type is None:
-                reason = f"the {kind} type {self.common.type}: not available yet"
-                found.unavailable.append(Problem("type", reason))
-            elif self.plugin is not None and not self.plugin.endpoint:
+            if not (self.plugin.endpoint or found.problems or self.reader.is_blamed(self.path)):
                 reason = f"the plugin {self.plugin_type}: not available yet"
                 found.unavailable.append(Problem(f"{_PLUGIN}.type", reason))
         self.reader.findings(found, self.path, subject=self.subject)
@@ -65,8 +59,8 @@ class ProxyEntry(Entry[ProxyCommon]):
 
     @property
     def is_groupable(self) -> bool:
-        """Whether its type has groups, or is not known yet."""
-        return self.type is None or IGroupableProxyType.providedBy(self.type)
+        """Whether its type has groups."""
+        return IGroupableProxyType.providedBy(self.type)
 
     def completed(self, user: str) -> ProxyCommon:
         """Its common keys with nothing left open, checked; ``user`` is the client's own."""
@@ -77,9 +71,9 @@ class ProxyEntry(Entry[ProxyCommon]):
             user=user,
             has_plugin=self.plugin is not None,
             is_groupable=self.is_groupable,
-            takes_datagrams=None if self.type is None else IDatagramProxyType.providedBy(self.type),
+            takes_datagrams=IDatagramProxyType.providedBy(self.type),
         )
-        self.check(found, "proxy")
+        self.check(found)
         if self.plugin is not None and self.plugin.endpoint:
             common = msgspec.structs.replace(common, local=self.plugin.endpoint)
         return common
@@ -91,7 +85,7 @@ class VisitorEntry(Entry[VisitorCommon]):
     def completed(self, user: str) -> VisitorCommon:
         """Its common keys with nothing left open, checked; ``user`` is the client's own."""
         common = complete_visitor(self.common, user)
-        self.check(check_visitor(common, self.options), "visitor")
+        self.check(check_visitor(common, self.options))
         return common
 
 
@@ -158,8 +152,7 @@ class EntryReader:
         plugin_type, plugin = self._plugin(given, of.plugins, path, subject)
         if common is None or options is None:
             return None
-        found = self.types.get(name) if name in self.types else None
-        return self.reader, path, subject, common, options, found, plugin_type, plugin
+        return self.reader, path, subject, common, options, self.types.get(name), plugin_type, plugin
 
     # --- the type ---------------------------------------------------------------------------
 
@@ -190,7 +183,7 @@ class EntryReader:
         return found
 
     def _declared(self, name: str, of: _List[CommonT]) -> type[Options] | None:
-        found = self.types.get(name) if name in self.types else NOT_IMPLEMENTED_TYPES.get(name)
+        found = self.types.get(name) if name in self.types else None
         declared: type[Options] | None = getattr(found, of.half, None)
         return declared
 
@@ -201,7 +194,7 @@ class EntryReader:
             return None
 
     def _names(self) -> set[str]:
-        return {reference.name for reference in self.types} | set(NOT_IMPLEMENTED_TYPES)
+        return {reference.name for reference in self.types}
 
     # --- keys -------------------------------------------------------------------------------
 

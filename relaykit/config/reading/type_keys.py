@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.text.documents import KeyPath, fold, key_path
 from relaykit.errors import PluginError
 from relaykit.options import OptionField, option_fields
@@ -26,11 +25,10 @@ CLIENT_HALVES = ("proxy_options", "visitor_options")
 
 @frozen
 class Owner:
-    """One proxy type that has a key: which field it is there, and whether a package provides the type."""
+    """One proxy type that has a key, and which field it is there."""
 
     type_name: str
     option: OptionField
-    is_installed: bool
 
 
 TypeKeys = Mapping[KeyPath, tuple[Owner, ...]]
@@ -38,33 +36,24 @@ TypeKeys = Mapping[KeyPath, tuple[Owner, ...]]
 
 
 def type_keys(types: ProxyTypes, halves: Iterable[str]) -> TypeKeys:
-    """The keys that proxy types declare; imports every installed type, and leaves out what cannot be used.
-
-    Of types that are not implemented yet, a key counts only while no installed type has it.
-    """
+    """The keys that proxy types declare; imports every installed type, and leaves out what cannot be used."""
     found: dict[KeyPath, list[Owner]] = {}
     for each in _owners(types, tuple(halves)):
         found.setdefault(fold(key_path(each.option.file_key or "")), []).append(each)
-    return {
-        path: tuple(each for each in owners if each.is_installed) or tuple(owners)
-        for path, owners in found.items()
-    }
+    return {path: tuple(owners) for path, owners in found.items()}
 
 
 def _owners(types: ProxyTypes, halves: tuple[str, ...]) -> Iterable[Owner]:
     for reference in types:
         try:
-            yield from _of_type(reference.name, types.get(reference.name), halves, True)
+            yield from _of_type(reference.name, types.get(reference.name), halves)
         except PluginError:
             continue
-    for name, each in NOT_IMPLEMENTED_TYPES.items():
-        if name not in types:
-            yield from _of_type(name, each, halves, False)
 
 
-def _of_type(name: str, found: object, halves: tuple[str, ...], is_installed: bool) -> Iterable[Owner]:
+def _of_type(name: str, found: object, halves: tuple[str, ...]) -> Iterable[Owner]:
     for half in halves:
         cls = getattr(found, half, None)
         for each in () if cls is None else option_fields(cls):
             if each.file_key is not None:
-                yield Owner(name, each, is_installed)
+                yield Owner(name, each)

@@ -137,13 +137,13 @@ def check_proxy(
     user: str = "",
     has_plugin: bool = False,
     is_groupable: bool = True,
-    takes_datagrams: bool | None = False,
+    takes_datagrams: bool = False,
 ) -> Findings:
     """Everything that is wrong or worth a warning in one proxy.
 
     The server knows the proxy by the name of the client's ``user`` and its own.  A plugin stands for the
     local service.  ``is_groupable`` says whether the type has groups, and ``takes_datagrams`` whether it
-    leads to a service that takes datagrams; None if that is not known.
+    leads to a service that takes datagrams.
     """
     found = Findings()
     found.add(_proxy_problems(common, has_plugin, takes_datagrams))
@@ -184,7 +184,7 @@ def _too_long(names: Mapping[str, str], user: str = "") -> Iterator[Problem]:
             )
 
 
-def _proxy_problems(common: ProxyCommon, has_plugin: bool, takes_datagrams: bool | None) -> Iterator[Problem]:
+def _proxy_problems(common: ProxyCommon, has_plugin: bool, takes_datagrams: bool) -> Iterator[Problem]:
     transport = common.transport
     if not common.name:
         yield Problem("name", "must be given")
@@ -255,14 +255,14 @@ def _leads_to_datagrams(endpoint: str) -> bool:
     return endpoint.lower().startswith("udp:")
 
 
-def _local_problems(common: ProxyCommon, has_plugin: bool, takes_datagrams: bool | None) -> Iterator[Problem]:
+def _local_problems(common: ProxyCommon, has_plugin: bool, takes_datagrams: bool) -> Iterator[Problem]:
     if not common.local:
         return
     if common.local_port or has_plugin:
         yield Problem("local", "cannot be given together with localPort or plugin")
     if reason := endpoint_problem(common.local):
         yield Problem("local", f'"{common.local}" is not an endpoint: {reason}')
-    elif takes_datagrams not in (None, _leads_to_datagrams(common.local)):
+    elif takes_datagrams != _leads_to_datagrams(common.local):
         service = "udp:127.0.0.1:53, for datagrams" if takes_datagrams else "tcp:127.0.0.1:22, for streams"
         reason = f"proxies of type {common.type} need such as {service}"
         yield Problem("local", f'"{common.local}" is of the wrong kind: {reason}')

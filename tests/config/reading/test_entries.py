@@ -6,16 +6,13 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from relaykit.config.not_implemented.types import NotImplementedType
 from relaykit.config.problems import Report
-from relaykit.config.reading import entries as entries_module
 from relaykit.config.reading.decoding import Reader
 from relaykit.config.reading.entries import EntryReader
 from relaykit.config.schema.local_plugins import UnixSocketPlugin
 from relaykit.config.text.documents import Document, Format
 from relaykit.interfaces import IDatagramProxyType
 from relaykit.plugins import ProxyTypes
-from relaykit.proxies.stcp import StcpOptions
 from relaykit.proxies.tcp import TcpOptions
 from tests.config.cases import builtin_types
 
@@ -95,25 +92,8 @@ class EntryTests(SynchronousTestCase):
         self.assertIn('proxies[0].healthCheck.type (proxy "a"): connects by TCP', str(warning))
         self.assertEqual(problems(reading), [])
 
-    def test_later_types(self) -> None:
-        """A type that is not available yet is checked in full, and refused when nothing else is wrong."""
-        later = NotImplementedType(proxy_options=StcpOptions)
-        self.patch(entries_module, "NOT_IMPLEMENTED_TYPES", {"later": later})
-        for more, problem in (
-            ({"secretKey": "s"}, 'proxies[0].type (proxy "a"): the proxy type later: not available yet'),
-            (
-                {"secretKey": 1},
-                'proxies[0].secretKey (proxy "a"): must be a text, not a number (put it in quotes)',
-            ),
-            ({"secretKey": "s", "foo": 1}, 'proxies[0].foo (proxy "a"): unknown key'),
-        ):
-            reading = entries()
-            (entry,) = reading.proxies([{"name": "a", "type": "later", "localPort": 1, **more}])
-            entry.completed("")
-            self.assertEqual(problems(reading), [problem])
-
     def test_later_plugins(self) -> None:
-        """So is a plugin."""
+        """A plugin that is not available yet is checked in full, and refused when nothing else is wrong."""
         for more, problem in (
             ({"type": "static_file", "localPath": "x"}, "type"),
             ({"type": "static_file"}, "localPath"),

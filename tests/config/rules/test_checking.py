@@ -244,9 +244,6 @@ class ProxyTests(SynchronousTestCase):
             common = ProxyCommon(name="a", type="plain", local=local)
             self.assertEqual(keys(check_proxy(common, Plain())), of_streams, local)
             self.assertEqual(keys(check_proxy(common, Plain(), takes_datagrams=True)), of_datagrams, local)
-        self.assertEqual(keys(check_proxy(common, Plain(), takes_datagrams=None)), ["local"])
-        common = ProxyCommon(name="a", type="unknown", local="udp:127.0.0.1:53")
-        self.assertEqual(keys(check_proxy(common, Plain(), takes_datagrams=None)), [])
 
     def test_announced_datagrams(self) -> None:
         """Version 1 of the PROXY protocol cannot name a user of datagrams, which is said."""

@@ -5,7 +5,6 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.not_implemented.types import NOT_IMPLEMENTED_TYPES
 from relaykit.config.schema import (
     ClientConfig,
     HttpPlugin,
@@ -70,11 +69,10 @@ class SchemaTests(SynchronousTestCase):
     def test_limits(self) -> None:
         """Every number of every table has limits: of both programs, of proxies and visitors, of each type."""
         types = ProxyTypes.installed()
-        installed = [types.get(reference.name) for reference in types]
         roots: list[type[Options]] = [ServerConfig, ClientConfig, ProxyCommon, VisitorCommon]
-        for each in (*installed, *NOT_IMPLEMENTED_TYPES.values()):
+        for found in [types.get(reference.name) for reference in types]:
             for name in ("proxy_options", "visitor_options", "ingress_options"):
-                roots += [cls] if (cls := getattr(each, name, None)) is not None else []
+                roots += [cls] if (cls := getattr(found, name, None)) is not None else []
         roots += [*PROXY_PLUGINS.values(), *VISITOR_PLUGINS.values()]
         numbers = [
             (each, f"{cls.__name__}.{each.name}")
