@@ -14,6 +14,7 @@ from relaykit.carriers.quic.adapter import available
 from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.paths import DialHost, PathRoute, Route
 from relaykit.client.watching import NetworkWatch, has_moved
+from relaykit.config.schema.addresses import host_and_port
 from relaykit.dataplane.datagram_sockets import listen_datagrams
 from relaykit.dataplane.dialing import dial_datagram_endpoint, dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from relaykit.client.direct import MakePunching
     from relaykit.config.schema import ClientConfig
+    from relaykit.dataplane.name_server import NameServer
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import (
         IDatagramAcceptor,
@@ -80,6 +82,7 @@ class Network:
 def make_network(config: ClientConfig, reactor: Any) -> Network:
     """The network of this machine, as configured."""
     poller = make_poller(reactor)
+    poller.name_server = _name_server(config, reactor)
     return Network(
         _make_route(config, poller),
         lambda endpoint: dial_endpoint(poller, endpoint),
@@ -96,6 +99,15 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
         _make_holes,
         partial(_datagram_streams, poller),
     )
+
+
+def _name_server(config: ClientConfig, reactor: Any) -> NameServer | None:
+    if not config.dns_server:
+        return None
+    # Most clients do without what it takes to speak with name servers.
+    from relaykit.dataplane.name_server import DNS_PORT, NameServer
+
+    return NameServer(reactor, *host_and_port(config.dns_server, DNS_PORT))
 
 
 def _make_holes(clock: IReactorTime, network_info: NetworkInfo, stun_server: str) -> IHoles:

@@ -13,6 +13,7 @@ from zope.interface import implementer
 from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.certificates.files import TlsContents, TlsFiles, WatchedFiles
 from relaykit.dataplane.dialing import dial, dial_datagrams
+from relaykit.dataplane.sockets import set_keepalive
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.errors import TransportSecurityError
 from relaykit.interfaces import IDialHost, ISecureLeg, IStreamPath
@@ -21,6 +22,8 @@ from relaykit.sansio.parsers.first_bytes import CUSTOM_TLS_BYTE
 from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
+    import socket
+
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.config.schema import ClientConfig
@@ -143,8 +146,12 @@ class DialHost:
             self._config.server_port,
             float(transport.dial_server_timeout),
             transport.connect_server_local_ip,
-            share_port,
+            self._prepare,
         )
+
+    def _prepare(self, plain: socket.socket) -> None:
+        share_port(plain)
+        set_keepalive(plain, self._config.transport.dial_server_keepalive)
 
     def dial_datagrams(self) -> Deferred[IDatagramLeg]:
         config = self._config

@@ -8,12 +8,12 @@ import functools
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from zope.interface import implementer
 
@@ -29,6 +29,7 @@ from relaykit.values import Address
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IHostResolution
+    from twisted.python.failure import Failure
 
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IDatagramLeg, IStreamLeg
@@ -53,7 +54,10 @@ QUEUE_FULL_PAUSE_S = 0.02
 room.  Source: connect(2), EAGAIN."""
 
 MOST_ADDRESSES = 8
-"""Addresses of one host that are tried."""
+"""Addresses of one host that are tried, the versions of IP mixed."""
+
+MOST_RESOLVED = 64
+"""Addresses of one host that are looked at: those of one version of IP may come before all of the other."""
 
 HIGHEST_PORT = 65535
 
@@ -260,7 +264,7 @@ class _Dial:
         self._timeout_s = timeout_s
         self._deadline: IDelayedCall | None = None
         self._next: IDelayedCall | None = None
-        self._resolution: _Resolution | None = None
+        self._resolution: _Resolution | Deferred[Any] | None = None
         self._why = "it has no address"
         self._problem = "unknown-host"
         self._short = False
@@ -276,15 +280,35 @@ class _Dial:
     def resolve(self, host: str, port: int) -> Deferred[Any]:
         """Finds out the addresses of a name and tries them."""
         self._set_deadline()
-        self._resolution = _Resolution(self, host, port)
-        self._resolution.start()
+        server = self.poller.name_server
+        if server is None:
+            resolution = self._resolution = _Resolution(self, host, port)
+            resolution.start()
+        else:
+            asking = self._resolution = server.addresses(host)
+            asking.addCallbacks(self._looked_up, self._not_looked_up, callbackArgs=(port,)).addErrback(
+                lambda failure: failure.trap(CancelledError)
+            )
         return self._answer
+
+    def _looked_up(self, hosts: Sequence[str], port: int) -> None:
+        addresses = [(family, (host, port)) for host in hosts if (family := _numeric(host)) is not None]
+        self.resolved(_mixed(addresses))
+
+    def _not_looked_up(self, failure: Failure) -> None:
+        failure.trap(ConnectionFailed)
+        self._why = failure.getErrorMessage()
+        self.resolved([])
 
     def resolved(self, addresses: list[tuple[socket.AddressFamily, Any]]) -> None:
         """Goes on with what a name stands for."""
         if not self._done:
             self._resolution = None
-            self._left.extend(addresses)
+            source = _numeric(self.kind.source) if self.kind.source else None
+            fitting = [each for each in addresses if source in (None, each[0])]
+            if addresses and not fitting:
+                self._why = f"it has no address of the version of IP that {self.kind.source} has"
+            self._left.extend(fitting[:MOST_ADDRESSES])
             self._try_next()
 
     def connected(self, attempt: _Attempt, plain: socket.socket, target: Any) -> None:
@@ -476,7 +500,7 @@ class _Resolution:
         self._running = resolutionInProgress
 
     def addressResolved(self, address: IAddress) -> None:
-        if len(self._addresses) >= MOST_ADDRESSES:
+        if len(self._addresses) >= MOST_RESOLVED:
             return
         if isinstance(address, IPv4Address):
             self._addresses.append((socket.AF_INET, (address.host, address.port)))

@@ -13,7 +13,14 @@ from zope.interface import implementer
 
 from relaykit.dataplane.exhaustion import EXHAUSTED
 from relaykit.dataplane.poller import READ
-from relaykit.dataplane.sockets import INHERITS_OPTIONS, SocketLeg, address_of, reason_of, tune
+from relaykit.dataplane.sockets import (
+    INHERITS_OPTIONS,
+    KEEPALIVE_IDLE_S,
+    SocketLeg,
+    address_of,
+    reason_of,
+    tune,
+)
 from relaykit.descriptors import descriptor_limit
 from relaykit.errors import RelaykitError
 from relaykit.interfaces import IKernelLeg, IListeningPort
@@ -122,10 +129,12 @@ class ListeningPort:
         address: Address | None,
         highest: int | None = None,
         give_back: Callable[[], None] | None = None,
+        keepalive_s: int = KEEPALIVE_IDLE_S,
     ) -> None:
         """``highest`` is the highest descriptor that a connection may have.
 
-        ``give_back`` is called when the port is closed, in place of closing the socket.
+        ``give_back`` is called when the port is closed, in place of closing the socket.  ``keepalive_s`` as
+        for :func:`relaykit.dataplane.sockets.set_keepalive`.
         """
         self.interest = self.watched = 0
         self.address = address
@@ -137,6 +146,7 @@ class ListeningPort:
         self._is_unix = address is None
         self._highest = highest
         self._give_back = give_back
+        self._keepalive_s = keepalive_s
         self._rested = False
         self._resumption: IDelayedCall | None = None
         _spare.restore()
@@ -189,7 +199,7 @@ class ListeningPort:
         peer = host = None
         if not self._is_unix:
             if not INHERITS_OPTIONS:
-                tune(plain)
+                tune(plain, self._keepalive_s)
             peer = address_of(name)
             try:
                 host = self._fixed_host or address_of(plain.getsockname())
@@ -263,12 +273,14 @@ def listen_tcp(
     acceptor: ILegAcceptor,
     backlog: int = BACKLOG,
     for_users: bool = False,
+    keepalive_s: int = KEEPALIVE_IDLE_S,
 ) -> ListeningPort:
     """Opens a TCP port; 0 lets the kernel pick one, ``address`` tells which.
 
     ``host`` is an IP address of this machine.  An empty one, ``::`` and ``0.0.0.0`` all mean every
     address, IPv4 and IPv6, as far as the machine has them.  A port ``for_users`` takes no connection
-    with one of the last descriptors: what serves those who are there needs them.
+    with one of the last descriptors: what serves those who are there needs them.  ``keepalive_s`` is for its
+    connections, as for :func:`relaykit.dataplane.sockets.set_keepalive`.
 
     :raises PortInUse: another socket listens there.
     :raises PortForbidden: this process may not listen there.
@@ -276,12 +288,14 @@ def listen_tcp(
     """
     plain = bind(host, port, socket.SOCK_STREAM)
     try:
+        tune(plain, keepalive_s)
         plain.listen(backlog)
         address = address_of(plain.getsockname())
     except OSError as error:
         plain.close()
         raise _listen_failed(_where(host, port), error) from error
-    return ListeningPort(poller, plain, acceptor, address, highest_for_users() if for_users else None)
+    highest = highest_for_users() if for_users else None
+    return ListeningPort(poller, plain, acceptor, address, highest, keepalive_s=keepalive_s)
 
 
 def highest_for_users() -> int | None:
@@ -367,8 +381,6 @@ def _bind(host: str, port: int, kind: socket.SocketKind, both: bool = False) -> 
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             plain.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
-        if kind == socket.SOCK_STREAM:
-            tune(plain)
         # As bytes, or Python would load its tables of international names.
         flags = socket.AI_NUMERICHOST | socket.AI_PASSIVE
         plain.bind(socket.getaddrinfo(host.encode(), port, family, kind, 0, flags)[0][4])

@@ -26,7 +26,7 @@ from relaykit.dataplane.listening import (
     highest_for_users,
     listen_tcp,
 )
-from relaykit.dataplane.sockets import address_of, reason_of, tune
+from relaykit.dataplane.sockets import KEEPALIVE_IDLE_S, address_of, reason_of, set_keepalive, tune
 from relaykit.interfaces import IListeningPort
 
 if TYPE_CHECKING:
@@ -163,16 +163,26 @@ class PassedSockets:
         return [str(each) for each in self._passed if not each.was_used]
 
     def listen_tcp(
-        self, poller: Poller, host: str, port: int, acceptor: ILegAcceptor, for_users: bool = False
+        self,
+        poller: Poller,
+        host: str,
+        port: int,
+        acceptor: ILegAcceptor,
+        for_users: bool = False,
+        keepalive_s: int = KEEPALIVE_IDLE_S,
     ) -> IListeningPort:
         """As :func:`relaykit.dataplane.listening.listen_tcp`."""
         taken = self._take(socket.SOCK_STREAM, host, port)
         if not taken:
-            return listen_tcp(poller, host, port, acceptor, for_users=for_users)
+            return listen_tcp(poller, host, port, acceptor, for_users=for_users, keepalive_s=keepalive_s)
         highest = highest_for_users() if for_users else None
+        for each in taken:
+            set_keepalive(each.plain, keepalive_s)
         return _one(
             [
-                ListeningPort(poller, each.plain, acceptor, each.address, highest, each.give_back)
+                ListeningPort(
+                    poller, each.plain, acceptor, each.address, highest, each.give_back, keepalive_s
+                )
                 for each in taken
             ]
         )

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorFDSet, IReactorTime
     from twisted.python.failure import Failure
 
+    from relaykit.dataplane.name_server import NameServer
+
     class PollingReactor(IReactorFDSet, IReactorTime):
         """A reactor that descriptors can be registered with."""
 
@@ -115,6 +117,8 @@ class Poller:
         """Looks after the TCP connections of all legs."""
         self.sources = SourceCounts()
         """How many sources of datagrams there are, at all ports and on all lanes."""
+        self.name_server: NameServer | None = None
+        """Where names are looked up; None for the reactor's resolver."""
         self.taken_bytes = 0
         """Bytes read since output last went out; descriptors count them."""
         self._calls: dict[Callable[[], None], None] = {}

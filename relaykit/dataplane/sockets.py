@@ -39,6 +39,7 @@ __all__ = [
     "meets_itself",
     "reason_of",
     "reset_on_close",
+    "set_keepalive",
     "tune",
 ]
 
@@ -60,7 +61,8 @@ END_LINGER_S = 2.0
 reset the connection, and a reset destroys what the peer has not read yet."""
 
 KEEPALIVE_IDLE_S = 60
-"""Silence after which the kernel asks the peer for a sign of life."""
+"""Silence after which the kernel asks the peer for a sign of life; of connections between client and server
+``transport.dialServerKeepalive`` and ``transport.tcpKeepalive``."""
 
 KEEPALIVE_INTERVAL_S = 15
 """Time between two questions."""
@@ -100,19 +102,8 @@ _LOOKS = int(FLUSH_LINGER_S / LOST_LINGER_S)
 INHERITS_OPTIONS = sys.platform.startswith("linux")
 """Whether accepted sockets have the options of the listening one."""
 
-_TCP_OPTIONS = [
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, option), value)
-        for option, value in (
-            ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
-            ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
-            ("TCP_KEEPCNT", KEEPALIVE_COUNT),
-        )
-        if hasattr(socket, option)
-    ),
-]
+MOST_KEEPALIVE_IDLE_S = 32_767
+"""Longest silence that Linux takes.  Source: tcp(7), MAX_TCP_KEEPIDLE."""
 
 _ENDINGS = {
     errno.ETIMEDOUT: Ended.TIMEOUT,
@@ -175,15 +166,36 @@ def _is_local(peer: Address, host: Address | None) -> bool:
     return peer.host.startswith("127.") or peer.host == "::1" or (host is not None and host.host == peer.host)
 
 
-def tune(plain: socket.socket) -> None:
-    """Sets what every TCP socket here has: no delay, keepalive.
+def tune(plain: socket.socket, keepalive_s: int = KEEPALIVE_IDLE_S) -> None:
+    """Sets what every TCP socket here has: no delay, keepalive (see :func:`set_keepalive`).
 
     On Linux accepted sockets inherit all of it from the listening one.
     """
     if plain.family == getattr(socket, "AF_UNIX", None):
         return
     with contextlib.suppress(OSError):
-        for level, option, value in _TCP_OPTIONS:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    set_keepalive(plain, keepalive_s)
+
+
+def set_keepalive(plain: socket.socket, idle_s: int) -> None:
+    """Has the kernel ask the peer of a TCP socket for a sign of life after so much silence.
+
+    Negative: it never asks.  What the system does not have is left out.
+    """
+    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(idle_s > 0))]
+    if idle_s > 0:
+        options += [
+            (socket.IPPROTO_TCP, getattr(socket, option), value)
+            for option, value in (
+                ("TCP_KEEPIDLE", min(idle_s, MOST_KEEPALIVE_IDLE_S)),
+                ("TCP_KEEPINTVL", min(idle_s, KEEPALIVE_INTERVAL_S)),
+                ("TCP_KEEPCNT", KEEPALIVE_COUNT),
+            )
+            if hasattr(socket, option)
+        ]
+    with contextlib.suppress(OSError):
+        for level, option, value in options:
             plain.setsockopt(level, option, value)
 
 

@@ -127,7 +127,12 @@ class ServerParts:
         config, types = self._composition.config, self._composition.types
         try:
             self._acceptor.startService()
-            self._bind_port = self._network.listen(config.bind_addr, config.bind_port, self._acceptor)
+            self._bind_port = self._network.listen(
+                config.bind_addr,
+                config.bind_port,
+                self._acceptor,
+                keepalive_s=config.transport.tcp_keepalive,
+            )
             self._shared_ports.adopt(config.bind_addr, self._bind_port, self._acceptor)
             self._ingresses.open(types.get(name) for name in self._composition.ingress_options)
             self._tls.start()

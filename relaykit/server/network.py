@@ -23,9 +23,10 @@ __all__ = ["Network", "make_network", "network_of_process"]
 class Network:
     """Where clients and users come from.
 
-    ``listen(host, port, acceptor, for_users=False)`` opens a TCP port and ``listen_datagrams(host, port,
-    acceptor)`` a UDP port; both raise :class:`relaykit.dataplane.listening.ListenFailed`.  ``unused()`` tells
-    the sockets that this process was started with and on which nobody has listened yet.
+    ``listen(host, port, acceptor, for_users=False, keepalive_s=60)`` opens a TCP port and
+    ``listen_datagrams(host, port, acceptor)`` a UDP port; both raise
+    :class:`relaykit.dataplane.listening.ListenFailed`.  ``unused()`` tells the sockets that this process was
+    started with and on which nobody has listened yet.
     """
 
     poller: Poller

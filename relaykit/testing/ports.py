@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.datagrams import DatagramLeg
 from relaykit.dataplane.listening import PortInUse
+from relaykit.dataplane.sockets import KEEPALIVE_IDLE_S
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IListeningPort
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
@@ -123,7 +124,14 @@ class MemoryPorts(Mapping[int, Any]):
     def __len__(self) -> int:
         return len(self._streams)
 
-    def listen(self, host: str, port: int, acceptor: ILegAcceptor, for_users: bool = False) -> IListeningPort:
+    def listen(
+        self,
+        host: str,
+        port: int,
+        acceptor: ILegAcceptor,
+        for_users: bool = False,
+        keepalive_s: int = KEEPALIVE_IDLE_S,
+    ) -> IListeningPort:
         """Opens a TCP port; 0 picks one.
 
         :raises PortInUse: it is open already.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -9,6 +11,7 @@ from relaykit.carriers.quic.adapter import available
 from relaykit.client import network as module
 from relaykit.client.network import make_network
 from relaykit.config.schema import ClientConfig, ClientTransport
+from relaykit.dataplane.poller import Poller, make_poller
 from relaykit.errors import QuicUnavailableError
 from relaykit.interfaces import IDatagramStreams, IHoles
 
@@ -23,6 +26,22 @@ class NetworkTests(SynchronousTestCase):
             network = make_network(ClientConfig(transport=ClientTransport(tcp_mux=muxed)), reactor)
             self.assertEqual(network.route.muxed, muxed)
             self.assertEqual((reactor.tcpClients, reactor.getDelayedCalls()), ([], []))
+
+    def test_name_server(self) -> None:
+        """Names are looked up where the file says, of the server and of local services alike."""
+        pollers: list[Poller] = []
+
+        def make(reactor: Any) -> Poller:
+            pollers.append(make_poller(reactor))
+            return pollers[-1]
+
+        self.patch(module, "make_poller", make)
+        for text in ("", "192.0.2.53", "[::1]:5353"):
+            make_network(ClientConfig(dns_server=text), MemoryReactorClock())
+        self.assertEqual(
+            [str(each.name_server) for each in pollers],
+            ["None", "192.0.2.53:53", "[::1]:5353"],
+        )
 
     def test_holes(self) -> None:
         """Holes are those of this machine, and streams those of frp's two protocols, if they are there."""

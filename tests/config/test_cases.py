@@ -79,7 +79,16 @@ DEVIATIONS = (
         "c476",
     ),
     Deviation(
-        "names would be resolved elsewhere", "an own name server: not available yet", "dnsServer", "c477"
+        "a name server that is named cannot be asked, not even for its own name",
+        '"nonsense" must be an IP address{}',
+        "dnsServer",
+        "c477",
+    ),
+    Deviation(
+        "the server would be dialed from another address than the file says",
+        '"x" must be an IP address{}',
+        "transport.connectServerLocalIP",
+        "c478",
     ),
     Deviation("proxies kept there would be missing", "the store: not available yet", "store.path", "c498"),
 )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolution, IResolutionReceiver
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,6 +17,7 @@ from zope.interface import implementer
 from relaykit.dataplane import dialing
 from relaykit.dataplane.dialing import (
     DIAL_TIMEOUT_S,
+    MOST_ADDRESSES,
     _mixed,
     _parse,
     _Target,
@@ -71,6 +73,17 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(_mixed([*six, *four]), [six[0], four[0], four[1], four[2]])
         self.assertEqual(_mixed([*four, *six]), [four[0], six[0], four[1], four[2]])
         self.assertEqual(_mixed([]), [])
+
+
+class Names:
+    """A name server that answers at once."""
+
+    def __init__(self, *hosts: str) -> None:
+        self.hosts = hosts
+
+    def addresses(self, name: str) -> Deferred[Sequence[str]]:
+        """What the test said."""
+        return succeed(self.hosts) if self.hosts else fail(ConnectionFailed(f"{name} is not known"))
 
 
 @implementer(IHostnameResolver, IHostResolution)
@@ -174,6 +187,67 @@ class NameTests(SynchronousTestCase):
         )
         self.failureResultOf(dialling, ConnectionFailed)
         self.assertEqual(len(tried), 2)
+
+    def tried(self, dialling: Callable[[], Deferred[Any]], *addresses: IAddress) -> tuple[list[int], str]:
+        """Of which versions of IP sockets are made, and what becomes of it when there are none."""
+        tried: list[int] = []
+
+        def refuse(family: int, kind: int) -> None:
+            tried.append(family)
+            raise OSError(97, "no such family")
+
+        self.patch(socket, "socket", refuse)
+        dialled = dialling()
+        if addresses:
+            self.resolver.answer(*addresses)
+        return tried, str(self.failureResultOf(dialled, ConnectionFailed).value)
+
+    def test_many_addresses(self) -> None:
+        """However many addresses of one version there are, those of the other have their turn."""
+        six = [IPv6Address("TCP", f"2001:db8::{number}", 22) for number in range(9)]
+        tried, _ = self.tried(
+            lambda: dial(self.poller, "many.example", 22), *six, IPv4Address("TCP", "192.0.2.1", 22)
+        )
+        self.assertEqual(len(tried), MOST_ADDRESSES)
+        self.assertEqual(tried[:3], [socket.AF_INET6, socket.AF_INET, socket.AF_INET6])
+
+    def test_source(self) -> None:
+        """From an address of this machine only those of its version can be reached."""
+        both = IPv6Address("TCP", "2001:db8::1", 22), IPv4Address("TCP", "192.0.2.1", 22)
+        tried, _ = self.tried(lambda: dial(self.poller, "both.example", 22, source="192.0.2.9"), *both)
+        self.assertEqual(tried, [socket.AF_INET])
+        tried, why = self.tried(lambda: dial(self.poller, "six.example", 22, source="192.0.2.9"), both[0])
+        self.assertEqual(
+            (tried, why),
+            (
+                [],
+                "cannot connect to six.example:22: it has no address of the version of IP that 192.0.2.9 has",
+            ),
+        )
+
+    def test_name_server(self) -> None:
+        """Where there is a name server, it is asked in place of the reactor's resolver."""
+        names: Any = Names("2001:db8::1", "192.0.2.1")
+        self.poller.name_server = names
+        tried, _ = self.tried(lambda: dial(self.poller, "both.example", 22))
+        self.assertEqual(tried, [socket.AF_INET6, socket.AF_INET])
+        nothing: Any = Names()
+        self.poller.name_server = nothing
+        tried, why = self.tried(lambda: dial(self.poller, "a.example", 22))
+        self.assertEqual(why, "cannot connect to a.example:22: a.example is not known")
+        self.assertEqual(self.poller.clock.getDelayedCalls(), [])
+        self.assertFalse(hasattr(self.resolver, "receiver"))
+
+    def test_name_server_too_late(self) -> None:
+        """The deadline of a connection is that of the question, too."""
+        given_up: list[Deferred[Any]] = []
+        silent: Any = Names()
+        silent.addresses = lambda name: Deferred(given_up.append)
+        self.poller.name_server = silent
+        dialling = dial(self.poller, "a.example", 22)
+        self.poller.clock.advance(DIAL_TIMEOUT_S)
+        self.failureResultOf(dialling, ConnectionFailed)
+        self.assertEqual((len(given_up), self.poller.clock.getDelayedCalls()), (1, []))
 
     def test_exhaustion(self) -> None:
         """A lack of descriptors is told of once, however many connections fail, and is an own failure."""

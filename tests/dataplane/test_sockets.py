@@ -16,9 +16,12 @@ from relaykit.dataplane.sockets import (
     END_LINGER_S,
     FLUSH_LINGER_S,
     HIGH_WATER_BYTES,
+    KEEPALIVE_INTERVAL_S,
+    MOST_KEEPALIVE_IDLE_S,
     SocketLeg,
     address_of,
     ending_of,
+    set_keepalive,
     tune,
 )
 from relaykit.interfaces import IKernelLeg
@@ -531,3 +534,19 @@ class AddressTests(SynchronousTestCase):
                 raise os_error(errno.EINVAL)
 
         tune(cast(socket.socket, Stubborn()))
+
+    def test_keepalive(self) -> None:
+        """The kernel asks a silent peer as late as is wanted, then soon again; or never."""
+        with socket.socket() as plain:
+            tune(plain)
+            self.assertTrue(plain.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+            for idle_s, interval_s in ((300, KEEPALIVE_INTERVAL_S), (5, 5)):
+                set_keepalive(plain, idle_s)
+                self.assertTrue(plain.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+                for option, value in (("TCP_KEEPIDLE", idle_s), ("TCP_KEEPINTVL", interval_s)):
+                    if hasattr(socket, option):
+                        self.assertEqual(plain.getsockopt(socket.IPPROTO_TCP, getattr(socket, option)), value)
+            set_keepalive(plain, MOST_KEEPALIVE_IDLE_S + 1)
+            self.assertTrue(plain.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+            set_keepalive(plain, -1)
+            self.assertFalse(plain.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))

@@ -143,7 +143,9 @@ class CompositionTests(SynchronousTestCase):
         self.for_users: list[bool] = []
         self.patch(passed_sockets, "listen_tcp", self.listen)
 
-    def listen(self, poller: Any, host: str, port: int, acceptor: Any, for_users: bool = False) -> Port:
+    def listen(
+        self, poller: Any, host: str, port: int, acceptor: Any, for_users: bool, keepalive_s: int
+    ) -> Port:
         """Opens a port of this test."""
         self.ports.append(Port(Address(host, port)))
         self.for_users.append(for_users)

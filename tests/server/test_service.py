@@ -102,7 +102,9 @@ class RelayServerTests(SynchronousTestCase):
         self.patch(passed_sockets, "listen_tcp", self.listen)
         self.slow = SlowType()
 
-    def listen(self, poller: Any, host: str, port: int, acceptor: Any, for_users: bool) -> Port:
+    def listen(
+        self, poller: Any, host: str, port: int, acceptor: Any, for_users: bool, keepalive_s: int
+    ) -> Port:
         """Opens a port of this test."""
         if self.failure is not None:
             raise self.failure

@@ -46,7 +46,6 @@ SERVER_KEYS: Sequence[Unavailable] = (
     Unavailable("enablePrometheus", "metrics"),
     Unavailable("httpPlugins", "plugins over HTTP", refused=True),
     Unavailable("webServer.port", "the dashboard"),
-    Unavailable("transport.tcpKeepalive", "another interval of TCP keepalives"),
     Unavailable("transport.quic", "QUIC"),
     Unavailable("sshTunnelGateway.bindPort", "the SSH gateway", refused=True),
 )
@@ -54,14 +53,12 @@ SERVER_KEYS: Sequence[Unavailable] = (
 
 CLIENT_KEYS: Sequence[Unavailable] = (
     Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
-    Unavailable("dnsServer", "an own name server", refused=True),
     Unavailable("featureGates", "feature gates"),
     Unavailable("store.path", "the store", refused=True),
     Unavailable("webServer.port", "the administration API"),
     Unavailable("transport.protocol", "KCP", refused=True, only=("kcp",)),
     Unavailable("transport.protocol", "QUIC", refused=True, only=("quic",)),
     Unavailable("transport.protocol", "WebSocket", refused=True, only=("websocket", "wss")),
-    Unavailable("transport.dialServerKeepalive", "another interval of TCP keepalives"),
     Unavailable("transport.proxyURL", "a proxy to the server", refused=True),
     Unavailable("transport.quic", "QUIC"),
 )

@@ -17,9 +17,11 @@ __all__ = [
     "bare_host",
     "domain_problem",
     "endpoint_problem",
+    "host_and_port",
     "host_and_port_problem",
     "host_problem",
     "interface_problem",
+    "is_ip_address",
     "network_problem",
 ]
 
@@ -59,6 +61,23 @@ def host_problem(text: str) -> str:
 def domain_problem(text: str) -> str:
     """Why a text is no host, and no ``*.`` with one, nor ``*`` for all; empty if it may be one of them."""
     return "" if text == ANY else host_problem(text.removeprefix(WILDCARD))
+
+
+def is_ip_address(text: str) -> bool:
+    """Whether a host is given by its address, with a zone or without."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def host_and_port(text: str, port: int = 0) -> tuple[str, int]:
+    """Both of a text that :func:`host_and_port_problem` has nothing against; ``port`` where it has none."""
+    host, colon, own = text.rpartition(":")
+    if not (colon and own.isdecimal()) or (":" in bare_host(host) and host == bare_host(host)):
+        return bare_host(text), port
+    return bare_host(host), int(own)
 
 
 def host_and_port_problem(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from relaykit.config.schema.addresses import host_and_port, is_ip_address
 from relaykit.config.schema.auth import ClientAuth
 from relaykit.config.schema.sections import (
     LogConfig,
@@ -87,13 +88,16 @@ class ClientTransport(Options, frozen=True, kw_only=True):
     wire_protocol: Annotated[str, doc("v1, v2, or auto: v2, and v1 with a server that does not know v2.")] = (
         "auto"
     )
-    dial_server_timeout: Annotated[Seconds, doc("Seconds until a connection to the server is given up.")] = 10
+    dial_server_timeout: Annotated[
+        Seconds, doc("Seconds until a connection to the server, or a step through a proxy, is given up.")
+    ] = 10
     dial_server_keepalive: Annotated[
-        SecondsOrOff, doc("Seconds between two TCP keepalives; negative: none.")
-    ] = 7200
-    connect_server_local_ip: Annotated[Host, doc("Address to connect from.")] = msgspec.field(
-        default="", name="connectServerLocalIP"
-    )
+        SecondsOrOff,
+        doc("Seconds of silence until the kernel asks the server for a sign of life; negative: never."),
+    ] = 60
+    connect_server_local_ip: Annotated[
+        Host, doc("IP address of this machine to connect from, to the server or its proxy.")
+    ] = msgspec.field(default="", name="connectServerLocalIP")
     proxy_url: Annotated[str, doc("Proxy to the server; empty: the environment variable http_proxy.")] = (
         msgspec.field(default="", name="proxyURL")
     )
@@ -121,6 +125,11 @@ class ClientTransport(Options, frozen=True, kw_only=True):
                 "protocol", self.protocol, (*FRP_CARRIERS, *sorted(carriers - set(FRP_CARRIERS)))
             )
         yield from choice_problems("wireProtocol", self.wire_protocol, WIRE_PROTOCOLS)
+        if self.connect_server_local_ip and not is_ip_address(self.connect_server_local_ip):
+            yield Problem(
+                "connectServerLocalIP",
+                f'"{self.connect_server_local_ip}" must be an IP address of this machine, such as 192.0.2.1',
+            )
         if 0 < self.heartbeat_timeout < self.heartbeat_interval:
             yield Problem(
                 "heartbeatTimeout",
@@ -154,7 +163,10 @@ class ClientConfig(Options, frozen=True, kw_only=True):
     nat_hole_stun_server: Annotated[HostAndPort, doc("STUN server of frpc nathole discover, host:port.")] = (
         "stun.easyvoip.com:3478"
     )
-    dns_server: Annotated[HostAndPort, doc("Name server to resolve names with, host or host:port.")] = ""
+    dns_server: Annotated[
+        HostAndPort,
+        doc("IP address, and port if it is not 53, of the name server that names are looked up at."),
+    ] = ""
     login_fail_exit: Annotated[
         bool | None,
         doc("Ends the program if the first login fails; absent: true for relaykit frpc, false elsewhere."),
@@ -180,6 +192,12 @@ class ClientConfig(Options, frozen=True, kw_only=True):
     ] = ""
 
     def problems(self) -> Iterable[Problem]:
+        if self.dns_server and not is_ip_address(host_and_port(self.dns_server)[0]):
+            yield Problem(
+                "dnsServer",
+                f'"{self.dns_server}" must be an IP address, with or without a port, such as 192.0.2.53: '
+                "a name server cannot be asked for its own name",
+            )
         if self.auth.bound == "require":
             if not self.transport.tls.enable:
                 yield Problem("auth.bound", 'is "require", which needs TLS: transport.tls.enable is false')

@@ -181,7 +181,10 @@ class ServerTransport(Options, frozen=True, kw_only=True):
         bool, doc("Many streams over one connection; relaykit recognizes either kind of client.")
     ] = True
     tcp_mux_keepalive_interval: Annotated[Seconds, doc("Seconds between two pings of a mux link.")] = 30
-    tcp_keepalive: Annotated[SecondsOrOff, doc("Seconds between two TCP keepalives; negative: none.")] = 7200
+    tcp_keepalive: Annotated[
+        SecondsOrOff,
+        doc("Seconds of silence until the kernel asks a client for a sign of life; negative: never."),
+    ] = 60
     max_pool_count: Annotated[CountOrOff, doc("Most idle work connections that a client may ask for.")] = 5
     heartbeat_timeout: Annotated[
         SecondsOrOff,

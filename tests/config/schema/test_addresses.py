@@ -7,9 +7,11 @@ from relaykit.config.schema.addresses import (
     bare_host,
     domain_problem,
     endpoint_problem,
+    host_and_port,
     host_and_port_problem,
     host_problem,
     interface_problem,
+    is_ip_address,
     network_problem,
 )
 
@@ -31,6 +33,22 @@ class HostTests(SynchronousTestCase):
             "a" * 63,
         ):
             self.assertEqual(host_problem(text), "", text)
+
+    def test_parts(self) -> None:
+        """A port is told from the end of an IPv6 address; where there is none the usual one is meant."""
+        for text, parts in (
+            ("192.0.2.53", ("192.0.2.53", 53)),
+            ("192.0.2.53:5353", ("192.0.2.53", 5353)),
+            ("example.com:1", ("example.com", 1)),
+            ("::1", ("::1", 53)),
+            ("2001:db8::53", ("2001:db8::53", 53)),
+            ("[::1]", ("::1", 53)),
+            ("[::1]:5353", ("::1", 5353)),
+        ):
+            self.assertEqual(host_and_port_problem(text), "")
+            self.assertEqual(host_and_port(text, 53), parts)
+        for text in ("", "192.0.2.1", "2001:db8::1", "fe80::1%eth0", "localhost", "1.2.3"):
+            self.assertEqual(is_ip_address(text), text.count(".") == 3 or "::" in text, text)
 
     def test_networks(self) -> None:
         """A network has no bits behind its length; an address is one of its own."""

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
+from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport, ServerTransport
 from relaykit.config.schema.auth import ClientAuth
+from relaykit.dataplane.sockets import KEEPALIVE_IDLE_S
 
 
 class ClientSchemaTests(SynchronousTestCase):
@@ -17,8 +18,22 @@ class ClientSchemaTests(SynchronousTestCase):
             (ClientTransport(heartbeat_interval=30, heartbeat_timeout=30), []),
             (ClientTransport(heartbeat_interval=-1, heartbeat_timeout=20), []),
             (ClientTransport(wire_protocol="v2"), []),
+            (ClientTransport(connect_server_local_ip="192.0.2.1"), []),
+            (ClientTransport(connect_server_local_ip="fe80::1%eth0"), []),
+            (ClientTransport(connect_server_local_ip="eth0"), ["connectServerLocalIP"]),
         ):
             self.assertEqual([each.key for each in transport.problems()], found)
+
+    def test_name_server(self) -> None:
+        """A name server is known by its address."""
+        for text, count in (("", 0), ("192.0.2.53", 0), ("[2001:db8::53]:5353", 0), ("dns.example", 1)):
+            found = [each.key for each in ClientConfig(dns_server=text).problems()]
+            self.assertEqual(found, ["dnsServer"] * count)
+
+    def test_keepalive(self) -> None:
+        """What is asked for without any key is what all other connections have."""
+        self.assertEqual(ClientTransport().dial_server_keepalive, KEEPALIVE_IDLE_S)
+        self.assertEqual(ServerTransport().tcp_keepalive, KEEPALIVE_IDLE_S)
 
     def test_bound(self) -> None:
         """A login that must be bound needs TLS and version 2 of the wire; one that may be does not."""

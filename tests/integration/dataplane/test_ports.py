@@ -163,6 +163,17 @@ class PortTests(SocketWaiting, TestCase):
             self.assertFalse(os.get_blocking(leg.fileno()))
         await self.drop(near, far)
 
+    async def test_keepalive(self) -> None:
+        """What a port is opened with, its connections have."""
+        port = listen_tcp(self.poller, "127.0.0.1", 0, self.accepting, keepalive_s=-1)
+        self.addCleanup(port.close)
+        near = await dial(self.poller, "127.0.0.1", self.number(port))
+        far = await self.accepting.next()
+        assert isinstance(far, SocketLeg)
+        with socket.socket(fileno=os.dup(far.fileno())) as plain:
+            self.assertFalse(plain.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        await self.drop(near, far)
+
     async def test_favor_latency(self) -> None:
         """A leg that favors latency keeps what the kernel has not sent small."""
         if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
