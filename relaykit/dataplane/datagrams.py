@@ -6,11 +6,12 @@ Sockets are in :mod:`relaykit.dataplane.datagram_sockets`, streams in :mod:`rela
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from relaykit.interfaces import IDatagramLeg
+from relaykit.interfaces import IBatchedDatagramLeg, IDatagramLeg
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.contract import Buffer
     from relaykit.values import Address, Ended
 
-__all__ = ["DatagramLeg", "UpperDatagramLeg"]
+__all__ = ["DatagramLeg", "UpperDatagramLeg", "sender_of_many"]
 
 HELD_DATAGRAMS = 64
 """Datagrams that a leg holds until it has a receiver: what a user sends while the way to the service is being
@@ -189,3 +190,16 @@ class UpperDatagramLeg:
 
     def close(self) -> None:
         self._lower.close()
+
+
+def sender_of_many(leg: IDatagramLeg) -> Callable[[Sequence[bytes]], object]:
+    """What sends several datagrams on a leg: by few system calls, where the leg can do that."""
+    if IBatchedDatagramLeg.providedBy(leg):
+        send_many: Callable[[Sequence[bytes]], object] = leg.send_many
+        return send_many
+
+    def send_each(datagrams: Sequence[bytes]) -> None:
+        for data in datagrams:
+            leg.send(data)
+
+    return send_each

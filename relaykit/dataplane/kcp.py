@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from relaykit.dataplane.datagrams import UpperDatagramLeg
+from relaykit.dataplane.datagrams import UpperDatagramLeg, sender_of_many
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.dataplane.sockets import FLUSH_LINGER_S
-from relaykit.interfaces import IConnection, IDatagramAcceptor, IDatagramReceiver
+from relaykit.interfaces import IBatchedDatagramReceiver, IConnection, IDatagramAcceptor, IDatagramReceiver
 from relaykit.sansio.kcp.sessions import KcpSessions
 from relaykit.timer import Timer
 from relaykit.values import Ended
@@ -37,7 +37,7 @@ LOW_WATER_BYTES = 128 * 1024
 """Bytes at which writing goes on: more than goes out at once, so that there is always some."""
 
 
-@implementer(IConnection, IDatagramReceiver)
+@implementer(IBatchedDatagramReceiver, IConnection)
 class KcpLeg(StreamLeg):
     """A KCP session as a leg; it owns the datagram leg below.
 
@@ -53,6 +53,7 @@ class KcpLeg(StreamLeg):
         "_finishing",
         "_flush_asked",
         "_gone",
+        "_send",
         "_session",
         "_timer",
         "_turns",
@@ -63,6 +64,7 @@ class KcpLeg(StreamLeg):
     ) -> None:
         super().__init__(datagrams.peer, datagrams.host)
         self._datagrams = datagrams
+        self._send = sender_of_many(datagrams)
         self._session = session
         self._turns = turns
         self._clock = clock
@@ -127,10 +129,14 @@ class KcpLeg(StreamLeg):
     # --- the datagram leg -----------------------------------------------------------------------
 
     def datagram_received(self, data: Buffer) -> None:
+        self.datagrams_received((data,))
+
+    def datagrams_received(self, datagrams: Sequence[Buffer]) -> None:
         if self._gone is None:
-            self._session.receive(data, self._clock.seconds())
-            if not self._flush_asked:
-                self._flush_soon()
+            now = self._clock.seconds()
+            for data in datagrams:
+                self._session.receive(data, now)
+            self._flush_soon()
 
     def leg_lost(self, reason: Ended) -> None:
         if self._gone is None:
@@ -157,8 +163,9 @@ class KcpLeg(StreamLeg):
             self._arrived(session.read())
         if self._gone is not None:
             return
-        for datagram in session.to_send(self._clock.seconds()):
-            self._datagrams.send(datagram)
+        datagrams = session.to_send(self._clock.seconds())
+        if datagrams:
+            self._send(datagrams)
         if session.queued_bytes <= LOW_WATER_BYTES:
             self._output_drained()
         if session.events():

@@ -168,7 +168,6 @@ def _not_heard(instructions: Instructions) -> HolePunchingError:
     return HolePunchingError(f"the other end was not heard within {instructions.quiet_s:g} s")
 
 
-@implementer(IDatagramLeg)
 class HoleLeg(PeerLeg):
     """Datagrams to and from the peer through a hole.
 
@@ -185,7 +184,6 @@ class HoleLeg(PeerLeg):
         self._driver: DatagramDriver[HoleEvent] | None = driver
         self._codec = codec
         self._closed = False
-        socket.receiver = self._arrived
 
     def close(self) -> None:
         if not self._closed:
@@ -199,6 +197,9 @@ class HoleLeg(PeerLeg):
         driver, self._driver = self._driver, None
         if driver is not None:
             driver.stop()
+
+    def _all_for_receiver(self, datagrams: Sequence[bytes]) -> bool:
+        return self._driver is None
 
     def _arrived(self, data: bytes, source: Address, arrived_at: str) -> None:
         if source != self.peer or self._closed:

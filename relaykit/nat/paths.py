@@ -80,22 +80,36 @@ class _Path:
                 each.callback(why)
 
 
+@implementer(IBatchedDatagramLeg, IProbedDatagramLeg)
 class PeerLeg:
-    """What legs to one peer over a socket of their own have; a subclass has ``peer``.
+    """What legs to one peer over a socket of their own have; a subclass has ``peer`` and ``host``.
 
     Until a receiver is attached, and while it is paused, the last ``EARLY_MAX`` datagrams are kept.
     """
 
     peer: Address
+    host: Address
 
     def __init__(self, socket: UdpSocket) -> None:
         self.dropped = 0
         self._socket = socket
         self._receiver: IDatagramReceiver | None = None
+        self._takes_batches = False
         self._paused = False
         self._early: deque[bytes] = deque()
+        socket.receiver = self._arrived
+
+    @property
+    def most_bytes(self) -> int:
+        return self._socket.most_bytes
+
+    def forbid_fragments(self) -> bool:
+        return self._socket.forbid_fragments()
 
     def attach(self, receiver: IDatagramReceiver) -> None:
+        self._takes_batches = IBatchedDatagramReceiver.providedBy(receiver)
+        if self._takes_batches:
+            self._socket.receive_batches(self._arrived_together)
         self._receiver = receiver
         self.resume()
 
@@ -105,6 +119,11 @@ class PeerLeg:
         self.dropped += 1
         return False
 
+    def send_many(self, datagrams: Sequence[bytes]) -> int:
+        taken = self._socket.send_many(datagrams, self.peer)
+        self.dropped += len(datagrams) - taken
+        return taken
+
     def pause(self) -> None:
         self._paused = True
 
@@ -112,6 +131,19 @@ class PeerLeg:
         self._paused = False
         while self._early and self._receiver is not None and not self._paused:
             self._receiver.datagram_received(self._early.popleft())
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    # --- for subclasses
+
+    def _arrived(self, data: bytes, source: Address, arrived_at: str) -> None:
+        """Takes what has come from anywhere; what is from the peer, and for the receiver, is delivered."""
+        raise NotImplementedError
+
+    def _all_for_receiver(self, datagrams: Sequence[bytes]) -> bool:
+        """Whether nothing that the peer has sent is for anybody else."""
+        raise NotImplementedError
 
     def _deliver(self, data: bytes) -> None:
         """Hands on what is from the peer, or keeps it for a while."""
@@ -134,8 +166,19 @@ class PeerLeg:
         if receiver is not None:
             receiver.leg_lost(why)
 
+    # --- inside
 
-@implementer(IBatchedDatagramLeg, IDirectPath, IProbedDatagramLeg)
+    def _arrived_together(self, datagrams: list[bytes], source: Address, arrived_at: str) -> None:
+        """Hands on by one call what is from the peer, where all of it is for the receiver."""
+        flowing = self._takes_batches and not self._paused and source == self.peer
+        if not flowing or not self._all_for_receiver(datagrams):
+            for data in datagrams:
+                self._arrived(data, source, arrived_at)
+        elif self._receiver is not None:
+            self._receiver.datagrams_received(datagrams)  # type: ignore[attr-defined]  # it takes batches
+
+
+@implementer(IDirectPath)
 class UdpPath(_Path, PeerLeg):
     """Datagrams to and from the peer, through whatever is between; itself the datagram leg on it.
 
@@ -166,8 +209,6 @@ class UdpPath(_Path, PeerLeg):
         self._on_close = on_close
         self._over = over
         self._on_stranger = on_stranger
-        self._takes_batches = False
-        socket.receiver = self._arrived
 
     # --- the path
 
@@ -194,26 +235,6 @@ class UdpPath(_Path, PeerLeg):
         if IMoveReceiver.providedBy(self._receiver):
             self._receiver.peer_moved(peer)
 
-    # --- the leg
-
-    @property
-    def most_bytes(self) -> int:
-        return self._socket.most_bytes
-
-    def forbid_fragments(self) -> bool:
-        return self._socket.forbid_fragments()
-
-    def attach(self, receiver: IDatagramReceiver) -> None:
-        self._takes_batches = IBatchedDatagramReceiver.providedBy(receiver)
-        if self._takes_batches:
-            self._socket.receive_batches(self._arrived_together)
-        super().attach(receiver)
-
-    def send_many(self, datagrams: Sequence[bytes]) -> int:
-        taken = self._socket.send_many(datagrams, self.peer)
-        self.dropped += len(datagrams) - taken
-        return taken
-
     # --- inside
 
     def _finish(self, why: Ended) -> None:
@@ -226,14 +247,8 @@ class UdpPath(_Path, PeerLeg):
         self._end(why)
         self._tell_lost(why)
 
-    def _arrived_together(self, datagrams: list[bytes], source: Address, arrived_at: str) -> None:
-        """Hands on by one call what is from the peer, where no check is among it."""
-        flowing = self._takes_batches and not self._paused and source == self.peer
-        if not flowing or has_check(datagrams):
-            for data in datagrams:
-                self._arrived(data, source, arrived_at)
-        elif self._receiver is not None:
-            self._receiver.datagrams_received(datagrams)  # type: ignore[attr-defined]  # it takes batches
+    def _all_for_receiver(self, datagrams: Sequence[bytes]) -> bool:
+        return not has_check(datagrams)
 
     def _arrived(self, data: bytes, source: Address, arrived_at: str) -> None:
         if is_check(data):

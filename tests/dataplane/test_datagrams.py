@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
 from zope.interface.verify import verifyObject
 
-from relaykit.dataplane.datagrams import HELD_BYTES, HELD_DATAGRAMS
-from relaykit.interfaces import IDatagramLeg
+from relaykit.dataplane.datagrams import HELD_BYTES, HELD_DATAGRAMS, sender_of_many
+from relaykit.interfaces import IBatchedDatagramLeg, IDatagramLeg
 from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams
 from relaykit.testing.ports import datagram_pair
 from relaykit.values import Ended
@@ -22,6 +23,18 @@ class DatagramLegTests(SynchronousTestCase):
     def test_interface(self) -> None:
         """It is a datagram leg."""
         verifyObject(IDatagramLeg, self.near)
+
+    def test_sent_together(self) -> None:
+        """Several datagrams go by one call where the leg has one for that, and one by one elsewhere."""
+        far = RecordingDatagrams(self.far)
+        sender_of_many(self.near)([b"1", b"2"])
+        self.network.flush()
+        self.assertEqual(far.got, [b"1", b"2"])
+        batches: list[object] = []
+        alsoProvides(self.near, IBatchedDatagramLeg)
+        self.near.send_many = batches.append  # type: ignore[attr-defined]  # it has one now
+        sender_of_many(self.near)([b"3", b"4"])
+        self.assertEqual(batches, [[b"3", b"4"]])
 
     def test_held(self) -> None:
         """Without a receiver a few datagrams are held, as many as fit; the rest are dropped and counted."""

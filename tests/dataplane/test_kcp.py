@@ -5,12 +5,19 @@ from __future__ import annotations
 import random
 
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.kcp import HIGH_WATER_BYTES, KcpLeg, KcpPort
 from relaykit.dataplane.sockets import FLUSH_LINGER_S
-from relaykit.interfaces import IConnection, IDatagramAcceptor, ILegAcceptor, IStreamLeg
+from relaykit.interfaces import (
+    IBatchedDatagramLeg,
+    IBatchedDatagramReceiver,
+    IConnection,
+    IDatagramAcceptor,
+    ILegAcceptor,
+    IStreamLeg,
+)
 from relaykit.sansio.kcp.options import FRP_CLIENT, FRP_SERVER, FRP_TUNNEL
 from relaykit.sansio.kcp.segments import PUSH, pack_header
 from relaykit.sansio.kcp.session import UNANSWERED_S, KcpSession
@@ -68,6 +75,22 @@ class KcpLegTests(SynchronousTestCase):
         self.near.write(data)
         self.network.advance(20.0)
         self.assertEqual(receiver.data, data)
+
+    def test_together(self) -> None:
+        """What goes out in one turn goes by one call, where the leg below has one; so it comes in."""
+        below, receiver = self.below[0], RecordingReceiver(self.far)
+        batches: list[list[bytes]] = []
+        alsoProvides(below, IBatchedDatagramLeg)
+        below.send_many = batches.append  # type: ignore[attr-defined]  # it has one now
+        near = self.make(below)
+        near.write(bytes(10_000))
+        self.network.flush()
+        (datagrams,) = batches
+        self.assertEqual(len(datagrams), 8)
+        verifyObject(IBatchedDatagramReceiver, self.far)
+        self.far.datagrams_received(datagrams)
+        self.network.flush()
+        self.assertEqual(receiver.data, bytes(10_000))
 
     def lose(self, below: MemoryDatagramLeg, chance: random.Random) -> None:
         """Loses a third of what is sent on a leg."""

@@ -1,13 +1,37 @@
-"""Sockets that note what is done to them."""
+"""Sockets that note what is done to them, and receivers that note what they get."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from relaykit.nat.sockets import PAYLOAD_MAX
-from relaykit.values import Address
+from zope.interface import implementer
 
-__all__ = ["FakeSocket"]
+from relaykit.interfaces import IBatchedDatagramReceiver
+from relaykit.nat.sockets import PAYLOAD_MAX
+from relaykit.sansio.contract import Buffer
+from relaykit.values import Address, Ended
+
+__all__ = ["BatchedDatagrams", "FakeSocket"]
+
+
+@implementer(IBatchedDatagramReceiver)
+class BatchedDatagrams:
+    """A receiver that notes what comes together, and what by itself."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+        self.batches: list[list[bytes]] = []
+        self.lost: list[Ended] = []
+
+    def datagram_received(self, data: Buffer) -> None:
+        self.heard.append(bytes(data))
+
+    def datagrams_received(self, datagrams: Sequence[bytes]) -> None:
+        self.batches.append(list(datagrams))
+
+    def leg_lost(self, reason: Ended) -> None:
+        self.lost.append(reason)
 
 
 class FakeSocket:

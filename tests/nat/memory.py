@@ -26,12 +26,21 @@ class MemorySocket:
         self._bound = machine.bind(port, self._arrived)
         self.address = Address(host, self._bound.port)
         self.closed = False
+        self.batch_receiver: Any = None
 
     def send(self, payload: bytes, destination: Address, ttl: int | None = None) -> bool:
         """Sends."""
         if not self.closed and ":" not in destination.host:
             self._machine.send(self._bound, Datagram(payload, destination, ttl=ttl))
         return not self.closed
+
+    def send_many(self, payloads: Sequence[bytes], destination: Address) -> int:
+        """Sends them."""
+        return sum(self.send(each, destination) for each in payloads)
+
+    def receive_batches(self, receiver: Any) -> None:
+        """Notes who takes them; the laboratory has none."""
+        self.batch_receiver = receiver
 
     def close(self) -> None:
         """Closes."""

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from relaykit.errors import HolePunchingError
-from relaykit.interfaces import IDatagramLeg, IHoles, IHoleSocket
+from relaykit.interfaces import IBatchedDatagramLeg, IDatagramLeg, IHoles, IHoleSocket
 from relaykit.nat import hole
 from relaykit.nat.allowance import SocketAllowance
 from relaykit.nat.hole import DISCOVERY_S, Holes
@@ -20,6 +20,7 @@ from relaykit.sansio.nathole.messages import DetectBehavior, NatHoleResp
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.testing.natlab import Lab
 from relaykit.values import Address, Ended, Secret
+from tests.nat.fakes import BatchedDatagrams
 from tests.nat.memory import MemoryNetwork
 
 SERVER = [Address("203.0.113.2", 3478), Address("203.0.113.2", 3479)]
@@ -237,6 +238,23 @@ class HoleLegTests(_HoleTestCase):
         for data in (b"other", probe):
             far._socket.receiver(data, far.peer, "")
         self.assertEqual(received.got, [b"other", probe])
+
+    def test_together(self) -> None:
+        """Datagrams are sent together, and those of the peer handed on together once its probes are over."""
+        near, far = self.pair()
+        self.assertTrue(verifyObject(IBatchedDatagramLeg, far))
+        received = BatchedDatagrams()
+        far.attach(received)
+        probe = near._codec.encode(near._codec.decode(self.sniffed(far)))
+        take = far._socket.batch_receiver
+        take([probe, b"a", b"b"], far.peer, "")
+        self.assertEqual((received.heard, received.batches), ([b"a", b"b"], []))
+        take([b"c", probe], far.peer, "")
+        take([b"junk", b"junk"], Address("198.51.100.9", 9), "")
+        self.assertEqual((received.heard, received.batches), ([b"a", b"b"], [[b"c", probe]]))
+        self.assertEqual(near.send_many([b"d", b"e"]), 2)
+        self.lab.run(1.0)
+        self.assertEqual(received.heard[2:], [b"d", b"e"])
 
     def sniffed(self, leg: Any) -> bytes:
         """A probe that the peer of a leg would send."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.errors import ConnectionFailed, UnsuitablePathError
-from relaykit.interfaces import IBatchedDatagramReceiver, IMoveReceiver, IStreamPath
+from relaykit.interfaces import IMoveReceiver, IStreamPath
 from relaykit.nat.paths import EARLY_MAX, TcpPath, UdpPath
 from relaykit.nat.sockets import PAYLOAD_MAX
 from relaykit.sansio.nat.candidates import CandidateKind
@@ -19,7 +18,7 @@ from relaykit.sansio.nat.checks import CheckKeys, CheckKind, PeerRole
 from relaykit.sansio.nat.pairing import Strategy
 from relaykit.sansio.nat.punching import Punched
 from relaykit.values import Address, Ended, PathProtocol, Secret
-from tests.nat.fakes import FakeSocket
+from tests.nat.fakes import BatchedDatagrams, FakeSocket
 
 PEER, STRANGER = Address("198.51.100.3", 6000), Address("198.51.100.3", 6001)
 CHECK = CheckKeys(bytes(32), PeerRole.INITIATOR, b"").seal(CheckKind.PROBE, bytes(8), 0)
@@ -189,20 +188,7 @@ class UdpPathTests(SynchronousTestCase):
 
     def test_batches(self) -> None:
         """What the peer sends at once is handed on at once, to who takes that; checks are sorted out."""
-
-        @implementer(IBatchedDatagramReceiver)
-        class Batched(_Receiver):
-            """Notes batches."""
-
-            def __init__(self) -> None:
-                super().__init__()
-                self.batches: list[list[bytes]] = []
-
-            def datagrams_received(self, datagrams: Sequence[bytes]) -> None:
-                """Notes them."""
-                self.batches.append(list(datagrams))
-
-        received = Batched()
+        received = BatchedDatagrams()
         self.path.attach(received)
         take = self.socket.batch_receiver
         take([b"a", b"b"], PEER, "")

@@ -38,6 +38,7 @@ __all__ = [
     "Library",
     "Settings",
     "available",
+    "client_id_bytes",
     "load",
     "timed_out",
 ]
@@ -149,6 +150,14 @@ def load(name: str | None = None) -> Library:
 def available(name: str | None = None) -> bool:
     """Whether the library of this name is installed, or any."""
     return any(find_spec(each) is not None for each in (LIBRARIES if name is None else (name,)))
+
+
+def client_id_bytes(datagram: bytes) -> int | None:
+    """The length of the connection id that a client has, if a datagram may be its first; else None.
+
+    Source: RFC 8999 5.1.
+    """
+    return datagram[6 + datagram[5]] if _may_begin(datagram) else None
 
 
 def timed_out(event: Any) -> bool:
@@ -300,12 +309,17 @@ class Connection:
         raise NotImplementedError
 
 
+def _may_begin(data: bytes) -> bool:
+    """Whether a datagram has the size and the header of a client's first.  Source: RFC 9000 14.1, 17.2."""
+    return len(data) >= _SMALLEST_INITIAL_BYTES and data[0] & 0xC0 == 0xC0
+
+
 def _initial_of(data: bytes, configuration: Any) -> bytes | None:
     """The connection id that a client made up, if a datagram may be its first; by what versions share.
 
-    Source: RFC 8999 5.1, RFC 9000 14.1 (size), 17.2.2.
+    Source: RFC 8999 5.1, RFC 9000 17.2.2.
     """
-    if len(data) < _SMALLEST_INITIAL_BYTES or data[0] & 0xC0 != 0xC0:
+    if not _may_begin(data):
         return None
     version, size = int.from_bytes(data[1:5], "big"), data[5]
     if version not in configuration.supported_versions or not _SMALLEST_ID_BYTES <= size <= _MOST_ID_BYTES:

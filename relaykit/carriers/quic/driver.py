@@ -10,8 +10,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.carriers.quic.adapter import timed_out
+from relaykit.dataplane.datagrams import sender_of_many
 from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import IBatchedDatagramLeg, IBatchedDatagramReceiver, IProbedDatagramLeg
+from relaykit.interfaces import IBatchedDatagramReceiver, IProbedDatagramLeg
 from relaykit.timer import Timer
 from relaykit.values import Ended, host_of
 
@@ -90,17 +91,15 @@ class QuicDriver:
         self._answers: dict[int, Deferred[None]] = {}
         self._on_heard: list[Deferred[None]] = []
         self._flush_asked = self._telling = False
-        self._send: Callable[[Sequence[bytes]], object] = (
-            lower.send_many if IBatchedDatagramLeg.providedBy(lower) else self._send_each
-        )
+        self._send = sender_of_many(lower)
 
     @property
     def now(self) -> float:
         """The time that the connection is told."""
         return self._clock.seconds()
 
-    def start(self) -> None:
-        """Begins to send and to receive."""
+    def start(self, early: Sequence[bytes] = ()) -> None:
+        """Begins to send and to receive; ``early`` is what the peer has sent already."""
         self._heard_at = self.now
         self._keepalive.set(self._heard_at + self._keepalive_s)
         self.connection.start(self._heard_at)
@@ -108,6 +107,8 @@ class QuicDriver:
             # What is too large for the way must be lost, not cut: the connection tries how much it carries.
             self.lower.forbid_fragments()
         self.flush_soon()
+        for data in early:
+            self.datagram_received(data)
         self.lower.attach(self)
 
     def flush_soon(self) -> None:
@@ -207,10 +208,6 @@ class QuicDriver:
                 break
             self._send(datagrams)
         owner.settle()
-
-    def _send_each(self, datagrams: Sequence[bytes]) -> None:
-        for data in datagrams:
-            self.lower.send(data)
 
     def _tell(self) -> None:
         """Tells the connection's events, also those that this causes."""

@@ -20,6 +20,7 @@ from relaykit.carriers.quic.adapter import (
     MOST_STREAMS,
     Library,
     Settings,
+    client_id_bytes,
     load,
     timed_out,
 )
@@ -29,6 +30,9 @@ from tests.carriers.quic.lines import libraries, missing
 from tests.certificates.test_own import NOW
 
 PAIR = self_signed(NOW)
+
+SMALLEST_INITIAL_BYTES = 1200
+"""Source: RFC 9000 14.1."""
 
 
 class Two:
@@ -259,6 +263,20 @@ class ConnectionTests(SynchronousTestCase):
             self.assertEqual((end.to_send(1.0), end.next_wakeup(), list(end.events())), ([], None, []))
             self.assertEqual((end.settled, end.most_frame_bytes, end.round_trip_s), (True, 0, None))
             end.close(0, "")
+
+    def test_client_id(self) -> None:
+        """The client's own connection id is told by its first datagram, and by nothing that cannot be one."""
+        for library in libraries():
+            client = library.connection(Settings(protocol="x", idle_s=30.0))
+            client.start(1.0)
+            (first, *_) = client.to_send(1.0)
+            self.assertEqual(client_id_bytes(first), 8)
+            for size in range(SMALLEST_INITIAL_BYTES):
+                self.assertIsNone(client_id_bytes(first[:size]))
+            self.assertIsNone(client_id_bytes(b"\x40" + first[1:]))
+        for size in (0, 255):
+            named = b"\xc0\x00\x00\x00\x01" + bytes([size]) + bytes(size) + b"\x00" + bytes(1200)
+            self.assertEqual(client_id_bytes(named), 0)
 
     def test_forged_beginning(self) -> None:
         """A first packet of somebody else does not keep the client's own from being taken."""

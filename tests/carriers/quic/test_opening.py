@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from relaykit.carriers.proving import PROOF_S
-from relaykit.carriers.quic.adapter import Settings, load
+from relaykit.carriers.quic.adapter import Library, Settings, load
 from relaykit.carriers.quic.opening import (
     FRP_PROTOCOL,
     HANDSHAKE_S,
@@ -24,7 +27,7 @@ from relaykit.errors import ConnectionFailed, PeerUnprovenError
 from relaykit.interfaces import IDatagramStreams, ILegReceiver, IStreamLeg
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat.checks import PeerRole
-from relaykit.testing.memory import RecordingReceiver
+from relaykit.testing.memory import RecordingDatagrams, RecordingReceiver
 from relaykit.values import Ended, Secret
 from tests.carriers.quic.lines import SECRET, Accepting, Ends, Line, libraries, missing
 from tests.certificates.test_own import NOW
@@ -209,13 +212,61 @@ class FrpQuicStreamsTests(SynchronousTestCase):
         self.assertEqual(received.data, b"payload")
         ends.close()
 
-    def test_short_ids(self) -> None:
-        """Frp's visitor needs a library that takes clients without a connection id, where it is installed."""
+    def test_ids(self) -> None:
+        """A client without a connection id, as frp's, gets the library that takes it, others the best."""
         if missing("qh3") or missing("aioquic"):
             self.skipTest("one of the two libraries is not installed")
-        ends = Ends(load("qh3"), frp=True).open()
-        self.assertEqual([type(path.connection).__name__ for path in ends.paths], ["_Qh3", "_Aioquic"])
-        ends.close()
+        like_frpc = _without_ids(Library("aioquic"))
+        for client, served_by in ((load("qh3"), "_Qh3"), (load("aioquic"), "_Qh3"), (like_frpc, "_Aioquic")):
+            ends = Ends(client, load("qh3"), frp=True).open()
+            self.assertEqual(type(ends.paths[1].connection).__name__, served_by)
+            ends.leg().write(b"payload")
+            ends.until(lambda ends=ends: ends.acceptors[1].legs)  # type: ignore[misc]
+            received = RecordingReceiver(ends.acceptors[1].legs[0])
+            ends.until(lambda received=received: received.data == b"payload")  # type: ignore[misc]
+            ends.close()
+            self.assertEqual(ends.network.clock.getDelayedCalls(), [])
+
+    def test_silence(self) -> None:
+        """A peer that says nothing, or nothing that begins a connection, is waited for so long."""
+        for role in PeerRole:
+            ends = Ends(libraries()[0], frp=True)
+            ends.line.cut = True
+            place = list(PeerRole).index(role)
+            failed = ends.opening[place].addErrback(lambda failure: failure.type)
+            ends.opening[1 - place].addErrback(lambda _: None)
+            for junk in (b"", b"junk", bytes(1300)):
+                ends.line.legs[place].arrive(junk)
+            ends.rest(HANDSHAKE_S - 0.5)
+            self.assertNoResult(failed)
+            ends.rest(1.0)
+            self.assertIs(self.successResultOf(failed), ConnectionFailed)
+            self.assertEqual(ends.network.clock.getDelayedCalls(), [])
+
+    def test_lost_before(self) -> None:
+        """A way that is lost before the client has said anything fails at once."""
+        ends = Ends(libraries()[0], frp=True)
+        ends.line.cut = True
+        ends.opening[0].addErrback(lambda _: None)
+        ends.line.legs[1].close()
+        ends.network.flush()
+        self.failureResultOf(ends.opening[1], ConnectionFailed)
+        ends.rest(HANDSHAKE_S)
+        self.assertEqual(ends.network.clock.getDelayedCalls(), [])
+
+    def test_cancelled(self) -> None:
+        """Whoever gives up leaves nothing open, whether the peer was heard or not."""
+        for seconds in (0.0, 0.015):
+            ends = Ends(libraries()[0], frp=True)
+            ends.rest(seconds)
+            for place in (1, 0):
+                receiver = RecordingDatagrams(ends.line.legs[place])
+                ends.opening[place].cancel()
+                self.failureResultOf(ends.opening[place], CancelledError)
+                ends.network.flush()
+                self.assertIs(receiver.lost, Ended.FINISHED)
+            ends.rest(HANDSHAKE_S)
+            self.assertEqual(ends.network.clock.getDelayedCalls(), [])
 
     def test_kept_alive(self) -> None:
         """A path that nobody uses lives on; one whose peer is gone is lost after a while."""
@@ -231,3 +282,19 @@ class FrpQuicStreamsTests(SynchronousTestCase):
     def test_names(self) -> None:
         """The two protocols cannot be mistaken for each other."""
         self.assertEqual((FRP_PROTOCOL, PROTOCOL), ("frp", "relaykit"))
+
+
+def _without_ids(library: Library) -> Library:
+    """Has aioquic's clients have connection ids without bytes, for which it is not made."""
+    library._configuration = partial(library._configuration, connection_id_length=0)
+
+    class Quic(library._class):  # type: ignore[misc, name-defined]  # a class of a module that may be missing
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            self._original_destination_connection_id = self._peer_cid.cid = bytes(8)
+
+        def _replenish_connection_ids(self) -> None:
+            """There is only the one."""
+
+    library._class = Quic
+    return library
