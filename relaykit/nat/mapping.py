@@ -26,6 +26,7 @@ from relaykit.sansio.nat.portmap import (
     RouterFound,
     RouterSilent,
 )
+from relaykit.timer import Timer
 from relaykit.values import Address
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
     from relaykit.nat.network import HostNetwork
     from relaykit.nat.sockets import UdpSocket
 
-__all__ = ["PortMapper"]
+__all__ = ["FOUND_S", "PortMapper"]
+
+FOUND_S = 0.2
+"""How long whoever wants a port mapped waits for a router that was not found yet, from when it was looked for
+on: one that speaks PCP or NAT-PMP answers at once.  What comes later serves who asks then."""
 
 
 class PortMapper(Service):
@@ -65,6 +70,8 @@ class PortMapper(Service):
         self._waiting: dict[int, list[Deferred[Sequence[Address]]]] = {}
         self._mapped: dict[int, Address] = {}
         self._renewing: LoopingCall | None = None
+        self._patience = Timer(reactor, self._lose_patience, seconds)
+        self._is_late = False
         self.protocol = ""
         """What the router speaks: PCP, NAT-PMP, UPnP; empty as long as nothing was found."""
         self.external_host = ""
@@ -72,6 +79,8 @@ class PortMapper(Service):
 
     def startService(self) -> None:
         super().startService()
+        self._is_late = False
+        self._patience.set(self._seconds() + FOUND_S)
         router = self._network.default_gateway()
         host = self._network.local_host_towards(Address(router, 1)) if router else ""
         try:
@@ -98,6 +107,7 @@ class PortMapper(Service):
             returning.append(self._give_back(port))
         if self._renewing is not None and self._renewing.running:
             self._renewing.stop()
+        self._patience.set(None)
         if self._driver is not None:
             self._driver.step()
             self._driver.stop()
@@ -119,11 +129,12 @@ class PortMapper(Service):
     def map(self, port: int) -> Deferred[Sequence[Address]]:
         """Maps a UDP port; fires with its external addresses, none if the router does not do it.
 
-        The mapping is kept alive until :meth:`release`.
+        The mapping is kept alive until :meth:`release`.  A router that was not found within :data:`FOUND_S`
+        maps nothing until it is.
         """
         if port in self._mapped:
             return succeed([self._mapped[port]])
-        if not self.running or (self._asked.called and not self.protocol):
+        if not self.running or (not self.protocol and (self._is_late or self._asked.called)):
             return succeed([])
         waiting: Deferred[Sequence[Address]] = Deferred()
         others = self._waiting.setdefault(port, [])
@@ -171,6 +182,11 @@ class PortMapper(Service):
         if self._socket is not None:
             self._socket.close()
         self._core = self._driver = self._socket = None
+
+    def _lose_patience(self) -> None:
+        self._is_late = True
+        if not self.protocol:
+            self._answer_all()
 
     def _found(self, protocol: str, external_host: str) -> None:
         self.protocol = protocol

@@ -9,7 +9,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.nat.mapping import PortMapper
+from relaykit.nat.mapping import FOUND_S, PortMapper
 from relaykit.nat.upnp import LEASE_S, UpnpFailed
 from relaykit.sansio.nat.portmap import MAPPINGS_MAX, PORT, Dialect
 from relaykit.values import Address
@@ -155,15 +155,29 @@ class PortMapperTests(SynchronousTestCase):
         """A router without either protocol is tried by UPnP: mapped, renewed, given back."""
         upnp = _Upnp()
         mapper = self.begin(None, upnp)
-        waiting = mapper.map(5000)
         self.clock.pump([0.5] * 10)
         self.assertEqual(mapper.protocol, "UPnP")
-        self.assertEqual(self.successResultOf(waiting), [MAPPED])
+        self.assertEqual(self.successResultOf(mapper.map(5000)), [MAPPED])
         self.assertEqual(self.successResultOf(mapper.map(6000)), [])
         self.clock.advance(LEASE_S / 2)
         self.successResultOf(mapper.stopService())
         self.assertEqual(upnp.calls, [("map", 5000), ("map", 6000), ("map", 5000), ("unmap", MAPPED.port)])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_not_found_yet(self) -> None:
+        """A router that has not answered soon is not waited for; once it is found it maps ports."""
+        for began in (0.0, FOUND_S / 2):
+            mapper = self.begin(None, _Upnp())
+            self.clock.advance(began)
+            waiting = mapper.map(5000)
+            self.assertNoResult(waiting)
+            self.clock.advance(FOUND_S - began)
+            self.assertEqual(self.successResultOf(waiting), [])
+            self.assertEqual(self.successResultOf(mapper.map(5000)), [])
+            self.clock.pump([0.5] * 10)
+            self.assertEqual(self.successResultOf(mapper.map(5000)), [MAPPED])
+            self.successResultOf(mapper.stopService())
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nothing(self) -> None:
         """Without any protocol nothing is mapped, and nobody waits for it."""
