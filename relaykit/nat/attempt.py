@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from relaykit.nat.driving import DatagramDriver
 from relaykit.nat.paths import UdpPath
 from relaykit.nat.udp_pair import UdpPair
-from relaykit.sansio.nat.behavior import MappingDiscovery, NatBehavior
+from relaykit.sansio.nat.behavior import OTHERS_S, Mapping, MappingDiscovery, NatBehavior
 from relaykit.sansio.nat.candidates import (
     CANDIDATES_MAX,
     Candidate,
@@ -175,12 +175,20 @@ class Attempt:
         host = self._network.local_host_towards(servers[0]) if servers else ""
         if not host:
             return
-        core = MappingDiscovery(servers, [Address(host, own.address.port)], self._network_info.entropy)
-        seconds = self._network_info.seconds
+        seconds, entropy = self._network_info.seconds, self._network_info.entropy
+        core = MappingDiscovery(servers, [Address(host, own.address.port)], entropy, self._others_s())
         self._asking[is_six] = DatagramDriver(
             core, [own], self._terms.reactor, partial(self._on_behavior, is_six), seconds
         )
         core.start(seconds())
+
+    def _others_s(self) -> float:
+        """How long further servers are waited for.  Where they would only say what is known already, which is
+        believed once, one that does not answer costs next to nothing.
+        """
+        known = self._network_info.behavior
+        is_known = known is not None and known.mapping is Mapping.ENDPOINT_INDEPENDENT
+        return 0.0 if is_known and self._generation == 0 else OTHERS_S
 
     def _on_behavior(self, is_six: bool, behavior: NatBehavior) -> None:
         """What a family's servers saw; IPv6 is not waited for as long as IPv4, which says what is blocked."""

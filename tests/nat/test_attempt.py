@@ -10,8 +10,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.nat.attempt import MAPPING_WAIT_S, SIX_WAIT_S
+from relaykit.nat.attempt import MAPPING_WAIT_S, SIX_WAIT_S, Attempt, Terms
+from relaykit.sansio.nat.behavior import OTHERS_S, Filtering, Mapping, NatBehavior
 from relaykit.sansio.nat.candidates import CandidateKind, Interface
+from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.punching import FailureReason
 from relaykit.values import Address, PathProtocol
 from tests.nat.two_ends import RENDEZVOUS_S, TwoEnds
@@ -74,6 +76,30 @@ class AttemptTests(SynchronousTestCase):
             rendezvous.lab.run(60.0)
             self.assertEqual(rendezvous.initiator.path is not None, worked)
 
+    def test_known_mapping(self) -> None:
+        """A closed port of a STUN server costs nothing where what it would say is known, but one in vain."""
+        closed = Address(GRID[0].host, 9)
+        for known, generation, waits in (
+            (Mapping.ENDPOINT_INDEPENDENT, 0, False),
+            (Mapping.ENDPOINT_INDEPENDENT, 1, True),
+            (Mapping.NOT_PORT_DEPENDENT, 0, True),
+            (Mapping.ADDRESS_AND_PORT_DEPENDENT, 0, True),
+        ):
+            rendezvous = TwoEnds(KINDS["port"], KINDS["port"])
+            end = rendezvous.initiator
+            behavior = NatBehavior(udp_works=True, mapping=known, filtering=Filtering.UNKNOWN)
+            info = evolve(end.network_info, stun_servers=[GRID[0], closed], behavior=behavior)
+            reactor: Any = rendezvous.lab.reactor
+            sent: list[Any] = []
+            began = rendezvous.lab.now
+            attempt = Attempt(
+                Terms(reactor, info, PeerRole.INITIATOR, end.key), generation, sent.append, _nothing, _nothing
+            )
+            rendezvous.lab.run(5.0, until=partial(bool, sent))
+            self.assertEqual(rendezvous.lab.now - began > OTHERS_S, waits)
+            self.assertEqual((sent[0].nat.mapping, sent[0].nat.udp_works), (known, True))
+            attempt.abandon()
+
     def test_datagrams_of_no_use(self) -> None:
         """Where one end makes no streams of UDP none is punched, and both are told what is missing."""
         for place in (0, 1):
@@ -125,6 +151,10 @@ class AttemptTests(SynchronousTestCase):
             rendezvous.initiator.network_info = evolve(rendezvous.initiator.network_info, mapper=mapper)
             rendezvous.run()
             self.assertEqual(mapper.released, mapper.wanted)
+
+
+def _nothing(*what: object) -> None:
+    """Is told, and does nothing."""
 
 
 class _Mapper:

@@ -322,13 +322,19 @@ class MappingDiscovery(_Discovery):
 
     ``servers`` are all known STUN addresses, ``sockets`` the one local address.  A lost answer is
     not taken for a symmetric NAT: only answers count, and those that do not come soon after the first are
-    not waited for.  Emits one :class:`NatBehavior`.
+    not waited for: within ``others_s``, or twice the time that the first took.  Emits one
+    :class:`NatBehavior`.
     """
 
     def __init__(
-        self, servers: Sequence[Address], sockets: Sequence[Address], entropy: Callable[[int], bytes]
+        self,
+        servers: Sequence[Address],
+        sockets: Sequence[Address],
+        entropy: Callable[[int], bytes],
+        others_s: float = OTHERS_S,
     ) -> None:
         super().__init__(servers, sockets, entropy)
+        self._others_s = others_s
         self._began = 0.0
         self._enough_at: float | None = None
 
@@ -351,7 +357,7 @@ class MappingDiscovery(_Discovery):
     def _advance(self, now: float) -> None:
         super()._advance(now)
         if self._enough_at is None and any(self._outcomes.values()):
-            self._enough_at = now + max(OTHERS_S, OTHERS_ROUND_TRIPS * (now - self._began))
+            self._enough_at = now + max(self._others_s, OTHERS_ROUND_TRIPS * (now - self._began))
 
     def _questions(self) -> _Script[NatBehavior]:
         questions = [Question(server=server, schedule=QUICK) for server in self._servers]

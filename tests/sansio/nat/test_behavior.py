@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.sansio.nat.behavior import (
     BLOCK_MAX,
     LIFETIMES_S,
+    OTHERS_ROUND_TRIPS,
     OTHERS_S,
     PORT_SAMPLES,
     BehaviorDiscovery,
@@ -287,6 +288,22 @@ class MappingDiscoveryTests(SynchronousTestCase):
         self.assertAlmostEqual(at - began, 0.04 + OTHERS_S, 3)
         self.assertEqual((found.mapped.host, found.mapping), (WAN, Mapping.UNKNOWN))
         self.assertIsNone(core.next_wakeup())
+
+    def test_not_waited_for(self) -> None:
+        """Where their answers are of little use, the others get two round trips, and no more."""
+        for closed, expected_s in ((0, 0.04), (1, 0.04 + OTHERS_ROUND_TRIPS * 0.04)):
+            lab = Lab(seed=1, delay_s=0.02)
+            servers = [S1, S1B]
+            lab.stun_server(servers[: 2 - closed])
+            machine = lab.machine("192.168.1.100", behind=lab.nat(WAN))
+            core = MappingDiscovery(servers, [Address("192.168.1.100", 5000)], lab.chance.randbytes, 0.0)
+            node = machine.run(core, [5000])
+            began = lab.now
+            core.start(lab.now)
+            self.assertTrue(lab.run(30.0, until=lambda node=node: bool(node.events)))  # type: ignore[misc]
+            ((at, found),) = node.events
+            self.assertAlmostEqual(at - began, expected_s, 3)
+            self.assertEqual(found.mapped, Address(WAN, 5000))
 
     def test_blocked(self) -> None:
         """No answer at all takes less than two seconds."""
