@@ -49,6 +49,9 @@ class KcpStreams:
         self._turns = turns
         self._clock = clock
 
+    def prepare(self, role: PeerRole) -> None:
+        """Nothing: it is here."""
+
     def open_path(
         self, datagrams: IDatagramLeg, role: PeerRole, secret: Secret, acceptor: ILegAcceptor
     ) -> Deferred[IStreamPath]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IDirectPaths, ISignalPeer
     from relaykit.nat.direct_paths import PathSession
     from relaykit.nat.network_info import NetworkInfo
+    from relaykit.sansio.nat.checks import PeerRole
     from relaykit.sansio.nat.client_rendezvous import RendezvousBegun
 
 __all__ = ["HolePunchingService", "MakePunching"]
@@ -59,6 +60,7 @@ class HolePunchingService(MultiService):
         self._server = server
         self._make_punching = make_punching or HolePunchingSession
         self._network = network_info.network
+        self._streams = network_info.datagram_streams
         self._hosts: Sequence[str] = ()
         self._detection = PeriodicDetection(reactor, network_info)
         self._detection.setServiceParent(self)
@@ -72,7 +74,7 @@ class HolePunchingService(MultiService):
 
     def make_direct_paths(self, peer: ISignalPeer) -> IDirectPaths:
         """The direct paths of one backend or visitor, until :meth:`drop_direct_paths`."""
-        paths = DirectPaths(peer, self._reactor, self._make_session, os.urandom)
+        paths = DirectPaths(peer, self._reactor, self._make_session, os.urandom, self._prepare)
         self._paths.append(paths)
         self.session_started()
         return paths
@@ -97,6 +99,10 @@ class HolePunchingService(MultiService):
     def network_changed(self) -> None:
         """Nothing that was known of the network counts any more."""
         self._detection.network_changed()
+
+    def _prepare(self, role: PeerRole) -> None:
+        if self._streams is not None:
+            self._streams.prepare(role)
 
     def _make_session(
         self,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
+    from relaykit.carriers.quic.opening import QuicStreams
     from relaykit.client.direct import MakePunching
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.name_server import NameServer
@@ -96,7 +97,7 @@ def make_network(config: ClientConfig, reactor: Any) -> Network:
             stream_opener=partial(streams_over_socket, poller),
             datagram_streams=_OwnQuic(poller) if available() else None,
         ),
-        _make_holes,
+        partial(_make_holes, poller),
         partial(_datagram_streams, poller),
     )
 
@@ -110,11 +111,11 @@ def _name_server(config: ClientConfig, reactor: Any) -> NameServer | None:
     return NameServer(reactor, *host_and_port(config.dns_server, DNS_PORT))
 
 
-def _make_holes(clock: IReactorTime, network_info: NetworkInfo, stun_server: str) -> IHoles:
+def _make_holes(poller: Poller, clock: IReactorTime, network_info: NetworkInfo, stun_server: str) -> IHoles:
     # A megabyte that a client without such proxies does without.
     from relaykit.nat.hole import Holes
 
-    return Holes(clock, network_info, stun_server)
+    return Holes(clock, network_info, stun_server, partial(_datagram_streams, poller))
 
 
 def _datagram_streams(poller: Poller, protocol: str) -> IDatagramStreams:
@@ -134,12 +135,18 @@ class _OwnQuic:
 
     _poller: Poller
 
+    def prepare(self, role: PeerRole) -> None:
+        self._made().prepare(role)
+
     def open_path(
         self, datagrams: IDatagramLeg, role: PeerRole, secret: Secret, acceptor: ILegAcceptor
     ) -> Deferred[IStreamPath]:
+        return self._made().open_path(datagrams, role, secret, acceptor)
+
+    def _made(self) -> QuicStreams:
         from relaykit.carriers.quic.opening import QuicStreams
 
-        return QuicStreams(self._poller, self._poller.reactor).open_path(datagrams, role, secret, acceptor)
+        return QuicStreams(self._poller, self._poller.reactor)
 
 
 def _make_route(config: ClientConfig, poller: Poller) -> Route | PathRoute:

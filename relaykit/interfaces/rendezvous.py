@@ -58,6 +58,12 @@ class IDirectPaths(Interface):
     together, and made the key that the path was found with.  :meth:`IDirectPath.open_streams` makes sure.
     """
 
+    def prepare(role: PeerRole) -> None:
+        """Begins to load what streams of a path need at this end: users will want one.
+
+        What is known of the network is found out from when a host's ``direct_paths`` are first used.
+        """
+
     def call(
         secret: Secret, for_datagrams: bool = False, on_overdue: Callable[[], None] | None = None
     ) -> Deferred[IDirectPath]:
@@ -134,6 +140,9 @@ class IDirectPath(Interface):
 class IDatagramStreams(Interface):
     """A protocol that makes streams of datagrams, such as QUIC or KCP."""
 
+    def prepare(role: PeerRole) -> None:
+        """Begins to load what :meth:`open_path` needs at this end, so that the first path waits for less."""
+
     def open_path(
         datagrams: IDatagramLeg, role: PeerRole, secret: Secret, acceptor: ILegAcceptor
     ) -> Deferred[IStreamPath]:
@@ -145,6 +154,12 @@ class IDatagramStreams(Interface):
 
 class IHoles(Interface):
     """Hole punching as frp's clients do it, each attempt from a socket of its own."""
+
+    def prepare(protocol: str, role: PeerRole) -> None:
+        """Begins to load what streams by this protocol need at this end: users will want a hole.
+
+        What cannot be had is told where streams are asked for.
+        """
 
     def open_socket(offers_interfaces: bool) -> Deferred[IHoleSocket]:
         """A new socket, which the STUN server of the configuration was asked about; the caller owns it.

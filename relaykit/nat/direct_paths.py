@@ -73,6 +73,7 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
     It owns the hole punching sessions.
 
     :param peer: the server's half of the proxy type.
+    :param prepare: begins to load what streams of a path need.
     """
 
     _core: core.ClientRendezvous
@@ -83,14 +84,19 @@ class DirectPaths(CoreDriver[core.RendezvousEvent]):
         clock: IReactorTime,
         make_session: MakeSession,
         entropy: Callable[[int], bytes],
+        prepare: Callable[[PeerRole], None],
     ) -> None:
         super().__init__(core.ClientRendezvous(entropy), clock, self._on_rendezvous)
         self._peer = peer
         self._clock = clock
         self._make_session = make_session
+        self._prepare = prepare
         self._under_way: dict[str, _Rendezvous] = {}
         self._on_path: Callable[[IDirectPath], None] | None = None
         self._answers_for_datagrams = False
+
+    def prepare(self, role: PeerRole) -> None:
+        self._prepare(role)
 
     def call(
         self, secret: Secret, for_datagrams: bool = False, on_overdue: Callable[[], None] | None = None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import CannotListenError
 from zope.interface import implementer
 
-from relaykit.errors import HolePunchingError
+from relaykit.errors import HolePunchingError, RelaykitError
 from relaykit.interfaces import IDatagramLeg, IHoles, IHoleSocket
 from relaykit.nat.driving import DatagramDriver
 from relaykit.nat.frp_discovery import DiscoveryFailed, ask
@@ -24,8 +25,10 @@ from relaykit.values import Address, Ended
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
+    from relaykit.interfaces import IDatagramStreams
     from relaykit.nat.network_info import NetworkInfo
     from relaykit.nat.sockets import UdpSocket
+    from relaykit.sansio.nat.checks import PeerRole
     from relaykit.sansio.nathole.hole import HoleEvent
     from relaykit.sansio.nathole.instructions import Instructions
     from relaykit.sansio.nathole.messages import NatHoleResp
@@ -45,12 +48,24 @@ class Holes:
     """The holes of one client.
 
     :param stun_server: ``host:port``, to be looked up for each attempt.
+    :param streams: what makes streams over them by a protocol; raises what a host's do.
     """
 
-    def __init__(self, clock: IReactorTime, network_info: NetworkInfo, stun_server: str) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        network_info: NetworkInfo,
+        stun_server: str,
+        streams: Callable[[str], IDatagramStreams],
+    ) -> None:
         self._clock = clock
         self._network_info = network_info
         self._stun_server = stun_server
+        self._streams = streams
+
+    def prepare(self, protocol: str, role: PeerRole) -> None:
+        with contextlib.suppress(RelaykitError):
+            self._streams(protocol).prepare(role)
 
     def open_socket(self, offers_interfaces: bool) -> Deferred[IHoleSocket]:
         opening: Deferred[IHoleSocket] = Deferred.fromCoroutine(self._open(offers_interfaces))

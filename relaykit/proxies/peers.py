@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from relaykit.errors import ProxyRefusedError, RefusalCode, RendezvousRefusedError
 from relaykit.proxies.direct import call, told_options
 from relaykit.proxies.stcp import StcpOptions
+from relaykit.sansio.nat.checks import PeerRole
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IClientHost, IStreamPath, IVisitorHost
@@ -53,6 +54,10 @@ class OwnWay:
     def is_open(self) -> bool:
         """Whether it is worth a try: with another server it only is where no other way may be taken."""
         return self._host.takes_signals or self._peers is Peers.RELAYKIT
+
+    def prepare(self) -> None:
+        """Has the client look at its network, and load what it needs, before anybody wants a path."""
+        self._host.direct_paths.prepare(PeerRole.INITIATOR)
 
     async def path(self) -> IStreamPath:
         """A path of streams, proven by both ends, which the caller owns.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
@@ -45,6 +45,8 @@ class MemoryHoles:
         """What carries the streams of each hole, at both ends, to be cut or stalled."""
         self.protocols: list[str] = []
         """What was asked to make streams."""
+        self.prepared: list[tuple[Any, ...]] = []
+        """What was asked to be loaded."""
         self._punching: dict[tuple[str, Secret], Deferred[IDatagramLeg]] = {}
         self._carriers: dict[IDatagramLeg, MemoryLeg] = {}
 
@@ -54,6 +56,10 @@ class MemoryHoles:
             self.asking.append(asking)
             return asking
         return succeed(_Socket(self, offers_interfaces))
+
+    def prepare(self, *what: Any) -> None:
+        """For holes, a protocol and a role; for streams, a role."""
+        self.prepared.append(what)
 
     def streams(self, protocol: str) -> IDatagramStreams:
         """What a client takes for the streams of a protocol."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Any
+from unittest import mock
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -63,6 +64,7 @@ class HolePunchingServiceTests(SynchronousTestCase):
         self.lab = Lab(1, delay_s=0.02)
         self.lab.stun_server([Address(SERVER, port) for port in PORTS])
         self.session: _Session | None = _Session()
+        self.streams: Any = None
         self.patch(direct, "lookup", lambda host, port: [Address(SERVER, port), Address("2001:db8::2", port)])
 
     def client(self, number: int) -> HolePunchingService:
@@ -75,6 +77,7 @@ class HolePunchingServiceTests(SynchronousTestCase):
             internet=lambda host: host.startswith("198."),
             entropy=self.lab.chance.randbytes,
             mapper=NoMapper(),
+            datagram_streams=self.streams,
         )
         session: Any = lambda: self.session  # noqa: E731
         direct = HolePunchingService(self.lab.reactor, network_info, session, "relay.example")
@@ -182,6 +185,16 @@ class HolePunchingServiceTests(SynchronousTestCase):
             paths._make_session(begun, sent.append, for_datagrams).start()
             self.lab.run(2.0, until=partial(bool, sent))
             self.assertEqual(list(sent[0]["protocols"]), wanted)
+
+    def test_loaded_ahead(self) -> None:
+        """What makes streams of paths of UDP is loaded for who says that it will be needed."""
+        peer: Any = _Peer()
+        self.client(1).make_direct_paths(peer).prepare(PeerRole.INITIATOR)
+        streams = self.streams = mock.Mock()
+        paths = self.client(2).make_direct_paths(peer)
+        streams.prepare.assert_not_called()
+        paths.prepare(PeerRole.RESPONDER)
+        streams.prepare.assert_called_once_with(PeerRole.RESPONDER)
 
     def test_stop(self) -> None:
         """When it stops, all rendezvous of all halves end."""

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.carriers.quic import opening
 from relaykit.carriers.quic.adapter import available
 from relaykit.client import network as module
 from relaykit.client.network import make_network
@@ -14,6 +15,7 @@ from relaykit.config.schema import ClientConfig, ClientTransport
 from relaykit.dataplane.poller import Poller, make_poller
 from relaykit.errors import QuicUnavailableError
 from relaykit.interfaces import IDatagramStreams, IHoles
+from relaykit.sansio.nat.checks import PeerRole
 
 
 class NetworkTests(SynchronousTestCase):
@@ -61,3 +63,19 @@ class NetworkTests(SynchronousTestCase):
             self.patch(module, "available", lambda is_there=is_there: is_there)
             streams = make_network(ClientConfig(), MemoryReactorClock()).network_info.datagram_streams
             self.assertEqual(IDatagramStreams.providedBy(streams), is_there)
+
+    def test_loaded_ahead(self) -> None:
+        """A library for QUIC is loaded as soon as somebody says that paths will be wanted, and not before."""
+        if not available():
+            self.skipTest("no library for QUIC is installed")
+        asked: list[str | None] = []
+        self.patch(opening, "load_ahead", lambda name=None: asked.append(name))
+        reactor = MemoryReactorClock()
+        network = make_network(ClientConfig(), reactor)
+        self.assertEqual(asked, [])
+        assert network.network_info.datagram_streams is not None
+        network.network_info.datagram_streams.prepare(PeerRole.RESPONDER)
+        network.make_holes(reactor, network.network_info, "stun.example:3478").prepare(
+            "quic", PeerRole.INITIATOR
+        )
+        self.assertEqual(asked, [None, None])

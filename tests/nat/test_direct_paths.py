@@ -104,9 +104,14 @@ class DirectPathsTests(SynchronousTestCase):
         self.server = _Server()
         self.punched: list[_Session] = []
         self.for_datagrams: list[bool] = []
+        self.prepared: list[PeerRole] = []
         numbers = iter(range(1, 1000))
         self.rendezvous = DirectPaths(
-            self.server, self.clock, self.punch, lambda count: next(numbers).to_bytes(count, "big")
+            self.server,
+            self.clock,
+            self.punch,
+            lambda count: next(numbers).to_bytes(count, "big"),
+            self.prepared.append,
         )
 
     def punch(self, begun: RendezvousBegun, send: Any, for_datagrams: bool) -> _Session:
@@ -134,6 +139,11 @@ class DirectPathsTests(SynchronousTestCase):
         """A rendezvous that this end was invited to."""
         self.hear(RendezvousInvitation(call, KEY_32))
         return self.punched[-1]
+
+    def test_prepared(self) -> None:
+        """Who says that paths will be wanted has loaded what they need, and nobody is asked for one."""
+        self.rendezvous.prepare(PeerRole.INITIATOR)
+        self.assertEqual((self.prepared, self.server.heard), ([PeerRole.INITIATOR], []))
 
     def test_call(self) -> None:
         """A call proves the secret for this client; nothing is opened before it is granted."""

@@ -9,13 +9,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from relaykit.errors import HolePunchingError
+from relaykit.errors import HolePunchingError, UnsuitablePathError
 from relaykit.interfaces import IBatchedDatagramLeg, IDatagramLeg, IHoles, IHoleSocket
 from relaykit.nat import hole
 from relaykit.nat.allowance import SocketAllowance
 from relaykit.nat.hole import DISCOVERY_S, Holes
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.nat.paths import EARLY_MAX
+from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nathole.messages import DetectBehavior, NatHoleResp
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.testing.natlab import Lab
@@ -34,6 +35,7 @@ class _HoleTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.lab = Lab(1, delay_s=0.02)
         self.lab.stun_server(SERVER)
+        self.made = mock.Mock()
 
     def holes(self, number: int = 1, server: str = str(SERVER[0]), most: int = 1000, **nat: Any) -> Holes:
         """Those of a client behind a NAT of its own."""
@@ -43,7 +45,13 @@ class _HoleTestCase(SynchronousTestCase):
         reactor: Any = self.lab.reactor
         self.allowance = SocketAllowance(self.most_searching)
         info = NetworkInfo(network=network, entropy=self.lab.chance.randbytes, allowance=self.allowance)
-        return Holes(reactor, info, server)
+        return Holes(reactor, info, server, self.streams)
+
+    def streams(self, protocol: str) -> Any:
+        """What makes streams over them."""
+        if protocol == "none":
+            raise UnsuitablePathError("a library is missing")
+        return self.made
 
     def opened(self, holes: Holes, offers_interfaces: bool = True) -> Any:
         """A socket that was asked about."""
@@ -87,6 +95,13 @@ class OpenTests(_HoleTestCase):
         self.assertEqual([each.host for each in opened.interfaces], ["192.168.1.100"])
         self.assertEqual(opened.interfaces[0].port, opened.mapped[0].port)
         self.assertEqual(self.opened(holes, offers_interfaces=False).interfaces, ())
+
+    def test_prepared(self) -> None:
+        """What streams need is loaded; that it cannot be is told to who wants a hole."""
+        holes = self.holes()
+        holes.prepare("quic", PeerRole.RESPONDER)
+        self.made.prepare.assert_called_once_with(PeerRole.RESPONDER)
+        holes.prepare("none", PeerRole.RESPONDER)
 
     def refused(self, holes: Holes) -> str:
         """Why there is no socket; none is left open."""

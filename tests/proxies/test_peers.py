@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs, formatEvent
@@ -14,6 +15,7 @@ from relaykit.proxies import peers as module
 from relaykit.proxies.peers import OwnWay, Peers, Telling
 from relaykit.proxies.stcp import StcpOptions
 from relaykit.proxies.xtcp.options import XtcpOptions, XtcpVisitorOptions
+from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.path_keys import rendezvous_key
 from relaykit.values import Secret
 
@@ -104,6 +106,13 @@ class OwnWayTests(SynchronousTestCase):
         """It is that of the call."""
         for peers in Peers:
             self.assertEqual(self.successResultOf(self.path(peers, succeed("path"))), "path")
+
+    def test_prepared(self) -> None:
+        """What it needs is loaded ahead, for the end that calls."""
+        host: Any = _Host()
+        host.direct_paths = mock.Mock()
+        OwnWay(Peers.AUTO, SECRET, host).prepare()
+        host.direct_paths.prepare.assert_called_once_with(PeerRole.INITIATOR)
 
     def test_open(self) -> None:
         """It is tried with a server of relaykit, and with any where there is no other way."""

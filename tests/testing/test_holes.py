@@ -44,6 +44,8 @@ class MemoryHolesTests(SynchronousTestCase):
         """They stand for the real things."""
         self.assertTrue(verifyObject(IHoles, self.holes))
         self.assertTrue(verifyObject(IDatagramStreams, self.holes))
+        self.holes.prepare("kcp", PeerRole.RESPONDER)
+        self.assertEqual(self.holes.prepared, [("kcp", PeerRole.RESPONDER)])
         self.assertTrue(verifyObject(IHoleSocket, self.socket()))
         self.assertEqual(len(self.socket().mapped), 2)
         self.assertEqual(self.socket(offers_interfaces=False).interfaces, ())

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import ssl
+import threading
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from importlib import import_module
@@ -40,6 +41,8 @@ __all__ = [
     "available",
     "client_id_bytes",
     "load",
+    "load_ahead",
+    "required",
     "timed_out",
 ]
 
@@ -74,6 +77,7 @@ _SMALLEST_ID_BYTES = 8
 _MOST_ID_BYTES = 20
 
 _NO_ROOM = "capacity exhausted"
+_MISSING = "QUIC needs a library that is not installed here: pip install 'relaykit[quic]'"
 
 _PLACE_OF_MOST_STREAMS = 21
 """Among the arguments of qh3's core."""
@@ -142,9 +146,31 @@ def load(name: str | None = None) -> Library:
     for each in LIBRARIES if name is None else (name,):
         with contextlib.suppress(ModuleNotFoundError):
             return Library(each)
-    raise QuicUnavailableError(
-        "QUIC needs a library that is not installed here: pip install 'relaykit[quic]'"
-    )
+    raise QuicUnavailableError(_MISSING)
+
+
+@cache
+def load_ahead(name: str | None = None) -> None:
+    """Begins to load as :func:`load` does, in a thread, so that the first connection does not wait for it.
+
+    Once in a process that takes a tenth of a second, half of it for the first random numbers of the library.
+    What is wrong with it is told where it is used.
+    """
+    threading.Thread(target=_use_once, args=(name,), name="load QUIC", daemon=True).start()
+
+
+def _use_once(name: str | None) -> None:
+    with contextlib.suppress(Exception):
+        load(name).connection(Settings(protocol="relaykit", idle_s=1.0)).start(0.0)
+
+
+def required() -> None:
+    """Makes sure that a library is installed.
+
+    :raises QuicUnavailableError: there is none.
+    """
+    if not available():
+        raise QuicUnavailableError(_MISSING)
 
 
 def available(name: str | None = None) -> bool:

@@ -12,7 +12,14 @@ from twisted.internet.defer import Deferred, TimeoutError
 from zope.interface import implementer
 
 from relaykit.carriers.proving import PROOF_S, prove
-from relaykit.carriers.quic.adapter import Settings, available, client_id_bytes, load
+from relaykit.carriers.quic.adapter import (
+    Settings,
+    available,
+    client_id_bytes,
+    load,
+    load_ahead,
+    required,
+)
 from relaykit.carriers.quic.path import QuicPath
 from relaykit.certificates.own import self_signed
 from relaykit.errors import ConnectionFailed, PeerUnprovenError, RemoteProtocolError
@@ -65,7 +72,16 @@ class _Streams:
         """
         self._turns = turns
         self._clock = clock
-        self._library = library or load()
+        self._given = library
+        if library is None:
+            required()
+
+    def prepare(self, role: PeerRole) -> None:
+        load_ahead()
+
+    @property
+    def _library(self) -> Library:
+        return self._given or load()
 
     def _path(
         self,
@@ -108,6 +124,11 @@ class FrpQuicStreams(_Streams):
             raise _silent(datagrams)
 
         return opening.addTimeout(HANDSHAKE_S, self._clock, not_in_time)
+
+    def prepare(self, role: PeerRole) -> None:
+        super().prepare(role)
+        if role is PeerRole.RESPONDER and available("aioquic"):
+            load_ahead("aioquic")
 
     async def _open(self, datagrams: IDatagramLeg, role: PeerRole, acceptor: ILegAcceptor) -> IStreamPath:
         library, early = self._library, []

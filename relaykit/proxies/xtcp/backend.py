@@ -52,6 +52,9 @@ MOST_ATTEMPTS = 16
 MOST_TUNNELS = 256
 """Direct paths of one proxy, one for each visitor; each has a socket of its own."""
 
+_USUAL_PROTOCOL = "quic"
+"""What visitors of frp's choose if they are not told otherwise."""
+
 
 @implementer(IMessageReceiver, IRegistrant, ISignalReceiver)
 class XtcpBackend(LocalServiceBackend):
@@ -82,7 +85,12 @@ class XtcpBackend(LocalServiceBackend):
         self._own.stop()
 
     def registered_options(self) -> XtcpOptions:
-        return self._telling.registered(self._options)
+        options = self._telling.registered(self._options)
+        if self.host.takes_signals:
+            self.host.direct_paths.prepare(PeerRole.RESPONDER)
+        if self._peers.admits_frp(self.host.takes_signals):
+            self.host.holes.prepare(_USUAL_PROTOCOL, PeerRole.RESPONDER)
+        return options
 
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
         if not self.host.direct_paths.signal_received(body):

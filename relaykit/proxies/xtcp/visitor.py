@@ -97,6 +97,9 @@ class XtcpVisitor(PortVisitor):
             leg.close()
 
     def session_started(self) -> None:
+        for way in self._ways:
+            if way.is_open:
+                way.prepare()
         self._policy.session_started(self._driver.now)
         self._driver.step()
 

@@ -28,6 +28,9 @@ class Way(Protocol):
     def is_open(self) -> bool:
         """Whether it is worth a try in this session."""
 
+    def prepare(self) -> None:
+        """Gets ready for users, who come at any moment: what takes a while is not left for the first."""
+
     async def path(self) -> IStreamPath:
         """A path of streams to the proxy's client, which the caller owns.
 
@@ -51,6 +54,9 @@ class FrpWay:
     def is_open(self) -> bool:
         """Whether frp's ends may take part: with them nobody on the way is found out."""
         return Peers(self._options.peers).admits_frp(self._host.takes_signals)
+
+    def prepare(self) -> None:
+        self._host.holes.prepare(self._options.protocol, PeerRole.INITIATOR)
 
     async def path(self) -> IStreamPath:
         options, host = self._options, self._host

@@ -6,10 +6,10 @@ import logging
 import random
 import sys
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.carriers.quic import adapter
@@ -22,6 +22,8 @@ from relaykit.carriers.quic.adapter import (
     Settings,
     client_id_bytes,
     load,
+    load_ahead,
+    required,
     timed_out,
 )
 from relaykit.certificates.own import KeyPair, self_signed
@@ -81,6 +83,21 @@ def pairs() -> list[Two]:
     return [Two(one, two, takes_datagrams=True) for one in libraries() for two in libraries()]
 
 
+@frozen
+class _Thread:
+    """A thread that the test runs."""
+
+    target: Any
+    args: Any
+    name: str
+    daemon: bool
+    started: list[bool] = field(factory=list)
+
+    def start(self) -> None:
+        """Notes it."""
+        self.started.append(True)
+
+
 class LoadTests(SynchronousTestCase):
     """Which library is taken."""
 
@@ -110,6 +127,38 @@ class LoadTests(SynchronousTestCase):
             lambda name: self._missing(name) if name.startswith("qh3") else original(name),
         )
         self.assertEqual(load().name, "aioquic")
+
+    def test_ahead(self) -> None:
+        """It is loaded ahead once, in a thread; what is missing is told by who uses it."""
+        load_ahead.cache_clear()
+        self.addCleanup(load_ahead.cache_clear)
+        threads: list[_Thread] = []
+
+        def begin(**what: Any) -> _Thread:
+            threads.append(_Thread(**what))
+            return threads[-1]
+
+        self.patch(adapter, "threading", SimpleNamespace(Thread=begin))
+        load_ahead()
+        load_ahead()
+        (thread,) = threads
+        self.assertTrue(thread.daemon and thread.started)
+        thread.target(*thread.args)
+        self.assertEqual(load.cache_info().currsize, int(missing() is None))
+        self.patch(adapter, "import_module", self._missing)
+        load.cache_clear()
+        thread.target(*thread.args)
+
+    def test_required(self) -> None:
+        """Who needs one can make sure of it without loading it."""
+        for is_there in (True, False):
+            self.patch(adapter, "find_spec", lambda name, is_there=is_there: is_there or None)
+            if is_there:
+                required()
+            else:
+                error = self.assertRaises(QuicUnavailableError, required)
+                self.assertIn("pip install 'relaykit[quic]'", str(error))
+        self.assertEqual(load.cache_info().currsize, 0)
 
     def test_quiet(self) -> None:
         """What a library says by the standard library's logging goes nowhere by itself."""

@@ -11,6 +11,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from relaykit.carriers.proving import PROOF_S
+from relaykit.carriers.quic import opening
 from relaykit.carriers.quic.adapter import Library, Settings, load
 from relaykit.carriers.quic.opening import (
     FRP_PROTOCOL,
@@ -27,7 +28,7 @@ from relaykit.errors import ConnectionFailed, PeerUnprovenError
 from relaykit.interfaces import IDatagramStreams, ILegReceiver, IStreamLeg
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.nat.checks import PeerRole
-from relaykit.testing.memory import RecordingDatagrams, RecordingReceiver
+from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams, RecordingReceiver
 from relaykit.values import Ended, Secret
 from tests.carriers.quic.lines import SECRET, Accepting, Ends, Line, libraries, missing
 from tests.certificates.test_own import NOW
@@ -58,6 +59,16 @@ class QuicStreamsTests(SynchronousTestCase):
         for kind in (QuicStreams, FrpQuicStreams):
             verifyObject(IDatagramStreams, kind(ends.network, ends.network.clock))
         ends.open().close()
+
+    def test_loaded_ahead(self) -> None:
+        """Both ends can have loaded what they need; frp's visitors may need another library than the best."""
+        asked: list[str | None] = []
+        self.patch(opening, "load_ahead", lambda name=None: asked.append(name))
+        network = MemoryNetwork()
+        for kind in (QuicStreams, FrpQuicStreams):
+            for role in PeerRole:
+                kind(network, network.clock).prepare(role)
+        self.assertEqual(asked, [None] * 4 + ([] if missing("aioquic") else ["aioquic"]))
 
     def test_another_secret(self) -> None:
         """Ends with different secrets both learn that, and nothing stays open."""

@@ -16,6 +16,7 @@ from relaykit.proxies.xtcp import backend
 from relaykit.proxies.xtcp.backend import XtcpBackend
 from relaykit.proxies.xtcp.transactions import ANSWER_S
 from relaykit.proxies.xtcp.tunnels import STREAMS_S
+from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nathole.messages import NatHoleClient, NatHoleResp, NatHoleSid
 from relaykit.sansio.wire.messages import Ping
 from relaykit.testing.memory import RecordingReceiver
@@ -61,6 +62,11 @@ class XtcpBackendTests(SynchronousTestCase):
         self.assertEqual((request.proxy_name, request.sid), ("x", "s1"))
         self.assertEqual((len(request.mapped_addrs), len(request.assisted_addrs)), (2, 1))
         self.assertEqual((self.holes.protocols, self.scene.reports), (["kcp", "kcp"], [True]))
+
+    def test_prepared(self) -> None:
+        """What holes and streams need is loaded before a visitor comes, the most usual of each."""
+        self.scene.publish()
+        self.assertEqual(self.holes.prepared, [("quic", PeerRole.RESPONDER)])
 
     def test_protocol(self) -> None:
         """What is not kcp is QUIC, as frp has it."""

@@ -11,9 +11,11 @@ from relaykit.errors import ProxyRefusedError
 from relaykit.interfaces import (
     IMessageReceiver,
 )
+from relaykit.nat.direct_paths import DirectPaths
 from relaykit.options import ProxyTransport, VisitorCommon, VisitorTransport
 from relaykit.proxies.xtcp import proxy_type
 from relaykit.proxies.xtcp.options import XtcpOptions, XtcpVisitorOptions
+from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.path_keys import rendezvous_key
 from relaykit.sansio.nat.punching import FailureReason
 from relaykit.sansio.nathole.messages import NatHoleSid
@@ -65,6 +67,15 @@ class OwnTests(SynchronousTestCase):
         (visitor,), (proxy,) = visiting.client.status().visitors, published.client.status().proxies
         self.assertIn("a direct path with", visitor.way)
         self.assertEqual((proxy.way, proxy.users), ("1 direct path", 5))
+
+    def test_prepared(self) -> None:
+        """Both ends load what a path needs before the first user comes, and nothing of what frp's takes."""
+        prepared: list[PeerRole] = []
+        self.patch(DirectPaths, "prepare", lambda paths, role: prepared.append(role))
+        self.publish()
+        self.visit()
+        self.assertEqual(prepared, [PeerRole.RESPONDER, PeerRole.INITIATOR])
+        self.assertEqual(self.relay.holes.prepared, [])
 
     def test_half_close(self) -> None:
         """The end of one direction passes through, and what was under way arrives."""

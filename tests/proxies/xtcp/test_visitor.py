@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.carriers.muxing import MuxLink
 from relaykit.errors import ConnectionFailed, UnknownVisitorError
 from relaykit.options import ProxyTransport, VisitorTransport
+from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nathole.messages import NatHoleVisitor
 from relaykit.sansio.nathole.policy import ATTEMPT_EVERY_S, PING_S, UNANSWERED_PINGS, USER_WAIT_S
 from relaykit.testing.memory import RecordingReceiver
@@ -53,8 +54,10 @@ class ServedTests(_VisitorTestCase):
     def test_served(self) -> None:
         """A user reaches the local service by a path that the server is asked for once."""
         self.scene.publish()
+        self.holes.prepared.clear()
         visiting = self.scene.visit(protocol="kcp")
         self.assertEqual(self.scene.received(NatHoleVisitor), [])
+        self.assertEqual(self.holes.prepared, [("kcp", PeerRole.INITIATOR)])
         for _ in range(3):
             _, received = self.user(visiting)
             self.assertEqual(received.data, b"hello")
