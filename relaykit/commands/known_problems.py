@@ -391,6 +391,11 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "An installed package announces a proxy type that cannot be used.",
         "Update or uninstall the package that the message names.",
     ),
+    "not-legacy": KnownProblem(
+        "Not an INI file of frp's",
+        "Only INI files of frp before version 0.52 need to be written anew: they have a section [common].",
+        "Use the file as it is, or give --included if another INI file includes it.",
+    ),
     "visit-secret": KnownProblem(
         "The visitor's secret key is another one",
         "The visitor's secret key is not that of the proxy.",

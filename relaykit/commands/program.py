@@ -143,6 +143,11 @@ _TOKEN_FILE = click.Option(
     default="",
     help="file with the token; comes before what the configuration says",
 )
+_ROLE = click.Option(
+    ["--role"],
+    type=click.Choice(["server", "client"]),
+    help="whose file it is; found out from its keys if it is not given",
+)
 _FILE = click.Argument(["file"], required=False, default="", metavar="[FILE]")
 """The configuration file without -c before it."""
 
@@ -215,11 +220,15 @@ RELAYKIT = Program(
             _STRICT,
             _UNSAFE,
             _TOKEN_FILE,
-            click.Option(
-                ["--role"],
-                type=click.Choice(["server", "client"]),
-                help="whose file it is; found out from its keys if it is not given",
-            ),
+            _ROLE,
+        ),
+        _command(
+            "migrate",
+            "migrate:run",
+            "Print an INI file of an old frp version as TOML",
+            click.Argument(["file"], metavar="FILE"),
+            _ROLE,
+            click.Option(["--included"], is_flag=True, help="it is one that another INI file includes"),
         ),
         _command(
             "token",

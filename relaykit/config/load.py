@@ -109,7 +109,7 @@ def load_server(
 
     :raises ConfigurationProblems: the file cannot be read or used, with every reason.
     """
-    reader = _opened(path, environ, strict, cwd)
+    reader = _opened(path, environ, strict, cwd, "server")
     # frp turns numbers into text in this one case, and files rely on it.
     reader.texts_from_scalars = not strict and reader.document.format is Format.YAML
     return _server(reader, types, allow_unsafe, token_given)
@@ -129,7 +129,7 @@ def load_client(
 
     :raises ConfigurationProblems: a file cannot be read or used, with every reason.
     """
-    reader = _opened(path, environ, strict, cwd)
+    reader = _opened(path, environ, strict, cwd, "client")
     return _Client(reader.report, types, environ, allow_unsafe, strict, cwd, token_given).load(reader)
 
 
@@ -315,7 +315,13 @@ class _Client:
             return
         for file in files:
             included = read_file(
-                file, self._report, environ=self._environ, strict=self._strict, cwd=self._cwd
+                file,
+                self._report,
+                environ=self._environ,
+                strict=self._strict,
+                cwd=self._cwd,
+                role="client",
+                is_ini=reader.document.format is Format.INI,
             )
             if included is not None:
                 included.main, included.type_keys = reader, reader.type_keys
@@ -378,9 +384,11 @@ def _is_started(entry: ProxyEntry | VisitorEntry, config: ClientConfig) -> bool:
 # --- both -----------------------------------------------------------------------------------
 
 
-def _opened(path: str, environ: Mapping[str, str], strict: bool, cwd: str) -> Reader:
+def _opened(
+    path: str, environ: Mapping[str, str], strict: bool, cwd: str, role: Literal["server", "client"]
+) -> Reader:
     report = Report()
-    reader = read_file(path, report, environ=environ, strict=strict, cwd=cwd)
+    reader = read_file(path, report, environ=environ, strict=strict, cwd=cwd, role=role)
     if reader is None:
         raise report.to_error()
     return reader

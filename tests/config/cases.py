@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
+from relaykit.config.legacy.names import CLIENT, HTTP_PLUGIN, PROXY, SERVER, VISITOR
 from relaykit.config.load import load_client, load_server
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
@@ -134,7 +135,7 @@ class Blame:
     def fits(self, problem: ConfigurationProblem, main: str) -> bool:
         """Whether a problem is about the same thing; ``main`` is the main file."""
         return (
-            self._fits_key(problem.key)
+            any(map(self._fits_key, _names(problem.key)))
             and problem.key.startswith(self.entry)
             and self.value in problem.what
             and self.line in (None, problem.line)
@@ -155,6 +156,21 @@ class Blame:
             return self.column is None
         _, _, expression = problem.what.rpartition(" in ")
         return 0 <= self.column - (problem.column - 1) < len(expression)
+
+
+def _names(key: str) -> list[str]:
+    """A key as it is told, and what one of an INI file is called today."""
+    old = key.rpartition(".")[2]
+    tables = {"": (SERVER, CLIENT, PROXY, VISITOR), "httpPlugins.": (HTTP_PLUGIN,)}
+    return [
+        key,
+        *(
+            f"{around}{each.keys[old].today}"
+            for around, names in tables.items()
+            for each in names
+            if old in each.keys
+        ),
+    ]
 
 
 def blames(case: Case) -> list[Blame]:
@@ -204,6 +220,16 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"plugin type is empty|unknown (?:visitor )?plugin type", "plugin.type"),
     (r"unit not support|strconv\.ParseFloat", "transport.bandwidthLimit"),
     (r"name \[.*\] is duplicated", "name"),
+    (r"^failed to parse \w+ \w+, err: (?:invalid )?type", "type"),
+    (r"role should be 'server' or 'visitor'", "role"),
+    (
+        r"^failed to render template for proxy .*local ports number should be same with remote ports number",
+        "remotePort",
+    ),
+    (r"^failed to render template for proxy .*range number is invalid", "localPort"),
+    (r"^parse config error: invalid protocol", "transport.protocol"),
+    (r"^parse config error: invalid heartbeat_timeout", "transport.heartbeatTimeout"),
+    (r"^parse config error: include: directory of", "includes"),
     (r"(\w[\w.]*): port number", r"\1"),
     (r"^invalid (transport\.\w+),", r"\1"),
     (r"^invalid auth method", "auth.method"),

@@ -8,7 +8,6 @@ from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.problems import ConfigurationProblem
-from relaykit.config.text.legacy import LEGACY_REASON
 from tests.config.cases import Case, Verdict, blames, builtin_types, cases
 
 
@@ -44,6 +43,21 @@ DEVIATIONS = (
         "c150 c627 c617 c622",
     ),
     Deviation("so are ranges of ports that allow none", "{}", "", "c127"),
+    Deviation(
+        "in INI files, frp takes what is no number for the default, and with it ports that nobody meant",
+        "must be a whole number, not the text {}",
+        "_port",
+        "c078 c093 c686 c710",
+    ),
+    Deviation(
+        "there it allows all ports, where it cannot read which",
+        "{} is not such as 6000-6010,7000",
+        "allow_ports",
+        "c691 c692",
+    ),
+    Deviation(
+        "there it leaves out a plugin that it does not know", "unknown plugin type {}", "plugin", "c703"
+    ),
     Deviation(
         "a secret service without a key is open to everybody",
         "must be given, and not be empty{}",
@@ -92,17 +106,12 @@ DEVIATIONS = (
     ),
     Deviation("proxies kept there would be missing", "the store: not available yet", "store.path", "c498"),
 )
-"""Every case in which frp takes a file and relaykit does not, but for INI files."""
+"""Every case in which frp takes a file and relaykit does not."""
 
-TAKEN = ("c040",)
-"""Files that frp refuses and relaykit takes: TOML after a byte-order mark."""
-
-LEGACY = (
-    "c076 c077 c078 c079 c080 c081 c082 c085 c086 c087 c088 c089 c090 c091 c092 c093 c094 c095 c653 c680 "
-    "c681 c683 c684 c685 c686 c687 c689 c690 c691 c692 c693 c694 c695 c696 c697 c698 c699 c700 c701 c702 "
-    "c703 c704 c705 c706 c707 c708 c709 c710 c711 c712 c713 c714 c813"
-)
-"""INI files, which frp reads and relaykit recognizes and refuses."""
+TAKEN = ("c040", "c653", "c697")
+"""Files that frp refuses and relaykit takes: TOML after a byte-order mark, an INI file that one of TOML
+includes, and functions in the template of an INI file.
+"""
 
 
 class CaseTests(SynchronousTestCase):
@@ -126,22 +135,10 @@ class CaseTests(SynchronousTestCase):
         """None of the recorded cases is missing."""
         self.assertEqual(len(self.cases), 817)
 
-    def test_legacy(self) -> None:
-        """Exactly the INI files are refused as such, with one problem that says so."""
-        refused = {
-            id
-            for id, verdict in self.verdicts.items()
-            if [problem.what for problem in verdict.problems] == [LEGACY_REASON]
-        }
-        self.assertEqual(refused, set(LEGACY.split()))
-
     def test_verdicts(self) -> None:
-        """Every other file gets frp's verdict, except for those in the table of deviations."""
-        legacy = set(LEGACY.split())
+        """Every file gets frp's verdict, except for those in the table of deviations."""
         different = {
-            id
-            for id, verdict in self.verdicts.items()
-            if id not in legacy and verdict.exit_status != self.cases[id].exit_status
+            id for id, verdict in self.verdicts.items() if verdict.exit_status != self.cases[id].exit_status
         }
         allowed = {id for deviation in DEVIATIONS for id in deviation.ids.split()}
         self.assertEqual(different, allowed | set(TAKEN))
@@ -160,11 +157,10 @@ class CaseTests(SynchronousTestCase):
 
     def test_blamed(self) -> None:
         """What frp's words blame in a refused file is blamed by relaykit too, every line of them."""
-        legacy = set(LEGACY.split())
         missed: list[str] = []
         asked = 0
         for case in self.cases.values():
-            if case.exit_status == 0 or case.id in legacy or case.id in TAKEN:
+            if case.exit_status == 0 or case.id in TAKEN:
                 continue
             problems = self.verdicts[case.id].problems
             for blame in blames(case):

@@ -395,6 +395,13 @@ class FromFrpTests(WalkTestCase):
         script.wait_for("start proxy success", 2)
         self.assertEqual(fetched(remote_port), "moved")
 
+    def test_old_files(self) -> None:
+        """An old file is written anew as the page shows."""
+        self.copy("from-frp/old.ini")
+        self.do(self.listing("from-frp/migrate.sh"))
+        written = (self.folder / "new.toml").read_text("utf-8")
+        self.assertEqual(written, self.copy("from-frp/new.toml").read_text("utf-8"))
+
 
 class ForeignTests(QuickTestCase):
     """Tests with the commands that a proxy type of another package brings."""

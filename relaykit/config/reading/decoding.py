@@ -89,8 +89,8 @@ class Reader:
     proxy types, and is asked only about keys that nobody else knows; ``type_keys_met`` is which of them there
     were.  ``main`` reads the file that includes this one, and has these keys for both.  ``missing`` is what
     had no value where the file is a template, by the path in lower case of what was made of it.  Without
-    ``strict``, unknown keys are ignored.  With ``texts_from_scalars``, a number or a boolean passes for a
-    text.
+    ``strict``, unknown keys are ignored; those of an INI file are warned of.  With ``texts_from_scalars``, a
+    number or a boolean passes for a text.
     """
 
     report: Report
@@ -149,7 +149,7 @@ class Reader:
         line = self.document.line_of(path)
         return ConfigurationProblem(
             what=what,
-            key=dotted(path),
+            key=self.document.spelled.get(fold(path)) or dotted(path),
             hint=hint,
             subject=subject,
             file=self.file,
@@ -250,7 +250,11 @@ class Reader:
         folded = {each.casefold() for each in known}
         for key, each in given.items():
             here = (*path, each.key)
-            if key not in folded and not self._is_of_type(here, each.value) and self.strict:
+            if key in folded or self._is_of_type(here, each.value):
+                continue
+            if self.document.format is Format.INI:
+                self.warning(here, "is ignored: it is no key of this type", subject=subject)
+            elif self.strict:
                 hint = self._at_the_top(key) or (elsewhere or self.elsewhere)(each.key)
                 if not hint and (meant := nearest(each.key, (*known, *self._type_keys_in(path)))):
                     hint = f"did you mean {meant}?"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Literal
 
+from relaykit.config.legacy.ini import is_legacy
 from relaykit.config.problems import ConfigurationProblem, Report
 from relaykit.config.reading.decoding import Reader
 from relaykit.config.reading.missing import missing_values
@@ -14,25 +16,32 @@ from relaykit.config.template.rendering import Rendered, render
 from relaykit.config.template.source import TemplateError
 from relaykit.config.text.documents import Document, FormatError
 from relaykit.config.text.formats import parse_document
-from relaykit.config.text.legacy import LEGACY_HINT, LEGACY_REASON, is_legacy
 
-__all__ = ["read_file"]
+__all__ = ["read_file", "read_text"]
 
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of a configuration file: a larger one is something else, and must not fill the memory."""
 
 
 def read_file(
-    path: str, report: Report, *, environ: Mapping[str, str], strict: bool, cwd: str
+    path: str,
+    report: Report,
+    *,
+    environ: Mapping[str, str],
+    strict: bool,
+    cwd: str,
+    role: Literal["server", "client"] | None = None,
+    is_ini: bool = False,
 ) -> Reader | None:
     """Reads and parses a file; None if that failed, which is reported.
 
-    ``environ`` is what its template sees; the path is resolved against ``cwd``.
+    ``environ`` is what its template sees; the path is resolved against ``cwd``.  An old INI file is one of
+    ``role``, or of the role whose keys it has; ``is_ini`` says that it is one in any case, because another
+    includes it.
     """
     try:
-        text = _text(os.path.join(cwd, path))
-        if is_legacy(text):
-            raise FormatError(LEGACY_REASON, hint=LEGACY_HINT)
+        text = read_text(os.path.join(cwd, path))
+        is_old = is_ini or is_legacy(text)
         rendered = render(text, environ)
     except FormatError as error:
         report.problems.append(_format_problem(path, error, Rendered("")))
@@ -40,7 +49,14 @@ def read_file(
     except TemplateError as error:
         report.problems.append(_template_problem(path, error))
         return None
-    parse = functools.partial(parse_document, extension=os.path.splitext(path)[1], strict=strict)
+    if is_old:
+        # Few files are old: the others do without the table of old names.
+        from relaykit.config.legacy.converting import read_legacy
+
+        strict = False
+        parse: Callable[[str], Document] = functools.partial(read_legacy, role=role)
+    else:
+        parse = functools.partial(parse_document, extension=os.path.splitext(path)[1], strict=strict)
     try:
         document = parse(rendered.text)
     except FormatError as error:
@@ -55,10 +71,16 @@ def read_file(
         missing=missing_values(rendered, parse),
     )
     _warn(reader, rendered)
+    if is_old and not is_ini:
+        report.warnings.append(_old_format(path))
     return reader
 
 
-def _text(path: str) -> str:
+def read_text(path: str) -> str:
+    """The text of a configuration file, with plain line ends.
+
+    :raises FormatError: it cannot be read, is too large, or is no text.
+    """
     try:
         with open(path, "rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -99,9 +121,16 @@ def _template_problem(path: str, error: TemplateError) -> ConfigurationProblem:
     )
 
 
+def _old_format(path: str) -> ConfigurationProblem:
+    what = "this is an INI file of an old frp version, which frp is going to give up"
+    return ConfigurationProblem(what=what, hint=f"relaykit migrate {path} prints it as TOML", file=path)
+
+
 def _warn(reader: Reader, rendered: Rendered) -> None:
     for each in rendered.missing:
         if each.written:
             reader.report.warnings.append(reader.written_for(each))
     for path in reader.document.repeated:
         reader.warning(path, "is given twice; the last one counts")
+    for path in reader.document.ignored:
+        reader.warning(path, "is not known here, and is ignored")

@@ -43,6 +43,7 @@ class Format(enum.Enum):
     TOML = "TOML"
     YAML = "YAML"
     JSON = "JSON"
+    INI = "INI"
 
 
 class FormatError(ConfigurationError):
@@ -75,13 +76,16 @@ class Document:
 
     ``value`` consists of dicts, lists, texts, numbers, booleans and None.  ``lines`` has the line of
     each key, by path with the letters in lower case; ``repeated`` the paths that were given twice,
-    where the format allows that and the last one counts.
+    where the format allows that and the last one counts.  ``spelled`` is how the file calls a key that has
+    another name today, and ``ignored`` are paths of the file that mean nothing.
     """
 
     value: Any
     format: Format
     lines: Mapping[KeyPath, int] = field(factory=dict, repr=False)
     repeated: tuple[KeyPath, ...] = ()
+    spelled: Mapping[KeyPath, str] = field(factory=dict, repr=False)
+    ignored: tuple[KeyPath, ...] = ()
 
     def line_of(self, path: KeyPath) -> int | None:
         """The line of a key, or of the nearest table around it whose line is known."""

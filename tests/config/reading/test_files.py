@@ -4,7 +4,6 @@ from relaykit.config.problems import Report
 from relaykit.config.reading import files
 from relaykit.config.reading.files import read_file
 from relaykit.config.text.documents import Format
-from relaykit.config.text.legacy import LEGACY_REASON
 from tests.config.tables import ConfigurationTestCase
 
 
@@ -60,10 +59,10 @@ class ReadFileTests(ConfigurationTestCase):
         self.assertIn("more than 10 bytes", self.problem("a.toml", "# 123456789\n"))
 
     def test_legacy(self) -> None:
-        """An INI file is recognized before its template is rendered, and says what to do."""
+        """An INI file is recognized before its template is rendered, which is reported like any other."""
         problem = self.problem("a.ini", "[common]\nbind_port = {{ .Envs.P }\n")
-        self.assertIn(LEGACY_REASON, problem)
-        self.assertIn("[[proxies]]", problem)
+        self.assertIn("a.ini:2", problem)
+        self.assertIn("template: ", problem)
 
     def test_template_error(self) -> None:
         """An error of the template has line, column and expression."""

@@ -1,0 +1,1 @@
+relaykit migrate old.ini > new.toml

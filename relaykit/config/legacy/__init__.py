@@ -1,0 +1,1 @@
+"""The INI files of old versions of frp: read as they were meant, and written anew as TOML."""
