@@ -65,9 +65,10 @@ OTHERS_S = 0.7
 """How much longer than the first server the others may take to answer: three datagrams to each, and a round
 trip to the other side of the Earth."""
 
-PORT_MAPPING_S = 5.2
+PORT_MAPPING_S = 5.0
 """How long the router has to answer, by all its protocols at once: PCP and NAT-PMP are given up after 3.75 s,
-UPnP after 4.8 s, and then a port is mapped."""
+UPnP after 4.4 s, and then a port is mapped.  With the start of the program ``relaykit nat`` takes up to six
+seconds."""
 
 
 @frozen

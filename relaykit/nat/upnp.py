@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LEASE_S", "SEARCH_MS", "UpnpFailed", "UpnpRouter", "is_available"]
 
-SEARCH_MS = 1200
+SEARCH_MS = 1100
 """How long to wait for routers to say that they are there, of each of the four kinds that are asked for;
-they answer within a second."""
+they are told to answer within a second."""
 
 _GROUP = Address("239.255.255.250", 1900)
 """Where UPnP devices are looked for.  Source: UPnP Device Architecture 2.0, 1.3."""
