@@ -20,6 +20,7 @@ from relaykit.interfaces import ILegAcceptor, IMessageReceiver, IRegistrant, ISi
 from relaykit.proxies.direct import AnsweredPaths
 from relaykit.proxies.peers import Peers, Telling
 from relaykit.proxies.tcp import LocalServiceBackend
+from relaykit.proxies.xtcp.options import PROTOCOLS
 from relaykit.proxies.xtcp.transactions import Transactions
 from relaykit.proxies.xtcp.tunnels import Tunnel, frp_streams, open_path
 from relaykit.sansio.nat.checks import PeerRole
@@ -51,9 +52,6 @@ MOST_ATTEMPTS = 16
 
 MOST_TUNNELS = 256
 """Direct paths of one proxy, one for each visitor; each has a socket of its own."""
-
-_USUAL_PROTOCOL = "quic"
-"""What visitors of frp's choose if they are not told otherwise."""
 
 
 @implementer(IMessageReceiver, IRegistrant, ISignalReceiver)
@@ -89,7 +87,8 @@ class XtcpBackend(LocalServiceBackend):
         if self.host.takes_signals:
             self.host.direct_paths.prepare(PeerRole.RESPONDER)
         if self._peers.admits_frp(self.host.takes_signals):
-            self.host.holes.prepare(_USUAL_PROTOCOL, PeerRole.RESPONDER)
+            for protocol in PROTOCOLS:
+                self.host.holes.prepare(protocol, PeerRole.RESPONDER)
         return options
 
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:

@@ -9,9 +9,10 @@ from relaykit.options import CountOrOff, Options, Problem, SecondsOrOff, Visitor
 from relaykit.proxies.peers import Peers
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 
-__all__ = ["NatTraversal", "XtcpIngressOptions", "XtcpOptions", "XtcpVisitorOptions"]
+__all__ = ["PROTOCOLS", "NatTraversal", "XtcpIngressOptions", "XtcpOptions", "XtcpVisitorOptions"]
 
-_PROTOCOLS = ("kcp", "quic")
+PROTOCOLS = ("kcp", "quic")
+"""What a visitor of frp's can choose."""
 
 
 class XtcpIngressOptions(Options, frozen=True, kw_only=True):
@@ -60,8 +61,8 @@ class XtcpVisitorOptions(StcpVisitorOptions, frozen=True, kw_only=True):
 
     def problems(self) -> Iterable[Problem]:
         yield from _peers_problems(self.peers)
-        if self.protocol and self.protocol not in _PROTOCOLS:
-            yield Problem("protocol", f"must be one of {', '.join(_PROTOCOLS)}")
+        if self.protocol and self.protocol not in PROTOCOLS:
+            yield Problem("protocol", f"must be one of {', '.join(PROTOCOLS)}")
 
 
 def _peers_problems(peers: str) -> Iterable[Problem]:
