@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from relaykit.nat.detection import NatDetector
 from relaykit.nat.mapping import PortMapper
 from relaykit.nat.upnp import UpnpRouter, is_available
+from relaykit.sansio.nat.pairing import NAT_WORDS, NatView, nat_type_of
 from relaykit.timer import Timer
 
 if TYPE_CHECKING:
@@ -131,6 +132,13 @@ class PeriodicDetection(MultiService):
         self._again.set(self._reactor.seconds() + BEHAVIOR_S)
         if found is not None and found.udp_works:
             self._behavior = found
+            nat_type = nat_type_of(NatView.of(found))
+            self.log.info(
+                "seen as {mapped} over UDP; this network {words}",
+                mapped=found.mapped,
+                words=NAT_WORDS[nat_type],
+                nat_type=nat_type.value,
+            )
 
     def _not_discovered(self, failure: Failure) -> None:
         self._discovering = None

@@ -21,7 +21,7 @@ from relaykit.nat.detection import (
 from relaykit.sansio.nat.behavior import Filtering, NatBehavior, PortAllocation
 from relaykit.sansio.nat.behavior import Mapping as NatMapping
 from relaykit.sansio.nat.candidates import is_internet
-from relaykit.sansio.nat.pairing import NatType, NatView, Strategy, nat_type_of, strategy_for
+from relaykit.sansio.nat.pairing import NAT_WORDS, NatType, NatView, Strategy, nat_type_of, strategy_for
 from relaykit.values import Address, PathProtocol
 
 if TYPE_CHECKING:
@@ -54,15 +54,6 @@ _PORTS = {
     PortAllocation.STEPPED: "counted: each new one is {step:+d} from the one before",
     PortAllocation.BLOCK: "drawn from a block, about {low} to {high}",
     PortAllocation.RANDOM: "drawn from all ports",
-}
-
-_PEERS = {
-    NatType.OPEN: "lets others in (public address, full or restricted cone)",
-    NatType.STEADY: "keeps its port (port-restricted cone, firewall)",
-    NatType.STEPPED: "counts its ports (symmetric)",
-    NatType.BLOCK: "draws its ports from a small block (carrier)",
-    NatType.RANDOM: "draws its ports from all (symmetric)",
-    NatType.BLOCKED: "lets no UDP out",
 }
 
 
@@ -99,7 +90,7 @@ firewall, which mostly do."""
 def expectations(behavior: NatBehavior, protocols: Collection[PathProtocol]) -> dict[NatType, Reach]:
     """How a peer of each type will be reached, by paths that are made of one of these protocols."""
     own = nat_type_of(NatView.of(behavior))
-    return {other: _reach(own, other, protocols) for other in _PEERS}
+    return {other: _reach(own, other, protocols) for other in NAT_WORDS}
 
 
 def _reach(own: NatType, other: NatType, protocols: Collection[PathProtocol]) -> Reach:
@@ -275,7 +266,7 @@ def _table(report: NatReport, direct: Mapping[str, Collection[PathProtocol]]) ->
     who = "A peer whose network ..." if by_four else "A peer with IPv6, whose network ..."
     yield f"{who:<62} {'is reached' if is_sure else 'is probably reached'}"
     for nat_type, reach in expectations(behavior, _all(direct)).items():
-        yield f"  {_PEERS[nat_type]:<60} {_REACHED[reach]}"
+        yield f"  {NAT_WORDS[nat_type]:<60} {_REACHED[reach]}"
     yield ""
     if not is_sure:
         yield "One address of a server does not show whether each peer sees another port: name a second one."

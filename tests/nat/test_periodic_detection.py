@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat import periodic_detection
@@ -88,6 +89,20 @@ class PeriodicDetectionTests(SynchronousTestCase):
         self.lab.run(DISCOVERY_S)
         self.assertEqual((len(self.network.sockets), self.network.open), (opened, 0))
         self.assertIs(self.detection.network_info().behavior, behavior)
+
+    def test_told(self) -> None:
+        """What was found is in the log, once for each time; nothing is where nothing was found."""
+        self.detection.begin([Address("203.0.113.9", 7000)])
+        with capturedLogs() as events:
+            self.lab.run(DISCOVERY_S)
+            self.assertEqual(events, [])
+            self.detection.begin(SERVERS[:1])
+            self.lab.run(DISCOVERY_S)
+        (event,) = events
+        self.assertRegex(
+            formatEvent(event), r"^seen as 198\.51\.100\.2:\d+ over UDP; this network keeps its port \("
+        )
+        self.assertEqual(event["nat_type"], "steady")
 
     def test_renewed(self) -> None:
         """The NAT is looked at again now and then; what was found counts until there is something new."""

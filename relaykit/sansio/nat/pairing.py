@@ -12,7 +12,16 @@ from attrs import field, frozen
 
 from relaykit.sansio.nat.behavior import Filtering, Mapping, NatBehavior, PortAllocation, Ports
 
-__all__ = ["BLOCK_PAIR_MAX", "STRATEGIES", "NatType", "NatView", "Strategy", "nat_type_of", "strategy_for"]
+__all__ = [
+    "BLOCK_PAIR_MAX",
+    "NAT_WORDS",
+    "STRATEGIES",
+    "NatType",
+    "NatView",
+    "Strategy",
+    "nat_type_of",
+    "strategy_for",
+]
 
 BLOCK_PAIR_MAX = 2048
 """Largest port blocks that are tried against each other: the effort grows with their product."""
@@ -33,6 +42,17 @@ class NatType(enum.Enum):
     """Takes any port of a small block."""
     RANDOM = "random"
     """Takes any port."""
+
+
+NAT_WORDS: MappingType[NatType, str] = {
+    NatType.OPEN: "lets others in (public address, full or restricted cone)",
+    NatType.STEADY: "keeps its port (port-restricted cone, firewall)",
+    NatType.STEPPED: "counts its ports (symmetric)",
+    NatType.BLOCK: "draws its ports from a small block (carrier)",
+    NatType.RANDOM: "draws its ports from all (symmetric)",
+    NatType.BLOCKED: "lets no UDP out",
+}
+"""What a person is told that a network of each type does, in the order of how good that is."""
 
 
 class Strategy(enum.Enum):
