@@ -519,6 +519,12 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The demonstration did not come to its end on this machine.",
         "Look whether a firewall or a proxy stands between programs of this machine, and report it if not.",
     ),
+    "laboratory": KnownProblem(
+        "There can be no laboratory",
+        "relaykit demo --nat makes homes and routers of network namespaces, and something that it takes for "
+        "that is missing on this machine, or does not work.",
+        "Run it as root on a machine with Linux, ip (iproute2), nft (nftables) and setpriv (util-linux).",
+    ),
     "stun-behind-nat": KnownProblem(
         "STUN behind a NAT",
         "Clients reach the server by an address that is not its own, as in most clouds, and its STUN "

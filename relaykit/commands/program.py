@@ -244,9 +244,26 @@ RELAYKIT = Program(
         _command("plugins", "plugins:run", "List the installed proxy types, and where each comes from"),
         _command(
             "demo",
-            "demo:run",
+            "demo.run:run",
             "Run a server, a client and a web page on this machine, and reach the page through them",
-            click.Option(["--once"], is_flag=True, help="fetch the page and exit"),
+            click.Option(
+                ["--once"],
+                is_flag=True,
+                help="fetch the page and exit; with --nat: exit when all is told, by 0 only if bytes went "
+                "directly",
+            ),
+            click.Option(
+                ["--nat"],
+                is_flag=True,
+                help="instead, as root on Linux: have two clients behind NATs talk directly, in a laboratory "
+                "of network namespaces",
+            ),
+            click.Option(
+                ["--routers"],
+                type=click.Choice(["cone", "symmetric"]),
+                help="with --nat: what routers they are behind; cone ones, as in most homes, if it is not "
+                "given; symmetric ones allow no direct path",
+            ),
         ),
         _command(
             "forget",

@@ -79,6 +79,7 @@ NOT_RUN = {
     "tls-relay/renew.sh": "likewise; tests lead a request to the port",
     "cdn/firewall.nft": "needs root",
     "secret-service/use.sh": "needs a database; tests write to the port",
+    "direct/demo.sh": "needs root; tests.integration.test_nat_demo runs the command",
     "direct/install.sh": "needs the package index",
     "direct/key.sh": "as database/key.sh, which tests run",
     "direct/run.sh": "needs machines behind NATs; tests.natlab.test_direct has them in a laboratory",

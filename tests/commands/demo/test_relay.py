@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relaykit.commands.demo import PATIENCE_S
+from relaykit.commands.demo.relay import PATIENCE_S
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode
 from tests.commands.fakes import FakeRole, RunningReactor
 from tests.commands.serving import ServingTestCase

@@ -1,0 +1,1 @@
+sudo relaykit-venv/bin/relaykit demo --nat

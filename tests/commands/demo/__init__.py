@@ -1,0 +1,1 @@
+"""Tests for the modules of ``relaykit/commands/demo``."""
