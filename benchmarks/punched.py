@@ -12,6 +12,7 @@ from pathlib import Path
 from attrs import frozen
 
 from benchmarks.programs import Program, ProgramFailed
+from relaykit.errors import RelaykitError
 from tests.natlab.lab import SERVER, NatLab
 from tests.natlab.namespaces import entered, run, why_not, within
 
@@ -131,7 +132,7 @@ def meet(meeting: Meeting, token: str, directory: Path) -> Punched:
         time.sleep(_QUIET_S)
     except BaseException as error:
         stack.close()
-        if isinstance(error, RuntimeError):
+        if isinstance(error, RelaykitError):
             raise ProgramFailed(f"the laboratory cannot be made: {error}") from error
         raise
     return Punched(clients, stack.close, lab, directory)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from relaykit.errors import RelaykitError
 from tests.integration.faults.wires import missing_namespaces
 from tests.integration.programs import PATIENCE_S, Program, relaykit_command
 from tests.integration.traffic import LOOPBACK, end_of
@@ -69,7 +70,7 @@ class SelfConnectionTests(SynchronousTestCase):
         where = "/proc/sys/net/ipv4/ip_local_port_range"
         try:
             run([*within(self.name), "sh", "-c", f"echo {first} {last} > {where}"])
-        except RuntimeError as error:
+        except RelaykitError as error:
             raise SkipTest(f"the range of local ports cannot be set here: {error}") from error
 
     def program(self, role: str, port: int) -> Program:

@@ -13,13 +13,13 @@ The Internet is a router and not a bridge, so that datagrams with a low TTL have
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import subprocess
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from relaykit.commands.demo.namespaces import configure
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.sockets import DatagramReceiver, UdpSocket
 from relaykit.sansio.nat.candidates import Interface
@@ -159,7 +159,7 @@ class NatLab:
         wan = "198.51.100.18" if side == "cgn" else self.wan[side]
         run([*within(router), "nft", "-f", "-"], ruleset(kind, wan))
         with entered(router):
-            _configure(
+            configure(
                 {
                     "netfilter/nf_conntrack_udp_timeout": str(min(kind.timeout_s, 30)),
                     "netfilter/nf_conntrack_udp_timeout_stream": str(min(kind.timeout_s, 120)),
@@ -175,7 +175,7 @@ class NatLab:
         """From now on all datagrams through the Internet are late by ``delay_s``, or lost."""
         with entered(self.space("core")):
             self._weather = Weather(reactor, delay_s, loss, seed)
-            _configure({"ipv4/conf/all/rp_filter": "0", f"ipv4/conf/{Weather.NAME}/rp_filter": "0"})
+            configure({"ipv4/conf/all/rp_filter": "0", f"ipv4/conf/{Weather.NAME}/rp_filter": "0"})
         core = self.space("core")
         ip_batch([f"link set {Weather.NAME} up mtu 1500 txqueuelen 5000"], core)
         routing = [f"rule add iif {each} lookup 100" for each in self._core_interfaces()]
@@ -206,9 +206,9 @@ class NatLab:
         ip_batch([f"netns add {self.space(role)}" for role in self._roles()])
         for role in self._roles():
             with entered(self.space(role)):
-                _configure(_SETTINGS)
+                configure(_SETTINGS)
                 if role in ("core", "ra", "rb", "cgn"):
-                    _configure(_FORWARDING)
+                    configure(_FORWARDING)
         self._connect()
         self._make_server()
         for side in "ab":
@@ -366,9 +366,3 @@ class NamespaceNetwork(HostNetwork):
                 return function()
 
         return super().call_in_thread(call)
-
-
-def _configure(settings: dict[str, str]) -> None:
-    for key, value in settings.items():
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/sys/net/{key}", "w") as file:
-            file.write(value)
