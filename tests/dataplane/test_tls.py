@@ -370,7 +370,8 @@ class TlsTests(TlsTestCase):
         there = RecordingReceiver(far)
         near.write(b"secret")
         self.network.turn()
-        self.near._queue[-1] = self.near._queue[-1][:-1] + b"?"
+        sealed = bytes(self.near._queue[-1])
+        self.near._queue[-1] = sealed[:-1] + bytes([sealed[-1] ^ 1])
         self.network.flush()
         self.assertEqual((there.data, there.lost), (b"", Ended.PROTOCOL_ERROR))
 
