@@ -21,6 +21,7 @@ __all__ = [
     "CredentialError",
     "DuplicateCarrier",
     "DuplicateProxyType",
+    "ForwardProxyError",
     "HolePunchingError",
     "LocalProtocolError",
     "LoginRefusedError",
@@ -195,6 +196,12 @@ class ConnectionFailed(RelaykitError):
     """A connection could not be made; the text says where to and why."""
 
     problem = "cannot-connect"
+
+
+class ForwardProxyError(ConnectionFailed):
+    """A forward proxy that the way leads through cannot be used, or said no; the text names it, and why."""
+
+    problem = "proxy-refused"
 
 
 class UnansweredError(ConnectionFailed):

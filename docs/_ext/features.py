@@ -30,6 +30,7 @@ _BY_KEYS = (
     ("the PROXY protocol for services", "proxies[].transport.proxyProtocolVersion"),
     ("groups that share users", "proxies[].loadBalancer.group"),
     ("health checks", "proxies[].healthCheck.type"),
+    ("proxies on the way to the server (``proxyURL``)", "transport.proxyURL"),
     ("a name server of its own (``dnsServer``), keepalives of TCP", "dnsServer"),
     ("several files, templates, strict reading", "includes"),
     ("limits of ports (``allowPorts``, ``maxPortsPerClient``)", "maxPortsPerClient"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +81,12 @@ class Network:
     """What finds direct paths, if not a :class:`relaykit.nat.session.HolePunchingSession`."""
 
 
-def make_network(config: ClientConfig, reactor: Any) -> Network:
-    """The network of this machine, as configured."""
+def make_network(config: ClientConfig, reactor: Any, environ: Mapping[str, str] = os.environ) -> Network:
+    """The network of this machine, as configured; ``environ`` may name a forward proxy."""
     poller = make_poller(reactor)
     poller.name_server = _name_server(config, reactor)
     return Network(
-        _make_route(config, poller),
+        _make_route(config, poller, environ),
         lambda endpoint: dial_endpoint(poller, endpoint),
         lambda endpoint: dial_datagram_endpoint(poller, endpoint),
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
@@ -149,12 +150,12 @@ class _OwnQuic:
         return QuicStreams(self._poller, self._poller.reactor)
 
 
-def _make_route(config: ClientConfig, poller: Poller) -> Route | PathRoute:
+def _make_route(config: ClientConfig, poller: Poller, environ: Mapping[str, str]) -> Route | PathRoute:
     """The way to the server, by the configured carrier."""
     transport = config.transport
     carrier = Carriers.installed().get(transport.protocol)
     options = getattr(transport, carrier.name, None)
-    dialer = carrier.make_dialer(options, DialHost(config, poller))
+    dialer = carrier.make_dialer(options, DialHost(config, poller, environ))
     if IPathDialer.providedBy(dialer):
         return PathRoute(dialer)
     return Route(dialer.connect, transport.tcp_mux, poller, poller.reactor, keepalive_of(transport))

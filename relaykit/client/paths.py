@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -12,10 +14,12 @@ from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.certificates.files import TlsContents, TlsFiles, WatchedFiles
+from relaykit.client.forward_proxy import choose_proxy
 from relaykit.dataplane.dialing import dial, dial_datagrams
+from relaykit.dataplane.forward_proxies import dial_through
 from relaykit.dataplane.sockets import set_keepalive
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
-from relaykit.errors import TransportSecurityError
+from relaykit.errors import ForwardProxyError, TransportSecurityError
 from relaykit.interfaces import IDialHost, ISecureLeg, IStreamPath
 from relaykit.nat.sockets import share_port
 from relaykit.sansio.parsers.first_bytes import CUSTOM_TLS_BYTE
@@ -29,8 +33,11 @@ if TYPE_CHECKING:
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IDatagramLeg, IPathDialer, IStreamLeg, ITurns
+    from relaykit.sansio.forward_proxies.urls import ForwardProxy
 
 __all__ = ["DialHost", "DirectPath", "PathRoute", "Route", "certificate_of"]
+
+_NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
 @implementer(IStreamPath)
@@ -102,14 +109,17 @@ def certificate_of(connection: IStreamLeg) -> bytes:
 class DialHost:
     """Reaches the server as configured; what the carrier puts together.
 
-    Local ports can be shared by sockets that reach for other clients.
+    Local ports can be shared by sockets that reach for other clients.  ``environ`` may name a forward proxy.
 
     The files of TLS are looked at whenever a connection is made.
     """
 
-    def __init__(self, config: ClientConfig, poller: Poller) -> None:
+    def __init__(
+        self, config: ClientConfig, poller: Poller, environ: Mapping[str, str] = _NO_VARIABLES
+    ) -> None:
         self._config = config
         self._poller = poller
+        self._environ = environ
         tls = config.transport.tls
         files = TlsFiles(
             table="transport.tls",
@@ -140,14 +150,19 @@ class DialHost:
                 self._tls_context()
             except TransportSecurityError as error:
                 return fail(error)
-        return dial(
-            self._poller,
-            self._config.server_addr,
-            self._config.server_port,
-            float(transport.dial_server_timeout),
-            transport.connect_server_local_ip,
-            self._prepare,
-        )
+        try:
+            proxy = self._proxy
+        except ForwardProxyError as error:
+            return fail(error)
+        server, timeout_s = self.server, float(transport.dial_server_timeout)
+        source = transport.connect_server_local_ip
+        if proxy is None:
+            return dial(self._poller, server.host, server.port, timeout_s, source, self._prepare)
+        return dial_through(self._poller, proxy, server, timeout_s, source, self._prepare)
+
+    @cached_property
+    def _proxy(self) -> ForwardProxy | None:
+        return choose_proxy(self._config, self._environ)
 
     def _prepare(self, plain: socket.socket) -> None:
         share_port(plain)

@@ -277,6 +277,40 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The name of the server has no address.",
         "Correct the name, or look whether this machine can resolve names at all.",
     ),
+    "proxy-login": KnownProblem(
+        "The proxy on the way wants to know who asks",
+        "The server is dialed through a forward proxy, which serves only whom it knows; it did not accept "
+        "who asked, or was not told.",
+        "Put user and password into transport.proxyURL, percent-encoded: http://user:password@host:port, or "
+        "ntlm:// where it takes NTLM only.",
+        is_for_client=True,
+    ),
+    "proxy-refused": KnownProblem(
+        "The proxy on the way does not allow the connection",
+        "The server is dialed through a forward proxy, whose rules do not let the client connect to this "
+        "host or port; the message has what it said.",
+        "Have the server listen on a port that the proxy allows, which is mostly 443, or ask who runs it.",
+        is_for_client=True,
+    ),
+    "proxy-cannot-connect": KnownProblem(
+        "The proxy on the way cannot reach the server",
+        "The forward proxy would connect to the server, but cannot: it does not find the name, or nobody "
+        "answers there.",
+        "Look at serverAddr and serverPort, whether the server runs, and whether the proxy knows its name.",
+    ),
+    "proxy-unusable": KnownProblem(
+        "The proxy on the way cannot be used",
+        "The server is dialed through a forward proxy, which cannot be reached, did not answer, or is none "
+        "of the kind that transport.proxyURL, or a variable of the environment, says.",
+        'Correct scheme, host and port; where no proxy is wanted, write transport.proxyURL = "direct".',
+        is_for_client=True,
+    ),
+    "no-ntlm": KnownProblem(
+        "No library for NTLM",
+        "The proxy on the way is to be asked by NTLM, and no library for that is installed.",
+        "Install it: pip install 'relaykit[ntlm]'.",
+        is_for_client=True,
+    ),
     "cannot-connect": KnownProblem(
         "The connection cannot be made",
         "The connection could not be made, for the reason that the message ends with.",

@@ -273,7 +273,7 @@ class _Client:
         for position, pattern in enumerate(config.includes):
             self._include(reader, ("includes", position), pattern)
         config = complete_client(config)
-        found = check_client(config, self._allow_unsafe, self._environ, token_given=self._token_given)
+        found = check_client(config, self._allow_unsafe, token_given=self._token_given)
         reader.findings(found, ())
         self._check_names(self._proxies)
         self._check_names(self._visitors)

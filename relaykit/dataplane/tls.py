@@ -118,24 +118,28 @@ def client_context(
     authorities: bytes | Pem | None = None,
     fingerprint: str = "",
     server_name: str = "",
+    system_authorities: bool = False,
 ) -> TlsContext:
     """For the end that connects.
 
     With ``authorities`` (PEM) the server must prove to be ``server_name`` by a certificate that one of
     them signed.  With ``fingerprint`` (``sha256:`` and hexadecimal digits) its certificate must be this
-    very one.  With neither nothing is verified.  ``certificate`` and ``key`` (PEM) are shown to a server
-    that asks.
+    very one.  With ``system_authorities`` those that this system trusts are as good as ``authorities``.  With
+    none of them nothing is verified.  ``certificate`` and ``key`` (PEM) are shown to a server that asks.
 
     :raises TransportSecurityError: something is not PEM or too weak, the key is not that of the certificate,
         or the fingerprint or the name makes no sense.
     """
     asked_name = _asked_name(server_name)
     context = _make_context(certificate, key, authorities)
-    if authorities is not None:
+    is_verified = authorities is not None or system_authorities
+    if system_authorities:
+        context.set_default_verify_paths()
+    if is_verified:
         context.set_verify(SSL.VERIFY_PEER, _as_verified)
     return TlsContext(
         context,
-        server_name="" if authorities is None else asked_name.decode("ascii") or server_name,
+        server_name=(asked_name.decode("ascii") or server_name) if is_verified else "",
         asked_name=asked_name,
         fingerprint=_digest(fingerprint),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink
+from relaykit.client import paths
 from relaykit.client.paths import DialHost, DirectPath, PathRoute, Route
 from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
-from relaykit.errors import ConnectionFailed, TransportSecurityError
+from relaykit.errors import ConnectionFailed, ForwardProxyError, TransportSecurityError
 from relaykit.interfaces import IPathDialer, IStreamLeg, IStreamPath
+from relaykit.sansio.forward_proxies.urls import parse_proxy_url
 from relaykit.testing.memory import MemoryNetwork
-from relaykit.values import Address
+from relaykit.values import Address, Secret
 from tests.server.scene import Client, Scene, certificate
 
 
@@ -138,6 +142,59 @@ class DialHostTests(SynchronousTestCase):
         dialed = self.failureResultOf(self.host.dial(), TransportSecurityError)
         self.assertEqual(str(dialed.value), str(error.value))
         self.assertTrue(near._silent)
+
+    def dialed(self, transport: ClientTransport, environ: Mapping[str, str]) -> list[Any]:
+        """What is dialed, and how, for two connections."""
+        dialed: list[Any] = []
+
+        def note(poller: object, *arguments: Any) -> Deferred[Any]:
+            *others, prepare = arguments
+            with socket.socket() as plain:
+                prepare(plain)
+                dialed.append([*others, plain.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)])
+            return Deferred()
+
+        self.patch(paths, "dial", note)
+        self.patch(paths, "dial_through", note)
+        nothing: Any = None
+        host = DialHost(ClientConfig(server_addr="a.example", transport=transport), nothing, environ)
+        for _ in range(2):
+            self.assertNoResult(host.dial())
+        return dialed
+
+    def test_dialed(self) -> None:
+        """The server is dialed with the keys of the file, and by way of a proxy that it or somebody names."""
+        keys: dict[str, Any] = {
+            "dial_server_timeout": 3,
+            "connect_server_local_ip": "192.0.2.9",
+            "dial_server_keepalive": -1,
+        }
+        server = Address("a.example", 7000)
+        proxy = Secret("http://p.example:3128")
+        environ = {"all_proxy": "socks5://q.example"}
+        for url, variables, expected in (
+            (Secret(""), {}, ["a.example", 7000]),
+            (proxy, {}, [parse_proxy_url(proxy.reveal()), server]),
+            (proxy, environ, [parse_proxy_url(proxy.reveal()), server]),
+            (
+                Secret(""),
+                environ,
+                [parse_proxy_url("socks5://q.example", "the environment variable all_proxy"), server],
+            ),
+            (Secret("direct"), environ, ["a.example", 7000]),
+        ):
+            with capturedLogs() as logged:
+                dialed = self.dialed(ClientTransport(proxy_url=url, **keys), variables)
+            self.assertEqual(dialed, [[*expected, 3.0, "192.0.2.9", 0]] * 2)
+            self.assertEqual(len(logged), bool(variables and not url))
+        self.assertEqual(self.dialed(ClientTransport(), {})[0][-1], 1)
+
+    def test_unusable_proxy(self) -> None:
+        """A proxy that cannot be used fails each connection."""
+        nothing: Any = None
+        host = DialHost(ClientConfig(server_addr="a.example"), nothing, {"all_proxy": "ftp://q.example"})
+        for _ in range(2):
+            self.failureResultOf(host.dial(), ForwardProxyError)
 
     def test_without_tls(self) -> None:
         """Where TLS is off a connection stays what it is."""

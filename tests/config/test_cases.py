@@ -87,8 +87,8 @@ DEVIATIONS = (
     ),
     Deviation("nobody could log in", "OpenID Connect: not available yet", "auth.method", "c418 c484 c490"),
     Deviation(
-        "the server would be dialed directly",
-        "a proxy to the server: not available yet",
+        "a proxy that cannot be used would be found out when the server is dialed",
+        "must begin with one of {}",
         "transport.proxyURL",
         "c476",
     ),

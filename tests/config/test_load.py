@@ -317,7 +317,6 @@ class ClientTests(ConfigurationTestCase):
         loaded = self.client(
             'user = "{{ .Envs.NOPE }}"\nwebServer.port = 7400\nfeatureGates = { X = true }\nUSER = "b"\n'
             '[[proxies]]\nname = "a"\ntype = "tcp"\ntransport.bandwidthLimit = "0MB"\n',
-            environ={"http_proxy": "http://proxy:3128"},
         )
         self.assertEqual(
             [str(warning) for warning in loaded.warnings],
@@ -325,8 +324,6 @@ class ClientTests(ConfigurationTestCase):
                 'frpc.toml:1: {{ .Envs.NOPE }} has no value and was written as "<no value>" '
                 '(set the variable, or write {{ or .Envs.NOPE "..." }})',
                 "frpc.toml:1: user: is also given as USER; user counts",
-                "frpc.toml: transport.proxyURL: the environment variable http_proxy is not honored yet: "
-                "the server is dialed directly",
                 "frpc.toml:3: featureGates: feature gates: not available yet",
                 "frpc.toml:2: webServer.port: the administration API: not available yet",
                 'frpc.toml:5: proxies[0].localPort (proxy "a"): '

@@ -78,6 +78,8 @@ NOT_RUN = {
     "tls-relay/first.sh": "needs certbot, and names in DNS",
     "tls-relay/renew.sh": "likewise; tests lead a request to the port",
     "cdn/firewall.nft": "needs root",
+    "forward-proxy/line.sh": "needs a company's proxy; tests.integration.test_forward_proxies has squid",
+    "forward-proxy/look.sh": "likewise",
     "secret-service/use.sh": "needs a database; tests write to the port",
     "direct/demo.sh": "needs root; tests.integration.test_nat_demo runs the command",
     "direct/install.sh": "needs the package index",

@@ -138,14 +138,22 @@ class RelayTestCase(SynchronousTestCase):
         path.write_text(json.dumps(_nested(table)))
         return str(path)
 
-    def start(self, command: Sequence[str], table: Table) -> Program:
+    def start(
+        self, command: Sequence[str], table: Table, environ: Mapping[str, str] | None = None
+    ) -> Program:
         """Starts a role with this configuration; what it said is beside it after the test."""
-        return self.start_file(command, self.write_configuration(table))
+        return self.start_file(command, self.write_configuration(table), environ=environ)
 
-    def start_file(self, command: Sequence[str], path: str, sockets: Sequence[socket.socket] = ()) -> Program:
+    def start_file(
+        self,
+        command: Sequence[str],
+        path: str,
+        sockets: Sequence[socket.socket] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> Program:
         """The same for a configuration file that is there."""
         is_plain = not sockets and tuple(command[: len(relaykit_command())]) == relaykit_command()
-        program = Program((*command, "-c", path), self.folder, sockets=sockets, forked=FORKED and is_plain)
+        program = Program((*command, "-c", path), self.folder, environ, sockets, FORKED and is_plain)
         self.addCleanup(lambda: Path(path).with_suffix(".log").write_text(program.output))
         self.end_with_test(program)
         return program
@@ -171,6 +179,7 @@ class RelayTestCase(SynchronousTestCase):
         proxies: Sequence[Table] = (),
         visitors: Sequence[Table] = (),
         command: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
     ) -> Program:
         """A client of that server; whoever starts it waits for what it needs."""
         return self.start(
@@ -183,6 +192,7 @@ class RelayTestCase(SynchronousTestCase):
                 "visitors": [_nested(each) for each in visitors],
                 **table,
             },
+            environ,
         )
 
     def stop_programs(self) -> None:

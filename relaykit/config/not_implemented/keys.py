@@ -59,7 +59,6 @@ CLIENT_KEYS: Sequence[Unavailable] = (
     Unavailable("transport.protocol", "KCP", refused=True, only=("kcp",)),
     Unavailable("transport.protocol", "QUIC", refused=True, only=("quic",)),
     Unavailable("transport.protocol", "WebSocket", refused=True, only=("websocket", "wss")),
-    Unavailable("transport.proxyURL", "a proxy to the server", refused=True),
     Unavailable("transport.quic", "QUIC"),
 )
 """Of a client's file."""

@@ -43,10 +43,6 @@ __all__ = [
 TOKEN_SOURCE_EXEC = "TokenSourceExec"
 """The feature that a token from a command needs: ``--allow-unsafe TokenSourceExec``."""
 
-PROXY_VARIABLE = "http_proxy"
-"""The environment variable that stands in for ``transport.proxyURL``; frp knows no other."""
-
-_NO_VARIABLES: Mapping[str, str] = {}
 _LIMITING_ENDS = ("client", "server")
 _HEALTH_CHECKS = ("tcp", "http")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -102,7 +98,6 @@ def check_server(
 def check_client(
     config: ClientConfig,
     allow_unsafe: Collection[str] = (),
-    environ: Mapping[str, str] = _NO_VARIABLES,
     *,
     token_given: bool = False,
 ) -> Findings:
@@ -121,11 +116,6 @@ def check_client(
         found.unavailable.append(Problem("virtualNet.address", "the virtual network: not available yet"))
     found.warn(_idle_tls_keys(config))
     found.warn(_half_pairs(config.transport.tls))
-    if environ.get(PROXY_VARIABLE) and not config.transport.proxy_url:
-        reason = (
-            f"the environment variable {PROXY_VARIABLE} is not honored yet: the server is dialed directly"
-        )
-        found.warn((Problem("transport.proxyURL", reason),))
     _add_unavailable(found, availability_findings(config, CLIENT_KEYS))
     return found
 

@@ -16,6 +16,7 @@ from relaykit.config.schema.sections import (
     choice_problems,
 )
 from relaykit.config.schema.texts import parse_fingerprint
+from relaykit.errors import PluginError
 from relaykit.options import (
     CountOrOff,
     FileUse,
@@ -28,8 +29,11 @@ from relaykit.options import (
     SecondsOrOff,
     doc,
     file,
+    secret,
 )
 from relaykit.plugins import Carriers
+from relaykit.sansio.forward_proxies.urls import DIRECT, parse_proxy_url
+from relaykit.values import NO_SECRET, Secret
 
 __all__ = [
     "FRP_CARRIERS",
@@ -98,9 +102,14 @@ class ClientTransport(Options, frozen=True, kw_only=True):
     connect_server_local_ip: Annotated[
         Host, doc("IP address of this machine to connect from, to the server or its proxy.")
     ] = msgspec.field(default="", name="connectServerLocalIP")
-    proxy_url: Annotated[str, doc("Proxy to the server; empty: the environment variable http_proxy.")] = (
-        msgspec.field(default="", name="proxyURL")
-    )
+    proxy_url: Annotated[
+        Secret,
+        secret(optional=True),
+        doc(
+            "Proxy to the server: http, https, socks5 or ntlm, as http://user:password@proxy.example:3128; "
+            "direct: none; empty: the environment's, by https_proxy, http_proxy, all_proxy and no_proxy."
+        ),
+    ] = msgspec.field(default=NO_SECRET, name="proxyURL")
     pool_count: Annotated[CountOrOff, doc("Idle work connections to keep.")] = 1
     tcp_mux: Annotated[bool, doc("Many streams over one connection.")] = True
     tcp_mux_keepalive_interval: Annotated[Seconds, doc("Seconds between two pings of a mux link.")] = 30
@@ -130,11 +139,34 @@ class ClientTransport(Options, frozen=True, kw_only=True):
                 "connectServerLocalIP",
                 f'"{self.connect_server_local_ip}" must be an IP address of this machine, such as 192.0.2.1',
             )
+        yield from self._proxy_problems()
         if 0 < self.heartbeat_timeout < self.heartbeat_interval:
             yield Problem(
                 "heartbeatTimeout",
                 f"{self.heartbeat_timeout} s is less than heartbeatInterval, {self.heartbeat_interval} s",
             )
+
+    def _proxy_problems(self) -> Iterable[Problem]:
+        text = self.proxy_url.reveal()
+        if not text or text == DIRECT:
+            return
+        try:
+            parse_proxy_url(text)
+        except ValueError as error:
+            yield Problem("proxyURL", str(error))
+        if self._goes_by_udp():
+            yield Problem(
+                "proxyURL",
+                f'cannot be used with transport.protocol = "{self.protocol}", which goes by UDP: '
+                "leave it out, or use tcp",
+            )
+
+    def _goes_by_udp(self) -> bool:
+        try:
+            return bool(Carriers.installed().get(self.protocol).capabilities.own_port)
+        except PluginError:
+            # It is missing or broken, which is told where it is used.
+            return False
 
 
 class VirtualNet(Options, frozen=True, kw_only=True):

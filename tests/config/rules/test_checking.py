@@ -152,16 +152,20 @@ class ClientTests(SynchronousTestCase):
             server = ServerConfig(transport=ServerTransport(tls=ServerTls(**pair)))
             self.assertIn(f"transport.tls.{key}", [each.key for each in check_server(server).warnings])
 
-    def test_proxy_variable(self) -> None:
-        """A proxy to the server in the environment is told of, unless the file names one."""
-        environ = {"http_proxy": "http://p:1", "HTTP_PROXY": "http://q:1"}
-        self.assertEqual(
-            [each.key for each in check_client(ClientConfig(), (), environ).warnings], ["transport.proxyURL"]
-        )
-        self.assertEqual(check_client(ClientConfig(), (), {"HTTP_PROXY": "x"}).warnings, [])
-        config = ClientConfig(transport=ClientTransport(proxy_url="http://p:1"))
-        found = check_client(config, (), environ)
-        self.assertEqual((keys(found), found.warnings), (["transport.proxyURL"], []))
+    def test_proxy(self) -> None:
+        """A proxy to the server must be one that can be used; what is wrong is told without the password."""
+        for url, wrong in (
+            ("", False),
+            ("direct", False),
+            ("http://u:hush@p:1", False),
+            ("socks5://p", False),
+            ("ftp://u:hush@p:1", True),
+            ("http://u:hush@p", True),
+            ("p:1", True),
+        ):
+            found = check_client(ClientConfig(transport=ClientTransport(proxy_url=Secret(url))))
+            self.assertEqual((keys(found), found.warnings), (["transport.proxyURL"] * wrong, []), url)
+            self.assertNotIn("hush", str(found.problems))
 
     def test_virtual_net(self) -> None:
         """There is no virtual network yet."""

@@ -1,10 +1,29 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport, ServerTransport
+from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport, ServerTransport, client
 from relaykit.config.schema.auth import ClientAuth
 from relaykit.dataplane.sockets import KEEPALIVE_IDLE_S
+from relaykit.plugins import Carriers
+from relaykit.values import CarrierCapabilities, Secret
+
+
+@frozen
+class Reference:
+    """A carrier that is all that is looked at here."""
+
+    name: str
+    own_port: bool
+    module: str = "a module"
+
+    def load(self) -> Any:
+        """The carrier itself."""
+        return SimpleNamespace(name=self.name, capabilities=CarrierCapabilities(own_port=self.own_port))
 
 
 class ClientSchemaTests(SynchronousTestCase):
@@ -23,6 +42,21 @@ class ClientSchemaTests(SynchronousTestCase):
             (ClientTransport(connect_server_local_ip="eth0"), ["connectServerLocalIP"]),
         ):
             self.assertEqual([each.key for each in transport.problems()], found)
+
+    def test_proxy(self) -> None:
+        """A proxy is for transports that go by TCP, as their capabilities tell, whatever they are called."""
+        references: list[Any] = [Reference("tcp", False), Reference("kcp", True)]
+        carriers = Carriers.from_references(references)
+        self.patch(client, "Carriers", SimpleNamespace(installed=lambda: carriers))
+        for protocol, url, count in (
+            ("tcp", "socks5://p", 0),
+            ("kcp", "socks5://p", 1),
+            ("kcp", "direct", 0),
+            ("kcp", "", 0),
+            ("wss", "socks5://p", 0),
+        ):
+            transport = ClientTransport(protocol=protocol, proxy_url=Secret(url))
+            self.assertEqual([each.key for each in transport.problems()], ["proxyURL"] * count, protocol)
 
     def test_name_server(self) -> None:
         """A name server is known by its address."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from tests import LONG_TESTS
@@ -144,6 +144,7 @@ class WireTestCase(FaultTestCase):
         proxies: Sequence[Table] = (),
         visitors: Sequence[Table] = (),
         command: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
     ) -> Program:
         """A client on its machine."""
         return super().start_client(
@@ -151,6 +152,7 @@ class WireTestCase(FaultTestCase):
             proxies,
             visitors,
             [*self.wire.at_client(), *(command or self.client_command)],
+            environ,
         )
 
     def start_service(self, serve: Callable[..., None] = echo, **where: Any) -> Service:
