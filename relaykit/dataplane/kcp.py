@@ -133,9 +133,7 @@ class KcpLeg(StreamLeg):
 
     def datagrams_received(self, datagrams: Sequence[Buffer]) -> None:
         if self._gone is None:
-            now = self._clock.seconds()
-            for data in datagrams:
-                self._session.receive(data, now)
+            self._session.receive_many(datagrams, self._clock.seconds())
             self._flush_soon()
 
     def leg_lost(self, reason: Ended) -> None:

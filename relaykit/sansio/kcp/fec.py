@@ -33,6 +33,8 @@ _DATA: Final = 0xF1
 _PARITY: Final = 0xF2
 
 _PREFIX = struct.Struct("<IHH")
+_pack_prefix = _PREFIX.pack
+_unpack_prefix = _PREFIX.unpack_from
 _SHARD_AT: Final = 6
 _SIZE_BYTES: Final = PREFIX_BYTES - _SHARD_AT
 _NUMBERS: Final = 0xFFFFFFFF // SHARDS * SHARDS
@@ -43,7 +45,7 @@ def bare(datagram: Buffer) -> Buffer:
     """The segments of a datagram, with or without a prefix; none where it has parity."""
     if len(datagram) < PREFIX_BYTES:
         return b""
-    _, kind, size = _PREFIX.unpack_from(datagram)
+    _, kind, size = _unpack_prefix(datagram)
     if kind == _DATA:
         return datagram[PREFIX_BYTES : _SHARD_AT + size]
     return b"" if kind == _PARITY else datagram
@@ -55,42 +57,43 @@ class FecSender:
     Numbers go on as if all groups had parity, which keeps the receiver in step.
     """
 
-    __slots__ = ("_has_parity", "_last_at", "_longest", "_number", "_parity", "_position")
+    __slots__ = ("_has_parity", "_last_at", "_longest", "_number", "_parity")
 
     def __init__(self) -> None:
         self._number = 0
-        self._position = 0
         self._has_parity = False
         self._parity = [0] * PARITY_SHARDS
         self._longest = 0
         self._last_at = 0.0
 
-    def wrap(self, segments: Sequence[Buffer], parity: bool, now: float) -> Sequence[bytes]:
-        """The datagram with these segments, and parity behind the last one of a group.
+    def wrap(self, bodies: Sequence[bytes], parity: bool, now: float) -> Sequence[bytes]:
+        """The datagrams with these segments, and parity behind the last one of a group.
 
-        ``parity`` is whether the group should have some; what counts is the word at its first datagram.
+        ``parity`` is whether groups that begin should have some.
         """
-        size = _SIZE_BYTES + sum(map(len, segments))
-        datagram = b"".join((_PREFIX.pack(self._number, _DATA, size), *segments))
-        if not self._position:
-            self._has_parity = parity
-        if self._has_parity:
-            # The prefixes are added, too, and cut off again, which is cheaper than to leave them out.
-            add_data(self._parity, self._position, datagram)
-            self._longest = max(self._longest, len(datagram))
-        self._number += 1
-        self._position += 1
-        is_prompt = now - self._last_at < PARITY_GAP_S
-        self._last_at = now
-        if self._position < DATA_SHARDS:
-            return (datagram,)
-        found = self._parity_datagrams() if self._has_parity and is_prompt else ()
-        self._begin_group()
-        return (datagram, *found)
+        datagrams: list[bytes] = []
+        for body in bodies:
+            number = self._number
+            position = number % SHARDS
+            datagram = _pack_prefix(number, _DATA, _SIZE_BYTES + len(body)) + body
+            datagrams.append(datagram)
+            if not position:
+                self._has_parity = parity
+            if self._has_parity:
+                # The prefixes are added, too, and cut off again, which is cheaper than to leave them out.
+                add_data(self._parity, position, datagram)
+                self._longest = max(self._longest, len(datagram))
+            self._number = number + 1
+            if position == DATA_SHARDS - 1:
+                if self._has_parity and now - self._last_at < PARITY_GAP_S:
+                    datagrams += self._parity_datagrams()
+                self._begin_group()
+            self._last_at = now
+        return datagrams
 
     def _parity_datagrams(self) -> Sequence[bytes]:
         return [
-            _PREFIX.pack(self._number + place, _PARITY, 0)[:_SHARD_AT]
+            _pack_prefix(self._number + place, _PARITY, 0)[:_SHARD_AT]
             + shard.to_bytes(self._longest, "little")[_SHARD_AT:]
             for place, shard in enumerate(self._parity)
         ]
@@ -98,7 +101,7 @@ class FecSender:
     def _begin_group(self) -> None:
         self._number = (self._number + PARITY_SHARDS) % _NUMBERS
         self._parity = [0] * PARITY_SHARDS
-        self._position = self._longest = 0
+        self._longest = 0
 
 
 class FecReceiver:
@@ -116,21 +119,21 @@ class FecReceiver:
         """The segments of a datagram, none where it has parity; and those of others that it recovers."""
         if len(datagram) < PREFIX_BYTES:
             return b"", ()
-        number, kind, size = _PREFIX.unpack_from(datagram)
+        number, kind, size = _unpack_prefix(datagram)
         if kind == _DATA:
-            if not _SIZE_BYTES <= size <= len(datagram) - _SHARD_AT:
-                return b"", ()
             end = _SHARD_AT + size
-            recovered = self._add(number, False, bytes(datagram[_SHARD_AT:end]))
-            return datagram[PREFIX_BYTES:end], recovered
+            if not PREFIX_BYTES <= end <= len(datagram):
+                return b"", ()
+            return datagram[PREFIX_BYTES:end], self._add(number, False, datagram)
         if kind == _PARITY:
-            return b"", self._add(number, True, bytes(datagram[_SHARD_AT:]))
+            return b"", self._add(number, True, datagram)
         return datagram, ()
 
-    def _add(self, number: int, is_parity: bool, shard: bytes) -> Sequence[bytes]:
-        """Puts a shard to its group; the segments that it recovers."""
+    def _add(self, number: int, is_parity: bool, datagram: Buffer) -> Sequence[bytes]:
+        """Puts a datagram to its group; the segments that it recovers."""
         groups = self._groups
-        base, position = divmod(number, SHARDS)
+        base = number // SHARDS
+        position = number - base * SHARDS
         if base not in groups:
             if len(groups) == KEPT_GROUPS:
                 del groups[next(iter(groups))]
@@ -141,11 +144,14 @@ class FecReceiver:
         if is_parity != (position >= DATA_SHARDS):
             groups[base] = None
             return ()
-        group[position] = shard
+        group[position] = bytes(datagram)
         if len(group) < DATA_SHARDS:
             return ()
         groups[base] = None
-        return [each for lost in recover(group) if (each := _segments_of(lost))]
+        if max(group) < DATA_SHARDS:
+            return ()
+        lost = recover({place: kept[_SHARD_AT:] for place, kept in group.items()})
+        return [segments for each in lost if (segments := _segments_of(each))]
 
 
 def _segments_of(shard: bytes) -> bytes:

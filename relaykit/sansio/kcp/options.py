@@ -20,9 +20,9 @@ class KcpOptions:
     :ivar least_timeout_s: seconds after which a segment is sent again, at the earliest.
     :ivar resend_after: acknowledgements of later segments after which one is sent again at once.
     :ivar has_prefix: whether datagrams are sent with FEC's prefix; both kinds are received anyway.
-    :ivar parity_for_s: seconds for which each ten datagrams with a prefix are followed by three of parity, at
-        the beginning and after something had to be sent again.  Infinite: always, as frp does; that is three
-        tenths more datagrams and twice the work, on lines that lose nothing, too.
+    :ivar parity_for_s: seconds for which each ten datagrams with a prefix are followed by three of parity,
+        from when one was lost.  Infinite: always, as frp does; that is three tenths more datagrams and three
+        times the work, on lines that lose nothing, too.  Negative: never.
     """
 
     send_window: int = 1024

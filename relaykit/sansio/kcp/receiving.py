@@ -37,6 +37,7 @@ class Receiving:
         "_acknowledge",
         "_acknowledge_early",
         "_early",
+        "_most_bytes",
         "_payload_bytes",
         "_room",
         "_segments",
@@ -51,6 +52,8 @@ class Receiving:
         """The next number in order."""
         self._segments = self._told = options.receive_window
         self._payload_bytes = options.segment_bytes - HEADER_BYTES
+        self._most_bytes = self._segments * self._payload_bytes
+        """Unread bytes at which the window is shut."""
         self._unread = bytearray()
         self._early: dict[int, bytes] = {}
         self._acknowledge: tuple[int, int] | None = None
@@ -70,7 +73,7 @@ class Receiving:
         """Takes a segment; one that there is no room for is not acknowledged."""
         if number == self.expected and not self._early:
             # Nearly always.
-            if self.window:
+            if len(self._unread) < self._most_bytes:
                 self._unread += data
                 self.expected = (number + 1) % NUMBERS
                 self._acknowledge = number, stamp

@@ -26,12 +26,12 @@ class SentSegment:
 
     __slots__ = ("data", "due_at", "number", "passed", "stamp", "timeout_s")
 
-    def __init__(self, number: int, data: Buffer, timeout_s: float) -> None:
+    def __init__(self, number: int, data: Buffer, stamp: int, now: float, timeout_s: float) -> None:
         self.number = number
         self.data = data
         self.timeout_s = timeout_s
-        self.stamp = 0
-        self.due_at = 0.0
+        self.stamp = stamp
+        self.due_at = now + timeout_s
         self.passed = 0
         """Acknowledgements of later segments since it was sent."""
 
@@ -55,15 +55,16 @@ class Sending:
         "_round_trips",
         "_send_window",
         "_window",
+        "lost_at",
         "queued_bytes",
-        "resent_at",
     )
 
     def __init__(self, options: KcpOptions) -> None:
         self.queued_bytes = 0
         """Bytes that were written, and never sent."""
-        self.resent_at: float | None = None
-        """When a segment was last sent again; None for never."""
+        self.lost_at = -inf
+        """When a segment was last sent again because later ones had overtaken it: it must be lost.  One that
+        only takes long may be with a peer who is busy."""
         self._queue: deque[Buffer] = deque()
         self._payload_bytes = options.segment_bytes - HEADER_BYTES
         self._send_window = options.send_window
@@ -154,18 +155,15 @@ class Sending:
     def take(self, stamp: int, now: float, most: int) -> Sequence[SentSegment]:
         """The segments to send now, so many at most: those to be sent again first."""
         taken = self._again(now, most)
-        if taken:
-            self.resent_at = now
-        waiting = -(-self.queued_bytes // self._payload_bytes)
-        count = min(most - len(taken), self._room, waiting)
-        if count > 0:
-            taken += self._cut(count)
         for segment in taken:
             segment.stamp = stamp
             segment.passed = 0
             segment.due_at = now + segment.timeout_s
-            if segment.due_at < self._due_at:
-                self._due_at = segment.due_at
+            self._due_at = min(self._due_at, segment.due_at)
+        waiting = -(-self.queued_bytes // self._payload_bytes)
+        count = min(most - len(taken), self._room, waiting)
+        if count > 0:
+            taken += self._cut(count, stamp, now)
         return taken
 
     @property
@@ -181,6 +179,7 @@ class Sending:
                 # It is not due at the same time.
                 segment.due_at = inf
                 found.append(segment)
+                self.lost_at = now
         if now >= self._due_at:
             self._due_at = inf
             found += self._overdue(now, most - len(found))
@@ -196,16 +195,18 @@ class Sending:
                 self._due_at = segment.due_at
         return found
 
-    def _cut(self, count: int) -> list[SentSegment]:
+    def _cut(self, count: int, stamp: int, now: float) -> list[SentSegment]:
         """New segments, all but the last one full."""
-        size = self._payload_bytes
-        data = memoryview(self._take_bytes(count * size))
+        size, timeout_s, number = self._payload_bytes, self._round_trips.timeout_s, self._next
+        data = self._take_bytes(count * size)
         cut = []
         for at in range(0, len(data), size):
-            segment = SentSegment(self._next, data[at : at + size], self._round_trips.timeout_s)
-            self._flying[self._next] = segment
-            self._next = (self._next + 1) % NUMBERS
+            segment = SentSegment(number, data[at : at + size], stamp, now, timeout_s)
+            self._flying[number] = segment
+            number = (number + 1) % NUMBERS
             cut.append(segment)
+        self._next = number
+        self._due_at = min(self._due_at, now + timeout_s)
         return cut
 
     def _take_bytes(self, most: int) -> bytes:

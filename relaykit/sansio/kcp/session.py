@@ -20,7 +20,6 @@ from relaykit.sansio.kcp.receiving import Receiving
 from relaykit.sansio.kcp.segments import (
     ACK,
     ASK,
-    HEADER_BYTES,
     MOST_DATAGRAM_BYTES,
     NUMBERS,
     PUSH,
@@ -91,6 +90,8 @@ class KcpSession:
         "_sending",
         "_takes_always",
         "_waits_since",
+        "_word_expected",
+        "_word_window",
         "conversation",
         "heard_at",
     )
@@ -114,6 +115,8 @@ class KcpSession:
         self._answer_by_s = UNANSWERED_S
         self._takes_always = False
         self._waits_since: float | None = None
+        self._word_expected = self._word_window = -1
+        """What the peer's last segment said of its end, as nearly all do in a row."""
         self._lost = False
         self._events: list[SessionLost] = []
 
@@ -165,13 +168,21 @@ class KcpSession:
 
     def receive(self, datagram: Buffer, now: float) -> None:
         """Takes a datagram.  Whatever makes no sense in it is ignored: anybody may send it."""
+        self.receive_many((datagram,), now)
+
+    def receive_many(self, datagrams: Sequence[Buffer], now: float) -> None:
+        """Takes datagrams that have come together."""
         self._pass_time(now)
-        if self._lost or len(datagram) > MOST_DATAGRAM_BYTES:
+        if self._lost:
             return
-        segments, recovered = self._fec_in.receive(datagram)
-        self._take(segments, True)
-        for each in recovered:
-            self._take(each, False)
+        without_prefix = self._fec_in.receive
+        for datagram in datagrams:
+            if len(datagram) <= MOST_DATAGRAM_BYTES:
+                segments, recovered = without_prefix(datagram)
+                if segments:
+                    self._take(segments, True)
+                for each in recovered:
+                    self._take(each, False)
 
     def to_send(self, now: float) -> Sequence[bytes]:
         """Takes the datagrams that must go out; the caller owns them."""
@@ -179,22 +190,23 @@ class KcpSession:
         if self._lost:
             return ()
         window, stamp, expected = self._receiving.window, self._stamp, self._receiving.expected
-        segments: list[tuple[bytes, Buffer]] = [
-            (pack_header(self.conversation, ACK, 0, window, echoed, number, expected, 0), b"")
+        conversation = self.conversation
+        segments = [
+            pack_header(conversation, ACK, 0, window, echoed, number, expected, 0)
             for number, echoed in self._receiving.acknowledgements()
         ]
         if not segments and self._receiving.must_tell():
-            segments.append((pack_header(self.conversation, TELL, 0, window, stamp, 0, expected, 0), b""))
+            segments.append(pack_header(conversation, TELL, 0, window, stamp, 0, expected, 0))
         if self._is_asked:
             self._is_asked = False
-            segments.append((pack_header(self.conversation, TELL, 0, window, stamp, 0, expected, 0), b""))
+            segments.append(pack_header(conversation, TELL, 0, window, stamp, 0, expected, 0))
         if self._must_ask():
-            segments.append((pack_header(self.conversation, ASK, 0, window, stamp, 0, expected, 0), b""))
+            segments.append(pack_header(conversation, ASK, 0, window, stamp, 0, expected, 0))
             self._await_answer()
         for sent in self._take_pushes(stamp):
-            size = len(sent.data)
-            header = pack_header(self.conversation, PUSH, 0, window, stamp, sent.number, expected, size)
-            segments.append((header, sent.data))
+            data = sent.data
+            header = pack_header(conversation, PUSH, 0, window, stamp, sent.number, expected, len(data))
+            segments.append(header + data)
         if not segments:
             return ()
         if self._sending.is_flying:
@@ -237,31 +249,33 @@ class KcpSession:
 
     def _take(self, data: Buffer, is_fresh: bool) -> None:
         """Takes the segments of a datagram; one that was recovered is old, and tells nothing of now."""
-        numbers: list[int] = []
+        acknowledged: list[int] = []
         latest = 0
-        sending = self._sending
         segments = read_segments(data, self.conversation)
         for command, window, stamp, number, expected, payload in segments:
-            if is_fresh:
-                sending.window_told(window, expected)
-            if sending.arrived_before(expected):
-                self._progressed()
+            if expected != self._word_expected or window != self._word_window:
+                self._take_word(expected, window, is_fresh)
             if command == PUSH:
                 self._receiving.push(number, stamp, payload)
             elif command == ACK:
-                numbers.append(number)
+                acknowledged.append(number)
                 latest = stamp
             elif command == ASK:
                 self._is_asked = True
-        if numbers and is_fresh and sending.arrived(numbers, latest, self._stamp):
+        if acknowledged and is_fresh and self._sending.arrived(acknowledged, latest, self._stamp):
             self._progressed()
         if segments:
-            self._heard()
+            self.heard_at = self._now
+            if self._ask_at is not None and not self._takes_always:
+                # It lives, and has no room.
+                self._progressed()
 
-    def _heard(self) -> None:
-        self.heard_at = self._now
-        if self._ask_at is not None and not self._takes_always:
-            # It lives, and has no room.
+    def _take_word(self, expected: int, window: int, is_fresh: bool) -> None:
+        """Takes what each segment says, where it is something new."""
+        if is_fresh:
+            self._word_expected, self._word_window = expected, window
+            self._sending.window_told(window, expected)
+        if self._sending.arrived_before(expected):
             self._progressed()
 
     def _take_pushes(self, stamp: int) -> Sequence[SentSegment]:
@@ -305,25 +319,19 @@ class KcpSession:
         self._ask_at = self._now + self._ask_after_s
         return True
 
-    def _pack(self, segments: Sequence[tuple[bytes, Buffer]]) -> Sequence[bytes]:
+    def _pack(self, segments: Sequence[bytes]) -> Sequence[bytes]:
         """Puts segments into as few datagrams as they fit in, in order."""
-        datagrams: list[bytes] = []
-        parts: list[Buffer] = []
-        size = 0
-        for header, data in segments:
-            length = HEADER_BYTES + len(data)
-            if size + length > self._options.segment_bytes:
-                self._seal(parts, datagrams)
-                parts, size = [], 0
-            parts += (header, data) if data else (header,)
-            size += length
-        self._seal(parts, datagrams)
-        return datagrams
-
-    def _seal(self, parts: Sequence[Buffer], datagrams: list[bytes]) -> None:
+        most = self._options.segment_bytes
+        bodies: list[bytes] = []
+        body = b""
+        for segment in segments:
+            if body and len(body) + len(segment) > most:
+                bodies.append(body)
+                body = segment
+            else:
+                body += segment
+        bodies.append(body)
         if self._fec_out is None:
-            datagrams.append(b"".join(parts))
-        else:
-            lossy_since = self._began if self._sending.resent_at is None else self._sending.resent_at
-            is_lossy = self._now < lossy_since + self._options.parity_for_s
-            datagrams += self._fec_out.wrap(parts, is_lossy, self._now)
+            return bodies
+        is_lossy = self._now - self._sending.lost_at <= self._options.parity_for_s
+        return self._fec_out.wrap(bodies, is_lossy, self._now)

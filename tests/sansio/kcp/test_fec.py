@@ -26,7 +26,7 @@ def packets(count: int) -> list[bytes]:
 
 def sent(sender: FecSender, data: list[bytes], now: float = 0.0, parity: bool = True) -> list[bytes]:
     """The datagrams that they become."""
-    return [datagram for each in data for datagram in sender.wrap([each], parity, now)]
+    return [*sender.wrap(data, parity, now)]
 
 
 class FecSenderTests(SynchronousTestCase):
@@ -34,7 +34,7 @@ class FecSenderTests(SynchronousTestCase):
 
     def test_vector(self) -> None:
         """The prefix is that of frp."""
-        self.assertEqual(FecSender().wrap([HELLO[:24], HELLO[24:]], True, 0.0), (PREFIXED_HELLO,))
+        self.assertEqual(FecSender().wrap([HELLO], True, 0.0), [PREFIXED_HELLO])
 
     def test_recorded(self) -> None:
         """What frp has put into datagrams becomes the same datagrams again, parity included."""
@@ -42,6 +42,13 @@ class FecSenderTests(SynchronousTestCase):
         datagrams = [each.data for each in connection.chunks if each.direction == "c2s"]
         data = [bytes(bare(each)) for each in datagrams]
         self.assertEqual(sent(FecSender(), [each for each in data if each]), datagrams)
+
+    def test_together(self) -> None:
+        """What goes out together becomes the same as what goes out one by one."""
+        data = packets(3 * DATA_SHARDS + 4)
+        sender = FecSender()
+        one_by_one = [datagram for each in data for datagram in sent(sender, [each])]
+        self.assertEqual(sent(FecSender(), data), one_by_one)
 
     def test_pause(self) -> None:
         """Parity is left out after a pause; the numbers stay in step."""

@@ -159,7 +159,7 @@ class LineTests(SynchronousTestCase):
     def test_parity_helps(self) -> None:
         """What parity makes up for need not be sent again."""
         again = []
-        for seconds in (0.0, inf):
+        for seconds in (-1.0, inf):
             options = evolve(FRP_TUNNEL, parity_for_s=seconds)
             line = Line(options, LineWeather(loss=0.05, delay_s=(0.2, 0.2)), seed=3)
             line.ends[0].write(bytes(100 * _PAYLOAD_BYTES))
@@ -168,7 +168,7 @@ class LineTests(SynchronousTestCase):
         self.assertLess(again[1], again[0])
 
     def test_parity_while_lossy(self) -> None:
-        """Parity is sent at the beginning, and as long as something gets lost; frp sends it always."""
+        """Parity is sent as long as something gets lost; frp sends it always."""
         for seconds, always in ((5.0, False), (inf, True)):
             line = Line(evolve(FRP_TUNNEL, parity_for_s=seconds))
             parity = []
@@ -179,7 +179,32 @@ class LineTests(SynchronousTestCase):
                 line.settle()
                 parity.append(line.parity > before)
                 line.run(10.0 if loss == 0.0 else 0.0)
-            self.assertEqual(parity, [True, always, True, True])
+            self.assertEqual(parity, [always, always, True, True])
+
+    def test_slow_without_parity(self) -> None:
+        """What is sent again only because the line is slow is no reason for parity."""
+        line = Line(FRP_TUNNEL, LineWeather(delay_s=(0.3, 0.3)))
+        line.ends[0].write(bytes(100 * _PAYLOAD_BYTES))
+        line.settle()
+        self.assertGreater(line.sent[0], 120)
+        self.assertEqual(line.parity, 0)
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.permutations(range(26)), st.integers(0, 8), st.lists(st.integers(1, 30)))
+    def test_together(self, order: list[int], lost: int, sizes: list[int]) -> None:
+        """Datagrams that come together say the same as one by one, in whatever order, and portions."""
+        sender = KcpSession(CONVERSATION, evolve(FRP_TUNNEL, parity_for_s=inf), 0.0)
+        sender.write(random.Random(0).randbytes(20 * _PAYLOAD_BYTES))
+        datagrams = sender.to_send(0.0)
+        came = [datagrams[place] for place in order][lost:]
+        one, other = KcpSession(CONVERSATION, FRP_TUNNEL, 0.0), KcpSession(CONVERSATION, FRP_TUNNEL, 0.0)
+        for each in came:
+            one.receive(each, 0.0)
+        for size in [*sizes, len(came)]:
+            other.receive_many(came[:size], 0.0)
+            came = came[size:]
+        self.assertEqual(other.read(), one.read())
+        self.assertEqual(other.to_send(0.0), one.to_send(0.0))
 
     @settings(max_examples=25, deadline=None)
     @given(st.integers(0, 1 << 30), st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 0.3), st.booleans())
