@@ -25,6 +25,7 @@ from relaykit.interfaces import IDatagramStreams, IPathDialer
 from relaykit.nat.network import HostNetwork
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.plugins import Carriers
+from relaykit.values import Address
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
         IStreamPath,
     )
     from relaykit.sansio.nat.checks import PeerRole
-    from relaykit.values import Address, Secret
+    from relaykit.values import Secret
 
 __all__ = ["Network", "make_network"]
 
@@ -109,7 +110,7 @@ def _name_server(config: ClientConfig, reactor: Any) -> NameServer | None:
     # Most clients do without what it takes to speak with name servers.
     from relaykit.dataplane.name_server import DNS_PORT, NameServer
 
-    return NameServer(reactor, *host_and_port(config.dns_server, DNS_PORT))
+    return NameServer(reactor, [Address(*host_and_port(config.dns_server, DNS_PORT))])
 
 
 def _make_holes(poller: Poller, clock: IReactorTime, network_info: NetworkInfo, stun_server: str) -> IHoles:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, fail, succeed
@@ -23,6 +23,7 @@ from relaykit.errors import ForwardProxyError, TransportSecurityError
 from relaykit.interfaces import IDialHost, ISecureLeg, IStreamPath
 from relaykit.nat.sockets import share_port
 from relaykit.sansio.parsers.first_bytes import CUSTOM_TLS_BYTE
+from relaykit.sansio.service_records import domain_of, is_service_name
 from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from relaykit.sansio.forward_proxies.urls import ForwardProxy
 
 __all__ = ["DialHost", "DirectPath", "PathRoute", "Route", "certificate_of"]
+
+LegT = TypeVar("LegT")
 
 _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
@@ -150,15 +153,27 @@ class DialHost:
                 self._tls_context()
             except TransportSecurityError as error:
                 return fail(error)
+        return self._find(self._dial)
+
+    def _dial(self, server: Address) -> Deferred[IStreamLeg]:
         try:
             proxy = self._proxy
         except ForwardProxyError as error:
             return fail(error)
-        server, timeout_s = self.server, float(transport.dial_server_timeout)
-        source = transport.connect_server_local_ip
+        transport = self._config.transport
+        timeout_s, source = float(transport.dial_server_timeout), transport.connect_server_local_ip
         if proxy is None:
             return dial(self._poller, server.host, server.port, timeout_s, source, self._prepare)
         return dial_through(self._poller, proxy, server, timeout_s, source, self._prepare)
+
+    def _find(self, reach: Callable[[Address], Deferred[LegT]]) -> Deferred[LegT]:
+        """Reaches the server, wherever it is."""
+        if not is_service_name(self.server.host):
+            return reach(self.server)
+        # Most servers are named by their address.
+        from relaykit.client.services import reach_service
+
+        return Deferred.fromCoroutine(reach_service(self._poller, self.server.host, reach))
 
     @cached_property
     def _proxy(self) -> ForwardProxy | None:
@@ -169,9 +184,8 @@ class DialHost:
         set_keepalive(plain, self._config.transport.dial_server_keepalive)
 
     def dial_datagrams(self) -> Deferred[IDatagramLeg]:
-        config = self._config
-        timeout_s = float(config.transport.dial_server_timeout)
-        return dial_datagrams(self._poller, config.server_addr, config.server_port, timeout_s)
+        timeout_s = float(self._config.transport.dial_server_timeout)
+        return self._find(lambda server: dial_datagrams(self._poller, server.host, server.port, timeout_s))
 
     def secure(self, leg: IStreamLeg) -> Deferred[IStreamLeg]:
         """Fails also where a file of TLS cannot be used and never could be."""
@@ -204,5 +218,5 @@ class DialHost:
             key=contents.key,
             authorities=contents.authorities,
             fingerprint=tls.server_fingerprint,
-            server_name=tls.server_name or self._config.server_addr,
+            server_name=tls.server_name or domain_of(self._config.server_addr),
         )

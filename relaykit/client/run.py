@@ -24,6 +24,7 @@ from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
 from relaykit.sansio.control.credentials import digest
 from relaykit.sansio.control.login_proofs import PeerProof
+from relaykit.sansio.service_records import domain_of
 from relaykit.values import ClientIdentity, Ended
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class ClientRun(MultiService):
         self._direct: HolePunchingService | None = None
         self.messages = HalfMessages(self._halves, run_id)
         self._holes: IHoles | None = None
-        self.proxies = ProxyRegistrar(self, types, config.user, config.server_addr)
+        self.proxies = ProxyRegistrar(self, types, config.user, domain_of(config.server_addr))
         self.proxies.setServiceParent(self)
         self.visitors = Visitors(self, types, config.user)
         self._warned_of_no_proof = False
@@ -317,7 +318,7 @@ class ClientRun(MultiService):
                 self.clock,
                 self.network.network_info,
                 lambda: self.session,
-                self._config.server_addr,
+                domain_of(self._config.server_addr),
                 self.network.make_punching,
             )
             self._direct.setServiceParent(self)

@@ -1,4 +1,7 @@
-"""A name server that is asked in place of the system's resolver, after the hosts file of this machine."""
+"""Name servers that are asked: one in place of the system's resolver, or the system's own for services.
+
+Of the addresses of a name, the hosts file of this machine tells first.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,19 @@ import os
 import sys
 from collections.abc import Sequence
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.names.client import Resolver
-from twisted.names.dns import AAAA, A
+from twisted.names.dns import AAAA, SRV, A
 from twisted.names.error import DNSNameError, DNSServerError, DomainError
 from twisted.names.hosts import searchFileForAll
 from twisted.python.filepath import FilePath
 
 from relaykit.errors import ConnectionFailed
 from relaykit.sansio.hostnames import encode_host_name
+from relaykit.sansio.service_records import ServiceRecord
 from relaykit.values import Address
 
 if TYPE_CHECKING:
@@ -36,6 +40,14 @@ who does not know it.  Source: RFC 8305 section 3."""
 
 DNS_PORT = 53
 
+MOST_SERVERS = 3
+"""Name servers of the system that are asked, one after the other.  Source: resolv.conf(5), MAXNS."""
+
+MOST_RECORDS = 16
+"""SRV records of one name that are looked at: who has a service has a few servers for it."""
+
+RESOLVER_FILE = "/etc/resolv.conf"
+
 _HOSTS = (
     os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), r"System32\drivers\etc\hosts")
     if sys.platform == "win32"
@@ -43,21 +55,77 @@ _HOSTS = (
 )
 
 
+def _reason_of(failure: Failure, where: str) -> str:
+    """Why a question has no answer."""
+    if failure.check(DNSNameError):
+        return f"the name server {where} knows no such name"
+    if failure.check(TimeoutError):
+        return f"the name server {where} does not answer: look at dnsServer"
+    if failure.check(DNSServerError):
+        return f"the name server {where} failed to find the name out"
+    if failure.check(DomainError):
+        return f"the name server {where} refused to answer"
+    return f"the name server {where} cannot be asked: {failure.getErrorMessage()}"
+
+
 class NameServer:
-    """Looks up names at one name server, anew each time.
+    """Looks up names at one name server, or at the first of several that answers, anew each time.
 
     :param reactor: has time, UDP, and TCP for what does not fit into a datagram.
-    :param host: its IP address.
+    :param servers: their IP addresses, and ports.
     """
 
-    def __init__(self, reactor: Any, host: str, port: int = DNS_PORT, hosts_file: str = _HOSTS) -> None:
+    def __init__(self, reactor: Any, servers: Sequence[Address], hosts_file: str = _HOSTS) -> None:
         self._reactor = reactor
-        self._where = Address(host, port)
-        self._resolver = Resolver(servers=[(host, port)], timeout=ANSWER_TIMEOUTS_S, reactor=reactor)
+        self._where = ", ".join(map(str, servers))
+        self._resolver = Resolver(
+            servers=[(each.host, each.port) for each in servers], timeout=ANSWER_TIMEOUTS_S, reactor=reactor
+        )
         self._hosts = FilePath(hosts_file)
 
+    @classmethod
+    def of_system(cls, reactor: Any, resolver_file: str = RESOLVER_FILE) -> Self:
+        """Those that this system asks at the moment.
+
+        :raises ConnectionFailed: they cannot be found out.
+        """
+        try:
+            text = FilePath(resolver_file).getContent().decode("utf-8", "replace")
+        except OSError as error:
+            raise ConnectionFailed(
+                f"the system's name servers are not known: {resolver_file}: {error.strerror}; set dnsServer",
+                problem="unknown-host",
+            ) from error
+        lines = [line.split() for line in text.splitlines()]
+        hosts = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+        servers = [Address(host.partition("%")[0], DNS_PORT) for host in hosts[:MOST_SERVERS]]
+        return cls(reactor, servers or [Address("127.0.0.1", DNS_PORT)])
+
     def __str__(self) -> str:
-        return str(self._where)
+        return self._where
+
+    def services(self, name: str) -> Deferred[Sequence[ServiceRecord]]:
+        """The SRV records of a name, at least one and :data:`MOST_RECORDS` at most.
+
+        Fails as :meth:`addresses` does.
+        """
+        asking: Deferred[Any] = self._resolver.lookupService(encode_host_name(name))
+        return asking.addCallbacks(self._read_services, self._not_found, callbackArgs=(name,))
+
+    def _read_services(self, answer: tuple[list[RRHeader], Any, Any], name: str) -> Sequence[ServiceRecord]:
+        found = []
+        for each in answer[0][:MOST_RECORDS]:
+            payload: Any = each.payload
+            # A root as target says that the service is not there.
+            if each.type == SRV and (host := payload.target.name.decode("ascii", "replace").rstrip(".")):
+                target = Address(host, payload.port)
+                found.append(ServiceRecord(payload.priority, payload.weight, target))
+        if not found:
+            raise ConnectionFailed(f"{name} has no SRV record that names a server", problem="unknown-host")
+        return found
+
+    def _not_found(self, failure: Failure) -> NoReturn:
+        raise ConnectionFailed(_reason_of(failure, self._where), problem="unknown-host") from failure.value
 
     def addresses(self, name: str) -> Deferred[Sequence[str]]:
         """The IP addresses of a name, at least one, those of IPv6 first.
@@ -78,7 +146,7 @@ class _Lookup:
     """Both questions about a name, until there are answers enough."""
 
     _reactor: Any
-    _where: Address
+    _where: str
     _answer: Deferred[Sequence[str]] | None = field(default=None, init=False)
     _six: list[str] = field(factory=list, init=False)
     _four: list[str] = field(factory=list, init=False)
@@ -104,16 +172,7 @@ class _Lookup:
                 self._four.append(payload.dottedQuad())
 
     def _failed(self, failure: Failure) -> None:
-        if failure.check(DNSNameError):
-            self._why = f"the name server {self._where} knows no such name"
-        elif failure.check(TimeoutError):
-            self._why = f"the name server {self._where} does not answer: look at dnsServer"
-        elif failure.check(DNSServerError):
-            self._why = f"the name server {self._where} failed to find the name out"
-        elif failure.check(DomainError):
-            self._why = f"the name server {self._where} refused to answer"
-        else:
-            self._why = f"the name server {self._where} cannot be asked: {failure.getErrorMessage()}"
+        self._why = _reason_of(failure, self._where)
 
     def _one_done(self, _: None) -> None:
         self._open -= 1

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink
-from relaykit.client import paths
+from relaykit.client import paths, services
 from relaykit.client.paths import DialHost, DirectPath, PathRoute, Route
 from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
 from relaykit.errors import ConnectionFailed, ForwardProxyError, TransportSecurityError
@@ -188,6 +188,34 @@ class DialHostTests(SynchronousTestCase):
             self.assertEqual(dialed, [[*expected, 3.0, "192.0.2.9", 0]] * 2)
             self.assertEqual(len(logged), bool(variables and not url))
         self.assertEqual(self.dialed(ClientTransport(), {})[0][-1], 1)
+
+    def test_service(self) -> None:
+        """A server that is named by a service is looked up anew for each connection, and has the name of its
+        domain.
+        """
+        asked: list[str] = []
+
+        async def reach_service(poller: object, name: str, reach: Any) -> Any:
+            asked.append(name)
+            return await reach(Address("found.example", 443))
+
+        dialed: list[Any] = []
+
+        def dial(poller: object, *arguments: Any) -> Deferred[Any]:
+            dialed.append(arguments[:2])
+            return succeed(MemoryNetwork().pair()[0])
+
+        self.patch(services, "reach_service", reach_service)
+        self.patch(paths, "dial", dial)
+        self.patch(paths, "dial_datagrams", dial)
+        nothing: Any = None
+        host = DialHost(ClientConfig(server_addr="_relaykit._tcp.a.example"), nothing)
+        for _ in range(2):
+            self.successResultOf(host.dial())
+        self.successResultOf(host.dial_datagrams())
+        self.assertEqual(asked, ["_relaykit._tcp.a.example"] * 3)
+        self.assertEqual(dialed, [("found.example", 443)] * 3)
+        self.assertEqual(host._tls_context().asked_name, b"a.example")
 
     def test_unusable_proxy(self) -> None:
         """A proxy that cannot be used fails each connection."""

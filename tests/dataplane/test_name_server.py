@@ -7,12 +7,14 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import Clock
-from twisted.names.dns import Message, Record_A, Record_AAAA, Record_CNAME, RRHeader
+from twisted.names.dns import Message, Record_A, Record_AAAA, Record_CNAME, Record_SRV, RRHeader
 from twisted.names.error import DNSNameError, DNSQueryRefusedError, DNSServerError
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.dataplane.name_server import OTHER_VERSION_S, NameServer
+from relaykit.dataplane.name_server import MOST_RECORDS, OTHER_VERSION_S, NameServer
 from relaykit.errors import ConnectionFailed
+from relaykit.sansio.service_records import ServiceRecord
+from relaykit.values import Address
 
 
 class Questions:
@@ -22,6 +24,7 @@ class Questions:
         self.asked: list[bytes] = []
         self.six: Deferred[Any] = Deferred()
         self.four: Deferred[Any] = Deferred()
+        self.service: Deferred[Any] = Deferred()
 
     def lookupIPV6Address(self, name: bytes) -> Deferred[Any]:
         """Asks for addresses of IPv6."""
@@ -32,6 +35,11 @@ class Questions:
         """Asks for addresses of IPv4."""
         self.asked.append(name)
         return self.four
+
+    def lookupService(self, name: bytes) -> Deferred[Any]:
+        """Asks for services."""
+        self.asked.append(name)
+        return self.service
 
 
 def answer(*payloads: Any) -> tuple[list[RRHeader], list[RRHeader], list[RRHeader]]:
@@ -46,7 +54,7 @@ class NameServerTests(SynchronousTestCase):
         self.clock = Clock()
         self.hosts = Path(self.mktemp())
         self.hosts.write_text("127.0.0.1 localhost\n192.0.2.9 fixed.example\n::1 localhost\n")
-        self.server = NameServer(self.clock, "192.0.2.53", hosts_file=str(self.hosts))
+        self.server = NameServer(self.clock, [Address("192.0.2.53", 53)], str(self.hosts))
         self.questions = Questions()
         self.server._resolver = self.questions  # type: ignore[assignment]  # as much of it as is used
 
@@ -113,6 +121,49 @@ class NameServerTests(SynchronousTestCase):
             self.questions.six.errback(error)
             self.questions.four.errback(error)
             self.assertEqual(self.failed(asking), text)
+
+    def test_services(self) -> None:
+        """Records of services, with what they name; what else comes with them is none."""
+        asking = self.server.services("_relaykit._tcp.example")
+        self.questions.service.callback(
+            answer(
+                Record_SRV(1, 2, 7000, b"relay.example."),
+                Record_CNAME(b"b.example"),
+                Record_SRV(0, 0, 0, b""),
+                *[Record_SRV(9, 9, 9, b"x")] * MOST_RECORDS,
+            )
+        )
+        found = self.successResultOf(asking)
+        self.assertEqual(found[0], ServiceRecord(1, 2, Address("relay.example", 7000)))
+        self.assertEqual(len(found), MOST_RECORDS - 2)
+        self.assertEqual(self.questions.asked, [b"_relaykit._tcp.example"])
+
+    def test_no_service(self) -> None:
+        """No record, one that says that there is none, and no answer."""
+        for records in ((), (Record_SRV(0, 0, 0, b""),)):
+            self.questions.service = Deferred()
+            asking = self.server.services("_relaykit._tcp.example")
+            self.questions.service.callback(answer(*records))
+            self.assertEqual(
+                self.failed(asking), "_relaykit._tcp.example has no SRV record that names a server"
+            )
+        self.questions.service = Deferred()
+        asking = self.server.services("_relaykit._tcp.example")
+        self.questions.service.errback(DNSNameError(Message()))
+        self.assertEqual(self.failed(asking), "the name server 192.0.2.53:53 knows no such name")
+
+    def test_of_system(self) -> None:
+        """The system's own are those of its file, three at most; where it names none, this machine's."""
+        for text, servers in (
+            ("# x\nsearch example\nnameserver 192.0.2.1\nnameserver\n", "192.0.2.1:53"),
+            ("nameserver fe80::1%eth0\nnameserver 192.0.2.1\n", "[fe80::1]:53, 192.0.2.1:53"),
+            ("nameserver 192.0.2.1\n" * 4, ", ".join(["192.0.2.1:53"] * 3)),
+            ("", "127.0.0.1:53"),
+        ):
+            file = Path(self.mktemp())
+            file.write_text(text)
+            self.assertEqual(str(NameServer.of_system(self.clock, str(file))), servers)
+        self.assertRaises(ConnectionFailed, NameServer.of_system, self.clock, self.mktemp())
 
     def test_cancelled(self) -> None:
         """Who gives up gets no answer, and leaves no timer."""

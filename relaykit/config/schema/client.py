@@ -33,6 +33,7 @@ from relaykit.options import (
 )
 from relaykit.plugins import Carriers
 from relaykit.sansio.forward_proxies.urls import DIRECT, parse_proxy_url
+from relaykit.sansio.service_records import is_service_name
 from relaykit.values import NO_SECRET, Secret
 
 __all__ = [
@@ -190,7 +191,13 @@ class ClientConfig(Options, frozen=True, kw_only=True):
     client_id: Annotated[str, doc("Name of this client on the server's dashboard.")] = msgspec.field(
         default="", name="clientID"
     )
-    server_addr: Annotated[Host, doc("Host of the server.")] = "0.0.0.0"
+    server_addr: Annotated[
+        Host,
+        doc(
+            "Host of the server; one such as _relaykit._tcp.example.com is looked up as SRV record, which "
+            "has the port, too."
+        ),
+    ] = "0.0.0.0"
     server_port: Annotated[Port, doc("Port of the server.")] = 7000
     nat_hole_stun_server: Annotated[HostAndPort, doc("STUN server of frpc nathole discover, host:port.")] = (
         "stun.easyvoip.com:3478"
@@ -229,6 +236,10 @@ class ClientConfig(Options, frozen=True, kw_only=True):
                 "dnsServer",
                 f'"{self.dns_server}" must be an IP address, with or without a port, such as 192.0.2.53: '
                 "a name server cannot be asked for its own name",
+            )
+        if is_service_name(self.server_addr) and self.server_port not in (0, type(self)().server_port):
+            yield Problem(
+                "serverPort", f"cannot be given with {self.server_addr}, whose SRV record has the port"
             )
         if self.auth.bound == "require":
             if not self.transport.tls.enable:

@@ -58,6 +58,16 @@ class ClientSchemaTests(SynchronousTestCase):
             transport = ClientTransport(protocol=protocol, proxy_url=Secret(url))
             self.assertEqual([each.key for each in transport.problems()], ["proxyURL"] * count, protocol)
 
+    def test_service(self) -> None:
+        """The port of a server that is looked up by its service comes with its name."""
+        for host, port, count in (
+            ("_relaykit._tcp.example", 7000, 0),
+            ("_relaykit._tcp.example", 443, 1),
+            ("example", 443, 0),
+        ):
+            found = [each.key for each in ClientConfig(server_addr=host, server_port=port).problems()]
+            self.assertEqual(found, ["serverPort"] * count)
+
     def test_name_server(self) -> None:
         """A name server is known by its address."""
         for text, count in (("", 0), ("192.0.2.53", 0), ("[2001:db8::53]:5353", 0), ("dns.example", 1)):

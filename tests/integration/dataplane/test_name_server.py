@@ -14,6 +14,7 @@ from relaykit.dataplane.dialing import dial
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.name_server import NameServer
 from relaykit.errors import ConnectionFailed
+from relaykit.values import Address
 from tests.integration.dataplane.waiting import Accepting, SocketWaiting, reactor
 
 
@@ -44,7 +45,7 @@ class NameServerTests(SocketWaiting, TestCase):
         factory.noisy = False
         self.names = reactor.listenUDP(0, DNSDatagramProtocol(factory), interface="127.0.0.1")
         self.addCleanup(self.names.stopListening)
-        self.poller.name_server = NameServer(reactor, "127.0.0.1", self.names.getHost().port)
+        self.poller.name_server = NameServer(reactor, [Address("127.0.0.1", self.names.getHost().port)])
 
     async def test_dialed(self) -> None:
         """The name leads to its address, asked for anew each time, so that one that moved is found."""
