@@ -7,7 +7,6 @@ sockets of this process on the machines of the two homes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from twisted.python.failure import Failure
 
 from relaykit.commands.demo import story
 from relaykit.commands.demo.files import SERVICE_PORT, USER_PORT, configuration_files
-from relaykit.commands.demo.laboratory import OWNER, ROUTERS, VISITOR, Home, Laboratory, check_machine
+from relaykit.commands.demo.laboratory import OWNER, ROUTERS, VISITOR, Laboratory, check_machine
 from relaykit.commands.demo.namespaces import entered
 from relaykit.commands.demo.programs import Event, Programs
 from relaykit.commands.demo.user import Times, use_service
@@ -138,9 +137,9 @@ class NatDemo:
         self._say(
             "user", f"comes to port {USER_PORT} of the visitor's machine; the server has the clients meet"
         )
-        decided, knowing = self._awaited(VISITOR, story.is_path_decided), self._knowing(VISITOR)
+        decided = self._programs.when(VISITOR.name, story.is_path_decided)
         first = await self._use(GREETING)
-        await gatherResults([decided, knowing], consumeErrors=True)
+        await decided
         self._say("user", f"had the first byte back after {first.first_byte_s * 1000:.0f} ms")
         before = self._laboratory.counted()
         times = await self._use(BULK)
@@ -150,25 +149,18 @@ class NatDemo:
         return story.went_direct(counted, BULK)
 
     async def _start_programs(self) -> None:
-        """Starts them, and waits until users can come, and until the owner's client knows its NAT."""
-        files = configuration_files()
-        ready = self._programs.when("server", story.is_ready)
-        self._programs.start("server", "server", files["server"], self._laboratory.internet)
+        """Starts them, and waits until users can come, and until the clients know their NATs."""
+        files, programs = configuration_files(), self._programs
+        ready = programs.when("server", story.is_ready)
+        programs.start("server", "server", files["server"], self._laboratory.internet)
         await ready
-        waiting = [self._knowing(OWNER)]
+        waiting = []
         for home in (OWNER, VISITOR):
-            waiting.append(self._awaited(home, story.is_ready))
-            self._programs.start(home.name, "client", files[home.name], self._laboratory.machines[home.name])
+            knowing = programs.when(home.name, story.knows_nat)
+            knowing.addTimeout(STUN_S, self._reactor, partial(self._not_learned, home.name))
+            waiting += [programs.when(home.name, story.is_ready), knowing]
+            programs.start(home.name, "client", files[home.name], self._laboratory.machines[home.name])
         await gatherResults(waiting, consumeErrors=True)
-
-    def _awaited(self, home: Home, is_it: Callable[[Event], bool]) -> Deferred[None]:
-        return self._programs.when(home.name, is_it)
-
-    def _knowing(self, home: Home) -> Deferred[None]:
-        """Fires when a client knows its NAT: a visitor's asks when the first user comes."""
-        knowing = self._awaited(home, story.knows_nat)
-        nothing = partial(self._say, home.name, "learns nothing by STUN")
-        return knowing.addTimeout(STUN_S, self._reactor, lambda *_: nothing())
 
     async def _go_on(self) -> None:
         """A user every second, and all that was counted until then."""
@@ -188,8 +180,14 @@ class NatDemo:
 
     def _heard(self, who: str, event: Event) -> None:
         words = story.event_words(who, event)
-        if words:
-            self._say(who, words)
+        try:
+            if words:
+                self._say(who, words)
+        except BrokenPipeError as error:
+            self._end(Failure(error))
+
+    def _not_learned(self, who: str, result: object, seconds: float) -> None:
+        self._say(who, "learns nothing by STUN")
 
     def _say(self, who: str, text: str) -> None:
         self._context.say(story.line(who, text))

@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from relaykit.commands.context import CommandContext
 from relaykit.commands.demo import direct
 from relaykit.commands.demo.direct import BULK, EVERY_S, PATIENCE_S, STUN_S
 from relaykit.commands.demo.laboratory import Counted
@@ -20,6 +21,11 @@ from tests.commands.terminal import Printed, run_printed
 
 DIRECT = Counted(direct=2 * BULK, by_server=100)
 RELAYED = Counted(direct=0, by_server=4 * BULK)
+
+
+def break_pipe(context: CommandContext, text: str) -> None:
+    """Nobody reads it."""
+    raise BrokenPipeError
 
 
 class FakeLaboratory:
@@ -56,12 +62,12 @@ class FakePrograms:
         self.started: list[tuple[str, ...]] = []
         self.on_lost = on_lost
         self._silent = silent
-        self._on_event = on_event
+        self.on_event = on_event
 
     def start(self, *program: str) -> None:
         """Is noted, and the program logs in."""
         self.started.append((program[0], program[1], program[3]))
-        self._on_event(program[0], {"message": "login", "bound": True})
+        self.on_event(program[0], {"message": "login", "bound": True})
 
     def when(self, name: str, is_it: Callable[..., bool]) -> Deferred[None]:
         """At once."""
@@ -164,14 +170,20 @@ class NatDemoTests(ServingTestCase):
     def test_nothing_learned(self) -> None:
         """A client that learns nothing of its NAT does not keep the story from going on."""
         self.silent = "knows_nat"
-
-        def during(reactor: RunningReactor) -> None:
-            reactor.advance(STUN_S)
-            reactor.advance(STUN_S)
-
-        printed = self.play("--once", during=during)
+        printed = self.play("--once", during=lambda reactor: reactor.advance(STUN_S))
         self.assertEqual(printed.status, 0)
         self.assertIn("owner     learns nothing by STUN", printed.stdout)
+
+    def test_nobody_reads(self) -> None:
+        """Whoever read the output is gone: that ends it, also in the middle of a program's words."""
+        self.silent = "is_ready"
+
+        def during(_: RunningReactor) -> None:
+            self.patch(CommandContext, "say", break_pipe)
+            self.programs.on_event("server", {"message": "the server started successfully"})
+
+        self.assertRaises(BrokenPipeError, self.play, during=during)
+        self.assertEqual(self.laboratory.done, ["up", "down"])
 
     def test_lost(self) -> None:
         """A program that has ended ends the demonstration, with the reason."""
