@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
+
+from twisted.trial.unittest import SkipTest
 
 from tests.integration.certificates import Authority
 from tests.integration.forward_proxies import NotingProxy, dante, microsocks, squid
@@ -149,6 +152,8 @@ class SquidTests(ForwardProxyTestCase):
 
     def test_ntlm(self) -> None:
         """NTLM with squid's own helper, which takes every user; it does not know it by frp's name."""
+        if find_spec("spnego") is None:
+            raise SkipTest("pyspnego is not installed: the extra ntlm")
         port = self.start_squid(ntlm=True)
         self.check_served(self.start_through(f"ntlm://DOMAIN%5Cuser:p%40ss@{LOOPBACK}:{port}"))
 
@@ -171,7 +176,7 @@ class SquidTests(ForwardProxyTestCase):
     def test_frp(self) -> None:
         """Frp's client takes the same URL to our server."""
         if reason := missing_frp():
-            self.skipTest(reason)
+            raise SkipTest(reason)
         port = self.start_squid()
         client = self.start_through(f"http://user:p%40ss@{LOOPBACK}:{port}", command=frp_command("frpc"))
         client.wait_for("start proxy success")
