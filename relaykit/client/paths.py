@@ -16,7 +16,6 @@ from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.certificates.files import TlsContents, TlsFiles, WatchedFiles
 from relaykit.client.forward_proxy import choose_proxy
 from relaykit.dataplane.dialing import dial, dial_datagrams
-from relaykit.dataplane.forward_proxies import dial_through
 from relaykit.dataplane.sockets import set_keepalive
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.errors import ForwardProxyError, TransportSecurityError
@@ -164,6 +163,9 @@ class DialHost:
         timeout_s, source = float(transport.dial_server_timeout), transport.connect_server_local_ip
         if proxy is None:
             return dial(self._poller, server.host, server.port, timeout_s, source, self._prepare)
+        # What reads HTTP takes its time to load.
+        from relaykit.dataplane.forward_proxies import dial_through
+
         return dial_through(self._poller, proxy, server, timeout_s, source, self._prepare)
 
     def _find(self, reach: Callable[[Address], Deferred[LegT]]) -> Deferred[LegT]:

@@ -101,7 +101,10 @@ class IDialHost(Interface):
         """So many random bytes."""
 
     def dial() -> Deferred[IStreamLeg]:
-        """A TCP connection to the server, with nothing on it."""
+        """A TCP connection to the server, with nothing on it, by way of the forward proxy if there is one.
+
+        Fails with :class:`relaykit.errors.ConnectionFailed`.
+        """
 
     def dial_datagrams() -> Deferred[IDatagramLeg]:
         """Datagrams to the server's port."""

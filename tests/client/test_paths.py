@@ -17,6 +17,7 @@ from relaykit.carriers.muxing import MuxLink
 from relaykit.client import paths, services
 from relaykit.client.paths import DialHost, DirectPath, PathRoute, Route
 from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
+from relaykit.dataplane import forward_proxies
 from relaykit.errors import ConnectionFailed, ForwardProxyError, TransportSecurityError
 from relaykit.interfaces import IPathDialer, IStreamLeg, IStreamPath
 from relaykit.sansio.forward_proxies.urls import parse_proxy_url
@@ -155,7 +156,7 @@ class DialHostTests(SynchronousTestCase):
             return Deferred()
 
         self.patch(paths, "dial", note)
-        self.patch(paths, "dial_through", note)
+        self.patch(forward_proxies, "dial_through", note)
         nothing: Any = None
         host = DialHost(ClientConfig(server_addr="a.example", transport=transport), nothing, environ)
         for _ in range(2):

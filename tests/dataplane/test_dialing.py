@@ -18,6 +18,7 @@ from relaykit.dataplane import dialing
 from relaykit.dataplane.dialing import (
     DIAL_TIMEOUT_S,
     MOST_ADDRESSES,
+    NEXT_ADDRESS_S,
     _mixed,
     _parse,
     _Target,
@@ -25,8 +26,10 @@ from relaykit.dataplane.dialing import (
     dial_datagrams,
     dial_endpoint,
 )
+from relaykit.dataplane.poller import WRITE
 from relaykit.errors import ConnectionFailed, OutOfDescriptors
-from tests.dataplane.fakes import FakeDatagramSocket, FakePoller, os_error
+from relaykit.values import Address
+from tests.dataplane.fakes import FakeDatagramSocket, FakePoller, FakeSocket, os_error
 
 
 class EndpointStringTests(SynchronousTestCase):
@@ -73,6 +76,34 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(_mixed([*six, *four]), [six[0], four[0], four[1], four[2]])
         self.assertEqual(_mixed([*four, *six]), [four[0], six[0], four[1], four[2]])
         self.assertEqual(_mixed([]), [])
+
+
+class Connecting(FakeSocket):
+    """A socket that connects until the test says otherwise."""
+
+    def __init__(self, family: int) -> None:
+        super().__init__()
+        self.of_family = family
+        self.target: Any = None
+
+    def setblocking(self, blocking: bool) -> None:
+        """Never blocks."""
+
+    def setsockopt(self, level: int, option: int, value: object) -> None:
+        """Takes all options."""
+
+    def connect_ex(self, target: Any) -> int:
+        """Begins."""
+        self.target = target
+        return errno.EINPROGRESS
+
+    def getsockname(self) -> Any:
+        """Its own end."""
+        return ("192.0.2.9", 4000)
+
+    def getpeername(self) -> Any:
+        """The other end."""
+        return self.target
 
 
 class Names:
@@ -210,6 +241,39 @@ class NameTests(SynchronousTestCase):
         )
         self.assertEqual(len(tried), MOST_ADDRESSES)
         self.assertEqual(tried[:3], [socket.AF_INET6, socket.AF_INET, socket.AF_INET6])
+
+    def test_head_start(self) -> None:
+        """Each address has a head start before the next one is tried beside it; the first answer counts."""
+        made: list[Connecting] = []
+
+        def make(family: int, kind: int) -> Connecting:
+            made.append(Connecting(family))
+            return made[-1]
+
+        self.patch(socket, "socket", make)
+        dialling = dial(self.poller, "both.example", 22)
+        self.resolver.answer(
+            IPv6Address("TCP", "2001:db8::1", 22),
+            IPv6Address("TCP", "2001:db8::2", 22),
+            IPv4Address("TCP", "192.0.2.1", 22),
+        )
+        self.assertEqual([each.target[0] for each in made], ["2001:db8::1"])
+        self.poller.clock.advance(NEXT_ADDRESS_S / 2)
+        self.assertEqual(len(made), 1)
+        self.poller.clock.advance(NEXT_ADDRESS_S / 2)
+        self.assertEqual([each.target[0] for each in made], ["2001:db8::1", "192.0.2.1"])
+        self.poller.clock.advance(NEXT_ADDRESS_S)
+        self.assertEqual(made[2].target[0], "2001:db8::2")
+        self.attempt(dialling, made[1]).ready(WRITE)
+        leg = self.successResultOf(dialling)
+        self.assertEqual(leg.peer, Address("192.0.2.1", 22))
+        self.assertEqual([each.closed for each in made], [True, False, True])
+        leg.abort()
+
+    def attempt(self, dialling: Deferred[Any], plain: Connecting) -> Any:
+        """The attempt of a dial that has this socket."""
+        dialed: Any = dialling._canceller.__self__  # type: ignore[union-attr]  # what makes it
+        return next(each for each in dialed._attempts if each._socket is plain)
 
     def test_source(self) -> None:
         """From an address of this machine only those of its version can be reached."""

@@ -9,14 +9,16 @@ import enum
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
 from attrs import field, frozen
 
 from relaykit.sansio.hostnames import encode_host_name
-from relaykit.sansio.http.credentials import Credentials
 from relaykit.values import Address
+
+if TYPE_CHECKING:
+    from relaykit.sansio.http.credentials import Credentials
 
 __all__ = ["DIRECT", "PROXY_KEY", "ForwardProxy", "Scheme", "parse_proxy_url"]
 
@@ -109,6 +111,9 @@ def _host(text: str) -> str:
 
 
 def _credentials(text: str, scheme: Scheme) -> Credentials:
+    # What reads HTTP takes its time to load.
+    from relaykit.sansio.http.credentials import Credentials
+
     user, _, password = text.partition(":")
     found = Credentials(unquote_to_bytes(user), unquote_to_bytes(password))
     if not found.user:
