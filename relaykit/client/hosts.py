@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.client.announcing import UserNotAnnounced, announce, announce_datagrams
-from relaykit.client.lanes import LaneService
+from relaykit.client.lanes import AdmitUser, LaneService
 from relaykit.client.loops import LeadsBack
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.dataplane.transforms import transformed
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         ILegObserver,
         IListeningPort,
         IStreamLeg,
+        IStreamPath,
     )
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
     from relaykit.sansio.wire.messages import Message
@@ -225,6 +226,10 @@ class _Host(Generic[CommonT]):
         lane: IDatagramLane = self._client.data_plane.lane_over(leg, codec, self._too_large)
         return lane
 
+    def _path_lane_over(self, leg: IStreamLeg, path: IStreamPath) -> IDatagramLane:
+        lane: IDatagramLane = self._client.data_plane.path_lane_over(leg, path, self._too_large)
+        return lane
+
     def _too_large(self, error: DatagramTooLarge) -> None:
         """A datagram has no room on a lane.  That is told of once: there may be many of them."""
         if not self._told_too_large:
@@ -343,7 +348,12 @@ class BackendHost(_Host[ProxyCommon]):
         origin: Origin,
         most_bytes: int = MOST_DATAGRAM_BYTES,
         alone: bool = False,
+        path: IStreamPath | None = None,
+        admit: AdmitUser | None = None,
     ) -> Deferred[None]:
+        if path is not None:
+            lane = self._path_lane_over(leg, path)
+            return LaneService(self, lane, origin, admit).start().addCallback(self._lane_ended, lane)
         try:
             codec = self._client.lane_codec(most_bytes)
         except SessionLost:
@@ -354,7 +364,7 @@ class BackendHost(_Host[ProxyCommon]):
             before, self._alone = self._alone, lane
             if before is not None:
                 before.close()
-        return LaneService(self, lane, origin).start().addCallback(self._lane_ended, lane)
+        return LaneService(self, lane, origin, admit).start().addCallback(self._lane_ended, lane)
 
     def _lane_ended(self, _why: Ended, lane: IDatagramLane) -> None:
         if self._alone is lane:
@@ -439,6 +449,15 @@ class VisitorHost(_Host[VisitorCommon]):
     async def _open_lane(self, secret: Secret, most_bytes: int) -> IDatagramLane:
         codec = self._client.lane_codec(most_bytes)
         lane = self._lane_over(await self.open_visit(Origin(), secret), codec)
+        lane.start()
+        return lane
+
+    def open_direct_lane(self, path: IStreamPath) -> Deferred[IDatagramLane]:
+        opening: Deferred[IStreamLeg] = path.open_leg(False)
+        return opening.addCallback(self._start_direct_lane, path)
+
+    def _start_direct_lane(self, leg: IStreamLeg, path: IStreamPath) -> IDatagramLane:
+        lane = self._path_lane_over(leg, path)
         lane.start()
         return lane
 

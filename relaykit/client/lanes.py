@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import evolve
 from twisted.logger import Logger
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IClientHost, IDatagramLane, IDatagramLeg
     from relaykit.values import Ended, Origin
 
-__all__ = ["LaneService"]
+__all__ = ["AdmitUser", "LaneService"]
+
+AdmitUser: TypeAlias = "Callable[[IDatagramLeg, Origin], tuple[IDatagramLeg, Origin] | None]"
+"""What is asked about each new user: see :meth:`relaykit.interfaces.IClientHost.serve_lane`."""
 
 UNREACHABLE_FOR_S = 10.0
 """Seconds after the local service could not be reached in which no new user has it tried again, so that not
@@ -32,11 +36,15 @@ class LaneService:
 
     :param origin: of the lane's work connection.  If it has a source, that is the visiting client, and the
         users are those that it says it has.
+    :param admit: is asked about each new user.
     """
 
     log = Logger()
 
-    def __init__(self, host: IClientHost, lane: IDatagramLane, origin: Origin) -> None:
+    def __init__(
+        self, host: IClientHost, lane: IDatagramLane, origin: Origin, admit: AdmitUser | None = None
+    ) -> None:
+        self._admit = admit
         self._host = host
         self._lane = lane
         self._origin = origin
@@ -49,6 +57,11 @@ class LaneService:
         return lost
 
     def leg_accepted(self, leg: IDatagramLeg, origin: Origin) -> None:
+        if self._admit is not None:
+            admitted = self._admit(leg, origin)
+            if admitted is None:
+                return
+            leg, origin = admitted
         if self._host.reactor.seconds() < self._unreachable_until:
             leg.close()
             return

@@ -15,11 +15,13 @@ from relaykit.dataplane.datagram_flows import DatagramCounts, DatagramForwarder
 from relaykit.dataplane.lanes import DatagramLane
 from relaykit.dataplane.observing import ObservedLeg
 from relaykit.dataplane.pacing import PacedLeg, Pacer, PolicedLeg
+from relaykit.dataplane.path_lanes import PathLane
 from relaykit.dataplane.protocols import LegEndpoint, LegTransport, ProtocolAcceptor
 from relaykit.dataplane.splicing import PipePool, SpliceForwarder, can_splice
 from relaykit.dataplane.tls import server_context, start_tls
 from relaykit.errors import LocalProtocolError
-from relaykit.interfaces import IDataPlane
+from relaykit.interfaces import IDatagramPath, IDataPlane
+from relaykit.sansio.lanes.binary import BinaryCodec
 from relaykit.values import Traffic
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         ILegObserver,
         ISecureLeg,
         IStreamLeg,
+        IStreamPath,
     )
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
     from relaykit.sansio.pacing import Budget
@@ -120,6 +123,13 @@ class DataPlane:
         self, leg: IStreamLeg, codec: LaneCodec, on_too_large: Callable[[DatagramTooLarge], None]
     ) -> IDatagramLane:
         return DatagramLane(self._poller, leg, codec, on_too_large)
+
+    def path_lane_over(
+        self, leg: IStreamLeg, path: IStreamPath, on_too_large: Callable[[DatagramTooLarge], None]
+    ) -> IDatagramLane:
+        if not IDatagramPath.providedBy(path):
+            return DatagramLane(self._poller, leg, BinaryCodec(), on_too_large)
+        return PathLane(self._poller, leg, path.datagrams(), on_too_large)
 
     def counts(self) -> FlowCounts:
         """Flows and bytes up to now; adds up the present flows, so it costs something."""

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 
-    from relaykit.interfaces.legs import IDatagramLane, IDatagramLeg, ILegAcceptor, ISecureLeg, IStreamLeg
+    from relaykit.interfaces.legs import (
+        IDatagramLane,
+        IDatagramLeg,
+        ILegAcceptor,
+        ISecureLeg,
+        IStreamLeg,
+        IStreamPath,
+    )
     from relaykit.interfaces.observers import ILegObserver
     from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
     from relaykit.sansio.pacing import Budget
@@ -117,4 +124,12 @@ class IDataPlane(Interface):
         """A lane on a stream leg, which it owns; the peer must make one of its end, in the same format.
 
         :param on_too_large: is told of each datagram that the format has no room for; it is dropped.
+        """
+
+    def path_lane_over(
+        leg: IStreamLeg, path: IStreamPath, on_too_large: Callable[[DatagramTooLarge], None]
+    ) -> IDatagramLane:
+        """The same on a leg of a direct path, in relaykit's own format.
+
+        Datagrams go beside the leg as far as the path carries them so.
         """

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ILegAcceptor,
         ILegReceiver,
         IListeningPort,
+        IStreamPath,
     )
     from relaykit.interfaces.observers import ILegObserver
     from relaykit.interfaces.rendezvous import IDatagramStreams
@@ -293,7 +294,12 @@ class IClientHost(IForwardingHost):
         """
 
     def serve_lane(
-        leg: IStreamLeg, origin: Origin, most_bytes: int = 65_507, alone: bool = False
+        leg: IStreamLeg,
+        origin: Origin,
+        most_bytes: int = 65_507,
+        alone: bool = False,
+        path: IStreamPath | None = None,
+        admit: Callable[[IDatagramLeg, Origin], tuple[IDatagramLeg, Origin] | None] | None = None,
     ) -> Deferred[None]:
         """Serves the users of a lane: joins each with a datagram leg to the local service.
 
@@ -301,6 +307,12 @@ class IClientHost(IForwardingHost):
         where the datagrams come from is each user's ``visitor_user``.  Owns the leg, and fires when the lane
         has ended.  With ``alone`` a lane in frp's format takes the place of the one before: for a proxy that
         frp has one of at a time.
+
+        ``path`` is the direct path that the leg is of, whose other end has made its end of the lane by
+        :meth:`IVisitorHost.open_direct_lane`.
+
+        ``admit`` is asked about each new user, with its leg, which it owns, and where it comes from by the
+        lane.  It answers what is to be joined with the local service, and from where; None for nothing.
         """
 
 
@@ -338,6 +350,14 @@ class IVisitorHost(IForwardingHost):
         """The same for a lane to the backend, for any number of users; it has been started as their end.
 
         :param most_bytes: the largest datagram towards frp; relaykit's own format carries all sizes.
+        """
+
+    def open_direct_lane(path: IStreamPath) -> Deferred[IDatagramLane]:
+        """A lane over a stream of a direct path, in relaykit's own format; started as the users' end.
+
+        Where the path is an :class:`IDatagramPath`, datagrams that have room in one of its own go beside the
+        stream; larger ones go by the stream.  A path has one lane at a time.
+        Fails with :class:`relaykit.errors.ConnectionFailed`.
         """
 
     def endpoint(origin: Origin, secret: Secret) -> IStreamClientEndpoint:

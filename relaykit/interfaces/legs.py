@@ -25,6 +25,7 @@ __all__ = [
     "IDatagramAcceptor",
     "IDatagramLane",
     "IDatagramLeg",
+    "IDatagramPath",
     "IDatagramReceiver",
     "IKernelLeg",
     "ILegAcceptor",
@@ -38,6 +39,7 @@ __all__ = [
     "IProbedDatagramLeg",
     "ISecureLeg",
     "ISharedPath",
+    "ISizedDatagramLeg",
     "IStreamLeg",
     "IStreamPath",
     "ITurns",
@@ -365,6 +367,27 @@ class IBatchedDatagramLeg(IDatagramLeg):
         """The same as so many calls of ``send``; how many were taken.  They may have any sizes.
 
         What follows one that was not taken may have been taken nevertheless.
+        """
+
+
+class ISizedDatagramLeg(IDatagramLeg):
+    """A leg that takes no datagram of more bytes than it says, such as one whose datagrams are not cut."""
+
+    most_bytes = Attribute(
+        "The largest datagram that is taken at the moment; 0 for none.  It grows and shrinks with the way."
+    )
+
+
+class IDatagramPath(IStreamPath):
+    """A path that carries datagrams, too, beside its streams and as secret as those.
+
+    Source: RFC 9221.
+    """
+
+    def datagrams() -> ISizedDatagramLeg:
+        """The leg whose datagrams the peer gets, always the same one; closing it closes nothing else.
+
+        They may be lost, and overtake each other and what streams carry.
         """
 
 

@@ -8,7 +8,6 @@ other, so that a server that is not honest can neither be one of them nor stand 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -44,8 +43,8 @@ MOST_PATHS = 256
 
 OptionsT = TypeVar("OptionsT", bound=StcpOptions)
 
-Serve = Callable[["IStreamLeg", Origin], Coroutine[Any, Any, None]]
-"""What serves a user; it owns the leg, and returns when the flow has ended."""
+Serve = Callable[["IStreamLeg", Origin, "IStreamPath"], Coroutine[Any, Any, None]]
+"""What serves a leg that a visitor has opened on a path; it owns the leg, and returns when that is over."""
 
 
 # --- the server half
@@ -82,21 +81,24 @@ class _Caller:
 # --- the visitor
 
 
-async def call(host: IVisitorHost, secret: Secret) -> IStreamPath:
+async def call(host: IVisitorHost, secret: Secret, without: str = "no direct path") -> IStreamPath:
     """A path of streams to the client of a visitor's proxy, proven by both ends; the visitor owns it.
 
+    :param without: how users go once it is lost, for people.
     :raises RelaykitError: there is none.
     """
     path = await host.direct_paths.call(rendezvous_key(secret, host.proxy_name))
     streams: IStreamPath = await path.open_streams(path_key(secret, host.proxy_name), _Nobody())
     host.way = f"a direct path with {path.peer}, over {path.protocol.value}"
-    streams.when_lost().addCallback(partial(_lost, host))
+    way = host.way
+
+    def lost(why: Ended) -> None:
+        if host.way == way:
+            host.way = f"{without}: {why.value}"
+
+    streams.when_lost().addCallback(lost)
     _tell(host, path, streams)
     return streams
-
-
-def _lost(host: IVisitorHost, why: Ended) -> None:
-    host.way = f"no direct path: {why.value}"
 
 
 @implementer(ILegAcceptor)
@@ -119,7 +121,7 @@ def told_options(host: IClientHost, options: OptionsT) -> OptionsT:
 class AnsweredPaths:
     """The direct paths to one backend: whoever comes by them is served as who comes through the relay.
 
-    :param serve: what serves each user.
+    :param serve: what serves each leg.
     """
 
     log = Logger()
@@ -213,11 +215,11 @@ class _AnsweredPath:
     _is_retired: bool = field(default=False, init=False)
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
-        if self._is_retired:
+        if self._is_retired or self.streams is None:
             leg.abort()
             return
         self._users += 1
-        serving = Deferred.fromCoroutine(self._all.serve(leg, self._origin))
+        serving = Deferred.fromCoroutine(self._all.serve(leg, self._origin, self.streams))
         serving.addErrback(self._defect, leg).addBoth(self._user_gone)
 
     def retire(self) -> None:

@@ -82,7 +82,7 @@ class _Backend(LocalServiceBackend):
     def __init__(self, options: StcpOptions, host: IClientHost) -> None:
         super().__init__(host)
         self._options = options
-        self.paths = AnsweredPaths(host, options.secret_key, self.work_assigned)
+        self.paths = AnsweredPaths(host, options.secret_key, self._serve)
 
     def startService(self) -> None:
         super().startService()
@@ -91,6 +91,9 @@ class _Backend(LocalServiceBackend):
     def stopService(self) -> None:
         super().stopService()
         self.paths.stop()
+
+    async def _serve(self, leg: IStreamLeg, origin: Origin, path: IStreamPath) -> None:
+        await self.work_assigned(leg, origin)
 
     def registered_options(self) -> StcpOptions:
         return told_options(self.host, self._options)

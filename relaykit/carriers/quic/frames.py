@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from zope.interface import implementer
+
 from relaykit.dataplane.datagrams import DatagramLeg
+from relaykit.interfaces import ISizedDatagramLeg
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ MOST_FRAMES: Final = 256
 """Datagrams that are handed to the connection until it has sent what it had."""
 
 
+@implementer(ISizedDatagramLeg)
 class QuicDatagramLeg(DatagramLeg):
     """Datagrams to and from the peer, encrypted: each whole, once at most, in any order.
 

@@ -15,7 +15,7 @@ from relaykit.carriers.quic.driver import QuicDriver
 from relaykit.carriers.quic.frames import QuicDatagramLeg
 from relaykit.carriers.quic.streams import HIGH_WATER_BYTES, QuicStreamLeg
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
-from relaykit.interfaces import ILegReceiver, IMeasuredPath, ISharedPath
+from relaykit.interfaces import IDatagramPath, ILegReceiver, IMeasuredPath, ISharedPath
 from relaykit.sansio.stream_credit import Rooms, Window, Windows
 from relaykit.timer import Deadlines
 from relaykit.values import LOST_LINGER_S, Ended, Origin
@@ -77,7 +77,7 @@ _OPENED = b"\0"
 """What a stream between two ends of our own begins with, so that the peer sees it before there is payload."""
 
 
-@implementer(IMeasuredPath, ISharedPath)
+@implementer(IDatagramPath, IMeasuredPath, ISharedPath)
 class QuicPath:
     """The streams of a connection, which it runs over a datagram leg, and owns.
 
@@ -202,7 +202,6 @@ class QuicPath:
         return waiting.addTimeout(OPEN_S, self._clock, self._not_opened)
 
     def datagrams(self) -> QuicDatagramLeg:
-        """The leg of the connection's datagrams; always the same one."""
         if self._frames is None:
             self._frames = QuicDatagramLeg(self._driver)
         return self._frames

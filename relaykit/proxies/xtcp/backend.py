@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         IMessagePeer,
         ISignalPeer,
         IStreamLeg,
+        IStreamPath,
     )
     from relaykit.proxies.xtcp.options import XtcpOptions
     from relaykit.sansio.wire.messages import Message
@@ -114,7 +115,7 @@ class XtcpBackend(LocalServiceBackend):
         user = self.host.transformed(leg, self._options.secret_key)
         tunnel.carries(self.host.forward(user, local, origin))
 
-    async def _serve_own(self, leg: IStreamLeg, origin: Origin) -> None:
+    async def _serve_own(self, leg: IStreamLeg, origin: Origin, path: IStreamPath) -> None:
         await self.work_assigned(self.host.transformed(leg, self._options.secret_key), origin)
 
     # --- one visitor

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 import zlib
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from typing import Any, Final
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.contract import Buffer
@@ -67,6 +67,21 @@ class BinaryCodec:
         if len(data) > MOST_DATAGRAM_BYTES:
             raise DatagramTooLarge(f"a datagram has {len(data)} bytes, and {MOST_DATAGRAM_BYTES} at most")
         return _LENGTH.pack(len(key) + len(data)) + key + data
+
+    def alone(self, key: Any, data: Buffer) -> bytes:
+        """A datagram that carries one of this user's where datagrams are whole: its key, then its payload."""
+        whole: bytes = key + data
+        return whole
+
+    def taken(self, whole: bytes) -> tuple[bytes, bytes]:
+        """The user's key, and the datagram, that :meth:`alone` has put together.
+
+        :raises RemoteProtocolError: nothing that it puts together begins so.
+        """
+        payload_at = _KEY_BYTES[whole[0]] if whole else 2**16
+        if payload_at > len(whole) or whole[0] not in (_IPV4, _IPV6):
+            raise RemoteProtocolError("a datagram of a lane belongs to nobody")
+        return whole[:payload_at], whole[payload_at:]
 
     def gone(self, key: bytes) -> bytes:
         return _BEGINNING.pack(len(key), key[0] | GONE) + key[1:]
