@@ -117,6 +117,9 @@ class Deadlines(Generic[KeyT]):
         self._next: float | None = None
         self._timer = Timer(clock, self._expire)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._due
+
     def set(self, key: KeyT, seconds: float) -> None:
         """Calls ``on_due`` with the key after so many seconds; asked again, then and not before."""
         due = self._due[key] = self._clock.seconds() + seconds

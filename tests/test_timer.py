@@ -48,6 +48,7 @@ class DeadlinesTests(SynchronousTestCase):
             self.deadlines.set(key, 1.0)
         self.deadlines.set("a", 5.0)
         self.deadlines.drop("b")
+        self.assertEqual(["a" in self.deadlines, "b" in self.deadlines], [True, False])
         self.clock.advance(4.9)
         self.assertEqual(self.due, [])
         self.clock.advance(0.1)

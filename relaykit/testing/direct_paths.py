@@ -109,7 +109,8 @@ class _NoDriver:
 class MemoryPunching:
     """What punches in memory: both ends have a path as soon as each has the other's candidates.
 
-    With ``failure`` both find that there is none; with ``network`` paths are made of TCP.
+    With ``failure`` both find that there is none; with ``network`` paths are made of TCP, and else ``over``
+    makes their streams.
     """
 
     def __init__(
@@ -120,7 +121,9 @@ class MemoryPunching:
         failure: FailureReason | None,
         paths: dict[bytes, IDirectPath],
         network: MemoryNetwork | None = None,
+        over: IDatagramStreams | None = None,
     ) -> None:
+        self._over = over
         self._role = role
         self._key = key
         self._send_candidates = send_candidates
@@ -152,7 +155,7 @@ class MemoryPunching:
     def _pair(self, role: PeerRole) -> tuple[IDirectPath, IDirectPath]:
         """Both ends of a path, that of the role first."""
         if self._network is None:
-            here, there = MemoryPath(role), MemoryPath(role.other)
+            here, there = MemoryPath(role, self._over), MemoryPath(role.other, self._over)
             here.meet(there)
             return here, there
         one, two = self._network.pair()

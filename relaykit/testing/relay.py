@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         IBackend,
         IClientHost,
         IDatagramLeg,
+        IDatagramStreams,
         IDirectPath,
         IExposure,
         IIngress,
@@ -171,6 +172,8 @@ class MemoryRelay:
         """Why no two ends get a direct path; None: they do."""
         self.paths_of_tcp = False
         """Whether direct paths are made of TCP; otherwise they are of UDP."""
+        self.path_streams: IDatagramStreams | None = None
+        """What makes streams of paths of UDP, such as those of :mod:`relaykit.carriers.quic.opening`."""
         self.holes = MemoryHoles(self.network)
         """The holes that clients punch as frp's do."""
         self._paths: dict[bytes, IDirectPath] = {}
@@ -350,7 +353,9 @@ class MemoryRelay:
         send_candidates: Callable[[dict[str, object]], None],
     ) -> MemoryPunching:
         network = self.network if self.paths_of_tcp else None
-        return MemoryPunching(role, key, send_candidates, self.punching_fails, self._paths, network)
+        return MemoryPunching(
+            role, key, send_candidates, self.punching_fails, self._paths, network, self.path_streams
+        )
 
 
 class _Machine:

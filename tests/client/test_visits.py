@@ -20,8 +20,8 @@ from relaykit.interfaces import ISessionFollower, IStreamLeg, IVisitor, IVisitor
 from relaykit.options import VisitorCommon, VisitorName, VisitorTransport
 from relaykit.proxies.stcp import StcpVisitor, StcpVisitorOptions
 from relaykit.proxies.stcp import proxy_type as STCP
-from relaykit.proxies.sudp import SudpVisitorOptions
 from relaykit.proxies.sudp import proxy_type as SUDP
+from relaykit.proxies.sudp.options import SudpVisitorOptions
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.client_opening import VISIT_TIMEOUT_S
 from relaykit.sansio.control.server_opening import accept_visit, refuse_visit

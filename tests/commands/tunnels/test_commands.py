@@ -26,7 +26,7 @@ from relaykit.options import HealthCheck, LoadBalancer, OneLine, ProxyTransport
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
 from relaykit.proxies.http.options import HttpOptions
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
-from relaykit.proxies.sudp import SudpOptions, SudpVisitorOptions
+from relaykit.proxies.sudp.options import SudpOptions, SudpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.proxies.udp import UdpOptions
 from relaykit.values import Secret

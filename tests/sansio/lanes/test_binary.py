@@ -49,6 +49,16 @@ class BinaryCodecTests(SynchronousTestCase):
             self.assertEqual((received, len(data or b"")), (key, MOST_DATAGRAM_BYTES))
         self.assertRaises(RemoteProtocolError, self.codec.receive, b"\xff\xeb\x04")
 
+    def test_alone(self) -> None:
+        """Where a datagram carries one of a user's, it is the key and the payload; all else is nobody's."""
+        for host in ("192.0.2.1", "2001:db8::5"):
+            key = self.codec.key_of(Address(host, 1))
+            for data in (b"", b"abc"):
+                self.assertEqual(self.codec.taken(self.codec.alone(key, data)), (key, data))
+            self.assertRaises(RemoteProtocolError, self.codec.taken, key[:-1])
+        for data in (b"", b"\x00", self.codec.keep_alive, b"\x44" + bytes(6), b"\x07" + bytes(30)):
+            self.assertRaises(RemoteProtocolError, self.codec.taken, data)
+
     def test_refused(self) -> None:
         """An unknown kind, or a frame without room for its address, is refused at its third byte."""
         for beginning in ("000101", "000a05", "000004", "000604", "001606", "000000", "000644", "000840"):

@@ -1,48 +1,30 @@
-"""The proxy type ``sudp``: a UDP service without a public port, reached by visitors that know a secret."""
+"""The visitor of a ``sudp`` proxy: one lane through the server for all its users."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from relaykit.errors import RelaykitError
-from relaykit.interfaces import (
-    IBackend,
-    IDatagramAcceptor,
-    IDatagramProxyType,
-    IIngress,
-    IOneLineProxyType,
-    IVisitable,
-    IVisitableProxyType,
-)
-from relaykit.options import OneLine
-from relaykit.proxies.stcp import PortVisitor, StcpOptions, StcpVisitorOptions, admit
-from relaykit.proxies.tcp import NoIngressOptions
-from relaykit.proxies.udp import PacketSize
-from relaykit.values import Ended
+from relaykit.interfaces import IDatagramAcceptor
+from relaykit.proxies.stcp import PortVisitor
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import (
-        IClientHost,
         IDatagramLane,
         IDatagramLeg,
         IListeningPort,
-        IRegisteredProxy,
-        IServerHost,
-        IStreamLeg,
-        IVisit,
         IVisitorHost,
     )
+    from relaykit.proxies.sudp.options import SudpVisitorOptions
     from relaykit.values import Origin
 
-__all__ = ["SudpBackend", "SudpIngress", "SudpOptions", "SudpVisitor", "SudpVisitorOptions", "proxy_type"]
+__all__ = ["LANE_IDLE_S", "MOST_WAITING", "RETRY_S", "SudpVisitor"]
 
 MOST_WAITING = 1024
 """Users of one visitor that wait for its lane at once; each holds some datagrams meanwhile."""
@@ -54,57 +36,6 @@ would have the server asked as often."""
 LANE_IDLE_S = 60.0
 """Seconds between two looks whether any user still has a flow: a lane that nobody uses is one user more at
 the server, and maybe a connection of its own."""
-
-
-class SudpOptions(StcpOptions, frozen=True, kw_only=True):
-    """The own keys of a ``sudp`` proxy."""
-
-    udp_packet_size: PacketSize = 1500
-
-
-class SudpVisitorOptions(StcpVisitorOptions, frozen=True, kw_only=True):
-    """The own keys of a ``sudp`` visitor."""
-
-    udp_packet_size: PacketSize = 1500
-
-
-@implementer(IVisitable)
-@frozen(eq=False)
-class _SecretLanes:
-    """One ``sudp`` proxy: each visitor has a lane to it, for all of its users."""
-
-    _proxy: IRegisteredProxy
-    address = ""
-
-    async def visited(self, visit: IVisit) -> None:
-        proxy = self._proxy
-        admit(proxy, visit)
-        proxy.serve(visit.accept_lane(proxy.options.secret_key, proxy), visit.origin)
-
-    async def withdraw(self) -> None:
-        """Ends the lanes: as long as one is there, its visitor's new users come without asking."""
-        for flow in tuple(self._proxy.flows):
-            flow.end(Ended.WITHDRAWN)
-
-
-@implementer(IIngress)
-class SudpIngress(Service):
-    """Exposes proxies to visitors only."""
-
-    async def expose(self, proxy: IRegisteredProxy) -> _SecretLanes:
-        return _SecretLanes(proxy)
-
-
-@implementer(IBackend)
-class SudpBackend(Service):
-    """Serves the users of each lane."""
-
-    def __init__(self, options: SudpOptions, host: IClientHost) -> None:
-        self._host = host
-        self._most_bytes = options.udp_packet_size
-
-    async def work_assigned(self, leg: IStreamLeg, origin: Origin) -> None:
-        await self._host.serve_lane(leg, origin, self._most_bytes)
 
 
 @implementer(IDatagramAcceptor)
@@ -139,9 +70,13 @@ class SudpVisitor(PortVisitor):
             leg.close()
         else:
             self._waiting.append((leg, origin))
-            if self._visiting is None:
-                self._visiting = Deferred.fromCoroutine(self._visit(origin))
-                self._visiting.addBoth(self._visited)
+            self.need_lane(origin)
+
+    def need_lane(self, origin: Origin) -> None:
+        """Opens a lane for a user, if none is being opened."""
+        if self._visiting is None and self.host.reactor.seconds() >= self._pause_until:
+            self._visiting = Deferred.fromCoroutine(self._visit(origin))
+            self._visiting.addBoth(self._visited)
 
     async def _visit(self, origin: Origin) -> None:
         """Opens a lane and has it until it is lost, or nobody uses it."""
@@ -157,12 +92,12 @@ class SudpVisitor(PortVisitor):
             waiting, self._waiting = self._waiting, []
             for leg, each in waiting:
                 self._join(leg, each, lane)
-            await self._used(lane)
+            await self.used(lane)
         finally:
             self._lane = None
             lane.close()
 
-    def _used(self, lane: IDatagramLane) -> Deferred[LoopingCall]:
+    def used(self, lane: IDatagramLane) -> Deferred[LoopingCall]:
         """Fires once a lane is lost, or no user has a flow on it."""
 
         def look(is_lost: bool = False) -> None:
@@ -193,38 +128,3 @@ class SudpVisitor(PortVisitor):
             leg.close()
         else:
             self.host.forward_datagrams(leg, place, origin)
-
-
-@implementer(IDatagramProxyType, IVisitableProxyType, IOneLineProxyType)
-@frozen
-class _SudpType:
-    name = "sudp"
-    summary = "a UDP service without a public port, reached by visitors that know a secret"
-    proxy_options = SudpOptions
-    visitor_options = SudpVisitorOptions
-    ingress_options = NoIngressOptions
-    one_lines = (
-        OneLine(
-            command="secret --udp",
-            summary="Publish a local service that takes datagrams to visitors only",
-            from_token=("secretKey",),
-        ),
-        OneLine(
-            command="visit --udp",
-            summary="Reach a secret service that takes datagrams through a UDP port of this machine",
-            visits=True,
-            from_token=("secretKey",),
-        ),
-    )
-
-    def make_ingress(self, options: NoIngressOptions, host: IServerHost) -> SudpIngress:
-        return SudpIngress()
-
-    def make_backend(self, options: SudpOptions, host: IClientHost) -> SudpBackend:
-        return SudpBackend(options, host)
-
-    def make_visitor(self, options: SudpVisitorOptions, host: IVisitorHost) -> SudpVisitor:
-        return SudpVisitor(options, host)
-
-
-proxy_type = _SudpType()
