@@ -173,7 +173,7 @@ class MemoryRelay:
         self.paths_of_tcp = False
         """Whether direct paths are made of TCP; otherwise they are of UDP."""
         self.path_streams: IDatagramStreams | None = None
-        """What makes streams of paths of UDP, such as those of :mod:`relaykit.carriers.quic.opening`."""
+        """What makes streams of paths of UDP, such as ``relaykit.carriers.quic.opening.QuicStreams``."""
         self.holes = MemoryHoles(self.network)
         """The holes that clients punch as frp's do."""
         self._paths: dict[bytes, IDirectPath] = {}
