@@ -1,4 +1,4 @@
-"""A real relay server and two real clients behind routers: one visits the other's web server by ``xtcp``."""
+"""A real relay server and two real clients behind routers: one visits a service of the other directly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.web.resource import Resource
@@ -23,6 +24,7 @@ from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.plugins import ProxyTypeReference, ProxyTypes
+from relaykit.proxies.sudp.options import SudpOptions, SudpVisitorOptions
 from relaykit.proxies.xtcp.options import XtcpOptions, XtcpVisitorOptions
 from relaykit.server.service import RelayServer
 from relaykit.values import Secret
@@ -32,16 +34,20 @@ from tests.natlab.namespaces import entered, within
 from tests.natlab.relay import all_closed
 from tests.natlab.rendezvous import network_info
 
-__all__ = ["PAGE", "DirectPair"]
+__all__ = ["PAGE", "DatagramPair", "DirectPair"]
 
 PAGE = b"directly, " * 100_000
 """What the web server serves: a megabyte."""
 
-_TYPES = ProxyTypes.from_references([ProxyTypeReference("xtcp", "relaykit.proxies.xtcp")])
+_TYPES = ProxyTypes.from_references(
+    [ProxyTypeReference(name, f"relaykit.proxies.{name}") for name in ("sudp", "xtcp")]
+)
 _TOKEN = Secret("a token")
 _SECRET = Secret("a secret that the server does not know")
 _WEB_PORT, _VISITOR_PORT = 8080, 5432
 _POLL_S = 0.01
+_ASK_AGAIN_S = 0.5
+_MOST_BYTES = 65_507
 
 _reactor: Any = reactor
 
@@ -65,19 +71,28 @@ class DirectPair:
         self._cleanups.append(server.stopService)
         await server.when_ready()
         self._made["server"] = server
-        root = Resource()
-        root.putChild(b"page", Data(PAGE, "text/plain"))
         with entered(self.lab.space("cb")):
-            port = _reactor.listenTCP(_WEB_PORT, Site(root), interface="127.0.0.1")
+            port = self.serve()
         self._cleanups.append(port.stopListening)
-        common = ProxyCommon(name="web", type="xtcp", local_port=_WEB_PORT)
-        options = XtcpOptions(secret_key=_SECRET, peers="relaykit")
-        owner = await self._client("cb", ConfiguredProxy(common, options, "xtcp"))
+        proxy, visitor = self.entries()
+        owner = await self._client("cb", proxy)
         while owner.status().proxies[0].state is not RegistrationState.RUNNING:
             await deferLater(_reactor, _POLL_S)
+        self._made["visitor"] = await self._client("ca", visitor)
+
+    def serve(self) -> Any:
+        """Starts the web server; answers its port."""
+        root = Resource()
+        root.putChild(b"page", Data(PAGE, "text/plain"))
+        return _reactor.listenTCP(_WEB_PORT, Site(root), interface="127.0.0.1")
+
+    def entries(self) -> tuple[ConfiguredProxy, ConfiguredVisitor]:
+        """The proxy, and the visitor."""
+        common = ProxyCommon(name="web", type="xtcp", local_port=_WEB_PORT)
+        options = XtcpOptions(secret_key=_SECRET, peers="relaykit")
         visiting = VisitorCommon(name="v", type="xtcp", server_name="web", bind_port=_VISITOR_PORT)
         made = XtcpVisitorOptions(secret_key=_SECRET, peers="relaykit")
-        self._made["visitor"] = await self._client("ca", ConfiguredVisitor(visiting, made, "xtcp"))
+        return ConfiguredProxy(common, options, "xtcp"), ConfiguredVisitor(visiting, made, "xtcp")
 
     async def end(self) -> None:
         """Stops everything."""
@@ -116,7 +131,9 @@ class DirectPair:
                 made,
                 route=evolve(made.route, connect=_in(space, made.route._connect)),
                 dial=_in(space, made.dial),
+                dial_datagrams=_in(space, made.dial_datagrams),
                 listen=_in(space, made.listen),
+                listen_datagrams=_in(space, made.listen_datagrams),
                 network_info=self._info(around, made.network_info),
             )
 
@@ -140,6 +157,78 @@ class DirectPair:
             stream_opener=made.stream_opener,
             datagram_streams=made.datagram_streams if self.with_quic else None,
         )
+
+
+class DatagramPair(DirectPair):
+    """The same with a service that sends datagrams back, by ``sudp``."""
+
+    def serve(self) -> Any:
+        """Starts the service."""
+        self._made["echo"] = _Echo()
+        return _reactor.listenUDP(_WEB_PORT, self._made["echo"], "127.0.0.1", _MOST_BYTES)
+
+    def entries(self) -> tuple[ConfiguredProxy, ConfiguredVisitor]:
+        """The proxy, and the visitor."""
+        common = ProxyCommon(name="echo", type="sudp", local_port=_WEB_PORT)
+        visiting = VisitorCommon(name="v", type="sudp", server_name="echo", bind_port=_VISITOR_PORT)
+        return (
+            ConfiguredProxy(common, SudpOptions(secret_key=_SECRET, direct=True), "sudp"),
+            ConfiguredVisitor(visiting, SudpVisitorOptions(secret_key=_SECRET, direct=True), "sudp"),
+        )
+
+    @property
+    def sources(self) -> set[Any]:
+        """Where the service's datagrams came from."""
+        sources: set[Any] = self._made["echo"].sources
+        return sources
+
+    def user(self) -> DatagramAsker:
+        """Somebody on the visitor's machine, at the visitor's port."""
+        asker = DatagramAsker()
+        with entered(self.lab.space("ca")):
+            port = _reactor.listenUDP(0, asker, "127.0.0.1", _MOST_BYTES)
+        self._cleanups.append(port.stopListening)
+        return asker
+
+
+class _Echo(DatagramProtocol):
+    """Sends datagrams back."""
+
+    def __init__(self) -> None:
+        self.sources: set[Any] = set()
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        self.sources.add(addr)
+        assert self.transport is not None
+        self.transport.write(datagram, addr)
+
+
+class DatagramAsker(DatagramProtocol):
+    """A user who asks until there is an answer, as whoever uses UDP must."""
+
+    def __init__(self) -> None:
+        self._wanted = b""
+        self._answer: Deferred[None] | None = None
+
+    async def ask(self, data: bytes) -> None:
+        """Returns once the answer is there."""
+        self._wanted = data
+        assert self.transport is not None
+        while True:
+            answer = self._answer = Deferred()
+            self.transport.write(data, ("127.0.0.1", _VISITOR_PORT))
+            try:
+                await answer.addTimeout(_ASK_AGAIN_S, _reactor)
+            except TimeoutError:
+                continue
+            return
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        answer, self._answer = self._answer, None
+        if datagram == self._wanted and answer is not None:
+            answer.callback(None)
+        else:
+            self._answer = answer
 
 
 def _in(space: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import IBackend, IRegistrant, ISignalReceiver
 from relaykit.proxies.direct import AnsweredPaths, told_options
 from relaykit.proxies.direct_datagrams import PathWatch, RelayOnly, RoamingUsers, Way
+from relaykit.sansio.nat.checks import PeerRole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +70,8 @@ class DirectSudpBackend(SudpBackend):
             path.close()
 
     def registered_options(self) -> SudpOptions:
-        self._relay_only.look()
+        if not self._relay_only.look():
+            self._host.direct_paths.prepare(PeerRole.RESPONDER)
         return told_options(self._host, self._options)
 
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from relaykit.proxies.direct import call
 from relaykit.proxies.direct_datagrams import PathWatch, RelayOnly, RoamingLeg, Way
 from relaykit.proxies.sudp.visitor import SudpVisitor
 from relaykit.sansio.control.backoff import STOOD_S, Pace
+from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.path_keys import rendezvous_key
 from relaykit.sansio.nat.user_names import UserNames
 from relaykit.timer import Timer
@@ -75,7 +76,8 @@ class DirectSudpVisitor(SudpVisitor):
     def session_started(self) -> None:
         self._failures = 0
         self._next_path.set(None)
-        self._relay_only.look()
+        if not self._relay_only.look():
+            self.host.direct_paths.prepare(PeerRole.INITIATOR)
         self._need_path()
 
     def session_ended(self) -> None:
@@ -157,7 +159,7 @@ class DirectSudpVisitor(SudpVisitor):
         self.path = path
         try:
             lane = await host.open_direct_lane(path)
-            watch = PathWatch(path, host.reactor, lane.close)
+            watch = PathWatch(path, host.reactor, path.close)
             self._direct = lane
             try:
                 for user in tuple(self._users):

@@ -207,6 +207,7 @@ class SilentPathTests(DirectSudpTestCase):
         self.mute(visiting)
         self.assertEqual(user.asks(b"lost"), [])
         self.relay.advance(SILENT_S + PING_S)
+        self.assertNotIn("a direct path with", visiting.host.way)
         user.asks(b"opens the way")
         self.assertEqual(user.asks(b"on"), [b"on"])
         self.assertEqual((published.host.way, len(published.host.flows)), ("0 direct paths", 1))
