@@ -170,8 +170,6 @@ class EveryPairTestCase(XtcpTestCase):
         """Many users of one path are answered, whether it is sealed or not."""
         if (provider.is_frp or visitor.is_frp) and (reason := missing_frp()):
             raise SkipTest(reason)
-        if protocol == "quic" and visitor.is_frp and not available("aioquic"):
-            raise SkipTest("aioquic is not installed: qh3 takes no clients like frp's")
         self.start_server()
         self.provide(provider)
         visiting = self.visit(protocol, visitor)

@@ -12,6 +12,7 @@ Source: RFC 9000, RFC 9221 (datagrams).
 from __future__ import annotations
 
 import contextlib
+import hmac
 import logging
 import ssl
 import threading
@@ -39,7 +40,6 @@ __all__ = [
     "Library",
     "Settings",
     "available",
-    "client_id_bytes",
     "load",
     "load_ahead",
     "required",
@@ -79,6 +79,12 @@ _MOST_ID_BYTES = 20
 _NO_ROOM = "capacity exhausted"
 _MISSING = "QUIC needs a library that is not installed here: pip install 'relaykit[quic]'"
 
+_VERSION_1 = 1
+_INITIAL_SALT = bytes.fromhex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a")
+_INITIAL_CIPHERS = ("aes-128-gcm", "aes-128-ecb")
+_SECRET_BYTES = 32
+"""Of the first packets of version 1.  Source: RFC 9001 5.2."""
+
 _PLACE_OF_MOST_STREAMS = 21
 """Among the arguments of qh3's core."""
 
@@ -110,8 +116,6 @@ class Library:
         self.name = name
         self.events: Any = import_module(f"{name}.quic.events")
         """The classes of the events of connections."""
-        self.takes_short_ids = name != "qh3"
-        """Whether a server takes clients whose connection id has no bytes, as frp's is."""
         self._configuration: Any = import_module(f"{name}.quic.configuration").QuicConfiguration
         self._connection: type[Connection] = {"qh3": _Qh3, "aioquic": _Aioquic}[name]
         self._class: Any = {"qh3": _qh3_class, "aioquic": _aioquic_class}[name]()
@@ -150,18 +154,18 @@ def load(name: str | None = None) -> Library:
 
 
 @cache
-def load_ahead(name: str | None = None) -> None:
-    """Begins to load as :func:`load` does, in a thread, so that the first connection does not wait for it.
+def load_ahead() -> None:
+    """Begins to load the best that is installed, in a thread: the first connection need not wait for it.
 
     Once in a process that takes a tenth of a second, half of it for the first random numbers of the library.
     What is wrong with it is told where it is used.
     """
-    threading.Thread(target=_use_once, args=(name,), name="load QUIC", daemon=True).start()
+    threading.Thread(target=_use_once, name="load QUIC", daemon=True).start()
 
 
-def _use_once(name: str | None) -> None:
+def _use_once() -> None:
     with contextlib.suppress(Exception):
-        load(name).connection(Settings(protocol="relaykit", idle_s=1.0)).start(0.0)
+        load().connection(Settings(protocol="relaykit", idle_s=1.0)).start(0.0)
 
 
 def required() -> None:
@@ -176,14 +180,6 @@ def required() -> None:
 def available(name: str | None = None) -> bool:
     """Whether the library of this name is installed, or any."""
     return any(find_spec(each) is not None for each in (LIBRARIES if name is None else (name,)))
-
-
-def client_id_bytes(datagram: bytes) -> int | None:
-    """The length of the connection id that a client has, if a datagram may be its first; else None.
-
-    Source: RFC 8999 5.1.
-    """
-    return datagram[6 + datagram[5]] if _may_begin(datagram) else None
 
 
 def timed_out(event: Any) -> bool:
@@ -323,7 +319,11 @@ class Connection:
         """For a server: makes the connection anew if a datagram may begin one."""
         began = _initial_of(data, self._configuration)
         if began is not None:
-            self._quic = self._make(original_destination_connection_id=began)
+            self._quic = self._serve(*began)
+
+    def _serve(self, made_up: bytes, client_id_bytes: int) -> Any:
+        """The connection of a client, by the two connection ids as :func:`_initial_of` has them."""
+        return self._make(original_destination_connection_id=made_up)
 
     def _make(self, **given: Any) -> Any:
         return self._class(configuration=self._configuration, **given)
@@ -335,22 +335,18 @@ class Connection:
         raise NotImplementedError
 
 
-def _may_begin(data: bytes) -> bool:
-    """Whether a datagram has the size and the header of a client's first.  Source: RFC 9000 14.1, 17.2."""
-    return len(data) >= _SMALLEST_INITIAL_BYTES and data[0] & 0xC0 == 0xC0
+def _initial_of(data: bytes, configuration: Any) -> tuple[bytes, int] | None:
+    """The connection id that a client made up for the server, and the length of its own.
 
-
-def _initial_of(data: bytes, configuration: Any) -> bytes | None:
-    """The connection id that a client made up, if a datagram may be its first; by what versions share.
-
-    Source: RFC 8999 5.1, RFC 9000 17.2.2.
+    None where a datagram cannot be its first, by what versions share.
+    Source: RFC 8999 5.1, RFC 9000 14.1 (size), 17.2.2.
     """
-    if not _may_begin(data):
+    if len(data) < _SMALLEST_INITIAL_BYTES or data[0] & 0xC0 != 0xC0:
         return None
     version, size = int.from_bytes(data[1:5], "big"), data[5]
     if version not in configuration.supported_versions or not _SMALLEST_ID_BYTES <= size <= _MOST_ID_BYTES:
         return None
-    return data[6 : 6 + size]
+    return data[6 : 6 + size], data[6 + size]
 
 
 def _qh3_class() -> Any:
@@ -387,15 +383,47 @@ def _qh3_class() -> Any:
         """Leaves what has happened with the core while credit is withheld: taking it gives credit.
 
         The end, too, would be left there, so that all is taken once there is one.
+
+        A client whose connection id has no bytes, as frp's, is served, too (``serves_nameless``).  The core
+        takes such an id for one that is yet to come, unless the server has it from the beginning.  Then it
+        knows neither that the client's first packets are for it nor how they are encrypted, so it gets the id
+        that the client has made up for it, and their keys.
         """
 
         withheld = False
+        serves_nameless = False
+
+        def _create_core(self, remote_addr: Any, initial_dcid: bytes, now: float) -> None:
+            if not self.serves_nameless:
+                super()._create_core(remote_addr, initial_dcid, now)
+                return
+            self.host_cid = initial_dcid
+            self._configuration.connection_id_length = len(initial_dcid)
+            super()._create_core(remote_addr, b"", now)
+            for direction, key in _initial_keys(initial_dcid):
+                self._core.install_packet_key(direction, 0, _INITIAL_CIPHERS, *key, 0, None, _VERSION_1)
+
+        def _create_tls(self, remote_source_cid: bytes | None) -> Any:
+            return super()._create_tls(b"" if self.serves_nameless else remote_source_cid)
 
         def _drain_core(self) -> None:
             if not (self.withheld and self._handshake_complete and self._core.state == "connected"):
                 super()._drain_core()
 
     return Quic
+
+
+def _initial_keys(made_up: bytes) -> Iterator[tuple[str, tuple[bytes, bytes, bytes]]]:
+    """How a server's first packets are encrypted, each way, by the id that a client has made up for it.
+
+    Source: RFC 9001 5.2.
+    """
+    crypto = import_module("qh3.quic.crypto")
+    suite = crypto.CipherSuite.AES_128_GCM_SHA256
+    secret = hmac.digest(_INITIAL_SALT, made_up, "sha256")
+    for direction, label in (("receive", b"client in"), ("send", b"server in")):
+        way = crypto.hkdf_expand_label(crypto.cipher_suite_hash(suite), secret, label, b"", _SECRET_BYTES)
+        yield direction, crypto.derive_key_iv_hp(cipher_suite=suite, secret=way, version=_VERSION_1)
 
 
 class _Qh3(Connection):
@@ -405,6 +433,11 @@ class _Qh3(Connection):
         super().__init__(cls, configuration, key_pair)
         if key_pair is not None:
             configuration.load_cert_chain(key_pair.certificate, key_pair.key)
+
+    def _serve(self, made_up: bytes, client_id_bytes: int) -> Any:
+        quic = super()._serve(made_up, client_id_bytes)
+        quic.serves_nameless = not client_id_bytes
+        return quic
 
     def receive(self, datagrams: Sequence[bytes], now: float) -> None:
         quic = self._quic

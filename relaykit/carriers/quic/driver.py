@@ -98,8 +98,8 @@ class QuicDriver:
         """The time that the connection is told."""
         return self._clock.seconds()
 
-    def start(self, early: Sequence[bytes] = ()) -> None:
-        """Begins to send and to receive; ``early`` is what the peer has sent already."""
+    def start(self) -> None:
+        """Begins to send and to receive."""
         self._heard_at = self.now
         self._keepalive.set(self._heard_at + self._keepalive_s)
         self.connection.start(self._heard_at)
@@ -107,8 +107,6 @@ class QuicDriver:
             # What is too large for the way must be lost, not cut: the connection tries how much it carries.
             self.lower.forbid_fragments()
         self.flush_soon()
-        for data in early:
-            self.datagram_received(data)
         self.lower.attach(self)
 
     def flush_soon(self) -> None:

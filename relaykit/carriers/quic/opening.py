@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +14,6 @@ from zope.interface import implementer
 from relaykit.carriers.proving import PROOF_S, prove
 from relaykit.carriers.quic.adapter import (
     Settings,
-    available,
-    client_id_bytes,
     load,
     load_ahead,
     required,
@@ -23,7 +21,7 @@ from relaykit.carriers.quic.adapter import (
 from relaykit.carriers.quic.path import QuicPath
 from relaykit.certificates.own import self_signed
 from relaykit.errors import ConnectionFailed, PeerUnprovenError, RemoteProtocolError
-from relaykit.interfaces import IDatagramReceiver, IDatagramStreams
+from relaykit.interfaces import IDatagramStreams
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.path_proof import NONCE_BYTES, PathProof
 
@@ -33,8 +31,7 @@ if TYPE_CHECKING:
 
     from relaykit.carriers.quic.adapter import Library
     from relaykit.interfaces import IDatagramLeg, ILegAcceptor, IStreamPath, ITurns
-    from relaykit.sansio.contract import Buffer
-    from relaykit.values import Ended, Secret
+    from relaykit.values import Secret
 
 __all__ = [
     "FRP_PROTOCOL",
@@ -79,20 +76,9 @@ class _Streams:
     def prepare(self, role: PeerRole) -> None:
         load_ahead()
 
-    @property
-    def _library(self) -> Library:
-        return self._given or load()
-
-    def _path(
-        self,
-        leg: IDatagramLeg,
-        role: PeerRole,
-        acceptor: ILegAcceptor,
-        protocol: str,
-        library: Library,
-        early: Sequence[bytes] = (),
-    ) -> QuicPath:
-        """A path that has begun; ``early`` is what the peer has sent already."""
+    def _path(self, leg: IDatagramLeg, role: PeerRole, acceptor: ILegAcceptor, protocol: str) -> QuicPath:
+        """A path that has begun."""
+        library = self._given or load()
         credited = protocol == PROTOCOL
         settings = Settings(
             protocol=protocol,
@@ -103,7 +89,7 @@ class _Streams:
         connection = library.connection(settings)
         path = QuicPath(connection, library, leg, self._turns, self._clock, KEEPALIVE_S, credited)
         path.accept_legs(acceptor)
-        path.start(early)
+        path.start()
         return path
 
 
@@ -111,51 +97,18 @@ class _Streams:
 class FrpQuicStreams(_Streams):
     """The streams of frp's xtcp: no end proves anything, and the visitor alone opens streams.
 
-    A stream is seen by the peer with its first payload.  Frp's visitor has a connection id without bytes, for
-    which the responder needs aioquic; so it looks at what the client says first.  Source: frp.
+    A stream is seen by the peer with its first payload.  Source: frp.
     """
 
     def open_path(
         self, datagrams: IDatagramLeg, role: PeerRole, secret: Secret, acceptor: ILegAcceptor
     ) -> Deferred[IStreamPath]:
-        opening: Deferred[IStreamPath] = Deferred.fromCoroutine(self._open(datagrams, role, acceptor))
+        path = self._path(datagrams, role, acceptor, FRP_PROTOCOL)
+        return _or_abort(path, Deferred.fromCoroutine(self._greet(path)))
 
-        def not_in_time(_: object, seconds: float) -> IStreamPath:
-            raise _silent(datagrams)
-
-        return opening.addTimeout(HANDSHAKE_S, self._clock, not_in_time)
-
-    def prepare(self, role: PeerRole) -> None:
-        super().prepare(role)
-        if role is PeerRole.RESPONDER and available("aioquic"):
-            load_ahead("aioquic")
-
-    async def _open(self, datagrams: IDatagramLeg, role: PeerRole, acceptor: ILegAcceptor) -> IStreamPath:
-        library, early = self._library, []
-        if role is PeerRole.RESPONDER and not library.takes_short_ids and available("aioquic"):
-            early.append(await _Greeting(datagrams).heard)
-            if not client_id_bytes(early[0]):
-                library = load("aioquic")
-        path = self._path(datagrams, role, acceptor, FRP_PROTOCOL, library, early)
-        return await _or_abort(path, path.handshaken.addCallback(lambda _: path))
-
-
-@implementer(IDatagramReceiver)
-class _Greeting:
-    """The datagram with which a client begins; what comes before makes no sense."""
-
-    def __init__(self, datagrams: IDatagramLeg) -> None:
-        self.heard: Deferred[bytes] = Deferred(lambda _: datagrams.close())
-        datagrams.attach(self)
-
-    def datagram_received(self, data: Buffer) -> None:
-        greeting = bytes(data)
-        if client_id_bytes(greeting) is not None and not self.heard.called:
-            self.heard.callback(greeting)
-
-    def leg_lost(self, reason: Ended) -> None:
-        if not self.heard.called:
-            self.heard.errback(ConnectionFailed(f"a direct path is gone: {reason.value}"))
+    async def _greet(self, path: QuicPath) -> IStreamPath:
+        await path.handshaken.addTimeout(HANDSHAKE_S, self._clock)
+        return path
 
 
 @implementer(IDatagramStreams)
@@ -180,7 +133,7 @@ class QuicStreams(_Streams):
         self, datagrams: IDatagramLeg, role: PeerRole, secret: Secret, acceptor: ILegAcceptor
     ) -> Deferred[IStreamPath]:
         """As declared; ``secret`` must not be empty."""
-        path = self._path(datagrams, role, acceptor, PROTOCOL, self._library)
+        path = self._path(datagrams, role, acceptor, PROTOCOL)
         proving = Deferred.fromCoroutine(self._prove(path, role, secret))
         return _or_abort(path, proving.addTimeout(PROOF_S, self._clock))
 
@@ -205,13 +158,9 @@ def _or_abort(path: QuicPath, opening: Deferred[IStreamPath]) -> Deferred[IStrea
             return failure
         path.abort()
         if failure.check(TimeoutError):
-            raise _silent(path)
+            raise ConnectionFailed(f"{path.peer} did not answer by QUIC in time")
         if failure.check(RemoteProtocolError):
             raise ConnectionFailed(f"a direct path could not be used: {failure.value}") from failure.value
         return failure
 
     return opening.addErrback(failed)
-
-
-def _silent(path: QuicPath | IDatagramLeg) -> ConnectionFailed:
-    return ConnectionFailed(f"{path.peer} did not answer by QUIC in time")

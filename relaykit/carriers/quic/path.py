@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -168,9 +168,8 @@ class QuicPath:
     def lift(self) -> None:
         self._limits = None
 
-    def start(self, early: Sequence[bytes] = ()) -> None:
-        """Begins; ``early`` is what the peer has sent already."""
-        self._driver.start(early)
+    def start(self) -> None:
+        self._driver.start()
 
     def proven(self) -> None:
         """Lets streams be: both ends have proven themselves on the first one, which is left to credit."""

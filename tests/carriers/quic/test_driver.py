@@ -122,15 +122,6 @@ class QuicDriverTests(SynchronousTestCase):
         """What the connection says first goes out."""
         self.assertEqual(self.arrived, [b"hello"])
 
-    def test_early(self) -> None:
-        """What the peer has sent before comes first, all of it together."""
-        run: Any = Scripted()
-        driver = QuicDriver(run, self.line.legs[1], self.network, self.network.clock, 10.0, Owner())
-        driver.start([b"a", b"b"])
-        self.line.legs[0].send(b"c")
-        self.network.advance(0.1)
-        self.assertEqual(run.received, [[b"a", b"b"], [b"c"]])
-
     def test_one_batch(self) -> None:
         """Datagrams of one turn are fed together, and the answer goes out in one batch, once."""
         batches = self.line.legs[0].batches

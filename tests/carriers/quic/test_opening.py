@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -12,7 +9,7 @@ from zope.interface.verify import verifyObject
 
 from relaykit.carriers.proving import PROOF_S
 from relaykit.carriers.quic import opening
-from relaykit.carriers.quic.adapter import Library, Settings, load
+from relaykit.carriers.quic.adapter import Settings
 from relaykit.carriers.quic.opening import (
     FRP_PROTOCOL,
     HANDSHAKE_S,
@@ -61,14 +58,14 @@ class QuicStreamsTests(SynchronousTestCase):
         ends.open().close()
 
     def test_loaded_ahead(self) -> None:
-        """Both ends can have loaded what they need; frp's visitors may need another library than the best."""
-        asked: list[str | None] = []
-        self.patch(opening, "load_ahead", lambda name=None: asked.append(name))
+        """Both ends can have loaded what they need."""
+        asked: list[None] = []
+        self.patch(opening, "load_ahead", lambda: asked.append(None))
         network = MemoryNetwork()
         for kind in (QuicStreams, FrpQuicStreams):
             for role in PeerRole:
                 kind(network, network.clock).prepare(role)
-        self.assertEqual(asked, [None] * 4 + ([] if missing("aioquic") else ["aioquic"]))
+        self.assertEqual(len(asked), 4)
 
     def test_another_secret(self) -> None:
         """Ends with different secrets both learn that, and nothing stays open."""
@@ -223,21 +220,6 @@ class FrpQuicStreamsTests(SynchronousTestCase):
         self.assertEqual(received.data, b"payload")
         ends.close()
 
-    def test_ids(self) -> None:
-        """A client without a connection id, as frp's, gets the library that takes it, others the best."""
-        if missing("qh3") or missing("aioquic"):
-            self.skipTest("one of the two libraries is not installed")
-        like_frpc = _without_ids(Library("aioquic"))
-        for client, served_by in ((load("qh3"), "_Qh3"), (load("aioquic"), "_Qh3"), (like_frpc, "_Aioquic")):
-            ends = Ends(client, load("qh3"), frp=True).open()
-            self.assertEqual(type(ends.paths[1].connection).__name__, served_by)
-            ends.leg().write(b"payload")
-            ends.until(lambda ends=ends: ends.acceptors[1].legs)  # type: ignore[misc]
-            received = RecordingReceiver(ends.acceptors[1].legs[0])
-            ends.until(lambda received=received: received.data == b"payload")  # type: ignore[misc]
-            ends.close()
-            self.assertEqual(ends.network.clock.getDelayedCalls(), [])
-
     def test_silence(self) -> None:
         """A peer that says nothing, or nothing that begins a connection, is waited for so long."""
         for role in PeerRole:
@@ -293,19 +275,3 @@ class FrpQuicStreamsTests(SynchronousTestCase):
     def test_names(self) -> None:
         """The two protocols cannot be mistaken for each other."""
         self.assertEqual((FRP_PROTOCOL, PROTOCOL), ("frp", "relaykit"))
-
-
-def _without_ids(library: Library) -> Library:
-    """Has aioquic's clients have connection ids without bytes, for which it is not made."""
-    library._configuration = partial(library._configuration, connection_id_length=0)
-
-    class Quic(library._class):  # type: ignore[misc, name-defined]  # a class of a module that may be missing
-        def __init__(self, **given: Any) -> None:
-            super().__init__(**given)
-            self._original_destination_connection_id = self._peer_cid.cid = bytes(8)
-
-        def _replenish_connection_ids(self) -> None:
-            """There is only the one."""
-
-    library._class = Quic
-    return library
