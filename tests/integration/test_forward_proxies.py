@@ -174,13 +174,16 @@ class SquidTests(ForwardProxyTestCase):
         self.check_served(self.start_through(url, environ={"SSL_CERT_FILE": str(authority.file)}))
 
     def test_frp(self) -> None:
-        """Frp's client takes the same URL to our server."""
+        """With the same URL, frp's client gets to our server, and our client to frp's."""
         if reason := missing_frp():
             raise SkipTest(reason)
-        port = self.start_squid()
-        client = self.start_through(f"http://user:p%40ss@{LOOPBACK}:{port}", command=frp_command("frpc"))
+        url = f"http://user:p%40ss@{LOOPBACK}:{self.start_squid()}"
+        client = self.start_through(url, command=frp_command("frpc"))
         client.wait_for("start proxy success")
         converse(self.port)
+        self.stop_programs()
+        self.start_server(command=frp_command("frps"))
+        self.check_served(self.start_through(url))
 
 
 class Socks5Tests(ForwardProxyTestCase):
