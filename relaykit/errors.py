@@ -88,6 +88,10 @@ class RemoteProtocolError(ProtocolError):
     """The peer broke the rules: tell it where the protocol allows, and close."""
 
 
+class AnsweredError(RemoteProtocolError):
+    """The peer broke the rules and was told why: its connection is closed so that the answer arrives."""
+
+
 class RefusalCode(enum.Enum):
     """Why a login, a registration or a visit was refused; the machine-readable half."""
 

@@ -12,7 +12,7 @@ from attrs import frozen
 from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS
 from relaykit.config.reference import reference
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, LocalPlugin
-from relaykit.plugins import ProxyTypes
+from relaykit.plugins import Carriers, ProxyTypes
 
 __all__ = ["HERE", "Feature", "features", "readme_table"]
 
@@ -57,7 +57,7 @@ def features() -> list[Feature]:
 
     :raises KeyError: something that is said to be here is not.
     """
-    rows = [*_types(), *_plugins(), *_keys()]
+    rows = [*_types(), *_carriers(), *_plugins(), *_keys()]
     kinds = list(dict.fromkeys(row.kind for row in rows))
     return sorted(rows, key=lambda row: (kinds.index(row.kind), not row.is_here))
 
@@ -79,6 +79,12 @@ def _types() -> Iterator[Feature]:
     installed = {each.name for each in ProxyTypes.installed() if each.module.startswith("relaykit.")}
     for name in sorted(installed):
         yield Feature("proxy types", f"``{name}``", HERE)
+
+
+def _carriers() -> Iterator[Feature]:
+    for each in Carriers.installed():
+        if each.module.startswith("relaykit."):
+            yield Feature("carriers (``transport.protocol``)", f"``{each.name}``", HERE)
 
 
 def _plugins() -> Iterator[Feature]:

@@ -62,6 +62,9 @@ class TcpCarrier:
     name = "tcp"
     summary = "TCP, with or without TLS."
     capabilities = CarrierCapabilities()
+    table = "tcp"
+    dial_options = None
+    accept_options = None
 
     def make_dialer(self, options: Any, host: IDialHost) -> TcpDialer:
         return TcpDialer(host)

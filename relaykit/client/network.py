@@ -16,6 +16,7 @@ from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.paths import DialHost, PathRoute, Route
 from relaykit.client.watching import NetworkWatch, has_moved
 from relaykit.config.schema.addresses import host_and_port
+from relaykit.config.schema.carriers import carrier_options
 from relaykit.dataplane.datagram_sockets import listen_datagrams
 from relaykit.dataplane.dialing import dial_datagram_endpoint, dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
@@ -155,7 +156,7 @@ def _make_route(config: ClientConfig, poller: Poller, environ: Mapping[str, str]
     """The way to the server, by the configured carrier."""
     transport = config.transport
     carrier = Carriers.installed().get(transport.protocol)
-    options = getattr(transport, carrier.name, None)
+    options = carrier_options(transport, carrier.table, carrier.dial_options)
     dialer = carrier.make_dialer(options, DialHost(config, poller, environ))
     if IPathDialer.providedBy(dialer):
         return PathRoute(dialer)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, MuxRole
@@ -116,22 +117,17 @@ class DialHost:
     The files of TLS are looked at whenever a connection is made.
     """
 
+    log = Logger()
+
     def __init__(
         self, config: ClientConfig, poller: Poller, environ: Mapping[str, str] = _NO_VARIABLES
     ) -> None:
         self._config = config
         self._poller = poller
         self._environ = environ
-        tls = config.transport.tls
-        files = TlsFiles(
-            table="transport.tls",
-            certificate=tls.cert_file,
-            key=tls.key_file,
-            authorities=tls.trusted_ca_file,
-            shown_to_verifiers=False,
-        )
-        self._files = WatchedFiles(files, self._make_context)
-        self._is_open = False
+        self._inside = _Context(config, system_authorities=False)
+        self._outside = {each: _Context(config, system_authorities=each) for each in (True, False)}
+        self._is_warned = False
 
     @property
     def reactor(self) -> IReactorTime:
@@ -141,15 +137,19 @@ class DialHost:
     def server(self) -> Address:
         return Address(self._config.server_addr, self._config.server_port)
 
+    @property
+    def server_name(self) -> str:
+        return _server_name(self._config)
+
     def entropy(self, count: int) -> bytes:
         return os.urandom(count)
 
     def dial(self) -> Deferred[IStreamLeg]:
         """Fails, before it reaches for the server, where a file of TLS cannot be used and never could be."""
         transport = self._config.transport
-        if transport.tls.enable and not self._is_open:
+        if transport.tls.enable and not self._inside.is_open:
             try:
-                self._tls_context()
+                self._inside.get()
             except TransportSecurityError as error:
                 return fail(error)
         return self._find(self._dial)
@@ -195,7 +195,7 @@ class DialHost:
         if not tls.enable:
             return succeed(leg)
         try:
-            context = self._tls_context()
+            context = self._inside.get()
         except TransportSecurityError as error:
             leg.abort()
             return fail(error)
@@ -204,21 +204,66 @@ class DialHost:
         secured: Deferred[Any] = start_tls(self._poller, leg, context, server_side=False)
         return secured
 
-    def _tls_context(self) -> TlsContext:
-        """What TLS needs, from files that are as new as they can be used."""
-        if self._is_open:
+    def secure_outside(self, leg: IStreamLeg, verified: bool) -> Deferred[ISecureLeg]:
+        """Fails as :meth:`secure` does; warns once of a server that anybody could be."""
+        try:
+            context = self._outside[verified].get()
+        except TransportSecurityError as error:
+            leg.abort()
+            return fail(error)
+        if not context.verifies and not self._is_warned:
+            self._is_warned = True
+            self.log.warn(
+                "the certificate of {server} is not verified: whoever is in between can read and change "
+                "everything",
+                server=self.server,
+                problem="not-verified",
+            )
+        return start_tls(self._poller, leg, context, server_side=False)
+
+
+class _Context:
+    """What TLS with the server needs, of files that are looked at whenever it is asked for.
+
+    ``system_authorities`` has the authorities of the system verify the server where the file names nothing else.
+    """
+
+    def __init__(self, config: ClientConfig, *, system_authorities: bool) -> None:
+        self._tls = tls = config.transport.tls
+        self._server_name = _server_name(config)
+        self._system_authorities = system_authorities and not (tls.trusted_ca_file or tls.server_fingerprint)
+        files = TlsFiles(
+            table="transport.tls",
+            certificate=tls.cert_file,
+            key=tls.key_file,
+            authorities=tls.trusted_ca_file,
+            shown_to_verifiers=False,
+        )
+        self._files = WatchedFiles(files, self._make)
+        self.is_open = False
+
+    def get(self) -> TlsContext:
+        """It, from files that are as new as they can be used.
+
+        :raises TransportSecurityError: a file cannot be used and never could be.
+        """
+        if self.is_open:
             self._files.look()
         else:
             self._files.open()
-            self._is_open = True
+            self.is_open = True
         return self._files.made
 
-    def _make_context(self, contents: TlsContents) -> TlsContext:
-        tls = self._config.transport.tls
+    def _make(self, contents: TlsContents) -> TlsContext:
         return client_context(
             certificate=contents.certificate,
             key=contents.key,
             authorities=contents.authorities,
-            fingerprint=tls.server_fingerprint,
-            server_name=tls.server_name or domain_of(self._config.server_addr),
+            fingerprint=self._tls.server_fingerprint,
+            server_name=self._server_name,
+            system_authorities=self._system_authorities,
         )
+
+
+def _server_name(config: ClientConfig) -> str:
+    return config.transport.tls.server_name or domain_of(config.server_addr)

@@ -215,14 +215,12 @@ class ClientRun(MultiService):
     @property
     def server_proof(self) -> PeerProof | None:
         """How the server has proved itself in the session; None while there is none."""
-        session, tls = self.session, self._config.transport.tls
+        session = self.session
         if session is None:
             return None
         if session.is_bound:
             return PeerProof.TOKEN
-        if tls.enable and (tls.server_fingerprint or tls.trusted_ca_file):
-            return PeerProof.CERTIFICATE
-        return PeerProof.NONE
+        return PeerProof.CERTIFICATE if session.server_is_verified else PeerProof.NONE
 
     def _tell_proof(self, session: Session) -> None:
         """Says whether the server proved itself; that it did not is a warning once a run."""

@@ -258,8 +258,24 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "No client of this server",
         "Something that is no client of relaykit or frp dialed the server's port, or a client with a "
         "transport that is not there; scanners of the internet do that all day.",
-        'Nothing, if it is nobody of yours.  A client must use transport.protocol = "tcp" and dial the '
-        "server's bindPort; users dial the ports of the proxies.",
+        "Nothing, if it is nobody of yours.  A client must use a transport.protocol that the server has, and "
+        "dial the server's bindPort; users dial the ports of the proxies.",
+    ),
+    "websocket-refused": KnownProblem(
+        "A connection over WebSocket is refused",
+        "A client asked for a connection over WebSocket, and the server, or a proxy in front of it, did not "
+        "take the request.",
+        "The message says what was wrong with it.  transport.websocket.path must be the same at both ends "
+        "and in between, and a proxy must pass the request on as one for WebSocket, with Upgrade and "
+        "Connection.",
+    ),
+    "not-verified": KnownProblem(
+        "The server's certificate is not verified",
+        "By transport.websocket.verifyCertificate = false, TLS goes to whoever answers, and whoever gets in "
+        "between reads and changes everything.",
+        "Leave the key out; or name the authority of the certificate (transport.tls.trustedCaFile), or the "
+        "certificate itself (transport.tls.serverFingerprint).",
+        is_for_client=True,
     ),
     "connection-refused": KnownProblem(
         "Connection refused",

@@ -15,6 +15,7 @@ from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS, Unava
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.options import OptionField, Options, ProxyCommon, VisitorCommon, option_fields, options_class
+from relaykit.plugins import Carriers
 from relaykit.values import Secret
 
 __all__ = ["Home", "ReferenceEntry", "homes_of", "reference", "type_text"]
@@ -59,6 +60,8 @@ def reference() -> Iterator[ReferenceEntry]:
     """Every key of both programs, in the order of declaration; tables after the keys beside them."""
     yield from _entries("server", "", ServerConfig, SERVER_KEYS, "")
     yield from _entries("client", "", ClientConfig, CLIENT_KEYS, "")
+    for half, program in (("accept_options", "server"), ("dial_options", "client")):
+        yield from _carriers(program, half)
     yield from _entries("client", "proxies[]", ProxyCommon, (), "")
     yield from _entries("client", "visitors[]", VisitorCommon, (), "")
     state = "not available yet"
@@ -97,6 +100,17 @@ def homes_of(key: str) -> tuple[Home, ...]:
             if each.casefold() == key.casefold()
         ),
     )
+
+
+def _carriers(program: str, half: str) -> Iterator[ReferenceEntry]:
+    """The tables of relaykit's own carriers."""
+    carriers = Carriers.installed()
+    for reference in carriers:
+        if reference.module.startswith("relaykit."):
+            carrier = carriers.get(reference.name)
+            options: type[Options] | None = getattr(carrier, half)
+            if options is not None and carrier.table == carrier.name:
+                yield from _entries(program, f"transport.{carrier.table}", options, (), "")
 
 
 def _entry(program: str, table: str, about: str, option: OptionField, availability: str) -> ReferenceEntry:

@@ -88,6 +88,14 @@ class TlsContext:
     fingerprint: bytes = b""
     """SHA-256 of the one certificate that the peer may have; empty for any."""
 
+    of_authorities: bool = False
+    """Whether peers that connect must have a certificate of an authority."""
+
+    @property
+    def verifies(self) -> bool:
+        """Whether a peer must prove who it is."""
+        return bool(self.server_name or self.fingerprint or self.of_authorities)
+
 
 def server_context(
     certificate: bytes | Pem,
@@ -109,7 +117,7 @@ def server_context(
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _as_verified)
     if protocols:
         context.set_alpn_select_callback(partial(_choose_protocol, protocols))
-    return TlsContext(context)
+    return TlsContext(context, of_authorities=authorities is not None)
 
 
 def client_context(
@@ -161,14 +169,15 @@ def start_tls(
     return TlsLeg(poller, leg, context, server_side).shake_hands(timeout_s)
 
 
-def channel_binding(leg: IStreamLeg) -> bytes:
+def channel_binding(leg: IStreamLeg, label: bytes = EXPORTER_LABEL) -> bytes:
     """What tells the TLS session of a leg from any other one; both of its ends get the same.
 
-    Empty without TLS, and before TLS 1.3, where it need not differ.  Source: RFC 9266 section 2 and 4.2.
+    Empty without TLS, before TLS 1.3, where it need not differ, and where the peer may be none of its ends.
+    What is exported by another ``label`` tells nothing of this.  Source: RFC 9266 section 2 and 4.2.
     """
     if not ISecureLeg.providedBy(leg) or leg.tls_version != _WITH_BINDING:
         return b""
-    binding: bytes = leg.export_keying_material(EXPORTER_LABEL, EXPORTER_LENGTH)
+    binding: bytes = leg.export_keying_material(label, EXPORTER_LENGTH)
     return binding
 
 
@@ -232,6 +241,11 @@ class TlsLeg(StreamLeg):
     @property
     def turns(self) -> ITurns:
         return self._poller
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the peer had to prove who it is; without that there is no session."""
+        return self._context.verifies
 
     def shake_hands(self, timeout_s: float) -> Deferred[ISecureLeg]:
         """Begins; once."""

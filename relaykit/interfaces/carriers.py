@@ -54,13 +54,21 @@ class ICarrierReference(IPlugin):
 class ICarrier(Interface):
     """A way for streams from a client to its server: makes what dials and what accepts.
 
-    ``options`` is the table ``transport.NAME`` of the file at that end, checked; None where it has none.
-    Making has no effects.
+    ``options`` is its table of the file at that end, checked, with defaults where it is not there; where the
+    carrier declares no options, what the file has by the name of the table, or None.  Making has no effects.
     """
 
     name = Attribute("``transport.protocol`` in a client's file.")
     summary = Attribute("One line for people.")
     capabilities = Attribute("Its :class:`relaykit.values.CarrierCapabilities`.")
+    table = Attribute(
+        "Name of the table of its options, in ``transport``: that of the carrier, or that of another one "
+        "with which it shares them."
+    )
+    dial_options = Attribute(
+        "The :class:`relaykit.options.Options` class of a client's table; None for none."
+    )
+    accept_options = Attribute("The same of a server's.")
 
     def make_dialer(options: Any, host: IDialHost) -> ILegDialer | IPathDialer:
         """The client half; an :class:`IPathDialer` for a carrier with streams of its own."""
@@ -109,8 +117,17 @@ class IDialHost(Interface):
     def dial_datagrams() -> Deferred[IDatagramLeg]:
         """Datagrams to the server's port."""
 
+    server_name = Attribute("By what name the server's certificate is checked.")
+
     def secure(leg: IStreamLeg) -> Deferred[IStreamLeg]:
         """The leg above TLS with the server; the same leg where TLS is off.  Owns the leg it is given."""
+
+    def secure_outside(leg: IStreamLeg, verified: bool) -> Deferred[ISecureLeg]:
+        """Begins TLS that may end before the server, as at a site of HTTPS, also where TLS is off.
+
+        Where it is to be ``verified``, and the client's file has neither authorities nor a fingerprint, the
+        authorities of the system count.  Owns the leg it is given.
+        """
 
 
 class IIncomingConnection(Interface):
@@ -138,7 +155,8 @@ class IAcceptHost(ILegAcceptor):
         """Gives connections that begin so, at any layer, to ``on_recognized``, until :meth:`ignore`.
 
         It answers the leg within, whose first bytes are looked at in turn, by everybody else; or None if
-        it keeps the connection.  What it raises ends the connection, and is logged.
+        it keeps the connection.  What it raises ends the connection, and is logged; what it wrote for the
+        peer is still sent if that is an :class:`relaykit.errors.AnsweredError`.
         """
 
     def ignore(recognizer: Recognizer) -> None:

@@ -222,10 +222,14 @@ class ISecureLeg(IStreamLeg):
 
     peer_certificate = Attribute("The peer's certificate in DER, or None.")
     tls_version = Attribute("Such as ``TLSv1.3``.")
+    is_verified = Attribute("Whether the peer proved who it is, as this end demanded, by its certificate.")
     broken_by = Attribute("Why TLS ended in disorder, in words; empty as long as it has not.")
 
     def export_keying_material(label: bytes, length: int) -> bytes:
-        """A secret that only the two ends of this TLS session know.  Source: RFC 9266, RFC 8446 7.5."""
+        """A secret that only the two ends of this TLS session know.  Source: RFC 9266, RFC 8446 7.5.
+
+        Empty where it is not known that the peer itself is the other end, and no proxy in between.
+        """
 
 
 class ILegAcceptor(Interface):

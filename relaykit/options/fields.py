@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeAlias, TypeVar
 
 import msgspec
 from attrs import field, frozen
@@ -202,6 +202,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def problems(self) -> Iterable[Problem]:
         """What single values cannot tell: rules between fields, ranges, required fields."""
         return ()
+
+    @classmethod
+    def widened(cls, keys: Iterable[str]) -> type[Self]:
+        """What reads a table with these keys, in small letters: the class, or one with more fields.
+
+        For tables that installed packages add keys to.
+
+        :raises PluginError: such a package cannot be used.
+        """
+        return cls
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)

@@ -15,7 +15,13 @@ from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.dataplane.tls import channel_binding
-from relaykit.errors import ConnectionFailed, RemoteProtocolError, TransportSecurityError, problem_of
+from relaykit.errors import (
+    AnsweredError,
+    ConnectionFailed,
+    RemoteProtocolError,
+    TransportSecurityError,
+    problem_of,
+)
 from relaykit.interfaces import IAcceptHost, IIncomingConnection, ILegAcceptor, ISecureLeg
 from relaykit.sansio.parsers.first_bytes import OPENINGS, STRANGERS, Spoken
 from relaykit.sansio.parsers.recognizing import Rank, RecognizerTable
@@ -308,11 +314,6 @@ class BindPort(MultiService):
 
     async def _on_stranger(self, spoken: Spoken, connection: IncomingConnection) -> None:
         self._check_security(connection, spoken)
-        if spoken is Spoken.WEBSOCKET:
-            raise RemoteProtocolError(
-                'the transport protocol "websocket" is not available yet; clients must use "tcp"',
-                problem="not-a-client",
-            )
         raise RemoteProtocolError(
             f"this is {spoken.value}, not a client of this server", problem="not-a-client"
         )
@@ -361,8 +362,9 @@ class BindPort(MultiService):
 
     def _not_recognized(self, failure: Failure, connection: IncomingConnection) -> None:
         leg = connection.leg
-        if failure.check(TransportSecurityError, ConnectionFailed) and not failure.check(_NotSecure):
-            # TLS has told it why, or it has ended by itself; its place is taken until it is gone.
+        answered = failure.check(AnsweredError, TransportSecurityError, ConnectionFailed)
+        if answered and not failure.check(_NotSecure):
+            # It has been told why, or has ended by itself; its place is taken until it is gone.
             leg.close()
         else:
             leg.abort()

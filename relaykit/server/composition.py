@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from relaykit import __version__
 from relaykit.authentication import TokenVerifier
+from relaykit.config.schema.carriers import carrier_options
 from relaykit.dataplane.listening import has_kept_descriptor, most_ports
 from relaykit.dataplane.load_balancers import LoadBalancers
 from relaykit.dataplane.plane import DataPlane
@@ -320,7 +321,7 @@ class Composition:
                     raise
                 self.log.error("{reason}", reason=str(error), problem=error.problem)
                 continue
-            options = getattr(config.transport, carrier.name, None)
+            options = carrier_options(config.transport, carrier.table, carrier.accept_options)
             carrier.make_acceptor(options, port, acceptor).setServiceParent(acceptor)
         parts: ServerParts = ServerParts(
             tls=tls,

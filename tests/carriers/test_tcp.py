@@ -11,7 +11,7 @@ from zope.interface.verify import verifyClass, verifyObject
 from relaykit.carriers.tcp import TcpDialer, carrier
 from relaykit.dataplane.tls import client_context, start_tls
 from relaykit.errors import TransportSecurityError
-from relaykit.interfaces import ICarrier, IDatagramLeg, IDialHost, ILegDialer, IStreamLeg
+from relaykit.interfaces import ICarrier, IDatagramLeg, IDialHost, ILegDialer, ISecureLeg, IStreamLeg
 from relaykit.plugins import Carriers
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Address
@@ -34,6 +34,10 @@ class DialingInMemory:
     def entropy(self, count: int) -> bytes:
         return bytes(count)
 
+    @property
+    def server_name(self) -> str:
+        return self.server.host
+
     def dial(self) -> Deferred[IStreamLeg]:
         return succeed(self.network.pair()[0])
 
@@ -43,6 +47,9 @@ class DialingInMemory:
     def secure(self, leg: IStreamLeg) -> Deferred[IStreamLeg]:
         self.secured.append(leg)
         return succeed(leg)
+
+    def secure_outside(self, leg: IStreamLeg, verified: bool) -> Deferred[ISecureLeg]:
+        raise NotImplementedError
 
 
 class TcpCarrierTests(SynchronousTestCase):

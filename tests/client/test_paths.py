@@ -95,6 +95,7 @@ class DialHostTests(SynchronousTestCase):
         nothing: Any = None
         tls = ClientTls(trusted_ca_file=str(self.authority))
         self.host = DialHost(ClientConfig(transport=ClientTransport(tls=tls)), nothing)
+        self.context = self.host._inside
 
     def write(self, content: bytes) -> None:
         """Writes the file as if at a time of its own."""
@@ -105,31 +106,31 @@ class DialHostTests(SynchronousTestCase):
     def test_read_again(self) -> None:
         """A file that was replaced is read, one that was not is not."""
         self.write(certificate("one").certificate)
-        first = self.host._tls_context()
-        self.assertIs(self.host._tls_context(), first)
+        first = self.context.get()
+        self.assertIs(self.context.get(), first)
         self.write(certificate("two").certificate + b"\n")
-        self.assertIsNot(self.host._tls_context(), first)
+        self.assertIsNot(self.context.get(), first)
 
     def test_away_for_a_moment(self) -> None:
         """While a file is away or unfinished what was read before serves; what lasts is logged once."""
         self.write(certificate("one").certificate)
-        first = self.host._tls_context()
+        first = self.context.get()
         with capturedLogs() as logged:
             self.authority.unlink()
-            self.assertIs(self.host._tls_context(), first)
+            self.assertIs(self.context.get(), first)
             self.assertEqual(logged, [])
             for _ in range(3):
                 self.write(b"-----BEGIN CERT")
-                self.assertIs(self.host._tls_context(), first)
-                self.assertIs(self.host._tls_context(), first)
+                self.assertIs(self.context.get(), first)
+                self.assertIs(self.context.get(), first)
             self.authority.unlink()
             for _ in range(3):
-                self.assertIs(self.host._tls_context(), first)
+                self.assertIs(self.context.get(), first)
         event = logged[-1]
         self.assertEqual(event["log_level"], LogLevel.warn)
         self.assertIn(f"{self.authority} cannot be read: no such file", event["reason"])
         self.write(certificate("two").certificate)
-        self.assertIsNot(self.host._tls_context(), first)
+        self.assertIsNot(self.context.get(), first)
 
     def test_never_read(self) -> None:
         """Where there is no earlier one, a connection fails with the name of the file."""

@@ -23,8 +23,7 @@ class ReferenceTests(SynchronousTestCase):
             (("client", "transport.quic", "keepalivePeriod"), "not available yet"),
             (
                 ("client", "transport", "protocol"),
-                "kcp: not available yet, refused; quic: not available yet, refused; "
-                "websocket, wss: not available yet, refused",
+                "kcp: not available yet, refused; quic: not available yet, refused",
             ),
             (("client", "proxies[].transport", "bandwidthLimit"), ""),
             (("client", "transport.tls", "serverFingerprint"), ""),
@@ -41,6 +40,8 @@ class ReferenceTests(SynchronousTestCase):
             ("server", "httpPlugins[]", "ops"),
             ("client", "auth.tokenSource.exec.env[]", "name"),
             ("client", "visitors[]", "bindPort"),
+            ("client", "transport.websocket", "verifyCertificate"),
+            ("server", "transport.websocket", "path"),
             ("client", "proxies[].plugin with type https2http", "enableHTTP2"),
         ):
             self.assertIn(place, self.entries)

@@ -50,12 +50,14 @@ class Way:
     mux: bool
     transforms: bool = False
     """Whether work connections and visits are encrypted and compressed."""
+    carrier: str = "tcp"
 
     @property
     def name(self) -> str:
         """For the names of tests."""
         return "_".join(
             (
+                *((self.carrier,) if self.carrier != "tcp" else ()),
                 self.wire,
                 "tls" if self.tls else "plain",
                 "mux" if self.mux else "nomux",
@@ -72,6 +74,7 @@ class Way:
     def client(self) -> Table:
         """What it takes at the client."""
         return {
+            "transport.protocol": self.carrier,
             "transport.wireProtocol": self.wire,
             "transport.tls.enable": self.tls,
             "transport.tcpMux": self.mux,
@@ -86,13 +89,13 @@ class Way:
         }
 
 
-def every_way(*wires: str, transforms: Sequence[bool] = (False, True)) -> Iterator[Way]:
+def every_way(*wires: str, transforms: Sequence[bool] = (False, True), carrier: str = "tcp") -> Iterator[Way]:
     """Every combination with these versions of the wire."""
     for wire in wires:
         for tls in (False, True):
             for mux in (False, True):
                 for transformed in transforms:
-                    yield Way(wire, tls, mux, transformed)
+                    yield Way(wire, tls, mux, transformed, carrier)
 
 
 @frozen

@@ -282,9 +282,11 @@ class OurServerTests(ServerTests):
         self.check_unharmed()
 
     def test_websocket(self) -> None:
-        """A client with the WebSocket carrier is refused for now, and the log says why."""
-        self.assertEqual(self.answer(b"GET /~!frp HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"), b"")
-        self.server.wait_for('the transport protocol "websocket" is not available yet')
+        """Who asks for WebSocket in a wrong way is answered why, and the log says it, too."""
+        answer = self.answer(b"GET /~!frp HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer)
+        self.assertTrue(answer.endswith(b": Connection does not say Upgrade\n"), answer)
+        self.server.wait_for("WebSocket: Connection does not say Upgrade")
         self.check_unharmed()
 
     def test_mux_trouble(self) -> None:

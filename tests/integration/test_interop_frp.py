@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from tests.integration.programs import frp_command, missing_frp
-from tests.integration.relays import every_way
+from tests.integration.relays import Way, every_way
 from tests.integration.scenarios import SOME_WAYS, EveryPair, test_each
+
+SOME_WEBSOCKETS = tuple(Way(each.wire, each.tls, each.mux, carrier="websocket") for each in SOME_WAYS)
 
 
 @test_each("check_traffic", every_way("v1", "v2"))
-@test_each("check_one_direction_ends", SOME_WAYS)
-@test_each("check_server_killed", SOME_WAYS)
-@test_each("check_client_killed", SOME_WAYS)
+@test_each("check_traffic", every_way("v1", "v2", transforms=(False,), carrier="websocket"))
+@test_each("check_one_direction_ends", SOME_WAYS + SOME_WEBSOCKETS)
+@test_each("check_server_killed", SOME_WAYS + SOME_WEBSOCKETS[:1])
+@test_each("check_client_killed", SOME_WAYS + SOME_WEBSOCKETS[1:2])
 class FrpcTests(EveryPair):
     """Our server, and frp's client."""
 
@@ -19,9 +22,10 @@ class FrpcTests(EveryPair):
 
 
 @test_each("check_traffic", every_way("v1", "v2"))
-@test_each("check_one_direction_ends", SOME_WAYS)
-@test_each("check_server_killed", SOME_WAYS)
-@test_each("check_client_killed", SOME_WAYS)
+@test_each("check_traffic", every_way("v1", "v2", transforms=(False,), carrier="websocket"))
+@test_each("check_one_direction_ends", SOME_WAYS + SOME_WEBSOCKETS)
+@test_each("check_server_killed", SOME_WAYS + SOME_WEBSOCKETS[:1])
+@test_each("check_client_killed", SOME_WAYS + SOME_WEBSOCKETS[1:2])
 class FrpsTests(EveryPair):
     """Frp's server, and our client."""
 

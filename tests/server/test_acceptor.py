@@ -62,7 +62,6 @@ class BindPortTests(SynchronousTestCase):
             (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP"),
             (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH"),
             (b"\xff\xfe\xfd\xfc\xfb\xfa", "an unknown protocol"),
-            (b"GET /~!frp HTTP/1.1\r\n\r\n", "websocket"),
         ):
             leg = self.scene.accept()
             received = RecordingReceiver(leg)

@@ -58,7 +58,6 @@ CLIENT_KEYS: Sequence[Unavailable] = (
     Unavailable("webServer.port", "the administration API"),
     Unavailable("transport.protocol", "KCP", refused=True, only=("kcp",)),
     Unavailable("transport.protocol", "QUIC", refused=True, only=("quic",)),
-    Unavailable("transport.protocol", "WebSocket", refused=True, only=("websocket", "wss")),
     Unavailable("transport.quic", "QUIC"),
 )
 """Of a client's file."""

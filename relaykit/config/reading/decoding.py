@@ -32,6 +32,7 @@ from relaykit.config.text.documents import (
     shown,
     written,
 )
+from relaykit.errors import PluginError
 from relaykit.options import (
     OptionField,
     Options,
@@ -302,6 +303,10 @@ class Reader:
             self.problem(path, f"must be a table, not {kind_of(table)}", subject=subject)
             return None
         given = self.keys(table, path)
+        try:
+            cls = cls.widened(given)
+        except PluginError as error:
+            self.problem(path, str(error), subject=subject)
         self.unknown_keys(given, own_keys(cls), path, subject=subject)
         return self.options(cls, given, path, subject=subject)
 

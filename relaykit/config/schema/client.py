@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 
 from relaykit.config.schema.addresses import host_and_port, is_ip_address
 from relaykit.config.schema.auth import ClientAuth
+from relaykit.config.schema.carriers import with_carriers
 from relaykit.config.schema.sections import (
     LogConfig,
     QuicConfig,
@@ -88,7 +89,7 @@ class ClientTls(Options, frozen=True, kw_only=True):
 class ClientTransport(Options, frozen=True, kw_only=True):
     """How the client reaches the server."""
 
-    protocol: Annotated[str, doc("tcp, kcp, quic, websocket or wss.")] = "tcp"
+    protocol: Annotated[str, doc("tcp, kcp, quic, websocket or wss, or that of another package.")] = "tcp"
     wire_protocol: Annotated[str, doc("v1, v2, or auto: v2, and v1 with a server that does not know v2.")] = (
         "auto"
     )
@@ -126,6 +127,10 @@ class ClientTransport(Options, frozen=True, kw_only=True):
     ] = 0
     quic: QuicConfig = QuicConfig()
     tls: ClientTls = ClientTls()
+
+    @classmethod
+    def widened(cls, keys: Iterable[str]) -> type[Self]:
+        return with_carriers(cls, "dial_options", keys)
 
     def problems(self) -> Iterable[Problem]:
         if self.protocol not in FRP_CARRIERS:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import msgspec
 
 from relaykit.config.schema.addresses import interface_problem, network_problem
 from relaykit.config.schema.auth import ServerAuth
+from relaykit.config.schema.carriers import with_carriers
 from relaykit.config.schema.sections import (
     LogConfig,
     QuicConfig,
@@ -192,6 +193,10 @@ class ServerTransport(Options, frozen=True, kw_only=True):
     ] = 0
     quic: QuicConfig = QuicConfig()
     tls: ServerTls = ServerTls()
+
+    @classmethod
+    def widened(cls, keys: Iterable[str]) -> type[Self]:
+        return with_carriers(cls, "accept_options", keys)
 
 
 class ServerConfig(Options, frozen=True, kw_only=True):

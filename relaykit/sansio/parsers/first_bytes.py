@@ -61,7 +61,7 @@ OPENINGS: Mapping[Spoken, Opening] = {
 }
 """How each of them begins."""
 
-STRANGERS: Final = (Spoken.WEBSOCKET, Spoken.HTTP, Spoken.HTTP2, Spoken.SSH, Spoken.PROXY_HEADER)
+STRANGERS: Final = (Spoken.HTTP, Spoken.HTTP2, Spoken.SSH, Spoken.PROXY_HEADER)
 """Those that nobody here speaks, unless a carrier or a shared port does; the more special ones first."""
 
 
@@ -72,7 +72,7 @@ def _table(*spoken: Spoken) -> RecognizerTable[Spoken]:
     return table
 
 
-LOGICAL_CONNECTION = _table(Spoken.WIRE_V1, Spoken.WIRE_V2, Spoken.MUX, *STRANGERS[1:])
+LOGICAL_CONNECTION = _table(Spoken.WIRE_V1, Spoken.WIRE_V2, Spoken.MUX, *STRANGERS)
 """For one stream of a link, or for the connection itself where there is no mux."""
 
 

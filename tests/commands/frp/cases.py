@@ -138,7 +138,6 @@ _LATER = {
     "the commands for a running client come with its administration API": (
         "l018 l267 l269 l273 l274 l275 l277 l279 l283 l284 l285 l287 l289 l293 l294 l295"
     ),
-    "WebSocket is not available yet, and says so": "l221 l222",
     "the proxy that http_proxy names is not used yet; a warning says so": "l229 l230 l233",
     "the dashboard is not available yet; a warning says so, and the server runs": "l239",
     "the SSH gateway is not available yet, and says so": "l240",

@@ -37,7 +37,7 @@ class AvailabilityTests(SynchronousTestCase):
 
     def test_only(self) -> None:
         """Where only some values are not available, the others are."""
-        for protocol, count in (("tcp", 0), ("kcp", 1), ("quic", 1), ("websocket", 1), ("wss", 1)):
+        for protocol, count in (("tcp", 0), ("kcp", 1), ("quic", 1), ("websocket", 0), ("wss", 0)):
             config = ClientConfig(transport=ClientTransport(protocol=protocol))
             self.assertEqual(len(availability_findings(config, CLIENT_KEYS).unavailable), count)
 

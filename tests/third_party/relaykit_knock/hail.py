@@ -72,6 +72,9 @@ class HailCarrier:
     name = "hail"
     summary = "TCP with a word before it."
     capabilities = CarrierCapabilities()
+    table = "hail"
+    dial_options = None
+    accept_options = None
 
     def make_dialer(self, options: Any, host: IDialHost) -> HailDialer:
         return HailDialer(host)

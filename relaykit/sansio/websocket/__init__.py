@@ -1,0 +1,1 @@
+"""WebSocket as a stream of bytes: how it is opened, and its frames."""
