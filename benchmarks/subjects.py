@@ -42,6 +42,15 @@ MODES: Mapping[str, tuple[str, str]] = {
 ``default`` is TLS and mux, ``mux`` has no TLS, ``plain`` neither."""
 
 
+_CARRIERS: Mapping[str, str] = {
+    "websocket": 'transport.protocol = "websocket"\n',
+    "websocket-plain": 'transport.protocol = "websocket"\ntransport.tls.enable = false\n',
+}
+"""Lines that have a client reach its server in another way, for frp and for relaykit; with mux."""
+
+_WSS = 'transport.protocol = "wss"\ntransport.websocket.verifyCertificate = false\n'
+"""The same for what frp's server does not do."""
+
 _FRP_WIRE = 'transport.wireProtocol = "v1"\n'
 """Where one end is frp's: the version that frp itself uses by default.  The other costs its end more."""
 
@@ -134,6 +143,9 @@ def available_subjects() -> list[Subject]:
     for mode in MODES:
         start = _frp_like(server, client, mode)
         found.append(Subject(f"relaykit-{mode}", f"relaykit {mode}", version, start, _stages(mode)))
+    for name, lines in (*_CARRIERS.items(), ("wss", _WSS)):
+        start = _frp_like(server, client, "default", lines)
+        found.append(Subject(f"relaykit-{name}", f"relaykit {name}", version, start, {Stage.STREAMS}))
     frps, frpc = find_program("frps", "RELAYKIT_FRP_BIN"), find_program("frpc", "RELAYKIT_FRP_BIN")
     if frps and frpc:
         for name, title, start in (
@@ -144,6 +156,9 @@ def available_subjects() -> list[Subject]:
         for mode in MODES:
             start = _frp_like([frps], [frpc], mode)
             found.append(Subject(f"frp-{mode}", f"frp {mode}", _version(frps, "-v"), start, _stages(mode)))
+        for name, lines in _CARRIERS.items():
+            start = _frp_like([frps], [frpc], "default", lines)
+            found.append(Subject(f"frp-{name}", f"frp {name}", _version(frps, "-v"), start, {Stage.STREAMS}))
     found += _punched_subjects(server, version, frps or "", frpc or "")
     rathole = find_program("rathole", "RELAYKIT_RATHOLE_BIN")
     if rathole:

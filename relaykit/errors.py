@@ -12,6 +12,7 @@ from relaykit.values import Ended
 
 __all__ = [
     "REFUSALS",
+    "AnsweredError",
     "BindingFailedError",
     "BrokenCarrier",
     "BrokenProxyType",
