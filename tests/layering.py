@@ -198,7 +198,9 @@ LAYERS: Mapping[str, Layer] = {
 }
 """From the programs at the top to the vocabulary at the bottom: a layer imports only from below."""
 
-CORE_LIBRARIES = frozenset({"attrs", "msgspec", "cryptography", "cramjam", "crc32c", "hpack", "idna"})
+CORE_LIBRARIES = frozenset(
+    {"attrs", "msgspec", "cryptography", "cramjam", "crc32c", "hpack", "idna", "websockets"}
+)
 """What ``sansio`` may import besides the standard library."""
 
 FORBIDDEN_IN_CORES = frozenset(

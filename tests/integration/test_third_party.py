@@ -129,8 +129,10 @@ class KnockTests(_ExampleTestCase):
 
     def test_carrier(self) -> None:
         """Its carrier brings the streams of a client, TLS and mux included, to a server that has it, too."""
-        self.start("server")
-        client = self.start("alice", "serverPort = 7000", 'serverPort = 7000\ntransport.protocol = "hail"')
+        word = '\ntransport.hail.word = "AHOY"'
+        self.start("server", "bindPort = 7000", f"bindPort = 7000{word}")
+        port = "serverPort = 7000"
+        client = self.start("alice", port, f'{port}\ntransport.protocol = "hail"{word}')
         self.assertIn("login to server success", client.output)
         self.assert_closed(self.remote_port)
 

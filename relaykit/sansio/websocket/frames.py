@@ -8,6 +8,7 @@ Source: RFC 6455 sections 5 and 7.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from relaykit.errors import RemoteProtocolError
 if TYPE_CHECKING:
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["CloseCode", "Opcode", "WebSocket", "WebSocketRole", "mask"]
+__all__ = ["CloseCode", "Opcode", "WebSocket", "WebSocketRole", "mask", "slow_mask"]
 
 
 class Opcode(enum.IntEnum):
@@ -70,6 +71,12 @@ _MOST_HEADER_BYTES: Final = 2 + 8 + _KEY_BYTES
 _AS_NUMBER_BYTES: Final = 512
 """So much is masked as one number in less time than byte by byte in four columns."""
 
+_fast_mask: Callable[[Buffer, bytes], bytes] | None = None
+with contextlib.suppress(ImportError):  # what the extra "websocket" brings
+    from websockets.speedups import apply_mask
+
+    _fast_mask = apply_mask
+
 _ENDINGS = ((1000, 1003), (1007, 1014), (3000, 4999))
 """Codes that may be sent, from and to: those that are registered, and those that nobody owns."""
 
@@ -77,8 +84,15 @@ _ENDINGS = ((1000, 1003), (1007, 1014), (3000, 4999))
 def mask(key: bytes, data: Buffer) -> bytes | bytearray:
     """Masks payload, or takes the mask off, from the first of the four bytes of the key on.
 
+    In C where the library websockets is installed, in less than a twentieth of the time.
+
     Source: RFC 6455 section 5.3.
     """
+    return slow_mask(key, data) if _fast_mask is None else _fast_mask(data, key)
+
+
+def slow_mask(key: bytes, data: Buffer) -> bytes | bytearray:
+    """The same without any library."""
     size = len(data)
     if size <= _AS_NUMBER_BYTES:
         pattern = (key * (size // _KEY_BYTES + 1))[:size]

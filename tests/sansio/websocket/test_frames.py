@@ -16,7 +16,7 @@ from wsproto.frame_protocol import FrameProtocol, ParseFailed
 from wsproto.frame_protocol import Opcode as TheirOpcode
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.sansio.websocket.frames import CloseCode, Opcode, WebSocket, WebSocketRole, mask
+from relaykit.sansio.websocket.frames import CloseCode, Opcode, WebSocket, WebSocketRole, mask, slow_mask
 
 KEY = b"\x01\x80\xfe\x33"
 FIN = 0x80
@@ -76,6 +76,15 @@ class StreamTests(SynchronousTestCase):
                 sent = b"".join(sender.frame((payload[: size // 3], memoryview(payload)[size // 3 :])))
                 self.assertEqual((sent[0], sent[1] & 0x80), (FIN | Opcode.BINARY, masked))
                 self.assertTrue(fed(receiver, sent) == payload, size)
+
+    def test_masks(self) -> None:
+        """A mask is that of the standard, whoever applies it, and taken off it is as before."""
+        for size in SIZES:
+            payload = bytes(each % 251 for each in range(size))
+            masked = bytes(byte ^ KEY[at % 4] for at, byte in enumerate(payload))
+            for apply in (mask, slow_mask):
+                self.assertTrue(apply(KEY, memoryview(payload)) == masked, size)
+                self.assertTrue(apply(KEY, masked) == payload, size)
 
     def test_cuts(self) -> None:
         """However it is cut, the stream is the same, control frames between parts of a message included."""

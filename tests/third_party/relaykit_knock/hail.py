@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
+from attrs import frozen
 from relaykit.interfaces import ICarrier, ILegDialer
+from relaykit.options import Options, Problem, doc
 from relaykit.sansio.parsers.recognizing import Opening, Rank
 from relaykit.values import CarrierCapabilities
 from twisted.application.service import Service
@@ -14,24 +17,42 @@ from zope.interface import implementer
 if TYPE_CHECKING:
     from relaykit.interfaces import IAcceptHost, IDialHost, IIncomingConnection, IStreamLeg
 
-HAIL = b"HAIL\n"
+MOST_LETTERS = 64
+"""Of a word: it is looked at before anything else."""
 
 
-class HailWord:
-    """Recognizes the word, to be taken."""
+class HailOptions(Options, frozen=True, kw_only=True):
+    """What both ends say of this carrier, in the table ``transport.hail``."""
 
-    limit = len(HAIL)
+    word: Annotated[str, doc("The word, the same at both ends.")] = "HAIL"
+
+    def problems(self) -> Iterable[Problem]:
+        if not self.word.isascii() or not self.word.isalpha() or len(self.word) > MOST_LETTERS:
+            yield Problem("word", f"must be 1 to {MOST_LETTERS} letters from A to Z")
+
+    @property
+    def line(self) -> bytes:
+        """The word as it is sent."""
+        return self.word.encode("ascii") + b"\n"
+
+
+@frozen
+class Line:
+    """Takes the line that the bind port has recognized."""
+
+    limit: int
 
     def feed(self, data: bytes) -> tuple[None, int] | None:
-        """Answers once all of it is there; the bind port has looked at it already."""
-        return (None, len(HAIL)) if len(data) >= len(HAIL) else None
+        """Answers once all of it is there."""
+        return (None, self.limit) if len(data) >= self.limit else None
 
 
 @implementer(ILegDialer)
 class HailDialer:
     """Says the word, then begins TLS as configured."""
 
-    def __init__(self, host: IDialHost) -> None:
+    def __init__(self, line: bytes, host: IDialHost) -> None:
+        self._line = line
         self._host = host
 
     def connect(self) -> Deferred[IStreamLeg]:
@@ -39,7 +60,7 @@ class HailDialer:
 
     async def _connect(self) -> IStreamLeg:
         leg: IStreamLeg = await self._host.dial()
-        leg.write(HAIL)
+        leg.write(self._line)
         within: IStreamLeg = await self._host.secure(leg)
         return within
 
@@ -47,9 +68,10 @@ class HailDialer:
 class HailAcceptor(Service):
     """Takes the word away; what is within is for whoever recognizes it."""
 
-    def __init__(self, host: IAcceptHost) -> None:
+    def __init__(self, line: bytes, host: IAcceptHost) -> None:
         self._host = host
-        self._opening = Opening(HAIL)
+        self._line = Line(len(line))
+        self._opening = Opening(line)
 
     def startService(self) -> None:
         super().startService()
@@ -60,7 +82,7 @@ class HailAcceptor(Service):
         super().stopService()
 
     async def _on_hailed(self, connection: IIncomingConnection) -> IStreamLeg:
-        await connection.leg.take(HailWord())
+        await connection.leg.take(self._line)
         leg: IStreamLeg = connection.leg
         return leg
 
@@ -73,14 +95,14 @@ class HailCarrier:
     summary = "TCP with a word before it."
     capabilities = CarrierCapabilities()
     table = "hail"
-    dial_options = None
-    accept_options = None
+    dial_options = HailOptions
+    accept_options = HailOptions
 
-    def make_dialer(self, options: Any, host: IDialHost) -> HailDialer:
-        return HailDialer(host)
+    def make_dialer(self, options: HailOptions, host: IDialHost) -> HailDialer:
+        return HailDialer(options.line, host)
 
-    def make_acceptor(self, options: Any, port: int, host: IAcceptHost) -> HailAcceptor:
-        return HailAcceptor(host)
+    def make_acceptor(self, options: HailOptions, port: int, host: IAcceptHost) -> HailAcceptor:
+        return HailAcceptor(options.line, host)
 
 
 carrier = HailCarrier()

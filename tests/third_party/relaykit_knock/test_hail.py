@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from relaykit_knock.hail import HAIL, carrier
+from relaykit_knock.hail import HailOptions, carrier
 
 
 class Host:
@@ -46,7 +46,7 @@ class HailTests(SynchronousTestCase):
         """It provides what relaykit asks of a carrier, and is found by its name."""
         host: Any = Host()
         verifyObject(ICarrier, carrier)
-        verifyObject(ILegDialer, carrier.make_dialer(None, host))
+        verifyObject(ILegDialer, carrier.make_dialer(HailOptions(), host))
         reference = CarrierReference("hail", "relaykit_knock.hail")
         verifyObject(ICarrierReference, reference)
         self.assertIs(Carriers.from_references([reference]).get("hail"), carrier)
@@ -54,12 +54,13 @@ class HailTests(SynchronousTestCase):
     def test_both_halves(self) -> None:
         """What is said after the word at one end comes first at the other."""
         host: Any = Host()
-        acceptor = carrier.make_acceptor(None, 0, host)
+        options = HailOptions(word="Ahoy")
+        acceptor = carrier.make_acceptor(options, 0, host)
         acceptor.startService()
         ((recognizer, on_recognized),) = host.recognized.items()
-        leg = self.successResultOf(carrier.make_dialer(None, host).connect())
+        leg = self.successResultOf(carrier.make_dialer(options, host).connect())
         leg.write(b"hello")
-        self.assertEqual([recognizer.recognizes(HAIL[:1]), recognizer.recognizes(HAIL)], [None, True])
+        self.assertEqual([recognizer.recognizes(b"A"), recognizer.recognizes(b"Ahoy\n")], [None, True])
 
         class Connection:
             """What was accepted."""
@@ -73,3 +74,9 @@ class HailTests(SynchronousTestCase):
         self.assertEqual(received.data, b"hello")
         acceptor.stopService()
         self.assertEqual(host.recognized, {})
+
+    def test_options(self) -> None:
+        """The word is one that can be told from everything else."""
+        self.assertEqual(list(HailOptions().problems()), [])
+        for word in ("", "two words", "ahoi\n", "\xe4hoi", "x" * 65):
+            self.assertEqual([each.key for each in HailOptions(word=word).problems()], ["word"], word)
