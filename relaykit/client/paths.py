@@ -225,7 +225,7 @@ class DialHost:
 class _Context:
     """What TLS with the server needs, of files that are looked at whenever it is asked for.
 
-    ``system_authorities`` has the authorities of the system verify the server where the file names nothing else.
+    With ``system_authorities`` those verify the server, where the file names nothing else.
     """
 
     def __init__(self, config: ClientConfig, *, system_authorities: bool) -> None:
