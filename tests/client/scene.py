@@ -61,6 +61,8 @@ class Machine:
         self.services: dict[str, list[MemoryLeg]] = {SERVICE: []}
         self.ports = MemoryPorts(scene.network)
         self.taken: set[int] = set()
+        self.pinned = ""
+        """The one certificate that the server may have; empty for any."""
         self.moved = False
         """Whether its connections to the server can only come from another address than before."""
         nothing: Any = None
@@ -112,7 +114,9 @@ class Machine:
         leg = self.scene.accept()
         self.connections.append(leg)
         if self.tls:
-            return start_tls(self.scene.network, leg, client_context(), server_side=False)
+            return start_tls(
+                self.scene.network, leg, client_context(fingerprint=self.pinned), server_side=False
+            )
         return succeed(leg)
 
     def _dial(self, endpoint: str) -> Deferred[IStreamLeg]:

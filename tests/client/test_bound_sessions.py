@@ -10,7 +10,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.certificates.own import fingerprint
 from relaykit.client.remembered import Remembered, RememberedServers
 from relaykit.client.service import RelayClient
-from relaykit.config.schema import ClientTls
 from relaykit.errors import BindingFailedError, SessionLost
 from relaykit.sansio.control.client_life import STAND_BY_S
 from relaykit.sansio.control.login_proofs import BoundLogin, PeerProof
@@ -162,8 +161,9 @@ class ServerProofTests(SynchronousTestCase):
 
     def test_certificate(self) -> None:
         """A certificate that was asked for is a proof, too."""
-        tls = ClientTls(server_fingerprint="00" * 32)
-        client, told = self.proof_lines(Machine(Scene(), tls=True), bound="off", tls=tls)
+        machine = Machine(Scene(), tls=True)
+        machine.pinned = fingerprint(certificate(OWN).certificate)
+        client, told = self.proof_lines(machine, bound="off")
         self.assertEqual([each["proof"] for each in told], ["certificate", "certificate"])
         self.assertIs(client.status().server_proof, PeerProof.CERTIFICATE)
 
