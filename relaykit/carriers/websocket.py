@@ -10,7 +10,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
@@ -23,6 +23,7 @@ from relaykit.interfaces import ICarrier, ILegDialer
 from relaykit.options import HostAndPort, Options, Problem, SecondsOrOff, doc
 from relaykit.sansio.parsers.first_bytes import OPENINGS, Spoken
 from relaykit.sansio.parsers.recognizing import Opening, Rank
+from relaykit.sansio.service_records import domain_of
 from relaykit.sansio.websocket.frames import WebSocket, WebSocketRole
 from relaykit.sansio.websocket.opening import (
     FRP_PATH,
@@ -150,7 +151,8 @@ class WebSocketDialer:
 
     async def _connect(self) -> IStreamLeg:
         host = self._host
-        stream = await open_websocket(host, await host.dial(), str(host.server), self._options)
+        name = str(evolve(host.server, host=domain_of(host.server.host)))
+        stream = await open_websocket(host, await host.dial(), name, self._options)
         leg: IStreamLeg = await host.secure(stream)
         return leg
 

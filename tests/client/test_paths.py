@@ -217,7 +217,7 @@ class DialHostTests(SynchronousTestCase):
         self.successResultOf(host.dial_datagrams())
         self.assertEqual(asked, ["_relaykit._tcp.a.example"] * 3)
         self.assertEqual(dialed, [("found.example", 443)] * 3)
-        self.assertEqual(host._tls_context().asked_name, b"a.example")
+        self.assertEqual(host._inside.get().asked_name, b"a.example")
 
     def test_unusable_proxy(self) -> None:
         """A proxy that cannot be used fails each connection."""
