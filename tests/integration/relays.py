@@ -73,7 +73,9 @@ class Way:
     @property
     def client(self) -> Table:
         """What it takes at the client."""
+        unverified = {"transport.websocket.verifyCertificate": False} if self.carrier == "wss" else {}
         return {
+            **unverified,
             "transport.protocol": self.carrier,
             "transport.wireProtocol": self.wire,
             "transport.tls.enable": self.tls,

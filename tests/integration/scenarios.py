@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
+from attrs import evolve
+
 from tests.integration.programs import PATIENCE_S
 from tests.integration.relays import RelayTestCase, Way
 from tests.integration.traffic import (
@@ -24,7 +26,7 @@ from tests.integration.traffic import (
     send,
 )
 
-__all__ = ["ENOUGH_BYTES", "MUCH_BYTES", "SOME_WAYS", "EveryPair", "test_each"]
+__all__ = ["ENOUGH_BYTES", "MUCH_BYTES", "SOME_WAYS", "SOME_WEBSOCKETS", "SOME_WSS", "EveryPair", "test_each"]
 
 MANY_USERS = 200
 """Users at once of a proxy."""
@@ -42,6 +44,12 @@ SOME_WAYS = (
     Way("v2", tls=False, mux=False),
 )
 """Each setting in both positions, for what takes longer."""
+
+SOME_WEBSOCKETS = tuple(evolve(each, carrier="websocket") for each in SOME_WAYS)
+"""The same over WebSocket."""
+
+SOME_WSS = tuple(evolve(each, carrier="wss") for each in SOME_WAYS if each.tls)
+"""The same over WebSocket within TLS, which frp's server does not take."""
 
 
 class Named(Protocol):

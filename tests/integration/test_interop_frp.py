@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from tests.integration.programs import frp_command, missing_frp
-from tests.integration.relays import Way, every_way
-from tests.integration.scenarios import SOME_WAYS, EveryPair, test_each
-
-SOME_WEBSOCKETS = tuple(Way(each.wire, each.tls, each.mux, carrier="websocket") for each in SOME_WAYS)
+from tests.integration.relays import every_way
+from tests.integration.scenarios import SOME_WAYS, SOME_WEBSOCKETS, EveryPair, test_each
 
 
 @test_each("check_traffic", every_way("v1", "v2"))

@@ -7,7 +7,15 @@ import threading
 
 from tests.integration.programs import Program, free_port, relaykit_command
 from tests.integration.relays import NOTHING, RelayTestCase, Table, Way, every_way
-from tests.integration.scenarios import ENOUGH_BYTES, MUCH_BYTES, SOME_WAYS, EveryPair, test_each
+from tests.integration.scenarios import (
+    ENOUGH_BYTES,
+    MUCH_BYTES,
+    SOME_WAYS,
+    SOME_WEBSOCKETS,
+    SOME_WSS,
+    EveryPair,
+    test_each,
+)
 from tests.integration.traffic import (
     FROM_SERVICE,
     FROM_USER,
@@ -23,10 +31,10 @@ from tests.integration.traffic import (
 )
 
 
-@test_each("check_traffic", every_way("v1", "v2"))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS, *SOME_WSS))
 @test_each("check_one_direction_ends", every_way("v1", transforms=[False]))
-@test_each("check_server_killed", SOME_WAYS)
-@test_each("check_client_killed", SOME_WAYS)
+@test_each("check_server_killed", SOME_WAYS + SOME_WEBSOCKETS[2:] + SOME_WSS)
+@test_each("check_client_killed", SOME_WAYS + SOME_WEBSOCKETS[:2] + SOME_WSS)
 class OurPairTests(EveryPair):
     """Both ends are ours."""
 
@@ -39,6 +47,8 @@ ANSWER = b"all of it arrived, and you had ended before this was sent"
 
 
 @test_each("check_half_close", every_way("auto"))
+@test_each("check_half_close", every_way("auto", transforms=[False], carrier="websocket"))
+@test_each("check_half_close", [Way("auto", True, mux, carrier="wss") for mux in (False, True)])
 class HalfCloseTests(RelayTestCase):
     """Where both ends are ours, the end of one direction does not end the other."""
 
@@ -90,6 +100,10 @@ class SpeedTests(RelayTestCase):
     def test_slow_reader_direct(self) -> None:
         """The same where each user has a connection, and the kernel moves the bytes."""
         self.check_slow_reader(Way("v2", tls=False, mux=False))
+
+    def test_slow_reader_websocket(self) -> None:
+        """The same over WebSocket."""
+        self.check_slow_reader(Way("v2", tls=False, mux=False, carrier="websocket"))
 
     def test_slow_reader_transforms(self) -> None:
         """The same through encryption and compression."""

@@ -190,6 +190,10 @@ class BrokenOffTests(FaultTestCase):
         """Nothing is left of users who left, where each has a connection of its own."""
         self.check(DIRECT)
 
+    def test_websocket(self) -> None:
+        """Nothing is left of users who left, where each has a WebSocket connection of its own."""
+        self.check({**DIRECT, "transport.protocol": "websocket"})
+
     def test_half_close(self) -> None:
         """A user who only ended its own direction gets all that the service has to say, for long."""
         self.begin({})

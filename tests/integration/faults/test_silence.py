@@ -247,6 +247,14 @@ class FrozenWayTests(FrozenTestCase):
         """Neither."""
         self.check_way({"transport.tcpMux": False, "transport.tls.enable": False})
 
+    def test_websocket(self) -> None:
+        """Mux, over WebSocket."""
+        self.check_way({"transport.protocol": "websocket"})
+
+    def test_direct_websocket(self) -> None:
+        """WebSocket, without mux."""
+        self.check_way({"transport.protocol": "websocket", "transport.tcpMux": False})
+
     def test_direct_older(self) -> None:
         """Neither, in the older version of the wire."""
         self.check_way(
