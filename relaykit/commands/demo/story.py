@@ -99,7 +99,7 @@ def event_words(who: str, event: Mapping[str, Any]) -> str:
     if "protocol" in event:
         return f"has a direct path with {event['peer']}, {_MADE_OF[event['protocol']]}"
     if "other" in event:
-        return "sends this user through the relay, by the visitor that fallbackTo names"
+        return "sends this user through the relay instead (fallbackTo)"
     if _is_refusal(event):
         return f"gets no direct path: {event['reason']}"
     return ""
