@@ -220,3 +220,67 @@ class RestartTests(SudpTestCase):
         user.send(b"too early")
         self.provide()
         user.ask(b"in time")
+
+
+DIRECT: Table = {"direct": True}
+
+
+class DirectTests(SudpTestCase):
+    """Ends that go past the server where they can."""
+
+    def direct_pair(self) -> tuple[Program, Program]:
+        """Both ends, ready."""
+        return self.provide(proxy=DIRECT), self.visit(visitor=DIRECT)
+
+    def carried(self, port: int) -> None:
+        """Has users of both kinds of proxy ask: with every size, and many at once."""
+        user = self.user(port)
+        for size in (1, 0, 1372, FRP_BYTES, MOST_BYTES):
+            user.ask(bytes(each % 251 for each in range(size)))
+        ask_all(port, MANY_USERS)
+
+    def test_directly(self) -> None:
+        """Through our server users come directly, whatever their number and their datagrams' sizes."""
+        self.start_server()
+        provider, visiting = self.direct_pair()
+        for number, port in enumerate((self.port, self.sealed_port), 1):
+            self.user(port).ask(b"the relay first")
+            visiting.wait_for("] a direct path with", number)
+            provider.wait_for("] a direct path with", number)
+            self.carried(port)
+
+    def test_visitor_restarted(self) -> None:
+        """A visitor that was killed and comes back has a direct path again."""
+        self.start_server()
+        provider, visiting = self.direct_pair()
+        for paths in (1, 2):
+            self.user().ask(b"hello")
+            provider.wait_for("[secret] a direct path with", paths)
+            self.user().ask(b"directly")
+            visiting.kill()
+            if paths == 1:
+                visiting = self.visit(visitor=DIRECT)
+
+    def test_frp_server(self) -> None:
+        """A server of frp's carries all, encrypted or not, and both ends say so once for each entry."""
+        if reason := missing_frp():
+            raise SkipTest(reason)
+        self.server_command = frp_command("frps")
+        self.start_server()
+        ends = self.direct_pair()
+        for port in (self.port, self.sealed_port):
+            user = self.user(port)
+            for size in (1, 100, FRP_BYTES):
+                user.ask(bytes(each % 251 for each in range(size)))
+            ask_all(port, MANY_USERS)
+        for end in ends:
+            self.assertEqual(end.output.count("the relay carries all datagrams"), 2)
+
+    def test_one_end(self) -> None:
+        """Where only one end has the key nobody is served, and the visitor's log says what is missing."""
+        self.start_server()
+        self.provide(proxy=DIRECT)
+        visiting = self.visit()
+        self.user().send(b"anybody?")
+        visiting.wait_for("the proxy has direct = true, which its visitors need, too")
+        self.assertEqual(self.service.peers, set())
