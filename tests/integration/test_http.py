@@ -26,7 +26,7 @@ from tests.integration.programs import (
     missing_frp,
 )
 from tests.integration.relays import NOTHING, RelayTestCase, Table, Way, every_way
-from tests.integration.scenarios import test_each
+from tests.integration.scenarios import SOME_WEBSOCKETS, test_each
 from tests.integration.test_health_checks import BUSY, UNHURRIED_S, WebService, named
 from tests.integration.test_proxy_protocol import take_header
 from tests.integration.traffic import (
@@ -267,7 +267,7 @@ class HttpTestCase(RelayTestCase):
         self.assertEqual(user.ask("a.example").status, 200)
 
 
-@test_each("check_traffic", every_way("v1", "v2"))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3]))
 class OursTests(HttpTestCase):
     """Both ends are ours."""
 

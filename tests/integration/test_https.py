@@ -16,7 +16,7 @@ from relaykit.sansio.parsers.proxy_protocol import PROXY_HEADER, VERSIONS
 from tests.integration.certificates import Authority
 from tests.integration.programs import PATIENCE_S, Program, free_port, free_ports, frp_command, missing_frp
 from tests.integration.relays import NOTHING, RelayTestCase, Table, Way, every_way
-from tests.integration.scenarios import test_each
+from tests.integration.scenarios import SOME_WEBSOCKETS, test_each
 from tests.integration.traffic import (
     FROM_SERVICE,
     FROM_USER,
@@ -142,7 +142,7 @@ class HttpsTestCase(RelayTestCase):
         self.assertEqual(self.answer_to(b"GET / HTTP/1.1\r\nHost: one.example\r\n\r\n"), b"")
 
 
-@test_each("check_traffic", every_way("v1", "v2"))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3]))
 class OursTests(HttpsTestCase):
     """Both ends are ours."""
 
@@ -281,7 +281,7 @@ class SharedPortTests(HttpsTestCase):
         self.check(frp_command("frps"), self.client_command)
 
 
-@test_each("check_traffic", every_way("v1", "v2"))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3]))
 class FrpcTests(HttpsTestCase):
     """Our server, and frp's client."""
 
@@ -289,7 +289,7 @@ class FrpcTests(HttpsTestCase):
     client_command = frp_command("frpc")
 
 
-@test_each("check_traffic", every_way("v1", "v2"))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3]))
 class FrpsTests(HttpsTestCase):
     """Frp's server, and our client."""
 

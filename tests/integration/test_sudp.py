@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from attrs import frozen
@@ -10,7 +11,7 @@ from twisted.trial.unittest import SkipTest
 
 from tests.integration.datagram_traffic import DatagramService, DatagramUser, ask_all
 from tests.integration.programs import Program, free_ports, frp_command, missing_frp, relaykit_command
-from tests.integration.relays import SECRET_KEY, RelayTestCase, Table
+from tests.integration.relays import NOTHING, SECRET_KEY, RelayTestCase, Table
 
 MANY_USERS = 50
 """Users at once of one visitor."""
@@ -111,13 +112,16 @@ def test_every_pair(cls: Any) -> Any:
 class EveryPairTestCase(SudpTestCase):
     """Every provider with every visitor."""
 
+    table: Table = NOTHING
+    """What both say besides."""
+
     def check_pair(self, provider: End, visitor: End) -> None:
         """Every user is answered with what it says, small or large, as far as the format has room."""
         if (provider.is_frp or visitor.is_frp) and (reason := missing_frp()):
             raise SkipTest(reason)
         self.start_server()
-        self.provide(provider)
-        self.visit(visitor)
+        self.provide(provider, **self.table)
+        self.visit(visitor, **self.table)
         ours = self.server_command == relaykit_command("frps")
         whole = ours and provider.is_binary and visitor.is_binary
         for port in (self.port, self.sealed_port):
@@ -154,6 +158,18 @@ class FrpServerTests(EveryPairTestCase):
             for visitor in ENDS
             if not (provider.is_frp and visitor.is_frp)
         )
+
+
+@test_every_pair
+class WebSocketTests(EveryPairTestCase):
+    """The same over WebSocket."""
+
+    table: Table = MappingProxyType({"transport.protocol": "websocket"})
+
+    @staticmethod
+    def pairs() -> Iterator[tuple[End, End]]:
+        """Both ends ours, and one of them frp's."""
+        return iter(((OUR_END, OUR_END), (OUR_END, End(True, "v1")), (End(True, "v2"), OUR_END)))
 
 
 class AdmissionTests(SudpTestCase):

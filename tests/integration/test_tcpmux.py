@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from relaykit.proxies.tcpmux import CONNECTED, NOT_FOUND, UNAUTHORIZED
 from tests.integration.programs import PATIENCE_S, Program, free_port, frp_command, missing_frp
 from tests.integration.relays import NOTHING, RelayTestCase, Table, Way, every_way
-from tests.integration.scenarios import test_each
+from tests.integration.scenarios import SOME_WEBSOCKETS, test_each
 from tests.integration.traffic import (
     FROM_SERVICE,
     FROM_USER,
@@ -128,7 +128,7 @@ class TcpmuxTestCase(RelayTestCase):
         self.assertEqual(self.answer_to(early), b"HTTP/1.1 299 By The Service\r\n\r\n")
 
 
-@test_each("check_traffic", every_way("v1", "v2"))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3]))
 @test_each("check_passthrough", every_way("v2", transforms=(False,)))
 class OursTests(TcpmuxTestCase):
     """Both ends are ours."""
@@ -195,7 +195,7 @@ class OursTests(TcpmuxTestCase):
             self.assertIn(text, done.stdout.decode())
 
 
-@test_each("check_traffic", every_way("v1", "v2"))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3]))
 @test_each("check_passthrough", every_way("v1", transforms=(False,)))
 class FrpcTests(TcpmuxTestCase):
     """Our server, and frp's client."""
@@ -204,7 +204,7 @@ class FrpcTests(TcpmuxTestCase):
     client_command = frp_command("frpc")
 
 
-@test_each("check_traffic", every_way("v1", "v2"))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3]))
 @test_each("check_passthrough", every_way("v1", transforms=(False,)))
 class FrpsTests(TcpmuxTestCase):
     """Frp's server, and our client."""

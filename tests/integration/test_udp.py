@@ -12,7 +12,7 @@ from tests.integration.dataplane.test_ports import has_ipv6
 from tests.integration.faults.cutter import Cutter
 from tests.integration.programs import Program, free_port, frp_command, missing_frp
 from tests.integration.relays import NOTHING, RelayTestCase, Table, Way
-from tests.integration.scenarios import test_each
+from tests.integration.scenarios import SOME_WEBSOCKETS, SOME_WSS, test_each
 from tests.integration.traffic import LOOPBACK
 
 MANY_USERS = 300
@@ -128,7 +128,7 @@ class UdpTestCase(RelayTestCase):
         ask_all(self.port, MANY_USERS)
 
 
-@test_each("check_traffic", [*WAYS, Way("auto", tls=True, mux=True)])
+@test_each("check_traffic", [*WAYS, Way("auto", tls=True, mux=True), *SOME_WEBSOCKETS[2:], *SOME_WSS])
 @test_each("check_work_connection_lost", BARE)
 @test_each("check_life", BARE)
 class OurPairTests(UdpTestCase):
@@ -221,7 +221,7 @@ class FrpsSizesTests(SizesTestCase):
         self.check_sizes("v2", 65_507, 49_000, LARGER + bytes(45_000))
 
 
-@test_each("check_traffic", WAYS)
+@test_each("check_traffic", [*WAYS, *SOME_WEBSOCKETS[1:3]])
 @test_each("check_work_connection_lost", BARE)
 @test_each("check_life", BARE)
 class FrpcTests(UdpTestCase):
@@ -231,7 +231,7 @@ class FrpcTests(UdpTestCase):
     client_command = frp_command("frpc")
 
 
-@test_each("check_traffic", WAYS)
+@test_each("check_traffic", [*WAYS, *SOME_WEBSOCKETS[1:3]])
 @test_each("check_work_connection_lost", BARE)
 @test_each("check_life", BARE)
 class FrpsTests(UdpTestCase):
