@@ -20,18 +20,28 @@ __all__ = [
     "PREDICTION_WINDOW",
     "SCATTER_MAX",
     "SCATTER_PER_S",
+    "SCATTER_SOCKETS",
     "SOCKETS",
     "SOCKETS_MIN",
     "SPREAD_AT_ONCE",
     "SPREAD_LOW_ROUNDS",
     "SPREAD_ROUNDS_S",
+    "SPREAD_SOCKETS",
     "PortScan",
     "Target",
     "sockets_wanted",
 ]
 
-SOCKETS: Mapping[Strategy, int] = {Strategy.SPREAD: 256, Strategy.SCATTER: 64}
-"""Most sockets that a strategy wants; one otherwise.  With 256 one guess in 252 hits one of them."""
+SPREAD_SOCKETS = 256
+"""Most sockets of an end that sends from many while the other guesses: one guess in 252 hits one of them.
+Each takes a port of the NAT.  A household that shares an address with others may have fewer ports (240, by
+MAP-E), and then has none left for other peers until its NAT has forgotten them."""
+
+SCATTER_SOCKETS = 64
+"""Most of each end where both guess."""
+
+SOCKETS: Mapping[Strategy, int] = {Strategy.SPREAD: SPREAD_SOCKETS, Strategy.SCATTER: SCATTER_SOCKETS}
+"""Most sockets that a strategy wants; one otherwise."""
 
 SOCKETS_MIN = 8
 """Fewest that it wants: some of what they send is lost."""
