@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.logger import globalLogBeginner, textFileLogObserver
 
 from relaykit.assembly import RoleFiles, read_client
 from relaykit.client.network import Network, make_network
 from relaykit.client.service import RelayClient
+from relaykit.commands.runner import ProcessRunner
 from relaykit.tuning import prepare_process
 from tests.natlab.rendezvous import is_public
 
@@ -33,9 +35,12 @@ def main(file: str) -> None:
     client = RelayClient(
         assembly.loaded, assembly.token, assembly.types, reactor, make_network=_network_of_laboratory
     )
-    client.startService()
-    running: Any = reactor
-    running.run()
+
+    def begin() -> Deferred[None]:
+        client.startService()
+        return client.when_first_login().addCallback(lambda _: None)
+
+    ProcessRunner(reactor, begin, client.stopService).run()
 
 
 def _network_of_laboratory(config: ClientConfig, reactor: Any) -> Network:

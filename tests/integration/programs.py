@@ -362,14 +362,19 @@ class Program:
 
     def listening_ports(self) -> set[int]:
         """The TCP ports that it listens on."""
+        return set(self._ports("tcp", _LISTENING))
+
+    def udp_ports(self) -> list[int]:
+        """The ports of its UDP sockets."""
+        return sorted(self._ports("udp"))
+
+    def _ports(self, protocol: str, state: str = "") -> Iterator[int]:
         folder = Path(f"/proc/{self._process.pid}/net")
         own = set(self._open())
-        return {
-            int(fields[1].rpartition(":")[2], 16)
-            for table in ("tcp", "tcp6")
-            for fields in map(str.split, (folder / table).read_text().splitlines()[1:])
-            if fields[3] == _LISTENING and f"socket:[{fields[9]}]" in own
-        }
+        for table in (protocol, f"{protocol}6"):
+            for fields in map(str.split, (folder / table).read_text().splitlines()[1:]):
+                if state in ("", fields[3]) and f"socket:[{fields[9]}]" in own:
+                    yield int(fields[1].rpartition(":")[2], 16)
 
     def ports_towards(self, port: int) -> set[int]:
         """The local ports of its TCP connections to a port elsewhere."""

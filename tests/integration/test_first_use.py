@@ -20,9 +20,10 @@ from pathlib import Path
 
 from tests.commands.test_systemd import need_systemd
 from tests.integration.programs import PATIENCE_S, Program, free_port, free_ports
+from tests.integration.ssh import SshServer
 from tests.integration.terminals import TerminalTestCase
 from tests.integration.traffic import LOOPBACK, receive_exactly
-from tests.integration.walkthrough import HOST, SshServer, WalkTestCase, line_of, need
+from tests.integration.walkthrough import HOST, WalkTestCase, line_of, need
 from tests.layering import ROOT
 
 _HEXADECIMAL = re.compile(r"\b(?:sha256:)?[0-9a-f]{40,64}\b")

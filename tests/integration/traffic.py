@@ -25,6 +25,7 @@ __all__ = [
     "end_of",
     "exchange",
     "obey",
+    "order",
     "order_download",
     "order_echoes",
     "order_exchange",
@@ -104,9 +105,14 @@ def send(connection: socket.socket, pattern: Pattern, count: int) -> None:
         connection.sendall(pattern.at(position, min(PIECE_BYTES, count - position)))
 
 
-def receive(connection: socket.socket, pattern: Pattern, count: int, piece: int = PIECE_BYTES) -> None:
-    """Receives so many bytes and compares each with the pattern, by its position."""
-    position = 0
+def receive(
+    connection: socket.socket, pattern: Pattern, count: int, piece: int = PIECE_BYTES, begin: int = 0
+) -> None:
+    """Receives what is left of so many bytes and compares each with the pattern, by its position.
+
+    ``begin`` of them have been received before.
+    """
+    position = begin
     while position < count:
         data = connection.recv(min(piece, count - position))
         if not data:
@@ -202,7 +208,7 @@ def order_exchange(port: int, count: int, source: str = "", before: bytes = b"")
 
 def order_download(port: int, count: int, piece: int = PIECE_BYTES, buffers: int = 0) -> None:
     """A user to whom so many bytes are sent; the service closes as soon as it has sent them."""
-    with _order(port, "download", count, buffers) as user:
+    with order(port, "download", count, buffers) as user:
         receive(user, FROM_SERVICE, count, piece)
         _expect_end(user)
 
@@ -212,13 +218,14 @@ def order_upload(port: int, count: int) -> None:
 
     Whether they arrived, the service knows: :meth:`Service.wait_served`.
     """
-    with _order(port, "upload", count) as user:
+    with order(port, "upload", count) as user:
         send(user, FROM_USER, count)
 
 
-def _order(port: int, order: str, count: int, buffers: int = 0) -> socket.socket:
+def order(port: int, what: str, count: int = 0, buffers: int = 0) -> socket.socket:
+    """A user who has ordered something of :func:`obey`; ``buffers`` as :func:`dial` has it."""
     user = dial(port, buffers=buffers)
-    user.sendall(_in_words(order, count))
+    user.sendall(_in_words(what, count))
     return user
 
 

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.integration.programs import PATIENCE_S, Program, ProgramFailed, free_port
+from tests.integration.programs import PATIENCE_S, Program
 from tests.integration.traffic import LOOPBACK
 from tests.layering import ROOT
 
-__all__ = ["LISTINGS", "SshServer", "WalkTestCase", "line_of", "need", "path_of"]
+__all__ = ["LISTINGS", "WalkTestCase", "line_of", "need", "path_of"]
 
 LISTINGS = ROOT / "docs" / "listings"
 """Where every example of the documentation is."""
@@ -164,46 +164,3 @@ class WalkTestCase(SynchronousTestCase):
                 time.sleep(0.05)  # a port tells nobody that somebody listens there
             else:
                 return
-
-
-class SshServer:
-    """An sshd of the test's own, with a client that knows it as :data:`HOST`."""
-
-    def __init__(self, case: WalkTestCase) -> None:
-        need("sshd", "ssh", "ssh-keygen")
-        self.port = free_port()
-        folder = case.folder / "sshd"
-        folder.mkdir(mode=0o700)
-        for key in ("host", "user"):
-            case.do(f"ssh-keygen -q -t ed25519 -N '' -f {folder}/{key}")
-        (folder / "authorized_keys").write_bytes((folder / "user.pub").read_bytes())
-        known = (folder / "host.pub").read_text()
-        (folder / "known_hosts").write_text(f"behind-the-nat {known}")
-        (folder / "sshd_config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
-            f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nPasswordAuthentication no\n"
-            "PermitRootLogin yes\n"
-        )
-        (folder / "ssh_config").write_text(
-            f"Host *\n  HostName 127.0.0.1\n  HostKeyAlias behind-the-nat\n  IdentityFile {folder}/user\n"
-            f"  UserKnownHostsFile {folder}/known_hosts\n  StrictHostKeyChecking yes\n  BatchMode yes\n"
-        )
-        case.command(
-            "ssh", f'exec {path_of("ssh")} -F {folder}/ssh_config "$@" "echo reached \\$SSH_CONNECTION"'
-        )
-        self.program = Program((path_of("sshd"), "-D", "-e", "-f", f"{folder}/sshd_config"), folder)
-        case.addCleanup(self.program.stop)
-        if not self._lets_in(case):
-            raise SkipTest(f"sshd lets nobody in on this machine: {self.program.output}")
-
-    def _lets_in(self, case: WalkTestCase) -> bool:
-        """Whether its user gets in without relaykit; not if sshd has no folder or the account is locked."""
-        try:
-            self.program.wait_for(f"Server listening on 127.0.0.1 port {self.port}")
-        except ProgramFailed:
-            return False
-        direct = [str(case.programs / "ssh"), "-p", str(self.port), HOST]
-        done = subprocess.run(
-            direct, env=dict(case.environ), stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
-        return done.returncode == 0

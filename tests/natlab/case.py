@@ -24,7 +24,7 @@ from tests.natlab.namespaces import entered, why_not
 from tests.natlab.rendezvous import STUN, Rendezvous, Result, known, network_info
 from tests.natlab.rules import KINDS, parse_kind, ruleset
 
-__all__ = ["NatLabCase", "tried_again"]
+__all__ = ["NatLabCase", "need_lab", "tried_again"]
 
 ATTEMPTS = 8 if why_short() else 1
 """How often a laboratory is asked.  Routers and peers go by when datagrams arrive, and a machine that stands
@@ -41,6 +41,13 @@ LabTest = Callable[..., Coroutine[Any, Any, None]]
 def _why_not() -> str:
     kinds = (*KINDS.values(), parse_kind("port+ban"))
     return why_not(*(ruleset(kind, SERVER[0]) for kind in kinds))
+
+
+def need_lab() -> None:
+    """Skips the test where there can be no laboratory."""
+    reason = _why_not()
+    if reason:
+        raise SkipTest(f"no NAT laboratory here: {reason}")
 
 
 def tried_again(test: LabTest) -> LabTest:
@@ -74,9 +81,7 @@ class NatLabCase(TestCase):
 
     def setUp(self) -> None:
         """Looks whether there can be a laboratory."""
-        reason = _why_not()
-        if reason:
-            raise SkipTest(f"no NAT laboratory here: {reason}")
+        need_lab()
 
     def make_lab(self, a: str, b: str, delay_s: float = 0.0, loss: float = 0.0, **how: Any) -> NatLab:
         """A laboratory for this test."""

@@ -167,6 +167,18 @@ class NatLab:
             )
         run([*within(router), "conntrack", "-F"], check=False)
 
+    def move(self, side: str, host: str) -> None:
+        """Gives a router, and with it all behind it, another outer address of its network."""
+        before, self.wan[side] = self.wan[side], host
+        gateway = f"{self._nets[side]}.1"
+        moved = (
+            f"addr del {before}/28 dev wan0",
+            f"addr add {host}/28 dev wan0",
+            f"route replace default via {gateway}",
+        )
+        ip_batch(moved, self.space(f"r{side}"))
+        self.set_nat(side, self._kinds[side])
+
     def flows(self, side: str) -> int:
         """How many flows a router keeps in its table."""
         return int(run([*within(self.space(f"r{side}")), "conntrack", "-C"]))
@@ -174,9 +186,14 @@ class NatLab:
     def weather(self, reactor: Any, delay_s: float = 0.0, loss: float = 0.0, seed: int = 1) -> None:
         """From now on all datagrams through the Internet are late by ``delay_s``, or lost."""
         with entered(self.space("core")):
-            self._weather = Weather(reactor, delay_s, loss, seed)
-            configure({"ipv4/conf/all/rp_filter": "0", f"ipv4/conf/{Weather.NAME}/rp_filter": "0"})
+            self._weather = Weather(reactor, delay_s, loss, seed=seed)
+        self.route_through_weather()
+
+    def route_through_weather(self) -> None:
+        """From now on all datagrams go through the device of :mod:`tests.natlab.weather`, which is there."""
         core = self.space("core")
+        with entered(core):
+            configure({"ipv4/conf/all/rp_filter": "0", f"ipv4/conf/{Weather.NAME}/rp_filter": "0"})
         ip_batch([f"link set {Weather.NAME} up mtu 1500 txqueuelen 5000"], core)
         routing = [f"rule add iif {each} lookup 100" for each in self._core_interfaces()]
         for family in ("-4", "-6"):

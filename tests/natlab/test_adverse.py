@@ -26,6 +26,9 @@ _reactor: Any = reactor
 
 SECRET = Secret("a secret")
 
+STARTS, START_EVERY_S = 6, 0.05
+"""How often, and when, routers start again: a punch takes 0.1 s on an idle machine."""
+
 
 class AdverseTests(NatLabCase):
     """Routers that make it hard."""
@@ -70,6 +73,23 @@ class AdverseTests(NatLabCase):
     async def test_banned(self) -> None:
         """Firewalls that let nobody in any more who sent unasked are not provoked."""
         await self.each([("port+ban", "port+ban"), ("port+ban", "symrnd")])
+
+    @tried_again
+    async def test_routers_start_again_meanwhile(self) -> None:
+        """Routers that start again in the middle of a punch, with the same ports, do not end it."""
+        need("conntrack")
+        lab = self.make_lab("port", "portshift", 0.025)
+        rendezvous = await self.begin(lab)
+        punching, under_way = Deferred.fromCoroutine(rendezvous.punch()), 0
+        for _ in range(STARTS):
+            await deferLater(_reactor, START_EVERY_S)
+            under_way += not punching.called
+            lab.set_nat("a", "port")
+            lab.set_nat("b", "portshift")
+        result = await punching
+        self.addCleanup(result.close)
+        self.assertTrue(result.worked, result)
+        self.assertGreater(under_way, 0)
 
 
 class LastingTests(NatLabCase):
