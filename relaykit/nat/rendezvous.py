@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from relaykit.driver import CoreDriver
 from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError
+from relaykit.escaping import shown
 from relaykit.interfaces import IInitiator, IRendezvous, IRendezvousPoint
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.rendezvous_messages import RendezvousRequest, from_body, proof_of, to_body
@@ -60,6 +61,19 @@ class RendezvousPoints(CoreDriver[RendezvousRecord]):
     def open(self, proxy: IRegisteredProxy, admit: Callable[[IInitiator], None]) -> IRendezvousPoint:
         return _RendezvousPoint(self, proxy, admit)
 
+    def astray(self, name: str, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
+        """Nobody takes this signal for the proxy of a name: whoever asks for a rendezvous is told so.
+
+        :raises RemoteProtocolError: it makes no sense.
+        """
+        message = from_body(body)
+        if isinstance(message, RendezvousRequest):
+            initiator = _initiator(sender)
+            refusal = RefusedError(RefusalCode.UNKNOWN_PROXY, f"custom listener for [{shown(name)}] doesn't exist")
+            self._core.refuse(initiator, message, refusal)
+            self._tell_refused(name, initiator, refusal)
+            self.step()
+
     # --- for rendezvous points
 
     def received(self, point: _RendezvousPoint, sender: ISignalPeer, body: Mapping[str, Any]) -> bool:
@@ -104,17 +118,20 @@ class RendezvousPoints(CoreDriver[RendezvousRecord]):
             initiator, request, _party(PeerRole.RESPONDER, proxy.name, proxy), admit, now
         )
         if refusal is not None:
-            self.log.warn(
-                "[{run}] [{proxy}] a rendezvous asked for by {origin} is refused: {reason}",
-                run=initiator.client,
-                proxy=proxy.name,
-                origin=initiator.seen_as,
-                reason=refusal.text,
-                stranger=host_of(initiator.seen_as),
-                code=refusal.code.value,
-                ended=Ended.REFUSED.value,
-                problem="rendezvous-refused",
-            )
+            self._tell_refused(proxy.name, initiator, refusal)
+
+    def _tell_refused(self, name: str, initiator: Party, refusal: RefusedError) -> None:
+        self.log.warn(
+            "[{run}] [{proxy}] a rendezvous asked for by {origin} is refused: {reason}",
+            run=initiator.client,
+            proxy=name,
+            origin=initiator.seen_as,
+            reason=refusal.text,
+            stranger=host_of(initiator.seen_as),
+            code=refusal.code.value,
+            ended=Ended.REFUSED.value,
+            problem="rendezvous-refused",
+        )
 
     def _send(self) -> bool:
         deliveries = self._core.to_send()

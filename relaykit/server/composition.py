@@ -273,11 +273,12 @@ class Composition:
             lambda time: network.poller.exhaustion.met_since(time) or acceptor.is_deaf_since(time),
         )
         sessions = Sessions(rules)
+        rendezvous = RendezvousPoints(ServerRendezvous(os.urandom, lambda: parts.stun_ports()), reactor)
         host = ServerHost(
             reactor,
             self._ports(network, sessions, shared_ports),
             data_plane,
-            RendezvousPoints(ServerRendezvous(os.urandom, lambda: parts.stun_ports()), reactor),
+            rendezvous,
             sessions.release_if_dead,
         )
         ingresses = RunningIngresses(host, self.ingress_options, reactor)
@@ -290,6 +291,7 @@ class Composition:
             Budgets(config.bandwidth),
             sessions.release_if_dead,
             config.max_proxies_per_client,
+            rendezvous.astray,
         )
         first_messages = FirstMessages(
             partial(_make_opening, rules.binding.salt),

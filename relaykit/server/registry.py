@@ -232,6 +232,7 @@ class Registry:
 
     :param most_per_client: proxies that one client may have, those that are being exposed included; 0
         or less: as many as there may be of all.
+    :param astray: is told of signals for a name that nobody takes any for.
     """
 
     log = Logger()
@@ -246,8 +247,10 @@ class Registry:
         budgets: Budgets,
         release: Callable[[str], Deferred[bool]] = lambda run_id: succeed(False),
         most_per_client: int = MAX_PROXIES_PER_CLIENT,
+        astray: Callable[[str, ISignalPeer, Mapping[str, Any]], None] = lambda name, sender, body: None,
     ) -> None:
         self._release = release
+        self._astray = astray
         self._most_per_client = most_per_client if most_per_client > 0 else MAX_PROXIES
         self._types = types
         self._ingresses = ingresses
@@ -354,11 +357,13 @@ class Registry:
         await exposure.visited(visit)
 
     async def signal(self, name: str, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
-        """Hands a signal to the exposure of this name; what nobody takes is dropped."""
+        """Hands a signal to the exposure of this name, or to who deals with what nobody takes."""
         proxy = self._proxies.get(name)
         exposure = None if proxy is None else proxy.exposure
         if exposure is not None and ISignalReceiver.providedBy(exposure):
             await exposure.signal_received(sender, body)
+        else:
+            self._astray(name, sender, body)
 
     async def _expose(self, proxy: RegisteredProxy, ingress: IIngress) -> IExposure:
         """Opens a proxy, or has it join its group where its type can be grouped."""

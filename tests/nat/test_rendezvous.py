@@ -11,7 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.errors import RefusalCode, RemoteProtocolError, RendezvousFailedError, RendezvousRefusedError
 from relaykit.options import VisitorCommon
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
-from relaykit.sansio.nat.client_rendezvous import REQUEST_S
 from relaykit.sansio.nat.rendezvous_messages import KEY, EndReason
 from relaykit.sansio.nat.server_rendezvous import CLIENT_REQUESTS_AT_ONCE, DEADLINES_S, RendezvousState
 from relaykit.testing.conformance import ProxyTypeTests
@@ -116,10 +115,13 @@ class RendezvousPointsTests(SynchronousTestCase):
         self.successResultOf(self.call(visitor))
 
     def test_no_such_proxy(self) -> None:
-        """Nobody answers for a proxy that there is not; the call ends in time."""
-        called = self.call(self.visitor("q"))
-        self.relay.advance(REQUEST_S)
-        self.assertIs(self.failureResultOf(called, RendezvousFailedError).value.reason, EndReason.TIMEOUT)
+        """Who calls a proxy that there is not is told so at once; nothing else is said of one."""
+        visitor = self.visitor("q")
+        self.assertIs(self.refused(self.call(visitor)).code, RefusalCode.UNKNOWN_PROXY)
+        with capturedLogs() as logged:
+            visitor.host.signal({"nonsense": True})
+            self.relay.settle()
+        self.assertEqual([each for each in logged if each.get("problem")], [])
 
     def test_backend_that_does_not_answer(self) -> None:
         """Where the backend takes part in no rendezvous the initiator is told at once."""

@@ -269,7 +269,7 @@ class ServerRendezvous:
             self._check(initiator, request, responder, now)
             admit()
         except RefusedError as refusal:
-            self._send(initiator, RendezvousRefusal(request.id, refusal.code.value, refusal.text))
+            self.refuse(initiator, request, refusal)
             return refusal
         key = self._entropy(KEY_BYTES)
         sides = _Side(initiator, request.id), _Side(responder, self._entropy(16).hex())
@@ -281,6 +281,10 @@ class ServerRendezvous:
         self._send(responder, RendezvousInvitation(sides[1].id, key, responder.seen_as, ports))
         self._send(initiator, RendezvousGrant(request.id, key, initiator.seen_as, ports))
         return None
+
+    def refuse(self, initiator: Party, request: RendezvousRequest, refusal: RefusedError) -> None:
+        """There is nobody whom the initiator could meet, or it may not."""
+        self._send(initiator, RendezvousRefusal(request.id, refusal.code.value, refusal.text))
 
     def received(self, sender: Party, message: RendezvousMessage, now: float) -> None:
         """An end goes on.  What belongs to no rendezvous is ignored: it may have ended meanwhile.
