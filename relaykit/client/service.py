@@ -86,6 +86,8 @@ class RelayClient(MultiService):
         self._login: Deferred[Session] | None = None
         self._awaiting_login: list[Deferred[str]] = []
         self._awaiting_end: list[Deferred[None]] = []
+        self._services_stopped: Deferred[Any] = succeed(None)
+        """Fires once ports, and paths to visitors, are closed."""
         self._life = ClientLife(Backoff(random.random, login_fail_exit=bool(config.login_fail_exit)))
         self._driver: CoreDriver[LifeAction] = CoreDriver(self._life, self._reactor, self._on_action)
         self._actions: dict[LifeAction, Callable[[ClientRun], None]] = {
@@ -362,7 +364,7 @@ class RelayClient(MultiService):
         Deferred.fromCoroutine(self._drained(run)).addErrback(self._defect)
 
     async def _drained(self, run: ClientRun) -> None:
-        await MultiService.stopService(self)
+        self._services_stopped = MultiService.stopService(self)
         if run.data_plane.flows:
             self.log.info(
                 "no new users from now on; {flows} flows get {seconds:g} s to end",
@@ -380,6 +382,7 @@ class RelayClient(MultiService):
             run.session.close(Ended.STOPPED)
             await run.session.over()
         await run.data_plane.when_idle()
+        await self._services_stopped
         self._tell(run, self._life.closed)
 
     def _tell(self, run: ClientRun, step: Callable[[float], None]) -> None:

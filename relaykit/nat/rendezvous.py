@@ -69,7 +69,9 @@ class RendezvousPoints(CoreDriver[RendezvousRecord]):
         message = from_body(body)
         if isinstance(message, RendezvousRequest):
             initiator = _initiator(sender)
-            refusal = RefusedError(RefusalCode.UNKNOWN_PROXY, f"custom listener for [{shown(name)}] doesn't exist")
+            refusal = RefusedError(
+                RefusalCode.UNKNOWN_PROXY, f"custom listener for [{shown(name)}] doesn't exist"
+            )
             self._core.refuse(initiator, message, refusal)
             self._tell_refused(name, initiator, refusal)
             self.step()

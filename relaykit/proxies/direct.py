@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -136,13 +136,15 @@ class AnsweredPaths:
         """Takes part in rendezvous from now on."""
         self._host.direct_paths.answer(self._on_path)
 
-    def stop(self) -> None:
-        """Takes no new users; a path is closed once its last user is gone."""
+    def stop(self) -> Deferred[Any]:
+        """Takes no new users; a path is closed once its last user is gone.  Fires once no path is left."""
         self._host.direct_paths.close()
         for opening in tuple(self._opening):
             opening.cancel()
+        lost = DeferredList([path.streams.when_lost() for path in self._paths if path.streams is not None])
         for path in tuple(self._paths):
             path.retire()
+        return lost
 
     def __len__(self) -> int:
         return len(self._opening) + len(self._paths)

@@ -24,6 +24,8 @@ from relaykit.proxies.tcp import LocalServiceBackend, NoIngressOptions
 from relaykit.values import NO_SECRET, Secret, host_of
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import (
@@ -133,13 +135,14 @@ class PortVisitor(Service):
         self._opening = self.open_port()
         self._opening.addCallbacks(self._opened, self._not_opened)
 
-    def stopService(self) -> None:
+    def stopService(self) -> Deferred[Any] | None:
         super().stopService()
         if self._opening is not None:
             self._opening.cancel()
         if self._port is not None:
             self._port.close()
             self._port = None
+        return None
 
     def not_visited(self, origin: Origin, error: RelaykitError) -> None:
         """Says in the log why a user has no way to the proxy."""

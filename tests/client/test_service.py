@@ -825,6 +825,24 @@ class StopTests(SynchronousTestCase):
         """Lets the client wait for this in place of the end of its flows."""
         until.callback(self.patch(DataPlane, "when_idle", lambda plane: idle()).restore)
 
+    def test_what_takes_longer(self) -> None:
+        """What a backend or a visitor still has to end, such as a direct path, is waited for for a while."""
+        for ends in (True, False):
+            ended: Deferred[None] = Deferred()
+            service = Service()
+            service.stopService = lambda ended=ended: ended  # type: ignore[method-assign, misc]
+            client = started(self.machine, tcp_proxy())
+            service.setServiceParent(client)
+            self.scene.dial(6000)
+            stopping = client.stopService()
+            self.scene.advance(DRAIN_S + CLOSE_S / 2)
+            self.assertNoResult(stopping)
+            if ends:
+                ended.callback(None)
+            self.scene.advance(0 if ends else CLOSE_S + ABORT_S)
+            self.successResultOf(stopping)
+            service.disownServiceParent()
+
     def test_before_the_first_login(self) -> None:
         """Who waits for the first login is told that it will not come; later ones wait for the next start."""
         self.machine.reachable = False

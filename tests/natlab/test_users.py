@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from tests.carriers.quic.lines import missing
+from tests.integration.faults.case import takes_long
 from tests.integration.programs import PATIENCE_S, Program
 from tests.integration.relays import SECRET_KEY
 from tests.integration.ssh import Sshd
@@ -166,6 +167,38 @@ class MeetingTests(DirectUsersCase):
             lambda: [len(each.udp_ports()) for each in (owner, *visiting)] == [16, 8, 8],
         )
         self.assertEqual([each.output.count(MADE) for each in visiting], [8, 8])
+
+
+class EndingTests(DirectUsersCase):
+    """The end of the services' client, and a new one."""
+
+    def begin(self) -> tuple[Program, Program]:
+        """Both clients, and a user who was served."""
+        self.service(echo)
+        both = self.connect(SERVICE_PORT)
+        self.reach(SERVICE_PORT)
+        return both
+
+    def check_again(self) -> None:
+        """A new client serves users."""
+        self.offer(SERVICE_PORT)
+        self.reach(SERVICE_PORT)
+
+    def test_stopped(self) -> None:
+        """One that is stopped is gone for its visitor, too, which need not find that out."""
+        visitor, owner = self.begin()
+        owner.stop()
+        visitor.wait_for("the direct path ended: finished")
+        self.check_again()
+        self.assertNotIn("answers nothing any more", visitor.output)
+
+    @takes_long
+    def test_crashed(self) -> None:
+        """One that crashes is missed."""
+        visitor, owner = self.begin()
+        owner.kill()
+        visitor.wait_for("answers nothing any more")
+        self.check_again()
 
 
 class BlockedTests(DirectUsersCase):

@@ -18,6 +18,8 @@ from relaykit.sansio.nat.checks import PeerRole
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from twisted.internet.defer import Deferred
+
     from relaykit.interfaces import (
         IClientHost,
         ISignalPeer,
@@ -63,11 +65,12 @@ class DirectSudpBackend(SudpBackend):
         super().startService()
         self._answered.start()
 
-    def stopService(self) -> None:
+    def stopService(self) -> Deferred[Any]:
         super().stopService()
-        self._answered.stop()
+        closed = self._answered.stop()
         for path in tuple(self._paths):
             path.close()
+        return closed
 
     def registered_options(self) -> SudpOptions:
         if not self._relay_only.look():

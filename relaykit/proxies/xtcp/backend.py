@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -75,13 +75,13 @@ class XtcpBackend(LocalServiceBackend):
         super().startService()
         self._own.start()
 
-    def stopService(self) -> None:
+    def stopService(self) -> Deferred[Any]:
+        """Fires once no path is left, so that no visitor goes on using one that is gone."""
         super().stopService()
         for attempt in tuple(self._attempts):
             attempt.cancel()
-        for tunnel in tuple(self._tunnels):
-            tunnel.retire()
-        self._own.stop()
+        retired = [tunnel.retire() for tunnel in tuple(self._tunnels)]
+        return DeferredList([*retired, self._own.stop()])
 
     def registered_options(self) -> XtcpOptions:
         options = self._telling.registered(self._options)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from relaykit.errors import HolePunchingError
 from relaykit.interfaces import ILegAcceptor
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
     from relaykit.interfaces import (
         IDatagramLeg,
         IDatagramStreams,
@@ -72,10 +71,12 @@ class Tunnel:
         self._users += 1
         flow.when_ended().addBoth(self._user_left)
 
-    def retire(self) -> None:
-        """Nobody else will use it."""
+    def retire(self) -> Deferred[Any]:
+        """Nobody else will use it; fires once it is closed, which waits for those who do."""
+        lost: Deferred[Any] = succeed(None) if self.path is None else self.path.when_lost()
         self._retired = True
         self._close_if_over()
+        return lost
 
     def _user_left(self, result: object) -> None:
         self._users -= 1

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from zope.interface import implementer
 
 from relaykit.driver import CoreDriver
@@ -85,16 +85,16 @@ class XtcpVisitor(PortVisitor):
         opening: Deferred[IListeningPort | None] = self.host.listen(self)
         return opening
 
-    def stopService(self) -> None:
+    def stopService(self) -> Deferred[Any]:
+        """Fires once there is no path."""
         super().stopService()
         self._driver.stop()
         if self._attempt is not None:
             self._attempt.cancel()
-        if self._tunnel is not None:
-            self._tunnel.retire()
         users, self._users = self._users, {}
         for leg, _ in users.values():
             leg.close()
+        return succeed(None) if self._tunnel is None else self._tunnel.retire()
 
     def session_started(self) -> None:
         for way in self._ways:

@@ -13,6 +13,8 @@ from relaykit.interfaces import (
 )
 from relaykit.nat.direct_paths import DirectPaths
 from relaykit.options import ProxyTransport, VisitorCommon, VisitorTransport
+from relaykit.proxies.stcp import StcpOptions
+from relaykit.proxies.stcp import proxy_type as stcp
 from relaykit.proxies.xtcp import proxy_type
 from relaykit.proxies.xtcp.options import XtcpOptions, XtcpVisitorOptions
 from relaykit.sansio.nat.checks import PeerRole
@@ -102,6 +104,34 @@ class OwnTests(SynchronousTestCase):
         self.assertTrue(received.ended or received.lost is not None)
         self.relay.advance(ATTEMPT_EVERY_S)
         self.assertEqual(self.user(visiting)[1].data, b"hello")
+
+    def test_not_there(self) -> None:
+        """A user of a proxy that is not there, or is of another type, is let go at once, with the reason."""
+        for other in (False, True):
+            self.setUp()
+            if other:
+                self.relay.publish(stcp, StcpOptions(secret_key=SECRET), name="x", local=echoing)
+            visiting = self.visit()
+            _, received = self.user(visiting)
+            self.assertTrue(received.ended)
+            (status,) = visiting.client.status().visitors
+            self.assertIn("custom listener for [x] doesn't exist", status.way)
+
+    def test_stopped(self) -> None:
+        """Either end has stopped once its path is closed, which waits for its users."""
+        for stop in ("backend", "visitor"):
+            self.setUp()
+            published, visiting = self.publish(), self.visit()
+            user, _ = self.user(visiting)
+            half: Any = published.backend if stop == "backend" else visiting.visitor
+            stopped = half.stopService()
+            self.relay.settle()
+            self.assertNoResult(stopped)
+            user.close()
+            self.relay.settle()
+            self.successResultOf(stopped)
+            (status,) = visiting.client.status().visitors
+            self.assertIn("no direct path", status.way)
 
     def test_fallback(self) -> None:
         """Where no path is found a user goes another way at once, and the panel says why."""

@@ -29,15 +29,19 @@ class TunnelTests(SynchronousTestCase):
 
     def test_retired(self) -> None:
         """It is closed with its last user once nobody else may come, or at once without users."""
-        path, flows = mock.Mock(), [_Flow(), _Flow()]
+        path, flows, lost = mock.Mock(), [_Flow(), _Flow()], Deferred[Ended]()
+        path.when_lost.return_value = lost
         tunnel = Tunnel(path)
         for each in flows:
             tunnel.carries(each)  # type: ignore[arg-type]  # all that a tunnel asks of a flow
         flows[0].ended.callback(None)
-        tunnel.retire()
+        retired = tunnel.retire()
         path.close.assert_not_called()
         flows[1].ended.callback(None)
         path.close.assert_called_once_with()
+        self.assertNoResult(retired)
+        lost.callback(Ended.FINISHED)
+        self.successResultOf(retired)
         idle = mock.Mock()
         Tunnel(idle).retire()
         idle.close.assert_called_once_with()
@@ -49,7 +53,7 @@ class TunnelTests(SynchronousTestCase):
         tunnel.carries(flow)  # type: ignore[arg-type]  # all that a tunnel asks of a flow
         flow.ended.callback(None)
         path.close.assert_not_called()
-        Tunnel().retire()
+        self.successResultOf(Tunnel().retire())
 
 
 class StreamsTests(SynchronousTestCase):
