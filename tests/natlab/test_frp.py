@@ -8,6 +8,7 @@ from itertools import product
 from attrs import frozen
 
 from relaykit.carriers.quic.adapter import available
+from tests.integration.faults.case import takes_long
 from tests.integration.programs import frp_command, missing_frp
 from tests.integration.relays import Table
 from tests.integration.test_xtcp_mixed import FRPS, FRPS_V1, MANY_USERS, OURS, OURS_V1, End
@@ -48,19 +49,19 @@ def meetings() -> Sequence[Meeting]:
     ]
 
 
-class FrpTests(LabProgramsCase):
+class FrpCase(LabProgramsCase):
     """Each client of side B has a proxy, which clients of side A visit one after the other."""
 
     skip = missing_frp()
 
-    def check_meetings(self, stun_port: int) -> None:
+    def check_meetings(self, stun_port: int, met: Sequence[Meeting]) -> None:
         """All users are served, one alone and then many at once: there is only the direct way."""
-        service, met = self.service(echo), meetings()
+        service = self.service(echo)
         table = {"natHoleStunServer": f"{SERVER[0]}:{stun_port}", "log.level": "debug"}
-        for end in ENDS:
+        for end in {each.provider: None for each in met}:
             proxy = {"name": end.name, "localPort": service.port, **end.keys}
             self.client("cb", [proxy], table=self._of(end, table), command=self._command(end))
-        for end in ENDS:
+        for end in {each.visitor: None for each in met}:
             visitors = [
                 {
                     "name": each.name,
@@ -91,13 +92,37 @@ class FrpTests(LabProgramsCase):
     def _command(end: End) -> Sequence[str]:
         return frp_command("frpc") if end.is_frp else OUR_CLIENT
 
+
+class FrpTests(FrpCase):
+    """Routers of most homes, of which one gives other ports."""
+
     def test_our_server(self) -> None:
         """Our server brings them together, and is the STUN server, too."""
         self.serve()
-        self.check_meetings(self.bind_port)
+        self.check_meetings(self.bind_port, meetings())
 
     def test_frp_server(self) -> None:
         """Frp's server does; the STUN server is another one of ours."""
         self.serve(command=frp_command("frps"), table={})
         self.serve_stun()
-        self.check_meetings(STUN_PORT)
+        self.check_meetings(STUN_PORT, meetings())
+
+
+class SymmetricTests(FrpCase):
+    """A router that takes another port for each peer, on the side of the services."""
+
+    def check_symmetric(self, kind: str) -> None:
+        """Pairs meet behind it that speak the newer version of the wire, by one protocol."""
+        self.lab.set_nat("b", kind)
+        self.serve()
+        newer = [each for each in meetings() if (each.visitor.wire, each.protocol) == ("v2", PROTOCOLS[-1])]
+        self.check_meetings(self.bind_port, newer)
+
+    def test_counted_ports(self) -> None:
+        """Ports that are counted up are predicted as frp does."""
+        self.check_symmetric("symseq")
+
+    @takes_long
+    def test_random_ports(self) -> None:
+        """Ports that are drawn are searched for as frp does, if need be more than once."""
+        self.check_symmetric("symrnd")

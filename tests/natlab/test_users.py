@@ -14,7 +14,7 @@ from functools import partial
 from tests.carriers.quic.lines import missing
 from tests.integration.faults.case import takes_long
 from tests.integration.programs import PATIENCE_S, Program
-from tests.integration.relays import SECRET_KEY
+from tests.integration.relays import NOTHING, SECRET_KEY, Table
 from tests.integration.ssh import Sshd
 from tests.integration.traffic import (
     FROM_SERVICE,
@@ -27,7 +27,7 @@ from tests.integration.traffic import (
 )
 from tests.integration.walkthrough import HOST, need
 from tests.natlab.namespaces import entered
-from tests.natlab.programs import MADE, SECRET, SERVICE_PORT, LabProgramsCase
+from tests.natlab.programs import MADE, SECRET, SERVICE_PORT, STUN_ADDRS, LabProgramsCase
 
 MANY_USERS = 100
 
@@ -219,11 +219,10 @@ class BlockedTests(DirectUsersCase):
         self.converse_and_end(SERVICE_PORT, range(20), 10_000)
         self.check_one_path(visitor)
 
-    def test_web_pages_only(self) -> None:
-        """Who may reach web pages only reaches the service by the visitor that is named for this, at once."""
-        self.lab.set_nat("a", "tcp443")
+    def check_other_way(self, server: Table) -> None:
+        """Users reach the service by the visitor that is named for this."""
         self.service()
-        self.serve()
+        self.serve(server)
         other = {"type": "stcp", "secretKey": SECRET_KEY}
         proxies = [
             {"name": "direct", "localPort": SERVICE_PORT, **SECRET},
@@ -245,6 +244,17 @@ class BlockedTests(DirectUsersCase):
         self.converse_and_end(SERVICE_PORT, range(3), 10_000)
         self.assertIn("goes by way of [other]", visitor.output)
         self.assertNotIn(MADE, visitor.output)
+
+    def test_web_pages_only(self) -> None:
+        """Who may reach web pages only gets no direct path."""
+        self.lab.set_nat("a", "tcp443")
+        self.check_other_way(STUN_ADDRS)
+
+    def test_both_random(self) -> None:
+        """Nor do two whose routers draw their ports, by a server with one address."""
+        for side in "ab":
+            self.lab.set_nat(side, "symrnd")
+        self.check_other_way(NOTHING)
 
 
 class MovingTests(DirectUsersCase):
