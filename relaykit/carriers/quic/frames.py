@@ -28,26 +28,32 @@ class QuicDatagramLeg(DatagramLeg):
     leaves the connection as it is.  Source: RFC 9221.
     """
 
-    __slots__ = ("_driver", "_waiting")
+    __slots__ = ("_congested", "_driver", "_most_bytes", "_waiting")
 
     def __init__(self, driver: QuicDriver) -> None:
         super().__init__(driver.turns, driver.lower.peer, driver.lower.host)
         self._driver = driver
         self._waiting = 0
+        # What the connection says holds until it has sent: it is asked once for all of a turn.
+        self._most_bytes = 0
+        self._congested = False
 
     @property
     def most_bytes(self) -> int:
         """The largest datagram that can be sent at present, some 1150 bytes at least; 0 if none can be."""
-        return 0 if self._driver.lost is not None else self._driver.connection.most_frame_bytes
+        if not self._waiting:
+            driver = self._driver
+            self._most_bytes = 0 if driver.lost is not None else driver.connection.most_frame_bytes
+        return self._most_bytes
 
     def send(self, data: Buffer) -> bool:
+        if self._closed or len(data) > self.most_bytes or self._waiting >= MOST_FRAMES:
+            self.dropped += 1
+            return False
         connection = self._driver.connection
-        if (
-            self._closed
-            or len(data) > self.most_bytes
-            or self._waiting >= MOST_FRAMES
-            or connection.congested
-        ):
+        if not self._waiting:
+            self._congested = connection.congested
+        if self._congested:
             self.dropped += 1
             return False
         self._waiting += 1
@@ -71,4 +77,5 @@ class QuicDatagramLeg(DatagramLeg):
 
     def path_lost(self, reason: Ended) -> None:
         """The connection is gone."""
+        self._waiting = 0
         self._lost(reason)

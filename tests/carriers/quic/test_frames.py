@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -63,6 +65,24 @@ class QuicDatagramLegTests(SynchronousTestCase):
         self.assertEqual((taken, self.here.dropped), (MOST_FRAMES, 2 * MOST_FRAMES))
         self.ends.rest()
         self.assertTrue(self.here.send(b"x"))
+
+    def test_asked_once(self) -> None:
+        """What the connection takes is asked once for all that waits, and again after that was sent."""
+        asked: list[str] = []
+        connection = type(self.ends.paths[0].connection)
+        for name in ("most_frame_bytes", "congested"):
+            original = getattr(connection, name)
+
+            def look(connection: Any, name: str = name, original: Any = original) -> Any:
+                asked.append(name)
+                return original.fget(connection)
+
+            self.patch(connection, name, property(look))
+        for _ in range(2):
+            asked.clear()
+            self.assertEqual([self.here.send(b"x") for _ in range(10)], [True] * 10)
+            self.assertEqual(asked, ["most_frame_bytes", "congested"])
+            self.ends.rest()
 
     def test_closed(self) -> None:
         """Closing the leg tells its receiver, and leaves the connection as it is."""
