@@ -106,6 +106,17 @@ class DirectTests(FrontCase):
         client.wait_for("is not verified: whoever is in between")
         self.check_traffic(client)
 
+    def test_frp(self) -> None:
+        """A client of frp, which takes any certificate, needs nobody in front, with mux or without."""
+        if reason := missing_frp():
+            raise SkipTest(reason)
+        self.begin_server("transport.tls.force = true\n")
+        for more in ("", NO_MUX):
+            client = self.begin_client(self.bind_port, more, " ".join(frp_command("frpc")))
+            self.check_traffic(client)
+            client.stop()
+            self.replaced.pop(f'serverAddr = "{HOST}"')
+
 
 if TYPE_CHECKING:
     _FrontCase = FrontCase
