@@ -37,7 +37,7 @@ from relaykit.values import Ended, Origin, host_of
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from relaykit.interfaces import IConnection, ILegAcceptor, IStreamLeg, ITurns
+    from relaykit.interfaces import IConnection, IEnd, ILegAcceptor, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
 
 __all__ = ["MuxLink", "MuxRole", "MuxStreamLeg"]
@@ -252,7 +252,7 @@ class MuxLink:
         self.measure_round_trip()
         return answered
 
-    def connection_of(self, leg: IStreamLeg) -> IStreamLeg:
+    def connection_of(self, leg: IStreamLeg) -> IEnd:
         return self.lower
 
     def when_lost(self) -> Deferred[Ended]:

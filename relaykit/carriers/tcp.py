@@ -66,6 +66,9 @@ class TcpCarrier:
     dial_options = None
     accept_options = None
 
+    def lacks(self) -> str:
+        return ""
+
     def make_dialer(self, options: Any, host: IDialHost) -> TcpDialer:
         return TcpDialer(host)
 

@@ -217,6 +217,9 @@ class WebSocketCarrier:
     dial_options = WebSocketDialOptions
     accept_options = WebSocketAcceptOptions
 
+    def lacks(self) -> str:
+        return ""
+
     def make_dialer(self, options: Any, host: IDialHost) -> WebSocketDialer:
         return WebSocketDialer(options, host)
 

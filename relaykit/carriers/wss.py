@@ -52,6 +52,9 @@ class WssCarrier:
     dial_options = WebSocketDialOptions
     accept_options = WebSocketAcceptOptions
 
+    def lacks(self) -> str:
+        return ""
+
     def make_dialer(self, options: Any, host: IDialHost) -> WssDialer:
         return WssDialer(options, host)
 

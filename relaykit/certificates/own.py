@@ -6,18 +6,20 @@ fingerprint, shown when the server starts and given to its clients, is good for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from attrs import frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from twisted.logger import Logger
 
 from relaykit.state import StateDirectory, StateUnavailable
 
-__all__ = ["KeyPair", "fingerprint", "load_or_create", "self_signed"]
+__all__ = ["KeyPair", "fingerprint", "key_pair", "load_or_create", "self_signed"]
 
 log = Logger()
 
@@ -37,7 +39,7 @@ _PEM_MARK = b"-----BEGIN CERTIFICATE-----"
 
 @frozen
 class KeyPair:
-    """A certificate and its private key, both in PEM; ``der`` is the certificate in DER."""
+    """A certificate, maybe with its chain, and its private key, in PEM; ``der`` is the certificate in DER."""
 
     certificate: bytes
     key: bytes
@@ -69,7 +71,7 @@ def self_signed(now: datetime) -> KeyPair:
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return _key_pair(key, certificate)
+    return key_pair([certificate], key)
 
 
 def load_or_create(state: StateDirectory | None, now: datetime) -> KeyPair:
@@ -109,18 +111,19 @@ def _read_pair(content: bytes, now: datetime) -> KeyPair | None:
         return None
     if now >= certificate.not_valid_after_utc:
         return None
-    return _key_pair(key, certificate)
+    return key_pair([certificate], key)
 
 
-def _key_pair(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> KeyPair:
+def key_pair(chain: Sequence[x509.Certificate], key: CertificateIssuerPrivateKeyTypes) -> KeyPair:
+    """A certificate, with those that lead from it to its authority, and its key."""
     return KeyPair(
-        certificate=certificate.public_bytes(serialization.Encoding.PEM),
+        certificate=b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain),
         key=key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         ),
-        der=certificate.public_bytes(serialization.Encoding.DER),
+        der=chain[0].public_bytes(serialization.Encoding.DER),
     )
 
 

@@ -21,7 +21,7 @@ from relaykit.client.remembered import Remembered
 from relaykit.client.session import Session
 from relaykit.dataplane.tls import channel_binding
 from relaykit.errors import BindingFailedError, SessionLost, TransportSecurityError
-from relaykit.interfaces import ISecureLeg
+from relaykit.interfaces import ISecureSession
 from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.login_proofs import NOTHING_PROVEN, BoundLogin, ClientProofs
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from relaykit.client.remembered import RememberedServers
     from relaykit.config.schema import ClientConfig
-    from relaykit.interfaces import IProver, IStreamLeg, IStreamPath
+    from relaykit.interfaces import IEnd, IProver, IStreamLeg, IStreamPath
     from relaykit.sansio.control.events import SessionEvent
     from relaykit.sansio.control.identity import Signer
     from relaykit.values import Secret
@@ -210,22 +210,22 @@ class Connector:
             f"if it was replaced by an older server, then: relaykit forget {self.server}"
         )
 
-    def _proofs(self, connection: IStreamLeg, stand_by: bool) -> ClientProofs:
+    def _proofs(self, connection: IEnd, stand_by: bool) -> ClientProofs:
         """What this client can prove on a connection.
 
         :raises BindingFailedError: a bound login is required and not possible there.
         """
         exporter = channel_binding(connection)
         mode = self._binding.mode(self._servers.get(self.server))
-        secure = ISecureLeg.providedBy(connection)
+        secure = ISecureSession.providedBy(connection)
         if mode is BoundLogin.REQUIRE and not (exporter and self._binding.possible):
-            tls_version = connection.tls_version if ISecureLeg.providedBy(connection) else ""
+            tls_version = connection.tls_version if ISecureSession.providedBy(connection) else ""
             raise BindingFailedError(self._binding.impossible(tls_version))
         # Before TLS 1.3 a signature would be good for another TLS session, too.
         signer = self._identity if exporter or not secure else None
         return ClientProofs(exporter=exporter, signer=signer, bound=mode, stands_by=stand_by)
 
-    def _make_core(self, version: int, run_id: str, connection: IStreamLeg, stand_by: bool) -> ClientControl:
+    def _make_core(self, version: int, run_id: str, connection: IEnd, stand_by: bool) -> ClientControl:
         config, transport = self._config, self._config.transport
         login = Login(
             version=__version__,
@@ -250,7 +250,7 @@ class Connector:
             self._clock.seconds(),
             bootstrap=Bootstrap(
                 transport=transport.protocol,
-                tls=ISecureLeg.providedBy(connection),
+                tls=ISecureSession.providedBy(connection),
                 tcp_mux=transport.tcp_mux,
             ),
             proofs=self._proofs(connection, stand_by) if version == 2 else NOTHING_PROVEN,
@@ -269,8 +269,8 @@ def _drop(path: IStreamPath, leg: IStreamLeg | None) -> None:
 
 def _broken_by(path: IStreamPath, leg: IStreamLeg | None) -> str:
     """Why TLS with the server broke; empty if it has not."""
-    connection = None if leg is None else path.connection_of(leg)
-    return connection.broken_by if ISecureLeg.providedBy(connection) else ""
+    connection: object = None if leg is None else path.connection_of(leg)
+    return connection.broken_by if ISecureSession.providedBy(connection) else ""
 
 
 def _fingerprint(session: Session) -> str:

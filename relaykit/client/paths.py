@@ -20,7 +20,7 @@ from relaykit.dataplane.dialing import dial, dial_datagrams
 from relaykit.dataplane.sockets import set_keepalive
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
 from relaykit.errors import ForwardProxyError, TransportSecurityError
-from relaykit.interfaces import IDialHost, ISecureLeg, IStreamPath
+from relaykit.interfaces import IDialHost, ISecureSession, IStreamPath
 from relaykit.nat.sockets import share_port
 from relaykit.sansio.parsers.first_bytes import CUSTOM_TLS_BYTE
 from relaykit.sansio.service_records import domain_of, is_service_name
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IDatagramLeg, IPathDialer, IStreamLeg, ITurns
+    from relaykit.interfaces import IDatagramLeg, IEnd, IPathDialer, IStreamLeg, ITurns
     from relaykit.sansio.forward_proxies.urls import ForwardProxy
 
 __all__ = ["DialHost", "DirectPath", "PathRoute", "Route", "certificate_of"]
@@ -53,7 +53,7 @@ class DirectPath:
     def open_leg(self, urgent: bool = False) -> Deferred[IStreamLeg]:
         return self._connect()
 
-    def connection_of(self, leg: IStreamLeg) -> IStreamLeg:
+    def connection_of(self, leg: IStreamLeg) -> IEnd:
         return leg
 
     def when_lost(self) -> Deferred[Ended]:
@@ -103,9 +103,9 @@ class PathRoute:
         return path
 
 
-def certificate_of(connection: IStreamLeg) -> bytes:
+def certificate_of(connection: IEnd) -> bytes:
     """The server's certificate on a connection, in DER; empty without TLS."""
-    return (connection.peer_certificate or b"") if ISecureLeg.providedBy(connection) else b""
+    return (connection.peer_certificate or b"") if ISecureSession.providedBy(connection) else b""
 
 
 @implementer(IDialHost)
@@ -140,6 +140,10 @@ class DialHost:
     @property
     def server_name(self) -> str:
         return _server_name(self._config)
+
+    @property
+    def turns(self) -> ITurns:
+        return self._poller
 
     def entropy(self, count: int) -> bytes:
         return os.urandom(count)
@@ -220,6 +224,9 @@ class DialHost:
                 problem="not-verified",
             )
         return start_tls(self._poller, leg, context, server_side=False)
+
+    def tls_terms(self) -> TlsContext:
+        return self._inside.get() if self._config.transport.tls.enable else client_context()
 
 
 class _Context:

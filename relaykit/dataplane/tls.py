@@ -15,12 +15,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.certificates.judging import Pem, read_authorities, read_chain, read_key
+from relaykit.certificates.own import KeyPair, key_pair
 from relaykit.dataplane.legs import OutputGate, StreamLeg
 from relaykit.dataplane.records import (
     BUFFERS,
@@ -31,7 +34,7 @@ from relaykit.dataplane.records import (
     write_payload,
 )
 from relaykit.errors import TransportSecurityError
-from relaykit.interfaces import ILossReceiver, ISecureLeg
+from relaykit.interfaces import ILossReceiver, ISecureLeg, ISecureSession, ITlsTerms
 from relaykit.sansio.control.channel_binding import EXPORTER_LABEL, EXPORTER_LENGTH
 from relaykit.sansio.hostnames import encode_host_name
 from relaykit.sansio.sources import source_of_host
@@ -48,6 +51,7 @@ __all__ = [
     "HANDSHAKE_TIMEOUT_S",
     "TlsContext",
     "TlsLeg",
+    "alert_reason",
     "channel_binding",
     "client_context",
     "server_context",
@@ -76,6 +80,7 @@ _WITH_BINDING = "TLSv1.3"
 _ENDED = "the peer ended the connection during the TLS handshake"
 
 
+@implementer(ITlsTerms)
 @frozen
 class TlsContext:
     """What one end demands of TLS sessions and shows to its peers; made by the functions below."""
@@ -87,7 +92,8 @@ class TlsContext:
     """The name that the peer is asked for (SNI); empty for an address.  Source: RFC 6066 section 3."""
     fingerprint: bytes = b""
     """SHA-256 of the one certificate that the peer may have; empty for any."""
-
+    shown: KeyPair | None = None
+    """The chain, and the key of its first certificate, that peers are shown."""
     of_authorities: bool = False
     """Whether peers that connect must have a certificate of an authority."""
 
@@ -95,6 +101,27 @@ class TlsContext:
     def verifies(self) -> bool:
         """Whether a peer must prove who it is."""
         return bool(self.server_name or self.fingerprint or self.of_authorities)
+
+    def verify(self, chain: Sequence[bytes]) -> None:
+        if self.server_name:
+            _verify_chain(self.context, chain)
+        self.verify_first(chain[0] if chain else b"")
+
+    def verify_first(self, certificate: bytes) -> None:
+        """Checks of a certificate that is good whether it is the pinned one, and whose it is.
+
+        :raises TransportSecurityError: it is not the expected one.
+        """
+        if self.fingerprint:
+            digest = hashlib.sha256(certificate).digest()
+            if not hmac.compare_digest(digest, self.fingerprint):
+                raise TransportSecurityError(
+                    f"the server's certificate is sha256:{digest.hex()}, not the pinned one: either its "
+                    "certificate was replaced (then pin the new one) or somebody is in between",
+                    problem="other-certificate",
+                )
+        if self.server_name:
+            _verify_name(certificate, self.server_name)
 
 
 def server_context(
@@ -112,12 +139,12 @@ def server_context(
     :raises TransportSecurityError: something is not PEM or too weak, or the key is not that of the
         certificate.
     """
-    context = _make_context(certificate, key, authorities)
+    context, shown = _make_context(certificate, key, authorities)
     if authorities is not None:
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _as_verified)
     if protocols:
         context.set_alpn_select_callback(partial(_choose_protocol, protocols))
-    return TlsContext(context, of_authorities=authorities is not None)
+    return TlsContext(context, shown=shown, of_authorities=authorities is not None)
 
 
 def client_context(
@@ -139,7 +166,7 @@ def client_context(
         or the fingerprint or the name makes no sense.
     """
     asked_name = _asked_name(server_name)
-    context = _make_context(certificate, key, authorities)
+    context, shown = _make_context(certificate, key, authorities)
     is_verified = authorities is not None or system_authorities
     if system_authorities:
         context.set_default_verify_paths()
@@ -150,6 +177,7 @@ def client_context(
         server_name=(asked_name.decode("ascii") or server_name) if is_verified else "",
         asked_name=asked_name,
         fingerprint=_digest(fingerprint),
+        shown=shown,
     )
 
 
@@ -169,15 +197,15 @@ def start_tls(
     return TlsLeg(poller, leg, context, server_side).shake_hands(timeout_s)
 
 
-def channel_binding(leg: IStreamLeg, label: bytes = EXPORTER_LABEL) -> bytes:
-    """What tells the TLS session of a leg from any other one; both of its ends get the same.
+def channel_binding(end: object, label: bytes = EXPORTER_LABEL) -> bytes:
+    """What tells the TLS session of a leg, or of a path, from any other one; both of its ends get the same.
 
     Empty without TLS, before TLS 1.3, where it need not differ, and where the peer may be none of its ends.
     What is exported by another ``label`` tells nothing of this.  Source: RFC 9266 section 2 and 4.2.
     """
-    if not ISecureLeg.providedBy(leg) or leg.tls_version != _WITH_BINDING:
+    if not ISecureSession.providedBy(end) or end.tls_version != _WITH_BINDING:
         return b""
-    binding: bytes = leg.export_keying_material(label, EXPORTER_LENGTH)
+    binding: bytes = end.export_keying_material(label, EXPORTER_LENGTH)
     return binding
 
 
@@ -385,7 +413,8 @@ class TlsLeg(StreamLeg):
             self.peer_certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
         self.tls_version = self._connection.get_protocol_version_name()
         try:
-            self._verify()
+            # OpenSSL has verified who signed it.
+            self._context.verify_first(self.peer_certificate or b"")
         except TransportSecurityError as error:
             self._fail(str(error), error.problem)
             return True
@@ -397,23 +426,6 @@ class TlsLeg(StreamLeg):
         if established is not None:
             established.callback(self)
         return True
-
-    def _verify(self) -> None:
-        """Checks what OpenSSL has not: the pinned certificate, and whose certificate it is.
-
-        :raises TransportSecurityError: it is not the expected one.
-        """
-        context = self._context
-        if context.fingerprint:
-            digest = hashlib.sha256(self.peer_certificate or b"").digest()
-            if not hmac.compare_digest(digest, context.fingerprint):
-                raise TransportSecurityError(
-                    f"the server's certificate is sha256:{digest.hex()}, not the pinned one: either its "
-                    "certificate was replaced (then pin the new one) or somebody is in between",
-                    problem="other-certificate",
-                )
-        if context.server_name:
-            _verify_name(self._connection, context.server_name)
 
     def _fail(self, reason: str, problem: str = "") -> None:
         established, self._established = self._established, None
@@ -544,7 +556,9 @@ class TlsLeg(StreamLeg):
 
 def _make_context(
     certificate: bytes | Pem | None, key: bytes | Pem | None, authorities: bytes | Pem | None
-) -> SSL.Context:
+) -> tuple[SSL.Context, KeyPair | None]:
+    """A context, and what it shows to peers."""
+    shown = None
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(_TLS12_CIPHERS)
@@ -556,21 +570,21 @@ def _make_context(
     # An idle session keeps no record buffers: 30 KiB less for each.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     if certificate is not None and key is not None:
-        _show(
+        shown = _show(
             context,
             _named(certificate, "the TLS certificate"),
             _named(key, "the TLS private key"),
         )
     if authorities is not None:
         _trust(context, _named(authorities, "the file of trusted CAs"))
-    return context
+    return context, shown
 
 
 def _named(pem: bytes | Pem, name: str) -> Pem:
     return pem if isinstance(pem, Pem) else Pem(pem, name)
 
 
-def _show(context: SSL.Context, certificate: Pem, key: Pem) -> None:
+def _show(context: SSL.Context, certificate: Pem, key: Pem) -> KeyPair:
     chain = read_chain(certificate)
     private = read_key(key, chain, certificate.name)
     try:
@@ -585,6 +599,7 @@ def _show(context: SSL.Context, certificate: Pem, key: Pem) -> None:
         raise TransportSecurityError(
             f"{certificate.name} cannot be used: {reason}", problem="tls-files"
         ) from error
+    return key_pair(chain, private)
 
 
 def _trust(context: SSL.Context, authorities: Pem) -> None:
@@ -616,15 +631,38 @@ def _as_verified(
     return bool(verified)
 
 
-def _verify_name(connection: SSL.Connection, name: str) -> None:
-    from service_identity import CertificateError, VerificationError
-    from service_identity.pyopenssl import verify_hostname, verify_ip_address
+def _verify_chain(context: SSL.Context, chain: Sequence[bytes]) -> None:
+    """Checks who signed certificates, as OpenSSL does of the server's in a handshake of its own.
 
+    :raises TransportSecurityError: nobody whom this end trusts, or it is not a server's.
+    """
+    store = context.get_cert_store()
+    assert store is not None, "a context without certificate store"
     try:
-        if _is_address(name):
-            verify_ip_address(connection, name)
-        else:
-            verify_hostname(connection, name)
+        first, *others = [crypto.load_certificate(crypto.FILETYPE_ASN1, each) for each in chain]
+        crypto.X509StoreContext(store, first, others).verify_certificate()
+        extensions = first.to_cryptography().extensions
+        uses = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except crypto.X509StoreContextError as error:
+        raise TransportSecurityError(_why_not_verified(error.errors[0])) from error
+    except x509.ExtensionNotFound:
+        return
+    except (crypto.Error, ValueError) as error:
+        raise TransportSecurityError("the peer showed no certificate that can be read") from error
+    if not {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(uses):
+        raise TransportSecurityError(_why_not_verified(_WRONG_USE))
+
+
+def _verify_name(certificate: bytes, name: str) -> None:
+    from service_identity import CertificateError, VerificationError
+    from service_identity.cryptography import (
+        verify_certificate_hostname,
+        verify_certificate_ip_address,
+    )
+
+    verify = verify_certificate_ip_address if _is_address(name) else verify_certificate_hostname
+    try:
+        verify(x509.load_der_x509_certificate(certificate), name)
     except CertificateError as error:
         raise TransportSecurityError(
             "the server's certificate is not for any name, because it has no subjectAltName: give the server "
@@ -721,8 +759,30 @@ _ALERTS = {
 before depends on its version.  Source: RFC 8446 section 6.2."""
 
 
+_ALERT_NAMES = {
+    40: "handshake failure",
+    42: "bad certificate",
+    43: "unsupported certificate",
+    44: "certificate revoked",
+    45: "certificate expired",
+    46: "certificate unknown",
+    48: "unknown ca",
+    70: "protocol version",
+    116: "certificate required",
+    120: "no application protocol",
+}
+"""Their numbers, for carriers whose library does TLS itself."""
+
+
+def alert_reason(number: int) -> str:
+    """What a peer means by an alert of TLS, and what to do about it where that is known."""
+    name = _ALERT_NAMES.get(number, f"alert {number}")
+    return _ALERTS.get(name, f"the peer has ended it: {name}")
+
+
 _UNTRUSTED = "is not signed by a trusted CA: check trustedCaFile"
 _NO_CA = "comes from a certificate that is not that of a CA"
+_WRONG_USE = 26
 _NOT_VERIFIED = {
     9: "is not valid yet: look at the clocks of both machines",
     10: "has expired, or its CA has: renew it",
@@ -731,7 +791,7 @@ _NOT_VERIFIED = {
     20: _UNTRUSTED,
     21: _UNTRUSTED,
     24: _NO_CA,
-    26: "is not made for this use: look at its extendedKeyUsage",
+    _WRONG_USE: "is not made for this use: look at its extendedKeyUsage",
     66: "has a key that is too short for this system's OpenSSL: have it made with 2048 bits, or ECDSA",
     67: "comes from a CA whose key is too short for this system's OpenSSL",
     68: "is signed with a digest that this system's OpenSSL takes for broken: have it made with SHA-256",
@@ -740,14 +800,18 @@ _NOT_VERIFIED = {
 """Why OpenSSL does not accept a certificate.  Source: X509_STORE_CTX_get_error(3)."""
 
 
+def _why_not_verified(code: int) -> str:
+    """Why a certificate was not accepted, in words."""
+    return f"the peer's certificate {_NOT_VERIFIED.get(code, f'was refused by OpenSSL (error {code})')}"
+
+
 def _reason_of(error: SSL.Error, not_verified: int | None = None) -> str:
     """What OpenSSL says, and what to do about it where that is known.
 
     :param not_verified: why it refused a certificate, if it did.
     """
     if not_verified is not None:
-        why = _NOT_VERIFIED.get(not_verified, f"was refused by OpenSSL (error {not_verified})")
-        return f"the peer's certificate {why}"
+        return _why_not_verified(not_verified)
     if error.args and isinstance(error.args[0], Sequence) and error.args[0]:
         reasons = [entry[-1] for entry in error.args[0] if entry[-1]]
         for reason in reasons:

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
         IDatagramLeg,
         IListeningPort,
         ISecureLeg,
+        ISecureSession,
         ISharedPath,
         IStreamLeg,
         IStreamPath,
+        ITlsTerms,
     )
     from relaykit.sansio.contract import Recognizer
     from relaykit.sansio.parsers.recognizing import Rank
@@ -70,6 +72,9 @@ class ICarrier(Interface):
     )
     accept_options = Attribute("The same of a server's.")
 
+    def lacks() -> str:
+        """What this machine lacks to use it, and what to do; empty for nothing.  Imports little."""
+
     def make_dialer(options: Any, host: IDialHost) -> ILegDialer | IPathDialer:
         """The client half; an :class:`IPathDialer` for a carrier with streams of its own."""
 
@@ -103,6 +108,7 @@ class IDialHost(Interface):
     """What the client half of a carrier may use; all of it as the client's file says."""
 
     reactor = Attribute("Time: an IReactorTime.")
+    turns = Attribute("When its turns end: an :class:`ITurns`.")
     server = Attribute("The server's :class:`relaykit.values.Address`; its host may be a name.")
 
     def entropy(count: int) -> bytes:
@@ -129,6 +135,12 @@ class IDialHost(Interface):
         authorities of the system count.  Owns the leg it is given.
         """
 
+    def tls_terms() -> ITlsTerms:
+        """What this client shows to the server and demands of it; nothing of both where TLS is off.
+
+        :raises TransportSecurityError: a file of TLS cannot be used and never could be.
+        """
+
 
 class IIncomingConnection(Interface):
     """A connection that was accepted and is looked at, layer by layer."""
@@ -146,6 +158,10 @@ class IAcceptHost(ILegAcceptor):
     """
 
     reactor = Attribute("Time: an IReactorTime.")
+    turns = Attribute("When its turns end: an :class:`ITurns`.")
+
+    def entropy(count: int) -> bytes:
+        """So many random bytes."""
 
     def recognize(
         recognizer: Recognizer,
@@ -165,11 +181,17 @@ class IAcceptHost(ILegAcceptor):
     def secure(leg: IStreamLeg) -> Deferred[ISecureLeg]:
         """Begins TLS as the server, with the certificate of its file.  Owns the leg it is given."""
 
+    def tls_terms() -> ITlsTerms:
+        """What the server shows to the next client and demands of it."""
+
     def listen_datagrams(port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
         """Opens a UDP port on the address that clients dial.
 
         :raises ListenFailed: :class:`relaykit.dataplane.listening.ListenFailed`, it cannot be opened.
         """
 
-    def path_accepted(path: ISharedPath, origin: Origin, secured: ISecureLeg | None) -> None:
-        """Takes a connection with streams of its own; ``secured`` tells its encryption from any other."""
+    def path_accepted(path: ISharedPath, origin: Origin, secured: ISecureSession | None) -> None:
+        """Takes a connection with streams of its own, starts it, and owns it.
+
+        ``secured`` tells its encryption from any other; it may be the path itself.
+        """

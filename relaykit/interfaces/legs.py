@@ -27,6 +27,7 @@ __all__ = [
     "IDatagramLeg",
     "IDatagramPath",
     "IDatagramReceiver",
+    "IEnd",
     "IKernelLeg",
     "ILegAcceptor",
     "ILegReceiver",
@@ -38,10 +39,12 @@ __all__ = [
     "IPiecesReceiver",
     "IProbedDatagramLeg",
     "ISecureLeg",
+    "ISecureSession",
     "ISharedPath",
     "ISizedDatagramLeg",
     "IStreamLeg",
     "IStreamPath",
+    "ITlsTerms",
     "ITurns",
 ]
 
@@ -115,7 +118,17 @@ class IConnection(Interface):
         """
 
 
-class IStreamLeg(IPushProducer, IConsumer):
+class IEnd(Interface):
+    """One end of something that has two."""
+
+    peer = Attribute(
+        "The :class:`relaykit.values.Address` of the other end, or None; behind a trusted load balancer that "
+        "of whom it speaks for."
+    )
+    host = Attribute("The :class:`relaykit.values.Address` of this end, or None; likewise.")
+
+
+class IStreamLeg(IEnd, IPushProducer, IConsumer):
     """A byte stream: a socket, a TLS session, a stream of a mux link, a transformed leg.
 
     A leg is made paused and delivers nothing until it was attached to a receiver.  It is a
@@ -124,11 +137,6 @@ class IStreamLeg(IPushProducer, IConsumer):
     Until a receiver is attached, loss of the peer is remembered and told then.
     """
 
-    peer = Attribute(
-        "The :class:`relaykit.values.Address` of the other end, or None; behind a trusted load balancer that "
-        "of whom it speaks for."
-    )
-    host = Attribute("The :class:`relaykit.values.Address` of this end, or None; likewise.")
     connection = Attribute("The :class:`IConnection` that carries this leg and no other, or None.")
     turns = Attribute("The :class:`ITurns` by which it tells what may not be told within a call.")
 
@@ -217,8 +225,8 @@ class IMuxedLeg(IStreamLeg):
         """Lets this stream's output overtake queued output of other streams (control traffic)."""
 
 
-class ISecureLeg(IStreamLeg):
-    """A leg over TLS."""
+class ISecureSession(Interface):
+    """A session of TLS with the peer, whatever it protects."""
 
     peer_certificate = Attribute("The peer's certificate in DER, or None.")
     tls_version = Attribute("Such as ``TLSv1.3``.")
@@ -229,6 +237,24 @@ class ISecureLeg(IStreamLeg):
         """A secret that only the two ends of this TLS session know.  Source: RFC 9266, RFC 8446 7.5.
 
         Empty where it is not known that the peer itself is the other end, and no proxy in between.
+        """
+
+
+class ISecureLeg(IStreamLeg, ISecureSession):
+    """A leg over TLS."""
+
+
+class ITlsTerms(Interface):
+    """What one end shows and demands in TLS, for a carrier whose library does TLS itself."""
+
+    shown = Attribute("The :class:`relaykit.certificates.own.KeyPair` that is shown; None for none.")
+    asked_name = Attribute("The name that the peer is asked for (SNI), in bytes; empty for none.")
+    of_authorities = Attribute("Whether a client must show a certificate of an authority.")
+
+    def verify(chain: Sequence[bytes]) -> None:
+        """Checks the certificates that the peer showed, in DER, its own first.
+
+        :raises TransportSecurityError: it is not the expected one.
         """
 
 
@@ -251,8 +277,8 @@ class IStreamPath(Interface):
     def when_lost() -> Deferred[Ended]:
         """Fires once what all streams share is gone; never, where they share nothing."""
 
-    def connection_of(leg: IStreamLeg) -> IStreamLeg:
-        """What a leg of this path lives on: the connection that all share, or the leg itself."""
+    def connection_of(leg: IStreamLeg) -> IEnd:
+        """What a leg of this path lives on: the leg below that all share, the path, or the leg itself."""
 
     def close() -> None:
         """Closes the path and, where they share a link, all its streams."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -41,7 +42,14 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IDatagramAcceptor, IListeningPort, ISharedPath, IStreamLeg
+    from relaykit.interfaces import (
+        IDatagramAcceptor,
+        IListeningPort,
+        ISecureSession,
+        ISharedPath,
+        IStreamLeg,
+        ITlsTerms,
+    )
     from relaykit.sansio.contract import Recognizer
     from relaykit.sansio.sources import Source
     from relaykit.server.admission import Slot
@@ -147,9 +155,10 @@ class BindPort(MultiService):
     """Takes what was accepted from clients; the accepting halves of the carriers are its children.
 
     ``on_opened(leg, origin, link)`` gets each logical connection, paused, nothing of it read.
-    ``start_tls(leg)`` begins TLS as the server.  ``listen_datagrams(port, acceptor)`` opens a UDP port for a
-    carrier.  ``is_known(source)`` says whether a client is logged in from there, ``is_scarce(leg)`` whether a
-    connection has one of the last descriptors.  So many as ``most_pending`` may be of nobody who is known.
+    ``start_tls(leg)`` begins TLS as the server, on ``tls_terms()``.  ``listen_datagrams(port, acceptor)``
+    opens a UDP port for a carrier.  ``is_known(source)`` says whether a client is logged in from there,
+    ``is_scarce(leg)`` whether a connection has one of the last descriptors.  So many as ``most_pending`` may
+    be of nobody who is known.
     """
 
     log = Logger()
@@ -158,6 +167,7 @@ class BindPort(MultiService):
         self,
         on_opened: OnOpened,
         start_tls: Callable[[IStreamLeg], Deferred[ISecureLeg]],
+        tls_terms: Callable[[], ITlsTerms],
         listen_datagrams: Callable[[int, IDatagramAcceptor], IListeningPort],
         rules: BindRules,
         poller: Poller,
@@ -169,6 +179,8 @@ class BindPort(MultiService):
         super().__init__()
         self.on_opened = on_opened
         self.reactor = clock
+        self.turns = poller
+        self.tls_terms = tls_terms
         self._start_tls = start_tls
         self._listen_datagrams = listen_datagrams
         self._rules = rules
@@ -213,6 +225,9 @@ class BindPort(MultiService):
 
     # --- for carriers -----------------------------------------------------------------------------
 
+    def entropy(self, count: int) -> bytes:
+        return os.urandom(count)
+
     def recognize(self, recognizer: Recognizer, on_recognized: _OnRecognized, rank: Rank) -> None:
         self._table.add(recognizer, on_recognized, rank)
 
@@ -242,7 +257,7 @@ class BindPort(MultiService):
         connection = IncomingConnection(leg, origin, slot)
         Deferred.fromCoroutine(self._recognize(connection)).addErrback(self._not_recognized, connection)
 
-    def path_accepted(self, path: ISharedPath, origin: Origin, secured: ISecureLeg | None) -> None:
+    def path_accepted(self, path: ISharedPath, origin: Origin, secured: ISecureSession | None) -> None:
         slot = self._admit(origin, path.close)
         self._serve_path(path, origin, slot, secured)
 
@@ -324,7 +339,9 @@ class BindPort(MultiService):
                 f"{spoken.value} without TLS, which transport.tls.force forbids", problem="tls-only"
             )
 
-    def _serve_path(self, path: ISharedPath, origin: Origin, slot: Slot, secured: ISecureLeg | None) -> None:
+    def _serve_path(
+        self, path: ISharedPath, origin: Origin, slot: Slot, secured: ISecureSession | None
+    ) -> None:
         path.restrict(STREAMS_BEFORE_LOGIN, STREAMS_TRIED_BEFORE_LOGIN, BYTES_BEFORE_LOGIN)
 
         def on_admitted() -> None:

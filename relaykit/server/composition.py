@@ -59,7 +59,15 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.config.schema import ServerConfig
-    from relaykit.interfaces import IDataPlane, IListeningPort, IPortHolder, IPorts, IRendezvous, IVerifier
+    from relaykit.interfaces import (
+        ICarrierReference,
+        IDataPlane,
+        IListeningPort,
+        IPortHolder,
+        IPorts,
+        IRendezvous,
+        IVerifier,
+    )
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
     from relaykit.server.acceptor import Link
@@ -144,13 +152,20 @@ class ServerParts:
             self._stun = RelayStun(
                 self._composition.reactor,
                 config.bind_addr,
-                config.stun_port or self.port,
+                config.stun_port or self._free_pair(),
                 config.stun_addrs,
                 config.stun_public_addrs,
             )
             self._stun.startService()
         self.log.info("listening for clients on {address}", address=self._bind_port.address)
         self.log.info("certificate fingerprint {fingerprint}", fingerprint=self.fingerprint)
+
+    def _free_pair(self) -> int:
+        """The first of two UDP ports that no carrier has, from the number of the bind port on."""
+        taken, first = self._composition.carrier_ports(), self.port
+        while {first, first + 1} & set(taken.values()):
+            first += 1
+        return first
 
     async def start(self) -> None:
         """Starts what is more than a port.
@@ -303,6 +318,7 @@ class Composition:
         acceptor = BindPort(
             first_messages.on_opened,
             lambda leg: start_tls(network.poller, leg, tls.context, server_side=True),
+            lambda: tls.context,
             partial(network.listen_datagrams, config.bind_addr),
             BindRules(
                 tls_only=config.transport.tls.force or bool(config.transport.tls.trusted_ca_file),
@@ -314,8 +330,7 @@ class Composition:
             has_kept_descriptor,
             for_strangers(MAX_PENDING),
         )
-        for reference in Carriers.installed():
-            port: int = getattr(config, f"{reference.name}_bind_port", 0)
+        for reference, port in self.carrier_ports().items():
             try:
                 carrier = reference.load()
             except BrokenCarrier as error:
@@ -338,6 +353,10 @@ class Composition:
             shared_ports=shared_ports,
         )
         return parts
+
+    def carrier_ports(self) -> dict[ICarrierReference, int]:
+        """The carriers that are installed, each with the port that the file gives it; 0 for none."""
+        return {each: getattr(self.config, f"{each.name}_bind_port", 0) for each in Carriers.installed()}
 
     def _ports(self, network: Network, sessions: Sessions, shared_ports: SharedPorts) -> ServerPorts:
         """The ports that proxies and their types may open."""

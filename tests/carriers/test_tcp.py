@@ -11,7 +11,16 @@ from zope.interface.verify import verifyClass, verifyObject
 from relaykit.carriers.tcp import TcpDialer, carrier
 from relaykit.dataplane.tls import client_context, start_tls
 from relaykit.errors import TransportSecurityError
-from relaykit.interfaces import ICarrier, IDatagramLeg, IDialHost, ILegDialer, ISecureLeg, IStreamLeg
+from relaykit.interfaces import (
+    ICarrier,
+    IDatagramLeg,
+    IDialHost,
+    ILegDialer,
+    ISecureLeg,
+    IStreamLeg,
+    ITlsTerms,
+    ITurns,
+)
 from relaykit.plugins import Carriers
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Address
@@ -31,6 +40,10 @@ class DialingInMemory:
     def reactor(self) -> object:
         return self.network.clock
 
+    @property
+    def turns(self) -> ITurns:
+        return self.network
+
     def entropy(self, count: int) -> bytes:
         return bytes(count)
 
@@ -43,6 +56,9 @@ class DialingInMemory:
 
     def dial_datagrams(self) -> Deferred[IDatagramLeg]:
         raise NotImplementedError
+
+    def tls_terms(self) -> ITlsTerms:
+        return client_context()
 
     def secure(self, leg: IStreamLeg) -> Deferred[IStreamLeg]:
         self.secured.append(leg)
@@ -59,6 +75,7 @@ class TcpCarrierTests(SynchronousTestCase):
         """It is found like anybody's carrier, and keeps what the interfaces say."""
         self.assertIs(Carriers.installed().get("tcp"), carrier)
         verifyObject(ICarrier, carrier)
+        self.assertEqual(carrier.lacks(), "")
         verifyClass(ILegDialer, TcpDialer)
         verifyObject(IDialHost, DialingInMemory())
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
@@ -31,6 +31,7 @@ from relaykit.dataplane.tls import (
     HANDSHAKE_TIMEOUT_S,
     MOST_ANSWER_BYTES,
     TlsContext,
+    alert_reason,
     channel_binding,
     client_context,
     server_context,
@@ -41,6 +42,7 @@ from relaykit.interfaces import ISecureLeg
 from relaykit.sansio.contract import Buffer
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Ended
+from tests.certificates.made import ca, made
 
 NOW = datetime.datetime(2020, 1, 1)
 LATER = datetime.datetime(2120, 1, 1)
@@ -126,6 +128,9 @@ def nameless() -> Pair:
     """A certificate as frp makes one: RSA, no names at all, signed by itself."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return make_pair(key, [], x509.Name([]), x509.Name([]), key)
+
+
+FINGERPRINT = "sha256:" + 64 * "0"
 
 
 def take_in_portions(leg: MemoryLeg, size: int, data: bytes) -> None:
@@ -462,15 +467,49 @@ class TlsTests(TlsTestCase):
         )
 
     def test_verified_name(self) -> None:
-        """A signed certificate for the expected name is accepted."""
-        self.connected(client_context(authorities=authority(), server_name="relay.example"))
+        """A signed certificate for the expected name is accepted, by whatever library it was shown."""
+        context = client_context(authorities=authority(), server_name="relay.example")
+        self.connected(context)
+        context.verify([server_context(signed().certificate, signed().key).shown.der])  # type: ignore[union-attr]
+
+    def test_shown_otherwise(self) -> None:
+        """Of what another library was shown, all is verified: its use, what leads to it, that it is one."""
+        today = datetime.datetime.now(datetime.UTC)
+        valid = {"begins": today - datetime.timedelta(1), "ends": today + datetime.timedelta(1)}
+        root = ca(**valid)
+        between = ca("between", issuer=root, **valid)
+        context = client_context(authorities=root.pem, server_name="relay.example")
+        leaf = made("relay.example", issuer=between, **valid)
+        context.verify([leaf.der, between.der])
+        use = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        for chain, reason in (
+            ([leaf.der], "not signed by a trusted CA"),
+            ([made("relay.example", issuer=root, more=[use], **valid).der], "not made for this use"),
+            ([b"junk"], "no certificate that can be read"),
+            ([], "no certificate that can be read"),
+        ):
+            error = self.assertRaises(TransportSecurityError, context.verify, chain)
+            self.assertIn(reason, str(error))
+        self.assertRaises(TransportSecurityError, client_context(fingerprint=FINGERPRINT).verify, [])
+        client_context().verify([])
+
+    def test_alerts(self) -> None:
+        """What a peer means by the number of an alert is said as by OpenSSL, and by its number otherwise."""
+        self.assertIn("certFile", alert_reason(116))
+        self.assertIn("no application protocol", alert_reason(120))
+        self.assertIn("alert 7", alert_reason(7))
 
     def refused(self, client: TlsContext, server: TlsContext | None = None) -> str:
-        """What a client says that does not get a session."""
+        """What a client says that does not get a session: the same where another library shakes hands."""
         pair = signed()
-        near, far = self.shake(client, server or server_context(pair.certificate, pair.key))
+        server = server or server_context(pair.certificate, pair.key)
+        near, far = self.shake(client, server)
         far.addErrback(lambda failure: None)
-        return str(self.failureResultOf(near, TransportSecurityError).value)
+        text = str(self.failureResultOf(near, TransportSecurityError).value)
+        assert server.shown is not None
+        error = self.assertRaises(TransportSecurityError, client.verify, [server.shown.der])
+        self.assertIn(str(error), text)
+        return text
 
     def test_wrong_name(self) -> None:
         """A certificate for somebody else is refused, and the text says which key to set."""

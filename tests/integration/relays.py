@@ -51,6 +51,7 @@ class Way:
     transforms: bool = False
     """Whether work connections and visits are encrypted and compressed."""
     carrier: str = "tcp"
+    """``transport.protocol`` of the client."""
 
     @property
     def name(self) -> str:
@@ -62,6 +63,7 @@ class Way:
                 "tls" if self.tls else "plain",
                 "mux" if self.mux else "nomux",
                 *(("transforms",) if self.transforms else ()),
+                *((self.carrier,) if self.carrier != "tcp" else ()),
             )
         )
 
@@ -69,6 +71,10 @@ class Way:
     def server(self) -> Table:
         """What it takes at the server."""
         return {"transport.tcpMux": self.mux}
+
+    def port(self, bind_port: int) -> Table:
+        """What it takes there besides, where clients are to find it at the same number of another kind."""
+        return {f"{self.carrier}BindPort": bind_port} if self.carrier in ("kcp", "quic") else {}
 
     @property
     def client(self) -> Table:
@@ -80,6 +86,7 @@ class Way:
             "transport.wireProtocol": self.wire,
             "transport.tls.enable": self.tls,
             "transport.tcpMux": self.mux,
+            "transport.protocol": self.carrier,
         }
 
     @property
@@ -91,13 +98,16 @@ class Way:
         }
 
 
-def every_way(*wires: str, transforms: Sequence[bool] = (False, True), carrier: str = "tcp") -> Iterator[Way]:
+def every_way(
+    *wires: str,
+    transforms: Sequence[bool] = (False, True),
+    tls: Sequence[bool] = (False, True),
+    mux: Sequence[bool] = (False, True),
+    carrier: str = "tcp",
+) -> Iterator[Way]:
     """Every combination with these versions of the wire."""
-    for wire in wires:
-        for tls in (False, True):
-            for mux in (False, True):
-                for transformed in transforms:
-                    yield Way(wire, tls, mux, transformed, carrier)
+    for each in itertools.product(wires, tls, mux, transforms):
+        yield Way(*each, carrier=carrier)
 
 
 @frozen

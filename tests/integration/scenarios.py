@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from attrs import evolve
 
-from tests.integration.programs import PATIENCE_S
+from tests.integration.programs import PATIENCE_S, Program
 from tests.integration.relays import RelayTestCase, Way
 from tests.integration.traffic import (
     FROM_USER,
@@ -87,6 +87,10 @@ class EveryPair(RelayTestCase):
     visitor_users = MANY_USERS
     """Users at once of the visitor."""
 
+    def serve(self, way: Way) -> Program:
+        """A server that such clients can reach."""
+        return self.start_server({**way.server, **way.port(self.bind_port)})
+
     def bytes_of(self, way: Way) -> int:
         """Bytes that a long stream has, each way."""
         return MUCH_BYTES
@@ -94,7 +98,7 @@ class EveryPair(RelayTestCase):
     def check_traffic(self, way: Way) -> None:
         """Every byte arrives, both ways at once and at the end of a stream; 200 users are served at once."""
         service = self.start_service(obey)
-        self.start_server(way.server)
+        self.serve(way)
         published = self.publish(way, service)
         count = self.bytes_of(way)
         for port in (published.tcp, published.stcp):
@@ -116,7 +120,7 @@ class EveryPair(RelayTestCase):
             end_of(connection)
 
         service = self.start_service(read)
-        self.start_server(way.server)
+        self.serve(way)
         published = self.publish(way, service)
         for port in (published.tcp, published.stcp):
             with dial(port) as user:
@@ -129,21 +133,21 @@ class EveryPair(RelayTestCase):
 
     def check_server_killed(self, way: Way) -> None:
         """A server that was killed and comes back is found by its client, which publishes all again."""
-        server = self.start_server(way.server)
+        server = self.serve(way)
         published = self.publish(way, self.start_service())
         with dial(published.tcp) as user:
             user.sendall(b"here?")
             self.assertEqual(receive_exactly(user, 5), b"here?")
             server.kill()
             self.assertEqual(end_of(user), b"")
-        self.start_server(way.server)
+        self.serve(way)
         self.wait_published(published.client, times=2)
         converse(published.tcp)
         converse(published.stcp)
 
     def check_client_killed(self, way: Way) -> None:
         """A client that was killed gets its names and ports when it is started again."""
-        server = self.start_server(way.server)
+        server = self.serve(way)
         service = self.start_service()
         ports = self.publish(way, service)
         with dial(ports.tcp) as user:

@@ -24,7 +24,7 @@ from relaykit.certificates.own import KeyPair, self_signed
 from relaykit.config.schema.server import Bandwidth
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
-from relaykit.dataplane.tls import client_context, server_context, start_tls
+from relaykit.dataplane.tls import TlsContext, client_context, server_context, start_tls
 from relaykit.driver import LegDriver
 from relaykit.interfaces import (
     IIngress,
@@ -190,6 +190,7 @@ class Scene:
         self.bind_port = BindPort(
             self.first_messages.on_opened,
             self._secure,
+            self._tls_terms,
             partial(self.ports.listen_datagrams, ""),
             BindRules(tls_only=tls_only, mux_keepalive_s=30.0),
             self.network,
@@ -261,9 +262,12 @@ class Scene:
             secure=secure,
         )
 
-    def _secure(self, leg: IStreamLeg) -> Deferred[Any]:
+    def _tls_terms(self) -> TlsContext:
         pair = certificate(self.certificate_name)
-        return start_tls(self.network, leg, server_context(pair.certificate, pair.key), server_side=True)
+        return server_context(pair.certificate, pair.key)
+
+    def _secure(self, leg: IStreamLeg) -> Deferred[Any]:
+        return start_tls(self.network, leg, self._tls_terms(), server_side=True)
 
 
 @implementer(IServerHost)

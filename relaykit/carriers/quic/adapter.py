@@ -16,33 +16,39 @@ import hmac
 import logging
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import frozen
 
 from relaykit.errors import QuicUnavailableError
+from relaykit.sansio.quic.exporting import export
+from relaykit.sansio.quic.packets import read_opening
 
 if TYPE_CHECKING:
     from relaykit.certificates.own import KeyPair
     from relaykit.sansio.contract import Buffer
+    from relaykit.sansio.quic.packets import Opening
 
 __all__ = [
     "CONNECTION_WINDOW_BYTES",
     "FRAME_BYTES",
+    "ID_BYTES",
     "LIBRARIES",
     "MOST_STREAMS",
     "STREAM_WINDOW_BYTES",
     "Connection",
     "Library",
     "Settings",
+    "Way",
     "available",
     "load",
     "load_ahead",
     "required",
+    "suited",
     "timed_out",
 ]
 
@@ -58,6 +64,9 @@ CONNECTION_WINDOW_BYTES: Final = 16 * 1024 * 1024
 MOST_STREAMS: Final = 4096
 """Streams that a peer may have at once.  aioquic makes an object for each number that a peer leaves out."""
 
+ID_BYTES: Final = 8
+"""Bytes of the connection ids that this end makes up."""
+
 FRAME_BYTES: Final = 1500
 """Largest datagram frame that a peer may send: more than a packet carries on most paths."""
 
@@ -68,13 +77,12 @@ _FRAME_OVERHEAD_BYTES = 44
 """What a packet with one datagram frame has besides: flags, a connection id of 20 bytes, number, tag, type
 and length."""
 
-_PEER = ("192.0.2.1", 9)
-"""What the library is told as the address of the peer, always: the path below follows the peer, and knows
-its datagrams from those of others.  Source: RFC 5737."""
+Way: TypeAlias = "tuple[str, int]"
+"""Where a peer is, as a library has it: an address without zone, and a port."""
 
-_SMALLEST_INITIAL_BYTES = 1200
-_SMALLEST_ID_BYTES = 8
-_MOST_ID_BYTES = 20
+_PEER: Final[Way] = ("192.0.2.1", 9)
+"""What the library is told as the address of the peer where what is below follows the peer, and knows its
+datagrams from those of others.  Source: RFC 5737."""
 
 _NO_ROOM = "capacity exhausted"
 _MISSING = "QUIC needs a library that is not installed here: pip install 'relaykit[quic]'"
@@ -95,14 +103,20 @@ class Settings:
 
     :ivar protocol: the name that both ends must have, of ALPN.
     :ivar idle_s: seconds of silence after which it is lost.
-    :ivar key_pair: of the server; the client has none.
+    :ivar key_pair: of the server; of a client only for a server that asks for it.
+    :ivar is_client: which end this is.
+    :ivar asked_name: the name that the server is asked for (SNI); empty for none.
     :ivar takes_datagrams: whether the peer may send datagram frames.
+    :ivar most_streams: how many streams the peer may have at once.
     """
 
     protocol: str
     idle_s: float
     key_pair: KeyPair | None = None
+    is_client: bool = False
+    asked_name: str = ""
     takes_datagrams: bool = False
+    most_streams: int = MOST_STREAMS
 
 
 class Library:
@@ -116,6 +130,7 @@ class Library:
         self.name = name
         self.events: Any = import_module(f"{name}.quic.events")
         """The classes of the events of connections."""
+        self._packet: Any = import_module(f"{name}.quic.packet")
         self._configuration: Any = import_module(f"{name}.quic.configuration").QuicConfiguration
         self._connection: type[Connection] = {"qh3": _Qh3, "aioquic": _Aioquic}[name]
         self._class: Any = {"qh3": _qh3_class, "aioquic": _aioquic_class}[name]()
@@ -126,10 +141,12 @@ class Library:
         return f"<Library {self.name}>"
 
     def connection(self, settings: Settings) -> Connection:
-        """A connection: the server's, where the settings have a key pair, else the client's."""
+        """A connection that these settings are for."""
         configuration = self._configuration(
-            is_client=settings.key_pair is None,
+            is_client=settings.is_client,
             alpn_protocols=[settings.protocol],
+            connection_id_length=ID_BYTES,
+            server_name=settings.asked_name or None,
             idle_timeout=settings.idle_s,
             max_data=CONNECTION_WINDOW_BYTES,
             max_stream_data=STREAM_WINDOW_BYTES,
@@ -138,7 +155,26 @@ class Library:
             max_datagram_frame_size=FRAME_BYTES if settings.takes_datagrams else 0,
             verify_mode=ssl.CERT_NONE,
         )
-        return self._connection(self._class, configuration, settings.key_pair)
+        return self._connection(self._class, configuration, settings)
+
+    def version_negotiation(self, opening: Opening) -> bytes:
+        """What a client is told whose version is not spoken here.  Source: RFC 9000 6.1."""
+        spoken = [int(each) for each in self._configuration(is_client=False).supported_versions]
+        data: bytes = self._packet.encode_quic_version_negotiation(
+            source_cid=opening.destination, destination_cid=opening.source, supported_versions=spoken
+        )
+        return data
+
+    def retry(self, opening: Opening, named: bytes, token: bytes) -> bytes:
+        """What has a client come again with a token, for the connection id that is named."""
+        data: bytes = self._packet.encode_quic_retry(
+            version=opening.version,
+            source_cid=named,
+            destination_cid=opening.source,
+            original_destination_cid=opening.destination,
+            retry_token=token,
+        )
+        return data
 
 
 @cache
@@ -194,12 +230,21 @@ class Connection:
     is in seconds of one monotonic clock.  Streams are numbers, of bidirectional ones only.
     """
 
-    def __init__(self, cls: Any, configuration: Any, key_pair: KeyPair | None) -> None:
-        self.is_client = key_pair is None
+    def __init__(self, cls: Any, configuration: Any, settings: Settings) -> None:
+        self.is_client = settings.is_client
+        self.way: Way = _PEER
+        """Where what is fed comes from, and what is taken goes to but for what goes :attr:`elsewhere`."""
+        self.elsewhere: Callable[[bytes, Way], object] = _nowhere
+        """Is called, while output is taken, with what must go another way: the peer may have moved."""
+        self.retried: tuple[bytes, bytes] | None = None
+        """For a server, of a client that comes again: the id that it made up, and the one it was given."""
         self._class = cls
         self._configuration = configuration
-        self._key_pair = key_pair
+        self._settings = settings
         self._quic: Any = None
+        self._exporter = _Exporter(self)
+        configuration.secrets_log_file = self._exporter
+        configuration.most_streams = settings.most_streams
 
     # --- what both libraries have in common
 
@@ -207,7 +252,7 @@ class Connection:
         """Begins: the client says hello, the server waits for that."""
         if self.is_client:
             self._quic = self._make()
-            self._quic.connect(_PEER, now)
+            self._quic.connect(self.way, now)
 
     def receive(self, datagrams: Sequence[bytes], now: float) -> None:
         """Feeds datagrams of the peer, in order.  One that makes no sense is ignored."""
@@ -215,7 +260,7 @@ class Connection:
             if not self.is_client and not self._is_begun:
                 self._accept(data)
             if self._quic is not None:
-                self._quic.receive_datagram(data, _PEER, now)
+                self._quic.receive_datagram(data, self.way, now)
 
     def events(self) -> Iterator[Any]:
         """Takes what has happened."""
@@ -244,9 +289,24 @@ class Connection:
     @property
     def channel(self) -> bytes:
         """The server's certificate in DER, as this end has it; empty before the handshake."""
-        if self._key_pair is not None:
-            return self._key_pair.der
-        return self._peer_certificate()
+        key_pair = self._settings.key_pair
+        if not self.is_client and key_pair is not None:
+            return key_pair.der
+        return next(iter(self.peer_chain), b"")
+
+    @property
+    def own_id(self) -> bytes:
+        """What the peer calls this end first; empty before a server's connection began."""
+        return b"" if self._quic is None else bytes(self._quic.host_cid)
+
+    def export(self, label: bytes, length: int) -> bytes:
+        """A secret that only both ends of this connection know.
+
+        :raises ValueError: the handshake is not that far.
+        """
+        if not self._exporter.secret:
+            raise ValueError("there is no secret yet")
+        return export(self._exporter.algorithm, self._exporter.secret, label, length)
 
     @property
     def ending(self) -> Any:
@@ -311,42 +371,57 @@ class Connection:
         raise NotImplementedError
 
     @property
+    def peer_chain(self) -> Sequence[bytes]:
+        """The certificates that the peer showed, in DER, its own first; none before the handshake."""
+        raise NotImplementedError
+
+    @property
     def _is_begun(self) -> bool:
         """For a server: whether a packet arrived that was authentic, so that this is the connection."""
         raise NotImplementedError
 
     def _accept(self, data: bytes) -> None:
         """For a server: makes the connection anew if a datagram may begin one."""
-        began = _initial_of(data, self._configuration)
-        if began is not None:
-            self._quic = self._serve(*began)
+        opening = read_opening(data)
+        if opening is not None and opening.is_initial:
+            self._quic = self._serve(opening)
 
-    def _serve(self, made_up: bytes, client_id_bytes: int) -> Any:
-        """The connection of a client, by the two connection ids as :func:`_initial_of` has them."""
-        return self._make(original_destination_connection_id=made_up)
+    def _serve(self, opening: Opening) -> Any:
+        """The connection of a client that opens so."""
+        began, named = self.retried or (opening.destination, None)
+        return self._make(original_destination_connection_id=began, retry_source_connection_id=named)
 
     def _make(self, **given: Any) -> Any:
         return self._class(configuration=self._configuration, **given)
-
-    def _peer_certificate(self) -> bytes:
-        raise NotImplementedError
 
     def _packet_bytes(self) -> int:
         raise NotImplementedError
 
 
-def _initial_of(data: bytes, configuration: Any) -> tuple[bytes, int] | None:
-    """The connection id that a client made up for the server, and the length of its own.
+class _Exporter:
+    """What a library would write its secrets into: keeps the one that others can be exported from.
 
-    None where a datagram cannot be its first, by what versions share.
-    Source: RFC 8999 5.1, RFC 9000 14.1 (size), 17.2.2.
+    A server's first secret of its own payload is told as soon as the secret is known that both come from.
     """
-    if len(data) < _SMALLEST_INITIAL_BYTES or data[0] & 0xC0 != 0xC0:
-        return None
-    version, size = int.from_bytes(data[1:5], "big"), data[5]
-    if version not in configuration.supported_versions or not _SMALLEST_ID_BYTES <= size <= _MOST_ID_BYTES:
-        return None
-    return data[6 : 6 + size], data[6 + size]
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.secret = b""
+        self.algorithm = ""
+
+    def write(self, line: str) -> None:
+        """Takes a line of what is elsewhere the file ``SSLKEYLOGFILE``."""
+        if line.startswith("SERVER_TRAFFIC_SECRET_0 "):
+            schedule = self._connection._quic.tls.key_schedule
+            self.secret = schedule.derive_secret(b"exp master")
+            self.algorithm = "sha256" if len(self.secret) == 32 else "sha384"
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
+def _nowhere(data: bytes, way: Way) -> None:
+    """Drops what goes another way, where there is only one."""
 
 
 def _qh3_class() -> Any:
@@ -367,17 +442,17 @@ def _qh3_class() -> Any:
         def serialize_transport_parameters(self) -> bytes:
             said = module.Buffer(data=super().serialize_transport_parameters())
             parameters = packet.pull_quic_transport_parameters(said)
-            parameters.initial_max_streams_bidi = MOST_STREAMS
+            parameters.initial_max_streams_bidi = self.configuration.most_streams
             buffer = module.Buffer(capacity=3 * packet.PACKET_MAX_SIZE)
             packet.push_quic_transport_parameters(buffer, parameters)
             return bytes(buffer.data)
 
-    def make_core(*arguments: Any) -> Any:
+    def make_core(most_streams: int, *arguments: Any) -> Any:
         given = list(arguments)
-        given[_PLACE_OF_MOST_STREAMS] = MOST_STREAMS
+        given[_PLACE_OF_MOST_STREAMS] = most_streams
         return core(*given)
 
-    module.QuicTlsBridge, module.QuicConnectionCore = Bridge, make_core
+    module.QuicTlsBridge = Bridge
 
     class Quic(module.QuicConnection):  # type: ignore[misc]  # likewise
         """Leaves what has happened with the core while credit is withheld: taking it gives credit.
@@ -394,6 +469,8 @@ def _qh3_class() -> Any:
         serves_nameless = False
 
         def _create_core(self, remote_addr: Any, initial_dcid: bytes, now: float) -> None:
+            # It is looked up by this name when it is made.
+            module.QuicConnectionCore = partial(make_core, self._configuration.most_streams)
             if not self.serves_nameless:
                 super()._create_core(remote_addr, initial_dcid, now)
                 return
@@ -429,14 +506,15 @@ def _initial_keys(made_up: bytes) -> Iterator[tuple[str, tuple[bytes, bytes, byt
 class _Qh3(Connection):
     """qh3: a native core, with a facade of Python that is passed by once the handshake is over."""
 
-    def __init__(self, cls: Any, configuration: Any, key_pair: KeyPair | None) -> None:
-        super().__init__(cls, configuration, key_pair)
+    def __init__(self, cls: Any, configuration: Any, settings: Settings) -> None:
+        super().__init__(cls, configuration, settings)
+        key_pair = settings.key_pair
         if key_pair is not None:
             configuration.load_cert_chain(key_pair.certificate, key_pair.key)
 
-    def _serve(self, made_up: bytes, client_id_bytes: int) -> Any:
-        quic = super()._serve(made_up, client_id_bytes)
-        quic.serves_nameless = not client_id_bytes
+    def _serve(self, opening: Opening) -> Any:
+        quic = super()._serve(opening)
+        quic.serves_nameless = not opening.source
         return quic
 
     def receive(self, datagrams: Sequence[bytes], now: float) -> None:
@@ -444,7 +522,7 @@ class _Qh3(Connection):
         if quic is None or not quic._handshake_complete:
             super().receive(datagrams, now)
         else:
-            quic._core.receive_many_datagrams(list(datagrams), _PEER, now)
+            quic._core.receive_many_datagrams(list(datagrams), self.way, now)
             quic._drain_core()
 
     def to_send(self, now: float) -> list[bytes]:
@@ -452,8 +530,11 @@ class _Qh3(Connection):
             return []
         datagrams = []
         try:
-            for transmit in iter(partial(self._quic._core.poll_transmit, now), None):
-                datagrams.append(transmit[0])
+            for data, way, *_ in iter(partial(self._quic._core.poll_transmit, now), None):
+                if way == self.way:
+                    datagrams.append(data)
+                else:
+                    self.elsewhere(data, way)
         except RuntimeError as error:
             # What a server may send before the client's address is confirmed is less than the next packet.
             if _NO_ROOM not in str(error):
@@ -505,9 +586,12 @@ class _Qh3(Connection):
         core = None if self._quic is None else self._quic._core
         return core is not None and bool(core.received_authenticated_packet)
 
-    def _peer_certificate(self) -> bytes:
-        certificate = None if self._quic is None else self._quic.get_peercert()
-        return b"" if certificate is None else bytes(certificate.public_bytes())
+    @property
+    def peer_chain(self) -> Sequence[bytes]:
+        quic = self._quic
+        first = None if quic is None else quic.get_peercert()
+        shown = () if first is None else (first, *quic.get_issuercerts())
+        return [bytes(each.public_bytes()) for each in shown]
 
     def _packet_bytes(self) -> int:
         return int(self._quic._core.active_path[-1])
@@ -548,17 +632,25 @@ def _aioquic_class() -> Any:
 class _Aioquic(Connection):
     """aioquic: all in Python."""
 
-    def __init__(self, cls: Any, configuration: Any, key_pair: KeyPair | None) -> None:
-        super().__init__(cls, configuration, key_pair)
+    def __init__(self, cls: Any, configuration: Any, settings: Settings) -> None:
+        super().__init__(cls, configuration, settings)
+        key_pair = settings.key_pair
         if key_pair is not None:
             tls = import_module("aioquic.tls")
-            configuration.certificate = tls.load_pem_x509_certificates(key_pair.certificate)[0]
+            chain = tls.load_pem_x509_certificates(key_pair.certificate)
+            configuration.certificate, configuration.certificate_chain = chain[0], chain[1:]
             configuration.private_key = tls.load_pem_private_key(key_pair.key)
 
     def to_send(self, now: float) -> list[bytes]:
         if self._quic is None or not self._quic._network_paths:
             return []
-        return [data for data, _ in self._quic.datagrams_to_send(now)]
+        datagrams = []
+        for data, way in self._quic.datagrams_to_send(now):
+            if way == self.way:
+                datagrams.append(data)
+            else:
+                self.elsewhere(data, way)
+        return datagrams
 
     def next_wakeup(self) -> float | None:
         return super().next_wakeup() if self._quic is not None and self._quic._network_paths else None
@@ -609,14 +701,18 @@ class _Aioquic(Connection):
     def _make(self, **given: Any) -> Any:
         quic = super()._make(**given)
         limit = quic._local_max_streams_bidi
-        limit.value = limit.sent = MOST_STREAMS
+        limit.value = limit.sent = self._settings.most_streams
         return quic
 
-    def _peer_certificate(self) -> bytes:
+    @property
+    def peer_chain(self) -> Sequence[bytes]:
         from cryptography.hazmat.primitives.serialization import Encoding
 
-        certificate = None if self._quic is None else self._quic.tls._peer_certificate
-        return b"" if certificate is None else bytes(certificate.public_bytes(Encoding.DER))
+        tls = None if self._quic is None else self._quic.tls
+        if tls is None or tls._peer_certificate is None:
+            return ()
+        shown = (tls._peer_certificate, *tls._peer_certificate_chain)
+        return [bytes(each.public_bytes(Encoding.DER)) for each in shown]
 
     def _packet_bytes(self) -> int:
         return int(self._quic._max_datagram_size)

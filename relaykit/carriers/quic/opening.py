@@ -17,6 +17,7 @@ from relaykit.carriers.quic.adapter import (
     load,
     load_ahead,
     required,
+    suited,
 )
 from relaykit.carriers.quic.path import QuicPath
 from relaykit.certificates.own import self_signed
@@ -24,6 +25,7 @@ from relaykit.errors import ConnectionFailed, PeerUnprovenError, RemoteProtocolE
 from relaykit.interfaces import IDatagramStreams
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.path_proof import NONCE_BYTES, PathProof
+from relaykit.sansio.quic.packets import read_opening
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -84,6 +86,7 @@ class _Streams:
             protocol=protocol,
             idle_s=IDLE_S,
             key_pair=self_signed(datetime.now(UTC)) if role is PeerRole.RESPONDER else None,
+            is_client=role is PeerRole.INITIATOR,
             takes_datagrams=credited,
         )
         connection = library.connection(settings)

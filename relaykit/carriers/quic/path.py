@@ -14,8 +14,9 @@ from relaykit.carriers.quic.adapter import CONNECTION_WINDOW_BYTES
 from relaykit.carriers.quic.driver import QuicDriver
 from relaykit.carriers.quic.frames import QuicDatagramLeg
 from relaykit.carriers.quic.streams import HIGH_WATER_BYTES, QuicStreamLeg
+from relaykit.dataplane.tls import alert_reason
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
-from relaykit.interfaces import IDatagramPath, ILegReceiver, IMeasuredPath, ISharedPath
+from relaykit.interfaces import IDatagramPath, IEnd, ILegReceiver, IMeasuredPath, ISecureSession, ISharedPath
 from relaykit.sansio.stream_credit import Rooms, Window, Windows
 from relaykit.timer import Deadlines
 from relaykit.values import LOST_LINGER_S, Ended, Origin
@@ -69,6 +70,9 @@ MOST_EARLY: Final = 64
 REFUSED: Final = 2
 """Code of a stream that nobody takes."""
 
+_CRYPTO_ERROR: Final = 0x100
+"""The first of as many codes that stand for the alerts of TLS.  Source: RFC 9000 20.1."""
+
 _STALL: Final = "stall"
 _CONTROL = 0
 """The first stream of the client: for the proofs of both ends, and then for credit."""
@@ -77,7 +81,7 @@ _OPENED = b"\0"
 """What a stream between two ends of our own begins with, so that the peer sees it before there is payload."""
 
 
-@implementer(IDatagramPath, IMeasuredPath, ISharedPath)
+@implementer(IDatagramPath, IEnd, IMeasuredPath, ISecureSession, ISharedPath)
 class QuicPath:
     """The streams of a connection, which it runs over a datagram leg, and owns.
 
@@ -108,10 +112,12 @@ class QuicPath:
         if credited:
             self._driver.allowance = MOST_UNPROVEN_BYTES
         self._clock = clock
+        self._library = library
         self._credited = credited
         self._is_proven = not credited
         self._acceptor: ILegAcceptor | None = None
-        self._origin = Origin(lower.peer, lower.host)
+        self.origin = Origin(lower.peer, lower.host)
+        """Where the peer was when the connection began."""
         self._legs: dict[int, QuicStreamLeg] = {}
         self._control_leg: QuicStreamLeg | None = None
         self._early: list[QuicStreamLeg] = []
@@ -130,7 +136,7 @@ class QuicPath:
         self._stalled: dict[QuicStreamLeg, int] | None = None
         """What each leg held when credit was withheld; None while it is given."""
         self._deadlines: Deadlines[object] = Deadlines(clock, self._expired)
-        self._closing = False
+        self._is_started = self._closing = False
         self._waiting: list[Deferred[Ended]] = []
         events = library.events
         self._handlers: dict[type, Callable[[Any], object]] = {
@@ -164,12 +170,17 @@ class QuicPath:
 
     def restrict(self, most_streams: int, streams: int, size: int) -> None:
         self._limits = _Limits(most_streams, streams, size)
+        self._driver.allowance = MOST_UNPROVEN_BYTES
 
     def lift(self) -> None:
         self._limits = None
+        self._driver.allowance = None
 
     def start(self) -> None:
-        self._driver.start()
+        """Begins with the handshake, which ends before anybody takes streams; again, this does nothing."""
+        if not self._is_started:
+            self._is_started = True
+            self._driver.start()
 
     def proven(self) -> None:
         """Lets streams be: both ends have proven themselves on the first one, which is left to credit."""
@@ -180,6 +191,12 @@ class QuicPath:
         early, self._early = self._early, []
         for leg in early:
             self._hand_over(leg)
+
+    def watch_ids(self, issued: Callable[[bytes], object], retired: Callable[[bytes], object]) -> None:
+        """For who tells datagrams of many connections apart: by what ids the peer may call this one."""
+        events = self._library.events
+        self._handlers[events.ConnectionIdIssued] = lambda event: issued(event.connection_id)
+        self._handlers[events.ConnectionIdRetired] = lambda event: retired(event.connection_id)
 
     def open_control(self) -> None:
         """For the client: opens the first stream, where they are credited."""
@@ -220,9 +237,29 @@ class QuicPath:
     def round_trip(self) -> Deferred[None]:
         return self._driver.ask()
 
-    def connection_of(self, leg: IStreamLeg) -> IStreamLeg:
-        """The leg itself: what is below it carries datagrams."""
-        return leg
+    def connection_of(self, leg: IStreamLeg) -> IEnd:
+        """The path itself, which has the session of TLS: what is below it carries datagrams."""
+        return self
+
+    # --- the session of TLS ---------------------------------------------------------------------
+
+    tls_version = "TLSv1.3"
+    """QUIC has no other one.  Source: RFC 9001 4.2."""
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        return next(iter(self.connection.peer_chain), None)
+
+    @property
+    def broken_by(self) -> str:
+        ending = self.connection.ending
+        alert = -1 if ending is None else ending.error_code - _CRYPTO_ERROR
+        return alert_reason(alert) if 0 <= alert < _CRYPTO_ERROR else ""
+
+    def export_keying_material(self, label: bytes, length: int) -> bytes:
+        return self.connection.export(label, length)
+
+    # --- the path, again ------------------------------------------------------------------------
 
     def when_lost(self) -> Deferred[Ended]:
         waiting: Deferred[Ended] = Deferred()
@@ -417,7 +454,7 @@ class QuicPath:
 
     def _hand_over(self, leg: QuicStreamLeg) -> None:
         if self._acceptor is not None:
-            self._give(leg, self._acceptor.leg_accepted, leg, self._origin)
+            self._give(leg, self._acceptor.leg_accepted, leg, self.origin)
 
     def _refuse(self, number: int) -> None:
         self.connection.reset(number, REFUSED)

@@ -42,11 +42,9 @@ class Unavailable:
 SERVER_KEYS: Sequence[Unavailable] = (
     Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
     Unavailable("kcpBindPort", "KCP", refused=True),
-    Unavailable("quicBindPort", "QUIC", refused=True),
     Unavailable("enablePrometheus", "metrics"),
     Unavailable("httpPlugins", "plugins over HTTP", refused=True),
     Unavailable("webServer.port", "the dashboard"),
-    Unavailable("transport.quic", "QUIC"),
     Unavailable("sshTunnelGateway.bindPort", "the SSH gateway", refused=True),
 )
 """Of a server's file."""
@@ -57,8 +55,6 @@ CLIENT_KEYS: Sequence[Unavailable] = (
     Unavailable("store.path", "the store", refused=True),
     Unavailable("webServer.port", "the administration API"),
     Unavailable("transport.protocol", "KCP", refused=True, only=("kcp",)),
-    Unavailable("transport.protocol", "QUIC", refused=True, only=("quic",)),
-    Unavailable("transport.quic", "QUIC"),
 )
 """Of a client's file."""
 

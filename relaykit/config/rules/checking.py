@@ -15,6 +15,7 @@ from relaykit.config.schema import ClientConfig, ClientTls, ServerConfig, Server
 from relaykit.config.schema.addresses import endpoint_problem, host_and_port_problem
 from relaykit.config.schema.auth import Auth, TokenSource
 from relaykit.config.schema.sections import choice_problems
+from relaykit.errors import BrokenCarrier
 from relaykit.options import (
     HealthCheck,
     Options,
@@ -26,6 +27,7 @@ from relaykit.options import (
     option_fields,
     secret_problems,
 )
+from relaykit.plugins import Carriers
 from relaykit.sansio.parsers.proxy_protocol import VERSIONS
 from relaykit.sansio.wire.messages import MOST_NAME
 from relaykit.values import NO_SECRET
@@ -83,6 +85,7 @@ def check_server(
         if config.auth.token is not NO_SECRET and not config.auth.token:
             found.warn((Problem("auth.token", "is empty: whoever reaches the port may log in"),))
     found.warn(_half_pairs(config.transport.tls))
+    found.add(_port_problems(config))
     found.warn(
         _idle_limits(
             {
@@ -114,10 +117,43 @@ def check_client(
         found.add(_unbindable(config.auth))
     if config.virtual_net.address:
         found.unavailable.append(Problem("virtualNet.address", "the virtual network: not available yet"))
+    found.add(_protocol_problems(config.transport.protocol))
     found.warn(_idle_tls_keys(config))
     found.warn(_half_pairs(config.transport.tls))
     _add_unavailable(found, availability_findings(config, CLIENT_KEYS))
     return found
+
+
+def _protocol_problems(protocol: str) -> Iterator[Problem]:
+    """Why a client's carrier cannot be used on this machine."""
+    carriers = Carriers.installed()
+    if protocol in carriers:
+        reason = _lacks(carriers, protocol)
+        if reason:
+            yield Problem("transport.protocol", f"{protocol} {reason}")
+
+
+def _port_problems(config: ServerConfig) -> Iterator[Problem]:
+    """Why the carriers that have ports of their own cannot be used as a server's file wants it."""
+    carriers = Carriers.installed()
+    for reference in carriers:
+        if not getattr(config, f"{reference.name}_bind_port", 0):
+            continue
+        key = f"{reference.name}BindPort"
+        if reason := _lacks(carriers, reference.name):
+            yield Problem(key, f"{reference.name} {reason}")
+        elif config.transport.tls.trusted_ca_file and carriers.get(reference.name).capabilities.encryption:
+            yield Problem(
+                key, "clients show no certificates there, which transport.tls.trustedCaFile demands of all"
+            )
+
+
+def _lacks(carriers: Carriers, name: str) -> str:
+    try:
+        lacks: str = carriers.get(name).lacks()
+    except BrokenCarrier as error:
+        return str(error)
+    return lacks
 
 
 def check_proxy(

@@ -43,7 +43,13 @@ class Two:
     ) -> None:
         self.now = 100.0
         client, server = (
-            Settings(protocol="x", idle_s=30.0, key_pair=pair, takes_datagrams=takes_datagrams)
+            Settings(
+                protocol="x",
+                idle_s=30.0,
+                key_pair=pair,
+                is_client=pair is None,
+                takes_datagrams=takes_datagrams,
+            )
             for pair in (None, key_pair)
         )
         self.ends = one.connection(client), two.connection(server)
@@ -310,6 +316,31 @@ class ConnectionTests(SynchronousTestCase):
             self.assertEqual((end.settled, end.most_frame_bytes, end.round_trip_s), (True, 0, None))
             end.close(0, "")
 
+    def test_exporter(self) -> None:
+        """Both ends of a connection export the same secret, whatever their libraries; others do not."""
+        seen = set()
+        for one in libraries():
+            for other in libraries():
+                two = Two(one, other)
+                client, server = two.ends
+                secret = client.export(b"label", 32)
+                self.assertEqual(server.export(b"label", 32), secret)
+                self.assertNotEqual(server.export(b"other label", 32), secret)
+                seen.add(secret)
+            early = one.connection(Settings(protocol="x", idle_s=30.0, is_client=True))
+            self.assertRaises(ValueError, early.export, b"label", 32)
+        self.assertEqual(len(seen), len(libraries()) ** 2)
+
+    def test_chain(self) -> None:
+        """The client has what the server showed, with what leads to its authority."""
+        leaf, other = self_signed(NOW), self_signed(NOW)
+        shown = evolve(leaf, certificate=leaf.certificate + other.certificate)
+        for one in libraries():
+            for library in libraries():
+                client, server = Two(one, library, key_pair=shown).ends
+                self.assertEqual(list(client.peer_chain), [leaf.der, other.der])
+                self.assertEqual(list(server.peer_chain), [])
+
     def test_nameless_client(self) -> None:
         """Clients whose connection id has no bytes are served, whatever id they make up for the server."""
         if missing("aioquic"):
@@ -333,7 +364,7 @@ class ConnectionTests(SynchronousTestCase):
         nameless = b"\xc0\x00\x00\x00\x01\x14" + bytes(20) + b"\x00\x00\x44\xd0" + bytes(1300)
         kinds = [*libraries(), *([] if missing("aioquic") else [_nameless(8)])]
         for library, of, forged in itertools.product(libraries(), kinds, (named, nameless)):
-            client = of.connection(Settings(protocol="x", idle_s=30.0))
+            client = of.connection(Settings(protocol="x", idle_s=30.0, is_client=True))
             client.start(1.0)
             server = library.connection(Settings(protocol="x", idle_s=30.0, key_pair=PAIR))
             server.start(1.0)

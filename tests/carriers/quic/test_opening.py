@@ -93,7 +93,7 @@ class QuicStreamsTests(SynchronousTestCase):
         pair = self_signed(NOW)
         settings = (
             Settings(protocol=PROTOCOL, idle_s=IDLE_S, key_pair=pair),
-            Settings(protocol=PROTOCOL, idle_s=IDLE_S),
+            Settings(protocol=PROTOCOL, idle_s=IDLE_S, is_client=True),
         )
         middle = [
             QuicPath(library.connection(each), library, leg, network, clock, KEEPALIVE_S, credited=True)
@@ -160,7 +160,7 @@ class QuicStreamsTests(SynchronousTestCase):
         library, line = libraries()[0], Line(ends.network)
         opened = ends.streams[1].open_path(line.legs[1], PeerRole.RESPONDER, SECRET, Accepting())
         client = QuicPath(
-            library.connection(Settings(protocol=PROTOCOL, idle_s=IDLE_S)),
+            library.connection(Settings(protocol=PROTOCOL, idle_s=IDLE_S, is_client=True)),
             library,
             line.legs[0],
             ends.network,

@@ -14,7 +14,7 @@ from relaykit.carriers.quic.adapter import MOST_STREAMS, Library
 from relaykit.carriers.quic.opening import IDLE_S
 from relaykit.carriers.quic.path import MOST_WAITING, OPEN_S, STALLED_S
 from relaykit.errors import ConnectionFailed
-from relaykit.interfaces import IMeasuredPath, ISharedPath, IStreamLeg
+from relaykit.interfaces import IEnd, IMeasuredPath, ISecureSession, ISharedPath, IStreamLeg
 from relaykit.sansio.contract import Buffer
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Ended, Origin
@@ -72,11 +72,11 @@ class QuicPathTests(SynchronousTestCase):
     def test_provides(self) -> None:
         """It is a shared path that can measure."""
         ends = self.ends()
-        for interface in (ISharedPath, IMeasuredPath):
+        for interface in (IEnd, IMeasuredPath, ISecureSession, ISharedPath):
             verifyObject(interface, ends.paths[0])
         self.assertIn("QuicPath with", repr(ends.paths[0]))
         leg = ends.leg()
-        self.assertIs(ends.paths[0].connection_of(leg), leg)
+        self.assertIs(ends.paths[0].connection_of(leg), ends.paths[0])
         self.assertEqual(ends.acceptors[1].origins, [])
 
     def test_hundred_streams(self) -> None:

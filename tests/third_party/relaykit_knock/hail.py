@@ -98,6 +98,10 @@ class HailCarrier:
     dial_options = HailOptions
     accept_options = HailOptions
 
+    def lacks(self) -> str:
+        """Nothing."""
+        return ""
+
     def make_dialer(self, options: HailOptions, host: IDialHost) -> HailDialer:
         return HailDialer(options.line, host)
 
