@@ -31,6 +31,7 @@ _BY_KEYS = (
     ("groups that share users", "proxies[].loadBalancer.group"),
     ("health checks", "proxies[].healthCheck.type"),
     ("proxies on the way to the server (``proxyURL``)", "transport.proxyURL"),
+    ("QUIC between client and server", "quicBindPort"),
     ("a name server of its own (``dnsServer``), keepalives of TCP", "dnsServer"),
     ("several files, templates, strict reading", "includes"),
     ("limits of ports (``allowPorts``, ``maxPortsPerClient``)", "maxPortsPerClient"),

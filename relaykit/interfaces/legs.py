@@ -249,6 +249,7 @@ class ITlsTerms(Interface):
 
     shown = Attribute("The :class:`relaykit.certificates.own.KeyPair` that is shown; None for none.")
     asked_name = Attribute("The name that the peer is asked for (SNI), in bytes; empty for none.")
+    verifies = Attribute("Whether the peer must prove who it is.")
     of_authorities = Attribute("Whether a client must show a certificate of an authority.")
 
     def verify(chain: Sequence[bytes]) -> None:

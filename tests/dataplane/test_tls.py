@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
+from typing import Any
 from unittest import mock
 
 from attrs import frozen
@@ -475,7 +476,7 @@ class TlsTests(TlsTestCase):
     def test_shown_otherwise(self) -> None:
         """Of what another library was shown, all is verified: its use, what leads to it, that it is one."""
         today = datetime.datetime.now(datetime.UTC)
-        valid = {"begins": today - datetime.timedelta(1), "ends": today + datetime.timedelta(1)}
+        valid: Any = {"begins": today - datetime.timedelta(1), "ends": today + datetime.timedelta(1)}
         root = ca(**valid)
         between = ca("between", issuer=root, **valid)
         context = client_context(authorities=root.pem, server_name="relay.example")

@@ -48,7 +48,6 @@ __all__ = [
     "load",
     "load_ahead",
     "required",
-    "suited",
     "timed_out",
 ]
 

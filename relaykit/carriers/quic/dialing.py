@@ -55,6 +55,7 @@ class QuicDialer:
         try:
             await path.handshaken.addTimeout(HANDSHAKE_S, host.reactor)
             terms.verify(connection.peer_chain)
+            path.is_verified = terms.verifies
         except TimeoutError as error:
             path.abort()
             raise ConnectionFailed(

@@ -17,7 +17,6 @@ from relaykit.carriers.quic.adapter import (
     load,
     load_ahead,
     required,
-    suited,
 )
 from relaykit.carriers.quic.path import QuicPath
 from relaykit.certificates.own import self_signed
@@ -25,7 +24,6 @@ from relaykit.errors import ConnectionFailed, PeerUnprovenError, RemoteProtocolE
 from relaykit.interfaces import IDatagramStreams
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.path_proof import NONCE_BYTES, PathProof
-from relaykit.sansio.quic.packets import read_opening
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

@@ -104,6 +104,8 @@ class QuicPath:
     ) -> None:
         self.connection = connection
         self.turns = turns
+        self.is_verified = False
+        """Whether who has opened it has verified the peer's certificate."""
         self.handshaken: Deferred[Any] = Deferred()
         """Fires once the peer speaks QUIC, and our protocol in it; fails with ConnectionFailed."""
         self.control: Deferred[Any] = Deferred()

@@ -166,9 +166,7 @@ class QuicPort:
         retried = None if original is None else (original, opening.destination)
         self._begin(source, opening, retried).take(source, data)
 
-    def _begin(
-        self, source: _Source, opening: Opening, retried: tuple[bytes, bytes] | None
-    ) -> _Client:
+    def _begin(self, source: _Source, opening: Opening, retried: tuple[bytes, bytes] | None) -> _Client:
         host, rules, library = self._host, self._rules, self._library
         settings = Settings(
             protocol=FRP_PROTOCOL,

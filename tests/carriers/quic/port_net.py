@@ -106,7 +106,7 @@ class Net:
         self.echoing = True
         self.is_open = False
         self.options = options or QuicOptions()
-        self._acceptor: IDatagramAcceptor | None = None
+        self._acceptor: Any = None
         self._server_terms = server or server_context(PAIR.certificate, PAIR.key)
         self.client_terms = client or client_context()
         self._numbers = iter(range(40000, 60000))
@@ -152,8 +152,8 @@ class Net:
     @property
     def port(self) -> QuicPort:
         """Who takes the sources."""
-        assert isinstance(self._acceptor, QuicPort)
-        return self._acceptor
+        port: QuicPort = self._acceptor
+        return port
 
     def stranger(self) -> Stranger:
         """Somebody at an address that nobody has had."""
@@ -196,7 +196,6 @@ class Net:
             return
         leg = self.legs.get(source)
         if leg is None:
-            assert self._acceptor is not None
             leg = self.legs[source] = _Leg(self, source)
             leg.arrive(data)
             self._acceptor.leg_accepted(leg, Origin(source, SERVER))

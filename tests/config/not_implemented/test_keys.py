@@ -37,7 +37,7 @@ class AvailabilityTests(SynchronousTestCase):
 
     def test_only(self) -> None:
         """Where only some values are not available, the others are."""
-        for protocol, count in (("tcp", 0), ("kcp", 1), ("quic", 1), ("websocket", 0), ("wss", 0)):
+        for protocol, count in (("tcp", 0), ("kcp", 1), ("quic", 0), ("websocket", 0), ("wss", 0)):
             config = ClientConfig(transport=ClientTransport(protocol=protocol))
             self.assertEqual(len(availability_findings(config, CLIENT_KEYS).unavailable), count)
 
@@ -49,7 +49,7 @@ class AvailabilityTests(SynchronousTestCase):
 
     def test_tables(self) -> None:
         """A table is compared as a whole."""
-        config = ClientConfig(transport=ClientTransport(quic=QuicConfig(keepalive_period=11)))
-        self.assertEqual(
-            [each.key for each in availability_findings(config, CLIENT_KEYS).warnings], ["transport.quic"]
-        )
+        keys = [Unavailable("transport.quic", "QUIC")]
+        for period, found in ((10, []), (11, ["transport.quic"])):
+            config = ClientConfig(transport=ClientTransport(quic=QuicConfig(keepalive_period=period)))
+            self.assertEqual([each.key for each in availability_findings(config, keys).warnings], found)

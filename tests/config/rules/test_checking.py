@@ -4,6 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.carriers.quic import carrier as quic_carrier
 from relaykit.config.problems import Findings
 from relaykit.config.rules.checking import (
     TOKEN_SOURCE_EXEC,
@@ -114,11 +115,24 @@ class ServerTests(SynchronousTestCase):
         config = ServerConfig(auth=TOKEN, allow_ports=ranges)
         self.assertEqual(keys(check_server(config)), ["allowPorts[1]"])
 
+    def test_carriers(self) -> None:
+        """A carrier that lacks a library is refused where it is used, or that asks clients for nothing."""
+        self.patch(quic_carrier, "available", lambda: False)
+        for port, expected in ((0, []), (7000, ["quicBindPort"])):
+            self.assertEqual(keys(check_server(ServerConfig(auth=TOKEN, quic_bind_port=port))), expected)
+        client = ClientConfig(transport=ClientTransport(protocol="quic"))
+        self.assertEqual(keys(check_client(client)), ["transport.protocol"])
+        self.patch(quic_carrier, "available", lambda: True)
+        self.assertEqual(keys(check_client(client)), [])
+        transport = ServerTransport(tls=ServerTls(trusted_ca_file="ca.pem"))
+        config = ServerConfig(auth=TOKEN, quic_bind_port=7000, transport=transport)
+        self.assertEqual(keys(check_server(config)), ["quicBindPort"])
+
     def test_unavailable(self) -> None:
         """What is not available is kept apart from what is wrong, and not warned about as well."""
-        found = check_server(ServerConfig(auth=TOKEN, quic_bind_port=7000, web_server=WEB))
+        found = check_server(ServerConfig(auth=TOKEN, kcp_bind_port=7000, web_server=WEB))
         self.assertEqual([problem.key for problem in found.problems], ["webServer.tls.certFile"])
-        self.assertEqual([problem.key for problem in found.unavailable], ["quicBindPort"])
+        self.assertEqual([problem.key for problem in found.unavailable], ["kcpBindPort"])
         self.assertEqual(found.warnings, [])
 
 
