@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IDatagramLeg, IEnd, IPathDialer, IStreamLeg, ITurns
+    from relaykit.interfaces import IDatagramLeg, IEnd, IPathDialer, ISecureLeg, IStreamLeg, ITurns
     from relaykit.sansio.forward_proxies.urls import ForwardProxy
 
 __all__ = ["DialHost", "DirectPath", "PathRoute", "Route", "certificate_of"]

@@ -20,7 +20,7 @@ from relaykit.errors import (
     SessionLost,
     TransportSecurityError,
 )
-from relaykit.interfaces import IMeasuredPath, ISecureLeg
+from relaykit.interfaces import IMeasuredPath, ISecureSession
 from relaykit.sansio.control import events
 from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
@@ -75,7 +75,7 @@ class Session:
         """This end's address of that connection."""
         self.certificate = certificate_of(connection)
         """The server's, in DER; empty without TLS."""
-        self.server_is_verified = ISecureLeg.providedBy(connection) and connection.is_verified
+        self.server_is_verified = ISecureSession.providedBy(connection) and connection.is_verified
         """Whether that certificate had to prove who the server is."""
         self.binding_failure: events.BindingFailed | None = None
         """Why the login failed, if that was because it could not be bound."""

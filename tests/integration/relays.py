@@ -82,7 +82,6 @@ class Way:
         unverified = {"transport.websocket.verifyCertificate": False} if self.carrier == "wss" else {}
         return {
             **unverified,
-            "transport.protocol": self.carrier,
             "transport.wireProtocol": self.wire,
             "transport.tls.enable": self.tls,
             "transport.tcpMux": self.mux,

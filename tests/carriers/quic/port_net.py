@@ -219,6 +219,7 @@ class Dialing:
         self.turns = net.turns
         self.reactor = net.reactor
         self.server = SERVER
+        self.server_name = SERVER.host
         self.entropy = net.entropy
         self.legs: list[Stranger] = []
 
@@ -236,5 +237,9 @@ class Dialing:
         raise NotImplementedError
 
     def secure(self, leg: Any) -> Deferred[Any]:
+        """Nor this."""
+        raise NotImplementedError
+
+    def secure_outside(self, leg: Any, verified: bool) -> Deferred[Any]:
         """Nor this."""
         raise NotImplementedError
