@@ -71,7 +71,7 @@ DEVIATIONS = (
         "other transports would not be listened on, or not be dialed",
         "{}: not available yet",
         "BindPort",
-        "c391 c394",
+        "c391",
     ),
     Deviation(
         "a program that decides who may come in would not be asked",

@@ -20,11 +20,9 @@ class ReferenceTests(SynchronousTestCase):
         self.assertEqual(entry.table_doc, "The relay server.")
         for place, availability in (
             (("server", "webServer", "port"), "not available yet, no effect"),
-            (("client", "transport.quic", "keepalivePeriod"), "not available yet"),
-            (
-                ("client", "transport", "protocol"),
-                "kcp: not available yet, refused; quic: not available yet, refused",
-            ),
+            (("server", "", "kcpBindPort"), "not available yet, refused"),
+            (("client", "transport.quic", "keepalivePeriod"), ""),
+            (("client", "transport", "protocol"), "kcp: not available yet, refused"),
             (("client", "proxies[].transport", "bandwidthLimit"), ""),
             (("client", "transport.tls", "serverFingerprint"), ""),
         ):

@@ -284,6 +284,11 @@ class QuicPath:
 
     # --- for legs -------------------------------------------------------------------------------
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection is gone, so that no stream can be told anything any more."""
+        return self._driver.lost is not None
+
     def output_waits(self, leg: QuicStreamLeg) -> None:
         """A leg has something to send, or to end."""
         self._writers[leg] = None

@@ -234,6 +234,9 @@ class QuicStreamLeg(StreamLeg):
         if self._loss is not None:
             return
         self.finish_writing()
+        if self._path.is_over:
+            # It is told in a moment.
+            return
         if not self._input_over:
             self._path.connection.stop(self.number, code)
         self._path.close_soon(self)
@@ -257,6 +260,8 @@ class QuicStreamLeg(StreamLeg):
 
     def _reset(self) -> None:
         self._drop_output()
+        if self._path.is_over:
+            return
         connection = self._path.connection
         connection.reset(self.number, BROKEN_OFF)
         if not self._input_over:
@@ -272,5 +277,7 @@ class QuicStreamLeg(StreamLeg):
         self._queued = self._unsent = 0
 
     def _end_if_over(self) -> None:
-        if self._fin_sent and self._input_over and not self._path.connection.unsent(self.number):
+        if not (self._fin_sent and self._input_over) or self._path.is_over:
+            return
+        if not self._path.connection.unsent(self.number):
             self._path.lose_soon(self, self._why)

@@ -79,6 +79,27 @@ class QuicPathTests(SynchronousTestCase):
         self.assertIs(ends.paths[0].connection_of(leg), ends.paths[0])
         self.assertEqual(ends.acceptors[1].origins, [])
 
+    def test_lost_together(self) -> None:
+        """Who loses a leg with its connection may do with the others what he likes: all are told of the loss."""
+        for library in libraries():
+            for end in ("abort", "close", "break_off"):
+                ends = Ends(library).open()
+                legs = [ends.leg() for _ in range(3)]
+                users = [RecordingReceiver(leg) for leg in legs]
+                for leg in legs:
+                    leg.write(b"x" * 100_000)
+
+                def lost(reason: Ended, legs: Any = legs, users: Any = users, end: str = end) -> None:
+                    users[0].lost = reason
+                    for leg in legs[1:]:
+                        getattr(leg, end)()
+
+                users[0].leg_lost = lost  # type: ignore[method-assign]  # it does more than note it
+                ends.line.cut = True
+                ends.until(lambda users=users: all(user.lost for user in users))
+                self.assertEqual(ends.paths[0]._legs, {})
+                self.leave(ends)
+
     def test_hundred_streams(self) -> None:
         """A hundred users at once, each with its own bytes and an end of its own, over a bad line."""
         for library in libraries():
