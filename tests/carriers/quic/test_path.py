@@ -80,7 +80,7 @@ class QuicPathTests(SynchronousTestCase):
         self.assertEqual(ends.acceptors[1].origins, [])
 
     def test_lost_together(self) -> None:
-        """Who loses a leg with its connection may do with the others what he likes: all are told of the loss."""
+        """Who loses a leg with its connection may do with the others what he likes: all are told of it."""
         for library in libraries():
             for end in ("abort", "close", "break_off"):
                 ends = Ends(library).open()
