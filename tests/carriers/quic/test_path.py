@@ -96,7 +96,7 @@ class QuicPathTests(SynchronousTestCase):
 
                 users[0].leg_lost = lost  # type: ignore[method-assign]  # it does more than note it
                 ends.line.cut = True
-                ends.until(lambda users=users: all(user.lost for user in users))
+                ends.until(lambda users=users: all(user.lost for user in users))  # type: ignore[misc]
                 self.assertEqual(ends.paths[0]._legs, {})
                 self.leave(ends)
 
