@@ -247,7 +247,10 @@ class ISecureLeg(IStreamLeg, ISecureSession):
 class ITlsTerms(Interface):
     """What one end shows and demands in TLS, for a carrier whose library does TLS itself."""
 
-    shown = Attribute("The :class:`relaykit.certificates.own.KeyPair` that is shown; None for none.")
+    shown = Attribute(
+        "The certificate that is shown, with its key: ``certificate``, a chain, and ``key`` in PEM, and "
+        "``der``; or None."
+    )
     asked_name = Attribute("The name that the peer is asked for (SNI), in bytes; empty for none.")
     verifies = Attribute("Whether the peer must prove who it is.")
     of_authorities = Attribute("Whether a client must show a certificate of an authority.")

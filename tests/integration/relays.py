@@ -63,7 +63,6 @@ class Way:
                 "tls" if self.tls else "plain",
                 "mux" if self.mux else "nomux",
                 *(("transforms",) if self.transforms else ()),
-                *((self.carrier,) if self.carrier != "tcp" else ()),
             )
         )
 
