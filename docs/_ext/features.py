@@ -32,6 +32,7 @@ _BY_KEYS = (
     ("health checks", "proxies[].healthCheck.type"),
     ("proxies on the way to the server (``proxyURL``)", "transport.proxyURL"),
     ("QUIC between client and server", "quicBindPort"),
+    ("KCP between client and server", "kcpBindPort"),
     ("a name server of its own (``dnsServer``), keepalives of TCP", "dnsServer"),
     ("several files, templates, strict reading", "includes"),
     ("limits of ports (``allowPorts``, ``maxPortsPerClient``)", "maxPortsPerClient"),

@@ -68,12 +68,6 @@ DEVIATIONS = (
         "a host that cannot be one would fail at its first use", "must be a host", "", "c536 c569 c574"
     ),
     Deviation(
-        "other transports would not be listened on, or not be dialed",
-        "{}: not available yet",
-        "BindPort",
-        "c391",
-    ),
-    Deviation(
         "a program that decides who may come in would not be asked",
         "plugins over HTTP: not available yet",
         "httpPlugins",

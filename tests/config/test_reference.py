@@ -20,9 +20,9 @@ class ReferenceTests(SynchronousTestCase):
         self.assertEqual(entry.table_doc, "The relay server.")
         for place, availability in (
             (("server", "webServer", "port"), "not available yet, no effect"),
-            (("server", "", "kcpBindPort"), "not available yet, refused"),
+            (("server", "sshTunnelGateway", "bindPort"), "not available yet, refused"),
             (("client", "transport.quic", "keepalivePeriod"), ""),
-            (("client", "transport", "protocol"), "kcp: not available yet, refused"),
+            (("client", "transport", "protocol"), ""),
             (("client", "proxies[].transport", "bandwidthLimit"), ""),
             (("client", "transport.tls", "serverFingerprint"), ""),
         ):

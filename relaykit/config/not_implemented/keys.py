@@ -41,7 +41,6 @@ class Unavailable:
 
 SERVER_KEYS: Sequence[Unavailable] = (
     Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
-    Unavailable("kcpBindPort", "KCP", refused=True),
     Unavailable("enablePrometheus", "metrics"),
     Unavailable("httpPlugins", "plugins over HTTP", refused=True),
     Unavailable("webServer.port", "the dashboard"),
@@ -54,7 +53,6 @@ CLIENT_KEYS: Sequence[Unavailable] = (
     Unavailable("featureGates", "feature gates"),
     Unavailable("store.path", "the store", refused=True),
     Unavailable("webServer.port", "the administration API"),
-    Unavailable("transport.protocol", "KCP", refused=True, only=("kcp",)),
 )
 """Of a client's file."""
 

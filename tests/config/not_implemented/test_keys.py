@@ -9,6 +9,7 @@ from relaykit.config.not_implemented.keys import (
     availability_findings,
 )
 from relaykit.config.schema import ClientConfig, ClientTransport, ServerConfig, SshTunnelGateway
+from relaykit.config.schema.auth import ClientAuth
 from relaykit.config.schema.sections import QuicConfig, WebServerConfig
 from relaykit.options import Options, Problem
 
@@ -29,16 +30,20 @@ class AvailabilityTests(SynchronousTestCase):
     def test_refused_or_warned(self) -> None:
         """What decides who can reach what is refused, anything else is a warning."""
         config = ServerConfig(
-            kcp_bind_port=7000, web_server=WebServerConfig(port=7500), enable_prometheus=True
+            ssh_tunnel_gateway=SshTunnelGateway(bind_port=2200),
+            web_server=WebServerConfig(port=7500),
+            enable_prometheus=True,
         )
         found = availability_findings(config, SERVER_KEYS)
-        self.assertEqual(found.unavailable, [Problem("kcpBindPort", "KCP: not available yet")])
+        self.assertEqual(
+            found.unavailable, [Problem("sshTunnelGateway.bindPort", "the SSH gateway: not available yet")]
+        )
         self.assertEqual([each.key for each in found.warnings], ["enablePrometheus", "webServer.port"])
 
     def test_only(self) -> None:
         """Where only some values are not available, the others are."""
-        for protocol, count in (("tcp", 0), ("kcp", 1), ("quic", 0), ("websocket", 0), ("wss", 0)):
-            config = ClientConfig(transport=ClientTransport(protocol=protocol))
+        for method, count in (("token", 0), ("oidc", 1)):
+            config = ClientConfig(auth=ClientAuth(method=method))
             self.assertEqual(len(availability_findings(config, CLIENT_KEYS).unavailable), count)
 
     def test_switched_off(self) -> None:

@@ -24,6 +24,7 @@ from relaykit.config.schema import (
     ServerConfig,
     ServerTls,
     ServerTransport,
+    SshTunnelGateway,
     VirtualNet,
 )
 from relaykit.config.schema.auth import (
@@ -130,9 +131,11 @@ class ServerTests(SynchronousTestCase):
 
     def test_unavailable(self) -> None:
         """What is not available is kept apart from what is wrong, and not warned about as well."""
-        found = check_server(ServerConfig(auth=TOKEN, kcp_bind_port=7000, web_server=WEB))
+        found = check_server(
+            ServerConfig(auth=TOKEN, ssh_tunnel_gateway=SshTunnelGateway(bind_port=2200), web_server=WEB)
+        )
         self.assertEqual([problem.key for problem in found.problems], ["webServer.tls.certFile"])
-        self.assertEqual([problem.key for problem in found.unavailable], ["kcpBindPort"])
+        self.assertEqual([problem.key for problem in found.unavailable], ["sshTunnelGateway.bindPort"])
         self.assertEqual(found.warnings, [])
 
 
