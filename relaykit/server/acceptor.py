@@ -180,7 +180,7 @@ class BindPort(MultiService):
         self.on_opened = on_opened
         self.reactor = clock
         self.turns = poller
-        self.tls_terms = tls_terms
+        self._tls_terms = tls_terms
         self._start_tls = start_tls
         self._listen_datagrams = listen_datagrams
         self._rules = rules
@@ -237,6 +237,9 @@ class BindPort(MultiService):
 
     def secure(self, leg: IStreamLeg) -> Deferred[ISecureLeg]:
         return self._start_tls(leg)
+
+    def tls_terms(self) -> ITlsTerms:
+        return self._tls_terms()
 
     def listen_datagrams(self, port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
         return self._listen_datagrams(port, acceptor)
