@@ -159,7 +159,7 @@ def available_subjects() -> list[Subject]:
         for name, lines in _CARRIERS.items():
             start = _frp_like([frps], [frpc], "default", lines)
             found.append(Subject(f"frp-{name}", f"frp {name}", _version(frps, "-v"), start, {Stage.STREAMS}))
-    found += _punched_subjects(server, version, frps or "", frpc or "")
+    found += _punched_subjects(server, client, version, frps or "", frpc or "")
     rathole = find_program("rathole", "RELAYKIT_RATHOLE_BIN")
     if rathole:
         version = _version(rathole, "--version")
@@ -169,10 +169,11 @@ def available_subjects() -> list[Subject]:
     return found
 
 
-def _punched_subjects(server: list[str], version: str, frps: str, frpc: str) -> Iterable[Subject]:
+def _punched_subjects(
+    server: list[str], client: list[str], version: str, frps: str, frpc: str
+) -> Iterable[Subject]:
     """Own ends that meet as they like best, and, as frp's do, our clients and its own at its server."""
     own = 'peers = "relaykit"\n'
-    client = [sys.executable, "-m", "benchmarks.laboratory_client"]
     best = Meeting(server, client, STUN_ADDRS, own, own)
     yield Subject("relaykit-punched", "relaykit punched", version, _meeting(best), {Stage.PUNCHED})
     if not (frps and frpc):

@@ -8,7 +8,9 @@ r"""The laboratory: a server, two routers with two machines each, and the Intern
            |   |        ca, ca2, cb, cb2: machines
           ca   cb
 
-The Internet is a router and not a bridge, so that datagrams with a low TTL have a place to die.
+The Internet is a router and not a bridge, so that datagrams with a low TTL have a place to die.  Clients tell
+by its number whether an address is of the real Internet, so those of this one are; there, nobody has
+192.0.1.0/24, and the others belong to services that nobody in here asks (RFC 7450, RFC 7534, RFC 7535).
 """
 
 from __future__ import annotations
@@ -40,8 +42,8 @@ __all__ = ["SERVER", "SERVER_6", "NamespaceNetwork", "NatLab"]
 STOP_S = 60
 """The longest that a program may take to end."""
 
-SERVER = ("203.0.113.2", "203.0.113.3")
-SERVER_6 = "2001:db8:5::2"
+SERVER = ("192.52.193.2", "192.52.193.3")
+SERVER_6 = "2620:4f:8000:5::2"
 
 _numbers = itertools.count()
 
@@ -84,7 +86,7 @@ class NatLab:
         carrier: str = "",
         carrier_for: str = "a",
         same_lan: bool = False,
-        net_a: str = "198.51.100",
+        net_a: str = "192.0.1",
         six: bool = False,
     ) -> None:
         self._name = f"rk{os.getpid()}x{next(_numbers)}"
@@ -93,7 +95,7 @@ class NatLab:
         self._carrier_for = carrier_for if carrier else ""
         self._same_lan = same_lan
         self._six = six
-        self._nets = {"a": net_a, "b": "192.0.2"}
+        self._nets = {"a": net_a, "b": "192.175.48"}
         self._programs: list[subprocess.Popen[bytes]] = []
         self._weather: Weather | None = None
         self.wan = {
@@ -138,7 +140,7 @@ class NatLab:
 
     def cloud(self) -> str:
         """From now on the server has a private address only; answers the public one that leads to it."""
-        public, private = "203.0.113.4", "10.9.9.2"
+        public, private = "192.52.193.4", "10.9.9.2"
         ip_batch(
             [
                 f"addr add {private}/24 dev eth0",
@@ -156,7 +158,7 @@ class NatLab:
         """Makes a router (``a``, ``b`` or ``cgn``) another kind; its table is forgotten."""
         kind = parse_kind(text)
         router = self.space("cgn" if side == "cgn" else f"r{side}")
-        wan = "198.51.100.18" if side == "cgn" else self.wan[side]
+        wan = "192.0.1.18" if side == "cgn" else self.wan[side]
         run([*within(router), "nft", "-f", "-"], ruleset(kind, wan))
         with entered(router):
             configure(
@@ -256,8 +258,8 @@ class NatLab:
             [
                 "link set lo up",
                 "link set s up",
-                "addr add 203.0.113.1/28 dev s",
-                "addr add 2001:db8:5::1/64 dev s nodad",
+                "addr add 192.52.193.1/28 dev s",
+                "addr add 2620:4f:8000:5::1/64 dev s nodad",
             ],
             self.space("core"),
         )
@@ -267,8 +269,8 @@ class NatLab:
                 "link set eth0 up",
                 *(f"addr add {host}/28 dev eth0" for host in SERVER),
                 f"addr add {SERVER_6}/64 dev eth0 nodad",
-                "route add default via 203.0.113.1",
-                "route add default via 2001:db8:5::1",
+                "route add default via 192.52.193.1",
+                "route add default via 2620:4f:8000:5::1",
             ],
             self.space("s"),
         )
@@ -282,8 +284,8 @@ class NatLab:
                 [
                     f"link set r{side} up",
                     f"addr add {gateway}/28 dev r{side}",
-                    f"addr add 2001:db8:1{side}::1/64 dev r{side} nodad",
-                    f"route add 2001:db8:{side}::/64 via 2001:db8:1{side}::2",
+                    f"addr add 2620:4f:8000:1{side}::1/64 dev r{side} nodad",
+                    f"route add 2620:4f:8000:{side}::/64 via 2620:4f:8000:1{side}::2",
                     f"route add {net}.64/28 via {wan}",
                 ],
                 self.space("core"),
@@ -304,12 +306,12 @@ class NatLab:
             "link set p0 up",
             "link set p1 up",
             f"addr add {lan}{hosts[0]}/{prefix} dev lan0",
-            f"addr add 2001:db8:{side}::1/64 dev lan0 nodad",
+            f"addr add 2620:4f:8000:{side}::1/64 dev lan0 nodad",
         ]
         if not is_inner:
             router += [
-                f"addr add 2001:db8:1{side}::2/64 dev wan0 nodad",
-                f"route add default via 2001:db8:1{side}::1",
+                f"addr add 2620:4f:8000:1{side}::2/64 dev wan0 nodad",
+                f"route add default via 2620:4f:8000:1{side}::1",
             ]
         ip_batch(router, self.space(f"r{side}"))
         for machine, host in ((f"c{side}", hosts[1]), (f"c{side}2", hosts[2])):
@@ -321,8 +323,8 @@ class NatLab:
                     f"route add default via {lan}{hosts[0]}",
                     *(
                         [
-                            f"addr add 2001:db8:{side}::{host}/64 dev eth0 nodad",
-                            f"route add default via 2001:db8:{side}::1",
+                            f"addr add 2620:4f:8000:{side}::{host}/64 dev eth0 nodad",
+                            f"route add default via 2620:4f:8000:{side}::1",
                         ]
                         if self._six
                         else []
@@ -332,14 +334,14 @@ class NatLab:
             )
 
     def _make_carrier(self) -> None:
-        ip_batch(["link set cgn up", "addr add 198.51.100.17/28 dev cgn"], self.space("core"))
+        ip_batch(["link set cgn up", "addr add 192.0.1.17/28 dev cgn"], self.space("core"))
         inner = [f"r{side}" for side in self._carrier_for]
         ip_batch(
             [
                 "link set lo up",
                 "link set wan0 up",
-                "addr add 198.51.100.18/28 dev wan0",
-                "route add default via 198.51.100.17",
+                "addr add 192.0.1.18/28 dev wan0",
+                "route add default via 192.0.1.17",
                 "link add lan0 type bridge mcast_snooping 0",
                 "link set lan0 up",
                 "addr add 100.64.0.1/24 dev lan0",

@@ -14,10 +14,7 @@ from tests.natlab.lab import SERVER, NatLab
 from tests.natlab.namespaces import entered, within
 from tests.natlab.weather import READY
 
-__all__ = ["MADE", "OUR_CLIENT", "SECRET", "SERVICE_PORT", "STUN_ADDRS", "STUN_PORT", "LabProgramsCase"]
-
-OUR_CLIENT = (sys.executable, "-m", "benchmarks.laboratory_client")
-"""The command line of our client: one to which the addresses of the laboratory are those of the Internet."""
+__all__ = ["MADE", "SECRET", "SERVICE_PORT", "STUN_ADDRS", "STUN_PORT", "LabProgramsCase"]
 
 STUN_PORT = 3478
 """Where a server of ours answers STUN that is nothing else in a test, for a server without."""
@@ -44,7 +41,7 @@ class LabProgramsCase(RelayTestCase):
     """Those of side A, where the users are, and of side B."""
 
     server_command = relaykit_command("server")
-    client_command = OUR_CLIENT
+    client_command = relaykit_command("client")
 
     def setUp(self) -> None:
         """Makes the laboratory."""

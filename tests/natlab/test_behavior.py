@@ -152,15 +152,18 @@ class SecondOpinionTests(NatLabCase):
 
     @tried_again
     async def test_own_client_and_one_to_one_nat(self) -> None:
-        """Our own discovery finds the mapping even by a server in a cloud that does not know where it is."""
-        lab = self.make_lab("symrnd", "port")
-        public = lab.cloud()
-        server = RelayStun(reactor, "0.0.0.0", 3478)
-        with entered(lab.space("s")):
-            server.startService()
-        self.addCleanup(server.stopService)
-        found = await self.discover(lab, "ca", [Address(public, 3478)])
-        self.assertIs(found.mapping, Mapping.ADDRESS_AND_PORT_DEPENDENT)
+        """By a server in a cloud that was told where it is, our own discovery finds the mapping; by one that
+        was not, it claims nothing.
+        """
+        for is_told, mapping in ((True, Mapping.ADDRESS_AND_PORT_DEPENDENT), (False, Mapping.UNKNOWN)):
+            lab = self.make_lab("symrnd", "port")
+            public = lab.cloud()
+            server = RelayStun(reactor, "0.0.0.0", 3478, public_hosts=[public] if is_told else ())
+            with entered(lab.space("s")):
+                server.startService()
+            self.addCleanup(server.stopService)
+            found = await self.discover(lab, "ca", [Address(public, 3478)])
+            self.assertIs(found.mapping, mapping)
 
     @tried_again
     async def test_frpc(self) -> None:

@@ -9,13 +9,13 @@ from attrs import frozen
 
 from relaykit.carriers.quic.adapter import available
 from tests.integration.faults.case import takes_long
-from tests.integration.programs import frp_command, missing_frp
+from tests.integration.programs import frp_command, missing_frp, relaykit_command
 from tests.integration.relays import Table
 from tests.integration.test_xtcp_mixed import FRPS, FRPS_V1, MANY_USERS, OURS, OURS_V1, End
 from tests.integration.traffic import converse, echo
 from tests.natlab.lab import SERVER
 from tests.natlab.namespaces import entered
-from tests.natlab.programs import OUR_CLIENT, STUN_PORT, LabProgramsCase
+from tests.natlab.programs import STUN_PORT, LabProgramsCase
 
 ENDS = (FRPS, FRPS_V1, OURS, OURS_V1)
 
@@ -90,7 +90,7 @@ class FrpCase(LabProgramsCase):
 
     @staticmethod
     def _command(end: End) -> Sequence[str]:
-        return frp_command("frpc") if end.is_frp else OUR_CLIENT
+        return frp_command("frpc") if end.is_frp else relaykit_command("client")
 
 
 class FrpTests(FrpCase):

@@ -29,7 +29,7 @@ class PortMappingTests(NatLabCase):
         skip = "miniupnpd is not installed"
 
     async def router(self, kind: str = "port", net_a: str = "192.0.1", **how: bool) -> NatLab:
-        """A laboratory with such a router; 192.0.1.0/24 is not reserved, and still only in here."""
+        """A laboratory with such a router."""
         lab = self.make_lab(kind, "symrnd", net_a=net_a)
         start_igd(lab, "a", Path(self.mktemp()), **how)
         await self.until("the router program listens", lambda: is_listening(lab, "a"))

@@ -53,7 +53,7 @@ class ReportTests(NatLabCase):
     @tried_again
     async def test_both_families(self) -> None:
         """A NAT of IPv4, a firewall of IPv6 and a router that maps ports are found in one go."""
-        lab = self.make_lab("symseq", "port", net_a="192.0.1", six=True)
+        lab = self.make_lab("symseq", "port", six=True)
         await self.begin(lab)
         self.serve_stun(lab, SERVER_6)
         if PROGRAM:

@@ -286,9 +286,9 @@ class MovingTests(DirectUsersCase):
         self.check_moves(
             partial(self.lab.set_nat, "a", "full"),
             partial(self.lab.set_nat, "a", "fullshift"),
-            partial(self.lab.move, "a", "198.51.100.9"),
+            partial(self.lab.move, "a", "192.0.1.9"),
         )
 
     def test_services_side(self) -> None:
         """The other side's router has another outer address: that end is found once it says something."""
-        self.check_moves(partial(self.lab.move, "b", "192.0.2.9"))
+        self.check_moves(partial(self.lab.move, "b", "192.175.48.9"))
