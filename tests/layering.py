@@ -130,11 +130,11 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "nat": Layer(
         "STUN and the discovery of NATs on real sockets",
-        ("driver", "timer", "descriptors", "sansio", *_VOCABULARY),
+        ("driver", "timer", "descriptors", "segmentation", "sansio", *_VOCABULARY),
     ),
     "dataplane": Layer(
         "moving bytes; knows nothing of sessions or proxy types",
-        ("driver", "timer", "descriptors", "certificates", "sansio", *_VOCABULARY),
+        ("driver", "timer", "descriptors", "segmentation", "certificates", "sansio", *_VOCABULARY),
     ),
     "logs": Layer(
         "where log events go, in frp's format and for machines",
@@ -150,6 +150,10 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "descriptors": Layer(
         "how many open files there may be, and for whom",
+        (),
+    ),
+    "segmentation": Layer(
+        "datagrams of one size that the kernel cuts apart and joins",
         (),
     ),
     "timer": Layer(

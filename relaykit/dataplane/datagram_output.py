@@ -6,14 +6,12 @@ once for all of them.
 
 from __future__ import annotations
 
-import errno
-import struct
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.sansio.segments import MOST_SEGMENTS, end_of_run
+from relaykit.segmentation import NOT_SEGMENTED, can_segment, cut
 
 if TYPE_CHECKING:
     import socket
@@ -23,13 +21,6 @@ if TYPE_CHECKING:
     from relaykit.sansio.contract import Buffer
 
 __all__ = ["DatagramOutput"]
-
-_SOL_UDP: Final = 17
-_UDP_SEGMENT: Final = 103
-_SIZE: Final = struct.Struct("=H")
-
-_NOT_SEGMENTED = (errno.EINVAL, errno.EMSGSIZE, errno.EIO)
-"""What is said where segments would have to be fragmented, or a device cannot do its part."""
 
 Name: TypeAlias = "tuple[Any, ...] | None"
 """A receiver as the socket module has it; None for the peer of a connected socket."""
@@ -59,7 +50,7 @@ class DatagramOutput:
         self._turns = turns
         self._plain = plain
         self._queues: dict[DatagramLeg, _Queue] = {}
-        self._can_segment = _can_segment(plain)
+        self._can_segment = can_segment(plain)
 
     def send(self, leg: DatagramLeg, data: Buffer, name: Name) -> bool:
         """Sends a datagram from a leg, whose datagrams all have this receiver; whether it can be one."""
@@ -101,7 +92,7 @@ class DatagramOutput:
     def _send_run(self, leg: DatagramLeg, run: Sequence[bytes], name: Name) -> int:
         """How many of them the system took."""
         size = len(run[0])
-        control = () if len(run) == 1 else ((_SOL_UDP, _UDP_SEGMENT, _SIZE.pack(size)),)
+        control = () if len(run) == 1 else (cut(size),)
         for _ in range(2):
             try:
                 self._plain.sendmsg(run, control, 0, name)
@@ -110,18 +101,8 @@ class DatagramOutput:
                 # That is about an earlier datagram, and these were not sent.
                 continue
             except OSError as error:
-                if control and error.errno in _NOT_SEGMENTED:
+                if control and error.errno in NOT_SEGMENTED:
                     leg.most_segment = size - 1
                     return sum(self._send_run(leg, (each,), name) for each in run)
                 break
         return 0
-
-
-def _can_segment(plain: socket.socket) -> bool:
-    if sys.platform != "linux":
-        return False
-    try:
-        plain.getsockopt(_SOL_UDP, _UDP_SEGMENT)
-    except OSError:
-        return False
-    return True

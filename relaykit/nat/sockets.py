@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.sansio.segments import end_of_run, split
+from relaykit.segmentation import NOT_SEGMENTED, can_segment, cut, join_received, joined
 from relaykit.values import Address
 
 if TYPE_CHECKING:
@@ -79,13 +80,6 @@ _DONT_FRAGMENT_6 = 62
 _PROBE = 3
 """Do not fragment, and believe no router that tells of a smaller way: whoever probes finds that out.  Source:
 Linux, IP_PMTUDISC_PROBE in include/uapi/linux/in.h."""
-_SOL_UDP = 17
-_UDP_SEGMENT = 103
-_UDP_GRO = 104
-_SEGMENT = struct.Struct("=H")
-_NOT_SEGMENTED = (errno.EINVAL, errno.EMSGSIZE, errno.EIO)
-"""What is said where segments would have to be fragmented, or a device cannot do its part."""
-
 _NOT_BY_MESSAGE = (errno.EINVAL, errno.ENOPROTOOPT)
 
 
@@ -188,7 +182,7 @@ class UdpSocket:
             plain.close()
             raise CannotListenError(host, port, error) from error
         self._socket = plain
-        self._most_segment = PAYLOAD_MAX if _can_segment(plain) else 0
+        self._most_segment = PAYLOAD_MAX if can_segment(plain) else 0
         """Bytes of the largest datagrams of which the kernel sends several at once."""
         self.address = Address(host, plain.getsockname()[1])
         self._number = plain.fileno()
@@ -242,8 +236,7 @@ class UdpSocket:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BATCH_BUFFER_BYTES)
             if self._most_segment:
-                with contextlib.suppress(OSError):
-                    self._socket.setsockopt(_SOL_UDP, _UDP_GRO, 1)
+                join_received(self._socket)
 
     def forbid_fragments(self) -> bool:
         """From now on no datagram is cut, here or on the way; answers whether this system can do that."""
@@ -321,7 +314,7 @@ class UdpSocket:
                 self._hand_on(batch, origin)
                 batch = []
             origin = came
-            segment = _joined(control)
+            segment = joined(control)
             batch += split(data, segment) if segment else (data,)
             size += len(data)
             if size >= BATCH_BYTES:
@@ -343,11 +336,10 @@ class UdpSocket:
         if self._socket is None:
             return 0
         size = len(run[0])
-        control = ((_SOL_UDP, _UDP_SEGMENT, _SEGMENT.pack(size)),)
         try:
-            self._socket.sendmsg(run, control, 0, (destination.host, destination.port))
+            self._socket.sendmsg(run, (cut(size),), 0, (destination.host, destination.port))
         except OSError as error:
-            if error.errno not in _NOT_SEGMENTED:
+            if error.errno not in NOT_SEGMENTED:
                 return 0
             self._most_segment = size - 1
             return sum(self.send(each, destination) for each in run)
@@ -387,24 +379,6 @@ class UdpSocket:
                     return str(ipaddress.IPv6Address(value[:16]))
                 return ".".join(map(str, value[8:12]))
         return ""
-
-
-def _can_segment(plain: socket.socket) -> bool:
-    if sys.platform != "linux":
-        return False
-    try:
-        plain.getsockopt(_SOL_UDP, _UDP_SEGMENT)
-    except OSError:
-        return False
-    return True
-
-
-def _joined(control: list[tuple[int, int, bytes]]) -> int:
-    """The size of each of the datagrams that were joined; 0 where it is one."""
-    for level, kind, value in control:
-        if level == _SOL_UDP and kind == _UDP_GRO:
-            return int.from_bytes(value[: _INT.size], sys.byteorder)
-    return 0
 
 
 def drop(data: bytes, source: Address, arrived_at: str) -> None:
