@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from relaykit.values import ClientIdentity, Ended
 
-__all__ = ["MOST_PATHS", "AnsweredPaths", "admit_caller", "call", "told_options"]
+__all__ = ["MOST_PATHS", "AnsweredPaths", "admit_initiator", "call", "told_options"]
 
 MOST_PATHS = 256
 """Direct paths of one backend, unproven ones included: each has a socket, and a visitor needs one."""
@@ -50,32 +50,32 @@ Serve = Callable[["IStreamLeg", Origin, "IStreamPath"], Coroutine[Any, Any, None
 # --- the server half
 
 
-def admit_caller(proxy: IRegisteredProxy, caller: IInitiator) -> None:
+def admit_initiator(proxy: IRegisteredProxy, initiator: IInitiator) -> None:
     """As :func:`relaykit.proxies.stcp.admit`, for who calls the client of a proxy.
 
     What was registered is the rendezvous key, or the secret that it can be made of.
 
-    :raises VisitRefusedError: the caller does not know it, or is not one of the proxy's users.
+    :raises VisitRefusedError: the initiator does not know it, or is not one of the proxy's users.
     """
-    admit(proxy, _Caller(proxy.name, caller))
+    admit(proxy, _Initiator(proxy.name, initiator))
 
 
 @implementer(IInitiator)
 @define(eq=False)
-class _Caller:
+class _Initiator:
     """Who calls, and proves the rendezvous key."""
 
     _proxy_name: str
-    _caller: IInitiator
+    _initiator: IInitiator
 
     @property
     def identity(self) -> ClientIdentity:
-        identity: ClientIdentity = self._caller.identity
+        identity: ClientIdentity = self._initiator.identity
         return identity
 
     def proves(self, secret: Secret) -> bool:
         keys = secret, rendezvous_key(secret, self._proxy_name)
-        return any([self._caller.proves(each) for each in keys])
+        return any([self._initiator.proves(each) for each in keys])
 
 
 # --- the visitor

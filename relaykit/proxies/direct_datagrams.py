@@ -101,11 +101,6 @@ class RoamingLeg:
         dropped: int = self._dropped + sum(each.leg.dropped for each in self._ways.values())
         return dropped
 
-    @property
-    def is_stranded(self) -> bool:
-        """Whether there is no way."""
-        return self._best is None
-
     def use(self, way: Way, leg: IDatagramLeg) -> None:
         """Goes by this leg, too; the one that it had for this way is closed."""
         if self._closed:

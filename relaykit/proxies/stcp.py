@@ -71,16 +71,16 @@ class StcpVisitorOptions(Options, frozen=True, kw_only=True):
     secret_key: Annotated[Secret, doc("The secret key of the proxy.")] = NO_SECRET
 
 
-def admit(proxy: IRegisteredProxy, caller: IInitiator) -> None:
+def admit(proxy: IRegisteredProxy, initiator: IInitiator) -> None:
     """Lets in whoever knows the secret of a proxy and is one of its users.
 
-    :raises VisitRefusedError: the caller does not, or is not.
+    :raises VisitRefusedError: the initiator does not, or is not.
     """
     name, options = proxy.name, proxy.options
-    if not caller.proves(options.secret_key):
+    if not initiator.proves(options.secret_key):
         raise VisitRefusedError(RefusalCode.BAD_CREDENTIALS, f"visitor connection of [{name}] auth failed")
     allowed = options.allow_users or (proxy.identity.user,)
-    user = caller.identity.user
+    user = initiator.identity.user
     if user not in allowed and ANY_USER not in allowed:
         raise VisitRefusedError(
             RefusalCode.USER_NOT_ALLOWED, f"visitor connection of [{name}] user [{user}] not allowed"

@@ -32,7 +32,7 @@ from relaykit.interfaces import (
 )
 from relaykit.options import VisitorCommon
 from relaykit.proxies import direct
-from relaykit.proxies.direct import AnsweredPaths, admit_caller, call, told_options
+from relaykit.proxies.direct import AnsweredPaths, admit_initiator, call, told_options
 from relaykit.proxies.stcp import StcpOptions, StcpVisitor, StcpVisitorOptions
 from relaykit.proxies.tcp import LocalServiceBackend, NoIngressOptions
 from relaykit.sansio.nat.checks import PeerRole
@@ -54,7 +54,7 @@ class _Exposure:
     address = ""
 
     def __init__(self, host: IServerHost, proxy: IRegisteredProxy) -> None:
-        self._point = host.rendezvous.open(proxy, partial(admit_caller, proxy))
+        self._point = host.rendezvous.open(proxy, partial(admit_initiator, proxy))
         self.heard: list[Mapping[str, Any]] = []
 
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
@@ -341,6 +341,6 @@ class AdmitCallerTests(SynchronousTestCase):
             options = StcpOptions(secret_key=registered)
             proxy: Any = SimpleNamespace(name=NAME, options=options, identity=_Initiator.identity)
             if admitted:
-                admit_caller(proxy, _Initiator(known))
+                admit_initiator(proxy, _Initiator(known))
             else:
-                self.assertRaises(VisitRefusedError, admit_caller, proxy, _Initiator(known))
+                self.assertRaises(VisitRefusedError, admit_initiator, proxy, _Initiator(known))

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from relaykit.errors import RefusalCode, RemoteProtocolError, VisitRefusedError
 from relaykit.interfaces import IIngress, ISignalReceiver, IVisitable
-from relaykit.proxies.direct import admit_caller
+from relaykit.proxies.direct import admit_initiator
 from relaykit.proxies.stcp import admit
 from relaykit.sansio.nat.path_keys import rendezvous_key
 from relaykit.values import Ended
@@ -76,4 +76,4 @@ class SudpIngress(Service):
         self._host = host
 
     async def expose(self, proxy: IRegisteredProxy) -> _SecretLanes:
-        return _SecretLanes(proxy, self._host.rendezvous.open(proxy, partial(admit_caller, proxy)))
+        return _SecretLanes(proxy, self._host.rendezvous.open(proxy, partial(admit_initiator, proxy)))

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from relaykit.driver import CoreDriver
 from relaykit.errors import NoWorkConnection, RefusalCode, RemoteProtocolError, SessionLost, VisitRefusedError
 from relaykit.interfaces import IIngress, IMessageReceiver, ISignalReceiver, IVisitable
-from relaykit.proxies.direct import admit_caller
+from relaykit.proxies.direct import admit_initiator
 from relaykit.sansio.nathole.controller import (
     Answered,
     HoleController,
@@ -90,7 +90,7 @@ class XtcpIngress(Service):
 
     async def expose(self, proxy: IRegisteredProxy) -> _MeetingPlace:
         self._proxies[proxy.name] = proxy
-        point = self._host.rendezvous.open(proxy, partial(admit_caller, proxy))
+        point = self._host.rendezvous.open(proxy, partial(admit_initiator, proxy))
         return _MeetingPlace(self, proxy, point)
 
     def withdrawn(self, proxy: IRegisteredProxy) -> None:
