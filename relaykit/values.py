@@ -9,6 +9,7 @@ from typing import Final
 from attrs import field, frozen
 
 __all__ = [
+    "HIGHEST_PORT",
     "LOST_LINGER_S",
     "NO_SECRET",
     "Address",
@@ -23,6 +24,9 @@ __all__ = [
     "Traffic",
     "host_of",
 ]
+
+HIGHEST_PORT: Final = 65535
+"""Ports are 16 bits wide."""
 
 LOST_LINGER_S: Final = 0.3
 """Seconds between the end and the reset of a leg whose counterpart is lost: a reset may cost the peer what

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
+from relaykit.values import HIGHEST_PORT
+
 __all__ = [
     "BOOLEAN_FLAG",
-    "GREATEST_PORT",
     "NAMES",
     "PAIRS",
     "PORT",
@@ -66,14 +67,11 @@ BOOLEAN_FLAG: dict[str, Any] = {"type": click.BOOL, "is_flag": False, "flag_valu
 """Keywords of an option that is yes when it stands alone, and takes a value: ``--flag=false``."""
 
 
-GREATEST_PORT = 65535
-
-
 class _Port(click.IntRange):
     name = "port"
 
 
-PORT: dict[str, Any] = {"type": _Port(0, GREATEST_PORT), "metavar": "PORT"}
+PORT: dict[str, Any] = {"type": _Port(0, HIGHEST_PORT), "metavar": "PORT"}
 """Keywords of an option that is a port, or 0."""
 
 

@@ -25,7 +25,7 @@ from relaykit.dataplane.sockets import SocketLeg, address_of, meets_itself, reas
 from relaykit.dataplane.transports import connect_foreign
 from relaykit.errors import ConnectionFailed, OutOfDescriptors
 from relaykit.sansio.hostnames import encode_host_name
-from relaykit.values import Address
+from relaykit.values import HIGHEST_PORT, Address
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IHostResolution
@@ -58,8 +58,6 @@ MOST_ADDRESSES = 8
 
 MOST_RESOLVED = 64
 """Addresses of one host that are looked at: those of one version of IP may come before all of the other."""
-
-HIGHEST_PORT = 65535
 
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY})
 _CONNECTED = frozenset({0, errno.EISCONN})

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from relaykit.nat.sockets import BATCH_OF_STRANGERS, UdpSocket, drop
 from relaykit.sansio.nat.stun_server import StunServer
 from relaykit.sansio.rates import RateLimit
-from relaykit.values import Address
+from relaykit.values import HIGHEST_PORT, Address
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorFDSet
@@ -26,8 +26,6 @@ ANY_HOSTS = ("", "0.0.0.0", "::")
 
 SECOND_PORTS = 16
 """How many ports above the first are tried for the second one, when none is named."""
-
-_LAST_PORT = 65535
 
 
 class StunService(Service):
@@ -119,7 +117,7 @@ class StunService(Service):
         choices = (
             [self._second_port]
             if self._second_port
-            else range(first + 1, min(first + SECOND_PORTS, _LAST_PORT) + 1)
+            else range(first + 1, min(first + SECOND_PORTS, HIGHEST_PORT) + 1)
         )
         for port in choices:
             opened: list[UdpSocket] = []

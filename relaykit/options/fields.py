@@ -13,6 +13,8 @@ from typing import Annotated, Any, ClassVar, Self, TypeAlias, TypeVar
 import msgspec
 from attrs import field, frozen
 
+from relaykit.values import HIGHEST_PORT
+
 __all__ = [
     "Count",
     "CountOrOff",
@@ -50,9 +52,6 @@ __all__ = [
     "with_files",
 ]
 
-GREATEST_PORT = 65535
-"""Ports are 16 bits wide."""
-
 GREATEST_NUMBER = 2**31 - 1
 """Of seconds and of what is counted: 68 years, or more of anything than there is memory for."""
 
@@ -61,21 +60,21 @@ LEAST_NUMBER = -(2**31)
 
 _LISTENED = {"listened": True}
 
-Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_PORT)]
+Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_PORT)]
 """A port; 0 means "off" or "pick one"."""
 
-PortOrOff: TypeAlias = Annotated[int, msgspec.Meta(ge=LEAST_NUMBER, le=GREATEST_PORT)]
+PortOrOff: TypeAlias = Annotated[int, msgspec.Meta(ge=LEAST_NUMBER, le=HIGHEST_PORT)]
 """A port; a negative one means "off"."""
 
-ListeningPort: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_PORT, extra=_LISTENED)]
+ListeningPort: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_PORT, extra=_LISTENED)]
 """A port that is listened on; see :func:`listened_ports`."""
 
 ListeningPortOrOff: TypeAlias = Annotated[
-    int, msgspec.Meta(ge=LEAST_NUMBER, le=GREATEST_PORT, extra=_LISTENED)
+    int, msgspec.Meta(ge=LEAST_NUMBER, le=HIGHEST_PORT, extra=_LISTENED)
 ]
 """A port that is listened on; a negative one means "off"."""
 
-RemotePort: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_PORT, extra={"exclusive": True})]
+RemotePort: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_PORT, extra={"exclusive": True})]
 """A port of the server that one proxy has to itself, among those of its type; 0: the server picks one."""
 
 Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_NUMBER)]

@@ -15,6 +15,7 @@ from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import ProxyRefusedError, RefusalCode
 from relaykit.interfaces import IListeningPort, IPorts
 from relaykit.sansio.parsers.recognizing import Rank
+from relaykit.values import HIGHEST_PORT
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -34,8 +35,6 @@ REMEMBERED_S = 24 * 3600.0
 
 PICK_ATTEMPTS = 5
 """Ports tried before "no available port"; frp's figure."""
-
-HIGHEST_PORT = 65535
 
 ANY_PORT = (range(1, HIGHEST_PORT + 1),)
 

@@ -14,10 +14,10 @@ from attrs import frozen
 from zope.interface import Interface
 
 from relaykit.assembly import read_secret_file
-from relaykit.commands.flags import BOOLEAN_FLAG, GREATEST_PORT, PAIRS, PORT, WORDS, several
+from relaykit.commands.flags import BOOLEAN_FLAG, PAIRS, PORT, WORDS, several
 from relaykit.interfaces import IDatagramProxyType, IGroupableProxyType
 from relaykit.options import OneLine, OptionField, Options, ProxyCommon, option_fields, options_class
-from relaykit.values import Secret
+from relaykit.values import HIGHEST_PORT, Secret
 
 __all__ = ["KeyFlag", "flags_of", "sentence"]
 
@@ -78,7 +78,7 @@ class KeyFlag:
         kind = _FLAG_TYPES[option.type]
         if kind["type"] in (WORDS, PAIRS):
             return several(*names, type=kind["type"], help=about)
-        if option.type is int and option.greatest == GREATEST_PORT and not option.least:
+        if option.type is int and option.greatest == HIGHEST_PORT and not option.least:
             kind = PORT
         if option.default and not self.is_secret:
             about += f"  [default: {option.default}]"

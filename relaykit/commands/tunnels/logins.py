@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from relaykit.errors import RelaykitError
 from relaykit.state import StateDirectory, StateUnavailable
-from relaykit.values import Secret
+from relaykit.values import HIGHEST_PORT, Secret
 
 __all__ = ["DEFAULT_PORT", "Login", "RememberedLogins", "ServerName"]
 
@@ -26,7 +26,6 @@ MOST_KEPT = 64
 """Servers that are kept; those that were used longest ago make room."""
 
 _SERVER = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^:\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
-_GREATEST_PORT = 65535
 
 
 @frozen
@@ -52,7 +51,7 @@ class ServerName:
             return text, None
         found = _SERVER.fullmatch(text)
         port = int(found["port"]) if found is not None and found["port"] else None
-        if found is None or not (port is None or 0 < port <= _GREATEST_PORT):
+        if found is None or not (port is None or 0 < port <= HIGHEST_PORT):
             raise RelaykitError(
                 f'"{text}" names no server: it must be host or host:port', problem="no-server-named"
             )

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from relaykit.config.schema.addresses import bare_host, endpoint_problem, host_problem
+from relaykit.values import HIGHEST_PORT
 
 __all__ = ["Service", "local_service"]
 
-_GREATEST_PORT = 65535
 _FORMS = (
     "it must be a port, host:port, a service's name such as ssh, or an endpoint such as unix:/run/app.sock"
 )
@@ -67,12 +67,12 @@ def _port(word: str, protocol: str) -> int:
     port = int(word) if word.isdigit() else _known(word, protocol)
     if not port:
         raise ValueError(
-            f'"{word}" is no port: they go from 1 to {_GREATEST_PORT}'
+            f'"{word}" is no port: they go from 1 to {HIGHEST_PORT}'
             if word.isdigit()
             else f'this machine knows no service "{word}": {_FORMS}'
         )
-    if port > _GREATEST_PORT:
-        raise ValueError(f'"{word}" is no port: they go from 1 to {_GREATEST_PORT}')
+    if port > HIGHEST_PORT:
+        raise ValueError(f'"{word}" is no port: they go from 1 to {HIGHEST_PORT}')
     return port
 
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from attrs import field, frozen
 
 from relaykit.sansio.hostnames import encode_host_name
-from relaykit.values import Address
+from relaykit.values import HIGHEST_PORT, Address
 
 if TYPE_CHECKING:
     from relaykit.sansio.http.credentials import Credentials
@@ -27,8 +27,6 @@ DIRECT: Final = "direct"
 
 PROXY_KEY: Final = "transport.proxyURL"
 """The key of a client's file that names the proxy."""
-
-HIGHEST_PORT = 65_535
 
 MOST_CREDENTIAL_BYTES = 255
 """Most bytes of a user, and of a password.  Source: RFC 1929 section 2, which is the narrowest."""
