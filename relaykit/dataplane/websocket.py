@@ -107,7 +107,7 @@ class WebSocketLeg(StreamLeg):
         if self._silent:
             return
         try:
-            pieces = self._core.receive(data)
+            pieces = self._core.receive(data, self._clock.seconds())
         except RemoteProtocolError as error:
             self._broken(str(error))
             return

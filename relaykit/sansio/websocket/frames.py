@@ -15,11 +15,21 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from relaykit.errors import RemoteProtocolError
+from relaykit.sansio.points import Points
 
 if TYPE_CHECKING:
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["CloseCode", "Opcode", "WebSocket", "WebSocketRole", "mask", "slow_mask"]
+__all__ = [
+    "EMPTY_FRAMES_AT_ONCE",
+    "EMPTY_FRAMES_PER_S",
+    "CloseCode",
+    "Opcode",
+    "WebSocket",
+    "WebSocketRole",
+    "mask",
+    "slow_mask",
+]
 
 
 class Opcode(enum.IntEnum):
@@ -40,6 +50,7 @@ class CloseCode(enum.IntEnum):
     PROTOCOL_ERROR = 1002
     NO_TEXT = 1003
     NOT_UTF8 = 1007
+    NOT_WANTED = 1008
 
 
 class WebSocketRole(enum.Enum):
@@ -67,6 +78,13 @@ _MOST_IN_TWO_BYTES: Final = 0xFFFF
 _MOST_BYTES: Final = 2**63 - 1
 _KEY_BYTES: Final = 4
 _MOST_HEADER_BYTES: Final = 2 + 8 + _KEY_BYTES
+
+EMPTY_FRAMES_AT_ONCE: Final = 1024
+"""Frames that carry nothing of the stream, and may come at once: the pings of hours in which nobody read."""
+
+EMPTY_FRAMES_PER_S: Final = 8
+"""The same in each second, for ever: who pings does so every few seconds, and who sends such frames endlessly
+wants work done, also before it has logged in."""
 
 _AS_NUMBER_BYTES: Final = 512
 """So much is masked as one number in less time than byte by byte in four columns."""
@@ -128,6 +146,7 @@ class WebSocket:
         self._control = bytearray()
         self._in_message = False
         self._answers: dict[Opcode, bytes] = {}
+        self._empty_frames = Points(EMPTY_FRAMES_AT_ONCE, EMPTY_FRAMES_PER_S, 0.0)
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -172,8 +191,8 @@ class WebSocket:
 
     # --- receiving ------------------------------------------------------------------------------
 
-    def receive(self, data: Buffer) -> Sequence[Buffer]:
-        """What the stream goes on with, in pieces, some of them views of ``data``.
+    def receive(self, data: Buffer, now: float) -> Sequence[Buffer]:
+        """What the stream goes on with, in pieces, some of them views of ``data``; ``now`` is in seconds.
 
         What comes after the peer's close is dropped.  Source: RFC 6455 section 5.5.1.
 
@@ -183,9 +202,13 @@ class WebSocket:
         view = memoryview(data)
         at, end = 0, len(view)
         pieces: list[Buffer] = []
+        most_empty, frames = self._empty_frames.left(now), 0
         while at < end and not self.close_received:
             if not self._left:
                 at = self._begin(view, at)
+                frames += not self._header
+                if frames - len(pieces) > most_empty:
+                    self._refuse(CloseCode.NOT_WANTED, "there is no end of frames that carry nothing")
                 continue
             piece = view[at : at + self._left]
             at += len(piece)
@@ -200,6 +223,8 @@ class WebSocket:
                     self._take_control()
             else:
                 pieces.append(unmasked)
+        # A frame that began in an earlier portion counts there, and what it carries here.
+        self._empty_frames.spend(frames - len(pieces), now)
         return pieces
 
     def _begin(self, view: memoryview, at: int) -> int:

@@ -16,7 +16,16 @@ from wsproto.frame_protocol import FrameProtocol, ParseFailed
 from wsproto.frame_protocol import Opcode as TheirOpcode
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.sansio.websocket.frames import CloseCode, Opcode, WebSocket, WebSocketRole, mask, slow_mask
+from relaykit.sansio.websocket.frames import (
+    EMPTY_FRAMES_AT_ONCE,
+    EMPTY_FRAMES_PER_S,
+    CloseCode,
+    Opcode,
+    WebSocket,
+    WebSocketRole,
+    mask,
+    slow_mask,
+)
 
 KEY = b"\x01\x80\xfe\x33"
 FIN = 0x80
@@ -50,7 +59,7 @@ def fed(end: WebSocket, data: bytes, size: int = 0) -> bytes:
     """What an end makes of this, in portions of this size."""
     size = size or len(data) or 1
     return b"".join(
-        piece for at in range(0, len(data), size) for piece in map(bytes, end.receive(data[at : at + size]))
+        piece for at in range(0, len(data), size) for piece in map(bytes, end.receive(data[at : at + size], 0.0))
     )
 
 
@@ -119,7 +128,7 @@ class StreamTests(SynchronousTestCase):
         """What is not masked is passed on without a copy."""
         client, server = ends()
         sent = b"".join(server.frame((bytes(1000),)))
-        (piece,) = client.receive(sent)
+        (piece,) = client.receive(sent, 0.0)
         self.assertIs(getattr(piece, "obj", None), sent)
 
 
@@ -204,7 +213,32 @@ class RulesTests(SynchronousTestCase):
         """What its first two bytes show is not waited for."""
         _, server = ends()
         with self.assertRaises(RemoteProtocolError):
-            server.receive(b"\xc2\x85")
+            server.receive(b"\xc2\x85", 0.0)
+
+    def test_empty_frames(self) -> None:
+        """Frames that carry nothing come to an end, of whatever kind; those of a patient peer do not."""
+        begun = frame(Opcode.BINARY, fin=False)
+        data = frame(Opcode.BINARY, b"x")
+        for before, empty in (
+            (b"", frame(Opcode.PING)),
+            (b"", frame(Opcode.PONG, b"x")),
+            (b"", frame(Opcode.BINARY) + data),
+            (begun, frame(Opcode.CONTINUATION, fin=False)),
+        ):
+            for size in (0, 1000):
+                server = ends()[1]
+                with self.assertRaises(RemoteProtocolError):
+                    fed(server, before + empty * (EMPTY_FRAMES_AT_ONCE + 1), size)
+                self.assertEqual(told(server), CloseCode.NOT_WANTED)
+        server = ends()[1]
+        for second in range(100):
+            server.receive(frame(Opcode.PING) * (EMPTY_FRAMES_PER_S * 10) + data * 2000, second * 10.0)
+        for cut in range(1, len(data)):
+            server = ends()[1]
+            fed(server, (data + data[:cut]), cut)
+            for _ in range(2 * EMPTY_FRAMES_AT_ONCE):
+                server.receive(data[cut:], 0.0)
+                server.receive(data[:cut], 0.0)
 
     def test_masked_by_the_server(self) -> None:
         """A server may not mask."""
