@@ -68,6 +68,17 @@ def _reason_of(failure: Failure, where: str) -> str:
     return f"the name server {where} cannot be asked: {failure.getErrorMessage()}"
 
 
+def _host_of(target: bytes) -> str:
+    """The host that a record names; empty for a root, which says that the service is not there.
+
+    Also for what no host can be called: a label may have any bytes, and a forward proxy is told the name.
+    """
+    try:
+        return encode_host_name(target.decode("ascii")).decode("ascii").removesuffix(".")
+    except ValueError:
+        return ""
+
+
 class NameServer:
     """Looks up names at one name server, or at the first of several that answers, anew each time.
 
@@ -116,8 +127,7 @@ class NameServer:
         found = []
         for each in answer[0][:MOST_RECORDS]:
             payload: Any = each.payload
-            # A root as target says that the service is not there.
-            if each.type == SRV and (host := payload.target.name.decode("ascii", "replace").rstrip(".")):
+            if each.type == SRV and (host := _host_of(payload.target.name)):
                 target = Address(host, payload.port)
                 found.append(ServiceRecord(payload.priority, payload.weight, target))
         if not found:

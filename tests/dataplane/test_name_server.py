@@ -130,12 +130,14 @@ class NameServerTests(SynchronousTestCase):
                 Record_SRV(1, 2, 7000, b"relay.example."),
                 Record_CNAME(b"b.example"),
                 Record_SRV(0, 0, 0, b""),
+                Record_SRV(0, 0, 443, b"a HTTP/1.1\r\n\r\nGET /"),
+                Record_SRV(0, 0, 443, b"\xff"),
                 *[Record_SRV(9, 9, 9, b"x")] * MOST_RECORDS,
             )
         )
         found = self.successResultOf(asking)
         self.assertEqual(found[0], ServiceRecord(1, 2, Address("relay.example", 7000)))
-        self.assertEqual(len(found), MOST_RECORDS - 2)
+        self.assertEqual(len(found), MOST_RECORDS - 4)
         self.assertEqual(self.questions.asked, [b"_relaykit._tcp.example"])
 
     def test_no_service(self) -> None:
