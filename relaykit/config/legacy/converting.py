@@ -187,7 +187,8 @@ def _value(kind: Kind, text: str) -> Any:
         case Kind.FLAG | Kind.SCOPE if text in _TRUE or text in _FALSE:
             return text in _TRUE
         case Kind.LIST:
-            return [each.strip() for each in text.split(",")]
+            # A comma at the end is no empty entry, which would let in who has no name.  Source: ini.v1.
+            return [each.strip() for each in text.removesuffix(",").split(",")]
     return text
 
 

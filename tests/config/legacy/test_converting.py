@@ -109,6 +109,9 @@ class ConvertingTests(ConfigurationTestCase):
         ):
             found: Any = read_legacy(f"[common]\n{text}\n", role="client").value
             self.assertEqual(found.get("serverPort", found.get("transport", {}).get("tcpMux")), value, text)
+        for text, names in (("a, b", ["a", "b"]), ("a,", ["a"]), ("a,,b", ["a", "", "b"])):
+            found = read_legacy(f"[common]\nstart = {text}\n", role="client").value
+            self.assertEqual(found, {"start": names})
         nothing = "[common]\nserver_port =\nstart =\ntcp_mux =\ntoken =\n"
         self.assertEqual(read_legacy(nothing, role="client").value, {"auth": {"token": ""}})
 
