@@ -22,6 +22,7 @@ from relaykit.sansio.forward_proxies.urls import ForwardProxy
 from relaykit.sansio.http.bodies import BodyReader, ChunkedBody, LengthBody
 from relaykit.sansio.http.grammar import values_of
 from relaykit.sansio.http.responses import ResponseHead, ResponseHeads
+from relaykit.sansio.hostnames import encode_host_name
 from relaykit.values import Address
 
 __all__ = ["MOST_BODY_BYTES", "MOST_INTERIM", "connect_by_http"]
@@ -99,9 +100,10 @@ def connect_by_http(proxy: ForwardProxy, target: Address, make_ntlm: NtlmMaker |
 
 
 def _ask(target: Address, authorization: bytes) -> Generator[Step, Any, Answer]:
+    where = _authority(target)
     lines = [
-        f"CONNECT {target} HTTP/1.1".encode(),
-        f"Host: {target}".encode(),
+        b"CONNECT %b HTTP/1.1" % where,
+        b"Host: " + where,
         b"User-Agent: relaykit",
     ]
     if authorization:
@@ -112,6 +114,12 @@ def _ask(target: Address, authorization: bytes) -> Generator[Step, Any, Answer]:
             break
         answer = yield Step(b"", AnswerParser())
     return answer
+
+
+def _authority(target: Address) -> bytes:
+    """The target as HTTP has it; a name that is not ASCII in the form that resolvers want."""
+    text = str(target)
+    return text.encode() if text.isascii() else b"%b:%d" % (encode_host_name(target.host), target.port)
 
 
 def _ask_by_ntlm(proxy: ForwardProxy, target: Address, make_ntlm: NtlmMaker) -> Generator[Step, Any, Answer]:

@@ -91,6 +91,11 @@ class ConnectTests(SynchronousTestCase):
             request.startswith(b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n")
         )
 
+    def test_other_letters(self) -> None:
+        """A name that is not ASCII is asked for in the form that is."""
+        (request,) = said(NOBODY, target=Address("b\u00fccher.example", 443))
+        self.assertTrue(request.startswith(b"CONNECT xn--bcher-kva.example:443 HTTP/1.1\r\n"))
+
     def test_password(self) -> None:
         """User and password are shown at once."""
         request, opened = said(SOMEBODY, OPEN)
