@@ -18,6 +18,7 @@ from typing import Final, Self
 from attrs import field, frozen
 
 from relaykit.errors import RemoteProtocolError
+from relaykit.escaping import told
 from relaykit.sansio.http.answers import Answer, refusal
 from relaykit.sansio.http.grammar import (
     fault_of_line,
@@ -320,7 +321,7 @@ def _said(found: Mapping[bytes, Sequence[bytes]], body: bytes) -> bytes | None:
 def _refused(line: re.Match[bytes], said: bytes) -> RemoteProtocolError:
     status = int(line["status"])
     why = "".join(each for each in said.decode("utf-8", "replace") if each.isprintable())
-    text = why or f"{status} {(line['reason'] or b'').decode('ascii')}".strip()
+    text = told(why or f"{status} {(line['reason'] or b'').decode('ascii')}".strip())
     advice = _ADVICE.get(status, "look what is in between, and whether it is the right port")
     return RemoteProtocolError(
         f"the server, or a proxy in front of it, refused WebSocket: {text}; {advice}",

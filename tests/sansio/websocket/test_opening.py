@@ -201,6 +201,7 @@ class OfferTests(SynchronousTestCase):
             ),
             (b"HTTP/1.0 200 OK\r\n\r\n", "200 OK; look what is in between"),
             (b"HTTP/1.1 301\r\n\r\n", "301; look"),
+            (b"HTTP/1.1 500 " + b"x" * 9000 + b"\r\n\r\n", "xxx...; look"),
             (b"SSH-2.0-OpenSSH\r\n", "does not speak HTTP"),
             (b"\x15\x03\x01", "does not speak HTTP"),
             (ACCEPTED.replace(b"s3pP", b"xxxx"), "something in between changes answers"),
@@ -212,6 +213,7 @@ class OfferTests(SynchronousTestCase):
         ):
             error = self.assertRaises(RemoteProtocolError, OFFER.feed, answer)
             self.assertIn(reason, str(error))
+            self.assertLess(len(str(error)), 2000)
 
     def test_reason_in_parts(self) -> None:
         """The reason is waited for where it is short and for people, and never more than that."""
