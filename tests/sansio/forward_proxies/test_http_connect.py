@@ -17,8 +17,9 @@ from relaykit.sansio.forward_proxies.http_connect import (
     connect_by_http,
 )
 from relaykit.sansio.forward_proxies.urls import ForwardProxy, parse_proxy_url
-from relaykit.testing.cuts import feed_every_cut, recognize, refuse
+from relaykit.testing.cuts import feed_every_cut, refuse
 from relaykit.values import Address
+from tests.sansio.forward_proxies.conversing import sent_in
 
 NOBODY = parse_proxy_url("http://p.example:3128")
 SOMEBODY = parse_proxy_url("http://user:hush@p.example:3128")
@@ -46,18 +47,8 @@ def said(
     make_ntlm: Callable[[], Proof] | None = None,
     target: Address = TARGET,
 ) -> list[bytes]:
-    """What is sent where the proxy answers so, each answer cut in every way."""
-    conversation = connect_by_http(proxy, target, make_ntlm)
-    sent, answer = [], None
-    for each in answers:
-        step = conversation.send(answer)
-        sent.append(step.request)
-        answer = recognize(step.answer, each)
-    try:
-        sent.append(conversation.send(answer).request)
-    except StopIteration:
-        sent.append(b"open")
-    return sent
+    """What is sent to a proxy that answers so."""
+    return sent_in(connect_by_http(proxy, target, make_ntlm), *answers)
 
 
 def ntlm(name: bytes, message: bytes) -> bytes:

@@ -8,9 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import ForwardProxyError, RemoteProtocolError
 from relaykit.sansio.forward_proxies.socks5 import _PairParser, _ReplyParser, connect_by_socks5
-from relaykit.sansio.forward_proxies.urls import parse_proxy_url
-from relaykit.testing.cuts import recognize, refuse
+from relaykit.sansio.forward_proxies.urls import ForwardProxy, parse_proxy_url
+from relaykit.testing.cuts import refuse
 from relaykit.values import Address
+from tests.sansio.forward_proxies.conversing import sent_in
 
 NOBODY = parse_proxy_url("socks5://p.example:1080")
 SOMEBODY = parse_proxy_url("socks5://user:hush@p.example:1080")
@@ -18,19 +19,9 @@ TARGET = Address("relay.example", 7000)
 REQUEST = b"\x05\x01\x00\x03\x0drelay.example\x1b\x58"
 
 
-def said(proxy: object, target: Address, *answers: bytes) -> list[bytes]:
-    """What is sent where the proxy answers so, each answer cut in every way."""
-    conversation = connect_by_socks5(proxy, target)  # type: ignore[arg-type]  # one of those above
-    sent, answer = [], None
-    for each in answers:
-        step = conversation.send(answer)
-        sent.append(step.request)
-        answer = recognize(step.answer, each)
-    try:
-        sent.append(conversation.send(answer).request)
-    except StopIteration:
-        sent.append(b"open")
-    return sent
+def said(proxy: ForwardProxy, target: Address, *answers: bytes) -> list[bytes]:
+    """What is sent to a proxy that answers so."""
+    return sent_in(connect_by_socks5(proxy, target), *answers)
 
 
 class Socks5Tests(SynchronousTestCase):
