@@ -31,10 +31,8 @@ _BY_KEYS = (
     ("groups that share users", "proxies[].loadBalancer.group"),
     ("health checks", "proxies[].healthCheck.type"),
     ("proxies on the way to the server (``proxyURL``)", "transport.proxyURL"),
-    ("QUIC between client and server", "quicBindPort"),
-    ("KCP between client and server", "kcpBindPort"),
     ("a name server of its own (``dnsServer``), keepalives of TCP", "dnsServer"),
-    ("several files, templates, strict reading", "includes"),
+    ("several files, templates, old INI files, strict reading", "includes"),
     ("limits of ports (``allowPorts``, ``maxPortsPerClient``)", "maxPortsPerClient"),
 )
 """What frp has that is no proxy type, each with a key that it needs."""
