@@ -104,23 +104,11 @@ class WebSocketLeg(StreamLeg):
 
     def data_received(self, data: Buffer) -> None:
         self._is_quiet = False
-        if self._silent:
-            return
-        try:
-            pieces = self._core.receive(data, self._clock.seconds())
-        except RemoteProtocolError as error:
-            self._broken(str(error))
-            return
-        for piece in pieces:
-            self._arrived(piece)
-        if not self._full:
-            self._answer()
-        if self._core.close_received and not self._ended_by_peer:
-            if self._finishing:
-                self._lower.finish_writing()
-            self._ended()
+        if not self._silent:
+            self._take(data)
 
     def end_received(self) -> None:
+        self._take_all()
         if not self._core.close_received:
             # Anybody could have cut the connection here.
             self._finishing = True
@@ -135,14 +123,48 @@ class WebSocketLeg(StreamLeg):
         if self._pinging is not None:
             self._pinging.cancel()
             self._pinging = None
+        self._take_all()
         in_order = self._silent or self._core.close_received
         self._lost(Ended.RESET if reason is Ended.FINISHED and not in_order else reason)
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _take(self, data: Buffer) -> None:
+        """Deals with what the peer sent, as far as this turn is for it."""
+        try:
+            pieces = self._core.receive(data, self._clock.seconds())
+        except RemoteProtocolError as error:
+            self._broken(str(error))
+            return
+        for piece in pieces:
+            self._arrived(piece)
+        if not self._full:
+            self._answer()
+        if self._core.has_input:
+            self._lower.pauseProducing()
+            self.turns.in_next_turn(self._take_rest)
+        elif self._core.close_received and not self._ended_by_peer:
+            if self._finishing:
+                self._lower.finish_writing()
+            self._ended()
+
+    def _take_rest(self) -> None:
+        if self._core.has_input and not self._silent:
+            self._take(b"")
+            self._read_on()
+
+    def _take_all(self) -> None:
+        while self._core.has_input and not self._silent:
+            self._take(b"")
+
+    def _read_on(self) -> None:
+        """Has more come, once what came was dealt with."""
+        if not self._core.has_input and (self._reading or self._core.close_received):
+            self._lower.resumeProducing()
+
     def _reading_wanted(self, wanted: bool) -> None:
         if wanted:
-            self._lower.resumeProducing()
+            self._read_on()
         elif not self._core.close_received:
             # After the last frame the lower leg goes on, to find its own end.
             self._lower.pauseProducing()

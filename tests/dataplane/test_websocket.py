@@ -8,7 +8,7 @@ from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.tls import channel_binding, client_context, server_context, start_tls
 from relaykit.dataplane.websocket import SecureWebSocketLeg, WebSocketLeg
 from relaykit.interfaces import IForwarder, ISecureLeg, IStreamLeg
-from relaykit.sansio.websocket.frames import CloseCode, WebSocket, WebSocketRole
+from relaykit.sansio.websocket.frames import MOST_FRAMES_AT_ONCE, CloseCode, WebSocket, WebSocketRole
 from relaykit.testing.forwarders import ForwarderTests
 from relaykit.testing.legs import LegTests, MemoryWaiting
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
@@ -170,6 +170,32 @@ class WebSocketLegTests(SynchronousTestCase):
         self.below.close()
         self.network.flush()
         self.assertEqual((self.got.lost, self.got.data), (Ended.PROTOCOL_ERROR, b""))
+
+    def test_small_frames(self) -> None:
+        """A peer with many small frames gets a part of each turn; nothing overtakes them, nor its end."""
+        small = b"".join(map(bytes, self.client.frame((b"x",))))
+        many = MOST_FRAMES_AT_ONCE * 3
+        other = WebSocketLeg(self.network.pair()[1], core(WebSocketRole.SERVER), self.network.clock)
+        got = RecordingReceiver(other)
+        other.data_received(small * many)
+        self.assertEqual(len(got.data), MOST_FRAMES_AT_ONCE)
+        self.leg.data_received(small * many)
+        self.tell(self.client.close())
+        self.assertEqual(self.got.data, b"x" * many)
+        self.assertTrue(self.got.ended)
+        self.leg.finish_writing()
+        self.below.finish_writing()
+        self.network.flush()
+        self.assertIs(self.got.lost, Ended.FINISHED)
+
+    def test_many_then_lost(self) -> None:
+        """What had arrived before a loss is there."""
+        small = b"".join(map(bytes, self.client.frame((b"x",))))
+        self.tell(small * (2 * MOST_FRAMES_AT_ONCE))
+        self.below.abort()
+        self.network.flush()
+        self.assertEqual(len(self.got.data), 2 * MOST_FRAMES_AT_ONCE)
+        self.assertIs(self.got.lost, Ended.RESET)
 
     def test_cut(self) -> None:
         """An end without a word of it is a cut."""

@@ -19,6 +19,7 @@ from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.websocket.frames import (
     EMPTY_FRAMES_AT_ONCE,
     EMPTY_FRAMES_PER_S,
+    MOST_FRAMES_AT_ONCE,
     CloseCode,
     Opcode,
     WebSocket,
@@ -55,12 +56,14 @@ def ends() -> tuple[WebSocket, WebSocket]:
     return WebSocket(WebSocketRole.CLIENT, entropy), WebSocket(WebSocketRole.SERVER, entropy)
 
 
-def fed(end: WebSocket, data: bytes, size: int = 0) -> bytes:
+def fed(end: WebSocket, data: bytes, size: int = 0, now: float = 0.0) -> bytes:
     """What an end makes of this, in portions of this size."""
     size = size or len(data) or 1
-    return b"".join(
-        piece for at in range(0, len(data), size) for piece in map(bytes, end.receive(data[at : at + size], 0.0))
-    )
+    portions = iter([data[at : at + size] for at in range(0, len(data), size)])
+    got = bytearray()
+    while (portion := b"" if end.has_input else next(portions, None)) is not None:
+        got += b"".join(end.receive(portion, now))
+    return bytes(got)
 
 
 def told(end: WebSocket) -> CloseCode:
@@ -232,13 +235,22 @@ class RulesTests(SynchronousTestCase):
                 self.assertEqual(told(server), CloseCode.NOT_WANTED)
         server = ends()[1]
         for second in range(100):
-            server.receive(frame(Opcode.PING) * (EMPTY_FRAMES_PER_S * 10) + data * 2000, second * 10.0)
+            fed(server, frame(Opcode.PING) * (EMPTY_FRAMES_PER_S * 10) + data * 2000, 0, second * 10.0)
         for cut in range(1, len(data)):
             server = ends()[1]
             fed(server, (data + data[:cut]), cut)
             for _ in range(2 * EMPTY_FRAMES_AT_ONCE):
                 server.receive(data[cut:], 0.0)
                 server.receive(data[:cut], 0.0)
+
+    def test_small_frames(self) -> None:
+        """Many small frames are dealt with in parts, and what comes meanwhile after them."""
+        server = ends()[1]
+        data = frame(Opcode.BINARY, b"x")
+        self.assertEqual(len(server.receive(data * (MOST_FRAMES_AT_ONCE + 3), 0.0)), MOST_FRAMES_AT_ONCE)
+        self.assertTrue(server.has_input)
+        self.assertEqual(b"".join(server.receive(frame(Opcode.BINARY, b"last"), 0.0)), b"xxxlast")
+        self.assertFalse(server.has_input)
 
     def test_masked_by_the_server(self) -> None:
         """A server may not mask."""
