@@ -35,7 +35,7 @@ _BY_KEYS = (
     ("several files, templates, old INI files, strict reading", "includes"),
     ("limits of ports (``allowPorts``, ``maxPortsPerClient``)", "maxPortsPerClient"),
 )
-"""What frp has that is no proxy type, each with a key that it needs."""
+"""What frp has that is no proxy type and no carrier, each with a key that it needs."""
 
 
 @frozen

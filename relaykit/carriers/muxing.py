@@ -57,10 +57,6 @@ SLOW_AFTER_S = 0.005
 """A link that takes nothing for so long is slow (some 200 Mbit/s, by what its leg holds back).  Its turns are
 short, and little goes down at once, for whoever comes next to wait for."""
 
-_MOST_PARTS_HELD = 256
-"""Parts that a leg which is not read holds before they are joined: many small ones would cost many
-times the memory of what is in them."""
-
 
 @implementer(IMuxedLeg)
 class MuxStreamLeg(StreamLeg):
@@ -134,8 +130,6 @@ class MuxStreamLeg(StreamLeg):
         for data in pieces:
             if self._arrived(data):
                 self._session.consumed(self._stream, len(data))
-            elif len(self._held) > _MOST_PARTS_HELD:
-                self._gather()
 
     def on_event(self, event: Event) -> None:
         """Takes what else happened to the stream."""

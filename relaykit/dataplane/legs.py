@@ -7,7 +7,7 @@ out.  :class:`TransportLeg` adapts a Twisted transport that somebody else's endp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from relaykit.values import Address
 
 __all__ = ["OutputGate", "StreamLeg"]
+
+_MOST_PARTS_HELD: Final = 256
+"""Parts that a leg which is not read holds before they are joined: many small ones would cost many times the
+memory of what is in them."""
 
 
 class _Parse:
@@ -209,6 +213,8 @@ class StreamLeg:
         if self._silent:
             return True
         self._held.append(bytes(data))
+        if len(self._held) > _MOST_PARTS_HELD:
+            self._gather()
         self._advance()
         return False
 

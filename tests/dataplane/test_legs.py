@@ -54,6 +54,15 @@ class ReceivingTests(SynchronousTestCase):
         """A leg provides what IStreamLeg promises."""
         verifyObject(IStreamLeg, self.leg)
 
+    def test_small_parts(self) -> None:
+        """A leg that is not read holds many small parts as a few; whoever reads gets all of them."""
+        for number in range(1000):
+            self.leg._arrived(bytes([number % 256]))
+        self.assertLess(len(self.leg._held), 300)
+        receiver = RecordingReceiver()
+        self.leg.attach(receiver)
+        self.assertEqual(receiver.data, bytes(number % 256 for number in range(1000)))
+
     def test_paused_until_attached(self) -> None:
         """Nothing is read before somebody wants it; then all of it comes in order."""
         self.peer.write(b"one")

@@ -3,7 +3,7 @@
 A datagram belongs to the connection that it names, wherever it comes from: a client may move.  Whether it
 has is for the library to find out, which sends to a new address three times as much as came from there until
 that has answered.  A client's first datagram is answered by a Retry packet while many connections are half
-open: then who is not where he says he is takes no memory.  Source: RFC 9000 5.2, 8 and 9.
+open: then whoever is not where they say takes no memory.  Source: RFC 9000 5.2, 8 and 9.
 """
 
 from __future__ import annotations

@@ -34,10 +34,6 @@ CLOSED: Final = 0
 BROKEN_OFF: Final = 1
 """Code of a stream that was aborted, or whose counterpart is lost."""
 
-_MOST_PARTS_HELD = 256
-"""Parts that a leg which is not read holds before they are joined: many small ones would cost many times the
-memory of what is in them."""
-
 
 @implementer(IMuxedLeg)
 class QuicStreamLeg(StreamLeg):
@@ -157,8 +153,6 @@ class QuicStreamLeg(StreamLeg):
                 self._path.taken(self, len(data))
             else:
                 self._path.held(len(data))
-                if len(self._held) > _MOST_PARTS_HELD:
-                    self._gather()
         if fin:
             self._input_over = True
             self._ended()

@@ -19,10 +19,10 @@ from relaykit.sansio.forward_proxies.conversation import (
     unreachable,
 )
 from relaykit.sansio.forward_proxies.urls import ForwardProxy
+from relaykit.sansio.hostnames import encode_host_name
 from relaykit.sansio.http.bodies import BodyReader, ChunkedBody, LengthBody
 from relaykit.sansio.http.grammar import values_of
 from relaykit.sansio.http.responses import ResponseHead, ResponseHeads
-from relaykit.sansio.hostnames import encode_host_name
 from relaykit.values import Address
 
 __all__ = ["MOST_BODY_BYTES", "MOST_INTERIM", "connect_by_http"]
