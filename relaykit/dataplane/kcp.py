@@ -43,7 +43,8 @@ class KcpLeg(StreamLeg):
 
     While it is paused the peer may send no more than the receive window.  :meth:`finish_writing` ends this
     direction without a word to the peer.  :meth:`close` waits for what was written to be acknowledged, for
-    ``FLUSH_LINGER_S`` seconds at most; :meth:`break_off` does the same.
+    ``FLUSH_LINGER_S`` seconds at most; :meth:`break_off` does the same.  :meth:`abort` acknowledges what has
+    arrived, and no more.
     """
 
     __slots__ = (
@@ -185,6 +186,9 @@ class KcpLeg(StreamLeg):
     def _end(self, reason: Ended) -> None:
         if self._gone is None:
             self._go(reason)
+            last = self._session.last_words()
+            if last:
+                self._send(last)
             self._datagrams.close()
 
     def _go(self, reason: Ended) -> None:

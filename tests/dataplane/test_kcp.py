@@ -230,6 +230,14 @@ class KcpLegTests(SynchronousTestCase):
 
 
 @implementer(ILegAcceptor)
+class Refusing:
+    """Drops each leg as soon as it says something."""
+
+    def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
+        leg.peek(Exactly(1)).addCallback(lambda _: leg.abort())
+
+
+@implementer(ILegAcceptor)
 class Accepting:
     """Keeps legs, and what they say."""
 
@@ -297,6 +305,21 @@ class KcpPortTests(SynchronousTestCase):
         self.network.flush()
         self.assertEqual((len(self.port.sessions), source.lost), (0, Ended.FINISHED))
         self.assertEqual(self.accepting.receivers[0].lost, Ended.CANCELLED)
+
+    def test_refused(self) -> None:
+        """Who is dropped while it speaks has no reason to begin again: what it said has arrived."""
+        port = KcpPort(FRP_SERVER, Refusing(), self.network, self.network.clock)
+        near, far = datagram_pair(self.network)
+        port.leg_accepted(far, Origin(near.host))
+        heard = RecordingDatagrams(near)
+        client = KcpSession(7, FRP_CLIENT, 0.0)
+        client.write(b"not welcome")
+        for datagram in client.to_send(0.0):
+            near.send(datagram)
+        self.network.flush()
+        self.assertEqual((len(port.sessions), heard.lost), (0, Ended.FINISHED))
+        client.receive_many(heard.got, 0.0)
+        self.assertEqual(client.unconfirmed_bytes, 0)
 
     def test_source_lost(self) -> None:
         """A source that is let go takes its session with it."""

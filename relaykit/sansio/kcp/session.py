@@ -189,12 +189,9 @@ class KcpSession:
         self._pass_time(now)
         if self._lost:
             return ()
+        segments = self._acknowledgements()
         window, stamp, expected = self._receiving.window, self._stamp, self._receiving.expected
         conversation = self.conversation
-        segments = [
-            pack_header(conversation, ACK, 0, window, echoed, number, expected, 0)
-            for number, echoed in self._receiving.acknowledgements()
-        ]
         if not segments and self._receiving.must_tell():
             segments.append(pack_header(conversation, TELL, 0, window, stamp, 0, expected, 0))
         if self._is_asked:
@@ -213,6 +210,14 @@ class KcpSession:
             self._await_answer()
         self._receiving.told()
         return self._pack(segments)
+
+    def last_words(self) -> Sequence[bytes]:
+        """Takes the datagrams of an end that drops the session: they acknowledge what has arrived.
+
+        The peer repeats what is not acknowledged, and its first segment would begin a session anew.
+        """
+        segments = () if self._lost else self._acknowledgements()
+        return self._pack(segments) if segments else ()
 
     def next_wakeup(self) -> float | None:
         if self._lost:
@@ -318,6 +323,13 @@ class KcpSession:
         self._ask_after_s = min(1.5 * self._ask_after_s, MOST_ASK_AFTER_S)
         self._ask_at = self._now + self._ask_after_s
         return True
+
+    def _acknowledgements(self) -> list[bytes]:
+        window, expected = self._receiving.window, self._receiving.expected
+        return [
+            pack_header(self.conversation, ACK, 0, window, echoed, number, expected, 0)
+            for number, echoed in self._receiving.acknowledgements()
+        ]
 
     def _pack(self, segments: Sequence[bytes]) -> Sequence[bytes]:
         """Puts segments into as few datagrams as they fit in, in order."""
