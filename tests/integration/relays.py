@@ -66,14 +66,10 @@ class Way:
             )
         )
 
-    @property
-    def server(self) -> Table:
-        """What it takes at the server."""
-        return {"transport.tcpMux": self.mux}
-
-    def port(self, bind_port: int) -> Table:
-        """What it takes there besides, where clients are to find it at the same number of another kind."""
-        return {f"{self.carrier}BindPort": bind_port} if self.carrier in ("kcp", "quic") else {}
+    def server(self, bind_port: int) -> Table:
+        """What it takes at the server, whose clients find each carrier at the same number."""
+        own_port = {f"{self.carrier}BindPort": bind_port} if self.carrier in ("kcp", "quic") else {}
+        return {"transport.tcpMux": self.mux, **own_port}
 
     @property
     def client(self) -> Table:

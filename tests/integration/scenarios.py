@@ -26,7 +26,16 @@ from tests.integration.traffic import (
     send,
 )
 
-__all__ = ["ENOUGH_BYTES", "MUCH_BYTES", "SOME_WAYS", "SOME_WEBSOCKETS", "SOME_WSS", "EveryPair", "test_each"]
+__all__ = [
+    "ENOUGH_BYTES",
+    "MUCH_BYTES",
+    "OVER_DATAGRAMS",
+    "SOME_WAYS",
+    "SOME_WEBSOCKETS",
+    "SOME_WSS",
+    "EveryPair",
+    "test_each",
+]
 
 MANY_USERS = 200
 """Users at once of a proxy."""
@@ -50,6 +59,12 @@ SOME_WEBSOCKETS = tuple(evolve(each, carrier="websocket") for each in SOME_WAYS)
 
 SOME_WSS = tuple(evolve(each, carrier="wss") for each in SOME_WAYS if each.tls)
 """The same over WebSocket within TLS, which frp's server does not take."""
+
+OVER_DATAGRAMS = (
+    Way("v1", tls=False, mux=True, carrier="kcp"),
+    Way("v2", tls=True, mux=False, transforms=True, carrier="quic"),
+)
+"""The carriers over UDP, of which QUIC has no need of mux."""
 
 
 class Named(Protocol):
@@ -89,7 +104,7 @@ class EveryPair(RelayTestCase):
 
     def serve(self, way: Way) -> Program:
         """A server that such clients can reach."""
-        return self.start_server({**way.server, **way.port(self.bind_port)})
+        return self.start_server(way.server(self.bind_port))
 
     def bytes_of(self, way: Way) -> int:
         """Bytes that a long stream has, each way."""

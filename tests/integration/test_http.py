@@ -26,7 +26,7 @@ from tests.integration.programs import (
     missing_frp,
 )
 from tests.integration.relays import NOTHING, RelayTestCase, Table, Way, every_way
-from tests.integration.scenarios import SOME_WEBSOCKETS, test_each
+from tests.integration.scenarios import OVER_DATAGRAMS, SOME_WEBSOCKETS, test_each
 from tests.integration.test_health_checks import BUSY, UNHURRIED_S, WebService, named
 from tests.integration.test_proxy_protocol import take_header
 from tests.integration.traffic import (
@@ -104,7 +104,7 @@ class HttpTestCase(RelayTestCase):
 
     def check_traffic(self, way: Way) -> None:
         """Each request gets to the site that it asks for, and back comes what that answers."""
-        self.start_vhost({**way.server, "subDomainHost": "sub.example"})
+        self.start_vhost({**way.server(self.bind_port), "subDomainHost": "sub.example"})
         client = self.start_client(
             way.client,
             [
@@ -267,7 +267,7 @@ class HttpTestCase(RelayTestCase):
         self.assertEqual(user.ask("a.example").status, 200)
 
 
-@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3]))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3], *OVER_DATAGRAMS))
 class OursTests(HttpTestCase):
     """Both ends are ours."""
 

@@ -32,7 +32,7 @@ class Http2TestCase(HttpTestCase):
 
     def check_traffic(self, way: Way) -> None:
         """Each stream gets to the site that it asks for, and back comes what that answers."""
-        self.start_vhost(way.server)
+        self.start_vhost(way.server(self.bind_port))
         client = self.start_client(
             way.client,
             [

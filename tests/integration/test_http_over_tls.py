@@ -64,7 +64,7 @@ class SecureSitesTestCase(HttpTestCase):
 
     def check_traffic(self, way: Way) -> None:
         """Requests, bodies and tunnels get to their sites as without TLS, which the sites are told."""
-        self.start_secure(way.server)
+        self.start_secure(way.server(self.bind_port))
         client = self.start_client(
             way.client,
             [

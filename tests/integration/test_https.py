@@ -126,7 +126,7 @@ class HttpsTestCase(RelayTestCase):
     def check_traffic(self, way: Way) -> None:
         """Users get the service whose name they ask for, end to end; who asks for another is told by TLS."""
         one, two = self.start_secure("one.example"), self.start_secure("a.two.example")
-        self.start_vhost({**way.server, "subDomainHost": "sub.example"})
+        self.start_vhost({**way.server(self.bind_port), "subDomainHost": "sub.example"})
         client = self.start_client(
             way.client,
             [

@@ -289,7 +289,7 @@ class TrustedTests(RelayTestCase):
             obey(connection)
 
         service, port = self.start_service(serve), free_port()
-        self.start_server({"proxyProtocol.trusted": [f"{BALANCER}/32"], **way.server})
+        self.start_server({"proxyProtocol.trusted": [f"{BALANCER}/32"], **way.server(self.bind_port)})
         proxy = {
             "name": "a",
             "type": "tcp",

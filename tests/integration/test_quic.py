@@ -23,16 +23,16 @@ class QuicPair(EveryPair):
 
 @test_each("check_traffic", ALL)
 @test_each("check_one_direction_ends", SOME)
-@test_each("check_server_killed", SOME)
-@test_each("check_client_killed", SOME)
+@test_each("check_server_killed", SOME[1:])
+@test_each("check_client_killed", SOME[:1])
 class OurQuicTests(QuicPair):
     """Both ends are ours."""
 
 
 @test_each("check_traffic", ALL)
 @test_each("check_one_direction_ends", SOME)
-@test_each("check_server_killed", SOME)
-@test_each("check_client_killed", SOME)
+@test_each("check_server_killed", SOME[1:])
+@test_each("check_client_killed", SOME[:1])
 class FrpcQuicTests(QuicPair):
     """Our server, and frp's client."""
 
@@ -42,8 +42,8 @@ class FrpcQuicTests(QuicPair):
 
 @test_each("check_traffic", ALL)
 @test_each("check_one_direction_ends", SOME)
-@test_each("check_server_killed", SOME)
-@test_each("check_client_killed", SOME)
+@test_each("check_server_killed", SOME[1:])
+@test_each("check_client_killed", SOME[:1])
 class FrpsQuicTests(QuicPair):
     """Frp's server, and our client."""
 

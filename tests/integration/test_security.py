@@ -155,11 +155,19 @@ class CertificateTests(SecurityTests):
         self.start_certified_server(self.trusted)
         self.check_refused({"transport.tls.enable": False}, "")
 
-    def test_tls_forced(self) -> None:
+    def check_tls_forced(self, server: Table = NOTHING, client: Table = NOTHING) -> None:
         """A server that forces TLS lets nobody in without, and everybody with it."""
-        self.start_server({"transport.tls.force": True})
-        self.check_refused({"transport.tls.enable": False}, "")
-        self.check_let_in({"transport.tls.enable": True})
+        self.start_server({"transport.tls.force": True, **server})
+        self.check_refused({"transport.tls.enable": False, **client}, "")
+        self.check_let_in({"transport.tls.enable": True, **client})
+
+    def test_tls_forced(self) -> None:
+        """It does so on its port of TCP."""
+        self.check_tls_forced()
+
+    def test_tls_forced_over_kcp(self) -> None:
+        """It does so within KCP, too, where a client that is not let in hears nothing."""
+        self.check_tls_forced({"kcpBindPort": self.bind_port}, {"transport.protocol": "kcp"})
 
     def test_custom_first_byte(self) -> None:
         """A client may announce TLS by a byte of its own, as older ones do."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from relaykit.proxies.tcpmux import CONNECTED, NOT_FOUND, UNAUTHORIZED
 from tests.integration.programs import PATIENCE_S, Program, free_port, frp_command, missing_frp
 from tests.integration.relays import NOTHING, RelayTestCase, Table, Way, every_way
-from tests.integration.scenarios import SOME_WEBSOCKETS, test_each
+from tests.integration.scenarios import OVER_DATAGRAMS, SOME_WEBSOCKETS, test_each
 from tests.integration.traffic import (
     FROM_SERVICE,
     FROM_USER,
@@ -86,7 +86,7 @@ class TcpmuxTestCase(RelayTestCase):
 
     def check_traffic(self, way: Way) -> None:
         """Users get the service of the host and the user that they name; others are told what is wrong."""
-        self.start_multiplexer({**way.server, "subDomainHost": "sub.example"})
+        self.start_multiplexer({**way.server(self.bind_port), "subDomainHost": "sub.example"})
         client = self.start_client(
             way.client,
             [
@@ -121,14 +121,14 @@ class TcpmuxTestCase(RelayTestCase):
             if receive_exactly(connection, len(early)) == early:
                 connection.sendall(b"HTTP/1.1 299 By The Service\r\n\r\n")
 
-        self.start_multiplexer({**way.server, "tcpmuxPassthrough": True})
+        self.start_multiplexer({**way.server(self.bind_port), "tcpmuxPassthrough": True})
         service = self.start_service(serve)
         proxy = {**self.proxy("a", ["a.example"], **way.flow), "localPort": service.port}
         self.start_client(way.client, [proxy]).wait_for("start proxy success")
         self.assertEqual(self.answer_to(early), b"HTTP/1.1 299 By The Service\r\n\r\n")
 
 
-@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3]))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3], *OVER_DATAGRAMS))
 @test_each("check_passthrough", every_way("v2", transforms=(False,)))
 class OursTests(TcpmuxTestCase):
     """Both ends are ours."""
@@ -195,7 +195,7 @@ class OursTests(TcpmuxTestCase):
             self.assertIn(text, done.stdout.decode())
 
 
-@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3]))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3], *OVER_DATAGRAMS))
 @test_each("check_passthrough", every_way("v1", transforms=(False,)))
 class FrpcTests(TcpmuxTestCase):
     """Our server, and frp's client."""
@@ -204,7 +204,7 @@ class FrpcTests(TcpmuxTestCase):
     client_command = frp_command("frpc")
 
 
-@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3]))
+@test_each("check_traffic", (*every_way("v1", "v2"), *SOME_WEBSOCKETS[1:3], *OVER_DATAGRAMS))
 @test_each("check_passthrough", every_way("v1", transforms=(False,)))
 class FrpsTests(TcpmuxTestCase):
     """Frp's server, and our client."""

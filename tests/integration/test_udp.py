@@ -12,7 +12,7 @@ from tests.integration.dataplane.test_ports import has_ipv6
 from tests.integration.faults.cutter import Cutter
 from tests.integration.programs import Program, free_port, frp_command, missing_frp
 from tests.integration.relays import NOTHING, RelayTestCase, Table, Way
-from tests.integration.scenarios import SOME_WEBSOCKETS, SOME_WSS, test_each
+from tests.integration.scenarios import OVER_DATAGRAMS, SOME_WEBSOCKETS, SOME_WSS, test_each
 from tests.integration.traffic import LOOPBACK
 
 MANY_USERS = 300
@@ -89,7 +89,7 @@ class UdpTestCase(RelayTestCase):
     def check_traffic(self, way: Way) -> None:
         """Each of many users gets what is for it, small, empty and as large as always passes."""
         service = self.serve()
-        self.start_server(way.server).wait_for("started successfully")
+        self.start_server(way.server(self.bind_port)).wait_for("started successfully")
         self.publish_udp(way, service)
         user = self.user()
         for size in (5, 0, 1, 1472, 1500):
@@ -99,7 +99,7 @@ class UdpTestCase(RelayTestCase):
 
     def check_work_connection_lost(self, way: Way) -> None:
         """When its work connection dies, the proxy gets another one, and the session lives on."""
-        self.start_server(way.server)
+        self.start_server(way.server(self.bind_port))
         cutter = Cutter(self.bind_port)
         self.addCleanup(cutter.stop)
         client = self.publish_udp(way, self.serve(), client={"serverPort": cutter.port})
@@ -112,7 +112,7 @@ class UdpTestCase(RelayTestCase):
     def check_life(self, way: Way) -> None:
         """Small datagrams pass after a large one, and after a service or a client was started again."""
         service = self.serve(larger, port=free_port())
-        self.start_server(way.server)
+        self.start_server(way.server(self.bind_port))
         client = self.publish_udp(way, service)
         user = self.user()
         user.ask(b"1")
@@ -128,7 +128,10 @@ class UdpTestCase(RelayTestCase):
         ask_all(self.port, MANY_USERS)
 
 
-@test_each("check_traffic", [*WAYS, Way("auto", tls=True, mux=True), *SOME_WEBSOCKETS[2:], *SOME_WSS])
+@test_each(
+    "check_traffic",
+    [*WAYS, Way("auto", tls=True, mux=True), *SOME_WEBSOCKETS[2:], *SOME_WSS, *OVER_DATAGRAMS],
+)
 @test_each("check_work_connection_lost", BARE)
 @test_each("check_life", BARE)
 class OurPairTests(UdpTestCase):
@@ -137,7 +140,7 @@ class OurPairTests(UdpTestCase):
     def test_sizes(self) -> None:
         """Between our own ends datagrams of every size pass, whatever is configured."""
         way = Way("auto", tls=True, mux=True)
-        self.start_server({**way.server, "udpPacketSize": 1})
+        self.start_server({**way.server(self.bind_port), "udpPacketSize": 1})
         self.publish_udp(way, self.serve(), client={"udpPacketSize": 1})
         user = self.user()
         for size in (1, 1472, 1500, 1501, 10_240, 65_507):
@@ -172,7 +175,7 @@ class SizesTestCase(UdpTestCase):
     def check_sizes(self, wire: str, packet_size: int, passing: int, too_large: bytes) -> None:
         """What has room passes both ways; what has none is dropped whole, and the next one passes."""
         way = Way(wire, tls=False, mux=True)
-        self.start_server({**way.server, "udpPacketSize": packet_size})
+        self.start_server({**way.server(self.bind_port), "udpPacketSize": packet_size})
         self.publish_udp(way, self.serve(larger), client={"udpPacketSize": packet_size})
         user = self.user()
         for size in (1, min(1472, passing), passing):
@@ -221,7 +224,7 @@ class FrpsSizesTests(SizesTestCase):
         self.check_sizes("v2", 65_507, 49_000, LARGER + bytes(45_000))
 
 
-@test_each("check_traffic", [*WAYS, *SOME_WEBSOCKETS[1:3]])
+@test_each("check_traffic", [*WAYS, *SOME_WEBSOCKETS[1:3], *OVER_DATAGRAMS])
 @test_each("check_work_connection_lost", BARE)
 @test_each("check_life", BARE)
 class FrpcTests(UdpTestCase):
@@ -231,7 +234,7 @@ class FrpcTests(UdpTestCase):
     client_command = frp_command("frpc")
 
 
-@test_each("check_traffic", [*WAYS, *SOME_WEBSOCKETS[1:3]])
+@test_each("check_traffic", [*WAYS, *SOME_WEBSOCKETS[1:3], *OVER_DATAGRAMS])
 @test_each("check_work_connection_lost", BARE)
 @test_each("check_life", BARE)
 class FrpsTests(UdpTestCase):
