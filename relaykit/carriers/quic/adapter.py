@@ -339,7 +339,7 @@ class Connection:
         raise NotImplementedError
 
     def write(self, stream: int, data: Buffer, fin: bool) -> None:
-        """Sends bytes, and with ``fin`` the end."""
+        """Sends bytes, and with ``fin`` the end; to a peer that takes no more of this stream, nothing."""
         raise NotImplementedError
 
     def unsent(self, stream: int) -> int:
@@ -551,7 +551,9 @@ class _Qh3(Connection):
         return int(core.open_stream(False)) if opened < allowed else None
 
     def write(self, stream: int, data: Buffer, fin: bool) -> None:
-        self._quic._core.send_stream(stream, data, fin)
+        # That the peer takes no more is not told while credit is withheld.
+        with contextlib.suppress(ValueError):
+            self._quic._core.send_stream(stream, data, fin)
 
     def unsent(self, stream: int) -> int:
         return int(self._quic._core.get_send_buffer_size(stream))
@@ -662,7 +664,8 @@ class _Aioquic(Connection):
         return number
 
     def write(self, stream: int, data: Buffer, fin: bool) -> None:
-        self._quic.send_stream_data(stream, data, fin)
+        with contextlib.suppress(RuntimeError):
+            self._quic.send_stream_data(stream, data, fin)
 
     def unsent(self, stream: int) -> int:
         known = self._quic._streams.get(stream)

@@ -289,6 +289,21 @@ class ConnectionTests(SynchronousTestCase):
             self.assertEqual(two.ends[0].unsent(number), 0)
         self.assertEqual(CONNECTION_WINDOW_BYTES, 16 * 1024 * 1024)
 
+    def test_stopped_while_withheld(self) -> None:
+        """What is written to a stream is dropped where it is not yet told that the peer takes no more."""
+        for two in pairs():
+            number = two.ends[0].open()
+            assert number is not None
+            two.ends[0].write(number, b"x", False)
+            two.run()
+            two.ends[1].withhold(True)
+            two.ends[0].stop(number, 1)
+            two.run()
+            two.ends[1].write(number, b"too late", True)
+            two.run()
+            self.assertEqual(two.ends[1].unsent(number), 0)
+            self.assertIsNone(two.ends[1].ending)
+
     def test_closed(self) -> None:
         """Closing is told to the peer; that nothing came for long is told apart from it."""
         for two in pairs():
