@@ -14,6 +14,7 @@ from typing import Any
 from attrs import frozen
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from relaykit.plugins import Carriers
 from tests.integration.programs import FORKED, PATIENCE_S, Program, free_ports, relaykit_command
 from tests.integration.traffic import LOOPBACK, Service, echo
 
@@ -67,8 +68,14 @@ class Way:
         )
 
     def server(self, bind_port: int) -> Table:
-        """What it takes at the server, whose clients find each carrier at the same number."""
-        own_port = {f"{self.carrier}BindPort": bind_port} if self.carrier in ("kcp", "quic") else {}
+        """What it takes at the server, whose clients find each carrier at the same number.
+
+        :raises SkipTest: the carrier needs what is not installed here.
+        """
+        carrier = Carriers.installed().get(self.carrier)
+        if lack := carrier.lacks():
+            raise SkipTest(f"{carrier.name} {lack}")
+        own_port = {f"{carrier.name}BindPort": bind_port} if carrier.capabilities.own_port else {}
         return {"transport.tcpMux": self.mux, **own_port}
 
     @property

@@ -9,6 +9,9 @@ from tests.integration.scenarios import ENOUGH_BYTES, EveryPair, test_each
 MUXED = tuple(every_way("v1", "v2", mux=[True], transforms=[False], carrier="kcp"))
 """With frp each connection without mux may stop all others for ten seconds when it is over."""
 
+SOME = MUXED[:1]
+"""For what takes longer: without TLS, nothing but mux tells the end of anything."""
+
 
 class KcpPair(EveryPair):
     """The scenarios over KCP."""
@@ -21,11 +24,15 @@ class KcpPair(EveryPair):
 
 
 @test_each("check_traffic", (*MUXED, Way("v2", tls=True, mux=False, carrier="kcp")))
+@test_each("check_one_direction_ends", SOME)
+@test_each("check_server_killed", SOME)
 class OurKcpTests(KcpPair):
     """Both ends are ours."""
 
 
 @test_each("check_traffic", MUXED)
+@test_each("check_one_direction_ends", SOME)
+@test_each("check_client_killed", SOME)
 class FrpcKcpTests(KcpPair):
     """Our server, and frp's client."""
 
@@ -34,6 +41,8 @@ class FrpcKcpTests(KcpPair):
 
 
 @test_each("check_traffic", MUXED)
+@test_each("check_one_direction_ends", SOME)
+@test_each("check_server_killed", SOME)
 class FrpsKcpTests(KcpPair):
     """Frp's server, and our client."""
 
