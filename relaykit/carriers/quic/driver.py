@@ -122,9 +122,11 @@ class QuicDriver:
     def ask(self) -> Deferred[None]:
         """Asks the peer for an answer; fires when it is there, and never if the connection is lost before."""
         self._asked += 1
-        answer = self._answers[self._asked] = Deferred()
-        self.connection.ping(self._asked)
-        self.flush_soon()
+        answer: Deferred[None] = Deferred()
+        if self.lost is None:
+            self._answers[self._asked] = answer
+            self.connection.ping(self._asked)
+            self.flush_soon()
         return answer
 
     def when_heard(self) -> Deferred[None]:
@@ -200,7 +202,9 @@ class QuicDriver:
     def _send_all(self) -> None:
         owner, connection, now = self._owner, self.connection, self.now
         for _ in range(_ROUNDS):
-            owner.fill()
+            # What is over takes nothing, but may have to say so.
+            if connection.ending is None:
+                owner.fill()
             datagrams = connection.to_send(now)
             if not datagrams:
                 break

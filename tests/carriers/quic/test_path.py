@@ -295,6 +295,22 @@ class QuicPathTests(SynchronousTestCase):
             self.assertIs(self.successResultOf(lost), Ended.PROTOCOL_ERROR)
             self.leave(ends)
 
+    def test_silent_while_more_waits(self) -> None:
+        """A peer that falls silent is noticed where much waits to be sent; a lost path never answers."""
+        for library in libraries():
+            ends = Ends(library, frp=True).open()
+            leg = ends.leg()
+            leg.write(b"x")
+            lost = ends.paths[0].when_lost()
+            ends.rest(1.0)
+            ends.line.cut = True
+            for _ in range(int(2 * IDLE_S)):
+                leg.write(bytes(500_000))
+                ends.rest(1.0)
+            self.assertIs(self.successResultOf(lost), Ended.TIMEOUT)
+            self.assertNoResult(ends.paths[0].round_trip())
+            self.leave(ends)
+
     def test_end_without_credit(self) -> None:
         """The end of a connection is noticed while its peer has no credit: told, or for silence."""
         for library in libraries():
