@@ -48,14 +48,19 @@ class ProgramFailed(Exception):
 
 
 class Program:
-    """A running program, its output in a file."""
+    """A running program, its output in a file, and beside that what it remembers from one start to the next.
+
+    The user's own state directory is neither read nor filled: it knows servers of earlier runs by
+    their addresses, which are the same in each laboratory.
+    """
 
     def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
         self.name = name
         self._log = log
+        environ = {**os.environ, "STATE_DIRECTORY": str(log.with_suffix(".state"))}
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environ
             )
 
     def check(self) -> None:
