@@ -23,7 +23,7 @@ from benchmarks.limits import deviation, longest_burst, watch_download
 from benchmarks.programs import ProgramFailed
 from benchmarks.services import SITES, TLS_SITE, Services
 from benchmarks.sites import asks_for, idle_users, wait_until_registered
-from benchmarks.subjects import LIMITS, TOKEN, Running, Stage, site_proxy
+from benchmarks.subjects import FAR_LOSS, LIMITS, TOKEN, Running, Stage, site_proxy
 
 __all__ = ["EXTRA", "LOADS", "MEASURES", "Load", "Measure", "parse_iperf", "parse_wrk"]
 
@@ -41,6 +41,7 @@ DOMAINS_A_PROXY = 100
 """As many as have room in a message of frp's: 10 KiB."""
 
 _GIB = 1 << 30
+_GBIT, _MBIT = 1e9, 1e6
 _MB = 1 << 20
 _SETTLE_S = 0.5
 """Quiet time before memory is read, and between two loads of which one leaves much to do."""
@@ -100,6 +101,25 @@ _TOLD_OF_ATTACKS = (
     ("log", "log, of the attacker's bytes", "%"),
     ("rate", "the attacker's bytes", "MB/s"),
 )
+
+_FAR: Mapping[Stage, str] = {Stage.FAR: "far", Stage.FAR_LOSS_05: "far-0.5", Stage.FAR_LOSS_2: "far-2"}
+"""What the names of loads over far lines begin with."""
+
+
+def _far_measures(stage: Stage) -> Iterator[tuple[str, Measure]]:
+    """What is measured over a far line."""
+    where = f"20 ms, {FAR_LOSS[stage] * 100:g} % lost"
+    for name, title, unit in (
+        ("bulk-1-up", "bulk, 1 stream, to the service", "CPU-s/GiB"),
+        ("bulk-1-down", "bulk, 1 stream, to the user", "CPU-s/GiB"),
+        ("keep-alive", "HTTP keep-alive, 50 connections", "CPU-us/req"),
+        ("connections", "HTTP, one connection a request", "CPU-us/req"),
+    ):
+        rate = "Mbit/s" if name.startswith("bulk") else "req/s"
+        yield f"{_FAR[stage]}-{name}", Measure(f"{where}: {title}", rate)
+        yield f"{_FAR[stage]}-{name}-cpu", Measure(f"{where}: {title}: CPU", unit, False)
+    yield f"{_FAR[stage]}-first-byte", Measure(f"{where}: start of both ends to the first byte", "ms", False)
+
 
 MEASURES: Mapping[str, Measure] = {
     "bulk-1-up": Measure("bulk, 1 stream, to the service", "Gbit/s"),
@@ -166,6 +186,7 @@ MEASURES: Mapping[str, Measure] = {
     "first-byte": Measure("start of both ends to the first echoed byte", "ms", False),
     "churn-server": Measure("memory after 100,000 connections / after 10,000, server", "ratio", False),
     "churn-client": Measure("memory after 100,000 connections / after 10,000, client", "ratio", False),
+    **{name: measure for stage in FAR_LOSS for name, measure in _far_measures(stage)},
     "punched-first-byte": Measure("direct path: a first user's first echoed byte", "ms", False),
     "punched-up": Measure("direct path: bulk, to the service", "Gbit/s"),
     "punched-down": Measure("direct path: bulk, to the user", "Gbit/s"),
@@ -218,8 +239,9 @@ def parse_wrk(report: str) -> tuple[float, int]:
     return float(rate[1]), int(total[1])
 
 
-def _bulk(streams: int, down: bool) -> Load:
-    name = f"bulk-{streams}-{'down' if down else 'up'}"
+def _bulk(streams: int, down: bool, stage: Stage = Stage.STREAMS) -> Load:
+    name = _named(f"bulk-{streams}-{'down' if down else 'up'}", stage)
+    unit = _MBIT if stage in _FAR else _GBIT
 
     def run(running: Running, services: Services, seconds: float) -> Figures:
         command = ["iperf3", "-c", "127.0.0.1", "-p", str(running.ports.bulk), "-J"]
@@ -227,18 +249,43 @@ def _bulk(streams: int, down: bool) -> Load:
         with services.bulk():
             before = running.cpu_seconds()
             bits_a_second, content = parse_iperf(_output(command, seconds))
-        return {name: bits_a_second / 1e9} | _spent(name, running, before, content / _GIB)
+        return {name: bits_a_second / unit} | _spent(name, running, before, content / _GIB)
 
-    return Load(name, run)
+    return Load(name, run, stage)
 
 
-def _http(name: str, *, close: bool) -> Load:
+def _http(name: str, *, close: bool, stage: Stage = Stage.STREAMS) -> Load:
+    name = _named(name, stage)
+
     def run(running: Running, services: Services, seconds: float) -> Figures:
         before = running.cpu_seconds()
         rate, requests = _wrk(f"http://127.0.0.1:{running.ports.http}/", seconds, close=close)
         return {name: rate} | _spent(name, running, before, requests / 1e6)
 
-    return Load(name, run)
+    return Load(name, run, stage)
+
+
+def _first_byte(stage: Stage) -> Load:
+    """From the start of both ends to a user's first byte, with all handshakes."""
+    name = _named("first-byte", stage)
+
+    def run(running: Running, services: Services, seconds: float) -> Figures:
+        assert running.first_byte_ms is not None, "nothing was started"
+        return {name: running.first_byte_ms}
+
+    return Load(name, run, stage)
+
+
+def _far_loads(stage: Stage) -> Iterator[Load]:
+    yield _first_byte(stage)
+    yield _bulk(1, down=False, stage=stage)
+    yield _bulk(1, down=True, stage=stage)
+    yield _http("keep-alive", close=False, stage=stage)
+    yield _http("connections", close=True, stage=stage)
+
+
+def _named(name: str, stage: Stage) -> str:
+    return f"{_FAR[stage]}-{name}" if stage in _FAR else name
 
 
 def _ping(running: Running, services: Services, seconds: float) -> Figures:
@@ -522,6 +569,7 @@ LOADS: Mapping[str, Load] = {
         *map(_attack, ATTACKS),
         Load("churn", _churn),
         Load("punched-first-byte", _punched_first_byte, Stage.PUNCHED),
+        *(load for stage in FAR_LOSS for load in _far_loads(stage)),
         _punched_bulk("punched-up"),
         _punched_bulk("punched-down", "-R"),
     )
@@ -529,7 +577,10 @@ LOADS: Mapping[str, Load] = {
 """Every load, in the order of a round: memory first, while nothing has been used yet."""
 
 
-EXTRA: Set[str] = {"churn", *(load.name for load in LOADS.values() if load.stage is Stage.PUNCHED)}
+EXTRA: Set[str] = {
+    "churn",
+    *(load.name for load in LOADS.values() if load.stage in {Stage.PUNCHED, *FAR_LOSS}),
+}
 """Those that are put on a subject only where they are named: one takes minutes, the others need root."""
 
 

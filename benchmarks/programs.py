@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "wait_for_listener",
     "wait_for_port",
     "wait_for_site",
+    "wait_for_words",
 ]
 
 START_TIMEOUT_S = 15.0
@@ -36,6 +38,8 @@ POLL_S = 0.002
 
 _DATAGRAM_TIMEOUT_S = 0.5
 """Time after which a datagram without an answer is given up and another one sent."""
+
+_LOOPBACK = "127.0.0.1"
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _HIGHEST_CHOSEN_PORT = 32000
@@ -129,7 +133,7 @@ def free_ports(count: int) -> list[int]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((_LOOPBACK, port))
             except OSError:
                 continue
         found.append(port)
@@ -154,12 +158,26 @@ def wait_for_listener(port: int, program: Program) -> None:
     raise ProgramFailed(f"{program.name} does not listen on port {port}")
 
 
-def wait_for_port(port: int, *programs: Program) -> None:
-    """Waits until connections to a port of the loopback are accepted.
+def wait_for_words(words: str, program: Program) -> None:
+    """Waits until a program has said something.
+
+    :raises ProgramFailed: it ended, or did not say so in time.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        program.check()
+        if words in program.output():
+            return
+        time.sleep(POLL_S)
+    raise ProgramFailed(f'{program.name} does not say "{words}":\n{program.output()[-2000:]}')
+
+
+def wait_for_port(port: int, *programs: Program, host: str = _LOOPBACK) -> None:
+    """Waits until connections to a port of this machine are accepted.
 
     :raises ProgramFailed: one of the programs ended, or nothing listened in time.
     """
-    _try_until_done(port, lambda connection: True, programs)
+    _try_until_done(port, lambda connection: True, programs, partial(_stream_socket, host=host))
 
 
 def wait_for_echo(port: int, *programs: Program) -> None:
@@ -207,14 +225,14 @@ def _echoes(connection: socket.socket) -> bool:
     return connection.recv(1) == b"x"
 
 
-def _stream_socket(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=START_TIMEOUT_S)
+def _stream_socket(port: int, host: str = _LOOPBACK) -> socket.socket:
+    return socket.create_connection((host, port), timeout=START_TIMEOUT_S)
 
 
 def _datagram_socket(port: int) -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.settimeout(_DATAGRAM_TIMEOUT_S)
-    made.connect(("127.0.0.1", port))
+    made.connect((_LOOPBACK, port))
     return made
 
 

@@ -77,6 +77,8 @@ _BULK = ("bulk-1-up", "bulk-1-down", "bulk-10-up", "bulk-10-down")
 _PING = ("ping-p50", "ping-p99")
 _HELD = ("held-server", "held-client")
 _IDLE = ("idle-server", "idle-client")
+_BULK_CPU = tuple(f"{measure}-cpu" for measure in _BULK)
+_CARRIER = (*_BULK, "keep-alive", "connections")
 _FLOOD = ("datagrams-1", "datagrams-50", "datagrams-1-down", "datagrams-50-down")
 _FLOOD_CPU = tuple(f"{measure}-cpu" for measure in _FLOOD)
 _PUNCHED = ("punched-up", "punched-down")
@@ -178,6 +180,13 @@ GOALS: Sequence[Wanted] = (
     Wanted("idle memory, MB", "relaykit-default", _IDLE, (), 60.0),
     Wanted("memory per held connection / frp default", "relaykit-default", _HELD, ("frp-default",), 1.0),
     Wanted("start of both ends to the first byte, ms", "relaykit-default", ("first-byte",), (), 1200.0),
+    Wanted("websocket / frp websocket", "relaykit-websocket", _CARRIER, ("frp-websocket",), 2.0),
+    Wanted(
+        "websocket without TLS / frp's", "relaykit-websocket-plain", _CARRIER, ("frp-websocket-plain",), 2.0
+    ),
+    Wanted("quic bulk / frp quic", "relaykit-quic", _BULK, ("frp-quic",), 1.0),
+    Wanted("quic bulk: CPU / frp quic", "relaykit-quic", _BULK_CPU, ("frp-quic",), 1.0),
+    Wanted("kcp / frp kcp", "relaykit-kcp", _CARRIER, ("frp-kcp",), 1.0),
     Wanted("xtcp KCP bulk / frp xtcp KCP", "relaykit-xtcp-kcp", _PUNCHED, ("frp-xtcp-kcp",), 1.0),
     Wanted("xtcp QUIC bulk / frp xtcp QUIC", "relaykit-xtcp-quic", _PUNCHED, ("frp-xtcp-quic",), 1.0),
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from attrs import astuple, evolve, frozen
 
 from benchmarks.certificates import write_certificates
+from benchmarks.far_line import FAR, NEAR, READY
 from benchmarks.programs import (
     Program,
     find_program,
@@ -22,11 +23,22 @@ from benchmarks.programs import (
     wait_for_listener,
     wait_for_port,
     wait_for_site,
+    wait_for_words,
 )
 from benchmarks.punched import BULK, ECHO, STUN_ADDRS, Meeting, Punched, meet
 from benchmarks.services import SITES, TLS_SITE, ServicePorts, Services, SitePorts
 
-__all__ = ["LIMITS", "MODES", "TOKEN", "Running", "Stage", "Subject", "available_subjects", "site_proxy"]
+__all__ = [
+    "FAR_LOSS",
+    "LIMITS",
+    "MODES",
+    "TOKEN",
+    "Running",
+    "Stage",
+    "Subject",
+    "available_subjects",
+    "site_proxy",
+]
 
 TOKEN = "benchmark-benchmark-benchmark"
 
@@ -45,11 +57,17 @@ MODES: Mapping[str, tuple[str, str]] = {
 _CARRIERS: Mapping[str, str] = {
     "websocket": 'transport.protocol = "websocket"\n',
     "websocket-plain": 'transport.protocol = "websocket"\ntransport.tls.enable = false\n',
+    "quic": 'transport.protocol = "quic"\n',
+    "kcp": 'transport.protocol = "kcp"\n',
 }
-"""Lines that have a client reach its server in another way, for frp and for relaykit; with mux."""
+"""Lines that have a client reach its server in another way, for frp and for relaykit; with mux, where the
+carrier has no streams of its own."""
 
 _WSS = 'transport.protocol = "wss"\ntransport.websocket.verifyCertificate = false\n'
 """The same for what frp's server does not do."""
+
+_PORT_KEYS: Mapping[str, str] = {"quic": "quicBindPort", "kcp": "kcpBindPort"}
+"""Keys of a server's configuration for carriers that need a port of UDP; it may have the same number."""
 
 _FRP_WIRE = 'transport.wireProtocol = "v1"\n'
 """Where one end is frp's: the version that frp itself uses by default.  The other costs its end more."""
@@ -76,11 +94,25 @@ class Stage(enum.Enum):
     DATAGRAMS = "the same, and no streams before: flows of datagrams linger"
     SITES = "ports that sites share, which are told apart by their names"
     SLOW_LINE = "only a slow line between its two ends"
+    FAR = "its two ends 20 ms apart, there and back"
+    FAR_LOSS_05 = "the same, and 0.5 % of the packets are lost"
+    FAR_LOSS_2 = "the same with 2 %"
     PUNCHED = "two clients behind routers of a laboratory, who meet past the server"
     ABUSE = "attacked by strangers and by a client, its log as talkative as by default"
 
 
-_EVERYWHERE = frozenset(Stage) - {Stage.ABUSE, Stage.PUNCHED}
+FAR_LOSS: Mapping[Stage, float] = {Stage.FAR: 0.0, Stage.FAR_LOSS_05: 0.005, Stage.FAR_LOSS_2: 0.02}
+"""The part of the packets that far lines lose."""
+
+_FAR_DELAY_S = 0.01
+"""How late they are, in each direction."""
+
+_EVERYWHERE = frozenset(Stage) - {Stage.ABUSE, Stage.PUNCHED, *FAR_LOSS}
+
+_OF_CARRIERS = frozenset({Stage.STREAMS, *FAR_LOSS})
+
+_CONGESTION = "cubic"
+"""How TCP finds out its speed on far lines, unless a subject says otherwise: as on nearly every machine."""
 
 
 @frozen
@@ -92,7 +124,7 @@ class Running:
     first_byte_ms: float | None = None
     """From the start of its first program to the first echoed byte."""
     line: Program | None = None
-    """The slow line between its two ends, if there is one."""
+    """The slow or far line between its two ends, if there is one."""
     limited: Mapping[int, int] = {}
     """Where the service for HTTP is held to a limit, by the limit."""
     sites: SitePorts | None = None
@@ -123,6 +155,18 @@ Start = Callable[[Path, Services, Stage], Running]
 
 
 @frozen
+class _Reached:
+    """Where a server listens, and what its clients dial."""
+
+    bound: str
+    dialed: str
+
+
+_LOOPBACK = _Reached("127.0.0.1", "127.0.0.1")
+_FAR = _Reached(NEAR, FAR)
+
+
+@frozen
 class Subject:
     """Something to measure; ``start`` gets an empty directory."""
 
@@ -143,9 +187,11 @@ def available_subjects() -> list[Subject]:
     for mode in MODES:
         start = _frp_like(server, client, mode)
         found.append(Subject(f"relaykit-{mode}", f"relaykit {mode}", version, start, _stages(mode)))
+    start = _frp_like(server, client, "default", congestion="bbr")
+    found.append(Subject("relaykit-bbr", "relaykit default, BBR", version, start, FAR_LOSS.keys()))
     for name, lines in (*_CARRIERS.items(), ("wss", _WSS)):
-        start = _frp_like(server, client, "default", lines)
-        found.append(Subject(f"relaykit-{name}", f"relaykit {name}", version, start, {Stage.STREAMS}))
+        start = _frp_like(server, client, "default", lines, _PORT_KEYS.get(name, ""))
+        found.append(Subject(f"relaykit-{name}", f"relaykit {name}", version, start, _OF_CARRIERS))
     frps, frpc = find_program("frps", "RELAYKIT_FRP_BIN"), find_program("frpc", "RELAYKIT_FRP_BIN")
     if frps and frpc:
         for name, title, start in (
@@ -157,8 +203,8 @@ def available_subjects() -> list[Subject]:
             start = _frp_like([frps], [frpc], mode)
             found.append(Subject(f"frp-{mode}", f"frp {mode}", _version(frps, "-v"), start, _stages(mode)))
         for name, lines in _CARRIERS.items():
-            start = _frp_like([frps], [frpc], "default", lines)
-            found.append(Subject(f"frp-{name}", f"frp {name}", _version(frps, "-v"), start, {Stage.STREAMS}))
+            start = _frp_like([frps], [frpc], "default", lines, _PORT_KEYS.get(name, ""))
+            found.append(Subject(f"frp-{name}", f"frp {name}", _version(frps, "-v"), start, _OF_CARRIERS))
     found += _punched_subjects(server, client, version, frps or "", frpc or "")
     rathole = find_program("rathole", "RELAYKIT_RATHOLE_BIN")
     if rathole:
@@ -199,15 +245,22 @@ def _meeting(meeting: Meeting) -> Start:
 
 
 def _stages(mode: str) -> Set[Stage]:
-    """A server takes every mode at its bind port, so it is attacked in one only."""
-    return _EVERYWHERE | {Stage.ABUSE} if mode == "default" else _EVERYWHERE
+    """A server takes every mode at its bind port, so it is attacked in one only; so is far away only one."""
+    return _EVERYWHERE | {Stage.ABUSE, *FAR_LOSS} if mode == "default" else _EVERYWHERE
 
 
 def _direct(directory: Path, services: Services, stage: Stage) -> Running:
     return Running(services.ports, (), sites=services.sites)
 
 
-def _frp_like(server: list[str], client: list[str], mode: str, more_client_lines: str = "") -> Start:
+def _frp_like(
+    server: list[str],
+    client: list[str],
+    mode: str,
+    more_client_lines: str = "",
+    port_key: str = "",
+    congestion: str = _CONGESTION,
+) -> Start:
     server_lines, client_lines = MODES[mode]
     client_lines += more_client_lines
 
@@ -215,19 +268,24 @@ def _frp_like(server: list[str], client: list[str], mode: str, more_client_lines
         bind, *remote = free_ports(1 + len(_PROXIES))
         limited = dict(zip(LIMITS, free_ports(len(LIMITS)), strict=True)) if mode == "default" else {}
         sites = SitePorts(*free_ports(2)) if stage is Stage.SITES else None
-        dialed, line = _line_to(bind, directory) if stage is Stage.SLOW_LINE else (bind, None)
+        reached, dialed, line = _LOOPBACK, bind, None
+        if stage is Stage.SLOW_LINE:
+            dialed, line = _line_to(bind, directory)
+        elif stage in FAR_LOSS:
+            reached, line = _FAR, _far_line(FAR_LOSS[stage], congestion, directory)
         level = "info" if stage is Stage.ABUSE else "warn"
         server_file = directory / "server.toml"
         server_file.write_text(
-            f'bindAddr = "127.0.0.1"\nbindPort = {bind}\nproxyBindAddr = "127.0.0.1"\n'
+            f'bindAddr = "{reached.bound}"\nbindPort = {bind}\nproxyBindAddr = "127.0.0.1"\n'
             f'auth.token = "{TOKEN}"\nlog.level = "{level}"\n{server_lines}'
+            + (f"{port_key} = {bind}\n" if port_key else "")
             + (f"vhostHTTPPort = {sites.http}\nvhostHTTPSPort = {sites.https}\n" if sites else "")
         )
 
         def client_command(name: str, log_level: str, proxies: str) -> list[str]:
             file = directory / f"{name}.toml"
             file.write_text(
-                f'serverAddr = "127.0.0.1"\nserverPort = {dialed}\nauth.token = "{TOKEN}"\n'
+                f'serverAddr = "{reached.dialed}"\nserverPort = {dialed}\nauth.token = "{TOKEN}"\n'
                 f'log.level = "{log_level}"\nlog.disablePrintColor = true\n{client_lines}{proxies}'
             )
             return [*client, "-c", str(file)]
@@ -251,7 +309,7 @@ def _frp_like(server: list[str], client: list[str], mode: str, more_client_lines
             directory,
             [*server, "-c", str(server_file)],
             client_command("client", "warn", proxies),
-            bind,
+            (reached.bound, bind),
             ServicePorts(*remote),
             line,
             sites,
@@ -303,7 +361,7 @@ def _rathole(program: str, *, tls: bool) -> Start:
             directory,
             [program, "--server", str(server_file)],
             [program, "--client", str(client_file)],
-            bind,
+            (_LOOPBACK.bound, bind),
             ServicePorts(*remote),
             line,
         )
@@ -324,11 +382,23 @@ def _line_to(bind: int, directory: Path) -> tuple[int, Program]:
     return port, line
 
 
+def _far_line(loss: float, congestion: str, directory: Path) -> Program:
+    """Starts a far line, whose ends are always the same two addresses."""
+    command = [sys.executable, "-m", "benchmarks.far_line", str(_FAR_DELAY_S), str(loss), congestion]
+    line = Program("line", command, directory / "line.log")
+    try:
+        wait_for_words(READY, line)
+    except BaseException:
+        line.stop()
+        raise
+    return line
+
+
 def _start_both(
     directory: Path,
     server_command: list[str],
     client_command: list[str],
-    bind: int,
+    bind: tuple[str, int],
     ports: ServicePorts,
     line: Program | None,
     sites: SitePorts | None = None,
@@ -337,7 +407,7 @@ def _start_both(
     server = Program("server", server_command, directory / "server.log")
     programs = [server]
     try:
-        wait_for_port(bind, server)
+        wait_for_port(bind[1], server, host=bind[0])
         programs.append(Program("client", client_command, directory / "client.log"))
         wait_for_echo(ports.echo, *programs)
         first_byte_ms = (time.perf_counter() - begun) * 1e3

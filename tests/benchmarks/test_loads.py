@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.loads import EXTRA, LOADS, MEASURES, parse_iperf, parse_wrk
 from benchmarks.programs import ProgramFailed
-from benchmarks.subjects import Stage
+from benchmarks.subjects import FAR_LOSS, Stage
 
 WRK = """\
 Running 2s test @ http://127.0.0.1:21410/
@@ -67,4 +67,15 @@ class LoadTests(SynchronousTestCase):
         self.assertIn("churn", EXTRA)
         self.assertLessEqual(EXTRA, set(LOADS))
         for load in LOADS.values():
-            self.assertEqual(load.name in EXTRA, load.stage is Stage.PUNCHED or load.name == "churn")
+            needs_root = load.stage in {Stage.PUNCHED, *FAR_LOSS}
+            self.assertEqual(load.name in EXTRA, needs_root or load.name == "churn")
+
+    def test_far_lines(self) -> None:
+        """Over each far line there are the same loads, with a measure of its name each."""
+        named: list[list[str]] = []
+        for stage, prefix in zip(FAR_LOSS, ("far-", "far-0.5-", "far-2-"), strict=True):
+            names = [load.name for load in LOADS.values() if load.stage is stage]
+            self.assertEqual([name for name in names if name not in MEASURES], [])
+            named.append([name.removeprefix(prefix) for name in names])
+        self.assertIn("bulk-1-up", named[0])
+        self.assertEqual(named[1:], [named[0], named[0]])

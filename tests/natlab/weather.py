@@ -61,8 +61,7 @@ class Weather:
         """With when they are due."""
         self._last_due = 0.0
         self._release_call: IDelayedCall | None = None
-        self._device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-        fcntl.ioctl(self._device, _TUNSETIFF, struct.pack("16sH14x", self.NAME.encode(), _IFF_TUN_NO_PI))
+        self._device = self._open()
         reactor.addReader(self)
 
     def stop(self) -> None:
@@ -87,7 +86,7 @@ class Weather:
             if self._chance.random() >= self._loss and len(self._held) < _HELD_MAX:
                 late_s = self._delay_s + self._jitter_s * self._chance.random()
                 self._last_due = max(self._last_due, self._reactor.seconds() + late_s)
-                self._held.append((self._last_due, packet))
+                self._held.append((self._last_due, self._turned(packet)))
                 self._arm()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -95,6 +94,15 @@ class Weather:
 
     def logPrefix(self) -> str:
         return "weather"
+
+    def _open(self) -> int:
+        device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH14x", self.NAME.encode(), _IFF_TUN_NO_PI))
+        return device
+
+    def _turned(self, packet: bytes) -> bytes:
+        """What comes out of the device for what went into it."""
+        return packet
 
     def _arm(self) -> None:
         if self._release_call is None and self._held:
