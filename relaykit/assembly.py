@@ -49,6 +49,7 @@ __all__ = [
     "read_client",
     "read_secret_file",
     "read_server",
+    "with_absolute_paths",
 ]
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
@@ -69,8 +70,9 @@ LoadedT = TypeVar("LoadedT", LoadedServer, LoadedClient)
 
 @frozen(kw_only=True)
 class RoleFiles:
-    """The files that a role is read from, and how; relative paths are those of the current folder.
+    """The files that a role is read from, and how.
 
+    :ivar folder: what relative paths start from, those in the files too; empty for the current one.
     :ivar state_dir: comes before what the configuration says; empty for that.
     :ivar token_file: likewise.
     """
@@ -81,6 +83,7 @@ class RoleFiles:
     allow_unsafe: Collection[str] = ()
     state_dir: str = ""
     token_file: str = ""
+    folder: str = ""
 
 
 @frozen(kw_only=True)
@@ -182,14 +185,34 @@ def read_server(files: RoleFiles) -> ServerAssembly:
     """
     types = ProxyTypes.installed()
     loaded = load_server(files.config, types=types, **_reading(files))
-    return ServerAssembly.of(loaded, types, files.environ, **_beside(files))
+    return ServerAssembly.of(
+        with_absolute_paths(loaded, files.folder), types, files.environ, **_beside(files)
+    )
 
 
 def read_client(files: RoleFiles) -> ClientAssembly:
     """Reads what a client needs; see :func:`read_server`."""
     types = ProxyTypes.installed()
     loaded = load_client(files.config, types=types, **_reading(files))
-    return ClientAssembly.of(loaded, types, files.environ, **_beside(files))
+    return ClientAssembly.of(
+        with_absolute_paths(loaded, files.folder), types, files.environ, **_beside(files)
+    )
+
+
+def with_absolute_paths(loaded: LoadedT, folder: str) -> LoadedT:
+    """The same configuration, the files that are read named from the root where a folder is given.
+
+    They are read when the role starts, and again when they change; a daemon has changed its folder by then.
+    """
+    if not folder:
+        return loaded
+
+    def path_of(named: NamedFile) -> str:
+        if named.use is FileUse.WRITTEN:
+            return named.path
+        return os.path.abspath(os.path.join(folder, named.path))
+
+    return with_other_files(loaded, path_of)
 
 
 def read_secret_file(path: str, what: str = "token") -> Secret:
@@ -272,8 +295,10 @@ def _reading(files: RoleFiles) -> dict[str, Any]:
         "strict": files.strict,
         "allow_unsafe": files.allow_unsafe,
         "token_given": bool(files.token_file),
+        "cwd": files.folder,
     }
 
 
 def _beside(files: RoleFiles) -> dict[str, str]:
-    return {"state_dir": files.state_dir, "token_file": files.token_file}
+    token_file = os.path.join(files.folder, files.token_file) if files.token_file else ""
+    return {"state_dir": files.state_dir, "token_file": token_file}

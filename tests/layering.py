@@ -36,11 +36,12 @@ _VOCABULARY = ("values", "errors", "escaping", "options", "interfaces")
 LAYERS: Mapping[str, Layer] = {
     "tap": Layer(
         "what twistd and twist start",
-        ("assembly", "tuning", "config", "clock", "logs", *_VOCABULARY),
+        ("reloading", "assembly", "tuning", "config", "clock", "logs", *_VOCABULARY),
     ),
     "commands": Layer(
         "the relaykit command and frp's command lines",
         (
+            "reloading",
             "assembly",
             "tuning",
             "config",
@@ -56,6 +57,10 @@ LAYERS: Mapping[str, Layer] = {
             "plugins",
             *_VOCABULARY,
         ),
+    ),
+    "reloading": Layer(
+        "the configuration of a role that runs, read again",
+        ("config", *_VOCABULARY),
     ),
     "assembly": Layer(
         "a server or a client made of a configuration",

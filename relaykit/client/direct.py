@@ -40,7 +40,7 @@ class HolePunchingService(MultiService):
     A client whose types use no direct paths asks nobody about its network.
 
     :param session: answers the session with the server, if there is one at the moment.
-    :param server: the name of the server, which may have an address of either family.
+    :param server: answers the name of the server, which may have an address of either family.
     :param make_punching: what makes each attempt to find a path; None for a hole punching session.
     """
 
@@ -51,7 +51,7 @@ class HolePunchingService(MultiService):
         reactor: Any,
         network_info: NetworkInfo,
         session: Callable[[], Session | None],
-        server: str,
+        server: Callable[[], str],
         make_punching: MakePunching | None = None,
     ) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class HolePunchingService(MultiService):
         session = self._session()
         if self._paths and session is not None and session.peer is not None:
             self._detection.begin([session.peer])
-            found = self._network.call_in_thread(partial(lookup, self._server, session.peer.port))
+            found = self._network.call_in_thread(partial(lookup, self._server(), session.peer.port))
             found.addCallbacks(self._resolved, self._not_resolved)
 
     def network_changed(self) -> None:
@@ -142,6 +142,6 @@ class HolePunchingService(MultiService):
         """Its other address is worth a try, nothing else: without it a path may still be found."""
         self.log.debug(
             "the addresses of {server} cannot be looked up: {reason}",
-            server=self._server,
+            server=self._server(),
             reason=failure.getErrorMessage(),
         )

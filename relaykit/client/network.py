@@ -57,14 +57,15 @@ __all__ = ["Network", "make_network"]
 class Network:
     """The way to the server, to local services, and to users on this machine.
 
-    ``dial`` and ``dial_datagrams`` connect to what an endpoint string names; ``listen(host, port,
-    acceptor)`` opens a TCP port and ``listen_datagrams(host, port, acceptor)`` a UDP port; both raise
+    ``make_route(config)`` makes the way to the server that a configuration names.  ``dial`` and
+    ``dial_datagrams`` connect to what an endpoint string names; ``listen(host, port, acceptor)`` opens a TCP
+    port and ``listen_datagrams(host, port, acceptor)`` a UDP port; both raise
     :class:`relaykit.dataplane.listening.ListenFailed`.
     ``watch(on_change)`` makes the service that calls ``on_change(reason)`` when the way to the server may
     be another one.
     """
 
-    route: Route | PathRoute
+    make_route: Callable[[ClientConfig], Route | PathRoute]
     dial: Callable[[str], Deferred[IStreamLeg]]
     dial_datagrams: Callable[[str], Deferred[IDatagramLeg]]
     listen: Callable[[str, int, ILegAcceptor], IListeningPort]
@@ -88,7 +89,7 @@ def make_network(config: ClientConfig, reactor: Any, environ: Mapping[str, str] 
     poller = make_poller(reactor)
     poller.name_server = _name_server(config, reactor)
     return Network(
-        _make_route(config, poller, environ),
+        lambda config: _make_route(config, poller, environ),
         lambda endpoint: dial_endpoint(poller, endpoint),
         lambda endpoint: dial_datagram_endpoint(poller, endpoint),
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),

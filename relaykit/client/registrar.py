@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -89,14 +89,19 @@ class LocalProxy:
 
 
 class ProxyRegistrar(GuardedServices):
-    """Has proxies registered while there is a session and they are healthy, and knows their backends."""
+    """Has proxies registered while there is a session and they are healthy, and knows their backends.
 
-    def __init__(self, client: HostedClient, types: ProxyTypes, user: str, server_host: str) -> None:
+    :param server_host: answers where users find the server.
+    """
+
+    def __init__(
+        self, client: HostedClient, types: ProxyTypes, user: str, server_host: Callable[[], str]
+    ) -> None:
         super().__init__()
         self._client = client
         self._types = types
         self._user = user
-        self._server_host = f"[{server_host}]" if ":" in server_host else server_host
+        self._server_host = server_host
         self._session: Session | None = None
         self._proxies: dict[str, LocalProxy] = {}
         self._answers: dict[str, RegistrationAccepted | RegistrationRefused] = {}
@@ -111,6 +116,11 @@ class ProxyRegistrar(GuardedServices):
     def names(self) -> list[str]:
         """The names of all proxies as configured, sorted."""
         return sorted(proxy.name for proxy in self._proxies.values())
+
+    @property
+    def wire_names(self) -> list[str]:
+        """What the server calls them."""
+        return list(self._proxies)
 
     def status(self) -> tuple[ProxyStatus, ...]:
         """How each proxy stands, in the order of the configuration."""
@@ -341,7 +351,10 @@ class ProxyRegistrar(GuardedServices):
 
     def _where(self, address: str) -> str:
         """What users dial: the server leaves out its own name."""
-        return f"{self._server_host}{address}" if address.startswith(":") else address
+        if not address.startswith(":"):
+            return address
+        host = self._server_host()
+        return f"[{host}]{address}" if ":" in host else f"{host}{address}"
 
     def _tell_awaiting(self) -> None:
         """Tells whoever waits for the server's answers, once they are there."""

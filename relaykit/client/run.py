@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from attrs import field, frozen
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
@@ -63,6 +64,10 @@ __all__ = ["ClientRun"]
 
 NO_SESSION = "there is no session with the server at the moment"
 
+MOST_OUTLIVED = 8
+"""Sessions that were given up for others while users of theirs went on; for one more the oldest loses them.
+Each has a connection to a server."""
+
 _PROOFS = {
     PeerProof.TOKEN: "[{run}] the server proved itself: it has the token",
     PeerProof.CERTIFICATE: "[{run}] the server proved itself: it has the certificate that is expected",
@@ -72,6 +77,41 @@ _PROOFS = {
         'both ends require bound logins (auth.bound = "require")'
     ),
 }
+
+
+@frozen
+class _Access:
+    """How the client gets in."""
+
+    config: ClientConfig
+    token: Secret = field(repr=False)
+    connector: Connector
+
+
+class _Heard:
+    """What the server says in one session: kept while that is not served yet, because another one is."""
+
+    def __init__(self, act: Callable[[events.SessionEvent], None]) -> None:
+        self._act = act
+        self._kept: list[events.SessionEvent] | None = None
+
+    def __call__(self, event: events.SessionEvent) -> None:
+        if self._kept is None:
+            self._act(event)
+        else:
+            self._kept.append(event)
+
+    def keep(self, session: Session) -> None:
+        """Acts on nothing from now on, and has the server say no more than it has said."""
+        self._kept = []
+        session.hold(True)
+
+    def act(self, session: Session) -> None:
+        """Acts on what was said, and on what will be."""
+        kept, self._kept = self._kept or [], None
+        for event in kept:
+            self._act(event)
+        session.hold(False)
 
 
 class ClientRun(MultiService):
@@ -98,7 +138,6 @@ class ClientRun(MultiService):
         prover: IProver | None = None,
     ) -> None:
         super().__init__()
-        self._config = config
         self.exchange_observers = exchange_observers
         self._run_id = run_id
         self.clock: IReactorTime = reactor
@@ -110,21 +149,18 @@ class ClientRun(MultiService):
         """Whether the server passes half-close through; without a session that of the last one, for users of
         direct paths."""
         self._work: WorkConnections | None = None
-        self._token = token
         self._identity = Identity.taken(state)
-        self._connector = Connector(
-            config,
-            token,
-            network.route,
-            reactor,
-            self._identity,
-            RememberedServers(state),
-            prover,
-        )
+        self._servers = RememberedServers(state)
+        self._prover = prover
+        self._access = self._next_access = self._access_by(config, token)
+        self._heard = _Heard(self._on_event)
+        self._outlived: list[Session] = []
         self._direct: HolePunchingService | None = None
         self.messages = HalfMessages(self._halves, run_id)
         self._holes: IHoles | None = None
-        self.proxies = ProxyRegistrar(self, types, config.user, domain_of(config.server_addr))
+        self.proxies = ProxyRegistrar(
+            self, types, config.user, lambda: domain_of(self._access.config.server_addr)
+        )
         self.proxies.setServiceParent(self)
         self.visitors = Visitors(self, types, config.user)
         self._warned_of_no_proof = False
@@ -132,6 +168,21 @@ class ClientRun(MultiService):
         """Of proxies and visitors that are gone while users of theirs go on."""
 
     # --- what is registered and visited -----------------------------------------------------------------
+
+    def check(self, proxies: Sequence[ConfiguredProxy], visitors: Sequence[ConfiguredVisitor]) -> None:
+        """Looks whether these can be what is registered and visited; changes nothing.
+
+        :raises PluginError: an entry cannot be used; the text names it.
+        """
+        present: set[object] = {*self._hosts()}
+        visitor_plan, proxy_plan = self.visitors.planned(visitors), self.proxies.planned(proxies)
+        hosts: tuple[BackendHost | VisitorHost, ...] = (
+            *(each.host for each in visitor_plan.values()),
+            *(each.host for each in proxy_plan.values()),
+        )
+        for host in hosts:
+            if host not in present:
+                host.close()
 
     def update(self, proxies: Sequence[ConfiguredProxy], visitors: Sequence[ConfiguredVisitor]) -> None:
         """Makes these what is registered and visited; see :meth:`RelayClient.update`."""
@@ -172,8 +223,55 @@ class ClientRun(MultiService):
 
     def log_in(self, *, stand_by: bool) -> Deferred[Session]:
         """A new session, under the run id that the last one had; see :meth:`Connector.log_in`."""
-        return Deferred.fromCoroutine(
-            self._connector.log_in(self._run_id(), self._on_event, stand_by=stand_by)
+        heard = self._heard = _Heard(self._on_event)
+        return Deferred.fromCoroutine(self._access.connector.log_in(self._run_id(), heard, stand_by=stand_by))
+
+    def prepare_access(self, config: ClientConfig, token: Secret) -> None:
+        """Has the next login be this one, from :meth:`take_access` on or as :meth:`renew` makes it."""
+        self._next_access = self._access_by(config, token)
+
+    def take_access(self) -> None:
+        """Makes every login from now on the one that was prepared."""
+        self._access = self._next_access
+
+    def renew(self) -> Deferred[Session]:
+        """A session of the login that was prepared, once the present one has been given up for it.
+
+        Users who came through that one stay.  It fails as :meth:`Connector.log_in` does, with nothing given
+        up; cancelled, it drops what it has.
+        """
+        return Deferred.fromCoroutine(self._renewed())
+
+    async def _renewed(self) -> Session:
+        former = self.session
+        assert former is not None
+        heard = _Heard(self._on_event)
+        # Who has shown a server no key, nor a name, is somebody else to it while the former session is there.
+        run_id = self._run_id() if former.is_identified or self._access.config.client_id else ""
+        former.outlived = True
+        try:
+            session = await self._next_access.connector.log_in(run_id, heard)
+        except Exception:
+            former.outlived = False
+            raise
+        heard.keep(session)
+        try:
+            await former.give_up(self.proxies.wire_names)
+        except Exception:
+            session.abort(Ended.CANCELLED)
+            raise
+        self._heard = heard
+        self._outlived = [each for each in (*self._outlived, former) if each.has_users]
+        for each in self._outlived[:-MOST_OUTLIVED]:
+            each.path.close()
+        return session
+
+    def _access_by(self, config: ClientConfig, token: Secret) -> _Access:
+        route = self.network.make_route(config)
+        return _Access(
+            config,
+            token,
+            Connector(config, token, route, self.clock, self._identity, self._servers, self._prover),
         )
 
     def serve(self) -> None:
@@ -194,8 +292,9 @@ class ClientRun(MultiService):
         self.half_close = session.half_close
         session.understand(self.messages.classes())
         self._work = WorkConnections(
-            session, self.proxies.exposed, self._token, os.urandom, self.messages.give
+            session, self.proxies.exposed, self._access.token, os.urandom, self.messages.give
         )
+        self._heard.act(session)
         self.log.info(
             "[{run}] login to server success, get run id [{run}]",
             run=run,
@@ -247,6 +346,8 @@ class ClientRun(MultiService):
 
     def release(self) -> None:
         """Gives back what a next run may want to have, and what would stay open."""
+        for each in self._outlived:
+            each.path.close()
         self.data_plane.close()
         self._identity.release()
 
@@ -255,7 +356,7 @@ class ClientRun(MultiService):
     @property
     def identity(self) -> ClientIdentity:
         """Who this client is to its server."""
-        return ClientIdentity(self._run_id(), self._config.user, self._config.client_id)
+        return ClientIdentity(self._run_id(), self._access.config.user, self._access.config.client_id)
 
     @property
     def takes_signals(self) -> bool:
@@ -292,9 +393,9 @@ class ClientRun(MultiService):
         """A leg through the server to the proxy that a visitor visits, transforms included."""
         if self.session is None:
             return fail(SessionLost(NO_SESSION))
-        name = wire_name(common.server_user or self._config.user, common.server_name)
+        name = wire_name(common.server_user or self._access.config.user, common.server_name)
         return Deferred.fromCoroutine(
-            visit(self.session, common, name, secret, origin, self._connector.unix_time, os.urandom)
+            visit(self.session, common, name, secret, origin, self._access.connector.unix_time, os.urandom)
         )
 
     def lane_codec(self, most_bytes: int) -> LaneCodec:
@@ -316,7 +417,7 @@ class ClientRun(MultiService):
                 self.clock,
                 self.network.network_info,
                 lambda: self.session,
-                domain_of(self._config.server_addr),
+                lambda: domain_of(self._access.config.server_addr),
                 self.network.make_punching,
             )
             self._direct.setServiceParent(self)
@@ -326,7 +427,7 @@ class ClientRun(MultiService):
     def holes(self) -> IHoles:
         """Hole punching as frp's clients do it."""
         if self._holes is None:
-            network, stun_server = self.network, self._config.nat_hole_stun_server
+            network, stun_server = self.network, self._access.config.nat_hole_stun_server
             self._holes = network.make_holes(self.clock, network.network_info, stun_server)
         return self._holes
 
@@ -336,7 +437,7 @@ class ClientRun(MultiService):
 
     def sign(self, secret: Secret) -> tuple[str, int]:
         """What shows the server that a proxy's secret is known, and the Unix time of it."""
-        now = int(self._connector.unix_time())
+        now = int(self._access.connector.unix_time())
         return digest(secret.to_bytes(), now), now
 
     def taker(self, name: str, instead_of: str) -> ILegAcceptor:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
 from twisted.logger import Logger
 
 from relaykit.client.exchanges import ExchangeObservers
@@ -18,8 +18,10 @@ from relaykit.client.run import ClientRun
 from relaykit.client.status import ClientStatus
 from relaykit.client.visits import visited_type_of
 from relaykit.clock import monotonic
+from relaykit.config.rules.changing import Changes, changes
 from relaykit.driver import CoreDriver
 from relaykit.errors import RelaykitError, SessionLost, ended_by, problem_of
+from relaykit.options import Effect
 from relaykit.sansio.control.backoff import Backoff
 from relaykit.sansio.control.client_life import (
     DRAIN_S,
@@ -82,6 +84,9 @@ class RelayClient(MultiService):
         self._make_network = make_network
         self._prover = prover
         self._exchange_observers = ExchangeObservers()
+        self._reloading = DeferredLock()
+        self._renewal: Deferred[None] | None = None
+        """Fires once there is the session that a reload has asked for."""
         self._run: ClientRun | None = None
         self._login: Deferred[Session] | None = None
         self._awaiting_login: list[Deferred[str]] = []
@@ -93,6 +98,7 @@ class RelayClient(MultiService):
         self._actions: dict[LifeAction, Callable[[ClientRun], None]] = {
             LifeAction.DIAL: self._dial,
             LifeAction.ASK: self._ask,
+            LifeAction.RENEW: self._renew,
             LifeAction.CANCEL: self._cancel,
             LifeAction.SERVE: self._serve,
             LifeAction.PROBE: self._probe,
@@ -140,15 +146,69 @@ class RelayClient(MultiService):
 
         :raises PluginError: an entry cannot be used, which the text names; nothing is changed then.
         """
-        run = self._run
-        if run is None or self._life.state in _ENDING:
-            for proxy in proxies:
-                proxy_type_of(self._types, proxy)
-            for visitor in visitors:
-                visited_type_of(self._types, visitor)
+        run = self._live_run
+        if run is None:
+            self._check(proxies, visitors)
         else:
             run.update(proxies, visitors)
         self._proxies, self._visitors = proxies, visitors
+
+    def reload(self, loaded: LoadedClient, token: Secret) -> Deferred[Changes[ClientConfig]]:
+        """Goes on with another configuration, as far as that is possible; fires with what is different in it.
+
+        Proxies and visitors are replaced as by :meth:`update`.  Where a login has to be another one, there is
+        a new session before the present one is given up, whose users stay.  Nothing is changed where the
+        Deferred fails: with :class:`relaykit.errors.PluginError` where an entry cannot be used, and with what
+        a login fails with.  One reload waits for the other.
+        """
+        reloaded: Deferred[Changes[ClientConfig]] = self._reloading.run(
+            lambda: Deferred.fromCoroutine(self._reloaded(loaded, token))
+        )
+        return reloaded
+
+    async def _reloaded(self, loaded: LoadedClient, token: Secret) -> Changes[ClientConfig]:
+        found = changes(self._config, loaded.config)
+        if found.keys[Effect.AT_LOGIN] or token != self._token:
+            self._check(loaded.proxies, loaded.visitors)
+            await self._log_in_anew(found.config, token)
+        self.update(loaded.proxies, loaded.visitors)
+        self._config, self._token = found.config, token
+        return found
+
+    def _check(self, proxies: Sequence[ConfiguredProxy], visitors: Sequence[ConfiguredVisitor]) -> None:
+        """Looks whether these can be what is registered and visited.
+
+        :raises PluginError: one cannot.
+        """
+        run = self._live_run
+        if run is not None:
+            run.check(proxies, visitors)
+            return
+        for proxy in proxies:
+            proxy_type_of(self._types, proxy)
+        for visitor in visitors:
+            visited_type_of(self._types, visitor)
+
+    @property
+    def _live_run(self) -> ClientRun | None:
+        """The run that users may come to."""
+        return None if self._life.state in _ENDING else self._run
+
+    async def _log_in_anew(self, config: ClientConfig, token: Secret) -> None:
+        """Has every login from now on be another one, if there is a session once the first one succeeded."""
+        run = self._live_run
+        if run is None:
+            return
+        run.prepare_access(config, token)
+        if self._life.state is LifeState.CONNECTED:
+            renewal = self._renewal = Deferred()
+            self._life.renew(self._driver.now)
+            self._driver.step()
+            await renewal
+        else:
+            run.take_access()
+            self._life.renew(self._driver.now)
+            self._driver.step()
 
     def when_first_login(self) -> Deferred[str]:
         """Fires with the run id once the server has let this client in; before the start it waits for that.
@@ -267,8 +327,14 @@ class RelayClient(MultiService):
             self._actions[action](self._run)
 
     def _dial(self, run: ClientRun, *, stand_by: bool = False) -> None:
+        self._await_login(run, run.log_in(stand_by=stand_by))
+
+    def _renew(self, run: ClientRun) -> None:
+        self._await_login(run, run.renew())
+
+    def _await_login(self, run: ClientRun, login: Deferred[Session]) -> None:
         self.log.info("try to connect to server...", run=self._life.run_id)
-        login = self._login = run.log_in(stand_by=stand_by)
+        self._login = login
         login.addCallbacks(
             self._logged_in, self._login_failed, callbackArgs=(run, login), errbackArgs=(login,)
         ).addErrback(self._defect)
@@ -280,6 +346,15 @@ class RelayClient(MultiService):
         login, self._login = self._login, None
         if login is not None:
             login.cancel()
+        self._renewed(SessionLost("the client was stopped, or its network changed, before the new login"))
+
+    def _renewed(self, failure: Exception | None) -> None:
+        """Tells a reload that there is the session that it has asked for, or why not."""
+        renewal, self._renewal = self._renewal, None
+        if renewal is not None and failure is None:
+            renewal.callback(None)
+        elif renewal is not None:
+            renewal.errback(failure)
 
     def _logged_in(self, session: Session, run: ClientRun, login: Deferred[Session]) -> None:
         over = Deferred.fromCoroutine(session.over())
@@ -289,10 +364,13 @@ class RelayClient(MultiService):
             session.abort(Ended.CANCELLED)
             return
         self._login = None
+        if self._renewal is not None:
+            run.take_access()
         run.session = session
         over.addCallback(self._session_over, run).addErrback(self._defect)
         self._life.logged_in(session.run_id, self._driver.now)
         self._driver.step()
+        self._renewed(None)
 
     def _login_failed(self, failure: Failure, login: Deferred[Session]) -> None:
         if login is not self._login:
@@ -314,6 +392,7 @@ class RelayClient(MultiService):
             self.log.failure("a defect while logging in", failure, run=self._life.run_id)
         self._life.login_failed(error, self._driver.now)
         self._driver.step()
+        self._renewed(error)
 
     def _serve(self, run: ClientRun) -> None:
         run.serve()
@@ -338,7 +417,8 @@ class RelayClient(MultiService):
 
     def _session_over(self, over: tuple[Ended, str], run: ClientRun) -> None:
         why, text = over
-        say = self.log.info if why is Ended.STOPPED else self.log.warn
+        is_renewing = self._life.state is LifeState.RENEWING
+        say = self.log.info if why is Ended.STOPPED or is_renewing else self.log.warn
         say(
             "[{run}] the session ended: {ended}{reason}",
             run=self._life.run_id,
@@ -347,7 +427,7 @@ class RelayClient(MultiService):
             closed=True,
             problem="session-ended",
         )
-        if why is Ended.REPLACED:
+        if why is Ended.REPLACED and not is_renewing:
             self.log.warn(
                 "another client with the identity of this one took its place: is this one running twice, or "
                 "was its state directory copied?  This one stands by; every {seconds:g} s it asks whether "

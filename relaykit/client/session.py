@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
 from relaykit.client.paths import certificate_of
@@ -23,6 +24,7 @@ from relaykit.errors import (
 from relaykit.interfaces import IMeasuredPath, ISecureSession
 from relaykit.sansio.control import events
 from relaykit.sansio.control.client_control import ClientControl
+from relaykit.sansio.control.client_life import CLOSE_S
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
 from relaykit.sansio.control.extensions import HALF_CLOSE, SIGNAL, VISITOR_USER
 from relaykit.sansio.control.liveness import PROBE_TIMEOUT_S
@@ -92,6 +94,11 @@ class Session:
         )
         self._login: Deferred[str] | None = Deferred()
         self._ended: tuple[Ended, str] | None = None
+        self.outlived = False
+        """Whether users who came through it may stay when it ends, because another one takes its place."""
+        self._legs = 0
+        """Further connections of the session that are open."""
+        self._left = False
 
     @property
     def was_silent(self) -> bool:
@@ -107,6 +114,11 @@ class Session:
     def is_bound(self) -> bool:
         """Whether the login was bound to its TLS session: both ends have proved the token."""
         return self._core.bound is not None
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether the server knows this client by its key."""
+        return self._core.is_identified
 
     @property
     def peer_answered(self) -> bool:
@@ -178,6 +190,8 @@ class Session:
         :raises TransportSecurityError: TLS failed, or the server is not the expected one.
         """
         leg: IStreamLeg = await self.path.open_leg(False)
+        self._legs += 1
+        leg.when_gone(self._leg_gone)
         bound = self._core.bound
         if bound is None or self.path.connection_of(leg) is not leg:
             return leg, b""
@@ -194,10 +208,37 @@ class Session:
         return leg, bound.connection_proof(purpose, exporter, self.run_id)
 
     async def over(self) -> tuple[Ended, str]:
-        """Waits for the end of the session; answers why, and a text for the log.  Closes the path."""
+        """Waits for the end of the session; answers why, and a text for the log.
+
+        Closes the path; where the session is outlived, once the last of its users has gone.
+        """
         why = await self._driver.when_lost()
-        self.path.close()
+        if self.has_users:
+            self._left = True
+        else:
+            self.path.close()
         return self._ended or (why, "")
+
+    @property
+    def has_users(self) -> bool:
+        """Whether it is outlived, and users are there who came through it."""
+        return self.outlived and self._legs > 0
+
+    def hold(self, held: bool) -> None:
+        """Lets the server say nothing more, or goes on listening to it."""
+        self._driver.hold(held)
+
+    async def give_up(self, names: Iterable[str]) -> None:
+        """Takes these proxies back and ends the session; done once the server has let go of it."""
+        if self._ended is None:
+            for name in names:
+                self._core.withdraw(name)
+            self.close(Ended.STOPPED)
+        try:
+            await self._driver.when_lost().addTimeout(CLOSE_S, self.clock)
+        except DeadlinePassed:
+            self.abort(Ended.STOPPED)
+            await self._driver.when_lost()
 
     def close(self, why: Ended) -> None:
         """Ends the session."""
@@ -237,6 +278,11 @@ class Session:
     def understand(self, messages: Iterable[type[Message]]) -> None:
         """Has these messages of proxy types told, too, from now on."""
         self._core.understand(messages)
+
+    def _leg_gone(self) -> None:
+        self._legs -= 1
+        if self._left and not self._legs:
+            self.path.close()
 
     def _on_core_event(self, event: events.SessionEvent) -> None:
         login = self._login

@@ -701,9 +701,26 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "There was no room for the log, or its disk failed; the program went on without it.",
         "Make room.  log.maxDays says how long old logs are kept.",
     ),
+    "configuration-warning": KnownProblem(
+        "Something in a configuration is odd",
+        "A configuration was read again that can be used, and has something in it that is hardly meant.",
+        "Look at what the line says; relaykit verify says it as well.",
+    ),
+    "reload-refused": KnownProblem(
+        "A configuration that was read again cannot be used",
+        "A program that runs was asked to read its configuration again, which cannot be used, or not now: "
+        "nothing has changed, and its users are served as before.",
+        "Correct what the lines before say, look with relaykit verify, and ask it again.",
+    ),
+    "needs-restart": KnownProblem(
+        "Keys that count after a restart",
+        "A configuration was read again while the program runs, and some of what is different in it cannot "
+        "be changed while it does; all else counts.",
+        "Restart the program when its users can do without it.",
+    ),
     "log-file": KnownProblem(
         "The log file cannot be opened",
-        "The log file cannot be opened: at the start the log then goes to the console, and after SIGHUP on "
+        "The log file cannot be opened: at the start the log then goes to the console, and later on "
         "into the former file, wherever that was moved.",
         "Correct log.to, or the permissions of its folder.",
     ),

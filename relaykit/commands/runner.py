@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger, globalLogBeginner
@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 __all__ = [
     "DRAIN_LIMIT_S",
     "ExitReason",
+    "Hangup",
     "ProcessRunner",
     "begin_logging",
     "begin_serving",
+    "change_writer",
     "exit_status",
     "explanation",
     "log_observer",
+    "log_settings",
 ]
 
 log = Logger()
@@ -83,13 +86,7 @@ def log_observer(
 
     :param complain: is told when a file cannot be written any more.
     """
-    settings = LogSettings(
-        to=config.to,
-        level=config.level,
-        max_days=config.max_days,
-        color=color and not config.disable_print_color,
-        format=config.format,
-    )
+    settings = log_settings(config, color=color)
     try:
         return log_writer(settings, context.stdout, complain)
     except OSError as error:
@@ -97,10 +94,42 @@ def log_observer(
         return log_writer(_to_console(settings), context.stdout)
 
 
+def change_writer(writer: LogWriter, color: bool, config: LogConfig) -> None:
+    """Has the log go on as another configuration says.
+
+    :raises OSError: its file cannot be opened.
+    """
+    writer.change(log_settings(config, color=color))
+
+
+def log_settings(config: LogConfig, *, color: bool) -> LogSettings:
+    """What a configuration says of the log; ``color`` is whether its lines may be colored at all."""
+    return LogSettings(
+        to=config.to,
+        level=config.level,
+        max_days=config.max_days,
+        color=color and not config.disable_print_color,
+        format=config.format,
+    )
+
+
 def _to_console(settings: LogSettings) -> LogSettings:
     return LogSettings(
         to=CONSOLE, level=settings.level, max_days=0, color=settings.color, format=settings.format
     )
+
+
+@define
+class Hangup:
+    """What a program does at SIGHUP: opens its log file again, and has its configuration read again."""
+
+    writer: LogWriter
+    reloads: list[Callable[[], None]] = field(factory=list)
+
+    def __call__(self) -> None:
+        self.writer.reopen()
+        for reload in self.reloads:
+            reload()
 
 
 @define

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from click import UsageError
 from twisted.internet.defer import Deferred
 
-from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly, read_client, read_server
+from relaykit.assembly import RoleFiles, read_client, read_server
 from relaykit.commands.loading import chosen_file, loaded_or_said
 from relaykit.commands.panel import run_before_people
-from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving, exit_status, explanation
+from relaykit.commands.runner import (
+    ExitReason,
+    Hangup,
+    ProcessRunner,
+    begin_serving,
+    change_writer,
+    exit_status,
+    explanation,
+)
 from relaykit.commands.tunnels.logins import DEFAULT_PORT
+from relaykit.reloading import Reloading
 
 if TYPE_CHECKING:
+    from relaykit.assembly import ClientAssembly, ServerAssembly
     from relaykit.commands.context import CommandContext
+    from relaykit.logs.observers import LogWriter
     from relaykit.server.service import RelayServer
-
-AssemblyT = TypeVar("AssemblyT", ClientAssembly, ServerAssembly)
 
 __all__ = ["run_client", "run_server", "serve_client", "serve_server"]
 
@@ -47,23 +57,27 @@ def run_server(
             "--port, --host, --http-port, --https-port and --subdomain-host go with --quick; in a file they "
             "are the keys bindPort, vhostHTTPPort, vhostHTTPSPort and subDomainHost"
         )
-    assembly = _read(context, read_server, **files)
+    chosen = _files(context, **files)
+    assembly = None if chosen is None else loaded_or_said(partial(read_server, chosen), context.complain)
     return 1 if assembly is None else run_before_people(context, assembly, plain=plain)
 
 
 def run_client(context: CommandContext, **files: Any) -> int:
     """Runs a client until a signal comes, or until its first login fails where that ends it."""
-    assembly = _read(context, read_client, **files)
-    if assembly is None:
+    chosen = _files(context, **files)
+    assembly = None if chosen is None else loaded_or_said(partial(read_client, chosen), context.complain)
+    if chosen is None or assembly is None:
         return 1
-    writer = begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
-    reason = serve_client(assembly, context.choose_reactor(), writer.reopen)
+    color = context.stdout.isatty()
+    writer = begin_serving(assembly.loaded.config.log, context, color=color)
+    reason = serve_client(
+        assembly, context.choose_reactor(), writer, partial(read_client, chosen), color=color
+    )
     return exit_status(reason, explanation(context, writer))
 
 
-def _read(
+def _files(
     context: CommandContext,
-    read: Callable[[RoleFiles], AssemblyT],
     *,
     config: str,
     file: str,
@@ -71,12 +85,13 @@ def _read(
     allow_unsafe: Collection[str],
     state_dir: str,
     token_file: str,
-) -> AssemblyT | None:
+) -> RoleFiles | None:
+    """The files that a command line names; None, and said so, if it names no configuration."""
     config = chosen_file(config, file)
     if not config:
         context.explain("a configuration file is needed: -c FILE", "no-file-given")
         return None
-    files = RoleFiles(
+    return RoleFiles(
         config=config,
         environ=context.environ,
         strict=strict_config,
@@ -84,7 +99,6 @@ def _read(
         state_dir=state_dir,
         token_file=token_file,
     )
-    return loaded_or_said(lambda: read(files), context.complain)
 
 
 def serve_server(
@@ -104,13 +118,27 @@ def serve_server(
     return ProcessRunner(reactor, begin, server.stopService, on_hangup).run()
 
 
-def serve_client(assembly: ClientAssembly, reactor: Any, on_hangup: Callable[[], None]) -> ExitReason:
-    """Runs a client likewise."""
+def serve_client(
+    assembly: ClientAssembly,
+    reactor: Any,
+    writer: LogWriter,
+    read: Callable[[], ClientAssembly] | None = None,
+    *,
+    color: bool,
+) -> ExitReason:
+    """Runs a client likewise; SIGHUP opens its log file again, and has it go on with what its files say then.
+
+    :param read: reads them; None where there are none.
+    """
     client = assembly.make(reactor)
+    hangup = Hangup(writer)
+    if read is not None:
+        change_log = partial(change_writer, writer, color)
+        hangup.reloads.append(Reloading(reactor, read, client, change_log).reload_soon)
 
     def begin() -> Deferred[None]:
         client.privilegedStartService()
         client.startService()
         return client.when_first_login().addCallback(lambda _: None)
 
-    return ProcessRunner(reactor, begin, client.stopService, on_hangup).run()
+    return ProcessRunner(reactor, begin, client.stopService, hangup).run()

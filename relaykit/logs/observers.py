@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent
 from zope.interface import implementer
 
@@ -54,48 +54,56 @@ class LogSettings:
     format: str = "text"
 
 
-@implementer(ILogObserver)
 @frozen
+class _Output:
+    """Where lines go, and which.
+
+    :ivar write: takes the text and its time (seconds since 1970).
+    :ivar file: the file that it goes to, if there is one.
+    """
+
+    form: LineForm
+    write: Callable[[str, float], None]
+    level: str
+    file: RotatedFile | None = None
+
+
+@implementer(ILogObserver)
+@define(eq=False)
 class LogWriter:
     """Writes the events that are important enough.
 
-    :param write: takes the text and its time (seconds since 1970).
-    :param file: the file that it goes to, if there is one.
+    :param make: makes an output of settings; raises OSError where its file cannot be opened.
     """
 
-    _form: LineForm
-    _write: Callable[[str, float], None]
-    _level: str
-    _file: RotatedFile | None = None
-    _least: LogLevel = field(init=False)
+    _make: Callable[[LogSettings], _Output]
+    _output: _Output
     _last: deque[str] = field(init=False, factory=lambda: deque(maxlen=_LAST_PROBLEMS))
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_least", _LEVELS[self._level])
-
     def __call__(self, event: LogEvent) -> None:
+        output = self._output
         level = event.get("log_level")
-        if level is None or level < self._least:
+        if level is None or level < _LEVELS[output.level]:
             return
-        if level <= LogLevel.info and self._level != "trace":
+        if level <= LogLevel.info and output.level != "trace":
             namespace = event.get("log_namespace") or ""
             if namespace.startswith(_FRAMEWORK):
                 return
         if level >= LogLevel.warn:
             self._last.append(formatEvent(event))
-        self._write(self._form(event, event.get(PLACE) or place_of_caller()), event["log_time"])
+        output.write(output.form(event, event.get(PLACE) or place_of_caller()), event["log_time"])
 
     def has_shown(self, text: str) -> bool:
         """Whether one of the last warnings and errors on the console had this text in it."""
-        return self._file is None and any(text in each for each in self._last)
+        return self._output.file is None and any(text in each for each in self._last)
 
     def reopen(self) -> None:
         """Goes on in the file that has the log's name now, and says so: what SIGHUP asks a program for."""
-        if self._file is None:
-            log.info("SIGHUP: the log has no file to open again, and the configuration is not read again")
+        if self._output.file is None:
+            log.info("SIGHUP: the log has no file to open again")
             return
         try:
-            self._file.reopen()
+            self._output.file.reopen()
         except OSError as error:
             log.warn(
                 "the log file cannot be opened again, the former one goes on: {reason}",
@@ -103,7 +111,16 @@ class LogWriter:
                 problem="log-file",
             )
             return
-        log.info("SIGHUP: the log file was opened again; the configuration is not read again")
+        log.info("SIGHUP: the log file was opened again")
+
+    def change(self, settings: LogSettings) -> None:
+        """Goes on as these settings say.
+
+        :raises OSError: their file cannot be opened; the log goes on as before.
+        """
+        former, self._output = self._output, self._make(settings)
+        if former.file is not None:
+            former.file.close()
 
 
 def log_writer(
@@ -114,6 +131,14 @@ def log_writer(
     :param complain: is told when a file that was opened cannot be written, for the log cannot tell.
     :raises OSError: the file cannot be opened.
     """
+
+    def make(settings: LogSettings) -> _Output:
+        return _output(settings, console, complain)
+
+    return LogWriter(make, make(settings))
+
+
+def _output(settings: LogSettings, console: TextIO, complain: Callable[[str], None]) -> _Output:
     form: LineForm = json_line if settings.format == "json" else frp_line
     if settings.to != CONSOLE:
         file = RotatedFile(
@@ -124,10 +149,10 @@ def log_writer(
                 "{lines} lines of this log could not be written", lines=lost, problem="log-full"
             ),
         )
-        return LogWriter(form, file.write, settings.level, file)
+        return _Output(form, file.write, settings.level, file)
     if settings.color and settings.format != "json":
         form = colored(form)
-    return LogWriter(form, _to_stream(console), settings.level)
+    return _Output(form, _to_stream(console), settings.level)
 
 
 def _to_stream(stream: TextIO) -> Callable[[str, float], None]:

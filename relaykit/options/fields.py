@@ -19,6 +19,7 @@ __all__ = [
     "Count",
     "CountOrOff",
     "Domains",
+    "Effect",
     "FileUse",
     "Host",
     "HostAndPort",
@@ -36,6 +37,7 @@ __all__ = [
     "SecretRule",
     "VisitorName",
     "doc",
+    "effect",
     "extension",
     "file",
     "file_key",
@@ -149,6 +151,24 @@ def file(use: FileUse) -> msgspec.Meta:
     return msgspec.Meta(extra={"file": use})
 
 
+class Effect(enum.Enum):
+    """When a key counts that was changed while the program runs, and whose file was read again."""
+
+    AT_ONCE = "at once"
+    """From then on."""
+    AT_LOGIN = "at a login"
+    """In sessions that begin from then on, of which a client begins one."""
+    AFTER_RESTART = "after a restart"
+    """Not before the program is started again."""
+
+
+def effect(when: Effect) -> msgspec.Meta:
+    """Says when a key counts that was changed, and those in its table; without this it is as with its table,
+    and at the top after a restart.
+    """
+    return msgspec.Meta(extra={"effect": when})
+
+
 def flag(name: str) -> msgspec.Meta:
     """Makes a key that every proxy has a flag of one-line commands: ``flag("group")`` is ``--group``.
 
@@ -223,9 +243,9 @@ class OptionField:
     ``declared`` is its type with all annotations, such as limits: what :func:`~relaykit.options.convert`
     checks.  ``least`` and ``greatest`` are the limits of a number, None where it has none.
     ``names`` is "host", "host and port" or "domain" for a text that must be that, else empty.
-    ``file``, ``file_key``, ``flag``, ``listened``, ``exclusive`` and ``visitor`` are what :func:`file`,
-    :func:`file_key`, ``flag``, ``ListeningPort``, ``RemotePort`` and ``VisitorName`` declare; ``secret`` is
-    when it must be there, if it is one.
+    ``file``, ``file_key``, ``flag``, ``effect``, ``listened``, ``exclusive`` and ``visitor`` are what
+    :func:`file`, :func:`file_key`, ``flag``, :func:`effect`, ``ListeningPort``, ``RemotePort`` and
+    ``VisitorName`` declare; ``secret`` is when it must be there, if it is one.
     """
 
     name: str
@@ -241,6 +261,7 @@ class OptionField:
     file: FileUse | None
     file_key: str | None
     flag: str | None
+    effect: Effect | None
     listened: bool
     exclusive: bool
     visitor: bool
@@ -373,6 +394,7 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
         file=extra.get("file"),
         file_key=extra.get("file_key"),
         flag=extra.get("flag"),
+        effect=extra.get("effect"),
         listened=extra.get("listened", False),
         exclusive=extra.get("exclusive", False),
         visitor=extra.get("visitor", False),

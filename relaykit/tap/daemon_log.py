@@ -7,13 +7,14 @@ or standard output, stands for the console.  ``--syslog`` and ``--logger`` are b
 
 from __future__ import annotations
 
+import os
 import sys
 
 from twisted.application.app import ServerOptions
 from twisted.python.usage import Options
 
 from relaykit.config.schema.sections import LogConfig
-from relaykit.logs.observers import CONSOLE, LogSettings, LogWriter, log_writer
+from relaykit.logs.observers import CONSOLE, LogSettings
 
 __all__ = ["daemon_log"]
 
@@ -21,10 +22,10 @@ DEFAULT_FILE = "twistd.log"
 """Where a daemon logs to that was not told anything."""
 
 
-def daemon_log(config: LogConfig, program: Options | None) -> LogWriter | None:
-    """What writes the log of a role under ``program``; None for that to do it itself.
+def daemon_log(config: LogConfig, program: Options | None, folder: str = "") -> LogSettings | None:
+    """How the log of a role is written under ``program``; None for that to do it itself.
 
-    :raises OSError: the file cannot be opened.
+    :param folder: where the program was started; empty for where it is.
     """
     if not isinstance(program, ServerOptions) or program.get("syslog") or program.get("logger"):
         return None
@@ -34,11 +35,10 @@ def daemon_log(config: LogConfig, program: Options | None) -> LogWriter | None:
         return None  # which twistd refuses
     if chosen in (CONSOLE, "-"):
         chosen = DEFAULT_FILE if is_daemon else CONSOLE
-    settings = LogSettings(
-        to=chosen,
+    return LogSettings(
+        to=chosen if chosen == CONSOLE else os.path.join(folder, chosen),
         level=config.level,
         max_days=config.max_days,
         color=not config.disable_print_color and sys.stdout.isatty(),
         format=config.format,
     )
-    return log_writer(settings, sys.stdout)

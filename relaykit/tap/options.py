@@ -8,21 +8,23 @@ terminal and fails, before it becomes a daemon and changes its folder.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.python import usage
 
-from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly
-from relaykit.config.load import LoadedClient, LoadedServer, with_other_files
+from relaykit.assembly import ClientAssembly, RoleFiles, ServerAssembly, with_absolute_paths
 from relaykit.errors import RelaykitError
-from relaykit.options import FileUse
+from relaykit.logs.observers import LogWriter, log_writer
 from relaykit.tap.daemon_log import daemon_log
 
-__all__ = ["RoleOptions", "with_absolute_paths"]
+if TYPE_CHECKING:
+    from relaykit.config.schema.sections import LogConfig
 
-LoadedT = TypeVar("LoadedT", LoadedServer, LoadedClient)
+__all__ = ["RoleOptions"]
 
 
 def _boolean(text: str) -> bool:
@@ -33,6 +35,9 @@ def _boolean(text: str) -> bool:
 
 class RoleOptions(usage.Options):
     """Reads what a role needs; ``self["assembly"]`` makes its service, ``self["log"]`` writes its log.
+
+    ``self["read"]()`` reads it again, wherever the program has gone since, and ``self["change_log"](config)``
+    has the log go on as a configuration says.
 
     :cvar read: reads it from files; raises :class:`RelaykitError` when it cannot be used.
     """
@@ -50,18 +55,31 @@ class RoleOptions(usage.Options):
     def postOptions(self) -> None:
         if not self["config"]:
             raise usage.UsageError("a configuration file is needed: -c FILE")
+        files, folder = self._files(), os.getcwd()
         try:
-            assembly: Any = self.read(self._files())
+            assembly: Any = self.read(files)
         except RelaykitError as error:
             raise usage.UsageError(str(error)) from error
         for warning in assembly.warnings:
             print(f"WARNING: {warning}")
-        loaded = with_absolute_paths(assembly.loaded)
+        loaded = with_absolute_paths(assembly.loaded, folder)
         self["assembly"] = evolve(assembly, loaded=loaded)
         try:
-            self["log"] = daemon_log(loaded.config.log, self.parent)
+            writer = self["log"] = self._log_writer(loaded.config.log)
         except OSError as error:
             raise usage.UsageError(f"cannot log to {error.filename}: {error.strerror}") from error
+        self["read"] = partial(self.read, evolve(files, folder=folder))
+
+        def change_log(config: LogConfig) -> None:
+            settings = daemon_log(config, self.parent, folder)
+            if writer is not None and settings is not None:
+                writer.change(settings)
+
+        self["change_log"] = change_log
+
+    def _log_writer(self, config: LogConfig) -> LogWriter | None:
+        settings = daemon_log(config, self.parent)
+        return None if settings is None else log_writer(settings, sys.stdout)
 
     def _files(self) -> RoleFiles:
         return RoleFiles(
@@ -72,13 +90,3 @@ class RoleOptions(usage.Options):
             state_dir=self["state-dir"],
             token_file=self["token-file"],
         )
-
-
-def with_absolute_paths(loaded: LoadedT) -> LoadedT:
-    """The same configuration, the files that are read named from the root.
-
-    They are read when the role starts, and again when they change; a daemon has changed its folder by then.
-    """
-    return with_other_files(
-        loaded, lambda each: each.path if each.use is FileUse.WRITTEN else os.path.abspath(each.path)
-    )

@@ -18,6 +18,7 @@ from relaykit.clock import tick_monotonically
 from relaykit.errors import problem_of
 from relaykit.logs.floods import limited
 from relaykit.logs.observers import LogWriter
+from relaykit.reloading import Reloading
 from relaykit.tuning import prepare_process
 
 __all__ = ["EndingProgram"]
@@ -29,12 +30,14 @@ class EndingProgram(MultiService):
     """Holds a role; ends the program when the role fails to start.
 
     What fails before ``twistd`` has become a daemon is raised, so that whoever started it sees it.  SIGHUP,
-    and SIGUSR1 as with any program of ``twistd``, open the log file again.
+    and SIGUSR1 as with any program of ``twistd``, open the log file again; SIGHUP has the configuration read
+    again, too.
 
     :param role: the service.
     :param outcome: asks the role; its Deferred fails when the role has failed.
     :param reactor: is stopped after a failure.
     :param writer: writes the log of the program; None for ``twistd`` to do it.
+    :ivar reload: has the role go on with what its files say now.
     """
 
     log = Logger()
@@ -50,16 +53,24 @@ class EndingProgram(MultiService):
         self._outcome = outcome
         self._reactor = reactor
         self._writer = writer
+        self.reload: Callable[[], None] = lambda: None
         role.setServiceParent(self)
 
     @classmethod
-    def of(cls, options: Options, outcome: Callable[[Any], Deferred[Any]]) -> Self:
-        """The program of the role that these options have read, with the installed reactor."""
+    def of(cls, options: Options, outcome: Callable[[Any], Deferred[Any]], *, reloads: bool = False) -> Self:
+        """The program of the role that these options have read, with the installed reactor.
+
+        :param reloads: whether the role can go on with another configuration.
+        """
         from twisted.internet import reactor
 
         tick_monotonically(reactor)
         role = options["assembly"].make(reactor)
-        return cls(role, lambda: outcome(role), reactor, options["log"])
+        program = cls(role, lambda: outcome(role), reactor, options["log"])
+        if reloads:
+            reloading = Reloading(reactor, options["read"], role, options["change_log"])
+            program.reload = reloading.reload_soon
+        return program
 
     def setServiceParent(self, parent: Any) -> None:
         if self._writer is not None and isinstance(parent, Componentized):
@@ -96,6 +107,8 @@ class EndingProgram(MultiService):
     def _signaled(self, number: int, frame: FrameType | None) -> None:
         if self._writer is not None:
             self._reactor.callFromThread(self._writer.reopen)
+        if number == getattr(signal, "SIGHUP", None):
+            self._reactor.callFromThread(self.reload)
 
     def _failed(self, failure: Failure) -> None:
         if not self.running:

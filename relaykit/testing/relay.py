@@ -378,7 +378,9 @@ class _Machine:
         """What a client takes for the network."""
         relay, transport = self._relay, config.transport
         return Network(
-            Route(self._connect, transport.tcp_mux, relay.network, relay.clock, keepalive_of(transport)),
+            lambda config: Route(
+                self._connect, transport.tcp_mux, relay.network, relay.clock, keepalive_of(transport)
+            ),
             self._dial,
             self._dial_datagrams,
             relay.ports.listen,

@@ -53,6 +53,8 @@ class Machine:
         self.scene = scene
         self.tls = tls
         self.muxed = muxed
+        self.others: dict[str, Scene] = {}
+        """Further servers, by their hosts."""
         self.reachable = True
         self.answered = True
         """Whether the server, if it is reachable, answers; if not, whoever dials it waits for ever."""
@@ -75,13 +77,7 @@ class Machine:
         """What :class:`RelayClient` takes for the network."""
         holes = MemoryHoles(self.scene.network)
         return Network(
-            Route(
-                self._connect,
-                self.muxed,
-                self.scene.network,
-                self.scene.clock,
-                keepalive_of(config.transport),
-            ),
+            self._make_route,
             self._dial,
             self._dial_datagrams,
             self._listen,
@@ -92,6 +88,15 @@ class Machine:
             lambda clock, network_info, stun_server: holes,
             holes.streams,
             lambda host, peer: self.moved,
+        )
+
+    def _make_route(self, config: ClientConfig) -> Route:
+        return Route(
+            lambda: self._connect(config),
+            self.muxed,
+            self.scene.network,
+            self.scene.clock,
+            keepalive_of(config.transport),
         )
 
     def user(self, port: int) -> tuple[MemoryLeg, RecordingReceiver]:
@@ -105,13 +110,14 @@ class Machine:
         self.network_changed = on_change
         return Service()
 
-    def _connect(self) -> Deferred[Any]:
+    def _connect(self, config: ClientConfig) -> Deferred[Any]:
         self.dialed += 1
+        scene = self.others.get(config.server_addr, self.scene)
         if not self.reachable:
             return fail(ConnectionFailed("cannot connect to the server: there is no network"))
         if not self.answered:
             return Deferred()
-        leg = self.scene.accept()
+        leg = scene.accept()
         self.connections.append(leg)
         if self.tls:
             return start_tls(

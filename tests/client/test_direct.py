@@ -80,7 +80,7 @@ class HolePunchingServiceTests(SynchronousTestCase):
             datagram_streams=self.streams,
         )
         session: Any = lambda: self.session  # noqa: E731
-        direct = HolePunchingService(self.lab.reactor, network_info, session, "relay.example")
+        direct = HolePunchingService(self.lab.reactor, network_info, session, lambda: "relay.example")
         direct.startService()
         self.addCleanup(direct.stopService)
         return direct

@@ -25,8 +25,8 @@ class NetworkTests(SynchronousTestCase):
         """The route is muxed as configured, and making it dials nothing."""
         for muxed in (True, False):
             reactor = MemoryReactorClock()
-            network = make_network(ClientConfig(transport=ClientTransport(tcp_mux=muxed)), reactor)
-            self.assertEqual(network.route.muxed, muxed)
+            config = ClientConfig(transport=ClientTransport(tcp_mux=muxed))
+            self.assertEqual(make_network(config, reactor).make_route(config).muxed, muxed)
             self.assertEqual((reactor.tcpClients, reactor.getDelayedCalls()), ([], []))
 
     def test_name_server(self) -> None:

@@ -63,7 +63,7 @@ class ProxyRegistrarTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         client: Any = SimpleNamespace(clock=self.clock, messages=no_messages())
-        self.proxies = ProxyRegistrar(client, TYPES, "alice", "relay.example")
+        self.proxies = ProxyRegistrar(client, TYPES, "alice", lambda: "relay.example")
         self.update(tcp_proxy(transport=ProxyTransport(use_encryption=True)))
         self.proxies.startService()
         self.session = Session()
@@ -311,7 +311,7 @@ class HealthTests(SynchronousTestCase):
         self.clock = Clock()
         self.dialing: list[Deferred[Any]] = []
         client: Any = SimpleNamespace(clock=self.clock, dial=self.dial, messages=no_messages())
-        self.proxies = ProxyRegistrar(client, TYPES, "alice", "relay.example")
+        self.proxies = ProxyRegistrar(client, TYPES, "alice", lambda: "relay.example")
         self.update(self.checked())
         self.session = Session()
 
@@ -489,7 +489,7 @@ class AnyChangesTests(SynchronousTestCase):
     def test_server_has_what_is_configured(self, steps: list[Any]) -> None:
         """In the end the server has what was configured last, and lets in users of that and nothing else."""
         client: Any = SimpleNamespace(clock=Clock(), messages=no_messages())
-        proxies = ProxyRegistrar(client, TYPES, "", "::1")
+        proxies = ProxyRegistrar(client, TYPES, "", lambda: "::1")
         proxies.startService()
         session: Any = None
         configured: dict[str, int] = {}

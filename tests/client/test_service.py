@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
+import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
@@ -14,12 +15,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from relaykit.authentication import TokenProver
-from relaykit.client.run import ClientRun
+from relaykit.client.run import MOST_OUTLIVED, ClientRun
 from relaykit.client.service import _ENDING, RelayClient
 from relaykit.client.session import Session
 from relaykit.client.status import RegistrationState
 from relaykit.client.visits import Visitors
-from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
+from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
+from relaykit.config.schema import ClientConfig
+from relaykit.config.schema.sections import LogConfig
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import (
     BrokenProxyType,
@@ -31,6 +34,7 @@ from relaykit.errors import (
     UnknownProxyType,
 )
 from relaykit.interfaces import IProver
+from relaykit.options import Effect
 from relaykit.proxies.stcp import StcpVisitor
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.sansio.control.client_life import ABORT_S, CLOSE_S, DRAIN_S, LifeState
@@ -172,8 +176,8 @@ class SessionTests(SynchronousTestCase):
         broken = [ValueError("a defect")]
         connect = self.machine._connect
 
-        def fails_once() -> Deferred[Any]:
-            return fail(broken.pop()) if broken else connect()
+        def fails_once(config: ClientConfig) -> Deferred[Any]:
+            return fail(broken.pop()) if broken else connect(config)
 
         self.patch(self.machine, "_connect", fails_once)
         client = started(self.machine)
@@ -257,7 +261,7 @@ class ReconnectTests(SynchronousTestCase):
         """Whatever an attempt fails with when it is given up, the new one alone counts."""
         old: list[Deferred[Any]] = [Deferred(lambda it: it.errback(ConnectionFailed("given up")))]
         connect = self.machine._connect
-        self.patch(self.machine, "_connect", lambda: old.pop() if old else connect())
+        self.patch(self.machine, "_connect", lambda config: old.pop() if old else connect(config))
         client = started(self.machine, tcp_proxy(), login_fail_exit=True)
         self.change_network()
         self.assertIn(6000, self.scene.ports)
@@ -667,6 +671,9 @@ class UpdateTests(SynchronousTestCase):
             if state is LifeState.ASKING:
                 machine.answered = False
                 machine.network_changed("the network has changed")
+            if state is LifeState.RENEWING:
+                machine.answered = False
+                client.reload(changed(client, client_id="another"), TOKEN)
             if state in (LifeState.DRAINING, LifeState.CLOSING, LifeState.ABORTING):
                 machine.scene.dial(6000)
                 for connection in machine.connections:
@@ -717,6 +724,181 @@ class UpdateTests(SynchronousTestCase):
             flow.end(Ended.STOPPED)
         self.scene.advance(3)
         self.assertEqual(list(client.flows()), [])
+
+
+def changed(
+    client: RelayClient, *configured: ConfiguredProxy | ConfiguredVisitor, **keys: Any
+) -> LoadedClient:
+    """What a client's file may say another time."""
+    return LoadedClient(
+        msgspec.structs.replace(client._config, **keys),
+        tuple(each for each in configured if isinstance(each, ConfiguredProxy)),
+        tuple(each for each in configured if isinstance(each, ConfiguredVisitor)),
+        (),
+    )
+
+
+class ReloadTests(SynchronousTestCase):
+    """A configuration that is read again while the client runs."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.other = Scene(beside=self.scene, token=Secret("other"))
+        self.machine = Machine(self.scene)
+        self.machine.others["other.example"] = self.other
+
+    def reload(
+        self,
+        client: RelayClient,
+        *configured: ConfiguredProxy | ConfiguredVisitor,
+        token: Secret = TOKEN,
+        **keys: Any,
+    ) -> Deferred[Any]:
+        """Has a client go on with these entries and keys."""
+        reloaded = client.reload(changed(client, *configured, **keys), token)
+        self.scene.advance(5)
+        return reloaded
+
+    def test_entries(self) -> None:
+        """Where entries alone are different the session stays, and what is unchanged keeps its users."""
+        client = started(self.machine, tcp_proxy(), tcp_proxy("gone", 6001))
+        run_id = client.identity.run_id
+        _, received = self.scene.dial(6000)
+        found = self.successResultOf(self.reload(client, tcp_proxy(), tcp_proxy("new", 6002), start=("a",)))
+        self.assertEqual(found.keys[Effect.AT_ONCE], ("start",))
+        self.assertEqual(sorted(self.scene.ports), [6000, 6002])
+        self.assertEqual((self.machine.dialed, client.identity.run_id), (1, run_id))
+        self.machine.services[SERVICE][0].write(b"still there")
+        self.scene.flush()
+        self.assertEqual(received.data, b"still there")
+
+    def test_another_login(self) -> None:
+        """Another login is a new session, at the same server or another; users stay, and new ones come."""
+        for muxed, server, token in product((True, False), ("relay.example", "other.example"), (0, 1)):
+            self.setUp()
+            self.machine.muxed = muxed
+            there = self.scene if server == "relay.example" else self.other
+            if token != (there is self.other):
+                continue
+            client = started(self.machine, tcp_proxy())
+            user, received = self.scene.dial(6000)
+            with capturedLogs() as logged:
+                found = self.successResultOf(
+                    self.reload(
+                        client,
+                        tcp_proxy(),
+                        token=Secret("other") if token else TOKEN,
+                        server_addr=server,
+                        metadatas={"a": "b"},
+                    )
+                )
+            self.assertIn("metadatas", found.keys[Effect.AT_LOGIN])
+            self.assertTrue(client.status().connected)
+            self.assertNotIn("another client", "".join(lines(logged)))
+            self.assertEqual(list(there.ports), [6000])
+            self.assertEqual(len(self.scene.sessions) + len(self.other.sessions), 1)
+            self.machine.services[SERVICE][0].write(b"still there")
+            self.scene.flush()
+            self.assertEqual(received.data, b"still there")
+            there.dial(6000)
+            self.assertEqual(len(self.machine.services[SERVICE]), 2)
+            if muxed:
+                self.assertFalse(self.machine.connections[0].settled)
+            self.machine.services[SERVICE][0].close()
+            user.close()
+            self.scene.advance(5)
+            self.assertTrue(self.machine.connections[0].settled)
+            stopped = client.stopService()
+            self.scene.advance(60)
+            self.successResultOf(stopped)
+
+    def test_login_that_fails(self) -> None:
+        """Where the new login fails nothing is changed: session, entries, and what the next login is."""
+        for keys, token, error in (
+            ({"server_addr": "other.example"}, TOKEN, LoginRefusedError),
+            ({"client_id": "x"}, Secret("wrong"), LoginRefusedError),
+            ({}, Secret("wrong"), LoginRefusedError),
+        ):
+            client = started(self.machine, tcp_proxy(), user="u")
+            _, received = self.scene.dial(6000)
+            run_id = client.identity.run_id
+            self.failureResultOf(self.reload(client, tcp_proxy("new", 6001), token=token, **keys), error)
+            self.assertEqual((client.identity.run_id, list(self.scene.ports)), (run_id, [6000]))
+            self.assertFalse(received.lost)
+            found = self.successResultOf(self.reload(client, tcp_proxy(), log=LogConfig(level="debug")))
+            self.assertEqual(found.keys[Effect.AT_ONCE], ("log.level",))
+            client.stopService()
+            self.scene.advance(60)
+
+    def test_unreachable(self) -> None:
+        """A server that cannot be reached, or a client that is stopped meanwhile, is told as well."""
+        client = started(self.machine, tcp_proxy())
+        self.machine.reachable = False
+        self.failureResultOf(self.reload(client, server_addr="other.example"), ConnectionFailed)
+        self.machine.reachable, self.machine.answered = True, False
+        reloaded = self.reload(client, server_addr="other.example")
+        self.assertNoResult(reloaded)
+        client.stopService()
+        self.scene.advance(20)
+        self.failureResultOf(reloaded, SessionLost)
+
+    def test_session_lost_meanwhile(self) -> None:
+        """Where the session ends while the next login is under way, that login goes on and counts."""
+        client = started(self.machine, tcp_proxy())
+        self.machine.answered = False
+        reloaded = self.reload(client, tcp_proxy(), client_id="x")
+        self.machine.connections[0].cut()
+        self.scene.advance(1)
+        self.assertNoResult(reloaded)
+        self.machine.answered = True
+        self.machine.network_changed("the network has changed")
+        self.scene.advance(5)
+        self.failureResultOf(reloaded, SessionLost)
+        self.assertEqual((list(self.scene.ports), client.identity.client_id), ([6000], ""))
+
+    def test_without_session(self) -> None:
+        """While there is none, or before the start, the next login is the new one."""
+        for is_started in (True, False):
+            self.setUp()
+            client = make_client(self.machine, tcp_proxy())
+            self.machine.reachable = False
+            if is_started:
+                client.startService()
+                self.scene.flush()
+            self.machine.reachable = not is_started
+            self.successResultOf(
+                self.reload(client, tcp_proxy("new"), token=Secret("other"), server_addr="other.example")
+            )
+            self.machine.reachable = True
+            if not is_started:
+                client.startService()
+            self.scene.advance(30)
+            self.assertEqual((list(self.other.ports), list(self.scene.ports)), ([6000], []))
+
+    def test_needs_restart(self) -> None:
+        """What cannot be changed is named, and is as it was."""
+        client = started(self.machine, tcp_proxy())
+        found = self.successResultOf(self.reload(client, tcp_proxy(), user="me", client_id="x"))
+        self.assertEqual(found.keys[Effect.AFTER_RESTART], ("user",))
+        self.assertEqual((client.identity.user, client.identity.client_id), ("", "x"))
+
+    def test_wrong_entry(self) -> None:
+        """An entry that cannot be used changes nothing, and nobody logs in for it."""
+        client = started(self.machine, tcp_proxy())
+        wrong = ConfiguredProxy(tcp_proxy("a").common, tcp_proxy("a").options, "nosuch")
+        more: list[dict[str, Any]] = [{}, {"client_id": "x"}]
+        for keys in more:
+            self.failureResultOf(self.reload(client, wrong, **keys), UnknownProxyType)
+        self.assertEqual((self.machine.dialed, list(self.scene.ports)), (1, [6000]))
+
+    def test_again_and_again(self) -> None:
+        """Of sessions that were given up and still have users, the oldest loses them when there are many."""
+        client = started(self.machine, tcp_proxy())
+        users = []
+        for number in range(MOST_OUTLIVED + 1):
+            users.append(self.scene.dial(6000)[1])
+            self.successResultOf(self.reload(client, tcp_proxy(), client_id=f"c{number}"))
+        self.assertEqual([each.lost for each in users], [Ended.RESET, *[None] * MOST_OUTLIVED])
 
 
 class StopTests(SynchronousTestCase):

@@ -140,12 +140,29 @@ class ReopenTests(SynchronousTestCase):
         self.patch(observers, "log", Logger("relaykit.x", observer=writer))
         path.rename(path.with_suffix(".1"))
         writer.reopen()
-        self.assertIn("the log file was opened again; the configuration is not read", path.read_text())
+        self.assertIn("the log file was opened again", path.read_text())
         moved = path.with_suffix(".2")
         path.rename(moved)
         path.mkdir()
         writer.reopen()
         self.assertIn("cannot be opened again, the former one goes on: Is a directory", moved.read_text())
+
+    def test_changed(self) -> None:
+        """It goes on as other settings say, in another file too; one that cannot be opened is left."""
+        first, second = Path(self.mktemp()), Path(self.mktemp())
+        writer = log_writer(LogSettings(to=str(first)), StringIO())
+        logger = Logger("relaykit.x", observer=writer)
+        writer.change(LogSettings(to=str(first), level="debug"))
+        logger.debug("a detail")
+        writer.change(LogSettings(to=str(second), format="json"))
+        logger.debug("another")
+        logger.info("news")
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.assertRaises(OSError, writer.change, LogSettings(to=str(folder)))
+        logger.info("more")
+        self.assertEqual(first.read_text().count("\n"), 1)
+        self.assertEqual(second.read_text().count('"message": '), 2)
 
     def test_console(self) -> None:
         """A log without a file says that there is nothing to open."""

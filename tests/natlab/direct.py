@@ -126,10 +126,11 @@ class DirectPair:
 
         def network(config: ClientConfig, reactor: Any) -> Network:
             made = make_network(config, reactor)
-            assert isinstance(made.route, Route), "a carrier without streams of its own"
+            route = made.make_route(config)
+            assert isinstance(route, Route), "a carrier without streams of its own"
             return evolve(
                 made,
-                route=evolve(made.route, connect=_in(space, made.route._connect)),
+                make_route=lambda config: evolve(route, connect=_in(space, route._connect)),
                 dial=_in(space, made.dial),
                 dial_datagrams=_in(space, made.dial_datagrams),
                 listen=_in(space, made.listen),

@@ -108,18 +108,19 @@ class RelayRendezvous:
 
         def network(config: ClientConfig, reactor: Any) -> Network:
             made = make_network(config, reactor)
-            assert isinstance(made.route, Route), "a carrier without streams of its own"
-            connect = made.route._connect
+            made_route = made.make_route(config)
+            assert isinstance(made_route, Route), "a carrier without streams of its own"
+            connect = made_route._connect
 
             def connect_there() -> Deferred[Any]:
                 with entered(space):
                     return connect()
 
-            route = evolve(made.route, connect=connect_there)
+            route = evolve(made_route, connect=connect_there)
             # Seconds after its start a client knows that its router maps no ports; here that is now.
             return evolve(
                 made,
-                route=route,
+                make_route=lambda config: route,
                 network_info=evolve(around, mapper=NoMapper(), stream_opener=made.network_info.stream_opener),
             )
 

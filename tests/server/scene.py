@@ -142,11 +142,13 @@ class Scene:
         weather: Weather | None = None,
         verifier: IVerifier | None = None,
         most_pending: int = MAX_PENDING,
+        beside: Scene | None = None,
     ) -> None:
+        """A server; ``beside`` another one it has the same time and network."""
         self.is_scarce = False
         """Whether the next connections take the last descriptors."""
-        self.clock = ThreadlessClock()
-        self.network = MemoryNetwork(weather, self.clock)
+        self.clock: ThreadlessClock = ThreadlessClock() if beside is None else beside.clock
+        self.network: MemoryNetwork = MemoryNetwork(weather, self.clock) if beside is None else beside.network
         self.ports = MemoryPorts(self.network)
         self.data_plane = DataPlane([CopyForwarder()], self.network)
         self.services = MultiService()

@@ -13,6 +13,7 @@ from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.schema.sections import LogConfig
+from relaykit.logs.observers import log_writer
 from relaykit.tap.daemon_log import daemon_log
 
 
@@ -32,9 +33,9 @@ class DaemonLogTests(SynchronousTestCase):
         """Logs an event of three levels; answers the files that there are then."""
         options = ServerOptions()
         options.update({"logfile": None, "nodaemon": False, "syslog": False, "logger": None, **program})
-        writer = daemon_log(config, options)
-        assert writer is not None
-        logger = Logger("relaykit.x", observer=writer)
+        settings = daemon_log(config, options)
+        assert settings is not None
+        logger = Logger("relaykit.x", observer=log_writer(settings, sys.stdout))
         logger.debug("a detail")
         logger.info("news")
         logger.error("bad news")

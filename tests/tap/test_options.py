@@ -10,11 +10,11 @@ from twisted.python.usage import UsageError
 from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.assembly import RoleFiles, ServerAssembly
+from relaykit.assembly import RoleFiles, ServerAssembly, with_absolute_paths
 from relaykit.config.load import server_from_table
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.plugins import ProxyTypes
-from relaykit.tap.options import RoleOptions, with_absolute_paths
+from relaykit.tap.options import RoleOptions
 from relaykit.values import Secret
 
 
@@ -113,7 +113,7 @@ class RoleOptionsTests(SynchronousTestCase):
     def test_nothing_named(self) -> None:
         """A configuration without files is as it was."""
         loaded = server_from_table({"auth": {"token": "s"}}, types=ProxyTypes.installed())
-        self.assertEqual(with_absolute_paths(loaded), loaded)
+        self.assertEqual(with_absolute_paths(loaded, os.getcwd()), loaded)
 
     def test_no_file(self) -> None:
         """A configuration file is needed."""

@@ -34,7 +34,7 @@ class EndingProgramTests(SynchronousTestCase):
         return EndingProgram(role, role.outcome, self.reactor)
 
     def test_log(self) -> None:
-        """The application of twistd has what is to write its log; signals open its file again."""
+        """The application of twistd has what writes its log; signals open its file, and SIGHUP reloads."""
         handlers: dict[int, Any] = {}
         self.patch(signal, "signal", handlers.__setitem__)
         self.patch(signal, "getsignal", lambda number: signal.SIG_DFL)
@@ -46,10 +46,13 @@ class EndingProgramTests(SynchronousTestCase):
         program.setServiceParent(application)
         self.assertIsInstance(application.getComponent(ILogObserver), FloodLimit)
         program.startService()
+        reloads: list[int] = []
+        program.reload = lambda: reloads.append(1)
         path.unlink()
-        for number in (signal.SIGHUP, signal.SIGUSR1):
+        for number, count in ((signal.SIGHUP, 1), (signal.SIGUSR1, 1)):
             handlers[number](number, None)
             self.assertTrue(path.exists())
+            self.assertEqual(len(reloads), count)
             path.unlink()
 
     def test_signals_of_others(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,12 @@ from relaykit.assembly import ClientAssembly
 from relaykit.commands.context import error_text
 from relaykit.commands.frp.settings import as_flag, client_table, entry_table, warn_of_shown_secrets
 from relaykit.commands.loading import loaded_or_said
-from relaykit.commands.runner import ExitReason, ProcessRunner, begin_serving, exit_status
+from relaykit.commands.runner import ExitReason, Hangup, ProcessRunner, begin_serving, exit_status
 from relaykit.commands.serve import serve_client
 from relaykit.config.load import client_from_table, load_client
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
+from relaykit.reloading import Reloading
 
 if TYPE_CHECKING:
     from relaykit.client.service import RelayClient
@@ -48,7 +49,14 @@ def run(call: Call, context: CommandContext) -> int:
         return 1
     writer = begin_serving(loaded.config.log, context, color=True)
     log.info("start frpc service for config file [{path}] with aggregated configuration", path=path)
-    return _serve(loaded, context, types, writer, lambda: log.info(_STOPPED, path=path))
+    return _serve(
+        loaded,
+        context,
+        types,
+        writer,
+        lambda: log.info(_STOPPED, path=path),
+        partial(_read_again, path, call, context, types),
+    )
 
 
 def run_proxy(call: Call, context: CommandContext) -> int:
@@ -76,16 +84,25 @@ def verify(call: Call, context: CommandContext) -> int:
 
 
 def _load_file(path: str, call: Call, context: CommandContext, types: ProxyTypes) -> LoadedClient | None:
-    def load() -> LoadedClient:
-        return load_client(
-            path,
-            types=types,
-            environ=context.environ,
-            strict=call["strict-config"],
-            allow_unsafe=call["allow-unsafe"],
-        )
+    return loaded_or_said(partial(_load, path, call, context, types), context.say)
 
-    return loaded_or_said(load, context.say)
+
+def _load(path: str, call: Call, context: CommandContext, types: ProxyTypes) -> LoadedClient:
+    return load_client(
+        path,
+        types=types,
+        environ=context.environ,
+        strict=call["strict-config"],
+        allow_unsafe=call["allow-unsafe"],
+    )
+
+
+def _read_again(path: str, call: Call, context: CommandContext, types: ProxyTypes) -> ClientAssembly:
+    """What a file says while its client runs.
+
+    :raises RelaykitError: it cannot be used.
+    """
+    return _assembly(_load(path, call, context, types), context, types)
 
 
 def _run_table(table: dict[str, Any], call: Call, context: CommandContext) -> int:
@@ -110,6 +127,7 @@ def _serve(
     types: ProxyTypes,
     writer: LogWriter,
     stopped: Callable[[], None],
+    read: Callable[[], ClientAssembly] | None = None,
 ) -> int:
     """Runs a client; the reason of its end is printed last, without time or level, as frp does."""
     try:
@@ -118,7 +136,7 @@ def _serve(
         stopped()
         context.say(str(error))
         return 1
-    reason = serve_client(assembly, context.choose_reactor(), writer.reopen)
+    reason = serve_client(assembly, context.choose_reactor(), writer, read, color=True)
     stopped()
     if isinstance(reason.failure, (RelaykitError, OSError)):
         context.say(
@@ -161,17 +179,22 @@ def _run_folder(call: Call, context: CommandContext) -> int:
     if not assemblies:
         return 0
     writer = begin_serving(next(iter(assemblies.values())).loaded.config.log, context, color=True)
-    reason = _serve_all(assemblies, context, writer)
+    again = {path: partial(_read_again, path, call, context, types) for path in assemblies}
+    reason = _serve_all(assemblies, context, writer, again)
     return (
         -reason.signal if reason.signal else exit_status(reason, lambda error: context.say(error_text(error)))
     )
 
 
 def _serve_all(
-    assemblies: dict[str, ClientAssembly], context: CommandContext, writer: LogWriter
+    assemblies: dict[str, ClientAssembly],
+    context: CommandContext,
+    writer: LogWriter,
+    again: Mapping[str, Callable[[], ClientAssembly]],
 ) -> ExitReason:
     reactor = context.choose_reactor()
     clients = {path: assembly.make(reactor) for path, assembly in assemblies.items()}
+    reloads = [Reloading(reactor, again[path], client).reload_soon for path, client in clients.items()]
 
     def begin() -> Deferred[bool]:
         lives = [_live(path, client, context) for path, client in clients.items()]
@@ -180,7 +203,7 @@ def _serve_all(
     def stop() -> Deferred[Any]:
         return DeferredList([client.stopService() for client in clients.values() if client.running])
 
-    return ProcessRunner(reactor, begin, stop, writer.reopen).run()
+    return ProcessRunner(reactor, begin, stop, Hangup(writer, reloads)).run()
 
 
 def _live(path: str, client: RelayClient, context: CommandContext) -> Deferred[bool]:

@@ -20,6 +20,7 @@ from relaykit.config.schema.texts import parse_fingerprint
 from relaykit.errors import PluginError
 from relaykit.options import (
     CountOrOff,
+    Effect,
     FileUse,
     Host,
     HostAndPort,
@@ -29,6 +30,7 @@ from relaykit.options import (
     Seconds,
     SecondsOrOff,
     doc,
+    effect,
     file,
     secret,
 )
@@ -194,20 +196,21 @@ class StoreConfig(Options, frozen=True, kw_only=True):
 class ClientConfig(Options, frozen=True, kw_only=True):
     """The client."""
 
-    version: Annotated[str, doc("Accepted for frp's files; unused.")] = ""
-    auth: ClientAuth = ClientAuth()
+    version: Annotated[str, effect(Effect.AT_ONCE), doc("Accepted for frp's files; unused.")] = ""
+    auth: Annotated[ClientAuth, effect(Effect.AT_LOGIN)] = ClientAuth()
     user: Annotated[str, doc("Put before the names of the proxies, with a dot between.")] = ""
-    client_id: Annotated[str, doc("Name of this client on the server's dashboard.")] = msgspec.field(
-        default="", name="clientID"
-    )
+    client_id: Annotated[
+        str, effect(Effect.AT_LOGIN), doc("Name of this client on the server's dashboard.")
+    ] = msgspec.field(default="", name="clientID")
     server_addr: Annotated[
         Host,
+        effect(Effect.AT_LOGIN),
         doc(
             "Host of the server; one such as _relaykit._tcp.example.com is looked up as SRV record, which "
             "has the port, too."
         ),
     ] = "0.0.0.0"
-    server_port: Annotated[Port, doc("Port of the server.")] = 7000
+    server_port: Annotated[Port, effect(Effect.AT_LOGIN), doc("Port of the server.")] = 7000
     nat_hole_stun_server: Annotated[HostAndPort, doc("STUN server of frpc nathole discover, host:port.")] = (
         "stun.easyvoip.com:3478"
     )
@@ -219,20 +222,25 @@ class ClientConfig(Options, frozen=True, kw_only=True):
         bool | None,
         doc("Ends the program if the first login fails; absent: true for relaykit frpc, false elsewhere."),
     ] = None
-    start: Annotated[tuple[str, ...], doc("Names of the proxies and visitors to start; empty: all.")] = ()
-    log: LogConfig = LogConfig()
+    start: Annotated[
+        tuple[str, ...],
+        effect(Effect.AT_ONCE),
+        doc("Names of the proxies and visitors to start; empty: all."),
+    ] = ()
+    log: Annotated[LogConfig, effect(Effect.AT_ONCE)] = LogConfig()
     web_server: WebServerConfig = WebServerConfig()
-    transport: ClientTransport = ClientTransport()
+    transport: Annotated[ClientTransport, effect(Effect.AT_LOGIN)] = ClientTransport()
     virtual_net: VirtualNet = VirtualNet()
     feature_gates: Annotated[dict[str, bool], doc("Experimental features to switch on.")] = msgspec.field(
         default_factory=dict
     )
     store: StoreConfig = StoreConfig()
-    metadatas: Annotated[dict[str, str], doc("Values handed to the server's plugins at login.")] = (
-        msgspec.field(default_factory=dict)
-    )
+    metadatas: Annotated[
+        dict[str, str], effect(Effect.AT_LOGIN), doc("Values handed to the server's plugins at login.")
+    ] = msgspec.field(default_factory=dict)
     includes: Annotated[
         tuple[str, ...],
+        effect(Effect.AT_ONCE),
         doc("Further files with proxies and visitors, DIRECTORY/PATTERN, from the working directory."),
     ] = ()
     state_dir: Annotated[

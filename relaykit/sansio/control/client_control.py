@@ -140,6 +140,11 @@ class ClientControl(ControlSession):
         elif self._step(ControlStep.PING):
             self._send(Ping(privilege_key=proof.privilege_key, timestamp=proof.timestamp))
 
+    @property
+    def is_identified(self) -> bool:
+        """Whether the server knows this client by its key, whatever connection it comes on."""
+        return IDENTITY in self.extensions and self._proofs.signer is not None
+
     def key_derived(self, token_key: bytes) -> None:
         """Logs in with the token's derived key, as :class:`KeyNeeded` asked for."""
         agreed = self._agreed

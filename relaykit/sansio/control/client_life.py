@@ -60,6 +60,8 @@ class LifeState(enum.Enum):
     """It connects again when the time has come."""
     CONNECTED = "connected"
     """There is a session."""
+    RENEWING = "renewing"
+    """There is a session, and a login is under way whose session takes its place."""
     STANDING_BY = "standing by"
     """Another client with the same identity took its place, and may keep it."""
     ASKING = "asking"
@@ -84,6 +86,7 @@ class LifeStep(enum.Enum):
     SESSION_ENDED = "session ended"
     REPLACED = "replaced by a twin"
     NETWORK_CHANGED = "network changed"
+    RENEW = "another login is wanted"
     TIMER = "time is up"
     STOP = "stop"
     DRAINED = "no flow is left"
@@ -106,6 +109,9 @@ class LifeAction(enum.Enum):
     """Begin a login; what becomes of it is told by :meth:`ClientLife.logged_in` or ``login_failed``."""
     ASK = "ask"
     """The same, taking nothing from another client with the same identity that is alive."""
+    RENEW = "log in anew"
+    """The same, beside the session that there is: once the login has succeeded that one is given up for it,
+    and where it fails nothing is."""
     CANCEL = "cancel the login"
     SERVE = "serve"
     """Register the proxies in the session that there is, and start the visitors."""
@@ -134,24 +140,36 @@ _TABLE: Mapping[tuple[LifeState, LifeStep], tuple[LifeState, tuple[LifeAction, .
     (_State.CONNECTING, _Step.LOGIN_FAILED): (_State.WAITING, ()),
     (_State.CONNECTING, _Step.FIRST_LOGIN_FAILED): (_State.GAVE_UP, (_Do.GIVE_UP,)),
     (_State.CONNECTING, _Step.NETWORK_CHANGED): (_State.CONNECTING, (_Do.CANCEL, _Do.DIAL)),
+    (_State.CONNECTING, _Step.RENEW): (_State.CONNECTING, (_Do.CANCEL, _Do.DIAL)),
     (_State.CONNECTING, _Step.STOP): (_State.DRAINING, (_Do.CANCEL, _Do.DRAIN)),
     #
     (_State.WAITING, _Step.TIMER): (_State.CONNECTING, (_Do.DIAL,)),
     (_State.WAITING, _Step.NETWORK_CHANGED): (_State.CONNECTING, (_Do.DIAL,)),
+    (_State.WAITING, _Step.RENEW): (_State.CONNECTING, (_Do.DIAL,)),
     (_State.WAITING, _Step.STOP): (_State.DRAINING, (_Do.DRAIN,)),
     #
     (_State.CONNECTED, _Step.SESSION_ENDED): (_State.WAITING, ()),
     (_State.CONNECTED, _Step.REPLACED): (_State.STANDING_BY, ()),
     (_State.CONNECTED, _Step.NETWORK_CHANGED): (_State.CONNECTED, (_Do.PROBE,)),
+    (_State.CONNECTED, _Step.RENEW): (_State.RENEWING, (_Do.RENEW,)),
     (_State.CONNECTED, _Step.STOP): (_State.DRAINING, (_Do.WITHDRAW, _Do.DRAIN)),
+    #
+    (_State.RENEWING, _Step.LOGGED_IN): (_State.CONNECTED, (_Do.SERVE,)),
+    (_State.RENEWING, _Step.LOGIN_FAILED): (_State.CONNECTED, ()),
+    (_State.RENEWING, _Step.SESSION_ENDED): (_State.CONNECTING, ()),
+    (_State.RENEWING, _Step.REPLACED): (_State.CONNECTING, ()),
+    (_State.RENEWING, _Step.NETWORK_CHANGED): (_State.RENEWING, (_Do.PROBE,)),
+    (_State.RENEWING, _Step.STOP): (_State.DRAINING, (_Do.CANCEL, _Do.WITHDRAW, _Do.DRAIN)),
     #
     (_State.STANDING_BY, _Step.TIMER): (_State.ASKING, (_Do.ASK,)),
     (_State.STANDING_BY, _Step.NETWORK_CHANGED): (_State.ASKING, (_Do.ASK,)),
+    (_State.STANDING_BY, _Step.RENEW): (_State.ASKING, (_Do.ASK,)),
     (_State.STANDING_BY, _Step.STOP): (_State.DRAINING, (_Do.DRAIN,)),
     #
     (_State.ASKING, _Step.LOGGED_IN): (_State.CONNECTED, (_Do.SERVE,)),
     (_State.ASKING, _Step.LOGIN_FAILED): (_State.STANDING_BY, ()),
     (_State.ASKING, _Step.NETWORK_CHANGED): (_State.ASKING, (_Do.CANCEL, _Do.ASK)),
+    (_State.ASKING, _Step.RENEW): (_State.ASKING, (_Do.CANCEL, _Do.ASK)),
     (_State.ASKING, _Step.STOP): (_State.DRAINING, (_Do.CANCEL, _Do.DRAIN)),
     #
     (_State.GAVE_UP, _Step.STOP): (_State.DRAINING, (_Do.DRAIN,)),
@@ -184,6 +202,7 @@ ACTORS: Mapping[LifeStep, LifeActor] = {
     LifeStep.SESSION_ENDED: LifeActor.NETWORK,
     LifeStep.REPLACED: LifeActor.SERVER,
     LifeStep.NETWORK_CHANGED: LifeActor.NETWORK,
+    LifeStep.RENEW: LifeActor.PROGRAM,
     LifeStep.TIMER: LifeActor.TIME,
     LifeStep.STOP: LifeActor.PROGRAM,
     LifeStep.DRAINED: LifeActor.PROGRAM,
@@ -255,7 +274,7 @@ class ClientLife:
 
     def login_failed(self, why: Exception, now: float) -> None:
         """The login that was begun last failed."""
-        if self.state is LifeState.ASKING:
+        if self.state in (LifeState.ASKING, LifeState.RENEWING):
             self._step(LifeStep.LOGIN_FAILED, now)
             return
         delay_s = self._backoff.failed()
@@ -266,10 +285,14 @@ class ClientLife:
             self._step(LifeStep.LOGIN_FAILED, now, delay_s)
 
     def session_ended(self, now: float, *, replaced: bool = False) -> None:
-        """The session is gone; ``replaced`` if another client with the same identity was let in for it."""
+        """The session is gone; ``replaced`` if another client with the same identity was let in for it.
+
+        While another login is under way that is the same client.
+        """
         self.since = now
         if replaced:
-            self.run_id = ""
+            if self.state is not LifeState.RENEWING:
+                self.run_id = ""
             self._step(LifeStep.REPLACED, now)
         else:
             self._step(LifeStep.SESSION_ENDED, now, self._backoff.ended(now))
@@ -278,6 +301,11 @@ class ClientLife:
         """The way to the server may be another one: there is a new reason to expect success."""
         self._backoff.forget()
         self._step(LifeStep.NETWORK_CHANGED, now)
+
+    def renew(self, now: float) -> None:
+        """The program wants another session than the one that there is; without one, a login at once."""
+        self._backoff.forget()
+        self._step(LifeStep.RENEW, now)
 
     def stop(self, now: float) -> None:
         """The program stops it."""

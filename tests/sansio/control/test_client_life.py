@@ -155,6 +155,38 @@ class ClientLifeTests(SynchronousTestCase):
         life.session_ended(4.0)
         self.assertIs(life.state, LifeState.WAITING)
 
+    def test_renewed(self) -> None:
+        """Beside a session another login begins; its failure changes nothing, nor does the session's end."""
+        life = self.connected()
+        life.renew(1.0)
+        self.assertEqual(life.events(), [LifeAction.RENEW])
+        life.network_changed(1.0)
+        self.assertEqual(life.events(), [LifeAction.PROBE])
+        life.login_failed(ValueError(), 2.0)
+        self.assertEqual((life.state, life.events(), life.next_wakeup()), (LifeState.CONNECTED, [], None))
+        life.renew(3.0)
+        life.session_ended(4.0, replaced=True)
+        self.assertEqual((life.state, life.run_id), (LifeState.CONNECTING, "run"))
+        life.logged_in("other", 5.0)
+        self.assertEqual(life.events(), [LifeAction.RENEW, LifeAction.SERVE])
+        self.assertEqual((life.state, life.run_id, life.since), (LifeState.CONNECTED, "other", 5.0))
+
+    def test_renewed_without_session(self) -> None:
+        """Where there is no session, a login begins at once, in place of one that is under way."""
+        life = make_life()
+        life.start(0.0)
+        life.renew(0.0)
+        self.assertEqual(life.events(), [LifeAction.DIAL, LifeAction.CANCEL, LifeAction.DIAL])
+        life.login_failed(ValueError(), 0.0)
+        life.renew(0.0)
+        self.assertEqual(life.events(), [LifeAction.DIAL])
+        life.logged_in("run", 0.0)
+        life.session_ended(1.0, replaced=True)
+        life.events()
+        life.renew(2.0)
+        life.renew(2.0)
+        self.assertEqual(life.events(), [LifeAction.ASK, LifeAction.CANCEL, LifeAction.ASK])
+
     def test_gives_up(self) -> None:
         """Where the first login must succeed, its failure is the end, until it is started again."""
         life = make_life(login_fail_exit=True)
@@ -270,6 +302,10 @@ class LifeMachine(RuleBasedStateMachine):
             if action in (LifeAction.DIAL, LifeAction.ASK):
                 assert not (self.login or self.session or self.stopping)
                 self.login = True
+            elif action is LifeAction.RENEW:
+                assert self.session
+                assert not self.login
+                self.login = True
             elif action is LifeAction.CANCEL:
                 assert self.login
                 self.login = False
@@ -306,7 +342,7 @@ class LifeMachine(RuleBasedStateMachine):
     @rule(works=st.booleans())
     def answer(self, works: bool) -> None:
         """The login ends."""
-        self.login, self.session = False, works
+        self.login, self.session = False, works or self.session
         if works:
             self.life.logged_in("run", self.now)
         else:
@@ -325,6 +361,12 @@ class LifeMachine(RuleBasedStateMachine):
     def change_network(self) -> None:
         """The way to the server may be another one."""
         self.life.network_changed(self.now)
+        self.act()
+
+    @rule()
+    def renew(self) -> None:
+        """The program wants another session."""
+        self.life.renew(self.now)
         self.act()
 
     @precondition(lambda self: self.draining)
@@ -357,7 +399,8 @@ class LifeMachine(RuleBasedStateMachine):
         """A client that runs has a login, a session or a time; one that does not has none of them."""
         busy = self.login or self.session or self.life.next_wakeup() is not None
         assert busy == (self.life.state is not LifeState.STOPPED)
-        assert self.login == (self.life.state in (LifeState.CONNECTING, LifeState.ASKING))
+        login_states = (LifeState.CONNECTING, LifeState.ASKING, LifeState.RENEWING)
+        assert self.login == (self.life.state in login_states)
         assert self.stopping == (self.life.state in ENDING)
 
 

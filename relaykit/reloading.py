@@ -1,0 +1,133 @@
+"""The configuration of a role that runs, read again: what changes at once, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from relaykit.config.problems import ConfigurationProblems
+from relaykit.errors import RelaykitError, problem_of
+from relaykit.options import Effect
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from relaykit.config.load import LoadedClient, LoadedServer
+    from relaykit.config.problems import ConfigurationProblem
+    from relaykit.config.rules.changing import Changes
+    from relaykit.config.schema.sections import LogConfig
+    from relaykit.values import Secret
+
+__all__ = ["Read", "Reloading", "summary"]
+
+
+class Read(Protocol):
+    """What a role was read as."""
+
+    @property
+    def loaded(self) -> LoadedServer | LoadedClient: ...
+
+    @property
+    def token(self) -> Secret: ...
+
+    @property
+    def warnings(self) -> tuple[ConfigurationProblem, ...]: ...
+
+
+class Role(Protocol):
+    """A role that runs."""
+
+    def reload(self, loaded: Any, token: Secret) -> Deferred[Changes[Any]]: ...
+
+
+class Reloading:
+    """Has a role go on with what its files say now, whenever it is asked to; wrong ones change nothing.
+
+    The files are read in a thread of the reactor's, beside the users.
+
+    :param read: reads the files; raises :class:`relaykit.errors.RelaykitError` when they cannot be used.
+    :param change_log: has the log go on as the configuration says; raises OSError when its file cannot be
+        opened.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        read: Callable[[], Read],
+        role: Role,
+        change_log: Callable[[LogConfig], None] = lambda config: None,
+    ) -> None:
+        self._reactor = reactor
+        self._read = read
+        self._role = role
+        self._change_log = change_log
+        self._lock = DeferredLock()
+
+    def reload(self) -> Deferred[Changes[Any]]:
+        """Reads the files again, and fires with what changes; one call waits for the other.
+
+        Fails with :class:`relaykit.errors.RelaykitError`, and with what the role's own reload fails with.
+        Whatever becomes of it is in the log.
+        """
+        reloaded: Deferred[Changes[Any]] = self._lock.run(lambda: Deferred.fromCoroutine(self._reload()))
+        return reloaded.addErrback(self._refused)
+
+    def reload_soon(self) -> None:
+        """The same, for who waits for no answer."""
+        self.reload().addErrback(lambda _: None)
+
+    async def _reload(self) -> Changes[Any]:
+        read: Read = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._read)
+        for warning in read.warnings:
+            self.log.warn("{what}", what=str(warning), problem="configuration-warning")
+        changes = await self._role.reload(read.loaded, read.token)
+        try:
+            self._change_log(read.loaded.config.log)
+        except OSError as error:
+            self.log.warn(
+                "the log cannot go where log.to says, and goes on where it went: {reason}",
+                reason=error.strerror,
+                problem="log-file",
+            )
+        self.log.info("the configuration was read again: {what}", what=summary(changes))
+        if waiting := changes.keys[Effect.AFTER_RESTART]:
+            self.log.warn(
+                "the program has to be restarted before these count: {keys}",
+                keys=", ".join(waiting),
+                problem="needs-restart",
+            )
+        return changes
+
+    def _refused(self, failure: Failure) -> Failure:
+        error = failure.value
+        if not isinstance(error, RelaykitError):
+            self.log.failure("a defect while the configuration was read again", failure)
+            return failure
+        problems = error.problems if isinstance(error, ConfigurationProblems) else (error,)
+        for each in problems:
+            self.log.warn("{reason}", reason=str(each), problem=problem_of(error, "reload-refused"))
+        self.log.warn(
+            "the configuration was read again, and cannot be used: nothing has changed",
+            problem="reload-refused",
+        )
+        return failure
+
+
+def summary(changes: Changes[Any]) -> str:
+    """What changes of the keys beside proxies and visitors, in words."""
+    parts = [
+        f"{', '.join(changes.keys[when])} {what}"
+        for when, what in (
+            (Effect.AT_ONCE, "from now on"),
+            (Effect.AT_LOGIN, "in a new session"),
+            (Effect.AFTER_RESTART, "after a restart only"),
+        )
+        if changes.keys[when]
+    ]
+    return "; ".join(parts) or "no key beside proxies and visitors is different"

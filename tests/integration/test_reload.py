@@ -1,0 +1,179 @@
+"""Configurations that are read again while users are there."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SkipTest
+
+from tests import LONG_TESTS
+from tests.integration.crowds import Crowd, EchoForMany
+from tests.integration.programs import Program, free_ports, frp_command, missing_frp, relaykit_command
+from tests.integration.relays import RelayTestCase, Table, _nested
+from tests.integration.traffic import converse
+
+IS_LONG = bool(os.environ.get(LONG_TESTS))
+USERS = 10_000 if IS_LONG else 200
+RELOADS = 100 if IS_LONG else 12
+SHARE = 10 if IS_LONG else 1
+"""One in so many users speaks at each reload; all of them do before the first and after the last."""
+
+
+class ReloadTestCase(RelayTestCase):
+    """A server, and a client whose file is written again."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.echo = EchoForMany()
+        self.addCleanup(self.echo.stop)
+        self.ports = free_ports(4)
+        self.client: Program
+        self.reloads = 0
+
+    def proxy(self, name: str, port: int, **more: Any) -> Table:
+        """A proxy of the echo."""
+        return {"name": name, "type": "tcp", "localPort": self.echo.port, "remotePort": port, **more}
+
+    def write(self, proxies: list[Table], visitors: list[Table] | None = None, **keys: Any) -> None:
+        """Writes the client's file."""
+        table = {
+            "serverAddr": "127.0.0.1",
+            "serverPort": self.bind_port,
+            "auth.token": "a token for tests",
+            "proxies": [_nested(each) for each in proxies],
+            "visitors": [_nested(each) for each in visitors or []],
+            **keys,
+        }
+        Path(self.write_configuration(table)).rename(self.path)
+
+    def start_reloaded(self, proxies: list[Table], **keys: Any) -> None:
+        """Starts the client, and waits until its proxies can be reached."""
+        self.path = self.folder / "client.json"
+        self.write(proxies, **keys)
+        self.client = self.start_file(relaykit_command("client"), str(self.path))
+        self.client.wait_for("start proxy success", len(proxies))
+
+    def reload(self, *, fails: bool = False) -> None:
+        """Has it read again, and waits until that is done."""
+        self.client.signal(signal.SIGHUP)
+        if fails:
+            self.client.wait_for("nothing has changed")
+            return
+        self.reloads += 1
+        self.client.wait_for("the configuration was read again: ", self.reloads)
+
+
+class ClientReloadTests(ReloadTestCase):
+    """Our client, before our server."""
+
+    def test_crowd(self) -> None:
+        """Users who keep their connections lose nothing, whatever else changes, a new session included."""
+        self.allow_descriptors(4 * USERS + 1000)
+        self.start_server()
+        kept, other, third = self.proxy("kept", self.ports[0]), self.ports[1], self.ports[2]
+        self.start_reloaded([kept])
+        crowd = Crowd(self.ports[0], USERS)
+        self.addCleanup(crowd.leave)
+        crowd.speak()
+        for number in range(RELOADS):
+            self.write(
+                [kept, self.proxy("changing", (other, third)[number % 2])],
+                metadatas={"number": str(number // 4)},
+            )
+            self.reload()
+            crowd.speak(SHARE)
+        crowd.speak()
+        self.client.wait_for("start proxy success", 1 + RELOADS)
+        converse(self.ports[0])
+        converse((other, third)[(RELOADS - 1) % 2])
+
+    def test_entries(self) -> None:
+        """What is unchanged is left alone, the rest is what the file says, also after the server is back."""
+        server = self.start_server()
+        a, b, c, v = self.ports
+        secret = {"type": "stcp", "secretKey": "k"}
+        served = {"name": "s", "localPort": self.echo.port, **secret}
+        visitor = {"name": "v", "serverName": "s", "bindPort": v, **secret}
+        self.start_reloaded([self.proxy("a", a), self.proxy("b", b), served], visitors=[visitor])
+        on_a, on_b = Crowd(a, 3), Crowd(b, 3)
+        self.addCleanup(on_a.leave)
+        self.addCleanup(on_b.leave)
+        on_a.speak()
+        on_b.speak()
+        another = EchoForMany()
+        self.addCleanup(another.stop)
+        wanted = [self.proxy("a", a), {**self.proxy("b", b), "localPort": another.port}, self.proxy("c", c)]
+        self.write(wanted)
+        self.reload()
+        self.client.wait_for("start proxy success", 5)
+        on_a.speak()
+        on_b.speak()
+        for port in (a, b, c):
+            converse(port)
+        self.assertNotIn(v, self.client.listening_ports())
+        self.assertEqual(self.client.output.count("[a] start proxy success"), 1)
+        server.kill()
+        self.start_server()
+        self.client.wait_for("start proxy success", 8)
+        for port in (a, b, c):
+            converse(port)
+        self.write([self.proxy("a", 70000), self.proxy("a", a)], nosuch=1)
+        self.reload(fails=True)
+        for text in ("proxies[0].remotePort", 'the name "a" is given twice', "nosuch"):
+            self.client.wait_for(text)
+        for port in (a, b, c):
+            converse(port)
+
+    def test_another_server(self) -> None:
+        """Another server takes its place, users of the first stay; one that refuses changes nothing."""
+        self.start_server()
+        self.start_reloaded([self.proxy("a", self.ports[0])])
+        crowd = Crowd(self.ports[0], 3)
+        self.addCleanup(crowd.leave)
+        crowd.speak()
+        self.bind_port, _ = free_ports(2)
+        self.start_server({"auth.token": "another"})
+        self.write([self.proxy("a", self.ports[1])])
+        self.reload(fails=True)
+        self.client.wait_for("token")
+        converse(self.ports[0])
+        another: dict[str, Any] = {"auth.token": "another"}
+        self.write([self.proxy("a", self.ports[1])], **another)
+        self.reload()
+        self.client.wait_for("start proxy success", 2)
+        converse(self.ports[1])
+        crowd.speak()
+
+
+class FrpServerTests(ReloadTestCase):
+    """Our client, before frp's server."""
+
+    skip = missing_frp()
+    server_command = frp_command("frps")
+
+    def test_crowd(self) -> None:
+        """Users who keep their connections lose nothing there either."""
+        if IS_LONG:
+            raise SkipTest("the long run is for our own server")
+        for muxed in (True, False):
+            self.bind_port = free_ports(1)[0]
+            server = self.start_server({"transport.tcpMux": muxed})
+            self.reloads, kept = 0, self.proxy("kept", self.ports[0])
+            self.start_reloaded([kept], **{"transport.tcpMux": muxed})
+            crowd = Crowd(self.ports[0], 50)
+            crowd.speak()
+            for number in range(4):
+                keys: dict[str, Any] = {
+                    "transport.tcpMux": muxed,
+                    "metadatas": {"number": str(number // 2)},
+                }
+                self.write([kept, self.proxy("changing", self.ports[1 + number % 2])], **keys)
+                self.reload()
+                crowd.speak()
+            converse(self.ports[0])
+            crowd.leave()
+            self.client.stop()
+            server.stop()
