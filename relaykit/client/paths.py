@@ -19,6 +19,7 @@ from relaykit.client.forward_proxy import choose_proxy
 from relaykit.dataplane.dialing import dial, dial_datagrams
 from relaykit.dataplane.sockets import set_keepalive
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
+from relaykit.dataplane.transports import leg_over
 from relaykit.errors import ForwardProxyError, TransportSecurityError
 from relaykit.interfaces import IDialHost, ISecureSession, IStreamPath
 from relaykit.nat.sockets import share_port
@@ -29,7 +30,7 @@ from relaykit.values import Address, Ended
 if TYPE_CHECKING:
     import socket
 
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
     from relaykit.config.schema import ClientConfig
     from relaykit.dataplane.poller import Poller
@@ -192,6 +193,9 @@ class DialHost:
     def dial_datagrams(self) -> Deferred[IDatagramLeg]:
         timeout_s = float(self._config.transport.dial_server_timeout)
         return self._find(lambda server: dial_datagrams(self._poller, server.host, server.port, timeout_s))
+
+    def dial_endpoint(self, endpoint: IStreamClientEndpoint) -> Deferred[IStreamLeg]:
+        return leg_over(self._poller, endpoint, float(self._config.transport.dial_server_timeout))
 
     def secure(self, leg: IStreamLeg) -> Deferred[IStreamLeg]:
         """Fails also where a file of TLS cannot be used and never could be."""

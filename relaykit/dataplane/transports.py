@@ -10,9 +10,10 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from twisted.application.service import Service
 from twisted.internet import error
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, maybeDeferred, succeed
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -22,47 +23,102 @@ from twisted.internet.interfaces import (
     ITransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.legs import OutputGate, StreamLeg
+from relaykit.dataplane.listening import ListenFailed
 from relaykit.dataplane.sockets import END_LINGER_S, FLUSH_LINGER_S, SocketLeg, meets_itself, tune
 from relaykit.errors import ConnectionFailed
-from relaykit.values import Address, Ended
+from relaykit.values import Address, Ended, Origin
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IDelayedCall
+    from twisted.internet.interfaces import (
+        IAddress,
+        IDelayedCall,
+        IStreamClientEndpoint,
+        IStreamServerEndpoint,
+    )
     from twisted.python.failure import Failure
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IStreamLeg, ITurns
+    from relaykit.interfaces import ILegAcceptor, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["TransportLeg", "connect_foreign"]
+__all__ = ["EndpointPort", "TransportLeg", "connect_foreign", "leg_over"]
 
 
 def connect_foreign(poller: Poller, endpoint: str, timeout_s: float) -> Deferred[IStreamLeg]:
-    """A leg to what a Twisted client endpoint string names, by whoever parses it.
-
-    Fails with :class:`relaykit.errors.ConnectionFailed`.  Cancelling gives up.
-    """
+    """A leg to what a Twisted client endpoint string names, by whoever parses it; as :func:`leg_over`."""
     try:
         found = clientFromString(poller.reactor, endpoint)
     except Exception as reason:
         # The parser is somebody else's, and endpoint strings come from configuration files.
         why = str(reason) or type(reason).__name__
         return fail(ConnectionFailed(f'"{endpoint}" is not an endpoint: {why}', problem="not-an-endpoint"))
+    return leg_over(poller, found, timeout_s, endpoint)
+
+
+def leg_over(
+    poller: Poller, endpoint: IStreamClientEndpoint, timeout_s: float, name: str = ""
+) -> Deferred[IStreamLeg]:
+    """A leg on what an endpoint connects to; errors call it ``name``, or else by its ``str``.
+
+    Fails with :class:`relaykit.errors.ConnectionFailed`.  Cancelling gives up.
+    """
 
     def failed(failure: Failure) -> Failure:
-        if failure.check(CancelledError):
+        if failure.check(CancelledError, ConnectionFailed):
             return failure
         why = failure.getErrorMessage() or type(failure.value).__name__
         if failure.check(TimeoutError):
             why = f"no answer within {timeout_s:g} seconds"
-        raise ConnectionFailed(f"cannot connect to {endpoint}: {why}") from failure.value
+        raise ConnectionFailed(f"cannot connect to {name or endpoint}: {why}") from failure.value
 
-    connecting: Deferred[Any] = maybeDeferred(found.connect, Factory.forProtocol(lambda: _Adapter(poller)))
+    connecting: Deferred[Any] = maybeDeferred(endpoint.connect, Factory.forProtocol(lambda: _Adapter(poller)))
     connecting.addTimeout(timeout_s, poller.reactor)
     return connecting.addCallback(_Adapter.to_leg).addErrback(failed)
+
+
+class EndpointPort(Service):
+    """Listens at an endpoint as long as it runs, and hands what comes there to an acceptor."""
+
+    log = Logger()
+
+    def __init__(self, poller: Poller, endpoint: IStreamServerEndpoint, acceptor: ILegAcceptor) -> None:
+        self._endpoint = endpoint
+        self._factory = Factory.forProtocol(lambda: _Accepted(poller, acceptor))
+        self._listening: Deferred[Any] | None = None
+        self._refusal: ListenFailed | None = None
+
+    def startService(self) -> None:
+        """Begins to listen; what fails later than at once is logged.
+
+        :raises ListenFailed: the endpoint cannot be listened at.
+        """
+        self._listening = maybeDeferred(self._endpoint.listen, self._factory).addErrback(self._failed)
+        if self._refusal is not None:
+            raise self._refusal
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Begins no more connections; those that there are live on."""
+        super().stopService()
+        listening, self._listening = self._listening, None
+        if listening is None:
+            return succeed(None)
+        listening.cancel()
+        return listening.addCallback(lambda port: port and port.stopListening())
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        why = failure.getErrorMessage() or type(failure.value).__name__
+        refusal = ListenFailed(f"cannot listen at {self._endpoint}: {why}", why)
+        if self.running:
+            self.log.error("{reason}", reason=str(refusal), problem=refusal.problem)
+        else:
+            self._refusal = refusal
 
 
 @implementer(IHalfCloseableProtocol)
@@ -114,6 +170,19 @@ class _Adapter(Protocol):
         if self._leg is None:
             self._leg = TransportLeg(self._poller, cast(Any, self.transport))
         return self._leg
+
+
+class _Accepted(_Adapter):
+    """The same for a connection that was accepted: its leg is handed over as soon as it is made."""
+
+    def __init__(self, poller: Poller, acceptor: ILegAcceptor) -> None:
+        super().__init__(poller)
+        self._acceptor = acceptor
+
+    def makeConnection(self, transport: ITransport) -> None:
+        super().makeConnection(transport)
+        leg = self.to_leg()
+        self._acceptor.leg_accepted(leg, Origin(leg.peer, leg.host))
 
 
 class TransportLeg(StreamLeg):

@@ -13,6 +13,7 @@ from relaykit.interfaces.legs import ILegAcceptor
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
     from relaykit.interfaces.legs import (
         IDatagramAcceptor,
@@ -107,7 +108,9 @@ class IPathDialer(Interface):
 class IDialHost(Interface):
     """What the client half of a carrier may use; all of it as the client's file says."""
 
-    reactor = Attribute("Time: an IReactorTime.")
+    reactor = Attribute(
+        "Time: an IReactorTime; in a program, the reactor that it runs on, with all that endpoints need."
+    )
     turns = Attribute("When its turns end: an :class:`ITurns`.")
     server = Attribute("The server's :class:`relaykit.values.Address`; its host may be a name.")
 
@@ -122,6 +125,13 @@ class IDialHost(Interface):
 
     def dial_datagrams() -> Deferred[IDatagramLeg]:
         """Datagrams to the server's port."""
+
+    def dial_endpoint(endpoint: IStreamClientEndpoint) -> Deferred[IStreamLeg]:
+        """A leg on whatever an endpoint of Twisted's connects to, within ``transport.dialServerTimeout``.
+
+        The leg owns the transport.  Fails with :class:`relaykit.errors.ConnectionFailed`, which calls the
+        endpoint by its ``str``.
+        """
 
     server_name = Attribute("By what name the server's certificate is checked.")
 
@@ -157,7 +167,9 @@ class IAcceptHost(ILegAcceptor):
     that the bind port accepted.
     """
 
-    reactor = Attribute("Time: an IReactorTime.")
+    reactor = Attribute(
+        "Time: an IReactorTime; in a program, the reactor that it runs on, with all that endpoints need."
+    )
     turns = Attribute("When its turns end: an :class:`ITurns`.")
 
     def entropy(count: int) -> bytes:
@@ -188,6 +200,12 @@ class IAcceptHost(ILegAcceptor):
         """Opens a UDP port on the address that clients dial.
 
         :raises ListenFailed: :class:`relaykit.dataplane.listening.ListenFailed`, it cannot be opened.
+        """
+
+    def listen_endpoint(endpoint: IStreamServerEndpoint) -> IService:
+        """A service that listens at an endpoint of Twisted's, and hands in what comes there.
+
+        Starting it raises :class:`relaykit.dataplane.listening.ListenFailed` if the endpoint fails at once.
         """
 
     def path_accepted(path: ISharedPath, origin: Origin, secured: ISecureSession | None) -> None:

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from relaykit.carriers.muxing import MuxLink, MuxRole
 from relaykit.dataplane.tls import channel_binding
+from relaykit.dataplane.transports import EndpointPort
 from relaykit.errors import (
     AnsweredError,
     ConnectionFailed,
@@ -38,7 +39,8 @@ from relaykit.server.admission import (
 from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.application.service import IService
+    from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
     from twisted.python.failure import Failure
 
     from relaykit.dataplane.poller import Poller
@@ -243,6 +245,9 @@ class BindPort(MultiService):
 
     def listen_datagrams(self, port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
         return self._listen_datagrams(port, acceptor)
+
+    def listen_endpoint(self, endpoint: IStreamServerEndpoint) -> IService:
+        return EndpointPort(self._poller, endpoint, self)
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
         if self._comes_too_fast(source_of(origin)):

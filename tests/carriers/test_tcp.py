@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyClass, verifyObject
@@ -55,6 +56,9 @@ class DialingInMemory:
         return succeed(self.network.pair()[0])
 
     def dial_datagrams(self) -> Deferred[IDatagramLeg]:
+        raise NotImplementedError
+
+    def dial_endpoint(self, endpoint: IStreamClientEndpoint) -> Deferred[IStreamLeg]:
         raise NotImplementedError
 
     def tls_terms(self) -> ITlsTerms:

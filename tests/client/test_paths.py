@@ -23,6 +23,8 @@ from relaykit.interfaces import IPathDialer, IStreamLeg, IStreamPath
 from relaykit.sansio.forward_proxies.urls import parse_proxy_url
 from relaykit.testing.memory import MemoryNetwork
 from relaykit.values import Address, Secret
+from tests.dataplane.fakes import FakePoller
+from tests.dataplane.test_transports import Endpoint
 from tests.server.scene import Client, Scene, certificate
 
 
@@ -190,6 +192,16 @@ class DialHostTests(SynchronousTestCase):
             self.assertEqual(dialed, [[*expected, 3.0, "192.0.2.9", 0]] * 2)
             self.assertEqual(len(logged), bool(variables and not url))
         self.assertEqual(self.dialed(ClientTransport(), {})[0][-1], 1)
+
+    def test_endpoint(self) -> None:
+        """A leg on an endpoint of Twisted's has as long as a connection to the server has."""
+        poller = FakePoller()
+        host = DialHost(ClientConfig(transport=ClientTransport(dial_server_timeout=3)), poller)
+        connecting = host.dial_endpoint(Endpoint(Deferred()))
+        poller.clock.advance(2.9)
+        self.assertNoResult(connecting)
+        poller.clock.advance(0.1)
+        self.failureResultOf(connecting, ConnectionFailed)
 
     def test_service(self) -> None:
         """A server that is named by a service is looked up anew for each connection, and has the name of its

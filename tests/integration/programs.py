@@ -352,6 +352,11 @@ class Program:
         """Sends it a signal."""
         self._process.send_signal(number)
 
+    def children(self) -> list[int]:
+        """The processes that it has started and that it has not taken leave of, dead ones included."""
+        pid = self._process.pid
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def descriptors(self) -> int:
         """How many descriptors it has open."""
         return len(self._open())

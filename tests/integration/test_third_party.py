@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
+import select
+import signal
 import socket
+import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +30,7 @@ INSTALLED = importlib.util.find_spec("relaykit_knock")
 
 READY = {
     "server": "started successfully",
+    "piped-server": "started successfully",
     "alice": "start proxy success",
     "bob": "start visitor success",
     "carol": "[speech] start proxy success",
@@ -32,6 +38,12 @@ READY = {
     "erin": "start proxy success",
 }
 """What each program of the example says when users may come."""
+
+JOINED = "/run/relaykit/pipe"
+"""The socket of the example."""
+
+SSH = f'"ssh", "relay.example", "python3", "-m", "relaykit_knock.join", "{JOINED}"'
+"""Its command."""
 
 GREETING = b"Welcome to Alice's.\r\n"
 
@@ -84,7 +96,7 @@ class _ExampleTestCase(SynchronousTestCase):
 
     def start(self, name: str, before: str = "", after: str = "") -> Program:
         """Starts a program of the example, changed like :meth:`write`, and waits until it is ready."""
-        role = "server" if name == "server" else "client"
+        role = "server" if name.endswith("server") else "client"
         program = self.run_command(role, "-c", self.write(name, before, after))
         program.wait_for(READY[name])
         return program
@@ -195,6 +207,94 @@ class KnockTests(_ExampleTestCase):
         bob = self.start("bob", "[[visitors]]", 'transport.wireProtocol = "v1"\n\n[[visitors]]')
         self.assert_closed(self.visitor_port)
         self.assertIn("takes no signals", bob.wait_for("no visit"))
+
+
+class PipeTests(_ExampleTestCase):
+    """Tests for the carrier that runs a command, in real programs."""
+
+    def setUp(self) -> None:
+        """Chooses a socket for the commands."""
+        super().setUp()
+        # A path of a unix socket has to be short.
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.socket = f"{folder.name}/pipe"
+
+    def start_server(self) -> Program:
+        """One that commands can join."""
+        return self.start("piped-server", JOINED, self.socket)
+
+    def write_client(self, *command: str, more: str = "") -> str:
+        """A client that runs a command to reach its server."""
+        return self.write("frank", f"{SSH}]", f"{json.dumps(command)[1:]}\n{more}\n")
+
+    def start_client(self, more: str = "") -> Program:
+        """One whose command reaches the server, with a login that is bound to TLS inside."""
+        join = (sys.executable, "-m", "relaykit_knock.join", self.socket)
+        path = self.write_client(*join, more=f'auth.bound = "require"\n{more}')
+        client = self.run_command("client", "-c", path)
+        client.wait_for("start proxy success")
+        return client
+
+    def assert_served(self) -> socket.socket:
+        """Fails if a user is not greeted and shouted at; answers the connection."""
+        user = self.dial(self.remote_port)
+        user.sendall(b"hello")
+        self.assertEqual(receive_exactly(user, 14), b"welcome\r\nHELLO")
+        return user
+
+    def test_streams(self) -> None:
+        """What is sent comes whole, ends of directions included, with mux and without; the commands end."""
+        self.start_server()
+        for more in ("", "transport.tcpMux = false"):
+            client = self.start_client(more)
+            exchange(self.assert_served(), Pattern(3), _Shouted(3), 4 * MIB)
+            users = [self.assert_served() for _ in range(20)]
+            for user in users:
+                user.shutdown(socket.SHUT_WR)
+                self.assertEqual(end_of(user), b"")
+            commands = [os.pidfd_open(each) for each in client.children()]
+            client.stop()
+            for command in commands:
+                self.assertEqual(select.select([command], [], [], PATIENCE_S)[0], [command], more)
+                os.close(command)
+
+    def test_killed(self) -> None:
+        """Where the command is killed below a flow the user is told, and the session comes again."""
+        self.start_server()
+        client = self.start_client()
+        user = self.assert_served()
+        (command,) = client.children()
+        os.kill(command, signal.SIGKILL)
+        self.assertEqual(end_of(user), b"")
+        client.wait_for("start proxy success", 2)
+        self.assert_served()
+        (other,) = client.children()
+        self.assertNotEqual(command, other)
+
+    def test_refused(self) -> None:
+        """How the command ended is told, with what it said, and so is a command that is not there."""
+        for command, said in (
+            (
+                ("sh", "-c", "echo Permission denied >&2; exit 255"),
+                "ended with status 255: Permission denied",
+            ),
+            (("sh", "-c", "echo Welcome to host"), "said b'Welcome to host"),
+            ((f"{self.folder}/nowhere",), "No such file or directory"),
+            ((sys.executable, "-m", "relaykit_knock.join", self.socket), "there is no relay at"),
+        ):
+            client = self.run_command("client", "-c", self.write_client(*command))
+            client.wait_for(said)
+            self.assertNotIn("Traceback", client.output)
+            client.stop()
+
+    def test_taken(self) -> None:
+        """Where the socket cannot be made the server does not start, and says why."""
+        path = self.write("piped-server", JOINED, f"{self.folder}/nowhere/pipe")
+        server = self.run_command("server", "-c", path)
+        self.assertEqual(server.wait_for_end(), 1)
+        self.assertIn("cannot listen at", server.output)
+        self.assertNotIn("Traceback", server.output)
 
 
 class RoomTests(_ExampleTestCase):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
+from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -25,6 +26,7 @@ from relaykit.testing.legs import ExactPrefix
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Origin
 from tests.carriers.test_muxing import Accepting
+from tests.dataplane.test_transports import Endpoint
 from tests.server.scene import TOKEN, Client, Scene, muxed, versions
 
 PING_OF_MUX = bytes.fromhex("000200010000000000000001")
@@ -384,6 +386,13 @@ class BindPortTests(SynchronousTestCase):
         self.assertEqual((received.data, port.pending), (b"GET /shared/page HTTP/1.1", 0))
         leg.abort()
         self.scene.flush()
+
+    def test_endpoint(self) -> None:
+        """What comes at an endpoint of Twisted's is looked at like what comes to the port."""
+        endpoint = Endpoint(Deferred())
+        self.scene.bind_port.listen_endpoint(endpoint).startService()
+        endpoint.arrive()
+        self.assertEqual(self.scene.bind_port.pending, 1)
 
     def test_defective_layer(self) -> None:
         """A layer with a defect costs the connection, and is logged."""

@@ -236,6 +236,10 @@ class Dialing:
         """Nothing to do with it."""
         raise NotImplementedError
 
+    def dial_endpoint(self, endpoint: Any) -> Deferred[Any]:
+        """Nor with endpoints."""
+        raise NotImplementedError
+
     def secure(self, leg: Any) -> Deferred[Any]:
         """Nor this."""
         raise NotImplementedError

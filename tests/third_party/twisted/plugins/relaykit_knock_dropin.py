@@ -10,4 +10,5 @@ knock = ProxyTypeReference("knock", "relaykit_knock.knock", commands=("gate", "k
 room = ProxyTypeReference("room", "relaykit_knock.room")
 greet = ProxyTypeReference("greet", "relaykit_knock.greet")
 hail = CarrierReference("hail", "relaykit_knock.hail")
+pipe = CarrierReference("pipe", "relaykit_knock.pipe")
 shout = ShoutParser()
