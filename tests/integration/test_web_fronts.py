@@ -216,3 +216,23 @@ class HaproxyTests(FrontTests, FrontCase):
         self.replace("8080", self.web_port)
         self.begin_haproxy(self.copy("websocket/haproxy.cfg"))
         self.wait_for_port(self.https)
+
+
+class CaddyTests(FrontTests, FrontCase):
+    """With Caddy in front, which has the certificate of the tests in place of one of its own."""
+
+    def begin_front(self) -> None:
+        """Starts Caddy with the listing, and with the same site at a port without TLS."""
+        upstream = f"reverse_proxy /~!frp {LOOPBACK}:"
+        impatient = f"transport http {{\nread_timeout {IDLE_S}s\n}}"
+        self.replace(f"{upstream}{self.bind_port}", f"{upstream}{self.bind_port} {{\n{impatient}\n}}")
+        path = self.copy("websocket/Caddyfile")
+        site = path.read_text().removeprefix(f"{HOST} {{")
+        certificate, key = (self.replaced[f"/etc/ssl/{HOST}{each}.pem"] for each in ("", "-key"))
+        path.write_text(
+            f"{{\nadmin off\nauto_https disable_redirects\ndefault_bind {LOOPBACK}\n}}\n"
+            f"https://{HOST}:{self.https} {{\ntls {certificate} {key}\n{site}"
+            f"http://:{self.http} {{\n{site}"
+        )
+        self.begin_caddy(path)
+        self.wait_for_port(self.https)

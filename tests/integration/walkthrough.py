@@ -147,6 +147,12 @@ class WalkTestCase(SynchronousTestCase):
         """Starts HAProxy, or skips the test."""
         return self._begin_front(path_of("haproxy"), "-f", str(configuration))
 
+    def begin_caddy(self, configuration: Path) -> Program:
+        """Starts Caddy, or skips the test."""
+        return self._begin_front(
+            path_of("caddy"), "run", "--adapter", "caddyfile", "--config", str(configuration)
+        )
+
     def _begin_front(self, *command: str) -> Program:
         program = Program(command, self.folder)
         self.addCleanup(program.stop)
