@@ -10,8 +10,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.datagrams import UpperDatagramLeg
-from relaykit.dataplane.legs import OutputGate, StreamLeg
 from relaykit.dataplane.sockets import FLUSH_LINGER_S
+from relaykit.dataplane.upper_legs import UpperLeg
 from relaykit.driver import CoreDriver
 from relaykit.interfaces import IDatagramReceiver, ILossReceiver
 from relaykit.sansio.pacing import Pacing, Share
@@ -20,7 +20,7 @@ from relaykit.values import LOST_LINGER_S, Ended
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from relaykit.interfaces import IConnection, IDatagramLeg, IStreamLeg, ITurns
+    from relaykit.interfaces import IDatagramLeg, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.pacing import Budget, Granted
 
@@ -107,8 +107,7 @@ class PacedFlow(Share):
         self.held_bytes = 0
 
 
-@implementer(ILossReceiver)
-class PacedLeg(StreamLeg):
+class PacedLeg(UpperLeg):
     """Holds output and input of a leg, which it owns, to budgets.
 
     Of its input it keeps what the leg delivers at once, of its output what is written until the producer
@@ -118,13 +117,11 @@ class PacedLeg(StreamLeg):
 
     __slots__ = (
         "_after_output",
-        "_attached",
         "_ended_below",
         "_gives_up",
         "_in",
         "_leaving",
         "_lost_below",
-        "_lower",
         "_lower_full",
         "_out",
         "_pacer",
@@ -133,12 +130,9 @@ class PacedLeg(StreamLeg):
     )
 
     def __init__(self, lower: IStreamLeg, budgets: Sequence[Budget], pacer: Pacer) -> None:
-        super().__init__(lower.peer, lower.host)
-        self._lower = lower
         self._pacer = pacer
         self._in = PacedFlow(self, budgets)
         self._out = PacedFlow(self, budgets)
-        self._attached = False
         self._lower_full = False
         self._takes_all = False
         """Whether it keeps all that the leg delivers: what came before a loss, at most its peer's window."""
@@ -149,20 +143,8 @@ class PacedLeg(StreamLeg):
         self._leaving = False
         self._patience_s = FLUSH_LINGER_S
         self._gives_up: IDelayedCall | None = None
+        super().__init__(lower)
         lower.pauseProducing()
-        lower.registerProducer(OutputGate(self), True)
-
-    def __repr__(self) -> str:
-        return f"<PacedLeg on {self._lower!r}>"
-
-    @property
-    def turns(self) -> ITurns:
-        return self._pacer.turns
-
-    @property
-    def connection(self) -> IConnection | None:
-        below: IConnection | None = self._lower.connection
-        return below
 
     def on_turn(self, flow: PacedFlow, size: int) -> None:
         """So many bytes of one direction may pass."""
@@ -343,11 +325,6 @@ class PacedLeg(StreamLeg):
             self._receive()
         elif not self._takes_all:
             self._lower.pauseProducing()
-
-    def _watch_lower(self) -> None:
-        if not self._attached:
-            self._attached = True
-            self._lower.attach(self)
 
 
 @implementer(IDatagramReceiver)

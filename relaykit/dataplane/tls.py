@@ -24,7 +24,6 @@ from zope.interface import implementer
 
 from relaykit.certificates.judging import Pem, read_authorities, read_chain, read_key
 from relaykit.certificates.own import KeyPair, key_pair
-from relaykit.dataplane.legs import OutputGate, StreamLeg
 from relaykit.dataplane.records import (
     BUFFERS,
     RECORD_BYTES,
@@ -33,8 +32,9 @@ from relaykit.dataplane.records import (
     take_output,
     write_payload,
 )
+from relaykit.dataplane.upper_legs import UpperLeg
 from relaykit.errors import TransportSecurityError
-from relaykit.interfaces import ILossReceiver, ISecureLeg, ISecureSession, ITlsTerms
+from relaykit.interfaces import ISecureLeg, ISecureSession, ITlsTerms
 from relaykit.sansio.control.channel_binding import EXPORTER_LABEL, EXPORTER_LENGTH
 from relaykit.sansio.hostnames import encode_host_name
 from relaykit.sansio.sources import source_of_host
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from relaykit.dataplane.poller import Poller
-    from relaykit.interfaces import IConnection, IStreamLeg, ITurns
+    from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
 
 __all__ = [
@@ -209,8 +209,8 @@ def channel_binding(end: object, label: bytes = EXPORTER_LABEL) -> bytes:
     return binding
 
 
-@implementer(ISecureLeg, ILossReceiver)
-class TlsLeg(StreamLeg):
+@implementer(ISecureLeg)
+class TlsLeg(UpperLeg):
     """The payload of a TLS session; see :func:`start_tls`."""
 
     __slots__ = (
@@ -220,10 +220,8 @@ class TlsLeg(StreamLeg):
         "_context",
         "_deadline",
         "_established",
-        "_finishing",
         "_flush_due",
         "_input_left",
-        "_lower",
         "_lower_ended",
         "_poller",
         "_server_side",
@@ -237,12 +235,11 @@ class TlsLeg(StreamLeg):
     log = Logger()
 
     def __init__(self, poller: Poller, lower: IStreamLeg, context: TlsContext, server_side: bool) -> None:
-        super().__init__(lower.peer, lower.host)
+        super().__init__(lower)
         self.peer_certificate: bytes | None = None
         self.tls_version = ""
         self.broken_by = ""
         self._poller = poller
-        self._lower = lower
         self._context = context
         self._connection = SSL.Connection(context.context, None)
         self._server_side = server_side
@@ -255,20 +252,12 @@ class TlsLeg(StreamLeg):
                 self._connection.set_tlsext_host_name(context.asked_name)
         self._established: Deferred[ISecureLeg] | None = None
         self._deadline: IDelayedCall | None = None
-        self._finishing = False
         self._flush_due = False
         self._unsent = 0
         self._answered_bytes = 0
         self._input_left = False
         self._close_received = False
         self._lower_ended = False
-
-    def __repr__(self) -> str:
-        return f"<TlsLeg on {self._lower!r}>"
-
-    @property
-    def turns(self) -> ITurns:
-        return self._poller
 
     @property
     def is_verified(self) -> bool:
@@ -280,10 +269,9 @@ class TlsLeg(StreamLeg):
         established: Deferred[ISecureLeg] = Deferred(self._cancelled)
         self._established = established
         self._deadline = self._poller.reactor.callLater(timeout_s, self._too_late, timeout_s)
-        self._lower.registerProducer(OutputGate(self), True)
         self._handshake_step()
         if self._established is not None:
-            self._lower.attach(self)
+            self._watch_lower()
         return established
 
     def export_keying_material(self, label: bytes, length: int) -> bytes:
@@ -323,33 +311,6 @@ class TlsLeg(StreamLeg):
         if small:
             self.write(b"".join(small))
 
-    @property
-    def connection(self) -> IConnection | None:
-        below: IConnection | None = self._lower.connection
-        return below
-
-    def finish_writing(self) -> None:
-        if not self._finishing:
-            self._end_output()
-            self._lower.finish_writing()
-
-    def close(self) -> None:
-        self._silence()
-        if not self._finishing:
-            self._end_output()
-        self._lower.close()
-
-    def break_off(self) -> None:
-        self._silence()
-        if not self._finishing:
-            self._end_output()
-        self._lower.break_off()
-
-    def abort(self) -> None:
-        self._finishing = True
-        self._silence()
-        self._lower.abort()
-
     # --- the lower leg's receiver ---------------------------------------------------------------
 
     def data_received(self, data: Buffer) -> None:
@@ -370,10 +331,7 @@ class TlsLeg(StreamLeg):
             if not self._step_waits:
                 self._fail(_ENDED)
         elif not self._close_received and not self._input_left:
-            self._truncated()
-
-    def loss_noted(self, reason: Ended) -> None:
-        self._lower.resumeProducing()
+            self._cut_off()
 
     def leg_lost(self, reason: Ended) -> None:
         if self._established is not None:
@@ -381,8 +339,7 @@ class TlsLeg(StreamLeg):
         self._finishing = True
         if self._input_left and not self._silent:
             self._decrypt(all_of_it=True)
-        in_order = self._silent or self._close_received
-        self._lost(Ended.RESET if reason is Ended.FINISHED and not in_order else reason)
+        self._lower_lost(reason, in_order=self._close_received)
 
     # --- the handshake --------------------------------------------------------------------------
 
@@ -476,7 +433,7 @@ class TlsLeg(StreamLeg):
         if self._close_received:
             self._ended()
         elif self._lower_ended and not self._input_left:
-            self._truncated()
+            self._cut_off()
 
     def _decrypt_rest(self) -> None:
         if self._input_left and self._reading:
@@ -492,12 +449,6 @@ class TlsLeg(StreamLeg):
         if self._input_left:
             self._poller.at_turn_end(self._decrypt_rest)
 
-    def _truncated(self) -> None:
-        """The peer ended without saying so inside TLS: anybody could have cut the connection here."""
-        self._finishing = True
-        self._lower.abort()
-        self._lost(Ended.RESET)
-
     def _broken(self, error: SSL.Error) -> None:
         self._finishing = True
         self._flush()
@@ -508,11 +459,7 @@ class TlsLeg(StreamLeg):
             reason=self.broken_by,
             stranger=host_of(self.peer),
         )
-        self._lower.close()
-        self._poller.at_turn_end(self._tell_broken)
-
-    def _tell_broken(self) -> None:
-        self._lost(Ended.PROTOCOL_ERROR)
+        self._end_broken()
 
     def _flush_soon(self) -> None:
         if self._unsent >= _FLUSH_BYTES:
@@ -548,7 +495,6 @@ class TlsLeg(StreamLeg):
             self._broken(SSL.Error([("", "", "the peer wants new keys again and again")]))
 
     def _end_output(self) -> None:
-        self._finishing = True
         with contextlib.suppress(SSL.Error):
             self._connection.shutdown()
         self._flush()

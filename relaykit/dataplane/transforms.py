@@ -6,17 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.logger import Logger
-from zope.interface import implementer
 
-from relaykit.dataplane.legs import OutputGate, StreamLeg
+from relaykit.dataplane.upper_legs import UpperLeg
 from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import ILossReceiver
 from relaykit.sansio.wire.cipher import IV_LENGTH, derive_key
 from relaykit.sansio.wire.coders import Stack, inbound_coders, outbound_coders
 from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
-    from relaykit.interfaces import IConnection, IStreamLeg, ITurns
+    from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.wire.coders import StreamCoder
     from relaykit.values import Secret
@@ -52,32 +50,20 @@ def transformed(
     return TransformLeg(leg, outbound_coders(key, compression, iv), inbound_coders(key, compression))
 
 
-@implementer(ILossReceiver)
-class TransformLeg(StreamLeg):
+class TransformLeg(UpperLeg):
     """Passes output and input of a leg, which it owns, through coders."""
 
-    __slots__ = ("_attached", "_inbound", "_lower", "_outbound")
+    __slots__ = ("_inbound", "_outbound")
 
     log = Logger()
 
     def __init__(
         self, lower: IStreamLeg, outbound: Sequence[StreamCoder], inbound: Sequence[StreamCoder]
     ) -> None:
-        super().__init__(lower.peer, lower.host)
-        self._lower = lower
+        super().__init__(lower)
         self._outbound = Stack(outbound)
         self._inbound = Stack(inbound)
-        self._attached = False
         lower.pauseProducing()
-        lower.registerProducer(OutputGate(self), True)
-
-    def __repr__(self) -> str:
-        return f"<TransformLeg on {self._lower!r}>"
-
-    @property
-    def turns(self) -> ITurns:
-        turns: ITurns = self._lower.turns
-        return turns
 
     def write(self, data: Buffer) -> None:
         self._lower.write_sequence(self._outbound.process(data))
@@ -85,29 +71,6 @@ class TransformLeg(StreamLeg):
     def write_sequence(self, pieces: Sequence[Buffer]) -> None:
         for piece in pieces:
             self.write(piece)
-
-    @property
-    def connection(self) -> IConnection | None:
-        below: IConnection | None = self._lower.connection
-        return below
-
-    def finish_writing(self) -> None:
-        self._lower.finish_writing()
-
-    def close(self) -> None:
-        self._silence()
-        self._watch_lower()
-        self._lower.close()
-
-    def break_off(self) -> None:
-        self._silence()
-        self._watch_lower()
-        self._lower.break_off()
-
-    def abort(self) -> None:
-        self._silence()
-        self._watch_lower()
-        self._lower.abort()
 
     # --- the lower leg's receiver ---------------------------------------------------------------
 
@@ -130,26 +93,12 @@ class TransformLeg(StreamLeg):
         for piece in pieces:
             self._arrived(piece)
 
-    def end_received(self) -> None:
-        self._ended()
-
-    def loss_noted(self, reason: Ended) -> None:
-        self._lower.resumeProducing()
-
-    def leg_lost(self, reason: Ended) -> None:
-        self._lost(reason)
-
     # --- inside ---------------------------------------------------------------------------------
 
     def _reading_wanted(self, wanted: bool) -> None:
         if not wanted:
             self._lower.pauseProducing()
-        elif self._attached:
+        elif self._watching:
             self._lower.resumeProducing()
         else:
             self._watch_lower()
-
-    def _watch_lower(self) -> None:
-        if not self._attached:
-            self._attached = True
-            self._lower.attach(self)

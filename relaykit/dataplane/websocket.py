@@ -8,66 +8,55 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.dataplane.legs import OutputGate, StreamLeg
+from relaykit.dataplane.upper_legs import UpperLeg
 from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import ILossReceiver, ISecureLeg
+from relaykit.interfaces import ISecureLeg
 from relaykit.values import Ended, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from relaykit.interfaces import IConnection, IStreamLeg, ITurns
+    from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.websocket.frames import WebSocket
 
-__all__ = ["SecureWebSocketLeg", "WebSocketLeg"]
+__all__ = ["END_TIMEOUT_S", "SecureWebSocketLeg", "WebSocketLeg"]
+
+END_TIMEOUT_S = 10.0
+"""Seconds that a peer has to end the connection below once both ends have closed, after which nothing can
+come.  Source: RFC 6455 section 7.1.1."""
 
 
-@implementer(ILossReceiver)
-class WebSocketLeg(StreamLeg):
+class WebSocketLeg(UpperLeg):
     """The stream in an open WebSocket connection; ``lower``, which it owns, begins with the first frame.
 
-    Each direction ends with a Close frame, and the connection when both have.  frp's programs, and proxies
+    Each direction ends with a Close frame, and the connection when both have, within
+    :data:`END_TIMEOUT_S`.  frp's programs, and proxies
     that look into WebSocket, end both directions at the first.
 
     Where ``ping_s`` seconds pass without a byte from the peer, it is asked for one, so that who cuts idle
     connections in between has no reason to; None for never.
     """
 
-    __slots__ = ("_clock", "_core", "_finishing", "_is_quiet", "_lower", "_ping_s", "_pinging")
+    __slots__ = ("_clock", "_core", "_is_quiet", "_ping_s", "_timer")
 
     log = Logger()
 
     def __init__(
         self, lower: IStreamLeg, core: WebSocket, clock: IReactorTime, ping_s: float | None = None
     ) -> None:
-        super().__init__(lower.peer, lower.host)
-        self._lower = lower
+        super().__init__(lower)
         self._core = core
         self._clock = clock
         self._ping_s = ping_s
-        self._finishing = False
         self._is_quiet = True
-        self._pinging: IDelayedCall | None = None
+        self._timer: IDelayedCall | None = None
+        """When to ping, or, once both ends have closed, to wait no longer."""
         if ping_s is not None:
-            self._pinging = clock.callLater(ping_s, self._ping)
-        lower.registerProducer(OutputGate(self), True)
-        lower.attach(self)
+            self._timer = clock.callLater(ping_s, self._ping)
+        self._watch_lower()
         if not self._reading:
             lower.pauseProducing()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} on {self._lower!r}>"
-
-    @property
-    def turns(self) -> ITurns:
-        below: ITurns = self._lower.turns
-        return below
-
-    @property
-    def connection(self) -> IConnection | None:
-        below: IConnection | None = self._lower.connection
-        return below
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -81,24 +70,9 @@ class WebSocketLeg(StreamLeg):
 
     def finish_writing(self) -> None:
         if not self._finishing:
-            self._end_output()
+            self._finish()
             if self._core.close_received:
-                self._lower.finish_writing()
-
-    def close(self) -> None:
-        self._silence()
-        self._end_output()
-        self._lower.close()
-
-    def break_off(self) -> None:
-        self._silence()
-        self._end_output()
-        self._lower.break_off()
-
-    def abort(self) -> None:
-        self._finishing = True
-        self._silence()
-        self._lower.abort()
+                self._await_end()
 
     # --- the lower leg's receiver ---------------------------------------------------------------
 
@@ -110,22 +84,13 @@ class WebSocketLeg(StreamLeg):
     def end_received(self) -> None:
         self._take_all()
         if not self._core.close_received:
-            # Anybody could have cut the connection here.
-            self._finishing = True
-            self._lower.abort()
-            self._lost(Ended.RESET)
-
-    def loss_noted(self, reason: Ended) -> None:
-        self._lower.resumeProducing()
+            self._cut_off()
 
     def leg_lost(self, reason: Ended) -> None:
         self._finishing = True
-        if self._pinging is not None:
-            self._pinging.cancel()
-            self._pinging = None
+        self._stop_timer()
         self._take_all()
-        in_order = self._silent or self._core.close_received
-        self._lost(Ended.RESET if reason is Ended.FINISHED and not in_order else reason)
+        self._lower_lost(reason, in_order=self._core.close_received)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -145,7 +110,7 @@ class WebSocketLeg(StreamLeg):
             self.turns.in_next_turn(self._take_rest)
         elif self._core.close_received and not self._ended_by_peer:
             if self._finishing:
-                self._lower.finish_writing()
+                self._await_end()
             self._ended()
 
     def _take_rest(self) -> None:
@@ -180,19 +145,32 @@ class WebSocketLeg(StreamLeg):
             self._lower.write(answer)
 
     def _end_output(self) -> None:
-        if not self._finishing:
-            self._finishing = True
-            self._lower.write(self._core.close())
+        self._lower.write(self._core.close())
+
+    def _await_end(self) -> None:
+        """Has the connection end, which both ends have closed."""
+        self._lower.finish_writing()
+        self._stop_timer()
+        self._timer = self._clock.callLater(END_TIMEOUT_S, self._end_late)
+
+    def _end_late(self) -> None:
+        self._timer = None
+        self._lower.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _ping(self) -> None:
         """Asks a peer that said nothing for long."""
-        self._pinging = None
+        self._timer = None
         if self._finishing or self._ping_s is None:
             return
         if self._is_quiet and not self._full:
             self._lower.write(self._core.ping())
         self._is_quiet = True
-        self._pinging = self._clock.callLater(self._ping_s, self._ping)
+        self._timer = self._clock.callLater(self._ping_s, self._ping)
 
     def _broken(self, reason: str) -> None:
         self._finishing = True
@@ -203,11 +181,7 @@ class WebSocketLeg(StreamLeg):
             reason=reason,
             stranger=host_of(self.peer),
         )
-        self._lower.close()
-        self.turns.at_turn_end(self._tell_broken)
-
-    def _tell_broken(self) -> None:
-        self._lost(Ended.PROTOCOL_ERROR)
+        self._end_broken()
 
 
 @implementer(ISecureLeg)
